@@ -1,0 +1,75 @@
+"""Spike Zoo: train, compare, reproduce and use methods for spike cameras.
+
+Names and rooms load on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo._torchvision import install_guard
+
+if TYPE_CHECKING:
+    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.errors import SpikeZooError
+    from spike_zoo.methods.loading import load
+    from spike_zoo.spikes import SpikeRecording, Take, read_recording, write_recording
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SpikeArchive",
+    "SpikeRecording",
+    "SpikeZooError",
+    "Take",
+    "__version__",
+    "load",
+    "read_recording",
+    "write_recording",
+]
+
+_HOMES = {
+    "SpikeArchive": "spike_zoo.archive",
+    "SpikeRecording": "spike_zoo.spikes",
+    "SpikeZooError": "spike_zoo.errors",
+    "Take": "spike_zoo.spikes",
+    "load": "spike_zoo.methods.loading",
+    "read_recording": "spike_zoo.spikes",
+    "write_recording": "spike_zoo.spikes",
+}
+_ROOMS = frozenset(
+    {
+        "archive",
+        "batch",
+        "cli",
+        "coding",
+        "data",
+        "errors",
+        "media",
+        "methods",
+        "metrics",
+        "nn",
+        "simulation",
+        "spikes",
+        "tables",
+        "testing",
+        "tracking",
+    }
+)
+
+install_guard()
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name or a room when it is first used (PEP 562)."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"spike_zoo.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names and the rooms."""
+    return sorted({*__all__, *_ROOMS})

@@ -1,0 +1,49 @@
+"""What loaders give and modules take: all that both sides know of each other."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+from torch import Tensor
+
+Split = Literal["train", "val", "test"]
+
+
+class PackedClip(TypedDict):
+    """A batch of clips as loaders give it: bits packed, not yet on the device.
+
+    Shape:
+        - packed: uint8 ``(B, T, H, ceil(W/8))``, little bit order along W.
+        - width: int64 ``(B,)``, the true W, equal in one batch.
+        - mode: int64 ``(B,)``, 0..7, the flip or rotation to apply (see ``data.augment``).
+        - image: uint8 or float32 ``(B, C, H, W)``, ground truth at the middle plane.
+        - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - plane: int64 ``(B,)``, index of the middle plane in its recording.
+        - name: names of the recordings, length B.
+    """
+
+    packed: Tensor
+    width: Tensor
+    mode: Tensor
+    image: Tensor
+    rate_scale: Tensor
+    plane: Tensor
+    name: list[str]
+
+
+class ReconstructionBatch(TypedDict):
+    """A batch of clips as modules take it, on the device.
+
+    Shape:
+        - spikes: float32 ``(B, T, H, W)``, 0 or 1.
+        - image: float32 ``(B, 1, H, W)`` in [0, 1], ground truth at plane ``T // 2``.
+        - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - plane: int64 ``(B,)``, index of the middle plane in its recording.
+        - name: names of the recordings, length B.
+    """
+
+    spikes: Tensor
+    image: NotRequired[Tensor]
+    rate_scale: Tensor
+    plane: Tensor
+    name: list[str]

@@ -1,0 +1,95 @@
+"""Every error a user can cause, with the exit code it means on the command line."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SpikeZooError(ValueError):
+    """The root of all errors of this package: one readable line and what to do.
+
+    Args:
+        message: One line: where, what is wrong, what was expected, the way out.
+        code: Code of the violated rule, as ``"E04"`` for archives.
+        path: File, or path inside an archive, that the error is about.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(
+        self, message: str, *, code: str | None = None, path: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.path = path
+
+    def __str__(self) -> str:
+        """Return the message itself, also where a base class would quote it."""
+        return self.message
+
+
+class UsageError(SpikeZooError):
+    """The call cannot mean anything: an option is missing, unknown or out of its range."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A configuration names a key or value that no class takes."""
+
+
+class MissingFileError(SpikeZooError, FileNotFoundError):
+    """A file or folder that the call names does not exist."""
+
+    exit_code = 2
+
+
+class ExistingFileError(SpikeZooError, FileExistsError):
+    """The target exists and overwriting was not asked for."""
+
+    exit_code = 2
+
+
+class RecordingError(SpikeZooError):
+    """A recording or an archive of recordings cannot be read or written as asked."""
+
+
+class FormatError(RecordingError):
+    """The content is not of the format it claims, or of none that is known."""
+
+
+class GeometryError(RecordingError):
+    """Height, width and the amount of data do not fit together."""
+
+
+class MissingGeometryError(GeometryError):
+    """A headerless recording was named without its height and width."""
+
+    exit_code = 2
+
+
+class PlaneRangeError(RecordingError, IndexError):
+    """Planes outside the recording were asked for."""
+
+
+class ChecksumError(RecordingError):
+    """Stored bytes differ from the checksum written with them."""
+
+
+class VersionError(RecordingError):
+    """A file was written by a newer schema than this package reads."""
+
+
+class MissingItemError(RecordingError, KeyError):
+    """An archive or file has no recording, split or array of that name."""
+
+    exit_code = 2
+
+
+class WeightsError(SpikeZooError):
+    """A checkpoint or weights file does not fit the network, or is not trusted."""
+
+
+class MediaError(SpikeZooError):
+    """A picture or video cannot be read or written."""

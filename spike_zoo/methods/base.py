@@ -1,0 +1,1 @@
+"""What every method that makes pictures shares: evaluation, prediction, reconstruction."""

@@ -1,0 +1,58 @@
+"""Bits to planes and back: eight pixels of a row in one byte, leftmost in the lowest bit."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+def packed_width(width: int) -> int:
+    """Return the number of bytes that hold one row of ``width`` pixels."""
+    return -(-width // 8)
+
+
+def pack_bits(spikes: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pack planes ``(..., W)`` of zeros and ones into bytes ``(..., ceil(W/8))``.
+
+    The bits of the last byte that lie beyond W are 0.
+
+    Raises:
+        ValueError: If a value is neither 0 nor 1.
+    """
+    if spikes.dtype != np.bool_:
+        if not np.isin(spikes, (0, 1)).all():
+            found = np.unique(spikes[~np.isin(spikes, (0, 1))])[:3].tolist()
+            raise ValueError(f"spikes must be 0 or 1, found {found}")
+        spikes = spikes.astype(np.bool_)
+    return np.packbits(spikes, axis=-1, bitorder="little")
+
+
+def unpack_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
+    """Unpack bytes ``(..., ceil(W/8))`` into planes ``(..., W)`` of bool."""
+    bits = np.unpackbits(packed, axis=-1, count=width, bitorder="little")
+    return bits.view(np.bool_)
+
+
+@functools.cache
+def _byte_table(device: torch.device) -> Tensor:
+    """Return the eight bits of every byte as one int64 each, so that a look-up is one gather."""
+    import torch
+
+    bits = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    return torch.from_numpy(bits).view(torch.int64).squeeze(1).to(device)
+
+
+def unpack_tensor(packed: Tensor, width: int) -> Tensor:
+    """Unpack bytes ``(..., ceil(W/8))`` on their device into uint8 planes ``(..., W)``."""
+    import torch
+
+    table = _byte_table(packed.device)
+    bits = table.index_select(0, packed.reshape(-1).int()).view(torch.uint8)
+    return bits.view(*packed.shape[:-1], packed.shape[-1] * 8)[..., :width]

@@ -1,0 +1,147 @@
+"""A spike recording in memory or on disk, read by ranges of planes and kept packed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
+
+import numpy as np
+
+from spike_zoo.errors import GeometryError, PlaneRangeError
+from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import torch
+    from numpy.typing import DTypeLike, NDArray
+    from torch import Tensor
+
+
+@runtime_checkable
+class PackedPlanes(Protocol):
+    """Where packed planes come from: an array, a memory map, a data set in an archive."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """``(T, H, ceil(W/8))``."""
+
+    def __getitem__(self, planes: slice, /) -> NDArray[np.uint8]:
+        """Read planes ``[a, b)`` and no others, as uint8 ``(b - a, H, ceil(W/8))``."""
+
+
+class SpikeRecording:
+    """One take of a spike camera.
+
+    Args:
+        packed: uint8 ``(T, H, ceil(W/8))``, little bit order along W, top row first: an array, or
+            any object that reads ranges of planes when asked (:class:`PackedPlanes`).
+        width: True number of columns W.
+        fps: Planes per second; 0 where unknown.
+        threshold: Charge at which a pixel fires, in the camera's units.
+        rate_scale: Spikes per plane at white; an image is the firing rate divided by it.
+        meta: Anything else known about the take.
+
+    Raises:
+        GeometryError: If ``packed`` and ``width`` do not fit together.
+    """
+
+    def __init__(
+        self,
+        packed: PackedPlanes,
+        width: int,
+        *,
+        fps: float = 0.0,
+        threshold: float | None = None,
+        rate_scale: float | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> None:
+        shape = tuple(packed.shape)
+        if len(shape) != 3 or min(shape) < 1 or width < 1 or shape[2] != packed_width(width):
+            raise GeometryError(
+                f"packed planes of shape {shape} cannot hold rows of {width} pixels: expected "
+                f"(planes, height, {packed_width(max(width, 1))}), each at least 1"
+            )
+        self._planes = packed
+        self._width = width
+        self.fps = fps
+        self.threshold = threshold
+        self.rate_scale = rate_scale
+        self.meta: dict[str, Any] = dict(meta or {})
+
+    @classmethod
+    def from_planes(cls, spikes: NDArray[Any], **attributes: Any) -> Self:
+        """Pack planes ``(T, H, W)`` of zeros and ones into a recording.
+
+        Raises:
+            GeometryError: If the array is not 3-D.
+            ValueError: If a value is neither 0 nor 1.
+        """
+        if spikes.ndim != 3:
+            raise GeometryError(f"spikes must be (planes, height, width), got {spikes.shape}")
+        return cls(pack_bits(spikes), spikes.shape[2], **attributes)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Planes, height and width ``(T, H, W)``."""
+        planes, height, _ = self._planes.shape
+        return planes, height, self._width
+
+    @property
+    def packed(self) -> NDArray[np.uint8]:
+        """All planes, packed ``(T, H, ceil(W/8))``; a memory map stays one."""
+        if isinstance(self._planes, np.ndarray):
+            return self._planes
+        return self._planes[0 : len(self)]
+
+    def read_packed(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
+        """Read planes ``[start, stop)`` packed, touching only their bytes.
+
+        Raises:
+            PlaneRangeError: If the range leaves the recording.
+        """
+        stop = len(self) if stop is None else stop
+        if not 0 <= start <= stop <= len(self):
+            raise PlaneRangeError(
+                f"planes {start}..{stop} were asked for, the recording has planes 0..{len(self)} "
+                "(first, past the last)"
+            )
+        return np.asarray(self._planes[start:stop])
+
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
+        """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
+        return unpack_bits(self.read_packed(start, stop), self._width)
+
+    def to_tensor(
+        self, start: int = 0, stop: int | None = None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """Read planes ``[start, stop)`` as a CPU tensor ``(stop - start, H, W)``, float32 unless said."""
+        import torch
+
+        return torch.from_numpy(self.read(start, stop)).to(dtype or torch.float32)
+
+    def __len__(self) -> int:
+        return self._planes.shape[0]
+
+    @overload
+    def __getitem__(self, planes: int) -> NDArray[np.bool_]: ...
+    @overload
+    def __getitem__(self, planes: slice) -> NDArray[np.bool_]: ...
+    def __getitem__(self, planes: int | slice) -> NDArray[np.bool_]:
+        """Read one plane ``(H, W)`` or a range ``(b - a, H, W)``; counted from 0, never clipped."""
+        if isinstance(planes, slice):
+            start = 0 if planes.start is None else int(planes.start)
+            stop = len(self) if planes.stop is None else int(planes.stop)
+            return self.read(start, stop)[:: planes.step]
+        return self.read(int(planes), int(planes) + 1)[0]
+
+    def __iter__(self) -> Iterator[NDArray[np.bool_]]:
+        for plane in range(len(self)):
+            yield self[plane]
+
+    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+        return self.read() if dtype is None else self.read().astype(dtype)
+
+    def __repr__(self) -> str:
+        known = {"fps": self.fps or None, "rate_scale": self.rate_scale}
+        extra = "".join(f", {name}={value:g}" for name, value in known.items() if value is not None)
+        return f"SpikeRecording({'x'.join(map(str, self.shape))}{extra})"

@@ -1,0 +1,34 @@
+"""One take of a camera with everything known about it: what simulation yields, archives store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from spike_zoo.spikes.recording import SpikeRecording
+
+
+@dataclass(frozen=True)
+class Take:
+    """A recording, the sharp and blurry images that belong to it, and its label.
+
+    Attributes:
+        recording: The spikes, ``(T, H, W)``.
+        images: Sharp images ``(N, H', W')`` grey or ``(N, H', W', 3)`` R,G,B; uint8 (0..255),
+            uint16 (0..65535) or float32 (0..1); H' and W' one integer multiple of H and W.
+        image_index: int64 ``(N,)``, the plane each image is centred on, not decreasing.
+        blur: Blurry images ``(M, H', W'[, 3])``, typed as ``images``.
+        blur_span: int64 ``(M, 2)``, first and past-the-last plane of each exposure.
+        label: Class index of the whole take.
+    """
+
+    recording: SpikeRecording
+    images: NDArray[Any] | None = None
+    image_index: NDArray[np.int64] | None = None
+    blur: NDArray[Any] | None = None
+    blur_span: NDArray[np.int64] | None = None
+    label: int | None = None

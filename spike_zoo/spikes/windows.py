@@ -1,0 +1,62 @@
+"""Which planes a window takes: the one rule that loaders and reconstruction share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spike_zoo.errors import PlaneRangeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+def centred_window(center: int, length: int) -> tuple[int, int]:
+    """Return the half-open range of ``length`` planes centred on ``center``, not clipped.
+
+    Odd lengths are symmetric; an even one has one plane more before the centre than after it.
+    """
+    start = center - length // 2
+    return start, start + length
+
+
+def mirrored_planes(start: int, stop: int, planes: int) -> NDArray[np.int64]:
+    """Return plane indices of ``[start, stop)`` with those outside mirrored in time.
+
+    The mirror stands on the first and the last plane, which are not repeated: -1 becomes 1.
+
+    Raises:
+        PlaneRangeError: If one reflection at each end does not reach into the recording.
+    """
+    index = np.abs(np.arange(start, stop, dtype=np.int64))
+    index = (planes - 1) - np.abs((planes - 1) - index)
+    if planes < 1 or (index.size and index.min() < 0):
+        raise PlaneRangeError(
+            f"planes {start}..{stop} of a recording with {planes} planes: a window may reach over "
+            "an end by less than the recording's length. Use a longer recording or a method with "
+            "a shorter window."
+        )
+    return index
+
+
+def centers_with_stride(planes: int, stride: int, first: int = 0) -> list[int]:
+    """Return every ``stride``-th plane of a recording, beginning at ``first``."""
+    if stride < 1:
+        raise ValueError(f"stride must be at least 1 plane, got {stride}")
+    return list(range(first, planes, stride))
+
+
+def check_centers(centers: Sequence[int], planes: int) -> None:
+    """Refuse centres outside the recording.
+
+    Raises:
+        PlaneRangeError: Naming the first centre outside ``0..planes - 1``.
+    """
+    for center in centers:
+        if not 0 <= center < planes:
+            raise PlaneRangeError(
+                f"plane {center} was asked for, the recording has planes 0..{planes - 1}"
+            )
