@@ -1,0 +1,120 @@
+"""How close an image is to its ground truth, one value per image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import kornia
+import torch
+import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Measure = Callable[[Tensor, Tensor], Tensor]
+
+BEST_PSNR = 100.0  # dB given to a perfect image, so that one does not make a mean infinite
+SMALLEST_SIDE = 11  # the widest window of a measure below
+
+
+def psnr(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the PSNR of each image in dB, data range 1, at most :data:`BEST_PSNR`.
+
+    Shape:
+        - images, targets: ``(B, C, H, W)`` in [0, 1].
+        - Output: ``(B,)``.
+    """
+    value = peak_signal_noise_ratio(
+        images, targets, data_range=1.0, dim=(1, 2, 3), reduction="none"
+    )
+    return value.clamp(max=BEST_PSNR)
+
+
+def ssim(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the SSIM of each image: Gaussian window, sigma 1.5, data range 1."""
+    value = structural_similarity_index_measure(images, targets, data_range=1.0, reduction="none")
+    return torch.atleast_1d(value)  # type: ignore[arg-type]  # a tuple only with the full image
+
+
+def ssim_uniform7(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the SSIM of each image as scikit-image's defaults measure it, data range 1.
+
+    The window is a 7x7 mean, covariances are those of a sample (n - 1), and only whole windows
+    count.
+    """
+    size = 7
+    unbiased = size**2 / (size**2 - 1)
+    x, y = images.double(), targets.double()
+    mean_x, mean_y = F.avg_pool2d(x, size, 1), F.avg_pool2d(y, size, 1)
+    var_x = unbiased * (F.avg_pool2d(x * x, size, 1) - mean_x**2)
+    var_y = unbiased * (F.avg_pool2d(y * y, size, 1) - mean_y**2)
+    covariance = unbiased * (F.avg_pool2d(x * y, size, 1) - mean_x * mean_y)
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    contrast = (2 * covariance + c2) / (var_x + var_y + c2)
+    return (luminance * contrast).mean(dim=(1, 2, 3))
+
+
+def psnr_stir(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the PSNR of each image as STIR's evaluation does: on 0..255, infinite for no error."""
+    error = (255 * (images - targets)).double().square().mean(dim=(1, 2, 3))
+    return 20 * torch.log10(255 / error.sqrt())
+
+
+def ssim_stir(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the SSIM of each image as STIR's evaluation does.
+
+    On 0..255 in float64, Gaussian window 11x11 with sigma 1.5, whole windows only.
+    """
+    x, y = 255 * images.double(), 255 * targets.double()
+    similarity = kornia.metrics.ssim(x, y, window_size=11, max_val=255.0, padding="valid")
+    return similarity.mean(dim=(1, 2, 3))
+
+
+class MeanPerImage(Metric):
+    """The mean of one measure over images, whatever the batches were.
+
+    Args:
+        measure: Maps images and targets ``(B, C, H, W)`` in [0, 1] to ``(B,)``.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, measure: Measure) -> None:
+        super().__init__()
+        self.measure = measure
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, images: Tensor, targets: Tensor) -> None:
+        """Add a batch.
+
+        Raises:
+            ValueError: If the shapes differ or a side is smaller than the measures' windows.
+        """
+        if images.shape != targets.shape or images.ndim != 4:
+            raise ValueError(
+                f"images {tuple(images.shape)} and ground truth {tuple(targets.shape)} must have "
+                "one shape (B, C, H, W)"
+            )
+        if min(images.shape[-2:]) < SMALLEST_SIDE:
+            raise ValueError(
+                f"metrics need images of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got "
+                f"{images.shape[-2]}x{images.shape[-1]}"
+            )
+        values = self.measure(images.detach().float(), targets.detach().float())
+        self.total += values.double().sum()
+        self.count += len(values)
+
+    def compute(self) -> Tensor:
+        """Return the mean over all images so far."""
+        return (self.total / self.count).float()

@@ -1,0 +1,76 @@
+"""LPIPS with a backbone from a file, so that nothing is fetched while a run is under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.errors import WeightsError
+from spike_zoo.nn.backbones import BACKBONES, load_backbone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALLEST_SIDE = 32  # below it a layer of the backbone has no output
+
+
+def lpips_network(state: dict[str, Tensor], backbone: str = "alex") -> nn.Module:
+    """Return the frozen LPIPS network over a backbone's state dict.
+
+    Raises:
+        WeightsError: If the state dict is of another network.
+    """
+    import lpips
+    import torchvision
+
+    network = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
+    trunk = getattr(torchvision.models, BACKBONES[backbone].builder)(weights=None)
+    try:
+        trunk.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise WeightsError(f"the backbone is not {BACKBONES[backbone].builder}: {first}") from error
+    features = trunk.features.state_dict()
+    names = network.net.state_dict()  # "slice2.3.weight" is layer 3 of the trunk
+    network.net.load_state_dict({name: features[name.split(".", 1)[1]] for name in names})
+    return network.eval().requires_grad_(False)
+
+
+class LPIPS:
+    """The LPIPS distance of each image to its ground truth; lower is better.
+
+    Args:
+        path: File of the backbone; searched for where not given.
+        backbone: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
+        rescale: Map [0, 1] to the [-1, 1] the network was made for. STIR's published numbers
+            were measured without (Fan et al., NeurIPS 2024).
+
+    Source: Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual
+    Metric*, CVPR 2018.
+    """
+
+    higher_is_better = False
+
+    def __init__(
+        self, path: str | Path | None = None, backbone: str = "alex", *, rescale: bool = True
+    ) -> None:
+        self._network = lpips_network(load_backbone(backbone, path), backbone)
+        self.rescale = rescale
+
+    def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Measure ``(B, 1 or 3, H, W)`` in [0, 1] -> ``(B,)``.
+
+        Raises:
+            ValueError: If a side is below 32 pixels.
+        """
+        if min(images.shape[-2:]) < SMALLEST_SIDE:
+            raise ValueError(
+                f"LPIPS needs at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got "
+                f"{images.shape[-2]}x{images.shape[-1]}"
+            )
+        network = self._network.to(images.device)
+        pair = [image.clamp(0, 1).expand(-1, 3, -1, -1) for image in (images, targets)]
+        with torch.no_grad():
+            return network(*pair, normalize=self.rescale).flatten()
