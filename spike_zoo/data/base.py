@@ -1,0 +1,196 @@
+"""Loaders over an archive: opening, order, seeds and unpacking, whatever a sample is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from lightning import LightningDataModule
+from torch.utils.data import DataLoader
+from torchdata.stateful_dataloader import StatefulDataLoader
+
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.data.augment import apply_modes
+from spike_zoo.data.sampling import SeededSampler
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.spikes.packing import unpack_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from spike_zoo.batch import PackedClip, ReconstructionBatch, Split
+
+DEFAULT_ARCHIVE = "data/default.h5"
+
+
+class Samples(Protocol):
+    """The samples of one split; a map-style dataset with a length."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+
+    def __getitem__(self, key: Any) -> Mapping[str, Any]:  # noqa: ANN401  (int or SampleKey)
+        """Return one sample: an int takes it whole, a SampleKey cuts and turns it by its seed."""
+
+
+class ArchiveDataModule(LightningDataModule):
+    """Serve samples of an HDF5 spike archive; a subclass says what a sample is.
+
+    Bits stay packed until they are on the device. The order of training samples and everything
+    random about them depend on the seed and the epoch alone: not on workers, not on where a run
+    was resumed.
+
+    Args:
+        archive: The archive's file.
+        batch_size: Training samples in one batch.
+        eval_batch_size: Samples in one batch of validation, test and prediction; above 1 only
+            where all recordings have one size.
+        crop: Side in pixels of the square cut from training samples; None keeps them whole.
+        augment: Turn and flip training samples at random.
+        samples_per_epoch: Training samples of one epoch; each once where not given.
+        workers: Processes that read ahead; 0 reads in the training process.
+        seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
+    """
+
+    def __init__(
+        self,
+        archive: str = DEFAULT_ARCHIVE,
+        batch_size: int = 4,
+        eval_batch_size: int = 1,
+        crop: int | None = 96,
+        augment: bool = True,
+        samples_per_epoch: int | None = None,
+        workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__()
+        if crop is not None and crop < 16:
+            raise ConfigError(f"crop: at least 16 pixels are needed, got {crop}")
+        self.archive_path = Path(archive)
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.crop = crop
+        self.augment = augment
+        self.samples_per_epoch = samples_per_epoch
+        self.workers = workers
+        self.seed = seed
+        self._samples: dict[Split, Samples] = {}
+        self._archive: SpikeArchive | None = None
+
+    @abstractmethod
+    def make_samples(self, split: Split) -> Samples:
+        """Return the samples of one split."""
+
+    @property
+    def archive(self) -> SpikeArchive:
+        """The archive, opened when it is first asked for.
+
+        Raises:
+            MissingFileError: If there is no such file; names the command that makes one.
+        """
+        if self._archive is None:
+            if not self.archive_path.exists():
+                raise MissingFileError(
+                    f"{self.archive_path}: there is no such archive. Make the default one with "
+                    f"'python -m spike_zoo simulate --out {self.archive_path}', or build one from "
+                    "your recordings with 'python -m spike_zoo archive build'.",
+                    path=str(self.archive_path),
+                )
+            self._archive = SpikeArchive(self.archive_path)
+        return self._archive
+
+    @property
+    def data_sha256(self) -> str:
+        """Digest of what the archive holds, for the record of a run."""
+        return self.archive.data_sha256()
+
+    def setup(self, stage: str) -> None:
+        """Open the archive and list the samples of the splits that the stage needs."""
+        splits: dict[str, tuple[Split, ...]] = {
+            "fit": ("train", "val"),
+            "validate": ("val",),
+            "test": ("test",),
+            "predict": ("test",),
+        }
+        for split in splits[stage]:
+            if split not in self._samples:
+                samples = self.make_samples(split)
+                if len(samples) == 0:
+                    raise ConfigError(
+                        f"{self.archive_path}: split {split!r} has no sample for this "
+                        f"configuration; its splits are {', '.join(self.archive.splits())}"
+                    )
+                self._samples[split] = samples
+
+    def teardown(self, stage: str) -> None:
+        """Close the archive."""
+        if self._archive is not None:
+            self._archive.close()
+
+    def train_dataloader(self) -> StatefulDataLoader[Any]:
+        """Return the training loader; its position is part of a checkpoint."""
+        samples = self._samples["train"]
+        sampler = SeededSampler(
+            len(samples),
+            torch.initial_seed() if self.seed is None else self.seed,
+            self._epoch,
+            self.samples_per_epoch,
+        )
+        return StatefulDataLoader(
+            samples,  # type: ignore[arg-type]  # map-style by its two methods
+            batch_size=self.batch_size,
+            sampler=sampler,  # type: ignore[arg-type]  # yields keys that the samples take
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            drop_last=False,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Return the validation loader."""
+        return self._eval_loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Return the test loader."""
+        return self._eval_loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """Return the loader of the images to predict: the test split."""
+        return self._eval_loader("test")
+
+    def on_after_batch_transfer(
+        self, batch: PackedClip, dataloader_idx: int
+    ) -> ReconstructionBatch:
+        """Unpack and turn the clips, on the device."""
+        return unpack_clips(batch)
+
+    def _epoch(self) -> int:
+        return 0 if self.trainer is None else self.trainer.current_epoch
+
+    def _eval_loader(self, split: Split) -> DataLoader[Any]:
+        return DataLoader(
+            self._samples[split],  # type: ignore[arg-type]  # map-style by its two methods
+            batch_size=self.eval_batch_size,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def unpack_clips(batch: PackedClip) -> ReconstructionBatch:
+    """Turn packed clips into planes and images of [0, 1], turned and flipped as drawn."""
+    spikes = unpack_tensor(batch["packed"], int(batch["width"][0]))
+    return {
+        "spikes": apply_modes(spikes, batch["mode"]).float(),
+        "image": apply_modes(unit_range(batch["image"]), batch["mode"]),
+        "rate_scale": batch["rate_scale"],
+        "plane": batch["plane"],
+        "name": batch["name"],
+    }
+
+
+def unit_range(image: Tensor) -> Tensor:
+    """Return an image as float32 in [0, 1]; bytes are divided by 255."""
+    return image.float() / 255 if image.dtype == torch.uint8 else image

@@ -1,0 +1,186 @@
+"""Clips of spikes with the ground truth image at their middle plane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spike_zoo.data.augment import MODES, SHAPE_KEEPING_MODES
+from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule
+from spike_zoo.data.sampling import SampleKey
+from spike_zoo.errors import ConfigError
+from spike_zoo.spikes.packing import packed_width
+from spike_zoo.spikes.windows import centred_window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.batch import Split
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # R, G, B
+
+
+class Window(NamedTuple):
+    """One sample: the clip around an image of a recording."""
+
+    name: str
+    image: int
+    plane: int
+
+
+class ReconstructionWindows:
+    """The clips of one split whose window lies inside its recording.
+
+    Args:
+        archive: Where the recordings are.
+        split: Which of them.
+        clip_length: Planes of one clip.
+        stride: Take every ``stride``-th image of a recording.
+        crop: Side of the square cut at random, None for whole frames.
+        augment: Draw one of the eight flips and rotations.
+
+    Raises:
+        ConfigError: If a frame is smaller than the crop, or images are not of the spikes' size.
+    """
+
+    def __init__(
+        self,
+        archive: SpikeArchive,
+        split: Split,
+        clip_length: int,
+        *,
+        stride: int = 1,
+        crop: int | None = None,
+        augment: bool = False,
+    ) -> None:
+        self.archive = archive
+        self.clip_length = clip_length
+        self.crop = crop
+        self.augment = augment
+        self.windows = [
+            window for name in archive.names(split) for window in self._windows_of(name)[::stride]
+        ]
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:
+        """Read one clip; an int takes the whole frame, a key cuts and turns it by its seed."""
+        index, seed = key if isinstance(key, SampleKey) else (key, None)
+        window = self.windows[index]
+        recording = self.archive[window.name]
+        _, height, width = recording.shape
+        rows, columns, mode = slice(0, height), slice(0, width), 0
+        if seed is not None:
+            rows, columns, mode = self._draw(np.random.default_rng(seed), height, width)
+        start, stop = centred_window(window.plane, self.clip_length)
+        byte_columns = slice(columns.start // 8, packed_width(columns.stop))
+        packed = self.archive.read_packed(
+            window.name, start, stop, rows=rows, byte_columns=byte_columns
+        )
+        image = grey(self.archive.image(window.name, window.image))[rows, columns]
+        return {
+            "packed": packed,
+            "width": columns.stop - columns.start,
+            "mode": mode,
+            "image": np.ascontiguousarray(image[None]),
+            "rate_scale": np.float32(recording.rate_scale or 1.0),
+            "plane": window.plane,
+            "name": window.name,
+        }
+
+    def _windows_of(self, name: str) -> list[Window]:
+        planes, height, width = self.archive[name].shape
+        if self.crop is not None and self.crop > min(height, width):
+            raise ConfigError(
+                f"crop: {self.crop} pixels do not fit into recording {name!r} of {height}x{width}; "
+                "use a smaller crop"
+            )
+        found = []
+        for image, plane in enumerate(self.archive.image_index(name).tolist()):
+            start, stop = centred_window(plane, self.clip_length)
+            if start >= 0 and stop <= planes:
+                found.append(Window(name, image, plane))
+        return found
+
+    def _draw(
+        self, generator: np.random.Generator, height: int, width: int
+    ) -> tuple[slice, slice, int]:
+        """Draw the cut and the turn; cuts begin at whole bytes, so that no bit is moved."""
+        rows, columns = slice(0, height), slice(0, width)
+        if self.crop is not None:
+            top = int(generator.integers(height - self.crop + 1))
+            left = 8 * int(generator.integers((width - self.crop) // 8 + 1))
+            rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
+        is_square = rows.stop - rows.start == columns.stop - columns.start
+        modes = range(len(MODES)) if is_square else SHAPE_KEEPING_MODES
+        mode = int(generator.choice(np.array(modes))) if self.augment else 0
+        return rows, columns, mode
+
+
+def grey(image: NDArray[Any]) -> NDArray[Any]:
+    """Return an image as grey uint8 as it is, else as float32 in [0, 1] ``(H, W)``."""
+    if image.dtype == np.uint16:
+        image = image.astype(np.float32) / 65535
+    if image.ndim == 2:
+        return image
+    scale = np.float32(255 if image.dtype == np.uint8 else 1)
+    return image.astype(np.float32) @ LUMA / scale
+
+
+class ReconstructionDataModule(ArchiveDataModule):
+    """Serve clips of spikes with the ground truth image at their middle plane.
+
+    Args:
+        archive: The archive's file.
+        clip_length: Planes of one clip; what the method's window takes.
+        stride: Take every ``stride``-th image of a recording.
+        batch_size: Training clips in one batch.
+        eval_batch_size: Clips in one batch of validation, test and prediction; above 1 only where
+            all recordings have one size.
+        crop: Side in pixels of the square cut from training clips; None keeps them whole.
+        augment: Turn and flip training clips at random.
+        samples_per_epoch: Training clips of one epoch; each once where not given.
+        workers: Processes that read ahead; 0 reads in the training process.
+        seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
+    """
+
+    def __init__(
+        self,
+        archive: str = DEFAULT_ARCHIVE,
+        clip_length: int = 61,
+        stride: int = 1,
+        batch_size: int = 4,
+        eval_batch_size: int = 1,
+        crop: int | None = 96,
+        augment: bool = True,
+        samples_per_epoch: int | None = None,
+        workers: int = 0,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(
+            archive,
+            batch_size,
+            eval_batch_size,
+            crop,
+            augment,
+            samples_per_epoch,
+            workers,
+            seed,
+        )
+        self.clip_length = clip_length
+        self.stride = stride
+
+    def make_samples(self, split: Split) -> ReconstructionWindows:
+        """Return the clips of one split; training clips are cut and turned, others whole."""
+        is_training = split == "train"
+        return ReconstructionWindows(
+            self.archive,
+            split,
+            self.clip_length,
+            stride=self.stride,
+            crop=self.crop if is_training else None,
+            augment=self.augment and is_training,
+        )

@@ -1,0 +1,269 @@
+"""A ready module from a shipped name, a checkpoint or an export: ``spike_zoo.load``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import pickle
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import LightningModule
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+
+from spike_zoo.errors import MissingFileError, UsageError, WeightsError
+from spike_zoo.methods.shipped import WEIGHTLESS, shipped_names, shipped_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PACKAGE = "spike_zoo."
+EXPORT_NAME = "model.safetensors"
+# what reading a damaged or crafted pickle can raise
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What a file says about the module it holds.
+
+    Attributes:
+        class_path: Where the class lives.
+        hyper_parameters: Arguments of its constructor, plain values.
+        state: Its weights.
+    """
+
+    class_path: str
+    hyper_parameters: dict[str, Any]
+    state: dict[str, Tensor]
+
+
+def load(
+    name_or_path: str | Path, *, device: str | torch.device = "cpu", trust: bool = False
+) -> LightningModule:
+    """Return a ready module in evaluation mode.
+
+    Args:
+        name_or_path: A shipped name (``"tfi"``, ``"stir-small"``), a checkpoint (``.ckpt``), a
+            weights file (``.safetensors``), or a folder with one named ``model.safetensors``.
+        device: Where the module computes.
+        trust: Also build classes from outside this package.
+
+    Raises:
+        MissingFileError: If it is neither a name nor a file; lists the names.
+        WeightsError: If the file is no checkpoint of a module, or not of this package.
+    """
+    module = _build(_blueprint(name_or_path), str(name_or_path), trust=trust)
+    return module.to(device).eval()
+
+
+def export(module: LightningModule, folder: str | Path, *, half: bool = False) -> Path:
+    """Write a module as a folder that :func:`load` takes: weights with everything to build it.
+
+    Args:
+        module: The module.
+        folder: Made if it is not there.
+        half: Store floating-point weights as float16.
+
+    Returns:
+        The folder's weights file.
+    """
+    target = Path(folder) / EXPORT_NAME
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(module, target, half=half)
+    return target
+
+
+def save_weights(
+    module: LightningModule, path: str | Path, *, half: bool = False, **metadata: str
+) -> None:
+    """Write a module's weights as safetensors, its class path and arguments beside them.
+
+    Args:
+        module: The module.
+        path: The file, replaced if it is there.
+        half: Store floating-point weights as float16.
+        metadata: Further texts to keep, as the recipe the weights were made with.
+    """
+    state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    if half:
+        state = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+    state = {name: tensor.contiguous() for name, tensor in state.items()}
+    described = {
+        **metadata,
+        "class_path": f"{type(module).__module__}.{type(module).__qualname__}",
+        "hyper_parameters": json.dumps(plain_hyper_parameters(module)),
+        "sha256": state_digest(state),
+    }
+    target = Path(path)
+    part = target.with_name(f"{target.name}.part")
+    try:
+        save_file(state, part, metadata=described)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def plain_hyper_parameters(module: LightningModule) -> dict[str, Any]:
+    """Return the constructor's arguments that a module was made with."""
+    hidden = ("_class_path", "_instantiator")
+    return {name: value for name, value in module.hparams.items() if name not in hidden}
+
+
+def state_digest(state: dict[str, Tensor]) -> str:
+    """Return the SHA-256 over names and values of a state dict."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _blueprint(name_or_path: str | Path) -> Blueprint:
+    name = str(name_or_path)
+    if name in WEIGHTLESS:
+        return Blueprint(WEIGHTLESS[name], {}, {})
+    path = shipped_weights().get(name, Path(name_or_path))
+    if path.is_dir():
+        path = path / EXPORT_NAME
+    if not path.is_file():
+        raise MissingFileError(
+            f"{name}: neither a file nor a shipped method. Shipped are "
+            f"{', '.join(shipped_names())}; else give a .ckpt, a .safetensors or an export folder.",
+            path=name,
+        )
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return _read_checkpoint(path)
+
+
+def _read_safetensors(path: Path) -> Blueprint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path}: not a safetensors file ({error})", path=str(path)) from error
+    if "class_path" not in metadata:
+        raise WeightsError(
+            f"{path}: its metadata names no class, so it was not written by this package. Load it "
+            "with the method's from_official if it holds published weights.",
+            path=str(path),
+        )
+    if metadata.get("sha256", state_digest(state)) != state_digest(state):
+        raise WeightsError(
+            f"{path}: the weights differ from the checksum written with them; copy the file again",
+            code="checksum",
+            path=str(path),
+        )
+    floats = {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
+    arguments = json.loads(metadata.get("hyper_parameters", "{}"))
+    return Blueprint(metadata["class_path"], arguments, floats)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint without running anything it may hold.
+
+    Raises:
+        WeightsError: If it is damaged, or holds more than tensors and plain values.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except _DAMAGED as error:
+        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise WeightsError(
+            f"{path}: not a checkpoint that can be read safely ({first})", path=str(path)
+        ) from error
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise WeightsError(
+            f"{path}: not a checkpoint of a module (no state_dict). Published weights are loaded "
+            "with the method's from_official.",
+            path=str(path),
+        )
+    return checkpoint
+
+
+def _read_checkpoint(path: Path) -> Blueprint:
+    checkpoint = read_checkpoint(path)
+    arguments = dict(checkpoint.get("hyper_parameters", {}))
+    class_path = arguments.pop("_class_path", None)
+    arguments.pop("_instantiator", None)
+    described = checkpoint.get("spike_zoo", {})
+    class_path = described.get("class_path", class_path)
+    if class_path is None:
+        raise WeightsError(
+            f"{path}: does not say which class it belongs to; it was not written by a module of "
+            "this package",
+            path=str(path),
+        )
+    arguments = described.get("hyper_parameters", arguments)
+    return Blueprint(class_path, arguments, checkpoint["state_dict"])
+
+
+def _build(blueprint: Blueprint, source: str, *, trust: bool) -> LightningModule:
+    module_class = _resolve(blueprint.class_path, source, trust=trust)
+    try:
+        module = module_class(**blueprint.hyper_parameters)
+    except TypeError as error:
+        raise WeightsError(f"{source}: {blueprint.class_path} was saved otherwise: {error}") from (
+            error
+        )
+    outcome = module.load_state_dict(blueprint.state, strict=False)
+    if outcome.missing_keys or outcome.unexpected_keys:
+        raise WeightsError(
+            f"{source}: the weights do not fit {blueprint.class_path}: first missing "
+            f"{next(iter(outcome.missing_keys), 'none')}, first unexpected "
+            f"{next(iter(outcome.unexpected_keys), 'none')}"
+        )
+    return module
+
+
+def _resolve(class_path: str, source: str, *, trust: bool) -> type[LightningModule]:
+    if not class_path.startswith(PACKAGE) and not trust:
+        raise WeightsError(
+            f"{source}: wants to build {class_path!r}, which is not of this package. If you trust "
+            "the file, load it with trust=True.",
+            code="untrusted",
+        )
+    module_name, _, class_name = class_path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise WeightsError(f"{source}: there is no class {class_path!r} ({error})") from error
+    if not (isinstance(found, type) and issubclass(found, LightningModule)):
+        raise WeightsError(f"{source}: {class_path!r} is not a LightningModule")
+    return found
+
+
+def pick_device(name: str) -> str:
+    """Return the device a user's ``auto``, ``cpu``, ``cuda`` or ``mps`` means on this machine.
+
+    Raises:
+        UsageError: If the named device is not there.
+    """
+    if name == "auto":
+        return str(torch.accelerator.current_accelerator() or "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(
+            f"--device {name}: not usable here ({first}); try --device auto"
+        ) from error
+    return name
