@@ -1,0 +1,222 @@
+"""The coarse-to-fine decoders that predict image and motion together, level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spike_zoo.methods.stir.layers import ConvPReLU, ResidualBlock, concatenate, in_full_precision
+from spike_zoo.nn import warp
+
+Interaction = Literal["both", "warp_only", "synthesis_only"]
+
+
+class Features(NamedTuple):
+    """Features of one level at the three key times, each ``(B, C, h, w)``."""
+
+    first: Tensor
+    middle: Tensor
+    last: Tensor
+
+
+class Level(NamedTuple):
+    """What the decoder of one level found.
+
+    Flows are in pixels of the level: (x, y) to the first, then (x, y) to the last time. They are
+    None without warping.
+
+    Shape:
+        - image: ``(B, 1, h, w)``, not clamped.
+        - hidden: ``(B, 3C, h, w)``.
+        - flow: ``(B, 4, h, w)``, refined here; None at level 1, which refines nothing.
+        - upflow: ``(B, 4, h, w)``, up-sampled from the coarser level, used for the warps here; None
+          at the top.
+        - extra_flow: ``(B, 4(G-1), h, w)``, the further motion fields of level 1.
+    """
+
+    image: Tensor
+    hidden: Tensor
+    flow: Tensor | None = None
+    upflow: Tensor | None = None
+    extra_flow: Tensor | None = None
+
+
+def _doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
+
+
+class TopDecoder(nn.Module):
+    """First guess of image and motion at the coarsest level.
+
+    Shape:
+        - joined: ``(B, 3C, h, w)``, the three key times joined by the attention.
+    """
+
+    def __init__(self, channels: int, *, predicts_motion: bool = True) -> None:
+        super().__init__()
+        hidden = 3 * channels
+        self.predicts_motion = predicts_motion
+        self.fuse = ConvPReLU(hidden, hidden)
+        self.res = ResidualBlock(hidden)
+        self.head = nn.Conv2d(hidden, 5 if predicts_motion else 1, kernel_size=3, padding=1)
+
+    def forward(self, joined: Tensor) -> Level:
+        """Decode the coarsest level."""
+        hidden = self.res(self.fuse(joined))
+        prediction = in_full_precision(self.head, hidden)
+        if not self.predicts_motion:
+            return Level(prediction, hidden)
+        flow, image = prediction[:, :4], prediction[:, 4:]
+        return Level(image, hidden, flow=flow)
+
+
+class FusionDecoder(nn.Module):
+    """What the decoders of level 1 and of the levels above it share: align, fuse, refine.
+
+    Args:
+        channels: C, feature channels of this level.
+        coarser_hidden: Hidden channels of the coarser level.
+        interaction: ``"both"`` fuses the middle feature with the warped side features,
+            ``"warp_only"`` leaves out the middle one, ``"synthesis_only"`` takes all three as they
+            are and predicts no motion.
+        hidden_channels: Channels that the coarser hidden state is reduced to.
+        motion_fields: Pairs of flows that align the side features.
+        predicts_flow: Whether the head corrects the flow beside predicting the image.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        coarser_hidden: int,
+        interaction: Interaction,
+        hidden_channels: int,
+        *,
+        motion_fields: int,
+        predicts_flow: bool,
+    ) -> None:
+        super().__init__()
+        self.interaction = interaction
+        self.warps = interaction != "synthesis_only"
+        fused = 1 + hidden_channels + 2 * channels * motion_fields
+        fused += 4 * motion_fields if self.warps else 0
+        fused += channels if interaction != "warp_only" else 0
+        if self.warps:
+            self.up_flow = _doubling(4, 4)
+        self.up_hidden = _doubling(coarser_hidden, hidden_channels)
+        self.fuse1 = ConvPReLU(fused, fused)
+        self.fuse2 = ConvPReLU(fused, 3 * channels)
+        self.res = ResidualBlock(3 * channels)
+        self.head = nn.Conv2d(3 * channels, 5 if predicts_flow else 1, kernel_size=3, padding=1)
+
+    def align(self, features: Features, fields: Sequence[Tensor]) -> list[Tensor]:
+        """Return the features that enter the fusion, the sides warped by every motion field."""
+        aligned = [features.middle] if self.interaction != "warp_only" else []
+        if not self.warps:
+            return [*aligned, features.first, features.last]
+        for field in fields:
+            to_first, to_last = field.chunk(2, dim=1)
+            aligned += [warp(features.first, to_first), warp(features.last, to_last)]
+        return aligned
+
+    def fuse(self, coarser: Level, aligned: list[Tensor], flows: list[Tensor]) -> Tensor:
+        """Return the hidden state ``(B, 3C, h, w)`` of this level."""
+        image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
+        fused = concatenate([image, *aligned, self.up_hidden(coarser.hidden), *flows])
+        return self.res(self.fuse2(self.fuse1(fused)))
+
+
+class RefiningDecoder(FusionDecoder):
+    """One step between the coarsest and the finest level: a better flow and a new image.
+
+    The flow is a correction of the coarser one, the image is predicted anew.
+
+    Shape:
+        - features: three times ``(B, C, h, w)``.
+        - coarser: the level of size ``h/2 x w/2``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        coarser_hidden: int,
+        interaction: Interaction = "both",
+        hidden_channels: int = 8,
+    ) -> None:
+        super().__init__(
+            channels,
+            coarser_hidden,
+            interaction,
+            hidden_channels,
+            motion_fields=1,
+            predicts_flow=interaction != "synthesis_only",
+        )
+
+    def forward(self, features: Features, coarser: Level) -> Level:
+        """Decode this level."""
+        if coarser.flow is None:
+            hidden = self.fuse(coarser, self.align(features, []), [])
+            return Level(in_full_precision(self.head, hidden), hidden)
+        upflow = in_full_precision(self.up_flow, coarser.flow)
+        hidden = self.fuse(coarser, self.align(features, [upflow]), [upflow])
+        prediction = in_full_precision(self.head, hidden)
+        change, image = prediction[:, :4], prediction[:, 4:]
+        return Level(image, hidden, flow=upflow + change, upflow=upflow)
+
+
+class FinestDecoder(FusionDecoder):
+    """Level 1: several motion fields align the side features, only the image is predicted.
+
+    The further fields start from the coarser level's flow before its refinement.
+
+    Args:
+        channels: C, channels of the embedding.
+        coarser_hidden: Hidden channels of level 2.
+        interaction: As in :class:`FusionDecoder`.
+        hidden_channels: As in :class:`FusionDecoder`.
+        motion_fields: G, the main field and G - 1 further ones; of no effect without warping.
+
+    Shape:
+        - features: three times ``(B, C, H, W)``.
+        - coarser: level 2, of size ``H/2 x W/2``.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        coarser_hidden: int,
+        interaction: Interaction = "both",
+        hidden_channels: int = 8,
+        motion_fields: int = 3,
+    ) -> None:
+        fields = motion_fields if interaction != "synthesis_only" else 1
+        super().__init__(
+            channels,
+            coarser_hidden,
+            interaction,
+            hidden_channels,
+            motion_fields=fields,
+            predicts_flow=False,
+        )
+        self.extra_fields = fields - 1
+        if self.extra_fields:
+            flows = 4 * self.extra_fields
+            self.extra_flow = nn.Conv2d(coarser_hidden, flows, kernel_size=3, padding=1)
+            self.up_extra_flow = _doubling(flows, flows)
+
+    def forward(self, features: Features, coarser: Level) -> Level:
+        """Decode the full size."""
+        upflow, extra = None, None
+        if coarser.flow is not None:
+            upflow = in_full_precision(self.up_flow, coarser.flow)
+        if coarser.upflow is not None and self.extra_fields:
+            start = coarser.upflow.repeat(1, self.extra_fields, 1, 1)
+            change = in_full_precision(self.extra_flow, coarser.hidden)
+            extra = in_full_precision(self.up_extra_flow, start + change)
+        flows = [flow for flow in (upflow, extra) if flow is not None]
+        fields = [field for flow in flows for field in flow.chunk(flow.shape[1] // 4, dim=1)]
+        hidden = self.fuse(coarser, self.align(features, fields), flows)
+        image = in_full_precision(self.head, hidden)
+        return Level(image, hidden, upflow=upflow, extra_flow=extra)

@@ -1,0 +1,97 @@
+"""The hybrid spike embedding (HSER): what one block of planes looks like to the encoder."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+BLOCK_PLANES = 21  # planes of one block
+EMBEDDING_CHANNELS = 16  # of every embedding, so that the rest of the network does not change
+EmbeddingKind = Literal["tfp+resnet", "tfp", "resnet"]
+
+
+def nested_windows(planes: int, step: int) -> list[tuple[int, int]]:
+    """Return the half-open virtual exposure windows of a block, longest first, all centred.
+
+    The whole block, then ``step``, ``2 * step``, ... planes taken off at each end while less than
+    half of the block is taken off.
+    """
+    return [(cut, planes - cut) for cut in (0, *range(step, planes // 2, step))]
+
+
+class NestedTFP(nn.Module):
+    """Explicit embedding: texture from playback over nested windows, longest first.
+
+    Shape:
+        - block: ``(B, T, H, W)``.
+        - Output: ``(B, windows, H, W)``, firing rates.
+    """
+
+    def __init__(self, step: int, planes: int = BLOCK_PLANES) -> None:
+        super().__init__()
+        self.windows = nested_windows(planes, step)
+
+    def forward(self, block: Tensor) -> Tensor:
+        """Average the planes of every window."""
+        return torch.stack([block[:, a:b].mean(dim=1) for a, b in self.windows], dim=1)
+
+
+class ResidualEmbedding(nn.Module):
+    """Implicit embedding: one residual block with batch norms straight on the planes.
+
+    Shape:
+        - block: ``(B, 21, H, W)``.
+        - Output: ``(B, channels, H, W)``, not negative.
+    """
+
+    def __init__(self, channels: int, planes: int = BLOCK_PLANES) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(planes, channels, kernel_size=3, padding=1)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.shortcut = nn.Conv2d(planes, channels, kernel_size=1)
+
+    def forward(self, block: Tensor) -> Tensor:
+        """Embed the block."""
+        y = F.relu(self.bn1(self.conv1(block)))
+        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(block))
+
+
+class HybridEmbedding(nn.Module):
+    """Hybrid spike embedding representation: firing rates beside learned channels.
+
+    Args:
+        kind: ``"tfp+resnet"`` (5 nested windows and 11 learned channels, the paper's choice),
+            ``"tfp"`` (10 windows mixed by a 1x1 convolution) or ``"resnet"`` (16 learned ones).
+
+    Shape:
+        - block: ``(N, 21, H, W)``. Training batch statistics are those of one call, so blocks that
+          belong together are stacked along N.
+        - Output: ``(N, 16, H, W)``.
+
+    Raises:
+        ValueError: If the kind is none of these.
+
+    Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
+    Spiking Cameras*, NeurIPS 2024.
+    """
+
+    def __init__(self, kind: EmbeddingKind = "tfp+resnet") -> None:
+        super().__init__()
+        if kind not in get_args(EmbeddingKind):
+            raise ValueError(f"embedding must be one of {get_args(EmbeddingKind)}, got {kind!r}")
+        has_rates, has_features = "tfp" in kind, "resnet" in kind
+        self.explicit = NestedTFP(step=2 if has_features else 1) if has_rates else None
+        rates = len(self.explicit.windows) if self.explicit else 0
+        self.implicit = ResidualEmbedding(EMBEDDING_CHANNELS - rates) if has_features else None
+        self.mix = None if has_features else nn.Conv2d(rates, EMBEDDING_CHANNELS, kernel_size=1)
+
+    def forward(self, block: Tensor) -> Tensor:
+        """Embed a stack of blocks."""
+        parts = [part(block) for part in (self.explicit, self.implicit) if part is not None]
+        embedded = torch.cat(parts, dim=1)
+        return embedded if self.mix is None else self.mix(embedded)

@@ -1,0 +1,63 @@
+"""The feature pyramid that STIR computes of every block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import Tensor, nn
+
+from spike_zoo.methods.stir.layers import ResidualBlock
+
+
+class EncoderStage(nn.Module):
+    """One encoder level: a convolution, a PReLU with one slope for all channels, a residual block.
+
+    The convolution starts Xavier uniform with zero bias.
+
+    Args:
+        in_channels: Channels of the level above.
+        out_channels: Channels of this level.
+        halves: Whether the level halves the size with a 3x3 convolution and has a residual block;
+            if not it is the first stage, a 7x7 convolution alone.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, halves: bool) -> None:
+        super().__init__()
+        kernel, stride = (3, 2) if halves else (7, 1)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2)
+        self.act = nn.PReLU()
+        self.res = ResidualBlock(out_channels) if halves else nn.Identity()
+        nn.init.xavier_uniform_(self.conv.weight)
+        nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]  # it has a bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the features of this level."""
+        return self.res(self.act(self.conv(x)))
+
+
+class PyramidEncoder(nn.Module):
+    """Features of levels 2 and up, each half the size of the one before.
+
+    Args:
+        channels: Channels of every level, the finest (the embedding's) first.
+
+    Shape:
+        - Input: ``(N, channels[0], H, W)`` with H and W multiples of ``2 ** (levels - 1)``.
+        - Output: one ``(N, channels[l - 1], H / 2**(l-1), W / 2**(l-1))`` for each l = 2, 3, ...
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        first = EncoderStage(channels[0], channels[0], halves=False)
+        pairs = pairwise(channels)
+        self.stages = nn.ModuleList([first, *(EncoderStage(a, b, halves=True) for a, b in pairs)])
+
+    def forward(self, embedded: Tensor) -> list[Tensor]:
+        """Encode a stack of embedded blocks."""
+        features: list[Tensor] = []
+        x = embedded
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features[1:]  # the first stage only feeds the second

@@ -1,0 +1,220 @@
+"""STIR: one image of the middle of 61 planes, by joint synthesis and motion compensation."""
+
+from __future__ import annotations
+
+import math
+from os import PathLike
+from typing import NamedTuple, Self, get_args
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.stir.attention import AttentionKind, SymmetricInteractiveAttention
+from spike_zoo.methods.stir.decoder import (
+    Features,
+    FinestDecoder,
+    Interaction,
+    Level,
+    RefiningDecoder,
+    TopDecoder,
+)
+from spike_zoo.methods.stir.embedding import (
+    BLOCK_PLANES,
+    EMBEDDING_CHANNELS,
+    EmbeddingKind,
+    HybridEmbedding,
+)
+from spike_zoo.methods.stir.encoder import PyramidEncoder
+from spike_zoo.methods.stir.layers import in_full_precision
+from spike_zoo.methods.stir.official import StateDict, read_official
+from spike_zoo.methods.stir.padding import crop_padding, pad_to_multiple
+
+PLANES = 61  # of one window, the middle plane is reconstructed
+BLOCK_STARTS = (0, 20, 40)  # blocks of 21 planes, neighbours share one
+ENCODER_CHANNELS = (24, 32, 64, 96)  # levels 2..5 at width 1
+
+
+class STIRPyramid(NamedTuple):
+    """Everything STIR finds on its way, by level: 1 is full size, each further one half of it.
+
+    Sizes are those of the padded input; ``image`` alone is cropped.
+
+    Attributes:
+        image: ``(B, 1, H, W)``, clamped to [0, 1], the reconstruction.
+        levels: Images, hidden states and flows of every level, see :class:`Level`.
+        features: Features of every level at the three key times, see :class:`Features`.
+    """
+
+    image: Tensor
+    levels: dict[int, Level]
+    features: dict[int, Features]
+
+
+class STIR(nn.Module):
+    """Reconstruct the middle of a spike stream from the blocks before, at and after it.
+
+    Three blocks of 21 planes are embedded and encoded into feature pyramids with shared weights. At
+    the coarsest level attention joins the three times; then every level up-samples motion and
+    image, aligns the outer blocks' features to the middle one and refines both.
+
+    The defaults are the published network; the other values are its ablations.
+
+    Args:
+        pyramid_levels: 3, 4 or 5 levels.
+        motion_fields: Motion fields that align the features at full size, at least 1.
+        interaction: ``"both"``; ``"warp_only"`` leaves the middle feature out of the fusion;
+            ``"synthesis_only"`` predicts no motion and aligns nothing.
+        attention: ``"cross"``; ``"self"``: each outer block attends to itself; ``"none"``: plain
+            concatenation.
+        embedding: What the encoder sees of a block, see :class:`HybridEmbedding`.
+        width: Factor of the encoder channels of levels 2 and up, rounded to multiples of 8.
+        hidden_channels: Channels in which a level's hidden state reaches the next finer one.
+
+    Shape:
+        - spikes: ``(B, 61, H, W)``, float, 0 or 1, any H and W of at least 16 (padded inside).
+        - Output: ``(B, 1, H, W)`` in [0, 1], the image at plane 30.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
+    Spiking Cameras*, NeurIPS 2024.
+    """
+
+    def __init__(
+        self,
+        pyramid_levels: int = 5,
+        motion_fields: int = 3,
+        interaction: Interaction = "both",
+        attention: AttentionKind = "cross",
+        embedding: EmbeddingKind = "tfp+resnet",
+        width: float = 1.0,
+        hidden_channels: int = 8,
+    ) -> None:
+        super().__init__()
+        _check_switches(pyramid_levels, motion_fields, interaction, attention, hidden_channels)
+        channels = level_channels(pyramid_levels, width)
+        self.pyramid_levels = pyramid_levels
+        self.multiple = 2 ** (pyramid_levels - 1)
+        self.embedding = HybridEmbedding(embedding)
+        self.encoder = PyramidEncoder(channels)
+        self.attention = (
+            SymmetricInteractiveAttention(channels[-1], cross=attention == "cross")
+            if attention != "none"
+            else None
+        )
+        warps = interaction != "synthesis_only"
+        self.decoders = nn.ModuleDict(
+            {str(pyramid_levels): TopDecoder(channels[-1], predicts_motion=warps)}
+        )
+        for level in range(pyramid_levels - 1, 1, -1):
+            self.decoders[str(level)] = RefiningDecoder(
+                channels[level - 1], 3 * channels[level], interaction, hidden_channels
+            )
+        self.decoders["1"] = FinestDecoder(
+            channels[0], 3 * channels[1], interaction, hidden_channels, motion_fields
+        )
+
+    @classmethod
+    def from_official(cls, source: str | PathLike[str] | StateDict) -> Self:
+        """Return the published network with published weights, in evaluation mode.
+
+        Args:
+            source: A checkpoint file (``.pth``, ``.safetensors``) or its state dict, with or
+                without a leading ``module.`` and a ``state_dict`` around it.
+
+        Raises:
+            WeightsError: If names or shapes differ; the message names the first of each kind.
+            MissingFileError: If there is no such file.
+        """
+        network = cls()
+        network.load_state_dict(read_official(source, network.state_dict()))
+        return network.eval()
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        return self.pyramid(spikes).image
+
+    def pyramid(self, spikes: Tensor) -> STIRPyramid:
+        """Return the reconstruction with all that led to it: ``(B, 61, H, W)`` spikes.
+
+        Raises:
+            ValueError: If the input is not four-dimensional with 61 planes.
+        """
+        if spikes.ndim != 4 or spikes.shape[1] != PLANES:
+            raise ValueError(
+                f"STIR takes spikes of shape (B, {PLANES}, H, W), got {tuple(spikes.shape)}"
+            )
+        padded = pad_to_multiple(spikes, self.multiple)
+        # One call for all three blocks: batch norm sees them together, as published.
+        blocks = [padded[:, start : start + BLOCK_PLANES] for start in BLOCK_STARTS]
+        features = self.encode(torch.cat(blocks, dim=0))
+        parts = [level.chunk(len(blocks), dim=0) for level in features]
+        levels, features_by_level = self._decode([Features(*part) for part in parts])
+        image = crop_padding(levels[1].image, *spikes.shape[-2:]).clamp(0.0, 1.0)
+        return STIRPyramid(image, levels, features_by_level)
+
+    def encode(self, blocks: Tensor) -> tuple[Tensor, ...]:
+        """Return the features of blocks at every level, the finest first.
+
+        In evaluation mode a block's features depend on nothing else, so windows that share a block
+        can share them (see :meth:`decode`).
+
+        Args:
+            blocks: ``(N, 21, H, W)``, H and W multiples of ``multiple``.
+
+        Returns:
+            ``(N, C_l, H / 2**(l-1), W / 2**(l-1))`` for l = 1, 2, ...
+        """
+        embedded = self.embedding(blocks)
+        return (embedded, *self.encoder(embedded))
+
+    def decode(
+        self, first: tuple[Tensor, ...], middle: tuple[Tensor, ...], last: tuple[Tensor, ...]
+    ) -> Tensor:
+        """Return the image ``(B, 1, H, W)`` in [0, 1] at the middle of three encoded blocks."""
+        triples = zip(first, middle, last, strict=True)
+        levels, _ = self._decode([Features(*triple) for triple in triples])
+        return levels[1].image.clamp(0.0, 1.0)
+
+    def _decode(self, features: list[Features]) -> tuple[dict[int, Level], dict[int, Features]]:
+        by_level = dict(enumerate(features, start=1))
+        top = by_level[self.pyramid_levels]
+        if self.attention is None:
+            joined = torch.cat(top, dim=1)
+        else:
+            joined = in_full_precision(self.attention, *top)
+        level = self.decoders[str(self.pyramid_levels)](joined)
+        levels = {self.pyramid_levels: level}
+        for number in range(self.pyramid_levels - 1, 0, -1):
+            level = self.decoders[str(number)](by_level[number], level)
+            levels[number] = level
+        return levels, by_level
+
+
+def level_channels(pyramid_levels: int, width: float) -> tuple[int, ...]:
+    """Return the feature channels of levels 1, 2, ...; level 1 is the embedding's.
+
+    Raises:
+        ValueError: If the width is not a positive number or leaves a level without channels.
+    """
+    if not (math.isfinite(width) and width > 0):
+        raise ValueError(f"width must be a positive number, got {width}")
+    scaled = [8 * math.floor(c * width / 8 + 0.5) for c in ENCODER_CHANNELS[: pyramid_levels - 1]]
+    if min(scaled) < 8:
+        raise ValueError(f"width {width} leaves an encoder level without channels; 0.2 is enough")
+    return (EMBEDDING_CHANNELS, *scaled)
+
+
+def _check_switches(
+    pyramid_levels: int, motion_fields: int, interaction: str, attention: str, hidden_channels: int
+) -> None:
+    if pyramid_levels not in (3, 4, 5):
+        raise ValueError(f"pyramid_levels must be 3, 4 or 5, got {pyramid_levels}")
+    for name, value in (("motion_fields", motion_fields), ("hidden_channels", hidden_channels)):
+        if value < 1 or int(value) != value:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value}")
+    if interaction not in get_args(Interaction):
+        raise ValueError(f"interaction must be one of {get_args(Interaction)}, got {interaction!r}")
+    if attention not in get_args(AttentionKind):
+        raise ValueError(f"attention must be one of {get_args(AttentionKind)}, got {attention!r}")

@@ -1,0 +1,176 @@
+"""The published STIR checkpoint: its names beside ours, both ways."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from functools import cache
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from spike_zoo.errors import MissingFileError, WeightsError
+
+StateDict = Mapping[str, Tensor]
+
+_ATTENTION = {
+    "norm1.body": "norm_query",
+    "norm_kv1.body": "norm_t0",
+    "norm_kv2.body": "norm_t2",
+    "norm2.body": "norm_ffn",
+    "attn.q": "query",
+    "attn.kv1": "key_value_t0",
+    "attn.kv2": "key_value_t2",
+    "attn.q_dwconv": "query_local",
+    "attn.kv1_dwconv": "key_value_t0_local",
+    "attn.kv2_dwconv": "key_value_t2_local",
+    "ffn.project_in": "ffn.expand",
+    "ffn.dwconv": "ffn.local",
+    "ffn.project_out": "ffn.reduce",
+}
+_TEMPERATURES = {
+    "transformer.attn.temperature1": "attention.temperature_t0",
+    "transformer.attn.temperature2": "attention.temperature_t2",
+}
+_DECODERS = {5: "5nd", 4: "4nd", 3: "3rd", 2: "2nd", 1: "1st"}  # after "decorder_", as published
+_RESIDUAL = {f"net.0.conv_block.{i}.net.0": f"conv{i + 1}" for i in (0, 1)}
+
+
+def _encoder_layers() -> Iterator[tuple[str, str]]:
+    for stage in range(5):
+        yield f"encoder.conv{stage}.net.0", f"encoder.stages.{stage}.conv"
+        yield f"encoder.conv{stage}.net.1", f"encoder.stages.{stage}.act"
+        for theirs, ours in _RESIDUAL.items():
+            yield f"encoder.resblocks{stage}.{theirs}", f"encoder.stages.{stage}.res.{ours}"
+
+
+def _decoder_layers(level: int) -> Iterator[tuple[str, str]]:
+    fuses = (
+        {"convrelu": "fuse"} if level == 5 else {f"convrelu.conv{i}": f"fuse{i}" for i in (1, 2)}
+    )
+    for theirs, ours in fuses.items():
+        yield f"{theirs}.0", f"{ours}.conv"
+        yield f"{theirs}.1", f"{ours}.act"
+    for theirs, ours in _RESIDUAL.items():
+        yield f"resblocks.{theirs}", f"res.{ours}"
+    yield "predict_img" if level == 1 else "predict_img_flow", "head"
+    yield "deconv_flow", "up_flow"
+    yield "deconv_hidden", "up_hidden"
+    yield "predict_flow_group", "extra_flow"
+    yield "deconv_flow_group", "up_extra_flow"
+
+
+@cache
+def _layers() -> dict[str, str]:
+    """Return the official name of every layer with ours; not every network has all of them."""
+    layers = dict(_encoder_layers())
+    layers |= {f"transformer.{a}": f"attention.{b}" for a, b in _ATTENTION.items()}
+    for level, name in _DECODERS.items():
+        pairs = _decoder_layers(level)
+        layers |= {f"decorder_{name}.{a}": f"decoders.{level}.{b}" for a, b in pairs}
+    for layer in ("conv1", "conv2", "bn1", "bn2"):
+        layers[f"resnet.{layer}"] = f"embedding.implicit.{layer}"
+    return layers | {"resnet.conv3": "embedding.implicit.shortcut"}
+
+
+def _renamed(key: str, layers: Mapping[str, str], whole: Mapping[str, str]) -> str | None:
+    if key in whole:
+        return whole[key]
+    layer, _, leaf = key.rpartition(".")
+    return f"{layers[layer]}.{leaf}" if layer in layers else None
+
+
+def to_natural(state_dict: StateDict) -> dict[str, Tensor]:
+    """Return a published state dict under our names; unknown names stay as they are.
+
+    A leading ``module.`` of a data-parallel wrapper is taken off.
+    """
+    natural = {}
+    for key, value in state_dict.items():
+        name = key.removeprefix("module.")
+        natural[_renamed(name, _layers(), _TEMPERATURES) or name] = value
+    return natural
+
+
+def official_name(key: str) -> str:
+    """Return the published name of one of our entries, or the entry itself where there is none."""
+    layers = {ours: theirs for theirs, ours in _layers().items()}
+    temperatures = {ours: theirs for theirs, ours in _TEMPERATURES.items()}
+    return _renamed(key, layers, temperatures) or key
+
+
+def to_official(state_dict: StateDict) -> dict[str, Tensor]:
+    """Return our state dict under the published names, without ``module.``.
+
+    Entries of ablations that the published network does not have keep our names.
+    """
+    return {official_name(key): value for key, value in state_dict.items()}
+
+
+def read_official(
+    source: str | PathLike[str] | StateDict, expected: StateDict
+) -> dict[str, Tensor]:
+    """Return published weights under our names, checked against the network's own entries.
+
+    Args:
+        source: A file or a state dict, see :meth:`STIR.from_official`.
+        expected: State dict of the network that will take them.
+
+    Raises:
+        WeightsError: If the file cannot be read, or names or shapes differ.
+        MissingFileError: If there is no such file.
+    """
+    where = "the state dict" if isinstance(source, Mapping) else str(source)
+    content: Any = source if isinstance(source, Mapping) else _read_file(Path(source))
+    content = content.get("state_dict", content)
+    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
+        raise WeightsError(f"{where}: no state dict of tensors in it", path=where)
+    natural = to_natural(content)
+    faults = _faults(natural, expected)
+    if faults:
+        raise WeightsError(
+            f"{where}: not the published STIR weights: {'; '.join(faults)}. "
+            "Pass the published checkpoint of the reconstruction network.",
+            path=where,
+        )
+    return natural
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file of weights", path=str(path))
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise WeightsError(
+            f"{path}: cannot be read as weights: {reason}", path=str(path)
+        ) from error
+    return content if isinstance(content, Mapping) else {"state_dict": content}
+
+
+def _faults(natural: StateDict, expected: StateDict) -> list[str]:
+    """Return what differs, one phrase a kind, under the published names."""
+    missing = [key for key in expected if key not in natural]
+    unexpected = [key for key in natural if key not in expected]
+    common = [key for key in expected if key in natural]
+    misshapen = [key for key in common if natural[key].shape != expected[key].shape]
+    faults = []
+    for kind, keys in (("missing", missing), ("unexpected", unexpected)):
+        if keys:
+            faults.append(f"{len(keys)} {kind}, first {official_name(keys[0])}")
+    if misshapen:
+        key = misshapen[0]
+        found, wanted = tuple(natural[key].shape), tuple(expected[key].shape)
+        faults.append(
+            f"{len(misshapen)} of another shape, first {official_name(key)}: {found} instead of "
+            f"{wanted}"
+        )
+    return faults

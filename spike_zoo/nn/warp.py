@@ -1,0 +1,49 @@
+"""Backward warping by optical flow, the step every motion-compensating method shares."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def _axis(length: int, like: Tensor) -> Tensor:
+    # In float32 whatever the flow is: double precision starts from the same rounded positions.
+    axis = torch.linspace(-1.0, 1.0, length, dtype=torch.float32, device=like.device)
+    return axis.to(like.dtype)
+
+
+def sampling_grid(flow: Tensor) -> Tensor:
+    """Return the normalised positions that a flow points at, for ``align_corners=True``.
+
+    Args:
+        flow: ``(B, 2, H, W)`` in pixels; channel 0 points right, channel 1 down.
+
+    Returns:
+        ``(B, H, W, 2)``, -1 and 1 on the centres of the first and last pixel; float32 for every
+        lower precision, because bfloat16 and float16 cannot tell neighbouring columns apart.
+    """
+    flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
+    height, width = flow.shape[-2:]
+    x = _axis(width, flow) + flow[:, 0] * (2.0 / max(width - 1, 1))
+    y = _axis(height, flow)[:, None] + flow[:, 1] * (2.0 / max(height - 1, 1))
+    return torch.stack((x, y), dim=-1)
+
+
+def warp(features: Tensor, flow: Tensor) -> Tensor:
+    """Return features sampled where the flow points: ``out(y, x) = features(y + v, x + u)``.
+
+    Bilinear; positions outside the image are moved to its border.
+
+    Args:
+        features: ``(B, C, H, W)``.
+        flow: ``(B, 2, H, W)`` in pixels of that size, (u, v) to the right and down.
+
+    Returns:
+        ``(B, C, H, W)`` in the features' precision; sampled in float32 at least.
+    """
+    grid = sampling_grid(flow)
+    sampled = F.grid_sample(
+        features.to(grid.dtype), grid, mode="bilinear", padding_mode="border", align_corners=True
+    )
+    return sampled.to(features.dtype)

@@ -1,0 +1,154 @@
+"""STIR against the figures of its reference implementation."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.stir import STIR, STIRLoss, STIRPyramid
+from spike_zoo.methods.stir.official import official_name
+from tests.methods.stir.conftest import Golden
+
+IMAGE_TOLERANCE = 1e-5
+FLOW_TOLERANCE = 1e-4
+
+
+def assert_near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(ours.detach(), theirs, rtol=0.0, atol=tolerance)
+
+
+@contextmanager
+def output_of(layer: nn.Module) -> Iterator[list[Tensor]]:
+    outputs: list[Tensor] = []
+    handle = layer.register_forward_hook(lambda _, __, output: outputs.append(output))
+    try:
+        yield outputs
+    finally:
+        handle.remove()
+
+
+@pytest.fixture(scope="module")
+def pyramids(official_network: STIR, stir_golden: Golden) -> dict[str, STIRPyramid]:
+    with torch.no_grad():
+        return {
+            case: official_network.pyramid(stir_golden.spikes(case))
+            for case in ("case_a", "case_b")
+        }
+
+
+def test_weight_recipe_gives_the_stored_checksums(
+    fp16_checksums: dict[str, int], stir_golden: Golden
+) -> None:
+    assert fp16_checksums == stir_golden.meta["weight_crc32_fp16"]
+
+
+@pytest.mark.parametrize("case", ["case_a", "case_b"])
+def test_image_agrees_in_single_precision(
+    case: str, pyramids: dict[str, STIRPyramid], stir_golden: Golden
+) -> None:
+    assert_near(pyramids[case].image, stir_golden.tensor(f"{case}/image"), IMAGE_TOLERANCE)
+
+
+@pytest.mark.parametrize("case", ["case_a", "case_b"])
+def test_image_agrees_to_rounding_in_double_precision(
+    case: str, official_network: STIR, stir_golden: Golden
+) -> None:
+    network = copy.deepcopy(official_network).double()
+    with torch.no_grad():
+        image = network(stir_golden.spikes(case).double())
+    assert_near(image, stir_golden.tensor(f"{case}/image_f64"), 1e-13)
+
+
+def test_odd_size_is_padded_and_cropped_as_published(
+    official_network: STIR, stir_golden: Golden
+) -> None:
+    with torch.no_grad():
+        image = official_network(stir_golden.spikes("case_pad", width=90))
+    assert_near(image, stir_golden.tensor("case_pad/image"), IMAGE_TOLERANCE)
+
+
+@pytest.mark.parametrize("case", ["case_a", "case_b"])
+@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+def test_image_and_flows_of_every_level_agree(
+    case: str, level: int, pyramids: dict[str, STIRPyramid], stir_golden: Golden
+) -> None:
+    ours, prefix = pyramids[case].levels[level], f"{case}/level{level}"
+    assert_near(ours.image, stir_golden.tensor(f"{prefix}/image_raw"), IMAGE_TOLERANCE)
+    for name, flow in (("upflow", ours.upflow), ("flow", ours.flow)):
+        stored = f"{prefix}/{name}_to_t0" in stir_golden.arrays
+        assert stored == (flow is not None)
+        if flow is not None:
+            theirs = [stir_golden.tensor(f"{prefix}/{name}_to_t{side}") for side in (0, 2)]
+            assert_near(flow, torch.cat(theirs, dim=1), FLOW_TOLERANCE)
+
+
+def test_extra_motion_fields_agree(pyramids: dict[str, STIRPyramid], stir_golden: Golden) -> None:
+    extra = pyramids["case_a"].levels[1].extra_flow
+    assert extra is not None
+    assert_near(extra, stir_golden.tensor("case_a/level1/upflow_group"), FLOW_TOLERANCE)
+
+
+@pytest.mark.parametrize("level", [2, 3, 4, 5])
+def test_features_and_hidden_states_agree(
+    level: int, pyramids: dict[str, STIRPyramid], stir_golden: Golden
+) -> None:
+    pyramid, prefix = pyramids["case_a"], f"case_a/level{level}"
+    features = torch.stack([feature[0] for feature in pyramid.features[level]])
+    assert_near(features, stir_golden.tensor(f"{prefix}/feature"), IMAGE_TOLERANCE)
+    hidden = pyramid.levels[level].hidden[:1, :24]
+    assert_near(hidden, stir_golden.tensor(f"{prefix}/hidden"), IMAGE_TOLERANCE)
+
+
+def test_embedding_stem_and_attention_agree(official_network: STIR, stir_golden: Golden) -> None:
+    spikes = stir_golden.spikes("case_a")[:1]
+    attention = official_network.attention
+    assert attention is not None
+    stem = official_network.encoder.stages[0]
+    with output_of(stem) as stems, output_of(attention) as joined, torch.no_grad():
+        pyramid = official_network.pyramid(spikes)
+    embedded = torch.cat(tuple(pyramid.features[1]))
+    assert_near(embedded, stir_golden.tensor("case_a/representation"), IMAGE_TOLERANCE)
+    assert_near(stems[0][1:2], stir_golden.tensor("case_a/stem"), IMAGE_TOLERANCE)
+    assert_near(joined[0], stir_golden.tensor("case_a/level5/attention"), IMAGE_TOLERANCE)
+
+
+def test_training_pass_agrees_in_losses_gradients_and_statistics(
+    official_network: STIR, stir_golden: Golden
+) -> None:
+    network = copy.deepcopy(official_network).train()
+    target = stir_golden.tensor("train/ground_truth").float()
+    pyramid = network.pyramid(stir_golden.spikes("case_a"))
+    terms = STIRLoss()(pyramid, target)
+    terms["total"].backward()
+
+    assert_near(pyramid.image, stir_golden.tensor("train/image"), IMAGE_TOLERANCE)
+    losses = [terms["reconstruction"].item(), terms["multi_scale"].item()]
+    np.testing.assert_allclose(losses, stir_golden.arrays["train/loss_rec_msc"], rtol=1e-5)
+    assert _wrong_gradients(network, stir_golden) == []
+    buffers = {official_name(name): value for name, value in network.named_buffers()}
+    for name, value in buffers.items():
+        torch.testing.assert_close(value, stir_golden.tensor(f"train/after/{name}"))
+
+
+def _wrong_gradients(network: STIR, stir_golden: Golden) -> list[str]:
+    norms = {
+        official_name(name): parameter.grad.double().norm().item()
+        for name, parameter in network.named_parameters()
+        if parameter.grad is not None
+    }
+    # Exactly zero in theory: a batch norm follows, so the stored values are rounding noise.
+    noise = {"resnet.conv1.bias", "resnet.conv2.bias"}
+    names = stir_golden.meta["parameter_names"]
+    wanted = dict(zip(names, stir_golden.arrays["train/grad_norm"].tolist(), strict=True))
+    assert set(norms) == set(wanted)
+    return [
+        name
+        for name, norm in wanted.items()
+        if name not in noise and abs(norms[name] - norm) >= 5e-3 * norm + 1e-6
+    ]
