@@ -1,0 +1,88 @@
+"""``doctor``: what this machine offers and where things are looked for."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from importlib.util import find_spec
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import spike_zoo
+from spike_zoo.methods.shipped import WEIGHTS_FOLDER, shipped_names
+from spike_zoo.nn.backbones import BACKBONES, backbone_folders, find_backbone
+from spike_zoo.tracking import commit, versions
+
+#: Optional part -> (module that proves it, what it is for).
+OPTIONAL_PARTS = {
+    "hdf5plugin": "zstd in archives (extra 'cold')",
+    "jupytext": "notebooks as text (extra 'notebooks')",
+    "nbmake": "running the notebooks (extra 'notebooks')",
+    "tensorboard": "TensorBoard as a logger",
+}
+
+
+def doctor() -> None:
+    """Show versions, devices, optional parts, and where weights and backbones are looked for."""
+    console = Console(highlight=False)
+    for title, rows in _sections():
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        console.print()
+
+
+def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
+    return [
+        ("Versions", [*versions().items(), ("commit", commit() or "not a checkout")]),
+        ("Devices", _devices()),
+        ("Optional parts", [(name, _part(name)) for name in OPTIONAL_PARTS]),
+        ("Backbones (LPIPS, perceptual losses)", _backbones()),
+        ("Methods that need no file", [(name, "") for name in shipped_names()]),
+        ("Folders", _folders()),
+    ]
+
+
+def _devices() -> list[tuple[str, str]]:
+    rows = [("cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")]
+    rows.append(("bf16 on the cpu", "fast" if has_fast_bf16() else "emulated, slow"))
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        memory = properties.total_memory / 2**30
+        rows.append((f"cuda:{index}", f"{properties.name}, {memory:.0f} GiB"))
+    if torch.backends.mps.is_available():
+        rows.append(("mps", "Apple"))
+    return rows
+
+
+def has_fast_bf16() -> bool:
+    """Tell whether the processor has bf16 instructions, so that bf16-mixed pays on it."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def _part(name: str) -> str:
+    if find_spec(name) is None:
+        return f"not installed; for {OPTIONAL_PARTS[name]}"
+    return f"{metadata.version(name)}; for {OPTIONAL_PARTS[name]}"
+
+
+def _backbones() -> list[tuple[str, str]]:
+    rows = []
+    for name, backbone in BACKBONES.items():
+        found = find_backbone(name)
+        rows.append((backbone.filename, str(found) if found else "not at hand"))
+    folders = ", ".join(str(folder) for folder in backbone_folders())
+    return [*rows, ("looked for in", folders)]
+
+
+def _folders() -> list[tuple[str, str]]:
+    return [
+        ("package", str(spike_zoo.__path__[0])),
+        ("shipped weights", str(WEIGHTS_FOLDER)),
+        ("torch hub", torch.hub.get_dir()),
+        ("W&B", os.environ.get("WANDB_MODE", "online unless a configuration says offline")),
+    ]

@@ -1,0 +1,163 @@
+"""Which command was meant, and what an error means for the exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo.errors import SpikeZooError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PROGRAM = "spike-zoo"
+INTERRUPTED, TERMINATED, USAGE, FAULT = 130, 143, 2, 70
+
+TRAINER_VERBS = {
+    "fit": "train a method, test its best checkpoint, write result.json",
+    "validate": "measure a checkpoint on the validation split",
+    "test": "measure a method or checkpoint on the test split",
+    "predict": "write a method's pictures of the test split",
+}
+#: Command -> (where it is, what it does); a dictionary is a group of commands.
+COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
+    "simulate": (
+        "spike_zoo.cli.simulate:simulate",
+        "render scenes and expose a spike camera to them: the default archive",
+    ),
+    "archive": (
+        {
+            "build": "spike_zoo.cli.archive:archive_build",
+            "info": "spike_zoo.cli.archive:archive_info",
+            "verify": "spike_zoo.cli.archive:archive_verify",
+            "export": "spike_zoo.cli.archive:archive_export",
+        },
+        "build, show, verify or export an HDF5 spike archive",
+    ),
+    "reconstruct": (
+        "spike_zoo.cli.reconstruct:reconstruct",
+        "turn a recording into a picture, a folder of pictures or a video",
+    ),
+    "info": ("spike_zoo.cli.info:info", "show what a recording or archive is, without decoding it"),
+    "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),
+    "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),
+    "doctor": ("spike_zoo.cli.doctor:doctor", "versions, devices, optional parts, search paths"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Exit codes: 0 done, 1 unreadable or invalid content, 2 wrong usage, missing file or unknown
+    key, 130 interrupted, 143 terminated, 70 a fault of this package.
+
+    Args:
+        argv: Arguments after the program's name; those of the process where not given.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    wants_traceback = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        return _dispatch(arguments)
+    except BaseException as error:  # noqa: BLE001  (the edge: every error gets its exit code)
+        code, message = _outcome(error, arguments)
+        if wants_traceback and code:
+            traceback.print_exc()
+        if message:
+            print(message, file=sys.stderr)
+        return code
+
+
+def overview() -> str:
+    """Return the help of the whole program: every command in one line."""
+    lines = [
+        f"usage: {PROGRAM} COMMAND [options]        ({PROGRAM} COMMAND --help tells its options)",
+        "",
+        "Train, compare, reproduce and use methods for spike cameras.",
+        "",
+    ]
+    summaries = {**TRAINER_VERBS, **{name: entry[1] for name, entry in COMMANDS.items()}}
+    lines += [f"  {name:<12} {summary}" for name, summary in summaries.items()]
+    lines += ["", "Everywhere: --help, --version, --debug (a traceback with an error)."]
+    return "\n".join(lines)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    if not arguments:
+        print(overview(), file=sys.stderr)
+        return USAGE
+    command, rest = arguments[0], arguments[1:]
+    if command in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if command == "--version":
+        from spike_zoo import __version__
+
+        print(f"{PROGRAM} {__version__}")
+        return 0
+    if command in TRAINER_VERBS:
+        from spike_zoo.cli.trainer import run_trainer
+
+        run_trainer(command, rest)
+        return 0
+    if command not in COMMANDS:
+        from spike_zoo.cli.problems import closest
+
+        known = [*TRAINER_VERBS, *COMMANDS]
+        raise SystemExit(
+            f"{PROGRAM}: there is no command {command!r}.{closest(command, known)} "
+            f"'{PROGRAM} --help' lists all."
+        )
+    return _run_function(command, rest)
+
+
+def _run_function(command: str, arguments: list[str]) -> int:
+    from jsonargparse import auto_cli
+
+    target = COMMANDS[command][0]
+    components: Any
+    if isinstance(target, str):
+        components = _load(target)
+    else:
+        components = {name: _load(path) for name, path in target.items()}
+    result = auto_cli(components, args=arguments, prog=f"{PROGRAM} {command}", exit_on_error=False)
+    return result if isinstance(result, int) else 0
+
+
+def _load(path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
+    """Return the exit code and the one message for an error."""
+    if isinstance(error, SpikeZooError):
+        return error.exit_code, f"error: {error.message}"
+    if isinstance(error, SystemExit):
+        return _of_exit(error)
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if isinstance(error, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0, ""
+    from spike_zoo.cli.problems import explain
+
+    explained = explain(error, arguments)
+    if explained is not None:
+        return USAGE, f"error: {explained}"
+    if type(error).__name__ == "SIGTERMException":
+        return TERMINATED, "terminated; the last checkpoint is kept"
+    summary = next(iter(str(error).strip().splitlines()), "")
+    return FAULT, (
+        f"error: a fault of this program: {type(error).__name__}: {summary}\n"
+        "Run it again with --debug and report the traceback."
+    )
+
+
+def _of_exit(error: SystemExit) -> tuple[int, str]:
+    if isinstance(error.code, str):
+        return USAGE, f"error: {error.code.removeprefix(f'{PROGRAM}: ')}"
+    return int(error.code or 0), ""

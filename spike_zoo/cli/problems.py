@@ -1,0 +1,116 @@
+"""What argument parsing and Lightning complain about, as one line a user can act on."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` where a known word is close, else nothing."""
+    found = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
+    """Return one line for an error of the user's, None for a fault of ours."""
+    if isinstance(error, argparse.ArgumentError | argparse.ArgumentTypeError):
+        return _of_arguments(str(error), arguments)
+    if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    if type(error).__name__ == "MisconfigurationException":
+        return " ".join(str(error).split())
+    if isinstance(error, yaml.YAMLError):
+        return " ".join(str(error).split())
+    return None
+
+
+def config_files(arguments: Sequence[str]) -> list[str]:
+    """Return the files of every ``--config`` on a command line, in order."""
+    files = []
+    for position, argument in enumerate(arguments):
+        if argument in ("-c", "--config") and position + 1 < len(arguments):
+            files.append(arguments[position + 1])
+        elif argument.startswith("--config="):
+            files.append(argument.removeprefix("--config="))
+    return files
+
+
+def _of_arguments(message: str, arguments: Sequence[str]) -> str:
+    option = re.search(r"Option '([^']+)' is not accepted", message)
+    if option:
+        return _of_unknown_option(option[1], message, arguments)
+    missing = re.search(r"File does not exist: '?([^'\n]+)'?", message)
+    if missing:
+        return f"{missing[1]}: there is no such configuration file"
+    unknown = re.search(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)", message)
+    if unknown:
+        return f"unknown option {unknown[1].splitlines()[0]}; --help lists what there is"
+    key = re.search(r'Parser key "([^"]+)"', message)
+    detail = _most_telling_line(message)
+    where = _file_with(key[1].split("."), arguments) if key else None
+    head = f"{where}: " if where else ""
+    return f"{head}{key[1] + ': ' if key else ''}{detail}"
+
+
+def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str:
+    key = re.search(r'Parser key "([^"]+)"', message)
+    path = re.search(r"class_path '([^']+)'", message)
+    leaf = name.rsplit(".", 1)[-1]
+    where = _file_with([leaf], arguments)
+    accepted = _accepted_options(path[1]) if path else []
+    place = f" of {path[1]}" if path else ""
+    listed = f" It takes: {', '.join(accepted)}." if accepted else ""
+    full = f"{key[1]}.init_args.{name}" if key and path else name
+    return (
+        f"{where + ': ' if where else ''}{full}: unknown key{place}."
+        f"{closest(leaf, accepted)}{listed}"
+    )
+
+
+def _accepted_options(class_path: str) -> list[str]:
+    module, _, name = class_path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+        parameters = inspect.signature(found).parameters
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return []
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [n for n, parameter in parameters.items() if parameter.kind in named]
+
+
+def _file_with(keys: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """Return the last stacked configuration that holds a key, the one whose value counted."""
+    for file in reversed(config_files(arguments)):
+        try:
+            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            continue
+        if _holds(content, keys[-1]):
+            return file
+    return None
+
+
+def _holds(content: Any, key: str) -> bool:  # noqa: ANN401  (any YAML value)
+    if isinstance(content, dict):
+        return key in content or any(_holds(value, key) for value in content.values())
+    return isinstance(content, list) and any(_holds(value, key) for value in content)
+
+
+def _most_telling_line(message: str) -> str:
+    """Return the line of a parser's report that says what was wrong with the value."""
+    lines = [line.strip(" -\t") for line in message.splitlines() if line.strip()]
+    telling = ("Expected", "Problem with", "not accepted", "does not", "Unable", "Import", "value")
+    chosen = [line for line in lines if any(word in line for word in telling)]
+    chosen = [line for line in chosen if "NoneType" not in line and "Union subtypes" not in line]
+    return "; ".join((chosen or lines)[:2])[:400]

@@ -1,0 +1,309 @@
+"""fit, validate, test and predict: LightningCLI, with one folder per run and a record of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import yaml
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from spike_zoo.errors import ExistingFileError, MissingFileError
+from spike_zoo.methods.loading import read_checkpoint
+from spike_zoo.tracking import (
+    AppendingCSVLogger,
+    CostMeter,
+    PredictionPictures,
+    RunResult,
+    SampleImages,
+    commit,
+    config_hash,
+    described_configs,
+    versions,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+VERBS = ("fit", "validate", "test", "predict")
+#: Given by whoever starts several processes of one run, so that all name the same folder.
+RUN_IDS = ("WANDB_RUN_ID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
+_PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
+
+
+def run_trainer(verb: str, arguments: Sequence[str]) -> None:
+    """Run one of Lightning's verbs with stacked configurations."""
+    with _process_arguments([verb, *arguments]):
+        parser_kwargs = {name: {"exit_on_error": False} for name in VERBS}
+        ZooCLI(
+            LightningModule,
+            LightningDataModule,
+            save_config_callback=SaveRunConfig,
+            save_config_kwargs={"save_to_log_dir": False},
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            parser_kwargs={"exit_on_error": False, "prog": "spike-zoo", **parser_kwargs},
+        )
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Write the complete configuration into the run's folder and to W&B."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write ``config.yaml``, whole or not at all."""
+        text = self.parser.dump(self.config, skip_none=False)
+        folder = Path(trainer.default_root_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / "config.yaml.part"
+        part.write_text(text, encoding="utf-8")
+        part.replace(folder / "config.yaml")
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_hyperparams({"config": yaml.safe_load(text)})
+
+
+class ZooCLI(LightningCLI):
+    """LightningCLI with a folder per run, CSV metrics always, resuming and ``result.json``."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what a run needs beside model, data and trainer."""
+        parser.add_argument(
+            "--run_dir",
+            type=str | None,
+            default=None,
+            help="Folder of the run; runs/<configuration>-<UTC time> where not given.",
+        )
+        parser.add_argument(
+            "--test_after_fit",
+            type=bool,
+            default=True,
+            help="Whether a fit ends by testing its best checkpoint on one device.",
+        )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
+        """Parse, find the run's folder and the checkpoint before anything is built."""
+        self.begin = time.perf_counter()
+        super().parse_arguments(parser, args)
+        config = self.config[self.config.subcommand]
+        self.config_paths = [str(path) for path in config.config or []]
+        self.run_dir = Path(config.run_dir or _default_run_dir(self.config_paths))
+        config.run_dir = str(self.run_dir)
+        os.environ[_PARENT_RUN_DIR] = str(self.run_dir)
+        is_fit = self.config.subcommand == "fit"
+        self.out = self.run_dir if is_fit else self.run_dir / self.config.subcommand
+        config.ckpt_path = self._checkpoint(config.ckpt_path, is_fit=is_fit)
+
+    def before_instantiate_classes(self) -> None:
+        """Set what no configuration should have to say."""
+        config = self.config[self.subcommand]
+        config.weights_only = True  # checkpoints from others must not run code
+        config.trainer.default_root_dir = str(self.out)
+        if self.subcommand == "predict":
+            config.return_predictions = False  # they are written as files
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """Build the trainer with the run's loggers and callbacks."""
+        trainer = self._get(self.config_init, "trainer")
+        trainer["logger"] = self._loggers(trainer["logger"])
+        given = trainer["callbacks"] or []
+        given = given if isinstance(given, list) else [given]
+        trainer["callbacks"] = [*given, *self._callbacks(given, trainer)]
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Test the best checkpoint on one device and write ``result.json``."""
+        trainer = self.trainer
+        if trainer.interrupted or trainer.fast_dev_run:
+            return
+        saved = trainer.checkpoint_callback
+        best = saved.best_model_path if isinstance(saved, ModelCheckpoint) else ""
+        metrics = dict(trainer.callback_metrics)
+        if isinstance(saved, ModelCheckpoint) and saved.best_model_score is not None:
+            metrics[str(saved.monitor)] = saved.best_model_score
+        is_main = trainer.is_global_zero
+        if trainer.world_size > 1:
+            torch.distributed.destroy_process_group()
+        if is_main:
+            self._test_and_record(best, metrics)
+
+    def after_test(self) -> None:
+        """Write ``result.json`` below ``test/``."""
+        meter = next(c for c in self.trainer.callbacks if isinstance(c, CostMeter))  # type: ignore[attr-defined]  # Lightning's list
+        checkpoint = self._get(self.config, "ckpt_path")
+        self._record(meter, dict(self.trainer.callback_metrics), checkpoint)
+
+    def after_validate(self) -> None:
+        """Say where the numbers are."""
+        _say(f"metrics: {self.out / 'metrics.csv'}")
+
+    def after_predict(self) -> None:
+        """Say where the pictures are."""
+        _say(f"pictures: {self.out}")
+
+    def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
+        meter = CostMeter()
+        if self._get(self.config, "test_after_fit"):
+            settings = self._get(self.config_init, "trainer")
+            tester = Trainer(
+                accelerator=settings["accelerator"],
+                devices=1,
+                precision=settings["precision"],
+                limit_test_batches=settings["limit_test_batches"],
+                enable_progress_bar=settings["enable_progress_bar"],
+                enable_model_summary=False,
+                deterministic=settings["deterministic"],
+                logger=self.trainer.loggers,
+                callbacks=[meter, SampleImages(self.out / "images")],
+                default_root_dir=str(self.out),
+            )
+            tester.test(
+                self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
+            )
+            metrics.update(tester.callback_metrics)
+        self._record(meter, metrics, best or None)
+
+    def _record(self, meter: CostMeter, metrics: dict[str, Any], checkpoint: str | None) -> None:
+        config = yaml.safe_load(
+            self._parser(self.subcommand).dump(self._config_of_verb(), skip_none=False)
+        )
+        variant, profile = described_configs(self.config_paths)
+        result = RunResult(
+            method=type(self.model).__module__.split(".")[-2],
+            variant=variant,
+            configs=self.config_paths,
+            profile=profile,
+            seed=self._get(self.config, "seed_everything"),
+            data_sha256=getattr(self.datamodule, "data_sha256", None),
+            metrics={name: float(value) for name, value in sorted(metrics.items())},
+            parameters=sum(parameter.numel() for parameter in self.model.parameters()),
+            macs=meter.macs,
+            image_size=meter.image_size,
+            seconds_per_image=meter.seconds_per_image,
+            wall_seconds=time.perf_counter() - self.begin,
+            config=config,
+            config_hash=config_hash(config),
+            versions=versions(),
+            commit=commit(),
+            checkpoint=checkpoint,
+        )
+        path = self.out / "result.json"
+        result.write(path)
+        for logger in self.trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.summary.update(
+                    {name: getattr(result, name) for name in ("parameters", "macs", "commit")}
+                )
+        _say(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
+
+    def _config_of_verb(self) -> Any:  # noqa: ANN401  (jsonargparse's namespace)
+        return self.config[self.subcommand]
+
+    def _checkpoint(self, named: str | None, *, is_fit: bool) -> str | None:
+        """Return the checkpoint's file, ``best`` and ``last`` being those of the run's folder."""
+        folder = self.run_dir / "checkpoints"
+        if named is None:
+            if is_fit and not _is_child() and (folder / "last.ckpt").exists():
+                raise ExistingFileError(
+                    f"{self.run_dir}: holds a run already. Resume it with --ckpt_path last, or "
+                    "choose another --run_dir."
+                )
+            return None
+        path = folder / f"{named}.ckpt" if named in ("best", "last") else Path(named)
+        if path.is_file():
+            read_checkpoint(path)
+            return str(path)
+        if is_fit and named == "last" and self.run_dir.exists():
+            warnings.warn(f"{path}: nothing to resume; the fit begins anew", stacklevel=2)
+            return None
+        raise MissingFileError(
+            f"{path}: there is no such checkpoint; name a file, or --run_dir with 'best' or 'last'",
+            path=str(path),
+        )
+
+    def _loggers(self, given: Any) -> list[Logger] | bool:  # noqa: ANN401  (Trainer's union)
+        """Return CSV always, before whatever else was asked for."""
+        if given is False:
+            return False
+        others = given if isinstance(given, list) else [given]
+        others = [one for one in others if isinstance(one, Logger)]
+        others = [one for one in others if not isinstance(one, CSVLogger)]
+        return [AppendingCSVLogger(self.out), *others]
+
+    def _callbacks(self, given: list[Callback], trainer: Any) -> list[Callback]:  # noqa: ANN401
+        if self.subcommand == "predict":
+            return [PredictionPictures(self.out)]
+        pictures = SampleImages(self.out / "images")
+        if self.subcommand != "fit":
+            return [pictures, CostMeter()]
+        callbacks: list[Callback] = [pictures]
+        if trainer["logger"]:
+            callbacks.append(LearningRateMonitor(logging_interval="step"))
+        if not any(isinstance(callback, ModelCheckpoint) for callback in given):
+            callbacks.append(self._model_checkpoint(trainer))
+        return callbacks
+
+    def _model_checkpoint(self, trainer: Any) -> ModelCheckpoint:  # noqa: ANN401
+        is_validated = trainer["limit_val_batches"] != 0
+        return ModelCheckpoint(
+            dirpath=self.run_dir / "checkpoints",
+            filename="best",
+            monitor=getattr(self.model, "monitor", None) if is_validated else None,
+            mode=getattr(self.model, "monitor_mode", "min"),
+            save_last=True,
+            save_on_exception=True,
+            enable_version_counter=False,
+        )
+
+    def instantiate_classes(self) -> None:
+        """Name W&B runs after the run's folder, then build."""
+        loggers = self.config[self.subcommand].trainer.logger
+        for logger in loggers if isinstance(loggers, list) else [loggers]:
+            arguments = getattr(logger, "init_args", None) or {}
+            if "save_dir" in arguments:
+                arguments["save_dir"] = str(self.out)
+                self.out.mkdir(parents=True, exist_ok=True)
+            if arguments.get("name", "given") in (None, "lightning_logs"):
+                arguments["name"] = self.run_dir.name
+        super().instantiate_classes()
+
+
+def _default_run_dir(config_paths: Sequence[str]) -> str:
+    if _is_child() and _PARENT_RUN_DIR in os.environ:
+        return os.environ[_PARENT_RUN_DIR]
+    stem = Path(config_paths[0]).stem if config_paths else "run"
+    given = next((os.environ[name] for name in RUN_IDS if name in os.environ), None)
+    return f"runs/{stem}-{given or datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
+
+
+def _is_child() -> bool:
+    """Tell whether another process of this run was there first."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0
+
+
+@contextmanager
+def _process_arguments(arguments: list[str]) -> Iterator[None]:
+    """Let Lightning read the arguments where it looks for them, also in the processes it starts."""
+    before = sys.argv
+    sys.argv = [before[0], *arguments]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@rank_zero_only
+def _say(text: str) -> None:
+    print(text)
