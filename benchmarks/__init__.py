@@ -1,0 +1,1 @@
+"""Measurements beside their limits; ``python -m benchmarks.report`` runs all."""

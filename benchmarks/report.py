@@ -1,0 +1,63 @@
+"""Every measurement as one table: ``python -m benchmarks.report [NAME ...] [--out FILE]``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from benchmarks.row import Row
+
+#: Modules of this folder with a function ``rows() -> list[Row]``, in the order of the table.
+BENCHMARKS = ("startup", "formats", "archive", "loading", "classical", "simulation", "stir")
+
+
+def render(rows: list[Row]) -> str:
+    """Return the measurements as a Markdown table."""
+    lines = [
+        "| measured | value | limit | value / limit | goal | met |",
+        "|---|---:|---:|---:|---:|---|",
+    ]
+    for row in rows:
+        limit = "" if row.limit is None else f"{row.limit:.4g} {row.unit} ({row.limit_name})"
+        quotient = "" if row.limit is None else f"{row.figure:.3g}"
+        sign = "≥" if row.at_least else "≤"
+        goal = "" if row.goal is None else f"{sign} {row.goal:g}"
+        met = {None: "", True: "yes", False: "**no**"}[row.is_met]
+        lines.append(
+            f"| {row.name} | {row.value:.4g} {row.unit} | {limit} | {quotient} | {goal} | {met} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the named benchmarks, or all, and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="which; all if none")
+    parser.add_argument("--out", type=Path, help="also write the table to this Markdown file")
+    arguments = parser.parse_args()
+    console = Console(stderr=True)
+    rows: list[Row] = []
+    for name in arguments.names or BENCHMARKS:
+        with console.status(f"measuring {name}"):
+            rows += importlib.import_module(f"benchmarks.{name}").rows()
+    machine = (
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of 5 runs or more, "
+        "taken in turn with their limits."
+    )
+    text = f"{render(rows)}\n\n{machine}\n"
+    print(text)
+    if arguments.out is not None:
+        arguments.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

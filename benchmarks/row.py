@@ -1,0 +1,71 @@
+"""One measurement beside its limit, and how to take it."""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """A measurement, what it is held against, and the goal for their quotient.
+
+    Attributes:
+        name: What was measured.
+        value: The measurement.
+        unit: Its unit.
+        limit: What the same machine reaches in the same run, in the same unit.
+        limit_name: What that is.
+        goal: Bound on ``value / limit``, or on ``value`` where there is no limit.
+        at_least: The goal is a lower bound.
+    """
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None = None
+    limit_name: str = ""
+    goal: float | None = None
+    at_least: bool = False
+
+    @property
+    def figure(self) -> float:
+        """What the goal bounds."""
+        return self.value if self.limit is None else self.value / self.limit
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the goal is met; None without one."""
+        if self.goal is None:
+            return None
+        return self.figure >= self.goal if self.at_least else self.figure <= self.goal
+
+
+def alternate(calls: Sequence[Callable[[], object]], repeats: int = REPEATS) -> list[float]:
+    """Time calls in turn, A B A B ..., so that a drifting machine treats them alike.
+
+    Args:
+        calls: What to time; each runs once before the clock starts.
+        repeats: Timed runs of each.
+
+    Returns:
+        Median seconds of each call.
+    """
+    for call in calls:
+        call()
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(repeats):
+        for taken, call in zip(seconds, calls, strict=True):
+            gc.collect()
+            begin = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - begin)
+    return [statistics.median(taken) for taken in seconds]
