@@ -1,0 +1,122 @@
+"""Image metrics against independent libraries and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.metrics import (
+    MeanPerImage,
+    psnr,
+    psnr_stir,
+    reconstruction_metrics,
+    ssim,
+    ssim_stir,
+    ssim_uniform7,
+)
+
+
+@pytest.fixture
+def pair() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.rand(3, 1, 40, 52, generator=generator)
+    targets = torch.nn.functional.avg_pool2d(targets, 3, 1, 1)
+    noise = torch.randn(3, 1, 40, 52, generator=generator)
+    strength = torch.tensor([0.01, 0.05, 0.2]).view(-1, 1, 1, 1)
+    return (targets + strength * noise).clamp(0, 1), targets
+
+
+def test_psnr_of_each_image_equals_scikit_image(pair: tuple[Tensor, Tensor]) -> None:
+    images, targets = pair
+    expected = [
+        peak_signal_noise_ratio(t.numpy(), i.numpy(), data_range=1.0)
+        for i, t in zip(images, targets, strict=True)
+    ]
+    np.testing.assert_allclose(psnr(images, targets).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(psnr_stir(images, targets).numpy(), expected, rtol=1e-5)
+
+
+def test_uniform_ssim_equals_scikit_image_defaults(pair: tuple[Tensor, Tensor]) -> None:
+    images, targets = pair
+    expected = [
+        structural_similarity(t[0].double().numpy(), i[0].double().numpy(), data_range=1.0)
+        for i, t in zip(images, targets, strict=True)
+    ]
+    np.testing.assert_allclose(ssim_uniform7(images, targets).numpy(), expected, rtol=1e-9)
+
+
+def test_stir_ssim_is_the_valid_part_of_scikit_image_gaussian(pair: tuple[Tensor, Tensor]) -> None:
+    images, targets = pair
+    expected = [
+        structural_similarity(
+            255 * t[0].double().numpy(),
+            255 * i[0].double().numpy(),
+            data_range=255.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            win_size=11,
+        )
+        for i, t in zip(images, targets, strict=True)
+    ]
+    np.testing.assert_allclose(ssim_stir(images, targets).numpy(), expected, rtol=2e-6)
+
+
+def test_ssim_is_near_scikit_image_despite_another_border(pair: tuple[Tensor, Tensor]) -> None:
+    images, targets = pair
+    expected = structural_similarity(
+        targets[1, 0].numpy(),
+        images[1, 0].numpy(),
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    assert ssim(images, targets)[1].item() == pytest.approx(expected, abs=0.01)
+
+
+def test_one_perfect_image_does_not_make_the_mean_infinite() -> None:
+    image = torch.full((1, 1, 16, 16), 0.5)
+    assert psnr(image, image).item() == 100.0
+    assert math.isinf(psnr_stir(image, image).item())
+
+
+def test_mean_over_images_does_not_depend_on_batches(pair: tuple[Tensor, Tensor]) -> None:
+    images, targets = pair
+    whole, parts = MeanPerImage(psnr), MeanPerImage(psnr)
+    whole.update(images, targets)
+    parts.update(images[:1], targets[:1])
+    parts.update(images[1:], targets[1:])
+    expected = psnr(images, targets).mean().item()
+    assert whole.compute().item() == pytest.approx(expected, rel=1e-6)
+    assert parts.compute().item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_images_smaller_than_the_windows_are_refused() -> None:
+    small = torch.zeros(1, 1, 10, 64)
+    with pytest.raises(ValueError, match="at least 11x11 pixels, got 10x64"):
+        MeanPerImage(ssim).update(small, small)
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match="must have one shape"):
+        MeanPerImage(psnr).update(torch.zeros(1, 1, 16, 16), torch.zeros(1, 3, 16, 16))
+
+
+def test_collection_names_its_protocols() -> None:
+    metrics = reconstruction_metrics(lpips="off", protocols=("stir", "uniform7"))
+    assert set(metrics.keys(keep_base=True)) == {
+        "psnr",
+        "ssim",
+        "ssim_uniform7",
+        "psnr_stir",
+        "ssim_stir",
+    }
+    with pytest.raises(ConfigError, match="'sitr' is unknown"):
+        reconstruction_metrics(lpips="off", protocols=("sitr",))

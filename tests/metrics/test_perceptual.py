@@ -1,0 +1,80 @@
+"""LPIPS from a local backbone; random weights stand in for the published ones, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lpips
+import pytest
+import torch
+import torchvision
+
+from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.metrics import LPIPS, reconstruction_metrics
+from spike_zoo.nn.backbones import FOLDER_VARIABLE
+
+
+@pytest.fixture(scope="module")
+def random_alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("backbones") / "random-alexnet.pth"
+    torch.save(torchvision.models.alexnet(weights=None).state_dict(), path)
+    return path
+
+
+def test_distance_equals_the_library_with_the_same_trunk(random_alexnet: Path) -> None:
+    reference = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False).eval()
+    features = {
+        key.removeprefix("features."): value
+        for key, value in torch.load(random_alexnet, weights_only=True).items()
+    }
+    for name, parameter in reference.net.named_parameters():
+        parameter.data.copy_(features[name.split(".", 1)[1]])
+    generator = torch.Generator().manual_seed(1)
+    images, targets = torch.rand(2, 2, 1, 64, 64, generator=generator)
+    with torch.no_grad():
+        expected = reference(2 * images.repeat(1, 3, 1, 1) - 1, 2 * targets.repeat(1, 3, 1, 1) - 1)
+        as_given = reference(images.repeat(1, 3, 1, 1), targets.repeat(1, 3, 1, 1))
+    torch.testing.assert_close(LPIPS(random_alexnet)(images, targets), expected.flatten())
+    stir = LPIPS(random_alexnet, rescale=False)(images, targets)
+    torch.testing.assert_close(stir, as_given.flatten())
+
+
+def test_collection_holds_no_weights_of_the_backbone(random_alexnet: Path) -> None:
+    metrics = reconstruction_metrics(lpips=str(random_alexnet))
+    assert "lpips" in metrics
+    assert not metrics.clone(prefix="val/").state_dict()
+
+
+def test_missing_backbone_says_where_to_put_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    with pytest.raises(MissingFileError, match=r"alexnet-owt-7be5be79\.pth.*SPIKE_ZOO_BACKBONES"):
+        LPIPS(tmp_path / "nowhere.pth")
+
+
+def test_auto_leaves_lpips_out_with_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.warns(UserWarning, match="LPIPS is off"):
+        metrics = reconstruction_metrics(lpips="auto")
+    assert "lpips" not in metrics
+
+
+def test_file_with_the_published_name_must_have_its_checksum(
+    tmp_path: Path, random_alexnet: Path
+) -> None:
+    forged = tmp_path / "alexnet-owt-7be5be79.pth"
+    forged.write_bytes(random_alexnet.read_bytes())
+    with pytest.raises(WeightsError, match="SHA-256 begins with .* the published file's with 7be5"):
+        LPIPS(forged)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    other = tmp_path / "other.pth"
+    torch.save({"features.0.weight": torch.zeros(1)}, other)
+    with pytest.raises(WeightsError, match="not alexnet"):
+        LPIPS(other)
