@@ -27,10 +27,11 @@ def pack_bits(spikes: NDArray[Any]) -> NDArray[np.uint8]:
         ValueError: If a value is neither 0 nor 1.
     """
     if spikes.dtype != np.bool_:
-        if not np.isin(spikes, (0, 1)).all():
-            found = np.unique(spikes[~np.isin(spikes, (0, 1))])[:3].tolist()
+        bits = spikes != 0
+        if (wrong := spikes != bits).any():  # NaN differs from everything
+            found = np.unique(spikes[wrong])[:3].tolist()
             raise ValueError(f"spikes must be 0 or 1, found {found}")
-        spikes = spikes.astype(np.bool_)
+        spikes = bits
     return np.packbits(spikes, axis=-1, bitorder="little")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, Self, overload, runtime_checkable
+import math
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, overload, runtime_checkable
 
 import numpy as np
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Selection: TypeAlias = "slice | tuple[slice, slice, slice]"  # planes, or planes, rows, bytes
+
+
 @runtime_checkable
 class PackedPlanes(Protocol):
     """Where packed planes come from: an array, a memory map, a data set in an archive."""
@@ -25,8 +29,18 @@ class PackedPlanes(Protocol):
     def shape(self) -> tuple[int, ...]:
         """``(T, H, ceil(W/8))``."""
 
-    def __getitem__(self, planes: slice, /) -> NDArray[np.uint8]:
-        """Read planes ``[a, b)`` and no others, as uint8 ``(b - a, H, ceil(W/8))``."""
+    def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
+        """Read planes ``[a, b)`` and no others, as uint8 ``(b - a, H, ceil(W/8))``.
+
+        With three slices, only those rows and bytes of a row.
+        """
+
+
+def positive_number(name: str, value: object) -> float | None:
+    """Return ``value`` as a float > 0 (``fps`` also 0); None if it is no such number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value) if value > 0 or (value == 0 and name == "fps") else None
 
 
 class SpikeRecording:
@@ -55,6 +69,8 @@ class SpikeRecording:
         rate_scale: float | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
+        if isinstance(packed, np.ndarray) and packed.dtype != np.uint8:
+            raise GeometryError(f"packed planes must be bytes (uint8), got {packed.dtype}")
         shape = tuple(packed.shape)
         if len(shape) != 3 or min(shape) < 1 or width < 1 or shape[2] != packed_width(width):
             raise GeometryError(
@@ -93,8 +109,21 @@ class SpikeRecording:
             return self._planes
         return self._planes[0 : len(self)]
 
-    def read_packed(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
+    def read_packed(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        *,
+        rows: slice = slice(None),
+        byte_columns: slice = slice(None),
+    ) -> NDArray[np.uint8]:
         """Read planes ``[start, stop)`` packed, touching only their bytes.
+
+        Args:
+            start: First plane.
+            stop: Past the last plane; None: to the end.
+            rows: Rows to read, clipped as Python slices are.
+            byte_columns: Bytes of each row to read: byte b holds columns ``8 b .. 8 b + 7``.
 
         Raises:
             PlaneRangeError: If the range leaves the recording.
@@ -105,7 +134,7 @@ class SpikeRecording:
                 f"planes {start}..{stop} were asked for, the recording has planes 0..{len(self)} "
                 "(first, past the last)"
             )
-        return np.asarray(self._planes[start:stop])
+        return np.asarray(self._planes[start:stop, rows, byte_columns])
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
         """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
@@ -114,7 +143,7 @@ class SpikeRecording:
     def to_tensor(
         self, start: int = 0, stop: int | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
-        """Read planes ``[start, stop)`` as a CPU tensor ``(stop - start, H, W)``, float32 unless said."""
+        """Read planes ``[start, stop)`` as a float32 or other tensor ``(stop - start, H, W)``."""
         import torch
 
         return torch.from_numpy(self.read(start, stop)).to(dtype or torch.float32)
@@ -138,7 +167,7 @@ class SpikeRecording:
         for plane in range(len(self)):
             yield self[plane]
 
-    def __array__(self, dtype: DTypeLike = None, copy: bool | None = None) -> NDArray[Any]:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self.read() if dtype is None else self.read().astype(dtype)
 
     def __repr__(self) -> str:

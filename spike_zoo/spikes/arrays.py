@@ -1,0 +1,261 @@
+"""Recordings in numpy's ``.npy`` and ``.npz``, packed while they are read, never unpickled."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import zipfile
+import zlib
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+
+from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError
+from spike_zoo.spikes.packing import pack_bits, packed_width
+from spike_zoo.spikes.recording import SpikeRecording, positive_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_SPIKE_KEYS = ("spikes", "spike", "spk")
+_ATTRIBUTES = ("fps", "threshold", "rate_scale")
+_PLAIN = (bool, int, float, str, np.bool_, np.integer, np.floating)
+_NOT_SCALARS = (*_SPIKE_KEYS, "file", "allow_pickle")  # the last two are numpy's own arguments
+_BLOCK_BYTES = 1 << 22
+
+
+class _Header(NamedTuple):
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def read_npy(path: Path) -> SpikeRecording:
+    """Read a plain array ``(T, H, W)`` of zeros and ones and pack it block by block.
+
+    Raises:
+        FormatError: If it is another array, cut short, or needs unpickling.
+    """
+    with _format_errors(path), path.open("rb") as stream:
+        header = _read_header(stream, str(path))
+        left = path.stat().st_size - stream.tell()
+        packed = _pack_stream(stream, header, left, str(path))
+    return SpikeRecording(packed, header.shape[2])
+
+
+def read_npz(path: Path, key: str | None = None) -> SpikeRecording:
+    """Read the spikes of an ``.npz`` file and what its scalars say.
+
+    The spikes are the array ``key``; else ``spikes``, ``spike``, ``spk``; else the only 3-D array.
+    With a scalar ``width`` they may be packed along W. Other scalars go to ``meta``.
+
+    Raises:
+        FormatError: If the file is a zip without arrays, damaged, or the array is no spike stream.
+        MissingItemError: If no array is meant; the message lists those there are.
+    """
+    with _format_errors(path), zipfile.ZipFile(path) as archive:
+        members = {
+            info.filename.removesuffix(".npy"): info
+            for info in archive.infolist()
+            if info.filename.endswith(".npy")
+        }
+        if not members:
+            raise FormatError(
+                f"{path}: a zip file without numpy arrays, not an .npz of spikes", path=str(path)
+            )
+        headers = {name: _member_header(archive, info) for name, info in members.items()}
+        scalars = {
+            name: _scalar(archive, members[name], header)
+            for name, header in headers.items()
+            if header.shape == () and header.dtype.kind in "biufU"
+        }
+        name = _find_spikes(path, headers, key)
+        width = scalars.pop("width", None)
+        with archive.open(members[name]) as stream:
+            header = _read_header(stream, name)
+            left = members[name].file_size - stream.tell()
+            packed, columns = _spikes(stream, header, left, f"{path}: {name}", width)
+    attributes = {name: _number(path, name, scalars.pop(name, None)) for name in _ATTRIBUTES}
+    return SpikeRecording(
+        packed,
+        columns,
+        fps=attributes["fps"] or 0.0,
+        threshold=attributes["threshold"],
+        rate_scale=attributes["rate_scale"],
+        meta=scalars,
+    )
+
+
+def write_npy(recording: SpikeRecording, path: Path) -> None:
+    """Write all planes as one bool array ``(T, H, W)``, block by block; fps and scales are lost."""
+    planes, height, width = recording.shape
+    header = {"descr": "|b1", "fortran_order": False, "shape": recording.shape}
+    block = max(1, _BLOCK_BYTES // (height * width))
+    with path.open("wb") as stream:
+        npy.write_array_header_1_0(stream, header)
+        for first in range(0, planes, block):
+            recording.read(first, min(first + block, planes)).tofile(stream)
+
+
+def write_npz(recording: SpikeRecording, path: Path) -> None:
+    """Write the packed planes as ``spikes`` with ``width`` and all that is known as scalars."""
+    _, _, width = recording.shape
+    fields: dict[str, Any] = {
+        name: value
+        for name, value in recording.meta.items()
+        if isinstance(value, _PLAIN) and name not in _NOT_SCALARS
+    }
+    fields |= {"spikes": recording.packed, "width": np.int64(width), "fps": float(recording.fps)}
+    for name in ("threshold", "rate_scale"):
+        value = getattr(recording, name)
+        fields.pop(name, None)
+        if value is not None:
+            fields[name] = float(value)
+    if width % 8:
+        fields["spikes"] = cleared_pad_bits(recording.packed, width)
+    with path.open("wb") as stream:
+        np.savez(stream, **fields)
+
+
+def cleared_pad_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.uint8]:
+    """Return packed planes whose bits beyond ``width`` are 0, a copy only where they are not."""
+    if width % 8 == 0 or not (packed[..., -1] >> width % 8).any():
+        return packed
+    cleared = packed.copy()
+    cleared[..., -1] &= (1 << width % 8) - 1
+    return cleared
+
+
+@contextlib.contextmanager
+def _format_errors(path: Path) -> Iterator[None]:
+    """Turn what zip and numpy raise on damaged files into one line that names the file."""
+    try:
+        yield
+    except SpikeZooError:
+        raise
+    except MemoryError as error:
+        raise FormatError(
+            f"{path}: declares more data than this machine's memory holds", path=str(path)
+        ) from error
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError,
+        NotImplementedError, KeyError, TypeError, OverflowError,
+    ) as error:  # fmt: skip
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(f"{path}: damaged or cut short ({reason})", path=str(path)) from error
+
+
+def _read_header(stream: IO[bytes], name: str) -> _Header:
+    version = npy.read_magic(stream)
+    if version not in ((1, 0), (2, 0)):
+        raise FormatError(f"{name}: numpy format {version} holds no plain spikes", path=name)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    header = _Header(*read(stream))
+    if any(not isinstance(side, int) or side < 0 for side in header.shape):
+        raise FormatError(f"{name}: declares the impossible shape {header.shape}", path=name)
+    return header
+
+
+def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
+    with archive.open(info) as stream:
+        return _read_header(stream, info.filename)
+
+
+def _scalar(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header) -> object:
+    if header.dtype.itemsize > _BLOCK_BYTES:
+        raise FormatError(f"{info.filename}: a scalar of {header.dtype.itemsize} bytes")
+    with archive.open(info) as stream:
+        return npy.read_array(stream, allow_pickle=False).item()
+
+
+def _find_spikes(path: Path, headers: Mapping[str, _Header], key: str | None) -> str:
+    cubes = [name for name, header in headers.items() if len(header.shape) == 3]
+    wanted = (key,) if key is not None else _SPIKE_KEYS
+    found = [name for name in wanted if name in headers]
+    if key is None and not found and len(cubes) == 1:
+        found = cubes
+    if found:
+        return found[0]
+    listed = ", ".join(f"{name} {header.shape}" for name, header in headers.items())
+    lacks = "the usual spikes, spike, spk and not exactly one 3-D array" if key is None else key
+    raise MissingItemError(
+        f"{path}: it has no array {lacks}; it holds {listed}. Name the one to read.",
+        path=str(path),
+    )
+
+
+def _spikes(
+    stream: IO[bytes], header: _Header, left: int, name: str, width: object
+) -> tuple[NDArray[np.uint8], int]:
+    """Read spikes that are plain, or packed where ``width`` says so; return them and W."""
+    packed = (
+        isinstance(width, int)
+        and width > 0
+        and len(header.shape) == 3
+        and header.dtype == np.uint8
+        and header.shape[2] == packed_width(width)
+        and header.shape[2] != width
+    )
+    if not packed or not isinstance(width, int):
+        return _pack_stream(stream, header, left, name), header.shape[2]
+    _check_size(header, left, name)
+    data = _read_block(stream, header, header.shape[0])
+    if cleared_pad_bits(data, width) is not data:
+        raise FormatError(f"{name}: bits beyond column {width} are not zero", path=name)
+    return data, width
+
+
+def _check_size(header: _Header, left: int, name: str) -> None:
+    if len(header.shape) != 3 or min(header.shape) < 1 or header.dtype.kind not in "biuf":
+        raise FormatError(
+            f"{name}: an array {header.shape} of {header.dtype} is no spike stream; expected "
+            "numbers 0 or 1 of shape (planes, height, width)",
+            path=name,
+        )
+    if header.size > left:
+        raise FormatError(
+            f"{name}: cut short, the header promises {header.size} bytes and {left} follow",
+            path=name,
+        )
+
+
+def _pack_stream(stream: IO[bytes], header: _Header, left: int, name: str) -> NDArray[np.uint8]:
+    _check_size(header, left, name)
+    planes, height, width = header.shape
+    per_plane = height * width * header.dtype.itemsize
+    block = planes if header.fortran else max(1, _BLOCK_BYTES // per_plane)
+    parts = []
+    for first in range(0, planes, block):
+        data = _read_block(stream, header, min(block, planes - first))
+        if header.dtype == np.bool_:
+            data = data.view(np.uint8)  # a damaged bool may hold another value than 0 or 1
+        try:
+            parts.append(pack_bits(data))
+        except ValueError as error:
+            raise FormatError(f"{name}: {error}", path=name) from error
+    return np.concatenate(parts)
+
+
+def _read_block(stream: IO[bytes], header: _Header, planes: int) -> NDArray[Any]:
+    shape = (planes, *header.shape[1:])
+    size = math.prod(shape) * header.dtype.itemsize
+    data = stream.read(size)
+    if len(data) != size:
+        raise EOFError(f"{size - len(data)} bytes of the spikes are missing")
+    values = np.frombuffer(data, dtype=header.dtype)
+    return values.reshape(shape[::-1]).T if header.fortran else values.reshape(shape)
+
+
+def _number(path: Path, name: str, value: object) -> float | None:
+    number = positive_number(name, value)
+    if number is None and value is not None:
+        raise FormatError(f"{path}: {name} is {value!r}, expected a number > 0", path=str(path))
+    return number

@@ -1,0 +1,271 @@
+"""Headerless ``.dat`` recordings: which bit is which pixel, read by ranges from a memory map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spike_zoo.errors import FormatError, GeometryError, UsageError
+from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.spikes.recording import PackedPlanes, Selection, SpikeRecording
+
+# height, width: sensors, simulators and training crops in use
+COMMON_SIZES = (
+    (250, 400),
+    (1000, 1000),
+    (180, 320),
+    (720, 1280),
+    (250, 416),
+    (1000, 1024),
+    (96, 96),
+    (240, 320),
+    (250, 250),
+    (480, 640),
+    (128, 128),
+    (64, 64),
+)
+_BLOCK_PIXELS = 1 << 21  # unpacked at a time: small beside any result, large beside a call
+
+
+@dataclass(frozen=True)
+class DatLayout:
+    """How the planes of a ``.dat`` file lie in its bytes.
+
+    Bit k of byte j of a plane is its pixel ``8 j + k`` in row order, without padding per row.
+
+    Attributes:
+        height: Rows H.
+        width: Stored columns, those that are no image included.
+        frame_align: Where ``H * width`` is no multiple of 8: ``"byte"`` starts every plane on a
+            byte and fills its last byte with zeros, ``"bit"`` runs on over the whole file.
+        columns: Half-open ranges of the stored columns that are image, left to right; None: all.
+        flip: Stored rows run bottom to top, as the sensors write them.
+
+    Raises:
+        GeometryError: If height, width or columns make no image, or planes are not whole bytes
+            and ``frame_align`` does not say where they begin.
+        UsageError: If ``frame_align`` is another word.
+    """
+
+    height: int
+    width: int
+    frame_align: str | None = None
+    columns: tuple[tuple[int, int], ...] | None = None
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise GeometryError(
+                f"height and width must be at least 1, got {self.height}x{self.width}"
+            )
+        if self.frame_align not in (None, "byte", "bit"):
+            raise UsageError(f"frame_align must be byte or bit, got {self.frame_align!r}")
+        self._check_columns()
+        if self.pixels % 8 and self.frame_align is None:
+            raise GeometryError(
+                f"a plane of {self.height}x{self.width} pixels is not a whole number of bytes, and "
+                'files differ in where the next one begins: state frame_align="byte" (on the next '
+                'byte, as this package writes) or frame_align="bit" (on the next bit)'
+            )
+        if self.pixels < 8 and self.frame_align == "bit":
+            raise GeometryError(
+                f"planes of {self.pixels} pixels that run on bit by bit cannot be counted: "
+                "the last byte may hold one more"
+            )
+
+    def _check_columns(self) -> None:
+        past = 0
+        for first, last in self.columns or ():
+            if not past <= first < last <= self.width:
+                raise GeometryError(
+                    f"columns {self.columns} must be rising ranges (first, past the last) within "
+                    f"the {self.width} stored columns"
+                )
+            past = last
+        if self.columns is not None and not self.columns:
+            raise GeometryError("columns selects nothing; leave it out to take all of them")
+
+    @property
+    def pixels(self) -> int:
+        """Stored pixels of one plane."""
+        return self.height * self.width
+
+    @property
+    def image_width(self) -> int:
+        """Columns W of the image."""
+        return sum(last - first for first, last in self.columns or ((0, self.width),))
+
+    @property
+    def runs_on(self) -> bool:
+        """Whether planes begin inside a byte."""
+        return self.frame_align == "bit" and self.pixels % 8 != 0
+
+    def bytes_for(self, planes: int) -> int:
+        """Return the length of a file of so many planes."""
+        return -(-planes * self.pixels // 8) if self.runs_on else planes * -(-self.pixels // 8)
+
+    def planes_in(self, size: int) -> tuple[int, int]:
+        """Return how many whole planes ``size`` bytes hold and how many bytes are left over."""
+        planes = size * 8 // self.pixels if self.runs_on else size // -(-self.pixels // 8)
+        return planes, size - self.bytes_for(planes)
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}"
+
+
+def fitting_sizes(size: int) -> str:
+    """Name the common sensor sizes that divide a file of ``size`` bytes into whole planes."""
+    fits = [
+        f"{height}x{width} ({size * 8 // (height * width)} planes)"
+        for height, width in COMMON_SIZES
+        if size and size * 8 % (height * width) == 0
+    ]
+    if not fits:
+        return f"None of the common sensor sizes divides {size} bytes."
+    return f"Sizes that fit {size} bytes: {', '.join(fits)}."
+
+
+def open_dat(path: Path, layout: DatLayout, *, allow_partial: bool = False) -> PackedPlanes:
+    """Map a ``.dat`` file into memory; its bytes are read when planes are asked for.
+
+    Raises:
+        GeometryError: If the file is not a whole number of planes, or holds none.
+        FormatError: If the bits after the last plane are not zero.
+    """
+    size = path.stat().st_size
+    planes, left = layout.planes_in(size)
+    if left and not (allow_partial and planes):
+        raise GeometryError(_partial_message(path, layout, size, planes, left), path=str(path))
+    if left:
+        import warnings
+
+        warnings.warn(
+            f"{path}: the last {left} bytes are no whole plane of {layout} and are left out",
+            stacklevel=4,
+        )
+    if not layout.runs_on and layout.width % 8 == 0:
+        columns = layout.columns or ((0, layout.width),)
+        if len(columns) == 1 and columns[0][0] % 8 == 0 and columns[0][1] % 8 == 0:
+            return _mapped_view(path, layout, planes, columns[0])
+    return _MappedBits(path, layout, planes)
+
+
+def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left: int) -> str:
+    per_plane = f"{layout.pixels / 8:g}" if layout.runs_on else str(layout.bytes_for(1))
+    return (
+        f"{path}: {size} bytes is not a whole number of planes ({per_plane} per plane at {layout}: "
+        f"{planes} planes and {left} bytes over). The file was cut short or the size is another: "
+        "copy it again, or pass the camera's height and width (--height and --width). "
+        + fitting_sizes(size)
+    )
+
+
+def _mapped_view(
+    path: Path, layout: DatLayout, planes: int, columns: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return the file itself as packed planes: rows are whole bytes, the flip is a stride."""
+    shape = (planes, layout.height, layout.width // 8)
+    stored = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
+    upright = stored[:, ::-1] if layout.flip else stored
+    return upright[:, :, columns[0] // 8 : columns[1] // 8]
+
+
+class _MappedBits:
+    """Packed planes of a file whose rows do not begin on bytes, made for the planes asked."""
+
+    def __init__(self, path: Path, layout: DatLayout, planes: int) -> None:
+        self.path = path
+        self.layout = layout
+        self.shape = (planes, layout.height, packed_width(layout.image_width))
+        self._open()
+
+    def _open(self) -> None:
+        size = self.layout.bytes_for(self.shape[0])
+        self._bytes = np.memmap(self.path, dtype=np.uint8, mode="r", shape=(size,))
+        spare = -self.shape[0] * self.layout.pixels % 8
+        if self.layout.runs_on and spare and self._bytes[-1] >> (8 - spare):
+            raise self._bits_after("the last plane")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_bytes"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._open()
+
+    def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
+        """Read a range of planes, or ``[planes, rows, bytes of a row]`` of them."""
+        whole = selection if isinstance(selection, tuple) else (selection, slice(None), slice(None))
+        start, stop, _ = whole[0].indices(self.shape[0])
+        packed = np.empty((max(stop - start, 0), *self.shape[1:]), np.uint8)
+        block = max(1, _BLOCK_PIXELS // self.layout.pixels)
+        for first in range(start, stop, block):
+            last = min(first + block, stop)
+            packed[first - start : last - start] = pack_bits(self._planes(first, last))
+        return packed[:, whole[1], whole[2]]
+
+    def _planes(self, first: int, last: int) -> NDArray[np.bool_]:
+        layout = self.layout
+        if layout.runs_on:
+            begin, end = first * layout.pixels, last * layout.pixels
+            bits = unpack_bits(self._bytes[begin // 8 : -(-end // 8)], -(-end // 8) * 8)
+            bits = bits[begin % 8 :][: end - begin]
+        else:
+            stored = self._bytes.reshape(self.shape[0], -1)[first:last]
+            if layout.pixels % 8 and (stored[:, -1] >> layout.pixels % 8).any():
+                raise self._bits_after(f"a plane between {first} and {last}")
+            bits = unpack_bits(stored, layout.pixels)
+        planes = bits.reshape(last - first, layout.height, layout.width)
+        if layout.columns is not None:
+            planes = np.concatenate([planes[..., a:b] for a, b in layout.columns], axis=-1)
+        return planes[:, ::-1] if layout.flip else planes
+
+    def _bits_after(self, where: str) -> FormatError:
+        return FormatError(
+            f"{self.path}: the bits after {where} are not zero, so the size is not {self.layout} "
+            f"or the planes are not aligned by {self.layout.frame_align}",
+            path=str(self.path),
+        )
+
+
+def stored_bytes(recording: SpikeRecording, layout: DatLayout) -> Iterator[NDArray[np.uint8]]:
+    """Yield the bytes of a ``.dat`` file block by block: the exact inverse of reading it.
+
+    Raises:
+        GeometryError: If the recording's image is not the layout's.
+    """
+    planes, height, width = recording.shape
+    if (height, width) != (layout.height, layout.image_width):
+        raise GeometryError(
+            f"a recording of {height}x{width} does not fill an image of "
+            f"{layout.height}x{layout.image_width}"
+        )
+    block = max(1, _BLOCK_PIXELS // layout.pixels)
+    block = -(-block // 8) * 8  # so that blocks end on whole bytes, also bit by bit
+    for first in range(0, planes, block):
+        stored = recording.read(first, min(first + block, planes))
+        if layout.columns is not None:
+            stored = _among_stored_columns(stored, layout)
+        flat = (stored[:, ::-1] if layout.flip else stored).reshape(len(stored), -1)
+        if layout.runs_on:
+            flat = flat.reshape(1, -1)
+        yield np.packbits(flat, axis=-1, bitorder="little").reshape(-1)
+
+
+def _among_stored_columns(image: NDArray[np.bool_], layout: DatLayout) -> NDArray[np.bool_]:
+    """Put the image's columns back to where they are stored; the others are zero."""
+    stored = np.zeros((*image.shape[:2], layout.width), np.bool_)
+    taken = 0
+    for first, last in layout.columns or ():
+        stored[..., first:last] = image[..., taken : taken + last - first]
+        taken += last - first
+    return stored

@@ -1,0 +1,317 @@
+"""Recordings on disk: one function reads and one writes ``.dat``, ``.npz``, ``.npy``, ``.h5``."""
+
+from __future__ import annotations
+
+import stat
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from spike_zoo.errors import (
+    FormatError,
+    GeometryError,
+    MissingFileError,
+    MissingGeometryError,
+    UsageError,
+)
+from spike_zoo.spikes import arrays, sidecar
+from spike_zoo.spikes.dat import DatLayout, fitting_sizes, open_dat, stored_bytes
+from spike_zoo.spikes.recording import SpikeRecording, positive_number
+from spike_zoo.spikes.target import new_file, refuse_existing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.spikes.sidecar import Sidecar
+
+Format = Literal["dat", "npz", "npy", "hdf5"]
+
+_SUFFIXES: dict[str, Format] = {
+    ".dat": "dat",
+    ".npz": "npz",
+    ".npy": "npy",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+}
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_KNOWN = "known are .dat (raw bits), .npz, .npy (numpy) and .h5 (archive)"
+
+
+def detect_format(path: str | Path) -> Format:
+    """Return the format of a recording, by its first bytes and its suffix.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        FormatError: If it is no regular file, is empty, is of no known format, or its suffix
+            names another format than its content.
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise MissingFileError(f"{path}: there is no such file", path=str(path)) from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
+        raise FormatError(f"{path} is {kind}, not a recording", path=str(path))
+    if status.st_size == 0:
+        raise FormatError(f"{path}: the file is empty", path=str(path))
+    named, found = _SUFFIXES.get(path.suffix.lower()), _format_by_content(path)
+    if named is None and found is None:
+        raise FormatError(f"{path}: unknown format; {_KNOWN}", path=str(path))
+    if found is None and named != "dat":
+        raise FormatError(
+            f"{path}: the suffix says {named}, but the content is no {named} file (damaged, or "
+            f"raw bits that should be named .dat); {_KNOWN}",
+            path=str(path),
+        )
+    if named is not None and found is not None and named != found:
+        suffix = ".h5" if found == "hdf5" else f".{found}"
+        raise FormatError(
+            f"{path}: the suffix says {named}, but the content is {found}; rename the file to "
+            f"{path.with_suffix(suffix).name}",
+            path=str(path),
+        )
+    return found or "dat"
+
+
+def _format_by_content(path: Path) -> Format | None:
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(8)
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read ({error.strerror})", path=str(path)) from error
+    if start == _HDF5_SIGNATURE:
+        return "hdf5"
+    if start.startswith(b"\x93NUMPY"):
+        return "npy"
+    if start.startswith(b"PK\x03\x04"):
+        raw = path.suffix.lower() == ".dat" and not zipfile.is_zipfile(path)
+        return None if raw else "npz"
+    return None
+
+
+def read_recording(
+    path: str | Path,
+    name: str | None = None,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    frame_align: str | None = None,
+    columns: Sequence[tuple[int, int]] | None = None,
+    flip: bool = True,
+    allow_partial: bool = False,
+    fps: float | None = None,
+    rate_scale: float | None = None,
+) -> SpikeRecording:
+    """Open a spike recording; ``.dat`` and ``.h5`` are read when planes are asked for.
+
+    What the caller states comes first, then what the file says, then its sidecar
+    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` beside it or one folder up).
+
+    Args:
+        path: A ``.dat``, ``.npz``, ``.npy`` or ``.h5`` file, known by content and suffix.
+        name: Recording in an archive, or key of the spikes in an ``.npz``.
+        height: Rows H; needed for ``.dat`` without a sidecar, elsewhere only checked.
+        width: Stored columns, W unless ``columns`` selects among them; needed as ``height`` is.
+        frame_align: For a ``.dat`` whose planes are not whole bytes: ``"byte"`` if each begins on
+            a byte, ``"bit"`` if they run on.
+        columns: For a ``.dat`` with columns that are no image: the half-open ranges that are,
+            as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
+        flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do.
+        allow_partial: Leave out an unfinished last plane of a ``.dat``, with a warning.
+        fps: Planes per second, where the file does not say or is wrong.
+        rate_scale: Spikes per plane at white, likewise.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        MissingGeometryError: If the size of a ``.dat`` is not known; the message lists sizes that
+            fit its length.
+        GeometryError: If the data is not a whole number of planes of that size.
+        FormatError: If the content is damaged, of no known format, or not spikes.
+        MissingItemError: If ``name`` is needed or unknown; the message lists the names.
+    """
+    path = Path(path)
+    kind = detect_format(path)
+    if kind != "dat" and (frame_align is not None or columns is not None):
+        raise UsageError(f"{path}: frame_align and columns are for .dat, this is {kind}")
+    if kind in ("dat", "npy") and name is not None:
+        raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")
+    if kind == "hdf5":
+        from spike_zoo.spikes.hdf5_recording import read_h5
+
+        recording, beside = read_h5(path, name), sidecar.Sidecar()
+    elif kind == "dat":
+        beside = _dat_sidecar(path, height, width)
+        layout = _dat_layout(path, beside, height, width, frame_align, columns, flip)
+        recording = SpikeRecording(
+            open_dat(path, layout, allow_partial=allow_partial), layout.image_width
+        )
+        recording.meta = beside.meta | {"source_flipped": layout.flip}
+    else:
+        beside = sidecar.own_sidecar(path)
+        recording = arrays.read_npy(path) if kind == "npy" else arrays.read_npz(path, name)
+    if kind != "dat":
+        _check_size(path, recording, height, width)
+    _complete(recording, path, kind, beside)
+    recording.fps = recording.fps if fps is None else _stated("fps", fps)
+    if rate_scale is not None:
+        recording.rate_scale = _stated("rate_scale", rate_scale)
+    return recording
+
+
+def _dat_sidecar(path: Path, height: int | None, width: int | None) -> Sidecar:
+    """Return the recording's own sidecar, or the folder's where that leaves the size open."""
+    own = sidecar.own_sidecar(path)
+    if None in (height or own.height, width or own.width):
+        return sidecar.folder_sidecar(path) or own
+    return own
+
+
+def _dat_layout(
+    path: Path,
+    beside: Sidecar,
+    height: int | None,
+    width: int | None,
+    frame_align: str | None,
+    columns: Sequence[tuple[int, int]] | None,
+    flip: bool,
+) -> DatLayout:
+    height = beside.height if height is None else height
+    width = beside.width if width is None else width
+    if height is None or width is None:
+        raise MissingGeometryError(
+            f"{path}: a .dat file has no header, so its height and width must be given (--height "
+            f"and --width, or spike_h and spike_w in {sidecar.sidecar_path(path).name} or "
+            f"config.yaml). {fitting_sizes(path.stat().st_size)}",
+            path=str(path),
+        )
+    ranges = beside.columns if columns is None else tuple((a, b) for a, b in columns)
+    align = frame_align or beside.frame_align
+    try:
+        return DatLayout(height, width, align, ranges, flip and beside.flip)
+    except GeometryError as error:
+        raise GeometryError(f"{path}: {error}", path=str(path)) from error
+
+
+def _check_size(
+    path: Path, recording: SpikeRecording, height: int | None, width: int | None
+) -> None:
+    _, rows, columns = recording.shape
+    if height not in (None, rows) or width not in (None, columns):
+        raise GeometryError(
+            f"{path}: holds planes of {rows}x{columns}, not {height or rows}x{width or columns} "
+            "as asked; leave height and width out, the file knows its size",
+            path=str(path),
+        )
+
+
+def _complete(recording: SpikeRecording, path: Path, kind: Format, beside: Sidecar) -> None:
+    """Fill in what the file itself left open."""
+    recording.fps = recording.fps or beside.fps or 0.0
+    recording.threshold = recording.threshold or beside.threshold
+    recording.rate_scale = recording.rate_scale or beside.rate_scale
+    if kind != "hdf5":
+        recording.meta.setdefault("source", path.name)
+        recording.meta.setdefault("source_format", kind)
+        recording.meta.setdefault("source_flipped", False)
+
+
+def _stated(name: str, value: float) -> float:
+    number = positive_number(name, value)
+    if number is None:
+        raise UsageError(f"{name} must be a number > 0, got {value}")
+    return number
+
+
+def write_recording(
+    recording: SpikeRecording | NDArray[Any],
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    frame_align: str = "byte",
+    columns: Sequence[tuple[int, int]] | None = None,
+    stored_width: int | None = None,
+    flip: bool = True,
+    with_sidecar: bool = False,
+    compression: str | None = None,
+) -> Path:
+    """Write a recording in the format its suffix names, as the exact inverse of reading it.
+
+    The file appears whole or not at all. ``.npz`` and ``.h5`` keep fps, scales and meta; ``.npy``
+    and ``.dat`` only the planes, ``.dat`` with a sidecar also fps and scales.
+
+    Args:
+        recording: The recording, or an array ``(T, H, W)`` of zeros and ones.
+        path: Target ending in ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.hdf5``.
+        overwrite: Replace an existing target.
+        frame_align: ``.dat`` only, where planes are not whole bytes: see :func:`read_recording`.
+        columns: ``.dat`` only: where the image's columns are stored; the others become zero.
+        stored_width: ``.dat`` only: number of stored columns, with ``columns``.
+        flip: ``.dat`` only: store rows bottom to top, as the sensors do.
+        with_sidecar: ``.dat`` only: also write ``<file>.yaml``, so that no option is needed to
+            read it.
+        compression: ``.h5`` only: ``"gzip"`` or ``"zstd"``.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ExistingFileError: If the target exists and ``overwrite`` is off.
+        UsageError: If the suffix names no format.
+        GeometryError: If an array is not 3-D, or the image does not fill ``columns``.
+        ValueError: If a value is neither 0 nor 1.
+        RecordingError: If the folder cannot be written.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _SUFFIXES:
+        raise UsageError(f"{path}: the suffix names no format of recordings; {_KNOWN}")
+    kind = _SUFFIXES[path.suffix.lower()]
+    if not isinstance(recording, SpikeRecording):
+        recording = SpikeRecording.from_planes(np.asarray(recording))
+    if kind == "dat":
+        _, height, width = recording.shape
+        ranges = None if columns is None else tuple((a, b) for a, b in columns)
+        layout = DatLayout(height, stored_width or width, frame_align, ranges, flip)
+        _write_dat(recording, path, layout, overwrite=overwrite, with_sidecar=with_sidecar)
+        return path
+    with new_file(path, overwrite=overwrite) as temporary:
+        if kind == "npz":
+            arrays.write_npz(recording, temporary)
+        elif kind == "npy":
+            arrays.write_npy(recording, temporary)
+        else:
+            from spike_zoo.spikes.hdf5_writing import write_h5
+
+            write_h5(recording, temporary, fallback_name=path.stem, compression=compression)
+    return path
+
+
+def _write_dat(
+    recording: SpikeRecording,
+    path: Path,
+    layout: DatLayout,
+    *,
+    overwrite: bool,
+    with_sidecar: bool,
+) -> None:
+    beside = sidecar.sidecar_path(path)
+    if with_sidecar:
+        refuse_existing(beside, overwrite=overwrite)
+    with new_file(path, overwrite=overwrite) as temporary:
+        with temporary.open("wb") as stream:
+            for block in stored_bytes(recording, layout):
+                block.tofile(stream)
+        if with_sidecar:
+            text = sidecar.sidecar_text(
+                recording,
+                layout.width,
+                columns=layout.columns,
+                frame_align=layout.frame_align if layout.pixels % 8 else None,
+                flip=layout.flip,
+            )
+            with new_file(beside, overwrite=overwrite) as described:
+                described.write_text(text, encoding="utf-8")

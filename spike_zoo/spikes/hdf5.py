@@ -1,0 +1,309 @@
+"""HDF5 files opened by each process for itself, and the links in them that are not followed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+
+from spike_zoo.errors import (
+    FormatError,
+    MissingFileError,
+    MissingItemError,
+    SpikeZooError,
+    UsageError,
+    VersionError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCHEMA = "spike-archive"
+SCHEMA_VERSION = 1
+RECORDINGS = "recordings"
+
+_CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is read whole
+_MOST_OPEN_DATASETS = 32  # each has a chunk cache
+_MOST_SOFT_LINKS = 16
+
+
+@contextlib.contextmanager
+def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
+    """Turn what h5py raises on damaged files into one line that names the file.
+
+    Raises:
+        FormatError: Instead of it.
+    """
+    try:
+        yield
+    except SpikeZooError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise FormatError(
+            f"{path}{inside and ': '}{inside}: damaged or cut short ({reason}); copy or build it "
+            "again",
+            code="E01" if not inside else None,
+            path=inside or str(path),
+        ) from error
+    except MemoryError as error:
+        raise FormatError(
+            f"{path}: {inside} declares more data than memory holds", path=inside
+        ) from error
+
+
+class Hdf5File:
+    """An HDF5 file for reading that every process opens for itself when it first reads.
+
+    Nothing outside the file is ever read: external links, soft links through them, virtual data
+    sets and data sets stored in other files are refused. Closing drops the handle; a later read
+    opens the file again. Pickles as its path.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._handle: h5py.File | None = None
+        self._process = 0
+        self._datasets: dict[str, h5py.Dataset] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]  # the state is the argument
+
+    @property
+    def handle(self) -> h5py.File:
+        """The open file, this process's own.
+
+        Raises:
+            MissingFileError: If there is no such file.
+            FormatError: E01, if it is not HDF5 or cut short.
+        """
+        if self._handle is None or self._process != os.getpid():
+            self.close()  # what was inherited through a fork belongs to the parent
+            if not self.path.is_file():
+                what = "is no file" if self.path.exists() else "there is no such file"
+                raise MissingFileError(f"{self.path}: {what}", path=str(self.path))
+            with hdf5_errors(self.path):
+                self._handle = h5py.File(
+                    self.path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES
+                )
+            self._process = os.getpid()
+        return self._handle
+
+    def close(self) -> None:
+        """Drop the handle of this process."""
+        self._datasets.clear()
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def dataset(self, inside: str) -> h5py.Dataset:
+        """Return the data set at a path inside the file.
+
+        Raises:
+            MissingItemError: If there is nothing.
+            FormatError: E12, if it leaves the file or holds objects; else if it is no data set
+                or needs a filter that is not installed.
+        """
+        if inside in self._datasets and self._process == os.getpid():
+            return self._datasets[inside]
+        found = self.find(inside)
+        if not isinstance(found, h5py.Dataset):
+            raise FormatError(f"{self.path}: {inside} is no data set", path=inside)
+        _refuse_foreign_storage(self.path, inside, found)
+        _need_filters(self.path, inside, found)
+        while len(self._datasets) >= _MOST_OPEN_DATASETS:
+            self._datasets.pop(next(iter(self._datasets)), None)
+        self._datasets[inside] = found
+        return found
+
+    def group(self, inside: str) -> h5py.Group:
+        """Return the group at a path inside the file; errors as for :meth:`dataset`."""
+        found = self.find(inside)
+        if not isinstance(found, h5py.Group):
+            raise FormatError(f"{self.path}: {inside} is no group", path=inside)
+        return found
+
+    def members(self, inside: str) -> list[str]:
+        """Return the names in a group in the order they were added; none if it is not there."""
+        with hdf5_errors(self.path, inside):
+            if not self.holds(inside):
+                return []
+            # a name that is not UTF-8 comes as bytes
+            return [_text(name) for name in self.group(inside)]
+
+    def holds(self, inside: str) -> bool:
+        """Return whether there is something at a path inside the file."""
+        try:
+            self.find(inside)
+        except MissingItemError:
+            return False
+        return True
+
+    def find(self, inside: str) -> h5py.Group | h5py.Dataset:
+        """Return the object at a path, following only links that stay in the file.
+
+        Raises:
+            MissingItemError: If there is nothing.
+            FormatError: E12, if a link leaves the file.
+        """
+        with hdf5_errors(self.path, inside):
+            return self._follow(inside)
+
+    def _follow(self, inside: str) -> h5py.Group | h5py.Dataset:
+        place: Any = self.handle["/"]
+        names, followed = _parts(inside), 0
+        while names:
+            name = names.pop(0)
+            # asking "name in place" would follow the link
+            link = place.get(name, getlink=True) if isinstance(place, h5py.Group) else None
+            if link is None:
+                raise MissingItemError(f"{self.path}: there is no {inside} in it", path=inside)
+            if isinstance(link, h5py.SoftLink):
+                followed += 1
+                if followed > _MOST_SOFT_LINKS:
+                    raise _leaves(self.path, inside, "a circle of soft links")
+                place = self.handle["/"] if link.path.startswith("/") else place
+                names = _parts(link.path) + names
+            elif isinstance(link, h5py.HardLink):
+                place = place[name]
+            else:
+                raise _leaves(self.path, inside, "an external link")
+        return place
+
+
+def _parts(inside: str) -> list[str]:
+    return [part for part in inside.split("/") if part not in ("", ".")]
+
+
+def _leaves(path: Path, inside: str, what: str) -> FormatError:
+    return FormatError(
+        f"{path}: {inside} is {what}, and nothing outside the file is read; build the archive "
+        "again from the recordings themselves",
+        code="E12",
+        path=inside,
+    )
+
+
+def _refuse_foreign_storage(path: Path, inside: str, dataset: h5py.Dataset) -> None:
+    with hdf5_errors(path, inside):
+        creation = dataset.id.get_create_plist()
+        if creation.get_layout() == h5py.h5d.VIRTUAL:
+            raise _leaves(path, inside, "a virtual data set")
+        if creation.get_external_count():
+            raise _leaves(path, inside, "stored in another file")
+        if holds_objects(dataset.dtype):
+            raise _leaves(path, inside, "made of objects or references")
+
+
+def holds_objects(dtype: np.dtype[Any]) -> bool:
+    """Return whether values of a type are objects other than strings (E12)."""
+    if dtype.names:
+        return any(holds_objects(dtype[name]) for name in dtype.names)
+    return dtype.kind == "O" and h5py.check_string_dtype(dtype) is None
+
+
+def _need_filters(path: Path, inside: str, dataset: h5py.Dataset) -> None:
+    creation = dataset.id.get_create_plist()
+    for number in range(creation.get_nfilters()):
+        code, _, _, name = creation.get_filter(number)
+        if not h5py.h5z.filter_avail(code) and not _plugins_loaded():
+            raise FormatError(
+                f"{path}: {inside} is compressed with {_text(name) or code}; "
+                "install hdf5plugin (pip install 'spike-zoo[cold]') to read it",
+                path=inside,
+            )
+
+
+def _plugins_loaded() -> bool:
+    try:
+        import hdf5plugin  # noqa: F401  (importing registers its filters)
+    except ImportError:
+        return False
+    return True
+
+
+def compression_options(compression: str | None, level: int = 4) -> dict[str, Any]:
+    """Return h5py's arguments for a data set: no filter, ``"gzip"`` or ``"zstd"``.
+
+    Raises:
+        UsageError: If the name is another, or zstd's library is not installed.
+    """
+    if compression is None:
+        return {}
+    if compression == "gzip":
+        return {"compression": "gzip", "compression_opts": level}
+    if compression != "zstd":
+        raise UsageError(f"compression must be gzip or zstd, got {compression!r}")
+    if not _plugins_loaded():
+        raise UsageError(
+            "compression zstd needs hdf5plugin: pip install 'spike-zoo[cold]', or choose gzip"
+        )
+    import hdf5plugin
+
+    return dict(hdf5plugin.Zstd(clevel=level))
+
+
+def check_root(file: Hdf5File) -> None:
+    """Refuse a file that is no archive this package reads.
+
+    Raises:
+        FormatError: E01, if the root does not name the schema and its version.
+        VersionError: E02, if the version is newer.
+    """
+    attributes = read_attributes(file, "/")
+    schema, version = attributes.get("schema"), attributes.get("schema_version")
+    if schema != SCHEMA or not isinstance(version, int) or version < 1:
+        raise FormatError(
+            f'{file.path}: not a spike archive (root attributes schema="{SCHEMA}" and '
+            f"schema_version are expected, found {schema!r} and {version!r})",
+            code="E01",
+            path="/",
+        )
+    if version > SCHEMA_VERSION:
+        raise VersionError(
+            f"{file.path}: written by schema version {version}, this package reads up to "
+            f"{SCHEMA_VERSION}; update spike-zoo",
+            code="E02",
+            path="/",
+        )
+
+
+def read_attributes(file: Hdf5File, inside: str) -> dict[str, Any]:
+    """Return the attributes of a group or data set as plain Python values.
+
+    Arrays and objects are left out: no rule of the schema asks for one.
+    """
+    values: dict[str, Any] = {}
+    with hdf5_errors(file.path, inside):
+        attributes = file.find(inside).attrs
+        for name in attributes:
+            kept = attributes.get_id(name)
+            if kept.shape == () and not holds_objects(kept.dtype) and kept.dtype.kind != "V":
+                values[_text(name)] = _plain(attributes[name])
+    return values
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, bytes):
+        return _text(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _text(name: str | bytes) -> str:
+    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name

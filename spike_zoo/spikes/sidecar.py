@@ -1,0 +1,173 @@
+"""YAML files beside headerless recordings: SpikeCV's ``config.yaml`` and our ``<file>.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo.errors import FormatError
+from spike_zoo.spikes.recording import positive_number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from spike_zoo.spikes.recording import SpikeRecording
+
+_PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What a YAML file says about the recording it stands beside.
+
+    Attributes:
+        height: Rows of the stored planes (``spike_h``).
+        width: Columns of the stored planes (``spike_w``), those without image included.
+        columns: Half-open ranges of the stored columns that belong to the image.
+        frame_align: ``"byte"`` or ``"bit"``, where planes are not whole bytes.
+        flip: Whether the stored rows run bottom to top.
+        fps: Planes per second.
+        threshold: Charge at which a pixel fires.
+        rate_scale: Spikes per plane at white.
+        meta: All other fields, as they stand.
+    """
+
+    height: int | None = None
+    width: int | None = None
+    columns: tuple[tuple[int, int], ...] | None = None
+    frame_align: str | None = None
+    flip: bool = True
+    fps: float | None = None
+    threshold: float | None = None
+    rate_scale: float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
+def sidecar_path(recording: Path) -> Path:
+    """Return the name of a recording's own sidecar: ``clip.dat`` has ``clip.dat.yaml``."""
+    return recording.with_name(f"{recording.name}.yaml")
+
+
+def own_sidecar(recording: Path) -> Sidecar:
+    """Read the sidecar that bears the recording's name; without one nothing is known.
+
+    Raises:
+        FormatError: If the file is not such a sidecar.
+    """
+    path = sidecar_path(recording)
+    return _parse(path, _load(path)) if path.is_file() else Sidecar()
+
+
+def folder_sidecar(recording: Path) -> Sidecar | None:
+    """Read SpikeCV's ``config.yaml`` beside the recording or one folder up, the nearer first.
+
+    Raises:
+        FormatError: If the file is not a mapping or has no ``spike_w`` or ``spike_h``.
+    """
+    folder = recording.absolute().parent
+    for path in (folder / "config.yaml", folder.parent / "config.yaml"):
+        if path.is_file():
+            fields = _load(path)
+            missing = [name for name in ("spike_w", "spike_h") if fields.get(name) is None]
+            if missing:
+                raise FormatError(
+                    f"{path}: no {' and no '.join(missing)}; a SpikeCV data set states both, or "
+                    "give the height and width yourself",
+                    path=str(path),
+                )
+            return _parse(path, fields)
+    return None
+
+
+def sidecar_text(
+    recording: SpikeRecording,
+    stored_width: int,
+    *,
+    columns: tuple[tuple[int, int], ...] | None,
+    frame_align: str | None,
+    flip: bool,
+) -> str:
+    """Return the YAML of a recording's own sidecar, enough to read its ``.dat`` without options."""
+    import yaml
+
+    _, height, _ = recording.shape
+    fields = {
+        "spike_h": height,
+        "spike_w": stored_width,
+        "columns": [list(pair) for pair in columns] if columns else None,
+        "frame_align": frame_align,
+        "flip": flip,
+        "fps": float(recording.fps) or None,
+        "threshold": recording.threshold,
+        "rate_scale": recording.rate_scale,
+    }
+    known = {name: value for name, value in fields.items() if value is not None}
+    return yaml.safe_dump(known, sort_keys=False, default_flow_style=None)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise FormatError(f"{path}: not YAML in UTF-8 ({reason})", path=str(path)) from error
+    if not isinstance(fields, dict):
+        raise FormatError(f"{path}: expected fields such as spike_w: 400", path=str(path))
+    return {str(name): value for name, value in fields.items()}
+
+
+def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
+    meta = dict(fields)
+    for name in _PATH_FIELDS:  # written on Windows by some
+        if isinstance(meta.get(name), str):
+            meta[name] = meta[name].replace("\\", "/")
+    flip = meta.pop("flip", True)
+    if not isinstance(flip, bool):
+        raise FormatError(f"{path}: flip is {flip!r}, expected true or false", path=str(path))
+    return Sidecar(
+        height=_whole(path, "spike_h", meta.pop("spike_h", None)),
+        width=_whole(path, "spike_w", meta.pop("spike_w", None)),
+        columns=_columns(path, meta.pop("columns", None)),
+        frame_align=_align(path, meta.pop("frame_align", None)),
+        flip=flip,
+        fps=_number(path, "fps", meta.pop("fps", None)),
+        threshold=_number(path, "threshold", meta.pop("threshold", None)),
+        rate_scale=_number(path, "rate_scale", meta.pop("rate_scale", None)),
+        meta=meta,
+    )
+
+
+def _whole(path: Path, name: str, value: object) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise FormatError(f"{path}: {name} is {value!r}, expected a number >= 1", path=str(path))
+    return value
+
+
+def _number(path: Path, name: str, value: object) -> float | None:
+    number = positive_number(name, value)
+    if number is None and value is not None:
+        raise FormatError(f"{path}: {name} is {value!r}, expected a number > 0", path=str(path))
+    return number
+
+
+def _align(path: Path, value: object) -> str | None:
+    if value in (None, "byte", "bit"):
+        return None if value is None else str(value)
+    raise FormatError(f"{path}: frame_align is {value!r}, expected byte or bit", path=str(path))
+
+
+def _columns(path: Path, value: object) -> tuple[tuple[int, int], ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, list):
+        pairs = [tuple(pair) for pair in value if isinstance(pair, list) and len(pair) == 2]
+        if len(pairs) == len(value) and all(type(end) is int for pair in pairs for end in pair):
+            return tuple((first, last) for first, last in pairs)
+    raise FormatError(
+        f"{path}: columns is {value!r}, expected ranges such as [[0, 400]]", path=str(path)
+    )

@@ -1,0 +1,81 @@
+"""Files that appear whole or not at all: written under another name, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, SpikeZooError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path`` that becomes ``path`` when all went well.
+
+    Missing folders are made. On any failure, Ctrl-C included, neither the temporary file nor the
+    folders made for it stay behind, and what stood at ``path`` is untouched.
+
+    Raises:
+        ExistingFileError: If ``path`` exists and ``overwrite`` is off.
+        FormatError: If ``path`` is a folder.
+        RecordingError: If the folder cannot be made or written.
+    """
+    refuse_existing(path, overwrite=overwrite)
+    made: list[Path] = []
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    try:
+        _make_folders(path.parent, made)
+        yield temporary
+        refuse_existing(path, overwrite=overwrite)
+        temporary.replace(path)
+    except OSError as error:
+        if isinstance(error, SpikeZooError):
+            raise
+        raise RecordingError(
+            f"{path}: cannot be written ({error.strerror or error}); choose a folder that is "
+            "writable and has room",
+            path=str(path),
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):  # the folder itself may be what is missing
+            if temporary.exists():
+                temporary.unlink()
+        if not path.exists():
+            _remove_empty(made)
+
+
+def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
+    """Refuse a target that exists, and a folder always.
+
+    Raises:
+        ExistingFileError: If ``path`` exists and ``overwrite`` is off.
+        FormatError: If ``path`` is a folder.
+    """
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder; give the name of a file", path=str(path))
+    if path.exists() and not overwrite:
+        raise ExistingFileError(
+            f"{path} exists already; choose another name or ask to overwrite it", path=str(path)
+        )
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it, noting each in ``made``, deepest last."""
+    if folder.is_dir():
+        return
+    _make_folders(folder.parent, made)
+    folder.mkdir()
+    made.append(folder)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders that were made for a file that never came, as far as they are empty."""
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):  # somebody else put a file there
+            folder.rmdir()
