@@ -1,0 +1,381 @@
+"""Integrate and fire compiled for the processor: the loops over pixels and planes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Function = TypeVar("Function", bound=Callable[..., object])
+
+SOFT: Final = 0
+MODULO: Final = 1
+HARD: Final = 2
+
+EXACT_BELOW: Final = 50.0
+"""Mean number of electrons up to which the Poisson law is exact; normal above."""
+
+_REJECTION_FROM: Final = 10.0
+_FACTORIALS: Final = 256  # further counts have a chance below 1e-90
+_LOG_FACTORIALS: Final = np.array([math.lgamma(count + 1.0) for count in range(_FACTORIALS)])
+_RECIPROCALS: Final = 1.0 / np.maximum(np.arange(float(_FACTORIALS)), 1.0)
+_BURN_IN: Final = 8
+
+
+def _compile(function: Function) -> Function:
+    """Compile without Python's lock, so that plain threads share the pixels out.
+
+    Plain threads and not numba's own: those may neither be forked nor, in one of their forms, be
+    entered twice.
+    """
+    compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    return compiled
+
+
+def _compile_inline(function: Function) -> Function:
+    """Compile into the body of every caller."""
+    compile_inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+    compiled: Any = compile_inline(function)
+    return compiled
+
+
+@_compile
+def integrate(
+    light: NDArray[np.float32],
+    gain: tuple[np.float32, np.float32],
+    threshold: np.float32,
+    level: np.float32,
+    ceiling: np.float32,
+    reset: int,
+    clock_steps: int,
+    charge: NDArray[np.float32],
+    fired: NDArray[np.uint8],
+    first: int,
+    last: int,
+) -> np.uint32:
+    """Integrate pixels ``[first, last)`` of all planes without noise.
+
+    Args:
+        light: Luminance, ``(T, P)``, P pixels.
+        gain: Two factors, applied one after the other.
+        threshold: Charge that a spike takes away.
+        level: Lowest charge that fires: the threshold, or the next number above it.
+        ceiling: Most charge that may remain after a soft reset.
+        reset: SOFT, MODULO or HARD.
+        clock_steps: Steps of the recursion in each plane.
+        charge: ``(P,)``, updated in place.
+        fired: ``(T, P)``, filled with 0 and 1.
+        first: First pixel.
+        last: Past the last pixel.
+
+    Returns:
+        The largest bit pattern seen among the luminances: below that of infinity exactly when
+        all were finite and none had its sign set, and then that of their maximum.
+    """
+    bits = light.view(np.uint32)
+    worst = np.uint32(0)
+    for plane in range(light.shape[0]):
+        band, out = light[plane, first:last], fired[plane, first:last]
+        stored = charge[first:last]
+        if reset == SOFT and clock_steps == 1:
+            brightest = _soft_plane(
+                band, bits[plane, first:last], gain, threshold, level, ceiling, stored, out
+            )
+            worst = max(worst, brightest)
+            continue
+        worst = max(worst, _largest(bits[plane, first:last]))
+        if clock_steps > 1:
+            _clocked_plane(band, gain, threshold, level, ceiling, reset, clock_steps, stored, out)
+        else:
+            for pixel in range(band.size):
+                total = stored[pixel] + (band[pixel] * gain[0]) * gain[1]
+                out[pixel] = total >= level
+                if total >= level:
+                    total = _discharged(total, threshold, ceiling, reset)
+                stored[pixel] = total
+    return worst
+
+
+@_compile
+def _largest(bits: NDArray[np.uint32]) -> np.uint32:
+    """Return the largest of some unsigned integers."""
+    worst = np.uint32(0)
+    for value in bits:
+        worst = max(worst, value)
+    return worst
+
+
+@_compile_inline
+def _soft_plane(
+    light: NDArray[np.float32],
+    bits: NDArray[np.uint32],
+    gain: tuple[np.float32, np.float32],
+    threshold: np.float32,
+    level: np.float32,
+    ceiling: np.float32,
+    charge: NDArray[np.float32],
+    fired: NDArray[np.uint8],
+) -> np.uint32:
+    """Integrate one plane with a soft reset, without branches; return the largest bits."""
+    worst = np.uint32(0)
+    for pixel in range(light.size):
+        total = charge[pixel] + (light[pixel] * gain[0]) * gain[1]
+        fires = total >= level
+        fired[pixel] = fires
+        left = total - threshold
+        left = left if left < ceiling else ceiling
+        charge[pixel] = left if fires else total
+        worst = max(worst, bits[pixel])
+    return worst
+
+
+@_compile
+def _clocked_plane(
+    light: NDArray[np.float32],
+    gain: tuple[np.float32, np.float32],
+    threshold: np.float32,
+    level: np.float32,
+    ceiling: np.float32,
+    reset: int,
+    clock_steps: int,
+    charge: NDArray[np.float32],
+    fired: NDArray[np.uint8],
+) -> None:
+    """Integrate one plane in several clock steps and read the flag out once."""
+    steps = np.float32(clock_steps)
+    for pixel in range(light.size):
+        gathered = ((light[pixel] * gain[0]) * gain[1]) / steps
+        total, flag = charge[pixel], False
+        for _ in range(clock_steps):
+            total = total + gathered
+            if total >= level:
+                flag = True
+                total = _discharged(total, threshold, ceiling, reset)
+        fired[pixel] = flag
+        charge[pixel] = total
+
+
+@_compile_inline
+def _discharged(
+    total: np.float32, threshold: np.float32, ceiling: np.float32, reset: int
+) -> np.float32:
+    """Return the charge that remains after a spike."""
+    if reset == HARD:
+        return np.float32(0)
+    if reset == SOFT:
+        return min(np.float32(total - threshold), ceiling)
+    if total < threshold + threshold:
+        return np.float32(total - threshold)
+    return np.float32(np.fmod(total, threshold))
+
+
+@_compile_inline
+def _mixed(key: np.uint64, counter: np.uint64) -> np.uint64:
+    """Return the 64 random bits that belong to a counter.
+
+    Source: Steele et al., *Fast splittable pseudorandom number generators*, OOPSLA 2014
+    (SplitMix64, entered at any place of its sequence).
+    """
+    value = key + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return value ^ (value >> np.uint64(31))
+
+
+@_compile_inline
+def _uniform(bits: np.uint64) -> float:
+    """Turn random bits into a number in [0, 1)."""
+    return float(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@_compile
+def _normal(bits: np.uint64) -> float:
+    """Turn random bits into a standard normal number, to about 7 digits.
+
+    Source: Wichura, *Algorithm AS 241*, Applied Statistics 37, 1988 (PPND7).
+    """
+    uniform = (float(bits >> np.uint64(12)) + 0.5) * (1.0 / 4503599627370496.0)
+    offset = uniform - 0.5
+    if abs(offset) <= 0.425:
+        r = 0.180625 - offset * offset
+        top = ((59.109374720 * r + 159.29113202) * r + 50.434271938) * r + 3.3871327179
+        return offset * top / (((67.187563600 * r + 78.757757664) * r + 17.895169469) * r + 1.0)
+    r = math.sqrt(-math.log(min(uniform, 1.0 - uniform)))
+    if r <= 5.0:
+        r -= 1.6
+        top = ((0.17023821103 * r + 1.3067284816) * r + 2.7568153900) * r + 1.4234372777
+        value = top / ((0.12021132975 * r + 0.73700164250) * r + 1.0)
+    else:
+        r -= 5.0
+        top = ((0.017337203997 * r + 0.42868294337) * r + 3.0812263860) * r + 6.6579051150
+        value = top / ((0.012258202635 * r + 0.24197894225) * r + 1.0)
+    return value if offset > 0.0 else -value
+
+
+@_compile
+def _poisson(mean: float, key: np.uint64, counter: np.uint64) -> float:
+    """Draw a Poisson number: exact up to a mean of 50, a rounded normal one above."""
+    if mean <= 0.0:
+        return 0.0
+    bits = _mixed(key, counter)
+    if mean > EXACT_BELOW:
+        return max(0.0, math.floor(mean + math.sqrt(mean) * _normal(bits) + 0.5))
+    if mean >= _REJECTION_FROM:
+        return _rejected_poisson(mean, bits)
+    left, count, probability = _uniform(bits), 0, math.exp(-mean)
+    while left >= probability and count < _FACTORIALS - 1:
+        left -= probability
+        count += 1
+        probability *= mean * _RECIPROCALS[count]
+    return float(count)
+
+
+@_compile
+def _rejected_poisson(mean: float, bits: np.uint64) -> float:
+    """Draw an exact Poisson number of a mean from 10 to 50 by transformed rejection.
+
+    Source: Hörmann, *The transformed rejection method for generating Poisson random variables*,
+    Insurance: Mathematics and Economics 12, 1993 (PTRS).
+    """
+    width = 0.931 + 2.53 * math.sqrt(mean)
+    slope = -0.059 + 0.02483 * width
+    quick = 0.9277 - 3.6224 / (width - 2.0)
+    while True:
+        offset = (float(bits >> np.uint64(32)) + 0.5) * (1.0 / 4294967296.0) - 0.5
+        height = (float(bits & np.uint64(0xFFFFFFFF)) + 0.5) * (1.0 / 4294967296.0)
+        edge = 0.5 - abs(offset)
+        count = math.floor((2.0 * slope / edge + width) * offset + mean + 0.43)
+        if edge >= 0.07 and height <= quick:
+            return count
+        if 0 <= count < _FACTORIALS and (edge >= 0.013 or height <= edge):
+            scale = (1.1239 + 1.1328 / (width - 3.4)) / (slope / (edge * edge) + width)
+            likelihood = count * math.log(mean) - mean - _LOG_FACTORIALS[int(count)]
+            if math.log(height * scale) <= likelihood:
+                return count
+        bits = _mixed(bits, np.uint64(0))
+
+
+@_compile
+def integrate_noisy(
+    light: NDArray[np.float32],
+    plane: int,
+    rules: tuple[np.float32, np.float32, bool, int, int],
+    terms: tuple[float, float, float, float, float],
+    maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    keys: NDArray[np.uint64],
+    charge: NDArray[np.float32],
+    spurious: tuple[NDArray[np.float64], NDArray[np.uint32]],
+    fired: NDArray[np.uint8],
+    first: int,
+    last: int,
+) -> np.uint32:
+    """Integrate pixels ``[first, last)`` of all planes with every noise term.
+
+    Each draw is a function of the key, the plane and the pixel alone.
+
+    Args:
+        light: Luminance, ``(T, P)``, P pixels.
+        plane: Index of the first plane since the camera was made.
+        rules: Second factor of the gain, nominal threshold, whether charge is clipped after a
+            soft reset, reset, clock steps.
+        terms: Electrons per threshold, deviation of the reset, mean and deviation of the gaps
+            between spurious spikes, probability of a missed spike.
+        maps: First factor of the gain, threshold, lowest charge that fires, dark charge per
+            plane; each ``(P,)``.
+        keys: One per kind of draw: light, reset, spurious, missed.
+        charge: ``(P,)``, updated in place.
+        spurious: Time of the next spurious spike and their number so far, updated in place.
+        fired: ``(T, P)``, filled with 0 and 1.
+        first: First pixel.
+        last: Past the last pixel.
+
+    Returns:
+        The largest bit pattern among the luminances, as :func:`integrate` does.
+    """
+    factor, _, _, _, clock_steps = rules
+    _, _, gap_mean, gap_deviation, missed = terms
+    pixels = np.uint64(light.shape[1])
+    bits = light.view(np.uint32)
+    worst = np.uint32(0)
+    for index in range(light.shape[0]):
+        now = plane + index
+        worst = max(worst, _largest(bits[index, first:last]))
+        for pixel in range(first, last):
+            gathered = (light[index, pixel] * maps[0][pixel]) * factor + maps[3][pixel]
+            total, flag = charge[pixel], False
+            for step in range(clock_steps):
+                tick = np.uint64(now * clock_steps + step) * pixels + np.uint64(pixel)
+                level = maps[1][pixel], maps[2][pixel]
+                total, fires = _noisy_step(total, gathered, level, tick, rules, terms, keys)
+                flag |= fires
+            charge[pixel] = total
+            if gap_mean > 0.0:
+                flag |= _spurious(now, pixel, pixels, gap_mean, gap_deviation, keys[2], spurious)
+            if flag and missed > 0.0:
+                counter = np.uint64(now) * pixels + np.uint64(pixel)
+                flag = _uniform(_mixed(keys[3], counter)) >= missed
+            fired[index, pixel] = flag
+    return worst
+
+
+@_compile_inline
+def _noisy_step(
+    total: np.float32,
+    gathered: np.float32,
+    levels: tuple[np.float32, np.float32],
+    tick: np.uint64,
+    rules: tuple[np.float32, np.float32, bool, int, int],
+    terms: tuple[float, float, float, float, float],
+    keys: NDArray[np.uint64],
+) -> tuple[np.float32, bool]:
+    """Advance one pixel by one clock step; return its charge and whether it fired."""
+    _, nominal, clips, reset, clock_steps = rules
+    electrons, reset_deviation = terms[0], terms[1]
+    if clock_steps > 1:
+        gathered = gathered / np.float32(clock_steps)
+    if electrons > 0.0:
+        electron = nominal / electrons
+        gathered = np.float32(_poisson(float(gathered / electron), keys[0], tick) * electron)
+    total = np.float32(total + gathered)
+    if total < levels[1]:
+        return total, False
+    threshold = levels[0]
+    total = _discharged(total, threshold, threshold if clips else np.float32(np.inf), reset)
+    if reset_deviation > 0.0:
+        left = reset_deviation * threshold * _normal(_mixed(keys[1], tick))
+        total = np.float32(total + np.float32(left))
+    return total, True
+
+
+@_compile
+def _spurious(
+    now: int,
+    pixel: int,
+    pixels: np.uint64,
+    mean: float,
+    deviation: float,
+    key: np.uint64,
+    state: tuple[NDArray[np.float64], NDArray[np.uint32]],
+) -> bool:
+    """Return whether a spurious spike falls into plane ``now``, and move on to the next one.
+
+    The process begins some gaps before the first plane, so that it has no common start.
+    """
+    times, counts = state
+    flag = False
+    while times[pixel] < now + 1:
+        if times[pixel] >= now:
+            flag = True
+        bits = _mixed(key, np.uint64(counts[pixel]) * pixels + np.uint64(pixel))
+        if counts[pixel] == 0:
+            times[pixel] = -mean * (_BURN_IN + _uniform(bits))
+        times[pixel] += mean + deviation * _normal(bits) if counts[pixel] else 0.0
+        counts[pixel] += np.uint32(1)
+    return flag

@@ -1,0 +1,203 @@
+"""What a real spike camera adds to the light: every noise term, named sets of them, draws."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+SPURIOUS_MEAN: Final = 140.0
+SPURIOUS_DEVIATION: Final = 50.0
+
+
+@dataclass(frozen=True)
+class CameraNoise:
+    """Noise of one camera; every term is off at its default.
+
+    Charges are fractions of the firing threshold, rates are per plane.
+
+    Attributes:
+        electrons: Electrons that make up the firing threshold, N. Light and dark current then
+            arrive as whole electrons with a Poisson law; 0 makes both deterministic.
+        dark: Mean dark charge per plane. It doubles about every 6 to 8 kelvin.
+        gain_deviation: Fixed pattern of the gain, as a relative standard deviation.
+        threshold_deviation: Fixed pattern of the firing threshold, relative.
+        dark_deviation: Fixed pattern of the dark charge, standard deviation of its logarithm;
+            the mean over the sensor stays ``dark``.
+        reset_deviation: Charge left by a reset (kTC noise), new at each spike.
+        spurious_mean: Mean number of planes between two spurious spikes of one pixel; 0 for none.
+        spurious_deviation: Standard deviation of that number.
+        missed: Probability that a spike is lost in read-out.
+        sensor: Seed of the fixed patterns, so that recordings of one sensor share them; None
+            draws a new sensor for each camera.
+
+    Raises:
+        ValueError: If a value is negative, not finite or out of its range.
+    """
+
+    electrons: float = 0.0
+    dark: float = 0.0
+    gain_deviation: float = 0.0
+    threshold_deviation: float = 0.0
+    dark_deviation: float = 0.0
+    reset_deviation: float = 0.0
+    spurious_mean: float = 0.0
+    spurious_deviation: float = 0.0
+    missed: float = 0.0
+    sensor: int | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not (math.isfinite(value) and value >= 0):
+                raise ValueError(f"{field.name} must be finite and not negative, got {value}")
+        if self.missed > 1:
+            raise ValueError(f"missed is a probability, got {self.missed}")
+        if self.spurious_deviation > self.spurious_mean:
+            raise ValueError(
+                f"spurious_deviation ({self.spurious_deviation}) may not exceed spurious_mean "
+                f"({self.spurious_mean}): the gaps would often be negative"
+            )
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether every term is off, so that the camera is exact and deterministic."""
+        return not any(getattr(self, field.name) for field in fields(self)[:-1])
+
+
+NOISE_PRESETS: Final[Mapping[str, CameraNoise]] = MappingProxyType(
+    {
+        "none": CameraNoise(),
+        "indoor-v1": CameraNoise(
+            electrons=2000.0,
+            dark=0.001,
+            gain_deviation=0.01,
+            threshold_deviation=0.01,
+            dark_deviation=0.3,
+            reset_deviation=0.005,
+        ),
+        "lowlight-v1": CameraNoise(
+            electrons=200.0,
+            dark=0.005,
+            gain_deviation=0.02,
+            threshold_deviation=0.02,
+            dark_deviation=0.5,
+            reset_deviation=0.02,
+            spurious_mean=2000.0,
+            spurious_deviation=1000.0,
+            missed=0.001,
+        ),
+        "ssdm-v1": CameraNoise(spurious_mean=SPURIOUS_MEAN, spurious_deviation=SPURIOUS_DEVIATION),
+    }
+)
+"""Named sets of noise terms; a name never changes its meaning, a better set gets a new version.
+
+``indoor`` and ``lowlight`` are plausible sets of this project, not measurements of one sensor;
+``ssdm`` has the additive spikes of Chen et al., *SpikeReveal*, NeurIPS 2024.
+"""
+
+
+def resolve_noise(noise: CameraNoise | str | None) -> CameraNoise:
+    """Return the noise that a preset's name or None means.
+
+    Raises:
+        ValueError: If no preset has that name; the message lists them.
+    """
+    if noise is None:
+        return NOISE_PRESETS["none"]
+    if isinstance(noise, CameraNoise):
+        return noise
+    if noise not in NOISE_PRESETS:
+        raise ValueError(f"no noise preset is called {noise!r}; there are {list(NOISE_PRESETS)}")
+    return NOISE_PRESETS[noise]
+
+
+def fixed_patterns(
+    noise: CameraNoise, pixels: int, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Draw what differs from pixel to pixel of one sensor.
+
+    Returns:
+        Relative gain, relative threshold and dark charge (fraction of the threshold) of every
+        pixel, float32 ``(pixels,)``. Gains stay at or above 0, thresholds above a tenth.
+    """
+    rng = np.random.default_rng(seed if noise.sensor is None else noise.sensor)
+    gain, threshold, dark = rng.standard_normal((3, pixels), dtype=np.float32)
+    spread = noise.dark_deviation
+    return (
+        np.maximum(np.float32(noise.gain_deviation) * gain + np.float32(1), np.float32(0)),
+        np.maximum(
+            np.float32(noise.threshold_deviation) * threshold + np.float32(1), np.float32(0.1)
+        ),
+        np.float32(noise.dark) * np.exp(np.float32(spread) * dark - np.float32(spread**2 / 2)),
+    )
+
+
+def spurious_spikes(
+    shape: tuple[int, int, int],
+    draws: NDArray[np.float32] | np.random.Generator | int | None = None,
+    *,
+    mean: float = SPURIOUS_MEAN,
+    deviation: float = SPURIOUS_DEVIATION,
+) -> NDArray[np.bool_]:
+    """Return spikes that no light caused, made like those of S-SDM's simulator.
+
+    Normal gaps run through the pixels one after the other, time fastest, so a gap may reach from
+    the last plane of one pixel into the first planes of the next. Gaps are summed in float32 and
+    cut to whole planes; a negative sum counts from the end. OR the result with the signal.
+
+    Args:
+        shape: ``(T, H, W)``.
+        draws: The gaps themselves, repeated cyclically as needed, or the generator (or its seed)
+            that draws them.
+        mean: Mean gap in planes.
+        deviation: Standard deviation of the gaps; unused with given gaps.
+
+    Returns:
+        bool ``(T, H, W)``.
+
+    Raises:
+        ValueError: If the gaps do not grow on average, or the stream is too long for float32.
+
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024, released simulator.
+    """
+    planes, height, width = shape
+    size = planes * height * width
+    gaps = _enough_gaps(size, draws, mean, deviation)
+    ends = np.cumsum(gaps, dtype=np.float32)
+    beyond = np.flatnonzero(ends >= np.float32(size - 1))
+    if not beyond.size:
+        raise ValueError(f"gaps of mean {gaps.mean():.3g} do not reach the end of {size} places")
+    noise = np.zeros(size, dtype=np.bool_)
+    noise[ends[: beyond[0]].astype(np.int64)] = True
+    return np.ascontiguousarray(noise.reshape(height, width, planes).transpose(2, 0, 1))
+
+
+def _enough_gaps(
+    size: int,
+    draws: NDArray[np.float32] | np.random.Generator | int | None,
+    mean: float,
+    deviation: float,
+) -> NDArray[np.float32]:
+    """Return float32 gaps whose sum passes ``size`` but for a negligible chance."""
+    if isinstance(draws, np.ndarray):
+        mean = float(np.mean(draws, dtype=np.float64)) if draws.size else 0.0
+        deviation = float(np.std(draws, dtype=np.float64)) if draws.size else 0.0
+    if not mean > 0:
+        raise ValueError(f"gaps between spurious spikes must be positive on average, got {mean:g}")
+    if size > mean * 2**24:
+        raise ValueError(f"{size} places are too many for sums in float32; simulate in parts")
+    expected = size / mean
+    count = math.ceil(expected + 12 * (deviation / mean) * math.sqrt(expected + 1) + 64)
+    if isinstance(draws, np.ndarray):
+        return np.resize(draws.astype(np.float32, copy=False).ravel(), max(count, draws.size))
+    rng = np.random.default_rng(draws)
+    return (mean + deviation * rng.standard_normal(count)).astype(np.float32)

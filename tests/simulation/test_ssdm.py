@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from spike_zoo.simulation import spurious_spikes, ssdm_camera
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+class Reference:
+    """Vectors made with the released simulator (Chen et al., SpikeReveal, NeurIPS 2024)."""
+
+    def __init__(self, path: Path) -> None:
+        self.arrays = np.load(path)
+        self.shapes: dict[str, list[int]] = json.loads(str(self.arrays["meta"]))["shape"]
+
+    def __getitem__(self, key: str) -> NDArray[Any]:
+        return self.arrays[key]
+
+    def bits(self, key: str) -> NDArray[np.bool_]:
+        shape = self.shapes[key]
+        flat = np.unpackbits(self.arrays[key], bitorder="little", count=int(np.prod(shape)))
+        return flat.reshape(shape).astype(np.bool_)
+
+
+@pytest.fixture(scope="module")
+def reference(golden: Path) -> Reference:
+    return Reference(golden / "simulator.npz")
+
+
+@pytest.mark.parametrize("threshold", [2, 4, 8])
+def test_spikes_equal_the_released_simulator_bit_for_bit(
+    reference: Reference, threshold: int
+) -> None:
+    camera = ssdm_camera(reference["sim.start"], threshold)
+    spikes = np.concatenate([camera.expose(part) for part in np.split(reference["sim.frames"], 4)])
+    np.testing.assert_array_equal(spikes, reference.bits(f"sim.spike_vth{threshold}"))
+
+
+def test_spurious_spikes_equal_the_released_simulator_bit_for_bit(reference: Reference) -> None:
+    expected = reference.bits("sim.noise")
+    spikes = spurious_spikes((40, 12, 16), reference["sim.noise_draws"])
+    np.testing.assert_array_equal(spikes, expected)
+
+
+def test_the_dummy_plane_may_fire_below_a_threshold_of_two() -> None:
+    draws = np.full((1, 1), 0.75, dtype=np.float32)  # 1.489 gathered: 0.489 left at threshold 1
+    camera = ssdm_camera(draws, threshold=1.0)
+    camera.expose(np.zeros((1, 1, 1), dtype=np.float32))
+    charge = camera.charge
+    assert charge is not None
+    assert charge[0, 0] == pytest.approx(0.75 * 1.98543 - 1, abs=1e-4)
+
+
+def test_rate_scale_at_the_released_threshold_is_that_of_the_paper() -> None:
+    assert ssdm_camera(np.zeros((2, 2)), 2.0).rate_scale == pytest.approx(0.993, abs=5e-4)
