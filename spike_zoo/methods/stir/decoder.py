@@ -124,7 +124,8 @@ class FusionDecoder(nn.Module):
     def fuse(self, coarser: Level, aligned: list[Tensor], flows: list[Tensor]) -> Tensor:
         """Return the hidden state ``(B, 3C, h, w)`` of this level."""
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
-        fused = concatenate([image, *aligned, self.up_hidden(coarser.hidden), *flows])
+        hidden = self.up_hidden(coarser.hidden)
+        fused = concatenate([image, *aligned, hidden, *flows], consumer=self.fuse1.conv)
         return self.res(self.fuse2(self.fuse1(fused)))
 
 

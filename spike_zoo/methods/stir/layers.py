@@ -63,13 +63,17 @@ def in_full_precision(layer: nn.Module, *inputs: Tensor) -> Tensor:
         return layer(*inputs)
 
 
-def concatenate(parts: Sequence[Tensor]) -> Tensor:
-    """Join ``(B, C_i, H, W)`` along the channels, in the precision that convolutions compute in.
+def concatenate(parts: Sequence[Tensor], consumer: nn.Conv2d) -> Tensor:
+    """Join ``(B, C_i, H, W)`` along the channels, in the precision and layout of their consumer.
 
-    Within autocast the cast comes before the copy, which halves what is copied.
+    Within autocast the cast comes before the copy, which halves what is copied. Where the consumer
+    computes channels-last the copy interleaves the channels at once: doing it afterwards costs as
+    much as a tenth of a forward pass of STIR.
     """
     device = parts[0].device.type
     if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
         parts = [part.to(dtype) for part in parts]
+    if consumer.weight.is_contiguous(memory_format=torch.channels_last):
+        return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).permute(0, 3, 1, 2)
     return torch.cat(list(parts), dim=1)

@@ -2,26 +2,62 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.errors import WeightsError
 from spike_zoo.methods.stir.decoder import Level
 from spike_zoo.methods.stir.network import STIRPyramid
-from spike_zoo.methods.stir.padding import pad_to_multiple
+from spike_zoo.methods.stir.padding import crop_padding, pad_to_multiple
+from spike_zoo.nn.backbones import load_backbone
 
 LEVEL_WEIGHTS = (0.5, 0.25, 0.25, 0.25)  # of levels 2, 3, 4, 5
-PUBLISHED_PERCEPTUAL_WEIGHT = 0.2
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+VGG19_LAYERS = 30  # up to and including relu5_1
+
+
+def vgg19_features(path: str | Path | None = None) -> nn.Module:
+    """Return VGG19 up to relu5_1: ``(B, 3, H, W)`` -> ``(B, 512, H/16, W/16)``.
+
+    Args:
+        path: Torchvision's file of weights; searched for where not given.
+
+    Raises:
+        MissingFileError: If there is no such file; says where it may be put.
+        WeightsError: If it is another network's.
+    """
+    import torchvision
+
+    network = torchvision.models.vgg19(weights=None)
+    try:
+        network.load_state_dict(load_backbone("vgg19", path))
+    except RuntimeError as error:
+        raise WeightsError(f"{path or 'the backbone'}: not the weights of VGG19") from error
+    return network.features[:VGG19_LAYERS]
+
+
+def loss_weights(loss_rec: float, loss_ms: float, loss_per: float) -> dict[str, float]:
+    """Return the weights by the name of their term.
+
+    Raises:
+        ValueError: If one is negative or all are 0.
+    """
+    weights = {"reconstruction": loss_rec, "multi_scale": loss_ms, "perceptual": loss_per}
+    if not (all(weight >= 0 for weight in weights.values()) and any(weights.values())):
+        raise ValueError(f"loss weights must not be negative nor all 0, got {weights}")
+    return weights
 
 
 class PerceptualLoss(nn.Module):
     """Mean squared difference of deep features of two gray images.
 
     Args:
-        features: Frozen network from ``(B, 3, H, W)``, normalised as for ImageNet; the paper takes
-            VGG19 up to and including relu5_1.
+        features: Network from ``(B, 3, H, W)``, normalised as for ImageNet; frozen here and kept
+            out of this module's state.
         shifted: Whether images are moved from [0, 1] to [0.5, 1] first, as in the published
             training, where images in [-1, 1] were expected.
 
@@ -34,20 +70,18 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self, features: nn.Module, *, shifted: bool = True) -> None:
         super().__init__()
-        self.features = features.eval().requires_grad_(False)
+        # In a tuple, so that checkpoints do not hold the published network's weights.
+        self._frozen = (features.eval().requires_grad_(False),)
         self.shifted = shifted
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
-    def train(self, mode: bool = True) -> PerceptualLoss:
-        """Stay in evaluation mode: the features are frozen."""
-        return super().train(False)
-
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         """Return the distance in feature space."""
+        features = self._frozen[0].to(image.device)
         with torch.no_grad():
-            wanted = self.features(self._prepared(target))
-        return F.mse_loss(self.features(self._prepared(image)), wanted)
+            wanted = features(self._prepared(target))
+        return F.mse_loss(features(self._prepared(image)), wanted)
 
     def _prepared(self, image: Tensor) -> Tensor:
         image = (image + 1.0) / 2.0 if self.shifted else image
@@ -58,7 +92,7 @@ class STIRLoss(nn.Module):
     """L1 of the reconstruction, L1 of the coarser images, and a perceptual term.
 
     The coarser images are compared with the ground truth averaged over 2x2 pixels as often as
-    needed. Weights of 0 drop a term.
+    needed. A weight of 0 drops its term.
 
     Args:
         loss_rec: Weight of the reconstruction term.
@@ -66,10 +100,10 @@ class STIRLoss(nn.Module):
         loss_per: Weight of the perceptual term; the paper's is 0.2.
         features: Network of the perceptual term, see :class:`PerceptualLoss`.
         clamp: Whether images are clamped to [0, 1] before they are compared, as published; pixels
-            outside then get no gradient.
+            outside get no gradient then.
 
     Raises:
-        ValueError: If a weight is negative, or the perceptual term has no features.
+        ValueError: If a weight is negative or all are 0, or the perceptual term has no features.
 
     Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
     Spiking Cameras*, NeurIPS 2024.
@@ -85,15 +119,9 @@ class STIRLoss(nn.Module):
         clamp: bool = True,
     ) -> None:
         super().__init__()
-        weights = {"reconstruction": loss_rec, "multi_scale": loss_ms, "perceptual": loss_per}
-        for name, weight in weights.items():
-            if not weight >= 0:
-                raise ValueError(
-                    f"the weight of the {name} loss must not be negative, got {weight}"
-                )
         if loss_per and features is None:
             raise ValueError("the perceptual loss needs the features it compares")
-        self.weights = weights
+        self.weights = loss_weights(loss_rec, loss_ms, loss_per)
         self.clamp = clamp
         self.perceptual = PerceptualLoss(features) if loss_per and features is not None else None
 
@@ -104,26 +132,26 @@ class STIRLoss(nn.Module):
             pyramid: What :meth:`STIR.pyramid` found.
             target: ``(B, 1, H, W)`` in [0, 1].
         """
-        levels = pyramid.levels
-        target = pad_to_multiple(target, 2 ** (len(levels) - 1))
+        image = crop_padding(self._compared(pyramid.levels[1]), *target.shape[-2:])
         terms: dict[str, Tensor] = {}
         if self.weights["reconstruction"]:
-            terms["reconstruction"] = F.l1_loss(self._compared(levels[1]), target)
+            terms["reconstruction"] = F.l1_loss(image, target)
         if self.weights["multi_scale"]:
-            terms["multi_scale"] = self._multi_scale(levels, target)
+            terms["multi_scale"] = self._multi_scale(pyramid.levels, target)
         if self.perceptual is not None:
-            terms["perceptual"] = self.perceptual(self._compared(levels[1]), target)
+            terms["perceptual"] = self.perceptual(image, target)
         weighted = [self.weights[name] * value for name, value in terms.items()]
         return {**terms, "total": torch.stack(weighted).sum()}
 
     def _compared(self, level: Level) -> Tensor:
-        image = level.image.float() if level.image.dtype != torch.float64 else level.image
+        image = level.image.to(torch.promote_types(level.image.dtype, torch.float32))
         return image.clamp(0.0, 1.0) if self.clamp else image
 
     def _multi_scale(self, levels: dict[int, Level], target: Tensor) -> Tensor:
         coarser = range(2, len(levels) + 1)
-        total = torch.zeros((), device=target.device)
+        target = pad_to_multiple(target, 2 ** len(coarser))  # the coarser images are not cropped
+        distances = []
         for number, weight in zip(coarser, LEVEL_WEIGHTS, strict=False):
             target = F.avg_pool2d(target, kernel_size=2)
-            total = total + weight * F.l1_loss(self._compared(levels[number]), target)
-        return total / len(coarser)
+            distances.append(weight * F.l1_loss(self._compared(levels[number]), target))
+        return torch.stack(distances).sum() / len(coarser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from os import PathLike
@@ -17,6 +18,19 @@ from torch import Tensor
 from spike_zoo.errors import MissingFileError, WeightsError
 
 StateDict = Mapping[str, Tensor]
+# what reading a damaged or crafted file can raise
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
 
 _ATTENTION = {
     "norm1.body": "norm_query",
@@ -148,7 +162,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         if path.suffix == ".safetensors":
             return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except _DAMAGED as error:
         reason = str(error).partition("\n")[0]
         raise WeightsError(
             f"{path}: cannot be read as weights: {reason}", path=str(path)

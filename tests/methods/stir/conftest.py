@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +38,7 @@ def _recipe(seed: int, index: int, name: str, shape: tuple[int, ...]) -> NDArray
     if name.endswith("num_batches_tracked"):
         return np.array(7, dtype=np.int64)
     generator = np.random.RandomState(seed * 1000 + index)  # a frozen stream
-    r = generator.random_sample(int(np.prod(shape))).reshape(shape)
+    r = generator.random_sample(math.prod(shape)).reshape(shape)
     return _scaled(name, shape, r, 2.0 * r - 1.0).astype(np.float16)
 
 
@@ -44,12 +46,12 @@ def _scaled(
     name: str, shape: tuple[int, ...], r: NDArray[np.float64], u: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     norm, bn = ".norm" in name, ".bn" in name
-    rules = [
+    rules: list[tuple[bool, Callable[[], NDArray[np.float64]]]] = [
         (name.endswith("running_mean"), lambda: 0.17 * u),
         (name.endswith("running_var"), lambda: 0.3 + 0.9 * r),
         (".temperature" in name, lambda: 1.0 + 7.0 * r),
-        (len(shape) == 4 and ".deconv_" in name, lambda: u * np.sqrt(3.9 / (4 * shape[0]))),
-        (len(shape) == 4, lambda: u * np.sqrt(4.8 / np.prod(shape[1:]))),
+        (len(shape) == 4 and ".deconv_" in name, lambda: u * math.sqrt(3.9 / (4 * shape[0]))),
+        (len(shape) == 4, lambda: u * math.sqrt(4.8 / math.prod(shape[1:]))),
         (name.endswith(".bias"), lambda: (0.17 if norm or bn else 0.08) * u),
         (norm, lambda: 1.0 + 0.35 * u),
         (bn, lambda: 0.7 + 0.6 * r),

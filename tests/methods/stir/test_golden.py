@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.stir import STIR, STIRLoss, STIRPyramid
-from spike_zoo.methods.stir.official import official_name
+from spike_zoo.methods.stir import STIR, STIRLoss, STIRPyramid, to_official
 from tests.methods.stir.conftest import Golden
 
 IMAGE_TOLERANCE = 1e-5
@@ -131,17 +130,13 @@ def test_training_pass_agrees_in_losses_gradients_and_statistics(
     losses = [terms["reconstruction"].item(), terms["multi_scale"].item()]
     np.testing.assert_allclose(losses, stir_golden.arrays["train/loss_rec_msc"], rtol=1e-5)
     assert _wrong_gradients(network, stir_golden) == []
-    buffers = {official_name(name): value for name, value in network.named_buffers()}
-    for name, value in buffers.items():
+    for name, value in to_official(dict(network.named_buffers())).items():
         torch.testing.assert_close(value, stir_golden.tensor(f"train/after/{name}"))
 
 
 def _wrong_gradients(network: STIR, stir_golden: Golden) -> list[str]:
-    norms = {
-        official_name(name): parameter.grad.double().norm().item()
-        for name, parameter in network.named_parameters()
-        if parameter.grad is not None
-    }
+    grads = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+    norms = {name: grad.double().norm().item() for name, grad in to_official(grads).items()}
     # Exactly zero in theory: a batch norm follows, so the stored values are rounding noise.
     noise = {"resnet.conv1.bias", "resnet.conv2.bias"}
     names = stir_golden.meta["parameter_names"]

@@ -1,0 +1,186 @@
+"""Training and use of STIR: optimiser, schedule, steps, and what the network is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Self
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.base import ReconstructionModule
+from spike_zoo.methods.stir.attention import AttentionKind
+from spike_zoo.methods.stir.decoder import Interaction
+from spike_zoo.methods.stir.embedding import EmbeddingKind
+from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
+from spike_zoo.methods.stir.network import PLANES, STIR
+from spike_zoo.methods.stir.official import StateDict, read_official
+from spike_zoo.methods.stir.schedule import Schedule, ScheduleKind
+
+if TYPE_CHECKING:
+    from spike_zoo.batch import ReconstructionBatch
+
+SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
+
+
+class STIRModule(ReconstructionModule):
+    """Train :class:`STIR` on clips with ground truth images, and reconstruct with it.
+
+    Args:
+        pyramid_levels: As in :class:`STIR`, and so up to ``hidden_channels``.
+        motion_fields: See there.
+        interaction: See there.
+        attention: See there.
+        embedding: See there.
+        width: See there.
+        hidden_channels: See there.
+        learning_rate: Of Adam, betas 0.9 and 0.999.
+        weight_decay: L2 on every parameter; the paper's is 4e-4.
+        schedule: How the learning rate moves over the run, see :class:`Schedule`.
+        warmup: Fraction of the run in which the learning rate rises.
+        loss_rec: Weight of the L1 of the reconstruction.
+        loss_ms: Weight of the L1 of the coarser images.
+        loss_per: Weight of the perceptual term, the paper's is 0.2; needs VGG19's weights.
+        perceptual_backbone: File of VGG19's weights; searched for where not given.
+        clamp_loss: Whether the loss sees images clamped to [0, 1], as published. A pixel that has
+            left the range then gets no gradient and can stay outside.
+        scale_input: Whether the network sees spikes divided by the rate scale, so that its firing
+            rates are image intensities whatever camera they come from. False is the published way.
+        channels_last: Whether the network computes channels-last, which is faster on CPUs.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+
+    clip_length = PLANES
+
+    def __init__(
+        self,
+        pyramid_levels: int = 5,
+        motion_fields: int = 3,
+        interaction: Interaction = "both",
+        attention: AttentionKind = "cross",
+        embedding: EmbeddingKind = "tfp+resnet",
+        width: float = 1.0,
+        hidden_channels: int = 8,
+        learning_rate: float = 1e-4,
+        weight_decay: float = 0.0,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = 0.02,
+        loss_rec: float = 1.0,
+        loss_ms: float = 1.0,
+        loss_per: float = 0.0,
+        perceptual_backbone: str | None = None,
+        clamp_loss: bool = False,
+        scale_input: bool = True,
+        channels_last: bool = True,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
+        self.save_hyperparameters()
+        self.network = STIR(
+            pyramid_levels=pyramid_levels,
+            motion_fields=motion_fields,
+            interaction=interaction,
+            attention=attention,
+            embedding=embedding,
+            width=width,
+            hidden_channels=hidden_channels,
+        )
+        if channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+        Schedule(schedule, steps=1, warmup=warmup)  # refuses wrong values now, not after loading
+        loss_weights(loss_rec, loss_ms, loss_per)
+        _check_positive("learning_rate", learning_rate)
+        self.loss: STIRLoss | None = None
+        self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
+
+    @classmethod
+    def from_official(cls, source: str | PathLike[str] | StateDict) -> Self:
+        """Return the published network with published weights and input, in evaluation mode.
+
+        Args:
+            source: See :meth:`STIR.from_official`.
+
+        Raises:
+            WeightsError: If names or shapes differ; the message names the first of each kind.
+            MissingFileError: If there is no such file.
+        """
+        module = cls(scale_input=False)
+        module.network.load_state_dict(read_official(source, module.network.state_dict()))
+        return module.eval()
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics and, before a fit, the loss; only the loss needs a backbone."""
+        super().setup(stage)
+        if stage == "fit" and self.loss is None:
+            self.loss = self.make_loss()
+
+    def make_loss(self) -> STIRLoss:
+        """Return the loss these hyper-parameters describe."""
+        hparams = self.hparams
+        features = vgg19_features(hparams["perceptual_backbone"]) if hparams["loss_per"] else None
+        return STIRLoss(
+            hparams["loss_rec"],
+            hparams["loss_ms"],
+            hparams["loss_per"],
+            features=features,
+            clamp=hparams["clamp_loss"],
+        )
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        return self.network(self._shown(spikes, rate_scale))
+
+    def training_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        """Return the summed loss and log every term."""
+        self.loss = self.loss or self.make_loss()
+        pyramid = self.network.pyramid(self._shown(batch["spikes"], batch["rate_scale"]))
+        terms = self.loss(pyramid, batch["image"])
+        logged = {f"train/{name}": value for name, value in terms.items()}
+        self.log_dict(logged, batch_size=len(batch["spikes"]))
+        return terms["total"]
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam with a learning rate that moves every step.
+
+        Raises:
+            ConfigError: If the schedule is a fraction of a run without an end.
+        """
+        hparams = self.hparams
+        optimizer = torch.optim.Adam(
+            self.network.parameters(),
+            lr=hparams["learning_rate"],
+            betas=(0.9, 0.999),
+            weight_decay=hparams["weight_decay"],
+        )
+        steps = float(self.trainer.estimated_stepping_batches)
+        if not math.isfinite(steps):
+            raise ConfigError(
+                "the learning rate is scheduled over the run's length: give --trainer.max_epochs "
+                "or --trainer.max_steps"
+            )
+        factor = Schedule(hparams["schedule"], steps, hparams["warmup"])
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _shown(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
+        """Return what the network sees: ``(B, 61, H, W)`` spikes, divided by the rate scale."""
+        if rate_scale is None or not self.hparams["scale_input"]:
+            return spikes
+        return spikes / rate_scale.to(spikes).view(-1, 1, 1, 1)
+
+
+def _check_positive(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be a positive number, got {value}")

@@ -1,0 +1,128 @@
+"""The terms of STIR's loss against their definitions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.methods.stir import PerceptualLoss, STIRLoss, STIRPyramid
+from spike_zoo.methods.stir.decoder import Level
+from spike_zoo.methods.stir.losses import vgg19_features
+
+
+def pyramid_of(images: list[Tensor], height: int, width: int) -> STIRPyramid:
+    levels = {number: Level(image, image) for number, image in enumerate(images, start=1)}
+    return STIRPyramid(images[0][..., :height, :width], levels, {})
+
+
+def constant_pyramid(values: list[float], size: int = 32) -> STIRPyramid:
+    images = [
+        torch.full((2, 1, size >> i, size >> i), value, requires_grad=True)
+        for i, value in enumerate(values)
+    ]
+    return pyramid_of(images, size, size)
+
+
+def test_terms_are_weighted_means_of_absolute_differences() -> None:
+    target = torch.full((2, 1, 32, 32), 0.5)
+    terms = STIRLoss(2.0, 3.0)(constant_pyramid([0.4, 0.3, 0.1, 0.9, 0.5]), target)
+    assert terms["reconstruction"].item() == pytest.approx(0.1)
+    multi_scale = (0.5 * 0.2 + 0.25 * 0.4 + 0.25 * 0.4 + 0.25 * 0.0) / 4
+    assert terms["multi_scale"].item() == pytest.approx(multi_scale)
+    assert terms["total"].item() == pytest.approx(2.0 * 0.1 + 3.0 * multi_scale)
+
+
+def test_three_levels_divide_by_two() -> None:
+    terms = STIRLoss()(constant_pyramid([0.5, 0.3, 0.1]), torch.full((2, 1, 32, 32), 0.5))
+    assert terms["multi_scale"].item() == pytest.approx((0.5 * 0.2 + 0.25 * 0.4) / 2)
+
+
+def test_coarser_images_are_held_to_block_means() -> None:
+    target = torch.rand(1, 1, 32, 32)
+    blocks = [
+        torch.from_numpy(
+            target.numpy().reshape(1, 1, 32 >> i, 1 << i, 32 >> i, 1 << i).mean(axis=(3, 5))
+        )
+        for i in range(5)
+    ]
+    terms = STIRLoss()(pyramid_of(blocks, 32, 32), target)
+    np.testing.assert_allclose([term.item() for term in terms.values()], 0.0, atol=1e-7)
+
+
+def test_padding_does_not_enter_the_reconstruction_term() -> None:
+    image = torch.full((1, 1, 32, 32), 9.0)
+    image[..., 3:-3, 3:-3] = 0.25  # a 26 x 26 input stands in the middle
+    terms = STIRLoss(loss_ms=0.0, clamp=False)(
+        pyramid_of([image], 26, 26), torch.full((1, 1, 26, 26), 0.5)
+    )
+    assert terms["total"].item() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("clamp", [True, False])
+def test_a_pixel_out_of_range_gets_a_gradient_only_without_the_clamp(clamp: bool) -> None:
+    pyramid = constant_pyramid([-0.2, 1.2, 0.5])
+    STIRLoss(clamp=clamp)(pyramid, torch.full((2, 1, 32, 32), 0.5))["total"].backward()
+    for number in (1, 2):
+        gradient = pyramid.levels[number].image.grad
+        assert gradient is not None
+        assert bool(gradient.any()) is not clamp
+
+
+def test_a_weight_of_zero_drops_its_term() -> None:
+    pyramid, target = constant_pyramid([0.4, 0.3, 0.1]), torch.full((2, 1, 32, 32), 0.5)
+    assert set(STIRLoss(loss_ms=0.0)(pyramid, target)) == {"reconstruction", "total"}
+    assert set(STIRLoss(loss_rec=0.0)(pyramid, target)) == {"multi_scale", "total"}
+
+
+@pytest.mark.parametrize("weights", [(-1.0, 1.0, 0.0), (0.0, 0.0, 0.0), (float("nan"), 1.0, 0.0)])
+def test_meaningless_weights_are_refused(weights: tuple[float, float, float]) -> None:
+    with pytest.raises(ValueError, match="loss weights"):
+        STIRLoss(*weights)
+
+
+def test_a_perceptual_weight_without_features_is_refused() -> None:
+    with pytest.raises(ValueError, match="features"):
+        STIRLoss(loss_per=0.2)
+
+
+def test_perceptual_term_sees_shifted_normalised_gray() -> None:
+    image, target = torch.rand(2, 1, 8, 8), torch.rand(2, 1, 8, 8)
+    std = torch.tensor([0.229, 0.224, 0.225])
+    loss = PerceptualLoss(nn.Identity())(image, target)
+    # With features that are the pixels, only the shift's factor 1/2 and the scale remain.
+    expected = ((image - target) / 2).square().mean() * (1 / std.square()).mean()
+    torch.testing.assert_close(loss, expected)
+    unshifted = PerceptualLoss(nn.Identity(), shifted=False)(image, target)
+    torch.testing.assert_close(unshifted, 4 * expected)
+
+
+def test_perceptual_features_are_frozen_and_not_saved() -> None:
+    features = nn.Conv2d(3, 4, 3)
+    loss = STIRLoss(loss_per=0.2, features=features)
+    image = torch.rand(1, 1, 32, 32, requires_grad=True)
+    coarser = [F.avg_pool2d(image, 2), F.avg_pool2d(image, 4)]
+    loss(pyramid_of([image, *coarser], 32, 32), torch.rand(1, 1, 32, 32))["perceptual"].backward()
+    assert image.grad is not None
+    assert image.grad.any()
+    assert features.weight.grad is None
+    assert loss.state_dict() == {}
+
+
+def test_missing_backbone_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SPIKE_ZOO_BACKBONES", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(MissingFileError, match="vgg19-dcbb9e9d"):
+        vgg19_features()
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save({"features.0.weight": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match=r"other\.pth"):
+        vgg19_features(path)

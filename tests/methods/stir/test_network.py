@@ -1,0 +1,263 @@
+"""STIR as a whole: sizes, costs, switches, precision."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from spike_zoo.methods.stir import STIR
+from spike_zoo.methods.stir.decoder import RefiningDecoder
+from spike_zoo.methods.stir.encoder import EncoderStage
+from spike_zoo.methods.stir.network import level_channels
+
+# Parameters and multiply-accumulates per pixel of the published description's variants.
+PUBLISHED_COST = [
+    ({}, 5_107_960, 442_665.3125),
+    ({"motion_fields": 1}, 4_944_776, 284_297.3125),
+    ({"motion_fields": 2}, 5_014_448, 351_753.3125),
+    ({"motion_fields": 4}, 5_225_312, 557_033.3125),
+    ({"motion_fields": 5}, 5_366_504, 694_857.3125),
+]
+PUBLISHED_PARAMETERS = [
+    ({"pyramid_levels": 3}, 831_722),
+    ({"pyramid_levels": 4}, 2_119_041),
+    ({"attention": "none"}, 4_966_946),
+    ({"attention": "self"}, 5_107_960),
+    ({"interaction": "warp_only"}, 4_626_584),
+    ({"interaction": "synthesis_only"}, 4_873_128),
+    ({"width": 0.5}, 1_600_816),
+    ({"width": 1.5}, 11_056_840),
+    ({"embedding": "tfp"}, 5_104_660),
+    ({"embedding": "resnet"}, 5_110_260),
+    ({"hidden_channels": 4}, 5_014_024),
+    ({"hidden_channels": 16}, 5_299_288),
+]
+PUBLISHED_PARTS = {
+    "embedding": (3_476, 10_197.0),
+    "encoder": (365_725, 59_664.0),
+    "attention": (141_014, 888.609375),
+    "decoders.5": (2_253_605, 8_798.625),
+    "decoders.4": (1_442_972, 22_092.765625),
+    "decoders.3": (396_764, 23_595.0625),
+    "decoders.2": (229_676, 54_948.25),
+    "decoders.1": (274_728, 262_481.0),
+}
+VARIANTS: list[dict[str, Any]] = [
+    {"pyramid_levels": 3},
+    {"motion_fields": 1},
+    {"interaction": "warp_only"},
+    {"interaction": "synthesis_only"},
+    {"attention": "none"},
+    {"attention": "self"},
+    {"embedding": "tfp"},
+    {"embedding": "resnet"},
+    {"width": 0.5, "hidden_channels": 3},
+]
+SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34}
+
+
+def spikes_of(batch: int, height: int, width: int, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(batch, 61, height, width, generator=generator) < 0.3).float()
+
+
+def parameters_of(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def counted(network: STIR, height: int, width: int) -> FlopCounterMode:
+    counter = FlopCounterMode(display=False)
+    with counter:
+        network(torch.empty(1, 61, height, width, device="meta"))
+    return counter
+
+
+@pytest.fixture(scope="module")
+def small() -> STIR:
+    torch.manual_seed(3)
+    return STIR(**SMALL).eval()
+
+
+@pytest.mark.parametrize(("switches", "parameters", "macs"), PUBLISHED_COST)
+def test_parameters_and_macs_are_the_published_ones(
+    switches: dict[str, Any], parameters: int, macs: float
+) -> None:
+    with torch.device("meta"):
+        network = STIR(**switches)
+    assert parameters_of(network) == parameters
+    assert counted(network, 96, 64).get_total_flops() / 2 == macs * 96 * 64
+
+
+@pytest.mark.parametrize(("switches", "parameters"), PUBLISHED_PARAMETERS)
+def test_variants_have_the_described_number_of_parameters(
+    switches: dict[str, Any], parameters: int
+) -> None:
+    with torch.device("meta"):
+        assert parameters_of(STIR(**switches)) == parameters
+
+
+def test_cost_of_a_padded_frame_is_that_of_the_next_multiple_of_16() -> None:
+    with torch.device("meta"):
+        network = STIR()
+    assert round(counted(network, 250, 400).get_total_flops() / 2e9, 3) == 45.329
+    assert round(counted(network, 720, 1280).get_total_flops() / 2e9, 3) == 407.960
+
+
+def test_every_part_costs_what_was_published() -> None:
+    with torch.device("meta"):
+        network = STIR()
+    flops = counted(network, 64, 64).get_flop_counts()
+    for name, (parameters, macs) in PUBLISHED_PARTS.items():
+        assert parameters_of(network.get_submodule(name)) == parameters
+        assert sum(flops[f"STIR.{name}"].values()) / 2 == macs * 64 * 64
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"pyramid_levels": 2},
+        {"pyramid_levels": 6},
+        {"motion_fields": 0},
+        {"motion_fields": 1.5},
+        {"hidden_channels": 0},
+        {"interaction": "none"},
+        {"attention": "dense"},
+        {"embedding": "tfi"},
+        {"width": 0.0},
+        {"width": -1.0},
+        {"width": 0.1},
+        {"width": float("nan")},
+        {"width": float("inf")},
+    ],
+)
+def test_a_switch_outside_its_range_is_refused_by_name(switches: dict[str, Any]) -> None:
+    (name,) = switches
+    with pytest.raises(ValueError, match=name):
+        STIR(**switches)
+
+
+@pytest.mark.parametrize("shape", [(61, 32, 32), (1, 60, 32, 32), (1, 1, 61, 32, 32)])
+def test_anything_but_61_planes_is_refused(shape: tuple[int, ...], small: STIR) -> None:
+    with pytest.raises(ValueError, match="61"):
+        small(torch.zeros(shape))
+
+
+def test_widths_round_to_multiples_of_8_with_ties_up() -> None:
+    assert level_channels(5, 0.5) == (16, 16, 16, 32, 48)
+    assert level_channels(5, 1.5) == (16, 40, 48, 96, 144)
+    assert level_channels(3, 1.0) == (16, 24, 32)
+
+
+@settings(max_examples=20, deadline=None)
+@given(height=st.integers(16, 41), width=st.integers(16, 41), batch=st.integers(1, 2))
+def test_any_size_gives_an_image_of_that_size_in_range(height: int, width: int, batch: int) -> None:
+    torch.manual_seed(0)
+    network = STIR(**SMALL)  # in training mode: the contract is the same
+    image = network(spikes_of(batch, height, width, seed=height))
+    assert image.shape == (batch, 1, height, width)
+    assert image.min() >= 0.0
+    assert image.max() <= 1.0
+
+
+@pytest.mark.parametrize("switches", VARIANTS)
+def test_every_variant_reconstructs_and_trains_all_its_weights(switches: dict[str, Any]) -> None:
+    torch.manual_seed(1)
+    network = STIR(**{"width": 0.34, **switches})
+    pyramid = network.pyramid(spikes_of(2, 48, 32))
+    energies = [level.image.square().sum() for level in pyramid.levels.values()]
+    torch.autograd.backward(energies)
+    assert pyramid.image.shape == (2, 1, 48, 32)
+    assert set(pyramid.levels) == set(range(1, network.pyramid_levels + 1))
+    assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 1000))
+def test_samples_of_a_batch_do_not_see_each_other_in_evaluation(seed: int) -> None:
+    torch.manual_seed(2)
+    network = STIR(**SMALL).eval()
+    spikes = spikes_of(3, 24, 20, seed)
+    with torch.no_grad():
+        together = network(spikes)
+        alone = torch.cat([network(sample[None]) for sample in spikes])
+    torch.testing.assert_close(together, alone, rtol=0.0, atol=1e-6)
+
+
+def test_blocks_encoded_one_by_one_decode_to_the_same_image(official_network: STIR) -> None:
+    spikes = spikes_of(1, 48, 64)
+    with torch.no_grad():
+        encoded = [official_network.encode(spikes[:, s : s + 21]) for s in (0, 20, 40)]
+        image = official_network.decode(*encoded)
+        whole = official_network(spikes)
+    torch.testing.assert_close(image, whole, rtol=0.0, atol=1e-5)
+
+
+def test_every_plane_has_a_say(small: STIR) -> None:
+    spikes = spikes_of(1, 32, 32).requires_grad_()
+    (gradient,) = torch.autograd.grad(small.pyramid(spikes).levels[1].image.sum(), spikes)
+    assert (gradient[0].abs().amax(dim=(1, 2)) > 0).all()
+
+
+def test_bfloat16_autocast_keeps_flows_and_images_in_single_precision(
+    official_network: STIR,
+) -> None:
+    spikes = spikes_of(1, 64, 64)
+    with torch.no_grad():
+        exact = official_network.pyramid(spikes)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = official_network.pyramid(spikes)
+    for level in rough.levels.values():
+        tensors = (level.image, level.flow, level.upflow, level.extra_flow)
+        assert {t.dtype for t in tensors if t is not None} == {torch.float32}
+    assert rough.levels[1].hidden.dtype == torch.bfloat16
+    assert (rough.image - exact.image).abs().mean() < 0.01
+
+
+def test_channels_last_computes_the_same(official_network: STIR) -> None:
+    spikes = spikes_of(1, 48, 32)
+    other = copy.deepcopy(official_network)
+    other = other.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+    with torch.no_grad():
+        torch.testing.assert_close(other(spikes), official_network(spikes), rtol=0.0, atol=1e-5)
+
+
+def test_network_is_one_graph_without_breaks(small: STIR) -> None:
+    compiled = torch.compile(small, backend="eager", fullgraph=True)
+    spikes = spikes_of(1, 36, 20)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(spikes), small(spikes))
+
+
+def test_network_runs_where_autocast_does_not_exist() -> None:
+    with torch.device("meta"):
+        assert STIR(**SMALL)(torch.empty(2, 61, 33, 17)).shape == (2, 1, 33, 17)
+
+
+def test_fresh_weights_follow_the_published_initialisation() -> None:
+    torch.manual_seed(0)
+    network = STIR()
+    for stage in network.encoder.stages:
+        assert isinstance(stage, EncoderStage)
+        assert stage.conv.bias is not None
+        weight = stage.conv.weight
+        fan = weight[0].numel() + weight[:, 0].numel()
+        assert weight.abs().max() <= (6 / fan) ** 0.5  # Xavier uniform
+        assert not stage.conv.bias.any()
+        assert stage.act.weight.tolist() == [0.25]
+    decoder = network.decoders["4"]
+    assert isinstance(decoder, RefiningDecoder)
+    block = decoder.res
+    deviation = (2 / (2 * 192 * 9)) ** 0.5  # Xavier normal
+    assert block.conv1.weight.std().item() == pytest.approx(deviation, rel=0.02)
+    biases = [conv.bias for conv in (block.conv1, block.conv2)]
+    assert not any(bias.any() for bias in biases if bias is not None)
+    attention = network.attention
+    assert attention is not None
+    assert attention.temperature_t0.flatten().tolist() == [1.0] * 4
