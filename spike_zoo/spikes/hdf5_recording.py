@@ -174,7 +174,7 @@ def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> S
         raise _shape_error(
             file, inside, f"shape {dataset.shape} is not {expected} as the attributes say"
         )
-    if not _is_complete(file, inside, dataset):
+    if not is_complete(file, inside, dataset):
         raise _shape_error(file, inside, "part of the declared data was never written")
     return StoredPlanes(file, inside, (frames, height, packed_width(width)), width, str(layout))
 
@@ -183,7 +183,7 @@ def _shape_error(file: Hdf5File, inside: str, what: str) -> FormatError:
     return FormatError(f"{file.path}: {inside}: {what}", code="E04", path=inside)
 
 
-def _is_complete(file: Hdf5File, inside: str, dataset: h5py.Dataset) -> bool:
+def is_complete(file: Hdf5File, inside: str, dataset: h5py.Dataset) -> bool:
     """Return whether every chunk is in the file: HDF5 would invent zeros for one that is not."""
     with hdf5_errors(file.path, inside):
         if dataset.chunks is None:

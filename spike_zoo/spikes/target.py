@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, Spi
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
 @contextlib.contextmanager
@@ -30,18 +33,18 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     made: list[Path] = []
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        _make_folders(path.parent, made)
+        try:
+            _make_folders(path.parent, made)
+            temporary.touch(exist_ok=False)
+        except OSError as error:
+            raise _not_written(path, error) from error
         yield temporary
         refuse_existing(path, overwrite=overwrite)
         temporary.replace(path)
     except OSError as error:
-        if isinstance(error, SpikeZooError):
+        if isinstance(error, SpikeZooError) or error.errno not in _NO_ROOM:
             raise
-        raise RecordingError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a folder that is "
-            "writable and has room",
-            path=str(path),
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         with contextlib.suppress(OSError):  # the folder itself may be what is missing
             if temporary.exists():
@@ -63,6 +66,14 @@ def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
         raise ExistingFileError(
             f"{path} exists already; choose another name or ask to overwrite it", path=str(path)
         )
+
+
+def _not_written(path: Path, error: OSError) -> RecordingError:
+    return RecordingError(
+        f"{path}: cannot be written ({error.strerror or error}); choose a folder that is "
+        "writable and has room",
+        path=str(path),
+    )
 
 
 def _make_folders(folder: Path, made: list[Path]) -> None:

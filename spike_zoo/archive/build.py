@@ -1,0 +1,120 @@
+"""Building an archive in parallel: every take makes a shard, the shards are copied in order."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+from joblib import Parallel, delayed
+
+from spike_zoo.archive import schema
+from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
+from spike_zoo.errors import MissingItemError
+from spike_zoo.spikes.hdf5_writing import new_archive_file, new_group
+from spike_zoo.spikes.target import refuse_existing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from spike_zoo.spikes.take import Take
+
+_SHARD = "shard"
+
+
+def build_archive(
+    path: str | Path,
+    jobs: Mapping[str, Callable[[], Take]],
+    *,
+    splits: Mapping[str, Sequence[str]] | None = None,
+    n_jobs: int = 1,
+    compression: str | None = None,
+    bit_layout: str = "wpack",
+    overwrite: bool = False,
+    generator: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write an archive of takes made in several processes; the same bytes however many.
+
+    Runs on joblib: ``with joblib.parallel_config(backend="dask")`` around the call sends the jobs
+    to a cluster that shares the file system. A failure or Ctrl-C leaves nothing behind.
+
+    Args:
+        path: The archive.
+        jobs: A function without arguments for every name, that makes the take; with ``n_jobs``
+            other than 1 it travels to another process.
+        splits: Names of each split.
+        n_jobs: Processes; 1 runs in this one, -1 takes a process per core.
+        compression: ``"gzip"`` or ``"zstd"``; None: no filter.
+        bit_layout: ``"wpack"``, or ``"tpack"`` for cold storage.
+        overwrite: Replace an existing archive.
+        generator: What made the archive, for its root attribute.
+        progress: Called with takes done and takes in all, after each.
+
+    Returns:
+        The path written.
+
+    Raises:
+        ExistingFileError: If the archive exists and ``overwrite`` is off.
+        MissingItemError: If a split names a take that no job makes.
+        FormatError: E11, if a name is not allowed.
+    """
+    path = Path(path)
+    refuse_existing(path, overwrite=overwrite)
+    _check_names(jobs, splits or {})
+    writer = ArchiveWriter(
+        path,
+        overwrite=overwrite,
+        compression=compression,
+        bit_layout=bit_layout,
+        generator=generator,
+    )
+    with writer, _shard_folder(path) as name_of_folder:
+        folder = Path(name_of_folder)
+        tasks = (
+            delayed(_write_shard)(folder / f"{number}.h5", job, compression, bit_layout)
+            for number, job in enumerate(jobs.values())
+        )
+        results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+        with contextlib.closing(results):  # stops the processes before their folder goes
+            for number, _ in enumerate(results, start=1):
+                if progress is not None:
+                    progress(number, len(jobs))
+        for number, name in enumerate(jobs):
+            shard = folder / f"{number}.h5"
+            with h5py.File(shard, "r", locking=False) as source:
+                writer.copy(source, _SHARD, name)
+            shard.unlink()
+        for split, names in (splits or {}).items():
+            writer.put_in_split(split, *names)
+    return path
+
+
+def _check_names(jobs: Mapping[str, object], splits: Mapping[str, Sequence[str]]) -> None:
+    for name in jobs:
+        check_name(name, "recording")
+    for split, names in splits.items():
+        check_name(split, "split")
+        lost = [name for name in names if name not in jobs]
+        if lost:
+            raise MissingItemError(
+                f"split {split!r} names {lost[0]!r}, which no job makes",
+                path=f"{schema.SPLITS}/{split}",
+            )
+
+
+def _shard_folder(path: Path) -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(
+        dir=path.parent, prefix=f".{path.name}.", suffix=".part", ignore_cleanup_errors=True
+    )
+
+
+def _write_shard(
+    path: Path, job: Callable[[], Take], compression: str | None, bit_layout: str
+) -> None:
+    """Make one take and write it to a file of its own; runs in a worker process."""
+    take = job()
+    with new_archive_file(path) as file:
+        write_take(new_group(file, _SHARD), take, compression=compression, bit_layout=bit_layout)

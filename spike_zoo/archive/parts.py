@@ -1,0 +1,60 @@
+"""The small data sets of an archive: whole numbers and names, checked before they are believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from spike_zoo.archive import schema
+from spike_zoo.errors import FormatError
+from spike_zoo.spikes.hdf5 import Hdf5File, hdf5_errors
+from spike_zoo.spikes.hdf5_recording import is_complete
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def read_integers(file: Hdf5File, inside: str, dimensions: int) -> NDArray[np.int64]:
+    """Read a small data set of whole numbers.
+
+    Raises:
+        FormatError: If it is anything else.
+    """
+    stored = file.dataset(inside)
+    with hdf5_errors(file.path, inside):
+        if stored.dtype.kind not in "iu" or len(stored.shape) != dimensions:
+            raise FormatError(
+                f"{file.path}: {inside} is {stored.dtype} {stored.shape}, expected int64 with "
+                f"{dimensions} dimensions",
+                path=inside,
+            )
+        if not is_complete(file, inside, stored):
+            raise FormatError(f"{file.path}: {inside} was never written", path=inside)
+        return stored[...].astype(np.int64)
+
+
+def split_names(file: Hdf5File, split: str) -> list[str]:
+    """Return the recordings of a split.
+
+    Raises:
+        FormatError: E10, if it is no list of names in UTF-8.
+    """
+    inside = f"{schema.SPLITS}/{split}"
+    stored = file.dataset(inside)
+    with hdf5_errors(file.path, inside):
+        if h5py.check_string_dtype(stored.dtype) is None or len(stored.shape) != 1:
+            raise FormatError(
+                f"{file.path}: {inside} is {stored.dtype} {stored.shape}, expected names",
+                code="E10",
+                path=inside,
+            )
+        if not is_complete(file, inside, stored):
+            raise FormatError(f"{file.path}: {inside} was never written", code="E10", path=inside)
+        try:
+            return [bytes(name).decode("utf-8") for name in stored[...]]
+        except UnicodeDecodeError as error:
+            raise FormatError(
+                f"{file.path}: {inside} holds a name that is not UTF-8", code="E10", path=inside
+            ) from error

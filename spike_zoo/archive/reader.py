@@ -1,0 +1,284 @@
+"""Reading an archive: recordings, images and splits, each from the bytes that hold it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from spike_zoo.archive import schema
+from spike_zoo.archive.parts import read_integers, split_names
+from spike_zoo.archive.validate import verify_archive
+from spike_zoo.errors import FormatError, MissingItemError, PlaneRangeError
+from spike_zoo.spikes.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
+from spike_zoo.spikes.hdf5_recording import (
+    is_complete,
+    missing_recording,
+    read_group,
+    stored_planes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import h5py
+    from numpy.typing import NDArray
+
+    from spike_zoo.archive.validate import Finding
+    from spike_zoo.spikes.hdf5_recording import StoredPlanes
+    from spike_zoo.spikes.recording import SpikeRecording
+
+
+class SpikeArchive:
+    """Many recordings with their images and splits in one HDF5 file.
+
+    May be used with or without ``with``; leaving it drops the handle, a later read opens the file
+    again. Pickles as its path: every process opens the file for itself. Nothing outside the file
+    is read.
+
+    Args:
+        path: The archive.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        FormatError: E01, if it is no archive or cut short.
+        VersionError: E02, if a newer schema wrote it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = Hdf5File(path)
+        self._planes: dict[str, StoredPlanes] = {}
+        self._names: tuple[str, ...] | None = None
+        check_root(self._file)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
+
+    def close(self) -> None:
+        """Drop the handle of this process."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_file": self._file, "_planes": {}, "_names": None}
+
+    def __repr__(self) -> str:
+        return f"SpikeArchive({str(self.path)!r}, {len(self)} recordings)"
+
+    def names(self, split: str | None = None) -> list[str]:
+        """Return the names of all recordings as they were added, or of one split in its order.
+
+        Raises:
+            MissingItemError: If there is no such split; the message lists those there are.
+            FormatError: If the split is no list of names.
+        """
+        if split is None:
+            if self._names is None:
+                self._names = tuple(self._file.members(schema.RECORDINGS))
+            return list(self._names)
+        if split not in self.splits():
+            raise MissingItemError(
+                f"{self.path}: no split {split!r}; it has {', '.join(self.splits()) or 'none'}",
+                path=f"{schema.SPLITS}/{split}",
+            )
+        return split_names(self._file, split)
+
+    def splits(self) -> list[str]:
+        """Return the names of the splits."""
+        return self._file.members(schema.SPLITS)
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __getitem__(self, name: str) -> SpikeRecording:
+        """Return a recording whose planes are read when asked for.
+
+        Raises:
+            MissingItemError: If there is no such recording; the message lists some there are.
+            FormatError: If it is not as the schema says.
+        """
+        self._require(name)
+        return read_group(self._file, name)
+
+    def read_packed(
+        self,
+        name: str,
+        start: int,
+        stop: int,
+        *,
+        rows: slice = slice(None),
+        byte_columns: slice = slice(None),
+    ) -> NDArray[np.uint8]:
+        """Read packed planes ``[start, stop)``, or a crop of them, from their chunks only.
+
+        The short way for loaders: attributes and shape are read once per recording.
+
+        Args:
+            name: Recording.
+            start: First plane.
+            stop: Past the last plane.
+            rows: Rows to read.
+            byte_columns: Bytes of each row: byte b holds columns ``8 b .. 8 b + 7``.
+
+        Returns:
+            uint8 ``(stop - start, rows, bytes)``.
+
+        Raises:
+            PlaneRangeError: If the planes leave the recording.
+            MissingItemError: If there is no such recording.
+        """
+        planes = self._planes.get(name) or self._open_planes(name)
+        if not 0 <= start <= stop <= planes.shape[0]:
+            raise PlaneRangeError(
+                f"{self.path}: planes {start}..{stop} of {name} were asked for, it has 0.."
+                f"{planes.shape[0]} (first, past the last)",
+                path=name,
+            )
+        return planes[start:stop, rows, byte_columns]
+
+    def images(self, name: str) -> NDArray[Any]:
+        """Return all sharp images, ``(N, H', W')`` grey or ``(N, H', W', 3)`` R,G,B, as stored.
+
+        Raises:
+            MissingItemError: If the recording has none.
+        """
+        return self._pictures(name, schema.IMAGES)
+
+    def image(self, name: str, number: int) -> NDArray[Any]:
+        """Return one sharp image, reading no other; errors as for :meth:`images`.
+
+        Raises:
+            PlaneRangeError: If there are not so many.
+        """
+        return self._pictures(name, schema.IMAGES, number)
+
+    def image_index(self, name: str) -> NDArray[np.int64]:
+        """Return the plane each sharp image is centred on, int64 ``(N,)``; empty without images."""
+        return self._integers(name, schema.IMAGE_INDEX, (0,))
+
+    def blur(self, name: str) -> NDArray[Any]:
+        """Return all blurry images ``(M, H', W'[, 3])``; errors as for :meth:`images`."""
+        return self._pictures(name, schema.BLUR)
+
+    def blurry_image(self, name: str, number: int) -> NDArray[Any]:
+        """Return one blurry image, reading no other; errors as for :meth:`image`."""
+        return self._pictures(name, schema.BLUR, number)
+
+    def blur_span(self, name: str) -> NDArray[np.int64]:
+        """Return first and past-the-last plane of each exposure, ``(M, 2)``; empty without any."""
+        return self._integers(name, schema.BLUR_SPAN, (0, 2))
+
+    def label(self, name: str) -> int | None:
+        """Return the class index of a take, None where it has none."""
+        if not self._has(name, schema.LABEL):
+            return None
+        stored = self._dataset(name, schema.LABEL)
+        if stored.shape != () or stored.dtype.kind not in "iu":
+            raise FormatError(f"{self.path}: the label of {name} is no whole number", path=name)
+        return int(stored[()])
+
+    def verify(self, *, deep: bool = True) -> list[Finding]:
+        """Check every rule of the schema; an empty list means valid and unremarkable.
+
+        Args:
+            deep: Read all spikes and compare their checksums.
+        """
+        return verify_archive(self.path, deep=deep)
+
+    def data_sha256(self, split: str | None = None) -> str:
+        """Return a digest of what training sees: names, splits, spikes, targets' places, scales.
+
+        The spikes count by their stored checksums, which :meth:`verify` compares with the data;
+        images count by their number and planes.
+
+        Args:
+            split: Only the recordings of this split.
+        """
+        splits = self.splits() if split is None else [split]
+        content = {
+            "splits": {part: self.names(part) for part in sorted(splits)},
+            "recordings": [self._fingerprint(name) for name in sorted(self.names(split))],
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _fingerprint(self, name: str) -> list[Any]:
+        self._require(name)
+        attributes = read_attributes(self._file, f"{schema.RECORDINGS}/{name}")
+        return [
+            name,
+            attributes.get("sha256"),
+            attributes.get("rate_scale"),
+            self.image_index(name).tolist(),
+            self.blur_span(name).tolist(),
+            self.label(name),
+        ]
+
+    def _require(self, name: str) -> None:
+        if name not in self.names():
+            raise missing_recording(self.path, name, self.names())
+
+    def _open_planes(self, name: str) -> StoredPlanes:
+        self._require(name)
+        attributes = read_attributes(self._file, f"{schema.RECORDINGS}/{name}")
+        planes = stored_planes(self._file, name, attributes)
+        if planes.layout == "tpack":  # expanded in memory: never more than one of them
+            kept = {other: old for other, old in self._planes.items() if old.layout != "tpack"}
+            self._planes = kept
+        self._planes[name] = planes
+        return planes
+
+    def _has(self, name: str, part: str) -> bool:
+        self._require(name)
+        return self._file.holds(f"{schema.RECORDINGS}/{name}/{part}")
+
+    def _dataset(self, name: str, part: str) -> h5py.Dataset:
+        return self._file.dataset(f"{schema.RECORDINGS}/{name}/{part}")
+
+    def _pictures(self, name: str, part: str, number: int | None = None) -> NDArray[Any]:
+        if not self._has(name, part):
+            raise MissingItemError(f"{self.path}: {name} has no {part}", path=name)
+        inside = f"{schema.RECORDINGS}/{name}/{part}"
+        stored = self._dataset(name, part)
+        with hdf5_errors(self.path, inside):
+            if stored.dtype.kind not in "uf" or len(stored.shape) not in (3, 4):
+                raise FormatError(
+                    f"{self.path}: {inside} is {stored.dtype} {stored.shape}, no images",
+                    code="E09",
+                    path=inside,
+                )
+            if not is_complete(self._file, inside, stored):
+                raise FormatError(
+                    f"{self.path}: {inside}: part of the images was never written",
+                    code="E09",
+                    path=inside,
+                )
+            if number is None:
+                return stored[...]
+            if not 0 <= number < stored.shape[0]:
+                raise PlaneRangeError(
+                    f"{self.path}: image {number} of {name} was asked for, it has "
+                    f"{stored.shape[0]} in {part}",
+                    path=inside,
+                )
+            return stored[number]
+
+    def _integers(self, name: str, part: str, empty: tuple[int, ...]) -> NDArray[np.int64]:
+        if not self._has(name, part):
+            return np.empty(empty, np.int64)
+        return read_integers(self._file, f"{schema.RECORDINGS}/{name}/{part}", len(empty))

@@ -1,0 +1,90 @@
+"""The archive's schema 1: names, types and shapes, each rule written once for writer and check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spike_zoo.spikes.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION
+from spike_zoo.spikes.hdf5_recording import LABEL, OPTIONAL, REQUIRED, SPIKES
+from spike_zoo.spikes.hdf5_writing import NAME_PATTERN, chunk_planes
+
+if TYPE_CHECKING:
+    from numpy.typing import DTypeLike, NDArray
+
+__all__ = [
+    "BLUR",
+    "BLUR_SPAN",
+    "IMAGES",
+    "IMAGE_INDEX",
+    "KNOWN_ATTRIBUTES",
+    "KNOWN_MEMBERS",
+    "KNOWN_ROOT",
+    "KNOWN_ROOT_ATTRIBUTES",
+    "LABEL",
+    "NAME_PATTERN",
+    "RECORDINGS",
+    "REQUIRED",
+    "SCHEMA",
+    "SCHEMA_VERSION",
+    "SPIKES",
+    "SPLITS",
+    "chunk_planes",
+    "image_problem",
+    "index_problem",
+    "span_problem",
+]
+
+SPLITS = "splits"
+IMAGES = "images"
+IMAGE_INDEX = "image_index"
+BLUR = "blur"
+BLUR_SPAN = "blur_span"
+
+KNOWN_ROOT = (RECORDINGS, SPLITS)
+KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator")
+KNOWN_ATTRIBUTES = (*REQUIRED, *OPTIONAL)
+_MAPS = ("boxes", "flow", "depth")
+KNOWN_MEMBERS = {
+    "": (SPIKES, IMAGES, IMAGE_INDEX, BLUR, BLUR_SPAN, "labels", "calibration"),
+    "labels": ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
+    "calibration": ("dark", "gain"),
+}
+_IMAGE_TYPES = (np.uint8, np.uint16, np.float32)
+
+
+def image_problem(shape: tuple[int, ...], dtype: DTypeLike, height: int, width: int) -> str | None:
+    """Say what is wrong with images ``(N, H', W'[, 3])`` of a recording ``H x W`` (E09)."""
+    if np.dtype(dtype) not in _IMAGE_TYPES:
+        return f"images are {np.dtype(dtype)}, expected uint8, uint16 or float32"
+    if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3):
+        return f"images are {shape}, expected (N, H', W') grey or (N, H', W', 3)"
+    factor = shape[1] // height
+    if factor < 1 or shape[1:3] != (factor * height, factor * width):
+        return (
+            f"images of {shape[1]}x{shape[2]} are not {height}x{width} or an integer multiple "
+            "of both sides by one factor"
+        )
+    return None
+
+
+def index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | None:
+    """Say what is wrong with the planes that images are centred on (E07)."""
+    if index.shape != (images,):
+        return f"image_index has shape {index.shape} for {images} images"
+    if index.size and (index.min() < 0 or index.max() >= planes):
+        return f"image_index {index.min()}..{index.max()} leaves the planes 0..{planes - 1}"
+    if (np.diff(index) < 0).any():
+        return "image_index decreases"
+    return None
+
+
+def span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | None:
+    """Say what is wrong with the exposures of blurry images, first and past-the-last (E08)."""
+    if span.shape != (images, 2):
+        return f"blur_span has shape {span.shape} for {images} blurry images"
+    first, last = span[:, 0], span[:, 1]
+    if not ((first >= 0) & (first < last) & (last <= planes)).all():
+        return f"blur_span must have 0 <= first < last <= {planes}"
+    return None

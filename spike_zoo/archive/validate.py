@@ -1,0 +1,289 @@
+"""Checking an archive against every rule of its schema, without stopping at the first fault."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import h5py
+import numpy as np
+
+from spike_zoo.archive import schema
+from spike_zoo.archive.parts import read_integers, split_names
+from spike_zoo.errors import MissingItemError, SpikeZooError
+from spike_zoo.spikes.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
+from spike_zoo.spikes.hdf5_recording import SOURCE_FORMATS, is_complete, read_group, stored_planes
+from spike_zoo.spikes.packing import packed_width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from spike_zoo.spikes.hdf5_recording import StoredPlanes
+
+_BLOCK_BYTES = 1 << 24
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule that an archive breaks.
+
+    Attributes:
+        code: E01..E12 for errors, W01..W03 for warnings.
+        path: Place inside the file.
+        message: What is wrong there.
+        severity: ``"error"`` or ``"warning"``.
+    """
+
+    code: str
+    path: str
+    message: str
+
+    @property
+    def severity(self) -> Literal["error", "warning"]:
+        """Whether the archive is invalid or only worth a look."""
+        return "error" if self.code.startswith("E") else "warning"
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.path} {self.message}"
+
+
+def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
+    """Return every broken rule of an archive; an empty list means valid and unremarkable.
+
+    Args:
+        path: The archive; one that cannot be opened is a finding too.
+        deep: Read all spikes and compare their checksums (E06).
+
+    Raises:
+        MissingFileError: If there is no such file.
+    """
+    with Hdf5File(path) as file:
+        try:
+            check_root(file)
+        except SpikeZooError as error:
+            if error.code is None:
+                raise
+            return [_finding(error, "E01", "/", file)]
+        findings = [*_foreign_objects(file), *_unknown_parts(file, "/")]
+        refused = {finding.path for finding in findings if finding.code == "E12"}
+        names = _members(file, schema.RECORDINGS, findings)
+        for name in names:
+            inside = f"{schema.RECORDINGS}/{name}"
+            if not schema.NAME_PATTERN.fullmatch(name):
+                findings.append(
+                    Finding("E11", inside, "names are 1..120 of A-Z a-z 0-9 . _ -, not . first")
+                )
+            if inside not in refused:
+                findings += _recording(file, name, deep=deep)
+        findings += _splits(file, names)
+    return list(dict.fromkeys(findings))
+
+
+def _finding(error: SpikeZooError, code: str, inside: str, file: Hdf5File) -> Finding:
+    """Turn an error of a reader into a finding, without the file's name in front."""
+    message = error.message.removeprefix(f"{file.path}: ").removeprefix(f"{inside}: ")
+    return Finding(error.code or code, error.path or inside, message)
+
+
+def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:
+    try:
+        return file.members(inside)
+    except SpikeZooError as error:
+        findings.append(_finding(error, "E12", inside, file))
+        return []
+
+
+def _foreign_objects(file: Hdf5File) -> Iterator[Finding]:
+    """Find links that leave the file and data that is stored elsewhere or made of objects (E12)."""
+    waiting, seen = [""], set()
+    while waiting:
+        inside = waiting.pop()
+        try:
+            with hdf5_errors(file.path, inside):
+                found = file.find(inside)
+                if isinstance(found, h5py.Dataset):
+                    file.dataset(inside)
+                objects = [
+                    name for name in found.attrs if holds_objects(found.attrs.get_id(name).dtype)
+                ]
+                address = h5py.h5o.get_info(found.id).addr
+                known = address in seen or isinstance(found, h5py.Dataset)
+                members = [] if known else file.members(inside)  # hard links may make circles
+        except SpikeZooError as error:
+            lost = isinstance(error, MissingItemError)  # a soft link to nothing
+            yield _finding(error, "E12" if lost else "E01", inside, file)
+            continue
+        for name in objects:
+            yield Finding("E12", inside or "/", f"attribute {name!r} is made of objects")
+        seen.add(address)
+        waiting += [f"{inside}/{name}".lstrip("/") for name in members]
+
+
+def _unknown_parts(file: Hdf5File, inside: str) -> Iterator[Finding]:
+    for name in sorted(set(file.members(inside)) - set(schema.KNOWN_ROOT)):
+        yield Finding("W03", name, "unknown group, kept untouched")
+    unknown = set(read_attributes(file, inside)) - set(schema.KNOWN_ROOT_ATTRIBUTES)
+    for name in sorted(unknown):
+        yield Finding("W03", inside, f"unknown attribute {name!r}, kept untouched")
+
+
+def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
+    """Check one recording: attributes, planes, images, unknown parts."""
+    inside = f"{schema.RECORDINGS}/{name}"
+    try:
+        attributes = read_attributes(file, inside)
+        yield from _attributes(inside, attributes)
+        planes = stored_planes(file, name, attributes)
+        read_group(file, name)
+    except SpikeZooError as error:
+        yield _finding(error, "E04", inside, file)
+        return
+    for check in (_images, _blur, _unknown_members):
+        try:
+            yield from check(file, inside, planes)
+        except SpikeZooError as error:
+            yield _finding(error, "E07" if check is _images else "E08", inside, file)
+    yield from _unknown_attributes(inside, attributes)
+    try:
+        yield from _spikes(planes, attributes.get("sha256"), deep=deep)
+    except SpikeZooError as error:
+        yield _finding(error, "E06", planes.inside, file)
+
+
+def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
+    for name in schema.REQUIRED:
+        if name not in attributes:
+            yield Finding(
+                "E06" if name == "sha256" else "E04", inside, f"attribute {name} is missing"
+            )
+    allowed = {
+        "bit_order": ("little",),
+        "layout": ("wpack", "tpack"),
+        "source_format": SOURCE_FORMATS,
+    }
+    for name, words in allowed.items():
+        if attributes.get(name, words[0]) not in words:
+            yield Finding(
+                "E04", inside, f"attribute {name} is {attributes[name]!r}, not one of {words}"
+            )
+    if attributes.get("fps") == 0:
+        yield Finding("W02", inside, "fps is 0: the rate is unknown")
+    digest = attributes.get("sha256")
+    if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", str(digest)):
+        yield Finding("E06", inside, "attribute sha256 is not 64 lower-case hex digits")
+
+
+def _images(file: Hdf5File, inside: str, planes: StoredPlanes) -> Iterator[Finding]:
+    """Check the sharp images (E07, E09)."""
+    yield from _pictures(file, f"{inside}/{schema.IMAGES}", planes)
+    count = _count(file, f"{inside}/{schema.IMAGES}")
+    where = f"{inside}/{schema.IMAGE_INDEX}"
+    if file.holds(where):
+        index = read_integers(file, where, 1)
+        if problem := schema.index_problem(index, count, planes.shape[0]):
+            yield Finding("E07", where, problem)
+    elif count:
+        yield Finding("E07", where, f"missing beside {count} images")
+
+
+def _blur(file: Hdf5File, inside: str, planes: StoredPlanes) -> Iterator[Finding]:
+    """Check the blurry images (E08, E09)."""
+    yield from _pictures(file, f"{inside}/{schema.BLUR}", planes)
+    count = _count(file, f"{inside}/{schema.BLUR}")
+    where = f"{inside}/{schema.BLUR_SPAN}"
+    if file.holds(where):
+        span = read_integers(file, where, 2)
+        if problem := schema.span_problem(span, count, planes.shape[0]):
+            yield Finding("E08", where, problem)
+    elif count:
+        yield Finding("E08", where, f"missing beside {count} blurry images")
+
+
+def _pictures(file: Hdf5File, where: str, planes: StoredPlanes) -> Iterator[Finding]:
+    if not file.holds(where):
+        return
+    stored = file.dataset(where)
+    problem = schema.image_problem(stored.shape, stored.dtype, planes.shape[1], planes.width)
+    if problem is None and not is_complete(file, where, stored):
+        problem = "part of the images was never written"
+    if problem:
+        yield Finding("E09", where, problem)
+
+
+def _count(file: Hdf5File, where: str) -> int:
+    shape = file.dataset(where).shape if file.holds(where) else ()
+    return shape[0] if shape else 0
+
+
+def _unknown_members(file: Hdf5File, inside: str, _: StoredPlanes) -> Iterator[Finding]:
+    for group, known in schema.KNOWN_MEMBERS.items():
+        where = f"{inside}/{group}".rstrip("/")
+        for name in sorted(set(file.members(where)) - set(known)):
+            yield Finding("W03", f"{where}/{name}", "unknown part, kept untouched")
+
+
+def _unknown_attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
+    for name in sorted(set(attributes) - set(schema.KNOWN_ATTRIBUTES)):
+        yield Finding("W03", inside, f"unknown attribute {name!r}, kept untouched")
+
+
+def _spikes(planes: StoredPlanes, sha256: object, *, deep: bool) -> Iterator[Finding]:
+    """Read the planes once: pad bits (E05), the checksum (E06, deep), all dark or bright (W02)."""
+    count, height, row_bytes = planes.shape
+    last_bits = (1 << (planes.width - 1) % 8 + 1) - 1
+    digest, dark, bright, padded = hashlib.sha256(), True, True, False
+    step = max(1, _BLOCK_BYTES // (height * row_bytes))
+    for first in range(0, count, step):
+        block = np.ascontiguousarray(planes[first : min(first + step, count)])
+        last = block[..., -1]
+        padded = padded or bool((last & ~np.uint8(last_bits)).any())
+        dark = dark and not block.any()
+        bright = bright and bool((block[..., :-1] == 255).all() and (last == last_bits).all())
+        digest.update(block.data)
+        if not (deep or dark or bright or planes.width % 8):
+            return
+    if padded or _padded_in_time(planes):
+        yield Finding(
+            "E05", planes.inside, f"bits beyond column {planes.width} or the last plane are not 0"
+        )
+    if deep and sha256 is not None and digest.hexdigest() != sha256:
+        yield Finding(
+            "E06", planes.inside, f"checksum {digest.hexdigest()} differs from the stored {sha256}"
+        )
+    if dark or bright:
+        yield Finding("W02", planes.inside, f"all spikes are {int(bright)}")
+
+
+def _padded_in_time(planes: StoredPlanes) -> bool:
+    """Return whether a data set packed along time has bits beyond the last plane."""
+    spare = planes.shape[0] % 8
+    if planes.layout != "tpack" or not spare:
+        return False
+    with hdf5_errors(planes.file.path, planes.inside):
+        last = planes.file.dataset(planes.inside)[:, :, packed_width(planes.shape[0]) - 1]
+    return bool((last >> spare).any())
+
+
+def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
+    """Check that splits name what exists, once (E10, W01)."""
+    findings: list[Finding] = []
+    known, homes = set(names), Counter[str]()
+    for split in _members(file, schema.SPLITS, findings):
+        where = f"{schema.SPLITS}/{split}"
+        try:
+            listed = split_names(file, split)
+        except SpikeZooError as error:
+            findings.append(_finding(error, "E10", where, file))
+            continue
+        twice = sorted(name for name, times in Counter(listed).items() if times > 1)
+        findings += [Finding("E10", where, f"{name!r} stands in it twice") for name in twice]
+        lost = sorted(set(listed) - known)
+        findings += [Finding("E10", where, f"there is no recording {name!r}") for name in lost]
+        homes.update(set(listed))
+    shared = sorted(name for name, times in homes.items() if times > 1)
+    findings += [Finding("W01", schema.SPLITS, f"{name!r} is in several splits") for name in shared]
+    yield from findings

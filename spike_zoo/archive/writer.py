@@ -1,0 +1,251 @@
+"""Writing an archive: takes and splits in a file that appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+
+from spike_zoo.archive import schema
+from spike_zoo.archive.parts import split_names
+from spike_zoo.errors import (
+    ExistingFileError,
+    FormatError,
+    GeometryError,
+    MissingItemError,
+    RecordingError,
+)
+from spike_zoo.spikes.hdf5 import Hdf5File, check_root, compression_options, hdf5_errors
+from spike_zoo.spikes.hdf5_writing import new_archive_file, new_group, write_group, write_label
+from spike_zoo.spikes.take import Take
+from spike_zoo.spikes.target import new_file
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spike_zoo.spikes.recording import SpikeRecording
+
+
+class ArchiveWriter:
+    """Write recordings into a new archive, or add them to one, inside ``with``.
+
+    Everything goes to a temporary file in the same folder, renamed when the block ends well; a
+    failure leaves nothing behind and an existing archive as it was.
+
+    Args:
+        path: The archive.
+        overwrite: Replace an existing archive.
+        append: Keep what an existing archive holds and add to it.
+        compression: ``"gzip"`` or ``"zstd"`` for spikes and images; None: no filter.
+        bit_layout: ``"wpack"`` or, for cold storage, ``"tpack"`` (bits along time).
+        generator: What made the archive, for its root attribute.
+
+    Raises:
+        ExistingFileError: If the archive exists and neither ``overwrite`` nor ``append`` is on.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        overwrite: bool = False,
+        append: bool = False,
+        compression: str | None = None,
+        bit_layout: str = "wpack",
+        generator: str | None = None,
+    ) -> None:
+        compression_options(compression)  # refuses an unknown or missing one before any work
+        self.path = Path(path)
+        self.overwrite = overwrite
+        self.append = append and self.path.is_file()
+        self.compression = compression
+        self.bit_layout = bit_layout
+        self.generator = generator
+        self._splits: dict[str, list[str]] = {}
+        self._open = contextlib.ExitStack()
+        self._file: h5py.File | None = None
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            replace = self.overwrite or self.append
+            temporary = stack.enter_context(new_file(self.path, overwrite=replace))
+            if self.append:
+                self._copy_existing(temporary)
+                file = h5py.File(temporary, "r+", libver=("v110", "v110"))
+            else:
+                file = new_archive_file(temporary, self.generator)
+            self._file = stack.enter_context(file)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            with self._open:  # closes the file, then renames it
+                self._write_splits()
+        else:
+            self._open.__exit__(*error)
+
+    def add(
+        self,
+        name: str,
+        take: Take | SpikeRecording,
+        *,
+        split: str | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write one take under a name of 1..120 letters, digits, ``.``, ``_``, ``-``.
+
+        Args:
+            name: Its name, not beginning with a dot.
+            take: The recording with its images, or the recording alone.
+            split: Split to add the name to.
+            overwrite: Replace a recording of this name; the file keeps the space it took.
+
+        Raises:
+            ExistingFileError: If the name exists and ``overwrite`` is off.
+            FormatError: E11, if the name is not allowed.
+            GeometryError: E07..E09, if images do not fit the recording.
+        """
+        self._make_room(name, overwrite=overwrite)
+        write_take(
+            new_group(self.file, name),
+            take if isinstance(take, Take) else Take(take),
+            compression=self.compression,
+            bit_layout=self.bit_layout,
+        )
+        if split is not None:
+            self.put_in_split(split, name)
+
+    def copy(self, source: h5py.File, source_name: str, name: str) -> None:
+        """Copy a recording from another open archive as it is stored; errors as for ``add``."""
+        self._make_room(name, overwrite=False)
+        inside = f"{schema.RECORDINGS}/{source_name}"
+        source.copy(source[inside], self.file[schema.RECORDINGS], name=name)
+
+    def put_in_split(self, split: str, *names: str) -> None:
+        """Add recordings to a split, in this order and each once.
+
+        Raises:
+            FormatError: E11, if the split's name is not allowed.
+            MissingItemError: If there is no such recording.
+        """
+        check_name(split, "split")
+        listed = self._splits.setdefault(split, [])
+        for name in names:
+            if name not in self.file[schema.RECORDINGS]:
+                raise MissingItemError(
+                    f"{self.path}: split {split!r} names {name!r}, and there is no such recording",
+                    path=f"{schema.SPLITS}/{split}",
+                )
+            if name not in listed:
+                listed.append(name)
+
+    @property
+    def file(self) -> h5py.File:
+        """The HDF5 file being written."""
+        if self._file is None:
+            raise RecordingError(f"{self.path}: open the writer with a with statement first")
+        return self._file
+
+    def _make_room(self, name: str, *, overwrite: bool) -> None:
+        check_name(name, "recording")
+        recordings = self.file[schema.RECORDINGS]
+        if name in recordings:
+            if not overwrite:
+                raise ExistingFileError(
+                    f"{self.path}: has a recording {name!r} already; choose another name or ask "
+                    "to overwrite it",
+                    path=f"{schema.RECORDINGS}/{name}",
+                )
+            del recordings[name]
+
+    def _copy_existing(self, temporary: Path) -> None:
+        """Copy the archive after checking that writing to the copy cannot reach another file."""
+        with Hdf5File(self.path) as existing:
+            check_root(existing)
+            existing.group(schema.RECORDINGS)
+            self._splits = {
+                split: split_names(existing, split) for split in existing.members(schema.SPLITS)
+            }
+        shutil.copyfile(self.path, temporary)
+
+    def _write_splits(self) -> None:
+        if schema.SPLITS in self.file:
+            del self.file[schema.SPLITS]
+        if self._splits:
+            splits = self.file.create_group(schema.SPLITS, track_order=True)
+            for split, names in self._splits.items():
+                splits.create_dataset(
+                    split, data=names, dtype=h5py.string_dtype(), shape=(len(names),)
+                )
+
+
+def write_take(
+    group: h5py.Group, take: Take, *, compression: str | None = None, bit_layout: str = "wpack"
+) -> None:
+    """Write a take into the empty group of its name, after checking that its parts fit.
+
+    Raises:
+        GeometryError: E07..E09, if images, their planes or exposures do not fit the recording.
+    """
+    planes, height, width = take.recording.shape
+    pairs = (
+        (schema.IMAGES, take.images, schema.IMAGE_INDEX, take.image_index, "E07"),
+        (schema.BLUR, take.blur, schema.BLUR_SPAN, take.blur_span, "E08"),
+    )
+    for part, pictures, places_part, places, code in pairs:
+        _check_pair(group.name, part, pictures, places, code, (planes, height, width))
+        if pictures is None or places is None:
+            continue
+        one = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
+        filters = compression_options(compression) if one else {}
+        group.create_dataset(part, data=pictures, **one, **filters)
+        group.create_dataset(places_part, data=np.asarray(places, np.int64))
+    with hdf5_errors(Path(group.file.filename), group.name):
+        write_group(group, take.recording, compression=compression, layout=bit_layout)
+    if take.label is not None:
+        write_label(group, take.label, take.recording.meta.get("label_name"))
+
+
+def _check_pair(
+    inside: str,
+    part: str,
+    pictures: NDArray[Any] | None,
+    places: NDArray[np.int64] | None,
+    code: str,
+    size: tuple[int, int, int],
+) -> None:
+    """Refuse images without their planes, planes without images, and what does not fit."""
+    planes, height, width = size
+    if (pictures is None) != (places is None):
+        raise GeometryError(
+            f"{inside}: {part} and their planes go together, one of them is missing",
+            code=code,
+            path=inside,
+        )
+    if pictures is None or places is None:
+        return
+    if problem := schema.image_problem(pictures.shape, pictures.dtype, height, width):
+        raise GeometryError(f"{inside}: {part}: {problem}", code="E09", path=inside)
+    check = schema.index_problem if code == "E07" else schema.span_problem
+    if problem := check(np.asarray(places, np.int64), len(pictures), planes):
+        raise GeometryError(f"{inside}: {problem}", code=code, path=inside)
+
+
+def check_name(name: str, what: str) -> None:
+    """Refuse a name that the schema does not allow.
+
+    Raises:
+        FormatError: E11.
+    """
+    if not schema.NAME_PATTERN.fullmatch(name):
+        raise FormatError(
+            f"{name!r} cannot name a {what}: use 1 to 120 letters, digits, dots, underscores and "
+            "hyphens, not a dot first",
+            code="E11",
+            path=name,
+        )
