@@ -6,7 +6,7 @@ Names and rooms load on first use, so that importing the package costs nothing.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spike_zoo._torchvision import install_guard
 
@@ -61,7 +61,7 @@ _ROOMS = frozenset(
 install_guard()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Load a public name or a room when it is first used (PEP 562)."""
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)

@@ -16,9 +16,7 @@ class SpikeZooError(ValueError):
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(
-        self, message: str, *, code: str | None = None, path: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, code: str | None = None, path: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.code = code

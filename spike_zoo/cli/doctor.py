@@ -25,8 +25,15 @@ OPTIONAL_PARTS = {
 }
 
 
-def doctor() -> None:
-    """Show versions, devices, optional parts, and where weights and backbones are looked for."""
+def doctor(*, precision: bool = False) -> None:
+    """Show versions, devices, optional parts, and where weights and backbones are looked for.
+
+    Args:
+        precision: Print only the trainer precision that is fast on this machine.
+    """
+    if precision:
+        print("bf16-mixed" if has_fast_bf16() else "32-true")
+        return
     console = Console(highlight=False)
     for title, rows in _sections():
         table = Table(title=title, title_justify="left", show_header=False, box=None)
@@ -49,7 +56,7 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
 
 def _devices() -> list[tuple[str, str]]:
     rows = [("cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")]
-    rows.append(("bf16 on the cpu", "fast" if has_fast_bf16() else "emulated, slow"))
+    rows.append(("bf16-mixed", "fast" if has_fast_bf16() else "emulated, slow"))
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = properties.total_memory / 2**30
@@ -60,7 +67,9 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def has_fast_bf16() -> bool:
-    """Tell whether the processor has bf16 instructions, so that bf16-mixed pays on it."""
+    """Tell whether bf16-mixed pays here: a GPU that has it, or a processor with instructions."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

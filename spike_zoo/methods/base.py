@@ -64,7 +64,7 @@ class ReconstructionModule(LightningModule):
         self.split_metrics = nn.ModuleDict()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Reconstruct the middle plane: ``(B, T, H, W)``, ``(B,)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         raise NotImplementedError
 
     def setup(self, stage: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import kornia
 import torch
-import torch.nn.functional as F  # noqa: N812  (torch's own convention)
+import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.functional.image import (
