@@ -1,0 +1,119 @@
+"""One call for every device: compiled loops on the processor, tensor operations elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from spike_zoo.methods.classical import loops
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spike_zoo.methods.classical.plans import IntervalRuns, Windows
+
+
+class Surroundings(NamedTuple):
+    """What is known of the spikes outside some planes, and how far a spike may be off.
+
+    Attributes:
+        before: float32 ``(B, H, W)``, the last spike before the planes, counted from the first
+            of them, or minus infinity.
+        after: float32 ``(B, H, W)``, the first spike behind them, or infinity.
+        limit: A spike counts when last >= b - limit and next < b + limit at boundary b.
+        fallback: Value where one does not.
+    """
+
+    before: Tensor
+    after: Tensor
+    limit: float = float("inf")
+    fallback: float = 0.0
+
+
+def mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
+    """Return weighted counts ``(B, N, H, W)`` of spikes in windows of clips ``(B, T, H, W)``."""
+    if clips.device.type != "cpu":
+        return loops.mean_in_windows(clips.bool(), *windows).transpose(0, 1)
+    from spike_zoo.methods.classical import kernels  # compiling is for those who use it
+
+    planes = clips.contiguous().numpy()
+    batch, _, height, width = planes.shape
+    out = large_array(batch, len(windows.starts), height, width)
+    edges = _integers(windows.starts), _integers(windows.stops)
+    weights = np.array(windows.weights, np.float32)
+    for clip, rates in zip(planes, out, strict=True):
+        counts = np.zeros((height, width), np.int32)
+        job = (clip, 0, clip, 0, (0, 0), counts, *edges, weights, rates)
+        kernels.over_rows(kernels.mean_in_windows, height, clip.size, *job)
+    return torch.from_numpy(out)
+
+
+def mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> Tensor:
+    """Return means ``(B, N, H, W)`` of the inverse intervals across runs of boundaries.
+
+    Args:
+        clips: uint8 ``(B, T, H, W)``, not 0 means a spike.
+        runs: Boundaries in 0..T and the runs of them to average.
+        around: The spikes outside.
+    """
+    if clips.device.type != "cpu":
+        rates = loops.inverse_intervals(clips.bool(), runs.boundaries, *around)
+        return loops.mean_over_runs(rates, runs.starts, runs.stops).transpose(0, 1)
+    from spike_zoo.methods.classical import kernels
+
+    planes = clips.contiguous().numpy()
+    batch, _, height, width = planes.shape
+    out = large_array(batch, len(runs.starts), height, width)
+    boundaries = _integers(runs.boundaries)
+    edges = _integers(runs.starts), _integers(runs.stops)
+    limits = np.float32(around.limit), np.float32(around.fallback)
+    outside = zip(around.before.numpy(), around.after.numpy(), strict=True)
+    for clip, rates, (before, after) in zip(planes, out, outside, strict=True):
+        job = (clip, boundaries, before, after, *limits)
+        if runs.is_plain:
+            kernels.over_rows(kernels.inverse_intervals, height, clip.size, *job, rates)
+        else:
+            kernels.over_rows(
+                kernels.mean_inverse_intervals, height, clip.size, *job, *edges, rates
+            )
+    return torch.from_numpy(out)
+
+
+def nearest_spikes(clips: Tensor, way: range, beyond: Tensor | None = None) -> Tensor:
+    """Return the plane of each pixel's first spike on a way through planes, ``(B, H, W)``.
+
+    Args:
+        clips: uint8 ``(B, T, H, W)``, not 0 means a spike.
+        way: The planes to look at, ahead (step 1) or back (step -1).
+        beyond: ``(B, H, W)``, spikes at this plane or nearer do not count.
+
+    Returns:
+        float32; infinity, signed as the step, where there is none.
+    """
+    batch, _, height, width = clips.shape
+    if beyond is None:
+        beyond = torch.full((batch, height, width), -way.step * torch.inf, device=clips.device)
+    if clips.device.type != "cpu":
+        return loops.nearest_spikes(clips.bool(), way, beyond)
+    from spike_zoo.methods.classical import kernels
+
+    found = np.empty((batch, height, width), np.float32)
+    planes = clips.contiguous().numpy()
+    for clip, least, out in zip(planes, beyond.numpy(), found, strict=True):
+        job = (clip, way.start, way.stop, way.step, least, out)
+        kernels.over_rows(kernels.nearest_spikes, height, clip.size, *job)
+    return torch.from_numpy(found)
+
+
+def large_array(*shape: int) -> NDArray[np.float32]:
+    """Return memory from numpy, which asks for large pages: four times as fast to fill."""
+    return np.empty(shape, np.float32)
+
+
+def _integers(values: Sequence[int]) -> NDArray[np.int64]:
+    return np.array(values, np.int64)

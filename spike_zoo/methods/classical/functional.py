@@ -1,0 +1,309 @@
+"""Brightness straight from spikes, without anything learned: TFP, TFI, DSFT, voxel bins.
+
+All functions take planes ``(T, H, W)`` or ``(B, T, H, W)`` of bool, uint8 or float, where not 0
+means a spike, on any device, and return float32 in spikes per plane (DSFT: in planes). Divide by
+the rate scale to get an image.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from spike_zoo.methods.classical import loops
+from spike_zoo.methods.classical.dispatch import (
+    Surroundings,
+    mean_in_windows,
+    mean_intervals,
+    nearest_spikes,
+)
+from spike_zoo.methods.classical.plans import (
+    Windows,
+    check_interval_rules,
+    interval_runs,
+    playback_windows,
+)
+from spike_zoo.spikes.windows import check_centers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from spike_zoo.methods.classical.plans import Convention, Edge, IntervalRuns, Missing
+
+LONGEST_INTERVAL = 255
+
+
+def tfp(spikes: Tensor, center: int | Sequence[int], window: int, edge: Edge = "shrink") -> Tensor:
+    """Return the firing rate in a window around a plane (texture from playback).
+
+    The window takes planes ``center - window // 2`` to ``center - window // 2 + window - 1``.
+
+    Args:
+        spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
+        center: A plane; several give a leading dimension N behind B.
+        window: Planes of the window.
+        edge: What happens where the window leaves the clip: ``"shrink"`` divides by the planes
+            that are there, ``"zero"`` by the whole window, ``"valid"`` refuses.
+
+    Returns:
+        float32 ``(H, W)`` or ``(B, H, W)`` in [0, 1], spikes per plane.
+
+    Raises:
+        PlaneRangeError: If a centre lies outside the clip.
+        ValueError: If the window is below 1, or leaves the clip with ``edge="valid"``.
+
+    Source: Zhu et al., *A Retina-Inspired Sampling Method for Visual Texture Reconstruction*,
+    ICME 2019.
+    """
+    if isinstance(center, int):
+        return tfp_video(spikes, [center], window, edge).squeeze(-3)
+    return tfp_video(spikes, center, window, edge)
+
+
+def tfp_video(
+    spikes: Tensor,
+    centers: Sequence[int] | None = None,
+    window: int = 41,
+    edge: Edge = "shrink",
+) -> Tensor:
+    """Return the firing rates of :func:`tfp` around many planes in one pass.
+
+    Args:
+        spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
+        centers: Planes in any order; every plane where not given, with ``edge="valid"`` every
+            one whose window lies inside the clip.
+        window: Planes of each window.
+        edge: As in :func:`tfp`.
+
+    Returns:
+        float32 ``(N, H, W)`` or ``(B, N, H, W)``. The time does not depend on the window.
+
+    Raises:
+        PlaneRangeError: If a centre lies outside the clip.
+        ValueError: If the window is below 1, or leaves the clip with ``edge="valid"``.
+    """
+    clips = as_clips(spikes)
+    wanted = _centers_or_all(centers, clips.shape[1], window, edge)
+
+    def video(ordered: list[int]) -> Tensor:
+        return mean_in_windows(clips, playback_windows(ordered, clips.shape[1], window, edge))
+
+    return in_callers_form(video, wanted, spikes)
+
+
+def tfi(
+    spikes: Tensor,
+    center: int | Sequence[int],
+    average: int = 1,
+    convention: Convention = "forward",
+    missing: Missing = "zero",
+    max_search: int | None = None,
+) -> Tensor:
+    """Return one over the interval between the spikes around a plane (texture from interval).
+
+    Args:
+        spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
+        center: A plane; several give a leading dimension N behind B.
+        average: Planes around the centre whose values are averaged, as far as they are in the
+            clip. A few planes (9 to 21) make the best picture without learning.
+        convention: At a plane t that holds a spike, ``"forward"`` takes the interval that begins
+            there (last spike at t or before, next one after t), ``"backward"`` the one that ends
+            there. Elsewhere they agree.
+        missing: Where the clip has no spike on one side: ``"zero"`` gives 0, ``"hold"`` the
+            nearest interval of that pixel (0 with fewer than two spikes), ``"bound"`` one over
+            the shortest interval that fits (as if spikes stood just outside the clip).
+        max_search: Planes to look at on either side; a spike further off gives
+            ``1 / (2 * max_search)``.
+
+    Returns:
+        float32 ``(H, W)`` or ``(B, H, W)`` in [0, 1], spikes per plane.
+
+    Raises:
+        PlaneRangeError: If a centre lies outside the clip.
+        ValueError: If ``average`` or ``max_search`` is below 1, or ``max_search`` comes with a
+            rule for missing spikes of its own.
+
+    Source: Zhu et al., *A Retina-Inspired Sampling Method for Visual Texture Reconstruction*,
+    ICME 2019.
+    """
+    if isinstance(center, int):
+        video = tfi_video(spikes, [center], average, convention, missing, max_search)
+        return video.squeeze(-3)
+    return tfi_video(spikes, center, average, convention, missing, max_search)
+
+
+def tfi_video(
+    spikes: Tensor,
+    centers: Sequence[int] | None = None,
+    average: int = 1,
+    convention: Convention = "forward",
+    missing: Missing = "zero",
+    max_search: int | None = None,
+) -> Tensor:
+    """Return the values of :func:`tfi` at many planes in one pass.
+
+    Args:
+        spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
+        centers: Planes in any order; every plane where not given.
+        average: As in :func:`tfi`.
+        convention: As in :func:`tfi`.
+        missing: As in :func:`tfi`.
+        max_search: As in :func:`tfi`.
+
+    Returns:
+        float32 ``(N, H, W)`` or ``(B, N, H, W)``.
+
+    Raises:
+        PlaneRangeError: If a centre lies outside the clip.
+        ValueError: As :func:`tfi` does.
+    """
+    check_interval_rules(average, convention, missing, max_search)
+    clips = as_clips(spikes)
+    wanted = _centers_or_all(centers, clips.shape[1], 1, "shrink")
+
+    def video(ordered: list[int]) -> Tensor:
+        runs = interval_runs(ordered, clips.shape[1], average, convention)
+        return _mean_intervals(clips, runs, missing, max_search)
+
+    return in_callers_form(video, wanted, spikes)
+
+
+def dsft(
+    spikes: Tensor,
+    centers: Sequence[int] | None = None,
+    order: Literal[11, 12, 21, 22] = 11,
+) -> Tensor:
+    """Return the map of intervals around planes, 255 at most and where there is none.
+
+    Args:
+        spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
+        centers: Planes in any order; every plane where not given.
+        order: 11 is the interval that ends at or after the plane; 12 adds the next one, 21 the
+            previous one, 22 both. A neighbour that is missing counts as the interval itself.
+
+    Returns:
+        float32 ``(N, H, W)`` or ``(B, N, H, W)``, in planes.
+
+    Raises:
+        PlaneRangeError: If a centre lies outside the clip.
+        ValueError: If the order is none of the four.
+    """
+    if order not in (11, 12, 21, 22):
+        raise ValueError(f"the order of DSFT is 11, 12, 21 or 22, got {order}")
+    clips = as_clips(spikes).bool()
+    wanted = _centers_or_all(centers, clips.shape[1], 1, "shrink")
+
+    def video(ordered: list[int]) -> Tensor:
+        batch, _, height, width = clips.shape
+        out = torch.empty(batch, len(ordered), height, width, device=clips.device)
+        intervals = loops.surrounding_intervals(clips, ordered)
+        for index, (previous, interval, following) in enumerate(intervals):
+            total = interval.clone()
+            if order in (12, 22):
+                total += torch.where(following.isinf(), interval, following)
+            if order in (21, 22):
+                total += torch.where(previous.isinf(), interval, previous)
+            out[:, index] = total.clamp(max=LONGEST_INTERVAL)
+        return out
+
+    return in_callers_form(video, wanted, spikes)
+
+
+def voxel_bins(spikes: Tensor, bins: int) -> Tensor:
+    """Return the firing rate in equal bins of the clip, bin i from ``floor(i * T / bins)``.
+
+    Returns:
+        float32 ``(bins, H, W)`` or ``(B, bins, H, W)``, spikes per plane.
+
+    Raises:
+        ValueError: If there are more bins than planes, or none.
+    """
+    clips = as_clips(spikes)
+    planes = clips.shape[1]
+    if not 1 <= bins <= planes:
+        raise ValueError(f"a clip of {planes} planes has 1 to {planes} bins, got {bins}")
+    edges = [index * planes // bins for index in range(bins + 1)]
+    weights = [1 / (stop - start) for start, stop in itertools.pairwise(edges)]
+    rates = mean_in_windows(clips, Windows(edges[:-1], edges[1:], weights))
+    return rates if spikes.ndim == 4 else rates[0]
+
+
+def as_clips(spikes: Tensor) -> Tensor:
+    """Return spikes as uint8 ``(B, T, H, W)``, not copied where they are so already."""
+    if spikes.ndim not in (3, 4) or 0 in spikes.shape:
+        raise ValueError(
+            f"spikes must be (planes, height, width), perhaps with a batch in front, none of them "
+            f"0, got {tuple(spikes.shape)}"
+        )
+    if spikes.dtype not in (torch.bool, torch.uint8):
+        spikes = spikes != 0
+    clips = spikes.view(torch.uint8)
+    return clips if clips.ndim == 4 else clips[None]
+
+
+def _centers_or_all(
+    centers: Sequence[int] | None, planes: int, window: int, edge: Edge
+) -> list[int]:
+    if centers is not None:
+        check_centers(centers, planes)
+        return [int(center) for center in centers]
+    if edge == "valid":
+        return list(range(window // 2, planes - window + window // 2 + 1))
+    return list(range(planes))
+
+
+def in_callers_form(
+    video: Callable[[list[int]], Tensor], centers: list[int], spikes: Tensor
+) -> Tensor:
+    """Compute at ascending centres and return the pictures in the caller's order and shape."""
+    order = sorted(range(len(centers)), key=centers.__getitem__)
+    rates = video([centers[index] for index in order])
+    if order != list(range(len(order))):
+        back = torch.empty(len(order), dtype=torch.long)
+        back[torch.tensor(order)] = torch.arange(len(order))
+        rates = rates[:, back.to(rates.device)]
+    return rates if spikes.ndim == 4 else rates[0]
+
+
+def _mean_intervals(
+    clips: Tensor, runs: IntervalRuns, missing: Missing, max_search: int | None
+) -> Tensor:
+    """Return means of inverse intervals ``(B, N, H, W)``, looking at no plane without need."""
+    batch, planes, height, width = clips.shape
+    if not runs.boundaries:
+        return torch.empty(batch, 0, height, width, device=clips.device)
+    low, high = runs.boundaries[0], runs.boundaries[-1]
+    reach = planes if max_search is None else max_search
+    before = nearest_spikes(clips, range(low - 1, max(low - reach, 0) - 1, -1))
+    after = nearest_spikes(clips, range(high, min(high + reach, planes)))
+    if missing == "bound":
+        before = before.nan_to_num(neginf=-1)
+        after = after.nan_to_num(posinf=planes)
+    elif missing == "hold":
+        before = torch.where(before.isinf(), _repeated_interval(clips, 1), before)
+        after = torch.where(after.isinf(), _repeated_interval(clips, -1), after)
+    around = Surroundings(before - low, after - low)
+    if max_search is not None:
+        around = around._replace(limit=max_search, fallback=1 / (2 * max_search))
+    shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])
+    return mean_intervals(clips[:, low:high], shifted, around)
+
+
+def _repeated_interval(clips: Tensor, step: int) -> Tensor:
+    """Return where a spike outside the clip would repeat a pixel's outermost interval.
+
+    Args:
+        clips: uint8 ``(B, T, H, W)``.
+        step: 1 repeats the first interval in front of its first spike, -1 the last one behind
+            its last spike.
+    """
+    planes = clips.shape[1]
+    way = range(planes) if step > 0 else range(planes - 1, -1, -1)
+    outermost = nearest_spikes(clips, way)
+    second = nearest_spikes(clips, way, beyond=outermost)
+    outside = outermost - (second - outermost)
+    return torch.where(second.isinf(), -step * torch.inf, outside)

@@ -1,0 +1,211 @@
+"""TFP and TFI of recordings of any length in constant memory, block by block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spike_zoo.methods.classical.dispatch import (
+    Surroundings,
+    large_array,
+    mean_intervals,
+)
+from spike_zoo.methods.classical.plans import check_interval_rules, interval_runs, playback_windows
+from spike_zoo.spikes.packing import pack_bits
+from spike_zoo.spikes.windows import check_centers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spike_zoo.methods.classical.plans import Convention, Edge
+    from spike_zoo.spikes import SpikeRecording
+
+BLOCK_PIXELS = 1 << 24
+"""Pixels times planes of one block: 64 MiB of result."""
+
+REACH = 1024
+"""Planes that TFI looks ahead and back; a longer interval is darker than half a grey level of
+8 bits where white has 0.6 spikes per plane."""
+
+
+def tfp_stream(
+    recording: SpikeRecording,
+    centers: Sequence[int] | None = None,
+    window: int = 41,
+    edge: Edge = "shrink",
+) -> Iterator[Tensor]:
+    """Yield the firing rates of ``tfp_video`` around planes of a recording, block by block.
+
+    Each plane is read at most twice, whatever the window, while centres ascend.
+
+    Args:
+        recording: The spikes.
+        centers: Planes in any order, ascending for speed; every plane where not given.
+        window: Planes of each window.
+        edge: As in ``tfp``; ``"valid"`` refuses centres whose window leaves the recording.
+
+    Yields:
+        float32 ``(n, H, W)``, spikes per plane; n differs from block to block.
+
+    Raises:
+        PlaneRangeError: If a centre lies outside the recording.
+        ValueError: If the window is below 1, or leaves the recording with ``edge="valid"``.
+    """
+    centers = range(len(recording)) if centers is None else centers
+    check_centers(centers, len(recording))
+    playback_windows(centers[:1], len(recording), window, edge)
+    return _playback(recording, centers, window, edge)
+
+
+def tfi_stream(
+    recording: SpikeRecording,
+    centers: Sequence[int] | None = None,
+    average: int = 1,
+    convention: Convention = "forward",
+    max_search: int | None = None,
+    reach: int = REACH,
+) -> Iterator[Tensor]:
+    """Yield the values of ``tfi_video`` at planes of a recording, block by block.
+
+    The only difference: a spike further than ``reach`` planes from the centre counts as missing,
+    so that reading ahead has a bound. Where ``reach`` is the recording's length or more, the
+    values are those of ``tfi_video``.
+
+    Args:
+        recording: The spikes.
+        centers: Planes in any order, ascending for speed; every plane where not given.
+        average: Planes around each centre whose values are averaged; these are held in memory.
+        convention: As in ``tfi``.
+        max_search: As in ``tfi``.
+        reach: Planes to look ahead and back.
+
+    Yields:
+        float32 ``(n, H, W)``, spikes per plane; n differs from block to block.
+
+    Raises:
+        PlaneRangeError: If a centre lies outside the recording.
+        ValueError: If ``average``, ``max_search`` or ``reach`` is below 1.
+    """
+    check_interval_rules(average, convention, "zero", max_search)
+    if reach < 1:
+        raise ValueError(f"reach is at least 1 plane, got {reach}")
+    centers = range(len(recording)) if centers is None else centers
+    check_centers(centers, len(recording))
+    limit = (reach, 0.0) if max_search is None else (max_search, 1 / (2 * max_search))
+    return _intervals(recording, centers, average, convention, limit)
+
+
+def block_planes(recording: SpikeRecording) -> int:
+    """Return how many planes of a recording one block holds."""
+    _, height, width = recording.shape
+    return max(1, BLOCK_PIXELS // (height * width))
+
+
+def ascending_blocks(centers: Sequence[int], span: int) -> Iterator[list[int]]:
+    """Cut centres into ascending runs, at most ``span`` planes from first to last and as many."""
+    block: list[int] = []
+    for center in centers:
+        if block and (center < block[-1] or center - block[0] >= span or len(block) == span):
+            yield block
+            block = []
+        block.append(int(center))
+    if block:
+        yield block
+
+
+def _playback(
+    recording: SpikeRecording, centers: Sequence[int], window: int, edge: Edge
+) -> Iterator[Tensor]:
+    from spike_zoo.methods.classical import kernels  # compiling is for those who use it
+
+    planes, height, width = recording.shape
+    counts = np.zeros((height, width), np.int32)
+    held = (0, 0)
+    span = block_planes(recording)
+    for block in ascending_blocks(centers, span):
+        windows = playback_windows(block, planes, window, edge)
+        starts, stops = np.array(windows.starts), np.array(windows.stops)
+        held = _move_window(recording, counts, held, (windows.starts[0], windows.stops[0]))
+        entering = recording.read(held[1], max(held[1], windows.stops[-1])).view(np.uint8)
+        leaving = recording.read(held[0], windows.starts[-1]).view(np.uint8)
+        rates = large_array(len(block), height, width)
+        weights = np.array(windows.weights, np.float32)
+        job = (entering, held[1], leaving, held[0], held, counts, starts, stops, weights, rates)
+        kernels.over_rows(kernels.mean_in_windows, height, rates.size, *job)
+        held = windows.starts[-1], windows.stops[-1]
+        yield torch.from_numpy(rates)
+
+
+def _move_window(
+    recording: SpikeRecording,
+    counts: NDArray[np.int32],
+    held: tuple[int, int],
+    wanted: tuple[int, int],
+) -> tuple[int, int]:
+    """Bring counts from one window of planes to another, reading the planes that differ."""
+    (lo, hi), (start, stop) = held, wanted
+    if start < lo or stop < hi or start >= hi:
+        counts[:] = 0
+        lo = hi = start
+    step = block_planes(recording)
+    for first in range(hi, stop, step):
+        counts += recording.read(first, min(first + step, stop)).sum(axis=0, dtype=np.int32)
+    for first in range(lo, start, step):
+        counts -= recording.read(first, min(first + step, start)).sum(axis=0, dtype=np.int32)
+    return start, stop
+
+
+def _intervals(
+    recording: SpikeRecording,
+    centers: Sequence[int],
+    average: int,
+    convention: Convention,
+    limit: tuple[float, float],
+) -> Iterator[Tensor]:
+    reach = int(limit[0])
+    for block in ascending_blocks(centers, block_planes(recording)):
+        runs = interval_runs(block, len(recording), average, convention)
+        low, high = runs.boundaries[0], runs.boundaries[-1]
+        before = nearest_in_recording(recording, low, -1, reach)
+        after = nearest_in_recording(recording, high, 1, reach)
+        around = Surroundings(before[None] - low, after[None] - low, *limit)
+        shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])
+        spikes = torch.from_numpy(recording.read(low, high)).view(torch.uint8)
+        yield mean_intervals(spikes[None], shifted, around)[0]
+
+
+def nearest_in_recording(recording: SpikeRecording, boundary: int, step: int, reach: int) -> Tensor:
+    """Return the plane of each pixel's first spike ahead of a boundary, or behind it.
+
+    Planes stay packed and are read in growing chunks until every pixel has its spike.
+
+    Args:
+        recording: The spikes.
+        boundary: Looking ahead begins with this plane, looking back with the one before it.
+        step: 1 looks ahead, -1 back.
+        reach: Planes to look at.
+
+    Returns:
+        float32 ``(H, W)``; infinity, signed as ``step``, where there is none.
+    """
+    from spike_zoo.methods.classical import kernels
+
+    planes, height, width = recording.shape
+    reach = min(reach, planes - boundary if step > 0 else boundary)
+    pending = pack_bits(np.ones((height, width), np.bool_))
+    found = np.full((height, 8 * pending.shape[1]), step * np.inf, np.float32)
+    done, chunk = 0, 16
+    while done < reach and pending.any():
+        size = min(chunk, reach - done)
+        first = boundary + done if step > 0 else boundary - done - size
+        packed = np.ascontiguousarray(recording.read_packed(first, first + size)[::step])
+        plane = first if step > 0 else first + size - 1
+        job = (packed, plane, step, pending, found)
+        kernels.over_rows(kernels.nearest_packed_spikes, height, packed.size, *job)
+        done, chunk = done + size, 2 * chunk
+    return torch.from_numpy(np.ascontiguousarray(found[:, :width]))

@@ -1,0 +1,66 @@
+"""The definitions of TFP and TFI again, pixel by pixel in plain Python, as slow as clear."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+
+def per_pixel(
+    spikes: NDArray[Any], rule: Callable[[list[int], int], float], centers: list[int]
+) -> NDArray[np.float64]:
+    """Apply a rule of one pixel's spikes and a plane to planes (T, H, W): (N, H, W)."""
+    _, height, width = spikes.shape
+    out = np.empty((len(centers), height, width))
+    for y in range(height):
+        for x in range(width):
+            pixel = [int(value != 0) for value in spikes[:, y, x]]
+            out[:, y, x] = [rule(pixel, center) for center in centers]
+    return out
+
+
+def rate_in_window(pixel: list[int], center: int, window: int, edge: str) -> float:
+    first = center - window // 2
+    inside = [pixel[t] for t in range(first, first + window) if 0 <= t < len(pixel)]
+    return sum(inside) / (window if edge == "zero" else len(inside))
+
+
+def inverse_interval(
+    pixel: list[int],
+    center: int,
+    convention: str = "forward",
+    missing: str = "zero",
+    max_search: int | None = None,
+    out_of_reach: float | None = None,
+) -> float:
+    times = [t for t, fired in enumerate(pixel) if fired]
+    if convention == "forward":
+        past, future = [s for s in times if s <= center], [s for s in times if s > center]
+    else:
+        past, future = [s for s in times if s < center], [s for s in times if s >= center]
+    if max_search is not None:
+        m, late = max_search, int(convention == "backward")
+        past = [s for s in past if s >= center - m + 1 - late]
+        future = [s for s in future if s <= center + m - late]
+        if not (past and future):
+            return 1 / (2 * m) if out_of_reach is None else out_of_reach
+    if past and future:
+        return 1 / (future[0] - past[-1])
+    if missing == "zero" or (missing == "hold" and len(times) < 2):
+        return 0.0
+    if missing == "hold":
+        near = times[:2] if not past else times[-2:]
+        return 1 / (near[1] - near[0])
+    return 1 / ((future[0] if future else len(pixel)) - (past[-1] if past else -1))
+
+
+def mean_inverse_interval(pixel: list[int], center: int, average: int, **rules: Any) -> float:
+    first = center - average // 2
+    planes = [t for t in range(first, first + average) if 0 <= t < len(pixel)]
+    return sum(inverse_interval(pixel, t, **rules) for t in planes) / len(planes)

@@ -1,0 +1,263 @@
+"""TFP, TFI, DSFT and voxel bins against their definitions, closed forms and measured clips."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from spike_zoo import read_recording
+from spike_zoo.errors import PlaneRangeError
+from spike_zoo.methods.classical import dsft, tfi, tfi_video, tfp, tfp_video, voxel_bins
+from spike_zoo.methods.classical.plans import Convention, Edge, Missing
+from tests.methods.classical.reference import (
+    inverse_interval,
+    mean_inverse_interval,
+    per_pixel,
+    rate_in_window,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+# clip, then PSNR in dB at plane 150 with a fixed rate scale of 0.6, as measured elsewhere
+MEASURED = {
+    ("data.dat", "data.png"): {
+        "tfp 8": 21.28,
+        "tfp 16": 27.09,
+        "tfp 41": 31.60,
+        "tfp 301": 23.94,
+        "tfi 1": 21.78,
+        "tfi 9": 33.12,
+        "tfi 21": 35.83,
+    },
+    (
+        "base/test/spike/203_part1_key_id151.dat",
+        "base/test/gt/203_part1_key_id151.png",
+    ): {"tfp 21": 25.86, "tfp 41": 23.49, "tfi 1": 24.37, "tfi 9": 30.35, "tfi 21": 27.63},
+    (
+        "base/train/spike/203_part2_key_id151.dat",
+        "base/train/gt/203_part2_key_id151.png",
+    ): {"tfp 21": 25.79, "tfp 128": 19.02, "tfi 1": 24.72, "tfi 9": 30.64, "tfi 21": 27.64},
+}
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> NDArray[np.bool_]:
+    """Draw planes (T, H, W) that are dark, sparse or bright."""
+    shape = (draw(st.integers(1, 24)), draw(st.integers(1, 3)), draw(st.integers(1, 9)))
+    density = draw(st.sampled_from([0.0, 0.05, 0.3, 0.9, 1.0]))
+    seed = draw(st.integers(0, 2**32 - 1))
+    return np.random.default_rng(seed).random(shape) < density
+
+
+def regular(period: int, planes: int = 60, first: int = 0) -> Tensor:
+    """Return one pixel that fires on every ``period``-th plane."""
+    spikes = torch.zeros(planes, 1, 1, dtype=torch.bool)
+    spikes[first::period] = True
+    return spikes
+
+
+@given(spikes=streams(), window=st.integers(1, 30), edge=st.sampled_from(["shrink", "zero"]))
+@settings(max_examples=60, deadline=None)
+def test_tfp_of_every_plane_is_the_mean_of_its_window(
+    spikes: NDArray[np.bool_], window: int, edge: Edge
+) -> None:
+    centers = list(range(len(spikes)))
+    wanted = per_pixel(spikes, lambda p, t: rate_in_window(p, t, window, edge), centers)
+    video = tfp_video(torch.from_numpy(spikes), window=window, edge=edge)
+    np.testing.assert_allclose(video, wanted, rtol=0, atol=2e-7)
+
+
+@given(
+    spikes=streams(),
+    average=st.integers(1, 30),
+    convention=st.sampled_from(get_args(Convention)),
+    rule=st.one_of(
+        st.fixed_dictionaries({"missing": st.sampled_from(get_args(Missing))}),
+        st.fixed_dictionaries({"max_search": st.integers(1, 12)}),
+    ),
+)
+@settings(max_examples=150, deadline=None)
+def test_tfi_of_every_plane_follows_its_definition_with_every_rule_at_the_edges(
+    spikes: NDArray[np.bool_], average: int, convention: Convention, rule: dict[str, Any]
+) -> None:
+    centers = list(range(len(spikes)))
+
+    def defined(pixel: list[int], plane: int) -> float:
+        return mean_inverse_interval(pixel, plane, average, convention=convention, **rule)
+
+    video = tfi_video(torch.from_numpy(spikes), None, average, convention, **rule)
+    np.testing.assert_allclose(video, per_pixel(spikes, defined, centers), rtol=0, atol=2e-7)
+
+
+@given(spikes=streams(), data=st.data(), average=st.sampled_from([1, 4]))
+@settings(max_examples=60, deadline=None)
+def test_centres_in_any_order_give_the_same_pictures_as_every_plane(
+    spikes: NDArray[np.bool_], data: st.DataObject, average: int
+) -> None:
+    planes = torch.from_numpy(spikes)
+    centers = data.draw(st.lists(st.integers(0, len(spikes) - 1), max_size=6))
+    assert torch.equal(
+        tfi_video(planes, centers, average), tfi_video(planes, None, average)[centers]
+    )
+    assert torch.equal(tfp_video(planes, centers, 5), tfp_video(planes, None, 5)[centers])
+    assert torch.equal(dsft(planes, centers), dsft(planes)[centers])
+
+
+@given(spikes=streams())
+@settings(max_examples=40, deadline=None)
+def test_backward_tfi_is_forward_tfi_of_the_plane_before(spikes: NDArray[np.bool_]) -> None:
+    planes = torch.from_numpy(spikes)
+    forward, backward = tfi_video(planes), tfi_video(planes, convention="backward")
+    assert torch.equal(backward[1:], forward[:-1])
+
+
+@pytest.mark.parametrize("period", [1, 2, 4, 7])
+@pytest.mark.parametrize("average", [1, 5, 8])
+def test_steady_light_gives_one_over_its_period(period: int, average: int) -> None:
+    assert tfi(regular(period), 30, average).item() == pytest.approx(1 / period, abs=1e-7)
+    assert tfp(regular(period), 30, 4 * period).item() == pytest.approx(1 / period, abs=1e-7)
+
+
+def test_odd_windows_are_symmetric_and_even_ones_reach_further_back() -> None:
+    spikes = torch.zeros(9, 1, 1)
+    spikes[2] = 1
+    assert [tfp(spikes, center, 5).item() > 0 for center in range(9)] == [True] * 5 + [False] * 4
+    assert [tfp(spikes, center, 4).item() > 0 for center in range(9)] == [
+        *[False, True, True, True, True],
+        *[False] * 4,
+    ]
+
+
+def test_valid_windows_are_those_inside_the_clip() -> None:
+    spikes = torch.rand(20, 2, 3) < 0.5
+    assert torch.equal(
+        tfp_video(spikes, window=6, edge="valid"), tfp_video(spikes, range(3, 18), 6)
+    )
+    with pytest.raises(ValueError, match=r"-1\.\.5 around plane 2.*shrink"):
+        tfp(spikes, 2, 6, edge="valid")
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.float32, torch.int64])
+def test_the_type_of_the_planes_does_not_matter(dtype: torch.dtype) -> None:
+    spikes = torch.rand(30, 4, 9) < 0.3
+    assert torch.equal(tfi_video(spikes.to(dtype), average=3), tfi_video(spikes, average=3))
+    assert torch.equal(tfp_video(spikes.to(dtype) * 1, None, 7), tfp_video(spikes, None, 7))
+
+
+def test_planes_marked_with_255_count_as_one_spike() -> None:
+    spikes = torch.rand(30, 4, 9) < 0.3
+    assert torch.equal(tfp_video(spikes.byte() * 255, None, 7), tfp_video(spikes, None, 7))
+
+
+def test_a_batch_is_its_clips_one_by_one() -> None:
+    batch = torch.rand(3, 25, 4, 10) < 0.3
+    for method in (tfi_video, tfp_video, dsft):
+        wanted = torch.stack([method(clip) for clip in batch])
+        assert torch.equal(method(batch), wanted)
+    assert tfi(batch, 3).shape == (3, 4, 10)
+    assert tfp(batch, [3, 4], 5).shape == (3, 2, 4, 10)
+
+
+def test_planes_in_another_memory_order_give_the_same_pictures() -> None:
+    turned = (torch.rand(10, 4, 25) < 0.3).permute(2, 1, 0)
+    assert torch.equal(tfi_video(turned), tfi_video(turned.contiguous()))
+
+
+@pytest.mark.parametrize(
+    ("order", "wanted"),
+    [
+        # spikes at 2, 5, 6, 10; the interval across plane t ends at the first spike at t or later
+        (11, [255, 255, 255, 3, 3, 3, 1, 4, 4, 4, 4, 255]),
+        (12, [255, 255, 255, 4, 4, 4, 5, 8, 8, 8, 8, 255]),
+        (21, [255, 255, 255, 6, 6, 6, 4, 5, 5, 5, 5, 255]),
+        (22, [255, 255, 255, 7, 7, 7, 8, 9, 9, 9, 9, 255]),
+    ],
+)
+def test_dsft_adds_neighbouring_intervals_and_stands_in_for_missing_ones(
+    order: Literal[11, 12, 21, 22], wanted: list[float]
+) -> None:
+    spikes = torch.zeros(12, 1, 1)
+    spikes[[2, 5, 6, 10]] = 1
+    assert dsft(spikes, order=order).flatten().tolist() == wanted
+
+
+def test_dsft_is_at_most_255() -> None:
+    spikes = torch.zeros(400, 1, 1)
+    spikes[[10, 390]] = 1
+    assert dsft(spikes, [200]).item() == 255
+
+
+@given(spikes=streams(), data=st.data())
+@settings(max_examples=40, deadline=None)
+def test_dsft_is_one_over_backward_tfi_where_it_exists(
+    spikes: NDArray[np.bool_], data: st.DataObject
+) -> None:
+    plane = data.draw(st.integers(0, len(spikes) - 1))
+    rate = per_pixel(spikes, lambda p, t: inverse_interval(p, t, "backward"), [plane])[0]
+    wanted = np.where(rate > 0, 1 / np.maximum(rate, 1e-9), 255)
+    np.testing.assert_allclose(dsft(torch.from_numpy(spikes), [plane])[0], wanted, rtol=1e-6)
+
+
+def test_voxel_bins_share_the_planes_out_as_evenly_as_whole_planes_allow() -> None:
+    spikes = torch.rand(2, 11, 3, 4) < 0.5
+    bins = voxel_bins(spikes, 4)  # planes 0-1, 2-4, 5-7, 8-10
+    wanted = [spikes[:, a:b].float().mean(dim=1) for a, b in ((0, 2), (2, 5), (5, 8), (8, 11))]
+    torch.testing.assert_close(bins, torch.stack(wanted, dim=1))
+    with pytest.raises(ValueError, match="1 to 11 bins, got 12"):
+        voxel_bins(spikes, 12)
+
+
+@pytest.mark.parametrize(("clip", "image"), MEASURED)
+def test_pictures_of_the_sample_clips_reach_the_measured_psnr(
+    shared: Path, clip: str, image: str
+) -> None:
+    recording = read_recording(shared / "data" / clip, height=250, width=400)
+    truth = np.asarray(Image.open(shared / "data" / image), np.float32) / 255
+    spikes = recording.to_tensor(dtype=torch.bool)
+    for name, measured in MEASURED[clip, image].items():
+        method, planes = name.split()
+        rate = (tfp if method == "tfp" else tfi)(spikes, 150, int(planes))
+        picture = (rate / 0.6).clamp(0, 1).numpy()
+        reached = -10 * np.log10(np.mean((picture - truth) ** 2))
+        assert reached == pytest.approx(measured, abs=0.05), name
+
+
+def test_centres_outside_the_clip_are_refused_by_number() -> None:
+    with pytest.raises(PlaneRangeError, match=r"plane 12 .*planes 0\.\.11"):
+        tfi(torch.zeros(12, 2, 2), 12)
+    with pytest.raises(PlaneRangeError, match="plane -1"):
+        tfp(torch.zeros(12, 2, 2), -1, 5)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"average": 0}, "average is at least 1"),
+        ({"max_search": 0}, "max_search is at least 1"),
+        ({"max_search": 3, "missing": "hold"}, "fills missing values itself"),
+        ({"missing": "guess"}, "'zero', 'hold' or 'bound', got 'guess'"),
+        ({"convention": "sideways"}, "'forward' or 'backward', got 'sideways'"),
+    ],
+)
+def test_rules_that_mean_nothing_are_refused(rules: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tfi(torch.zeros(12, 2, 2), 3, **rules)
+
+
+def test_spikes_of_another_shape_are_refused_with_it() -> None:
+    with pytest.raises(ValueError, match=r"got \(5, 4\)"):
+        tfi(torch.zeros(5, 4), 3)
+    with pytest.raises(ValueError, match="at least 1 plane, got 0"):
+        tfp(torch.zeros(5, 4, 4), 3, 0)
+    with pytest.raises(ValueError, match="11, 12, 21 or 22, got 13"):
+        dsft(torch.zeros(5, 4, 4), order=13)  # type: ignore[arg-type]  # the point of the test

@@ -1,0 +1,55 @@
+"""The tensor operations for accelerators against the compiled loops of the processor."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spike_zoo.methods.classical import dispatch, loops
+from spike_zoo.methods.classical.plans import interval_runs, playback_windows
+
+SPIKES = torch.rand(2, 40, 3, 17, generator=torch.Generator().manual_seed(3)) < 0.15
+
+
+@pytest.mark.parametrize("centers", [list(range(40)), [0, 9, 9, 30]])
+@pytest.mark.parametrize("window", [1, 7, 50])
+def test_windows_are_counted_alike(centers: list[int], window: int) -> None:
+    windows = playback_windows(centers, 40, window, "shrink")
+    compiled = dispatch.mean_in_windows(SPIKES.byte(), windows)
+    composed = loops.mean_in_windows(SPIKES, *windows).transpose(0, 1)
+    torch.testing.assert_close(composed, compiled, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("centers", [list(range(40)), [0, 9, 9, 30]])
+@pytest.mark.parametrize("average", [1, 6])
+@pytest.mark.parametrize("limit", [float("inf"), 5])
+def test_intervals_are_averaged_alike(centers: list[int], average: int, limit: float) -> None:
+    runs = interval_runs(centers, 40, average, "forward")
+    before = torch.full((2, 3, 17), -torch.inf)
+    before[:, 0] = -4
+    around = dispatch.Surroundings(before, torch.full((2, 3, 17), torch.inf), limit, 0.125)
+    compiled = dispatch.mean_intervals(SPIKES.byte(), runs, around)
+    rates = loops.inverse_intervals(SPIKES, runs.boundaries, *around)
+    composed = loops.mean_over_runs(rates, runs.starts, runs.stops).transpose(0, 1)
+    torch.testing.assert_close(composed, compiled, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("way", [range(40), range(39, -1, -1), range(20, 23), range(5, 4, -1)])
+def test_nearest_spikes_are_found_alike(way: range) -> None:
+    first = dispatch.nearest_spikes(SPIKES.byte(), way)
+    nothing = torch.full((2, 3, 17), -way.step * torch.inf)
+    assert torch.equal(loops.nearest_spikes(SPIKES, way, nothing), first)
+    second = dispatch.nearest_spikes(SPIKES.byte(), way, beyond=first)
+    assert torch.equal(loops.nearest_spikes(SPIKES, way, first), second)
+
+
+def test_threads_share_the_rows_without_changing_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    from spike_zoo.methods.classical import kernels
+
+    runs = interval_runs(range(40), 40, 5, "forward")
+    missing = torch.full((2, 3, 17), torch.inf)
+    around = dispatch.Surroundings(-missing, missing)
+    alone = dispatch.mean_intervals(SPIKES.byte(), runs, around)
+    monkeypatch.setattr(kernels, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert torch.equal(dispatch.mean_intervals(SPIKES.byte(), runs, around), alone)

@@ -1,0 +1,139 @@
+"""Recordings of any length block by block against the same clip in one piece."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spike_zoo.errors import PlaneRangeError
+from spike_zoo.methods.classical import streams, tfi_stream, tfi_video, tfp_stream, tfp_video
+from spike_zoo.spikes import SpikeRecording
+from tests.methods.classical.reference import inverse_interval, per_pixel
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def make_recording(planes: int = 90, density: float = 0.1, seed: int = 5) -> SpikeRecording:
+    """Return a recording whose first row stays dark and whose width is no whole byte."""
+    spikes = np.random.default_rng(seed).random((planes, 3, 13)) < density
+    spikes[:, 0] = False
+    spikes[[7, planes - 9], 0, 0] = True
+    return SpikeRecording.from_planes(spikes)
+
+
+@pytest.fixture(params=[39 * 4, 39 * 17, 1])
+def _small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "BLOCK_PIXELS", request.param)
+
+
+CENTERS = [None, [0], [89], list(range(0, 90, 20)), [3, 4, 4, 50, 12, 89]]
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("centers", CENTERS)
+@pytest.mark.parametrize("window", [1, 6, 61, 300])
+def test_tfp_does_not_depend_on_the_blocks(centers: list[int] | None, window: int) -> None:
+    recording = make_recording()
+    streamed = torch.cat(list(tfp_stream(recording, centers, window)))
+    assert torch.equal(streamed, tfp_video(recording.to_tensor(dtype=torch.bool), centers, window))
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("centers", CENTERS)
+@pytest.mark.parametrize("average", [1, 6, 40])
+@pytest.mark.parametrize("max_search", [None, 8])
+def test_tfi_does_not_depend_on_the_blocks(
+    centers: list[int] | None, average: int, max_search: int | None
+) -> None:
+    recording = make_recording()
+    streamed = torch.cat(list(tfi_stream(recording, centers, average, max_search=max_search)))
+    spikes = recording.to_tensor(dtype=torch.bool)
+    whole = tfi_video(spikes, centers, average, max_search=max_search)
+    torch.testing.assert_close(streamed, whole, rtol=0, atol=1e-7)
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("reach", [1, 5, 16])
+def test_a_spike_out_of_reach_counts_as_missing_wherever_the_blocks_begin(reach: int) -> None:
+    recording = make_recording()
+    wanted = per_pixel(
+        recording.read(),
+        lambda p, t: inverse_interval(p, t, max_search=reach, out_of_reach=0.0),
+        list(range(90)),
+    )
+    streamed = torch.cat(list(tfi_stream(recording, reach=reach)))
+    np.testing.assert_allclose(streamed, wanted, atol=1e-7)
+
+
+@given(
+    planes=st.integers(1, 80),
+    density=st.sampled_from([0.002, 0.05, 0.5]),
+    seed=st.integers(0, 1000),
+    data=st.data(),
+)
+@settings(max_examples=50, deadline=None)
+def test_looking_through_packed_planes_finds_the_first_spike_of_each_pixel(
+    planes: int, density: float, seed: int, data: st.DataObject
+) -> None:
+    spikes = np.random.default_rng(seed).random((planes, 2, 11)) < density
+    recording = SpikeRecording.from_planes(spikes)
+    boundary, reach = data.draw(st.integers(0, planes)), data.draw(st.integers(1, 90))
+    ahead = streams.nearest_in_recording(recording, boundary, 1, reach)
+    back = streams.nearest_in_recording(recording, boundary, -1, reach)
+    for y, x in np.ndindex(2, 11):
+        times = np.flatnonzero(spikes[:, y, x])
+        later = times[(times >= boundary) & (times < boundary + reach)]
+        sooner = times[(times < boundary) & (times >= boundary - reach)]
+        assert ahead[y, x] == (later.min() if later.size else np.inf)
+        assert back[y, x] == (sooner.max() if sooner.size else -np.inf)
+
+
+class CountingPlanes:
+    """Packed planes that note how many were read and the largest piece."""
+
+    def __init__(self, packed: NDArray[np.uint8]) -> None:
+        self.packed = packed
+        self.shape = packed.shape
+        self.read = 0
+        self.largest = 0
+
+    def __getitem__(self, planes: slice | tuple[slice, slice, slice]) -> NDArray[np.uint8]:
+        part = self.packed[planes]
+        self.read += len(part)
+        self.largest = max(self.largest, len(part))
+        return part
+
+
+def test_a_wide_window_reads_each_plane_twice_and_never_many_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "BLOCK_PIXELS", 39 * 10)
+    source = CountingPlanes(make_recording(600).packed)
+    for _ in tfp_stream(SpikeRecording(source, 13), window=301):
+        pass
+    assert source.read <= 2 * 600
+    assert source.largest <= 10
+
+
+def test_one_picture_of_a_long_recording_reads_only_its_surroundings() -> None:
+    source = CountingPlanes(make_recording(6000, density=0.3).packed)
+    list(tfi_stream(SpikeRecording(source, 13), [3000], 21, reach=200))
+    assert source.read <= 21 + 2 * 200
+
+
+def test_streams_refuse_before_the_first_picture_is_asked_for() -> None:
+    recording = make_recording()
+    with pytest.raises(PlaneRangeError, match="plane 90"):
+        tfp_stream(recording, [90])
+    with pytest.raises(ValueError, match="at least 1 plane, got 0"):
+        tfp_stream(recording, [3], window=0)
+    with pytest.raises(ValueError, match="leaves the clip"):
+        tfp_stream(recording, [3], window=41, edge="valid")
+    with pytest.raises(ValueError, match="reach is at least 1"):
+        tfi_stream(recording, [3], reach=0)
