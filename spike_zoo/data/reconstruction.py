@@ -23,11 +23,14 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # R, G, B
 
 
 class Window(NamedTuple):
-    """One sample: the clip around an image of a recording."""
+    """One sample: the clip around an image of a recording, and what reading it takes to know."""
 
     name: str
     image: int
     plane: int
+    height: int
+    width: int
+    rate_scale: float
 
 
 class ReconstructionWindows:
@@ -70,11 +73,9 @@ class ReconstructionWindows:
         """Read one clip; an int takes the whole frame, a key cuts and turns it by its seed."""
         index, seed = key if isinstance(key, SampleKey) else (key, None)
         window = self.windows[index]
-        recording = self.archive[window.name]
-        _, height, width = recording.shape
-        rows, columns, mode = slice(0, height), slice(0, width), 0
+        rows, columns, mode = slice(0, window.height), slice(0, window.width), 0
         if seed is not None:
-            rows, columns, mode = self._draw(np.random.default_rng(seed), height, width)
+            rows, columns, mode = self._draw(np.random.default_rng(seed), rows.stop, columns.stop)
         start, stop = centred_window(window.plane, self.clip_length)
         byte_columns = slice(columns.start // 8, packed_width(columns.stop))
         packed = self.archive.read_packed(
@@ -86,13 +87,15 @@ class ReconstructionWindows:
             "width": columns.stop - columns.start,
             "mode": mode,
             "image": np.ascontiguousarray(image[None]),
-            "rate_scale": np.float32(recording.rate_scale or 1.0),
+            "rate_scale": np.float32(window.rate_scale),
             "plane": window.plane,
             "name": window.name,
         }
 
     def _windows_of(self, name: str) -> list[Window]:
-        planes, height, width = self.archive[name].shape
+        recording = self.archive[name]
+        planes, height, width = recording.shape
+        scale = recording.rate_scale or 1.0
         if self.crop is not None and self.crop > min(height, width):
             raise ConfigError(
                 f"crop: {self.crop} pixels do not fit into recording {name!r} of {height}x{width}; "
@@ -102,7 +105,7 @@ class ReconstructionWindows:
         for image, plane in enumerate(self.archive.image_index(name).tolist()):
             start, stop = centred_window(plane, self.clip_length)
             if start >= 0 and stop <= planes:
-                found.append(Window(name, image, plane))
+                found.append(Window(name, image, plane, height, width, scale))
         return found
 
     def _draw(
