@@ -1,0 +1,137 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # From spikes to a picture
+#
+# A spike camera has no exposure. Each pixel gathers light; when it has gathered enough it fires
+# one bit and begins again. The whole sensor is read 20 000 times a second: a **plane** of bits
+# each time. This notebook looks at one recording, makes pictures from it in two classical ways,
+# and trains a small network that does better.
+
+# %%
+from pathlib import Path
+
+from lightning import Trainer, seed_everything
+
+import spike_zoo
+from spike_zoo.cli.simulate import simulate
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.media import side_by_side, to_pillow
+from spike_zoo.methods.classical import tfi, tfp
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.metrics import psnr
+
+archive_path = Path("data/default.h5")
+if not archive_path.exists():
+    archive_path = Path("../data/default.h5")
+if not archive_path.exists():
+    simulate(str(archive_path))
+
+# %% [markdown]
+# ## A recording
+#
+# The default archive holds simulated recordings with ground truth: photographs that move, and the
+# image at chosen planes. We take one that nothing is trained on.
+
+# %%
+archive = spike_zoo.SpikeArchive(archive_path)
+name = next(name for name in archive.names("test") if "medium" in name)
+recording = archive[name]
+number = len(archive.image_index(name)) // 2
+plane = int(archive.image_index(name)[number])
+truth = archive.image(name, number) / 255.0
+print(name, recording, f"ground truth at plane {plane}")
+
+# %% [markdown]
+# Single planes are noise to the eye: each pixel either fired or did not. Bright parts fire often.
+
+# %%
+planes = [recording[plane + offset] for offset in (0, 1, 2)]
+to_pillow(side_by_side([*planes, truth], ["plane", "the next", "the one after", "ground truth"]))
+
+# %% [markdown]
+# ## Playback: count the spikes in a window
+#
+# `tfp` averages the planes of a **virtual exposure window**. A short window is sharp and noisy, a
+# long one clean and blurred: the same trade as with any shutter, but made after the recording.
+# Dividing by `rate_scale`, the spikes per plane at white, turns rates into an image.
+
+# %%
+spikes = recording.to_tensor()
+scale = recording.rate_scale
+windows = (9, 21, 41, 101)
+images = [(tfp(spikes, plane, window) / scale).clamp(0, 1) for window in windows]
+to_pillow(side_by_side(images, [f"{window} planes" for window in windows]))
+
+# %% [markdown]
+# ## Interval: ask how long each pixel waited
+#
+# `tfi` takes the time between the spikes before and after the plane: the brighter, the shorter. It
+# follows motion closely; averaging it over a few planes removes most of its quantisation noise.
+
+# %%
+averages = (1, 9, 21)
+images += [(tfi(spikes, plane, average) / scale).clamp(0, 1) for average in averages]
+to_pillow(side_by_side(images[-3:], [f"mean of {average}" for average in averages]))
+
+# %% [markdown]
+# How close are they to the ground truth?
+
+# %%
+import torch  # noqa: E402
+
+target = torch.from_numpy(truth).float()[None, None]
+labels = [f"playback, {window} planes" for window in windows]
+labels += [f"interval, mean of {average}" for average in averages]
+for label, image in zip(labels, images, strict=True):
+    print(f"{label:24} {psnr(image[None, None], target).item():5.2f} dB")
+
+# %% [markdown]
+# ## A network, trained for a minute
+#
+# STIR looks at 61 planes, estimates motion from three blocks of them and aligns what it sees. A
+# Lightning module and data module are all that training needs. A minute is far too short; see how
+# far it comes all the same.
+
+# %%
+seed_everything(0)
+data = ReconstructionDataModule(str(archive_path), batch_size=4, crop=64)
+module = STIRModule(width=0.5, learning_rate=1e-3, lpips="off")
+trainer = Trainer(
+    max_time={"minutes": 1},
+    gradient_clip_val=1.0,
+    limit_val_batches=0,
+    logger=False,
+    enable_checkpointing=False,
+    enable_progress_bar=False,
+    enable_model_summary=False,
+)
+trainer.fit(module, data)
+learned = module.reconstruct(recording, [plane])
+print(f"{trainer.global_step} steps: {psnr(learned, target).item():.2f} dB")
+
+# %%
+best = max(images, key=lambda image: psnr(image[None, None], target).item())
+captions = ["best classical", "STIR, one minute", "ground truth"]
+to_pillow(side_by_side([best, learned[0], truth], captions))
+
+# %% [markdown]
+# ## Your own recordings
+#
+# `spike_zoo.read_recording("street.dat", height=250, width=400)` opens a camera file; everything
+# above works with it. On the command line:
+#
+# ```
+# python -m spike_zoo reconstruct street.dat --height 250 --width 400 --method tfi --out street.mp4
+# ```

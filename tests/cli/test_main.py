@@ -1,0 +1,71 @@
+"""The program's edge: help, unknown commands, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from spike_zoo.cli import main as main_module
+from spike_zoo.cli.main import COMMANDS, TRAINER_VERBS, main
+from spike_zoo.errors import FormatError, MissingFileError
+
+
+def test_help_lists_every_command_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in [*TRAINER_VERBS, *COMMANDS]:
+        assert sum(line.split()[:1] == [name] for line in lines) == 1
+
+
+def test_help_imports_neither_torch_nor_lightning() -> None:
+    code = (
+        "import sys; from spike_zoo.cli.main import main; main(['--help']);"
+        "sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_unknown_command_suggests_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reconstrcut"]) == 2
+    error = capsys.readouterr().err
+    assert "no command 'reconstrcut'" in error
+    assert "'reconstruct'" in error
+    assert error.count("\n") == 1
+
+
+def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_command_tells_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"spike-zoo {name}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (FormatError("x.dat: empty"), 1),
+        (MissingFileError("x.dat: not there"), 2),
+        (KeyboardInterrupt(), 130),
+        (ZeroDivisionError("oops"), 70),
+    ],
+)
+def test_errors_become_one_line_and_their_exit_code(
+    error: BaseException,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr(main_module, "_dispatch", fail)
+    assert main(["info"]) == code
+    assert "Traceback" not in capsys.readouterr().err
+    assert main(["info", "--debug"]) == code
+    assert "Traceback" in capsys.readouterr().err

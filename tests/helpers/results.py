@@ -1,0 +1,30 @@
+"""Records of runs for tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spike_zoo.tracking.result import RunResult
+
+
+def make_result(**changes: Any) -> RunResult:
+    """Return a record with plausible values; name what differs."""
+    values: dict[str, Any] = {
+        "method": "stir",
+        "variant": "full",
+        "configs": ["configs/stir.yaml"],
+        "profile": "cpu",
+        "seed": 0,
+        "data_sha256": "ab" * 32,
+        "metrics": {"test/psnr": 30.0, "test/ssim": 0.9},
+        "parameters": 5_107_960,
+        "macs": 29_011_000_000,
+        "image_size": (256, 256),
+        "seconds_per_image": 0.5,
+        "wall_seconds": 12.0,
+        "config": {},
+        "config_hash": "0" * 16,
+        "versions": {"torch": "2"},
+        "commit": "abc",
+    }
+    return RunResult(**{**values, **changes})

@@ -1,0 +1,56 @@
+"""The package's surface and the guard that lets torchvision load everywhere."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spike_zoo
+
+
+def _run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+
+def test_importing_the_package_loads_no_heavy_library() -> None:
+    heavy = "('torch', 'lightning', 'numpy', 'h5py', 'numba')"
+    done = _run(f"import sys, spike_zoo; sys.exit(any(m in sys.modules for m in {heavy}))")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(set(spike_zoo.__all__) - {"__version__"}))
+def test_every_public_name_comes_from_a_room_of_the_package(name: str) -> None:
+    assert name in dir(spike_zoo)
+    assert getattr(spike_zoo, name).__module__.startswith("spike_zoo.")
+
+
+def test_unknown_attribute_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        spike_zoo.nonsense  # noqa: B018  (the access is the test)
+
+
+def test_libraries_that_need_torchvision_import_after_the_package() -> None:
+    done = _run("import spike_zoo, lightning, torchmetrics, lpips, torchvision; print('ok')")
+    assert done.stdout.strip() == "ok", done.stderr
+
+
+def test_guard_defines_nothing_where_the_operators_load(tmp_path: Path) -> None:
+    code = (
+        "import torch; from pathlib import Path; import spike_zoo._torchvision as guard;"
+        "torch.ops.load_library = lambda path: None;"
+        f"folder = Path({str(tmp_path)!r}); (folder / '_C.so').touch();"
+        "assert guard.define_missing_operators(folder) is False;"
+        "assert not hasattr(torch.ops.torchvision, 'nms')"
+    )
+    done = _run(code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_module_runs_as_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "spike_zoo", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.split()[-1] == spike_zoo.__version__

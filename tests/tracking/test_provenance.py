@@ -1,0 +1,28 @@
+"""A configuration's digest follows what is computed, not what the run is called."""
+
+from __future__ import annotations
+
+from spike_zoo.tracking import config_hash, versions
+
+
+def test_digest_ignores_where_and_how_a_run_is_watched() -> None:
+    config = {"model": {"width": 1}, "run_dir": "a", "trainer": {"max_steps": 3, "logger": None}}
+    renamed = {"model": {"width": 1}, "run_dir": "b", "trainer": {"max_steps": 3, "logger": "x"}}
+    assert config_hash(config) == config_hash(renamed)
+
+
+def test_digest_follows_model_seed_and_length() -> None:
+    config = {"model": {"width": 1}, "seed_everything": 0, "trainer": {"max_steps": 3}}
+    for changed in (
+        {**config, "model": {"width": 2}},
+        {**config, "seed_everything": 1},
+        {**config, "trainer": {"max_steps": 4}},
+    ):
+        assert config_hash(config) != config_hash(changed)
+
+
+def test_versions_name_python_and_torch() -> None:
+    import torch
+
+    assert versions()["torch"] == torch.__version__
+    assert versions()["python"].startswith("3.")
