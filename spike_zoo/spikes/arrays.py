@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -146,8 +148,8 @@ def _format_errors(path: Path) -> Iterator[None]:
             f"{path}: declares more data than this machine's memory holds", path=str(path)
         ) from error
     except (
-        zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError,
-        NotImplementedError, KeyError, TypeError, OverflowError,
+        zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError,
+        OSError, ValueError, RuntimeError, LookupError, TypeError, OverflowError,
     ) as error:  # fmt: skip
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(f"{path}: damaged or cut short ({reason})", path=str(path)) from error

@@ -31,9 +31,9 @@ def mirrored_planes(start: int, stop: int, planes: int) -> NDArray[np.int64]:
     Raises:
         PlaneRangeError: If one reflection at each end does not reach into the recording.
     """
-    index = np.abs(np.arange(start, stop, dtype=np.int64))
-    index = (planes - 1) - np.abs((planes - 1) - index)
-    if planes < 1 or (index.size and index.min() < 0):
+    index, last = np.arange(start, stop, dtype=np.int64), planes - 1
+    index = np.where(index < 0, -index, np.where(index > last, 2 * last - index, index))
+    if planes < 1 or ((index < 0) | (index > last)).any():
         raise PlaneRangeError(
             f"planes {start}..{stop} of a recording with {planes} planes: a window may reach over "
             "an end by less than the recording's length. Use a longer recording or a method with "

@@ -1,0 +1,26 @@
+"""Spike streams of any small size for property tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def spike_streams(max_planes: int = 9, max_side: int = 33) -> st.SearchStrategy[NDArray[np.bool_]]:
+    """Draw bool arrays ``(T, H, W)``, every side at least 1."""
+    side = st.integers(1, max_side)
+    shapes = st.tuples(st.integers(1, max_planes), side, side)
+    return shapes.flatmap(lambda shape: hnp.arrays(np.bool_, shape))
+
+
+def random_spikes(
+    planes: int, height: int, width: int, *, rate: float = 0.3, seed: int = 0
+) -> NDArray[np.bool_]:
+    """Return independent spikes ``(T, H, W)`` of one rate, the same for one seed."""
+    return np.random.default_rng(seed).random((planes, height, width)) < rate

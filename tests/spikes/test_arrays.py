@@ -1,0 +1,209 @@
+"""``.npy`` and ``.npz`` recordings: found by key, packed on the way, never unpickled."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spike_zoo.errors import FormatError, GeometryError, MissingItemError, SpikeZooError
+from spike_zoo.spikes import SpikeRecording, pack_bits, read_recording, write_recording
+from tests.helpers.streams import random_spikes
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i1", "f4", "<i8", ">u2", "f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_plain_arrays_of_any_type_are_read(tmp_path: Path, dtype: str, order: Any) -> None:
+    spikes = random_spikes(7, 5, 11)
+    np.save(tmp_path / "clip.npy", np.asarray(spikes.astype(dtype), order=order))
+    np.savez(tmp_path / "clip.npz", spikes=np.asarray(spikes.astype(dtype), order=order))
+    for name in ("clip.npy", "clip.npz"):
+        np.testing.assert_array_equal(read_recording(tmp_path / name)[:], spikes)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_packed_arrays_are_known_by_their_width(tmp_path: Path, save: Any) -> None:
+    spikes = random_spikes(7, 5, 11)
+    save(tmp_path / "clip.npz", spikes=pack_bits(spikes), width=11)
+    recording = read_recording(tmp_path / "clip.npz")
+    assert recording.shape == (7, 5, 11)
+    np.testing.assert_array_equal(recording[:], spikes)
+
+
+def test_recognition_samples_keep_their_label(shared: Path) -> None:
+    recording = read_recording(shared / "data" / "uhsr.npz")
+    assert recording.shape == (200, 250, 250)
+    assert recording.meta["label"] == 47
+    assert isinstance(recording.meta["label_name"], str)
+    with np.load(shared / "data" / "uhsr.npz") as arrays:
+        np.testing.assert_array_equal(recording[:], arrays["spk"])
+
+
+def test_keys_are_searched_in_their_order(tmp_path: Path) -> None:
+    clips = {name: random_spikes(2, 3, 8, seed=i) for i, name in enumerate(["a", "spk", "spike"])}
+    np.savez(tmp_path / "clip.npz", **clips)  # type: ignore[arg-type]  # arrays by name
+    np.testing.assert_array_equal(read_recording(tmp_path / "clip.npz")[:], clips["spike"])
+    chosen = read_recording(tmp_path / "clip.npz", "a")
+    np.testing.assert_array_equal(chosen[:], clips["a"])
+
+
+def test_the_only_stack_of_planes_is_taken_whatever_its_key(tmp_path: Path) -> None:
+    spikes = random_spikes(2, 3, 8)
+    np.savez(tmp_path / "clip.npz", events=spikes, times=np.arange(2))
+    np.testing.assert_array_equal(read_recording(tmp_path / "clip.npz")[:], spikes)
+
+
+@pytest.mark.parametrize("key", [None, "spikes"])
+def test_when_no_array_is_meant_the_keys_are_listed(tmp_path: Path, key: str | None) -> None:
+    np.savez(tmp_path / "clip.npz", left=random_spikes(2, 3, 8), right=random_spikes(2, 3, 8))
+    with pytest.raises(MissingItemError, match=r"left \(2, 3, 8\), right \(2, 3, 8\)"):
+        read_recording(tmp_path / "clip.npz", key)
+
+
+@pytest.mark.parametrize("wrong", [2, 255])
+def test_values_other_than_zero_and_one_are_refused(tmp_path: Path, wrong: int) -> None:
+    spikes = np.zeros((2, 3, 8), np.uint8)
+    spikes[1, 1, 1] = wrong
+    np.save(tmp_path / "clip.npy", spikes)
+    np.savez(tmp_path / "clip.npz", spikes=spikes)
+    for name in ("clip.npy", "clip.npz"):
+        with pytest.raises(FormatError, match=f"{name}.*must be 0 or 1"):
+            read_recording(tmp_path / name)
+
+
+def test_a_bool_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "clip.npy", np.zeros((2, 3, 8), bool))
+    data = bytearray((tmp_path / "clip.npy").read_bytes())
+    data[-1] = 7
+    (tmp_path / "clip.npy").write_bytes(data)
+    with pytest.raises(FormatError, match="must be 0 or 1"):
+        read_recording(tmp_path / "clip.npy")
+
+
+def test_bits_beyond_the_width_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "clip.npz", spikes=np.full((2, 3, 2), 255, np.uint8), width=11)
+    with pytest.raises(FormatError, match="beyond column 11"):
+        read_recording(tmp_path / "clip.npz")
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((3, 8)), np.zeros((0, 3, 8)), np.zeros((2, 3, 8), "S4")]
+)
+def test_arrays_that_are_no_spike_stream_are_refused(tmp_path: Path, array: np.ndarray) -> None:
+    np.save(tmp_path / "clip.npy", array)
+    np.savez(tmp_path / "clip.npz", spikes=array)
+    for name in ("clip.npy", "clip.npz"):
+        with pytest.raises(FormatError, match="no spike stream"):
+            read_recording(tmp_path / name)
+
+
+class Trap:
+    """Its unpickling would be noticed."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pytest.fail, ("a recording was unpickled",)
+
+
+def test_pickled_objects_are_refused_without_loading_them(tmp_path: Path) -> None:
+    objects = np.empty((1, 1, 1), object)
+    objects[0, 0, 0] = Trap()
+    np.save(tmp_path / "clip.npy", objects, allow_pickle=True)
+    np.savez(tmp_path / "clip.npz", spikes=objects)
+    np.savez(tmp_path / "label.npz", spikes=random_spikes(1, 1, 1), label=objects[0, 0])
+    for name in ("clip.npy", "clip.npz"):
+        with pytest.raises(FormatError, match="no spike stream"):
+            read_recording(tmp_path / name)
+    assert "label" not in read_recording(tmp_path / "label.npz").meta
+
+
+@pytest.mark.parametrize("name", ["clip.npy", "clip.npz"])
+def test_a_file_cut_anywhere_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+    write_recording(random_spikes(9, 20, 40), tmp_path / "whole" / name)
+    data = (tmp_path / "whole" / name).read_bytes()
+    for length in range(8, len(data), 97):
+        (tmp_path / name).write_bytes(data[:length])
+        with pytest.raises(FormatError) as caught:
+            read_recording(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["clip.npy", "clip.npz"])
+def test_a_damaged_byte_never_ends_in_another_error(tmp_path: Path, name: str) -> None:
+    write_recording(random_spikes(3, 8, 16), tmp_path / "whole" / name)
+    data = (tmp_path / "whole" / name).read_bytes()
+    random = np.random.default_rng(0)
+    for position in random.integers(0, len(data), 300):
+        broken = bytearray(data)
+        broken[position] ^= int(random.integers(1, 256))
+        (tmp_path / name).write_bytes(broken)
+        try:
+            read_recording(tmp_path / name)
+        except SpikeZooError as error:
+            assert "\n" not in str(error)
+
+
+def header_of(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
+def test_a_huge_promised_shape_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "clip.npy").write_bytes(header_of((10**6, 10**6, 10**6)) + bytes(100))
+    with zipfile.ZipFile(tmp_path / "clip.npz", "w") as archive:
+        archive.writestr("spikes.npy", header_of((10**6, 10**6, 10**6)) + bytes(100))
+    for name in ("clip.npy", "clip.npz"):
+        with pytest.raises(FormatError, match="cut short, the header promises"):
+            read_recording(tmp_path / name)
+
+
+def test_a_zip_without_arrays_is_no_recording(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "clip.npz", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(FormatError, match="without numpy arrays"):
+        read_recording(tmp_path / "clip.npz")
+
+
+def test_a_stated_size_must_be_the_file_s(tmp_path: Path) -> None:
+    write_recording(random_spikes(3, 8, 16), tmp_path / "clip.npz")
+    assert read_recording(tmp_path / "clip.npz", height=8, width=16).shape == (3, 8, 16)
+    with pytest.raises(GeometryError, match="8x16, not 9x16"):
+        read_recording(tmp_path / "clip.npz", height=9)
+
+
+def test_npz_keeps_what_is_known_about_the_take(tmp_path: Path) -> None:
+    recording = SpikeRecording.from_planes(
+        random_spikes(3, 8, 13),
+        fps=20_000.0,
+        threshold=2.0,
+        rate_scale=0.6,
+        meta={"label": np.int64(4), "licence": "MIT", "file": "not numpy's argument", "gain": 1.5},
+    )
+    write_recording(recording, tmp_path / "clip.npz")
+    again = read_recording(tmp_path / "clip.npz")
+    assert (again.fps, again.threshold, again.rate_scale) == (20_000.0, 2.0, 0.6)
+    assert {key: again.meta[key] for key in ("label", "licence", "gain")} == {
+        "label": 4,
+        "licence": "MIT",
+        "gain": 1.5,
+    }
+
+
+@pytest.mark.parametrize("wrong", [{"fps": -1.0}, {"rate_scale": 0.0}, {"threshold": np.nan}])
+def test_scales_that_are_no_positive_numbers_are_refused(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    np.savez(tmp_path / "clip.npz", spikes=random_spikes(2, 3, 8), **wrong)
+    with pytest.raises(FormatError, match="expected a number > 0"):
+        read_recording(tmp_path / "clip.npz")
+
+
+def test_npz_clears_bits_beyond_the_width(tmp_path: Path) -> None:
+    recording = SpikeRecording(np.full((2, 3, 2), 255, np.uint8), 11)
+    write_recording(recording, tmp_path / "clip.npz")
+    assert read_recording(tmp_path / "clip.npz")[:].all()

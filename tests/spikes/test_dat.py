@@ -1,0 +1,234 @@
+"""Raw ``.dat`` files: every bit is the pixel that the format's description says."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spike_zoo.errors import FormatError, GeometryError, MissingGeometryError, UsageError
+from spike_zoo.spikes import SpikeRecording, read_recording, write_recording
+from spike_zoo.spikes.dat import DatLayout, fitting_sizes
+from tests.helpers.streams import random_spikes, spike_streams
+
+one_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+
+
+def bits_by_formula(data: bytes, planes: int, height: int, width: int) -> np.ndarray:
+    """Decode pixel by pixel: p = (H-1-y) W + x, byte t H W / 8 + p div 8, bit p mod 8."""
+    spikes = np.zeros((planes, height, width), bool)
+    for t, y, x in np.ndindex(spikes.shape):
+        pixel = (height - 1 - y) * width + x
+        spikes[t, y, x] = data[t * height * width // 8 + pixel // 8] >> pixel % 8 & 1
+    return spikes
+
+
+@pytest.mark.parametrize("source", ["stir", "ssdm"])
+def test_published_readers_decode_the_same_planes(
+    tmp_path: Path, golden: Path, source: str
+) -> None:
+    with np.load(golden / "dat.npz") as vectors:
+        stored, planes = vectors[f"{source}/bytes"], vectors[f"{source}/frames"]
+    path = tmp_path / "clip.dat"
+    path.write_bytes(stored.tobytes())
+    recording = read_recording(path, height=6, width=16)
+    np.testing.assert_array_equal(recording[:], planes)
+    write_recording(recording, tmp_path / "again.dat")
+    assert (tmp_path / "again.dat").read_bytes() == stored.tobytes()
+
+
+@pytest.mark.parametrize(("height", "width"), [(6, 16), (8, 13), (4, 2), (16, 1)])
+def test_every_pixel_lies_where_the_format_says(tmp_path: Path, height: int, width: int) -> None:
+    data = np.random.default_rng(3).bytes(3 * height * width // 8)
+    path = tmp_path / "clip.dat"
+    path.write_bytes(data)
+    expected = bits_by_formula(data, 3, height, width)
+    np.testing.assert_array_equal(read_recording(path, height=height, width=width)[:], expected)
+
+
+@one_file
+@given(spikes=spike_streams(), align=st.sampled_from(["byte", "bit"]), flip=st.booleans())
+def test_writing_and_reading_any_size_gives_the_planes_back(
+    tmp_path: Path, spikes: np.ndarray, align: str, flip: bool
+) -> None:
+    _, height, width = spikes.shape
+    if align == "bit" and height * width < 8:
+        return
+    path = tmp_path / "clip.dat"
+    write_recording(spikes, path, overwrite=True, frame_align=align, flip=flip)
+    recording = read_recording(path, height=height, width=width, frame_align=align, flip=flip)
+    np.testing.assert_array_equal(recording[:], spikes)
+    middle = len(spikes) // 2
+    np.testing.assert_array_equal(recording[middle], spikes[middle])
+
+
+def test_planes_that_are_not_whole_bytes_need_their_alignment_stated(tmp_path: Path) -> None:
+    path = tmp_path / "clip.dat"
+    path.write_bytes(bytes(10))
+    with pytest.raises(GeometryError, match=r'clip\.dat.*frame_align="byte".*"bit"'):
+        read_recording(path, height=3, width=5)
+
+
+def test_byte_and_bit_alignment_are_the_two_layouts_described(tmp_path: Path) -> None:
+    ones = np.ones((3, 3, 5), bool)  # 15 bits a plane
+    write_recording(ones, tmp_path / "byte.dat", frame_align="byte")
+    write_recording(ones, tmp_path / "bit.dat", frame_align="bit")
+    assert (tmp_path / "byte.dat").read_bytes() == b"\xff\x7f" * 3
+    assert (tmp_path / "bit.dat").read_bytes() == b"\xff" * 5 + b"\x1f"
+
+
+@pytest.mark.parametrize(("align", "data"), [("byte", b"\xff\xff"), ("bit", b"\xff\xff")])
+def test_bits_after_a_plane_reveal_a_wrong_size(tmp_path: Path, align: str, data: bytes) -> None:
+    path = tmp_path / "clip.dat"
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="are not zero"):
+        read_recording(path, height=3, width=5, frame_align=align)[:]
+
+
+def test_columns_that_are_no_image_are_left_out(tmp_path: Path) -> None:
+    stored = random_spikes(3, 4, 48)
+    write_recording(stored, tmp_path / "clip.dat")
+    one = read_recording(tmp_path / "clip.dat", height=4, width=48, columns=[(0, 40)])
+    two = read_recording(tmp_path / "clip.dat", height=4, width=48, columns=[(0, 20), (24, 44)])
+    np.testing.assert_array_equal(one[:], stored[..., :40])
+    expected = np.concatenate([stored[..., :20], stored[..., 24:44]], axis=-1)
+    np.testing.assert_array_equal(two[:], expected)
+
+
+def test_writing_puts_selected_columns_back_beside_zeros(tmp_path: Path) -> None:
+    image, ranges = random_spikes(3, 4, 40), [(0, 20), (24, 44)]
+    path = tmp_path / "clip.dat"
+    write_recording(image, path, columns=ranges, stored_width=48)
+    assert path.stat().st_size == 3 * 4 * 48 // 8
+    recording = read_recording(path, height=4, width=48, columns=ranges)
+    np.testing.assert_array_equal(recording[:], image)
+    assert not read_recording(path, height=4, width=48)[:][..., 20:24].any()
+    with pytest.raises(GeometryError, match="does not fill"):
+        write_recording(image, tmp_path / "other.dat", columns=[(0, 20)], stored_width=48)
+
+
+@pytest.mark.parametrize(
+    "columns", [[], [(0, 49)], [(8, 8)], [(20, 30), (10, 15)], [(0, 20), (19, 30)], [(-1, 5)]]
+)
+def test_column_ranges_must_rise_within_what_is_stored(columns: list[tuple[int, int]]) -> None:
+    with pytest.raises(GeometryError, match="columns"):
+        DatLayout(4, 48, columns=tuple(columns))
+
+
+def test_truncated_recording_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "cut.dat"
+    path.write_bytes(bytes(3 * 250 * 400 // 8 - 1))
+    with pytest.raises(GeometryError, match=r"cut\.dat: 37499 bytes.*12500 per plane.*12499 bytes"):
+        read_recording(path, height=250, width=400)
+
+
+def test_a_wrong_height_is_refused_and_the_right_one_suggested(shared: Path) -> None:
+    with pytest.raises(GeometryError, match=r"12000 per plane.*250x400 \(301 planes\)"):
+        read_recording(shared / "data" / "data.dat", height=240, width=400)
+
+
+@pytest.mark.parametrize("align", ["byte", "bit"])
+def test_a_partial_plane_is_left_out_only_on_request_and_with_a_warning(
+    tmp_path: Path, align: str
+) -> None:
+    spikes = random_spikes(4, 8, 9)
+    path = tmp_path / "clip.dat"
+    write_recording(spikes, path)
+    path.write_bytes(path.read_bytes()[:-2] + bytes(0))
+    with pytest.raises(GeometryError, match="bytes over"):
+        read_recording(path, height=8, width=9, frame_align=align)
+    with pytest.warns(UserWarning, match="left out"):
+        recording = read_recording(path, height=8, width=9, allow_partial=True)
+    np.testing.assert_array_equal(recording[:], spikes[:3])
+
+
+def test_less_than_one_plane_is_refused_even_when_partial_is_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "clip.dat"
+    path.write_bytes(bytes(5))
+    with pytest.raises(GeometryError, match="0 planes and 5 bytes over"):
+        read_recording(path, height=8, width=8, allow_partial=True)
+
+
+def test_missing_geometry_lists_the_sensors_that_fit(shared: Path) -> None:
+    with pytest.raises(MissingGeometryError, match=r"--height.*250x400 \(301 planes\)") as caught:
+        read_recording(shared / "data" / "data.dat")
+    assert caught.value.exit_code == 2
+    assert "1000x1000" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"),
+    [
+        (125_000, "1000x1000 (1 planes)"),
+        (137 * 7200, "180x320 (137 planes)"),
+        (61 * 1152, "96x96 (61 planes)"),
+        (115_200, "720x1280 (1 planes)"),
+        (12_500, "250x400 (1 planes)"),
+        (9_600 * 7, "240x320 (7 planes)"),
+    ],
+)
+def test_sizes_that_fit_are_named_with_their_planes(size: int, fits: str) -> None:
+    assert fits in fitting_sizes(size)
+
+
+def test_a_length_that_fits_no_sensor_says_so() -> None:
+    assert fitting_sizes(37_499).startswith("None of the common sensor sizes")
+
+
+@pytest.mark.parametrize(("height", "width"), [(0, 400), (250, 0), (-1, 8)])
+def test_sizes_below_one_are_refused(tmp_path: Path, height: int, width: int) -> None:
+    path = tmp_path / "clip.dat"
+    path.write_bytes(bytes(12_500))
+    with pytest.raises(GeometryError, match="at least 1"):
+        read_recording(path, height=height, width=width)
+
+
+def test_unknown_alignments_and_uncountable_planes_are_refused() -> None:
+    with pytest.raises(UsageError, match="byte or bit"):
+        DatLayout(4, 8, frame_align="word")
+    with pytest.raises(GeometryError, match="cannot be counted"):
+        DatLayout(1, 3, frame_align="bit")
+
+
+def test_the_sample_clip_is_a_view_of_its_file_and_correlates_with_its_image(shared: Path) -> None:
+    from skimage.io import imread
+
+    recording = read_recording(shared / "data" / "data.dat", height=250, width=400)
+    assert recording.shape == (301, 250, 400)
+    assert isinstance(recording.packed, np.memmap)
+    image = imread(shared / "data" / "data.png").astype(float)
+    rate = recording[130:171].mean(axis=0)
+    assert np.corrcoef(rate.ravel(), image.ravel())[0, 1] > 0.96
+    assert np.corrcoef(rate[::-1].ravel(), image.ravel())[0, 1] < 0.4
+
+
+@pytest.mark.parametrize("width", [16, 13])
+def test_a_dat_recording_survives_pickling(tmp_path: Path, width: int) -> None:
+    spikes = random_spikes(5, 8, width)
+    write_recording(spikes, tmp_path / "clip.dat")
+    recording = read_recording(tmp_path / "clip.dat", height=8, width=width)
+    again: SpikeRecording = pickle.loads(pickle.dumps(recording))
+    np.testing.assert_array_equal(again[:], spikes)
+
+
+@pytest.mark.parametrize("width", [16, 13])
+def test_crops_of_a_file_are_crops_of_its_planes(tmp_path: Path, width: int) -> None:
+    spikes = random_spikes(5, 8, width)
+    write_recording(spikes, tmp_path / "clip.dat")
+    recording = read_recording(tmp_path / "clip.dat", height=8, width=width)
+    crop = recording.read_packed(1, 4, rows=slice(3, 7), byte_columns=slice(1, 2))
+    bits = np.unpackbits(crop, axis=-1, bitorder="little", count=width - 8)
+    np.testing.assert_array_equal(bits, spikes[1:4, 3:7, 8:])
+
+
+def test_a_file_of_many_blocks_is_decoded_like_one_of_few(tmp_path: Path) -> None:
+    spikes = random_spikes(40, 250, 404)  # over two million pixels: several blocks
+    write_recording(spikes, tmp_path / "clip.dat")
+    recording = read_recording(tmp_path / "clip.dat", height=250, width=404)
+    np.testing.assert_array_equal(recording[:], spikes)
+    write_recording(spikes, tmp_path / "bits.dat", frame_align="bit", overwrite=True)
+    assert (tmp_path / "bits.dat").read_bytes() == (tmp_path / "clip.dat").read_bytes()

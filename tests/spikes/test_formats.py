@@ -1,0 +1,171 @@
+"""One function reads and one writes every format, known by content and suffix."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from spike_zoo.errors import (
+    ExistingFileError,
+    FormatError,
+    GeometryError,
+    MissingFileError,
+    UsageError,
+)
+from spike_zoo.spikes import SpikeRecording, read_recording, write_recording
+from spike_zoo.spikes.formats import detect_format
+from tests.helpers.streams import random_spikes, spike_streams
+
+SUFFIXES = [".dat", ".npz", ".npy", ".h5"]
+one_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+
+
+def read_back(path: Path, recording: SpikeRecording) -> SpikeRecording:
+    _, height, width = recording.shape
+    align = {"frame_align": "byte"} if path.suffix == ".dat" else {}
+    return read_recording(path, height=height, width=width, **align)
+
+
+@one_file
+@given(spikes=spike_streams())
+def test_every_format_gives_the_planes_back(tmp_path: Path, spikes: np.ndarray) -> None:
+    recording = SpikeRecording.from_planes(spikes)
+    for suffix in SUFFIXES:
+        path = write_recording(recording, tmp_path / f"clip{suffix}", overwrite=True)
+        np.testing.assert_array_equal(read_back(path, recording)[:], spikes)
+
+
+def test_a_sample_clip_passes_all_formats_and_comes_back_byte_for_byte(
+    tmp_path: Path, shared: Path
+) -> None:
+    original = shared / "data" / "data.dat"
+    recording = read_recording(original, height=250, width=400, fps=20_000.0, rate_scale=0.6)
+    recording.threshold = 2.0
+    for suffix in (".npz", ".h5", ".npy", ".dat"):
+        path = write_recording(recording, tmp_path / f"clip{suffix}")
+        recording = read_back(path, recording)
+        if suffix in (".npz", ".h5"):
+            assert (recording.fps, recording.threshold) == (20_000.0, 2.0)
+            assert recording.rate_scale == 0.6
+            assert recording.meta["source"] == "data.dat"
+    assert (tmp_path / "clip.dat").read_bytes() == original.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_existing_target_is_kept_unless_told_otherwise(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip{suffix}"
+    write_recording(random_spikes(2, 3, 8), path)
+    before = path.read_bytes()
+    with pytest.raises(ExistingFileError, match=f"clip{suffix} exists"):
+        write_recording(random_spikes(3, 3, 8), path)
+    assert path.read_bytes() == before
+    write_recording(random_spikes(3, 3, 8), path, overwrite=True)
+    assert read_back(path, SpikeRecording.from_planes(random_spikes(3, 3, 8))).shape == (3, 3, 8)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_failing_write_leaves_nothing_behind(tmp_path: Path, suffix: str) -> None:
+    class Broken(SpikeRecording):
+        def read_packed(self, *_: Any, **__: Any) -> np.ndarray:
+            raise RuntimeError("the source broke off")
+
+        @property
+        def packed(self) -> np.ndarray:
+            return self.read_packed()
+
+    broken = Broken(np.zeros((2, 3, 1), np.uint8), 8)
+    with pytest.raises(RuntimeError, match="broke off"):
+        write_recording(broken, tmp_path / f"clip{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_arrays_that_are_no_spikes_are_not_written(tmp_path: Path, suffix: str) -> None:
+    with pytest.raises(ValueError, match="must be 0 or 1"):
+        write_recording(np.full((2, 3, 8), 2), tmp_path / f"clip{suffix}")
+    with pytest.raises(GeometryError, match="planes, height, width"):
+        write_recording(np.zeros((3, 8)), tmp_path / f"clip{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".h5"])
+@pytest.mark.parametrize("name", ["clip.dat", "clip.npz", "clip.npy", "clip.h5"])
+def test_a_suffix_that_contradicts_the_content_is_named(
+    tmp_path: Path, suffix: str, name: str
+) -> None:
+    if suffix == Path(name).suffix:
+        return
+    write_recording(random_spikes(2, 3, 8), tmp_path / f"whole{suffix}")
+    (tmp_path / f"whole{suffix}").rename(tmp_path / name)
+    with pytest.raises(FormatError, match=rf"{name}.*rename the file to clip\{suffix}"):
+        read_recording(tmp_path / name, height=3, width=8)
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [(".npz", "npz"), (".npy", "npy"), (".h5", "hdf5")])
+def test_content_names_the_format_where_the_suffix_does_not(
+    tmp_path: Path, suffix: str, kind: str
+) -> None:
+    write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
+    (tmp_path / f"clip{suffix}").rename(tmp_path / "clip.spikes")
+    assert detect_format(tmp_path / "clip.spikes") == kind
+    assert read_recording(tmp_path / "clip.spikes").shape == (2, 3, 8)
+
+
+@pytest.mark.parametrize("name", ["clip.npz", "clip.npy", "clip.h5", "clip.txt"])
+def test_content_of_no_known_format_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(bytes(range(250)))
+    with pytest.raises(FormatError, match=rf"{name}.*known are \.dat"):
+        read_recording(tmp_path / name, height=10, width=8)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_an_empty_file_is_refused(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"clip{suffix}").write_bytes(b"")
+    with pytest.raises(FormatError, match="is empty"):
+        read_recording(tmp_path / f"clip{suffix}", height=3, width=8)
+
+
+def test_folders_pipes_and_absent_files_are_refused_without_being_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.dat")  # opening it would wait for ever
+    with pytest.raises(FormatError, match="no regular file"):
+        read_recording(tmp_path / "pipe.dat", height=3, width=8)
+    with pytest.raises(FormatError, match="is a folder"):
+        read_recording(tmp_path, height=3, width=8)
+    with pytest.raises(MissingFileError, match="no such file"):
+        read_recording(tmp_path / "absent.dat", height=3, width=8)
+
+
+def test_options_of_another_format_are_refused(tmp_path: Path) -> None:
+    write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
+    with pytest.raises(UsageError, match=r"for \.dat"):
+        read_recording(tmp_path / "clip.npy", columns=[(0, 8)])
+    with pytest.raises(UsageError, match="none named 'a'"):
+        read_recording(tmp_path / "clip.npy", "a")
+    with pytest.raises(UsageError, match="names no format"):
+        write_recording(random_spikes(2, 3, 8), tmp_path / "clip.tif")
+
+
+@pytest.mark.parametrize("wrong", [{"fps": -1.0}, {"rate_scale": 0.0}, {"rate_scale": np.inf}])
+def test_stated_scales_must_be_positive_numbers(tmp_path: Path, wrong: dict[str, float]) -> None:
+    write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
+    with pytest.raises(UsageError, match="must be a number > 0"):
+        read_recording(tmp_path / "clip.npy", **wrong)  # type: ignore[arg-type]  # floats by name
+
+
+def test_reading_a_whole_clip_takes_little_more_memory_than_its_planes(tmp_path: Path) -> None:
+    import tracemalloc
+
+    for name, width in (("clip.dat", 400), ("odd.dat", 396), ("clip.h5", 400)):
+        write_recording(random_spikes(200, 100, width), tmp_path / name)
+        tracemalloc.start()
+        height = None if name == "clip.h5" else 100
+        planes = read_recording(tmp_path / name, height=height, width=height and width)[:]
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak <= 1.2 * planes.nbytes + 3_000_000, name  # a block of pixels beside it

@@ -1,0 +1,60 @@
+"""Bits and bytes hold the same pixels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+
+from spike_zoo.spikes import pack_bits, packed_width, unpack_bits, unpack_tensor
+from tests.helpers.streams import spike_streams
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@given(spikes=spike_streams())
+def test_unpacking_inverts_packing_at_any_width(spikes: NDArray[np.bool_]) -> None:
+    packed = pack_bits(spikes)
+    assert packed.shape == (*spikes.shape[:2], math.ceil(spikes.shape[2] / 8))
+    np.testing.assert_array_equal(unpack_bits(packed, width=spikes.shape[2]), spikes)
+
+
+@given(spikes=spike_streams(max_planes=4))
+def test_torch_unpacks_to_the_same_planes_as_numpy(spikes: NDArray[np.bool_]) -> None:
+    packed = torch.from_numpy(pack_bits(spikes))
+    unpacked = unpack_tensor(packed, spikes.shape[2])
+    assert unpacked.dtype == torch.uint8
+    np.testing.assert_array_equal(unpacked.numpy(), spikes)
+
+
+def test_the_leftmost_pixel_is_the_lowest_bit() -> None:
+    row = np.array([[[1, 0, 0, 0, 0, 0, 0, 0, 0, 1]]])
+    assert pack_bits(row).tolist() == [[[1, 2]]]
+
+
+def test_bits_beyond_the_width_are_zero() -> None:
+    assert pack_bits(np.ones((1, 1, 11), bool)).tolist() == [[[255, 0b111]]]
+
+
+@pytest.mark.parametrize("wrong", [2, -1, 0.5, math.nan])
+def test_values_other_than_zero_and_one_are_refused(wrong: float) -> None:
+    spikes = np.zeros((2, 3, 4), np.float32)
+    spikes[1, 2, 3] = wrong
+    with pytest.raises(ValueError, match="must be 0 or 1, found"):
+        pack_bits(spikes)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, np.float32, np.float64, np.bool_])
+def test_zeros_and_ones_of_every_type_pack_alike(dtype: type) -> None:
+    spikes = np.arange(24).reshape(1, 2, 12) % 3 == 0
+    np.testing.assert_array_equal(pack_bits(spikes.astype(dtype)), pack_bits(spikes))
+
+
+@pytest.mark.parametrize(("width", "expected"), [(1, 1), (8, 1), (9, 2), (400, 50), (1000, 125)])
+def test_a_row_takes_one_byte_for_eight_pixels_begun(width: int, expected: int) -> None:
+    assert packed_width(width) == expected

@@ -1,0 +1,103 @@
+"""A recording gives the planes asked for, and only those."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spike_zoo.errors import GeometryError, PlaneRangeError
+from spike_zoo.spikes import SpikeRecording, pack_bits
+from spike_zoo.spikes.recording import Selection
+from tests.helpers.streams import random_spikes, spike_streams
+
+
+class CountedPlanes:
+    """Packed planes that note which ranges were read."""
+
+    def __init__(self, packed: np.ndarray) -> None:
+        self.packed = packed
+        self.asked: list[tuple[int, int]] = []
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.packed.shape
+
+    def __getitem__(self, selection: Selection) -> np.ndarray:
+        planes = selection[0] if isinstance(selection, tuple) else selection
+        self.asked.append((planes.start, planes.stop))
+        return self.packed[selection]
+
+
+@given(spikes=spike_streams(), data=st.data())
+def test_a_range_of_planes_is_that_range_of_the_array(
+    spikes: np.ndarray, data: st.DataObject
+) -> None:
+    recording = SpikeRecording.from_planes(spikes)
+    start = data.draw(st.integers(0, len(spikes)))
+    stop = data.draw(st.integers(start, len(spikes)))
+    np.testing.assert_array_equal(recording[start:stop], spikes[start:stop])
+    np.testing.assert_array_equal(np.asarray(recording), spikes)
+    np.testing.assert_array_equal(recording[start:stop:2], spikes[start:stop:2])
+
+
+def test_a_plane_is_one_two_dimensional_array_and_iteration_yields_all() -> None:
+    spikes = random_spikes(5, 4, 11)
+    recording = SpikeRecording.from_planes(spikes)
+    np.testing.assert_array_equal(recording[3], spikes[3])
+    np.testing.assert_array_equal(np.stack(list(recording)), spikes)
+    assert recording.shape == (5, 4, 11)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 3), (0, 6), (4, 3), (6, 6)])
+def test_planes_outside_the_recording_are_refused_never_filled(start: int, stop: int) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(5, 4, 11))
+    with pytest.raises(PlaneRangeError, match=r"0\.\.5"):
+        recording.read(start, stop)
+    with pytest.raises(IndexError):
+        recording[5]
+
+
+def test_reading_a_range_asks_its_source_for_that_range_only() -> None:
+    planes = CountedPlanes(pack_bits(random_spikes(30, 4, 16)))
+    recording = SpikeRecording(planes, 16)
+    recording[7:12]
+    recording[29]
+    assert planes.asked == [(7, 12), (29, 30)]
+
+
+def test_a_crop_is_rows_and_bytes_of_the_same_planes() -> None:
+    spikes = random_spikes(6, 10, 40)
+    recording = SpikeRecording.from_planes(spikes)
+    crop = recording.read_packed(1, 5, rows=slice(2, 9), byte_columns=slice(1, 4))
+    np.testing.assert_array_equal(
+        np.unpackbits(crop, axis=-1, bitorder="little"), spikes[1:5, 2:9, 8:32]
+    )
+
+
+def test_tensors_hold_the_planes_in_the_type_asked_for() -> None:
+    spikes = random_spikes(6, 5, 9)
+    recording = SpikeRecording.from_planes(spikes)
+    assert recording.to_tensor(1, 3).dtype == torch.float32
+    assert torch.equal(recording.to_tensor(1, 3, torch.uint8), torch.from_numpy(spikes[1:3]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "width"),
+    [((3, 4), 8), ((0, 4, 1), 8), ((3, 4, 1), 9), ((3, 4, 2), 8), ((3, 4, 1), 0)],
+)
+def test_bytes_that_cannot_hold_the_width_are_refused(shape: tuple[int, ...], width: int) -> None:
+    with pytest.raises(GeometryError, match="cannot hold rows"):
+        SpikeRecording(np.zeros(shape, np.uint8), width)
+
+
+def test_packed_planes_must_be_bytes() -> None:
+    with pytest.raises(GeometryError, match="uint8"):
+        SpikeRecording(np.zeros((3, 4, 1), np.int64), 8)  # type: ignore[arg-type]  # the fault
+
+
+def test_an_array_that_is_no_stack_of_planes_is_refused() -> None:
+    with pytest.raises(GeometryError, match="planes, height, width"):
+        SpikeRecording.from_planes(np.zeros((4, 8), bool))

@@ -1,0 +1,121 @@
+"""Sidecars say what a headerless file does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spike_zoo.errors import FormatError, MissingGeometryError
+from spike_zoo.spikes import SpikeRecording, read_recording, write_recording
+from tests.helpers.streams import random_spikes
+
+SPIKECV = """\
+filename: recVidarReal2019
+spike_w: 16
+spike_h: 6
+is_labeled: false
+labeled_data_type: [0, 3.1]
+labeled_data_suffix: None
+data_field_identifier: data\\spikes
+"""
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "set" / "spikes" / "clip.dat"
+    write_recording(random_spikes(4, 6, 16), path)
+    return path
+
+
+@pytest.mark.parametrize("up", [0, 1])
+def test_a_spikecv_file_beside_or_one_folder_up_gives_the_size(clip: Path, up: int) -> None:
+    (clip.parents[up] / "config.yaml").write_text(SPIKECV)
+    recording = read_recording(clip)
+    assert recording.shape == (4, 6, 16)
+    assert recording.meta["filename"] == "recVidarReal2019"
+    assert recording.meta["labeled_data_type"] == [0, 3.1]
+    assert recording.meta["data_field_identifier"] == "data/spikes"
+
+
+def test_the_nearer_spikecv_file_is_taken(clip: Path) -> None:
+    (clip.parents[0] / "config.yaml").write_text("{spike_w: 16, spike_h: 6}")
+    (clip.parents[1] / "config.yaml").write_text("{spike_w: 8, spike_h: 6}")
+    assert read_recording(clip).shape == (4, 6, 16)
+
+
+def test_a_spikecv_file_two_folders_up_is_not_ours(clip: Path) -> None:
+    (clip.parents[2] / "config.yaml").write_text(SPIKECV)
+    with pytest.raises(MissingGeometryError):
+        read_recording(clip)
+
+
+def test_the_recording_s_own_sidecar_comes_first(clip: Path) -> None:
+    (clip.parent / "config.yaml").write_text("{spike_w: 8, spike_h: 8}")
+    own = "{spike_w: 16, spike_h: 6, fps: 20000, rate_scale: 0.6, threshold: 2, camera: north}"
+    (clip.parent / "clip.dat.yaml").write_text(own)
+    recording = read_recording(clip)
+    assert recording.shape == (4, 6, 16)
+    assert (recording.fps, recording.rate_scale, recording.threshold) == (20_000.0, 0.6, 2.0)
+    assert recording.meta["camera"] == "north"
+
+
+def test_arguments_come_before_every_sidecar(clip: Path) -> None:
+    (clip.parent / "config.yaml").write_text("neither: here")  # not asked when the size is stated
+    (clip.parent / "clip.dat.yaml").write_text("{spike_w: 8, spike_h: 8, fps: 1}")
+    recording = read_recording(clip, height=6, width=16, fps=5.0, rate_scale=0.4)
+    assert recording.shape == (4, 6, 16)
+    assert (recording.fps, recording.rate_scale) == (5.0, 0.4)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("filename: x\nspike_w: 16\n", "no spike_h"),
+        ("filename: x\n", "no spike_w and no spike_h"),
+        ("{spike_w: 16, spike_h: wide}", "spike_h is 'wide'"),
+        ("{spike_w: 16, spike_h: -6}", "spike_h is -6"),
+        ("{spike_w: 16, spike_h: true}", "spike_h is True"),
+        ("{spike_w: 16, spike_h: 6, flip: maybe}", "flip is 'maybe'"),
+        ("{spike_w: 16, spike_h: 6, fps: .nan}", "fps is nan"),
+        ("{spike_w: 16, spike_h: 6, rate_scale: 0}", "rate_scale is 0"),
+        ("{spike_w: 16, spike_h: 6, frame_align: word}", "frame_align is 'word'"),
+        ("{spike_w: 16, spike_h: 6, columns: 8}", "columns is 8"),
+        ("[1, 2]", "expected fields"),
+        ("{spike_w: [", "not YAML"),
+        ("!!python/object/apply:os.getcwd []", "not YAML"),
+    ],
+)
+def test_a_sidecar_that_cannot_be_meant_is_refused_by_name(
+    clip: Path, text: str, complaint: str
+) -> None:
+    (clip.parent / "config.yaml").write_text(text)
+    with pytest.raises(FormatError, match=rf"config\.yaml.*{complaint}"):
+        read_recording(clip)
+
+
+def test_a_sidecar_that_is_not_utf_8_is_refused(clip: Path) -> None:
+    (clip.parent / "config.yaml").write_bytes(b"filename: \xff\xfe\n")
+    with pytest.raises(FormatError, match="UTF-8"):
+        read_recording(clip)
+
+
+def test_a_written_sidecar_makes_options_unnecessary(tmp_path: Path) -> None:
+    recording = SpikeRecording.from_planes(
+        random_spikes(5, 3, 21), fps=20_000.0, threshold=2.0, rate_scale=0.6
+    )
+    path = tmp_path / "clip.dat"
+    write_recording(
+        recording, path, columns=[(0, 10), (12, 23)], stored_width=25, flip=False, with_sidecar=True
+    )
+    again = read_recording(path)
+    np.testing.assert_array_equal(again[:], recording[:])
+    assert (again.fps, again.threshold, again.rate_scale) == (20_000.0, 2.0, 0.6)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["clip.dat", "clip.dat.yaml"]
+
+
+def test_an_array_file_takes_its_rate_from_its_own_sidecar(tmp_path: Path) -> None:
+    write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
+    (tmp_path / "clip.npy.yaml").write_text("fps: 40000\n")
+    assert read_recording(tmp_path / "clip.npy").fps == 40_000.0

@@ -1,0 +1,92 @@
+"""A target file appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.errors import ExistingFileError, FormatError, RecordingError
+from spike_zoo.spikes.target import new_file
+
+
+def test_the_file_appears_only_when_its_block_has_ended(tmp_path: Path) -> None:
+    target = tmp_path / "clip.dat"
+    with new_file(target) as temporary:
+        temporary.write_bytes(b"spikes")
+        assert not target.exists()
+        assert temporary.parent == tmp_path
+    assert target.read_bytes() == b"spikes"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_neither_file_nor_folder(
+    tmp_path: Path, fault: type[BaseException]
+) -> None:
+    with pytest.raises(fault), new_file(tmp_path / "a" / "b" / "clip.dat") as temporary:
+        temporary.write_bytes(b"half")
+        raise fault
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "clip.dat"
+    target.write_bytes(b"old")
+    with pytest.raises(RuntimeError), new_file(target, overwrite=True) as temporary:
+        temporary.write_bytes(b"new")
+        raise RuntimeError
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_existing_target_is_refused_before_any_work(tmp_path: Path) -> None:
+    target = tmp_path / "clip.dat"
+    target.write_bytes(b"old")
+    with pytest.raises(ExistingFileError, match=r"clip\.dat exists"), new_file(target):
+        pytest.fail("the block must not run")
+
+
+def test_a_target_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
+    target = tmp_path / "clip.dat"
+    with pytest.raises(ExistingFileError), new_file(target) as temporary:
+        temporary.write_bytes(b"ours")
+        target.write_bytes(b"theirs")
+    assert target.read_bytes() == b"theirs"
+
+
+def test_a_folder_is_never_replaced(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="is a folder"), new_file(tmp_path, overwrite=True):
+        pytest.fail("the block must not run")
+
+
+def test_a_place_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    target = tmp_path / "file" / "clip.dat"
+    with pytest.raises(RecordingError, match=r"clip\.dat: cannot be written"), new_file(target):
+        pytest.fail("the block must not run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir(mode=0o500)
+    with pytest.raises(RecordingError, match="cannot be written"), new_file(folder / "clip.dat"):
+        pytest.fail("the block must not run")
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="No space left"), new_file(tmp_path / "clip.dat"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_may_be_read_by_those_the_umask_allows(tmp_path: Path) -> None:
+    target = tmp_path / "clip.dat"
+    with new_file(target) as temporary:
+        temporary.write_bytes(b"spikes")
+    plain = tmp_path / "plain"
+    plain.write_bytes(b"")
+    assert target.stat().st_mode == plain.stat().st_mode

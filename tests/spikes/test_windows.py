@@ -1,0 +1,53 @@
+"""Windows take the planes they name, mirrored at the ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spike_zoo.errors import PlaneRangeError
+from spike_zoo.spikes import centers_with_stride, centred_window, mirrored_planes
+from spike_zoo.spikes.windows import check_centers
+
+
+@given(planes=st.integers(2, 40), before=st.integers(0, 39), after=st.integers(0, 39))
+def test_mirroring_is_the_reflection_of_numpy(planes: int, before: int, after: int) -> None:
+    before, after = min(before, planes - 1), min(after, planes - 1)
+    expected = np.pad(np.arange(planes), (before, after), mode="reflect")
+    np.testing.assert_array_equal(mirrored_planes(-before, planes + after, planes), expected)
+
+
+@given(center=st.integers(0, 1000), half=st.integers(0, 100))
+def test_an_odd_window_lies_symmetrically_about_its_centre(center: int, half: int) -> None:
+    assert centred_window(center, 2 * half + 1) == (center - half, center + half + 1)
+
+
+def test_an_even_window_has_its_extra_plane_before_the_centre() -> None:
+    assert centred_window(10, 4) == (8, 12)
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-5, 1), (0, 10), (-5, 10)])
+def test_a_window_longer_than_one_reflection_is_refused(start: int, stop: int) -> None:
+    with pytest.raises(PlaneRangeError, match="longer recording"):
+        mirrored_planes(start, stop, 5)
+
+
+def test_a_single_plane_is_its_own_window_only() -> None:
+    assert mirrored_planes(0, 1, 1).tolist() == [0]
+    with pytest.raises(PlaneRangeError):
+        mirrored_planes(-1, 1, 1)
+
+
+def test_strides_begin_where_told() -> None:
+    assert centers_with_stride(100, 40) == [0, 40, 80]
+    assert centers_with_stride(100, 40, first=30) == [30, 70]
+    with pytest.raises(ValueError, match="stride"):
+        centers_with_stride(100, 0)
+
+
+def test_centres_outside_are_named() -> None:
+    check_centers([0, 4], 5)
+    with pytest.raises(PlaneRangeError, match=r"plane 5 .* 0\.\.4"):
+        check_centers([0, 5], 5)
