@@ -27,8 +27,8 @@ one_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture],
 
 def read_back(path: Path, recording: SpikeRecording) -> SpikeRecording:
     _, height, width = recording.shape
-    align = {"frame_align": "byte"} if path.suffix == ".dat" else {}
-    return read_recording(path, height=height, width=width, **align)
+    align = "byte" if path.suffix == ".dat" else None
+    return read_recording(path, height=height, width=width, frame_align=align)
 
 
 @one_file

@@ -95,7 +95,7 @@ def test_bytes_that_cannot_hold_the_width_are_refused(shape: tuple[int, ...], wi
 
 def test_packed_planes_must_be_bytes() -> None:
     with pytest.raises(GeometryError, match="uint8"):
-        SpikeRecording(np.zeros((3, 4, 1), np.int64), 8)  # type: ignore[arg-type]  # the fault
+        SpikeRecording(np.zeros((3, 4, 1), np.int64), 8)
 
 
 def test_an_array_that_is_no_stack_of_planes_is_refused() -> None:

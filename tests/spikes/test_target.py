@@ -22,22 +22,26 @@ def test_the_file_appears_only_when_its_block_has_ended(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+def write_and_fail(target: Path, fault: type[BaseException]) -> None:
+    with new_file(target, overwrite=True) as temporary:
+        temporary.write_bytes(b"half")
+        raise fault
+
+
 @pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
 def test_a_failure_leaves_neither_file_nor_folder(
     tmp_path: Path, fault: type[BaseException]
 ) -> None:
-    with pytest.raises(fault), new_file(tmp_path / "a" / "b" / "clip.dat") as temporary:
-        temporary.write_bytes(b"half")
-        raise fault
+    with pytest.raises(fault):
+        write_and_fail(tmp_path / "a" / "b" / "clip.dat", fault)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_failure_leaves_the_old_file_as_it_was(tmp_path: Path) -> None:
     target = tmp_path / "clip.dat"
     target.write_bytes(b"old")
-    with pytest.raises(RuntimeError), new_file(target, overwrite=True) as temporary:
-        temporary.write_bytes(b"new")
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        write_and_fail(target, RuntimeError)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -51,8 +55,7 @@ def test_an_existing_target_is_refused_before_any_work(tmp_path: Path) -> None:
 
 def test_a_target_that_appeared_meanwhile_is_kept(tmp_path: Path) -> None:
     target = tmp_path / "clip.dat"
-    with pytest.raises(ExistingFileError), new_file(target) as temporary:
-        temporary.write_bytes(b"ours")
+    with pytest.raises(ExistingFileError), new_file(target):
         target.write_bytes(b"theirs")
     assert target.read_bytes() == b"theirs"
 
