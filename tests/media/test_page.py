@@ -1,0 +1,140 @@
+"""Pages as a browser sees them: well formed, self-contained, nothing of a text run as HTML."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from spike_zoo.errors import MissingFileError
+from spike_zoo.media import Page, render_page, save_picture, save_video, to_bytes, write_page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+IMAGE = np.linspace(0, 1, 20 * 30).reshape(20, 30)
+VOID = {"meta", "link", "img", "input"}
+
+
+class Outline(HTMLParser):
+    """Collect elements and texts, and whether every element is closed in its order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append(data.strip())
+
+    def attributes(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture
+def full_page(tmp_path: Path) -> Page:
+    save_video([IMAGE] * 3, tmp_path / "a b.mp4")
+    save_picture(IMAGE, tmp_path / "a.png")
+    page = Page("Title", "what it is")
+    page.add_section("First", "a text")
+    page.add_text("more")
+    page.add_comparison(IMAGE, 1 - IMAGE, ("spikes", "picture"), "one plane")
+    page.add_gallery([IMAGE, tmp_path / "a.png"], ["array", "file"])
+    page.add_picture(tmp_path / "a.png", "wide")
+    page.add_video(tmp_path / "a b.mp4", "moving")
+    page.add_table(["", "PSNR"], [["ours", "**30.00**"], ["theirs", 29]], notes=["n = 3"])
+    return page
+
+
+def test_a_page_with_everything_is_well_formed_and_needs_no_other_file(full_page: Page) -> None:
+    html = render_page(full_page)
+    outline = Outline(html)
+    assert outline.open == []
+    sources = [a["src"] or "" for tag in ("img", "video") for a in outline.attributes(tag)]
+    assert len(sources) == 6
+    assert all(source.startswith("data:") for source in sources)
+    assert re.findall(r"""(?:https?:)?//[a-z]""", re.sub('base64,[^"]+', "", html)) == []
+    assert "script" not in {tag for tag, _ in outline.elements}
+
+
+def test_pictures_in_a_page_are_those_that_were_given(full_page: Page) -> None:
+    sources = [a["src"] or "" for a in Outline(render_page(full_page)).attributes("img")]
+    for source, wanted in zip(sources, [IMAGE, 1 - IMAGE, IMAGE, IMAGE, IMAGE], strict=True):
+        content = base64.b64decode(source.removeprefix("data:image/png;base64,"))
+        np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), to_bytes(wanted))
+
+
+def test_the_slider_moves_the_edge_between_both_pictures(full_page: Page) -> None:
+    html = render_page(full_page)
+    (slider,) = Outline(html).attributes("input")
+    assert slider["type"] == "range"
+    assert "setProperty('--cut', this.value + '%')" in (slider["oninput"] or "")
+    assert "clip-path: inset(0 0 0 var(--cut))" in html
+
+
+def test_texts_are_never_run_as_html() -> None:
+    attack = "<img src=x onerror=alert(1)>\"'&"
+    page = Page(attack, attack)
+    page.add_section(attack, attack)
+    page.add_gallery([IMAGE], [attack])
+    page.add_comparison(IMAGE, IMAGE, (attack, attack), attack)
+    page.add_table([attack], [[f"**{attack}**"]], caption=attack, notes=[attack])
+    outline = Outline(render_page(page))
+    assert all(a["src"] != "x" for a in outline.attributes("img"))
+    assert outline.texts.count(attack) == 13
+    assert outline.open == []
+
+
+def test_two_stars_around_a_cell_make_it_bold() -> None:
+    page = Page("t")
+    page.add_table(["", "a"], [["x", "**1.5**"], ["**", "2 ** 3"]])
+    html = render_page(page)
+    assert "<strong>1.5</strong>" in html
+    assert "<td>2 ** 3</td>" in html
+
+
+def test_a_linked_video_is_named_as_seen_from_the_page(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    save_video([IMAGE] * 2, tmp_path / "runs" / "ä 1.mp4")
+    page = Page("t")
+    page.add_video(tmp_path / "runs" / "ä 1.mp4", embed=False)
+    write_page(page, tmp_path / "pages" / "index.html")
+    html = (tmp_path / "pages" / "index.html").read_text(encoding="utf-8")
+    assert Outline(html).attributes("video")[0]["src"] == "../runs/%C3%A4%201.mp4"
+
+
+def test_writing_a_page_again_replaces_it(tmp_path: Path) -> None:
+    write_page(Page("first"), tmp_path / "a.html")
+    write_page(Page("second"), tmp_path / "a.html")
+    assert "second" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_what_a_page_cannot_show_is_refused(tmp_path: Path) -> None:
+    page = Page("t")
+    with pytest.raises(MissingFileError, match=r"none\.png"):
+        page.add_picture(tmp_path / "none.png")
+    with pytest.raises(ValueError, match=r"a\.gif: a page shows \.png"):
+        page.add_picture(tmp_path / "a.gif")
+    with pytest.raises(ValueError, match="1 cells under 2 headings"):
+        page.add_table(["a", "b"], [["x"]])
+    with pytest.raises(ValueError, match="2 pictures need as many captions, got 1"):
+        page.add_gallery([IMAGE, IMAGE], ["a"])

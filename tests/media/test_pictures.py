@@ -1,0 +1,184 @@
+"""PNG files against Pillow itself, and strips of pictures pixel by pixel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from spike_zoo.errors import ExistingFileError, MediaError, MissingFileError
+from spike_zoo.media import (
+    contact_sheet,
+    load_picture,
+    save_picture,
+    side_by_side,
+    to_bytes,
+    to_pillow,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+@given(
+    image=arrays(
+        np.float32, (3, 4, 5), elements=st.floats(-0.5, 1.5, width=32, allow_subnormal=False)
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_floats_are_clipped_and_rounded_to_the_nearest_of_256_levels(
+    image: NDArray[np.float32],
+) -> None:
+    wanted = np.clip(image.astype(np.float64), 0, 1).transpose(1, 2, 0)
+    assert np.abs(to_bytes(image) / 255 - wanted).max() <= 0.5 / 255 + 1e-7
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (1, 6, 7), (3, 6, 7)])
+def test_a_saved_picture_is_what_another_program_reads(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    image = torch.rand(shape)
+    path = tmp_path / "new" / "picture.png"
+    save_picture(image, path)
+    stored = np.asarray(Image.open(path))
+    assert stored.dtype == np.uint8
+    assert stored.shape == ((6, 7, 3) if shape[0] == 3 else (6, 7))
+    channels_first = stored.transpose(2, 0, 1) if stored.ndim == 3 else stored
+    np.testing.assert_array_equal(
+        channels_first, (image * 255).round().numpy().reshape(channels_first.shape)
+    )
+    np.testing.assert_array_equal(load_picture(path) * 255, channels_first.reshape(-1, 6, 7))
+
+
+def test_bools_and_bytes_keep_their_values() -> None:
+    plane = np.array([[True, False, True]])
+    np.testing.assert_array_equal(to_bytes(plane), [[255, 0, 255]])
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    np.testing.assert_array_equal(to_bytes(levels), levels)
+    np.testing.assert_array_equal(np.asarray(to_pillow(torch.from_numpy(levels))), levels)
+    colour = np.zeros((4, 5, 3), np.uint8)
+    assert to_bytes(colour).shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_every_floating_type_can_be_shown(dtype: torch.dtype) -> None:
+    assert to_bytes(torch.full((1, 2, 2), 0.5, dtype=dtype)).tolist() == [[128, 128]] * 2
+
+
+def test_a_tensor_under_training_can_be_shown() -> None:
+    assert to_bytes(torch.ones(2, 2, requires_grad=True)).tolist() == [[255, 255]] * 2
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((2, 4, 5), np.float32), r"got \(2, 4, 5\)"),
+        (np.zeros(5, np.float32), r"got \(5,\)"),
+        (np.zeros((0, 5), np.float32), r"got \(0, 5\)"),
+        (np.full((4, 5), np.nan, np.float32), "NaN"),
+        (np.zeros((4, 5), np.int64), "got int64"),
+    ],
+)
+def test_what_is_no_picture_is_refused(image: NDArray[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        to_bytes(image)
+
+
+def test_a_file_that_exists_stays_unless_asked(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    save_picture(np.zeros((2, 2)), path)
+    with pytest.raises(ExistingFileError, match="exists already"):
+        save_picture(np.ones((2, 2)), path)
+    assert load_picture(path).max() == 0
+    save_picture(np.ones((2, 2)), path, overwrite=True)
+    assert load_picture(path).min() == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_a_failure_while_writing_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_picture(np.zeros((2, 2)), tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "wanted"), [("1", 1), ("L", 1), ("LA", 1), ("P", 3), ("RGB", 3), ("RGBA", 3)]
+)
+def test_pictures_of_any_kind_become_grey_or_colour(tmp_path: Path, mode: str, wanted: int) -> None:
+    path = tmp_path / "a.png"
+    Image.new("RGB", (5, 4), (255, 255, 255)).convert(mode).save(path)
+    image = load_picture(path)
+    assert image.shape == (wanted, 4, 5)
+    assert (image == 1).all()
+
+
+def test_sixteen_bits_keep_their_precision(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    levels = np.array([[0, 1, 32768, 65535]], np.uint16)
+    Image.fromarray(levels).save(path)
+    np.testing.assert_allclose(load_picture(path)[0], levels / 65535, atol=1e-7)
+
+
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"none\.png"):
+        load_picture(tmp_path / "none.png")
+    path = tmp_path / "text.png"
+    path.write_text("hello")
+    with pytest.raises(MediaError, match=r"text\.png: not a picture"):
+        load_picture(path)
+    save_picture(np.random.default_rng(0).random((40, 40)), tmp_path / "cut.png")
+    whole = (tmp_path / "cut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(MediaError, match=r"cut\.png: not a picture"):
+        load_picture(tmp_path / "cut.png")
+
+
+def test_a_strip_holds_every_picture_unchanged_in_its_order() -> None:
+    images = [np.random.default_rng(seed).random((20, 30)) for seed in range(3)]
+    strip = to_bytes(side_by_side(images, ["one", "two", "three"]))
+    places = []
+    for image in images:
+        windows = np.lib.stride_tricks.sliding_window_view(strip, (20, 30))
+        found = np.argwhere((windows == to_bytes(image)).all(axis=(2, 3)))
+        assert len(found) == 1
+        places.append(tuple(found[0]))
+    assert len({row for row, _ in places}) == 1
+    assert places == sorted(places)
+
+
+def test_a_sheet_breaks_into_rows_and_is_grey_only_if_all_are() -> None:
+    grey, colour = np.zeros((10, 10)), np.zeros((3, 10, 10))
+    assert contact_sheet([grey] * 5, columns=2).shape[0] == 1
+    mixed = contact_sheet([grey, colour], columns=2)
+    assert mixed.shape[0] == 3
+    tall, wide = contact_sheet([grey] * 4, columns=1), contact_sheet([grey] * 4, columns=4)
+    assert tall.shape[1] == wide.shape[2]
+
+
+def test_captions_appear_and_never_leave_their_picture() -> None:
+    bare = side_by_side([np.zeros((20, 40))] * 2, ["", ""])
+    written = side_by_side([np.zeros((20, 40))] * 2, ["", "a caption far too long for it"])
+    changed = np.argwhere(bare[0] != written[0])
+    assert len(changed) > 20
+    assert changed[:, 1].min() >= 40  # nothing on the first picture
+
+
+def test_sheets_without_pictures_or_with_too_few_captions_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one image"):
+        side_by_side([])
+    with pytest.raises(ValueError, match="2 images need as many captions, got 1"):
+        side_by_side([np.zeros((2, 2))] * 2, ["a"])

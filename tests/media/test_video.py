@@ -1,0 +1,124 @@
+"""MP4 files as another decoder's user sees them: size, rate, number and brightness of images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from spike_zoo.errors import ExistingFileError, MediaError
+from spike_zoo.media import VideoWriter, save_video
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+def decode(path: Path, layout: str = "rgb24") -> NDArray[Any]:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format=layout) for frame in container.decode(video=0)])
+
+
+def ramp(height: int, width: int) -> NDArray[np.float32]:
+    """Return a smooth grey image."""
+    return np.linspace(0, 1, height * width, dtype=np.float32).reshape(height, width)
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 80), (63, 80), (64, 79), (63, 79), (2, 3)])
+def test_any_size_is_written_and_padded_by_repeating_its_last_row_and_column(
+    tmp_path: Path, height: int, width: int
+) -> None:
+    image = ramp(height, width)
+    save_video([image] * 3, tmp_path / "a.mp4")
+    images = decode(tmp_path / "a.mp4")
+    assert images.shape == (3, height + height % 2, width + width % 2, 3)
+    padded = np.pad(image, [(0, height % 2), (0, width % 2)], mode="edge")
+    error = images[1].mean(axis=2) / 255 - padded
+    assert np.sqrt(np.mean(error**2)) < 0.02
+    assert abs(error.mean()) < 0.005
+
+
+def test_black_grey_and_white_keep_their_brightness(tmp_path: Path) -> None:
+    for level in (0, 64, 128, 255):
+        path = tmp_path / f"{level}.mp4"
+        save_video([np.full((32, 32), level, np.uint8)] * 2, path)
+        assert np.abs(decode(path).astype(int) - level).max() <= 2
+
+
+def test_colours_keep_their_hue(tmp_path: Path) -> None:
+    colours = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 120, 40]], np.uint8)
+    image = np.repeat(np.repeat(colours[None], 64, axis=0), 32, axis=1)  # (64, 128, 3)
+    save_video([torch.from_numpy(image).permute(2, 0, 1)] * 2, tmp_path / "a.mp4")
+    shown = decode(tmp_path / "a.mp4")[0][:, 16::32].mean(axis=0)
+    assert np.abs(shown - colours).max() <= 6
+
+
+@pytest.mark.parametrize("fps", [25, 12.5, 30000 / 1001, 1000])
+def test_rate_number_and_order_of_images_are_kept(tmp_path: Path, fps: float) -> None:
+    levels = [0.1, 0.9, 0.5, 0.3, 0.7, 0.2]
+    save_video([torch.full((1, 16, 16), level) for level in levels], tmp_path / "a.mp4", fps)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        stream = container.streams.video[0]
+        assert float(stream.average_rate or 0) == pytest.approx(fps, rel=1e-6)
+        assert stream.codec_context.pix_fmt == "yuv420p"
+        assert stream.codec_context.name == "h264"
+    shown = decode(tmp_path / "a.mp4").mean(axis=(1, 2, 3)) / 255
+    np.testing.assert_allclose(shown, levels, atol=0.02)
+
+
+def test_the_index_stands_in_front_so_that_playing_starts_at_once(tmp_path: Path) -> None:
+    save_video([ramp(16, 16)] * 3, tmp_path / "a.mp4")
+    content = (tmp_path / "a.mp4").read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+
+
+def interrupted_images() -> Iterator[NDArray[np.float32]]:
+    yield ramp(16, 16)
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_video_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        save_video(interrupted_images(), tmp_path / "new" / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failing_video_keeps_the_one_that_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    save_video([ramp(16, 16)] * 2, path)
+    before = path.read_bytes()
+    with pytest.raises(MediaError, match="image 1 has shape"):
+        save_video([ramp(16, 16), ramp(18, 16)], path, overwrite=True)
+    with pytest.raises(KeyboardInterrupt):
+        save_video(interrupted_images(), path, overwrite=True)
+    assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_video_without_images_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match=r"a\.mp4: a video needs at least one image"):
+        save_video([], tmp_path / "a.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_exists_stays_unless_asked(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"mine")
+    with pytest.raises(ExistingFileError, match="exists already"):
+        save_video([ramp(16, 16)], tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
+def test_rates_that_are_none_are_refused(tmp_path: Path, fps: float) -> None:
+    with pytest.raises(ValueError, match="fps must be above 0"):
+        VideoWriter(tmp_path / "a.mp4", fps)
+
+
+def test_an_image_of_one_row_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MediaError, match="2x2 pixels, got 1x16"):
+        save_video([np.zeros((1, 16))], tmp_path / "a.mp4")
