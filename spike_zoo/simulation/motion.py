@@ -1,0 +1,167 @@
+"""Smooth motion in the plane: where a layer of a scene stands at every plane of a recording."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_ZOOM: Final = 0.18
+"""Largest logarithm of a layer's magnification, so that sampling stays fine enough."""
+
+_CORNERS: Final = np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)], dtype=np.float64)
+
+
+class Pose(NamedTuple):
+    """Where a layer stands: its point q is seen at ``exp(zoom) R(angle) q + (x, y)``."""
+
+    x: float
+    y: float
+    angle: float
+    zoom: float
+
+    @property
+    def inverse(self) -> tuple[float, float, float, float, float, float]:
+        """Return a, b, c, d, e, f with ``q = (a x + b y + c, d x + e y + f)``."""
+        shrink = math.exp(-self.zoom)
+        cos, sin = shrink * math.cos(self.angle), shrink * math.sin(self.angle)
+        shift = -(cos * self.x + sin * self.y), sin * self.x - cos * self.y
+        return cos, sin, shift[0], -sin, cos, shift[1]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Translation with acceleration and sway, rotation with sway, and a breathing zoom.
+
+    Lengths are in pixels, angles in radians, times in planes counted from ``middle``, where the
+    layer stands at ``origin``.
+
+    Attributes:
+        origin: Position at the middle plane.
+        velocity: Steady part of the velocity.
+        acceleration: Steady acceleration.
+        sway: Amplitude of the sinusoidal part of the position.
+        spin: Steady part of the angular velocity.
+        spin_sway: Amplitude of the sinusoidal part of the angle.
+        zoom_sway: Amplitude of the sinusoidal logarithm of the magnification.
+        period: Planes per oscillation.
+        phases: Phases of the sway in x and y, of the angle and of the zoom.
+        middle: Plane at which everything but the origin is 0.
+    """
+
+    origin: tuple[float, float] = (0.0, 0.0)
+    velocity: tuple[float, float] = (0.0, 0.0)
+    acceleration: tuple[float, float] = (0.0, 0.0)
+    sway: tuple[float, float] = (0.0, 0.0)
+    spin: float = 0.0
+    spin_sway: float = 0.0
+    zoom_sway: float = 0.0
+    period: float = 100.0
+    phases: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    middle: float = 0.0
+
+    def pose(self, plane: float) -> Pose:
+        """Return where the layer stands at a plane, which may lie between two."""
+        time = plane - self.middle
+        turn = 2.0 * math.pi * time / self.period
+        waves = [math.sin(turn + phase) - math.sin(phase) for phase in self.phases]
+        x, y = (
+            self.origin[axis]
+            + self.velocity[axis] * time
+            + 0.5 * self.acceleration[axis] * time * time
+            + self.sway[axis] * waves[axis]
+            for axis in (0, 1)
+        )
+        zoom = self.zoom_sway * 0.5 * waves[3]  # a wave less its start reaches 2
+        return Pose(x, y, self.spin * time + self.spin_sway * waves[2], zoom)
+
+    def slowed(self, factor: float) -> Motion:
+        """Return the same kind of motion with every speed multiplied by ``factor``."""
+        return replace(
+            self,
+            velocity=(self.velocity[0] * factor, self.velocity[1] * factor),
+            acceleration=(self.acceleration[0] * factor, self.acceleration[1] * factor),
+            sway=(self.sway[0] * factor, self.sway[1] * factor),
+            spin=self.spin * factor,
+            spin_sway=self.spin_sway * factor,
+            zoom_sway=min(self.zoom_sway * factor, MAX_ZOOM),
+        )
+
+    def peak_speed(
+        self, planes: int, half_size: tuple[float, float], *, follow: bool = False
+    ) -> float:
+        """Return the fastest movement between two planes, in pixels per plane.
+
+        Args:
+            planes: Planes of the recording.
+            half_size: Half the width and height of the rectangle whose centre and corners count.
+            follow: Whether the rectangle moves with the layer (an object), not with the view.
+        """
+        poses = np.array([self.pose(plane) for plane in range(planes)])
+        rotation = _rotations(poses)
+        shift = poses[:, None, :2]
+        seen = _CORNERS * np.asarray(half_size) + (shift if follow else 0.0)
+        points = np.einsum("tij,tkj->tki", np.linalg.inv(rotation), seen - shift)
+        later = np.einsum("tij,tkj->tki", rotation[1:], points[:-1]) + shift[1:]
+        moved = later - np.broadcast_to(seen, points.shape)[:-1]
+        return float(np.hypot(moved[..., 0], moved[..., 1]).max(initial=0.0))
+
+
+def _rotations(poses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the matrices ``exp(zoom) R(angle)`` of poses ``(T, 4)``, ``(T, 2, 2)``."""
+    size = np.exp(poses[:, 3])
+    cos, sin = size * np.cos(poses[:, 2]), size * np.sin(poses[:, 2])
+    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+
+
+def random_motion(
+    rng: np.random.Generator,
+    planes: int,
+    speed: float,
+    half_size: tuple[float, float],
+    *,
+    origin: tuple[float, float] = (0.0, 0.0),
+    follow: bool = False,
+) -> Motion:
+    """Draw a smooth motion whose fastest movement is ``speed`` pixels per plane, never more.
+
+    Args:
+        rng: Source of chance.
+        planes: Planes of the recording; the motion stands at ``origin`` in their middle.
+        speed: Peak speed of the rectangle's centre and corners; 0 stands still.
+        half_size: Half the width and height of that rectangle.
+        origin: Position at the middle plane.
+        follow: Whether the rectangle moves with the layer (an object), not with the view.
+    """
+    heading = rng.uniform(0.0, 2.0 * math.pi)
+    turning = heading + rng.uniform(-1.0, 1.0)
+    radius = math.hypot(*half_size)
+    period = rng.uniform(0.4, 1.6) * max(planes, 60)
+    bend = rng.uniform(0.0, 1.0) / planes
+    sway = rng.uniform(0.0, 0.6) * period / (2.0 * math.pi)
+    motion = Motion(
+        origin=origin,
+        velocity=(math.cos(heading), math.sin(heading)),
+        acceleration=(bend * math.cos(turning), bend * math.sin(turning)),
+        sway=(sway * rng.uniform(-1.0, 1.0), sway * rng.uniform(-1.0, 1.0)),
+        spin=rng.uniform(-0.35, 0.35) / radius,
+        spin_sway=rng.uniform(-0.3, 0.3) * period / (2.0 * math.pi * radius),
+        zoom_sway=rng.uniform(0.0, 0.5) * period / (2.0 * math.pi * radius),
+        period=period,
+        phases=tuple(rng.uniform(0.0, 2.0 * math.pi, 4).tolist()),
+        middle=(planes - 1) / 2.0,
+    )
+    if speed <= 0.0:
+        return motion.slowed(0.0)
+    for _ in range(4):  # speeds are nearly, not exactly, proportional to the factor
+        motion = motion.slowed(
+            speed / max(motion.peak_speed(planes, half_size, follow=follow), 1e-9)
+        )
+    while motion.peak_speed(planes, half_size, follow=follow) > speed:
+        motion = motion.slowed(0.99)
+    return motion

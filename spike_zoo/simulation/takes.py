@@ -1,0 +1,103 @@
+"""From a scene to a take: spikes with the sharp and blurry images that belong to them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from spike_zoo.simulation.camera import SpikeCamera
+from spike_zoo.simulation.exposure import expose_image, exposure_spans
+from spike_zoo.simulation.scenes import Scene
+from spike_zoo.spikes import Take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.simulation.scenes import SceneSpec
+
+FPS: Final = 20000.0
+"""Planes per second of simulated recordings, the usual rate of real cameras."""
+
+SIMULATOR: Final = "spike_zoo.simulation v1"
+_CHUNK: Final = 32  # planes rendered before the camera sees them
+
+
+def simulate_take(
+    spec: SceneSpec,
+    *,
+    image_stride: int = 10,
+    margin: int = 75,
+    exposure: int = 0,
+) -> Take:
+    """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
+
+    Args:
+        spec: The scene, with the camera's rate scale and noise.
+        image_stride: Planes from one sharp image to the next.
+        margin: Planes before the first image and, at least, after the last, so that a window of
+            ``2 * margin + 1`` planes around each is whole.
+        exposure: Planes per blurry image; 0 for none. With blurry images, sharp ones are in
+            colour too.
+
+    Returns:
+        The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
+        ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with exposures.
+
+    Raises:
+        ValueError: If no image or no exposure fits into the recording.
+    """
+    index = np.arange(margin, spec.planes - margin, image_stride, dtype=np.int64)
+    spans = exposure_spans(spec.planes, exposure) if exposure else np.empty((0, 2), np.int64)
+    if not index.size or (exposure and not len(spans)):
+        raise ValueError(
+            f"{spec.name}: {spec.planes} planes hold no image {margin} planes from both ends, or "
+            f"no exposure of {exposure} planes; ask for more planes"
+        )
+    scene = Scene(spec)
+    camera_seed = np.random.SeedSequence([spec.seed, 2])
+    camera = SpikeCamera(
+        gain=spec.rate_scale, noise=spec.noise, generator=np.random.default_rng(camera_seed)
+    )
+    recording = camera.record(_chunks(scene), fps=FPS, meta=_meta(spec))
+    images = np.stack([_sharp(scene, int(plane), colour=exposure > 0) for plane in index])
+    if not exposure:
+        return Take(recording, images, index)
+    blur = np.stack([_levels(expose_image(scene, int(a), int(b)), colour=True) for a, b in spans])
+    return Take(recording, images, index, blur, spans)
+
+
+def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
+    """Yield the light of a scene, some planes at a time."""
+    for start in range(0, scene.spec.planes, _CHUNK):
+        yield scene.luminance(start, min(start + _CHUNK, scene.spec.planes))
+
+
+def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
+    """Return the image of one plane in 8 bits."""
+    if colour:
+        return _levels(scene.colour(plane, plane + 1)[0], colour=True)
+    if scene.spec.image_ratio > 1:
+        return _levels(scene.render([plane])[0, 0].cpu().numpy(), colour=False)
+    return _levels(scene.luminance(plane, plane + 1)[0], colour=False)
+
+
+def _levels(image: NDArray[np.float32], *, colour: bool) -> NDArray[np.uint8]:
+    """Round light in [0, 1] to 8 bits, colours last."""
+    levels = np.rint(image * 255).astype(np.uint8)
+    return np.ascontiguousarray(levels.transpose(1, 2, 0)) if colour else levels
+
+
+def _meta(spec: SceneSpec) -> dict[str, Any]:
+    """Return what is kept with a recording so that it can be made again."""
+    return {
+        "simulator": SIMULATOR,
+        "seed": spec.seed,
+        "source": spec.name,
+        "source_format": "simulated",
+        "notes": json.dumps(asdict(spec), sort_keys=True),
+    }
