@@ -8,6 +8,7 @@ from spike_zoo.methods.classical.functional import (
     tfp_video,
     voxel_bins,
 )
+from spike_zoo.methods.classical.module import TFIModule, TFPModule, TFSTPModule
 from spike_zoo.methods.classical.plasticity import (
     PlasticityRates,
     PlasticityRules,
@@ -20,6 +21,9 @@ from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
 __all__ = [
     "PlasticityRates",
     "PlasticityRules",
+    "TFIModule",
+    "TFPModule",
+    "TFSTPModule",
     "dsft",
     "plasticity_rates",
     "tfi",
