@@ -85,8 +85,8 @@ class SymmetricInteractiveAttention(nn.Module):
         query_t0, query_t2 = self._queries(*sources)
         key_value_t0 = self.key_value_t0_local(self.key_value_t0(self.norm_t0(first)))
         key_value_t2 = self.key_value_t2_local(self.key_value_t2(self.norm_t2(last)))
-        side_t0 = _attend(query_t0, key_value_t0, self.temperature_t0)
-        side_t2 = _attend(query_t2, key_value_t2, self.temperature_t2)
+        side_t0 = attend(query_t0, key_value_t0, self.temperature_t0)
+        side_t2 = attend(query_t2, key_value_t2, self.temperature_t2)
         side_t0 = self.ffn(self.norm_ffn(side_t0))
         side_t2 = self.ffn(self.norm_ffn(side_t2))
         return torch.cat((side_t0, middle, side_t2), dim=1)
@@ -102,7 +102,7 @@ class SymmetricInteractiveAttention(nn.Module):
         return self.query_local(self.query(self.norm_query(source)))
 
 
-def _attend(query: Tensor, key_value: Tensor, temperature: Tensor) -> Tensor:
+def attend(query: Tensor, key_value: Tensor, temperature: Tensor) -> Tensor:
     """Return the values mixed by the likeness of channels: ``softmax(tau Q K^T) V`` per head."""
     key, value = key_value.chunk(2, dim=1)
     batch, _, height, width = query.shape

@@ -1,0 +1,127 @@
+"""STIRModule: the shared tests of learned methods, and what is its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+from torch import Tensor
+from torch.utils.data import DataLoader, TensorDataset
+
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.methods.stir import STIR, STIRModule
+from spike_zoo.methods.stir.schedule import ScheduleKind
+from spike_zoo.testing import MethodTester, pattern_take, training_loss
+
+
+def small_module(**arguments: object) -> STIRModule:
+    switches = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, **arguments}
+    return STIRModule(**switches)  # type: ignore[arg-type]  # plain values
+
+
+class TestSTIRModule(MethodTester):
+    overfit_steps = 90
+
+    def make_module(self) -> STIRModule:
+        return small_module()
+
+    def test_division_by_the_rate_scale_is_what_the_network_sees(self) -> None:
+        seed_everything(0)
+        module, batch = self.make_module().eval(), self.make_batch()
+        scale = torch.tensor([0.6, 0.25])
+        with torch.no_grad():
+            image = module(batch["spikes"], scale)
+            wanted = module.network(batch["spikes"] / scale.view(2, 1, 1, 1))
+        torch.testing.assert_close(image, wanted)
+
+    def test_training_sees_what_evaluation_sees(self) -> None:
+        module, batch = self.make_module(), self.make_batch()
+        seen: list[Tensor] = []
+        module.network.embedding.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+        batch["rate_scale"] = torch.tensor([0.6, 0.25])
+        training_loss(module, batch)
+        module(batch["spikes"], batch["rate_scale"])
+        torch.testing.assert_close(seen[0], seen[1])
+        assert sorted(set(seen[0].flatten().tolist())) == pytest.approx([0.0, 1 / 0.6, 4.0])
+
+
+def test_published_weights_see_spikes_as_they_are(official_weights: dict[str, Tensor]) -> None:
+    module = STIRModule.from_official(official_weights)
+    recording = pattern_take(0, planes=61, height=32, width=40).recording
+    spikes = torch.from_numpy(recording[0:61]).float()[None]
+    with torch.no_grad():
+        published = STIR.from_official(official_weights)(spikes)
+    for rate_scale in (0.2, 0.6):
+        image = module.reconstruct(recording, [30], rate_scale=rate_scale)
+        torch.testing.assert_close(image, published, rtol=0.0, atol=1e-5)
+
+
+def test_published_weights_need_no_rate_scale(
+    official_weights: dict[str, Tensor], recwarn: pytest.WarningsRecorder
+) -> None:
+    take = pattern_take(0, planes=61, height=16, width=16)
+    take.recording.rate_scale = None
+    STIRModule.from_official(official_weights).reconstruct(take.recording, [30])
+    assert not [w for w in recwarn if "rate scale" in str(w.message)]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"schedule": "linear"},
+        {"warmup": 1.0},
+        {"loss_rec": -1.0},
+        {"loss_rec": 0.0, "loss_ms": 0.0},
+        {"width": 0.0},
+    ],
+)
+def test_an_argument_outside_its_range_is_refused_at_once(arguments: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments)).split("_")[0]):
+        small_module(**arguments)
+
+
+def test_perceptual_loss_without_its_backbone_is_refused_before_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SPIKE_ZOO_BACKBONES", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    module = small_module(loss_per=0.2)  # reconstructing needs no backbone
+    with pytest.raises(MissingFileError, match="vgg19-dcbb9e9d"):
+        module.setup("fit")
+
+
+def learning_rates(schedule: ScheduleKind, warmup: float, **trainer: int) -> list[float]:
+    module = small_module(schedule=schedule, warmup=warmup, learning_rate=1.0)
+    rates: list[float] = []
+
+    def step(*_: object) -> None:
+        rates.append(module.trainer.optimizers[0].param_groups[0]["lr"])
+
+    module.training_step = step  # type: ignore[assignment]  # no network: only the rates matter
+    data = DataLoader(TensorDataset(torch.zeros(20, 1)))
+    Trainer(
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        **trainer,  # type: ignore[arg-type]  # max_epochs, max_steps
+    ).fit(module, data)
+    return rates
+
+
+def test_learning_rate_moves_every_step_over_the_length_of_the_run() -> None:
+    rates = learning_rates("milestones", warmup=0.0, max_epochs=2)
+    assert rates == pytest.approx([1.0] * 10 + [0.7] * 10 + [0.49] * 10 + [0.343] * 10)
+    rates = learning_rates("cosine", warmup=0.2, max_steps=10, max_epochs=-1)
+    assert rates[:3] == pytest.approx([0.5, 1.0, 1.0])
+    assert rates[6] == pytest.approx(0.5)  # halfway between the warm-up's end and the end
+
+
+def test_a_schedule_over_an_endless_run_is_refused() -> None:
+    with pytest.raises(ConfigError, match="max_epochs"):
+        learning_rates("cosine", warmup=0.0, max_epochs=-1)
