@@ -22,6 +22,7 @@ _TRAIN_CYCLE: Final = (
     "photo", "leaves+", "photo", "stripes", "photo", "leaves+", "photo", "leaves", "photo",
     "checker",
 )  # fmt: skip
+_OBJECTS: Final = (0.6, 0.15, 0.05, 0.1, 0.1)  # photograph, leaves, noise, stripes, text
 _TEST_PLAN: Final = (
     ("astronaut", "slow"),
     ("astronaut", "medium"),
@@ -126,9 +127,6 @@ def _training(split: Split, index: int, rng: np.random.Generator) -> dict[str, A
         "object_speed": round(math.exp(rng.uniform(math.log(0.05), 0.0)), 4),
         "tone": True,
     }
-
-
-_OBJECTS: Final = (0.6, 0.15, 0.05, 0.1, 0.1)
 
 
 def _judged(split: Split, index: int, rng: np.random.Generator) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +23,9 @@ FPS: Final = 20000.0
 """Planes per second of simulated recordings, the usual rate of real cameras."""
 
 SIMULATOR: Final = "spike_zoo.simulation v1"
+MARGIN: Final = 75
+"""Planes kept before the first sharp image and after the last: windows to 151 planes are whole."""
+
 _CHUNK: Final = 32  # planes rendered before the camera sees them
 
 
@@ -31,7 +33,7 @@ def simulate_take(
     spec: SceneSpec,
     *,
     image_stride: int = 10,
-    margin: int = 75,
+    margin: int = MARGIN,
     exposure: int = 0,
 ) -> Take:
     """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
@@ -99,5 +101,5 @@ def _meta(spec: SceneSpec) -> dict[str, Any]:
         "seed": spec.seed,
         "source": spec.name,
         "source_format": "simulated",
-        "notes": json.dumps(asdict(spec), sort_keys=True),
+        "scene": asdict(spec),
     }

@@ -253,10 +253,10 @@ def _span(centre: float, reach: float, side: int) -> slice:
 
 
 def _bars(position: Texture, period: float, rng: np.random.Generator) -> Texture:
-    """Return bars along a coordinate in texels, with edges one texel soft."""
+    """Return bars along a coordinate in texels, with edges two texels soft."""
     duty = rng.uniform(0.3, 0.7)
     within = np.abs(np.mod(position, period) - period / 2.0)
-    return np.clip(duty * period / 2.0 - within + 0.5, 0.0, 1.0).astype(np.float32)
+    return np.clip((duty * period / 2.0 - within) / 2.0 + 0.5, 0.0, 1.0).astype(np.float32)
 
 
 def _coordinates(size: tuple[int, int]) -> tuple[Texture, Texture]:

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.cli.simulate import simulate
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.simulation import default_scenes, simulate_take
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TINY: dict[str, Any] = {"train": 2, "val": 1, "test": 1, "height": 16, "width": 24, "planes": 152}
+
+
+def content(path: Path) -> dict[str, bytes]:
+    """All data and attributes of an archive, without the time it was made."""
+    found: dict[str, bytes] = {}
+
+    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        values = {key: np.asarray(value).tolist() for key, value in sorted(item.attrs.items())}
+        stored = item[()] if isinstance(item, h5py.Dataset) else None
+        data = b"" if stored is None else repr(np.asarray(stored).tolist()).encode()
+        found[name] = repr(values).encode() + data
+
+    with h5py.File(path, "r") as file:
+        file.visititems(visit)
+        found["generator"] = str(file.attrs["generator"]).encode()
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("made") / "new" / "tiny.h5"
+    simulate(str(path), jobs=1, **TINY)
+    return path
+
+
+def test_an_archive_holds_the_default_scenes_in_their_splits(made: Path) -> None:
+    with SpikeArchive(made) as archive:
+        assert not [finding for finding in archive.verify() if finding.code.startswith("E")]
+        assert {split: len(archive.names(split)) for split in archive.splits()} == {
+            "train": 2,
+            "val": 1,
+            "test": 1,
+        }
+        spec = default_scenes("test", 1, height=16, width=24, planes=152)[0]
+        assert archive.names("test") == [spec.name]
+        take = simulate_take(spec)
+        np.testing.assert_array_equal(archive[spec.name].packed, take.recording.packed)
+        np.testing.assert_array_equal(archive.images(spec.name), take.images)
+        assert archive.image_index(spec.name).tolist() == [75]
+        assert archive[spec.name].rate_scale == spec.rate_scale
+
+
+@pytest.mark.slow
+def test_content_depends_on_the_seed_and_not_on_the_processes(made: Path, tmp_path: Path) -> None:
+    simulate(str(tmp_path / "two.h5"), jobs=2, **TINY)
+    assert content(tmp_path / "two.h5") == content(made)
+    simulate(str(tmp_path / "other.h5"), jobs=1, seed=1, **TINY)
+    assert content(tmp_path / "other.h5") != content(made)
+
+
+def test_the_same_options_again_change_nothing(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = made.stat().st_mtime_ns
+    simulate(str(made), jobs=2, **TINY)
+    assert made.stat().st_mtime_ns == before
+    printed = capsys.readouterr().out
+    assert "Already made with the same options" in printed
+    assert "train 2, val 1, test 1 recordings" in printed
+
+
+def test_other_options_need_to_be_told_to_overwrite(made: Path) -> None:
+    with pytest.raises(ExistingFileError, match=r"tiny\.h5 exists.*--overwrite"):
+        simulate(str(made), jobs=1, seed=9, **TINY)
+
+
+def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "notes.h5"
+    path.write_text("mine")
+    with pytest.raises(ExistingFileError, match="--overwrite"):
+        simulate(str(path), jobs=1, **TINY)
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"planes": 150}, r"--planes must be at least 151, got 150"),
+        ({"train": -1}, "--train must be at least 0"),
+        ({"height": 0}, "--height must be at least 1"),
+        ({"train": 0, "val": 0, "test": 0}, "all 0"),
+        ({"noise": "street"}, "--noise must be one of none, indoor-v1"),
+        ({"jobs": -2}, "--jobs must be 0"),
+    ],
+)
+def test_impossible_options_are_refused_before_any_work(
+    options: dict[str, int | str], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        simulate(str(tmp_path / "a.h5"), **TINY | options)
+    assert not list(tmp_path.iterdir())

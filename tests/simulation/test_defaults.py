@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from spike_zoo.simulation import PHOTOGRAPHS, Scene, SceneSpec, default_scenes
+from spike_zoo.simulation.photographs import Split
+
+SPLITS: list[Split] = ["train", "val", "test"]
+
+
+def photographs(spec: SceneSpec) -> set[str]:
+    """Photographs that a scene shows anywhere."""
+    kinds = [spec.background, *spec.objects]
+    named = (kind.partition(":")[2] for kind in kinds if ":" in kind)
+    return {name for names in named for name in names.split("+")}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_scenes_show_photographs_of_their_split_only(split: Split) -> None:
+    scenes = default_scenes(split, 40)
+    shown = set().union(*map(photographs, scenes))
+    assert shown <= set(PHOTOGRAPHS[split])
+    assert split == "train" or all(spec.background.startswith("photo:") for spec in scenes)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_names_and_seeds_are_unique_and_fit_an_archive(split: Split) -> None:
+    scenes = default_scenes(split, 40)
+    assert len({spec.name for spec in scenes}) == len({spec.seed for spec in scenes}) == 40
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,120}", spec.name) for spec in scenes)
+    assert all(spec.name.startswith(f"{split}-") for spec in scenes)
+
+
+def test_a_longer_list_begins_with_the_shorter_one() -> None:
+    assert default_scenes("train", 30, 4)[:10] == default_scenes("train", 10, 4)
+    assert default_scenes("train", 10, 4) != default_scenes("train", 10, 5)
+
+
+def test_training_sees_all_photographs_all_textures_and_all_speeds() -> None:
+    scenes = default_scenes("train", 60)
+    assert set().union(*map(photographs, scenes)) == set(PHOTOGRAPHS["train"])
+    kinds = {spec.background.partition(":")[0] for spec in scenes}
+    assert kinds == {"photo", "leaves", "noise", "stripes", "checker", "text"}
+    speeds = [spec.speed for spec in scenes]
+    assert min(speeds) == 0.0
+    assert max(speeds) <= 1.0
+    assert sum(speed > 0.4 for speed in speeds) >= 10
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_half_the_cameras_are_noisy_and_half_have_the_usual_rate_scale(split: Split) -> None:
+    scenes = default_scenes(split, 40)
+    assert sum(spec.noise != "none" for spec in scenes) == 20
+    assert sum(spec.rate_scale == 0.6 for spec in scenes) >= 20
+    assert all(0.3 <= spec.rate_scale <= 0.9 for spec in scenes)
+
+
+def test_test_scenes_say_how_fast_they_are() -> None:
+    scenes = default_scenes("test", 8)
+    assert {spec.name.split("-")[2] for spec in scenes} == {"slow", "medium", "fast"}
+    for spec in scenes:
+        peak = Scene(spec).motions[0].peak_speed(spec.planes, (spec.width / 2, spec.height / 2))
+        expected = {"slow": 0.08, "medium": 0.3, "fast": 0.8}[spec.name.split("-")[2]]
+        assert 0.9 * expected <= peak <= expected
+
+
+def test_an_unknown_split_is_refused() -> None:
+    with pytest.raises(ValueError, match="'dev'"):
+        default_scenes("dev", 1)  # type: ignore[arg-type]  # the point of the test

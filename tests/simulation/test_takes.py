@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from spike_zoo.simulation import (
+    Scene,
+    SceneSpec,
+    SpikeCamera,
+    default_scenes,
+    expose_image,
+    simulate_take,
+)
+from spike_zoo.spikes import Take
+
+SPEC = SceneSpec(name="a", seed=3, height=24, width=20, planes=171, background="leaves", speed=0.4)
+
+
+@pytest.fixture(scope="module")
+def take() -> Take:
+    return simulate_take(SPEC)
+
+
+def test_truth_is_the_light_of_its_plane(take: Take) -> None:
+    assert take.image_index is not None
+    assert take.image_index.tolist() == [75, 85, 95]
+    assert take.images is not None
+    assert take.images.dtype == np.uint8
+    scene = Scene(SPEC)
+    for image, plane in zip(take.images, take.image_index, strict=True):
+        light = scene.luminance(int(plane), int(plane) + 1)[0]
+        assert np.abs(image - 255 * light).max() <= 0.5 + 1e-4
+
+
+def test_the_recording_says_how_it_was_made(take: Take) -> None:
+    recording = take.recording
+    assert recording.shape == (171, 24, 20)
+    assert (recording.fps, recording.threshold, recording.rate_scale) == (20000.0, 1.0, 0.6)
+    assert recording.meta["source_format"] == "simulated"
+    assert recording.meta["seed"] == 3
+    assert recording.meta["scene"] == asdict(SPEC)
+
+
+def test_spikes_come_at_the_rate_of_the_light(take: Take) -> None:
+    light = Scene(SPEC).luminance().mean(axis=0)
+    rate = take.recording[:].mean(axis=0)
+    assert np.abs(rate - 0.6 * light).max() <= 1 / 171 + 1e-6  # a soft reset keeps the charge
+
+
+def test_a_scene_gives_the_same_take_every_time(take: Take) -> None:
+    again = simulate_take(SPEC)
+    np.testing.assert_array_equal(again.recording.packed, take.recording.packed)
+    noisy = replace(SPEC, noise="lowlight-v1")
+    first, second = (simulate_take(noisy).recording.packed for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert (first != take.recording.packed).any()
+
+
+def test_blurry_and_sharp_images_come_in_colour_and_at_their_own_size() -> None:
+    spec = replace(SPEC, height=8, width=8, image_ratio=4)
+    take = simulate_take(spec, exposure=97)
+    assert take.images is not None
+    assert take.blur is not None
+    assert take.blur_span is not None
+    assert take.images.shape == (3, 32, 32, 3)
+    assert take.blur_span.tolist() == [[20, 117]]
+    expected = expose_image(Scene(spec), 20, 117).transpose(1, 2, 0)
+    assert np.abs(take.blur[0] - 255 * expected).max() <= 0.5 + 1e-4
+
+
+@pytest.mark.parametrize("arguments", [{"margin": 90}, {"exposure": 140}])
+def test_a_recording_too_short_for_its_images_is_refused(arguments: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="ask for more planes"):
+        simulate_take(SPEC, **arguments)
+
+
+def test_default_test_scenes_hold_together() -> None:
+    spec = replace(default_scenes("test", 1)[0], height=16, width=16, planes=151)
+    take = simulate_take(spec)
+    assert take.recording.meta["source"] == spec.name
+    assert SpikeCamera().rate_scale == take.recording.rate_scale
