@@ -123,8 +123,17 @@ def _run_function(command: str, arguments: list[str]) -> int:
         components = _load(target)
     else:
         components = {name: _load(path) for name, path in target.items()}
-    result = auto_cli(components, args=arguments, prog=f"{PROGRAM} {command}", exit_on_error=False)
+    named = [_with_underscores(argument) for argument in arguments]
+    result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
     return result if isinstance(result, int) else 0
+
+
+def _with_underscores(argument: str) -> str:
+    """Return an option's name as the parser knows it: ``--rate-scale`` is ``--rate_scale``."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument[2:].partition("=")
+    return f"--{name.replace('-', '_')}{equals}{value}"
 
 
 def _load(path: str) -> Callable[..., Any]:

@@ -28,7 +28,7 @@ HIGHEST_OF_16_BITS = 65535
 
 
 def to_bytes(image: Picture) -> NDArray[np.uint8]:
-    """Return an image as 8-bit numbers, rounded to the nearest.
+    """Return an image as 8-bit numbers, rounded to the nearest, halves up.
 
     Args:
         image: ``(H, W)``, ``(1, H, W)``, ``(3, H, W)`` or ``(H, W, 3)``; float in [0, 1] (clipped
@@ -55,7 +55,8 @@ def to_bytes(image: Picture) -> NDArray[np.uint8]:
         raise ValueError(f"a picture is float in [0, 1], bool or uint8, got {array.dtype}")
     if np.isnan(array).any():
         raise ValueError("the picture holds values that are not numbers (NaN)")
-    return np.rint(array.clip(0, 1) * np.float32(255)).astype(np.uint8)
+    # halves go up: a rate of 1/2 is 212.5 at a rate scale of 0.6, and common
+    return np.floor(array.clip(0, 1) * np.float32(255) + np.float32(0.5)).astype(np.uint8)
 
 
 def to_pillow(image: Picture) -> Image.Image:

@@ -41,6 +41,11 @@ def test_floats_are_clipped_and_rounded_to_the_nearest_of_256_levels(
     assert np.abs(to_bytes(image) / 255 - wanted).max() <= 0.5 / 255 + 1e-7
 
 
+def test_halves_are_rounded_up() -> None:
+    image = np.array([[0.5, 1.5, 211.5, 212.5]], np.float32) / np.float32(255)
+    assert to_bytes(image).tolist() == [[1, 2, 212, 213]]
+
+
 @pytest.mark.parametrize("shape", [(6, 7), (1, 6, 7), (3, 6, 7)])
 def test_a_saved_picture_is_what_another_program_reads(
     tmp_path: Path, shape: tuple[int, ...]

@@ -1,0 +1,202 @@
+"""The everyday job from the command line: what appears where, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.archive import ArchiveWriter
+from spike_zoo.cli.main import main
+from spike_zoo.cli.reconstruct import reconstruct
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.media import load_picture
+from spike_zoo.methods.classical import TFIModule, TFPModule
+from spike_zoo.methods.loading import export
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+PLANES, HEIGHT, WIDTH = 70, 24, 37
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> SpikeRecording:
+    """A recording, also at ``street.npz`` in the test's folder."""
+    spikes = np.random.default_rng(4).random((PLANES, HEIGHT, WIDTH)) < 0.3
+    recording = SpikeRecording.from_planes(spikes, rate_scale=0.6)
+    write_recording(recording, tmp_path / "street.npz")
+    return recording
+
+
+@pytest.fixture
+def street(recording: SpikeRecording, tmp_path: Path) -> str:
+    return str(tmp_path / "street.npz")
+
+
+def left_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != "street.npz")
+
+
+@pytest.mark.parametrize(
+    ("options", "measured"),
+    [
+        (["--method", "tfi"], 21.78),
+        (["--method", "tfi", "--average", "21"], 35.83),
+        (["--method", "tfp"], 31.60),
+        (["--method", "tfp", "--window=21"], 29.10),
+    ],
+)
+def test_a_picture_of_the_sample_clip_reaches_the_measured_psnr(
+    shared: Path, tmp_path: Path, options: list[str], measured: float
+) -> None:
+    out = tmp_path / "picture.png"
+    size = ["--height", "250", "--width", "400"]
+    center = ["--center", "150", "--rate-scale", "0.6"]
+    clip = str(shared / "data" / "data.dat")
+    assert main(["reconstruct", clip, "--out", str(out), *size, *center, *options]) == 0
+    error = load_picture(out) - load_picture(shared / "data" / "data.png")
+    assert -10 * np.log10(np.mean(error**2)) == pytest.approx(measured, abs=0.05)
+
+
+def test_a_picture_without_a_centre_shows_the_middle_plane(
+    street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reconstruct(street, out=str(tmp_path / "middle.png"))
+    reconstruct(street, out=str(tmp_path / "35.png"), center=35)
+    assert (tmp_path / "middle.png").read_bytes() == (tmp_path / "35.png").read_bytes()
+    assert f"{tmp_path / 'middle.png'} (plane 35 of 70)" in capsys.readouterr().out
+
+
+def test_a_video_shows_every_stride_th_plane(
+    street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reconstruct(street, out=str(tmp_path / "a.mp4"), stride=10, fps=50)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        images = list(container.decode(video=0))
+        assert container.streams.video[0].average_rate == 50
+    assert len(images) == 7
+    assert (images[0].height, images[0].width) == (HEIGHT, WIDTH + 1)
+    assert f"{tmp_path / 'a.mp4'} (7 images, 50 a second)" in capsys.readouterr().out
+
+
+def test_a_folder_gets_one_picture_named_after_each_plane(
+    street: str, tmp_path: Path, recording: SpikeRecording
+) -> None:
+    reconstruct(street, out=str(tmp_path / "new" / "pictures"), method="tfp", window=9, stride=30)
+    names = left_in(tmp_path / "new" / "pictures")
+    assert names == ["street-000000.png", "street-000030.png", "street-000060.png"]
+    wanted = TFPModule(window=9).reconstruct(recording, [0, 30, 60])
+    for name, image in zip(names, wanted, strict=True):
+        picture = load_picture(tmp_path / "new" / "pictures" / name)
+        np.testing.assert_allclose(picture, image, atol=0.5 / 255 + 1e-6)
+    assert left_in(tmp_path / "new") == ["pictures"]
+
+
+def test_a_method_may_be_a_file_and_a_recording_may_lie_in_an_archive(
+    recording: SpikeRecording, tmp_path: Path
+) -> None:
+    export(TFIModule(average=5), tmp_path / "mine")
+    with ArchiveWriter(tmp_path / "archive.h5") as writer:
+        writer.add("other", recording)
+        writer.add("street", recording)
+    archive, out = str(tmp_path / "archive.h5"), tmp_path / "a.png"
+    reconstruct(archive, out=str(out), name="street", method=str(tmp_path / "mine"), center=7)
+    wanted = TFIModule(average=5).reconstruct(recording, [7])[0]
+    np.testing.assert_allclose(load_picture(out), wanted, atol=0.5 / 255 + 1e-6)
+
+
+def test_an_unknown_rate_scale_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dark = SpikeRecording.from_planes(np.zeros((5, 4, 4), np.bool_))
+    write_recording(dark, tmp_path / "dark.npz")
+    reconstruct(str(tmp_path / "dark.npz"), out=str(tmp_path / "a.png"))
+    error = capsys.readouterr().err
+    assert error.startswith("warning: ")
+    assert "--rate-scale" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"out": "a.gif"}, r"\.gif is not written here; give X\.mp4, X\.png or a folder"),
+        ({"out": "a.mp4", "center": 3}, r"--center 3 makes one picture: give --out X\.png"),
+        ({"out": "folder", "center": 3}, r"--center 3 makes one picture"),
+        ({"out": "a.png", "center": 70}, r"--center 70: the recording has planes 0\.\.69"),
+        ({"out": "a.png", "center": -1}, r"--center -1: the recording has planes 0\.\.69"),
+        ({"out": "a.png", "window": 9}, "--window 9: method tfi has no such setting"),
+        ({"out": "a.png", "method": "tfp", "average": 9}, "--average 9: method tfp has no such"),
+        ({"out": "a.png", "method": "tfp", "window": 0}, "at least 1 plane, got 0"),
+        ({"out": "a.mp4", "stride": 0}, "--stride 0"),
+        ({"out": "a.mp4", "fps": 0.0}, "--fps 0"),
+        ({"out": "a.png", "rate_scale": 0.0}, "--rate-scale 0"),
+        ({"out": "a.png", "device": "toaster"}, "--device toaster"),
+    ],
+)
+def test_impossible_combinations_are_refused_and_leave_nothing(
+    street: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, object],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=message):
+        reconstruct(street, **options)  # type: ignore[arg-type]  # many types in one table
+    assert left_in(tmp_path) == []
+
+
+def test_an_unknown_method_lists_those_there_are(
+    street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "a.png")
+    assert main(["reconstruct", street, "--out", out, "--method", "tpf"]) == 2
+    assert "tfp, tfi, tfstp" in capsys.readouterr().err
+
+
+def test_a_missing_recording_is_wrong_usage(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reconstruct", str(tmp_path / "no.npz"), "--out", str(tmp_path / "a.png")]) == 2
+    assert "no.npz" in capsys.readouterr().err
+
+
+def test_what_is_there_stays_unless_overwriting_was_asked_for(street: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"mine")
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "notes.txt").write_text("mine")
+    for name in ("a.png", "pictures"):
+        with pytest.raises(ExistingFileError, match="exists"):
+            reconstruct(street, out=str(tmp_path / name))
+    reconstruct(street, out=str(tmp_path / "a.png"), overwrite=True)
+    reconstruct(street, out=str(tmp_path / "pictures"), stride=50, overwrite=True)
+    assert load_picture(tmp_path / "a.png").shape == (1, HEIGHT, WIDTH)
+    assert left_in(tmp_path / "pictures") == [
+        "notes.txt",
+        "street-000000.png",
+        "street-000050.png",
+    ]
+
+
+@pytest.mark.parametrize("out", ["a.mp4", "pictures", "deep/er/pictures"])
+def test_ctrl_c_leaves_nothing_behind(
+    street: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    original = TFIModule._stream
+
+    def interrupted(*arguments: object) -> Iterator[Tensor]:
+        images = original(*arguments)  # type: ignore[arg-type]  # passed on as they came
+        yield next(images)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TFIModule, "_stream", interrupted)
+    assert main(["reconstruct", street, "--out", str(tmp_path / out)]) == 130
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "street.npz"]
