@@ -10,7 +10,10 @@ from torch.nn import functional as F
 
 BLOCK_PLANES = 21  # planes of one block
 EMBEDDING_CHANNELS = 16  # of every embedding, so that the rest of the network does not change
-EmbeddingKind = Literal["tfp+resnet", "tfp", "resnet"]
+DILATIONS = (1, 2, 3, 4)
+EmbeddingKind = Literal[
+    "tfp+resnet", "tfp", "resnet", "multi_dilated", "hist", "tfp+multi_dilated", "tfp+hist"
+]
 
 
 def nested_windows(planes: int, step: int) -> list[tuple[int, int]]:
@@ -61,12 +64,73 @@ class ResidualEmbedding(nn.Module):
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(block))
 
 
+class MultiDilatedEmbedding(nn.Module):
+    """Implicit embedding: the same planes seen by convolutions of growing dilation.
+
+    STIR's ablation names a multi-dilated embedding and does not define it; this construction is
+    ours.
+
+    Shape:
+        - block: ``(B, 21, H, W)``.
+        - Output: ``(B, channels, H, W)``, not negative.
+    """
+
+    def __init__(self, channels: int, planes: int = BLOCK_PLANES) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [
+                nn.Conv2d(planes, channels, kernel_size=3, padding=dilation, dilation=dilation)
+                for dilation in DILATIONS
+            ]
+        )
+        self.mix = nn.Conv2d(len(DILATIONS) * channels, channels, kernel_size=1)
+
+    def forward(self, block: Tensor) -> Tensor:
+        """Embed the block."""
+        seen = torch.cat([F.relu(branch(block)) for branch in self.branches], dim=1)
+        return F.relu(self.mix(seen))
+
+
+class HierarchicalEmbedding(nn.Module):
+    """Implicit embedding: thirds of the block, joined in time step by step (7, 14, 21 planes).
+
+    STIR's ablation names HiST, presumably the hierarchical spatial-temporal fusion of Zhao et al.,
+    *Optical Flow for Spike Camera with Hierarchical Spatial-Temporal Spike Fusion*, AAAI 2024, and
+    does not define it; this construction is ours.
+
+    Shape:
+        - block: ``(B, 21, H, W)``.
+        - Output: ``(B, channels, H, W)``, not negative.
+    """
+
+    def __init__(self, channels: int, planes: int = BLOCK_PLANES) -> None:
+        super().__init__()
+        self.local = nn.Conv2d(planes // 3, channels, kernel_size=3, padding=1)
+        self.pair = nn.Conv2d(2 * channels, channels, kernel_size=3, padding=1)
+        self.whole = nn.Conv2d(2 * channels, channels, kernel_size=3, padding=1)
+
+    def forward(self, block: Tensor) -> Tensor:
+        """Embed the block."""
+        early, middle, late = (F.relu(self.local(part)) for part in block.chunk(3, dim=1))
+        first = F.relu(self.pair(torch.cat((early, middle), dim=1)))
+        last = F.relu(self.pair(torch.cat((middle, late), dim=1)))
+        return F.relu(self.whole(torch.cat((first, last), dim=1)))
+
+
+IMPLICIT = {
+    "resnet": ResidualEmbedding,
+    "multi_dilated": MultiDilatedEmbedding,
+    "hist": HierarchicalEmbedding,
+}
+
+
 class HybridEmbedding(nn.Module):
     """Hybrid spike embedding representation: firing rates beside learned channels.
 
     Args:
         kind: ``"tfp+resnet"`` (5 nested windows and 11 learned channels, the paper's choice),
             ``"tfp"`` (10 windows mixed by a 1x1 convolution) or ``"resnet"`` (16 learned ones).
+            In place of ``resnet`` also ``multi_dilated`` or ``hist``.
 
     Shape:
         - block: ``(N, 21, H, W)``. Training batch statistics are those of one call, so blocks that
@@ -84,11 +148,12 @@ class HybridEmbedding(nn.Module):
         super().__init__()
         if kind not in get_args(EmbeddingKind):
             raise ValueError(f"embedding must be one of {get_args(EmbeddingKind)}, got {kind!r}")
-        has_rates, has_features = "tfp" in kind, "resnet" in kind
-        self.explicit = NestedTFP(step=2 if has_features else 1) if has_rates else None
+        learned = IMPLICIT.get(kind.removeprefix("tfp+"))
+        has_rates = kind.startswith("tfp")
+        self.explicit = NestedTFP(step=2 if learned else 1) if has_rates else None
         rates = len(self.explicit.windows) if self.explicit else 0
-        self.implicit = ResidualEmbedding(EMBEDDING_CHANNELS - rates) if has_features else None
-        self.mix = None if has_features else nn.Conv2d(rates, EMBEDDING_CHANNELS, kernel_size=1)
+        self.implicit = learned(EMBEDDING_CHANNELS - rates) if learned else None
+        self.mix = None if learned else nn.Conv2d(rates, EMBEDDING_CHANNELS, kernel_size=1)
 
     def forward(self, block: Tensor) -> Tensor:
         """Embed a stack of blocks."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 
@@ -28,9 +30,26 @@ def test_rates_count_the_spikes_of_each_window() -> None:
     torch.testing.assert_close(rates[0, :, 0], torch.tensor(wanted))
 
 
-@pytest.mark.parametrize("kind", ["tfp+resnet", "tfp", "resnet"])
+@pytest.mark.parametrize("kind", get_args(EmbeddingKind))
 def test_every_embedding_has_16_channels(kind: EmbeddingKind) -> None:
     assert HybridEmbedding(kind)(torch.rand(2, 21, 9, 7)).shape == (2, 16, 9, 7)
+
+
+@pytest.mark.parametrize("kind", ["multi_dilated", "hist", "resnet"])
+def test_learned_channels_see_every_plane(kind: EmbeddingKind) -> None:
+    torch.manual_seed(0)
+    block = torch.rand(1, 21, 12, 12, requires_grad=True)
+    (gradient,) = torch.autograd.grad(HybridEmbedding(kind).eval()(block).sum(), block)
+    assert (gradient.abs().amax(dim=(0, 2, 3)) > 0).all()
+
+
+def test_dilated_branches_reach_four_pixels() -> None:
+    torch.manual_seed(0)
+    block = torch.rand(1, 21, 15, 15, requires_grad=True)
+    middle = HybridEmbedding("multi_dilated")(block)[0, :, 7, 7].sum()
+    (gradient,) = torch.autograd.grad(middle, block)
+    rows = gradient.abs().amax(dim=(0, 1, 3)).nonzero().flatten().tolist()
+    assert rows == list(range(3, 12))
 
 
 def test_hybrid_embedding_begins_with_the_firing_rates() -> None:

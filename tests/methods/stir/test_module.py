@@ -22,6 +22,8 @@ def small_module(**arguments: object) -> STIRModule:
 
 
 class TestSTIRModule(MethodTester):
+    height = 32
+    width = 32
     overfit_steps = 90
 
     def make_module(self) -> STIRModule:

@@ -58,6 +58,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"attention": "self"},
     {"embedding": "tfp"},
     {"embedding": "resnet"},
+    {"embedding": "tfp+multi_dilated"},
+    {"embedding": "hist"},
     {"width": 0.5, "hidden_channels": 3},
 ]
 SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34}
