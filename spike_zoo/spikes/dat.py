@@ -1,4 +1,4 @@
-"""Headerless ``.dat`` recordings: which bit is which pixel, read by ranges from a memory map."""
+"""Headerless ``.dat`` recordings: which bit is which pixel, read by ranges of planes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.spikes.recording import PackedPlanes, Selection, SpikeRecording
+    from spike_zoo.spikes.recording import Selection, SpikeRecording
 
 # height, width: sensors, simulators and training crops in use
 COMMON_SIZES = (
@@ -33,7 +33,7 @@ COMMON_SIZES = (
     (128, 128),
     (64, 64),
 )
-_BLOCK_PIXELS = 1 << 21  # unpacked at a time: small beside any result, large beside a call
+_BLOCK_PIXELS = 1 << 23  # at a time: small beside any result, large beside a call
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,15 @@ class DatLayout:
         """Whether planes begin inside a byte."""
         return self.frame_align == "bit" and self.pixels % 8 != 0
 
+    @property
+    def byte_columns(self) -> slice | None:
+        """The bytes of a stored row that are the image's; None where rows need repacking."""
+        columns = self.columns or ((0, self.width),)
+        first, past = columns[0]
+        if len(columns) > 1 or any(side % 8 for side in (self.width, first, past)):
+            return None
+        return slice(first // 8, past // 8)
+
     def bytes_for(self, planes: int) -> int:
         """Return the length of a file of so many planes."""
         return -(-planes * self.pixels // 8) if self.runs_on else planes * -(-self.pixels // 8)
@@ -134,8 +143,8 @@ def fitting_sizes(size: int) -> str:
     return f"Sizes that fit {size} bytes: {', '.join(fits)}."
 
 
-def open_dat(path: Path, layout: DatLayout, *, allow_partial: bool = False) -> PackedPlanes:
-    """Map a ``.dat`` file into memory; its bytes are read when planes are asked for.
+def open_dat(path: Path, layout: DatLayout, *, allow_partial: bool = False) -> DatPlanes:
+    """Open a ``.dat`` file; its bytes are read when planes are asked for.
 
     Raises:
         GeometryError: If the file is not a whole number of planes, or holds none.
@@ -152,11 +161,9 @@ def open_dat(path: Path, layout: DatLayout, *, allow_partial: bool = False) -> P
             f"{path}: the last {left} bytes are no whole plane of {layout} and are left out",
             stacklevel=4,
         )
-    if not layout.runs_on and layout.width % 8 == 0:
-        columns = layout.columns or ((0, layout.width),)
-        if len(columns) == 1 and columns[0][0] % 8 == 0 and columns[0][1] % 8 == 0:
-            return _mapped_view(path, layout, planes, columns[0])
-    return _MappedBits(path, layout, planes)
+    opened = DatPlanes(path, layout, planes)
+    opened.check_last_byte()
+    return opened
 
 
 def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left: int) -> str:
@@ -169,65 +176,109 @@ def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left
     )
 
 
-def _mapped_view(
-    path: Path, layout: DatLayout, planes: int, columns: tuple[int, int]
-) -> NDArray[np.uint8]:
-    """Return the file itself as packed planes: rows are whole bytes, the flip is a stride."""
-    shape = (planes, layout.height, layout.width // 8)
-    stored = np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
-    upright = stored[:, ::-1] if layout.flip else stored
-    return upright[:, :, columns[0] // 8 : columns[1] // 8]
+class DatPlanes:
+    """Packed planes of a file, read for the planes asked; nothing stays open, pickles as its path.
 
-
-class _MappedBits:
-    """Packed planes of a file whose rows do not begin on bytes, made for the planes asked."""
+    Args:
+        path: The file.
+        layout: How planes lie in it.
+        planes: How many it holds.
+    """
 
     def __init__(self, path: Path, layout: DatLayout, planes: int) -> None:
         self.path = path
         self.layout = layout
         self.shape = (planes, layout.height, packed_width(layout.image_width))
-        self._open()
 
-    def _open(self) -> None:
-        size = self.layout.bytes_for(self.shape[0])
-        self._bytes = np.memmap(self.path, dtype=np.uint8, mode="r", shape=(size,))
-        spare = -self.shape[0] * self.layout.pixels % 8
-        if self.layout.runs_on and spare and self._bytes[-1] >> (8 - spare):
-            raise self._bits_after("the last plane")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_bytes"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._open()
+    @property
+    def mapped(self) -> NDArray[np.uint8] | None:
+        """The file itself as packed planes where rows are whole bytes; the flip is a stride."""
+        columns = self.layout.byte_columns
+        if columns is None:
+            return None
+        shape = (self.shape[0], self.layout.height, self.layout.width // 8)
+        stored = np.memmap(self.path, dtype=np.uint8, mode="r", shape=shape)
+        return self._upright(stored)[:, :, columns]
 
     def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
         """Read a range of planes, or ``[planes, rows, bytes of a row]`` of them."""
         whole = selection if isinstance(selection, tuple) else (selection, slice(None), slice(None))
         start, stop, _ = whole[0].indices(self.shape[0])
-        packed = np.empty((max(stop - start, 0), *self.shape[1:]), np.uint8)
+        rows = np.arange(self.shape[1])[whole[1]]
+        row_bytes = np.arange(self.shape[2])[whole[2]]
+        packed = np.empty((max(stop - start, 0), rows.size, row_bytes.size), np.uint8)
         block = max(1, _BLOCK_PIXELS // self.layout.pixels)
         for first in range(start, stop, block):
             last = min(first + block, stop)
-            packed[first - start : last - start] = pack_bits(self._planes(first, last))
-        return packed[:, whole[1], whole[2]]
+            part = packed[first - start : last - start]
+            if self.layout.byte_columns is None:
+                part[...] = pack_bits(self._planes(first, last))[:, whole[1], whole[2]]
+            else:
+                self._copy_rows(first, last, rows, whole[2], part)
+        return packed
+
+    def _copy_rows(
+        self,
+        first: int,
+        last: int,
+        rows: NDArray[np.intp],
+        row_bytes: slice,
+        out: NDArray[np.uint8],
+    ) -> None:
+        """Copy rows that are whole bytes; ``take`` has twice the speed of a reversed slice."""
+        stored = self._read(first, last).reshape(last - first, self.layout.height, -1)
+        kept = stored[:, :, self.layout.byte_columns][:, :, row_bytes]
+        if self.layout.flip:
+            rows = self.layout.height - 1 - rows
+        np.take(kept, rows, axis=1, out=out, mode="clip")
+
+    def check_last_byte(self) -> None:
+        """Refuse planes that run on bit by bit and are followed by something.
+
+        Raises:
+            FormatError: If the bits after the last plane are not zero.
+        """
+        spare = -self.shape[0] * self.layout.pixels % 8
+        if self.layout.runs_on and spare:
+            last = self._read(self.shape[0] - 1, self.shape[0])[-1]
+            if last >> (8 - spare):
+                raise self._bits_after("the last plane")
+
+    def _read(self, start: int, stop: int) -> NDArray[np.uint8]:
+        """Read the bytes that hold planes ``[start, stop)``.
+
+        A read copies less than a map faults in, and a file cut meanwhile is an error, no signal.
+        """
+        layout = self.layout
+        if layout.runs_on:
+            first, past = start * layout.pixels // 8, -(-stop * layout.pixels // 8)
+        else:
+            first, past = layout.bytes_for(start), layout.bytes_for(stop)
+        data = np.empty(past - first, np.uint8)
+        with self.path.open("rb") as stream:
+            stream.seek(first)
+            if stream.readinto(data.data) != data.size:
+                raise FormatError(f"{self.path}: was cut short after opening", path=str(self.path))
+        return data
+
+    def _upright(self, stored: NDArray[Any]) -> NDArray[Any]:
+        return stored[:, ::-1] if self.layout.flip else stored
 
     def _planes(self, first: int, last: int) -> NDArray[np.bool_]:
         layout = self.layout
+        stored = self._read(first, last)
         if layout.runs_on:
-            begin, end = first * layout.pixels, last * layout.pixels
-            bits = unpack_bits(self._bytes[begin // 8 : -(-end // 8)], -(-end // 8) * 8)
-            bits = bits[begin % 8 :][: end - begin]
+            begin = first * layout.pixels % 8
+            bits = unpack_bits(stored, stored.size * 8)[begin:][: (last - first) * layout.pixels]
         else:
-            stored = self._bytes.reshape(self.shape[0], -1)[first:last]
+            stored = stored.reshape(last - first, -1)
             if layout.pixels % 8 and (stored[:, -1] >> layout.pixels % 8).any():
                 raise self._bits_after(f"a plane between {first} and {last}")
             bits = unpack_bits(stored, layout.pixels)
         planes = bits.reshape(last - first, layout.height, layout.width)
         if layout.columns is not None:
             planes = np.concatenate([planes[..., a:b] for a, b in layout.columns], axis=-1)
-        return planes[:, ::-1] if layout.flip else planes
+        return self._upright(planes)
 
     def _bits_after(self, where: str) -> FormatError:
         return FormatError(

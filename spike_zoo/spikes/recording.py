@@ -107,7 +107,8 @@ class SpikeRecording:
         """All planes, packed ``(T, H, ceil(W/8))``; a memory map stays one."""
         if isinstance(self._planes, np.ndarray):
             return self._planes
-        return self._planes[0 : len(self)]
+        mapped = getattr(self._planes, "mapped", None)  # files whose bytes are packed planes
+        return self._planes[0 : len(self)] if mapped is None else mapped
 
     def read_packed(
         self,

@@ -1,0 +1,112 @@
+"""What an archive takes on disk and gives a second, beside raw bits in a memory map."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from benchmarks.row import Row, alternate
+from spike_zoo import SpikeArchive, SpikeRecording, read_recording
+from spike_zoo.archive import ArchiveWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Read = Callable[[int, int, int, int], NDArray[np.uint8]]
+
+PLANES, HEIGHT, ROW_BYTES, RECORDINGS = 301, 250, 50, 8
+CLIP, CROP, CROPS = 61, 96, 200
+SIZE_GOAL, COLD_GOAL, CROP_GOAL = 1.012, 0.5, 0.5
+
+
+def _sample_clip() -> Path:
+    root = Path(__file__).resolve().parent.parent
+    return Path(os.environ.get("SPIKE_ZOO_SHARED", root.parent / "shared")) / "data" / "data.dat"
+
+
+def _spikes_bytes(path: Path) -> int:
+    with h5py.File(path, "r") as file:
+        return sum(group["spikes"].id.get_storage_size() for group in file["recordings"].values())
+
+
+def _sizes(folder: Path) -> list[Row]:
+    """Measure stored spikes over raw bits, for work and for cold storage."""
+    clip = _sample_clip()
+    if not clip.is_file():
+        return []
+    recording = read_recording(clip, height=250, width=400)
+    raw = clip.stat().st_size
+    found = []
+    for name, options, goal in (
+        ("spikes in an archive", (None, "wpack"), SIZE_GOAL),
+        ("spikes in cold storage (gzip)", ("gzip", "wpack"), None),
+        ("the same with bits along time", ("gzip", "tpack"), COLD_GOAL),
+    ):
+        path = folder / "size.h5"
+        compression, layout = options
+        with ArchiveWriter(
+            path, overwrite=True, compression=compression, bit_layout=layout
+        ) as writer:
+            writer.add("clip", recording)
+        found.append(Row(name, _spikes_bytes(path) / 1e6, "MB", raw / 1e6, "raw bits", goal))
+    return found
+
+
+def _crops(folder: Path) -> list[Row]:
+    """Measure random 61x96x96 crops, as packed bytes and as planes."""
+    generator = np.random.default_rng(0)
+    shape = (RECORDINGS, PLANES, HEIGHT, ROW_BYTES)
+    bits = generator.integers(0, 256, shape, dtype=np.uint8)
+    bits.tofile(folder / "raw")
+    with ArchiveWriter(folder / "crops.h5") as writer:
+        for number, packed in enumerate(bits):
+            writer.add(str(number), SpikeRecording(packed, ROW_BYTES * 8))
+    raw = np.memmap(folder / "raw", np.uint8, mode="r", shape=shape)
+    archive = SpikeArchive(folder / "crops.h5")
+    most = (RECORDINGS, PLANES - CLIP, HEIGHT - CROP, ROW_BYTES - CROP // 8)
+    places = generator.integers(0, most, (CROPS, 4)).tolist()
+
+    def from_archive(number: int, start: int, top: int, left: int) -> NDArray[np.uint8]:
+        return archive.read_packed(
+            str(number),
+            start,
+            start + CLIP,
+            rows=slice(top, top + CROP),
+            byte_columns=slice(left, left + CROP // 8),
+        )
+
+    def from_map(number: int, start: int, top: int, left: int) -> NDArray[np.uint8]:
+        rows, columns = slice(top, top + CROP), slice(left, left + CROP // 8)
+        return np.ascontiguousarray(raw[number, start : start + CLIP, rows, columns])
+
+    found = []
+    for name, ours, limit in (
+        ("61x96x96 crops, packed", from_archive, from_map),
+        ("61x96x96 crops, unpacked", _unpacked(from_archive), _unpacked(from_map)),
+    ):
+        taken, least = alternate([_for_all(ours, places), _for_all(limit, places)], repeats=7)
+        figures = CROPS / taken, "crops/s", CROPS / least, "memory map"
+        found.append(Row(name, *figures, CROP_GOAL, at_least=True))
+    archive.close()
+    return found
+
+
+def _unpacked(read: Read) -> Read:
+    return lambda *place: np.unpackbits(read(*place), axis=-1, bitorder="little")
+
+
+def _for_all(read: Read, places: list[list[int]]) -> Callable[[], object]:
+    return lambda: [read(*place) for place in places]
+
+
+def rows() -> list[Row]:
+    """Measure sizes and crops."""
+    with tempfile.TemporaryDirectory() as name:
+        return [*_sizes(Path(name)), *_crops(Path(name))]
