@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import SpikeZooError
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: Arguments after the program's name; those of the process where not given.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    warnings.formatwarning = _plain_warning
     wants_traceback = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
@@ -139,6 +141,10 @@ def _with_underscores(argument: str) -> str:
 def _load(path: str) -> Callable[..., Any]:
     module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
+    return f"warning: {message}\n"
 
 
 def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -44,6 +45,7 @@ _PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
+    _quiet_libraries()
     with _process_arguments([verb, *arguments]):
         parser_kwargs = {name: {"exit_on_error": False} for name in VERBS}
         ZooCLI(
@@ -302,6 +304,14 @@ def _process_arguments(arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
+
+
+def _quiet_libraries() -> None:
+    """Leave out what a user can do nothing about: advertisements, and libraries among themselves."""
+    for message in (".*set_vital.*", ".*LeafSpec.*", ".*does not have many workers.*"):
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
 
 
 @rank_zero_only

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lightning import Callback
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -20,14 +20,19 @@ if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch
 
 PREVIEW_PLANES = 21  # playback over this window stands beside a reconstruction
+RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
 
 
 class SampleImages(Callback):
-    """Save strips of playback, reconstruction and ground truth; log them where W&B listens.
+    """Save reconstructions of the same samples at every evaluation; log strips where W&B listens.
+
+    The samples are spread evenly over the split. A test also leaves each reconstruction and its
+    ground truth as files of their own, named after recording and plane, so that runs can be put
+    side by side.
 
     Args:
         folder: Where the PNG files go.
-        count: Strips of each evaluation: the first samples of the split.
+        count: Samples of each evaluation.
     """
 
     def __init__(self, folder: Path, count: int = 4) -> None:
@@ -43,9 +48,12 @@ class SampleImages(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the first validation samples."""
-        if not trainer.sanity_checking:
-            self._save(trainer, "val", outputs, batch, batch_idx)
+        """Keep a strip of a chosen validation sample."""
+        number = self._number(trainer.num_val_batches, batch_idx)
+        if number is None or trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        path = self.folder / f"val-{number}-step{trainer.global_step:07d}.png"
+        self._save_strip(trainer, f"val/sample_{number}", path, outputs, batch)
 
     def on_test_batch_end(
         self,
@@ -56,31 +64,37 @@ class SampleImages(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keep the first test samples."""
-        self._save(trainer, "test", outputs, batch, batch_idx)
-
-    def _save(
-        self,
-        trainer: Trainer,
-        split: str,
-        images: Tensor,
-        batch: ReconstructionBatch,
-        batch_idx: int,
-    ) -> None:
-        first = batch_idx * len(images)
-        if not trainer.is_global_zero or first >= self.count or "image" not in batch:
+        """Keep a chosen test sample: strip, reconstruction, ground truth."""
+        number = self._number(trainer.num_test_batches, batch_idx)
+        if number is None or not trainer.is_global_zero or "image" not in batch:
             return
-        playbacks = _playback(batch)
-        for offset in range(min(len(images), self.count - first)):
-            shown = (playbacks[offset], images[offset], batch["image"][offset])
-            caption = f"{batch['name'][offset]}, plane {int(batch['plane'][offset])}"
-            strip = side_by_side(
-                [image.float().cpu() for image in shown],
-                [f"playback, {PREVIEW_PLANES} planes", "reconstruction", "ground truth"],
-            )
-            path = self.folder / f"{split}-{first + offset}-step{trainer.global_step:07d}.png"
-            save_picture(strip, path, overwrite=True)
-            _log_to_wandb(trainer, f"{split}/sample_{first + offset}", path, caption)
+        path = self.folder / f"test-{number}.png"
+        self._save_strip(trainer, f"test/sample_{number}", path, outputs, batch)
+        stem = f"{batch['name'][0]}-plane{int(batch['plane'][0])}"
+        kinds = {RECONSTRUCTIONS: outputs[0], TRUTHS: batch["image"][0]}
+        for kind, image in kinds.items():
+            save_picture(image.float(), self.folder / kind / f"{stem}.png", overwrite=True)
+
+    def _number(self, batches: Sequence[int | float], batch_idx: int) -> int | None:
+        """Return which of the chosen samples a batch begins with, None where it is not one."""
+        last = int(batches[0]) - 1
+        steps = max(self.count - 1, 1)
+        chosen = list(dict.fromkeys(round(number * last / steps) for number in range(self.count)))
+        return chosen.index(batch_idx) if batch_idx in chosen else None
+
+    def _save_strip(
+        self, trainer: Trainer, key: str, path: Path, images: Tensor, batch: ReconstructionBatch
+    ) -> None:
+        shown = [_playback(batch), images[0].float()]
+        captions = [f"playback, {PREVIEW_PLANES} planes", "reconstruction"]
+        if "image" in batch:
+            shown.append(batch["image"][0])
+            captions.append("ground truth")
+        save_picture(side_by_side(shown, captions), path, overwrite=True)
+        caption = f"{batch['name'][0]}, plane {int(batch['plane'][0])}"
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image(key, [str(path)], caption=[caption])
 
 
 class PredictionPictures(BasePredictionWriter):
@@ -107,19 +121,12 @@ class PredictionPictures(BasePredictionWriter):
         """Write the images of one batch."""
         for image, name, plane in zip(prediction, batch["name"], batch["plane"], strict=True):
             path = self.folder / f"{name}-{int(plane):06d}.png"
-            save_picture(image.float().cpu(), path, overwrite=True)
+            save_picture(image.float(), path, overwrite=True)
 
 
 def _playback(batch: ReconstructionBatch) -> Tensor:
-    """Return the mean of the middle planes at the recording's scale, ``(B, 1, H, W)``."""
-    spikes = batch["spikes"]
-    start = max(0, (spikes.shape[1] - PREVIEW_PLANES) // 2)
-    rate = spikes[:, start : start + PREVIEW_PLANES].mean(dim=1, keepdim=True)
-    return (rate / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1)
-
-
-def _log_to_wandb(trainer: Trainer, key: str, path: Path, caption: str) -> None:
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            arguments: dict[str, Any] = {"caption": [caption]}
-            logger.log_image(key, [str(path)], **arguments)
+    """Return the mean of the middle planes at the recording's scale, ``(H, W)``."""
+    spikes = batch["spikes"][0]
+    start = max(0, (len(spikes) - PREVIEW_PLANES) // 2)
+    rate = spikes[start : start + PREVIEW_PLANES].mean(dim=0)
+    return (rate / batch["rate_scale"][0]).clamp(0, 1)

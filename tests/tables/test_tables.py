@@ -46,7 +46,7 @@ def test_rows_show_mean_and_deviation_over_seeds_beside_the_published_value(
         make_result(variant="half", metrics={"test/psnr": 29.0}, parameters=1_600_816),
     ]
     text = render_markdown(fill_table(read_table_spec(spec_file), results))
-    assert "| full | **31.00 ± 1.41** [38.80] | 5,107,960 |" in text
+    assert "| full | **31.00 ± 1.41 [38.80]** | 5,107,960 |" in text
     assert "| half | 29.00 | 1,600,816 |" in text
     assert "| never run | n/a | n/a |" in text
     assert "Seeds: 0, 1." in text
