@@ -93,9 +93,7 @@ class Hdf5File:
                 what = "is no file" if self.path.exists() else "there is no such file"
                 raise MissingFileError(f"{self.path}: {what}", path=str(self.path))
             with hdf5_errors(self.path):
-                self._handle = h5py.File(
-                    self.path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES
-                )
+                self._handle = _open(self.path)
             self._process = os.getpid()
         return self._handle
 
@@ -185,6 +183,17 @@ class Hdf5File:
             else:
                 raise _leaves(self.path, inside, "an external link")
         return place
+
+
+def _open(path: Path) -> h5py.File:
+    """Open a file without locks: archives are replaced by renaming, never written in place."""
+    try:
+        return h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
+    except OSError as error:
+        if "locking flag" not in str(error):
+            raise
+        # this process has it open with locks already, and HDF5 allows one way at a time
+        return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE_BYTES)
 
 
 def _parts(inside: str) -> list[str]:

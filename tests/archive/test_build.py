@@ -1,0 +1,138 @@
+"""Building gives the same archive in one process and in several, or nothing at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import build_archive
+from spike_zoo.errors import ExistingFileError, FormatError, MissingItemError
+from spike_zoo.spikes import Take
+from tests.helpers.archives import make_take
+
+JOBS = {f"take{seed}": partial(make_take, seed) for seed in (3, 1, 2, 0)}
+
+
+def failing_take() -> Take:
+    raise FormatError("scene 4: no such photograph", code="E99")
+
+
+def data_sets(path: Path) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+
+    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = np.asarray(item[()]).tobytes() if item.dtype.kind != "O" else b""
+
+    with h5py.File(path) as file:
+        file.visititems(note)
+    return found
+
+
+def test_jobs_become_recordings_in_their_order(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    path = build_archive(
+        tmp_path / "new" / "a.h5",
+        JOBS,
+        splits={"train": ["take2", "take3"], "test": ["take0"]},
+        generator="a test",
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    archive = SpikeArchive(path)
+    assert archive.names() == ["take3", "take1", "take2", "take0"]
+    assert archive.names("train") == ["take2", "take3"]
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert archive.verify() == []
+    for seed in range(4):
+        np.testing.assert_array_equal(archive[f"take{seed}"][:], make_take(seed).recording[:])
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_processes_change_nothing_in_the_data(tmp_path: Path) -> None:
+    one = build_archive(tmp_path / "one.h5", JOBS, n_jobs=1)
+    two = build_archive(tmp_path / "two.h5", JOBS, n_jobs=2)
+    assert data_sets(one) == data_sets(two)
+    assert SpikeArchive(one).names() == SpikeArchive(two).names()
+    assert SpikeArchive(one).data_sha256() == SpikeArchive(two).data_sha256()
+
+
+def test_functions_of_any_kind_travel_to_other_processes(tmp_path: Path) -> None:
+    jobs = {name: lambda seed=seed: make_take(seed) for seed, name in enumerate("ab")}
+    assert SpikeArchive(build_archive(tmp_path / "a.h5", jobs, n_jobs=2)).names() == ["a", "b"]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_job_that_fails_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> None:
+    with pytest.raises(FormatError, match="no such photograph") as caught:
+        build_archive(tmp_path / "a.h5", {**JOBS, "bad": failing_take}, n_jobs=n_jobs)
+    assert caught.value.code == "E99"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_faults_of_the_call_are_found_before_any_job_runs(tmp_path: Path) -> None:
+    def never() -> Take:
+        pytest.fail("a job ran")
+
+    (tmp_path / "old.h5").write_bytes(b"")
+    with pytest.raises(ExistingFileError):
+        build_archive(tmp_path / "old.h5", {"a": never})
+    with pytest.raises(FormatError, match="cannot name a recording"):
+        build_archive(tmp_path / "a.h5", {"a/b": never})
+    with pytest.raises(MissingItemError, match="split 'train' names 'b'"):
+        build_archive(tmp_path / "a.h5", {"a": never}, splits={"train": ["b"]})
+    assert [path.name for path in tmp_path.iterdir()] == ["old.h5"]
+
+
+SLOW_BUILD = """
+import sys, time
+from spike_zoo.archive import build_archive
+from tests.helpers.archives import make_take
+
+def slow():
+    print("started", flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    jobs = {"first": make_take, "second": slow, "third": slow}
+    build_archive(sys.argv[1], jobs, n_jobs=int(sys.argv[2]), progress=lambda *_: print("done"))
+"""
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupting_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> None:
+    script, folder = tmp_path / "build.py", tmp_path / "out"
+    script.write_text(SLOW_BUILD)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "OMP_NUM_THREADS": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, script, folder / "a.h5", str(n_jobs)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() in ("started", "done")
+    time.sleep(0.3)
+    assert any(folder.iterdir())
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+    deadline = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not folder.exists()

@@ -1,0 +1,241 @@
+"""An archive gives what was written, each part from the bytes that hold it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import ArchiveWriter
+from spike_zoo.errors import (
+    FormatError,
+    MissingFileError,
+    MissingItemError,
+    PlaneRangeError,
+)
+from spike_zoo.spikes import read_recording
+from spike_zoo.spikes.hdf5_recording import StoredPlanes
+from tests.helpers.archives import make_take, write_archive
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "takes.h5", takes=3)
+
+
+@pytest.fixture
+def archive(path: Path) -> Iterator[SpikeArchive]:
+    with SpikeArchive(path) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])
+def test_everything_written_is_read_back(
+    tmp_path: Path, compression: str | None, bit_layout: str
+) -> None:
+    path = write_archive(tmp_path / "a.h5", compression=compression, bit_layout=bit_layout)
+    archive = SpikeArchive(path)
+    for seed, name in enumerate(archive):
+        take = make_take(seed)
+        assert take.images is not None
+        assert take.blur is not None
+        np.testing.assert_array_equal(archive[name][:], take.recording[:])
+        np.testing.assert_array_equal(archive.images(name), take.images)
+        np.testing.assert_array_equal(archive.image(name, 2), take.images[2])
+        np.testing.assert_array_equal(archive.image_index(name), [5, 15, 15])
+        np.testing.assert_array_equal(archive.blur(name), take.blur)
+        np.testing.assert_array_equal(archive.blurry_image(name, 0), take.blur[0])
+        np.testing.assert_array_equal(archive.blur_span(name), [[4, 30]])
+        assert archive.label(name) == seed
+
+
+def test_attributes_become_those_of_the_recording(archive: SpikeArchive) -> None:
+    recording = archive["take1"]
+    assert recording.shape == (37, 12, 21)
+    assert (recording.fps, recording.threshold, recording.rate_scale) == (20_000.0, 1.0, 0.6)
+    assert recording.meta["source"] == "scene1"
+    assert recording.meta["simulator"] == "test"
+
+
+def test_names_splits_and_membership(archive: SpikeArchive) -> None:
+    assert archive.names() == list(archive) == ["take0", "take1", "take2"]
+    assert archive.splits() == ["train", "test"]
+    assert archive.names("train") == ["take0", "take1"]
+    assert len(archive) == 3
+    assert "take0" in archive
+    assert "take9" not in archive
+
+
+def test_a_recording_without_images_says_so(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "bare.h5") as writer:
+        writer.add("bare", make_take().recording)
+    archive = SpikeArchive(tmp_path / "bare.h5")
+    assert archive.image_index("bare").shape == (0,)
+    assert archive.blur_span("bare").shape == (0, 2)
+    assert archive.label("bare") is None
+    with pytest.raises(MissingItemError, match="bare has no images"):
+        archive.images("bare")
+    with pytest.raises(MissingItemError, match="bare has no blur"):
+        archive.blur("bare")
+
+
+def test_what_is_not_there_is_named_beside_what_is(archive: SpikeArchive, tmp_path: Path) -> None:
+    with pytest.raises(MissingItemError, match="no recording 'take9'; it holds take0, take1"):
+        archive["take9"]
+    with pytest.raises(KeyError):
+        archive.images("take9")
+    with pytest.raises(MissingItemError, match="no split 'val'; it has train, test"):
+        archive.names("val")
+    with pytest.raises(PlaneRangeError, match=r"image 3 .* it has 3"):
+        archive.image("take0", 3)
+    with pytest.raises(MissingFileError, match="no such file"):
+        SpikeArchive(tmp_path / "absent.h5")
+    with pytest.raises(MissingFileError, match="is no file"):
+        SpikeArchive(tmp_path)
+
+
+def test_a_crop_holds_its_rows_and_bytes(archive: SpikeArchive) -> None:
+    whole = make_take(1).recording.packed
+    crop = archive.read_packed("take1", 10, 30, rows=slice(3, 9), byte_columns=slice(1, 3))
+    np.testing.assert_array_equal(crop, whole[10:30, 3:9, 1:3])
+    np.testing.assert_array_equal(archive.read_packed("take1", 36, 37), whole[36:])
+    for start, stop in ((-1, 3), (30, 38), (9, 8)):
+        with pytest.raises(PlaneRangeError, match=r"of take1 .* 0\.\.37"):
+            archive.read_packed("take1", start, stop)
+
+
+def test_a_range_touches_only_the_chunks_that_hold_it(archive: SpikeArchive) -> None:
+    planes = archive["take0"]._planes
+    assert isinstance(planes, StoredPlanes)
+    stored = planes.file.dataset(planes.inside)
+    assert stored.chunks == (13, 12, 3)  # 37 planes in three chunks, the last nearly full
+    chunks = [stored.id.get_chunk_info(number) for number in range(3)]
+    data = bytearray(archive.path.read_bytes())
+    for chunk in chunks[:2]:
+        data[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    archive.close()
+    archive.path.write_bytes(data)
+    expected = make_take(0).recording.read_packed(26, 37)
+    np.testing.assert_array_equal(archive.read_packed("take0", 26, 37), expected)
+
+
+def test_reading_goes_on_after_the_handle_is_dropped(path: Path) -> None:
+    with SpikeArchive(path) as archive:
+        recording = archive["take0"]
+    np.testing.assert_array_equal(recording[:], make_take(0).recording[:])
+
+
+def test_archives_and_recordings_pickle_as_their_path(archive: SpikeArchive) -> None:
+    recording = archive["take1"]
+    recording[0:1]
+    assert len(pickle.dumps(recording)) < 2000
+    again = pickle.loads(pickle.dumps((archive, recording)))
+    np.testing.assert_array_equal(again[0]["take1"][:], recording[:])
+    np.testing.assert_array_equal(again[1][:], recording[:])
+
+
+def first_plane(archive: SpikeArchive, name: str) -> bytes:
+    return archive.read_packed(name, 0, 1).tobytes()
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_every_process_opens_the_archive_for_itself(archive: SpikeArchive, start: str) -> None:
+    expected = first_plane(archive, "take2")
+    parent = archive._file.handle
+    with multiprocessing.get_context(start).Pool(1) as pool:
+        assert pool.apply(first_plane, (archive, "take2")) == expected
+    assert archive._file.handle is parent
+    assert first_plane(archive, "take2") == expected
+
+
+INHERITED: list[SpikeArchive] = []
+
+
+def inherited_handle_is_replaced() -> bool:
+    before = INHERITED[0]._file._handle
+    INHERITED[0].read_packed("take0", 0, 37)
+    return INHERITED[0]._file._handle is not before
+
+
+def test_a_handle_inherited_through_a_fork_is_not_used(archive: SpikeArchive) -> None:
+    archive.read_packed("take0", 0, 1)
+    INHERITED.append(archive)
+    try:
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            assert pool.apply(inherited_handle_is_replaced)
+        np.testing.assert_array_equal(archive["take0"][:], make_take(0).recording[:])
+    finally:
+        INHERITED.clear()
+
+
+def test_a_reader_is_not_stopped_by_a_writer_of_the_same_archive(path: Path) -> None:
+    with ArchiveWriter(path, append=True) as writer:
+        writer.add("new", make_take(5))
+        assert SpikeArchive(path).names() == ["take0", "take1", "take2"]
+    assert "new" in SpikeArchive(path)
+
+
+def test_a_file_open_elsewhere_in_this_process_is_read_too(path: Path) -> None:
+    with h5py.File(path, "r"):  # with locks, which HDF5 does not mix with going without
+        assert SpikeArchive(path).names() == ["take0", "take1", "take2"]
+
+
+def test_the_digest_follows_the_data_and_not_the_file(tmp_path: Path, path: Path) -> None:
+    digest = SpikeArchive(path).data_sha256()
+    packed_otherwise = write_archive(tmp_path / "b.h5", takes=3, compression="gzip")
+    assert SpikeArchive(packed_otherwise).data_sha256() == digest
+    assert SpikeArchive(path).data_sha256("train") != digest
+    for change in ({"label": 9}, {"image_index": np.array([5, 15, 16])}):
+        with ArchiveWriter(tmp_path / "c.h5", overwrite=True) as writer:
+            writer.add("take0", make_take(0), split="train")
+            writer.add("take1", make_take(1, **change), split="train")
+            writer.add("take2", make_take(2), split="test")
+        changed = SpikeArchive(tmp_path / "c.h5")
+        assert changed.data_sha256() != digest
+        assert changed.data_sha256("test") == SpikeArchive(path).data_sha256("test")
+
+
+def test_a_recording_of_several_needs_its_name(path: Path) -> None:
+    assert read_recording(path, "take1").meta["name"] == "take1"
+    with pytest.raises(MissingItemError, match="several recordings, name one; it holds take0"):
+        read_recording(path)
+    with pytest.raises(MissingItemError, match="no recording 'x'"):
+        read_recording(path, "x")
+
+
+def test_an_archive_without_recordings_says_so(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "empty.h5"):
+        pass
+    archive = SpikeArchive(tmp_path / "empty.h5")
+    assert archive.names() == []
+    assert archive.verify() == []
+    with pytest.raises(MissingItemError, match="no recordings; it holds none"):
+        read_recording(tmp_path / "empty.h5")
+
+
+def test_an_archive_replaced_by_another_shape_is_noticed(path: Path) -> None:
+    archive = SpikeArchive(path)
+    recording = archive["take0"]
+    archive.close()
+    with ArchiveWriter(path, overwrite=True) as writer:
+        writer.add("take0", make_take(0, planes=40))
+    with pytest.raises(FormatError, match="has changed since"):
+        recording[0:1]
+
+
+def test_many_recordings_are_read_with_few_data_sets_open(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "many.h5", takes=40)
+    archive = SpikeArchive(path)
+    for seed in (0, 39, 0):
+        for name in archive:
+            archive.read_packed(name, 0, 1)
+        expected = make_take(seed).recording.read_packed(0, 5)
+        np.testing.assert_array_equal(archive.read_packed(f"take{seed}", 0, 5), expected)
+    assert len(archive._file._datasets) <= 32

@@ -1,0 +1,246 @@
+"""An archive is written whole or not at all, and refuses what its schema does not allow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import ArchiveWriter
+from spike_zoo.errors import (
+    ExistingFileError,
+    FormatError,
+    GeometryError,
+    MissingItemError,
+    RecordingError,
+    UsageError,
+)
+from spike_zoo.spikes import SpikeRecording
+from tests.helpers.archives import make_take, write_archive
+from tests.helpers.streams import random_spikes
+
+
+@pytest.mark.parametrize(
+    ("planes", "chunk"), [(1, 1), (16, 16), (17, 9), (37, 13), (61, 16), (301, 16), (320, 16)]
+)
+def test_chunks_are_whole_frames_of_about_sixteen_planes_evened_out(
+    tmp_path: Path, planes: int, chunk: int
+) -> None:
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        writer.add("a", SpikeRecording.from_planes(random_spikes(planes, 5, 20)))
+    with h5py.File(tmp_path / "a.h5") as file:
+        stored = file["recordings/a/spikes"]
+        assert stored.chunks == (chunk, 5, 3)
+        assert stored.compression is None
+        assert stored.fletcher32 is False
+
+
+def test_spikes_take_hardly_more_than_their_bits(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with ArchiveWriter(path) as writer:
+        writer.add("a", SpikeRecording.from_planes(random_spikes(301, 250, 400)))
+    raw = 301 * 250 * 50
+    with h5py.File(path) as file:
+        assert file["recordings/a/spikes"].id.get_storage_size() <= 1.012 * raw
+    assert path.stat().st_size <= 1.012 * raw
+
+
+def test_bits_along_time_compress_a_sample_clip_to_less_than_half(
+    tmp_path: Path, shared: Path
+) -> None:
+    from spike_zoo.spikes import read_recording
+
+    clip = read_recording(shared / "data" / "data.dat", height=250, width=400)
+    with ArchiveWriter(tmp_path / "a.h5", compression="gzip", bit_layout="tpack") as writer:
+        writer.add("a", clip)
+    assert (tmp_path / "a.h5").stat().st_size < 0.5 * 301 * 12_500
+    np.testing.assert_array_equal(SpikeArchive(tmp_path / "a.h5")["a"][:], clip[:])
+
+
+def test_the_root_names_schema_and_maker(tmp_path: Path) -> None:
+    write_archive(tmp_path / "a.h5", generator="simulate 1.0 seed=3")
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file.attrs["schema"] == "spike-archive"
+        assert file.attrs["schema_version"] == 1
+        assert file.attrs["generator"] == "simulate 1.0 seed=3"
+        assert str(file.attrs["created"]).endswith("+00:00")
+
+
+def test_appending_keeps_everything_else(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file["notebook"] = [1, 2, 3]
+        file["recordings/take0"].attrs["operator"] = "Ada"
+    with ArchiveWriter(path, append=True) as writer:
+        writer.add("more", make_take(7), split="train")
+    with SpikeArchive(path) as archive:
+        assert archive.names() == ["take0", "take1", "more"]
+        assert archive.names("train") == ["take0", "more"]
+        assert archive.names("test") == ["take1"]
+        np.testing.assert_array_equal(archive["take0"][:], make_take(0).recording[:])
+        assert {finding.code for finding in archive.verify()} == {"W03"}
+    with h5py.File(path) as file:
+        assert file["notebook"][:].tolist() == [1, 2, 3]
+        assert file["recordings/take0"].attrs["operator"] == "Ada"
+
+
+def test_a_name_that_exists_is_refused_unless_told_otherwise(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    with ArchiveWriter(path, append=True) as writer:
+        with pytest.raises(ExistingFileError, match="has a recording 'take0' already"):
+            writer.add("take0", make_take(5))
+        writer.add("take0", make_take(6), overwrite=True)
+    np.testing.assert_array_equal(SpikeArchive(path)["take0"][:], make_take(6).recording[:])
+    assert SpikeArchive(path).names("train") == ["take0"]
+
+
+def test_an_existing_archive_is_refused_unless_told_otherwise(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    before = path.read_bytes()
+    with pytest.raises(ExistingFileError, match="exists already"), ArchiveWriter(path):
+        pytest.fail("the block must not run")
+    assert path.read_bytes() == before
+    write_archive(path, takes=1, overwrite=True)
+    assert SpikeArchive(path).names() == ["take0"]
+
+
+@pytest.mark.parametrize("append", [False, True])
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
+def test_a_failure_leaves_folder_and_archive_as_they_were(
+    tmp_path: Path, append: bool, fault: type[BaseException]
+) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    before = path.read_bytes()
+
+    def fail() -> None:
+        with ArchiveWriter(path, append=append, overwrite=not append) as writer:
+            writer.add("more", make_take(3))
+            raise fault
+
+    with pytest.raises(fault):
+        fail()
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".hidden", "a/b", "a b", "ümlaut", "x" * 121, "..", "a\n", "a\0b"]
+)
+def test_names_the_schema_does_not_allow_are_refused(tmp_path: Path, name: str) -> None:
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        with pytest.raises(FormatError, match="cannot name a recording") as caught:
+            writer.add(name, make_take())
+        assert caught.value.code == "E11"
+        writer.add("x" * 120, make_take())
+        with pytest.raises(FormatError, match="cannot name a split"):
+            writer.put_in_split(name, "x" * 120)
+
+
+def test_a_split_names_recordings_that_exist_once(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        writer.add("a", make_take(), split="train")
+        writer.put_in_split("train", "a", "a")
+        writer.put_in_split("val")
+        with pytest.raises(MissingItemError, match="no such recording"):
+            writer.put_in_split("train", "b")
+    assert SpikeArchive(tmp_path / "a.h5").names("train") == ["a"]
+    assert SpikeArchive(tmp_path / "a.h5").names("val") == []
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("E07", {"image_index": np.array([5, 15])}),
+        ("E07", {"image_index": np.array([5, 15, 37])}),
+        ("E07", {"image_index": np.array([-1, 15, 20])}),
+        ("E07", {"image_index": np.array([15, 5, 20])}),
+        ("E07", {"image_index": None}),
+        ("E07", {"images": None}),
+        ("E08", {"blur_span": np.array([[4, 38]])}),
+        ("E08", {"blur_span": np.array([[4, 4]])}),
+        ("E08", {"blur_span": np.array([[-1, 4]])}),
+        ("E08", {"blur_span": np.array([4, 8])}),
+        ("E08", {"blur": None}),
+        ("E09", {"images": np.zeros((3, 13, 21), np.uint8)}),
+        ("E09", {"images": np.zeros((3, 24, 21), np.uint8)}),
+        ("E09", {"images": np.zeros((3, 12, 21, 4), np.uint8)}),
+        ("E09", {"images": np.zeros((3, 12, 21), np.int16)}),
+        ("E09", {"images": np.zeros((3, 6, 10), np.uint8)}),
+        ("E09", {"blur": np.zeros((1, 25, 42, 3), np.float32)}),
+    ],
+)
+def test_images_that_do_not_fit_the_recording_are_refused(
+    tmp_path: Path, code: str, changes: dict[str, Any]
+) -> None:
+    def write() -> None:
+        with ArchiveWriter(tmp_path / "a.h5") as writer:
+            writer.add("a", make_take(**changes))
+
+    with pytest.raises(GeometryError) as caught:
+        write()
+    assert caught.value.code == code
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_images_keep_their_type_and_factor(tmp_path: Path, dtype: type) -> None:
+    images: np.ndarray = np.arange(3 * 48 * 84).reshape(3, 48, 84).astype(dtype)
+    with ArchiveWriter(tmp_path / "a.h5", compression="gzip") as writer:
+        writer.add("a", make_take(images=images))
+    stored = SpikeArchive(tmp_path / "a.h5").images("a")
+    assert stored.dtype == dtype
+    np.testing.assert_array_equal(stored, images)
+
+
+def test_bits_beyond_the_width_are_cleared_on_the_way(tmp_path: Path) -> None:
+    full = SpikeRecording(np.full((20, 5, 3), 255, np.uint8), 21)
+    for layout in ("wpack", "tpack"):
+        with ArchiveWriter(tmp_path / f"{layout}.h5", bit_layout=layout) as writer:
+            writer.add("a", full)
+        archive = SpikeArchive(tmp_path / f"{layout}.h5")
+        assert archive["a"][:].all()
+        assert [finding.code for finding in archive.verify()] == ["W02", "W02"]
+
+
+def test_unknown_compressions_and_layouts_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="gzip or zstd, got 'lzf'"):
+        ArchiveWriter(tmp_path / "a.h5", compression="lzf")
+    with pytest.raises(UsageError, match="wpack or tpack"):
+        write_archive(tmp_path / "a.h5", bit_layout="diagonal")
+    monkeypatch.setitem(__import__("sys").modules, "hdf5plugin", None)
+    with pytest.raises(UsageError, match=r"spike-zoo\[cold\]"):
+        ArchiveWriter(tmp_path / "a.h5", compression="zstd")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_zstd_is_read_back_where_it_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("hdf5plugin")
+    archive = SpikeArchive(write_archive(tmp_path / "a.h5", compression="zstd"))
+    np.testing.assert_array_equal(archive["take0"][:], make_take(0).recording[:])
+
+
+def test_writing_outside_the_block_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecordingError, match="with statement"):
+        ArchiveWriter(tmp_path / "a.h5").add("a", make_take())
+
+
+def test_appending_never_writes_through_a_link(tmp_path: Path) -> None:
+    other = write_archive(tmp_path / "other.h5")
+    before = other.read_bytes()
+    with h5py.File(tmp_path / "trap.h5", "w") as file:
+        file.attrs["schema"], file.attrs["schema_version"] = "spike-archive", 1
+        file["recordings"] = h5py.ExternalLink("other.h5", "/recordings")
+
+    def append() -> None:
+        with ArchiveWriter(tmp_path / "trap.h5", append=True) as writer:
+            writer.add("more", make_take())
+
+    with pytest.raises(FormatError, match="external link"):
+        append()
+    assert other.read_bytes() == before

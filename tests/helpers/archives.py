@@ -1,0 +1,47 @@
+"""Small archives for tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spike_zoo.archive import ArchiveWriter
+from spike_zoo.spikes import SpikeRecording, Take
+from tests.helpers.streams import random_spikes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def make_take(
+    seed: int = 0, *, planes: int = 37, height: int = 12, width: int = 21, **changes: Any
+) -> Take:
+    """Return a take with every part: sharp images, one blurry image at twice the size, a label."""
+    generator = np.random.default_rng(seed)
+    recording = SpikeRecording.from_planes(
+        random_spikes(planes, height, width, seed=seed),
+        fps=20_000.0,
+        threshold=1.0,
+        rate_scale=0.6,
+        meta={"source": f"scene{seed}", "source_format": "simulated", "simulator": "test"},
+    )
+    parts: dict[str, Any] = {
+        "recording": recording,
+        "images": generator.integers(0, 256, (3, height, width), dtype=np.uint8),
+        "image_index": np.array([5, 15, 15]),
+        "blur": generator.random((1, 2 * height, 2 * width, 3)).astype(np.float32),
+        "blur_span": np.array([[4, 30]]),
+        "label": seed,
+    }
+    return Take(**{**parts, **changes})
+
+
+def write_archive(path: Path, takes: int = 2, **options: Any) -> Path:
+    """Write takes ``take0``, ``take1``, ...: the last in split test, the others in train."""
+    with ArchiveWriter(path, **options) as writer:
+        for seed in range(takes):
+            writer.add(
+                f"take{seed}", make_take(seed), split="test" if seed == takes - 1 else "train"
+            )
+    return path
