@@ -85,15 +85,8 @@ class STIRModule(ReconstructionModule):
     ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
-        self.network = STIR(
-            pyramid_levels=pyramid_levels,
-            motion_fields=motion_fields,
-            interaction=interaction,
-            attention=attention,
-            embedding=embedding,
-            width=width,
-            hidden_channels=hidden_channels,
-        )
+        shape = (pyramid_levels, motion_fields, interaction, attention, embedding)
+        self.network = STIR(*shape, width=width, hidden_channels=hidden_channels)
         if channels_last:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
         Schedule(schedule, steps=1, warmup=warmup)  # refuses wrong values now, not after loading
