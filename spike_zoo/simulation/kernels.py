@@ -29,21 +29,25 @@ _RECIPROCALS: Final = 1.0 / np.maximum(np.arange(float(_FACTORIALS)), 1.0)
 _BURN_IN: Final = 8
 
 
-def _compile(function: Function) -> Function:
+def _compile(function: Function, *, inline: bool = False) -> Function:
     """Compile without Python's lock, so that plain threads share the pixels out.
 
     Plain threads and not numba's own: those may neither be forked nor, in one of their forms, be
-    entered twice.
+    entered twice. Compiled code is kept on disk where any folder for it can be written.
     """
-    compiled: Any = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    compiled: Any
+    try:
+        compiled = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=inline)(
+            function
+        )
+    except RuntimeError:  # nowhere to keep it
+        compiled = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
     return compiled
 
 
 def _compile_inline(function: Function) -> Function:
     """Compile into the body of every caller."""
-    compile_inline = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-    compiled: Any = compile_inline(function)
-    return compiled
+    return _compile(function, inline=True)
 
 
 @_compile
