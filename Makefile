@@ -33,9 +33,9 @@ lint: setup ## check format, style, types and who imports whom
 data/default.h5: | $(STAMPS)/setup
 	$(ZOO) simulate --out $@
 
-$(DEMO)/stir/result.json: configs/demo.yaml | data/default.h5
+$(DEMO)/stir/result.json: configs/stir_demo.yaml | data/default.h5
 	rm -rf $(DEMO)/stir
-	$(ZOO) fit --config configs/demo.yaml --run_dir $(DEMO)/stir
+	$(ZOO) fit --config configs/stir_demo.yaml --run_dir $(DEMO)/stir
 
 $(DEMO)/%/test/result.json: configs/classical/%.yaml | data/default.h5
 	$(ZOO) test --config $< --run_dir $(DEMO)/$*

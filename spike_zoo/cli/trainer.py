@@ -307,7 +307,7 @@ def _process_arguments(arguments: list[str]) -> Iterator[None]:
 
 
 def _quiet_libraries() -> None:
-    """Leave out what a user can do nothing about: advertisements, and libraries among themselves."""
+    """Leave out what a user can do nothing about: advertisements, quarrels among libraries."""
     for message in (".*set_vital.*", ".*LeafSpec.*", ".*does not have many workers.*"):
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):

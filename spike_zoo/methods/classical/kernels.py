@@ -297,9 +297,9 @@ def nearest_packed_spikes(
     """Find the first spike of pixels that have none yet, in planes whose bits are packed.
 
     Args:
-        packed: Planes ``(n, H, ceil(W/8))`` in the order they are looked at, little bit order.
+        packed: Planes ``(n, H, ceil(W/8))``, little bit order.
         plane: Index of the first of them.
-        step: 1 if the planes' indices ascend, -1 if they descend.
+        step: 1 to look from the first plane on, -1 from the last one back.
         pending: ``(H, ceil(W/8))``, set bits are pixels without a spike, updated in place.
         found: ``(H, 8 * ceil(W/8))``, the planes of the spikes, updated in place.
         top: First row.
@@ -312,7 +312,8 @@ def nearest_packed_spikes(
             if pending[row, column]:
                 columns[left] = column
                 left += 1
-        for index in range(packed.shape[0]):
+        for passed in range(packed.shape[0]):
+            index = passed if step > 0 else packed.shape[0] - 1 - passed
             kept = 0
             for place in range(left):
                 column = columns[place]
@@ -321,7 +322,7 @@ def nearest_packed_spikes(
                     pending[row, column] ^= hit
                     for bit in range(8):
                         if (hit >> bit) & 1:
-                            found[row, 8 * column + bit] = plane + step * index
+                            found[row, 8 * column + bit] = plane + index
                 if pending[row, column]:
                     columns[kept] = column
                     kept += 1

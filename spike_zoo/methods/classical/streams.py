@@ -203,9 +203,8 @@ def nearest_in_recording(recording: SpikeRecording, boundary: int, step: int, re
     while done < reach and pending.any():
         size = min(chunk, reach - done)
         first = boundary + done if step > 0 else boundary - done - size
-        packed = np.ascontiguousarray(recording.read_packed(first, first + size)[::step])
-        plane = first if step > 0 else first + size - 1
-        job = (packed, plane, step, pending, found)
+        packed = np.ascontiguousarray(recording.read_packed(first, first + size))
+        job = (packed, first, step, pending, found)
         kernels.over_rows(kernels.nearest_packed_spikes, height, packed.size, *job)
         done, chunk = done + size, 2 * chunk
     return torch.from_numpy(np.ascontiguousarray(found[:, :width]))
