@@ -1,0 +1,119 @@
+"""TFP and TFI of every plane beside what numpy does in as many passes over the planes."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import torch
+
+from benchmarks.row import Row, alternate
+from spike_zoo import SpikeRecording
+from spike_zoo.methods.classical import tfi_stream, tfi_video, tfp_stream, tfp_video
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+PLANES, HEIGHT, WIDTH = 301, 250, 400
+COPIES = 10
+"""A long recording is the clip so many times."""
+
+
+def _spikes() -> NDArray[np.bool_]:
+    """Return a clip whose pixels fire at rates from 0 to 0.6, a tenth of them hardly ever."""
+    generator = np.random.default_rng(0)
+    rate = 0.6 * generator.random((HEIGHT, WIDTH)) ** 2
+    rate[: HEIGHT // 10] = 0.002
+    return generator.random((PLANES, HEIGHT, WIDTH)) < rate
+
+
+def prefix_sum(spikes: NDArray[np.uint8]) -> NDArray[np.int16]:
+    """Return the running count of spikes: what any TFP of every plane reads."""
+    return np.cumsum(spikes, axis=0, dtype=np.int16)
+
+
+def two_pass_scan(spikes: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return TFI of every plane: next spikes on the way back, last ones on the way forth."""
+    out = np.empty(spikes.shape, np.float32)
+    following = np.full(spikes.shape[1:], np.inf, np.float32)
+    for plane in range(len(spikes) - 1, -1, -1):
+        out[plane] = following
+        np.copyto(following, np.float32(plane), where=spikes[plane].view(np.bool_))
+    last = np.full(spikes.shape[1:], -np.inf, np.float32)
+    for plane in range(len(spikes)):
+        np.copyto(last, np.float32(plane), where=spikes[plane].view(np.bool_))
+        np.reciprocal(out[plane] - last, out=out[plane])
+    return out
+
+
+def peak_memory(call: Callable[[], object]) -> float:
+    """Return the MB that a call takes at its peak beyond those taken before."""
+    process, done, peak = psutil.Process(), threading.Event(), 0
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.0005):
+            peak = max(peak, process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    kept = call()
+    done.set()
+    watcher.join()
+    del kept
+    return (peak - before) / 1e6
+
+
+def _run(stream: Callable[[SpikeRecording], Iterable[Tensor]], recording: SpikeRecording) -> None:
+    for _ in stream(recording):
+        pass
+
+
+def rows() -> list[Row]:
+    """Measure clips in memory and recordings in blocks."""
+    planes = _spikes()
+    spikes, tensor = planes.view(np.uint8), torch.from_numpy(planes)
+    result = planes.size * 4 / 1e6
+    size = f"{PLANES}x{HEIGHT}x{WIDTH}"
+    found = []
+    for name, ours, limit, limit_name, goal in (
+        ("TFP 41", lambda: tfp_video(tensor, window=41), prefix_sum, "prefix sum", 1.0),
+        ("TFP 301", lambda: tfp_video(tensor, window=301), prefix_sum, "prefix sum", 1.0),
+        ("TFI", lambda: tfi_video(tensor), two_pass_scan, "numpy scan", 0.5),
+        ("TFI 21", lambda: tfi_video(tensor, average=21), two_pass_scan, "numpy scan", 0.5),
+    ):
+        taken, least = alternate([ours, functools.partial(limit, spikes)])
+        found.append(Row(f"{name} of every plane, {size}", taken, "s", least, limit_name, goal))
+        most = peak_memory(ours)
+        found.append(Row(f"{name}, peak memory", most, "MB", result, "the result", 3.0))
+    return found + _streams(planes)
+
+
+def _streams(planes: NDArray[np.bool_]) -> list[Row]:
+    """Measure a plane of a long recording beside one of a short recording."""
+    short = SpikeRecording.from_planes(planes)
+    long = SpikeRecording(np.tile(short.packed, (COPIES, 1, 1)), WIDTH)
+    found = []
+    for name, stream in (("TFP 41", tfp_stream), ("TFI", tfi_stream)):
+        whole, part = (functools.partial(_run, stream, clip) for clip in (long, short))
+        taken, least = alternate([whole, part], repeats=3)
+        found.append(
+            Row(
+                f"{name} streamed, {len(long)} planes",
+                1e3 * taken / len(long),
+                "ms per plane",
+                1e3 * least / len(short),
+                f"{len(short)} planes",
+                1.5,
+            )
+        )
+        most = peak_memory(whole)
+        found.append(Row(f"{name} streamed, peak memory", most, "MB"))
+    return found
