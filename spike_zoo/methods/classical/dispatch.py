@@ -35,9 +35,14 @@ class Surroundings(NamedTuple):
     fallback: float = 0.0
 
 
+def is_compiled_for(device: torch.device) -> bool:
+    """Return whether tensors on a device go through the compiled loops."""
+    return device.type == "cpu"
+
+
 def mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
     """Return weighted counts ``(B, N, H, W)`` of spikes in windows of clips ``(B, T, H, W)``."""
-    if clips.device.type != "cpu":
+    if not is_compiled_for(clips.device):
         return loops.mean_in_windows(clips.bool(), *windows).transpose(0, 1)
     from spike_zoo.methods.classical import kernels  # compiling is for those who use it
 
@@ -61,7 +66,7 @@ def mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> T
         runs: Boundaries in 0..T and the runs of them to average.
         around: The spikes outside.
     """
-    if clips.device.type != "cpu":
+    if not is_compiled_for(clips.device):
         rates = loops.inverse_intervals(clips.bool(), runs.boundaries, *around)
         return loops.mean_over_runs(rates, runs.starts, runs.stops).transpose(0, 1)
     from spike_zoo.methods.classical import kernels
@@ -98,7 +103,7 @@ def nearest_spikes(clips: Tensor, way: range, beyond: Tensor | None = None) -> T
     batch, _, height, width = clips.shape
     if beyond is None:
         beyond = torch.full((batch, height, width), -way.step * torch.inf, device=clips.device)
-    if clips.device.type != "cpu":
+    if not is_compiled_for(clips.device):
         return loops.nearest_spikes(clips.bool(), way, beyond)
     from spike_zoo.methods.classical import kernels
 

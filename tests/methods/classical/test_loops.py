@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 
-from spike_zoo.methods.classical import dispatch, loops
+from spike_zoo.methods.classical import dispatch, loops, tfi_video, tfp_video, voxel_bins
 from spike_zoo.methods.classical.plans import interval_runs, playback_windows
+
+if TYPE_CHECKING:
+    from spike_zoo.methods.classical.plans import Missing
 
 SPIKES = torch.rand(2, 40, 3, 17, generator=torch.Generator().manual_seed(3)) < 0.15
 
@@ -53,3 +58,22 @@ def test_threads_share_the_rows_without_changing_a_value(monkeypatch: pytest.Mon
     monkeypatch.setattr(kernels, "WORTH_A_THREAD", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert torch.equal(dispatch.mean_intervals(SPIKES.byte(), runs, around), alone)
+
+
+@pytest.mark.parametrize("missing", ["zero", "hold", "bound"])
+@pytest.mark.parametrize("centers", [None, [31, 2]])
+def test_an_accelerator_gives_the_pictures_of_the_processor(
+    monkeypatch: pytest.MonkeyPatch, missing: Missing, centers: list[int] | None
+) -> None:
+    def pictures() -> list[torch.Tensor]:
+        return [
+            tfi_video(SPIKES, centers, 3, "backward", missing),
+            tfi_video(SPIKES, centers, max_search=4),
+            tfp_video(SPIKES, centers, 9),
+            voxel_bins(SPIKES, 7),
+        ]
+
+    compiled = pictures()
+    monkeypatch.setattr(dispatch, "is_compiled_for", lambda _: False)
+    for composed, wanted in zip(pictures(), compiled, strict=True):
+        torch.testing.assert_close(composed, wanted, rtol=1e-6, atol=1e-7)
