@@ -13,7 +13,7 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.parts import read_integers, split_names
-from spike_zoo.errors import MissingItemError, SpikeZooError
+from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.spikes.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
 from spike_zoo.spikes.hdf5_recording import SOURCE_FORMATS, is_complete, read_group, stored_planes
 from spike_zoo.spikes.packing import packed_width
@@ -64,10 +64,10 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
     with Hdf5File(path) as file:
         try:
             check_root(file)
+        except MissingFileError:
+            raise
         except SpikeZooError as error:
-            if error.code is None:
-                raise
-            return [_finding(error, "E01", "/", file)]
+            return [_finding(error, "E01", "/", file, path="/")]
         findings = [*_foreign_objects(file), *_unknown_parts(file, "/")]
         refused = {finding.path for finding in findings if finding.code == "E12"}
         names = _members(file, schema.RECORDINGS, findings)
@@ -83,10 +83,12 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
     return list(dict.fromkeys(findings))
 
 
-def _finding(error: SpikeZooError, code: str, inside: str, file: Hdf5File) -> Finding:
+def _finding(
+    error: SpikeZooError, code: str, inside: str, file: Hdf5File, path: str | None = None
+) -> Finding:
     """Turn an error of a reader into a finding, without the file's name in front."""
     message = error.message.removeprefix(f"{file.path}: ").removeprefix(f"{inside}: ")
-    return Finding(error.code or code, error.path or inside, message)
+    return Finding(error.code or code, path or error.path or inside, message)
 
 
 def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:

@@ -47,7 +47,7 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
         raise FormatError(
             f"{path}{inside and ': '}{inside}: damaged or cut short ({reason}); copy or build it "
             "again",
-            code="E01" if not inside else None,
+            code="E01",
             path=inside or str(path),
         ) from error
     except MemoryError as error:
@@ -309,10 +309,12 @@ def read_attributes(file: Hdf5File, inside: str) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, bytes):
+    if isinstance(value, bytes | str):
         return _text(value)
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _text(name: str | bytes) -> str:
-    return name.decode("utf-8", "backslashreplace") if isinstance(name, bytes) else name
+def _text(text: str | bytes) -> str:
+    """Return text with every byte that is not UTF-8 spelled out, as ``\\xff``."""
+    stored = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    return stored.decode("utf-8", "backslashreplace")

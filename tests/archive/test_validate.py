@@ -1,0 +1,206 @@
+"""Checking an archive finds every broken rule and invents none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import Finding, verify_archive
+from spike_zoo.errors import FormatError, MissingFileError, SpikeZooError
+from tests.helpers.archives import write_archive
+
+TAKE = "recordings/take0"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "takes.h5")
+
+
+def set_attribute(name: str, value: object) -> Callable[[h5py.File], None]:
+    return lambda file: file[TAKE].attrs.__setitem__(name, value)
+
+
+def drop_attribute(name: str) -> Callable[[h5py.File], None]:
+    return lambda file: file[TAKE].attrs.__delitem__(name)
+
+
+def replace(place: str, data: object, **options: Any) -> Callable[[h5py.File], None]:
+    def act(file: h5py.File) -> None:
+        del file[place]
+        file.create_dataset(place, data=data, **options)
+
+    return act
+
+
+def link(place: str, to: object) -> Callable[[h5py.File], None]:
+    def act(file: h5py.File) -> None:
+        if place in file:
+            del file[place]
+        file[place] = to
+
+    return act
+
+
+def flip_a_spike(file: h5py.File) -> None:
+    file[f"{TAKE}/spikes"][3, 2, 1] ^= 4
+
+
+def set_a_pad_bit(file: h5py.File) -> None:
+    file[f"{TAKE}/spikes"][3, 2, 2] |= 1 << 6
+
+
+def darken(file: h5py.File) -> None:
+    file[f"{TAKE}/spikes"][...] = 0
+    file[TAKE].attrs["sha256"] = __import__("hashlib").sha256(bytes(37 * 12 * 3)).hexdigest()
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((3, 12, 21), np.uint8)
+    layout[:] = h5py.VirtualSource("other.h5", "images", (3, 12, 21))
+    del file[f"{TAKE}/images"]
+    file[TAKE].create_virtual_dataset("images", layout)
+
+
+NAMES = h5py.string_dtype()
+
+
+@pytest.mark.parametrize(
+    ("code", "place", "how"),
+    [
+        ("E01", "/", lambda file: file.attrs.__delitem__("schema")),
+        ("E02", "/", lambda file: file.attrs.__setitem__("schema_version", 2)),
+        ("E03", f"{TAKE}/spikes", lambda file: file.__delitem__(f"{TAKE}/spikes")),
+        ("E03", f"{TAKE}/spikes", replace(f"{TAKE}/spikes", np.zeros((37, 12, 3), "f4"))),
+        ("E04", f"{TAKE}/spikes", set_attribute("width", 25)),
+        ("E04", f"{TAKE}/spikes", set_attribute("frames", 36)),
+        ("E04", TAKE, set_attribute("bit_order", "big")),
+        ("E04", TAKE, drop_attribute("source")),
+        ("E04", TAKE, set_attribute("source_format", "avi")),
+        ("E04", TAKE, set_attribute("rate_scale", -0.6)),
+        ("E05", f"{TAKE}/spikes", set_a_pad_bit),
+        ("E06", f"{TAKE}/spikes", flip_a_spike),
+        ("E06", TAKE, drop_attribute("sha256")),
+        ("E06", TAKE, set_attribute("sha256", "F" * 64)),
+        ("E07", f"{TAKE}/image_index", replace(f"{TAKE}/image_index", [5, 15, 37])),
+        ("E07", f"{TAKE}/image_index", replace(f"{TAKE}/image_index", [5, 15])),
+        ("E07", f"{TAKE}/image_index", replace(f"{TAKE}/image_index", [15, 5, 16])),
+        ("E07", f"{TAKE}/image_index", lambda file: file.__delitem__(f"{TAKE}/image_index")),
+        ("E07", f"{TAKE}/image_index", replace(f"{TAKE}/image_index", [0.5, 1.5, 2.5])),
+        ("E08", f"{TAKE}/blur_span", replace(f"{TAKE}/blur_span", [[4, 38]])),
+        ("E08", f"{TAKE}/blur_span", replace(f"{TAKE}/blur_span", [[4, 4]])),
+        ("E08", f"{TAKE}/blur_span", lambda file: file.__delitem__(f"{TAKE}/blur_span")),
+        ("E09", f"{TAKE}/images", replace(f"{TAKE}/images", np.zeros((3, 12, 20), "u1"))),
+        ("E09", f"{TAKE}/blur", replace(f"{TAKE}/blur", np.zeros((1, 24, 63, 3), "f4"))),
+        ("E10", "splits/train", replace("splits/train", ["take0", "lost"], dtype=NAMES)),
+        ("E10", "splits/train", replace("splits/train", ["take0", "take0"], dtype=NAMES)),
+        ("E10", "splits/train", replace("splits/train", [1, 2])),
+        ("E10", "splits/train", replace("splits/train", np.array([b"t\xff"], "S2"))),
+        ("E11", "recordings/a b", lambda file: file.move(TAKE, "recordings/a b")),
+        ("E12", "recordings/more", link("recordings/more", h5py.ExternalLink("o.h5", "/r"))),
+        ("E12", f"{TAKE}/images", link(f"{TAKE}/images", h5py.SoftLink("/nowhere"))),
+        ("E12", f"{TAKE}/images", virtual),
+        ("E12", "extra", lambda file: file.create_dataset("extra", (2,), h5py.ref_dtype)),
+        ("E12", "/", lambda file: file.attrs.create("door", file.ref, dtype=h5py.ref_dtype)),
+        ("W01", "splits", replace("splits/train", ["take0", "take1"], dtype=NAMES)),
+        ("W02", TAKE, set_attribute("fps", 0.0)),
+        ("W02", f"{TAKE}/spikes", darken),
+        ("W03", TAKE, set_attribute("operator", "Ada")),
+        ("W03", "notebook", lambda file: file.create_group("notebook")),
+        ("W03", f"{TAKE}/thermal", lambda file: file.create_group(f"{TAKE}/thermal")),
+        ("W03", f"{TAKE}/labels/mood", lambda file: file.create_group(f"{TAKE}/labels/mood")),
+    ],
+)
+def test_each_broken_rule_is_found_where_it_is(
+    path: Path, code: str, place: str, how: Callable[[h5py.File], None]
+) -> None:
+    assert verify_archive(path) == []
+    with h5py.File(path, "r+") as file:
+        how(file)
+    findings = verify_archive(path)
+    assert (code, place) in [(finding.code, finding.path) for finding in findings], findings
+    severity = "error" if code.startswith("E") else "warning"
+    assert {finding.severity for finding in findings if finding.code == code} == {severity}
+    consequences = {"E05": {"E06"}, "E11": {"E10"}, "E12": {"E07", "W03"}}  # of the same change
+    assert {finding.code for finding in findings} <= {code, *consequences.get(code, ())}
+    assert all("\n" not in str(finding) for finding in findings)
+
+
+@pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])
+def test_a_changed_spike_is_found_only_when_looking_deep(tmp_path: Path, bit_layout: str) -> None:
+    path = write_archive(tmp_path / "a.h5", bit_layout=bit_layout)
+    with h5py.File(path, "r+") as file:
+        file[f"{TAKE}/spikes"][3, 2, 1] ^= 4
+    with SpikeArchive(path) as archive:
+        assert archive.verify(deep=False) == []
+        assert [finding.code for finding in archive.verify()] == ["E06"]
+
+
+def test_bits_beyond_the_last_plane_are_found_in_cold_storage(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5", bit_layout="tpack")
+    with h5py.File(path, "r+") as file:
+        file[f"{TAKE}/spikes"][3, 2, 4] |= 1 << 7  # 37 planes end within the fifth byte
+    assert [finding.code for finding in verify_archive(path)] == ["E05"]
+
+
+def test_a_hard_link_in_a_circle_is_walked_once(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        file["loop"] = file["/"]
+    assert [finding.code for finding in verify_archive(path)] == ["W03"]
+
+
+def test_a_file_that_does_not_open_is_a_finding(tmp_path: Path, path: Path) -> None:
+    (tmp_path / "cut.h5").write_bytes(path.read_bytes()[:-100])
+    (tmp_path / "text.h5").write_text("not HDF5")
+    (tmp_path / "empty.h5").write_bytes(b"")
+    for name in ("cut.h5", "text.h5", "empty.h5"):
+        [finding] = verify_archive(tmp_path / name)
+        assert (finding.code, finding.path) == ("E01", "/")
+    with pytest.raises(MissingFileError):
+        verify_archive(tmp_path / "absent.h5")
+
+
+def test_a_finding_is_one_line_of_code_path_and_message() -> None:
+    assert str(Finding("E04", "recordings/a", "too wide")) == "E04 recordings/a too wide"
+
+
+def read_everything(path: Path) -> None:
+    with SpikeArchive(path) as archive:
+        archive.data_sha256()
+        for name in archive:
+            archive[name][:]
+            archive.images(name)
+            archive.blur(name)
+
+
+def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) -> None:
+    data, random = path.read_bytes(), np.random.default_rng(2)
+    broken_path, refused = tmp_path / "broken.h5", 0
+    for position in random.integers(0, len(data), 200):
+        broken = bytearray(data)
+        broken[position] ^= int(random.integers(1, 256))
+        broken_path.write_bytes(broken)
+        assert all("\n" not in str(finding) for finding in verify_archive(broken_path))
+        try:
+            read_everything(broken_path)
+        except SpikeZooError:
+            refused += 1
+    assert refused > 0
+
+
+def test_reading_refuses_images_that_are_none(path: Path) -> None:
+    with h5py.File(path, "r+") as file:
+        replace(f"{TAKE}/images", np.zeros((3, 2), "c8"))(file)
+        del file[f"{TAKE}/blur"]
+        file.create_dataset(f"{TAKE}/blur", (10**9, 24, 42, 3), "f4", chunks=(1, 24, 42, 3))
+    archive = SpikeArchive(path)
+    with pytest.raises(FormatError, match="no images"):
+        archive.images("take0")
+    with pytest.raises(FormatError, match="never written"):
+        archive.blur("take0")
