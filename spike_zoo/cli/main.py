@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
+import signal
 import sys
 import traceback
 import warnings
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import SpikeZooError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import FrameType
 
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, USAGE, FAULT = 130, 143, 2, 70
@@ -122,20 +126,45 @@ def _run_function(command: str, arguments: list[str]) -> int:
     target = COMMANDS[command][0]
     components: Any
     if isinstance(target, str):
-        components = _load(target)
+        components = function = _load(target)
+        named = as_parsed(arguments, switches_of(function))
     else:
         components = {name: _load(path) for name, path in target.items()}
-    named = [_with_underscores(argument) for argument in arguments]
+        function = components.get(arguments[0]) if arguments else None
+        named = as_parsed(arguments, switches_of(function) if function else set())
+    signal.signal(signal.SIGTERM, _terminate)  # Lightning's verbs have a handler of their own
     result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
     return result if isinstance(result, int) else 0
 
 
-def _with_underscores(argument: str) -> str:
-    """Return an option's name as the parser knows it: ``--rate-scale`` is ``--rate_scale``."""
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument[2:].partition("=")
-    return f"--{name.replace('-', '_')}{equals}{value}"
+def switches_of(function: Callable[..., Any]) -> set[str]:
+    """Return the parameters of a command that are yes or no."""
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name for parameter in parameters if isinstance(parameter.default, bool)}
+
+
+def as_parsed(arguments: Sequence[str], switches: set[str]) -> list[str]:
+    """Return arguments as the parser takes them.
+
+    Options may be written with hyphens (``--rate-scale``), and a switch without a value
+    (``--overwrite``) means yes.
+    """
+    result = []
+    for argument, following in zip_longest(arguments, arguments[1:], fillvalue="--"):
+        if not argument.startswith("--"):
+            result.append(argument)
+            continue
+        name, equals, value = argument[2:].partition("=")
+        name = name.replace("-", "_")
+        if name in switches and not equals and following.lower() not in ("true", "false"):
+            equals, value = "=", "true"
+        result.append(f"--{name}{equals}{value}")
+    return result
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """End as an error does, so that nothing half written stays behind."""
+    raise SystemExit(TERMINATED)
 
 
 def _load(path: str) -> Callable[..., Any]:
@@ -151,10 +180,12 @@ def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     """Return the exit code and the one message for an error."""
     if isinstance(error, SpikeZooError):
         return error.exit_code, f"error: {error.message}"
+    if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning's
+        return TERMINATED, "terminated; --ckpt_path last resumes where --run_dir says"
+    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"  # Lightning turns the interrupt into an exit with 1
     if isinstance(error, SystemExit):
         return _of_exit(error)
-    if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, "interrupted"
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0, ""
@@ -163,8 +194,6 @@ def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     explained = explain(error, arguments)
     if explained is not None:
         return USAGE, f"error: {explained}"
-    if type(error).__name__ == "SIGTERMException":
-        return TERMINATED, "terminated; the last checkpoint is kept"
     summary = next(iter(str(error).strip().splitlines()), "")
     return FAULT, (
         f"error: a fault of this program: {type(error).__name__}: {summary}\n"

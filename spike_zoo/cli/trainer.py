@@ -47,7 +47,8 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
     _quiet_libraries()
     with _process_arguments([verb, *arguments]):
-        parser_kwargs = {name: {"exit_on_error": False} for name in VERBS}
+        strict = {"exit_on_error": False, "allow_abbrev": False}
+        parser_kwargs = dict.fromkeys(VERBS, strict)
         ZooCLI(
             LightningModule,
             LightningDataModule,
@@ -57,7 +58,7 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
             subclass_mode_data=True,
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            parser_kwargs={"exit_on_error": False, "prog": "spike-zoo", **parser_kwargs},
+            parser_kwargs={**strict, "prog": "spike-zoo", **parser_kwargs},
         )
 
 
@@ -113,6 +114,8 @@ class ZooCLI(LightningCLI):
         config = self.config[self.subcommand]
         config.weights_only = True  # checkpoints from others must not run code
         config.trainer.default_root_dir = str(self.out)
+        if self.subcommand != "fit":
+            config.trainer.enable_checkpointing = False
         if self.subcommand == "predict":
             config.return_predictions = False  # they are written as files
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from spike_zoo.cli import main as main_module
-from spike_zoo.cli.main import COMMANDS, TRAINER_VERBS, main
+from spike_zoo.cli.main import COMMANDS, TRAINER_VERBS, as_parsed, main
 from spike_zoo.errors import FormatError, MissingFileError
 
 
@@ -69,3 +69,11 @@ def test_errors_become_one_line_and_their_exit_code(
     assert "Traceback" not in capsys.readouterr().err
     assert main(["info", "--debug"]) == code
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_hyphens_and_bare_switches_are_understood() -> None:
+    given = ["x.dat", "--rate-scale", "0.6", "--overwrite", "--out=a-b.png", "--deep", "false"]
+    assert as_parsed(given, {"overwrite", "deep"}) == [
+        *("x.dat", "--rate_scale", "0.6", "--overwrite=true", "--out=a-b.png", "--deep", "false")
+    ]
+    assert as_parsed(["--overwrite"], {"overwrite"}) == ["--overwrite=true"]

@@ -69,7 +69,7 @@ def test_file_with_the_published_name_must_have_its_checksum(
 ) -> None:
     forged = tmp_path / "alexnet-owt-7be5be79.pth"
     forged.write_bytes(random_alexnet.read_bytes())
-    with pytest.raises(WeightsError, match="SHA-256 begins with .* the published file's with 7be5"):
+    with pytest.raises(WeightsError, match=r"SHA-256 begins with .* the published file's"):
         LPIPS(forged)
 
 
