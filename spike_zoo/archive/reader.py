@@ -19,6 +19,7 @@ from spike_zoo.spikes.hdf5_recording import (
     read_group,
     stored_planes,
 )
+from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,6 +193,18 @@ class SpikeArchive:
         if stored.shape != () or stored.dtype.kind not in "iu":
             raise FormatError(f"{self.path}: the label of {name} is no whole number", path=name)
         return int(stored[()])
+
+    def take(self, name: str) -> Take:
+        """Return a recording with everything that belongs to it, images read, planes not yet."""
+        has_images, has_blur = self._has(name, schema.IMAGES), self._has(name, schema.BLUR)
+        return Take(
+            recording=self[name],
+            images=self.images(name) if has_images else None,
+            image_index=self.image_index(name) if has_images else None,
+            blur=self.blur(name) if has_blur else None,
+            blur_span=self.blur_span(name) if has_blur else None,
+            label=self.label(name),
+        )
 
     def verify(self, *, deep: bool = True) -> list[Finding]:
         """Check every rule of the schema; an empty list means valid and unremarkable.

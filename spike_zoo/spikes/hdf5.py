@@ -315,6 +315,6 @@ def _plain(value: object) -> object:
 
 
 def _text(text: str | bytes) -> str:
-    """Return text with every byte that is not UTF-8 spelled out, as ``\\xff``."""
+    """Return text with every byte that is not UTF-8 spelled out in hexadecimal."""
     stored = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
     return stored.decode("utf-8", "backslashreplace")

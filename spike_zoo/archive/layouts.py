@@ -1,0 +1,177 @@
+"""Folders of recordings as people keep them: which files are takes, and in which split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.spikes.formats import read_recording
+from spike_zoo.spikes.hdf5_writing import recording_name
+from spike_zoo.spikes.take import Take
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+_RECORDINGS = (".dat", ".npz", ".npy")
+_SPLITS = ("train", "val", "valid", "validation", "test")
+_BASE_SIZE = (250, 400)
+_BASE_RATE_SCALE = 0.6  # spikes per plane where the ground truth is white
+
+
+@dataclass
+class FoundTakes:
+    """What a folder holds, ready for :func:`~spike_zoo.archive.build_archive`.
+
+    Attributes:
+        jobs: A function that reads each take, by the name it will have.
+        splits: Names of each split.
+    """
+
+    jobs: dict[str, Callable[[], Take]] = field(default_factory=dict)
+    splits: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
+        """Note a take; one of the same name in another place gets its split in front."""
+        name = recording_name(name)
+        if name in self.jobs and split is not None:
+            name = recording_name(f"{split}-{name}")
+        if name in self.jobs:
+            raise FormatError(
+                f"two recordings would have the name {name!r}; rename one of them", path=name
+            )
+        self.jobs[name] = job
+        if split is not None:
+            self.splits.setdefault(split, []).append(name)
+
+
+def find_takes(
+    source: str | Path,
+    *,
+    layout: str = "auto",
+    height: int | None = None,
+    width: int | None = None,
+    split: str | None = None,
+) -> FoundTakes:
+    """Find the takes of a data set without reading them.
+
+    ==========  ======================================================================
+    layout      what it is
+    ==========  ======================================================================
+    ``base``    ``<split>/spike/<clip>.dat`` with ``<split>/gt/<clip>.png`` at the middle
+                plane, as Spike-Zoo keeps its clips: 250x400, 0.6 spikes per plane at white
+    ``folder``  recordings anywhere below the folder, or one file; a first folder named
+                train, val or test is the split
+    ``archive`` an archive, to be written again in another way
+    ``auto``    whichever of these it looks like
+    ==========  ======================================================================
+
+    Args:
+        source: The folder or file.
+        layout: One of the names above.
+        height: Rows of ``.dat`` recordings, where no sidecar tells.
+        width: Columns of ``.dat`` recordings, likewise.
+        split: Put every take in this split, whatever its folder.
+
+    Raises:
+        MissingFileError: If there is no such folder or file, or a ground truth is missing.
+        UsageError: If the layout has another name.
+        FormatError: If nothing in it is a recording.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
+    finders = {"base": _base, "folder": _folder, "archive": _archive}
+    chosen = _recognise(source) if layout == "auto" else layout
+    if chosen not in finders:
+        raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
+    found = FoundTakes()
+    for name, home, job in finders[chosen](source, height, width):
+        found.add(name, split or home, job)
+    if not found.jobs:
+        raise FormatError(
+            f"{source}: no recordings of layout {chosen} in it ({', '.join(_RECORDINGS)})",
+            path=str(source),
+        )
+    return found
+
+
+_Found = tuple[str, str | None, "Callable[[], Take]"]
+
+
+def _recognise(source: Path) -> str:
+    if source.is_file():
+        return "archive" if source.suffix.lower() in (".h5", ".hdf5") else "folder"
+    return "base" if any(source.glob("*/spike/*.dat")) else "folder"
+
+
+def _base(root: Path, height: int | None, width: int | None) -> Iterator[_Found]:
+    """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``."""
+    for clip in sorted(root.glob("*/spike/*.dat")):
+        home = clip.parent.parent
+        truth = home / "gt" / f"{clip.stem}.png"
+        if (home / "gt").is_dir() and not truth.is_file():
+            raise MissingFileError(
+                f"{clip}: its ground truth {truth} is missing; add it, or leave the folder gt out",
+                path=str(truth),
+            )
+        size = height or _BASE_SIZE[0], width or _BASE_SIZE[1]
+        image = truth if truth.is_file() else None
+        yield clip.stem, home.name, partial(_read_base_clip, clip, image, size)
+
+
+def _read_base_clip(clip: Path, truth: Path | None, size: tuple[int, int]) -> Take:
+    recording = read_recording(clip, height=size[0], width=size[1])
+    recording.rate_scale = recording.rate_scale or _BASE_RATE_SCALE
+    if truth is None:
+        return Take(recording)
+    middle = np.array([len(recording) // 2])
+    return Take(recording, images=_read_image(truth)[None], image_index=middle)
+
+
+def _read_image(path: Path) -> NDArray[Any]:
+    from skimage.io import imread
+
+    try:
+        return np.asarray(imread(path))
+    except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
+        raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error
+
+
+def _folder(root: Path, height: int | None, width: int | None) -> Iterator[_Found]:
+    """Yield every recording below a folder, or the one file."""
+    if root.is_file():
+        yield root.stem, None, partial(_read_plain, root, height, width)
+        return
+    files = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in _RECORDINGS]
+    stems = Counter(path.stem for path in files)
+    for path in files:
+        parts = path.relative_to(root).with_suffix("").parts
+        split = parts[0] if len(parts) > 1 and parts[0] in _SPLITS else None
+        name = path.stem if stems[path.stem] == 1 else "-".join(parts)
+        yield name, split, partial(_read_plain, path, height, width)
+
+
+def _read_plain(path: Path, height: int | None, width: int | None) -> Take:
+    raw = path.suffix.lower() == ".dat"
+    return Take(read_recording(path, height=height if raw else None, width=width if raw else None))
+
+
+def _archive(path: Path, height: int | None, width: int | None) -> Iterator[_Found]:
+    """Yield the takes of an archive."""
+    if height is not None or width is not None:
+        raise UsageError(
+            f"{path}: an archive knows its recordings' sizes; leave height and width out"
+        )
+    archive = SpikeArchive(path)
+    homes = {name: split for split in archive.splits() for name in archive.names(split)}
+    for name in archive:
+        yield name, homes.get(name), partial(archive.take, name)

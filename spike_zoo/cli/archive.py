@@ -1,0 +1,217 @@
+"""``archive``: recordings and image folders become an archive; show, check, write back."""
+
+from __future__ import annotations
+
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive.layouts import find_takes
+from spike_zoo.errors import UsageError
+from spike_zoo.spikes import write_recording
+
+if TYPE_CHECKING:
+    pass
+
+_MOST_ROWS = 24
+_COLUMNS = {
+    "name": "name",
+    "TxHxW": "shape",
+    "fps": "fps",
+    "rate scale": "rate_scale",
+    "images": "images",
+    "blurry": "blurry_images",
+    "label": "label",
+    "source": "source",
+}
+
+
+def archive_build(
+    source: str,
+    out: str,
+    *,
+    layout: Literal["auto", "base", "folder", "archive"] = "auto",
+    height: int | None = None,
+    width: int | None = None,
+    split: str | None = None,
+    jobs: int = 0,
+    compression: Literal["gzip", "zstd"] | None = None,
+    along_time: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write the recordings of a folder, with their images, into one archive.
+
+    Args:
+        source: A folder of recordings, one recording, or an archive to write in another way.
+        out: The archive to write, ending in .h5.
+        layout: base: <split>/spike/*.dat with <split>/gt/*.png; folder: recordings anywhere below;
+            archive: an archive; auto: whichever it looks like.
+        height: Rows of .dat recordings, where no sidecar tells.
+        width: Columns of .dat recordings, likewise.
+        split: Put everything in this split (train, val, test); otherwise the folders tell.
+        jobs: Processes; 0 takes one per core.
+        compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
+        along_time: Pack bits along time: with a compression half the size, but a recording can
+            only be read as a whole.
+        overwrite: Replace an existing archive.
+    """
+    if jobs < 0:
+        raise UsageError(f"jobs must be 0 (one per core) or more, got {jobs}")
+    found = find_takes(source, layout=layout, height=height, width=width, split=split)
+    console = Console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("recordings", total=len(found.jobs))
+        build_archive(
+            out,
+            found.jobs,
+            splits=found.splits,
+            n_jobs=min(jobs or -1, len(found.jobs)),
+            compression=compression,
+            bit_layout="tpack" if along_time else "wpack",
+            overwrite=overwrite,
+            generator=f"spike_zoo archive build --layout {layout}",
+            progress=lambda done, _: bar.update(task, completed=done),
+        )
+    archive_info(out)
+
+
+def archive_info(path: str, *, json: bool = False) -> None:
+    """Show what an archive holds, without reading its spikes.
+
+    Args:
+        path: The archive.
+        json: Print everything as JSON instead.
+    """
+    with SpikeArchive(path) as archive:
+        facts = archive_facts(archive)
+    if json:
+        print(dumps(facts, indent=2))
+        return
+    recordings, size = facts["recordings"], readable_bytes(facts["bytes"])
+    print(f"{path}: archive of {len(recordings)} recordings, {size}")
+    for split, names in facts["splits"].items():
+        print(f"split {split}: {len(names)}")
+    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings[:_MOST_ROWS]]
+    if rows:
+        _print_table(list(_COLUMNS), rows)
+    if len(recordings) > _MOST_ROWS:
+        print(f"and {len(recordings) - _MOST_ROWS} more (--json lists all)")
+
+
+def archive_facts(archive: SpikeArchive) -> dict[str, Any]:
+    """Return what an archive holds, as plain values."""
+    recordings = []
+    for name in archive:
+        recording = archive[name]
+        recordings.append(
+            {
+                "name": name,
+                "shape": list(recording.shape),
+                "fps": recording.fps or None,
+                "rate_scale": recording.rate_scale,
+                "threshold": recording.threshold,
+                "images": len(archive.image_index(name)),
+                "blurry_images": len(archive.blur_span(name)),
+                "label": recording.meta.get("label"),
+                "source": recording.meta.get("source"),
+            }
+        )
+    return {
+        "path": str(archive.path),
+        "format": "archive",
+        "bytes": archive.path.stat().st_size,
+        "splits": {split: archive.names(split) for split in archive.splits()},
+        "data_sha256": archive.data_sha256(),
+        "recordings": recordings,
+    }
+
+
+def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
+    """Check every rule of the archive's schema: exit code 0 if valid, 1 if not.
+
+    Args:
+        path: The archive.
+        deep: Also read all spikes and compare their checksums.
+        json: Print the findings as JSON instead of a line each: CODE path message.
+    """
+    findings = verify_archive(path, deep=deep)
+    errors = sum(finding.severity == "error" for finding in findings)
+    if json:
+        rows = [
+            {
+                "code": finding.code,
+                "severity": finding.severity,
+                "path": finding.path,
+                "message": finding.message,
+            }
+            for finding in findings
+        ]
+        print(dumps({"path": path, "valid": errors == 0, "findings": rows}, indent=2))
+    else:
+        for finding in findings:
+            print(finding)
+        if not findings:
+            print(f"{path}: valid")
+    return 1 if errors else 0
+
+
+def archive_export(
+    path: str,
+    out: str,
+    *,
+    name: str | None = None,
+    format: Literal["dat", "npz", "npy", "h5"] = "dat",
+    overwrite: bool = False,
+) -> None:
+    """Write recordings of an archive as files of their own; .dat gets a sidecar with its size.
+
+    Args:
+        path: The archive.
+        out: A folder, or with --name also a file.
+        name: The one recording to write; all of them where not given.
+        format: Format of the files.
+        overwrite: Replace existing files.
+    """
+    with SpikeArchive(path) as archive:
+        names = archive.names() if name is None else [name]
+        for each in names:
+            recording = archive[each]
+            target = Path(out)
+            if name is None or target.suffix.lower() != f".{format}":
+                target = target / f"{each}.{format}"
+            write_recording(recording, target, overwrite=overwrite, with_sidecar=format == "dat")
+            print(target)
+
+
+def _print_table(headings: list[str], rows: list[list[str]]) -> None:
+    """Print rows as wide as they are: names are there to be copied."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    widest = sum(len(max(column, key=len)) + 2 for column in zip(headings, *rows, strict=True))
+    Console(highlight=False, width=max(widest, 80)).print(table)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return "x".join(map(str, value))
+    if value is None:
+        return "-"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def readable_bytes(size: int) -> str:
+    """Return a number of bytes as people say it."""
+    value, units = float(size), iter(("bytes", "kB", "MB", "GB", "TB"))
+    unit = next(units)
+    while value >= 1000 and unit != "TB":
+        value, unit = value / 1000, next(units)
+    return f"{size} bytes" if unit == "bytes" else f"{value:.3g} {unit}"

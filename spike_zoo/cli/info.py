@@ -1,0 +1,106 @@
+"""``info``: what a recording or archive is, from its header and a few planes."""
+
+from __future__ import annotations
+
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spike_zoo.cli.archive import archive_info, readable_bytes
+from spike_zoo.spikes import read_recording, unpack_bits
+from spike_zoo.spikes.formats import detect_format
+
+if TYPE_CHECKING:
+    from spike_zoo.spikes import SpikeRecording
+
+_SAMPLED_PLANES = 64
+_FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "archive"}
+
+
+def info(
+    path: str,
+    *,
+    name: str | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    json: bool = False,
+) -> None:
+    """Show what a recording or archive is, without decoding it.
+
+    Args:
+        path: A .dat, .npz, .npy or .h5 file.
+        name: The recording in an archive of several, or the key in an .npz.
+        height: Rows of a .dat without a sidecar.
+        width: Columns of a .dat without a sidecar.
+        json: Print JSON instead.
+    """
+    kind = detect_format(path)
+    if kind == "hdf5" and name is None and _recordings(path) != 1:
+        archive_info(path, json=json)
+        return
+    recording = read_recording(path, name, height=height, width=width)
+    facts = recording_facts(recording, Path(path), kind)
+    if json:
+        print(dumps(facts, indent=2, default=str))
+        return
+    for label, text in _lines(facts):
+        print(f"{label:<14} {text}")
+
+
+def _recordings(path: str) -> int:
+    from spike_zoo.archive import SpikeArchive
+
+    with SpikeArchive(path) as archive:
+        return len(archive)
+
+
+def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:
+    """Return what is known about a recording, its firing rate from at most 64 planes."""
+    planes, height, width = recording.shape
+    sampled = np.unique(np.linspace(0, planes - 1, _SAMPLED_PLANES).astype(int))
+    rates = [
+        unpack_bits(recording.read_packed(plane, plane + 1), width).mean()
+        for plane in sampled.tolist()
+    ]
+    return {
+        "path": str(path),
+        "format": kind,
+        "planes": planes,
+        "height": height,
+        "width": width,
+        "fps": recording.fps or None,
+        "seconds": planes / recording.fps if recording.fps else None,
+        "rate_scale": recording.rate_scale,
+        "threshold": recording.threshold,
+        "bytes": path.stat().st_size,
+        "raw_bytes": -(-planes * height * width // 8),
+        "firing_rate": float(np.mean(rates)),
+        "planes_sampled": len(rates),
+        "meta": recording.meta,
+    }
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the facts as labels and text, the unknown ones said to be so."""
+    fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
+    size = readable_bytes(facts["bytes"])
+    if facts["format"] != "hdf5":  # an archive holds more than the planes
+        size += f" ({facts['bytes'] / facts['raw_bytes']:.3g} x raw bits)"
+    lines = [
+        ("file", f"{facts['path']} ({_FORMATS[facts['format']]})"),
+        ("planes", f"{facts['planes']}x{facts['height']}x{facts['width']} (TxHxW)"),
+        ("fps", "unknown" if fps is None else f"{fps:g}"),
+        ("duration", "unknown" if seconds is None else f"{seconds * 1000:.4g} ms"),
+        ("rate scale", "unknown" if scale is None else f"{scale:g} spikes per plane at white"),
+        ("size", size),
+        (
+            "firing rate",
+            f"{facts['firing_rate']:.4g} spikes per pixel and plane "
+            f"({facts['planes_sampled']} planes of {facts['planes']})",
+        ),
+    ]
+    if facts["threshold"] is not None:
+        lines.append(("threshold", f"{facts['threshold']:g}"))
+    return lines + [(str(key), str(value)) for key, value in facts["meta"].items()]

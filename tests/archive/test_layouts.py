@@ -1,0 +1,120 @@
+"""Folders become takes: names, splits, images and sizes as their layout says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skimage.io import imread, imsave
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import build_archive
+from spike_zoo.archive.layouts import find_takes
+from spike_zoo.errors import FormatError, MissingFileError, MissingGeometryError, UsageError
+from spike_zoo.spikes import read_recording, write_recording
+from tests.helpers.archives import make_take, write_archive
+from tests.helpers.streams import random_spikes
+
+
+def test_sample_clips_become_an_archive_with_their_truth(tmp_path: Path, shared: Path) -> None:
+    base = shared / "data" / "base"
+    found = find_takes(base)
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs, splits=found.splits))
+    assert archive.names("test") == ["203_part1_key_id151"]
+    assert archive.names("train") == ["203_part2_key_id151"]
+    for split in ("test", "train"):
+        [name] = archive.names(split)
+        clip = read_recording(base / split / "spike" / f"{name}.dat", height=250, width=400)
+        assert archive[name].shape == (301, 250, 400)
+        assert archive[name].rate_scale == 0.6
+        np.testing.assert_array_equal(archive[name].packed, clip.packed)
+        np.testing.assert_array_equal(archive.image_index(name), [150])
+        truth = imread(base / split / "gt" / f"{name}.png")
+        np.testing.assert_array_equal(archive.images(name), truth[None])
+    assert {finding.code for finding in archive.verify()} == {"W02"}  # its fps is unknown
+
+
+def write_base_clip(root: Path, split: str, clip: str, *, truth: bool = True) -> None:
+    write_recording(random_spikes(5, 6, 16), root / split / "spike" / f"{clip}.dat")
+    (root / split / "gt").mkdir(exist_ok=True)
+    if truth:
+        image = np.arange(96, dtype=np.uint8).reshape(6, 16)
+        imsave(root / split / "gt" / f"{clip}.png", image, check_contrast=False)
+
+
+def test_clips_of_one_name_in_two_splits_stay_two(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        write_base_clip(tmp_path, split, "a")
+    found = find_takes(tmp_path, height=6, width=16)
+    assert found.splits == {"test": ["a"], "train": ["train-a"]}
+    take = found.jobs["a"]()
+    assert take.images is not None
+    assert take.images.shape == (1, 6, 16)
+    assert take.image_index is not None
+    assert take.image_index.tolist() == [2]
+
+
+def test_a_missing_truth_is_named(tmp_path: Path) -> None:
+    write_base_clip(tmp_path, "train", "a", truth=False)
+    with pytest.raises(MissingFileError, match=r"a\.dat: its ground truth .*a\.png is missing"):
+        find_takes(tmp_path)
+    (tmp_path / "train" / "gt").rmdir()
+    assert find_takes(tmp_path, height=6, width=16).jobs["a"]().images is None
+
+
+def test_a_truth_that_is_no_image_is_named(tmp_path: Path) -> None:
+    write_base_clip(tmp_path, "train", "a")
+    (tmp_path / "train" / "gt" / "a.png").write_text("no picture")
+    with pytest.raises(FormatError, match=r"a\.png: not an image"):
+        find_takes(tmp_path, height=6, width=16).jobs["a"]()
+
+
+def test_recordings_anywhere_below_a_folder_are_found(tmp_path: Path) -> None:
+    spikes = random_spikes(5, 6, 16)
+    for place in ("train/day 1/a.dat", "train/b.npz", "test/a.dat", "c.npy"):
+        write_recording(spikes, tmp_path / place)
+    (tmp_path / "notes.txt").write_text("not a recording")
+    found = find_takes(tmp_path, height=6, width=16)
+    assert found.splits == {"test": ["test-a"], "train": ["b", "train-day_1-a"]}
+    assert sorted(found.jobs) == ["b", "c", "test-a", "train-day_1-a"]
+    for job in found.jobs.values():
+        np.testing.assert_array_equal(job().recording[:], spikes)
+    assert find_takes(tmp_path, split="all").splits["all"] == list(found.jobs)
+
+
+def test_raw_recordings_without_a_size_are_refused_when_read(tmp_path: Path) -> None:
+    write_recording(random_spikes(5, 6, 16), tmp_path / "a.dat")
+    with pytest.raises(MissingGeometryError):
+        find_takes(tmp_path).jobs["a"]()
+
+
+def test_one_file_is_one_take(tmp_path: Path) -> None:
+    write_recording(random_spikes(5, 6, 16), tmp_path / "a.npz")
+    assert list(find_takes(tmp_path / "a.npz").jobs) == ["a"]
+
+
+def test_an_archive_is_written_again_in_another_way(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5", takes=3)
+    found = find_takes(path)
+    cold = build_archive(
+        tmp_path / "cold.h5",
+        found.jobs,
+        splits=found.splits,
+        compression="gzip",
+        bit_layout="tpack",
+    )
+    assert SpikeArchive(cold).data_sha256() == SpikeArchive(path).data_sha256()
+    np.testing.assert_array_equal(SpikeArchive(cold).blur("take1"), make_take(1).blur)
+    assert SpikeArchive(cold).verify() == []
+
+
+def test_what_cannot_be_a_data_set_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="no such file or folder"):
+        find_takes(tmp_path / "absent")
+    with pytest.raises(FormatError, match="no recordings of layout folder"):
+        find_takes(tmp_path)
+    with pytest.raises(UsageError, match="layout must be auto, base, folder, archive"):
+        find_takes(tmp_path, layout="sreds")
+    with pytest.raises(UsageError, match="knows its recordings' sizes"):
+        find_takes(write_archive(tmp_path / "a.h5"), height=6)

@@ -1,0 +1,129 @@
+"""The archive commands: build, info, verify, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.cli.archive import readable_bytes
+from spike_zoo.cli.main import main
+from spike_zoo.spikes import read_recording, write_recording
+from tests.helpers.archives import make_take, write_archive
+from tests.helpers.streams import random_spikes
+
+
+def test_a_folder_is_built_verified_and_exported_byte_for_byte(
+    tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, out = shared / "data" / "base", str(tmp_path / "base.h5")
+    assert main(["archive", "build", str(source), out, "--jobs", "1"]) == 0
+    assert "203_part1_key_id151  301x250x400" in capsys.readouterr().out
+    assert main(["archive", "verify", out]) == 0
+    assert main(["archive", "export", out, str(tmp_path / "clips")]) == 0
+    for split, name in (("test", "203_part1_key_id151"), ("train", "203_part2_key_id151")):
+        exported = tmp_path / "clips" / f"{name}.dat"
+        assert exported.read_bytes() == (source / split / "spike" / exported.name).read_bytes()
+        assert read_recording(exported).rate_scale == 0.6
+
+
+def test_cold_storage_is_half_the_size(tmp_path: Path, shared: Path) -> None:
+    clip, out = shared / "data" / "data.dat", tmp_path / "cold.h5"
+    options = ["--height", "250", "--width", "400", "--split", "test", "--jobs", "1"]
+    cold = ["--compression", "gzip", "--along_time", "true"]
+    assert main(["archive", "build", str(clip), str(out), *options, *cold]) == 0
+    assert out.stat().st_size < clip.stat().st_size / 2
+    assert SpikeArchive(out).names("test") == ["data"]
+
+
+def test_building_over_an_archive_needs_to_be_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_recording(random_spikes(5, 6, 16), tmp_path / "clips" / "a.npz")
+    arguments = ["archive", "build", str(tmp_path / "clips"), str(tmp_path / "a.h5")]
+    assert main([*arguments, "--jobs", "1"]) == 0
+    assert main([*arguments, "--jobs", "1"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main([*arguments, "--jobs", "1", "--overwrite", "true"]) == 0
+    assert main([*arguments, "--jobs", "-2"]) == 2
+    assert main([*arguments, "--layout", "sreds"]) == 2
+
+
+def test_info_shows_recordings_and_splits(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(write_archive(tmp_path / "a.h5", takes=3))
+    assert main(["archive", "info", path]) == 0
+    out = capsys.readouterr().out
+    assert "archive of 3 recordings" in out
+    assert "split train: 2" in out
+    assert "take2  37x12x21  20000  0.6         3       1       2      scene2" in out
+    assert main(["archive", "info", path, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["splits"] == {"train": ["take0", "take1"], "test": ["take2"]}
+    assert facts["recordings"][1]["shape"] == [37, 12, 21]
+    assert facts["data_sha256"] == SpikeArchive(path).data_sha256()
+
+
+def test_info_of_many_recordings_stays_short(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["archive", "info", str(write_archive(tmp_path / "a.h5", takes=30))]) == 0
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) < 32
+    assert "and 6 more" in out
+
+
+def test_verify_prints_a_line_for_each_finding_and_exits_with_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    assert main(["archive", "verify", str(path)]) == 0
+    assert capsys.readouterr().out == f"{path}: valid\n"
+    with h5py.File(path, "r+") as file:
+        file["recordings/take0/spikes"][3, 2, 1] ^= 4
+        file["recordings/take1"].attrs["fps"] = 0.0
+    assert main(["archive", "verify", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["E06", "recordings/take0/spikes"],
+        ["W02", "recordings/take1"],
+    ]
+    assert main(["archive", "verify", str(path), "--deep", "false"]) == 0  # a warning is left
+    capsys.readouterr()
+    assert main(["archive", "verify", str(path), "--json"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["valid"] is False
+    assert report["findings"][0]["code"] == "E06"
+
+
+def test_verify_of_what_does_not_open_exits_as_documented(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.h5").write_text("not an archive")
+    assert main(["archive", "verify", str(tmp_path / "text.h5")]) == 1
+    assert capsys.readouterr().out.startswith("E01 / ")
+    assert main(["archive", "verify", str(tmp_path / "absent.h5")]) == 2
+
+
+@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5"])
+def test_one_recording_is_exported_in_any_format(tmp_path: Path, kind: str) -> None:
+    path = str(write_archive(tmp_path / "a.h5"))
+    options = ["--name", "take1", "--format", kind]
+    assert main(["archive", "export", path, str(tmp_path / f"one.{kind}"), *options]) == 0
+    assert main(["archive", "export", path, str(tmp_path / "folder"), *options]) == 0
+    assert main(["archive", "export", path, str(tmp_path / "folder"), *options]) == 2
+    for exported in (tmp_path / f"one.{kind}", tmp_path / "folder" / f"take1.{kind}"):
+        recording = read_recording(exported)
+        assert (recording[:] == make_take(1).recording[:]).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (999, "999 bytes"), (3_762_500, "3.76 MB"), (10**13, "10 TB")],
+)
+def test_sizes_are_said_as_people_say_them(size: int, text: str) -> None:
+    assert readable_bytes(size) == text
