@@ -73,23 +73,33 @@ def build_archive(
     )
     with writer, _shard_folder(path) as name_of_folder:
         folder = Path(name_of_folder)
-        tasks = (
+        tasks = [
             delayed(_write_shard)(folder / f"{number}.h5", job, compression, bit_layout)
             for number, job in enumerate(jobs.values())
-        )
+        ]
         results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
         with contextlib.closing(results):  # stops the processes before their folder goes
-            for number, _ in enumerate(results, start=1):
+            for done, _ in enumerate(results, start=1):
                 if progress is not None:
-                    progress(number, len(jobs))
-        for number, name in enumerate(jobs):
-            shard = folder / f"{number}.h5"
-            with h5py.File(shard, "r", locking=False) as source:
-                writer.copy(source, _SHARD, name)
-            shard.unlink()
-        for split, names in (splits or {}).items():
-            writer.put_in_split(split, *names)
+                    progress(done, len(jobs))
+        _join(writer, folder, jobs, splits or {})
     return path
+
+
+def _join(
+    writer: ArchiveWriter,
+    folder: Path,
+    jobs: Mapping[str, object],
+    splits: Mapping[str, Sequence[str]],
+) -> None:
+    """Copy the shards into the archive in the order of the jobs, whichever was done first."""
+    for number, name in enumerate(jobs):
+        shard = folder / f"{number}.h5"
+        with h5py.File(shard, "r", locking=False) as source:
+            writer.copy(source, _SHARD, name)
+        shard.unlink()
+    for split, names in splits.items():
+        writer.put_in_split(split, *names)
 
 
 def _check_names(jobs: Mapping[str, object], splits: Mapping[str, Sequence[str]]) -> None:

@@ -136,25 +136,19 @@ def read_recording(
     """
     path = Path(path)
     kind = detect_format(path)
-    if kind != "dat" and (frame_align is not None or columns is not None):
-        raise UsageError(f"{path}: frame_align and columns are for .dat, this is {kind}")
     if kind in ("dat", "npy") and name is not None:
         raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")
-    if kind == "hdf5":
-        from spike_zoo.spikes.hdf5_recording import read_h5
-
-        recording, beside = read_h5(path, name), sidecar.Sidecar()
-    elif kind == "dat":
+    if kind == "dat":
         beside = _dat_sidecar(path, height, width)
         layout = _dat_layout(path, beside, height, width, frame_align, columns, flip)
-        recording = SpikeRecording(
-            open_dat(path, layout, allow_partial=allow_partial), layout.image_width
-        )
-        recording.meta = beside.meta | {"source_flipped": layout.flip}
+        planes = open_dat(path, layout, allow_partial=allow_partial)
+        meta = beside.meta | {"source_flipped": layout.flip}
+        recording = SpikeRecording(planes, layout.image_width, meta=meta)
     else:
+        if frame_align is not None or columns is not None:
+            raise UsageError(f"{path}: frame_align and columns are for .dat, this is {kind}")
         beside = sidecar.own_sidecar(path)
-        recording = arrays.read_npy(path) if kind == "npy" else arrays.read_npz(path, name)
-    if kind != "dat":
+        recording = _read_self_described(path, kind, name)
         _check_size(path, recording, height, width)
     _complete(recording, path, kind, beside)
     recording.fps = recording.fps if fps is None else _stated("fps", fps)
@@ -163,11 +157,21 @@ def read_recording(
     return recording
 
 
+def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRecording:
+    if kind == "npy":
+        return arrays.read_npy(path)
+    if kind == "npz":
+        return arrays.read_npz(path, name)
+    from spike_zoo.spikes.hdf5_recording import read_h5
+
+    return read_h5(path, name)
+
+
 def _dat_sidecar(path: Path, height: int | None, width: int | None) -> Sidecar:
-    """Return the recording's own sidecar, or the folder's where that leaves the size open."""
+    """Return the recording's own sidecar, filled in from the folder's where the size is open."""
     own = sidecar.own_sidecar(path)
     if None in (height or own.height, width or own.width):
-        return sidecar.folder_sidecar(path) or own
+        return own.or_else(sidecar.folder_sidecar(path))
     return own
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError
@@ -42,6 +42,14 @@ class Sidecar:
     threshold: float | None = None
     rate_scale: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+
+    def or_else(self, other: Sidecar | None) -> Sidecar:
+        """Return what this file says, and where it says nothing what another says."""
+        if other is None:
+            return self
+        said = {name: value for name, value in vars(self).items() if value is not None}
+        both = {"flip": self.flip and other.flip, "meta": other.meta | self.meta}
+        return replace(other, **(said | both))
 
 
 def sidecar_path(recording: Path) -> Path:

@@ -182,7 +182,7 @@ def read_everything(path: Path) -> None:
 def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) -> None:
     data, random = path.read_bytes(), np.random.default_rng(2)
     broken_path, refused = tmp_path / "broken.h5", 0
-    for position in random.integers(0, len(data), 200):
+    for position in random.integers(0, len(data), 100):
         broken = bytearray(data)
         broken[position] ^= int(random.integers(1, 256))
         broken_path.write_bytes(broken)

@@ -61,6 +61,15 @@ def test_the_recording_s_own_sidecar_comes_first(clip: Path) -> None:
     assert recording.meta["camera"] == "north"
 
 
+def test_an_own_sidecar_without_a_size_is_filled_in_from_the_folder_s(clip: Path) -> None:
+    (clip.parent / "config.yaml").write_text(SPIKECV)
+    (clip.parent / "clip.dat.yaml").write_text("{fps: 40000, filename: ours}")
+    recording = read_recording(clip)
+    assert recording.shape == (4, 6, 16)
+    assert recording.fps == 40_000.0
+    assert recording.meta["filename"] == "ours"
+
+
 def test_arguments_come_before_every_sidecar(clip: Path) -> None:
     (clip.parent / "config.yaml").write_text("neither: here")  # not asked when the size is stated
     (clip.parent / "clip.dat.yaml").write_text("{spike_w: 8, spike_h: 8, fps: 1}")
