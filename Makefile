@@ -5,7 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMPS := .stamps
 ZOO := $(BIN)/python -m spike_zoo
-DEMO := demo
+DEMO := runs/demo
+SCENE := test-astronaut-medium-01
 
 .PHONY: help setup demo test lint bench notebooks clean
 
@@ -33,15 +34,22 @@ lint: setup ## check format, style, types and who imports whom
 data/default.h5: | $(STAMPS)/setup
 	$(ZOO) simulate --out $@
 
+# --ckpt_path last: a demo that was interrupted goes on where it was
 $(DEMO)/stir/result.json: configs/stir_demo.yaml | data/default.h5
-	rm -rf $(DEMO)/stir
-	$(ZOO) fit --config configs/stir_demo.yaml --run_dir $(DEMO)/stir
+	$(ZOO) fit --config $< --run_dir $(DEMO)/stir --ckpt_path last \
+	  --trainer.precision $$($(ZOO) doctor --precision)
 
 $(DEMO)/%/test/result.json: configs/classical/%.yaml | data/default.h5
 	$(ZOO) test --config $< --run_dir $(DEMO)/$*
 
-$(DEMO)/street.dat: | data/default.h5
-	$(ZOO) archive export data/default.h5 $(DEMO)/recordings --name test-astronaut-medium-00
+$(DEMO)/$(SCENE).mp4: $(DEMO)/stir/result.json
+	$(ZOO) archive export data/default.h5 $(DEMO)/$(SCENE).dat --name $(SCENE) --overwrite
+	$(ZOO) reconstruct $(DEMO)/$(SCENE).dat --method $(DEMO)/stir/checkpoints/best.ckpt \
+	  --stride 2 --out $@ --overwrite
+
+demo: setup $(DEMO)/tfp/test/result.json $(DEMO)/tfi/test/result.json $(DEMO)/tfi9/test/result.json $(DEMO)/stir/result.json $(DEMO)/$(SCENE).mp4 ## simulate, train a small STIR, compare, reconstruct a video, write a page
+	@$(ZOO) page $(DEMO)/tfp $(DEMO)/tfi $(DEMO)/tfi9 $(DEMO)/stir \
+	  --videos $(DEMO)/$(SCENE).mp4 --title 'Spike Zoo demo' --out $(DEMO)/index.html
 
 bench: setup ## measure against the limits, side by side, as one table
 	$(BIN)/python -m benchmarks.report $(ARGS)
@@ -55,4 +63,4 @@ notebooks: setup $(STAMPS)/notebooks | data/default.h5 ## bring the notebooks up
 	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 notebooks
 
 clean: ## remove what the targets made, except runs and data
-	rm -rf .venv $(STAMPS) demo build dist *.egg-info
+	rm -rf .venv $(STAMPS) build dist *.egg-info

@@ -22,9 +22,10 @@
 # %%
 from pathlib import Path
 
+import spike_zoo  # isort: skip
+import torch
 from lightning import Trainer, seed_everything
 
-import spike_zoo
 from spike_zoo.cli.simulate import simulate
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.media import side_by_side, to_pillow
@@ -89,8 +90,6 @@ to_pillow(side_by_side(images[-3:], [f"mean of {average}" for average in average
 # How close are they to the ground truth?
 
 # %%
-import torch  # noqa: E402
-
 target = torch.from_numpy(truth).float()[None, None]
 labels = [f"playback, {window} planes" for window in windows]
 labels += [f"interval, mean of {average}" for average in averages]

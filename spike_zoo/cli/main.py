@@ -126,12 +126,12 @@ def _run_function(command: str, arguments: list[str]) -> int:
     target = COMMANDS[command][0]
     components: Any
     if isinstance(target, str):
-        components = function = _load(target)
-        named = as_parsed(arguments, switches_of(function))
+        components = _load(target)
+        switches = switches_of(components)
     else:
         components = {name: _load(path) for name, path in target.items()}
-        function = components.get(arguments[0]) if arguments else None
-        named = as_parsed(arguments, switches_of(function) if function else set())
+        switches = set().union(*map(switches_of, components.values()))
+    named = as_parsed(arguments, switches)
     signal.signal(signal.SIGTERM, _terminate)  # Lightning's verbs have a handler of their own
     result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
     return result if isinstance(result, int) else 0

@@ -102,6 +102,7 @@ class ZooCLI(LightningCLI):
         super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
         self.config_paths = [str(path) for path in config.config or []]
+        self._is_run_dir_given = config.run_dir is not None
         self.run_dir = Path(config.run_dir or _default_run_dir(self.config_paths))
         config.run_dir = str(self.run_dir)
         os.environ[_PARENT_RUN_DIR] = str(self.run_dir)
@@ -131,7 +132,7 @@ class ZooCLI(LightningCLI):
     def after_fit(self) -> None:
         """Test the best checkpoint on one device and write ``result.json``."""
         trainer = self.trainer
-        if trainer.interrupted or trainer.fast_dev_run:
+        if trainer.interrupted or self._get(self.config, "trainer").fast_dev_run:
             return
         saved = trainer.checkpoint_callback
         best = saved.best_model_path if isinstance(saved, ModelCheckpoint) else ""
@@ -230,8 +231,8 @@ class ZooCLI(LightningCLI):
         if path.is_file():
             read_checkpoint(path)
             return str(path)
-        if is_fit and named == "last" and self.run_dir.exists():
-            warnings.warn(f"{path}: nothing to resume; the fit begins anew", stacklevel=2)
+        if is_fit and named == "last" and self._is_run_dir_given:
+            _say(f"{self.run_dir}: nothing to resume, the fit begins")
             return None
         raise MissingFileError(
             f"{path}: there is no such checkpoint; name a file, or --run_dir with 'best' or 'last'",

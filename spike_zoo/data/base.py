@@ -142,9 +142,9 @@ class ArchiveDataModule(LightningDataModule):
             self.samples_per_epoch,
         )
         return StatefulDataLoader(
-            samples,  # type: ignore[arg-type]  # map-style by its two methods
+            samples,
             batch_size=self.batch_size,
-            sampler=sampler,  # type: ignore[arg-type]  # yields keys that the samples take
+            sampler=sampler,
             num_workers=self.workers,
             collate_fn=collate,
             pin_memory=torch.cuda.is_available(),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class SampleKey(NamedTuple):
     """One draw: which sample, and the seed of everything random about it."""
 
-    index: int
+    sample: int
     seed: int
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning import LightningModule
 from torch import Tensor, nn
+from torchmetrics import MetricCollection
 
 from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.spikes.packing import unpack_tensor
@@ -15,8 +16,6 @@ from spike_zoo.spikes.windows import centred_window, check_centers, mirrored_pla
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from torchmetrics import MetricCollection
 
     from spike_zoo.batch import ReconstructionBatch, Split
     from spike_zoo.spikes import SpikeRecording
@@ -88,10 +87,10 @@ class ReconstructionModule(LightningModule):
 
     def _evaluate(self, batch: ReconstructionBatch, split: Split) -> Tensor:
         image = self(batch["spikes"], batch["rate_scale"]).float()
-        metrics: MetricCollection = self.split_metrics[split]  # type: ignore[assignment]  # ModuleDict
+        metrics = cast(MetricCollection, self.split_metrics[split])
         metrics.update(image, batch["image"])
         self.log_dict(
-            metrics,  # type: ignore[arg-type]  # a collection is a mapping of metrics
+            metrics,
             on_step=False,
             on_epoch=True,
             batch_size=len(image),

@@ -39,7 +39,7 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
 def ssim(images: Tensor, targets: Tensor) -> Tensor:
     """Return the SSIM of each image: Gaussian window, sigma 1.5, data range 1."""
     value = structural_similarity_index_measure(images, targets, data_range=1.0, reduction="none")
-    return torch.atleast_1d(value)  # type: ignore[arg-type]  # a tuple only with the full image
+    return torch.atleast_1d(value)
 
 
 def ssim_uniform7(images: Tensor, targets: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning import Callback
 from lightning.pytorch.callbacks import BasePredictionWriter
@@ -43,7 +43,7 @@ class SampleImages(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Tensor,
+        outputs: Any,  # noqa: ANN401  (the image that the module's step returns)
         batch: ReconstructionBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
@@ -59,7 +59,7 @@ class SampleImages(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Tensor,
+        outputs: Any,  # noqa: ANN401  (the image that the module's step returns)
         batch: ReconstructionBatch,
         batch_idx: int,
         dataloader_idx: int = 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
+from spike_zoo.batch import PackedClip
 from spike_zoo.data import ReconstructionDataModule, ReconstructionWindows
-from spike_zoo.data.base import unpack_clips
+from spike_zoo.data.base import collate, unpack_clips
 from spike_zoo.data.reconstruction import grey
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError, MissingFileError
@@ -49,12 +50,7 @@ def test_a_whole_clip_is_the_recordings_planes_around_its_image(archive_path: Pa
 def test_planes_and_image_are_cut_and_turned_alike(archive_path: Path, seed: int) -> None:
     windows = ReconstructionWindows(SpikeArchive(archive_path), "train", 61, crop=24, augment=True)
     sample = windows[SampleKey(1, seed)]
-    batch = unpack_clips(
-        {
-            key: value if key == "name" else torch.as_tensor(value)[None]  # type: ignore[misc]  # built by key
-            for key, value in sample.items()
-        }
-    )
+    batch = unpack_clips(cast(PackedClip, collate([sample])))
     assert batch["spikes"].shape == (1, 61, 24, 24)
     rate = batch["spikes"].mean(1) / batch["rate_scale"]
     error = (rate - batch["image"][:, 0]).abs().mean()

@@ -13,7 +13,7 @@ def test_an_epoch_draws_every_sample_once_and_repeats_by_seed(
     size: int, seed: int, epoch: int
 ) -> None:
     keys = list(SeededSampler(size, seed, lambda: epoch))
-    assert sorted(key.index for key in keys) == list(range(size))
+    assert sorted(key.sample for key in keys) == list(range(size))
     assert keys == list(SeededSampler(size, seed, lambda: epoch))
 
 
@@ -23,14 +23,14 @@ def test_epochs_differ_in_order_and_in_seeds() -> None:
     first = list(sampler)
     epoch = 1
     second = list(sampler)
-    assert [key.index for key in first] != [key.index for key in second]
+    assert [key.sample for key in first] != [key.sample for key in second]
     assert not {key.seed for key in first} & {key.seed for key in second}
 
 
 @given(size=st.integers(1, 10), draws=st.integers(1, 35))
 def test_more_draws_than_samples_begin_again_evenly(size: int, draws: int) -> None:
     sampler = SeededSampler(size, 3, lambda: 0, draws)
-    indices = [key.index for key in sampler]
+    indices = [key.sample for key in sampler]
     assert len(indices) == len(sampler) == draws
     counts = [indices.count(index) for index in range(size)]
     assert max(counts) - min(counts) <= 1

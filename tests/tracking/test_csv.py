@@ -10,7 +10,7 @@ from spike_zoo.tracking import AppendingCSVLogger
 
 def _log(folder: Path, step: int, **metrics: float) -> None:
     logger = AppendingCSVLogger(folder)
-    logger.log_metrics(metrics, step=step)
+    logger.log_metrics(dict(metrics), step=step)
     logger.save()
 
 
