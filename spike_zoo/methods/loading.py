@@ -5,38 +5,24 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import pickle
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import LightningModule
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods.shipped import WEIGHTLESS, shipped_names, shipped_weights
+from spike_zoo.nn.files import read_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGE = "spike_zoo."
 EXPORT_NAME = "model.safetensors"
-# what reading a damaged or crafted pickle can raise
-_DAMAGED = (
-    AttributeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 @dataclass(frozen=True)
@@ -154,12 +140,9 @@ def _blueprint(name_or_path: str | Path) -> Blueprint:
 
 
 def _read_safetensors(path: Path) -> Blueprint:
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path}: not a safetensors file ({error})", path=str(path)) from error
+    state = read_weights(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
     if "class_path" not in metadata:
         raise WeightsError(
             f"{path}: its metadata names no class, so it was not written by this package. Load it "
@@ -183,13 +166,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         WeightsError: If it is damaged, or holds more than tensors and plain values.
     """
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
-        first = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise WeightsError(
-            f"{path}: not a checkpoint that can be read safely ({first})", path=str(path)
-        ) from error
+    checkpoint = read_weights(path)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise WeightsError(
             f"{path}: not a checkpoint of a module (no state_dict). Published weights are loaded "

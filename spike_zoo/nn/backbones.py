@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.nn.files import read_weights
 
 FOLDER_VARIABLE = "SPIKE_ZOO_BACKBONES"
 
@@ -85,10 +86,7 @@ def load_backbone(name: str, path: str | Path | None = None) -> dict[str, torch.
                 f"{found}: its SHA-256 begins with {digest[:8]}, the published file's with "
                 f"{backbone.digest}. Copy it again, or rename it if it is meant to differ."
             )
-    try:
-        state = torch.load(found, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, OSError) as error:
-        raise WeightsError(f"{found}: not a file of weights ({error})", path=str(found)) from error
+    state = read_weights(found)
     if not isinstance(state, dict):
         raise WeightsError(f"{found}: holds a {type(state).__name__}, expected a state dict")
     return state

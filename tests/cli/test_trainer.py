@@ -146,7 +146,7 @@ def test_a_stopped_fit_keeps_a_checkpoint_and_says_so_by_its_exit_code(
         (["--config", "nowhere.yaml"], 2, "nowhere.yaml: there is no such configuration file"),
         (["--data.init_args.archive", "none.h5"], 2, "none.h5: .*python -m spike_zoo simulate"),
         (["--ckpt_path", "none.ckpt"], 2, "none.ckpt: there is no such checkpoint"),
-        (["--ckpt_path", "README.md"], 1, "README.md: not a checkpoint"),
+        (["--ckpt_path", "README.md"], 1, "README.md: not a file of weights"),
         (["--trainer.max_epochs", "many"], 2, "max_epochs"),
     ],
 )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Iterator, Mapping
 from functools import cache
 from os import PathLike
@@ -11,26 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.errors import WeightsError
+from spike_zoo.nn.files import read_weights
 
 StateDict = Mapping[str, Tensor]
-# what reading a damaged or crafted file can raise
-_DAMAGED = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SafetensorError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 _ATTENTION = {
     "norm1.body": "norm_query",
@@ -140,8 +124,8 @@ def read_official(
         MissingFileError: If there is no such file.
     """
     where = "the state dict" if isinstance(source, Mapping) else str(source)
-    content: Any = source if isinstance(source, Mapping) else _read_file(Path(source))
-    content = content.get("state_dict", content)
+    content: Any = source if isinstance(source, Mapping) else read_weights(Path(source))
+    content = content.get("state_dict", content) if isinstance(content, Mapping) else content
     if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
         raise WeightsError(f"{where}: no state dict of tensors in it", path=where)
     natural = to_natural(content)
@@ -153,21 +137,6 @@ def read_official(
             path=where,
         )
     return natural
-
-
-def _read_file(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file of weights", path=str(path))
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except _DAMAGED as error:
-        reason = str(error).partition("\n")[0]
-        raise WeightsError(
-            f"{path}: cannot be read as weights: {reason}", path=str(path)
-        ) from error
-    return content if isinstance(content, Mapping) else {"state_dict": content}
 
 
 def _faults(natural: StateDict, expected: StateDict) -> list[str]:

@@ -1,0 +1,52 @@
+"""Files of weights from anywhere, read without running what they may hold."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from spike_zoo.errors import MissingFileError, WeightsError
+
+# what reading a damaged or crafted file can raise
+_DAMAGED = (
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (whatever the file holds)
+    """Return what a file of weights holds: tensors and plain values only, on the CPU.
+
+    Args:
+        path: A ``.safetensors`` file, else one that ``torch.save`` wrote.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        WeightsError: If it is damaged, or holds more than tensors and plain values.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise MissingFileError(f"{file}: there is no such file of weights", path=str(file))
+    try:
+        if file.suffix == ".safetensors":
+            return load_file(file)
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except _DAMAGED as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise WeightsError(
+            f"{file}: not a file of weights that can be read safely ({reason})", path=str(file)
+        ) from error

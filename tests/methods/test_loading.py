@@ -1,0 +1,136 @@
+"""A ready module from a name or a file, and refusals of what must not be loaded."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import LightningModule
+from safetensors.torch import load_file, save_file
+
+import spike_zoo
+from spike_zoo.errors import MissingFileError, UsageError, WeightsError
+from spike_zoo.methods import export, save_weights
+from spike_zoo.methods.classical import TFIModule
+from spike_zoo.methods.loading import pick_device
+from spike_zoo.methods.stir import STIRModule
+
+
+class Stranger(LightningModule):
+    """A module from outside the package."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+
+
+@pytest.fixture(scope="module")
+def module() -> STIRModule:
+    torch.manual_seed(0)
+    return STIRModule(width=0.25, motion_fields=1, lpips="off").eval()
+
+
+def _same(one: LightningModule, other: LightningModule) -> bool:
+    theirs = other.state_dict()
+    return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
+
+
+def test_a_shipped_name_gives_a_module_in_evaluation_mode() -> None:
+    loaded = spike_zoo.load("tfi")
+    assert isinstance(loaded, TFIModule)
+    assert not loaded.training
+
+
+def test_unknown_name_lists_the_shipped_ones() -> None:
+    with pytest.raises(MissingFileError, match=r"tif: neither a file nor .* tfp, tfi, tfstp"):
+        spike_zoo.load("tif")
+
+
+def test_an_export_folder_gives_the_same_module(module: STIRModule, tmp_path: Path) -> None:
+    export(module, tmp_path / "out")
+    loaded = spike_zoo.load(tmp_path / "out")
+    assert dict(loaded.hparams)["width"] == 0.25
+    assert _same(module, loaded)
+
+
+def test_half_precision_weights_come_back_as_float32(module: STIRModule, tmp_path: Path) -> None:
+    save_weights(module, tmp_path / "half.safetensors", half=True)
+    loaded = spike_zoo.load(tmp_path / "half.safetensors")
+    for name, value in module.state_dict().items():
+        kept = loaded.state_dict()[name]
+        assert kept.dtype == value.dtype
+        torch.testing.assert_close(kept, value, rtol=1e-3, atol=1e-4)
+
+
+def test_changed_weights_are_refused(module: STIRModule, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(module, path)
+    state = load_file(path)
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    next(iter(state.values())).add_(1)
+    save_file(state, path, metadata=metadata)
+    with pytest.raises(WeightsError, match="differ from the checksum"):
+        spike_zoo.load(path)
+
+
+def test_a_class_from_outside_needs_trust(tmp_path: Path) -> None:
+    path = tmp_path / "stranger.ckpt"
+    class_path = f"{Stranger.__module__}.Stranger"
+    checkpoint = {
+        "state_dict": Stranger().state_dict(),
+        "hyper_parameters": {},
+        "spike_zoo": {"class_path": class_path, "hyper_parameters": {}},
+    }
+    torch.save(checkpoint, path)
+    with pytest.raises(WeightsError, match=r"not of this package.*trust=True"):
+        spike_zoo.load(path)
+    assert isinstance(spike_zoo.load(path, trust=True), Stranger)
+
+
+def test_a_class_path_that_is_no_module_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "crafted.ckpt"
+    described = {"class_path": "spike_zoo.methods.loading.Path", "hyper_parameters": {}}
+    torch.save({"state_dict": {}, "spike_zoo": described}, path)
+    with pytest.raises(WeightsError, match="not a LightningModule"):
+        spike_zoo.load(path)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+    class Crafted:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]  # any call
+
+    path = tmp_path / "crafted.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": Crafted()}))
+    with pytest.raises(
+        WeightsError, match=r"crafted\.ckpt: not a file of weights that can be read"
+    ):
+        spike_zoo.load(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut", b"x" * 100])
+def test_damaged_files_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    for name in ("damaged.ckpt", "damaged.safetensors"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=name):
+            spike_zoo.load(path)
+
+
+def test_weights_without_metadata_point_to_from_official(tmp_path: Path) -> None:
+    path = tmp_path / "plain.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="from_official"):
+        spike_zoo.load(path)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    assert pick_device("cpu") == "cpu"
+    with pytest.raises(UsageError, match="--device cuda:99"):
+        pick_device("cuda:99")

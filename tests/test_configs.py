@@ -1,0 +1,82 @@
+"""Every configuration runs through the command line: one that nobody runs does not exist."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from spike_zoo.cli.main import main
+from spike_zoo.testing import tiny_archive
+from spike_zoo.tracking import RunResult
+from tests.conftest import ROOT
+
+PROFILES = sorted((ROOT / "configs" / "profiles").glob("*.yaml"))
+LOGGERS = sorted((ROOT / "configs" / "loggers").glob("*.yaml"))
+METHODS = sorted(
+    path
+    for folder in ("configs", "experiments")
+    for path in (ROOT / folder).rglob("*.yaml")
+    if path not in [*PROFILES, *LOGGERS] and "table" not in path.stem
+)
+#: What a profile may set beside the trainer: the arguments every data module has.
+SHARED_DATA_ARGUMENTS = {
+    *("batch_size", "eval_batch_size", "crop", "augment", "samples_per_epoch", "workers", "seed")
+}
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
+    return str(tiny_archive(path, planes=161, height=48, width=64))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", METHODS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_configuration_runs_with_the_smoke_profile(
+    path: Path, archive: str, tmp_path: Path
+) -> None:
+    verb = "test" if path.parent.name == "classical" else "fit"
+    arguments = ["--config", str(path), "--config", "configs/profiles/smoke.yaml"]
+    arguments += ["--data.init_args.archive", archive, "--run_dir", str(tmp_path / "run")]
+    if verb == "fit":  # two steps show that it runs; a step count of its own would outlast them
+        arguments += ["--trainer.max_steps", "2", "--trainer.val_check_interval", "null"]
+        arguments += ["--trainer.check_val_every_n_epoch", "1"]
+    assert main([verb, *arguments, "--trainer.enable_progress_bar", "false"]) == 0
+    folder = tmp_path / "run" if verb == "fit" else tmp_path / "run" / verb
+    result = RunResult.read(folder)
+    assert result.variant == path.stem
+    assert result.profile == "smoke"
+    assert result.metrics["test/psnr"] > 0
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_profile_sets_only_what_every_data_module_has(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+    assert content.keys() <= {"data", "trainer"}
+    assert content["data"]["init_args"].keys() <= SHARED_DATA_ARGUMENTS
+
+
+@pytest.mark.slow
+def test_an_offline_wandb_run_has_metrics_and_pictures(
+    archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    arguments = ["--config", "configs/stir.yaml", "--config", "configs/profiles/smoke.yaml"]
+    arguments += ["--config", "configs/loggers/wandb_offline.yaml"]
+    arguments += ["--model.init_args.width", "0.25", "--trainer.enable_progress_bar", "false"]
+    arguments += ["--data.init_args.archive", archive, "--run_dir", str(tmp_path / "run")]
+    assert main(["fit", *arguments]) == 0
+    runs = list((tmp_path / "run" / "wandb").glob("offline-run-*"))
+    assert len(runs) == 1
+    assert list(runs[0].glob("*.wandb"))
+    assert list((runs[0] / "files" / "media" / "images").rglob("*.png"))
+    assert (tmp_path / "run" / "metrics.csv").is_file()
