@@ -48,8 +48,7 @@ $(DEMO)/$(SCENE).mp4: $(DEMO)/stir/result.json
 	  --stride 2 --out $@ --overwrite
 
 demo: setup $(DEMO)/tfp/test/result.json $(DEMO)/tfi/test/result.json $(DEMO)/tfi9/test/result.json $(DEMO)/stir/result.json $(DEMO)/$(SCENE).mp4 ## simulate, train a small STIR, compare, reconstruct a video, write a page
-	@$(ZOO) page $(DEMO)/tfp $(DEMO)/tfi $(DEMO)/tfi9 $(DEMO)/stir \
-	  --videos $(DEMO)/$(SCENE).mp4 --title 'Spike Zoo demo' --out $(DEMO)/index.html
+	@$(ZOO) page $(DEMO) --title 'Spike Zoo demo' --out $(DEMO)/index.html
 
 bench: setup ## measure against the limits, side by side, as one table
 	$(BIN)/python -m benchmarks.report $(ARGS)

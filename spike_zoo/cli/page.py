@@ -2,69 +2,77 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from spike_zoo.errors import UsageError
+from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.media import Page, write_page
-from spike_zoo.tables import (
-    cells_as_text,
-    collect_results,
-    fill_table,
-    heading,
-    table_of_runs,
-)
+from spike_zoo.tables import cells_as_text, fill_table, heading, table_of_runs
+from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.images import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.tracking.result import FILENAME
 
-if TYPE_CHECKING:
-    from spike_zoo.tables import FilledTable
+_RANKED_BY = "test/psnr"
 
 
-def page(
-    runs: list[str],
-    *,
-    out: str = "runs/page.html",
-    title: str = "Spike Zoo",
-    videos: list[str] | None = None,
-) -> None:
+@dataclass(frozen=True)
+class Run:
+    """A run's folder with its record."""
+
+    folder: Path
+    result: RunResult
+
+    @property
+    def name(self) -> str:
+        """What the run is called on the page."""
+        return self.result.variant
+
+    def picture(self, kind: str, sample: str) -> Path:
+        """Return where a test sample's reconstruction or truth is."""
+        return self.folder / "images" / kind / sample
+
+
+def page(source: str, *, out: str = "runs/page.html", title: str = "Spike Zoo") -> None:
     """Write one self-contained HTML page: table, pictures side by side, videos, where all is.
 
     Args:
-        runs: Folders of runs, or folders that hold several; the last is compared with the first.
+        source: A folder of runs; the best by test PSNR comes last. MP4 files in it are shown.
         out: The page to write.
         title: Its heading.
-        videos: MP4 files to show.
     """
     target = Path(out)
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a page is written as .html")
-    folders = [folder for run in runs for folder in _run_folders(Path(run))]
-    results = collect_results(folders)
+    runs = find_runs(Path(source))
     content = Page(title, "Held-out scenes: nothing below was seen in training.")
-    _add_table(content, fill_table(table_of_runs(results), results))
-    _add_pictures(
-        content, [(result.variant, folder) for result, folder in zip(results, folders, strict=True)]
-    )
-    for video in videos or []:
-        content.add_section("Video")
-        content.add_video(video, caption=Path(video).name)
-    content.add_section("Where everything is")
-    rows = [
-        [result.variant, str(folder), result.checkpoint or ""]
-        for result, folder in zip(results, folders, strict=True)
-    ]
-    content.add_table(["row", "folder", "checkpoint"], rows)
+    _add_numbers(content, runs)
+    _add_pictures(content, runs)
+    videos = sorted(Path(source).glob("*.mp4"))
+    if videos:
+        content.add_section("Video", "Played slower than life: every image is some planes later.")
+    for video in videos:
+        content.add_video(video, caption=video.name)
+    _add_places(content, runs)
     write_page(content, target)
     print(target)
 
 
-def _run_folders(run: Path) -> list[Path]:
-    """Return the folders below a run that hold a result, or the run itself."""
-    return [file.parent for file in sorted(run.rglob(FILENAME))] or [run]
+def find_runs(source: Path) -> list[Run]:
+    """Return the runs at or below a folder, the best by test PSNR last.
+
+    Raises:
+        MissingFileError: If there is none.
+    """
+    files = sorted(source.rglob(FILENAME))
+    if not files:
+        raise MissingFileError(f"{source}: no {FILENAME} below; run fit or test first")
+    runs = [Run(file.parent, RunResult.read(file)) for file in files]
+    return sorted(runs, key=lambda run: run.result.metrics.get(_RANKED_BY, 0.0))
 
 
-def _add_table(content: Page, table: FilledTable) -> None:
+def _add_numbers(content: Page, runs: list[Run]) -> None:
+    results = [run.result for run in runs]
+    table = fill_table(table_of_runs(results), results)
     content.add_section("Numbers")
     content.add_table(
         ["", *(heading(column) for column in table.columns)],
@@ -73,25 +81,26 @@ def _add_table(content: Page, table: FilledTable) -> None:
     )
 
 
-def _add_pictures(content: Page, runs: list[tuple[str, Path]]) -> None:
+def _add_pictures(content: Page, runs: list[Run]) -> None:
     """Add the test samples that all runs reconstructed, the ground truth last."""
-    folders = {name: folder / "images" for name, folder in runs}
-    shared = [
-        {path.name for path in (folder / RECONSTRUCTIONS).glob("*.png")}
-        for folder in folders.values()
-    ]
-    samples = sorted(set.intersection(*shared)) if shared else []
+    kept = [{path.name for path in run.picture(RECONSTRUCTIONS, "").glob("*.png")} for run in runs]
+    samples = sorted(set.intersection(*kept))
     if not samples:
         return
-    names = list(folders)
     content.add_section("Pictures")
+    if len(runs) > 1:
+        worst, best, sample = runs[0], runs[-1], samples[-1]
+        pair = [run.picture(RECONSTRUCTIONS, sample) for run in (worst, best)]
+        content.add_comparison(pair[0], pair[1], (worst.name, best.name), caption=Path(sample).stem)
     for sample in samples:
-        pictures = [folders[name] / RECONSTRUCTIONS / sample for name in names]
-        truth = folders[names[-1]] / TRUTHS / sample
+        pictures = [run.picture(RECONSTRUCTIONS, sample) for run in runs]
+        captions = [run.name for run in runs]
+        truth = runs[-1].picture(TRUTHS, sample)
         content.add_text(Path(sample).stem)
-        content.add_gallery([*pictures, truth], [*names, "ground truth"])
-    if len(names) > 1:
-        before, after = (
-            folders[name] / RECONSTRUCTIONS / samples[-1] for name in (names[0], names[-1])
-        )
-        content.add_comparison(before, after, (names[0], names[-1]), caption=Path(samples[-1]).stem)
+        content.add_gallery([*pictures, truth], [*captions, "ground truth"])
+
+
+def _add_places(content: Page, runs: list[Run]) -> None:
+    content.add_section("Where everything is")
+    rows = [[run.name, str(run.folder), run.result.checkpoint or "none needed"] for run in runs]
+    content.add_table(["", "folder", "checkpoint"], rows)

@@ -170,6 +170,7 @@ class ZooCLI(LightningCLI):
                 limit_test_batches=settings["limit_test_batches"],
                 enable_progress_bar=settings["enable_progress_bar"],
                 enable_model_summary=False,
+                enable_checkpointing=False,
                 deterministic=settings["deterministic"],
                 logger=self.trainer.loggers,
                 callbacks=[meter, SampleImages(self.out / "images")],

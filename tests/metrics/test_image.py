@@ -102,6 +102,17 @@ def test_mean_over_images_does_not_depend_on_batches(pair: tuple[Tensor, Tensor]
     assert parts.compute().item() == pytest.approx(expected, rel=1e-6)
 
 
+def test_values_do_not_depend_on_the_precision_a_module_computes_in(
+    pair: tuple[Tensor, Tensor],
+) -> None:
+    for measure in (psnr, ssim, ssim_uniform7, ssim_stir):
+        exact, mixed = MeanPerImage(measure), MeanPerImage(measure)
+        exact.update(*pair)
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed.update(*pair)
+        assert mixed.compute() == exact.compute()
+
+
 def test_images_smaller_than_the_windows_are_refused() -> None:
     small = torch.zeros(1, 1, 10, 64)
     with pytest.raises(ValueError, match="at least 11x11 pixels, got 10x64"):
