@@ -59,7 +59,7 @@ $(STAMPS)/notebooks: $(STAMPS)/setup
 
 notebooks: setup $(STAMPS)/notebooks | data/default.h5 ## bring the notebooks up to date with their text and run them
 	$(BIN)/jupytext --sync notebooks/*.py
-	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900 notebooks
+	$(BIN)/python -m pytest -q --nbmake --overwrite --nbmake-timeout=900 notebooks
 
 clean: ## remove what the targets made, except runs and data
 	rm -rf .venv $(STAMPS) build dist *.egg-info

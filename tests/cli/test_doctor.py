@@ -1,0 +1,29 @@
+"""What doctor tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from spike_zoo.cli.main import main
+from spike_zoo.nn.backbones import FOLDER_VARIABLE
+
+
+def test_doctor_names_versions_devices_and_where_things_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    (tmp_path / "alexnet-owt-7be5be79.pth").touch()
+    assert main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    for fact in (torch.__version__, "cores", "tfstp", str(tmp_path / "alexnet-owt-7be5be79.pth")):
+        assert fact in told
+    assert "vgg16-397923af.pth" in told
+
+
+def test_doctor_tells_scripts_which_precision_pays(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--precision"]) == 0
+    assert capsys.readouterr().out.strip() in ("bf16-mixed", "32-true")
