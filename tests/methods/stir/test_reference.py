@@ -1,0 +1,40 @@
+"""The reference that benchmarks hold STIR against is itself the published network."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.stir_reference import ReferenceSTIR, reference_loss
+from spike_zoo.methods.stir import STIR
+from tests.methods.stir.conftest import Golden
+
+
+@pytest.fixture(scope="module")
+def reference(official_network: STIR) -> ReferenceSTIR:
+    network = ReferenceSTIR()
+    network.load_state_dict(official_network.state_dict(), strict=True)
+    return network.eval()
+
+
+@pytest.mark.parametrize("case", ["case_a", "case_b"])
+def test_the_reference_gives_the_published_images(
+    case: str, reference: ReferenceSTIR, stir_golden: Golden
+) -> None:
+    with torch.no_grad():
+        image = reference(stir_golden.spikes(case))
+    wanted = stir_golden.tensor(f"{case}/image")
+    torch.testing.assert_close(image, wanted, rtol=0.0, atol=1e-5)
+
+
+def test_the_reference_gives_the_published_training_loss(
+    official_weights: dict[str, Tensor], stir_golden: Golden
+) -> None:
+    network = ReferenceSTIR()
+    network.load_state_dict(STIR.from_official(official_weights).state_dict())
+    network.train()
+    target = stir_golden.tensor("train/ground_truth").float()
+    total = reference_loss(network.images(stir_golden.spikes("case_a")), target)
+    wanted = float(stir_golden.arrays["train/loss_rec_msc"].sum())
+    assert total.item() == pytest.approx(wanted, rel=1e-5)
