@@ -52,7 +52,8 @@ class SpikeArchive:
     def __init__(self, path: str | Path) -> None:
         self._file = Hdf5File(path)
         self._planes: dict[str, StoredPlanes] = {}
-        self._names: tuple[str, ...] | None = None
+        self._names: dict[str, None] | None = None
+        self._checked: set[str] = set()
         check_root(self._file)
 
     @property
@@ -71,7 +72,7 @@ class SpikeArchive:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"_file": self._file, "_planes": {}, "_names": None}
+        return {"_file": self._file, "_planes": {}, "_names": None, "_checked": set()}
 
     def __repr__(self) -> str:
         return f"SpikeArchive({str(self.path)!r}, {len(self)} recordings)"
@@ -84,9 +85,7 @@ class SpikeArchive:
             FormatError: If the split is no list of names.
         """
         if split is None:
-            if self._names is None:
-                self._names = tuple(self._file.members(schema.RECORDINGS))
-            return list(self._names)
+            return list(self._known)
         if split not in self.splits():
             raise MissingItemError(
                 f"{self.path}: no split {split!r}; it has {', '.join(self.splits()) or 'none'}",
@@ -94,15 +93,22 @@ class SpikeArchive:
             )
         return split_names(self._file, split)
 
+    @property
+    def _known(self) -> dict[str, None]:
+        """The names in their order, for looking up."""
+        if self._names is None:
+            self._names = dict.fromkeys(self._file.members(schema.RECORDINGS))
+        return self._names
+
     def splits(self) -> list[str]:
         """Return the names of the splits."""
         return self._file.members(schema.SPLITS)
 
     def __len__(self) -> int:
-        return len(self.names())
+        return len(self._known)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        return name in self._known
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -243,7 +249,7 @@ class SpikeArchive:
         ]
 
     def _require(self, name: str) -> None:
-        if name not in self.names():
+        if name not in self._known:
             raise missing_recording(self.path, name, self.names())
 
     def _open_planes(self, name: str) -> StoredPlanes:
@@ -264,23 +270,11 @@ class SpikeArchive:
         return self._file.dataset(f"{schema.RECORDINGS}/{name}/{part}")
 
     def _pictures(self, name: str, part: str, number: int | None = None) -> NDArray[Any]:
-        if not self._has(name, part):
-            raise MissingItemError(f"{self.path}: {name} has no {part}", path=name)
         inside = f"{schema.RECORDINGS}/{name}/{part}"
-        stored = self._dataset(name, part)
+        if inside not in self._checked:
+            self._check_pictures(name, part)
+        stored = self._file.dataset(inside)
         with hdf5_errors(self.path, inside):
-            if stored.dtype.kind not in "uf" or len(stored.shape) not in (3, 4):
-                raise FormatError(
-                    f"{self.path}: {inside} is {stored.dtype} {stored.shape}, no images",
-                    code="E09",
-                    path=inside,
-                )
-            if not is_complete(self._file, inside, stored):
-                raise FormatError(
-                    f"{self.path}: {inside}: part of the images was never written",
-                    code="E09",
-                    path=inside,
-                )
             if number is None:
                 return stored[...]
             if not 0 <= number < stored.shape[0]:
@@ -290,6 +284,19 @@ class SpikeArchive:
                     path=inside,
                 )
             return stored[number]
+
+    def _check_pictures(self, name: str, part: str) -> None:
+        if not self._has(name, part):
+            raise MissingItemError(f"{self.path}: {name} has no {part}", path=name)
+        inside = f"{schema.RECORDINGS}/{name}/{part}"
+        stored, problem = self._file.dataset(inside), None
+        if stored.dtype.kind not in "uf" or len(stored.shape) not in (3, 4):
+            problem = f"{stored.dtype} {stored.shape} are no images"
+        elif not is_complete(self._file, inside, stored):
+            problem = "part of the images was never written"
+        if problem:
+            raise FormatError(f"{self.path}: {inside}: {problem}", code="E09", path=inside)
+        self._checked.add(inside)
 
     def _integers(self, name: str, part: str, empty: tuple[int, ...]) -> NDArray[np.int64]:
         if not self._has(name, part):

@@ -146,7 +146,7 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
         return
     for check in (_images, _blur, _unknown_members):
         try:
-            yield from check(file, inside, planes)
+            yield from check(file, inside, planes, deep)
         except SpikeZooError as error:
             yield _finding(error, "E07" if check is _images else "E08", inside, file)
     yield from _unknown_attributes(inside, attributes)
@@ -179,9 +179,9 @@ def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding("E06", inside, "attribute sha256 is not 64 lower-case hex digits")
 
 
-def _images(file: Hdf5File, inside: str, planes: StoredPlanes) -> Iterator[Finding]:
+def _images(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
     """Check the sharp images (E07, E09)."""
-    yield from _pictures(file, f"{inside}/{schema.IMAGES}", planes)
+    yield from _pictures(file, f"{inside}/{schema.IMAGES}", planes, deep)
     count = _count(file, f"{inside}/{schema.IMAGES}")
     where = f"{inside}/{schema.IMAGE_INDEX}"
     if file.holds(where):
@@ -192,9 +192,9 @@ def _images(file: Hdf5File, inside: str, planes: StoredPlanes) -> Iterator[Findi
         yield Finding("E07", where, f"missing beside {count} images")
 
 
-def _blur(file: Hdf5File, inside: str, planes: StoredPlanes) -> Iterator[Finding]:
+def _blur(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
     """Check the blurry images (E08, E09)."""
-    yield from _pictures(file, f"{inside}/{schema.BLUR}", planes)
+    yield from _pictures(file, f"{inside}/{schema.BLUR}", planes, deep)
     count = _count(file, f"{inside}/{schema.BLUR}")
     where = f"{inside}/{schema.BLUR_SPAN}"
     if file.holds(where):
@@ -205,7 +205,7 @@ def _blur(file: Hdf5File, inside: str, planes: StoredPlanes) -> Iterator[Finding
         yield Finding("E08", where, f"missing beside {count} blurry images")
 
 
-def _pictures(file: Hdf5File, where: str, planes: StoredPlanes) -> Iterator[Finding]:
+def _pictures(file: Hdf5File, where: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
     if not file.holds(where):
         return
     stored = file.dataset(where)
@@ -214,6 +214,10 @@ def _pictures(file: Hdf5File, where: str, planes: StoredPlanes) -> Iterator[Find
         problem = "part of the images was never written"
     if problem:
         yield Finding("E09", where, problem)
+    elif deep:
+        with hdf5_errors(file.path, where):
+            for number in range(stored.shape[0]):
+                stored[number]  # damaged chunks raise
 
 
 def _count(file: Hdf5File, where: str) -> int:
@@ -221,7 +225,7 @@ def _count(file: Hdf5File, where: str) -> int:
     return shape[0] if shape else 0
 
 
-def _unknown_members(file: Hdf5File, inside: str, _: StoredPlanes) -> Iterator[Finding]:
+def _unknown_members(file: Hdf5File, inside: str, *_: object) -> Iterator[Finding]:
     for group, known in schema.KNOWN_MEMBERS.items():
         where = f"{inside}/{group}".rstrip("/")
         for name in sorted(set(file.members(where)) - set(known)):

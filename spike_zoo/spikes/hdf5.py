@@ -27,6 +27,7 @@ SCHEMA_VERSION = 1
 RECORDINGS = "recordings"
 
 _CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is read whole
+_MOST_OPEN_GROUPS = 256
 _MOST_OPEN_DATASETS = 32  # each has a chunk cache
 _MOST_SOFT_LINKS = 16
 
@@ -71,7 +72,9 @@ class Hdf5File:
         self.path = Path(path)
         self._handle: h5py.File | None = None
         self._process = 0
+        self._groups: dict[str, h5py.Group] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
+        self._checked: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path}
@@ -99,7 +102,8 @@ class Hdf5File:
 
     def close(self) -> None:
         """Drop the handle of this process."""
-        self._datasets.clear()
+        for kept in (self._groups, self._datasets, self._checked):
+            kept.clear()
         if self._handle is not None:
             self._handle.close()
             self._handle = None
@@ -118,13 +122,18 @@ class Hdf5File:
             FormatError: E12, if it leaves the file or holds objects; else if it is no data set
                 or needs a filter that is not installed.
         """
-        if inside in self._datasets and self._process == os.getpid():
+        handle = self.handle
+        if inside in self._datasets:
             return self._datasets[inside]
-        found = self.find(inside)
-        if not isinstance(found, h5py.Dataset):
-            raise FormatError(f"{self.path}: {inside} is no data set", path=inside)
-        _refuse_foreign_storage(self.path, inside, found)
-        _need_filters(self.path, inside, found)
+        if inside in self._checked:
+            found = handle[inside]
+        else:
+            found = self.find(inside)
+            if not isinstance(found, h5py.Dataset):
+                raise FormatError(f"{self.path}: {inside} is no data set", path=inside)
+            _refuse_foreign_storage(self.path, inside, found)
+            _need_filters(self.path, inside, found)
+            self._checked.add(inside)
         while len(self._datasets) >= _MOST_OPEN_DATASETS:
             self._datasets.pop(next(iter(self._datasets)), None)
         self._datasets[inside] = found
@@ -165,7 +174,10 @@ class Hdf5File:
 
     def _follow(self, inside: str) -> h5py.Group | h5py.Dataset:
         place: Any = self.handle["/"]
-        names, followed = _parts(inside), 0
+        names, followed, walked = _parts(inside), 0, ""
+        parent = "/".join(names[:-1])
+        if parent in self._groups:
+            place, names, walked = self._groups[parent], names[-1:], parent
         while names:
             name = names.pop(0)
             # asking "name in place" would follow the link
@@ -179,10 +191,18 @@ class Hdf5File:
                 place = self.handle["/"] if link.path.startswith("/") else place
                 names = _parts(link.path) + names
             elif isinstance(link, h5py.HardLink):
-                place = place[name]
+                place, walked = place[name], f"{walked}/{name}".lstrip("/")
+                if isinstance(place, h5py.Group) and not followed:
+                    self._remember(walked, place)
             else:
                 raise _leaves(self.path, inside, "an external link")
         return place
+
+    def _remember(self, inside: str, group: h5py.Group) -> None:
+        """Keep a group that only hard links lead to, so that its members are found in one step."""
+        while len(self._groups) >= _MOST_OPEN_GROUPS:
+            self._groups.pop(next(iter(self._groups)))
+        self._groups[inside] = group
 
 
 def _open(path: Path) -> h5py.File:
@@ -304,14 +324,14 @@ def read_attributes(file: Hdf5File, inside: str) -> dict[str, Any]:
         for name in attributes:
             kept = attributes.get_id(name)
             if kept.shape == () and not holds_objects(kept.dtype) and kept.dtype.kind != "V":
-                values[_text(name)] = _plain(attributes[name])
+                value = np.empty((), kept.dtype)
+                kept.read(value)  # as attributes[name] does, without opening it again
+                values[_text(name)] = _plain(value.item())
     return values
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, bytes | str):
-        return _text(value)
-    return value.item() if isinstance(value, np.generic) else value
+    return _text(value) if isinstance(value, bytes | str) else value
 
 
 def _text(text: str | bytes) -> str:
