@@ -47,3 +47,43 @@ class ReconstructionBatch(TypedDict):
     rate_scale: Tensor
     plane: Tensor
     name: list[str]
+
+
+class PackedScene(TypedDict):
+    """A batch of scenes as loaders give it: one stretch of spikes with many images.
+
+    Shape:
+        - packed: uint8 ``(B, T, H, ceil(W/8))``, little bit order along W.
+        - width: int64 ``(B,)``, the true W, equal in one batch.
+        - mode: int64 ``(B,)``, 0..7, the flip or rotation of all planes and images of a scene.
+        - images: uint8 or float32 ``(B, N, H, W)``, ground truth in order of time.
+        - planes: int64 ``(B, N)``, the plane of ``packed`` that each image is centred on.
+        - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - name: names of the recordings, length B.
+    """
+
+    packed: Tensor
+    width: Tensor
+    mode: Tensor
+    images: Tensor
+    planes: Tensor
+    rate_scale: Tensor
+    name: list[str]
+
+
+class SceneBatch(TypedDict):
+    """A batch of scenes as modules take it, on the device.
+
+    Shape:
+        - spikes: uint8 ``(B, T, H, W)``, 0 or 1; bytes, for a scene has hundreds of planes.
+        - images: float32 ``(B, N, 1, H, W)`` in [0, 1], ground truth in order of time.
+        - planes: int64 ``(B, N)``, the plane of ``spikes`` that each image is centred on.
+        - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - name: names of the recordings, length B.
+    """
+
+    spikes: Tensor
+    images: Tensor
+    planes: Tensor
+    rate_scale: Tensor
+    name: list[str]

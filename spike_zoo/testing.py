@@ -41,23 +41,31 @@ def drifting_pattern(planes: int, height: int, width: int, seed: int) -> NDArray
     return np.clip(0.5 + pattern / 6, 0, 1)
 
 
-def pattern_take(seed: int, planes: int = 81, height: int = 40, width: int = 48) -> Take:
-    """Return a drifting pattern seen by a noiseless camera, ground truth at its middle plane."""
+def pattern_take(
+    seed: int, planes: int = 81, height: int = 40, width: int = 48, stride: int = 0
+) -> Take:
+    """Return a drifting pattern seen by a noiseless camera.
+
+    Ground truth is at its middle plane and, with a stride, at every so many planes from there.
+    """
     luminance = drifting_pattern(planes, height, width, seed)
     camera = SpikeCamera(generator=np.random.default_rng(seed))
     recording = SpikeRecording.from_planes(
         camera.expose(luminance), rate_scale=camera.rate_scale, meta={"source": "pattern"}
     )
     middle = planes // 2
-    image = np.rint(255 * luminance[middle : middle + 1]).astype(np.uint8)
-    return Take(recording, images=image, image_index=np.array([middle]))
+    index = np.arange(middle % stride, planes, stride) if stride else np.array([middle])
+    images = np.rint(255 * luminance[index]).astype(np.uint8)
+    return Take(recording, images=images, image_index=index)
 
 
-def tiny_archive(path: Path, planes: int = 81, height: int = 40, width: int = 48) -> Path:
+def tiny_archive(
+    path: Path, planes: int = 81, height: int = 40, width: int = 48, stride: int = 0
+) -> Path:
     """Write an archive of drifting patterns: four to train on, one each to validate and test."""
     names = {"train": [f"train-{n}" for n in range(4)], "val": ["val-0"], "test": ["test-0"]}
     jobs = {
-        name: functools.partial(pattern_take, seed, planes, height, width)
+        name: functools.partial(pattern_take, seed, planes, height, width, stride)
         for seed, name in enumerate(name for split in names.values() for name in split)
     }
     return build_archive(path, jobs, splits=names)

@@ -2,5 +2,12 @@
 
 from spike_zoo.data.base import ArchiveDataModule
 from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
+from spike_zoo.data.scenes import SceneDataModule, SceneWindows
 
-__all__ = ["ArchiveDataModule", "ReconstructionDataModule", "ReconstructionWindows"]
+__all__ = [
+    "ArchiveDataModule",
+    "ReconstructionDataModule",
+    "ReconstructionWindows",
+    "SceneDataModule",
+    "SceneWindows",
+]

@@ -199,8 +199,8 @@ def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         shapes = {np.shape(value) for value in values}
         if len(shapes) > 1:
             raise ConfigError(
-                f"batch: recordings of different sizes {sorted(shapes)} cannot share a batch; set "
-                "eval_batch_size to 1, or crop"
+                f"batch: {key} of different sizes {sorted(shapes)} cannot share a batch; set "
+                "batch_size or eval_batch_size to 1, or crop"
             )
         batch[key] = torch.from_numpy(np.stack(values))
     return batch

@@ -73,17 +73,12 @@ class ReconstructionWindows:
         """Read one clip; an int takes the whole frame, a key cuts and turns it by its seed."""
         index, seed = key if isinstance(key, SampleKey) else (key, None)
         window = self.windows[index]
-        rows, columns, mode = slice(0, window.height), slice(0, window.width), 0
-        if seed is not None:
-            rows, columns, mode = self._draw(np.random.default_rng(seed), rows.stop, columns.stop)
-        start, stop = centred_window(window.plane, self.clip_length)
-        byte_columns = slice(columns.start // 8, packed_width(columns.stop))
-        packed = self.archive.read_packed(
-            window.name, start, stop, rows=rows, byte_columns=byte_columns
-        )
+        rows, columns, mode = self._cut(window, seed)
         image = grey(self.archive.image(window.name, window.image))[rows, columns]
         return {
-            "packed": packed,
+            "packed": self._read(
+                window, *centred_window(window.plane, self.clip_length), rows, columns
+            ),
             "width": columns.stop - columns.start,
             "mode": mode,
             "image": np.ascontiguousarray(image[None]),
@@ -108,14 +103,23 @@ class ReconstructionWindows:
                 found.append(Window(name, image, plane, height, width, scale))
         return found
 
-    def _draw(
-        self, generator: np.random.Generator, height: int, width: int
-    ) -> tuple[slice, slice, int]:
-        """Draw the cut and the turn; cuts begin at whole bytes, so that no bit is moved."""
-        rows, columns = slice(0, height), slice(0, width)
+    def _read(
+        self, window: Window, start: int, stop: int, rows: slice, columns: slice
+    ) -> NDArray[np.uint8]:
+        byte_columns = slice(columns.start // 8, packed_width(columns.stop))
+        return self.archive.read_packed(
+            window.name, start, stop, rows=rows, byte_columns=byte_columns
+        )
+
+    def _cut(self, window: Window, seed: int | None) -> tuple[slice, slice, int]:
+        """Draw rows, columns and turn; cuts begin at whole bytes, so that no bit is moved."""
+        rows, columns = slice(0, window.height), slice(0, window.width)
+        if seed is None:
+            return rows, columns, 0
+        generator = np.random.default_rng(seed)
         if self.crop is not None:
-            top = int(generator.integers(height - self.crop + 1))
-            left = 8 * int(generator.integers((width - self.crop) // 8 + 1))
+            top = int(generator.integers(window.height - self.crop + 1))
+            left = 8 * int(generator.integers((window.width - self.crop) // 8 + 1))
             rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
         is_square = rows.stop - rows.start == columns.stop - columns.start
         modes = range(len(MODES)) if is_square else SHAPE_KEEPING_MODES
