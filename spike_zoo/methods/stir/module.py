@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
@@ -19,10 +19,11 @@ from spike_zoo.methods.stir.embedding import EmbeddingKind
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
 from spike_zoo.methods.stir.network import PLANES, STIR
 from spike_zoo.methods.stir.official import StateDict, read_official
+from spike_zoo.methods.stir.scenes import scene_terms
 from spike_zoo.methods.stir.schedule import Schedule, ScheduleKind
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import ReconstructionBatch
+    from spike_zoo.batch import ReconstructionBatch, SceneBatch
 
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
 
@@ -48,6 +49,8 @@ class STIRModule(ReconstructionModule):
         perceptual_backbone: File of VGG19's weights; searched for where not given.
         clamp_loss: Whether the loss sees images clamped to [0, 1], as published. A pixel that has
             left the range then gets no gradient and can stay outside.
+        first_window_loss: Whether the first window of a scene has a loss, where whole scenes are
+            trained on. False is the published way: it only moves the running statistics.
         scale_input: Whether the network sees spikes divided by the rate scale, so that its firing
             rates are image intensities whatever camera they come from. False is the published way.
         channels_last: Whether the network computes channels-last, which is faster on CPUs.
@@ -78,6 +81,7 @@ class STIRModule(ReconstructionModule):
         loss_per: float = 0.0,
         perceptual_backbone: str | None = None,
         clamp_loss: bool = False,
+        first_window_loss: bool = False,
         scale_input: bool = True,
         channels_last: bool = True,
         lpips: str = "auto",
@@ -132,11 +136,19 @@ class STIRModule(ReconstructionModule):
         """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         return self.network(self._shown(spikes, rate_scale))
 
-    def training_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
-        """Return the summed loss and log every term."""
-        self.loss = self.loss or self.make_loss()
-        pyramid = self.network.pyramid(self._shown(batch["spikes"], batch["rate_scale"]))
-        terms = self.loss(pyramid, batch["image"])
+    def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
+        """Return the summed loss of clips, or its mean over scenes' windows; log every term."""
+        if "images" in batch:
+            terms = scene_terms(
+                self._terms,
+                cast("SceneBatch", batch),
+                list(self.network.parameters()),
+                length=self.clip_length,
+                is_first_counted=self.hparams["first_window_loss"],
+                loss_scale=self._loss_scale(),
+            )
+        else:
+            terms = self._terms(batch)
         logged = {f"train/{name}": value for name, value in terms.items()}
         self.log_dict(logged, batch_size=len(batch["spikes"]))
         return terms["total"]
@@ -166,6 +178,17 @@ class STIRModule(ReconstructionModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def _terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
+        self.loss = self.loss or self.make_loss()
+        pyramid = self.network.pyramid(self._shown(batch["spikes"], batch["rate_scale"]))
+        return self.loss(pyramid, batch["image"])
+
+    def _loss_scale(self) -> float:
+        """Return the factor by which float16 training scales losses, 1 elsewhere."""
+        plugin = None if self._trainer is None else self._trainer.precision_plugin
+        scaler = getattr(plugin, "scaler", None)
+        return 1.0 if scaler is None else float(scaler.get_scale())
 
     def _shown(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
         """Return what the network sees: ``(B, 61, H, W)`` spikes, divided by the rate scale."""

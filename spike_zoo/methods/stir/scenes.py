@@ -1,0 +1,118 @@
+"""One optimiser step for all windows of a scene, however many, in the memory of one window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.spikes.windows import centred_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from spike_zoo.batch import ReconstructionBatch, SceneBatch
+
+
+def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatch]:
+    """Yield the windows of a batch of scenes in order of time, each as a batch of clips.
+
+    Args:
+        batch: The scenes; all windows lie inside.
+        length: Planes of a window.
+    """
+    for number in range(batch["planes"].shape[1]):
+        plane = batch["planes"][:, number]
+        spans = [centred_window(center, length) for center in plane.tolist()]
+        pairs = zip(batch["spikes"], spans, strict=True)
+        yield {
+            "spikes": torch.stack([spikes[start:stop] for spikes, (start, stop) in pairs]).float(),
+            "image": batch["images"][:, number],
+            "rate_scale": batch["rate_scale"],
+            "plane": plane,
+            "name": batch["name"],
+        }
+
+
+def scene_terms(
+    terms_of: Callable[[ReconstructionBatch], dict[str, Tensor]],
+    batch: SceneBatch,
+    parameters: Sequence[Tensor],
+    *,
+    length: int,
+    is_first_counted: bool,
+    loss_scale: float = 1.0,
+) -> dict[str, Tensor]:
+    """Run the windows of scenes one after the other and return the means of their loss terms.
+
+    Each window's gradient is taken as soon as its loss is known and its graph let go, so memory
+    does not grow with the number of windows. The gradient of the returned ``"total"`` is that of
+    the mean over one graph of all windows; it is handed to the parameters by the backward pass
+    that Lightning makes, so clipping, accumulation, precision and DDP see one usual step. Batch
+    norms see one window at a time.
+
+    Args:
+        terms_of: Loss terms of one window, with their weighted sum ``"total"``.
+        batch: The scenes.
+        parameters: What is trained.
+        length: Planes of a window.
+        is_first_counted: Whether the first window has a loss; if not it only moves the running
+            statistics of the batch norms, as published.
+        loss_scale: Factor under which gradients are taken, so that half precision holds them.
+
+    Raises:
+        ConfigError: If no window has a loss.
+
+    Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
+    Spiking Cameras*, NeurIPS 2024.
+    """
+    windows = scene_windows(batch, length)
+    count = batch["planes"].shape[1] - (not is_first_counted)
+    if count < 1:
+        raise ConfigError(
+            f"{batch['name'][0]}: a scene of one image trains nothing, for the first window has no "
+            "loss; set first_window_loss, or use recordings with more images"
+        )
+    if not is_first_counted:
+        with torch.no_grad():
+            terms_of(next(windows))
+    means: dict[str, Tensor] = {}
+    gradients = [torch.zeros_like(parameter) for parameter in parameters]
+    for window in windows:
+        terms = {name: value / count for name, value in terms_of(window).items()}
+        _add_gradients(gradients, loss_scale * terms["total"], parameters)
+        for name, value in terms.items():
+            means[name] = means.get(name, 0.0) + value.detach()
+    for gradient in gradients:
+        gradient /= loss_scale
+    total = cast(
+        Tensor,
+        _KnownGradient.apply(means["total"], gradients, *parameters),  # type: ignore[no-untyped-call]  # torch's
+    )
+    return {**means, "total": total}
+
+
+def _add_gradients(sums: list[Tensor], loss: Tensor, parameters: Sequence[Tensor]) -> None:
+    """Add the gradients of a loss, outside of autocast as backward passes should be."""
+    with torch.autocast(loss.device.type, enabled=False):
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    for total, gradient in zip(sums, found, strict=True):
+        if gradient is not None:
+            total += gradient
+
+
+class _KnownGradient(torch.autograd.Function):
+    """A value whose gradient is known already."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, gradients: list[Tensor], *parameters: Tensor) -> Tensor:  # noqa: ANN401  (torch's context)
+        """Return the value."""
+        ctx.gradients = gradients
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401  (torch's context)
+        """Return the known gradients times the one from above."""
+        return None, None, *(upstream[0] * gradient for gradient in ctx.gradients)

@@ -1,0 +1,259 @@
+"""Training on whole scenes: one step of all windows, in the memory of one."""
+
+from __future__ import annotations
+
+import copy
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins import MixedPrecision
+from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from spike_zoo import SpikeArchive
+from spike_zoo.batch import PackedScene, SceneBatch
+from spike_zoo.data import SceneDataModule
+from spike_zoo.data.base import collate
+from spike_zoo.data.scenes import SceneWindows, unpack_scenes
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.testing import QUIET, tiny_archive
+
+WINDOWS = 4  # whose planes lie inside the recordings below
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings of 140 planes with images at planes 10, 30, ..., 130: windows 30..90 inside."""
+    return tiny_archive(tmp_path_factory.mktemp("scenes") / "a.h5", 140, 32, 32, stride=20)
+
+
+def small_module(**arguments: Any) -> STIRModule:
+    switches = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, **arguments}
+    seed_everything(0)
+    module = STIRModule(**switches).train()
+    for name in ("log", "log_dict"):  # outside a trainer there is nothing to log to
+        module.__dict__[name] = lambda *_, **__: None
+    return module
+
+
+@pytest.fixture
+def scenes(archive: Path) -> SceneBatch:
+    windows = SceneWindows(SpikeArchive(archive), "train", 61)
+    return unpack_scenes(cast(PackedScene, collate([windows[0], windows[1]])))
+
+
+def summed_loss(module: STIRModule, scenes: SceneBatch, first: int = 1) -> Tensor:
+    """Return the mean loss of the windows from the ``first`` one on, over one graph of all."""
+    loss = module.make_loss()
+    totals = []
+    for number in range(scenes["planes"].shape[1]):
+        start = int(scenes["planes"][0, number]) - 30
+        spikes = scenes["spikes"][:, start : start + 61].float() / scenes["rate_scale"][0]
+        totals.append(loss(module.network.pyramid(spikes), scenes["images"][:, number])["total"])
+    return torch.stack(totals[first:]).sum() / len(totals[first:])
+
+
+def gradients(module: STIRModule) -> dict[str, Tensor]:
+    return {
+        name: parameter.grad
+        for name, parameter in module.named_parameters()
+        if parameter.grad is not None
+    }
+
+
+def assert_close(ours: dict[str, Tensor], wanted: dict[str, Tensor], tolerance: float) -> None:
+    """Compare gradients; biases before a batch norm have none but rounding noise."""
+    assert ours.keys() == wanted.keys()
+    largest = max(float(gradient.norm()) for gradient in wanted.values())
+    for name, gradient in wanted.items():
+        distance = float((ours[name] - gradient).norm())
+        assert distance <= tolerance * (float(gradient.norm()) + 1e-3 * largest), name
+
+
+@pytest.mark.parametrize("first_window_loss", [False, True])
+def test_gradient_and_loss_are_those_of_the_summed_loss_in_one_graph(
+    scenes: SceneBatch, first_window_loss: bool
+) -> None:
+    ours = small_module(first_window_loss=first_window_loss)
+    one_graph = copy.deepcopy(ours)
+    wanted = summed_loss(one_graph, scenes, first=0 if first_window_loss else 1)
+    wanted.backward()
+    loss = ours.training_step(scenes, 0)
+    assert not gradients(ours)  # they are handed over by the trainer's backward pass, not before
+    loss.backward()
+    assert loss.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert_close(gradients(ours), gradients(one_graph), 1e-4)
+
+
+def test_batch_norms_move_once_for_every_window(scenes: SceneBatch) -> None:
+    ours = small_module()
+    before = copy.deepcopy(ours)
+    ours.training_step(scenes, 0)
+    with torch.no_grad():
+        summed_loss(before, scenes)
+    buffers = dict(ours.network.named_buffers())
+    counts = [int(v) for name, v in buffers.items() if name.endswith("num_batches_tracked")]
+    assert counts == [WINDOWS] * 2
+    for name, wanted in before.network.named_buffers():
+        torch.testing.assert_close(buffers[name], wanted)
+
+
+class KeptMemory:
+    """The bytes that graphs keep for their backward pass, now and at most."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+
+    def pack(self, tensor: Tensor) -> Tensor:
+        kept = tensor.detach()
+        size = kept.numel() * kept.element_size()
+        self.now += size
+        self.most = max(self.most, self.now)
+        weakref.finalize(kept, self._release, size)
+        return kept
+
+    def _release(self, size: int) -> None:
+        self.now -= size
+
+    def measure(self, loss: Callable[[], Tensor]) -> int:
+        with torch.autograd.graph.saved_tensors_hooks(self.pack, lambda kept: kept):
+            loss().backward()
+        return self.most
+
+
+def first_windows(scenes: SceneBatch, count: int) -> SceneBatch:
+    planes, images = scenes["planes"][:, :count], scenes["images"][:, :count]
+    return {**scenes, "planes": planes, "images": images}
+
+
+def test_memory_does_not_grow_with_the_number_of_windows(scenes: SceneBatch) -> None:
+    module = small_module()
+    two = first_windows(scenes, 2)
+    few = KeptMemory().measure(lambda: module.training_step(two, 0))
+    many = KeptMemory().measure(lambda: module.training_step(scenes, 0))
+    one_graph = KeptMemory().measure(lambda: summed_loss(module, scenes))
+    assert many <= 1.01 * few
+    assert one_graph > 3.5 * few  # the measure would see it
+
+
+def test_half_precision_leads_the_same_way(scenes: SceneBatch) -> None:
+    ours, exact = small_module(), small_module()
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):
+        loss = ours.training_step(scenes, 0)
+    loss.backward()
+    summed_loss(exact, scenes).backward()
+    assert loss.dtype == torch.float32
+    coarse, wanted = (
+        torch.cat([gradient.flatten() for gradient in gradients(module).values()])
+        for module in (ours, exact)
+    )
+    assert torch.nn.functional.cosine_similarity(coarse, wanted, dim=0) > 0.98
+
+
+def test_a_scene_of_one_image_is_refused_by_name(scenes: SceneBatch) -> None:
+    one = first_windows(scenes, 1)
+    with pytest.raises(ConfigError, match=r"train-0: a scene of one image .*first_window_loss"):
+        small_module().training_step(one, 0)
+    assert small_module(first_window_loss=True).training_step(one, 0) > 0
+
+
+class Steps(Callback):
+    """Keeps the gradients of every optimiser step."""
+
+    def __init__(self) -> None:
+        self.gradients: list[dict[str, Tensor]] = []
+
+    def on_before_zero_grad(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        found = gradients(cast(STIRModule, pl_module))
+        if found:
+            self.gradients.append({name: value.clone() for name, value in found.items()})
+
+
+def fit(archive: Path, module: STIRModule, steps: int, **options: Any) -> Steps:
+    for name in ("log", "log_dict"):
+        module.__dict__.pop(name, None)
+    data = SceneDataModule(str(archive), batch_size=1, crop=16, seed=0)
+    seen = Steps()
+    checkpoint = options.pop("checkpoint", None)
+    trainer = Trainer(
+        max_steps=steps,
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=any(isinstance(c, ModelCheckpoint) for c in options.get("saving", [])),
+        callbacks=[seen, *options.pop("saving", [])],
+        **{**QUIET, **options},
+    )
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    return seen
+
+
+def total_norm(found: dict[str, Tensor]) -> float:
+    return float(torch.stack([value.norm() for value in found.values()]).norm())
+
+
+def test_gradients_are_clipped_and_accumulated_by_the_trainer(archive: Path) -> None:
+    free = fit(archive, small_module(learning_rate=1e-12), 3)
+    clipped = fit(archive, small_module(learning_rate=1e-12), 3, gradient_clip_val=1e-3)
+    assert total_norm(free.gradients[0]) > 1e-2
+    assert total_norm(clipped.gradients[0]) == pytest.approx(1e-3, rel=1e-3)
+    both = fit(archive, small_module(learning_rate=1e-12), 2, accumulate_grad_batches=2)
+    mean = {
+        name: (free.gradients[0][name] + free.gradients[1][name]) / 2 for name in free.gradients[0]
+    }
+    assert_close(both.gradients[0], mean, 1e-3)
+
+
+def test_loss_scaling_of_half_precision_leaves_the_gradient(archive: Path) -> None:
+    exact = fit(archive, small_module(learning_rate=1e-12), 2)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    plugin = MixedPrecision("16-mixed", "cpu", scaler)
+    coarse = fit(archive, small_module(learning_rate=1e-12), 2, plugins=[plugin])
+    assert total_norm(coarse.gradients[0]) == pytest.approx(total_norm(exact.gradients[0]), rel=0.1)
+
+
+def test_a_resumed_run_ends_with_the_same_weights(archive: Path, tmp_path: Path) -> None:
+    whole, resumed = small_module(), small_module()
+    saving = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1)
+    fit(archive, whole, 6, saving=[saving])
+    fit(archive, resumed, 6, checkpoint=str(tmp_path / "step=3.ckpt"))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+
+
+def test_distributed_training_sees_one_gradient_of_every_parameter(
+    scenes: SceneBatch, tmp_path: Path
+) -> None:
+    class Step(torch.nn.Module):
+        def __init__(self, module: STIRModule) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, batch: SceneBatch) -> Tensor:
+            return self.module.training_step(batch, 0)
+
+    def counting(counts, bucket):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202  (DDP refuses hints that are texts)
+        counts.append(bucket.buffer().numel())
+        done: torch.futures.Future[Tensor] = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    ours, alone = small_module(), small_module()
+    alone.training_step(scenes, 0).backward()
+    distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        parallel = DistributedDataParallel(Step(ours))
+        reduced: list[int] = []
+        parallel.register_comm_hook(reduced, counting)
+        parallel(scenes).backward()
+    finally:
+        distributed.destroy_process_group()
+    parameters = sum(parameter.numel() for parameter in ours.parameters())
+    assert sum(reduced) == parameters  # once each, whatever the number of windows
+    assert_close(gradients(ours), gradients(alone), 1e-5)
