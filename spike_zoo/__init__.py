@@ -43,7 +43,6 @@ _ROOMS = frozenset(
         "archive",
         "batch",
         "cli",
-        "coding",
         "data",
         "errors",
         "media",

@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     "info": ("spike_zoo.cli.info:info", "show what a recording or archive is, without decoding it"),
     "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),
     "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),
+    "export": ("spike_zoo.cli.export:export", "a checkpoint as weights that load anywhere"),
     "doctor": ("spike_zoo.cli.doctor:doctor", "versions, devices, optional parts, search paths"),
 }
 

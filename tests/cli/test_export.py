@@ -1,0 +1,50 @@
+"""A checkpoint becomes a file of weights that stands alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Trainer
+from safetensors import safe_open
+
+import spike_zoo
+from spike_zoo.cli.main import main
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.testing import QUIET
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
+    trainer.strategy.connect(STIRModule(width=0.25, motion_fields=1, lpips="off"))
+    path = tmp_path / "run" / "checkpoints" / "best.ckpt"
+    trainer.save_checkpoint(path)
+    (tmp_path / "run" / "config.yaml").write_text("run_dir: secret/place\nseed_everything: 3\n")
+    return path
+
+
+def test_export_loads_alone_and_keeps_the_recipe(checkpoint: Path, tmp_path: Path) -> None:
+    target = tmp_path / "small.safetensors"
+    assert main(["export", str(checkpoint), str(target), "--half"]) == 0
+    assert target.stat().st_size < 0.2 * checkpoint.stat().st_size + 1e6
+    original, loaded = spike_zoo.load(checkpoint), spike_zoo.load(target)
+    for name, value in original.state_dict().items():
+        torch.testing.assert_close(loaded.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    with safe_open(target, framework="pt") as file:
+        recipe = file.metadata()["config"]
+    assert "seed_everything: 3" in recipe
+    assert "secret" not in recipe
+
+
+def test_an_existing_export_is_kept_unless_asked(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "out" / "model.safetensors"
+    assert main(["export", str(checkpoint), str(tmp_path / "out")]) == 0
+    before = target.read_bytes()
+    assert main(["export", str(checkpoint), str(tmp_path / "out"), "--half"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert target.read_bytes() == before
