@@ -40,6 +40,15 @@ if TYPE_CHECKING:
 VERBS = ("fit", "validate", "test", "predict")
 #: Given by whoever starts several processes of one run, so that all name the same folder.
 RUN_IDS = ("WANDB_RUN_ID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
+#: Warnings of libraries that a user can do nothing about, or that describe what we do on purpose.
+_CHATTER = (
+    ".*set_vital.*",
+    ".*LeafSpec.*",
+    ".*does not have many workers.*",
+    ".*callbacks used to create the checkpoint.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*is not supported by the model summary.*",
+)
 _PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
 
 
@@ -134,11 +143,12 @@ class ZooCLI(LightningCLI):
         trainer = self.trainer
         if trainer.interrupted or self._get(self.config, "trainer").fast_dev_run:
             return
-        saved = trainer.checkpoint_callback
-        best = saved.best_model_path if isinstance(saved, ModelCheckpoint) else ""
         metrics = dict(trainer.callback_metrics)
-        if isinstance(saved, ModelCheckpoint) and saved.best_model_score is not None:
-            metrics[str(saved.monitor)] = saved.best_model_score
+        kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+        best = next((c.best_model_path for c in kept if c.best_model_path), "")
+        for callback in kept:
+            if callback.monitor and callback.best_model_score is not None:
+                metrics[callback.monitor] = callback.best_model_score
         is_main = trainer.is_global_zero
         if trainer.world_size > 1:
             torch.distributed.destroy_process_group()
@@ -259,20 +269,30 @@ class ZooCLI(LightningCLI):
         if trainer["logger"]:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
         if not any(isinstance(callback, ModelCheckpoint) for callback in given):
-            callbacks.append(self._model_checkpoint(trainer))
+            callbacks += self._checkpointing(is_validated=trainer["limit_val_batches"] != 0)
         return callbacks
 
-    def _model_checkpoint(self, trainer: Any) -> ModelCheckpoint:  # noqa: ANN401
-        is_validated = trainer["limit_val_batches"] != 0
-        return ModelCheckpoint(
-            dirpath=self.run_dir / "checkpoints",
-            filename="best",
-            monitor=getattr(self.model, "monitor", None) if is_validated else None,
-            mode=getattr(self.model, "monitor_mode", "min"),
-            save_last=True,
+    def _checkpointing(self, *, is_validated: bool) -> list[Callback]:
+        """Keep the last state of every epoch and of a stopped run, and the best one validated."""
+        folder = self.run_dir / "checkpoints"
+        last = ModelCheckpoint(
+            dirpath=folder,
+            filename="last",
+            save_on_train_epoch_end=True,
             save_on_exception=True,
             enable_version_counter=False,
         )
+        monitor = getattr(self.model, "monitor", None)
+        if not is_validated or monitor is None:
+            return [last]
+        best = ModelCheckpoint(
+            dirpath=folder,
+            filename="best",
+            monitor=monitor,
+            mode=getattr(self.model, "monitor_mode", "min"),
+            enable_version_counter=False,
+        )
+        return [best, last]
 
     def instantiate_classes(self) -> None:
         """Name W&B runs after the run's folder, then build."""
@@ -312,8 +332,8 @@ def _process_arguments(arguments: list[str]) -> Iterator[None]:
 
 
 def _quiet_libraries() -> None:
-    """Leave out what a user can do nothing about: advertisements, quarrels among libraries."""
-    for message in (".*set_vital.*", ".*LeafSpec.*", ".*does not have many workers.*"):
+    """Leave out chatter and advertisements of libraries."""
+    for message in _CHATTER:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())

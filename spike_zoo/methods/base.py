@@ -51,8 +51,12 @@ class ReconstructionModule(LightningModule):
     Attributes:
         clip_length: Planes of one clip; the image belongs to plane ``clip_length // 2``.
         own_rate_scale: Spikes per plane at white the method was made for, where it has one.
+        monitor: Log key by which a run's best checkpoint is chosen.
+        monitor_mode: Whether its ``"max"`` or ``"min"`` is the best.
     """
 
+    monitor: str = "val/psnr"
+    monitor_mode: str = "max"
     clip_length: int
     own_rate_scale: float | None = None
 

@@ -72,11 +72,12 @@ def test_a_place_that_cannot_be_a_folder_is_named(tmp_path: Path) -> None:
         pytest.fail("the block must not run")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
-    folder = tmp_path / "locked"
-    folder.mkdir(mode=0o500)
-    with pytest.raises(RecordingError, match="cannot be written"), new_file(folder / "clip.dat"):
+def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:  # permissions do not bind the root user
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(RecordingError, match="cannot be written"), new_file(tmp_path / "clip.dat"):
         pytest.fail("the block must not run")
 
 
