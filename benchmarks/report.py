@@ -56,7 +56,9 @@ def main() -> None:
     text = f"{render(rows)}\n\n{machine}\n"
     print(text)
     if arguments.out is not None:
-        arguments.out.write_text(text, encoding="utf-8")
+        command = " ".join(["python -m benchmarks.report", *arguments.names])
+        head = f"# Measured beside their limits\n\nMade by `{command}` (`make bench`).\n\n"
+        arguments.out.write_text(head + text, encoding="utf-8")
 
 
 if __name__ == "__main__":

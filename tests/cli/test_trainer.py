@@ -138,6 +138,21 @@ def test_a_stopped_fit_keeps_a_checkpoint_and_says_so_by_its_exit_code(
     assert checkpoint["global_step"] > 0
 
 
+@pytest.mark.slow
+def test_two_processes_train_one_run(archive: str, tmp_path: Path) -> None:
+    run_dir = tmp_path / "pair"
+    command = [sys.executable, "-m", "spike_zoo", "fit", *FIT, *SMALL]
+    command += ["--data.init_args.archive", archive, "--run_dir", str(run_dir)]
+    command += ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
+    command += ["--trainer.strategy", "ddp"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("result:") == 1, "one process tests and records"
+    assert RunResult.read(run_dir).metrics["test/psnr"] > 0
+    assert not list(tmp_path.glob("pair-*")), "both processes named the same folder"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
