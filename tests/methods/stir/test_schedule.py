@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_zoo.methods.stir.schedule import Schedule, ScheduleKind
+from tests.conftest import ROOT
 
 KINDS: list[ScheduleKind] = ["cosine", "milestones", "constant"]
 
@@ -43,3 +45,14 @@ def test_warmup_rises_linearly_and_reaches_1() -> None:
 def test_a_warmup_that_is_no_fraction_is_refused(warmup: float) -> None:
     with pytest.raises(ValueError, match="warmup"):
         Schedule("constant", 10, warmup)
+
+
+def test_the_papers_configuration_steps_the_rate_at_the_published_epochs() -> None:
+    config = yaml.safe_load((ROOT / "configs" / "paper" / "stir.yaml").read_text(encoding="utf-8"))
+    model, epochs = config["model"]["init_args"], config["trainer"]["max_epochs"]
+    for steps in (1000, 7):  # of an epoch; the published limit, and fewer scenes than that
+        factor = Schedule(model["schedule"], steps * epochs, model["warmup"])
+        rates = [model["learning_rate"] * factor(step) for step in range(steps * epochs)]
+        published = [1e-4] * 50 + [7e-5] * 50 + [4.9e-5] * 50 + [3.43e-5] * 50
+        assert rates[::steps] == pytest.approx(published)
+        assert rates[steps - 1 :: steps] == pytest.approx(published)

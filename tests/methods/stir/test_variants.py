@@ -1,0 +1,57 @@
+"""The rows of STIR's ablation: what their files state and what the page says they cost."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from benchmarks.stir_variants import VARIANTS, cost, switches
+from spike_zoo.methods.stir import STIR
+from tests.conftest import ROOT
+
+FILES = sorted(VARIANTS.glob("*.yaml"))
+SWITCHES = set(inspect.signature(STIR).parameters) | {"loss_rec", "loss_ms", "loss_per"}
+PAGE = (ROOT / "spike_zoo" / "methods" / "stir" / "README.md").read_text(encoding="utf-8")
+#: Each study with its rows beside the full network, and the switches they may move.
+STUDIES = {
+    "pyramid levels": ({"levels_3", "levels_4"}, {"pyramid_levels"}),
+    "motion fields": ({f"fields_{count}" for count in (1, 2, 4, 5)}, {"motion_fields"}),
+    "interaction": ({"warp_only", "synthesis_only"}, {"interaction"}),
+    "attention": ({"attention_none", "attention_self"}, {"attention"}),
+    "embedding": (
+        {"embedding_tfp", "embedding_resnet", "embedding_multi_dilated", "embedding_hist"}
+        | {"embedding_tfp_multi_dilated", "embedding_tfp_hist"},
+        {"embedding"},
+    ),
+    "capacity": ({"width_050", "width_150"}, {"width"}),
+    "hidden state": ({"hidden_4", "hidden_16"}, {"hidden_channels"}),
+    "loss": ({"loss_no_ms", "loss_no_rec", "loss_per"}, {"loss_rec", "loss_ms", "loss_per"}),
+}
+
+
+def test_every_study_has_its_rows_and_no_row_is_without_a_study() -> None:
+    rows = set().union(*(names for names, _ in STUDIES.values()))
+    assert {path.stem for path in FILES} == rows | {"full"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_variant_states_every_switch_and_moves_only_its_studys(path: Path) -> None:
+    stated, full = switches(path), switches(VARIANTS / "full.yaml")
+    assert stated.keys() == SWITCHES
+    moved = {name for name, value in stated.items() if value != full[name]}
+    allowed = next((keys for names, keys in STUDIES.values() if path.stem in names), set())
+    assert moved <= allowed
+    assert bool(moved) == (path.stem != "full")
+
+
+def test_the_full_variant_is_the_published_network() -> None:
+    full = switches(VARIANTS / "full.yaml")
+    for name, parameter in inspect.signature(STIR).parameters.items():
+        assert full[name] == parameter.default
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_page_tells_what_a_variant_costs(path: Path) -> None:
+    assert cost(path).row() in PAGE.splitlines()
