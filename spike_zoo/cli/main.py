@@ -179,8 +179,9 @@ def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
 
 def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     """Return the exit code and the one message for an error."""
-    if isinstance(error, SpikeZooError):
-        return error.exit_code, f"error: {error.message}"
+    ours = _ours(error)
+    if ours is not None:
+        return ours.exit_code, f"error: {ours.message}"
     if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning's
         return TERMINATED, "terminated; --ckpt_path last resumes where --run_dir says"
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
@@ -200,6 +201,13 @@ def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
         f"error: a fault of this program: {type(error).__name__}: {summary}\n"
         "Run it again with --debug and report the traceback."
     )
+
+
+def _ours(error: BaseException | None) -> SpikeZooError | None:
+    """Return the error of this package that was raised or wrapped, if there is one."""
+    while error is not None and not isinstance(error, SpikeZooError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _of_exit(error: SystemExit) -> tuple[int, str]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+_UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` where a known word is close, else nothing."""
     found = difflib.get_close_matches(word, list(known), n=1)
@@ -25,7 +28,9 @@ def closest(word: str, known: Iterable[str]) -> str:
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     """Return one line for an error of the user's, None for a fault of ours."""
     if isinstance(error, argparse.ArgumentError | argparse.ArgumentTypeError):
-        return _of_arguments(str(error), arguments)
+        return _of_arguments(error, arguments)
+    if isinstance(error, ValueError) and _UNION in str(error):  # raised while building a class
+        return _flat(innermost(error))
     if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if type(error).__name__ == "MisconfigurationException":
@@ -46,7 +51,15 @@ def config_files(arguments: Sequence[str]) -> list[str]:
     return files
 
 
-def _of_arguments(message: str, arguments: Sequence[str]) -> str:
+def innermost(error: BaseException) -> BaseException:
+    """Return the error that all others were raised from."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
+def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
+    message = str(error)
     option = re.search(r"Option '([^']+)' is not accepted", message)
     if option:
         return _of_unknown_option(option[1], message, arguments)
@@ -56,11 +69,18 @@ def _of_arguments(message: str, arguments: Sequence[str]) -> str:
     unknown = re.search(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)", message)
     if unknown:
         return f"unknown option {unknown[1].splitlines()[0]}; --help lists what there is"
-    key = re.search(r'Parser key "([^"]+)"', message)
-    detail = _most_telling_line(message)
-    where = _file_with(key[1].split("."), arguments) if key else None
-    head = f"{where}: " if where else ""
-    return f"{head}{key[1] + ': ' if key else ''}{detail}"
+    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
+    where = _file_with(keys[-1].split("."), arguments) if keys else None
+    name = ".init_args.".join(keys)
+    return ": ".join(part for part in (where, name, _flat(innermost(error))) if part)
+
+
+def _flat(error: BaseException) -> str:
+    """Return an error's text in one line, without what the name before it says already."""
+    lines = [line.strip(" -\t") for line in str(error).splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("Parser key", "Given value"))]
+    text = "; ".join(kept) or type(error).__name__
+    return text.replace("a typing.Literal", "one of ").replace("typing.", "")[:400]
 
 
 def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str:
@@ -105,12 +125,3 @@ def _holds(content: Any, key: str) -> bool:  # noqa: ANN401  (any YAML value)
     if isinstance(content, dict):
         return key in content or any(_holds(value, key) for value in content.values())
     return isinstance(content, list) and any(_holds(value, key) for value in content)
-
-
-def _most_telling_line(message: str) -> str:
-    """Return the line of a parser's report that says what was wrong with the value."""
-    lines = [line.strip(" -\t") for line in message.splitlines() if line.strip()]
-    telling = ("Expected", "Problem with", "not accepted", "does not", "Unable", "Import", "value")
-    chosen = [line for line in lines if any(word in line for word in telling)]
-    chosen = [line for line in chosen if "NoneType" not in line and "Union subtypes" not in line]
-    return "; ".join((chosen or lines)[:2])[:400]

@@ -95,6 +95,13 @@ class Hdf5File:
             if not self.path.is_file():
                 what = "is no file" if self.path.exists() else "there is no such file"
                 raise MissingFileError(f"{self.path}: {what}", path=str(self.path))
+            if not h5py.is_hdf5(self.path):
+                raise FormatError(
+                    f"{self.path}: not an HDF5 file. An archive is made with 'python -m spike_zoo "
+                    "archive build' from recordings.",
+                    code="E01",
+                    path=str(self.path),
+                )
             with hdf5_errors(self.path):
                 self._handle = _open(self.path)
             self._process = os.getpid()

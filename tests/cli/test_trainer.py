@@ -163,6 +163,10 @@ def test_two_processes_train_one_run(archive: str, tmp_path: Path) -> None:
         (["--ckpt_path", "none.ckpt"], 2, "none.ckpt: there is no such checkpoint"),
         (["--ckpt_path", "README.md"], 1, "README.md: not a file of weights"),
         (["--trainer.max_epochs", "many"], 2, "max_epochs"),
+        (["--data.init_args.crop", "8"], 2, "error: crop: at least 16 pixels are needed, got 8$"),
+        (["--model.init_args.width", "-1"], 2, "error: width must be a positive number"),
+        (["--model.init_args.attention", "no"], 2, "model.init_args.attention: Expected one of"),
+        (["--model.class_path", "spike_zoo.methods.stir.No"], 2, "has no attribute 'No'"),
     ],
 )
 def test_a_wrong_call_is_one_line_with_its_exit_code(
