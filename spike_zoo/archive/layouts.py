@@ -6,10 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
+from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.spikes.formats import read_recording
@@ -19,12 +18,9 @@ from spike_zoo.spikes.take import Take
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
 
 _RECORDINGS = (".dat", ".npz", ".npy")
 _SPLITS = ("train", "val", "valid", "validation", "test")
-_BASE_SIZE = (250, 400)
-_BASE_RATE_SCALE = 0.6  # spikes per plane where the ground truth is white
 
 
 @dataclass
@@ -63,33 +59,43 @@ def find_takes(
 ) -> FoundTakes:
     """Find the takes of a data set without reading them.
 
-    ==========  ======================================================================
-    layout      what it is
-    ==========  ======================================================================
-    ``base``    ``<split>/spike/<clip>.dat`` with ``<split>/gt/<clip>.png`` at the middle
-                plane, as Spike-Zoo keeps its clips: 250x400, 0.6 spikes per plane at white
-    ``folder``  recordings anywhere below the folder, or one file; a first folder named
-                train, val or test is the split
-    ``archive`` an archive, to be written again in another way
-    ``auto``    whichever of these it looks like
-    ==========  ======================================================================
+    ============ =====================================================================
+    layout       what it is
+    ============ =====================================================================
+    ``base``     ``<split>/spike/<clip>.dat`` with ``<split>/gt/<clip>.png`` at the middle
+                 plane, as Spike-Zoo keeps its clips: 250x400, 0.6 spikes per plane at white
+    ``sreds``    SREDS: scenes of files of 20 planes with an image each (see
+                 :func:`~spike_zoo.archive.published.find_sreds`), 0.4 spikes at white
+    ``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
+    ``folder``   recordings anywhere below the folder, or one file; a first folder named
+                 train, val or test is the split
+    ``archive``  an archive, to be written again in another way
+    ``auto``     whichever of these it looks like
+    ============ =====================================================================
 
     Args:
         source: The folder or file.
         layout: One of the names above.
-        height: Rows of ``.dat`` recordings, where no sidecar tells.
+        height: Rows of ``.dat`` recordings, where no sidecar or layout tells.
         width: Columns of ``.dat`` recordings, likewise.
         split: Put every take in this split, whatever its folder.
 
     Raises:
-        MissingFileError: If there is no such folder or file, or a ground truth is missing.
+        MissingFileError: If there is no such folder or file, or one that belongs to it is
+            missing; names the first.
         UsageError: If the layout has another name.
-        FormatError: If nothing in it is a recording.
+        FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
     source = Path(source)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
-    finders = {"base": _base, "folder": _folder, "archive": _archive}
+    finders = {
+        "base": find_base,
+        "sreds": find_sreds,
+        "recvidar": find_recvidar,
+        "folder": _folder,
+        "archive": _archive,
+    }
     chosen = _recognise(source) if layout == "auto" else layout
     if chosen not in finders:
         raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
@@ -104,49 +110,17 @@ def find_takes(
     return found
 
 
-_Found = tuple[str, str | None, "Callable[[], Take]"]
-
-
 def _recognise(source: Path) -> str:
     if source.is_file():
         return "archive" if source.suffix.lower() in (".h5", ".hdf5") else "folder"
+    if is_sreds(source):
+        return "sreds"
+    if "recvidar" in source.resolve().name.lower():
+        return "recvidar"
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"
 
 
-def _base(root: Path, height: int | None, width: int | None) -> Iterator[_Found]:
-    """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``."""
-    for clip in sorted(root.glob("*/spike/*.dat")):
-        home = clip.parent.parent
-        truth = home / "gt" / f"{clip.stem}.png"
-        if (home / "gt").is_dir() and not truth.is_file():
-            raise MissingFileError(
-                f"{clip}: its ground truth {truth} is missing; add it, or leave the folder gt out",
-                path=str(truth),
-            )
-        size = height or _BASE_SIZE[0], width or _BASE_SIZE[1]
-        image = truth if truth.is_file() else None
-        yield clip.stem, home.name, partial(_read_base_clip, clip, image, size)
-
-
-def _read_base_clip(clip: Path, truth: Path | None, size: tuple[int, int]) -> Take:
-    recording = read_recording(clip, height=size[0], width=size[1])
-    recording.rate_scale = recording.rate_scale or _BASE_RATE_SCALE
-    if truth is None:
-        return Take(recording)
-    middle = np.array([len(recording) // 2])
-    return Take(recording, images=_read_image(truth)[None], image_index=middle)
-
-
-def _read_image(path: Path) -> NDArray[Any]:
-    from skimage.io import imread
-
-    try:
-        return np.asarray(imread(path))
-    except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
-        raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error
-
-
-def _folder(root: Path, height: int | None, width: int | None) -> Iterator[_Found]:
+def _folder(root: Path, height: int | None, width: int | None) -> Iterator[Found]:
     """Yield every recording below a folder, or the one file."""
     if root.is_file():
         yield root.stem, None, partial(_read_plain, root, height, width)
@@ -165,7 +139,7 @@ def _read_plain(path: Path, height: int | None, width: int | None) -> Take:
     return Take(read_recording(path, height=height if raw else None, width=width if raw else None))
 
 
-def _archive(path: Path, height: int | None, width: int | None) -> Iterator[_Found]:
+def _archive(path: Path, height: int | None, width: int | None) -> Iterator[Found]:
     """Yield the takes of an archive."""
     if height is not None or width is not None:
         raise UsageError(

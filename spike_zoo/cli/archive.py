@@ -35,7 +35,7 @@ def archive_build(
     source: str,
     out: str,
     *,
-    layout: Literal["auto", "base", "folder", "archive"] = "auto",
+    layout: Literal["auto", "base", "sreds", "recvidar", "folder", "archive"] = "auto",
     height: int | None = None,
     width: int | None = None,
     split: str | None = None,
@@ -49,9 +49,10 @@ def archive_build(
     Args:
         source: A folder of recordings, one recording, or an archive to write in another way.
         out: The archive to write, ending in .h5.
-        layout: base: <split>/spike/*.dat with <split>/gt/*.png; folder: recordings anywhere below;
-            archive: an archive; auto: whichever it looks like.
-        height: Rows of .dat recordings, where no sidecar tells.
+        layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
+            recVidarReal2019; folder: recordings anywhere below; archive: an archive; auto:
+            whichever it looks like. docs/data.md shows each.
+        height: Rows of .dat recordings, where no sidecar or layout tells.
         width: Columns of .dat recordings, likewise.
         split: Put everything in this split (train, val, test); otherwise the folders tell.
         jobs: Processes; 0 takes one per core.

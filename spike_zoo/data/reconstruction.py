@@ -11,6 +11,7 @@ from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
+from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.windows import centred_window
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from spike_zoo.archive import SpikeArchive
     from spike_zoo.batch import Split
-
-LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # R, G, B
 
 
 class Window(NamedTuple):
@@ -51,7 +50,7 @@ class ReconstructionWindows:
     def __init__(
         self,
         archive: SpikeArchive,
-        split: Split,
+        split: str,
         clip_length: int,
         *,
         stride: int = 1,
@@ -127,16 +126,6 @@ class ReconstructionWindows:
         return rows, columns, mode
 
 
-def grey(image: NDArray[Any]) -> NDArray[Any]:
-    """Return an image as grey uint8 as it is, else as float32 in [0, 1] ``(H, W)``."""
-    if image.dtype == np.uint16:
-        image = image.astype(np.float32) / 65535
-    if image.ndim == 2:
-        return image
-    scale = np.float32(255 if image.dtype == np.uint8 else 1)
-    return image.astype(np.float32) @ LUMA / scale
-
-
 class ReconstructionDataModule(ArchiveDataModule):
     """Serve clips of spikes with the ground truth image at their middle plane.
 
@@ -152,6 +141,7 @@ class ReconstructionDataModule(ArchiveDataModule):
         samples_per_epoch: Training clips of one epoch; each once where not given.
         workers: Processes that read ahead; 0 reads in the training process.
         seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
+        test_split: Split of the archive to test on, for sets whose results are those of another.
     """
 
     def __init__(
@@ -166,6 +156,7 @@ class ReconstructionDataModule(ArchiveDataModule):
         samples_per_epoch: int | None = None,
         workers: int = 0,
         seed: int | None = None,
+        test_split: str = "test",
     ) -> None:
         super().__init__(
             archive,
@@ -179,13 +170,14 @@ class ReconstructionDataModule(ArchiveDataModule):
         )
         self.clip_length = clip_length
         self.stride = stride
+        self.test_split = test_split
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the clips of one split; training clips are cut and turned, others whole."""
         is_training = split == "train"
         return ReconstructionWindows(
             self.archive,
-            split,
+            self.test_split if split == "test" else split,
             self.clip_length,
             stride=self.stride,
             crop=self.crop if is_training else None,

@@ -9,9 +9,10 @@ import numpy as np
 
 from spike_zoo.data.augment import apply_modes
 from spike_zoo.data.base import unit_range, unpack_clips
-from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows, grey
+from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.windows import centred_window
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class SceneWindows(ReconstructionWindows):
     def __init__(
         self,
         archive: SpikeArchive,
-        split: Split,
+        split: str,
         clip_length: int,
         *,
         stride: int = 1,
@@ -92,6 +93,7 @@ class SceneDataModule(ReconstructionDataModule):
         samples_per_epoch: Training scenes of one epoch; each once where not given.
         workers: Processes that read ahead; 0 reads in the training process.
         seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
+        test_split: Split of the archive to test on, for sets whose results are those of another.
     """
 
     def make_samples(self, split: Split) -> ReconstructionWindows:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from spike_zoo.spikes.recording import SpikeRecording
+
+LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # R, G, B
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,13 @@ class Take:
     blur: NDArray[Any] | None = None
     blur_span: NDArray[np.int64] | None = None
     label: int | None = None
+
+
+def grey(image: NDArray[Any]) -> NDArray[Any]:
+    """Return an image as grey uint8 as it is, else as float32 in [0, 1] ``(H, W)``."""
+    if image.dtype == np.uint16:
+        image = image.astype(np.float32) / 65535
+    if image.ndim == 2:
+        return image
+    scale = np.float32(255 if image.dtype == np.uint8 else 1)
+    return image.astype(np.float32) @ LUMA / scale

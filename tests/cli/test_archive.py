@@ -49,7 +49,7 @@ def test_building_over_an_archive_needs_to_be_asked_for(
     assert "exists already" in capsys.readouterr().err
     assert main([*arguments, "--jobs", "1", "--overwrite", "true"]) == 0
     assert main([*arguments, "--jobs", "-2"]) == 2
-    assert main([*arguments, "--layout", "sreds"]) == 2
+    assert main([*arguments, "--layout", "reds"]) == 2
 
 
 def test_info_shows_recordings_and_splits(

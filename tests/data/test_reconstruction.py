@@ -15,9 +15,9 @@ from spike_zoo import SpikeArchive
 from spike_zoo.batch import PackedClip
 from spike_zoo.data import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.base import collate, unpack_clips
-from spike_zoo.data.reconstruction import grey
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.spikes.take import grey
 from spike_zoo.testing import pattern_take, tiny_archive
 
 
@@ -77,6 +77,13 @@ def test_a_split_without_samples_is_refused_by_name(archive_path: Path) -> None:
     data = ReconstructionDataModule(str(archive_path), 83, crop=32)
     with pytest.raises(ConfigError, match=r"tiny\.h5: split 'train' has no sample"):
         data.setup("fit")
+
+
+def test_another_split_can_be_tested_on(archive_path: Path) -> None:
+    data = ReconstructionDataModule(str(archive_path), 61, crop=32, test_split="val")
+    data.setup("test")
+    [batch] = data.test_dataloader()
+    assert batch["name"] == ["val-0"]
 
 
 def test_a_crop_larger_than_a_frame_is_refused(archive_path: Path) -> None:
