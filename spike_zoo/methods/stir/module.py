@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from os import PathLike
 from typing import TYPE_CHECKING, Self, cast
 
 import torch
@@ -18,9 +17,10 @@ from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
 from spike_zoo.methods.stir.network import PLANES, STIR
-from spike_zoo.methods.stir.official import StateDict, read_official
+from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.scenes import scene_terms
 from spike_zoo.methods.stir.schedule import Schedule, ScheduleKind
+from spike_zoo.nn.official import WeightsSource
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
@@ -100,7 +100,7 @@ class STIRModule(ReconstructionModule):
         self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
 
     @classmethod
-    def from_official(cls, source: str | PathLike[str] | StateDict) -> Self:
+    def from_official(cls, source: WeightsSource) -> Self:
         """Return the published network with published weights and input, in evaluation mode.
 
         Args:

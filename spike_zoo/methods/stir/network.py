@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from os import PathLike
 from typing import NamedTuple, Self, get_args
 
 import torch
@@ -26,8 +25,9 @@ from spike_zoo.methods.stir.embedding import (
 )
 from spike_zoo.methods.stir.encoder import PyramidEncoder
 from spike_zoo.methods.stir.layers import in_full_precision
-from spike_zoo.methods.stir.official import StateDict, read_official
+from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.padding import crop_padding, pad_to_multiple
+from spike_zoo.nn.official import WeightsSource
 
 PLANES = 61  # of one window, the middle plane is reconstructed
 BLOCK_STARTS = (0, 20, 40)  # blocks of 21 planes, neighbours share one
@@ -116,7 +116,7 @@ class STIR(nn.Module):
         )
 
     @classmethod
-    def from_official(cls, source: str | PathLike[str] | StateDict) -> Self:
+    def from_official(cls, source: WeightsSource) -> Self:
         """Return the published network with published weights, in evaluation mode.
 
         Args:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
-from os import PathLike
-from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from spike_zoo.errors import WeightsError
-from spike_zoo.nn.files import read_weights
-
-StateDict = Mapping[str, Tensor]
+from spike_zoo.nn.official import StateDict, WeightsSource, check_entries, read_state_dict
 
 _ATTENTION = {
     "norm1.body": "norm_query",
@@ -110,9 +103,7 @@ def to_official(state_dict: StateDict) -> dict[str, Tensor]:
     return {official_name(key): value for key, value in state_dict.items()}
 
 
-def read_official(
-    source: str | PathLike[str] | StateDict, expected: StateDict
-) -> dict[str, Tensor]:
+def read_official(source: WeightsSource, expected: StateDict) -> dict[str, Tensor]:
     """Return published weights under our names, checked against the network's own entries.
 
     Args:
@@ -123,37 +114,6 @@ def read_official(
         WeightsError: If the file cannot be read, or names or shapes differ.
         MissingFileError: If there is no such file.
     """
-    where = "the state dict" if isinstance(source, Mapping) else str(source)
-    content: Any = source if isinstance(source, Mapping) else read_weights(Path(source))
-    content = content.get("state_dict", content) if isinstance(content, Mapping) else content
-    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
-        raise WeightsError(f"{where}: no state dict of tensors in it", path=where)
-    natural = to_natural(content)
-    faults = _faults(natural, expected)
-    if faults:
-        raise WeightsError(
-            f"{where}: not the published STIR weights: {'; '.join(faults)}. "
-            "Pass the published checkpoint of the reconstruction network.",
-            path=where,
-        )
+    natural = to_natural(read_state_dict(source))
+    check_entries(natural, expected, source, "STIR", named=official_name)
     return natural
-
-
-def _faults(natural: StateDict, expected: StateDict) -> list[str]:
-    """Return what differs, one phrase a kind, under the published names."""
-    missing = [key for key in expected if key not in natural]
-    unexpected = [key for key in natural if key not in expected]
-    common = [key for key in expected if key in natural]
-    misshapen = [key for key in common if natural[key].shape != expected[key].shape]
-    faults = []
-    for kind, keys in (("missing", missing), ("unexpected", unexpected)):
-        if keys:
-            faults.append(f"{len(keys)} {kind}, first {official_name(keys[0])}")
-    if misshapen:
-        key = misshapen[0]
-        found, wanted = tuple(natural[key].shape), tuple(expected[key].shape)
-        faults.append(
-            f"{len(misshapen)} of another shape, first {official_name(key)}: {found} instead of "
-            f"{wanted}"
-        )
-    return faults
