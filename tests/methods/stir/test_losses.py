@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.errors import MissingFileError, WeightsError
-from spike_zoo.methods.stir import PerceptualLoss, STIRLoss, STIRPyramid
+from spike_zoo.methods.stir import PerceptualLoss, STIRLoss, STIRPyramid, losses
 from spike_zoo.methods.stir.decoder import Level
 from spike_zoo.methods.stir.losses import vgg19_features
 
@@ -126,3 +127,15 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match=r"other\.pth"):
         vgg19_features(path)
+
+
+def test_perceptual_features_end_at_relu5_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    with torch.device("meta"):  # shapes and layers only: the weights are half a gigabyte
+        weights = torchvision.models.vgg19(weights=None).state_dict()
+        monkeypatch.setattr(losses, "load_backbone", lambda *_: weights)
+        features = vgg19_features()
+        assert features(torch.empty(1, 3, 64, 32)).shape == (1, 512, 4, 2)
+    kinds = [type(layer).__name__ for layer in features.children()]
+    blocks = "".join(kinds).replace("Conv2dReLU", "c").split("MaxPool2d")
+    assert [len(block) for block in blocks] == [2, 2, 4, 4, 1]
+    assert set("".join(blocks)) == {"c"}
