@@ -49,6 +49,44 @@ def centers_with_stride(planes: int, stride: int, first: int = 0) -> list[int]:
     return list(range(first, planes, stride))
 
 
+def planes_inside(planes: int, margin: int = 20) -> tuple[int, int]:
+    """Return first and past-the-last plane of what a margin at either end leaves.
+
+    A margin of 20 is what S-SDM's recordings keep before and after an exposure.
+
+    Raises:
+        PlaneRangeError: If nothing is left.
+        ValueError: If the margin is negative.
+    """
+    if margin < 0:
+        raise ValueError(f"a margin has at least 0 planes, got {margin}")
+    if planes <= 2 * margin:
+        raise PlaneRangeError(
+            f"a recording with {planes} planes has none left inside a margin of {margin} at either "
+            "end; use a longer recording or say where the exposure lies"
+        )
+    return margin, planes - margin
+
+
+def spread_planes(start: int, stop: int, count: int) -> list[int]:
+    """Return planes spread evenly over ``[start, stop)``, the first and the last among them.
+
+    One plane alone is the middle one. Halves are rounded up.
+
+    Raises:
+        PlaneRangeError: If there are not as many planes.
+        ValueError: If the count is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"the number of planes must be at least 1, got {count}")
+    if count > stop - start:
+        raise PlaneRangeError(f"{count} different planes do not fit into planes {start}..{stop}")
+    if count == 1:
+        return [start + (stop - start) // 2]
+    length, gaps = stop - start - 1, count - 1
+    return [start + (2 * index * length + gaps) // (2 * gaps) for index in range(count)]
+
+
 def check_centers(centers: Sequence[int], planes: int) -> None:
     """Refuse centres outside the recording.
 

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_zoo.errors import PlaneRangeError
-from spike_zoo.spikes import centers_with_stride, centred_window, mirrored_planes
+from spike_zoo.spikes import (
+    centers_with_stride,
+    centred_window,
+    mirrored_planes,
+    planes_inside,
+    spread_planes,
+)
 from spike_zoo.spikes.windows import check_centers
 
 
@@ -51,3 +57,47 @@ def test_centres_outside_are_named() -> None:
     check_centers([0, 4], 5)
     with pytest.raises(PlaneRangeError, match=r"plane 5 .* 0\.\.4"):
         check_centers([0, 5], 5)
+
+
+def test_the_published_exposure_lies_inside_the_published_margins() -> None:
+    assert planes_inside(137) == (20, 117)
+    assert planes_inside(41) == (20, 21)
+    with pytest.raises(PlaneRangeError, match="40 planes has none left"):
+        planes_inside(40)
+    with pytest.raises(ValueError, match="margin"):
+        planes_inside(40, -1)
+
+
+@pytest.mark.parametrize(
+    ("count", "planes"),
+    [
+        (1, [68]),
+        (5, [20, 44, 68, 92, 116]),
+        (7, [20, 36, 52, 68, 84, 100, 116]),
+    ],
+)
+def test_published_times_are_spread_over_the_published_exposure(
+    count: int, planes: list[int]
+) -> None:
+    assert spread_planes(20, 117, count) == planes
+
+
+@given(start=st.integers(0, 50), length=st.integers(1, 200), data=st.data())
+def test_spread_planes_are_different_ordered_and_reach_both_ends(
+    start: int, length: int, data: st.DataObject
+) -> None:
+    count = data.draw(st.integers(1, length))
+    planes = spread_planes(start, start + length, count)
+    assert len(set(planes)) == count
+    assert planes == sorted(planes)
+    if count > 1:
+        assert (planes[0], planes[-1]) == (start, start + length - 1)
+        gaps = np.diff(planes)
+        assert gaps.max() - gaps.min() <= 1
+
+
+def test_more_planes_than_there_are_cannot_be_spread() -> None:
+    with pytest.raises(PlaneRangeError, match="4 different planes"):
+        spread_planes(5, 8, 4)
+    with pytest.raises(ValueError, match="at least 1"):
+        spread_planes(5, 8, 0)
