@@ -69,6 +69,12 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
     unknown = re.search(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)", message)
     if unknown:
         return f"unknown option {unknown[1].splitlines()[0]}; --help lists what there is"
+    needed = re.search(r"arguments are required: (.+)", message)
+    if needed:
+        names = needed[1].split(", ")
+        if any(name.endswith((".data", ".model")) for name in names):
+            return "no model or data is named; give --config FILE (see configs/)"
+        return f"{', '.join(name.upper() for name in names)} must be given; --help tells how"
     keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
     where = _file_with(keys[-1].split("."), arguments) if keys else None
     name = ".init_args.".join(keys)

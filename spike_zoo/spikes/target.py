@@ -64,7 +64,8 @@ def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
         raise FormatError(f"{path} is a folder; give the name of a file", path=str(path))
     if path.exists() and not overwrite:
         raise ExistingFileError(
-            f"{path} exists already; choose another name or ask to overwrite it", path=str(path)
+            f"{path} exists already; choose another name, or overwrite it (--overwrite)",
+            path=str(path),
         )
 
 

@@ -183,6 +183,11 @@ def test_a_wrong_call_is_one_line_with_its_exit_code(
     assert re.search(message, lines[0]), lines[0]
 
 
+def test_a_verb_without_a_configuration_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit"]) == 2
+    assert "give --config FILE" in capsys.readouterr().err
+
+
 def test_a_typo_in_a_file_is_named_with_the_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
