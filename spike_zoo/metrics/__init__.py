@@ -10,6 +10,7 @@ from spike_zoo.metrics.image import (
     ssim_uniform7,
 )
 from spike_zoo.metrics.perceptual import LPIPS, lpips_network
+from spike_zoo.metrics.ssdm import psnr_official, ssim_official
 
 __all__ = [
     "LPIPS",
@@ -17,9 +18,11 @@ __all__ = [
     "MeanPerImage",
     "lpips_network",
     "psnr",
+    "psnr_official",
     "psnr_stir",
     "reconstruction_metrics",
     "ssim",
+    "ssim_official",
     "ssim_stir",
     "ssim_uniform7",
 ]

@@ -17,13 +17,14 @@ from spike_zoo.metrics.image import (
     ssim_uniform7,
 )
 from spike_zoo.metrics.perceptual import LPIPS
+from spike_zoo.metrics.ssdm import psnr_official, ssim_official
 from spike_zoo.nn.backbones import find_backbone, missing_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-PROTOCOLS = ("stir", "uniform7")
+PROTOCOLS = ("ssdm", "stir", "uniform7")
 
 
 def reconstruction_metrics(
@@ -33,7 +34,8 @@ def reconstruction_metrics(
 
     Args:
         lpips: ``"auto"``, ``"off"`` or the backbone's file.
-        protocols: ``"stir"`` adds STIR's own evaluation, ``"uniform7"`` scikit-image's SSIM.
+        protocols: ``"stir"`` adds STIR's own evaluation, ``"ssdm"`` S-SDM's, ``"uniform7"``
+            scikit-image's SSIM.
 
     Returns:
         ``psnr``, ``ssim``, ``lpips`` where its backbone is at hand, and those of the protocols.
@@ -54,6 +56,9 @@ def reconstruction_metrics(
         metrics["lpips"] = MeanPerImage(LPIPS(path))
     if "uniform7" in protocols:
         metrics["ssim_uniform7"] = MeanPerImage(ssim_uniform7)
+    if "ssdm" in protocols:
+        metrics["psnr_official"] = MeanPerImage(psnr_official)
+        metrics["ssim_official"] = MeanPerImage(ssim_official)
     if "stir" in protocols:
         metrics["psnr_stir"] = MeanPerImage(psnr_stir)
         metrics["ssim_stir"] = MeanPerImage(ssim_stir)

@@ -42,11 +42,16 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
     return torch.atleast_1d(value)
 
 
-def ssim_uniform7(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the SSIM of each image as scikit-image's defaults measure it, data range 1.
+def ssim_uniform7(images: Tensor, targets: Tensor, data_range: float = 1.0) -> Tensor:
+    """Return the SSIM of each image as scikit-image's defaults measure it.
 
     The window is a 7x7 mean, covariances are those of a sample (n - 1), and only whole windows
     count.
+
+    Args:
+        images: ``(B, C, H, W)``.
+        targets: As ``images``.
+        data_range: Highest minus lowest value there can be.
     """
     size = 7
     unbiased = size**2 / (size**2 - 1)
@@ -55,7 +60,7 @@ def ssim_uniform7(images: Tensor, targets: Tensor) -> Tensor:
     var_x = unbiased * (F.avg_pool2d(x * x, size, 1) - mean_x**2)
     var_y = unbiased * (F.avg_pool2d(y * y, size, 1) - mean_y**2)
     covariance = unbiased * (F.avg_pool2d(x * y, size, 1) - mean_x * mean_y)
-    c1, c2 = 0.01**2, 0.03**2
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     contrast = (2 * covariance + c2) / (var_x + var_y + c2)
     return (luminance * contrast).mean(dim=(1, 2, 3))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.errors import WeightsError
 from spike_zoo.nn.backbones import BACKBONES, load_backbone
+from spike_zoo.nn.official import check_entries
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,22 +19,22 @@ SMALLEST_SIDE = 32  # below it a layer of the backbone has no output
 def lpips_network(state: dict[str, Tensor], backbone: str = "alex") -> nn.Module:
     """Return the frozen LPIPS network over a backbone's state dict.
 
+    Args:
+        state: Torchvision's entries; those of ``features`` are enough.
+        backbone: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
+
     Raises:
         WeightsError: If the state dict is of another network.
     """
     import lpips
-    import torchvision
 
     network = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)
-    trunk = getattr(torchvision.models, BACKBONES[backbone].builder)(weights=None)
-    try:
-        trunk.load_state_dict(state)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip()
-        raise WeightsError(f"the backbone is not {BACKBONES[backbone].builder}: {first}") from error
-    features = trunk.features.state_dict()
-    names = network.net.state_dict()  # "slice2.3.weight" is layer 3 of the trunk
-    network.net.load_state_dict({name: features[name.split(".", 1)[1]] for name in names})
+    layers = network.net.state_dict()  # "slice2.3.weight" is layer 3 of the trunk
+    published = {name: f"features.{name.split('.', 1)[1]}" for name in layers}
+    expected = {published[name]: tensor for name, tensor in layers.items()}
+    trunk = {name: tensor for name, tensor in state.items() if name.startswith("features.")}
+    check_entries(trunk, expected, "the backbone", BACKBONES[backbone].builder)
+    network.net.load_state_dict({name: trunk[published[name]] for name in layers})
     return network.eval().requires_grad_(False)
 
 

@@ -10,7 +10,7 @@ import torch
 import torchvision
 
 from spike_zoo.errors import MissingFileError, WeightsError
-from spike_zoo.metrics import LPIPS, reconstruction_metrics
+from spike_zoo.metrics import LPIPS, lpips_network, reconstruction_metrics
 from spike_zoo.nn.backbones import FOLDER_VARIABLE
 
 
@@ -76,5 +76,13 @@ def test_file_with_the_published_name_must_have_its_checksum(
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.pth"
     torch.save({"features.0.weight": torch.zeros(1)}, other)
-    with pytest.raises(WeightsError, match="not alexnet"):
+    with pytest.raises(WeightsError, match=r"of alexnet: 9 missing, first features\.0\.bias"):
         LPIPS(other)
+
+
+def test_the_layers_that_are_looked_through_are_enough(random_alexnet: Path) -> None:
+    state = torch.load(random_alexnet, weights_only=True)
+    trunk = {name: value for name, value in state.items() if name.startswith("features.")}
+    images = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    whole, part = lpips_network(state), lpips_network(trunk)
+    assert torch.equal(whole(images, 1 - images), part(images, 1 - images))
