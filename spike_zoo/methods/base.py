@@ -36,7 +36,26 @@ def known_rate_scale(*candidates: float | None) -> float:
     return 1.0
 
 
-class ReconstructionModule(LightningModule):
+class RebuildableModule(LightningModule):
+    """A module whose checkpoint alone rebuilds it, see :func:`spike_zoo.load`.
+
+    A subclass calls ``save_hyperparameters()`` in its constructor, whose arguments are plain
+    values.
+    """
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write the class path, so that the file alone rebuilds the module."""
+        checkpoint["spike_zoo"] = {
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "hyper_parameters": {
+                name: value
+                for name, value in self.hparams.items()
+                if name not in ("_class_path", "_instantiator")
+            },
+        }
+
+
+class ReconstructionModule(RebuildableModule):
     """A method that turns a clip of spikes into the image at its middle plane.
 
     A subclass sets :attr:`clip_length`, defines ``forward(spikes, rate_scale)`` and, where it
@@ -101,17 +120,6 @@ class ReconstructionModule(LightningModule):
             prog_bar=split == "val",
         )
         return image
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Write the class path, so that the file alone rebuilds the module."""
-        checkpoint["spike_zoo"] = {
-            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
-            "hyper_parameters": {
-                name: value
-                for name, value in self.hparams.items()
-                if name not in ("_class_path", "_instantiator")
-            },
-        }
 
     def reconstruct(
         self,

@@ -15,14 +15,16 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
-from spike_zoo.methods.shipped import WEIGHTLESS, shipped_names, shipped_weights
+from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
 from spike_zoo.nn.files import read_weights
+from spike_zoo.nn.official import read_state_dict
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGE = "spike_zoo."
 EXPORT_NAME = "model.safetensors"
+PUBLISHED_SUFFIXES = (".pth", ".pt")
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,8 @@ def load(
 
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-small"``), a checkpoint (``.ckpt``), a
-            weights file (``.safetensors``), or a folder with one named ``model.safetensors``.
+            weights file (``.safetensors``), a folder with one named ``model.safetensors``, or a
+            method's published file (``.pth``).
         device: Where the module computes.
         trust: Also build classes from outside this package.
 
@@ -55,7 +58,9 @@ def load(
         MissingFileError: If it is neither a name nor a file; lists the names.
         WeightsError: If the file is no checkpoint of a module, or not of this package.
     """
-    module = _build(_blueprint(name_or_path), str(name_or_path), trust=trust)
+    module = _published(Path(name_or_path))
+    if module is None:
+        module = _build(_blueprint(name_or_path), str(name_or_path), trust=trust)
     return module.to(device).eval()
 
 
@@ -119,6 +124,18 @@ def state_digest(state: dict[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _published(path: Path) -> LightningModule | None:
+    """Return the module of a method's published file, None for every other file."""
+    if path.suffix not in PUBLISHED_SUFFIXES or not path.is_file():
+        return None
+    state = read_state_dict(path)
+    class_path = next((value for entry, value in PUBLISHED.items() if entry in state), None)
+    if class_path is None:
+        return None
+    module_class: Any = _resolve(class_path, str(path), trust=False)
+    return module_class.from_official(path)
 
 
 def _blueprint(name_or_path: str | Path) -> Blueprint:

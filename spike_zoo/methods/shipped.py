@@ -1,4 +1,4 @@
-"""The names that ``spike_zoo.load`` knows: methods without weights and weights that ship."""
+"""What ``spike_zoo.load`` knows: methods without weights, shipped weights, published files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ WEIGHTLESS = {
     "tfp": "spike_zoo.methods.classical.TFPModule",
     "tfi": "spike_zoo.methods.classical.TFIModule",
     "tfstp": "spike_zoo.methods.classical.TFSTPModule",
+}
+
+#: Published files: an entry only they have -> the class whose ``from_official`` reads them.
+PUBLISHED = {
+    "spike_enc2.0.weight": "spike_zoo.methods.ssdm.SSDMStudentModule",
+    "encoder.conv0.net.0.weight": "spike_zoo.methods.stir.STIRModule",
 }
 
 

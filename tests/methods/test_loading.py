@@ -15,7 +15,7 @@ from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods import export, save_weights
 from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.loading import pick_device
-from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir import STIR, STIRModule, to_official
 
 
 class Stranger(LightningModule):
@@ -32,7 +32,7 @@ def module() -> STIRModule:
     return STIRModule(width=0.25, motion_fields=1, lpips="off").eval()
 
 
-def _same(one: LightningModule, other: LightningModule) -> bool:
+def _same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
     theirs = other.state_dict()
     return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
 
@@ -134,3 +134,18 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     assert pick_device("cpu") == "cpu"
     with pytest.raises(UsageError, match="--device cuda:99"):
         pick_device("cuda:99")
+
+
+def test_a_published_file_is_known_by_its_entries(tmp_path: Path) -> None:
+    network = STIR()
+    torch.save({"state_dict": to_official(network.state_dict()), "epoch": 1}, tmp_path / "a.pth")
+    loaded = spike_zoo.load(tmp_path / "a.pth")
+    assert isinstance(loaded, STIRModule)
+    assert _same(loaded.network, network)
+    assert not loaded.training
+
+
+def test_a_published_file_of_an_unknown_network_is_refused(tmp_path: Path) -> None:
+    torch.save({"layer.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=r"other\.pth: not a checkpoint of a module"):
+        spike_zoo.load(tmp_path / "other.pth")

@@ -1,0 +1,28 @@
+"""S-SDM: self-supervised deblurring of images by the spikes recorded meanwhile."""
+
+from spike_zoo.methods.ssdm.bsn import BSN
+from spike_zoo.methods.ssdm.edsr import EDSR
+from spike_zoo.methods.ssdm.ldn import LDN, EncodedBlur
+from spike_zoo.methods.ssdm.losses import (
+    DistillationLoss,
+    LPIPSDistance,
+    denoising_loss,
+    enlarging_loss,
+)
+from spike_zoo.methods.ssdm.module import SSDMStudentModule
+from spike_zoo.methods.ssdm.sdm import spike_guided_deblur
+from spike_zoo.methods.ssdm.teacher import SSDMTeacher
+
+__all__ = [
+    "BSN",
+    "EDSR",
+    "LDN",
+    "DistillationLoss",
+    "EncodedBlur",
+    "LPIPSDistance",
+    "SSDMStudentModule",
+    "SSDMTeacher",
+    "denoising_loss",
+    "enlarging_loss",
+    "spike_guided_deblur",
+]

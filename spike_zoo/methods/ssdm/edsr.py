@@ -1,0 +1,95 @@
+"""The super-resolution network (EDSR) of the teacher: firing rates at four times the size."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
+
+CHANNELS = 64
+BLOCKS = 16
+MEAN = 0.446  # of the grey levels, taken off before and added after
+
+
+class MeanShift(nn.Conv2d):
+    """Add a fixed number; a frozen 1x1 convolution, because published weights hold it as one."""
+
+    def __init__(self, shift: float) -> None:
+        super().__init__(1, 1, kernel_size=1)
+        self.requires_grad_(False)
+        nn.init.ones_(self.weight)
+        nn.init.constant_(self.bias, shift)  # type: ignore[arg-type]  # it has a bias
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a ReLU beside the identity, no normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            _conv(CHANNELS, CHANNELS), nn.ReLU(inplace=True), _conv(CHANNELS, CHANNELS)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the block's correction to its input ``(B, 64, H, W)``."""
+        return x + self.body(x)
+
+
+def _conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+
+
+class EDSR(nn.Module):
+    """Enlarge grey images four times: the EDSR baseline with one channel.
+
+    Entries of the state dict have the published names. Convolutions compute channels-last, which
+    is faster on CPUs.
+
+    Shape:
+        - Input: ``(B, 1, H, W)`` in [0, 1].
+        - Output: ``(B, 1, 4H, 4W)``, not clipped.
+
+    Source: Lim et al., *Enhanced Deep Residual Networks for Single Image Super-Resolution*, CVPRW
+    2017, as used by Chen et al., *SpikeReveal*, NeurIPS 2024, Sec. 3.3.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sub_mean = MeanShift(-MEAN)
+        self.add_mean = MeanShift(MEAN)
+        self.head = nn.Sequential(_conv(1, CHANNELS))
+        blocks = [ResidualBlock() for _ in range(BLOCKS)]
+        self.body = nn.Sequential(*blocks, _conv(CHANNELS, CHANNELS))
+        doubling = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
+        again = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
+        self.tail = nn.Sequential(nn.Sequential(*doubling, *again), _conv(CHANNELS, 1))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+
+    @classmethod
+    def from_official(cls, source: WeightsSource) -> Self:
+        """Return the network with published weights, in evaluation mode.
+
+        The two shifts of the mean may be left out: they are not trained.
+
+        Args:
+            source: A file or a state dict, see :meth:`LDN.from_official`.
+
+        Raises:
+            WeightsError: If names or shapes differ; the message names the first of each kind.
+            MissingFileError: If there is no such file.
+        """
+        network = cls()
+        fixed = {k: v for k, v in network.state_dict().items() if "_mean." in k}
+        state = fixed | read_state_dict(source)
+        check_entries(state, network.state_dict(), source, "EDSR")
+        network.load_state_dict(state)
+        return network.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Enlarge ``(B, 1, H, W)``."""
+        shallow = self.head(self.sub_mean(image))
+        deep = shallow + self.body(shallow)
+        return self.add_mean(self.tail(deep))

@@ -1,0 +1,212 @@
+"""The lightweight deblur network (LDN), the student: a blurry image and a window of spikes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
+
+RATIO = 4  # image pixels along one spike pixel's side
+WINDOW_LENGTH = 21  # planes, as published
+CHANNELS = 64  # of the joined features
+REDUCTION = 16  # of the channel attention
+
+
+class EncodedBlur(NamedTuple):
+    """What LDN makes of a blurry image alone, whatever the time.
+
+    Shape:
+        - features: ``(B, 32, h, w)``.
+        - colours: ``(B, 3, 4h, 4w)``, the image's own share of the prediction.
+    """
+
+    features: Tensor
+    colours: Tensor
+
+
+class ChannelAttention(nn.Module):
+    """Weights of the channels from their mean and maximum: ``(B, C, h, w)`` -> ``(B, C, 1, 1)``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        hidden = channels // REDUCTION
+        self.fc = nn.Sequential(
+            nn.Conv2d(channels, hidden, kernel_size=1, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(hidden, channels, kernel_size=1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the weights in (0, 1)."""
+        mean = x.mean(dim=(2, 3), keepdim=True)
+        highest = x.amax(dim=(2, 3), keepdim=True)
+        return torch.sigmoid(self.fc(mean) + self.fc(highest))
+
+
+class SpatialAttention(nn.Module):
+    """Weights of the pixels from their channels: ``(B, C, h, w)`` -> ``(B, 1, h, w)``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(2, 1, kernel_size=7, padding=3, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the weights in (0, 1)."""
+        mean, highest = x.mean(dim=1, keepdim=True), x.amax(dim=1, keepdim=True)
+        return torch.sigmoid(self.conv1(torch.cat((mean, highest), dim=1)))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions around a ReLU beside the identity, nothing after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_block = nn.Sequential(
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+            nn.Identity(),  # keeps the published numbering
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the block's correction to its input ``(B, C, h, w)``."""
+        return x + self.conv_block(x)
+
+
+def _halving(in_channels: int, out_channels: int) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size=5, stride=2, padding=2)
+    return nn.Sequential(conv, nn.ReLU(inplace=True))
+
+
+def _keeping(in_channels: int, out_channels: int) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
+    return nn.Sequential(conv, nn.ReLU(inplace=True))
+
+
+def _doubling(in_channels: int, out_channels: int) -> nn.Sequential:
+    conv = nn.ConvTranspose2d(
+        in_channels, out_channels, kernel_size=5, stride=2, padding=2, output_padding=1
+    )
+    return nn.Sequential(conv, nn.ReLU(inplace=True))
+
+
+class LDN(nn.Module):
+    """Return the sharp image at the middle of a window of spikes inside a blurry exposure.
+
+    Entries of the state dict have the published names. Convolutions compute channels-last, which
+    takes a third off the time on CPUs. What depends on the blurry image alone can be computed once
+    for many times: :meth:`encode_blur`, then :meth:`decode`.
+
+    Args:
+        window_length: D, planes of the window, odd.
+
+    Shape:
+        - blur: ``(B, 3, 4h, 4w)`` in [0, 1], in the channel order of the weights (the published
+          ones take and give B,G,R).
+        - window: ``(B, D, h, w)``, float, 0 or 1.
+        - Output: ``(B, 3, 4h, 4w)``, not clipped.
+
+    Raises:
+        ValueError: If the window length is even or below 1, or shapes do not fit together.
+
+    Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
+    Spike Streams*, NeurIPS 2024, Sec. 3.3; layer sizes as released.
+    """
+
+    def __init__(self, window_length: int = WINDOW_LENGTH) -> None:
+        super().__init__()
+        if window_length < 1 or window_length % 2 == 0:
+            raise ValueError(f"window_length must be odd and positive, got {window_length}")
+        self.window_length = window_length
+        self.blur_enc = _halving(3, 16)
+        self.blur_enc2 = _halving(16, 32)
+        self.spike_enc = _keeping(window_length, 16)
+        self.spike_enc2 = _keeping(16, 32)
+        self.resBlock1 = ResidualBlock(CHANNELS)  # the published spelling
+        self.resBlock2 = ResidualBlock(CHANNELS)
+        self.ca = ChannelAttention(CHANNELS)
+        self.sa = SpatialAttention()
+        self.decoder1 = _doubling(CHANNELS, 32)
+        self.decoder2 = _doubling(32, 16)
+        self.pred = nn.Conv2d(3 + 16, 3, kernel_size=1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+
+    @classmethod
+    def from_official(cls, source: WeightsSource) -> Self:
+        """Return the network with published weights, in evaluation mode.
+
+        The window length is that of the weights.
+
+        Args:
+            source: A file (``.pth``, ``.safetensors``) or its state dict, with or without a
+                leading ``module.`` and a ``state_dict`` around it.
+
+        Raises:
+            WeightsError: If names or shapes differ; the message names the first of each kind.
+            MissingFileError: If there is no such file.
+        """
+        state = read_state_dict(source)
+        network = cls(window_length_of(state))
+        check_entries(state, network.state_dict(), source, "LDN")
+        network.load_state_dict(state)
+        return network.eval()
+
+    def forward(self, blur: Tensor, window: Tensor) -> Tensor:
+        """Deblur at the middle of the window."""
+        return self.decode(self.encode_blur(blur), window[None])[0]
+
+    def encode_blur(self, blur: Tensor) -> EncodedBlur:
+        """Return all that does not depend on the time.
+
+        Args:
+            blur: ``(B, 3, 4h, 4w)``.
+        """
+        if blur.ndim != 4 or blur.shape[1] != 3 or blur.shape[2] % RATIO or blur.shape[3] % RATIO:
+            raise ValueError(
+                f"LDN takes images (B, 3, H, W) with H and W multiples of {RATIO}, got "
+                f"{tuple(blur.shape)}"
+            )
+        features = self.blur_enc2(self.blur_enc(blur))
+        # pred sees the image first, then the decoded features: two sums, one for all times
+        colours = F.conv2d(blur, self.pred.weight[:, :3], self.pred.bias)
+        return EncodedBlur(features, colours)
+
+    def decode(self, encoded: EncodedBlur, windows: Tensor) -> Tensor:
+        """Return the sharp images of N times in one pass.
+
+        Args:
+            encoded: B encoded blurry images.
+            windows: ``(N, B, D, h, w)``.
+
+        Returns:
+            ``(N, B, 3, 4h, 4w)``, not clipped.
+        """
+        wanted = (len(encoded.features), self.window_length, *encoded.features.shape[-2:])
+        if windows.ndim != 5 or windows.shape[1:] != wanted:
+            raise ValueError(
+                f"LDN takes {self.window_length} planes of spikes a quarter as wide and high as "
+                f"the image: expected (N, {', '.join(map(str, wanted))}), got "
+                f"{tuple(windows.shape)}"
+            )
+        times = len(windows)
+        spikes = self.spike_enc2(self.spike_enc(windows.flatten(0, 1)))
+        blur = encoded.features.repeat(times, 1, 1, 1)
+        x = torch.cat((blur, spikes), dim=1)  # (N * B, 64, h, w)
+        x = self.ca(x) * x
+        x = self.sa(x) * x
+        x = self.resBlock2(self.resBlock1(x))
+        x = self.decoder2(self.decoder1(x))  # (N * B, 16, 4h, 4w)
+        share = F.conv2d(x, self.pred.weight[:, 3:])
+        return share.unflatten(0, (times, -1)) + encoded.colours
+
+
+def window_length_of(state: dict[str, Tensor]) -> int:
+    """Return the planes that weights of LDN take; the published number where none can be told."""
+    first = state.get("spike_enc.0.weight")
+    if first is None or first.ndim != 4 or first.shape[1] % 2 == 0:
+        return WINDOW_LENGTH
+    return first.shape[1]

@@ -1,0 +1,146 @@
+"""What each stage of S-SDM is held to: its own input, the grey blur, the teacher, the reblur."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spike_zoo.methods.ssdm.colour import ChannelOrder, grey
+from spike_zoo.metrics import lpips_network
+from spike_zoo.nn.backbones import load_backbone
+
+SMALLEST_NORM = 1e-10
+LEVELS = 5  # of VGG-16 that are compared
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+def denoising_loss(rates: Tensor, denoised: Tensor) -> Tensor:
+    """Return how far denoised firing rates are from the noisy ones they were made of.
+
+    Args:
+        rates: ``(B, 1, h, w)``, what the blind-spot network was given.
+        denoised: What it made of them; clipped to [0, 1] here.
+
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024, Eq. (9).
+    """
+    return F.mse_loss(denoised.clamp(0.0, 1.0), rates)
+
+
+def enlarging_loss(enlarged: Tensor, blur: Tensor, order: ChannelOrder = "rgb") -> Tensor:
+    """Return how far the enlarged rate of an exposure is from its blurry image in grey.
+
+    Args:
+        enlarged: ``(B, 1, 4h, 4w)``; clipped to [0, 1] here.
+        blur: ``(B, 3, 4h, 4w)`` in [0, 1].
+        order: Of the blurry image's channels.
+
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024, Eq. (10).
+    """
+    return F.mse_loss(enlarged.clamp(0.0, 1.0), grey(blur, order))
+
+
+class LPIPSDistance:
+    """The LPIPS distance with VGG-16 of predictions to pseudo-labels, one value per image.
+
+    Gradients flow to the predictions only. A pixel without any feature gets none, where the
+    library's own form gives not a number.
+
+    Args:
+        path: File of VGG-16's weights, the convolutions alone or all; searched for where not
+            given.
+        as_published: Show the network images in [0, 1] in the order they come in, which is B,G,R
+            with the published weights. The network was made for R,G,B in [-1, 1]; the published
+            balance of the losses was found without. False: images are R,G,B and moved to [-1, 1].
+
+    Raises:
+        MissingFileError: If there is no such file; says where it may be put.
+        WeightsError: If it is another network's.
+
+    Source: Zhang et al., *The Unreasonable Effectiveness of Deep Features as a Perceptual
+    Metric*, CVPR 2018, version 0.1.
+    """
+
+    def __init__(self, path: str | Path | None = None, *, as_published: bool = True) -> None:
+        # Not a module: checkpoints do not hold the published network's weights.
+        self._network: Any = lpips_network(load_backbone("vgg", path), "vgg")
+        state = self._network.state_dict()
+        self.heads = [state[f"lin{level}.model.1.weight"] for level in range(LEVELS)]
+        self.as_published = as_published
+
+    def __call__(self, labels: Tensor, predictions: Tensor) -> Tensor:
+        """Measure ``(N, 3, H, W)`` in [0, 1] -> ``(N,)``."""
+        self._network.to(predictions.device)
+        self.heads = [head.to(predictions.device) for head in self.heads]
+        with torch.no_grad():
+            wanted = self._features(labels)
+        found = self._features(predictions)
+        levels = [
+            F.conv2d((one - two).square(), head).mean(dim=(1, 2, 3))
+            for head, one, two in zip(self.heads, wanted, found, strict=True)
+        ]
+        return torch.stack(levels).sum(dim=0)
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        """Return the features of five levels, ``(N, C, h, w)``, of unit length at every pixel."""
+        shown = image if self.as_published else 2.0 * image - 1.0
+        found = self._network.net(self._network.scaling_layer(shown))
+        return [_normalised(level) for level in found]
+
+
+def _normalised(features: Tensor) -> Tensor:
+    squares = features.square().sum(dim=1, keepdim=True)
+    smallest = torch.finfo(squares.dtype).tiny  # a root of 0 has no gradient
+    return features / (squares.clamp(min=smallest).sqrt() + SMALLEST_NORM)
+
+
+class DistillationLoss(nn.Module):
+    """Hold the student's sequence to the teacher's images and its mean to the blurry image.
+
+    A weight of 0 drops its term.
+
+    Args:
+        distance: Maps pseudo-labels and predictions ``(N, 3, H, W)`` in [0, 1] to ``(N,)``, as
+            :class:`LPIPSDistance`; not needed where the teacher's weight is 0.
+        teacher: Weight of the distance to the pseudo-labels.
+        reblur: Weight of the squared difference of the mean prediction and the blurry image.
+
+    Raises:
+        ValueError: If a weight is negative or all are 0, or the teacher's term has no distance.
+
+    Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
+    Spike Streams*, NeurIPS 2024, Eq. (12) to (14); means over the times, as released.
+    """
+
+    def __init__(
+        self, distance: Distance | None, teacher: float = 1.0, reblur: float = 100.0
+    ) -> None:
+        super().__init__()
+        self.weights = {"teacher": teacher, "reblur": reblur}
+        if not (all(value >= 0 for value in self.weights.values()) and (teacher or reblur)):
+            raise ValueError(f"loss weights must not be negative nor all 0, got {self.weights}")
+        if teacher and distance is None:
+            raise ValueError("the teacher's term needs a distance")
+        self.distance = distance
+
+    def forward(self, blur: Tensor, labels: Tensor, predictions: Tensor) -> dict[str, Tensor]:
+        """Return the unweighted terms in use and their weighted sum ``"total"``.
+
+        Args:
+            blur: ``(B, 3, H, W)`` in [0, 1].
+            labels: ``(M, B, 3, H, W)``, the teacher's images at M times.
+            predictions: The student's, clipped to [0, 1] here; a pixel outside gets no gradient.
+        """
+        clipped = predictions.clamp(0.0, 1.0)
+        terms: dict[str, Tensor] = {}
+        if self.weights["teacher"] and self.distance is not None:
+            distances = self.distance(labels.flatten(0, 1), clipped.flatten(0, 1))
+            terms["teacher"] = distances.mean()
+        if self.weights["reblur"]:
+            terms["reblur"] = F.mse_loss(clipped.mean(dim=0), blur)
+        weighted = [self.weights[name] * value for name, value in terms.items()]
+        return {**terms, "total": torch.stack(weighted).sum()}

@@ -1,0 +1,43 @@
+"""The spike-guided deblurring model (SDM): arithmetic on exposures, nothing learned."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def spike_guided_deblur(blur: Tensor, long_exposure: Tensor, short_exposure: Tensor) -> Tensor:
+    """Return the blurry image times how bright the instant is beside the whole exposure.
+
+    ``L(t) = B * short / long``: firing threshold and colour cancel, because they are the same in
+    both exposures. Where the long exposure is exactly 0 the result is 0.
+
+    Args:
+        blur: ``(..., 3, H, W)`` in [0, 1], any order of channels.
+        long_exposure: ``(..., 1, H, W)``, spikes per plane over the exposure, ``N_T / T``.
+        short_exposure: ``(..., 1, H, W)``, spikes per plane around the instant, ``N_T' / T'``.
+
+    Returns:
+        ``(..., 3, H, W)``, not clipped.
+
+    Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
+    Spike Streams*, NeurIPS 2024, Eq. (8).
+    """
+    dark = long_exposure == 0
+    # dividing by 1 there: a masked quotient of 0 would send NaN backward
+    ratio = blur / torch.where(dark, 1.0, long_exposure)
+    return torch.where(dark, 0.0, ratio * short_exposure)
+
+
+def mean_rate(spikes: Tensor, start: int, stop: int) -> Tensor:
+    """Return spikes per plane over planes ``[start, stop)``: ``(B, T, h, w)`` -> ``(B, 1, h, w)``.
+
+    Raises:
+        ValueError: If the range is empty or leaves the stream.
+    """
+    if not 0 <= start < stop <= spikes.shape[1]:
+        raise ValueError(
+            f"planes {start}..{stop} were asked for, the stream has 0..{spikes.shape[1]} (first, "
+            "past the last)"
+        )
+    return spikes[:, start:stop].float().mean(dim=1, keepdim=True)

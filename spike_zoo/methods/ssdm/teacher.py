@@ -1,0 +1,90 @@
+"""The teacher cascade: denoise, enlarge, divide; its images are what the student learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.ssdm.memory import images_at_once
+from spike_zoo.methods.ssdm.sdm import mean_rate, spike_guided_deblur
+from spike_zoo.spikes.windows import centred_window, planes_inside
+
+SHORT_WINDOW = 9  # planes
+WORK_PER_PIXEL = 900  # bytes of features for one image pixel at the largest layer, measured
+
+
+class SSDMTeacher(nn.Module):
+    """Make pseudo-labels of a blurry image at many times from its spikes.
+
+    The mean rate of the whole exposure is enlarged once; the rates around each time are denoised
+    and enlarged, as many times together as memory allows. No gradient flows.
+
+    Args:
+        bsn: Denoises rates ``(B, 1, h, w)``; ``nn.Identity()`` leaves the noise in.
+        edsr: Enlarges rates four times; ``nn.Upsample(scale_factor=4, mode="bilinear")`` in place
+            of a network.
+        short_window: Planes around a time that are averaged, odd.
+        memory_gib: About how much memory the features may take; one time always goes. Given where
+            not said: little on CPUs, where more is slower, and 4 elsewhere.
+
+    Shape:
+        - blur: ``(B, 3, 4h, 4w)`` in [0, 1], any order of channels.
+        - spikes: ``(B, T, h, w)``, 0 or 1, of any type.
+        - Output: ``(len(times), B, 3, 4h, 4w)`` in [0, 1].
+
+    Raises:
+        ValueError: If there is no time, or a window around one leaves the stream.
+
+    Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
+    Spike Streams*, NeurIPS 2024, Sec. 3.3.
+    """
+
+    def __init__(
+        self,
+        bsn: nn.Module,
+        edsr: nn.Module,
+        short_window: int = SHORT_WINDOW,
+        memory_gib: float | None = None,
+    ) -> None:
+        super().__init__()
+        if short_window < 1 or short_window % 2 == 0:
+            raise ValueError(f"short_window must be odd and positive, got {short_window}")
+        self.bsn = bsn
+        self.edsr = edsr
+        self.short_window = short_window
+        self.memory_gib = memory_gib
+
+    @torch.no_grad()
+    def forward(
+        self,
+        blur: Tensor,
+        spikes: Tensor,
+        times: Sequence[int],
+        exposure: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Return the pseudo-labels at some planes.
+
+        Args:
+            blur: The blurry images.
+            spikes: Their recordings.
+            times: Planes, counted from the first of ``spikes``.
+            exposure: First and past-the-last plane of the exposure; all but 20 at either end
+                where not given, as published.
+        """
+        if not times:
+            raise ValueError("the teacher needs at least one time")
+        start, stop = planes_inside(spikes.shape[1]) if exposure is None else exposure
+        long = self.edsr(mean_rate(spikes, start, stop)).clamp(0.0, 1.0)
+        work = WORK_PER_PIXEL * len(blur) * blur.shape[-2] * blur.shape[-1]
+        count = images_at_once(work, self.memory_gib, blur.device)
+        parts = [times[first : first + count] for first in range(0, len(times), count)]
+        return torch.cat([self._labels(blur, long, spikes, part) for part in parts])
+
+    def _labels(self, blur: Tensor, long: Tensor, spikes: Tensor, times: Sequence[int]) -> Tensor:
+        windows = [centred_window(time, self.short_window) for time in times]
+        rates = torch.cat([mean_rate(spikes, *window) for window in windows])  # (N * B, 1, h, w)
+        denoised = self.bsn(rates).clamp(0.0, 1.0)
+        short = self.edsr(denoised).clamp(0.0, 1.0).unflatten(0, (len(times), -1))
+        return spike_guided_deblur(blur, long, short).clamp(0.0, 1.0)

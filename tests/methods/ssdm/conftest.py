@@ -1,0 +1,150 @@
+"""The published S-SDM figures: weights made by a frozen recipe, inputs and what they must give."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spike_zoo.methods.ssdm import BSN, EDSR, LDN
+
+OFFICIAL = Path("weights") / "ssdm_ldn_official.pth"
+VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)  # 0: pooling
+
+
+class Golden(NamedTuple):
+    """Arrays of the reference implementation and what is known about them."""
+
+    arrays: dict[str, NDArray[Any]]
+    meta: dict[str, Any]
+
+    def tensor(self, key: str) -> Tensor:
+        """Return an array, bytes as images in [0, 1]."""
+        value = torch.from_numpy(self.arrays[key])
+        return value.float() / 255 if value.dtype == torch.uint8 else value
+
+    def spikes(self, key: str) -> Tensor:
+        """Return packed spikes as float planes."""
+        shape = self.meta["shape"][key]
+        bits = np.unpackbits(self.arrays[key], bitorder="little", count=math.prod(shape))
+        return torch.from_numpy(bits.reshape(shape)).float()
+
+    def number(self, key: str) -> float:
+        return float(self.arrays[key])
+
+
+Entries = list[tuple[str, tuple[int, ...]]]
+
+
+def _gain(network: str, name: str, shape: tuple[int, ...]) -> float:
+    fan = math.prod(shape[1:])
+    rules = [
+        (network == "BSN" and name.startswith("nin_C"), 1.1 * math.sqrt(1.9 / fan)),
+        (network == "BSN", math.sqrt(1.9 / fan)),
+        (network == "SR" and name == "tail.1.weight", 0.35 * math.sqrt(1 / fan)),
+        (network == "SR" and name.endswith("body.2.weight"), math.sqrt(0.1 / fan)),
+        (network == "SR", math.sqrt(1.5 / fan)),
+        (network == "VGG", math.sqrt(2 / fan)),
+        (name.startswith("decoder"), math.sqrt(1.5 * 4 / (shape[0] * 25))),
+        (True, math.sqrt(1.5 / fan)),
+    ]
+    return next(gain for applies, gain in rules if applies)
+
+
+def recipe(network: str, entries: Entries, seed: int) -> dict[str, Tensor]:
+    """Return the weights every implementation makes from a seed alone."""
+    generator = np.random.RandomState(seed)  # a frozen stream
+    state = {}
+    for name, shape in entries:
+        if "_mean." in name:  # fixed
+            continue
+        z = generator.standard_normal(shape)
+        value = 0.02 * z if name.endswith("bias") else _gain(network, name, shape) * z
+        value = np.abs(value) if network == "BSN" and name.startswith("nin_C") else value
+        state[name] = torch.from_numpy(value.astype(np.float16).astype(np.float32))
+    return state
+
+
+def _vgg_entries() -> Iterator[tuple[str, tuple[int, ...]]]:
+    layer, before = 0, 3
+    for channels in VGG16:
+        if channels:
+            yield f"features.{layer}.weight", (channels, before, 3, 3)
+            yield f"features.{layer}.bias", (channels,)
+            before = channels
+        layer += 2 if channels else 1
+
+
+@pytest.fixture(scope="session")
+def ssdm_golden(golden: Path) -> Golden:
+    with np.load(golden / "ssdm_golden.npz") as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    return Golden(arrays, json.loads(str(arrays.pop("meta"))))
+
+
+@pytest.fixture(scope="session")
+def official_entries(golden: Path) -> dict[str, Entries]:
+    stored = json.loads((golden / "ssdm_state_dict.json").read_text())
+    return {
+        network: [(entry["name"], tuple(entry["shape"])) for entry in entries]
+        for network, entries in stored.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def bsn_weights(ssdm_golden: Golden, official_entries: dict[str, Entries]) -> dict[str, Tensor]:
+    return recipe("BSN", official_entries["BSN"], ssdm_golden.meta["config"]["bsn_seed"])
+
+
+@pytest.fixture(scope="session")
+def bsn(bsn_weights: dict[str, Tensor]) -> BSN:
+    """The denoiser with recipe weights; tests that train copy it first."""
+    return BSN.from_official(bsn_weights)
+
+
+@pytest.fixture(scope="session")
+def sr_weights(ssdm_golden: Golden, official_entries: dict[str, Entries]) -> dict[str, Tensor]:
+    return recipe("SR", official_entries["SR"], ssdm_golden.meta["config"]["sr_seed"])
+
+
+@pytest.fixture(scope="session")
+def edsr(sr_weights: dict[str, Tensor]) -> EDSR:
+    """The enlarging network with recipe weights; tests that train copy it first."""
+    return EDSR.from_official(sr_weights)
+
+
+@pytest.fixture(scope="session")
+def ldn_weights(official_entries: dict[str, Entries]) -> dict[str, Tensor]:
+    """Recipe weights of the student for a window of 21 planes; its channel attention is alive."""
+    return recipe("LDN", official_entries["LDN"], 700 + 21)
+
+
+@pytest.fixture(scope="session")
+def official_path(shared: Path) -> Path:
+    """File of the student's published weights, which are not part of the project."""
+    if not (shared / OFFICIAL).is_file():
+        pytest.skip(f"{OFFICIAL} is not in the shared folder")
+    return shared / OFFICIAL
+
+
+@pytest.fixture(scope="session")
+def official_ldn(official_path: Path) -> LDN:
+    """The student with published weights; tests that train copy it first."""
+    return LDN.from_official(official_path)
+
+
+@pytest.fixture(scope="session")
+def vgg_path(ssdm_golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a VGG-16 trunk with recipe weights, the convolutions alone."""
+    path = tmp_path_factory.mktemp("backbones") / "recipe-vgg16.pth"
+    seed = ssdm_golden.meta["config"]["vgg_seed"]
+    torch.save(recipe("VGG", list(_vgg_entries()), seed), path)
+    return path

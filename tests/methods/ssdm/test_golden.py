@@ -1,0 +1,218 @@
+"""S-SDM against the figures of its reference implementation, at the tolerances it names."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.ssdm import (
+    BSN,
+    EDSR,
+    LDN,
+    DistillationLoss,
+    LPIPSDistance,
+    SSDMTeacher,
+    denoising_loss,
+    enlarging_loss,
+    spike_guided_deblur,
+)
+from spike_zoo.methods.ssdm.sdm import mean_rate
+from tests.methods.ssdm.conftest import Golden
+
+LDN_TOLERANCE = 2e-5
+DEEP_TOLERANCE = 1e-4
+TIMES = [20, 44, 68, 92, 116]
+
+
+def assert_near(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
+    torch.testing.assert_close(ours.detach(), theirs, rtol=0.0, atol=tolerance)
+
+
+@contextmanager
+def outputs_of(**layers: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Collect copies of what some layers give."""
+    outputs: dict[str, Tensor] = {}
+
+    def collect(name: str) -> object:
+        def hook(layer: nn.Module, arguments: object, output: Tensor) -> None:
+            outputs[name] = output.detach().clone()
+
+        return hook
+
+    handles = [layer.register_forward_hook(collect(name)) for name, layer in layers.items()]  # type: ignore[arg-type]  # it is one
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def window(spikes: Tensor, center: int, length: int = 21) -> Tensor:
+    return spikes[:, center - length // 2 : center + length // 2 + 1]
+
+
+def test_student_agrees_with_the_published_one_at_several_times(
+    official_ldn: LDN, ssdm_golden: Golden
+) -> None:
+    blur, spikes = ssdm_golden.tensor("ldn.blur"), ssdm_golden.spikes("ldn.spike")
+    for number, time in enumerate(ssdm_golden.arrays["ldn.times"].tolist()):
+        with torch.no_grad():
+            image = official_ldn(blur, window(spikes, time))
+        assert_near(image, ssdm_golden.tensor("ldn.out")[number], LDN_TOLERANCE)
+
+
+def test_every_stage_of_the_student_agrees(official_ldn: LDN, ssdm_golden: Golden) -> None:
+    blur = ssdm_golden.tensor("ldn.blur")[:1, :, :32, :40]
+    spikes = window(ssdm_golden.spikes("ldn.spike")[:1, :, :8, :10], 68)
+    names = [key.split(".")[2] for key in ssdm_golden.arrays if key.startswith("ldn.small.")]
+    layers = {name: getattr(official_ldn, name) for name in names if name != "out"}
+    assert len(layers) == 10
+    with outputs_of(**layers) as outputs, torch.no_grad():
+        outputs["out"] = official_ldn(blur, spikes)
+    for name in names:
+        assert_near(outputs[name], ssdm_golden.tensor(f"ldn.small.{name}"), LDN_TOLERANCE)
+
+
+def test_student_with_live_channel_attention_agrees(
+    ldn_weights: dict[str, Tensor], ssdm_golden: Golden
+) -> None:
+    network = LDN.from_official(ldn_weights)
+    blur = ssdm_golden.tensor("ldn.blur")[:, :, :64, :96]
+    spikes = window(ssdm_golden.spikes("ldn.spike")[:, :, :16, :24], 68)
+    with outputs_of(ca=network.ca) as outputs, torch.no_grad():
+        image = network(blur, spikes)
+    assert outputs["ca"].std() > 0.01
+    assert_near(outputs["ca"], ssdm_golden.tensor("ldn.dim21.ca"), LDN_TOLERANCE)
+    assert_near(image, ssdm_golden.tensor("ldn.dim21.out"), LDN_TOLERANCE)
+
+
+@pytest.mark.parametrize("case", ["bsn.odd0", "bsn.odd1", "bsn.small"])
+def test_denoiser_agrees_on_square_and_other_sizes(
+    case: str, bsn: BSN, ssdm_golden: Golden
+) -> None:
+    with torch.no_grad():
+        image = bsn(ssdm_golden.tensor(f"{case}.in"))
+    assert_near(image, ssdm_golden.tensor(f"{case}.out"), DEEP_TOLERANCE)
+
+
+def test_every_stage_of_the_denoiser_agrees(bsn: BSN, ssdm_golden: Golden) -> None:
+    stages = {name: getattr(bsn.unet, name) for name in ("enc1", "enc2", "enc3", "dec2")}
+    with outputs_of(**stages) as outputs, torch.no_grad():
+        bsn(ssdm_golden.tensor("bsn.small.in"))
+    for name, output in outputs.items():
+        assert_near(output, ssdm_golden.tensor(f"bsn.small.{name}"), DEEP_TOLERANCE)
+
+
+def test_every_stage_of_the_enlarging_network_agrees(edsr: EDSR, ssdm_golden: Golden) -> None:
+    with outputs_of(head=edsr.head, body=edsr.body) as outputs, torch.no_grad():
+        image = edsr(ssdm_golden.tensor("sr.small.in"))
+    deep = outputs["head"] + outputs["body"]
+    assert_near(outputs["head"], ssdm_golden.tensor("sr.small.head"), DEEP_TOLERANCE)
+    assert_near(deep, ssdm_golden.tensor("sr.small.body_sum"), DEEP_TOLERANCE)
+    assert_near(image, ssdm_golden.tensor("sr.small.out"), DEEP_TOLERANCE)
+
+
+def test_deblurring_model_agrees_where_the_exposure_is_dark_too(ssdm_golden: Golden) -> None:
+    inputs = [ssdm_golden.tensor(f"sdm.{name}") for name in ("blur", "long", "short")]
+    assert (inputs[1] == 0).any()
+    assert_near(spike_guided_deblur(*inputs), ssdm_golden.tensor("sdm.out_unclipped"), 1e-6)
+
+
+def test_every_step_of_the_teacher_agrees(bsn: BSN, edsr: EDSR, ssdm_golden: Golden) -> None:
+    spikes = ssdm_golden.spikes("teacher.spike")
+    long = mean_rate(spikes, 20, 117)
+    short = torch.stack([mean_rate(spikes, time - 4, time + 5) for time in TIMES])
+    assert_near(long, ssdm_golden.tensor("teacher.tfp_long"), 1e-6)
+    assert_near(short, ssdm_golden.tensor("teacher.tfp_short"), 1e-6)
+    with torch.no_grad():
+        denoised = bsn(short.flatten(0, 1))
+        enlarged = edsr(denoised.clamp(0, 1))
+        enlarged_long = edsr(long)
+    for ours, key in (
+        (denoised.unflatten(0, (5, -1)), "teacher.bsn_raw"),
+        (enlarged.unflatten(0, (5, -1)), "teacher.sr_short_raw"),
+        (enlarged_long, "teacher.sr_long_raw"),
+    ):
+        assert_near(ours, ssdm_golden.tensor(key), DEEP_TOLERANCE)
+
+
+def test_pseudo_labels_agree(bsn: BSN, edsr: EDSR, ssdm_golden: Golden) -> None:
+    blur, spikes = ssdm_golden.tensor("teacher.blur"), ssdm_golden.spikes("teacher.spike")
+    labels = SSDMTeacher(bsn, edsr)(blur, spikes, times=TIMES)
+    wanted = ssdm_golden.tensor("teacher.sdm")
+    assert labels.shape == wanted.shape
+    error = (labels - wanted).abs()
+    # the quotient amplifies rounding where the long exposure is dark
+    assert error.max() < 1e-3
+    assert (error > 1e-4).float().mean() < 1e-3
+
+
+def test_perceptual_distance_agrees_with_the_library(vgg_path: Path, ssdm_golden: Golden) -> None:
+    distance = LPIPSDistance(vgg_path)
+    one = ssdm_golden.tensor("teacher.blur")[:1, :, :64, :64]
+    two = ssdm_golden.tensor("teacher.sdm")[0, :1, :, :64, :64]
+    wanted = ssdm_golden.tensor("lpips.self_check")
+    torch.testing.assert_close(distance(one, two), wanted, rtol=1e-5, atol=0.0)
+    for level in range(5):
+        assert_near(distance.heads[level].flatten(), ssdm_golden.tensor(f"lpips.lin{level}"), 0.0)
+
+
+@pytest.mark.slow
+def test_distillation_agrees_in_terms_and_gradients(
+    official_ldn: LDN, vgg_path: Path, ssdm_golden: Golden
+) -> None:
+    network = copy.deepcopy(official_ldn).train()
+    blur, spikes = ssdm_golden.tensor("teacher.blur"), ssdm_golden.spikes("teacher.spike")
+    windows = torch.stack([window(spikes, time) for time in TIMES])
+    predictions = network.decode(network.encode_blur(blur), windows)
+    labels = ssdm_golden.tensor("teacher.sdm")
+    distance = LPIPSDistance(vgg_path)
+    terms = DistillationLoss(distance)(blur, labels, predictions)
+    terms["total"].backward()
+
+    with torch.no_grad():
+        each = distance(labels.flatten(0, 1), predictions.clamp(0, 1).flatten(0, 1))
+    wanted = ssdm_golden.tensor("loss.lpips")
+    torch.testing.assert_close(each.view(5, 2), wanted, rtol=1e-4, atol=0.0)
+    for name, key in (("teacher", "tea"), ("reblur", "reblur_mse"), ("total", "total")):
+        assert terms[name].item() == pytest.approx(ssdm_golden.number(f"loss.{key}"), rel=1e-4)
+    gradients = dict(network.named_parameters())
+    names = ssdm_golden.meta["loss_grad_names"]
+    assert set(names) == set(gradients)
+    ours = [gradients[name].grad.double() for name in names]  # type: ignore[union-attr]  # all have one
+    norms, sums = [grad.norm().item() for grad in ours], [grad.sum().item() for grad in ours]
+    norm, total = ssdm_golden.arrays["loss.grad_norm"], ssdm_golden.arrays["loss.grad_sum"]
+    np.testing.assert_allclose(norms, norm, rtol=1e-3, atol=1e-7)
+    # a sum is what is left of gradients that cancel: its error is that of their norm
+    np.testing.assert_array_less(np.abs(sums - total), 1e-3 * norm + 1e-7)
+
+
+def test_denoising_loss_and_gradients_agree(bsn: BSN, ssdm_golden: Golden) -> None:
+    network = copy.deepcopy(bsn).train()
+    rates = ssdm_golden.tensor("teacher.tfp_short")[2]
+    loss = denoising_loss(rates, network(rates))
+    loss.backward()
+    assert loss.item() == pytest.approx(ssdm_golden.number("loss.bsn"), rel=1e-4)
+    assert_gradient_norms(network, ssdm_golden.arrays["loss.bsn_grad_norm"].tolist())
+
+
+def test_enlarging_loss_and_gradients_agree(edsr: EDSR, ssdm_golden: Golden) -> None:
+    network = copy.deepcopy(edsr).train()
+    enlarged = network(ssdm_golden.tensor("teacher.tfp_long"))
+    loss = enlarging_loss(enlarged, ssdm_golden.tensor("teacher.blur"), "bgr")
+    loss.backward()
+    assert loss.item() == pytest.approx(ssdm_golden.number("loss.sr"), rel=1e-4)
+    assert_gradient_norms(network, ssdm_golden.arrays["loss.sr_grad_norm"].tolist())
+
+
+def assert_gradient_norms(network: nn.Module, wanted: list[float]) -> None:
+    trained = [value for value in network.parameters() if value.requires_grad]
+    norms = [value.grad.double().norm().item() for value in trained if value.grad is not None]
+    np.testing.assert_allclose(norms, wanted, rtol=1e-3)

@@ -1,0 +1,163 @@
+"""Deblurring through the module: colours, planes, memory, checkpoints, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+import spike_zoo
+from spike_zoo import SpikeRecording
+from spike_zoo.errors import GeometryError, PlaneRangeError, SpikeZooError
+from spike_zoo.methods import export
+from spike_zoo.methods.ssdm import LDN, SSDMStudentModule
+from spike_zoo.metrics import psnr_official, ssim_official
+from spike_zoo.testing import QUIET
+from tests.methods.ssdm.conftest import Golden
+
+EVALUATED = [20, 36, 52, 68, 84, 100, 116]
+
+
+@pytest.fixture(scope="module")
+def module(ldn_weights: dict[str, Tensor]) -> SSDMStudentModule:
+    return SSDMStudentModule.from_official(ldn_weights)
+
+
+@pytest.fixture(scope="module")
+def recording() -> SpikeRecording:
+    spikes = np.random.default_rng(0).random((45, 6, 11)) < 0.4
+    return SpikeRecording.from_planes(spikes)
+
+
+@pytest.fixture(scope="module")
+def blurry() -> Tensor:
+    return torch.rand(3, 24, 44, generator=torch.Generator().manual_seed(0))
+
+
+def test_images_are_rgb_outside_and_in_the_order_of_the_weights_inside(
+    module: SSDMStudentModule,
+    ldn_weights: dict[str, Tensor],
+    recording: SpikeRecording,
+    blurry: Tensor,
+) -> None:
+    images = module.deblur(blurry, recording, [10, 34])
+    window = torch.from_numpy(recording.read(24, 45)).float()[None]
+    with torch.no_grad():
+        inside = LDN.from_official(ldn_weights)(blurry[None, [2, 1, 0]], window)
+        forward = module(blurry[None], window)
+    assert images.shape == (2, 3, 24, 44)
+    assert images.dtype == torch.float32
+    assert 0 <= images.min() <= images.max() <= 1
+    torch.testing.assert_close(images[1], inside[0, [2, 1, 0]].clamp(0, 1))
+    torch.testing.assert_close(images[1], forward[0])
+    straight = SSDMStudentModule.from_official(ldn_weights, channel_order="rgb")
+    assert not torch.allclose(straight.deblur(blurry, recording, [34])[0], images[1], atol=1e-2)
+
+
+@pytest.mark.parametrize("memory", [1e-9, 5e-4, 1.0])
+def test_images_do_not_depend_on_how_many_go_together(
+    module: SSDMStudentModule, recording: SpikeRecording, blurry: Tensor, memory: float
+) -> None:
+    centers = [10, 12, 20, 30, 34]
+    images = module.deblur(blurry, recording, centers, memory_gib=memory)
+    alone = torch.cat([module.deblur(blurry, recording, [center]) for center in centers])
+    torch.testing.assert_close(images, alone, rtol=0.0, atol=1e-5)
+    streamed = torch.stack(list(module.deblur_stream(blurry, recording, centers)))
+    torch.testing.assert_close(images, streamed, rtol=0.0, atol=1e-5)
+
+
+def test_bytes_arrays_and_batches_of_one_are_the_same_image(
+    module: SSDMStudentModule, recording: SpikeRecording
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 24, 44), dtype=np.uint8)
+    images = module.deblur(torch.from_numpy(pixels).float() / 255, recording, [20])
+    assert torch.equal(module.deblur(pixels, recording, [20]), images)
+    assert torch.equal(module.deblur(torch.from_numpy(pixels)[None], recording, [20]), images)
+
+
+def test_deblurring_leaves_a_module_in_training_as_it_was(
+    ldn_weights: dict[str, Tensor], recording: SpikeRecording, blurry: Tensor
+) -> None:
+    module = SSDMStudentModule.from_official(ldn_weights).train()
+    module.deblur(blurry, recording, [20])
+    assert module.training
+
+
+@pytest.mark.parametrize(
+    ("shape", "centers", "error", "message"),
+    [
+        ((3, 24, 40), [20], GeometryError, "24x40, the spikes are 6x11: .* 24x44"),
+        ((1, 24, 44), [20], GeometryError, r"\(3, H, W\), got \(1, 24, 44\)"),
+        ((3, 24, 44), [9], PlaneRangeError, "21 planes around plane 9 .* from 10 to 34"),
+        ((3, 24, 44), [20, 35], PlaneRangeError, "around plane 35 leaves the recording"),
+        ((3, 24, 44), [45], PlaneRangeError, r"plane 45 .* 0\.\.44"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_before_any_work(
+    module: SSDMStudentModule,
+    recording: SpikeRecording,
+    shape: tuple[int, ...],
+    centers: list[int],
+    error: type[SpikeZooError],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        module.deblur_stream(torch.zeros(shape), recording, centers)
+
+
+def test_a_recording_shorter_than_a_window_is_refused(module: SSDMStudentModule) -> None:
+    short = SpikeRecording.from_planes(np.zeros((20, 6, 11), np.bool_))
+    with pytest.raises(PlaneRangeError, match="has 20 planes, one window takes 21"):
+        module.deblur(torch.zeros(3, 24, 44), short, [10])
+
+
+def test_checkpoint_export_and_published_file_load_alike(
+    ldn_weights: dict[str, Tensor], tmp_path: Path, recording: SpikeRecording, blurry: Tensor
+) -> None:
+    module = SSDMStudentModule.from_official(ldn_weights)
+    trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
+    trainer.strategy.connect(module)
+    trainer.save_checkpoint(tmp_path / "student.ckpt")
+    export(module, tmp_path / "student")
+    torch.save({f"module.{name}": value for name, value in ldn_weights.items()}, tmp_path / "a.pth")
+    images = module.deblur(blurry, recording, [20])
+    for name in ("student.ckpt", "student", "a.pth"):
+        loaded = spike_zoo.load(tmp_path / name)
+        assert isinstance(loaded, SSDMStudentModule)
+        assert loaded.channel_order == "bgr"
+        assert torch.equal(loaded.deblur(blurry, recording, [20]), images)
+
+
+def test_an_unknown_order_of_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="channel_order"):
+        SSDMStudentModule(channel_order="gbr")  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_photograph_is_deblurred_as_published(official_path: Path, ssdm_golden: Golden) -> None:
+    module = SSDMStudentModule.from_official(official_path)
+    spikes = ssdm_golden.spikes("photo.spike")[0].bool().numpy()
+    blur = ssdm_golden.tensor("photo.blur")[0].flip(0)
+    images = module.deblur(blur, SpikeRecording.from_planes(spikes), EVALUATED)
+    wanted = ssdm_golden.arrays["photo.seq_u8"].astype(np.int64)
+    found = (images.flip(1) * 255).round().to(torch.int64).numpy()
+    assert np.abs(found - wanted).max() <= 1
+    middle = ssdm_golden.tensor("photo.out_mid").clamp(0, 1)
+    torch.testing.assert_close(images[3].flip(0), middle, rtol=0.0, atol=2e-5)
+
+
+def test_photograph_scores_as_published(official_path: Path, ssdm_golden: Golden) -> None:
+    module = SSDMStudentModule.from_official(official_path)
+    spikes = ssdm_golden.spikes("photo.spike")[0].bool().numpy()
+    blur, sharp = ssdm_golden.tensor("photo.blur"), ssdm_golden.tensor("photo.sharp_mid")[None]
+    image = module.deblur(blur.flip(1), SpikeRecording.from_planes(spikes), [68]).flip(1)
+    found = [
+        measure(result, sharp).item()
+        for result in (image, blur)
+        for measure in (psnr_official, ssim_official)
+    ]
+    rows = ssdm_golden.arrays["photo.metrics"]
+    assert found == pytest.approx(rows[rows[:, 0] == 68][0, 1:].tolist(), abs=1e-3)

@@ -1,0 +1,88 @@
+"""The cascade: the same labels however its work is cut, and the rows of its ablation."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacher, spike_guided_deblur
+
+
+class Counted(nn.Module):
+    """Count the images that go through a network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.images = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.images += len(x)
+        return self.network(x)
+
+
+def scene(planes: int = 137, height: int = 8, width: int = 12) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(planes)
+    blur = torch.rand(2, 3, 4 * height, 4 * width, generator=generator)
+    return blur, torch.rand(2, planes, height, width, generator=generator) < 0.4
+
+
+@pytest.mark.parametrize("memory", [1e-9, 5e-3, 10.0])
+def test_labels_do_not_depend_on_how_many_times_go_together(
+    bsn: BSN, edsr: EDSR, memory: float
+) -> None:
+    blur, spikes = scene()
+    times = [20, 44, 68, 92, 116]
+    labels = SSDMTeacher(bsn, edsr, memory_gib=memory)(blur, spikes, times)
+    alone = [SSDMTeacher(bsn, edsr)(blur, spikes, times=[time])[0] for time in times]
+    torch.testing.assert_close(labels, torch.stack(alone), rtol=0.0, atol=1e-5)
+
+
+def test_the_exposure_is_enlarged_once_for_all_times(bsn: BSN, edsr: EDSR) -> None:
+    enlarging, denoising = Counted(edsr), Counted(bsn)
+    SSDMTeacher(denoising, enlarging, memory_gib=1e-9)(*scene(), times=[20, 44, 68])
+    assert enlarging.images == 2 * (1 + 3)
+    assert denoising.images == 2 * 3
+
+
+def test_no_gradient_flows(bsn: BSN, edsr: EDSR) -> None:
+    assert not SSDMTeacher(bsn, edsr)(*scene(), times=[68]).requires_grad
+
+
+def test_without_networks_it_is_the_model_on_enlarged_rates() -> None:
+    blur, spikes = scene(planes=40)
+    plain = SSDMTeacher(nn.Identity(), nn.Upsample(scale_factor=4, mode="nearest"))
+    labels = plain(blur, spikes, times=[5, 20], exposure=(5, 35))
+    long, short = spikes[:, 5:35].float().mean(1, True), spikes[:, 16:25].float().mean(1, True)
+    enlarged = [rate.repeat_interleave(4, -1).repeat_interleave(4, -2) for rate in (long, short)]
+    wanted = spike_guided_deblur(blur, *enlarged).clamp(0, 1)
+    torch.testing.assert_close(labels[1], wanted)
+
+
+def test_a_still_scene_gives_back_its_blurry_image() -> None:
+    blur = torch.rand(1, 3, 16, 16)
+    spikes = torch.ones(1, 60, 4, 4, dtype=torch.bool)
+    plain = SSDMTeacher(nn.Identity(), nn.Upsample(scale_factor=4, mode="bilinear"))
+    torch.testing.assert_close(plain(blur, spikes, [25, 30]), blur.expand(2, 1, -1, -1, -1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"times": []}, "at least one time"),
+        ({"times": [3]}, r"planes -1\.\.8 were asked for"),
+        ({"times": [68], "exposure": (100, 140)}, r"planes 100\.\.140"),
+    ],
+)
+def test_times_and_exposures_outside_are_refused(
+    arguments: dict[str, object], message: str
+) -> None:
+    plain = SSDMTeacher(nn.Identity(), nn.Upsample(scale_factor=4))
+    with pytest.raises(ValueError, match=message):
+        plain(*scene(), **arguments)
+
+
+def test_a_short_window_without_a_middle_is_refused() -> None:
+    with pytest.raises(ValueError, match="short_window must be odd"):
+        SSDMTeacher(nn.Identity(), nn.Identity(), short_window=8)
