@@ -8,7 +8,16 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir.layers import ConvPReLU, ResidualBlock, concatenate, in_full_precision
+from spike_zoo.methods.stir.activation import activate
+from spike_zoo.methods.stir.inference import only_makes_pictures, warp_rows
+from spike_zoo.methods.stir.layers import (
+    ConvPReLU,
+    NarrowConv,
+    ResidualBlock,
+    concatenate,
+    in_full_precision,
+    is_channels_last,
+)
 from spike_zoo.nn import warp
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]
@@ -61,7 +70,7 @@ class TopDecoder(nn.Module):
         self.predicts_motion = predicts_motion
         self.fuse = ConvPReLU(hidden, hidden)
         self.res = ResidualBlock(hidden)
-        self.head = nn.Conv2d(hidden, 5 if predicts_motion else 1, kernel_size=3, padding=1)
+        self.head = NarrowConv(hidden, 5 if predicts_motion else 1)
 
     def forward(self, joined: Tensor) -> Level:
         """Decode the coarsest level."""
@@ -109,24 +118,35 @@ class FusionDecoder(nn.Module):
         self.fuse1 = ConvPReLU(fused, fused)
         self.fuse2 = ConvPReLU(fused, 3 * channels)
         self.res = ResidualBlock(3 * channels)
-        self.head = nn.Conv2d(3 * channels, 5 if predicts_flow else 1, kernel_size=3, padding=1)
+        self.head = NarrowConv(3 * channels, 5 if predicts_flow else 1)
+
+    @property
+    def is_channels_last(self) -> bool:
+        """Whether the level computes channels-last."""
+        return is_channels_last(self.fuse1.conv)
 
     def align(self, features: Features, fields: Sequence[Tensor]) -> list[Tensor]:
         """Return the features that enter the fusion, the sides warped by every motion field."""
         aligned = [features.middle] if self.interaction != "warp_only" else []
+        is_rows = only_makes_pictures(features.middle) and self.is_channels_last
+        sample = warp_rows if is_rows else warp
         if not self.warps:
             return [*aligned, features.first, features.last]
         for field in fields:
             to_first, to_last = field.chunk(2, dim=1)
-            aligned += [warp(features.first, to_first), warp(features.last, to_last)]
+            aligned += [sample(features.first, to_first), sample(features.last, to_last)]
         return aligned
 
     def fuse(self, coarser: Level, aligned: list[Tensor], flows: list[Tensor]) -> Tensor:
         """Return the hidden state ``(B, 3C, h, w)`` of this level."""
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
         hidden = self.up_hidden(coarser.hidden)
-        fused = concatenate([image, *aligned, hidden, *flows], consumer=self.fuse1.conv)
-        return self.res(self.fuse2(self.fuse1(fused)))
+        x = concatenate([image, *aligned, hidden, *flows], consumer=self.fuse1.conv)
+        aligned.clear()  # the widest tensors of all: each is let go as soon as the next is there
+        for layer in (self.fuse1, self.fuse2):
+            x = layer.conv(x)
+            x = activate(layer.act, x)
+        return self.res(x)
 
 
 class RefiningDecoder(FusionDecoder):
@@ -204,7 +224,7 @@ class FinestDecoder(FusionDecoder):
         self.extra_fields = fields - 1
         if self.extra_fields:
             flows = 4 * self.extra_fields
-            self.extra_flow = nn.Conv2d(coarser_hidden, flows, kernel_size=3, padding=1)
+            self.extra_flow = NarrowConv(coarser_hidden, flows)
             self.up_extra_flow = _doubling(flows, flows)
 
     def forward(self, features: Features, coarser: Level) -> Level:

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from spike_zoo.methods.stir.activation import activate
 from spike_zoo.methods.stir.layers import ResidualBlock
 
 
@@ -33,7 +34,7 @@ class EncoderStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of this level."""
-        return self.res(self.act(self.conv(x)))
+        return self.res(activate(self.act, self.conv(x)))
 
 
 class PyramidEncoder(nn.Module):

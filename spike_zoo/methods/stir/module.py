@@ -91,8 +91,8 @@ class STIRModule(ReconstructionModule):
         self.save_hyperparameters()
         shape = (pyramid_levels, motion_fields, interaction, attention, embedding)
         self.network = STIR(*shape, width=width, hidden_channels=hidden_channels)
-        if channels_last:
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+        if not channels_last:
+            self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # true
         Schedule(schedule, steps=1, warmup=warmup)  # refuses wrong values now, not after loading
         loss_weights(loss_rec, loss_ms, loss_per)
         _check_positive("learning_rate", learning_rate)

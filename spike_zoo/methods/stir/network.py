@@ -57,7 +57,8 @@ class STIR(nn.Module):
     the coarsest level attention joins the three times; then every level up-samples motion and
     image, aligns the outer blocks' features to the middle one and refines both.
 
-    The defaults are the published network; the other values are its ablations.
+    The defaults are the published network; the other values are its ablations. It computes
+    channels-last, which is faster; ``to(memory_format=torch.contiguous_format)`` changes that.
 
     Args:
         pyramid_levels: 3, 4 or 5 levels.
@@ -114,6 +115,7 @@ class STIR(nn.Module):
         self.decoders["1"] = FinestDecoder(
             channels[0], 3 * channels[1], interaction, hidden_channels, motion_fields
         )
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has this
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:

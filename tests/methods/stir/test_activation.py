@@ -1,0 +1,57 @@
+"""The part by part PReLU against PyTorch's."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.stir.activation import PART, activate
+
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
+SHAPES = [(2, 5, 7, 9), (1, 3, 300, 160), (1, PART // 16, 3, 33)]  # one part, several, single rows
+
+
+def example(shape: tuple[int, ...], layout: torch.memory_format) -> Tensor:
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    x[..., 0] = 0.0  # where the slope changes
+    return x.to(memory_format=layout)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_values_and_gradients_are_those_of_pytorch(
+    shape: tuple[int, ...], layout: torch.memory_format, is_shared: bool
+) -> None:
+    act = nn.PReLU(1 if is_shared else shape[1])
+    nn.init.uniform_(act.weight, -0.5, 1.5)
+    ours, theirs = (example(shape, layout).requires_grad_() for _ in range(2))
+    gradient = torch.randn(shape)
+    wanted = act(theirs)
+    of_x, of_slopes = torch.autograd.grad(wanted, [theirs, act.weight], gradient)
+    image = activate(act, ours)
+    found_x, found_slopes = torch.autograd.grad(image, [ours, act.weight], gradient)
+    assert torch.equal(image, wanted)
+    assert torch.equal(found_x, of_x)
+    torch.testing.assert_close(found_slopes, of_slopes, rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_without_gradients_it_writes_over_its_input(
+    shape: tuple[int, ...], layout: torch.memory_format
+) -> None:
+    act, x = nn.PReLU(shape[1]), example(shape, layout)
+    with torch.no_grad():
+        wanted = act(x)
+        assert torch.equal(activate(act, x), wanted)
+    assert torch.equal(x, wanted)
+
+
+def test_the_slope_has_a_gradient_where_the_input_has_none() -> None:
+    act, x = nn.PReLU(3), example((1, 3, 4, 4), torch.channels_last)
+    activate(act, x).sum().backward()
+    assert act.weight.grad is not None
+    torch.testing.assert_close(act.weight.grad, x.clamp(max=0).sum(dim=(0, 2, 3)))
