@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-import shutil
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from rich.console import Console
-from rich.progress import track
+from typing import TYPE_CHECKING, Any
 
 import spike_zoo
-from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.cli.output import Kind, check_target, kind_of, new_folder, with_progress
+from spike_zoo.errors import UsageError
 from spike_zoo.media import VideoWriter, save_picture
 from spike_zoo.methods.base import ReconstructionModule
 from spike_zoo.methods.loading import pick_device
 from spike_zoo.spikes import centers_with_stride
-from spike_zoo.spikes.target import refuse_existing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from torch import Tensor
 
     from spike_zoo.spikes import SpikeRecording
-
-Kind = Literal["picture", "video", "folder"]
 
 
 def reconstruct(
@@ -68,9 +59,9 @@ def reconstruct(
         overwrite: Replace files that are there.
     """
     target = Path(out)
-    kind = _kind_of(out)
+    kind = kind_of(out)
     _check_numbers(stride=stride, fps=fps, rate_scale=rate_scale)
-    _check_target(target, kind, overwrite=overwrite)
+    check_target(target, kind, overwrite=overwrite)
     module = _load_method(method, pick_device(device), window=window, average=average)
     source = spike_zoo.read_recording(recording, name, height=height, width=width)
     centers = _choose_centers(len(source), kind, center, stride)
@@ -79,31 +70,17 @@ def reconstruct(
         save_picture(next(images), target, overwrite=overwrite)
         print(f"picture: {target} (plane {centers[0]} of {len(source)})")
         return
-    shown = _with_progress(images, len(centers))
+    shown = with_progress(images, len(centers), "reconstructing")
     if kind == "video":
         with VideoWriter(target, fps, overwrite=overwrite) as video:
             for image in shown:
                 video.write(image)
         print(f"video: {target} ({len(centers)} images, {fps:g} a second)")
         return
-    with _new_folder(target) as folder:
+    with new_folder(target) as folder:
         for plane, image in zip(centers, shown, strict=True):
             save_picture(image, folder / f"{Path(recording).stem}-{plane:06d}.png")
     print(f"pictures: {target} ({len(centers)} files)")
-
-
-def _kind_of(out: str) -> Kind:
-    suffix = Path(out).suffix.lower()
-    if suffix == ".png":
-        return "picture"
-    if suffix == ".mp4":
-        return "video"
-    if suffix and not out.endswith(("/", os.sep)) and not Path(out).is_dir():
-        raise UsageError(
-            f"--out {out}: {suffix} is not written here; give X.mp4, X.png or a folder (a name "
-            "with a dot in it needs a slash at its end)"
-        )
-    return "folder"
 
 
 def _check_numbers(*, stride: int, fps: float, rate_scale: float | None) -> None:
@@ -113,19 +90,6 @@ def _check_numbers(*, stride: int, fps: float, rate_scale: float | None) -> None
         raise UsageError(f"--fps {fps:g}: a video has above 0 and up to 1000 images a second")
     if rate_scale is not None and not 0 < rate_scale < float("inf"):
         raise UsageError(f"--rate-scale {rate_scale:g}: spikes per plane at white are above 0")
-
-
-def _check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
-    """Refuse a target that is in the way before any work is done."""
-    if kind != "folder":
-        refuse_existing(target, overwrite=overwrite)
-    elif target.exists() and not target.is_dir():
-        raise ExistingFileError(f"{target} is a file; give another name for the folder")
-    elif target.is_dir() and any(target.iterdir()) and not overwrite:
-        raise ExistingFileError(
-            f"{target} exists and is not empty; choose another folder, or add --overwrite true to "
-            "replace pictures of the same name"
-        )
 
 
 def _load_method(method: str, device: str, **settings: int | None) -> ReconstructionModule:
@@ -173,33 +137,3 @@ def _begin(
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
     return images
-
-
-def _with_progress(images: Iterable[Tensor], total: int) -> Iterable[Tensor]:
-    """Show a bar on stderr while images are made, if somebody is looking."""
-    console = Console(stderr=True)
-    return track(
-        images,
-        "reconstructing",
-        total=total,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-@contextlib.contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder whose files move into ``target`` when all went well."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
-    temporary.mkdir()
-    try:
-        yield temporary
-        if target.is_dir():
-            for file in sorted(temporary.iterdir()):
-                file.replace(target / file.name)
-        else:
-            temporary.replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

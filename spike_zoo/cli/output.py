@@ -1,0 +1,88 @@
+"""Where pictures go: one file, a video or a folder, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from rich.console import Console
+from rich.progress import track
+
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.spikes.target import refuse_existing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+Kind = Literal["picture", "video", "folder"]
+Item = TypeVar("Item")
+
+
+def kind_of(out: str) -> Kind:
+    """Return what a user's ``--out`` means.
+
+    Raises:
+        UsageError: If it ends in the suffix of something else.
+    """
+    suffix = Path(out).suffix.lower()
+    if suffix == ".png":
+        return "picture"
+    if suffix == ".mp4":
+        return "video"
+    if suffix and not out.endswith(("/", os.sep)) and not Path(out).is_dir():
+        raise UsageError(
+            f"--out {out}: {suffix} is not written here; give X.mp4, X.png or a folder (a name "
+            "with a dot in it needs a slash at its end)"
+        )
+    return "folder"
+
+
+def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
+    """Refuse a target that is in the way before any work is done.
+
+    Raises:
+        ExistingFileError: If it is there and ``overwrite`` is off, or is of the wrong sort.
+    """
+    if kind != "folder":
+        refuse_existing(target, overwrite=overwrite)
+    elif target.exists() and not target.is_dir():
+        raise ExistingFileError(f"{target} is a file; give another name for the folder")
+    elif target.is_dir() and any(target.iterdir()) and not overwrite:
+        raise ExistingFileError(
+            f"{target} exists and is not empty; choose another folder, or add --overwrite true to "
+            "replace pictures of the same name"
+        )
+
+
+def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Item]:
+    """Show a bar on stderr while they are made, if somebody is looking."""
+    console = Console(stderr=True)
+    return track(
+        items,
+        doing,
+        total=total,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
+@contextlib.contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder whose files move into ``target`` when all went well."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if target.is_dir():
+            for file in sorted(temporary.iterdir()):
+                file.replace(target / file.name)
+        else:
+            temporary.replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
