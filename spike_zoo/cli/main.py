@@ -46,6 +46,10 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "spike_zoo.cli.reconstruct:reconstruct",
         "turn a recording into a picture, a folder of pictures or a video",
     ),
+    "deblur": (
+        "spike_zoo.cli.deblur:deblur",
+        "turn a blurry image and the spikes of its exposure into sharp images",
+    ),
     "info": ("spike_zoo.cli.info:info", "show what a recording or archive is, without decoding it"),
     "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),
     "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -21,7 +22,7 @@ from spike_zoo.spikes.windows import check_centers
 if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
-WORK_PER_PIXEL = 200  # bytes of features for one image pixel at the largest layer, measured
+WORK_PER_PIXEL = 150  # bytes of features for one image pixel, measured
 
 
 class SSDMStudentModule(RebuildableModule):
@@ -144,7 +145,7 @@ class SSDMStudentModule(RebuildableModule):
     def _windows(self, recording: SpikeRecording, centers: Sequence[int]) -> Tensor:
         """Return windows around some planes, ``(N, 1, window_length, h, w)``, on the device."""
         spans = [centred_window(center, self.network.window_length) for center in centers]
-        packed = torch.stack([torch.from_numpy(recording.read_packed(*span)) for span in spans])
+        packed = torch.from_numpy(np.stack([recording.read_packed(*span) for span in spans]))
         planes = unpack_tensor(packed.to(self.device), recording.shape[2])
         return planes[:, None].to(self.dtype)
 

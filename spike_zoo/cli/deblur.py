@@ -1,0 +1,274 @@
+"""``deblur``: a blurry image and the spikes of its exposure as a sharp sequence."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+
+import spike_zoo
+from spike_zoo.cli.output import Kind, check_target, kind_of, new_folder, with_progress
+from spike_zoo.errors import MissingFileError, PlaneRangeError, RecordingError, UsageError
+from spike_zoo.media import VideoWriter, load_picture, save_picture
+from spike_zoo.methods.loading import pick_device
+from spike_zoo.spikes import spread_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from spike_zoo.spikes import SpikeRecording
+
+FRAMES = 7  # of a sequence where not said
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+RECORDINGS = (".dat", ".npz", ".npy", ".h5")
+
+
+@runtime_checkable
+class Deblurs(Protocol):
+    """A module that makes sharp images of a blurry one."""
+
+    channel_order: str
+
+    def deblur_stream(
+        self, blurry: NDArray[np.float32], recording: SpikeRecording, centers: Sequence[int]
+    ) -> Iterator[Tensor]:
+        """Yield the sharp images at some planes, ``(3, H, W)``."""
+
+
+class Pair(NamedTuple):
+    """A blurry image and the recording of its exposure."""
+
+    image: Path
+    spikes: Path
+
+
+def deblur(
+    image: str,
+    spikes: str,
+    *,
+    weights: str,
+    out: str,
+    frames: int | None = None,
+    exposure_start: int | None = None,
+    exposure_length: int | None = None,
+    margin: int = 20,
+    fps: float = 25.0,
+    channel_order: Literal["auto", "rgb", "bgr"] = "auto",
+    height: int | None = None,
+    width: int | None = None,
+    name: str | None = None,
+    device: str = "auto",
+    skip_unmatched: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Turn a blurry image and the spikes of its exposure into sharp images.
+
+    The image is four times as high and wide as the spikes. Two folders instead: every image with
+    the recording of its name, in the order of names.
+
+    Args:
+        image: The blurry image, or a folder of them.
+        spikes: The recording (.dat, .npz, .npy or .h5), or a folder of them.
+        weights: A checkpoint, an export folder, or the published file (.pth).
+        out: X.mp4 for a video, X.png for the middle of the exposure, else a folder for PNGs.
+        frames: Sharp images, spread evenly from the exposure's first plane to its last; 7 where
+            not given, 1 with X.png.
+        exposure_start: First plane of the exposure; the margin where not given.
+        exposure_length: Planes of the exposure; all up to the margin at the end where not given.
+        margin: Planes recorded before and after the exposure: with 137 planes and 20 of margin it
+            is 97 planes long.
+        fps: Images per second in a video.
+        channel_order: What the weights were trained on, to be checked; they know it themselves.
+        height: Rows of a .dat file.
+        width: Columns of a .dat file.
+        name: Which recording of an archive.
+        device: auto, cpu, cuda or mps.
+        skip_unmatched: Leave out images without a recording instead of refusing the folder.
+        overwrite: Replace files that are there.
+    """
+    target, kind = Path(out), kind_of(out)
+    frames = (1 if kind == "picture" else FRAMES) if frames is None else frames
+    _check_numbers(kind, frames, exposure_start, exposure_length, margin, fps)
+    check_target(target, kind, overwrite=overwrite)
+    pairs = find_pairs(Path(image), Path(spikes), skip_unmatched=skip_unmatched)
+    if kind == "picture" and Path(image).is_dir():
+        raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
+    module = _load_module(weights, pick_device(device), channel_order)
+    sequence_of = partial(
+        _begin,
+        module,
+        read=partial(spike_zoo.read_recording, name=name, height=height, width=width),
+        exposure=partial(exposure_span, exposure_start, exposure_length, margin),
+        frames=frames,
+    )
+    _write(pairs, sequence_of, target, kind, frames=frames, fps=fps, overwrite=overwrite)
+
+
+def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> list[Pair]:
+    """Return the blurry images with their recordings, in the order of their names.
+
+    Args:
+        images: One image or a folder.
+        spikes: One recording or a folder.
+        skip_unmatched: Leave out images without a recording.
+
+    Raises:
+        MissingFileError: If a file is not there, or an image has no recording.
+        UsageError: If one is a folder and the other is not, or a name is there twice.
+    """
+    for path, what in ((images, "blurry image"), (spikes, "spike recording")):
+        if not path.exists():
+            raise MissingFileError(f"{path}: there is no such {what}", path=str(path))
+    if images.is_dir() != spikes.is_dir():
+        raise UsageError(
+            f"{images} and {spikes}: give one image with one recording, or a folder with a folder"
+        )
+    if not images.is_dir():
+        return [Pair(images, spikes)]
+    named, recorded = _by_stem(images, IMAGES), _by_stem(spikes, RECORDINGS)
+    alone = [path for stem, path in named.items() if stem not in recorded]
+    if alone and not skip_unmatched:
+        raise MissingFileError(
+            f"{alone[0]}: there is no recording {alone[0].stem}.* in {spikes} ({len(alone)} of "
+            f"{len(named)} images have none); add it, or leave such images out with "
+            "--skip-unmatched",
+            path=str(alone[0]),
+        )
+    pairs = [Pair(path, recorded[stem]) for stem, path in named.items() if stem in recorded]
+    if not pairs:
+        raise MissingFileError(
+            f"{images}: no image ({' '.join(IMAGES)}) with a recording of its name in {spikes}",
+            path=str(images),
+        )
+    return pairs
+
+
+def exposure_span(
+    start: int | None, length: int | None, margin: int, planes: int
+) -> tuple[int, int]:
+    """Return first and past-the-last plane of an exposure in a recording.
+
+    Args:
+        start: Its first plane; ``margin`` where not given.
+        length: Its planes; all up to ``margin`` before the end where not given.
+        margin: Planes recorded before and after it.
+        planes: Of the recording.
+
+    Raises:
+        PlaneRangeError: If it does not lie in the recording.
+    """
+    start = margin if start is None else start
+    stop = planes - margin if length is None else start + length
+    if not 0 <= start < stop <= planes:
+        where = f"planes {start}..{stop - 1}" if stop > start else f"from plane {start} on"
+        raise PlaneRangeError(
+            f"the exposure ({where}) does not lie inside the {planes} planes of the recording; "
+            "give --exposure-start and --exposure-length, or the --margin on either side"
+        )
+    return start, stop
+
+
+def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in suffixes:
+            continue
+        if path.stem in found:
+            raise UsageError(f"{found[path.stem]} and {path.name}: which of the two is meant?")
+        found[path.stem] = path
+    return found
+
+
+def _check_numbers(
+    kind: Kind, frames: int, start: int | None, length: int | None, margin: int, fps: float
+) -> None:
+    if frames < 1:
+        raise UsageError(f"--frames {frames}: a sequence has at least 1 image")
+    if kind == "picture" and frames > 1:
+        raise UsageError(
+            f"--frames {frames} are several pictures: give --out X.mp4 or a folder, or leave "
+            "--frames out for the middle of the exposure"
+        )
+    if start is not None and start < 0:
+        raise UsageError(f"--exposure-start {start}: planes are counted from 0")
+    if length is not None and length < 1:
+        raise UsageError(f"--exposure-length {length}: an exposure has at least 1 plane")
+    if margin < 0:
+        raise UsageError(f"--margin {margin}: there are at least 0 planes beside the exposure")
+    if not 0 < fps <= 1000:
+        raise UsageError(f"--fps {fps:g}: a video has above 0 and up to 1000 images a second")
+
+
+def _load_module(weights: str, device: str, channel_order: str) -> Deblurs:
+    """Load weights that deblur, and refuse a wrong belief about their order of channels."""
+    module = spike_zoo.load(weights, device=device)
+    if not isinstance(module, Deblurs):
+        raise UsageError(f"--weights {weights}: {type(module).__name__} does not deblur")
+    if channel_order not in ("auto", module.channel_order):
+        raise UsageError(
+            f"--channel-order {channel_order}: these weights were trained on "
+            f"{module.channel_order} images, and red and blue would be mixed up. Leave the option "
+            "out; pictures are read and written as R,G,B either way."
+        )
+    return module
+
+
+def _begin(
+    module: Deblurs,
+    pair: Pair,
+    read: Callable[[Path], SpikeRecording],
+    exposure: Callable[[int], tuple[int, int]],
+    frames: int,
+) -> tuple[list[int], Iterator[Tensor]]:
+    """Return the planes of one sequence and its images, made while they are asked for."""
+    picture = load_picture(pair.image)
+    blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # a grey one
+    recording = read(pair.spikes)
+    try:
+        centers = spread_planes(*exposure(len(recording)), frames)
+        images = module.deblur_stream(blurry, recording, centers)
+    except RecordingError as error:  # which of many pairs it was
+        message = f"{pair.image} with {pair.spikes}: {error.message}"
+        raise type(error)(message, path=str(pair.image)) from error
+    return centers, images
+
+
+def _write(
+    pairs: list[Pair],
+    sequence_of: Callable[[Pair], tuple[list[int], Iterator[Tensor]]],
+    target: Path,
+    kind: Kind,
+    *,
+    frames: int,
+    fps: float,
+    overwrite: bool,
+) -> None:
+    """Write all sequences, or nothing."""
+    first = sequence_of(pairs[0])  # refused before anything is made
+
+    def results() -> Iterator[tuple[str, Tensor]]:
+        for number, pair in enumerate(pairs):
+            centers, images = first if number == 0 else sequence_of(pair)
+            for plane, image in zip(centers, images, strict=True):
+                yield f"{pair.image.stem}-{plane:06d}", image
+
+    count = frames * len(pairs)
+    shown = with_progress(results(), count, "deblurring")
+    if kind == "picture":
+        stem, image = next(iter(shown))
+        save_picture(image, target, overwrite=overwrite)
+        print(f"picture: {target} (plane {first[0][0]})")
+    elif kind == "video":
+        with VideoWriter(target, fps, overwrite=overwrite) as video:
+            for _, image in shown:
+                video.write(image)
+        print(f"video: {target} ({count} images, {fps:g} a second)")
+    else:
+        with new_folder(target) as folder:
+            for stem, image in shown:
+                save_picture(image, folder / f"{stem}.png")
+        print(f"pictures: {target} ({count} files, planes {first[0][0]} to {first[0][-1]})")

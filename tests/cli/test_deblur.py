@@ -1,0 +1,331 @@
+"""Sharp sequences from the command line: what appears where, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.cli.deblur import deblur, exposure_span, find_pairs
+from spike_zoo.cli.main import main
+from spike_zoo.errors import (
+    ExistingFileError,
+    GeometryError,
+    MissingFileError,
+    PlaneRangeError,
+    SpikeZooError,
+    UsageError,
+)
+from spike_zoo.media import load_picture, save_picture
+from spike_zoo.methods import export
+from spike_zoo.methods.ssdm import SSDMStudentModule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+HEIGHT, WIDTH, PLANES = 6, 10, 137
+EVALUATED = [20, 36, 52, 68, 84, 100, 116]
+OFFICIAL = Path("weights") / "ssdm_ldn_official.pth"
+
+
+def write_pair(folder: Path, name: str, seed: int, planes: int = PLANES) -> None:
+    generator = np.random.default_rng(seed)
+    recording = SpikeRecording.from_planes(generator.random((planes, HEIGHT, WIDTH)) < 0.4)
+    pixels = generator.random((3, 4 * HEIGHT, 4 * WIDTH))
+    for part in ("blur", "spikes"):
+        (folder / part).mkdir(exist_ok=True)
+    save_picture(pixels, folder / "blur" / f"{name}.png")
+    write_recording(recording, folder / "spikes" / f"{name}.npz")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """A folder with two blurry images, their recordings and a student's weights."""
+    write_pair(tmp_path, "street", seed=0)
+    write_pair(tmp_path, "alley", seed=1)
+    torch.manual_seed(0)
+    export(SSDMStudentModule(), tmp_path / "student")
+    return tmp_path
+
+
+def run(scene: Path, out: str, name: str = "street", **options: object) -> None:
+    image, spikes = scene / "blur" / f"{name}.png", scene / "spikes" / f"{name}.npz"
+    given: dict[str, object] = {
+        "image": str(image),
+        "spikes": str(spikes),
+        "weights": str(scene / "student"),
+        "device": "cpu",
+        **options,
+    }
+    deblur(out=str(scene / out), **given)  # type: ignore[arg-type]  # many types in one table
+
+
+def files_beside(scene: Path) -> list[str]:
+    known = {scene / part for part in ("blur", "spikes", "student")}
+    return sorted(str(path.relative_to(scene)) for path in scene.iterdir() if path not in known)
+
+
+def wanted(scene: Path, centers: list[int], name: str = "street") -> Tensor:
+    from spike_zoo import load, read_recording
+
+    module = load(scene / "student")
+    assert isinstance(module, SSDMStudentModule)
+    blurry = load_picture(scene / "blur" / f"{name}.png")
+    return module.deblur(blurry, read_recording(scene / "spikes" / f"{name}.npz"), centers)
+
+
+def test_photograph_becomes_the_published_sequence(
+    shared: Path, golden: Path, tmp_path: Path
+) -> None:
+    weights = shared / OFFICIAL
+    if not weights.is_file():
+        pytest.skip(f"{OFFICIAL} is not in the shared folder")
+    with np.load(golden / "ssdm_golden.npz") as stored:
+        blur, sequence = stored["photo.blur"][0], stored["photo.seq_u8"]
+        shape = json.loads(str(stored["meta"]))["shape"]["photo.spike"]
+        bits = np.unpackbits(stored["photo.spike"], bitorder="little", count=int(np.prod(shape)))
+    spikes = bits.reshape(shape)[0].astype(np.bool_)
+    save_picture(blur[::-1], tmp_path / "photo.png")  # stored as B,G,R
+    write_recording(SpikeRecording.from_planes(spikes), tmp_path / "photo.dat")
+    call = ["deblur", str(tmp_path / "photo.png"), str(tmp_path / "photo.dat")]
+    call += ["--weights", str(weights), "--frames", "7", "--out", str(tmp_path / "out")]
+    call += ["--height", "40", "--width", "40", "--channel-order", "bgr", "--device", "cpu"]
+    assert main(call) == 0
+    names = [f"photo-{plane:06d}.png" for plane in EVALUATED]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    for name, image in zip(names, sequence, strict=True):
+        found = np.rint(255 * load_picture(tmp_path / "out" / name)).astype(int)
+        assert np.abs(found[::-1] - image).max() <= 1
+
+
+def test_a_folder_gets_one_picture_for_each_plane(
+    scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(scene, "new/frames", frames=5)
+    planes = [20, 44, 68, 92, 116]
+    names = sorted(path.name for path in (scene / "new" / "frames").iterdir())
+    assert names == [f"street-{plane:06d}.png" for plane in planes]
+    for name, image in zip(names, wanted(scene, planes), strict=True):
+        picture = load_picture(scene / "new" / "frames" / name)
+        np.testing.assert_allclose(picture, image, atol=0.5 / 255 + 1e-6)
+    assert "(5 files, planes 20 to 116)" in capsys.readouterr().out
+
+
+def test_a_picture_shows_the_middle_of_the_exposure(
+    scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(scene, "a.png")
+    image = wanted(scene, [68])[0]
+    np.testing.assert_allclose(load_picture(scene / "a.png"), image, atol=0.5 / 255 + 1e-6)
+    assert f"{scene / 'a.png'} (plane 68)" in capsys.readouterr().out
+
+
+def test_a_video_shows_seven_images_where_nothing_is_said(
+    scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(scene, "a.mp4", fps=10.0)
+    with av.open(str(scene / "a.mp4")) as container:
+        images = list(container.decode(video=0))
+        assert container.streams.video[0].average_rate == 10
+    assert [(image.height, image.width) for image in images] == [(4 * HEIGHT, 4 * WIDTH)] * 7
+    assert "(7 images, 10 a second)" in capsys.readouterr().out
+
+
+def test_folders_are_matched_by_name_and_keep_their_order(scene: Path) -> None:
+    (scene / "spikes" / "notes.txt").write_text("not a recording")
+    write_pair(scene, "extra", seed=2)
+    (scene / "blur" / "extra.png").unlink()  # a recording alone is no fault
+    folders = {"image": str(scene / "blur"), "spikes": str(scene / "spikes")}
+    run(scene, "frames", frames=2, **folders)
+    names = sorted(path.name for path in (scene / "frames").iterdir())
+    assert names == [
+        f"{name}-{plane:06d}.png" for name in ("alley", "street") for plane in (20, 116)
+    ]
+    image = wanted(scene, [116], "alley")[0]
+    picture = load_picture(scene / "frames" / "alley-000116.png")
+    np.testing.assert_allclose(picture, image, atol=0.5 / 255 + 1e-6)
+    run(scene, "all.mp4", frames=3, **folders)
+    with av.open(str(scene / "all.mp4")) as container:
+        assert len(list(container.decode(video=0))) == 6
+
+
+def test_a_grey_image_is_taken_as_one_of_equal_colours(scene: Path) -> None:
+    grey = load_picture(scene / "blur" / "street.png")[:1]
+    save_picture(grey, scene / "blur" / "street.png", overwrite=True)
+    run(scene, "a.png")
+    assert load_picture(scene / "blur" / "street.png").shape[0] == 1
+    assert load_picture(scene / "a.png").shape[0] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "planes", "span"),
+    [
+        ((None, None, 20), 137, (20, 117)),
+        ((None, None, 20), 400, (20, 380)),
+        ((None, 97, 20), 400, (20, 117)),
+        ((7, 30, 20), 37, (7, 37)),
+        ((0, None, 5), 50, (0, 45)),
+    ],
+)
+def test_the_exposure_is_what_is_said_and_else_what_the_margins_leave(
+    given: tuple[int | None, int | None, int], planes: int, span: tuple[int, int]
+) -> None:
+    assert exposure_span(*given, planes) == span
+
+
+@pytest.mark.parametrize(
+    ("given", "planes"), [((None, None, 20), 40), ((None, 97, 20), 116), ((50, 1, 20), 50)]
+)
+def test_an_exposure_outside_the_recording_is_refused(
+    given: tuple[int | None, int | None, int], planes: int
+) -> None:
+    with pytest.raises(PlaneRangeError, match=f"the {planes} planes .* --exposure-start"):
+        exposure_span(*given, planes)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"out": "a.gif"}, UsageError, r"\.gif is not written here"),
+        ({"out": "a.png", "frames": 7}, UsageError, "--frames 7 are several pictures"),
+        ({"frames": 0}, UsageError, "--frames 0"),
+        ({"exposure_start": -1}, UsageError, "--exposure-start -1"),
+        ({"exposure_length": 0}, UsageError, "--exposure-length 0"),
+        ({"margin": -1}, UsageError, "--margin -1"),
+        ({"out": "a.mp4", "fps": 0.0}, UsageError, "--fps 0"),
+        ({"device": "toaster"}, UsageError, "--device toaster"),
+        ({"channel_order": "bgr"}, UsageError, "--channel-order bgr: .* trained on rgb images"),
+        ({"weights": "tfi"}, UsageError, "--weights tfi: TFIModule does not deblur"),
+        ({"weights": "nowhere.pth"}, MissingFileError, r"nowhere\.pth"),
+        ({"frames": 98}, PlaneRangeError, r"street\.png .* 98 different planes"),
+        ({"exposure_start": 3}, PlaneRangeError, r"street\.png .* around plane 3 leaves"),
+        ({"exposure_length": 300}, PlaneRangeError, r"planes 20\.\.319"),
+    ],
+)
+def test_impossible_calls_are_refused_and_leave_nothing(
+    scene: Path, options: dict[str, object], error: type[SpikeZooError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        run(scene, **{"out": "frames", **options})  # type: ignore[arg-type]  # many types in one table
+    assert files_beside(scene) == []
+
+
+def test_an_image_of_another_size_is_refused_with_the_size_that_fits(scene: Path) -> None:
+    save_picture(np.zeros((3, 4 * HEIGHT, 4 * WIDTH + 4)), scene / "wide.png")
+    for out in ("frames", "a.mp4", "a.png"):
+        with pytest.raises(GeometryError, match=r"wide\.png with .*street\.npz: .* 24x40\."):
+            run(scene, out, image=str(scene / "wide.png"))
+    assert files_beside(scene) == ["wide.png"]
+
+
+def test_a_recording_shorter_than_a_window_is_refused(scene: Path) -> None:
+    write_pair(scene, "short", seed=3, planes=20)
+    with pytest.raises(PlaneRangeError, match="has 20 planes, one window takes 21"):
+        run(scene, "frames", "short", margin=5)
+    assert files_beside(scene) == []
+
+
+@pytest.mark.parametrize("missing", ["image", "spikes"])
+def test_a_missing_file_is_told_in_one_line(
+    scene: Path, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = {"image": scene / "blur" / "street.png", "spikes": scene / "spikes" / "street.npz"}
+    paths[missing] = scene / "nowhere.npz"
+    call = ["deblur", *map(str, paths.values()), "--weights", str(scene / "student")]
+    assert main([*call, "--out", str(scene / "out")]) == 2
+    error = capsys.readouterr().err
+    assert "nowhere.npz: there is no such" in error
+    assert error.count("\n") == 1
+    assert files_beside(scene) == []
+
+
+def test_an_image_without_spikes_refuses_the_folder_or_is_left_out(scene: Path) -> None:
+    (scene / "spikes" / "alley.npz").unlink()
+    folders = {"image": str(scene / "blur"), "spikes": str(scene / "spikes")}
+    with pytest.raises(MissingFileError, match=r"alley\.png: .* \(1 of 2 images have none\)"):
+        run(scene, "frames", **folders)
+    assert files_beside(scene) == []
+    run(scene, "frames", frames=1, skip_unmatched=True, **folders)
+    assert [path.name for path in (scene / "frames").iterdir()] == ["street-000068.png"]
+
+
+def test_a_fault_in_a_later_pair_leaves_nothing_of_the_earlier_ones(scene: Path) -> None:
+    write_pair(scene, "zebra", seed=4, planes=30)
+    folders = {"image": str(scene / "blur"), "spikes": str(scene / "spikes")}
+    for out in ("frames", "all.mp4"):
+        with pytest.raises(PlaneRangeError, match=r"zebra\.png"):
+            run(scene, out, frames=2, **folders)
+    assert files_beside(scene) == []
+
+
+@pytest.mark.parametrize(
+    ("image", "spikes", "error", "message"),
+    [
+        ("blur", "spikes/street.npz", UsageError, "a folder with a folder"),
+        ("blur/street.png", "spikes", UsageError, "one image with one recording"),
+        ("student", "spikes", MissingFileError, "no image .* with a recording of its name"),
+    ],
+)
+def test_images_and_spikes_that_are_no_pairs_are_refused(
+    scene: Path, image: str, spikes: str, error: type[SpikeZooError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        find_pairs(scene / image, scene / spikes)
+
+
+def test_two_files_of_one_name_are_refused(scene: Path) -> None:
+    save_picture(np.zeros((3, 4, 4)), scene / "a.png")
+    (scene / "a.png").rename(scene / "blur" / "street.jpg")
+    with pytest.raises(UsageError, match=r"street\.jpg and street\.png: which of the two"):
+        find_pairs(scene / "blur", scene / "spikes")
+
+
+def test_a_folder_of_images_does_not_fit_into_a_picture(scene: Path) -> None:
+    with pytest.raises(UsageError, match="does not fit into one picture"):
+        run(scene, "a.png", image=str(scene / "blur"), spikes=str(scene / "spikes"))
+
+
+def test_what_is_there_stays_unless_overwriting_was_asked_for(scene: Path) -> None:
+    (scene / "a.mp4").write_bytes(b"mine")
+    (scene / "frames").mkdir()
+    (scene / "frames" / "notes.txt").write_text("mine")
+    for out in ("a.mp4", "frames"):
+        with pytest.raises(ExistingFileError, match="exists"):
+            run(scene, out, frames=2)
+        run(scene, out, frames=2, overwrite=True)
+    assert len(list((scene / "frames").iterdir())) == 3
+
+
+def test_published_weights_are_bgr_and_a_wrong_belief_is_refused(shared: Path, scene: Path) -> None:
+    weights = shared / OFFICIAL
+    if not weights.is_file():
+        pytest.skip(f"{OFFICIAL} is not in the shared folder")
+    with pytest.raises(UsageError, match=r"--channel-order rgb: .* trained on bgr images"):
+        run(scene, "a.png", weights=str(weights), channel_order="rgb")
+    assert files_beside(scene) == []
+    run(scene, "a.png", weights=str(weights))
+
+
+@pytest.mark.parametrize("out", ["a.mp4", "frames"])
+def test_ctrl_c_leaves_nothing_behind(
+    scene: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    original = SSDMStudentModule.deblur_stream
+
+    def interrupted(*arguments: object) -> Iterator[Tensor]:
+        yield next(original(*arguments))  # type: ignore[arg-type]  # passed on as they came
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SSDMStudentModule, "deblur_stream", interrupted)
+    pair = [str(scene / "blur" / "street.png"), str(scene / "spikes" / "street.npz")]
+    call = ["deblur", *pair, "--weights", str(scene / "student"), "--out", str(scene / out)]
+    assert main(call) == 130
+    assert files_beside(scene) == []
