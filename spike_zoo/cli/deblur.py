@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkab
 
 import spike_zoo
 from spike_zoo.cli.output import Kind, check_target, kind_of, new_folder, with_progress
-from spike_zoo.errors import MissingFileError, PlaneRangeError, RecordingError, UsageError
+from spike_zoo.errors import (
+    MissingFileError,
+    MissingGeometryError,
+    PlaneRangeError,
+    RecordingError,
+    UsageError,
+)
 from spike_zoo.media import VideoWriter, load_picture, save_picture
 from spike_zoo.methods.loading import pick_device
 from spike_zoo.spikes import spread_planes
@@ -29,9 +35,15 @@ RECORDINGS = (".dat", ".npz", ".npy", ".h5")
 
 @runtime_checkable
 class Deblurs(Protocol):
-    """A module that makes sharp images of a blurry one."""
+    """A module that makes sharp images of a blurry one.
+
+    Attributes:
+        channel_order: What its weights were trained on, ``"rgb"`` or ``"bgr"``.
+        ratio: Pixels of the image along one of the spikes'.
+    """
 
     channel_order: str
+    ratio: int
 
     def deblur_stream(
         self, blurry: NDArray[np.float32], recording: SpikeRecording, centers: Sequence[int]
@@ -83,8 +95,8 @@ def deblur(
             is 97 planes long.
         fps: Images per second in a video.
         channel_order: What the weights were trained on, to be checked; they know it themselves.
-        height: Rows of a .dat file.
-        width: Columns of a .dat file.
+        height: Rows of a .dat file; a quarter of the image's where nothing says it.
+        width: Columns of a .dat file, likewise.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of refusing the folder.
@@ -101,7 +113,7 @@ def deblur(
     sequence_of = partial(
         _begin,
         module,
-        read=partial(spike_zoo.read_recording, name=name, height=height, width=width),
+        read=partial(_read, name=name, height=height, width=width),
         exposure=partial(exposure_span, exposure_start, exposure_length, margin),
         frames=frames,
     )
@@ -217,17 +229,35 @@ def _load_module(weights: str, device: str, channel_order: str) -> Deblurs:
     return module
 
 
+def _read(
+    path: Path,
+    fitting_height: int,
+    fitting_width: int,
+    *,
+    name: str | None,
+    height: int | None,
+    width: int | None,
+) -> SpikeRecording:
+    """Read a recording; one that does not know its size is taken to have the one that fits."""
+    try:
+        return spike_zoo.read_recording(path, name, height=height, width=width)
+    except MissingGeometryError:
+        if (height, width) != (None, None):
+            raise
+        return spike_zoo.read_recording(path, name, height=fitting_height, width=fitting_width)
+
+
 def _begin(
     module: Deblurs,
     pair: Pair,
-    read: Callable[[Path], SpikeRecording],
+    read: Callable[[Path, int, int], SpikeRecording],
     exposure: Callable[[int], tuple[int, int]],
     frames: int,
 ) -> tuple[list[int], Iterator[Tensor]]:
     """Return the planes of one sequence and its images, made while they are asked for."""
     picture = load_picture(pair.image)
     blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # a grey one
-    recording = read(pair.spikes)
+    recording = read(pair.spikes, *(side // module.ratio for side in blurry.shape[1:]))
     try:
         centers = spread_planes(*exposure(len(recording)), frames)
         images = module.deblur_stream(blurry, recording, centers)

@@ -18,6 +18,7 @@ from spike_zoo.errors import (
     ExistingFileError,
     GeometryError,
     MissingFileError,
+    MissingGeometryError,
     PlaneRangeError,
     SpikeZooError,
     UsageError,
@@ -163,6 +164,25 @@ def test_a_grey_image_is_taken_as_one_of_equal_colours(scene: Path) -> None:
     run(scene, "a.png")
     assert load_picture(scene / "blur" / "street.png").shape[0] == 1
     assert load_picture(scene / "a.png").shape[0] == 3
+
+
+def test_a_headerless_recording_is_taken_to_have_the_size_that_fits(scene: Path) -> None:
+    from spike_zoo import read_recording
+
+    bits = read_recording(scene / "spikes" / "street.npz").read()
+    spikes = SpikeRecording.from_planes(np.concatenate((bits, bits), axis=2)[..., :8])
+    write_recording(spikes, scene / "spikes" / "bare.dat")
+    for sidecar in (scene / "spikes").glob("*.yaml"):
+        sidecar.unlink()
+    save_picture(np.zeros((3, 4 * HEIGHT, 32)), scene / "bare.png")
+    pair = {"image": str(scene / "bare.png"), "spikes": str(scene / "spikes" / "bare.dat")}
+    run(scene, "a.png", **pair)
+    assert load_picture(scene / "a.png").shape == (3, 24, 32)
+    with pytest.raises(MissingGeometryError, match="--height and --width"):
+        run(scene, "b.png", height=HEIGHT, **pair)
+    save_picture(np.zeros((3, 40, 32)), scene / "bare.png", overwrite=True)
+    with pytest.raises(GeometryError, match=r"bare\.dat.*not a whole number of planes"):
+        run(scene, "b.png", **pair)
 
 
 @pytest.mark.parametrize(

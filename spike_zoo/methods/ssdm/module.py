@@ -35,9 +35,14 @@ class SSDMStudentModule(RebuildableModule):
     Raises:
         ValueError: If an argument is outside its range.
 
+    Attributes:
+        ratio: Pixels of an image along one of the spikes'.
+
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
     Spike Streams*, NeurIPS 2024.
     """
+
+    ratio = RATIO
 
     def __init__(
         self, window_length: int = WINDOW_LENGTH, channel_order: ChannelOrder = "rgb"
