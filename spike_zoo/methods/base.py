@@ -72,12 +72,14 @@ class ReconstructionModule(RebuildableModule):
         own_rate_scale: Spikes per plane at white the method was made for, where it has one.
         monitor: Log key by which a run's best checkpoint is chosen.
         monitor_mode: Whether its ``"max"`` or ``"min"`` is the best.
+        picture_options: Attributes that say how pictures are computed, not what they show.
     """
 
     monitor: str = "val/psnr"
     monitor_mode: str = "max"
     clip_length: int
     own_rate_scale: float | None = None
+    picture_options: tuple[str, ...] = ()
 
     def __init__(self, *, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
         super().__init__()

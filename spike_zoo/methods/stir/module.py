@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Self, cast
 
 import torch
@@ -20,10 +20,13 @@ from spike_zoo.methods.stir.network import PLANES, STIR
 from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.scenes import scene_terms
 from spike_zoo.methods.stir.schedule import Schedule, ScheduleKind
+from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
+from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.official import WeightsSource
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
+    from spike_zoo.spikes import SpikeRecording
 
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
 
@@ -62,6 +65,7 @@ class STIRModule(ReconstructionModule):
     """
 
     clip_length = PLANES
+    picture_options = ("tile", "precision")
 
     def __init__(
         self,
@@ -98,6 +102,8 @@ class STIRModule(ReconstructionModule):
         _check_positive("learning_rate", learning_rate)
         self.loss: STIRLoss | None = None
         self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
+        self._tile: int | None = None
+        self._precision: Precision = "32"
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:
@@ -136,6 +142,44 @@ class STIRModule(ReconstructionModule):
         """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         return self.network(self._shown(spikes, rate_scale))
 
+    @property
+    def tile(self) -> int | None:
+        """Largest side in pixels of what :meth:`reconstruct` computes at once.
+
+        None is 1024 above a million pixels, 0 the whole frame, see :class:`TileGrid`. Setting it
+        raises ValueError below 128.
+        """
+        return self._tile
+
+    @tile.setter
+    def tile(self, side: int | None) -> None:
+        check_side(side)
+        self._tile = side
+
+    @property
+    def precision(self) -> Precision:
+        """What :meth:`reconstruct` computes in: "32", or "bf16" for autocast."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        check_precision(precision)
+        self._precision = precision
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        was_training = self.training
+        self.eval()
+        try:
+            scale = rate_scale if self.hparams["scale_input"] else 1.0
+            windows = WindowStream(
+                self.network, recording, scale, tile=self.tile, precision=self.precision
+            )
+            yield from windows.images(centers)
+        finally:
+            self.train(was_training)
+
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
         """Return the summed loss of clips, or its mean over scenes' windows; log every term."""
         if "images" in batch:
@@ -173,7 +217,8 @@ class STIRModule(ReconstructionModule):
                 "or --trainer.max_steps"
             )
         factor = Schedule(hparams["schedule"], steps, hparams["warmup"])
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        # a function, not the object: its state would be restored with the length of the old run
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},

@@ -1,0 +1,127 @@
+"""Pictures at many planes of a recording, with every block of planes encoded once."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+
+from spike_zoo.methods.base import read_clip
+from spike_zoo.methods.stir.embedding import BLOCK_PLANES
+from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
+from spike_zoo.methods.stir.tiling import TileGrid
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.windows import centred_window, mirrored_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from spike_zoo.spikes import SpikeRecording
+
+Precision = Literal["32", "bf16"]
+
+BLOCK_CENTERS = tuple(start + BLOCK_PLANES // 2 - PLANES // 2 for start in BLOCK_STARTS)
+AHEAD = 4  # windows for which encoded blocks are kept: strides of 20, 10 and 5 planes share them
+AHEAD_PIXELS = 2**22  # windows times pixels: bounds the kept blocks to 0.9 GB in float32
+
+
+class WindowStream:
+    """The images at some planes of a recording, one by one, in memory that does not grow.
+
+    A window is three blocks of 21 planes whose features depend on nothing else, so windows 20
+    planes apart have two of them in common. A block is known by its middle plane, also where it
+    reaches over an end of the recording and is mirrored there: the mirror stands on the first and
+    the last plane for every window alike.
+
+    Args:
+        network: In evaluation mode.
+        recording: The spikes.
+        rate_scale: What the spikes are divided by.
+        tile: Largest side of what is computed at once, see :class:`TileGrid`.
+        precision: ``"32"``, or ``"bf16"`` for autocast.
+    """
+
+    def __init__(
+        self,
+        network: STIR,
+        recording: SpikeRecording,
+        rate_scale: float = 1.0,
+        *,
+        tile: int | None = None,
+        precision: Precision = "32",
+    ) -> None:
+        check_precision(precision)
+        self.network = network
+        self.recording = recording
+        self.rate_scale = rate_scale
+        self.grid = TileGrid(*recording.shape[1:], network.multiple, tile)
+        self.device = next(network.parameters()).device
+        self.precision = precision
+        self.encoded: dict[int, list[tuple[Tensor, ...]]] = {}  # of a block, tile by tile
+
+    def images(self, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the image ``(1, H, W)`` at every centre, float32 on the CPU.
+
+        Raises:
+            PlaneRangeError: If the recording is shorter than half a window.
+        """
+        ahead = min(AHEAD, AHEAD_PIXELS // math.prod(self.grid.padded))
+        for index, center in enumerate(centers):
+            mirrored_planes(*centred_window(center, PLANES), len(self.recording))
+            following = centers[index + 1 : index + 1 + ahead]
+            kept = {block for later in following for block in blocks_of(later)}
+            image = self._image(center, kept)
+            self.encoded = {block: self.encoded[block] for block in kept & self.encoded.keys()}
+            yield image
+
+    def _image(self, center: int, kept: set[int]) -> Tensor:
+        """Return the image at a plane, remembering the features of some blocks."""
+        blocks = blocks_of(center)
+        planes = {block: self._read(block) for block in blocks if block not in self.encoded}
+        tiles: list[Tensor] = []
+        with torch.inference_mode(), self._autocast():
+            for index in range(len(self.grid.tiles)):
+                features = [self._features(block, index, planes, kept) for block in blocks]
+                tiles.append(self.network.decode(*features).float())
+            return self.grid.join(tiles)[0].cpu()
+
+    def _features(
+        self, block: int, tile: int, planes: dict[int, Tensor], kept: set[int]
+    ) -> tuple[Tensor, ...]:
+        """Return the features of one tile of a block, encoded now or before."""
+        if block not in planes:
+            return self.encoded[block][tile]
+        part = self.grid.cut(planes[block], self.grid.tiles[tile])
+        features = self.network.encode(part[None] / self.rate_scale)
+        if block in kept:
+            self.encoded.setdefault(block, []).append(features)
+        return features
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.precision == "32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def _read(self, block: int) -> Tensor:
+        """Return the planes around one, ``(21, H, W)`` of uint8 on the network's device."""
+        packed = read_clip(self.recording, block, BLOCK_PLANES).to(self.device)
+        return unpack_tensor(packed, self.recording.shape[2])
+
+
+def blocks_of(center: int) -> tuple[int, ...]:
+    """Return the middle planes of a window's blocks."""
+    return tuple(center + offset for offset in BLOCK_CENTERS)
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a precision that is none of those offered.
+
+    Raises:
+        ValueError: Naming them.
+    """
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")

@@ -1,0 +1,158 @@
+"""Pictures from shared blocks against pictures window by window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from spike_zoo.errors import PlaneRangeError
+from spike_zoo.methods.base import read_clip
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir.streaming import AHEAD, WindowStream, blocks_of
+from spike_zoo.methods.stir.tiling import TileGrid
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.packing import unpack_tensor
+
+LENGTH = 130
+
+
+@pytest.fixture(scope="module")
+def module() -> STIRModule:
+    torch.manual_seed(0)
+    module = STIRModule(pyramid_levels=3, width=0.34)
+    with torch.no_grad():
+        for _ in range(3):  # running statistics other than 0 and 1
+            module.network.embedding((torch.rand(2, 21, 16, 16) < 0.4).float())
+    return module.eval()
+
+
+def recording(height: int = 32, width: int = 24, planes: int = LENGTH) -> SpikeRecording:
+    generator = np.random.default_rng(height + width)
+    rate = generator.uniform(0.1, 0.6, (height, width))
+    spikes = generator.uniform(size=(planes, height, width)) < rate
+    return SpikeRecording.from_planes(spikes, rate_scale=0.6)
+
+
+def window_by_window(module: STIRModule, source: SpikeRecording, center: int) -> Tensor:
+    planes = unpack_tensor(read_clip(source, center, 61), source.shape[2])[None].float()
+    with torch.no_grad():
+        return module(planes, torch.tensor([0.6]))[0]
+
+
+@settings(max_examples=12, deadline=None)
+@given(centers=st.lists(st.integers(0, LENGTH - 1), max_size=6))
+def test_any_list_of_centers_gives_the_windows_images(
+    module: STIRModule, centers: list[int]
+) -> None:
+    source = recording()
+    images = module.reconstruct(source, centers)
+    assert images.shape == (len(centers), 1, 32, 24)
+    for center, image in zip(centers, images, strict=True):
+        wanted = window_by_window(module, source, center)
+        torch.testing.assert_close(image, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "centers",
+    [
+        list(range(0, LENGTH, 20)),  # from one mirrored end to the other
+        list(range(LENGTH - 1, -1, -20)),
+        [9, 9, 29, 9, 30],
+        [0, 10, 20, 30, 40],  # blocks at -20..20: 10 mirrored is not -10
+    ],
+)
+@pytest.mark.parametrize("size", [(16, 16), (37, 51)])
+def test_shared_blocks_change_no_image(
+    centers: list[int], size: tuple[int, int], module: STIRModule
+) -> None:
+    source = recording(*size)
+    for center, image in zip(centers, module.reconstruct_stream(source, centers), strict=True):
+        wanted = window_by_window(module, source, center)
+        torch.testing.assert_close(image, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("centers", "encoded"),
+    [
+        (range(0, 121, 20), 7 + 2),  # one new block a window
+        (range(120, -1, -20), 7 + 2),
+        (range(0, 121, 10), 13 + 4),
+        (range(0, 121, 5), 25 + 8),
+        ([50, 50, 50], 3),
+        ([0, 60, 120], 9),  # nothing in common
+        ([0, 40, 80], 7),
+        ([0, 61, 62, 63, 64, 65, 0], 21),  # too far apart to be remembered
+    ],
+)
+def test_every_block_is_encoded_once(
+    centers: list[int], encoded: int, module: STIRModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stacks: list[int] = []
+    encode = module.network.encode
+
+    def counted(blocks: Tensor) -> tuple[Tensor, ...]:
+        stacks.append(len(blocks))
+        return encode(blocks)
+
+    monkeypatch.setattr(module.network, "encode", counted)
+    module.reconstruct(recording(16, 16), list(centers))
+    assert sum(stacks) == encoded
+
+
+@pytest.mark.parametrize("stride", [1, 3, 20])
+def test_no_more_blocks_are_kept_than_the_next_windows_use(stride: int, module: STIRModule) -> None:
+    stream = WindowStream(module.network, recording(16, 16))
+    centers = list(range(0, LENGTH, stride))
+    for index, _ in enumerate(stream.images(centers)):
+        following = centers[index + 1 : index + 1 + AHEAD]
+        assert stream.encoded.keys() <= {block for later in following for block in blocks_of(later)}
+    assert not stream.encoded
+
+
+def test_a_recording_shorter_than_half_a_window_is_refused(module: STIRModule) -> None:
+    images = module.reconstruct_stream(recording(16, 16, planes=30), [0])
+    with pytest.raises(PlaneRangeError, match="30 planes"):
+        next(images)
+
+
+def test_tiles_and_shared_blocks_go_together(module: STIRModule) -> None:
+    source, centers = recording(150, 40), [30, 50, 70]
+    whole = module.reconstruct(source, centers)
+    module.tile = 128
+    try:
+        tiled = module.reconstruct(source, centers)
+    finally:
+        module.tile = None
+    assert len(TileGrid(150, 40, module.network.multiple, 128).tiles) == 2
+    assert (tiled - whole).abs().max() < 1e-3
+    assert (tiled - whole).abs().mean() < 1e-5
+
+
+def test_bf16_is_a_choice_and_close(module: STIRModule) -> None:
+    source, centers = recording(), [30, 50]
+    exact = module.reconstruct(source, centers)
+    module.precision = "bf16"
+    try:
+        coarse = module.reconstruct(source, centers)
+    finally:
+        module.precision = "32"
+    assert coarse.dtype == torch.float32
+    assert 0 < (coarse - exact).abs().mean() < 3e-3
+
+
+def test_options_out_of_range_are_refused_when_set(module: STIRModule) -> None:
+    with pytest.raises(ValueError, match="at least 128"):
+        module.tile = 100
+    with pytest.raises(ValueError, match=r"\('32', 'bf16'\)"):
+        module.precision = "16"  # type: ignore[assignment]  # what is refused
+
+
+def test_a_module_in_training_is_so_again_afterwards(module: STIRModule) -> None:
+    module.train()
+    module.reconstruct(recording(16, 16), [40])
+    assert module.training
+    module.eval()
