@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import spike_zoo
 from spike_zoo.cli.output import Kind, check_target, kind_of, new_folder, with_progress
@@ -38,6 +38,8 @@ def reconstruct(
     width: int | None = None,
     name: str | None = None,
     device: str = "auto",
+    precision: Literal["32", "bf16"] | None = None,
+    tile: int | None = None,
     overwrite: bool = False,
 ) -> None:
     """Turn a recording into a picture, a folder of pictures or a video.
@@ -56,6 +58,8 @@ def reconstruct(
         width: Columns of a .dat file.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
+        precision: bf16 is faster where the processor has it; 32 is exact. For learned methods.
+        tile: Largest side of what is computed at once, for large sensors; 0 is the whole frame.
         overwrite: Replace files that are there.
     """
     target = Path(out)
@@ -63,6 +67,7 @@ def reconstruct(
     _check_numbers(stride=stride, fps=fps, rate_scale=rate_scale)
     check_target(target, kind, overwrite=overwrite)
     module = _load_method(method, pick_device(device), window=window, average=average)
+    _set_picture_options(module, method, precision=precision, tile=tile)
     source = spike_zoo.read_recording(recording, name, height=height, width=width)
     centers = _choose_centers(len(source), kind, center, stride)
     images = _begin(module, source, centers, rate_scale)
@@ -109,6 +114,21 @@ def _load_method(method: str, device: str, **settings: int | None) -> Reconstruc
         return type(module)(**arguments).to(device).eval()
     except ValueError as error:
         raise UsageError(f"--method {method}: {error}") from error
+
+
+def _set_picture_options(
+    module: ReconstructionModule, method: str, **options: str | int | None
+) -> None:
+    """Say how pictures are computed, where the method has a choice."""
+    for option, value in options.items():
+        if value is None:
+            continue
+        if option not in module.picture_options:
+            raise UsageError(f"--{option} {value}: method {method} has no such choice")
+        try:
+            setattr(module, option, value)
+        except ValueError as error:
+            raise UsageError(f"--{option} {value}: {error}") from error
 
 
 def _choose_centers(planes: int, kind: Kind, center: int | None, stride: int) -> list[int]:

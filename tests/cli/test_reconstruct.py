@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
+import torch
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.archive import ArchiveWriter
@@ -16,6 +17,7 @@ from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFIModule, TFPModule
 from spike_zoo.methods.loading import export
+from spike_zoo.methods.stir import STIRModule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,6 +114,21 @@ def test_a_method_may_be_a_file_and_a_recording_may_lie_in_an_archive(
     np.testing.assert_allclose(load_picture(out), wanted, atol=0.5 / 255 + 1e-6)
 
 
+def test_a_learned_method_takes_a_precision_and_tiles(
+    recording: SpikeRecording, street: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    module = STIRModule(pyramid_levels=3, width=0.34)
+    export(module, tmp_path / "mine")
+    options = {"method": str(tmp_path / "mine"), "center": 30, "tile": 128, "precision": "bf16"}
+    reconstruct(street, out=str(tmp_path / "a.png"), **options)  # type: ignore[arg-type]  # mixed
+    module.precision = "bf16"
+    wanted = module.reconstruct(recording, [30])[0]
+    np.testing.assert_allclose(load_picture(tmp_path / "a.png"), wanted, atol=0.5 / 255 + 1e-6)
+    with pytest.raises(UsageError, match=r"--tile 100: .* at least 128"):
+        reconstruct(street, out=str(tmp_path / "b.png"), **(options | {"tile": 100}))  # type: ignore[arg-type]  # mixed
+
+
 def test_an_unknown_rate_scale_is_told_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -139,6 +156,8 @@ def test_an_unknown_rate_scale_is_told_in_one_line(
         ({"out": "a.mp4", "fps": 0.0}, "--fps 0"),
         ({"out": "a.png", "rate_scale": 0.0}, "--rate-scale 0"),
         ({"out": "a.png", "device": "toaster"}, "--device toaster"),
+        ({"out": "a.png", "tile": 256}, "--tile 256: method tfi has no such choice"),
+        ({"out": "a.png", "precision": "bf16"}, "--precision bf16: method tfi has no such choice"),
     ],
 )
 def test_impossible_combinations_are_refused_and_leave_nothing(
