@@ -214,7 +214,7 @@ class ZooCLI(LightningCLI):
             config_hash=config_hash(config),
             versions=versions(),
             commit=commit(),
-            checkpoint=checkpoint,
+            checkpoint=checkpoint and _as_seen_from_here(checkpoint),
         )
         path = self.out / "result.json"
         result.write(path)
@@ -337,6 +337,12 @@ def _quiet_libraries() -> None:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
         logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
+
+
+def _as_seen_from_here(path: str) -> str:
+    """Return a path relative to the working folder where it lies below: records travel."""
+    absolute = Path(path).resolve()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)
 
 
 @rank_zero_only

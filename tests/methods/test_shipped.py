@@ -1,0 +1,53 @@
+"""The weights inside the package: whole, small, and better than what needs no training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import spike_zoo
+from spike_zoo.media import load_picture
+from spike_zoo.methods.base import ReconstructionModule
+from spike_zoo.methods.shipped import shipped_weights
+from spike_zoo.metrics import psnr
+
+#: Clip, ground truth, rows that count, PSNR of the best classical method on them (TFI over 21
+#: and over 9 planes, normalised by 1 / 0.6).
+CLIPS = [
+    ("data.dat", "data.png", 250, 35.83),
+    (
+        "base/test/spike/203_part1_key_id151.dat",
+        "base/test/gt/203_part1_key_id151.png",
+        150,
+        30.35,
+    ),
+]
+
+
+@pytest.mark.parametrize("name", shipped_weights())
+def test_shipped_weights_are_small_and_say_how_they_were_made(name: str) -> None:
+    from safetensors import safe_open
+
+    path = shipped_weights()[name]
+    assert path.stat().st_size <= 3.5e6
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    assert len(metadata["sha256"]) == 64
+    assert "max_steps" in metadata["config"]
+    assert not spike_zoo.load(name).training
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("clip", "truth", "rows", "classical"), CLIPS)
+def test_small_stir_beats_the_best_classical_method_on_clips_it_never_saw(
+    shared: Path, clip: str, truth: str, rows: int, classical: float
+) -> None:
+    module = spike_zoo.load("stir-small")
+    assert isinstance(module, ReconstructionModule)
+    recording = spike_zoo.read_recording(shared / "data" / clip, height=250, width=400)
+    image = module.reconstruct(recording, [150], rate_scale=0.6)
+    target = torch.from_numpy(load_picture(shared / "data" / truth))[None]
+    value = psnr(image[:, :, :rows], target[:, :, :rows]).item()
+    assert value > classical + 0.5
