@@ -1,73 +1,127 @@
-"""What STIR computes in a second, beside a matrix product on the same thread."""
+"""STIR beside a straightforward implementation of the same network, and beside the machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+import spike_zoo
 from benchmarks.row import Row, alternate
-from spike_zoo.methods.stir import STIR, STIRLoss
+from benchmarks.stir_calls import THREADS, forward_pass, training_step
+from benchmarks.stir_memory import What, peak_bytes
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir.streaming import Precision
+from spike_zoo.metrics import psnr
+from spike_zoo.simulation import default_scenes, simulate_take
+from spike_zoo.spikes import SpikeRecording
 
-THREADS = 1
+SIDE, CROP, BATCHES = 256, 96, (2, 4)
+FLOAT32_GOAL = 1.1  # both
+FORWARD_BF16_GOAL, STEP_BF16_GOAL = 2.0, 1.6  # against the reference in float32
+STREAM_GOAL, STRIDE, WINDOWS = 1.07, 20, 10
+PSNR_LOSS_GOAL = 0.02  # dB
+WEIGHTS = "stir-small"
 PRODUCT_SIDE = 2048
-PRECISIONS = {"float32": torch.float32, "bf16 autocast": torch.bfloat16}
 
 
 def rows() -> list[Row]:
-    """Return seconds and throughput of a forward pass and of a training step."""
-    measured: list[Row] = []
+    """Return speed, memory and precision, on two threads."""
     with threads(THREADS):
-        for label, dtype in PRECISIONS.items():
-            forward = forward_pass(dtype, height=256, width=256)
-            step = training_step(dtype, batch=4, side=96)
-            calls = [forward, step, matrix_product(dtype)]
-            operations = [_operations(call) for call in (forward, step)]
-            *seconds, product_seconds = alternate(calls)
-            limit = 2 * PRODUCT_SIDE**3 / product_seconds / 1e9
-            names = (
-                f"STIR forward 1x61x256x256, {label}, {THREADS} thread",
-                f"STIR training step 4x61x96x96, {label}, {THREADS} thread",
-            )
-            for name, taken, count in zip(names, seconds, operations, strict=True):
-                measured += _described(name, taken, count, limit)
-    return measured
+        speeds = [*_forward(), *(row for batch in BATCHES for row in _step(batch)), _stream()]
+        return [*speeds, _memory("forward"), _memory("step"), _psnr_lost()]
 
 
-def forward_pass(dtype: torch.dtype, height: int, width: int) -> Callable[[], Tensor]:
-    """Return a reconstruction of one random clip."""
-    network = _channels_last(STIR().eval())
-    spikes = _spikes(1, height, width)
+def _forward() -> list[Row]:
+    calls = [
+        forward_pass("ours", torch.float32, SIDE, SIDE),
+        forward_pass("ours", torch.bfloat16, SIDE, SIDE),
+        forward_pass("reference", torch.float32, SIDE, SIDE),
+        matrix_product(torch.float32),
+        matrix_product(torch.bfloat16),
+    ]
+    exact, coarse, reference, exact_product, coarse_product = alternate(calls)
+    name = f"STIR forward 1x61x{SIDE}x{SIDE}"
+    count = _operations(calls[0])
+    return [
+        _beside(f"{name}, float32", exact, reference, FLOAT32_GOAL),
+        _beside(f"{name}, bf16", coarse, reference, FORWARD_BF16_GOAL),
+        _throughput(f"{name}, float32", count / exact, exact_product),
+        _throughput(f"{name}, bf16", count / coarse, coarse_product),
+    ]
 
-    def run() -> Tensor:
-        with torch.inference_mode(), _autocast(dtype):
-            return network(spikes)
 
-    return run
+def _step(batch: int) -> list[Row]:
+    exact, coarse, reference = alternate(
+        [
+            training_step("ours", torch.float32, batch, CROP),
+            training_step("ours", torch.bfloat16, batch, CROP),
+            training_step("reference", torch.float32, batch, CROP),
+        ]
+    )
+    name = f"STIR training step {batch}x61x{CROP}x{CROP}"
+    return [
+        _beside(f"{name}, float32", exact, reference, FLOAT32_GOAL),
+        _beside(f"{name}, bf16", coarse, reference, STEP_BF16_GOAL),
+    ]
 
 
-def training_step(dtype: torch.dtype, batch: int, side: int) -> Callable[[], Tensor]:
-    """Return a forward and backward pass with an Adam step on random clips."""
-    network, loss = _channels_last(STIR()), STIRLoss(clamp=False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
-    spikes, target = _spikes(batch, side, side), torch.rand(batch, 1, side, side)
+def _stream() -> Row:
+    """Measure a video at stride 20 with blocks encoded once, beside one window after another."""
+    planes = STRIDE * (WINDOWS + 3)
+    spikes = np.random.default_rng(0).random((planes, SIDE, SIDE)) < 0.3
+    recording = SpikeRecording.from_planes(spikes, rate_scale=0.6)
+    module, centers = STIRModule().eval(), range(30, 30 + STRIDE * WINDOWS, STRIDE)
 
-    def run() -> Tensor:
-        with _autocast(dtype):
-            total = loss(network.pyramid(spikes), target)["total"]
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        return total
+    def shared() -> list[Tensor]:
+        return list(module.reconstruct_stream(recording, centers))
 
-    return run
+    def apart() -> list[Tensor]:
+        return [module.reconstruct(recording, [center]) for center in centers]
+
+    together, alone = alternate([shared, apart], 3)
+    name = f"STIR video {SIDE}x{SIDE}, every {STRIDE}th plane, float32"
+    limit = WINDOWS / alone
+    goal = STREAM_GOAL
+    return Row(name, WINDOWS / together, "images/s", limit, "window by window", goal, at_least=True)
+
+
+def _memory(what: What) -> Row:
+    ours, reference = peak_bytes("ours", what), peak_bytes("reference", what)
+    name = f"STIR peak memory, {what}, float32"
+    return Row(name, ours / 1e6, "MB", reference / 1e6, "reference", 1.0)
+
+
+def _psnr_lost() -> Row:
+    """Measure what bf16 costs trained weights on simulated test scenes."""
+    try:
+        module = spike_zoo.load(WEIGHTS)
+    except SpikeZooError:
+        needed = f"PSNR lost by bf16: needs trained weights {WEIGHTS} in spike_zoo/weights"
+        return Row(needed, float("nan"), "dB")
+    if not isinstance(module, STIRModule):
+        raise TypeError(f"{WEIGHTS} is not STIR")
+    lost = [psnr_of(module, "32", index) - psnr_of(module, "bf16", index) for index in range(8)]
+    return Row(f"PSNR lost by bf16, {WEIGHTS}", float(np.mean(lost)), "dB", goal=PSNR_LOSS_GOAL)
+
+
+def psnr_of(module: STIRModule, precision: Precision, index: int) -> float:
+    """Return the mean PSNR over one simulated test scene."""
+    module.precision = precision
+    take = simulate_take(default_scenes("test", index + 1)[index], image_stride=25)
+    if take.images is None or take.image_index is None:
+        raise ValueError("a simulated take has images")
+    wanted = torch.from_numpy(take.images)[:, None] / 255
+    return float(psnr(module.reconstruct(take.recording, take.image_index.tolist()), wanted).mean())
 
 
 def matrix_product(dtype: torch.dtype) -> Callable[[], Tensor]:
-    """Return a square matrix product, the most a thread computes."""
+    """Return a square matrix product, the most the threads compute."""
     a = torch.rand(PRODUCT_SIDE, PRODUCT_SIDE).to(dtype)
     b = torch.rand(PRODUCT_SIDE, PRODUCT_SIDE).to(dtype)
     return lambda: a @ b
@@ -84,29 +138,17 @@ def threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _described(name: str, seconds: float, operations: int, limit: float) -> list[Row]:
-    rate = operations / seconds / 1e9
-    name = f"{name} ({operations / 2e9:.1f} GMAC)"
-    return [
-        Row(name, seconds, "s"),
-        Row(f"{name}, throughput", rate, "GFLOP/s", limit, "matrix product", at_least=True),
-    ]
+def _beside(name: str, seconds: float, reference: float, goal: float) -> Row:
+    limit = "reference, float32"
+    return Row(name, 1 / seconds, "per s", 1 / reference, limit, goal, at_least=True)
+
+
+def _throughput(name: str, rate: float, product_seconds: float) -> Row:
+    limit = 2 * PRODUCT_SIDE**3 / product_seconds / 1e9
+    return Row(f"{name}, throughput", rate / 1e9, "GFLOP/s", limit, "matrix product", at_least=True)
 
 
 def _operations(call: Callable[[], Tensor]) -> int:
     with FlopCounterMode(display=False) as counter:
         call()
     return counter.get_total_flops()
-
-
-def _autocast(dtype: torch.dtype) -> torch.autocast:
-    return torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16)
-
-
-def _channels_last(network: STIR) -> STIR:
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
-
-
-def _spikes(batch: int, height: int, width: int) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return (torch.rand(batch, 61, height, width, generator=generator) < 0.3).float()

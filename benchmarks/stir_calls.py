@@ -1,0 +1,62 @@
+"""What is timed of STIR: a forward pass and a training step, of ours and of the reference."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from benchmarks.stir_reference import ReferenceSTIR, reference_loss
+from spike_zoo.methods.stir import STIR, STIRLoss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+THREADS = 2
+Who = Literal["ours", "reference"]
+
+
+def forward_pass(who: Who, dtype: torch.dtype, height: int, width: int) -> Callable[[], Tensor]:
+    """Return a reconstruction of one random clip, in float32 or in bf16 by autocast."""
+    network = (STIR() if who == "ours" else ReferenceSTIR()).eval()
+    spikes = random_spikes(1, height, width)
+
+    def run() -> Tensor:
+        with torch.inference_mode(), autocast(dtype):
+            return network(spikes)
+
+    return run
+
+
+def training_step(who: Who, dtype: torch.dtype, batch: int, side: int) -> Callable[[], Tensor]:
+    """Return a forward and backward pass with an Adam step on random clips."""
+    spikes, target = random_spikes(batch, side, side), torch.rand(batch, 1, side, side)
+    network = STIR() if who == "ours" else ReferenceSTIR()
+    loss = STIRLoss(clamp=False)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
+
+    def run() -> Tensor:
+        with autocast(dtype):
+            if isinstance(network, STIR):
+                total = loss(network.pyramid(spikes), target)["total"]
+            else:
+                total = reference_loss(network.images(spikes), target)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        return total
+
+    return run
+
+
+def autocast(dtype: torch.dtype) -> torch.autocast:
+    """Return the context that computes in a precision."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16)
+
+
+def random_spikes(batch: int, height: int, width: int) -> Tensor:
+    """Return clips ``(batch, 61, H, W)`` of 0 and 1."""
+    generator = torch.Generator().manual_seed(0)
+    return (torch.rand(batch, 61, height, width, generator=generator) < 0.3).float()

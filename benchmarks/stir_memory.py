@@ -1,0 +1,50 @@
+"""The most memory that STIR or its reference holds, alone in a process of its own.
+
+Run as ``python -m benchmarks.stir_memory WHO WHAT``; prints bytes.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from benchmarks.stir_calls import THREADS, Who, forward_pass, training_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+What = Literal["forward", "step"]
+
+
+def peak_bytes(who: Who, what: What) -> int:
+    """Return by how much one call raises the resident memory of a new process."""
+    command = [sys.executable, "-m", "benchmarks.stir_memory", who, what]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+def _call(who: Who, what: What, height: int, width: int) -> Callable[[], object]:
+    if what == "forward":
+        return forward_pass(who, torch.float32, height, width)
+    return training_step(who, torch.float32, 2, height)
+
+
+def _main() -> None:
+    who: Who = "ours" if sys.argv[1] == "ours" else "reference"
+    what: What = "forward" if sys.argv[2] == "forward" else "step"
+    side = 256 if what == "forward" else 96
+    torch.set_num_threads(THREADS)
+    _call(who, what, 32, 32)()  # libraries are loaded before it counts
+    call = _call(who, what, side, side)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(3):
+        call()
+    print(1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before))
+
+
+if __name__ == "__main__":
+    _main()
