@@ -65,7 +65,7 @@ class STIRModule(ReconstructionModule):
     """
 
     clip_length = PLANES
-    picture_options = ("tile", "precision")
+    picture_options = ("tile", "precision", "compiled")
 
     def __init__(
         self,
@@ -104,6 +104,7 @@ class STIRModule(ReconstructionModule):
         self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
         self._tile: int | None = None
         self._precision: Precision = "32"
+        self.compiled = False  # whether reconstruct() compiles the network first
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:
@@ -174,7 +175,12 @@ class STIRModule(ReconstructionModule):
         try:
             scale = rate_scale if self.hparams["scale_input"] else 1.0
             windows = WindowStream(
-                self.network, recording, scale, tile=self.tile, precision=self.precision
+                self.network,
+                recording,
+                scale,
+                tile=self.tile,
+                precision=self.precision,
+                compiled=self.compiled,
             )
             yield from windows.images(centers)
         finally:

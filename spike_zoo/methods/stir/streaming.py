@@ -43,6 +43,11 @@ class WindowStream:
         rate_scale: What the spikes are divided by.
         tile: Largest side of what is computed at once, see :class:`TileGrid`.
         precision: ``"32"``, or ``"bf16"`` for autocast.
+        compiled: Whether ``torch.compile`` translates the network first, which takes minutes and
+            needs a C++ compiler: for hours of video.
+
+    Raises:
+        ValueError: If an option is outside its range.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class WindowStream:
         *,
         tile: int | None = None,
         precision: Precision = "32",
+        compiled: bool = False,
     ) -> None:
         check_precision(precision)
         self.network = network
@@ -61,6 +67,9 @@ class WindowStream:
         self.grid = TileGrid(*recording.shape[1:], network.multiple, tile)
         self.device = next(network.parameters()).device
         self.precision = precision
+        self.encode, self.decode = network.encode, network.decode
+        if compiled:
+            self.encode, self.decode = torch.compile(self.encode), torch.compile(self.decode)
         self.encoded: dict[int, list[tuple[Tensor, ...]]] = {}  # of a block, tile by tile
 
     def images(self, centers: Sequence[int]) -> Iterator[Tensor]:
@@ -86,7 +95,7 @@ class WindowStream:
         with torch.inference_mode(), self._autocast():
             for index in range(len(self.grid.tiles)):
                 features = [self._features(block, index, planes, kept) for block in blocks]
-                tiles.append(self.network.decode(*features).float())
+                tiles.append(self.decode(*features).float())
             return self.grid.join(tiles)[0].cpu()
 
     def _features(
@@ -96,7 +105,7 @@ class WindowStream:
         if block not in planes:
             return self.encoded[block][tile]
         part = self.grid.cut(planes[block], self.grid.tiles[tile])
-        features = self.network.encode(part[None] / self.rate_scale)
+        features = self.encode(part[None] / self.rate_scale)
         if block in kept:
             self.encoded.setdefault(block, []).append(features)
         return features

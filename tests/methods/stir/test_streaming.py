@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -142,6 +144,19 @@ def test_bf16_is_a_choice_and_close(module: STIRModule) -> None:
         module.precision = "32"
     assert coarse.dtype == torch.float32
     assert 0 < (coarse - exact).abs().mean() < 3e-3
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_compiled_network_makes_the_same_pictures(module: STIRModule) -> None:
+    source, centers = recording(), [30, 50, 70]
+    wanted = module.reconstruct(source, centers)
+    module.compiled = True
+    try:
+        images = module.reconstruct(source, centers)
+    finally:
+        module.compiled = False
+    torch.testing.assert_close(images, wanted, rtol=0, atol=1e-5)
 
 
 def test_options_out_of_range_are_refused_when_set(module: STIRModule) -> None:
