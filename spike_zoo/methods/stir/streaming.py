@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 Precision = Literal["32", "bf16"]
 
 BLOCK_CENTERS = tuple(start + BLOCK_PLANES // 2 - PLANES // 2 for start in BLOCK_STARTS)
-AHEAD = 4  # windows for which encoded blocks are kept: strides of 20, 10 and 5 planes share them
-AHEAD_PIXELS = 2**22  # windows times pixels: bounds the kept blocks to 0.9 GB in float32
+AHEAD = 20  # windows for which encoded blocks are kept: down to a stride of one plane
+AHEAD_PIXELS = 2**21  # windows times pixels: bounds what is kept to 0.4 GB in float32
 
 
 class WindowStream:

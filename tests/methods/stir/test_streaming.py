@@ -84,10 +84,12 @@ def test_shared_blocks_change_no_image(
         (range(120, -1, -20), 7 + 2),
         (range(0, 121, 10), 13 + 4),
         (range(0, 121, 5), 25 + 8),
+        (range(41), 41 + 40),
         ([50, 50, 50], 3),
         ([0, 60, 120], 9),  # nothing in common
         ([0, 40, 80], 7),
-        ([0, 61, 62, 63, 64, 65, 0], 21),  # too far apart to be remembered
+        ([0, *range(61, 80), 0], 57 + 3),
+        ([0, *range(61, 81), 0], 60 + 6),  # too far apart to be remembered
     ],
 )
 def test_every_block_is_encoded_once(
