@@ -54,9 +54,10 @@ class _PartwisePReLU(torch.autograd.Function):
         of_x = torch.empty_like(x)
         of_slopes = slopes.new_zeros(x.shape[1])
         for x_part, gradient_part, result in _parts(x, gradient, of_x):
-            where_positive = torch.ops.aten.threshold_backward(gradient_part, x_part, 0)
-            elsewhere = gradient_part - where_positive
-            torch.addcmul(where_positive, elsewhere, by_channel, out=result)
+            relu_backward = torch.ops.aten.threshold_backward.grad_input
+            relu_backward(gradient_part, x_part, 0, grad_input=result)
+            elsewhere = gradient_part - result
+            result.addcmul_(elsewhere, by_channel)
             of_slopes += elsewhere.mul_(x_part).sum(dim=(0, 2, 3), dtype=slopes.dtype)
         return of_x, of_slopes if slopes.numel() > 1 else of_slopes.sum().view_as(slopes)
 
