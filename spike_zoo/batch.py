@@ -87,3 +87,54 @@ class SceneBatch(TypedDict):
     planes: Tensor
     rate_scale: Tensor
     name: list[str]
+
+
+class PackedExposure(TypedDict):
+    """A batch of exposures as loaders give it: a blurry image with the spikes of its time.
+
+    Shape:
+        - packed: uint8 ``(B, T, h, ceil(w/8))``, little bit order along w.
+        - width: int64 ``(B,)``, the true w, equal in one batch.
+        - mode: int64 ``(B,)``, 0..7, the flip or rotation of planes and images alike.
+        - blur: uint8 ``(B, 3, H, W)``, R,G,B; H and W are h and w times the archive's ratio.
+        - images: uint8 ``(B, N, 3, H, W)``, sharp images in order of time; N may be 0.
+        - planes: int64 ``(B, N)``, the plane of ``packed`` that each sharp image shows.
+        - exposure: int64 ``(B, 2)``, first and past-the-last plane of the exposure in ``packed``,
+          equal in one batch.
+        - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - name: names of the recordings, length B.
+    """
+
+    packed: Tensor
+    width: Tensor
+    mode: Tensor
+    blur: Tensor
+    images: Tensor
+    planes: Tensor
+    exposure: Tensor
+    rate_scale: Tensor
+    name: list[str]
+
+
+class DeblurBatch(TypedDict):
+    """A batch of exposures as modules take it, on the device.
+
+    Shape:
+        - spikes: float32 ``(B, T, h, w)``, 0 or 1: the exposure with a margin at either end.
+        - blur: float32 ``(B, 3, H, W)`` in [0, 1], R,G,B.
+        - images: float32 ``(B, N, 3, H, W)`` in [0, 1], sharp images in order of time; N is 0
+          where a set has none.
+        - planes: int64 ``(B, N)``, the plane of ``spikes`` that each sharp image shows.
+        - exposure: int64 ``(B, 2)``, first and past-the-last plane of the exposure in ``spikes``,
+          equal in one batch.
+        - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - name: names of the recordings, length B.
+    """
+
+    spikes: Tensor
+    blur: Tensor
+    images: Tensor
+    planes: Tensor
+    exposure: Tensor
+    rate_scale: Tensor
+    name: list[str]
