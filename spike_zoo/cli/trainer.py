@@ -25,6 +25,7 @@ from spike_zoo.methods.loading import read_checkpoint
 from spike_zoo.tracking import (
     AppendingCSVLogger,
     CostMeter,
+    PerImageMetrics,
     PredictionPictures,
     RunResult,
     SampleImages,
@@ -183,7 +184,11 @@ class ZooCLI(LightningCLI):
                 enable_checkpointing=False,
                 deterministic=settings["deterministic"],
                 logger=self.trainer.loggers,
-                callbacks=[meter, SampleImages(self.out / "images")],
+                callbacks=[
+                    meter,
+                    SampleImages(self.out / "images"),
+                    PerImageMetrics(self.out),
+                ],
                 default_root_dir=str(self.out),
             )
             tester.test(
@@ -220,9 +225,7 @@ class ZooCLI(LightningCLI):
         result.write(path)
         for logger in self.trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.experiment.summary.update(
-                    {name: getattr(result, name) for name in ("parameters", "macs", "commit")}
-                )
+                logger.experiment.summary.update(result.summary())
         _say(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
 
     def _config_of_verb(self) -> Any:  # noqa: ANN401  (jsonargparse's namespace)
@@ -264,7 +267,7 @@ class ZooCLI(LightningCLI):
             return [PredictionPictures(self.out)]
         pictures = SampleImages(self.out / "images")
         if self.subcommand != "fit":
-            return [pictures, CostMeter()]
+            return [pictures, CostMeter(), PerImageMetrics(self.out)]
         callbacks: list[Callback] = [pictures]
         if trainer["logger"]:
             callbacks.append(LearningRateMonitor(logging_interval="step"))

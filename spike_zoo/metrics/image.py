@@ -87,6 +87,9 @@ class MeanPerImage(Metric):
 
     Args:
         measure: Maps images and targets ``(B, C, H, W)`` in [0, 1] to ``(B,)``.
+
+    Attributes:
+        per_image: The value of every image since the last reset, on this process.
     """
 
     full_state_update = False
@@ -97,6 +100,7 @@ class MeanPerImage(Metric):
     def __init__(self, measure: Measure) -> None:
         super().__init__()
         self.measure = measure
+        self.per_image: list[Tensor] = []
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -120,6 +124,12 @@ class MeanPerImage(Metric):
             values = self.measure(images.detach().float(), targets.detach().float())
         self.total += values.double().sum()
         self.count += len(values)
+        self.per_image += values.detach().unbind()
+
+    def reset(self) -> None:
+        """Forget all images."""
+        super().reset()
+        self.per_image = []
 
     def compute(self) -> Tensor:
         """Return the mean over all images so far."""

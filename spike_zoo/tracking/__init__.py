@@ -1,14 +1,25 @@
-"""Tracking: records of runs, their pictures and costs, and where they come from."""
+"""Tracking: records of runs, their pictures and costs, and where they come from.
 
-from spike_zoo.tracking.cost import CostMeter, count_macs
-from spike_zoo.tracking.csv import AppendingCSVLogger
-from spike_zoo.tracking.images import PredictionPictures, SampleImages
-from spike_zoo.tracking.provenance import commit, config_hash, versions
-from spike_zoo.tracking.result import RunResult, described_configs
+Names load on first use: tables read records without waiting for the libraries that train.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spike_zoo.tracking.cost import CostMeter, count_macs
+    from spike_zoo.tracking.csv import AppendingCSVLogger
+    from spike_zoo.tracking.images import PredictionPictures, SampleImages
+    from spike_zoo.tracking.per_image import PerImageMetrics
+    from spike_zoo.tracking.provenance import commit, config_hash, versions
+    from spike_zoo.tracking.result import RunResult, described_configs
 
 __all__ = [
     "AppendingCSVLogger",
     "CostMeter",
+    "PerImageMetrics",
     "PredictionPictures",
     "RunResult",
     "SampleImages",
@@ -18,3 +29,24 @@ __all__ = [
     "described_configs",
     "versions",
 ]
+
+_HOMES = {
+    "AppendingCSVLogger": "csv",
+    "CostMeter": "cost",
+    "PerImageMetrics": "per_image",
+    "PredictionPictures": "images",
+    "RunResult": "result",
+    "SampleImages": "images",
+    "commit": "provenance",
+    "config_hash": "provenance",
+    "count_macs": "cost",
+    "described_configs": "result",
+    "versions": "provenance",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used (PEP 562)."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 SCHEMA_VERSION = 1
 FILENAME = "result.json"
+PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
+_OPTIONAL = ("checkpoint",)
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,37 @@ class RunResult:
         part.write_text(f"{text}\n", encoding="utf-8")
         part.replace(path)
 
+    def summary(self) -> dict[str, Any]:
+        """Return the record as a tracking service shows it: without the configuration.
+
+        The metrics are left out too, for they were logged while they were measured.
+        """
+        kept = asdict(self)
+        for name in ("config", "metrics"):
+            del kept[name]
+        return kept
+
+    @classmethod
+    def from_summary(cls, summary: Mapping[str, Any]) -> Self:
+        """Rebuild a record from :meth:`summary` and the metrics logged beside it.
+
+        Raises:
+            FormatError: If a field is missing; names it.
+        """
+        metrics = {
+            name: float(value)
+            for name, value in summary.items()
+            if "/" in name and isinstance(value, int | float)
+        }
+        content: dict[str, Any] = {"config": {}, "metrics": metrics}
+        names = cls.__dataclass_fields__
+        content |= {name: summary[name] for name in names if name in summary}
+        missing = [name for name in names if name not in content and name not in _OPTIONAL]
+        if missing:
+            raise FormatError(f"the summary of a run lacks the field {missing[0]!r}")
+        content["image_size"] = content["image_size"] and tuple(content["image_size"])
+        return cls(**content)
+
     @classmethod
     def read(cls, path: str | Path) -> Self:
         """Read a record; a folder means the one inside.
@@ -92,7 +128,7 @@ class RunResult:
                 path=str(file),
             )
         names = cls.__dataclass_fields__
-        missing = [name for name in names if name not in content and name != "checkpoint"]
+        missing = [name for name in names if name not in content and name not in _OPTIONAL]
         if missing:
             raise FormatError(f"{file}: field {missing[0]!r} is missing", path=str(file))
         content["image_size"] = content["image_size"] and tuple(content["image_size"])

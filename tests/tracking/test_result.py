@@ -52,3 +52,12 @@ def test_variant_is_the_last_configuration_that_is_not_a_profile_or_logger() -> 
         "configs/loggers/wandb.yaml",
     ]
     assert described_configs(files) == ("one_field", "smoke")
+
+
+def test_record_comes_back_from_a_tracking_services_summary_but_for_its_configuration() -> None:
+    result = make_result(config={"seed_everything": 0})
+    summary = {**result.summary(), **result.metrics, "_runtime": 12, "epoch": 3}
+    assert RunResult.from_summary(summary) == make_result(config={})
+    del summary["variant"]
+    with pytest.raises(FormatError, match="lacks the field 'variant'"):
+        RunResult.from_summary(summary)
