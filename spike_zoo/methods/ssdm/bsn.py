@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
+from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 48
 SLOPE = 0.1  # of the leaky activations
@@ -143,7 +144,8 @@ class BSN(nn.Module):
         half_planes = shift_down(self.unet(rotations(make_square(rates))))
         seen = torch.cat(rotated_back(half_planes), dim=1)  # (B, 4 * 96, side, side)
         x = F.leaky_relu(self.nin_A(seen), SLOPE, inplace=True)
-        x = self.nin_C(F.leaky_relu(self.nin_B(x), SLOPE, inplace=True))
+        x = F.leaky_relu(self.nin_B(x), SLOPE, inplace=True)
+        x = in_full_precision(self.nin_C, x)  # 8 bits would be a step in the image
         top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
         return x[..., top : top + height, left : left + width]
 
@@ -177,7 +179,7 @@ def _joined(coarse: Tensor, fine: Tensor) -> Tensor:
     doubled = F.interpolate(coarse, scale_factor=2.0, mode="nearest")
     rows, columns = (fine.shape[axis] - doubled.shape[axis] for axis in (-2, -1))
     pad = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
-    return torch.cat((F.pad(doubled, pad), fine), dim=1)
+    return torch.cat((F.pad(doubled, pad), fine.to(doubled.dtype)), dim=1)
 
 
 def _check_shape(rates: Tensor) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
+from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 64
 BLOCKS = 16
@@ -90,6 +91,8 @@ class EDSR(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Enlarge ``(B, 1, H, W)``."""
-        shallow = self.head(self.sub_mean(image))
+        # what comes in and goes out is an image: 8 bits would be steps in it
+        shallow = self.head(in_full_precision(self.sub_mean, image))
         deep = shallow + self.body(shallow)
-        return self.add_mean(self.tail(deep))
+        enlarged = in_full_precision(self.tail[1], self.tail[0](deep))
+        return in_full_precision(self.add_mean, enlarged)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
+from spike_zoo.nn.precision import without_autocast
 
 RATIO = 4  # image pixels along one spike pixel's side
 WINDOW_LENGTH = 21  # planes, as published
@@ -172,7 +173,10 @@ class LDN(nn.Module):
             )
         features = self.blur_enc2(self.blur_enc(blur))
         # pred sees the image first, then the decoded features: two sums, one for all times
-        colours = F.conv2d(blur, self.pred.weight[:, :3], self.pred.bias)
+        with without_autocast(blur.device.type):  # 8 bits would be a step in the image
+            colours = F.conv2d(
+                blur.to(self.pred.weight.dtype), self.pred.weight[:, :3], self.pred.bias
+            )
         return EncodedBlur(features, colours)
 
     def decode(self, encoded: EncodedBlur, windows: Tensor) -> Tensor:
@@ -200,7 +204,8 @@ class LDN(nn.Module):
         x = self.sa(x) * x
         x = self.resBlock2(self.resBlock1(x))
         x = self.decoder2(self.decoder1(x))  # (N * B, 16, 4h, 4w)
-        share = F.conv2d(x, self.pred.weight[:, 3:])
+        with without_autocast(x.device.type):
+            share = F.conv2d(x.to(self.pred.weight.dtype), self.pred.weight[:, 3:])
         return share.unflatten(0, (times, -1)) + encoded.colours
 
 

@@ -15,10 +15,10 @@ from spike_zoo.methods.stir.layers import (
     NarrowConv,
     ResidualBlock,
     concatenate,
-    in_full_precision,
     is_channels_last,
 )
 from spike_zoo.nn import warp
+from spike_zoo.nn.precision import in_full_precision
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]
 

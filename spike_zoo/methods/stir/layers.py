@@ -70,20 +70,6 @@ class NarrowConv(nn.Conv2d):
         return convolve_to_few(x, self.weight, self.bias)
 
 
-def in_full_precision(layer: nn.Module, *inputs: Tensor) -> Tensor:
-    """Apply a layer in the precision of its parameters, also within autocast.
-
-    For the few cheap layers whose output is a flow or an image: bfloat16 keeps 8 bits, which is
-    0.06 pixels at a flow of 16 and a visible step in an image.
-    """
-    dtype, device = next(layer.parameters()).dtype, inputs[0].device.type
-    inputs = tuple(x.to(dtype) for x in inputs)
-    if not torch.amp.is_autocast_available(device):
-        return layer(*inputs)
-    with torch.autocast(device, enabled=False):
-        return layer(*inputs)
-
-
 def is_channels_last(layer: nn.Conv2d) -> bool:
     """Return whether a convolution computes channels-last, as its weights are laid out."""
     return layer.weight.is_contiguous(memory_format=torch.channels_last)

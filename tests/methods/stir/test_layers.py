@@ -10,7 +10,6 @@ from spike_zoo.methods.stir.layers import (
     ConvPReLU,
     ResidualBlock,
     concatenate,
-    in_full_precision,
 )
 
 
@@ -23,15 +22,6 @@ def test_residual_block_without_weights_is_the_identity() -> None:
 
 def test_decoder_convolutions_have_a_slope_per_channel() -> None:
     assert ConvPReLU(3, 7).act.weight.shape == (7,)
-
-
-def test_a_layer_keeps_full_precision_within_autocast() -> None:
-    conv = nn.Conv2d(4, 2, 3, padding=1)
-    x = torch.randn(1, 4, 8, 8)
-    with torch.autocast("cpu", torch.bfloat16):
-        assert conv(x).dtype == torch.bfloat16
-        exact = in_full_precision(conv, x)
-    torch.testing.assert_close(exact, conv(x), rtol=0.0, atol=0.0)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
