@@ -17,6 +17,8 @@ _LIGHT: Final = 1.83e-4
 _CAPACITANCE: Final = 15e-15  # farad
 CHARGE_PER_CLOCK: Final = _CLOCK * _RESPONSIVITY / (_LIGHT * _CAPACITANCE)
 CLOCKS_PER_PLANE: Final = 250.0
+SSDM_GAIN: Final = CHARGE_PER_CLOCK * CLOCKS_PER_PLANE
+"""Charge gathered from white in one plane."""
 
 
 def ssdm_camera(draws: NDArray[Any], threshold: float = 2.0, **camera: Any) -> SpikeCamera:

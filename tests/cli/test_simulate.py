@@ -9,7 +9,12 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.simulate import simulate
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.simulation import default_scenes, simulate_take
+from spike_zoo.simulation import (
+    deblur_scenes,
+    default_scenes,
+    simulate_exposures,
+    simulate_take,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +103,8 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
         ({"noise": "street"}, "--noise must be one of none, indoor-v1"),
         ({"jobs": -2}, "--jobs must be 0"),
+        ({"threshold": 4}, "--threshold goes with --kind deblur"),
+        ({"kind": "deblur", "planes": 136}, "--planes must be at least 137, got 136"),
     ],
 )
 def test_impossible_options_are_refused_before_any_work(
@@ -106,3 +113,23 @@ def test_impossible_options_are_refused_before_any_work(
     with pytest.raises(UsageError, match=message):
         simulate(str(tmp_path / "a.h5"), **TINY | options)
     assert not list(tmp_path.iterdir())
+
+
+def test_exposures_to_deblur_are_an_archive_of_their_own(tmp_path: Path) -> None:
+    path, splits = tmp_path / "deblur.h5", ("train", "val", "test")
+    size: dict[str, Any] = {"height": 8, "width": 12}
+    options = dict.fromkeys(splits, 1) | size | {"kind": "deblur", "jobs": 1}
+    simulate(str(path), threshold=4, **options)
+    with SpikeArchive(path) as archive:
+        assert not archive.verify()
+        counts = {split: len(archive.image_index(archive.names(split)[0])) for split in splits}
+        assert counts == {"train": 0, "val": 7, "test": 7}
+        name = archive.names("test")[0]
+        assert archive[name].rate_scale == pytest.approx(0.4964, abs=1e-4)
+        assert archive.blur(name).shape == (1, 32, 48, 3)
+        assert archive.blur_span(name).tolist() == [[20, 117]]
+        take = simulate_exposures(deblur_scenes("test", 1, threshold=4, **size)[0])
+        np.testing.assert_array_equal(archive[name].packed, take.recording.packed)
+        np.testing.assert_array_equal(archive.images(name), take.images)
+    with pytest.raises(ExistingFileError, match="not made with these options"):
+        simulate(str(path), threshold=2, **options)
