@@ -20,6 +20,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from spike_zoo.cli.planning import fill_in, plan_of
 from spike_zoo.errors import ExistingFileError, MissingFileError
 from spike_zoo.methods.loading import read_checkpoint
 from spike_zoo.tracking import (
@@ -30,8 +31,6 @@ from spike_zoo.tracking import (
     RunResult,
     SampleImages,
     commit,
-    config_hash,
-    described_configs,
     versions,
 )
 
@@ -51,25 +50,30 @@ _CHATTER = (
     ".*is not supported by the model summary.*",
 )
 _PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
+_SWEEP_ID = "WANDB_SWEEP_ID"  # given by W&B's agent: it waits for the run to report
 
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
-    _quiet_libraries()
+    quiet_libraries()
     with _process_arguments([verb, *arguments]):
-        strict = {"exit_on_error": False, "allow_abbrev": False}
-        parser_kwargs = dict.fromkeys(VERBS, strict)
-        ZooCLI(
-            LightningModule,
-            LightningDataModule,
-            save_config_callback=SaveRunConfig,
-            save_config_kwargs={"save_to_log_dir": False},
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            parser_kwargs={**strict, "prog": "spike-zoo", **parser_kwargs},
-        )
+        ZooCLI(**cli_settings())
+
+
+def cli_settings() -> dict[str, Any]:
+    """Return the arguments of :class:`ZooCLI`."""
+    strict = {"exit_on_error": False, "allow_abbrev": False}
+    return {
+        "model_class": LightningModule,
+        "datamodule_class": LightningDataModule,
+        "save_config_callback": SaveRunConfig,
+        "save_config_kwargs": {"save_to_log_dir": False},
+        "subclass_mode_model": True,
+        "subclass_mode_data": True,
+        "seed_everything_default": 0,
+        "auto_configure_optimizers": False,
+        "parser_kwargs": {**strict, "prog": "spike-zoo", **dict.fromkeys(VERBS, strict)},
+    }
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -97,7 +101,8 @@ class ZooCLI(LightningCLI):
             "--run_dir",
             type=str | None,
             default=None,
-            help="Folder of the run; runs/<configuration>-<UTC time> where not given.",
+            help="Folder of the run; {variant}, {profile}, {seed} and {hash} (of what it computes) "
+            "are filled in. runs/<configuration>-<UTC time> where not given.",
         )
         parser.add_argument(
             "--test_after_fit",
@@ -110,15 +115,16 @@ class ZooCLI(LightningCLI):
         """Parse, find the run's folder and the checkpoint before anything is built."""
         self.begin = time.perf_counter()
         super().parse_arguments(parser, args)
-        config = self.config[self.config.subcommand]
-        self.config_paths = [str(path) for path in config.config or []]
+        verb = self.config.subcommand
+        config = self.config[verb]
+        self.plan = plan_of(verb, config, self._parser(verb))
+        fill_in(config, self.plan)
         self._is_run_dir_given = config.run_dir is not None
-        self.run_dir = Path(config.run_dir or _default_run_dir(self.config_paths))
+        self.run_dir = Path(config.run_dir or _default_run_dir(self.plan.configs))
         config.run_dir = str(self.run_dir)
         os.environ[_PARENT_RUN_DIR] = str(self.run_dir)
-        is_fit = self.config.subcommand == "fit"
-        self.out = self.run_dir if is_fit else self.run_dir / self.config.subcommand
-        config.ckpt_path = self._checkpoint(config.ckpt_path, is_fit=is_fit)
+        self.out = self.plan.out(self.run_dir)
+        config.ckpt_path = self._checkpoint(config.ckpt_path, is_fit=verb == "fit")
 
     def before_instantiate_classes(self) -> None:
         """Set what no configuration should have to say."""
@@ -201,12 +207,11 @@ class ZooCLI(LightningCLI):
         config = yaml.safe_load(
             self._parser(self.subcommand).dump(self._config_of_verb(), skip_none=False)
         )
-        variant, profile = described_configs(self.config_paths)
         result = RunResult(
             method=type(self.model).__module__.split(".")[-2],
-            variant=variant,
-            configs=self.config_paths,
-            profile=profile,
+            variant=self.plan.variant,
+            configs=self.plan.configs,
+            profile=self.plan.profile,
             seed=self._get(self.config, "seed_everything"),
             data_sha256=getattr(self.datamodule, "data_sha256", None),
             metrics={name: float(value) for name, value in sorted(metrics.items())},
@@ -216,7 +221,7 @@ class ZooCLI(LightningCLI):
             seconds_per_image=meter.seconds_per_image,
             wall_seconds=time.perf_counter() - self.begin,
             config=config,
-            config_hash=config_hash(config),
+            config_hash=self.plan.config_hash,
             versions=versions(),
             commit=commit(),
             checkpoint=checkpoint and _as_seen_from_here(checkpoint),
@@ -260,6 +265,9 @@ class ZooCLI(LightningCLI):
         others = given if isinstance(given, list) else [given]
         others = [one for one in others if isinstance(one, Logger)]
         others = [one for one in others if not isinstance(one, CSVLogger)]
+        if _SWEEP_ID in os.environ and not any(isinstance(one, WandbLogger) for one in others):
+            self.out.mkdir(parents=True, exist_ok=True)
+            others.append(WandbLogger(name=self.run_dir.name, save_dir=self.out))
         return [AppendingCSVLogger(self.out), *others]
 
     def _callbacks(self, given: list[Callback], trainer: Any) -> list[Callback]:  # noqa: ANN401
@@ -334,7 +342,7 @@ def _process_arguments(arguments: list[str]) -> Iterator[None]:
         sys.argv = before
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Leave out chatter and advertisements of libraries."""
     for message in _CHATTER:
         warnings.filterwarnings("ignore", message=message)

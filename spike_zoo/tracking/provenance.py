@@ -18,6 +18,7 @@ INCIDENTAL = ("run_dir", "config", "ckpt_path", "verbose", "test_after_fit", "we
 INCIDENTAL_TRAINER = (
     "logger",
     "default_root_dir",
+    "enable_checkpointing",
     "enable_progress_bar",
     "enable_model_summary",
     "log_every_n_steps",
@@ -42,14 +43,19 @@ def commit() -> str | None:
     return described or None
 
 
-def config_hash(config: dict[str, Any]) -> str:
-    """Return a digest of what a configuration computes, whatever its run is called."""
+def computed_part(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a configuration decides the numbers, without names and ways to watch."""
     kept = {key: value for key, value in config.items() if key not in INCIDENTAL}
     if isinstance(kept.get("trainer"), dict):
         kept["trainer"] = {
             key: value for key, value in kept["trainer"].items() if key not in INCIDENTAL_TRAINER
         }
-    text = json.dumps(kept, sort_keys=True, default=str)
+    return kept
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """Return a digest of what a configuration computes, whatever its run is called."""
+    text = json.dumps(computed_part(config), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

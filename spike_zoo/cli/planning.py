@@ -1,0 +1,116 @@
+"""What a run is, known from its command line alone: names, folder and digest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from spike_zoo.errors import MissingFileError, UsageError
+from spike_zoo.tracking import config_hash, described_configs
+from spike_zoo.tracking.result import FILENAME
+
+if TYPE_CHECKING:
+    from lightning.pytorch.cli import LightningArgumentParser
+
+_PLACEHOLDER = re.compile(r"\{(\w*)\}")
+_SHORT_HASH = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it begins.
+
+    Attributes:
+        verb: ``"fit"``, ``"test"``, ...
+        configs: Configuration files, as stacked.
+        config: The complete configuration.
+        config_hash: Digest of what it computes.
+        variant: Name of the row in a table.
+        profile: Name of the profile.
+        seed: Seed of the run.
+    """
+
+    verb: str
+    configs: list[str]
+    config: dict[str, Any]
+    config_hash: str
+    variant: str
+    profile: str | None
+    seed: int | None
+
+    def filled(self, template: str) -> str:
+        """Return a text with ``{variant}``, ``{profile}``, ``{seed}`` and ``{hash}`` filled in.
+
+        Raises:
+            UsageError: If it holds another name between braces.
+        """
+        names = {
+            "variant": self.variant,
+            "profile": self.profile or "none",
+            "seed": str(self.seed),
+            "hash": self.config_hash[:_SHORT_HASH],
+        }
+
+        def value(match: re.Match[str]) -> str:
+            if match[1] not in names:
+                known = ", ".join(f"{{{name}}}" for name in names)
+                raise UsageError(f"{template}: {match[0]} is unknown, known are {known}")
+            return names[match[1]]
+
+        return _PLACEHOLDER.sub(value, template)
+
+    def out(self, run_dir: Path) -> Path:
+        """Return where the verb writes: a fit to the run's folder, others below it."""
+        return run_dir if self.verb == "fit" else run_dir / self.verb
+
+    def result(self, run_dir: Path) -> Path:
+        """Return the record that the run will write."""
+        return self.out(run_dir) / FILENAME
+
+
+def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  # noqa: ANN401  (Namespace)
+    """Return the plan of a parsed command line, before anything in it is filled in.
+
+    Args:
+        verb: The verb.
+        config: Its parsed arguments.
+        parser: Its parser.
+    """
+    content = yaml.safe_load(parser.dump(config, skip_none=False))
+    files = [str(path) for path in config.config or []]
+    variant, profile = described_configs(files)
+    seed = config.seed_everything
+    return Plan(verb, files, content, config_hash(content), variant, profile, seed)
+
+
+def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's Namespace)
+    """Fill names into ``run_dir``, ``ckpt_path`` and the model's texts; find files they match.
+
+    A text of the model's with a name in braces is a file that another run made, as
+    ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``; of several that match, the newest.
+
+    Raises:
+        MissingFileError: If no file matches; tells that the other run comes first.
+    """
+    for name in ("run_dir", "ckpt_path"):
+        if config.get(name):
+            config[name] = plan.filled(config[name])
+    arguments = config.model.get("init_args") or {}
+    for name, value in list(vars(arguments).items()):
+        if isinstance(value, str) and _PLACEHOLDER.search(value):
+            arguments[name] = _newest(plan.filled(value), name)
+
+
+def _newest(pattern: str, name: str) -> str:
+    path = Path(pattern)
+    found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    if not found:
+        raise MissingFileError(
+            f"{pattern}: model.init_args.{name} names what another run makes, and it is not there; "
+            "'python -m spike_zoo sweep' runs what a sweep needs first"
+        )
+    return str(max(found, key=lambda path: path.stat().st_mtime))

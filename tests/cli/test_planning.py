@@ -1,0 +1,53 @@
+"""A run is known from its command line: where it goes, what it is called, what it begins with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.cli.main import main
+from spike_zoo.testing import tiny_archive
+from spike_zoo.tracking import RunResult
+from tests.conftest import ROOT
+
+BASE = ["--config", "configs/classical/tfi.yaml", "--config", "configs/profiles/smoke.yaml"]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
+    return str(tiny_archive(path, planes=161, height=48, width=64))
+
+
+def test_names_in_braces_make_the_folder_of_a_run(archive: str, tmp_path: Path) -> None:
+    data = ["--data.init_args.archive", archive, "--trainer.enable_progress_bar", "false"]
+    run_dir = f"{tmp_path}/{{profile}}/{{variant}}-{{seed}}-{{hash}}"
+    assert main(["test", *BASE, *data, "--seed_everything", "3", "--run_dir", run_dir]) == 0
+    folder = next((tmp_path / "smoke").glob("tfi-3-*"))
+    record = RunResult.read(folder / "test")
+    assert folder.name == f"tfi-3-{record.config_hash[:8]}"
+    assert main(["test", *BASE, *data, "--seed_everything", "4", "--run_dir", run_dir]) == 0
+    assert len(list((tmp_path / "smoke").iterdir())) == 2, "another seed is another run"
+
+
+def test_an_unknown_name_in_braces_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["test", *BASE, "--run_dir", "runs/{varient}"]) == 2
+    error = capsys.readouterr().err
+    assert "{varient} is unknown" in error
+    assert "{variant}" in error
+
+
+def test_a_model_that_begins_with_a_missing_run_says_which(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lpips = "runs/nowhere/{profile}/*-{seed}-*/best.ckpt"
+    assert main(["test", *BASE, "--model.init_args.lpips", lpips]) == 2
+    error = capsys.readouterr().err
+    assert "runs/nowhere/smoke/*-0-*/best.ckpt" in error
+    assert "model.init_args.lpips" in error
