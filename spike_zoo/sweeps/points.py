@@ -1,0 +1,95 @@
+"""The points of a sweep: which values its parameters take, run by run."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from spike_zoo.sweeps.spec import SweepSpec
+
+Point = dict[str, Any]
+
+
+def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
+    """Return the points of a sweep, the same at every call.
+
+    Parameters are sorted by name, as W&B's server sends them.
+
+    Args:
+        spec: The sweep.
+        count: Number of runs of a random search; its ``run_cap`` where not given.
+
+    Raises:
+        ConfigError: If a parameter cannot be what the method needs; names file and parameter.
+        UsageError: If the method needs W&B's server or an optional part of this package.
+    """
+    if spec.method == "grid":
+        return _grid(spec)
+    if spec.method == "random":
+        return _random(spec, count or spec.run_cap)
+    known = "a Bayesian search" if spec.method == "bayes" else f"method {spec.method!r}"
+    raise UsageError(
+        f"{spec.path}: {known} chooses each run by the ones before, on W&B's server: 'wandb sweep "
+        f"{spec.path}', then 'PROFILE=cpu wandb agent ID'. Here run grid and random."
+    )
+
+
+def _grid(spec: SweepSpec) -> list[Point]:
+    names = sorted(spec.parameters)
+    choices = [_choices(spec, name) for name in names]
+    return [dict(zip(names, values, strict=True)) for values in itertools.product(*choices)]
+
+
+def _choices(spec: SweepSpec, name: str) -> list[Any]:
+    """Return the values a parameter of a grid takes."""
+    parameter = spec.parameters[name]
+    where = f"{spec.path}: parameters.{name}"
+    if "value" in parameter:
+        choices = [parameter["value"]]
+    elif "values" in parameter:
+        choices = parameter["values"]
+    elif isinstance(parameter.get("min"), int) and isinstance(parameter.get("max"), int):
+        choices = list(range(parameter["min"], parameter["max"] + 1))
+    else:
+        raise ConfigError(f"{where}: a grid needs 'value', 'values' or whole 'min' and 'max'")
+    if not isinstance(choices, list) or not choices:
+        raise ConfigError(f"{where}: a list with at least one value is needed, found {choices!r}")
+    if any(choice is None for choice in choices):
+        raise ConfigError(f"{where}: the agent passes None as a word; write the string 'null'")
+    return choices
+
+
+def _random(spec: SweepSpec, count: int | None) -> list[Point]:
+    if count is None:
+        raise UsageError(f"{spec.path}: how many runs? Give --count N, or run_cap in the file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is older than the pydantic beside it
+            from sweeps import next_run
+    except ImportError as error:
+        raise UsageError(
+            f"{spec.path}: a random search needs W&B's package for it: pip install "
+            "'spike-zoo[sweeps]'"
+        ) from error
+    search = {"method": spec.method, "parameters": spec.parameters}
+    state = random.getstate()  # the package draws from Python's own generator
+    try:
+        random.seed(spec.name)
+        drawn = [next_run(search, []) for _ in range(count)]
+    except ValueError as error:
+        raise ConfigError(f"{spec.path}: parameters: {error}") from error
+    finally:
+        random.setstate(state)
+    return [
+        {name: _plain(run.config[name]["value"]) for name in sorted(run.config)} for run in drawn
+    ]
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (any scalar)
+    """Return a scalar of numpy's as Python's own, so that it is printed as a number."""
+    return value.item() if hasattr(value, "item") else value

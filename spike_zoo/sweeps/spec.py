@@ -1,0 +1,128 @@
+"""A sweep as data: W&B's own file, and which other sweeps must be done before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spike_zoo.errors import ConfigError, MissingFileError
+
+NEEDS_FILENAME = "needs.yaml"  # beside the sweep files: W&B warns of keys it does not know
+REQUIRED = {"name", "method", "parameters", "command"}
+#: Keys of W&B's schema for sweeps.
+KNOWN = REQUIRED | {
+    *("apiVersion", "kind", "controller", "description", "program", "job", "image_uri", "entity"),
+    *("project", "run_cap", "metric", "metrics", "scheduler", "early_terminate"),
+}
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """A sweep file.
+
+    Attributes:
+        path: The file.
+        name: Name of the sweep.
+        method: ``"grid"``, ``"random"`` or ``"bayes"``.
+        parameters: Dotted option -> what it may be, in W&B's words.
+        command: How a run is started, with W&B's macros.
+        program: What ``${program}`` stands for.
+        run_cap: Number of runs of a search.
+        needs: Sweep files whose runs must be finished before.
+    """
+
+    path: Path
+    name: str
+    method: str
+    parameters: dict[str, dict[str, Any]]
+    command: tuple[str, ...]
+    program: str | None = None
+    run_cap: int | None = None
+    needs: tuple[Path, ...] = ()
+
+
+def read_sweep(path: str | Path) -> SweepSpec:
+    """Read a sweep file and what ``needs.yaml`` beside it says about it.
+
+    Raises:
+        MissingFileError: If there is none, or a sweep it needs is not there.
+        ConfigError: If a key is missing, unknown or of the wrong kind; names file and key.
+    """
+    file = Path(path)
+    content = _mapping(file)
+    missing, unknown = sorted(REQUIRED - content.keys()), sorted(content.keys() - KNOWN)
+    if missing:
+        raise ConfigError(f"{file}: a sweep must have the key {missing[0]!r}")
+    if unknown:
+        raise ConfigError(
+            f"{file}: {unknown[0]!r} is no key of W&B's sweeps; known are "
+            f"{', '.join(sorted(KNOWN))}. What a sweep needs stands in {NEEDS_FILENAME} beside it."
+        )
+    parameters, command = content["parameters"], content["command"]
+    if not isinstance(parameters, dict) or not parameters:
+        raise ConfigError(f"{file}: parameters must be a mapping of options, found {parameters!r}")
+    for name, choices in parameters.items():
+        if not isinstance(choices, dict):
+            raise ConfigError(f"{file}: parameters.{name} must be a mapping, found {choices!r}")
+    if not isinstance(command, list):
+        raise ConfigError(f"{file}: command must be a list, found {type(command).__name__}")
+    return SweepSpec(
+        path=file,
+        name=str(content["name"]),
+        method=str(content["method"]),
+        parameters=parameters,
+        command=tuple(str(part) for part in command),
+        program=content.get("program"),
+        run_cap=content.get("run_cap"),
+        needs=_needs(file),
+    )
+
+
+def needed_first(spec: SweepSpec) -> list[SweepSpec]:
+    """Return the sweeps that one needs, in the order in which to run them, and itself last.
+
+    Raises:
+        ConfigError: If sweeps need each other in a circle.
+    """
+    ordered: dict[Path, SweepSpec] = {}
+
+    def visit(current: SweepSpec, above: tuple[Path, ...]) -> None:
+        if current.path in above:
+            circle = " -> ".join(str(path) for path in (*above, current.path))
+            raise ConfigError(f"{current.path.parent / NEEDS_FILENAME}: a circle: {circle}")
+        for needed in current.needs:
+            if needed not in ordered:
+                visit(read_sweep(needed), (*above, current.path))
+        ordered[current.path] = current
+
+    visit(spec, ())
+    return list(ordered.values())
+
+
+def _needs(file: Path) -> tuple[Path, ...]:
+    sidecar = file.with_name(NEEDS_FILENAME)
+    if not sidecar.is_file():
+        return ()
+    needs = _mapping(sidecar)
+    for name, others in needs.items():
+        if not isinstance(others, list):
+            raise ConfigError(f"{sidecar}: {name} must name a list of sweep files")
+        for other in (name, *others):
+            if not file.with_name(str(other)).is_file():
+                raise MissingFileError(f"{sidecar}: {other}: there is no such sweep beside it")
+    return tuple(file.with_name(str(other)) for other in needs.get(file.name, []))
+
+
+def _mapping(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise MissingFileError(f"{file}: there is no such sweep file", path=str(file))
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: must be a mapping, found {type(content).__name__}")
+    return content
