@@ -96,8 +96,8 @@ class PackedExposure(TypedDict):
         - packed: uint8 ``(B, T, h, ceil(w/8))``, little bit order along w.
         - width: int64 ``(B,)``, the true w, equal in one batch.
         - mode: int64 ``(B,)``, 0..7, the flip or rotation of planes and images alike.
-        - blur: uint8 ``(B, 3, H, W)``, R,G,B; H and W are h and w times the archive's ratio.
-        - images: uint8 ``(B, N, 3, H, W)``, sharp images in order of time; N may be 0.
+        - blur: uint8 or float32 ``(B, 3, H, W)``, R,G,B; H and W are h and w times the ratio.
+        - images: as blur, ``(B, N, 3, H, W)``, sharp images in order of time; N may be 0.
         - planes: int64 ``(B, N)``, the plane of ``packed`` that each sharp image shows.
         - exposure: int64 ``(B, 2)``, first and past-the-last plane of the exposure in ``packed``,
           equal in one batch.

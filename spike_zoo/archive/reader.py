@@ -187,6 +187,11 @@ class SpikeArchive:
         """Return one blurry image, reading no other; errors as for :meth:`image`."""
         return self._pictures(name, schema.BLUR, number)
 
+    def picture_sizes(self, name: str) -> list[tuple[int, int]]:
+        """Return height and width of the sharp and of the blurry images, as many as there are."""
+        parts = [part for part in (schema.IMAGES, schema.BLUR) if self._has(name, part)]
+        return [self._dataset(name, part).shape[1:3] for part in parts]
+
     def blur_span(self, name: str) -> NDArray[np.int64]:
         """Return first and past-the-last plane of each exposure, ``(M, 2)``; empty without any."""
         return self._integers(name, schema.BLUR_SPAN, (0, 2))

@@ -1,11 +1,14 @@
 """LightningDataModules over spike archives."""
 
 from spike_zoo.data.base import ArchiveDataModule
+from spike_zoo.data.deblur import DeblurDataModule, Exposures
 from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.scenes import SceneDataModule, SceneWindows
 
 __all__ = [
     "ArchiveDataModule",
+    "DeblurDataModule",
+    "Exposures",
     "ReconstructionDataModule",
     "ReconstructionWindows",
     "SceneDataModule",

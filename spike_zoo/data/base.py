@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -57,6 +57,9 @@ class ArchiveDataModule(LightningDataModule):
         seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
     """
 
+    #: The command that makes the default archive, for the message that it is missing.
+    simulate_command: ClassVar[str] = "python -m spike_zoo simulate"
+
     def __init__(
         self,
         archive: str = DEFAULT_ARCHIVE,
@@ -97,7 +100,7 @@ class ArchiveDataModule(LightningDataModule):
             if not self.archive_path.exists():
                 raise MissingFileError(
                     f"{self.archive_path}: there is no such archive. Make the default one with "
-                    f"'python -m spike_zoo simulate --out {self.archive_path}', or build one from "
+                    f"'{self.simulate_command} --out {self.archive_path}', or build one from "
                     "your recordings with 'python -m spike_zoo archive build'.",
                     path=str(self.archive_path),
                 )

@@ -112,19 +112,32 @@ class ReconstructionWindows:
         )
 
     def _cut(self, window: Window, seed: int | None) -> tuple[slice, slice, int]:
-        """Draw rows, columns and turn; cuts begin at whole bytes, so that no bit is moved."""
-        rows, columns = slice(0, window.height), slice(0, window.width)
-        if seed is None:
-            return rows, columns, 0
-        generator = random.Random(seed)  # made ten times faster than numpy's
-        if self.crop is not None:
-            top = generator.randrange(window.height - self.crop + 1)
-            left = 8 * generator.randrange((window.width - self.crop) // 8 + 1)
-            rows, columns = slice(top, top + self.crop), slice(left, left + self.crop)
-        is_square = rows.stop - rows.start == columns.stop - columns.start
-        modes = range(len(MODES)) if is_square else SHAPE_KEEPING_MODES
-        mode = generator.choice(modes) if self.augment else 0
-        return rows, columns, mode
+        size = window.height, window.width
+        return draw_cut(size, seed, crop=self.crop, augment=self.augment)
+
+
+def draw_cut(
+    size: tuple[int, int], seed: int | None, *, crop: int | None, augment: bool
+) -> tuple[slice, slice, int]:
+    """Draw rows, columns and turn; cuts begin at whole bytes, so that no bit is moved.
+
+    Args:
+        size: Height and width of the frame.
+        seed: Of the draw; None takes the whole frame as it is.
+        crop: Side of the square to cut; None cuts nothing.
+        augment: Draw one of the flips and rotations that keep the shape.
+    """
+    rows, columns = slice(0, size[0]), slice(0, size[1])
+    if seed is None:
+        return rows, columns, 0
+    generator = random.Random(seed)  # made ten times faster than numpy's
+    if crop is not None:
+        top = generator.randrange(size[0] - crop + 1)
+        left = 8 * generator.randrange((size[1] - crop) // 8 + 1)
+        rows, columns = slice(top, top + crop), slice(left, left + crop)
+    is_square = rows.stop - rows.start == columns.stop - columns.start
+    modes = range(len(MODES)) if is_square else SHAPE_KEEPING_MODES
+    return rows, columns, generator.choice(modes) if augment else 0
 
 
 class ReconstructionDataModule(ArchiveDataModule):
