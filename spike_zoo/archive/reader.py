@@ -167,13 +167,20 @@ class SpikeArchive:
         """
         return self._pictures(name, schema.IMAGES)
 
-    def image(self, name: str, number: int) -> NDArray[Any]:
-        """Return one sharp image, reading no other; errors as for :meth:`images`.
+    def image(
+        self,
+        name: str,
+        number: int,
+        *,
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+    ) -> NDArray[Any]:
+        """Return one sharp image, or a crop of it, reading no other; errors as for :meth:`images`.
 
         Raises:
             PlaneRangeError: If there are not so many.
         """
-        return self._pictures(name, schema.IMAGES, number)
+        return self._pictures(name, schema.IMAGES, number, rows, columns)
 
     def image_index(self, name: str) -> NDArray[np.int64]:
         """Return the plane each sharp image is centred on, int64 ``(N,)``; empty without images."""
@@ -183,9 +190,16 @@ class SpikeArchive:
         """Return all blurry images ``(M, H', W'[, 3])``; errors as for :meth:`images`."""
         return self._pictures(name, schema.BLUR)
 
-    def blurry_image(self, name: str, number: int) -> NDArray[Any]:
-        """Return one blurry image, reading no other; errors as for :meth:`image`."""
-        return self._pictures(name, schema.BLUR, number)
+    def blurry_image(
+        self,
+        name: str,
+        number: int,
+        *,
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+    ) -> NDArray[Any]:
+        """Return one blurry image, or a crop, reading no other; errors as for :meth:`image`."""
+        return self._pictures(name, schema.BLUR, number, rows, columns)
 
     def picture_sizes(self, name: str) -> list[tuple[int, int]]:
         """Return height and width of the sharp and of the blurry images, as many as there are."""
@@ -274,21 +288,23 @@ class SpikeArchive:
     def _dataset(self, name: str, part: str) -> h5py.Dataset:
         return self._file.dataset(f"{schema.RECORDINGS}/{name}/{part}")
 
-    def _pictures(self, name: str, part: str, number: int | None = None) -> NDArray[Any]:
+    def _pictures(
+        self, name: str, part: str, number: int | None = None, *crop: slice
+    ) -> NDArray[Any]:
         inside = f"{schema.RECORDINGS}/{name}/{part}"
         if inside not in self._checked:
             self._check_pictures(name, part)
-        stored = self._file.dataset(inside)
+        stored = self._file.mapped(inside) or self._file.dataset(inside)
         with hdf5_errors(self.path, inside):
             if number is None:
-                return stored[...]
+                return stored[:]
             if not 0 <= number < stored.shape[0]:
                 raise PlaneRangeError(
                     f"{self.path}: image {number} of {name} was asked for, it has "
                     f"{stored.shape[0]} in {part}",
                     path=inside,
                 )
-            return stored[number]
+            return stored[(slice(number, number + 1), *crop)][0]
 
     def _check_pictures(self, name: str, part: str) -> None:
         if not self._has(name, part):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +19,7 @@ from spike_zoo.errors import (
     UsageError,
     VersionError,
 )
+from spike_zoo.spikes.hdf5_map import MappedDataset, map_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +31,7 @@ RECORDINGS = "recordings"
 _CHUNK_CACHE_BYTES = 4 << 20  # two chunks of the largest sensor; a chunk that fits is read whole
 _MOST_OPEN_GROUPS = 256
 _MOST_OPEN_DATASETS = 32  # each has a chunk cache
+_MOST_MAPPED_DATASETS = 4096
 _MOST_SOFT_LINKS = 16
 
 
@@ -75,6 +78,8 @@ class Hdf5File:
         self._groups: dict[str, h5py.Group] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
         self._checked: set[str] = set()
+        self._map: mmap.mmap | None = None
+        self._mapped: dict[str, MappedDataset | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path}
@@ -109,8 +114,9 @@ class Hdf5File:
 
     def close(self) -> None:
         """Drop the handle of this process."""
-        for kept in (self._groups, self._datasets, self._checked):
+        for kept in (self._groups, self._datasets, self._checked, self._mapped):
             kept.clear()
+        self._map = None  # unmapped when the last array over it goes
         if self._handle is not None:
             self._handle.close()
             self._handle = None
@@ -145,6 +151,24 @@ class Hdf5File:
             self._datasets.pop(next(iter(self._datasets)), None)
         self._datasets[inside] = found
         return found
+
+    def mapped(self, inside: str) -> MappedDataset | None:
+        """Return a data set over a map of the file; None where only HDF5 can read it.
+
+        Errors are those of :meth:`dataset`, and those of a file that was cut short.
+        """
+        handle = self.handle
+        if inside not in self._mapped:
+            dataset = self.dataset(inside)
+            with hdf5_errors(self.path, inside):
+                if self._map is None:  # of the very file that is open, whatever its name is now
+                    opened = handle.id.get_vfd_handle()
+                    self._map = mmap.mmap(opened, 0, access=mmap.ACCESS_READ)
+                found = map_dataset(self.path, inside, dataset, self._map)
+            while len(self._mapped) >= _MOST_MAPPED_DATASETS:
+                self._mapped.pop(next(iter(self._mapped)))
+            self._mapped[inside] = found
+        return self._mapped[inside]
 
     def group(self, inside: str) -> h5py.Group:
         """Return the group at a path inside the file; errors as for :meth:`dataset`."""

@@ -65,14 +65,14 @@ class StoredPlanes:
             if self._expanded is None:
                 self._expanded = self._expand()
             return self._expanded[selection]
+        stored = self.file.mapped(self.inside) or self.file.dataset(self.inside)
+        if stored.shape != self.shape:
+            raise FormatError(
+                f"{self.file.path}: {self.inside} has changed since it was opened",
+                path=self.inside,
+            )
         with hdf5_errors(self.file.path, self.inside):
-            dataset = self.file.dataset(self.inside)
-            if dataset.shape != self.shape:
-                raise FormatError(
-                    f"{self.file.path}: {self.inside} has changed since it was opened",
-                    path=self.inside,
-                )
-            return dataset[selection]
+            return stored[selection]
 
     def _expand(self) -> NDArray[np.uint8]:
         planes, height, row_bytes = self.shape

@@ -67,6 +67,34 @@ def test_an_epoch_does_not_depend_on_workers(archive_path: Path, workers: int) -
         torch.testing.assert_close(ours["image"], theirs["image"], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_goes_on_where_its_state_was_taken(archive_path: Path, workers: int) -> None:
+    data = ReconstructionDataModule(
+        str(archive_path), 61, batch_size=2, crop=32, seed=5, workers=workers, samples_per_epoch=40
+    )
+    data.setup("fit")
+    batches, state = [], None
+    loader = data.train_dataloader()
+    for batch in loader:
+        batches.append(batch)
+        if len(batches) == 18:  # between two snapshots
+            state = loader.state_dict()
+    assert state is not None
+    resumed = data.train_dataloader()
+    resumed.load_state_dict(state)
+    rest = list(resumed)
+    assert len(rest) == len(batches) - 18
+    for ours, theirs in zip(rest, batches[18:], strict=True):
+        torch.testing.assert_close(ours["packed"], theirs["packed"], rtol=0, atol=0)
+
+
+def test_batches_of_workers_take_no_shared_memory(archive_path: Path) -> None:
+    data = ReconstructionDataModule(str(archive_path), 61, crop=32, workers=1)
+    data.setup("fit")
+    for batch in data.train_dataloader():
+        assert not any(v.is_shared() for v in batch.values() if isinstance(v, torch.Tensor))
+
+
 def test_images_too_near_an_end_are_left_out(archive_path: Path) -> None:
     archive = SpikeArchive(archive_path)
     assert len(ReconstructionWindows(archive, "train", 81)) == 4

@@ -1,0 +1,95 @@
+"""A mapped data set gives what HDF5 gives, and steps back where only HDF5 can read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spike_zoo.errors import FormatError
+from spike_zoo.spikes.hdf5 import Hdf5File
+
+VALUES = np.random.default_rng(0).integers(0, 256, (37, 9, 5), dtype=np.uint8)
+
+
+def _stored(path: Path, values: np.ndarray[Any, Any] = VALUES, **storage: Any) -> Hdf5File:
+    with h5py.File(path, "w", userblock_size=storage.pop("userblock", 0)) as file:
+        file.create_dataset("planes", data=values, **storage)
+    return Hdf5File(path)
+
+
+@pytest.fixture(scope="module", params=[None, 1, 8, 16, 37], ids=lambda k: f"chunks of {k}")
+def file(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Hdf5File:
+    chunks = None if request.param is None else (request.param, 9, 5)
+    return _stored(tmp_path_factory.mktemp("map") / "planes.h5", chunks=chunks)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_crop_of_any_range_is_that_of_the_array(file: Hdf5File, data: st.DataObject) -> None:
+    start, row, column = (data.draw(st.integers(0, side)) for side in VALUES.shape)
+    stop = data.draw(st.integers(start, len(VALUES)))
+    crop = slice(start, stop), slice(row, row + 4), slice(column, None)
+    mapped = file.mapped("planes")
+    assert mapped is not None
+    np.testing.assert_array_equal(mapped[crop], VALUES[crop])
+    np.testing.assert_array_equal(mapped[start:stop], VALUES[start:stop])
+
+
+def test_what_was_read_may_be_written_to(file: Hdf5File) -> None:
+    mapped = file.mapped("planes")
+    assert mapped is not None
+    for stop in (3, 30):
+        read = mapped[0:stop]
+        read[...] = 0
+    np.testing.assert_array_equal(mapped[0:30], VALUES[:30])
+
+
+def test_planes_are_not_skipped(file: Hdf5File) -> None:
+    mapped = file.mapped("planes")
+    assert mapped is not None
+    with pytest.raises(ValueError, match="step 1, got 2"):
+        mapped[::2]
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {"chunks": (8, 9, 5), "compression": "gzip"},
+        {"chunks": (8, 9, 5), "fletcher32": True},
+        {"chunks": (8, 4, 5)},
+        {"userblock": 512},
+        {"values": VALUES.astype(">u2")},
+        {"values": VALUES[:0]},
+    ],
+    ids=["gzip", "checksums", "tiles", "user block", "byte order", "empty"],
+)
+def test_only_hdf5_reads_other_storage(tmp_path: Path, storage: dict[str, Any]) -> None:
+    file = _stored(tmp_path / "other.h5", **storage)
+    assert file.mapped("planes") is None
+    np.testing.assert_array_equal(
+        file.dataset("planes")[...], storage.get("values", VALUES), strict=True
+    )
+
+
+def test_chunks_that_were_never_written_are_left_to_hdf5(tmp_path: Path) -> None:
+    path = tmp_path / "sparse.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("planes", (37, 9, 5), np.uint8, chunks=(8, 9, 5))[:8] = 1
+    assert Hdf5File(path).mapped("planes") is None
+
+
+def test_a_chunk_beyond_the_end_is_refused_before_it_is_touched(tmp_path: Path) -> None:
+    # h5py refuses a file that is shorter than its header says, but not one cut while it is open
+    file = _stored(tmp_path / "cut.h5", chunks=(8, 9, 5))
+    size = file.path.stat().st_size
+    assert file.dataset("planes").shape == VALUES.shape
+    with file.path.open("r+b") as raw:
+        raw.truncate(size - 400)
+    with pytest.raises(FormatError, match=r"cut\.h5: .*the file ends at"):
+        file.mapped("planes")
