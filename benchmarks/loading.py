@@ -89,7 +89,8 @@ def rows() -> list[Row]:
                 bare.append(_per_second(CROPS, from_map))
                 loaded.append(_steady_rate(loader))
                 ours.append(_steady_rate(data.train_dataloader()))
-            measured.append((workers, *map(statistics.median, (ours, bare, loaded))))
+            ours_rate, bare_rate, loaded_rate = map(statistics.median, (ours, bare, loaded))
+            measured.append((workers, ours_rate, bare_rate, loaded_rate))
     title = f"{CLIP}x{CROP}x{CROP} crops from an archive"
     shown = []
     for workers, ours_rate, bare_rate, loaded_rate in measured:
