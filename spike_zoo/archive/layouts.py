@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spike_zoo.archive.blurry import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
@@ -18,6 +19,7 @@ from spike_zoo.spikes.take import Take
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Finder = Callable[[Path, int | None, int | None], Iterator[Found]]
 
 _RECORDINGS = (".dat", ".npz", ".npy")
 _SPLITS = ("train", "val", "valid", "validation", "test")
@@ -56,6 +58,7 @@ def find_takes(
     height: int | None = None,
     width: int | None = None,
     split: str | None = None,
+    exposure: ExposureRule | None = None,
 ) -> FoundTakes:
     """Find the takes of a data set without reading them.
 
@@ -67,6 +70,9 @@ def find_takes(
     ``sreds``    SREDS: scenes of files of 20 planes with an image each (see
                  :func:`~spike_zoo.archive.published.find_sreds`), 0.4 spikes at white
     ``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
+    ``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
+                 :func:`~spike_zoo.archive.blurry.find_gopro`), 0.993 spikes at white
+    ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
     ``folder``   recordings anywhere below the folder, or one file; a first folder named
                  train, val or test is the split
     ``archive``  an archive, to be written again in another way
@@ -79,26 +85,31 @@ def find_takes(
         height: Rows of ``.dat`` recordings, where no sidecar or layout tells.
         width: Columns of ``.dat`` recordings, likewise.
         split: Put every take in this split, whatever its folder.
+        exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
 
     Raises:
         MissingFileError: If there is no such folder or file, or one that belongs to it is
             missing; names the first.
-        UsageError: If the layout has another name.
+        UsageError: If the layout has another name, or has no exposures and some are given.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
     source = Path(source)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
-    finders = {
+    finders: dict[str, Finder] = {
         "base": find_base,
         "sreds": find_sreds,
         "recvidar": find_recvidar,
+        "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
+        "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
         "folder": _folder,
         "archive": _archive,
     }
     chosen = _recognise(source) if layout == "auto" else layout
     if chosen not in finders:
         raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
+    if exposure is not None and chosen not in ("gopro", "rsb"):
+        raise UsageError(f"exposures and their rate scale go with gopro or rsb, not with {chosen}")
     found = FoundTakes()
     for name, home, job in finders[chosen](source, height, width):
         found.add(name, split or home, job)
@@ -115,6 +126,8 @@ def _recognise(source: Path) -> str:
         return "archive" if source.suffix.lower() in (".h5", ".hdf5") else "folder"
     if is_sreds(source):
         return "sreds"
+    if is_gopro(source) or is_rsb(source):
+        return "gopro" if is_gopro(source) else "rsb"
     if "recvidar" in source.resolve().name.lower():
         return "recvidar"
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"

@@ -73,7 +73,7 @@ def _read_base_clip(clip: Path, truth: Path | None, size: tuple[int, int]) -> Ta
     if truth is None:
         return Take(recording)
     middle = np.array([len(recording) // 2])
-    return Take(recording, images=_read_image(truth)[None], image_index=middle)
+    return Take(recording, images=read_image(truth)[None], image_index=middle)
 
 
 def find_recvidar(root: Path, height: int | None, width: int | None) -> Iterator[Found]:
@@ -183,7 +183,7 @@ def _read_sreds(pairs: Sequence[tuple[Path, Path]], size: tuple[int, int]) -> Ta
 
 
 def _read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    image = _read_image(path)
+    image = read_image(path)
     if image.shape[:2] != size:
         raise FormatError(
             f"{path}: {image.shape[0]}x{image.shape[1]} pixels, its spikes have "
@@ -195,7 +195,12 @@ def _read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
     return np.asarray(shown / white, dtype=np.float32)
 
 
-def _read_image(path: Path) -> NDArray[Any]:
+def read_image(path: Path) -> NDArray[Any]:
+    """Return an image file as it is stored.
+
+    Raises:
+        FormatError: If it is none.
+    """
     from skimage.io import imread
 
     try:

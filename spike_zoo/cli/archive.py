@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive.blurry import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import UsageError
 from spike_zoo.spikes import write_recording
@@ -35,10 +37,16 @@ def archive_build(
     source: str,
     out: str,
     *,
-    layout: Literal["auto", "base", "sreds", "recvidar", "folder", "archive"] = "auto",
+    layout: Literal[
+        "auto", "base", "sreds", "recvidar", "gopro", "rsb", "folder", "archive"
+    ] = "auto",
     height: int | None = None,
     width: int | None = None,
     split: str | None = None,
+    exposure_start: int | None = None,
+    exposure_length: int | None = None,
+    margin: int | None = None,
+    rate_scale: float | None = None,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
@@ -50,11 +58,17 @@ def archive_build(
         source: A folder of recordings, one recording, or an archive to write in another way.
         out: The archive to write, ending in .h5.
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
-            recVidarReal2019; folder: recordings anywhere below; archive: an archive; auto:
-            whichever it looks like. docs/data.md shows each.
+            recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
+            anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
+            each.
         height: Rows of .dat recordings, where no sidecar or layout tells.
         width: Columns of .dat recordings, likewise.
         split: Put everything in this split (train, val, test); otherwise the folders tell.
+        exposure_start: First plane of a blurry image's exposure; the margin where not given. This
+            and the next three are for gopro and rsb.
+        exposure_length: Planes of it; all up to the margin at the end where not given.
+        margin: Planes recorded before and after the exposure, 20 where not given.
+        rate_scale: Spikes per plane at white; for gopro 0.993 where not given.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
@@ -63,7 +77,10 @@ def archive_build(
     """
     if jobs < 0:
         raise UsageError(f"jobs must be 0 (one per core) or more, got {jobs}")
-    found = find_takes(source, layout=layout, height=height, width=width, split=split)
+    rule = _exposure_rule(exposure_start, exposure_length, margin, rate_scale)
+    found = find_takes(
+        source, layout=layout, height=height, width=width, split=split, exposure=rule
+    )
     console = Console(stderr=True)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
@@ -80,6 +97,23 @@ def archive_build(
             progress=lambda done, _: bar.update(task, completed=done),
         )
     archive_info(out)
+
+
+def _exposure_rule(
+    start: int | None, length: int | None, margin: int | None, rate_scale: float | None
+) -> ExposureRule | None:
+    """Return what was said of exposures, None where nothing was."""
+    given = {"exposure_start": start, "exposure_length": length, "margin": margin}
+    for name, least in (("exposure_start", 0), ("exposure_length", 1), ("margin", 0)):
+        value = given[name]
+        if value is not None and value < least:
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} must be at least {least}, got {value}")
+    if rate_scale is not None and not 0 < rate_scale < math.inf:
+        raise UsageError(f"--rate-scale must be finite and above 0, got {rate_scale}")
+    if rate_scale is None and not any(value is not None for value in given.values()):
+        return None
+    return ExposureRule(start, length, 20 if margin is None else margin, rate_scale)
 
 
 def archive_info(path: str, *, json: bool = False) -> None:
