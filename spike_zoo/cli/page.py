@@ -7,7 +7,8 @@ from pathlib import Path
 
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.media import Page, write_page
-from spike_zoo.tables import cells_as_text, fill_table, heading, table_of_runs
+from spike_zoo.tables import Run as TableRun
+from spike_zoo.tables import cells_as_text, fill_table, header, table_of_runs
 from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.images import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.tracking.result import FILENAME
@@ -71,11 +72,11 @@ def find_runs(source: Path) -> list[Run]:
 
 
 def _add_numbers(content: Page, runs: list[Run]) -> None:
-    results = [run.result for run in runs]
-    table = fill_table(table_of_runs(results), results)
+    listed = [TableRun(run.result, run.folder) for run in runs]
+    table = fill_table(table_of_runs(listed), listed)
     content.add_section("Numbers")
     content.add_table(
-        ["", *(heading(column) for column in table.columns)],
+        header(table),
         cells_as_text(table, emphasis="**"),
         notes=list(table.notes),
     )

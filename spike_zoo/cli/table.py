@@ -1,67 +1,111 @@
-"""``table``: results of runs as Markdown, CSV or HTML."""
+"""``table``: results of runs beside published values, as Markdown, CSV and HTML."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from spike_zoo.errors import UsageError
-from spike_zoo.media import Page, write_page
+from spike_zoo.errors import MissingFileError, UsageError
+from spike_zoo.media.page import write_page
+from spike_zoo.spikes.target import new_file
 from spike_zoo.tables import (
     FilledTable,
-    cells_as_text,
-    collect_results,
+    Run,
+    TableFile,
+    collect_runs,
     fill_table,
-    heading,
-    read_table_spec,
+    read_table_file,
     render_csv,
     render_markdown,
+    runs_of_sweep,
     table_of_runs,
+    table_page,
 )
 
+FORMS = (".md", ".csv", ".html")
 
-def table(source: str, *, results: list[str] | None = None, out: str | None = None) -> None:
-    """Put results of runs into a table.
+
+def table(
+    source: str,
+    *,
+    results: list[str] | None = None,
+    out: str | None = None,
+    profile: str | None = None,
+    sweep: str | None = None,
+) -> None:
+    """Put results of runs into tables, and print them as Markdown.
 
     Args:
         source: A table file (.yaml), or a run or folder of runs: then every variant is a row.
         results: Runs or folders of runs to fill a table file with; the folder ``results`` beside
-            it and ``runs`` where not given.
-        out: The file to write: .md, .csv or .html. Printed as Markdown where not given.
+            it, of any method it compares with, and ``runs`` where not given.
+        out: A folder for Markdown, CSV and HTML together, or one file ending in .md, .csv or
+            .html. A table file's own folder below runs/tables where not given.
+        profile: Take only runs of this profile.
+        sweep: Fill a table file with the runs of this W&B sweep (entity/project/sweep) instead.
     """
-    filled = _fill(source, results)
+    file, tables = _filled(source, results, profile, sweep)
+    written = _write(file, tables, _targets(file, out, is_spec=_is_spec(source)))
+    if not out or Path(out).suffix not in FORMS:
+        print(render_markdown(tables, file.title))
+    for path in written:
+        print(f"table: {path}")
+
+
+def _is_spec(source: str) -> bool:
+    return Path(source).suffix in (".yaml", ".yml")
+
+
+def _filled(
+    source: str, results: list[str] | None, profile: str | None, sweep: str | None
+) -> tuple[TableFile, list[FilledTable]]:
+    if not _is_spec(source):
+        if sweep:
+            raise UsageError("--sweep fills a table file; give one (.yaml) as the first argument")
+        runs = collect_runs([source, *(results or [])])
+        spec = table_of_runs([run for run in runs if profile in (None, run.result.profile)])
+        return TableFile(spec.title, (spec,), Path(source)), [fill_table(spec, runs, profile)]
+    file = read_table_file(source)
+    runs = runs_of_sweep(sweep) if sweep else _usual_runs(file, results)
+    return file, [fill_table(spec, runs, profile) for spec in file.tables]
+
+
+def _usual_runs(file: TableFile, results: list[str] | None) -> list[Run]:
+    """Read the runs that were named, or committed ones and then those below ``runs``."""
+    if results:
+        return collect_runs(results)
+    folders = [file.path.parent, *(variant.parent.parent for variant in file.variants)]
+    places = dict.fromkeys(folder.resolve() / "results" for folder in folders)
+    usual = [place for place in [*places, Path("runs")] if place.is_dir()]
+    try:
+        return collect_runs(usual)
+    except MissingFileError:
+        return []  # a table where nothing ran yet shows what was published
+
+
+def _targets(file: TableFile, out: str | None, *, is_spec: bool) -> list[Path]:
     if out is None:
-        print(render_markdown(filled))
-        return
+        if not is_spec:
+            return []
+        folder = Path("runs", "tables", file.path.resolve().parent.name)
+        return [folder / f"{file.path.stem}{form}" for form in FORMS]
     target = Path(out)
-    writers = {".md": render_markdown, ".csv": render_csv}
-    if target.suffix == ".html":
-        write_page(table_page(filled), target)
-    elif target.suffix in writers:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
-        part.write_text(writers[target.suffix](filled), encoding="utf-8")
-        part.replace(target)
-    else:
-        raise UsageError(f"--out {out}: tables are written as .md, .csv or .html")
-    print(f"table: {target}")
+    if target.suffix in FORMS:
+        return [target]
+    if target.suffix and not target.is_dir():
+        raise UsageError(f"--out {out}: give a folder, or a file ending in .md, .csv or .html")
+    stem = file.path.stem if is_spec else "table"
+    return [target / f"{stem}{form}" for form in FORMS]
 
 
-def table_page(filled: FilledTable) -> Page:
-    """Return a table as a page of its own."""
-    page = Page(filled.title)
-    page.add_table(
-        ["", *(heading(column) for column in filled.columns)],
-        cells_as_text(filled),
-        notes=list(filled.notes),
-    )
-    return page
-
-
-def _fill(source: str, results: list[str] | None) -> FilledTable:
-    path = Path(source)
-    if path.suffix not in (".yaml", ".yml"):
-        found = collect_results([source, *(results or [])])
-        return fill_table(table_of_runs(found), found)
-    spec = read_table_spec(path)
-    usual = [folder for folder in (path.parent / "results", Path("runs")) if folder.is_dir()]
-    return fill_table(spec, collect_results(results or usual))
+def _write(file: TableFile, tables: list[FilledTable], targets: list[Path]) -> list[Path]:
+    """Write each form, whole or not at all."""
+    for target in targets:
+        if target.suffix == ".html":
+            write_page(table_page(file, tables), target)
+            continue
+        text = (
+            render_csv(tables) if target.suffix == ".csv" else render_markdown(tables, file.title)
+        )
+        with new_file(target, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return targets

@@ -94,6 +94,24 @@ class Page:
                 raise ValueError(f"a row of {len(row)} cells under {len(header)} headings: {row}")
         self._add("table", header=header, rows=rows, caption=caption, notes=notes)
 
+    def add_warning(self, text: str) -> None:
+        """Add a paragraph that nobody overlooks."""
+        self._add("warning", text=text)
+
+    def add_drawings(self, drawings: Sequence[tuple[Markup, str]]) -> None:
+        """Add SVG drawings with their captions beside each other."""
+        self._add("drawings", drawings=drawings)
+
+    def add_strips(
+        self, names: Sequence[str], strips: Sequence[tuple[str, Sequence[Path]]]
+    ) -> None:
+        """Add rows of small pictures: a name, then one picture for each of ``names``.
+
+        A row with a single picture shows it over all columns.
+        """
+        rows = [(name, [_picture_source(path) for path in pictures]) for name, pictures in strips]
+        self._add("strips", names=names, rows=rows)
+
     def add_picture(self, picture: Picture | str | Path, caption: str = "") -> None:
         """Add a picture over the whole width: an image (see ``to_bytes``) or a file."""
         self._add("gallery", figures=[Figure(_picture_source(picture), caption)], wide=True)
@@ -167,7 +185,9 @@ def render_page(page: Page, folder: str | Path = ".") -> str:
 
 
 def _emphasised(text: object) -> Markup:
-    """Escape a text; ``**`` around the whole of it becomes bold."""
+    """Escape a text unless it is HTML; ``**`` around the whole of it becomes bold."""
+    if isinstance(text, Markup):
+        return text
     plain = str(text)
     if len(plain) > 4 and plain.startswith("**") and plain.endswith("**"):
         return Markup("<strong>{}</strong>").format(plain[2:-2])

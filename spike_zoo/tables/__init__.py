@@ -1,20 +1,33 @@
 """Tables: results of runs beside published values."""
 
-from spike_zoo.tables.collect import Cell, FilledTable, collect_results, fill_table, table_of_runs
-from spike_zoo.tables.render import cells_as_text, heading, render_csv, render_markdown
-from spike_zoo.tables.spec import Row, TableSpec, read_table_spec
+from spike_zoo.tables.collect import Run, collect_runs, runs_of_sweep, table_of_runs
+from spike_zoo.tables.expect import Outcome, Verdict, sum_up
+from spike_zoo.tables.fill import Cell, FilledTable, fill_table
+from spike_zoo.tables.page import table_page
+from spike_zoo.tables.read import check_table, read_table_file
+from spike_zoo.tables.render import cells_as_text, header, render_csv, render_markdown
+from spike_zoo.tables.spec import Expectation, Row, TableFile, TableSpec
 
 __all__ = [
     "Cell",
+    "Expectation",
     "FilledTable",
+    "Outcome",
     "Row",
+    "Run",
+    "TableFile",
     "TableSpec",
+    "Verdict",
     "cells_as_text",
-    "collect_results",
+    "check_table",
+    "collect_runs",
     "fill_table",
-    "heading",
-    "read_table_spec",
+    "header",
+    "read_table_file",
     "render_csv",
     "render_markdown",
+    "runs_of_sweep",
+    "sum_up",
     "table_of_runs",
+    "table_page",
 ]

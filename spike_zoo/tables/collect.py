@@ -1,116 +1,183 @@
-"""Results of runs, grouped into the rows of a table."""
+"""Records of runs, wherever they are: folders on this machine or a W&B sweep."""
 
 from __future__ import annotations
 
+import csv
 import statistics
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import MissingFileError
+from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, Row, TableSpec
-from spike_zoo.tracking.result import FILENAME, RunResult
+from spike_zoo.tracking.result import FILENAME, PER_IMAGE_FILENAME, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from spike_zoo.tables.columns import Column
 
-@dataclass(frozen=True)
-class Cell:
-    """Mean and deviation over the runs of a row; None where nothing was measured."""
-
-    mean: float | None
-    deviation: float | None = None
-    published: float | None = None
+#: Folders that say how a run is made, not what it is.
+_NOT_VARIANTS = ("profiles", "loggers")
 
 
 @dataclass(frozen=True)
-class FilledTable:
-    """A table with its numbers.
+class Run:
+    """A record and the folder it lies in, with pictures and single images; None for W&B's."""
 
-    Attributes:
-        title: Heading.
-        columns: Log keys or fields of ``result.json``.
-        rows: Name of each row and its cells, in the order of the columns.
-        notes: What a reader must know to compare the rows.
-    """
+    result: RunResult
+    folder: Path | None = None
 
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-    notes: tuple[str, ...]
+    def value(self, column: Column) -> float | None:
+        """Return what the run measured for a column, None where it did not.
+
+        Raises:
+            FormatError: If ``per_image.csv`` cannot be read.
+        """
+        if column.is_grouped:
+            values = [
+                image[column.metric]
+                for image in self.images
+                if column.metric in image and column.counts(image["name"], image["rate_scale"])
+            ]
+            return statistics.fmean(values) if values else None
+        if column.key in self.result.metrics:
+            return self.result.metrics[column.key]
+        if column.key == "macs_per_pixel":
+            return self._macs_per_pixel()
+        value = getattr(self.result, column.key, None)
+        return float(value) if isinstance(value, int | float) else None
+
+    @cached_property
+    def images(self) -> list[dict[str, Any]]:
+        """What was measured on single images: ``name``, ``rate_scale`` and the metrics."""
+        path = None if self.folder is None else self.folder / PER_IMAGE_FILENAME
+        if path is None or not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        try:
+            return [
+                {
+                    "name": line.pop("name"),
+                    **{key: float(line[key]) for key in line.keys() - {"plane"}},
+                }
+                for line in lines
+            ]
+        except (KeyError, TypeError, ValueError) as error:
+            raise FormatError(
+                f"{path}: not what a test writes ({error})", path=str(path)
+            ) from error
+
+    @property
+    def archive(self) -> str:
+        """Name of the archive's file, empty where the record does not say."""
+        data = self.result.config.get("data") or {}
+        return Path(str((data.get("init_args") or {}).get("archive", ""))).name
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether seeds can change what it measures."""
+        return self.result.parameters > 0
+
+    def is_of(self, row: Row, archive: str | None) -> bool:
+        """Tell whether it was made with a row's variant, on the archive asked for.
+
+        Paths are compared from their ends, so that runs made in another folder are found.
+        """
+        if row.variant is None or row.variant.stem != self.result.variant:
+            return False
+        if archive is not None and self.archive != Path(archive).name:
+            return False
+        return len(self.variant.parts) == 1 or _same_end(self.variant, row.variant)
+
+    @property
+    def variant(self) -> Path:
+        """The configuration it is named after; a bare name where the record does not list it."""
+        stacked = [Path(config) for config in self.result.configs]
+        named = [
+            path
+            for path in stacked
+            if path.stem == self.result.variant and path.parent.name not in _NOT_VARIANTS
+        ]
+        return named[-1] if named else Path(self.result.variant)
+
+    def _macs_per_pixel(self) -> float | None:
+        size, macs = self.result.image_size, self.result.macs
+        return macs / (size[0] * size[1]) if size and macs is not None else None
 
 
-def collect_results(places: Iterable[str | Path]) -> list[RunResult]:
-    """Read every ``result.json`` at or below some places, in the order of their paths.
+def collect_runs(places: Iterable[str | Path]) -> list[Run]:
+    """Read every ``result.json`` at or below some places, in the order of places and paths.
 
     Raises:
         MissingFileError: If a place does not exist or there is no result at all.
     """
-    found: list[RunResult] = []
+    found: dict[Path, Run] = {}
     listed = [Path(place) for place in places]
     for place in listed:
         if not place.exists():
             raise MissingFileError(f"{place}: there is no such run or folder", path=str(place))
         files = [place] if place.is_file() else sorted(place.rglob(FILENAME))
-        found += [RunResult.read(file) for file in files]
+        for file in files:
+            found.setdefault(file.resolve(), Run(RunResult.read(file), file.parent))
     if not found:
-        names = ", ".join(str(place) for place in listed)
+        names = ", ".join(str(place) for place in listed) or "nowhere"
         raise MissingFileError(f"{names}: no {FILENAME} below; run fit or test first")
-    return found
+    return list(found.values())
 
 
-def table_of_runs(results: Sequence[RunResult], title: str = "Results") -> TableSpec:
-    """Return a table with a row for each variant among the results."""
-    variants = dict.fromkeys(result.variant for result in results)
-    columns = [
-        column for column in DEFAULT_COLUMNS if any(_value(r, column) is not None for r in results)
-    ]
-    return TableSpec(title, tuple(columns), tuple(Row(name, name) for name in variants))
+def runs_of_sweep(path: str, api: Any = None) -> list[Run]:  # noqa: ANN401  (wandb has no hints)
+    """Read the finished runs of a W&B sweep.
+
+    Args:
+        path: ``entity/project/sweep``.
+        api: What stands for ``wandb.Api()``.
+
+    Raises:
+        UsageError: If the path has another form.
+        MissingFileError: If no run of the sweep has finished.
+        FormatError: If a finished run's summary is not what this package writes.
+    """
+    if len([part for part in path.split("/") if part]) != 3:
+        raise UsageError(f"--sweep {path}: give entity/project/sweep, as W&B's page shows it")
+    if api is None:
+        import wandb
+
+        api = wandb.Api()
+    finished = [run for run in api.sweep(path).runs if run.state == "finished"]
+    if not finished:
+        raise MissingFileError(f"{path}: no run of this sweep has finished")
+    runs = []
+    for run in finished:
+        try:
+            runs.append(Run(RunResult.from_summary(dict(run.summary))))
+        except FormatError as error:
+            raise FormatError(f"{path}, run {run.name}: {error.message}") from error
+    return runs
 
 
-def fill_table(spec: TableSpec, results: Sequence[RunResult]) -> FilledTable:
-    """Fill a table with the results of its variants, mean and deviation over their runs."""
-    rows, used = [], []
-    for row in spec.rows:
-        runs = [result for result in results if result.variant == row.variant]
-        used += runs
-        cells = tuple(_cell(runs, column, row.published.get(column)) for column in spec.columns)
-        rows.append((row.name, cells))
-    return FilledTable(spec.title, spec.columns, tuple(rows), tuple(_notes(spec, used)))
+def table_of_runs(runs: Sequence[Run], title: str = "Results") -> TableSpec:
+    """Return a table with a row for each variant among runs."""
+    variants = list(dict.fromkeys(run.variant for run in runs))
+    stems = [variant.stem for variant in variants]
+    rows = tuple(
+        Row(stem if stems.count(stem) == 1 else str(variant.with_suffix("")), variant)
+        for stem, variant in zip(stems, variants, strict=True)
+    )
+    known = [plain_column(key) for key in DEFAULT_COLUMNS]
+    columns = [column for column in known if any(run.value(column) is not None for run in runs)]
+    return TableSpec(title, tuple(columns), rows)
 
 
-def _cell(runs: Sequence[RunResult], column: str, published: float | None) -> Cell:
-    values = [value for run in runs if (value := _value(run, column)) is not None]
-    if not values:
-        return Cell(None, None, published)
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Cell(statistics.fmean(values), deviation, published)
+def _same_end(first: Path, second: Path) -> bool:
+    """Tell whether the last parts of two paths are equal, three at most."""
+    pairs = zip(reversed(_plain(first).parts), reversed(_plain(second).parts), strict=False)
+    return all(one == other for one, other in list(pairs)[:3])
 
 
-def _value(result: RunResult, column: str) -> float | None:
-    if column in result.metrics:
-        return result.metrics[column]
-    value = getattr(result, column, None)
-    return float(value) if isinstance(value, int | float) else None
-
-
-def _notes(spec: TableSpec, used: Sequence[RunResult]) -> list[str]:
-    notes = []
-    if spec.source:
-        notes.append(f"Published values (in brackets): {spec.source}.")
-    data = {result.data_sha256 for result in used}
-    profiles = {result.profile or "none" for result in used}
-    if len(data) > 1:
-        notes.append("**The rows were measured on different data and cannot be compared.**")
-    elif data:
-        notes.append(f"Data: {str(next(iter(data)))[:12]}.")
-    if len(profiles) > 1:
-        notes.append(f"**The rows mix profiles: {', '.join(sorted(profiles))}.**")
-    seeds = sorted({str(result.seed) for result in used})
-    if seeds:
-        notes.append(f"Seeds: {', '.join(seeds)}.")
-    commits = sorted({result.commit or "unknown" for result in used})
-    if commits:
-        notes.append(f"Code: {', '.join(commits)}.")
-    return notes
+def _plain(path: Path) -> Path:
+    """Return a path without ``..``; a relative one stays relative where it can."""
+    return path.resolve() if ".." in path.parts else path

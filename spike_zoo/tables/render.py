@@ -1,4 +1,4 @@
-"""A filled table as Markdown, CSV, or the cells of an HTML page."""
+"""Filled tables as Markdown and CSV, and the texts of cells that every form shares."""
 
 from __future__ import annotations
 
@@ -6,98 +6,152 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
+from spike_zoo.tables.columns import ARROWS
+from spike_zoo.tables.expect import sum_up
+
 if TYPE_CHECKING:
-    from spike_zoo.tables.collect import Cell, FilledTable
+    from collections.abc import Sequence
+
+    from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.fill import Cell, FilledRow, FilledTable
 
 NOT_MEASURED = "n/a"
-HEADINGS = {
-    "parameters": "parameters",
-    "macs": "GMAC",
-    "seconds_per_image": "ms per image",
-    "wall_seconds": "run, s",
-}
-SCALES = {"macs": 1e-9, "seconds_per_image": 1e3}
-HIGHER_IS_BETTER = ("psnr", "ssim", "accuracy")
-LOWER_IS_BETTER = ("lpips", "bpp")
+STANDS_OUT = " †"
+STANDS_OUT_NOTE = "† other data or another profile than most rows."
 
 
-def heading(column: str) -> str:
-    """Return what stands above a column."""
-    return HEADINGS.get(column, column)
+def heading(column: Column) -> str:
+    """Return what stands above a column; the arrow says which way is better."""
+    return column.heading + ARROWS[column.better]
 
 
-def cell_text(column: str, cell: Cell) -> str:
+def ours_text(column: Column, cell: Cell) -> str:
+    """Return what was measured here, with its deviation over seeds."""
+    if cell.mean is None:
+        return NOT_MEASURED
+    text = column.text(cell.mean)
+    if cell.deviation is not None and not column.is_cost:
+        text += f" ± {column.text(cell.deviation)}"
+    return text
+
+
+def cell_text(column: Column, cell: Cell) -> str:
     """Return one cell: ours ± deviation, the published value in brackets."""
-    ours = NOT_MEASURED if cell.mean is None else _number(column, cell.mean)
-    if cell.deviation is not None and "/" in column:
-        ours += f" ± {_number(column, cell.deviation)}"
-    if cell.published is not None:
-        ours += f" [{_number(column, cell.published)}]"
-    return ours
+    ours = ours_text(column, cell)
+    if cell.published is None:
+        return ours
+    return f"{ours} [{column.text(cell.published)}]"
 
 
 def best_rows(table: FilledTable, index: int) -> set[int]:
-    """Return the rows that hold the best value of a quality column; none for costs."""
-    name = table.columns[index].rsplit("/", 1)[-1]
-    means = {n: c[index].mean for n, (_, c) in enumerate(table.rows)}
+    """Return the rows with the best measured value of a column.
+
+    None where no way is better, where fewer than two rows or all alike were measured, or where
+    several rows share the lowest cost.
+    """
+    better = table.columns[index].better
+    means = {number: row.cells[index].mean for number, row in enumerate(table.rows)}
     measured = {number: mean for number, mean in means.items() if mean is not None}
-    if len(measured) < 2:
+    if better == "neither" or len(set(measured.values())) < 2:
         return set()
-    if name.startswith(HIGHER_IS_BETTER):
-        best = max(measured.values())
-    elif name.startswith(LOWER_IS_BETTER):
-        best = min(measured.values())
-    else:
-        return set()
-    return {number for number, mean in measured.items() if mean == best}
+    best = max(measured.values()) if better == "higher" else min(measured.values())
+    rows = {number for number, mean in measured.items() if mean == best}
+    return set() if table.columns[index].is_cost and len(rows) > 1 else rows
+
+
+def has_counts(table: FilledTable) -> bool:
+    """Tell whether rows have different numbers of runs, so that a column must say how many."""
+    return len({len(row.runs) for row in table.rows if row.runs}) > 1
+
+
+def header(table: FilledTable) -> list[str]:
+    """Return what stands above the columns, the rows' names first."""
+    counts = ["n"] if has_counts(table) else []
+    return ["", *(heading(column) for column in table.columns), *counts]
+
+
+def row_name(row: FilledRow) -> str:
+    """Return a row's name, marked where it stands out."""
+    return row.name + (STANDS_OUT if row.stands_out else "")
 
 
 def cells_as_text(table: FilledTable, emphasis: str = "") -> list[list[str]]:
     """Return the table's rows as text, best values between two emphasis marks."""
     best = [best_rows(table, index) for index in range(len(table.columns))]
     rows = []
-    for number, (name, cells) in enumerate(table.rows):
-        texts = [name]
-        for index, (column, cell) in enumerate(zip(table.columns, cells, strict=True)):
+    for number, row in enumerate(table.rows):
+        texts = [row_name(row)]
+        for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
             mark = emphasis if number in best[index] else ""
-            texts.append(f"{mark}{cell_text(column, cell)}{mark}")
-        rows.append(texts)
+            text = cell_text(column, cell)
+            if mark:  # ours alone: the published value is not what is best here
+                ours = ours_text(column, cell)
+                text = f"{mark}{ours}{mark}{text[len(ours) :]}"
+            texts.append(text)
+        rows.append([*texts, *([str(len(row.runs))] if has_counts(table) else [])])
     return rows
 
 
-def render_markdown(table: FilledTable) -> str:
-    """Return the table as GitHub Markdown."""
-    head = ["", *(heading(column) for column in table.columns)]
-    lines = [f"## {table.title}", "", _line(head), _line(["---"] + ["---:"] * len(table.columns))]
-    lines += [
-        _line([text.replace("|", "\\|") for text in row]) for row in cells_as_text(table, "**")
-    ]
-    lines += ["", *(f"{note}  " for note in table.notes), ""]
+def all_notes(table: FilledTable) -> list[str]:
+    """Return what stands below a table."""
+    marked = any(row.stands_out for row in table.rows)
+    return [*([STANDS_OUT_NOTE] if marked else []), *table.notes]
+
+
+def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
+    """Return tables as GitHub Markdown; a title stands above several."""
+    lines = [f"# {title}", ""] if title and len(tables) > 1 else []
+    for table in tables:
+        head = header(table)
+        lines += [f"## {table.title}", ""]
+        lines += [f"**Warning: {warning}**  " for warning in table.warnings]
+        lines += [""] if table.warnings else []
+        lines += [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
+        lines += [_line(row) for row in cells_as_text(table, "**")]
+        lines += _expectations(table)
+        lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     return "\n".join(lines)
 
 
-def render_csv(table: FilledTable) -> str:
-    """Return the table as CSV: full precision, mean, deviation and published value apart."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+def render_csv(tables: Sequence[FilledTable]) -> str:
+    """Return tables as one CSV: full precision, mean, deviation and published value apart.
+
+    The columns of all tables stand beside each other, empty where a table has no such column; the
+    expectations follow as rows of their own, with their outcome in the last column.
+    """
+    names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
     parts = ("", " deviation", " published")
-    writer.writerow(["row", *(f"{column}{part}" for column in table.columns for part in parts)])
-    for name, cells in table.rows:
-        values = [v for cell in cells for v in (cell.mean, cell.deviation, cell.published)]
-        writer.writerow([name, *("" if value is None else repr(value) for value in values)])
+    fields = ["table", "row", "n", *(f"{name}{part}" for name in names for part in parts)]
+    file = io.StringIO()
+    writer = csv.DictWriter(file, [*fields, "flag", "expectation"], restval="", lineterminator="\n")
+    writer.writeheader()
+    for table in tables:
+        flag = " ".join(table.warnings)
+        for row in table.rows:
+            line: dict[str, object] = {"table": table.title, "row": row.name, "n": len(row.runs)}
+            line["flag"] = flag
+            for column, cell in zip(table.columns, row.cells, strict=True):
+                values = (cell.mean, cell.deviation, cell.published)
+                for part, value in zip(parts, values, strict=True):
+                    line[f"{column.name}{part}"] = "" if value is None else repr(float(value))
+            writer.writerow(line)
+        for verdict in table.verdicts:
+            line = {"table": table.title, "row": verdict.text}
+            line["expectation"] = verdict.outcome.value
+            writer.writerow(line)
     return file.getvalue()
 
 
-def _line(texts: list[str]) -> str:
-    return f"| {' | '.join(texts)} |"
+def _expectations(table: FilledTable) -> list[str]:
+    if not table.verdicts:
+        return []
+    lines = ["", f"Expected: {sum_up(table.verdicts)}.", ""]
+    for verdict in table.verdicts:
+        claim = f" “{verdict.expectation.claim}”" if verdict.expectation.claim else ""
+        detail = f" ({verdict.detail})" if verdict.detail else ""
+        lines.append(f"- **{verdict.outcome.value}**: {verdict.text}{detail}{claim}")
+    return lines
 
 
-def _number(column: str, value: float) -> str:
-    scaled = value * SCALES.get(column, 1.0)
-    if column == "parameters":
-        return f"{scaled:,.0f}"
-    if "psnr" in column:
-        return f"{scaled:.2f}"
-    if "/" in column:
-        return f"{scaled:.4f}"
-    return f"{scaled:.3g}" if scaled < 1000 else f"{scaled:.0f}"
+def _line(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(text.replace('|', chr(92) + '|') for text in texts)} |"

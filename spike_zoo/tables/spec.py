@@ -1,14 +1,15 @@
-"""A table as data: its rows, its columns and the published values, read from YAML."""
+"""A table as data: rows, columns, published values and the trend to check, read from YAML."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import yaml
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
-from spike_zoo.errors import ConfigError, MissingFileError
+    from spike_zoo.tables.columns import Column
 
 DEFAULT_COLUMNS = (
     "test/psnr",
@@ -26,13 +27,40 @@ class Row:
 
     Attributes:
         name: What stands in the first column.
-        variant: Stem of the configuration its runs were made with.
-        published: Column -> value of the source.
+        variant: The configuration its runs were made with; None for methods that only others
+            have measured.
+        published: Name of a column -> value of the source.
+        source: Where these values stand, if not where the table's do.
+        archive: Name of the archive its runs were made on, if not the table's.
     """
 
     name: str
-    variant: str
-    published: dict[str, float] = field(default_factory=dict)
+    variant: Path | None = None
+    published: Mapping[str, float] = field(default_factory=dict)
+    source: str | None = None
+    archive: str | None = None
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """A claim about two rows and one column.
+
+    Attributes:
+        row: The row that the claim is about.
+        other: The row it is held against.
+        by: Name of the column.
+        margin: With ``is_close`` the largest difference that is still close, else the least by
+            which ``row`` must be better; in the unit of the record.
+        is_close: Whether the claim is that both are close, not that one is better.
+        claim: The source's own words, where given.
+    """
+
+    row: str
+    other: str
+    by: str
+    margin: float = 0.0
+    is_close: bool = False
+    claim: str = ""
 
 
 @dataclass(frozen=True)
@@ -41,57 +69,45 @@ class TableSpec:
 
     Attributes:
         title: Heading.
-        source: Where the published values stand.
-        columns: Log keys or fields of ``result.json``.
+        columns: The columns, left to right.
         rows: The rows, top to bottom.
+        source: Where the published values stand.
+        expect: What the rows should show.
+        note: What a reader should know.
+        archive: Name of the archive that runs must have been made on; any where not given.
+        one_data: Whether the rows must have been measured on the same data.
+        command: The command that makes the results again; ``{profile}`` stands for the profile.
+        file: Where it was read.
     """
 
     title: str
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     source: str | None = None
+    expect: tuple[Expectation, ...] = ()
+    note: str | None = None
+    archive: str | None = None
+    one_data: bool = True
+    command: str | None = None
+    file: Path | None = None
 
 
-def read_table_spec(path: str | Path) -> TableSpec:
-    """Read a table file.
+@dataclass(frozen=True)
+class TableFile:
+    """The tables of one file.
 
-    Raises:
-        MissingFileError: If there is none.
-        ConfigError: If a key is missing or unknown; names file and key.
+    Attributes:
+        title: Heading of all.
+        tables: The tables; their own headings are empty where there is only one.
+        path: The file.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise MissingFileError(f"{file}: there is no such table file", path=str(file))
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
-    _check_keys(file, "the table", content, {"title", "rows"}, {"source", "columns"})
-    rows = []
-    for number, row in enumerate(content["rows"], 1):
-        _check_keys(file, f"row {number}", row, {"name", "variant"}, {"published"})
-        rows.append(Row(str(row["name"]), Path(row["variant"]).stem, row.get("published") or {}))
-    return TableSpec(
-        title=str(content["title"]),
-        columns=tuple(content.get("columns") or DEFAULT_COLUMNS),
-        rows=tuple(rows),
-        source=content.get("source"),
-    )
 
+    title: str
+    tables: tuple[TableSpec, ...]
+    path: Path
 
-def _check_keys(
-    file: Path,
-    place: str,
-    content: Any,  # noqa: ANN401  (any YAML value)
-    required: set[str],
-    optional: set[str],
-) -> None:
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file}: {place} must be a mapping, found {type(content).__name__}")
-    missing = sorted(required - content.keys())
-    unknown = sorted(content.keys() - required - optional)
-    if missing:
-        raise ConfigError(f"{file}: {place} lacks the key {missing[0]!r}")
-    if unknown:
-        known = ", ".join(sorted(required | optional))
-        raise ConfigError(f"{file}: {place} has the unknown key {unknown[0]!r}; known are {known}")
+    @property
+    def variants(self) -> tuple[Path, ...]:
+        """Every configuration that a row names, once."""
+        rows = (row for table in self.tables for row in table.rows)
+        return tuple(dict.fromkeys(row.variant for row in rows if row.variant is not None))

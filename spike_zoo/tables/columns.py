@@ -1,0 +1,137 @@
+"""Columns of a table: what they show, which way is better, how their numbers are written."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Better = Literal["higher", "lower", "neither"]
+
+#: Numbers of a record itself; all of them are costs.
+FIELDS: Final[dict[str, str]] = {
+    "parameters": "parameters",
+    "macs": "GMAC",
+    "macs_per_pixel": "MAC per pixel",
+    "seconds_per_image": "ms per image",
+    "wall_seconds": "run (s)",
+}
+#: Metrics by the last part of their log key: heading, and which way is better.
+METRICS: Final[dict[str, tuple[str, Better]]] = {
+    "psnr": ("PSNR (dB)", "higher"),
+    "psnr_stir": ("PSNR as STIR (dB)", "higher"),
+    "psnr_official": ("PSNR as published (dB)", "higher"),
+    "ssim": ("SSIM", "higher"),
+    "ssim_stir": ("SSIM as STIR", "higher"),
+    "ssim_official": ("SSIM as published", "higher"),
+    "ssim_uniform7": ("SSIM (7x7)", "higher"),
+    "lpips": ("LPIPS", "lower"),
+    "lpips_stir": ("LPIPS as STIR", "lower"),
+    "lpips_official": ("LPIPS as published", "lower"),
+    "mse": ("MSE", "lower"),
+    "accuracy": ("accuracy", "higher"),
+    "bpp": ("bpp", "lower"),
+    "bd_rate": ("BD-rate (%)", "lower"),
+    "liqe": ("LIQE", "higher"),
+    "niqe": ("NIQE", "lower"),
+    "brisque": ("BRISQUE", "lower"),
+}
+#: Metrics that need a file which cannot always be had: missing ones are n/a, never an error.
+OPTIONAL_METRICS: Final = ("lpips", "liqe", "niqe", "brisque")
+ARROWS: Final[dict[Better, str]] = {"higher": " ↑", "lower": " ↓", "neither": ""}
+_SCALES: Final = {"macs": 1e-9, "seconds_per_image": 1e3}
+_WHOLE: Final = ("parameters", "macs_per_pixel")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of numbers.
+
+    Attributes:
+        key: Log key, as ``test/psnr``, or a field of ``result.json``.
+        name: What published values and expectations call it; the key where not given.
+        better: Which way is better.
+        scenes: Shell pattern: only recordings of such names count (``per_image.csv``).
+        rate_scale: Only recordings with at least the first and less than the second value of
+            spikes per plane at white count.
+    """
+
+    key: str
+    name: str
+    better: Better
+    scenes: str | None = None
+    rate_scale: tuple[float, float] | None = None
+
+    @property
+    def metric(self) -> str:
+        """The key without its split and set: ``psnr``."""
+        return self.key.rsplit("/", 1)[-1]
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether only some recordings count."""
+        return self.scenes is not None or self.rate_scale is not None
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether it is what a result costs, not how good it is."""
+        return self.key in FIELDS
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether seeds cannot change it: a property of the network alone."""
+        return self.key in ("parameters", "macs", "macs_per_pixel")
+
+    @property
+    def heading(self) -> str:
+        """What stands above the column, without the arrow."""
+        if self.name != self.key:
+            return self.name
+        *place, metric = self.key.split("/")
+        if self.key in FIELDS:
+            return FIELDS[self.key]
+        text = METRICS[metric][0] if metric in METRICS else metric
+        return " ".join([*place[1:], text] if place[:1] == ["test"] else [*place, text])
+
+    def counts(self, name: str, rate_scale: float) -> bool:
+        """Tell whether a recording counts in this column."""
+        if self.scenes is not None and not fnmatchcase(name, self.scenes):
+            return False
+        if self.rate_scale is None:
+            return True
+        low, high = self.rate_scale
+        return low <= rate_scale < high
+
+    def text(self, value: float) -> str:
+        """Return a value as it stands in a cell."""
+        scaled = value * _SCALES.get(self.key, 1.0)
+        if self.key in _WHOLE:
+            return f"{scaled:,.0f}"
+        if self.metric.startswith(("psnr", "bd_rate")):
+            return f"{scaled:.2f}"
+        if "/" in self.key:
+            return f"{scaled:.4f}"
+        return f"{scaled:.3g}" if scaled < 1000 else f"{scaled:.0f}"
+
+
+def direction(key: str) -> Better | None:
+    """Return which way of a key is better, None where it is not known."""
+    if key in FIELDS:
+        return "lower"
+    *place, metric = key.split("/")
+    return METRICS[metric][1] if place and metric in METRICS else None
+
+
+def plain_column(key: str) -> Column:
+    """Return the column of a key that is known, or one without a better way."""
+    return Column(key, key, direction(key) or "neither")
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` where known words are close, else nothing."""
+    found = difflib.get_close_matches(word, sorted(set(known)), n=3)
+    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""

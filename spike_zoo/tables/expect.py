@@ -1,0 +1,148 @@
+"""Whether a claim about two rows holds, does not hold, or drowns in the noise of the seeds."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.spec import Expectation
+
+#: Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom.
+STUDENT_T: Final = (
+    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
+    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
+)
+MANY: Final = STUDENT_T[-1]  # for more: a little too large, so that a bound is never too small
+
+NOISE_RULE: Final = (
+    "A difference is within noise where it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s the pooled "
+    "standard deviation over the seeds of both rows, t the two-sided 95 % point of Student's "
+    "distribution with n₁ + n₂ - 2 degrees of freedom. With one seed each there is no such bound, "
+    "and the bare difference decides. Parameters, MACs and methods that train nothing have no "
+    "noise."
+)
+
+
+class Outcome(Enum):
+    """What became of a claim."""
+
+    HELD = "held"
+    NOT_HELD = "not held"
+    NOISE = "within noise"
+    NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A row's number: mean, standard deviation and count over seeds.
+
+    ``is_exact`` says that seeds cannot change it.
+    """
+
+    mean: float
+    deviation: float | None
+    count: int
+    is_exact: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim and what became of it.
+
+    Attributes:
+        expectation: The claim.
+        outcome: What became of it.
+        text: The claim in words.
+        difference: By how much the row is better than the other (closeness: how far apart).
+        noise: Smallest difference that counts; None where one seed each leaves it unknown.
+        detail: The numbers in words.
+    """
+
+    expectation: Expectation
+    outcome: Outcome
+    text: str
+    difference: float | None = None
+    noise: float | None = None
+    detail: str = ""
+
+
+def judge(
+    expectation: Expectation, column: Column, row: Sample | None, other: Sample | None
+) -> Verdict:
+    """Hold a claim against two rows.
+
+    Let d be by how much ``row`` is better than ``other`` in the column's direction. The claim
+    *better* says d > margin (d >= margin where a margin is given), *close* says |d| <= margin. What
+    is left, d - margin or margin - |d|, is within noise where it is not larger than the bound
+    of :func:`noise_bound`; otherwise its sign decides.
+    """
+    text = claim_text(expectation, column)
+    if row is None or other is None:
+        return Verdict(expectation, Outcome.NOT_MEASURED, text)
+    sign = -1.0 if column.better == "lower" else 1.0
+    difference = sign * (row.mean - other.mean)
+    if expectation.is_close:
+        difference = abs(difference)
+        left = expectation.margin - difference
+    else:
+        left = difference - expectation.margin
+    noise = noise_bound(row, other)
+    is_strict = not expectation.is_close and not expectation.margin
+    if noise is not None and noise > 0 and abs(left) <= noise:
+        outcome = Outcome.NOISE
+    elif left > 0 or (left == 0 and not is_strict):
+        outcome = Outcome.HELD
+    else:
+        outcome = Outcome.NOT_HELD
+    detail = _detail(column, difference, noise, is_close=expectation.is_close)
+    return Verdict(expectation, outcome, text, difference, noise, detail)
+
+
+def noise_bound(first: Sample, second: Sample) -> float | None:
+    """Return the smallest difference of means that counts at 95 %, None with one seed each.
+
+    It is t · s · sqrt(1/n1 + 1/n2) of the two-sample t-test with pooled variance s². A row with
+    one seed borrows the other's deviation. An exact sample has no noise of its own.
+    """
+    if first.is_exact and second.is_exact:
+        return 0.0
+    noisy = [sample for sample in (first, second) if not sample.is_exact]
+    freedom = sum(sample.count - 1 for sample in noisy)
+    if freedom == 0:
+        return None
+    squares = sum((s.count - 1) * s.deviation**2 for s in noisy if s.deviation is not None)
+    spread = math.sqrt(squares / freedom * sum(1 / sample.count for sample in noisy))
+    t = STUDENT_T[freedom - 1] if freedom <= len(STUDENT_T) else MANY
+    return t * spread
+
+
+def sum_up(verdicts: Sequence[Verdict]) -> str:
+    """Return all outcomes in one line: ``7 of 9 held, 1 within noise, 1 not held``."""
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    parts = [f"{counts[Outcome.HELD]} of {len(verdicts)} held"]
+    others = (Outcome.NOISE, Outcome.NOT_HELD, Outcome.NOT_MEASURED)
+    return ", ".join([*parts, *(f"{counts[one]} {one.value}" for one in others if counts[one])])
+
+
+def claim_text(expectation: Expectation, column: Column) -> str:
+    """Return a claim in words."""
+    row, other = expectation.row, expectation.other
+    if expectation.is_close:
+        return f"{row} within {column.text(expectation.margin)} of {other} by {column.heading}"
+    by = f" by at least {column.text(expectation.margin)}" if expectation.margin else ""
+    return f"{row} better than {other}{by} ({column.heading})"
+
+
+def _detail(column: Column, difference: float, noise: float | None, *, is_close: bool) -> str:
+    sign = "" if is_close or difference <= 0 else "+"
+    text = f"{sign}{column.text(difference)}"
+    if noise is None:
+        return f"{text}, one seed each"
+    return f"{text}, noise {column.text(noise)}" if noise else text

@@ -1,0 +1,193 @@
+"""Runs grouped into the rows of a table: means, deviations, and what must be said below it."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.tables.columns import OPTIONAL_METRICS, near
+from spike_zoo.tables.expect import Sample, Verdict, judge
+from spike_zoo.tables.notes import notes_of, warnings_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.tables.collect import Run
+    from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.spec import Row, TableSpec
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the runs of a row measured, and what was published; None where nothing was.
+
+    Attributes:
+        mean: Mean over the runs.
+        deviation: Their standard deviation (n - 1); None for less than two.
+        count: How many runs.
+        published: The published value.
+    """
+
+    mean: float | None
+    deviation: float | None = None
+    count: int = 0
+    published: float | None = None
+
+
+@dataclass(frozen=True)
+class FilledRow:
+    """A row with its numbers.
+
+    Attributes:
+        row: What the table's file says.
+        cells: In the order of the columns.
+        runs: What they were taken from.
+        stands_out: Whether data or profile are not those of most rows.
+    """
+
+    row: Row
+    cells: tuple[Cell, ...]
+    runs: tuple[Run, ...]
+    stands_out: bool = False
+
+    @property
+    def name(self) -> str:
+        """What stands in the first column."""
+        return self.row.name
+
+
+@dataclass(frozen=True)
+class FilledTable:
+    """A table with its numbers.
+
+    Attributes:
+        spec: What the table's file says.
+        rows: The rows, top to bottom.
+        warnings: Why the rows cannot simply be compared.
+        notes: Where the numbers come from.
+        verdicts: What became of the expectations.
+    """
+
+    spec: TableSpec
+    rows: tuple[FilledRow, ...]
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        return self.spec.title
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns, left to right."""
+        return self.spec.columns
+
+
+def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None) -> FilledTable:
+    """Fill a table with the runs of its variants, mean and deviation over their seeds.
+
+    A row takes one run of each seed and configuration; the first found counts.
+
+    Args:
+        spec: The table.
+        runs: All there are; others than the rows' are left out.
+        profile: Take only runs of this profile.
+
+    Raises:
+        ConfigError: If no run that the table shows has the metric of a column.
+    """
+    chosen = [run for run in runs if profile is None or run.result.profile == profile]
+    rows, repeats = [], 0
+    for row in spec.rows:
+        archive = row.archive or spec.archive
+        taken = [run for run in chosen if run.is_of(row, archive)]
+        kept = _once_per_seed(taken)
+        repeats += len(taken) - len(kept)
+        cells = tuple(
+            _cell(kept, column, row.published.get(column.name)) for column in spec.columns
+        )
+        rows.append(FilledRow(row, cells, tuple(kept)))
+    used = [run for row in rows for run in row.runs]
+    _refuse_absent(spec, used)
+    marked = _marked(rows, one_data=spec.one_data)
+    named = [(row.name, row.runs) for row in marked]
+    return FilledTable(
+        spec,
+        tuple(marked),
+        tuple(warnings_of(spec, named)),
+        tuple(notes_of(spec, named, repeats)),
+        tuple(_verdicts(spec, marked)),
+    )
+
+
+def _once_per_seed(runs: Sequence[Run]) -> list[Run]:
+    """Return the first run of each seed, configuration and data."""
+    first: dict[tuple[object, ...], Run] = {}
+    for run in runs:
+        result = run.result
+        first.setdefault((result.seed, result.config_hash, result.data_sha256), run)
+    return list(first.values())
+
+
+def _cell(runs: Sequence[Run], column: Column, published: float | None) -> Cell:
+    values = [value for run in runs if (value := run.value(column)) is not None]
+    if not values:
+        return Cell(None, published=published)
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Cell(statistics.fmean(values), deviation, len(values), published)
+
+
+def _refuse_absent(spec: TableSpec, used: Sequence[Run]) -> None:
+    """Refuse a metric that no run has; n/a is for what some lack or what needs extra files."""
+    known = sorted({key for run in used for key in run.result.metrics})
+    for column in spec.columns:
+        is_needed = "/" in column.key and not column.metric.startswith(OPTIONAL_METRICS)
+        if used and is_needed and column.key not in known:
+            raise ConfigError(
+                f"{spec.file or 'the table'}: table {spec.title!r}, column {column.key!r}: none of "
+                f"its {len(used)} results has it.{near(column.key, known)} They have "
+                f"{', '.join(key for key in known if key.startswith('test/')) or 'no metrics'}"
+            )
+
+
+def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:
+    """Mark the rows whose data or profile are not those of most runs."""
+
+    def origin(run: Run) -> tuple[str | None, str | None]:
+        return (run.result.data_sha256 if one_data else None, run.result.profile)
+
+    origins = [origin(run) for row in rows for run in row.runs]
+    if not origins:
+        return list(rows)
+    usual = statistics.mode(origins)
+    return [
+        dataclasses.replace(row, stands_out=any(origin(run) != usual for run in row.runs))
+        for row in rows
+    ]
+
+
+def _verdicts(spec: TableSpec, rows: Sequence[FilledRow]) -> list[Verdict]:
+    named = {row.name: row for row in rows}
+    columns = {column.name: index for index, column in enumerate(spec.columns)}
+    found = []
+    for expectation in spec.expect:
+        index = columns[expectation.by]
+        samples = [
+            _sample(named[name], index, spec.columns[index])
+            for name in (expectation.row, expectation.other)
+        ]
+        found.append(judge(expectation, spec.columns[index], samples[0], samples[1]))
+    return found
+
+
+def _sample(row: FilledRow, index: int, column: Column) -> Sample | None:
+    cell = row.cells[index]
+    if cell.mean is None:
+        return None
+    is_exact = column.is_exact or (not column.is_cost and not any(r.is_trained for r in row.runs))
+    return Sample(cell.mean, cell.deviation, cell.count, is_exact=is_exact)

@@ -1,0 +1,85 @@
+"""Filled tables as one HTML page: numbers, verdicts, drawings, pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from spike_zoo.media.page import Page
+from spike_zoo.tables.expect import Outcome, sum_up
+from spike_zoo.tables.pictures import sample_strips
+from spike_zoo.tables.plot import cost_plots
+from spike_zoo.tables.render import (
+    all_notes,
+    best_rows,
+    has_counts,
+    header,
+    ours_text,
+    row_name,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.fill import Cell, FilledTable
+    from spike_zoo.tables.spec import TableFile
+
+_SIGNS = {
+    Outcome.HELD: "✓ held",
+    Outcome.NOT_HELD: "✗ not held",
+    Outcome.NOISE: "≈ within noise",
+    Outcome.NOT_MEASURED: "not measured",
+}
+
+
+def table_page(file: TableFile, tables: Sequence[FilledTable]) -> Page:
+    """Return the tables of a file as a page of its own."""
+    verdicts = [verdict for table in tables for verdict in table.verdicts]
+    summary = f"Expected of the rows: {sum_up(verdicts)}." if verdicts else ""
+    page = Page(file.title, summary)
+    for table in tables:
+        _add_table(page, table, is_only=len(tables) == 1)
+    return page
+
+
+def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
+    page.add_section("Numbers" if is_only else table.title)
+    for warning in table.warnings:
+        page.add_warning(warning)
+    page.add_table(header(table), _cells(table), notes=all_notes(table))
+    if table.verdicts:
+        rows = [
+            [verdict.text, _SIGNS[verdict.outcome], verdict.detail or "n/a"]
+            for verdict in table.verdicts
+        ]
+        caption = f"Expected: {sum_up(table.verdicts)}"
+        page.add_table(["claim", "outcome", "difference"], rows, caption=caption)
+    drawings = cost_plots(table)
+    if drawings:
+        page.add_drawings(drawings)
+    samples, strips = sample_strips(table)
+    if strips:
+        page.add_strips(samples, strips)
+
+
+def _cells(table: FilledTable) -> list[list[object]]:
+    best = [best_rows(table, index) for index in range(len(table.columns))]
+    rows = []
+    for number, row in enumerate(table.rows):
+        cells: list[object] = [row_name(row)]
+        cells += [
+            _cell(column, cell, is_best=number in best[index])
+            for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True))
+        ]
+        rows.append([*cells, *([len(row.runs)] if has_counts(table) else [])])
+    return rows
+
+
+def _cell(column: Column, cell: Cell, *, is_best: bool) -> Markup:
+    """Return ours, bold where best, and the published value in smaller letters below it."""
+    ours = Markup("<strong>{}</strong>" if is_best else "{}").format(ours_text(column, cell))
+    if cell.published is None:
+        return ours
+    return ours + Markup("<small>[{}]</small>").format(column.text(cell.published))

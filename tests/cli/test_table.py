@@ -1,0 +1,109 @@
+"""The table command, as a user calls it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.cli.main import main
+from tests.conftest import ROOT
+from tests.helpers.tables import SPEC, make_run, write_spec
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A method's folder with a table file and committed results, and runs beside it."""
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "experiments" / "stir"
+    place.mkdir(parents=True)
+    write_spec(place)
+    make_run("full", 31.0).result.write(place / "results" / "full-0" / "result.json")
+    make_run("half", 29.0, profile="gpu").result.write(tmp_path / "runs" / "half" / "result.json")
+    return place
+
+
+def test_a_table_file_is_printed_and_written_in_three_forms(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", str(folder / "table.yaml")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    paths = [Path(line.removeprefix("table: ")) for line in lines if line.startswith("table: ")]
+    assert [path.suffix for path in paths] == [".md", ".csv", ".html"]
+    assert lines[-1] == f"table: {paths[-1]}"
+    assert all("31.0" in path.read_text() and "29.0" in path.read_text() for path in paths)
+    assert any(line.startswith("| full | **31.00**") for line in lines)
+    assert any(line.startswith("**Warning: The rows mix profiles") for line in lines)
+    assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
+
+
+def test_profile_and_results_choose_what_is_shown(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "report"
+    arguments = ["table", str(folder / "table.yaml"), "--out", str(out)]
+    assert main([*arguments, "--profile", "cpu"]) == 0
+    assert "| half | n/a |" in capsys.readouterr().out
+    assert main([*arguments, "--results", str([str(tmp_path / "runs")])]) == 0
+    assert "| full | n/a [38.80] |" in capsys.readouterr().out
+    assert sorted(path.name for path in out.iterdir()) == ["table.csv", "table.html", "table.md"]
+
+
+def test_a_table_where_nothing_ran_shows_what_was_published(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(folder / "results")
+    shutil.rmtree(tmp_path / "runs")
+    assert main(["table", str(folder / "table.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "| full | n/a [38.80] | n/a |" in out
+    assert "Expected: 0 of 1 held, 1 not measured." in out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SPEC.replace("half.yaml", "hlaf.yaml"), "Did you mean 'half.yaml'"),
+        (SPEC.replace("[test/psnr, par", "[test/psnr, test/ssim, par"), "'test/ssim': none of its"),
+    ],
+)
+def test_a_wrong_table_file_is_one_line_and_writes_nothing(
+    folder: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "table.yaml").write_text(text)
+    assert main(["table", str(folder / "table.yaml")]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not Path("runs/tables").exists()
+
+
+def test_a_sweep_without_a_table_file_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", "runs", "--sweep", "a/b/c"]) == 2
+    assert "give one (.yaml)" in capsys.readouterr().err
+
+
+def test_two_hundred_results_need_neither_torch_nor_two_seconds(
+    folder: Path, tmp_path: Path
+) -> None:
+    for number in range(200):
+        variant = ("full", "half")[number % 2]
+        run = make_run(variant, 30.0 + number % 7, seed=number, config={"k": list(range(300))})
+        run.result.write(tmp_path / "many" / str(number) / "result.json")
+    script = (
+        "import sys, time\n"
+        "from spike_zoo.cli.main import main\n"
+        f"code = main(['table', {str(folder / 'table.yaml')!r}, '--results', "
+        f"{str([str(tmp_path / 'many')])!r}])\n"
+        "assert code == 0 and 'torch' not in sys.modules\n"
+        "print(time.process_time())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout.splitlines()[-1]) < 2

@@ -1,0 +1,44 @@
+"""Table files and runs for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from spike_zoo.tables import Run
+from tests.helpers.results import make_result
+
+SPEC = """
+title: Capacity
+source: Fan et al., NeurIPS 2024
+columns: [test/psnr, parameters]
+rows:
+  - {name: full, variant: variants/full.yaml, published: {test/psnr: 38.8}}
+  - {name: half, variant: variants/half.yaml}
+  - {name: never run, variant: variants/never.yaml}
+expect:
+  - {row: full, better_than: half, by: test/psnr}
+"""
+
+
+def write_spec(folder: Path, text: str = SPEC) -> Path:
+    """Write a table file with the variants it names, and return it."""
+    for name in ("full", "half", "never"):
+        variant = folder / "variants" / f"{name}.yaml"
+        variant.parent.mkdir(parents=True, exist_ok=True)
+        variant.write_text("model: {}\n")
+    path = folder / "table.yaml"
+    path.write_text(text)
+    return path
+
+
+def make_run(variant: str, psnr: float, seed: int = 0, **changes: Any) -> Run:
+    """Return a run of a variant with one PSNR; its configuration is its own."""
+    values = {
+        "variant": variant,
+        "seed": seed,
+        "metrics": {"test/psnr": psnr},
+        "configs": ["configs/stir.yaml", f"variants/{variant}.yaml"],
+        "config_hash": f"{variant}-{seed}",
+    }
+    return Run(make_result(**{**values, **changes}))

@@ -1,0 +1,123 @@
+"""Runs are found wherever they are, and belong to the row whose variant made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.tables import Row, Run, collect_runs, runs_of_sweep, table_of_runs
+from spike_zoo.tables.columns import Column
+from tests.helpers.results import make_result
+from tests.helpers.tables import make_run
+
+
+def test_a_folder_of_runs_gives_a_row_per_variant(tmp_path: Path) -> None:
+    for name in ("tfp", "tfi"):
+        make_result(variant=name).write(tmp_path / name / "test" / "result.json")
+    table = table_of_runs(collect_runs([tmp_path, tmp_path / "tfp"]))
+    assert sorted(row.name for row in table.rows) == ["tfi", "tfp"]
+    assert "test/lpips" not in [column.key for column in table.columns]
+
+
+def test_equal_variants_of_two_methods_are_two_rows() -> None:
+    paths = [f"experiments/{method}/variants/full.yaml" for method in ("stir", "ssdm")]
+    runs = [make_run("full", 30.0, configs=[path]) for path in paths]
+    table = table_of_runs(runs)
+    assert [row.name for row in table.rows] == [path.removesuffix(".yaml") for path in paths]
+    assert [[run.is_of(row, None) for run in runs] for row in table.rows] == [
+        [True, False],
+        [False, True],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("configs", "belongs"),
+    [
+        (["configs/stir.yaml", "experiments/stir/variants/full.yaml"], True),
+        (["experiments/stir/variants/full.yaml", "configs/profiles/cpu.yaml"], True),
+        (["/elsewhere/experiments/stir/variants/full.yaml"], True),
+        (["experiments/ssdm/variants/full.yaml"], False),
+        (["variants/full.yaml"], True),
+    ],
+)
+def test_a_run_belongs_to_the_row_whose_file_it_was_made_with(
+    configs: list[str], belongs: bool
+) -> None:
+    run = make_run("full", 30.0, configs=configs)
+    row = Row("full", Path("experiments/stir/variants/full.yaml"))
+    assert run.is_of(row, None) is belongs
+
+
+def test_runs_on_another_archive_are_left_to_other_rows() -> None:
+    data = {"class_path": "x", "init_args": {"archive": "/big/disk/samples.h5"}}
+    run = make_run("full", 30.0, config={"data": data})
+    row = Row("full", Path("variants/full.yaml"))
+    assert run.is_of(row, "data/samples.h5")
+    assert not run.is_of(row, "data/default.h5")
+
+
+def test_a_column_of_chosen_scenes_is_the_mean_over_their_images(tmp_path: Path) -> None:
+    lines = ["name,plane,rate_scale,psnr", "a-slow-00,75,0.6,40", "a-slow-01,75,0.3,30"]
+    (tmp_path / "per_image.csv").write_text("\n".join([*lines, "a-fast-02,75,0.6,20"]))
+    run = Run(make_result(), tmp_path)
+
+    def value(**chosen: Any) -> float | None:
+        return run.value(Column("test/psnr", "x", "higher", **chosen))
+
+    assert value(scenes="*-slow-*") == 35
+    assert value(rate_scale=(0.5, 1.0)) == 30
+    assert value(scenes="*-slow-*", rate_scale=(0.3, 0.6)) == 30
+    assert value(scenes="*-still-*") is None
+    assert Run(make_result()).value(Column("test/psnr", "x", "higher", scenes="*")) is None
+
+
+def test_a_damaged_file_of_single_images_is_named(tmp_path: Path) -> None:
+    (tmp_path / "per_image.csv").write_text("name,plane,psnr\na,1,loud\n")
+    with pytest.raises(FormatError, match=r"per_image\.csv: not what a test writes"):
+        Run(make_result(), tmp_path).value(Column("test/psnr", "x", "higher", scenes="*"))
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_folder_without_results_is_refused(tmp_path: Path, is_there: bool) -> None:
+    place = tmp_path if is_there else tmp_path / "nowhere"
+    with pytest.raises(MissingFileError, match=str(place)):
+        collect_runs([place])
+
+
+class SweepApi:
+    """Answers as W&B's public interface does."""
+
+    def __init__(self, runs: list[SimpleNamespace]) -> None:
+        self.runs = runs
+        self.asked: list[str] = []
+
+    def sweep(self, path: str) -> SimpleNamespace:
+        self.asked.append(path)
+        return SimpleNamespace(runs=self.runs)
+
+
+def _online(state: str, **changes: Any) -> SimpleNamespace:
+    result = make_result(**changes)
+    summary = {**result.summary(), **result.metrics, "_timestamp": 1.0}
+    return SimpleNamespace(name="calm-sun-1", state=state, summary=summary)
+
+
+def test_finished_runs_of_a_sweep_are_records_like_those_on_disk() -> None:
+    api = SweepApi([_online("finished", seed=3), _online("crashed", seed=4)])
+    runs = runs_of_sweep("lab/zoo/abc123", api)
+    assert [run.result for run in runs] == [make_result(seed=3)]
+    assert api.asked == ["lab/zoo/abc123"]
+
+
+def test_a_sweep_that_cannot_be_used_is_refused_with_the_reason() -> None:
+    with pytest.raises(UsageError, match="entity/project/sweep"):
+        runs_of_sweep("abc123", SweepApi([]))
+    with pytest.raises(MissingFileError, match="no run of this sweep has finished"):
+        runs_of_sweep("lab/zoo/abc123", SweepApi([_online("running")]))
+    foreign = SimpleNamespace(name="calm-sun-1", state="finished", summary={"loss": 1.0})
+    with pytest.raises(FormatError, match=r"run calm-sun-1: .*lacks the field 'method'"):
+        runs_of_sweep("lab/zoo/abc123", SweepApi([foreign]))

@@ -1,0 +1,100 @@
+"""Claims are judged as a two-sample t-test judges them."""
+
+from __future__ import annotations
+
+import statistics
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from spike_zoo.tables import Expectation, Outcome, sum_up
+from spike_zoo.tables.columns import plain_column
+from spike_zoo.tables.expect import STUDENT_T, Sample, judge, noise_bound
+
+PSNR, LPIPS = plain_column("test/psnr"), plain_column("test/lpips")
+BETTER = Expectation("A", "B", "test/psnr")
+CLOSE = Expectation("A", "B", "test/psnr", margin=0.5, is_close=True)
+VALUES = st.lists(st.floats(20, 40).map(lambda x: round(x, 3)), min_size=1, max_size=6)
+
+
+def _sample(values: list[float], *, is_exact: bool = False) -> Sample:
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Sample(statistics.fmean(values), deviation, len(values), is_exact)
+
+
+@settings(max_examples=80, deadline=None)
+@given(first=VALUES, second=VALUES)
+def test_within_noise_is_what_a_t_test_at_95_percent_cannot_tell_apart(
+    first: list[float], second: list[float]
+) -> None:
+    assume(len(first) + len(second) > 2)
+    assume(len(set(first)) > 1 or len(set(second)) > 1)
+    p_value = float(scipy.stats.ttest_ind(first, second).pvalue)
+    assume(abs(p_value - 0.05) > 1e-3)
+    outcome = judge(BETTER, PSNR, _sample(first), _sample(second)).outcome
+    assert (outcome is Outcome.NOISE) == (p_value > 0.05)
+
+
+def test_the_points_of_students_t_are_those_of_scipy() -> None:
+    expected = scipy.stats.t.ppf(0.975, np.arange(1, len(STUDENT_T) + 1))
+    np.testing.assert_allclose(STUDENT_T, expected, atol=6e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        ([31.0, 31.1, 31.2], [30.0, 30.1, 30.2], Outcome.HELD),
+        ([30.0, 30.1, 30.2], [31.0, 31.1, 31.2], Outcome.NOT_HELD),
+        ([30.0, 32.0], [30.5, 31.0], Outcome.NOISE),
+    ],
+)
+def test_better_means_more_decibels(
+    first: list[float], second: list[float], outcome: Outcome
+) -> None:
+    assert judge(BETTER, PSNR, _sample(first), _sample(second)).outcome is outcome
+
+
+def test_better_means_less_where_less_is_better() -> None:
+    claim = Expectation("A", "B", "test/lpips")
+    verdict = judge(claim, LPIPS, _sample([0.10, 0.11]), _sample([0.30, 0.31]))
+    assert verdict.outcome is Outcome.HELD
+    assert verdict.difference == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("margin", "outcome"), [(0.0, Outcome.HELD), (0.9, Outcome.HELD), (1.1, Outcome.NOT_HELD)]
+)
+def test_at_least_asks_for_a_distance(margin: float, outcome: Outcome) -> None:
+    claim = Expectation("A", "B", "test/psnr", margin)
+    samples = _sample([31.0], is_exact=True), _sample([30.0], is_exact=True)
+    assert judge(claim, PSNR, *samples).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"), [(30.4, Outcome.HELD), (29.6, Outcome.HELD), (30.6, Outcome.NOT_HELD)]
+)
+def test_close_rows_may_differ_either_way(value: float, outcome: Outcome) -> None:
+    samples = _sample([value], is_exact=True), _sample([30.0], is_exact=True)
+    assert judge(CLOSE, PSNR, *samples).outcome is outcome
+
+
+def test_one_seed_each_leaves_the_noise_unknown_and_says_so() -> None:
+    verdict = judge(BETTER, PSNR, _sample([31.0]), _sample([30.0]))
+    assert (verdict.outcome, verdict.noise) == (Outcome.HELD, None)
+    assert "one seed each" in verdict.detail
+    assert noise_bound(_sample([31.0]), _sample([30.0, 30.2])) is not None, "one borrows"
+
+
+def test_equal_numbers_are_not_better() -> None:
+    samples = _sample([5.0], is_exact=True), _sample([5.0], is_exact=True)
+    assert judge(BETTER, PSNR, *samples).outcome is Outcome.NOT_HELD
+
+
+def test_the_sum_counts_every_outcome() -> None:
+    good, bad, noisy = _sample([31.0, 31.1]), _sample([30.0, 30.1]), _sample([29.0, 33.0])
+    pairs = [(good, bad), (good, bad), (bad, good), (good, noisy), (good, None)]
+    verdicts = [judge(BETTER, PSNR, first, second) for first, second in pairs]
+    assert sum_up(verdicts) == "2 of 5 held, 1 within noise, 1 not held, 1 not measured"

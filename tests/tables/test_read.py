@@ -1,0 +1,97 @@
+"""A mistake in a table file is named with its file, its place and the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.tables import check_table, read_table_file
+from tests.helpers.tables import SPEC, write_spec
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("title: Capacity", "titel: x"), "the table lacks the key 'title'"),
+        (("name: half,", "nmae: half,"), "row 2 lacks the key 'name'"),
+        (("source:", "sources:"), "unknown key 'sources'. Did you mean 'source'"),
+        (("name: half,", "name: half, color: red,"), "row 2 has the unknown key 'color'"),
+        (("half.yaml", "hlaf.yaml"), r"row 'half': there is no variant .*Did you mean 'half.yaml'"),
+        (("name: half,", "name: full,"), "the row 'full' stands twice"),
+        (("half.yaml", "full.yaml"), "the variant .* stands twice"),
+        (("[test/psnr, parameters]", "[test/psnr, test/psnr]"), "the column 'test/psnr' stands tw"),
+        (
+            ("[test/psnr, ", "[test/pnsr, "),
+            r"unknown column 'test/pnsr'\. Did you mean",
+        ),
+        (("test/psnr: 38.8", "test/ssim: 0.9"), "published names no column: 'test/ssim'"),
+        (("test/psnr: 38.8", "test/psnr: high"), "not a number: 'high'"),
+        (("better_than: half", "better_than: hlaf"), "names no row: 'hlaf'. Did you mean 'half'"),
+        (("by: test/psnr", "by: test/psrn"), "names no column: 'test/psrn'. Did you mean"),
+        (("better_than: half", "better_than: full"), "holds row 'full' against itself"),
+        (("better_than: half", "better: half"), "expectation 1 lacks the key 'better_than'"),
+        (("title: Capacity", "title: Capacity\ntitle: Other"), "the key 'title' stands twice"),
+        ((", variant: variants/half.yaml", ""), "neither a variant nor published values"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in SPEC
+    path = write_spec(tmp_path, SPEC.replace(*change, 1))
+    with pytest.raises(ConfigError, match=rf"table\.yaml: .*{message}"):
+        check_table(path)
+
+
+def test_an_expectation_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    line = "  - {row: full, better_than: half, by: test/psnr}\n"
+    with pytest.raises(ConfigError, match=r"the expectation 'full .*stands twice"):
+        check_table(write_spec(tmp_path, SPEC + line))
+
+
+def test_a_metric_of_ones_own_needs_a_direction(tmp_path: Path) -> None:
+    own = SPEC.replace("parameters]", "{metric: test/sharpness}]")
+    with pytest.raises(ConfigError, match=r"\{metric: test/sharpness, better: higher\}"):
+        check_table(write_spec(tmp_path, own))
+    declared = own.replace("test/sharpness}", "test/sharpness, better: higher}")
+    assert check_table(write_spec(tmp_path, declared)) == ()
+
+
+def test_variants_that_no_row_shows_are_told(tmp_path: Path) -> None:
+    path = write_spec(tmp_path)
+    shown, hidden = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "other.yaml"
+    assert check_table(path, [shown, hidden]) == (hidden,)
+
+
+def test_tables_of_one_file_share_what_the_file_says(tmp_path: Path) -> None:
+    text = """
+title: Both
+source: The paper
+columns: [test/psnr]
+tables:
+  - title: First
+    rows: [{name: full, variant: variants/full.yaml}]
+  - title: Second
+    source: Another paper
+    columns: [parameters]
+    rows: [{name: half, variant: variants/half.yaml}, {name: full, variant: variants/full.yaml}]
+"""
+    file = read_table_file(write_spec(tmp_path, text))
+    assert [table.source for table in file.tables] == ["The paper", "Another paper"]
+    assert [table.columns[0].key for table in file.tables] == ["test/psnr", "parameters"]
+    assert [variant.name for variant in file.variants] == ["full.yaml", "half.yaml"]
+    with pytest.raises(ConfigError, match="table 'Second', row 1 has the unknown key"):
+        check_table(write_spec(tmp_path, text.replace("{name: half,", "{name: half, x: 1,")))
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "a: [", "rows: 3\ntitle: x"])
+def test_what_is_no_table_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    with pytest.raises(ConfigError, match=r"table\.yaml"):
+        read_table_file(write_spec(tmp_path, content))
+
+
+def test_a_missing_table_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"nowhere\.yaml: there is no such table file"):
+        check_table(tmp_path / "nowhere.yaml")
