@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 #: Where a run keeps its pictures, see ``spike_zoo.tracking.images``; named again here because that
 #: module takes seconds to load.
 RECONSTRUCTIONS, TRUTHS = Path("images", "reconstructions"), Path("images", "truths")
-STRIP: Final = "strip.png"  # beside a committed record: its samples as one small picture
+STRIP: Final = "sample.png"  # beside a committed record: its samples as one small picture
 MOST_SAMPLES: Final = 3
 TRUTH_NAME: Final = "ground truth"
 
@@ -19,7 +19,7 @@ TRUTH_NAME: Final = "ground truth"
 def sample_strips(table: FilledTable) -> tuple[list[str], list[tuple[str, list[Path]]]]:
     """Return names of samples, and for each row their pictures, the ground truth last.
 
-    The samples are those that most rows show. A row whose run kept none but has a ``strip.png``
+    The samples are those that most rows show. A row whose run kept none but has a ``sample.png``
     beside its record shows that; a row with neither is left out.
     """
     folders = {row.name: _folder(row) for row in table.rows}

@@ -67,7 +67,7 @@ class _OnceLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no hints
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401  (yaml has no hints)
         """Build one mapping."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [str(key.value) for key, _ in node.value]  # before what "<<" merges is among them
         for index, key in enumerate(keys):
             if key in keys[:index]:
                 raise yaml.YAMLError(f"the key {key!r} stands twice,{node.start_mark}")

@@ -8,7 +8,10 @@ import pytest
 
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.tables import check_table, read_table_file
+from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, write_spec
+
+TABLES = sorted((ROOT / "experiments").glob("*/table*.yaml"))
 
 
 @pytest.mark.parametrize(
@@ -95,3 +98,8 @@ def test_what_is_no_table_is_refused_by_name(tmp_path: Path, content: str) -> No
 def test_a_missing_table_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"nowhere\.yaml: there is no such table file"):
         check_table(tmp_path / "nowhere.yaml")
+
+
+@pytest.mark.parametrize("path", TABLES, ids=lambda path: path.parent.name)
+def test_every_table_of_the_project_is_sound_and_shows_every_variant_beside_it(path: Path) -> None:
+    assert check_table(path, sorted((path.parent / "variants").glob("*.yaml"))) == ()

@@ -150,9 +150,9 @@ def test_strips_show_the_same_samples_of_every_row_and_the_truth_last(
                 if variant != "never":
                     save_picture(np.full((8, 8), 0.5), path)
         runs.append(Run(make_run(variant, 30.0).result, folder))
-    save_picture(np.full((8, 24), 0.5), tmp_path / "runs" / "never" / "strip.png")
+    save_picture(np.full((8, 24), 0.5), tmp_path / "runs" / "never" / "sample.png")
     samples, strips = sample_strips(fill_table(file.tables[0], runs))
     assert samples == ["b"], "the one that both have"
     assert [name for name, _ in strips][-1] == "ground truth"
-    assert dict(strips)["never run"] == [tmp_path / "runs" / "never" / "strip.png"]
+    assert dict(strips)["never run"] == [tmp_path / "runs" / "never" / "sample.png"]
     assert {"full", "half"} <= {name for name, _ in strips}
