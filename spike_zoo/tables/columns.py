@@ -115,7 +115,9 @@ class Column:
             return f"{scaled:.2f}"
         if "/" in self.key:
             return f"{scaled:.4f}"
-        return f"{scaled:.3g}" if scaled < 1000 else f"{scaled:.0f}"
+        if scaled == 0 or abs(scaled) >= 100:
+            return f"{scaled:.0f}"
+        return f"{scaled:#.3g}"
 
 
 def direction(key: str) -> Better | None:

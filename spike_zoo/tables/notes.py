@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from spike_zoo.tables.expect import NOISE_RULE
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -52,8 +50,6 @@ def notes_of(spec: TableSpec, rows: NamedRuns, repeats: int) -> Iterator[str]:
         without = sum(not run.images for run in runs)
         if without:
             yield f"{without} runs kept no per_image.csv: n/a in columns of chosen scenes."
-    if spec.expect:
-        yield NOISE_RULE
     yield from _again(spec, runs)
 
 
@@ -65,7 +61,7 @@ def _sources(spec: TableSpec) -> Iterator[str]:
         if row.source and row.published:
             named.setdefault(row.source, []).append(row.name)
     for source, names in named.items():
-        yield f"[ ] published for {', '.join(names)}: {source}."
+        yield f"[ ] published for {' / '.join(names)}: {source}."
 
 
 def _counted(rows: NamedRuns) -> str:
@@ -126,7 +122,7 @@ def _listed(groups: dict[str, list[str]]) -> str:
 def _few(names: Iterable[str], most: int = 4) -> str:
     listed = list(names)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return f"{', '.join(listed[:most])}{rest}"
+    return f"{' / '.join(listed[:most])}{rest}"
 
 
 def _configuration(run: Run) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from spike_zoo.media.page import Page
-from spike_zoo.tables.expect import Outcome, sum_up
+from spike_zoo.tables.expect import NOISE_RULE, Outcome, sum_up
 from spike_zoo.tables.pictures import sample_strips
 from spike_zoo.tables.plot import cost_plots
 from spike_zoo.tables.render import (
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.expect import Verdict
     from spike_zoo.tables.fill import Cell, FilledTable
     from spike_zoo.tables.spec import TableFile
 
@@ -41,6 +42,8 @@ def table_page(file: TableFile, tables: Sequence[FilledTable]) -> Page:
     page = Page(file.title, summary)
     for table in tables:
         _add_table(page, table, is_only=len(tables) == 1)
+    if verdicts:
+        page.add_section("What is noise", NOISE_RULE)
     return page
 
 
@@ -51,7 +54,7 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
     page.add_table(header(table), _cells(table), notes=all_notes(table))
     if table.verdicts:
         rows = [
-            [verdict.text, _SIGNS[verdict.outcome], verdict.detail or "n/a"]
+            [_claim(verdict), _SIGNS[verdict.outcome], verdict.detail or "n/a"]
             for verdict in table.verdicts
         ]
         caption = f"Expected: {sum_up(table.verdicts)}"
@@ -62,6 +65,13 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
     samples, strips = sample_strips(table)
     if strips:
         page.add_strips(samples, strips)
+
+
+def _claim(verdict: Verdict) -> Markup:
+    """Return a claim in words, the source's own below it."""
+    quoted = verdict.expectation.claim
+    text = Markup("{}").format(verdict.text)
+    return text + Markup("<small>“{}”</small>").format(quoted) if quoted else text
 
 
 def _cells(table: FilledTable) -> list[list[object]]:

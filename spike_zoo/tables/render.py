@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
-from spike_zoo.tables.expect import sum_up
+from spike_zoo.tables.expect import NOISE_RULE, sum_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,6 +110,8 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += [_line(row) for row in cells_as_text(table, "**")]
         lines += _expectations(table)
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
+    if any(table.verdicts for table in tables):
+        lines += [NOISE_RULE, ""]
     return "\n".join(lines)
 
 
