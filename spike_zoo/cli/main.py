@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import os
 import signal
 import sys
@@ -133,6 +134,7 @@ def _run_function(command: str, arguments: list[str]) -> int:
     if isinstance(target, str):
         components = _load(target)
         switches = switches_of(components)
+        arguments = as_lists(arguments, lists_of(components))
     else:
         components = {name: _load(path) for name, path in target.items()}
         switches = set().union(*map(switches_of, components.values()))
@@ -146,6 +148,33 @@ def switches_of(function: Callable[..., Any]) -> set[str]:
     """Return the parameters of a command that are yes or no."""
     parameters = inspect.signature(function).parameters.values()
     return {parameter.name for parameter in parameters if isinstance(parameter.default, bool)}
+
+
+def lists_of(function: Callable[..., Any]) -> set[str]:
+    """Return the parameters of a command that take several values."""
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name for parameter in parameters if "list[" in str(parameter.annotation)}
+
+
+def as_lists(arguments: Sequence[str], lists: set[str]) -> list[str]:
+    """Return arguments in which options that take several values have them as one list.
+
+    ``--results runs/a runs/b`` becomes ``--results=["runs/a", "runs/b"]``.
+    """
+    result: list[str] = []
+    taken: list[str] | None = None
+    name = ""
+    for argument in arguments:
+        if argument.startswith("--"):
+            name, _, value = argument[2:].replace("-", "_").partition("=")
+            taken = [] if name in lists and not value else None
+            result.append(argument)
+        elif taken is None or argument.startswith("["):
+            result.append(argument)
+        else:
+            taken.append(argument)
+            result[-1] = f"--{name}={json.dumps(taken)}"
+    return result
 
 
 def as_parsed(arguments: Sequence[str], switches: set[str]) -> list[str]:

@@ -47,8 +47,11 @@ def test_profile_and_results_choose_what_is_shown(
     arguments = ["table", str(folder / "table.yaml"), "--out", str(out)]
     assert main([*arguments, "--profile", "cpu"]) == 0
     assert "| half | n/a |" in capsys.readouterr().out
-    assert main([*arguments, "--results", str([str(tmp_path / "runs")])]) == 0
+    places = [str(tmp_path / "runs"), str(folder / "results")]
+    assert main([*arguments, "--results", places[0]]) == 0
     assert "| full | n/a [38.80] |" in capsys.readouterr().out
+    assert main([*arguments, "--results", *places, "--profile", "cpu"]) == 0
+    assert "| full | 31.00 [38.80] |" in capsys.readouterr().out
     assert sorted(path.name for path in out.iterdir()) == ["table.csv", "table.html", "table.md"]
 
 
