@@ -8,7 +8,7 @@ ZOO := $(BIN)/python -m spike_zoo
 DEMO := runs/demo
 SCENE := test-astronaut-medium-01
 
-.PHONY: help setup demo test lint bench notebooks clean
+.PHONY: help setup demo test lint bench notebooks docs clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,13 @@ $(STAMPS)/notebooks: $(STAMPS)/setup
 notebooks: setup $(STAMPS)/notebooks | data/default.h5 ## bring the notebooks up to date with their text and run them
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/python -m pytest -q --nbmake --overwrite --nbmake-timeout=900 notebooks
+
+$(STAMPS)/docs: $(STAMPS)/setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: setup $(STAMPS)/docs ## write the methods' pages and the reference of all public names to docs/api
+	$(BIN)/python docs/build.py docs/api
 
 clean: ## remove what the targets made, except runs and data
 	rm -rf .venv $(STAMPS) build dist *.egg-info
