@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import ReconstructionBatch
 
+    Outputs = Tensor | dict[str, Tensor]  # what the module's step returns
+
 PREVIEW_PLANES = 21  # playback over this window stands beside a reconstruction
 RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
+RECONSTRUCTION, TRUTH = "reconstruction", "ground truth"  # captions
 
 
 class SampleImages(Callback):
@@ -43,7 +46,7 @@ class SampleImages(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (the image that the module's step returns)
+        outputs: Any,  # noqa: ANN401  (what the module's step returns, see shown_pictures)
         batch: ReconstructionBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
@@ -59,19 +62,21 @@ class SampleImages(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (the image that the module's step returns)
+        outputs: Any,  # noqa: ANN401  (what the module's step returns, see shown_pictures)
         batch: ReconstructionBatch,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a chosen test sample: strip, reconstruction, ground truth."""
         number = self._number(trainer.num_test_batches, batch_idx)
-        if number is None or not trainer.is_global_zero or "image" not in batch:
+        pictures = shown_pictures(outputs, batch)
+        if number is None or not trainer.is_global_zero or TRUTH not in pictures:
             return
         path = self.folder / f"test-{number}.png"
         self._save_strip(trainer, f"test/sample_{number}", path, outputs, batch)
-        stem = f"{batch['name'][0]}-plane{int(batch['plane'][0])}"
-        kinds = {RECONSTRUCTIONS: outputs[0], TRUTHS: batch["image"][0]}
+        where = f"plane{int(batch['plane'][0])}" if "plane" in batch else f"{batch_idx:04d}"
+        stem = f"{batch['name'][0]}-{where}"
+        kinds = {RECONSTRUCTIONS: pictures[RECONSTRUCTION], TRUTHS: pictures[TRUTH]}
         for kind, image in kinds.items():
             save_picture(image.float(), self.folder / kind / f"{stem}.png", overwrite=True)
 
@@ -83,22 +88,20 @@ class SampleImages(Callback):
         return chosen.index(batch_idx) if batch_idx in chosen else None
 
     def _save_strip(
-        self, trainer: Trainer, key: str, path: Path, images: Tensor, batch: ReconstructionBatch
+        self, trainer: Trainer, key: str, path: Path, outputs: Outputs, batch: ReconstructionBatch
     ) -> None:
-        shown = [_playback(batch), images[0].float()]
-        captions = [f"playback, {PREVIEW_PLANES} planes", "reconstruction"]
-        if "image" in batch:
-            shown.append(batch["image"][0])
-            captions.append("ground truth")
-        save_picture(side_by_side(shown, captions), path, overwrite=True)
-        caption = f"{batch['name'][0]}, plane {int(batch['plane'][0])}"
+        pictures = shown_pictures(outputs, batch)
+        strip = side_by_side(list(pictures.values()), list(pictures))
+        save_picture(strip, path, overwrite=True)
+        plane = f", plane {int(batch['plane'][0])}" if "plane" in batch else ""
+        caption = f"{batch['name'][0]}{plane}"
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image(key, [str(path)], caption=[caption])
 
 
 class PredictionPictures(BasePredictionWriter):
-    """Write every predicted image as PNG, named after its recording and plane.
+    """Write every predicted image as PNG, named after its recording and plane or sample.
 
     Args:
         folder: Where the files go.
@@ -119,9 +122,28 @@ class PredictionPictures(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         """Write the images of one batch."""
-        for image, name, plane in zip(prediction, batch["name"], batch["plane"], strict=True):
-            path = self.folder / f"{name}-{int(plane):06d}.png"
+        numbers = batch_indices or [batch_idx * len(prediction) + n for n in range(len(prediction))]
+        for index, image in enumerate(prediction):
+            number = int(batch["plane"][index]) if "plane" in batch else numbers[index]
+            path = self.folder / f"{batch['name'][index]}-{number:06d}.png"
             save_picture(image.float(), path, overwrite=True)
+
+
+def shown_pictures(outputs: Outputs, batch: ReconstructionBatch) -> dict[str, Tensor]:
+    """Return what is shown of the first sample: captions and pictures.
+
+    Args:
+        outputs: What the module's step returned: such captions and pictures, or reconstructions
+            ``(B, 1, H, W)``.
+        batch: What it was given.
+    """
+    if isinstance(outputs, dict):
+        return outputs
+    pictures = {
+        f"playback, {PREVIEW_PLANES} planes": _playback(batch),
+        RECONSTRUCTION: outputs[0].float(),
+    }
+    return {**pictures, TRUTH: batch["image"][0]} if "image" in batch else pictures
 
 
 def _playback(batch: ReconstructionBatch) -> Tensor:

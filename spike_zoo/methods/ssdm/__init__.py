@@ -1,6 +1,9 @@
 """S-SDM: self-supervised deblurring of images by the spikes recorded meanwhile."""
 
 from spike_zoo.methods.ssdm.bsn import BSN
+from spike_zoo.methods.ssdm.cascade import BlurryInputModule, SSDMCascadeModule
+from spike_zoo.methods.ssdm.deblurring import DeblurModule
+from spike_zoo.methods.ssdm.distances import make_distance
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import LDN, EncodedBlur
 from spike_zoo.methods.ssdm.losses import (
@@ -10,19 +13,27 @@ from spike_zoo.methods.ssdm.losses import (
     enlarging_loss,
 )
 from spike_zoo.methods.ssdm.module import SSDMStudentModule
+from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.methods.ssdm.sdm import spike_guided_deblur
+from spike_zoo.methods.ssdm.stages import SSDMTeacherModule
 from spike_zoo.methods.ssdm.teacher import SSDMTeacher
 
 __all__ = [
     "BSN",
     "EDSR",
     "LDN",
+    "SAN",
+    "BlurryInputModule",
+    "DeblurModule",
     "DistillationLoss",
     "EncodedBlur",
     "LPIPSDistance",
+    "SSDMCascadeModule",
     "SSDMStudentModule",
     "SSDMTeacher",
+    "SSDMTeacherModule",
     "denoising_loss",
     "enlarging_loss",
+    "make_distance",
     "spike_guided_deblur",
 ]

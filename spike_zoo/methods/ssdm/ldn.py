@@ -78,17 +78,20 @@ class ResidualBlock(nn.Module):
         return x + self.conv_block(x)
 
 
-def _halving(in_channels: int, out_channels: int) -> nn.Sequential:
+def halving(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return a 5x5 convolution to half the size, and a ReLU."""
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=5, stride=2, padding=2)
     return nn.Sequential(conv, nn.ReLU(inplace=True))
 
 
-def _keeping(in_channels: int, out_channels: int) -> nn.Sequential:
+def keeping(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return a 3x3 convolution and a ReLU."""
     conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
     return nn.Sequential(conv, nn.ReLU(inplace=True))
 
 
-def _doubling(in_channels: int, out_channels: int) -> nn.Sequential:
+def doubling(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Return a 5x5 transposed convolution to double the size, and a ReLU."""
     conv = nn.ConvTranspose2d(
         in_channels, out_channels, kernel_size=5, stride=2, padding=2, output_padding=1
     )
@@ -123,16 +126,16 @@ class LDN(nn.Module):
         if window_length < 1 or window_length % 2 == 0:
             raise ValueError(f"window_length must be odd and positive, got {window_length}")
         self.window_length = window_length
-        self.blur_enc = _halving(3, 16)
-        self.blur_enc2 = _halving(16, 32)
-        self.spike_enc = _keeping(window_length, 16)
-        self.spike_enc2 = _keeping(16, 32)
+        self.blur_enc = halving(3, 16)
+        self.blur_enc2 = halving(16, 32)
+        self.spike_enc = keeping(window_length, 16)
+        self.spike_enc2 = keeping(16, 32)
         self.resBlock1 = ResidualBlock(CHANNELS)  # the published spelling
         self.resBlock2 = ResidualBlock(CHANNELS)
         self.ca = ChannelAttention(CHANNELS)
         self.sa = SpatialAttention()
-        self.decoder1 = _doubling(CHANNELS, 32)
-        self.decoder2 = _doubling(32, 16)
+        self.decoder1 = doubling(CHANNELS, 32)
+        self.decoder2 = doubling(32, 16)
         self.pred = nn.Conv2d(3 + 16, 3, kernel_size=1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
 
@@ -166,11 +169,7 @@ class LDN(nn.Module):
         Args:
             blur: ``(B, 3, 4h, 4w)``.
         """
-        if blur.ndim != 4 or blur.shape[1] != 3 or blur.shape[2] % RATIO or blur.shape[3] % RATIO:
-            raise ValueError(
-                f"LDN takes images (B, 3, H, W) with H and W multiples of {RATIO}, got "
-                f"{tuple(blur.shape)}"
-            )
+        check_blur(blur)
         features = self.blur_enc2(self.blur_enc(blur))
         # pred sees the image first, then the decoded features: two sums, one for all times
         with without_autocast(blur.device.type):  # 8 bits would be a step in the image
@@ -189,13 +188,7 @@ class LDN(nn.Module):
         Returns:
             ``(N, B, 3, 4h, 4w)``, not clipped.
         """
-        wanted = (len(encoded.features), self.window_length, *encoded.features.shape[-2:])
-        if windows.ndim != 5 or windows.shape[1:] != wanted:
-            raise ValueError(
-                f"LDN takes {self.window_length} planes of spikes a quarter as wide and high as "
-                f"the image: expected (N, {', '.join(map(str, wanted))}), got "
-                f"{tuple(windows.shape)}"
-            )
+        check_windows(encoded, windows, self.window_length)
         times = len(windows)
         spikes = self.spike_enc2(self.spike_enc(windows.flatten(0, 1)))
         blur = encoded.features.repeat(times, 1, 1, 1)
@@ -207,6 +200,33 @@ class LDN(nn.Module):
         with without_autocast(x.device.type):
             share = F.conv2d(x.to(self.pred.weight.dtype), self.pred.weight[:, 3:])
         return share.unflatten(0, (times, -1)) + encoded.colours
+
+
+def check_blur(blur: Tensor) -> None:
+    """Refuse what is no batch of images a student takes.
+
+    Raises:
+        ValueError: If the shape is another, or a side no multiple of 4.
+    """
+    if blur.ndim != 4 or blur.shape[1] != 3 or blur.shape[2] % RATIO or blur.shape[3] % RATIO:
+        raise ValueError(
+            f"the student takes images (B, 3, H, W) with H and W multiples of {RATIO}, got "
+            f"{tuple(blur.shape)}"
+        )
+
+
+def check_windows(encoded: EncodedBlur, windows: Tensor, length: int) -> None:
+    """Refuse windows of spikes that do not belong to encoded images.
+
+    Raises:
+        ValueError: Naming the shape that would fit.
+    """
+    wanted = (len(encoded.features), length, *encoded.features.shape[-2:])
+    if windows.ndim != 5 or windows.shape[1:] != wanted:
+        raise ValueError(
+            f"the student takes {length} planes of spikes a quarter as wide and high as the image: "
+            f"expected (N, {', '.join(map(str, wanted))}), got {tuple(windows.shape)}"
+        )
 
 
 def window_length_of(state: dict[str, Tensor]) -> int:

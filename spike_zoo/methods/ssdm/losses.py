@@ -19,29 +19,34 @@ LEVELS = 5  # of VGG-16 that are compared
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 
-def denoising_loss(rates: Tensor, denoised: Tensor) -> Tensor:
+def denoising_loss(rates: Tensor, denoised: Tensor, *, clamp: bool = True) -> Tensor:
     """Return how far denoised firing rates are from the noisy ones they were made of.
 
     Args:
         rates: ``(B, 1, h, w)``, what the blind-spot network was given.
-        denoised: What it made of them; clipped to [0, 1] here.
+        denoised: What it made of them.
+        clamp: Whether that is clipped to [0, 1] first, as published; a pixel outside then gets no
+            gradient, and a network without biases may begin with all of them outside.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, Eq. (9).
     """
-    return F.mse_loss(denoised.clamp(0.0, 1.0), rates)
+    return F.mse_loss(denoised.clamp(0.0, 1.0) if clamp else denoised, rates)
 
 
-def enlarging_loss(enlarged: Tensor, blur: Tensor, order: ChannelOrder = "rgb") -> Tensor:
+def enlarging_loss(
+    enlarged: Tensor, blur: Tensor, order: ChannelOrder = "rgb", *, clamp: bool = True
+) -> Tensor:
     """Return how far the enlarged rate of an exposure is from its blurry image in grey.
 
     Args:
-        enlarged: ``(B, 1, 4h, 4w)``; clipped to [0, 1] here.
+        enlarged: ``(B, 1, 4h, 4w)``.
         blur: ``(B, 3, 4h, 4w)`` in [0, 1].
         order: Of the blurry image's channels.
+        clamp: Whether the enlarged rate is clipped to [0, 1] first, as published.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024, Eq. (10).
     """
-    return F.mse_loss(enlarged.clamp(0.0, 1.0), grey(blur, order))
+    return F.mse_loss(enlarged.clamp(0.0, 1.0) if clamp else enlarged, grey(blur, order))
 
 
 class LPIPSDistance:
@@ -108,6 +113,9 @@ class DistillationLoss(nn.Module):
             :class:`LPIPSDistance`; not needed where the teacher's weight is 0.
         teacher: Weight of the distance to the pseudo-labels.
         reblur: Weight of the squared difference of the mean prediction and the blurry image.
+        similarity: A further distance to the pseudo-labels, with the teacher's weight.
+        clamp: Whether predictions are clipped to [0, 1] first, as published; a pixel outside then
+            gets no gradient and can stay there.
 
     Raises:
         ValueError: If a weight is negative or all are 0, or the teacher's term has no distance.
@@ -117,15 +125,23 @@ class DistillationLoss(nn.Module):
     """
 
     def __init__(
-        self, distance: Distance | None, teacher: float = 1.0, reblur: float = 100.0
+        self,
+        distance: Distance | None,
+        teacher: float = 1.0,
+        reblur: float = 100.0,
+        similarity: Distance | None = None,
+        *,
+        clamp: bool = True,
     ) -> None:
         super().__init__()
-        self.weights = {"teacher": teacher, "reblur": reblur}
-        if not (all(value >= 0 for value in self.weights.values()) and (teacher or reblur)):
-            raise ValueError(f"loss weights must not be negative nor all 0, got {self.weights}")
+        weights = {"teacher": teacher, "reblur": reblur}
+        if not (all(value >= 0 for value in weights.values()) and (teacher or reblur)):
+            raise ValueError(f"loss weights must not be negative nor all 0, got {weights}")
+        self.weights = {**weights, "similarity": teacher}
         if teacher and distance is None:
             raise ValueError("the teacher's term needs a distance")
-        self.distance = distance
+        self.clamp = clamp
+        self.distances = {"teacher": distance, "similarity": similarity} if teacher else {}
 
     def forward(self, blur: Tensor, labels: Tensor, predictions: Tensor) -> dict[str, Tensor]:
         """Return the unweighted terms in use and their weighted sum ``"total"``.
@@ -133,13 +149,13 @@ class DistillationLoss(nn.Module):
         Args:
             blur: ``(B, 3, H, W)`` in [0, 1].
             labels: ``(M, B, 3, H, W)``, the teacher's images at M times.
-            predictions: The student's, clipped to [0, 1] here; a pixel outside gets no gradient.
+            predictions: The student's.
         """
-        clipped = predictions.clamp(0.0, 1.0)
+        clipped = predictions.clamp(0.0, 1.0) if self.clamp else predictions
         terms: dict[str, Tensor] = {}
-        if self.weights["teacher"] and self.distance is not None:
-            distances = self.distance(labels.flatten(0, 1), clipped.flatten(0, 1))
-            terms["teacher"] = distances.mean()
+        for name, distance in self.distances.items():
+            if distance is not None:
+                terms[name] = distance(labels.flatten(0, 1), clipped.flatten(0, 1)).mean()
         if self.weights["reblur"]:
             terms["reblur"] = F.mse_loss(clipped.mean(dim=0), blur)
         weighted = [self.weights[name] * value for name, value in terms.items()]

@@ -1,57 +1,131 @@
-"""Use of S-SDM's student: sharp sequences of a blurry image and its recording, R,G,B outside."""
+"""Training and use of S-SDM's student, taught by the frozen cascade."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
 
-from spike_zoo.errors import GeometryError, PlaneRangeError
-from spike_zoo.methods.base import RebuildableModule
+from spike_zoo.methods.ssdm.cascade import Upsampler, make_teacher, teacher_files
 from spike_zoo.methods.ssdm.colour import ChannelOrder, check_channel_order, reordered
-from spike_zoo.methods.ssdm.ldn import LDN, RATIO, WINDOW_LENGTH
+from spike_zoo.methods.ssdm.deblurring import DeblurModule
+from spike_zoo.methods.ssdm.distances import (
+    LPIPS,
+    default_reblur,
+    dissimilarity,
+    make_distance,
+    parts_of,
+)
+from spike_zoo.methods.ssdm.files import load_part
+from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
+from spike_zoo.methods.ssdm.losses import DistillationLoss
 from spike_zoo.methods.ssdm.memory import images_at_once
+from spike_zoo.methods.ssdm.san import SAN
+from spike_zoo.methods.ssdm.schedule import ScheduleKind, check_schedule, scheduler_of
+from spike_zoo.methods.ssdm.stages import TIMES
+from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.spikes import centred_window, unpack_tensor
-from spike_zoo.spikes.windows import check_centers
+from spike_zoo.spikes.windows import spread_planes
 
 if TYPE_CHECKING:
+    from spike_zoo.batch import DeblurBatch
     from spike_zoo.spikes import SpikeRecording
 
-WORK_PER_PIXEL = 150  # bytes of features for one image pixel, measured
+WORK_PER_PIXEL = 150  # bytes of LDN's features for one image pixel, measured
+Net = Literal["ldn", "san"]
+NETWORKS: dict[Net, type[LDN] | type[SAN]] = {"ldn": LDN, "san": SAN}
 
 
-class SSDMStudentModule(RebuildableModule):
-    """Deblur with :class:`LDN`; images are R,G,B in [0, 1] outside whatever the weights want.
+class SSDMStudentModule(DeblurModule):
+    """Train :class:`LDN` on the teacher's images and the blur, and deblur with it.
+
+    Images are R,G,B in [0, 1] outside whatever the weights want. The teacher is in no checkpoint:
+    deblurring needs none of its files.
 
     Args:
         window_length: Planes of spikes around each time.
-        channel_order: What the weights were trained on: ``"bgr"`` for the published ones.
+        channel_order: What the weights are trained on: ``"bgr"`` for the published ones.
+        net: The student: ``"ldn"``, or ``"san"``, ten times as large.
+        bsn: File of the teacher's denoiser: a checkpoint of :class:`SSDMTeacherModule`, or the
+            authors'.
+        edsr: File of the teacher's enlarging network.
+        use_bsn: Whether the teacher denoises.
+        upsampler: How the teacher enlarges: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
+        short_window: Planes the teacher averages around a time, odd.
+        times: Times of one exposure that are learned together, spread evenly over it.
+        use_teacher: Whether the teacher's images are learned from at all.
+        distance: How far an image is from the teacher's, see :func:`make_distance`. The paper's is
+            ``"lpips"``, which needs VGG-16's weights.
+        lambda_reblur: Weight of the reblur loss beside a weight of 1 for the distance; 100 as
+            published for ``"lpips"``, another for each distance, where not given.
+        use_ssim: Whether 1 - SSIM to the teacher's images is added, an option of the release.
+        backbone: File of VGG-16's weights; searched for where not given.
+        lpips_as_published: Whether LPIPS sees images as they are, see :class:`LPIPSDistance`.
+        learning_rate: Of Adam.
+        schedule: How it moves over the run, see :func:`factor_at`.
+        clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
+            left the range then gets no gradient and can stay outside.
+        lpips: See :class:`DeblurModule`; the metric, not the distance.
+        protocols: See there.
 
     Raises:
         ValueError: If an argument is outside its range.
 
-    Attributes:
-        ratio: Pixels of an image along one of the spikes'.
-
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
-    Spike Streams*, NeurIPS 2024.
+    Spike Streams*, NeurIPS 2024, Eq. (12) to (14); means over the times, as released.
     """
 
-    ratio = RATIO
-
     def __init__(
-        self, window_length: int = WINDOW_LENGTH, channel_order: ChannelOrder = "rgb"
+        self,
+        window_length: int = WINDOW_LENGTH,
+        channel_order: ChannelOrder = "rgb",
+        net: Net = "ldn",
+        bsn: str | None = None,
+        edsr: str | None = None,
+        use_bsn: bool = True,
+        upsampler: Upsampler = "edsr",
+        short_window: int = SHORT_WINDOW,
+        times: int = TIMES,
+        use_teacher: bool = True,
+        distance: str = "charbonnier",
+        lambda_reblur: float | None = None,
+        use_ssim: bool = False,
+        backbone: str | None = None,
+        lpips_as_published: bool = True,
+        learning_rate: float = 1e-3,
+        schedule: ScheduleKind = "cosine",
+        clamp_loss: bool = False,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(lpips=lpips, protocols=protocols)
         check_channel_order(channel_order)
+        check_schedule(schedule, learning_rate)
+        if net not in get_args(Net):
+            raise ValueError(f"net must be one of {get_args(Net)}, got {net!r}")
+        if upsampler not in get_args(Upsampler):
+            raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
+        if times < 1:
+            raise ValueError(f"times must be at least 1, got {times}")
+        parts_of(distance)
         self.save_hyperparameters()
         self.channel_order = channel_order
-        self.network = LDN(window_length)
+        self.window_length = window_length
+        self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
+        DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # refuses now
+        self.network = NETWORKS[net](window_length)
+        self.network.ca.register_forward_hook(self._note_attention)
+        self._attention_spread: Tensor | None = None
+        # in a list, which is no part of the state dict: checkpoints do not hold the teacher
+        self._teacher: list[SSDMTeacher] = []
+        self.loss: DistillationLoss | None = None
 
     @classmethod
     def from_official(cls, source: WeightsSource, channel_order: ChannelOrder = "bgr") -> Self:
@@ -67,8 +141,50 @@ class SSDMStudentModule(RebuildableModule):
         """
         network = LDN.from_official(source)
         module = cls(network.window_length, channel_order)
-        module.network = network
+        module.network.load_state_dict(network.state_dict())
         return module.eval()
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics and, before a fit, the teacher and the loss, which need files."""
+        super().setup(stage)
+        if stage != "fit":
+            return
+        self.loss = self.loss or self.make_loss()
+        if self.hparams["use_teacher"] and not self._teacher:
+            self._teacher.append(self.make_teacher())
+        named = self.hparams["distance"] if self.hparams["use_teacher"] else "none"
+        ours = "" if named in (LPIPS, "none") else " (not the paper's, which is lpips)"
+        rank_zero_info(f"distance to the teacher: {named}{ours}; reblur x {self.lambda_reblur:g}")
+
+    def make_teacher(self) -> SSDMTeacher:
+        """Return the frozen cascade these hyper-parameters describe.
+
+        Raises:
+            ConfigError: If the file of a network in use is not named.
+            MissingFileError: If it is not there.
+            WeightsError: If it holds another network.
+        """
+        hparams = self.hparams
+        made = {name: hparams[name] for name in ("use_bsn", "upsampler")}
+        teacher = make_teacher(**made, short_window=hparams["short_window"])
+        for part, path in teacher_files(hparams["bsn"], hparams["edsr"], **made).items():
+            load_part(getattr(teacher, part), part, path)
+        return teacher.requires_grad_(False).eval()
+
+    def make_loss(self) -> DistillationLoss:
+        """Return the loss these hyper-parameters describe.
+
+        Raises:
+            MissingFileError: If LPIPS is wanted and its backbone is not at hand.
+        """
+        hparams, clamp = self.hparams, self.hparams["clamp_loss"]
+        if not hparams["use_teacher"]:
+            return DistillationLoss(None, 0.0, self.lambda_reblur, clamp=clamp)
+        distance = make_distance(
+            hparams["distance"], hparams["backbone"], as_published=hparams["lpips_as_published"]
+        )
+        similarity = dissimilarity if hparams["use_ssim"] else None
+        return DistillationLoss(distance, 1.0, self.lambda_reblur, similarity, clamp=clamp)
 
     def forward(self, blur: Tensor, window: Tensor) -> Tensor:
         """Deblur at the middle of a window.
@@ -83,57 +199,71 @@ class SSDMStudentModule(RebuildableModule):
         image = self.network(reordered(blur, self.channel_order), window)
         return reordered(image, self.channel_order).clamp(0.0, 1.0)
 
-    def deblur(
-        self,
-        blurry: Tensor | NDArray[Any],
-        recording: SpikeRecording,
-        centers: Sequence[int],
-        *,
-        memory_gib: float | None = None,
-    ) -> Tensor:
-        """Return the sharp images at some planes of a recording.
+    def training_step(self, batch: DeblurBatch, batch_idx: int) -> Tensor:
+        """Return the loss over some times of every exposure together; log every term."""
+        if self.loss is None:
+            raise RuntimeError("setup('fit') makes the loss and the teacher; it was not called")
+        blur = reordered(batch["blur"], self.channel_order)
+        start, stop = batch["exposure"][0].tolist()
+        times = spread_planes(start, stop, self.hparams["times"])
+        windows = windows_around(batch["spikes"], times, self.window_length)
+        predictions = self.network.decode(self.network.encode_blur(blur), windows)
+        labels = predictions.detach()  # not looked at without a teacher
+        if self._teacher:
+            labels = self._teacher[0].to(self.device)(blur, batch["spikes"], times, (start, stop))
+        terms = self.loss(blur, labels.float(), predictions.float())
+        logged = {f"train/{name}": value for name, value in terms.items()}
+        if self._attention_spread is not None:
+            logged["train/attention_spread"] = self._attention_spread
+        self.log_dict(logged, batch_size=len(blur))
+        return terms["total"]
 
-        Args:
-            blurry: ``(3, 4h, 4w)``, R,G,B, float in [0, 1] or uint8.
-            recording: The spikes, ``(T, h, w)``.
-            centers: Planes inside the exposure.
-            memory_gib: About how much memory features may take; one image always goes. What suits
-                the device where not given.
-
-        Returns:
-            float32 ``(len(centers), 3, 4h, 4w)``, R,G,B in [0, 1], on the CPU.
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam with a learning rate that moves every update.
 
         Raises:
-            GeometryError: If the image is not 4 times as wide and high as the spikes.
-            PlaneRangeError: If a window around a plane leaves the recording.
+            ConfigError: If the run has no end.
         """
-        images = self.deblur_stream(blurry, recording, centers, memory_gib=memory_gib)
-        result = torch.empty(len(centers), *tuple(blurry.shape)[-3:])
-        for index, image in enumerate(images):
-            result[index] = image
-        return result
+        rate = self.hparams["learning_rate"]
+        optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
+        scheduler = scheduler_of(optimizer, self.hparams["schedule"], self.trainer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
-    def deblur_stream(
-        self,
-        blurry: Tensor | NDArray[Any],
-        recording: SpikeRecording,
-        centers: Sequence[int],
-        *,
-        memory_gib: float | None = None,
-    ) -> Iterator[Tensor]:
-        """Yield the images of :meth:`deblur` one by one, ``(3, 4h, 4w)``, in constant memory."""
-        image = as_image(blurry)
-        check_pair(image, recording)
-        check_windows(centers, self.network.window_length, len(recording))
-        work = WORK_PER_PIXEL * image.shape[-2] * image.shape[-1]
-        count = images_at_once(work, memory_gib, self.device)
-        return self._stream(image, recording, centers, count)
+    def images_at(
+        self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
+    ) -> Tensor:
+        """Deblur at some planes of ``spikes``; see :meth:`DeblurModule.images_at`."""
+        encoded = self.network.encode_blur(reordered(blur, self.channel_order))
+        count = self._images_at_once(blur, None)
+        images = []
+        for first in range(0, len(times), count):
+            windows = windows_around(spikes, times[first : first + count], self.window_length)
+            images.append(self.network.decode(encoded, windows).float())
+        return reordered(torch.cat(images), self.channel_order).clamp(0.0, 1.0)
+
+    def _images_at_once(self, blur: Tensor, memory_gib: float | None) -> int:
+        work = math.prod(blur.shape[-2:]) * WORK_PER_PIXEL * (len(blur) if blur.ndim == 4 else 1)
+        return images_at_once(work, memory_gib, self.device)
+
+    def _note_attention(self, layer: nn.Module, inputs: object, weights: Tensor) -> None:
+        """Keep how much the channels' weights differ: 0 means that the attention is dead."""
+        if self.training:
+            self._attention_spread = weights.detach().float().std(dim=1).mean()
 
     def _stream(
-        self, image: Tensor, recording: SpikeRecording, centers: Sequence[int], count: int
+        self,
+        image: Tensor,
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        exposure: tuple[int, int] | None,
+        memory_gib: float | None,
     ) -> Iterator[Tensor]:
         was_training = self.training
         self.eval()
+        count = self._images_at_once(image, memory_gib)
         try:
             with torch.inference_mode():
                 blur = reordered(image[None].to(self.device), self.channel_order)
@@ -149,60 +279,23 @@ class SSDMStudentModule(RebuildableModule):
 
     def _windows(self, recording: SpikeRecording, centers: Sequence[int]) -> Tensor:
         """Return windows around some planes, ``(N, 1, window_length, h, w)``, on the device."""
-        spans = [centred_window(center, self.network.window_length) for center in centers]
+        spans = [centred_window(center, self.window_length) for center in centers]
         packed = torch.from_numpy(np.stack([recording.read_packed(*span) for span in spans]))
         planes = unpack_tensor(packed.to(self.device), recording.shape[2])
         return planes[:, None].to(self.dtype)
 
 
-def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
-    """Return a blurry image as float32 ``(3, H, W)`` in [0, 1].
+def windows_around(spikes: Tensor, times: Sequence[int], length: int) -> Tensor:
+    """Return the planes around some times: ``(B, T, h, w)`` -> ``(len(times), B, length, h, w)``.
 
     Raises:
-        GeometryError: If it is of another shape.
+        ValueError: If a window leaves the stream.
     """
-    image = torch.as_tensor(blurry)
-    if image.ndim == 4 and len(image) == 1:
-        image = image[0]
-    if image.ndim != 3 or image.shape[0] != 3:
-        raise GeometryError(f"a blurry image is R,G,B of shape (3, H, W), got {tuple(image.shape)}")
-    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
-
-
-def check_pair(image: Tensor, recording: SpikeRecording) -> None:
-    """Refuse an image whose size is not that of the recording times the ratio.
-
-    Raises:
-        GeometryError: With the size that would fit.
-    """
-    _, height, width = recording.shape
-    if tuple(image.shape[-2:]) != (RATIO * height, RATIO * width):
-        raise GeometryError(
-            f"the blurry image is {image.shape[-2]}x{image.shape[-1]}, the spikes are "
-            f"{height}x{width}: the image must be {RATIO} times as high and wide, "
-            f"{RATIO * height}x{RATIO * width}. Resize or crop it, or give the recording that "
-            "belongs to it."
-        )
-
-
-def check_windows(centers: Sequence[int], length: int, planes: int) -> None:
-    """Refuse windows that leave a recording.
-
-    Nothing is mirrored at its ends: the spikes would tell of a motion that turns back.
-
-    Raises:
-        PlaneRangeError: If the recording is shorter than a window, or naming the first centre.
-    """
-    if planes < length:
-        raise PlaneRangeError(
-            f"the recording has {planes} planes, one window takes {length}; record more planes "
-            "before and after the exposure"
-        )
-    check_centers(centers, planes)
-    half = length // 2
-    for center in centers:
-        if not half <= center < planes - half:
-            raise PlaneRangeError(
-                f"the window of {length} planes around plane {center} leaves the recording with "
-                f"planes 0..{planes - 1}; choose planes from {half} to {planes - 1 - half}"
+    spans = [centred_window(time, length) for time in times]
+    for time, (start, stop) in zip(times, spans, strict=True):
+        if start < 0 or stop > spikes.shape[1]:
+            raise ValueError(
+                f"the window of {length} planes around plane {time} leaves the {spikes.shape[1]} "
+                "planes of the stream; record more planes before and after the exposure"
             )
+    return torch.stack([spikes[:, start:stop] for start, stop in spans]).float()

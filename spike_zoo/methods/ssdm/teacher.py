@@ -75,16 +75,34 @@ class SSDMTeacher(nn.Module):
         """
         if not times:
             raise ValueError("the teacher needs at least one time")
-        start, stop = planes_inside(spikes.shape[1]) if exposure is None else exposure
-        long = self.edsr(mean_rate(spikes, start, stop)).clamp(0.0, 1.0)
-        work = WORK_PER_PIXEL * len(blur) * blur.shape[-2] * blur.shape[-1]
-        count = images_at_once(work, self.memory_gib, blur.device)
+        span = planes_inside(spikes.shape[1]) if exposure is None else exposure
+        long = self.long_exposure(spikes, span)
+        count = self.times_at_once(blur)
         parts = [times[first : first + count] for first in range(0, len(times), count)]
-        return torch.cat([self._labels(blur, long, spikes, part) for part in parts])
+        return torch.cat([self.labels(blur, long, spikes, part) for part in parts])
 
-    def _labels(self, blur: Tensor, long: Tensor, spikes: Tensor, times: Sequence[int]) -> Tensor:
+    @torch.no_grad()
+    def long_exposure(self, spikes: Tensor, span: tuple[int, int]) -> Tensor:
+        """Return the enlarged rate of a whole exposure, ``(B, 1, 4h, 4w)``, for all its times."""
+        return self.edsr(mean_rate(spikes, *span)).clamp(0.0, 1.0)
+
+    @torch.no_grad()
+    def labels(self, blur: Tensor, long: Tensor, spikes: Tensor, times: Sequence[int]) -> Tensor:
+        """Return the pseudo-labels at some planes, all in one pass.
+
+        Args:
+            blur: The blurry images.
+            long: Their :meth:`long_exposure`.
+            spikes: Their recordings.
+            times: Planes, counted from the first of ``spikes``.
+        """
         windows = [centred_window(time, self.short_window) for time in times]
         rates = torch.cat([mean_rate(spikes, *window) for window in windows])  # (N * B, 1, h, w)
         denoised = self.bsn(rates).clamp(0.0, 1.0)
         short = self.edsr(denoised).clamp(0.0, 1.0).unflatten(0, (len(times), -1))
         return spike_guided_deblur(blur, long, short).clamp(0.0, 1.0)
+
+    def times_at_once(self, blur: Tensor) -> int:
+        """Return for how many times there is memory in one pass."""
+        work = WORK_PER_PIXEL * len(blur) * blur.shape[-2] * blur.shape[-1]
+        return images_at_once(work, self.memory_gib, blur.device)

@@ -1,0 +1,201 @@
+"""The teacher itself as a method: rows of the tables that have no student."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.ssdm.bsn import BSN
+from spike_zoo.methods.ssdm.deblurring import DeblurModule
+from spike_zoo.methods.ssdm.edsr import EDSR
+from spike_zoo.methods.ssdm.files import Part, load_part
+from spike_zoo.methods.ssdm.ldn import RATIO
+from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.spikes import unpack_tensor
+from spike_zoo.spikes.windows import planes_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from spike_zoo.spikes import SpikeRecording
+
+Upsampler = Literal["edsr", "bilinear", "nearest"]
+
+
+def make_teacher(
+    *, use_bsn: bool = True, upsampler: Upsampler = "edsr", short_window: int = SHORT_WINDOW
+) -> SSDMTeacher:
+    """Return a cascade whose networks are not trained yet.
+
+    Args:
+        use_bsn: Whether rates are denoised.
+        upsampler: What brings them to the image's size; only ``"edsr"`` is a network.
+        short_window: Planes around a time that are averaged, odd.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+    """
+    if upsampler not in get_args(Upsampler):
+        raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
+    plain: nn.Module = nn.Upsample(scale_factor=RATIO, mode=upsampler)
+    if upsampler == "bilinear":
+        plain = nn.Upsample(scale_factor=RATIO, mode="bilinear", align_corners=False)
+    return SSDMTeacher(
+        BSN() if use_bsn else nn.Identity(),
+        EDSR() if upsampler == "edsr" else plain,
+        short_window,
+    )
+
+
+class TeacherModule(DeblurModule):
+    """A module with the cascade inside, whose weights come from files where none were loaded.
+
+    Args:
+        teacher: The cascade.
+        files: Its networks that come from files, with the paths.
+        lpips: See :class:`DeblurModule`.
+        protocols: See there.
+    """
+
+    def __init__(
+        self,
+        teacher: SSDMTeacher,
+        files: dict[Part, str | None],
+        *,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
+        self.teacher = teacher
+        self.files = files
+        self.window_length = teacher.short_window
+        self._has_weights = False
+        self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
+
+    def read_files(self) -> None:
+        """Load the networks that come from files, once; a checkpoint's weights come before them.
+
+        Raises:
+            ConfigError: If no path is given.
+            MissingFileError: If a file is not there.
+            WeightsError: If a file holds another network.
+        """
+        if not self._has_weights:
+            for part, path in self.files.items():
+                load_part(getattr(self.teacher, part), part, path)
+            self._has_weights = True
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics; read the files where no checkpoint will bring the weights."""
+        super().setup(stage)
+        if self._trainer is None or not self._trainer.ckpt_path:
+            self.read_files()
+
+    def images_at(
+        self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
+    ) -> Tensor:
+        """Return the teacher's images, ``(len(times), B, 3, 4h, 4w)``."""
+        self.read_files()
+        return self.teacher(blur, spikes, times, span).float()
+
+    def _stream(
+        self,
+        image: Tensor,
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        exposure: tuple[int, int] | None,
+        memory_gib: float | None,
+    ) -> Iterator[Tensor]:
+        self.read_files()
+        span = planes_inside(len(recording)) if exposure is None else exposure
+        packed = torch.from_numpy(recording.read_packed(0, len(recording))).to(self.device)
+        spikes, blur = unpack_tensor(packed, recording.shape[2])[None], image[None].to(self.device)
+        teacher = SSDMTeacher(
+            self.teacher.bsn, self.teacher.edsr, self.teacher.short_window, memory_gib
+        )
+        long, count = teacher.long_exposure(spikes, span), teacher.times_at_once(blur)
+        for first in range(0, len(centers), count):
+            part = centers[first : first + count]
+            yield from teacher.labels(blur, long, spikes, part)[:, 0].float().cpu()
+
+
+class SSDMCascadeModule(TeacherModule):
+    """Deblur with the teacher alone; nothing to train here.
+
+    Args:
+        bsn: File of the denoiser: a checkpoint of :class:`SSDMTeacherModule`, or the authors'.
+        edsr: File of the enlarging network.
+        use_bsn: Whether firing rates are denoised.
+        upsampler: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
+        short_window: Planes around a time that are averaged, odd.
+        lpips: See :class:`DeblurModule`.
+        protocols: See there.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
+    Spike Streams*, NeurIPS 2024, Sec. 3.3; rows I-1 to I-3 of Table 3.
+    """
+
+    def __init__(
+        self,
+        bsn: str | None = None,
+        edsr: str | None = None,
+        use_bsn: bool = True,
+        upsampler: Upsampler = "edsr",
+        short_window: int = SHORT_WINDOW,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        teacher = make_teacher(use_bsn=use_bsn, upsampler=upsampler, short_window=short_window)
+        files = teacher_files(bsn, edsr, use_bsn=use_bsn, upsampler=upsampler)
+        super().__init__(teacher, files, lpips=lpips, protocols=protocols)
+        self.save_hyperparameters()
+
+
+class BlurryInputModule(DeblurModule):
+    """Give the blurry image itself at every time: what any method must be better than.
+
+    Args:
+        lpips: See :class:`DeblurModule`.
+        protocols: See there.
+    """
+
+    def __init__(self, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
+        self.save_hyperparameters()
+
+    def images_at(
+        self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
+    ) -> Tensor:
+        """Return the blurry images once for each time."""
+        return blur.expand(len(times), *blur.shape)
+
+    def _stream(
+        self,
+        image: Tensor,
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        exposure: tuple[int, int] | None,
+        memory_gib: float | None,
+    ) -> Iterator[Tensor]:
+        return iter([image] * len(centers))
+
+
+def teacher_files(
+    bsn: str | None, edsr: str | None, *, use_bsn: bool, upsampler: Upsampler
+) -> dict[Part, str | None]:
+    """Return the files of the networks that a cascade has."""
+    files: dict[Part, str | None] = {}
+    if use_bsn:
+        files["bsn"] = bsn
+    if upsampler == "edsr":
+        files["edsr"] = edsr
+    return files
+
+
+def _note_weights(module: nn.Module, keys: object) -> None:
+    module._has_weights = True  # type: ignore[assignment]
