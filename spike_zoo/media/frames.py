@@ -1,0 +1,186 @@
+"""Frames of videos and of folders of images, read by ranges: a video may be longer than memory."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from spike_zoo.errors import MediaError, MissingFileError
+from spike_zoo.media.pictures import load_picture, to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    Frame = NDArray[np.uint8]
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
+
+
+class FrameSource(Protocol):
+    """Frames in order of time; picklable, nothing stays open between reads.
+
+    Attributes:
+        path: Where they are.
+        fps: Frames per second; 0 where not known.
+    """
+
+    path: Path
+    fps: float
+
+    def __len__(self) -> int:
+        """Return the number of frames."""
+
+    def read(self, first: int, last: int) -> Iterator[Frame]:
+        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``."""
+
+
+class FolderFrames:
+    """The images of a folder, in the order of their names, as frames.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        MissingFileError: If there is no such folder.
+        MediaError: If it holds no image.
+    """
+
+    fps = 0.0
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise MissingFileError(f"{self.path}: there is no such folder", path=str(self.path))
+        self.files = images_in(self.path)
+        if not self.files:
+            raise MediaError(f"{self.path}: no image in it ({', '.join(IMAGE_SUFFIXES)})")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, first: int, last: int) -> Iterator[Frame]:
+        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``.
+
+        Raises:
+            MediaError: If one is no picture.
+        """
+        for file in self.files[first:last]:
+            pixels = to_bytes(load_picture(file))
+            yield pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+class VideoFrames:
+    """The frames of a video file; a range is read from the key frame before it.
+
+    Args:
+        path: The file, of any format that FFmpeg reads.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        MediaError: If it holds no video, or one whose frames have no times.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise MissingFileError(f"{self.path}: there is no such video", path=str(self.path))
+        with _opened(self.path) as container:
+            stream = _video_stream(container, self.path)
+            self.fps = float(stream.average_rate or 0)
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            stamps = [packet.pts for packet in packets if not packet.is_discard]
+        times = {time for time in stamps if time is not None}
+        if not times or len(times) != len(stamps):
+            raise MediaError(
+                f"{self.path}: its frames have no times of their own; write them as images into a "
+                "folder and pass that"
+            )
+        self.times: Sequence[int] = sorted(times)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    def read(self, first: int, last: int) -> Iterator[Frame]:
+        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``.
+
+        Raises:
+            MediaError: If the video is damaged there.
+        """
+        wanted = iter(self.times[first:last])
+        expected = next(wanted, None)
+        if expected is None:
+            return
+        with _opened(self.path) as container:
+            stream = _video_stream(container, self.path)
+            container.seek(expected, stream=stream)
+            for frame in container.decode(stream):
+                if frame.pts is None or frame.pts < expected:
+                    continue
+                if frame.pts > expected:
+                    break
+                yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+                expected = next(wanted, None)
+                if expected is None:
+                    return
+        number = self.times.index(expected)
+        raise MediaError(f"{self.path}: frame {number} cannot be decoded; the file is damaged")
+
+
+def find_footage(path: str | Path) -> dict[str, FrameSource]:
+    """Return what a video, a folder of images, or a folder of either holds.
+
+    Returns:
+        The sources by their place below the folder, without suffix, as ``train/GOPR0372``; of a
+        single one by its name.
+
+    Raises:
+        MissingFileError: If there is nothing of that name.
+        MediaError: If there are no frames in it.
+    """
+    root = Path(path)
+    if root.is_file():
+        return {root.stem: VideoFrames(root)}
+    if not root.is_dir():
+        raise MissingFileError(f"{root}: there is no such video or folder", path=str(root))
+    if images_in(root):
+        return {root.resolve().name: FolderFrames(root)}
+    found: dict[str, FrameSource] = {}
+    for entry in sorted(root.rglob("*")):
+        name = entry.relative_to(root).with_suffix("").as_posix()
+        if entry.is_dir() and images_in(entry):
+            found[entry.relative_to(root).as_posix()] = FolderFrames(entry)
+        elif entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
+            found[name] = VideoFrames(entry)
+    if not found:
+        raise MediaError(f"{root}: no video and no folder of images in it")
+    return found
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the image files of a folder in the order of their names."""
+    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in files if path.is_file())
+
+
+def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    if not container.streams.video:
+        raise MediaError(f"{path}: there is no video in it")
+    return container.streams.video[0]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """Open a video; FFmpeg's errors name the file."""
+    try:
+        with av.open(str(path)) as container:
+            yield container
+    except FFmpegError as error:
+        raise MediaError(f"{path}: not a video that can be read ({error.strerror})") from error

@@ -1,0 +1,98 @@
+"""Frames of videos and folders, by ranges."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spike_zoo.errors import MediaError, MissingFileError
+from spike_zoo.media import save_picture
+from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage
+
+
+def numbered(count: int = 20) -> list[NDArray[np.uint8]]:
+    """Frames that tell their number by their brightness."""
+    return [np.full((16, 24, 3), 10 * number + 5, np.uint8) for number in range(count)]
+
+
+def write_video(path: Path, frames: list[NDArray[np.uint8]], fps: int = 240) -> Path:
+    """Write without loss, with a key frame every sixth frame."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264rgb", rate=fps)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "rgb24"
+        stream.options = {"crf": "0", "g": "6", "bf": "2"}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def write_folder(path: Path, frames: list[NDArray[np.uint8]]) -> Path:
+    for number, frame in enumerate(frames):
+        save_picture(frame, path / f"{number:06d}.png")
+    return path
+
+
+@pytest.mark.parametrize("span", [(0, 20), (0, 1), (7, 11), (19, 20), (5, 5), (15, 99)])
+def test_any_range_of_a_video_is_those_frames(tmp_path: Path, span: tuple[int, int]) -> None:
+    frames = numbered()
+    source = VideoFrames(write_video(tmp_path / "v.mp4", frames))
+    assert len(source) == 20
+    assert source.fps == 240
+    got = list(pickle.loads(pickle.dumps(source)).read(*span))
+    assert len(got) == len(frames[slice(*span)])
+    for found, expected in zip(got, frames[slice(*span)], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_any_range_of_a_folder_is_those_images(tmp_path: Path) -> None:
+    frames = numbered()
+    source = FolderFrames(write_folder(tmp_path / "f", frames))
+    assert len(source) == 20
+    np.testing.assert_array_equal(np.stack(list(source.read(3, 7))), np.stack(frames[3:7]))
+
+
+def test_grey_images_become_colour(tmp_path: Path) -> None:
+    save_picture(np.full((4, 4), 9, np.uint8), tmp_path / "1.png")
+    [frame] = FolderFrames(tmp_path).read(0, 1)
+    np.testing.assert_array_equal(frame, np.full((4, 4, 3), 9))
+
+
+def test_footage_is_found_at_its_place(tmp_path: Path) -> None:
+    write_video(tmp_path / "train" / "street.mp4", numbered(3))
+    write_folder(tmp_path / "test" / "GOPR0384", numbered(2))
+    found = find_footage(tmp_path)
+    assert {place: len(source) for place, source in found.items()} == {
+        "train/street": 3,
+        "test/GOPR0384": 2,
+    }
+    assert list(find_footage(tmp_path / "train" / "street.mp4")) == ["street"]
+    assert list(find_footage(tmp_path / "test" / "GOPR0384")) == ["GOPR0384"]
+
+
+def test_what_is_no_footage_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="absent"):
+        find_footage(tmp_path / "absent")
+    with pytest.raises(MediaError, match="no video and no folder of images"):
+        find_footage(tmp_path)
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(MediaError, match=r"text\.mp4: not a video"):
+        find_footage(tmp_path / "text.mp4")
+    with pytest.raises(MissingFileError, match="no such folder"):
+        FolderFrames(tmp_path / "absent")
+
+
+def test_a_damaged_video_is_refused_where_it_is_damaged(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
+    path = write_video(tmp_path / "v.mkv", list(noise))
+    source = VideoFrames(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(MediaError, match=r"v\.mkv"):
+        list(source.read(0, 20))
