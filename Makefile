@@ -8,7 +8,7 @@ ZOO := $(BIN)/python -m spike_zoo
 DEMO := runs/demo
 SCENE := test-astronaut-medium-01
 
-.PHONY: help setup demo test lint bench notebooks docs clean
+.PHONY: help setup demo test lint bench notebooks docs ablation-table clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,17 @@ $(DEMO)/$(SCENE).mp4: $(DEMO)/stir/result.json
 
 demo: setup $(DEMO)/tfp/test/result.json $(DEMO)/tfi/test/result.json $(DEMO)/tfi9/test/result.json $(DEMO)/stir/result.json $(DEMO)/$(SCENE).mp4 ## simulate, train a small STIR, compare, reconstruct a video, write a page
 	@$(ZOO) page $(DEMO) --title 'Spike Zoo demo' --out $(DEMO)/index.html
+
+# Of one METHOD, or of all that have a sweep; sweep_$(PROFILE).yaml where a profile has its own.
+METHOD ?= $(patsubst experiments/%/sweep.yaml,%,$(wildcard experiments/*/sweep.yaml))
+PROFILE ?= cpu
+
+ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, gpu, paper), then its table
+
+ablation-%: setup | data/default.h5
+	$(ZOO) sweep $(firstword $(wildcard experiments/$*/sweep_$(PROFILE).yaml) experiments/$*/sweep.yaml) \
+	  --profile $(PROFILE) $(ARGS)
+	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE)
 
 bench: setup ## measure against the limits, side by side, as one table
 	$(BIN)/python -m benchmarks.report $(ARGS)

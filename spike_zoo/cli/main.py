@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "turn a blurry image and the spikes of its exposure into sharp images",
     ),
     "info": ("spike_zoo.cli.info:info", "show what a recording or archive is, without decoding it"),
+    "sweep": ("spike_zoo.cli.sweep:sweep", "run a W&B sweep file here, without an account"),
     "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),
     "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),
     "export": ("spike_zoo.cli.export:export", "a checkpoint as weights that load anywhere"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import MissingFileError, UsageError
+from spike_zoo.sweeps.records import RUN_DIR_VARIABLE
 from spike_zoo.tracking import config_hash, described_configs
 from spike_zoo.tracking.result import FILENAME
 
@@ -96,9 +98,11 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
     Raises:
         MissingFileError: If no file matches; tells that the other run comes first.
     """
-    for name in ("run_dir", "ckpt_path"):
-        if config.get(name):
-            config[name] = plan.filled(config[name])
+    if config.run_dir and _PLACEHOLDER.search(config.run_dir):
+        planned = os.environ.get(RUN_DIR_VARIABLE)
+        config.run_dir = planned or plan.filled(config.run_dir)
+    if config.ckpt_path:
+        config.ckpt_path = plan.filled(config.ckpt_path)
     arguments = config.model.get("init_args") or {}
     for name, value in list(vars(arguments).items()):
         if isinstance(value, str) and _PLACEHOLDER.search(value):

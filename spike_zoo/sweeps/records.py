@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 LOCK_FILENAME = ".lock"
+#: Tells a run of a sweep its folder, so that code edited meanwhile cannot send it elsewhere.
+RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
 #: File of a run -> its name among the kept ones; checkpoints are too large to keep.
 KEPT_FILES = {
     PER_IMAGE_FILENAME: PER_IMAGE_FILENAME,
@@ -30,7 +32,7 @@ class PlannedRun:
     """One run of a sweep, before it begins.
 
     Attributes:
-        name: Name among the runs of its sweep: variant, seed and a digest of whatever else varies.
+        name: Name among the runs of its sweep: variant, seed and a digest of its other options.
         command: The command that starts it.
         run_dir: Its folder.
         result: The ``result.json`` it will write.

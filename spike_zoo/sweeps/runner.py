@@ -12,7 +12,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal
 
-from spike_zoo.sweeps.records import LOCK_FILENAME, PlannedRun, keep_record, record_of
+from spike_zoo.sweeps.records import (
+    LOCK_FILENAME,
+    RUN_DIR_VARIABLE,
+    PlannedRun,
+    keep_record,
+    record_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -122,7 +128,7 @@ def _start(run: PlannedRun, lock: IO[bytes], environment: Mapping[str, str]) -> 
         output.flush()
         popen = subprocess.Popen(
             run.command,
-            env=dict(environment),
+            env={**environment, RUN_DIR_VARIABLE: str(run.run_dir)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -139,7 +145,10 @@ def _judge(process: _Process) -> bool:
     if is_finished:
         keep_record(run)
     else:
-        text = f"the process ended with {process.popen.returncode} and left no complete result\n"
+        why = "left a result of another configuration: code or data were changed meanwhile"
+        if not run.result.is_file():
+            why = "left no complete result"
+        text = f"the process ended with {process.popen.returncode} and {why}\n"
         run.failure.write_text(text + _tail(run), encoding="utf-8")
     process.lock.close()
     return is_finished

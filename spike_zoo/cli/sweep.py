@@ -1,0 +1,233 @@
+"""``sweep``: run W&B's sweep files on this machine, without an account."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import statistics
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from spike_zoo.cli.sweep_plan import LineReader, check_profile, check_tables, planned_runs
+from spike_zoo.errors import SpikeZooError, UsageError
+from spike_zoo.sweeps import (
+    PlannedRun,
+    SweepSpec,
+    keep_record,
+    needed_first,
+    read_sweep,
+    record_of,
+    run_all,
+)
+from spike_zoo.tracking.result import FILENAME, RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+DEFAULT_PROFILE = "cpu"
+
+
+@dataclass
+class Stage:
+    """The runs of one sweep, by what is known of them before any begins."""
+
+    spec: SweepSpec
+    runs: list[PlannedRun]
+    finished: list[PlannedRun] = field(default_factory=list)
+    failed: list[PlannedRun] = field(default_factory=list)
+    waiting: list[PlannedRun] = field(default_factory=list)
+
+    def sort(self, *, retry: bool) -> None:
+        """Put every run where it belongs; keep records that were not kept yet."""
+        for run in self.runs:
+            if record_of(run) is not None:
+                keep_record(run)
+                self.finished.append(run)
+            elif run.failure.is_file() and not retry:
+                self.failed.append(run)
+            else:
+                self.waiting.append(run)
+
+
+def sweep(
+    source: str,
+    *,
+    profile: str | None = None,
+    jobs: int = 1,
+    retry: bool = False,
+    dry_run: bool = False,
+    count: int | None = None,
+) -> int:
+    """Run the runs of a W&B sweep file that are not finished, one process each.
+
+    Every configuration is read before the first run begins. A run is finished when its result.json
+    is there, here or among the results kept beside the sweep file; calling again runs what is left,
+    also after Ctrl-C or a crash. Grid and random searches run here; the same file goes to
+    ``wandb sweep`` and ``wandb agent``.
+
+    Args:
+        source: The sweep file (.yaml); what it needs (needs.yaml beside it) runs before it.
+        profile: How big and how long, a file of configs/profiles; the variable PROFILE where not
+            given, else cpu.
+        jobs: Runs at a time.
+        retry: Run again what failed in an earlier call.
+        dry_run: Only show the commands.
+        count: Number of runs of a random search; its run_cap where not given.
+
+    Returns:
+        0 if every run is finished, else 1.
+    """
+    if jobs < 1:
+        raise UsageError(f"--jobs {jobs}: at least 1")
+    profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
+    check_profile(profile)
+    environment = _environment(profile, jobs)
+    stages = _stages(source, environment, count, retry=retry)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    waiting = _announce(stages, profile, jobs, console)
+    if dry_run:
+        for run in waiting:
+            print(shlex.join(run.command))
+        return 0
+    failed = [run for stage in stages for run in stage.failed]
+    for stage in stages:
+        failed += _run_stage(stage, environment, jobs, console)
+        if failed and stage is not stages[-1]:
+            break  # what needs these cannot begin
+    _conclude(stages[-1], failed, console)
+    return 1 if failed else 0
+
+
+def _environment(profile: str, jobs: int) -> dict[str, str]:
+    """Return the environment of runs: the profile, this interpreter, a fair share of cores."""
+    interpreters = str(Path(sys.executable).parent)
+    environment = {**os.environ, "PROFILE": profile, "PYTHONUNBUFFERED": "1"}
+    environment["PATH"] = os.pathsep.join([interpreters, os.environ.get("PATH", os.defpath)])
+    if jobs > 1:
+        share = max(1, (os.cpu_count() or 1) // jobs)
+        environment.setdefault("OMP_NUM_THREADS", str(share))
+    return environment
+
+
+def _stages(
+    source: str, environment: dict[str, str], count: int | None, *, retry: bool
+) -> list[Stage]:
+    """Read all runs; sweeps that are only needed by finished ones are left out."""
+    specs = needed_first(read_sweep(source))
+    for spec in specs:
+        unseen = check_tables(spec)
+        if unseen:
+            names = ", ".join(path.name for path in unseen)
+            print(f"note: no row of a table shows {names}", file=sys.stderr)
+    reader = LineReader()
+    stages = []
+    for spec in specs:
+        is_needed = spec is not specs[-1]
+        runs = planned_runs(
+            spec, environment, count=count, needs_checkpoint=is_needed, reader=reader
+        )
+        stages.append(Stage(spec, runs))
+        stages[-1].sort(retry=retry)
+    return stages if stages[-1].waiting else stages[-1:]
+
+
+def _announce(
+    stages: Sequence[Stage], profile: str, jobs: int, console: Console
+) -> list[PlannedRun]:
+    """Say how many runs there are and about how long they take; return those to do."""
+    for stage in stages:
+        parts = [f"{len(stage.runs)} runs", f"{len(stage.finished)} finished"]
+        if stage.failed:
+            parts.append(f"{len(stage.failed)} failed before (--retry runs them again)")
+        parts.append(f"{len(stage.waiting)} to do")
+        console.print(f"{stage.spec.path}, profile {profile}: {', '.join(parts)}")
+    waiting = [run for stage in stages for run in stage.waiting]
+    if waiting:
+        known = _usual_seconds(run for stage in stages for run in stage.runs)
+        took = "no run of this profile is known yet; the first one will tell how long"
+        if known is not None:
+            took = f"about {_duration(known * len(waiting) / jobs)}"
+        console.print(f"{len(waiting)} runs, {jobs} at a time: {took}")
+    return waiting
+
+
+def _run_stage(
+    stage: Stage, environment: dict[str, str], jobs: int, console: Console
+) -> list[PlannedRun]:
+    """Run what waits in a stage; return what failed."""
+    if not stage.waiting:
+        return []
+    with _progress(console) as progress:
+        total = len(stage.waiting)
+        task = progress.add_task(stage.spec.name, total=total, left="")
+        began: dict[str, float] = {}
+        took: list[float] = []
+
+        def report(event: str, run: PlannedRun) -> None:
+            if event == "started":
+                began[run.name] = progress.get_time()
+                progress.update(task, description=f"{stage.spec.name}: {run.name}")
+                return
+            took.append(progress.get_time() - began.get(run.name, progress.get_time()))
+            left = _left(took, total, jobs)
+            progress.update(task, advance=1, left=left)
+            where = "" if event == "finished" else f"; {run.failure} tells more"
+            text = f"[{len(took)}/{total}] {run.name}: {event} after {_duration(took[-1])}{where}"
+            console.print(text if console.is_terminal or not left else f"{text}, {left}")
+
+        outcomes = run_all(stage.waiting, environment, jobs=jobs, report=report)
+    return [outcome.run for outcome in outcomes if not outcome.is_finished]
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[left]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+def _conclude(stage: Stage, failed: Sequence[PlannedRun], console: Console) -> None:
+    """Say where the results are and what failed."""
+    for run in failed:
+        console.print(f"failed: {run.name}: {run.failure}")
+    if failed:
+        console.print(f"{len(failed)} runs failed; --retry runs them again")
+    places = sorted({str((run.kept or run.run_dir).parent) for run in stage.runs})
+    print(f"results: {', '.join(places)}")
+
+
+def _left(took: Sequence[float], total: int, jobs: int) -> str:
+    count = total - len(took)
+    return f"about {_duration(statistics.median(took) * count / jobs)} left" if count else ""
+
+
+def _usual_seconds(runs: Iterable[PlannedRun]) -> float | None:
+    """Return the median time of the runs that are known, whatever has changed since."""
+    seconds = []
+    for run in runs:
+        files = [run.result, *([run.kept / FILENAME] if run.kept else [])]
+        for file in filter(Path.is_file, files):
+            try:
+                seconds.append(RunResult.read(file).wall_seconds)
+            except SpikeZooError:  # damaged: it will be made again
+                continue
+            break
+    return statistics.median(seconds) if seconds else None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

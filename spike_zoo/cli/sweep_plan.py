@@ -1,0 +1,209 @@
+"""The runs of a sweep file, each read as its process will read it, before any of them begins."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import inspect
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jsonargparse import Namespace
+
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.cli.planning import Plan, plan_of
+from spike_zoo.cli.problems import closest, explain
+from spike_zoo.cli.trainer import VERBS, ZooCLI, cli_settings, quiet_libraries
+from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError
+from spike_zoo.sweeps import PlannedRun, Point, SweepSpec, expand_command, points_of
+from spike_zoo.tables import check_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lightning.pytorch.cli import LightningArgumentParser
+
+_PARSING = (argparse.ArgumentError, argparse.ArgumentTypeError)
+PROFILES = Path("configs/profiles")
+_NAMED = ("config", "seed_everything")  # parameters that a run's name tells by itself
+
+
+class LineReader(ZooCLI):
+    """Reads command lines of the verbs and builds nothing."""
+
+    def __init__(self) -> None:
+        quiet_libraries()
+        super().__init__(**cli_settings())
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
+        """Wait for a line to read."""
+        self.config = Namespace({"subcommand": None, "seed_everything": False})  # type: ignore[no-untyped-call]  # jsonargparse has no hints there
+
+    def before_instantiate_classes(self) -> None:
+        """Change nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def read(self, verb: str, arguments: Sequence[str]) -> tuple[Plan, str | None, dict[str, Any]]:
+        """Return a line's plan, its ``--run_dir`` and the keys that stand at their default.
+
+        Raises:
+            argparse.ArgumentError: If the line cannot be parsed; and whatever else parsing raises.
+        """
+        parser = self._parser(verb)
+        config = self.parser.parse_args([verb, *arguments])[verb]
+        plan = plan_of(verb, config, parser)
+        stated = yaml.safe_load(parser.dump(config, skip_default=True))
+        return plan, config.run_dir, _defaults(plan.config, stated)
+
+
+def planned_runs(
+    spec: SweepSpec,
+    environment: Mapping[str, str],
+    *,
+    count: int | None = None,
+    needs_checkpoint: bool = False,
+    reader: LineReader | None = None,
+) -> list[PlannedRun]:
+    """Return the runs of a sweep.
+
+    Raises:
+        ConfigError: If a variant, a parameter or the command names what nothing takes; names file
+            and key.
+        MissingFileError: If a configuration, profile or archive is not there.
+    """
+    reader = reader or LineReader()
+    digests: dict[Path, str] = {}
+    runs: dict[Path, PlannedRun] = {}
+    for point in points_of(spec, count):
+        command = expand_command(spec, point, environment)
+        verb, arguments = _verb(spec, command)
+        plan, run_dir, defaults = _read(reader, spec, verb, arguments)
+        if run_dir is None:
+            raise ConfigError(
+                f"{spec.path}: command: --run_dir must be given, as --run_dir=runs/{spec.name}/"
+                "{profile}/{variant}-{seed}-{hash}"
+            )
+        folder = Path(plan.filled(run_dir))
+        name = _name(plan, {key: value for key, value in point.items() if key not in _NAMED})
+        if folder in runs:
+            raise ConfigError(
+                f"{spec.path}: {name} and {runs[folder].name} are the same run, {folder}: a "
+                "parameter has no effect, or --run_dir lacks {hash}"
+            )
+        kept = spec.path.parent / "results" / (plan.profile or "none") / name
+        runs[folder] = PlannedRun(
+            name=name,
+            command=tuple(command),
+            run_dir=folder,
+            result=plan.result(folder),
+            config=plan.config,
+            defaults=defaults,
+            config_hash=plan.config_hash,
+            profile=plan.profile,
+            data_sha256=_digest(spec, plan, digests),
+            kept=kept if spec.method == "grid" else None,
+            needs_checkpoint=needs_checkpoint,
+        )
+    return list(runs.values())
+
+
+def check_tables(spec: SweepSpec) -> list[Path]:
+    """Check the tables beside a sweep, and return its variants that no row of theirs shows.
+
+    Raises:
+        ConfigError: If a table is wrong; names file and key.
+    """
+    listed = spec.parameters.get("config", {})
+    variants = [Path(file) for file in listed.get("values", [listed.get("value")]) if file]
+    tables = sorted(spec.path.parent.glob("table*.yaml"))
+    unseen = variants if tables else []
+    for table in tables:
+        unseen = list(check_table(table, unseen))
+    return unseen
+
+
+def check_profile(profile: str) -> None:
+    """Refuse a profile that does not exist.
+
+    Raises:
+        MissingFileError: If there is no such file; lists those there are.
+    """
+    known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
+    if profile not in known:
+        raise MissingFileError(
+            f"{PROFILES / profile}.yaml: there is no such profile.{closest(profile, known)} Known "
+            f"are {', '.join(known) or 'none: run it in the checkout'}"
+        )
+
+
+def _verb(spec: SweepSpec, command: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the verb a command runs and its arguments."""
+    for position, part in enumerate(command[:-1]):
+        if Path(part).name in ("spike_zoo", "spike-zoo") and command[position + 1] in VERBS:
+            return command[position + 1], list(command[position + 2 :])
+    raise ConfigError(
+        f"{spec.path}: command: no '-m spike_zoo VERB' in it, with one of {', '.join(VERBS)}"
+    )
+
+
+def _read(
+    reader: LineReader, spec: SweepSpec, verb: str, arguments: list[str]
+) -> tuple[Plan, str | None, dict[str, Any]]:
+    try:
+        return reader.read(verb, arguments)
+    except SpikeZooError:
+        raise
+    except (*_PARSING, yaml.YAMLError, OSError, ValueError) as error:
+        explained = explain(error, [verb, *arguments])
+        if explained is None:
+            raise
+        raise ConfigError(f"{spec.path}: {explained}", path=str(spec.path)) from error
+
+
+def _name(plan: Plan, others: Point) -> str:
+    name = f"{plan.variant}-{plan.seed}"
+    if not others:
+        return name
+    text = json.dumps(others, sort_keys=True, default=str)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _digest(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | None:
+    """Return the digest of a run's archive."""
+    arguments = plan.config.get("data", {}).get("init_args", {})
+    if not arguments.get("archive"):
+        return None
+    path = Path(arguments["archive"])
+    if not path.is_file():
+        raise MissingFileError(
+            f"{spec.path}: {path}: there is no such archive. Make the default one with 'python -m "
+            f"spike_zoo simulate --out {path}', others as docs/data.md says",
+            path=str(path),
+        )
+    if path not in known:
+        with SpikeArchive(path) as archive:
+            known[path] = archive.data_sha256()
+    return known[path]
+
+
+def _defaults(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    """Return the dotted keys of a configuration that stand at their default."""
+    trainer = config.get("trainer", {})
+    found = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
+    for part in ("model", "data"):
+        path = config[part]["class_path"]
+        module, _, name = path.rpartition(".")
+        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        for key, value in (config[part].get("init_args") or {}).items():
+            if key in parameters and _plain(parameters[key].default) == value:
+                found[f"{part}.init_args.{key}"] = value
+    return found
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (any default)
+    return list(value) if isinstance(value, tuple) else value

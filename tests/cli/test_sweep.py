@@ -1,0 +1,192 @@
+"""``sweep`` as a user types it: planned whole, refused early, run once, finished later."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from spike_zoo.cli.main import main
+from spike_zoo.testing import tiny_archive
+from spike_zoo.tracking import RunResult
+from tests.conftest import ROOT
+
+TFI = "spike_zoo.methods.classical.TFIModule"
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
+    return tiny_archive(path, planes=161, height=48, width=64)
+
+
+@pytest.fixture
+def project(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with configurations, two variants, a sweep and a table of its own."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    folder = tmp_path / "experiments" / "own"
+    (folder / "variants").mkdir(parents=True)
+    for average in (1, 9):
+        _write(
+            folder / "variants" / f"tfi_{average}.yaml",
+            {"model": {"class_path": TFI, "init_args": {"average": average}}},
+        )
+    _write(folder / "sweep.yaml", _sweep(archive))
+    rows = [{"name": n, "variant": f"variants/{n}.yaml"} for n in ("tfi_1", "tfi_9")]
+    table = {"title": "Own", "columns": ["test/psnr", "macs"], "rows": rows}
+    _write(folder / "table.yaml", table)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return folder
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(content))
+
+
+def _sweep(archive: Path, **parameters: Any) -> dict[str, Any]:
+    variants = [f"experiments/own/variants/tfi_{average}.yaml" for average in (1, 9)]
+    return {
+        "name": "own",
+        "method": "grid",
+        "parameters": {"config": {"values": variants}, **parameters},
+        "command": [
+            *("${env}", "${interpreter}", "-m", "spike_zoo", "test"),
+            "--config=configs/classical/tfi.yaml",
+            "--config=configs/profiles/${envvar:PROFILE}.yaml",
+            f"--data.init_args.archive={archive}",
+            "--run_dir=runs/own/{profile}/{variant}-{seed}-{hash}",
+            "${args}",
+        ],
+    }
+
+
+def _call(*arguments: str) -> int:
+    return main(["sweep", "experiments/own/sweep.yaml", "--profile", "smoke", *arguments])
+
+
+def test_a_dry_run_shows_every_command_and_starts_none(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call("--dry_run") == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("python -m spike_zoo test") == 2
+    assert "--config=experiments/own/variants/tfi_9.yaml" in shown.out
+    assert "2 runs, 0 finished, 2 to do" in shown.err
+    assert not Path("runs").exists()
+
+
+def _misspell_variant(project: Path, archive: Path) -> None:
+    path = project / "variants" / "tfi_9.yaml"
+    path.write_text(path.read_text().replace("average:", "averge:"))
+
+
+def _misspell_file(project: Path, archive: Path) -> None:
+    _write(project / "sweep.yaml", _sweep(archive, config={"value": "variants/tfi.yaml"}))
+
+
+def _misspell_parameter(project: Path, archive: Path) -> None:
+    _write(project / "sweep.yaml", _sweep(archive, **{"model.init_args.wdith": {"value": 1}}))
+
+
+def _misspell_trainer(project: Path, archive: Path) -> None:
+    _write(project / "sweep.yaml", _sweep(archive, **{"trainer.max_epoch": {"value": 1}}))
+
+
+def _wrong_value(project: Path, archive: Path) -> None:
+    values = {"values": [1, "many"]}
+    _write(project / "sweep.yaml", _sweep(archive, **{"model.init_args.average": values}))
+
+
+def _misspell_column(project: Path, archive: Path) -> None:
+    path = project / "table.yaml"
+    path.write_text(path.read_text().replace("test/psnr", "test/pnsr"))
+
+
+def _lose_archive(project: Path, archive: Path) -> None:
+    values = {"value": "data/none.h5"}
+    _write(project / "sweep.yaml", _sweep(archive, **{"data.init_args.archive": values}))
+
+
+def _parameter_without_effect(project: Path, archive: Path) -> None:
+    values = {"values": ["null", "false"]}
+    _write(project / "sweep.yaml", _sweep(archive, **{"trainer.logger": values}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "messages"),
+    [
+        (_misspell_variant, ["own/sweep.yaml", "tfi_9.yaml: model.init_args.averge: unknown key"]),
+        (_misspell_file, ["own/sweep.yaml", "variants/tfi.yaml: there is no such configuration"]),
+        (_misspell_parameter, ["own/sweep.yaml", "wdith"]),
+        (_misspell_trainer, ["own/sweep.yaml", "trainer.max_epoch"]),
+        (_wrong_value, ["own/sweep.yaml", "average", "many"]),
+        (_misspell_column, ["own/table.yaml", "test/pnsr"]),
+        (_lose_archive, ["own/sweep.yaml: data/none.h5: there is no such archive"]),
+        (_parameter_without_effect, ["own/sweep.yaml", "the same run"]),
+    ],
+)
+def test_a_mistake_is_named_before_the_first_run(
+    spoil: Any,
+    messages: list[str],
+    project: Path,
+    archive: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spoil(project, archive)
+    assert _call() == 2
+    error = capsys.readouterr().err
+    assert all(message in error for message in messages), error
+    assert error.count("error:") == 1
+    assert not Path("runs").exists()
+
+
+def test_an_unknown_profile_lists_those_there_are(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", "experiments/own/sweep.yaml", "--profile", "somke"]) == 2
+    assert "Did you mean 'smoke'?" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_keeps_its_records_and_does_nothing_twice(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call() == 0
+    shown = capsys.readouterr()
+    assert "results: experiments/own/results/smoke" in shown.out
+    assert "no run of this profile is known yet" in shown.err
+    records = {path.parent.name: path for path in project.glob("results/smoke/*/result.json")}
+    assert records.keys() == {"tfi_1-0", "tfi_9-0"}
+    assert RunResult.read(records["tfi_9-0"]).metrics["test/psnr"] > 0
+    shutil.rmtree("runs")  # as in a fresh checkout: the kept records are enough
+    stamps = {path: path.stat().st_mtime_ns for path in records.values()}
+    assert _call() == 0
+    assert "2 runs, 2 finished, 0 to do" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    records["tfi_1-0"].unlink()
+    assert _call("--dry_run") == 0
+    shown = capsys.readouterr()
+    assert shown.out.count("spike_zoo test") == 1
+    assert "about" in shown.err, "the other run tells how long"
+
+
+def test_failed_runs_are_named_and_wait_for_retry(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "sitecustomize.py").write_text("raise SystemExit(0)")  # ends every run at once
+    monkeypatch.setenv("PYTHONPATH", str(project))
+    assert _call("--jobs", "2") == 1
+    shown = capsys.readouterr()
+    assert "failed: tfi_9-0: runs/own/smoke/tfi_9-0-" in shown.err
+    assert "2 runs failed; --retry runs them again" in shown.err
+    assert "results:" in shown.out
+    assert _call() == 1
+    assert "0 finished, 2 failed before (--retry runs them again), 0 to do" in (
+        capsys.readouterr().err
+    )
+    assert _call("--retry", "--dry_run") == 0
+    assert capsys.readouterr().out.count("spike_zoo test") == 2

@@ -1,0 +1,57 @@
+"""Planned runs whose processes only pretend: they write the record that a run would write."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from spike_zoo.sweeps import PlannedRun
+from spike_zoo.tracking.provenance import config_hash
+from tests.helpers.results import make_result
+
+PRETEND = """
+import json, pathlib, sys, time
+folder, seconds, record = pathlib.Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+with (folder / "begun").open("a") as file:
+    file.write("begun\\n")
+print("working", flush=True)
+time.sleep(seconds)
+if record == "none":
+    sys.exit("no luck")
+(folder / "metrics.csv").write_text("step\\n1\\n")
+(folder / "checkpoints").mkdir(exist_ok=True)
+(folder / "result.json.part").write_text(record)
+(folder / "result.json.part").replace(folder / "result.json")
+"""
+
+
+def planned_run(
+    folder: Path, name: str = "full-0", *, seconds: float = 0.0, fails: bool = False, **changes: Any
+) -> PlannedRun:
+    """Return a run below a folder that takes some seconds and then succeeds or fails."""
+    config = {"model": {"class_path": "m.M", "init_args": {"width": 1, "name": name}}}
+    record = make_result(config=config, config_hash=config_hash(config))
+    run_dir = folder / "runs" / name
+    text = "none" if fails else json.dumps(asdict(record))
+    values: dict[str, Any] = {
+        "name": name,
+        "command": (sys.executable, "-c", PRETEND, str(run_dir), str(seconds), text),
+        "run_dir": run_dir,
+        "result": run_dir / "result.json",
+        "config": config,
+        "defaults": {},
+        "config_hash": record.config_hash,
+        "profile": record.profile,
+        "data_sha256": record.data_sha256,
+        "kept": folder / "results" / name,
+    }
+    return PlannedRun(**{**values, **changes})
+
+
+def times_begun(run: PlannedRun) -> int:
+    """Return how often a process of this run began."""
+    file = run.run_dir / "begun"
+    return len(file.read_text().splitlines()) if file.is_file() else 0

@@ -1,0 +1,101 @@
+"""A run here is started by the command with which W&B's agent starts it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.sweeps import Point, SweepSpec, expand_command, points_of, read_sweep
+from tests.conftest import ROOT
+
+GRIDS = [
+    path
+    for path in sorted((ROOT / "experiments").glob("*/sweep*.yaml"))
+    if read_sweep(path).method == "grid"
+]
+POINT: Point = {
+    "config": "variants/full.yaml",
+    "model.init_args.crop": [1, 2],
+    "model.init_args.rate": 1e-05,
+    "model.init_args.scale": True,
+    "model.init_args.warp": False,
+    "name": "two words",
+    "nested": {"a": 1},
+    "seed_everything": 0,
+}
+MACROS = (
+    "args",
+    "args_no_equals",
+    "args_no_hyphens",
+    "args_no_boolean_flags",
+    "args_json",
+    "args_append_hydra",
+    "args_override_hydra",
+)
+
+
+def _as_the_agent_does(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, spec: SweepSpec, point: Point
+) -> list[str]:
+    """Return what the installed client's agent would start for a point."""
+    from wandb import wandb_agent
+
+    started: list[list[str]] = []
+
+    class Recorder:
+        def __init__(self, command: list[str], **rest: Any) -> None:
+            started.append(command)
+
+    monkeypatch.setattr(wandb_agent, "AgentProcess", Recorder)
+    for name in ("WANDB_RUN_ID", "WANDB_SWEEP_ID", "WANDB_SWEEP_PARAM_PATH", "WANDB_DIR"):
+        monkeypatch.setenv(name, "to be undone")  # the agent sets them for good
+    monkeypatch.setenv("WANDB_DIR", str(folder))
+    agent = wandb_agent.Agent(api=None, queue=None, sweep_id="sweep")
+    agent._sweep_command = list(spec.command)
+    arguments = {name: {"value": value} for name, value in point.items()}
+    run = {"run_id": "run", "program": spec.program, "args": arguments}
+    agent._command_run(run)  # type: ignore[no-untyped-call]  # the client has no hints there
+    return started[0]
+
+
+@pytest.mark.parametrize("macro", MACROS)
+def test_every_macro_means_what_it_means_to_the_agent(
+    macro: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROFILE", "smoke")
+    command = ["${env}", "${interpreter}", "${program}", "-m", "x", f"${{{macro}}}"]
+    command += ["a=${envvar:PROFILE}/${envvar:PROFILE}.yaml", "${envvar:PROFILE}"]
+    spec = SweepSpec(tmp_path, "s", "grid", {}, tuple(command), program="train.py")
+    ours = expand_command(spec, POINT, os.environ)
+    assert ours == _as_the_agent_does(monkeypatch, tmp_path, spec, POINT)
+    assert "a=smoke/smoke.yaml" in ours
+
+
+@pytest.mark.parametrize("path", GRIDS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_commands_of_a_committed_sweep_are_those_of_the_agent(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PROFILE", "cpu")
+    spec = read_sweep(path)
+    for point in points_of(spec):
+        expected = _as_the_agent_does(monkeypatch, tmp_path, spec, point)
+        assert expand_command(spec, point, os.environ) == expected
+        assert f"--config={point['config']}" in expected
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("configs/${envvar:NOWHERE}.yaml", "the variable NOWHERE is not set"),
+        ("${arg}", r"\$\{arg\} is unknown here, known are .*\$\{args\}"),
+        ("${args_json_file}", "is unknown here"),
+    ],
+)
+def test_what_the_agent_would_drop_in_silence_is_refused(part: str, message: str) -> None:
+    spec = SweepSpec(Path("s.yaml"), "s", "grid", {}, (part,))
+    with pytest.raises(ConfigError, match=rf"s\.yaml: command: .*{message}"):
+        expand_command(spec, POINT, {})

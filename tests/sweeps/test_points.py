@@ -1,0 +1,79 @@
+"""The points of a sweep are those that W&B's own package proposes."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spike_zoo.errors import ConfigError, UsageError
+from spike_zoo.sweeps import SweepSpec, points_of
+
+DRAWN = {
+    "rate": {"distribution": "log_uniform_values", "min": 1.0e-4, "max": 1.0e-2},
+    "width": {"values": [1, 2, 3]},
+}
+
+
+def _spec(method: str, parameters: dict[str, Any], run_cap: int | None = None) -> SweepSpec:
+    return SweepSpec(Path("s.yaml"), "s", method, parameters, ("${args}",), run_cap=run_cap)
+
+
+def test_a_grid_is_the_one_wandbs_package_walks_through() -> None:
+    sweeps = pytest.importorskip("sweeps")
+    parameters = {
+        "seed_everything": {"values": [0, 1, 2]},
+        "config": {"values": ["a.yaml", "b.yaml"]},
+        "depth": {"min": 1, "max": 3, "distribution": "int_uniform"},
+        "flip": {"value": True},
+    }
+    proposed: list[Any] = []
+    while run := sweeps.next_run({"method": "grid", "parameters": parameters}, proposed):
+        proposed.append(run)
+    theirs = [{name: entry["value"] for name, entry in run.config.items()} for run in proposed]
+    ours = points_of(_spec("grid", parameters))
+    assert len(ours) == 18
+    assert sorted(map(repr, map(sorted, (point.items() for point in ours)))) == sorted(
+        map(repr, map(sorted, (point.items() for point in theirs)))
+    )
+    assert list(ours[0]) == ["config", "depth", "flip", "seed_everything"]
+
+
+def test_a_random_search_is_the_same_at_every_call_and_inside_its_bounds() -> None:
+    pytest.importorskip("sweeps")
+    first = points_of(_spec("random", DRAWN, run_cap=20))
+    random.seed(7)
+    assert points_of(_spec("random", DRAWN), count=20) == first
+    assert points_of(_spec("random", DRAWN), count=5) == first[:5]
+    assert all(1e-4 <= point["rate"] <= 1e-2 for point in first)
+    assert {type(point["rate"]) for point in first} == {float}, "numpy's would print otherwise"
+    assert len({point["rate"] for point in first}) == 20
+
+
+def test_drawing_leaves_pythons_generator_alone() -> None:
+    pytest.importorskip("sweeps")
+    random.seed(1)
+    expected = random.random()
+    random.seed(1)
+    points_of(_spec("random", DRAWN, run_cap=3))
+    assert random.random() == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "parameters", "kind", "message"),
+    [
+        ("grid", {"a": {"min": 0.1, "max": 0.2}}, ConfigError, "parameters.a: a grid needs"),
+        ("grid", {"a": {"values": []}}, ConfigError, "parameters.a: .*at least one"),
+        ("grid", {"a": {"values": [1, None]}}, ConfigError, "parameters.a: .*'null'"),
+        ("random", DRAWN, UsageError, "--count N, or run_cap"),
+        ("bayes", DRAWN, UsageError, "wandb agent ID"),
+        ("gird", DRAWN, UsageError, "method 'gird'"),
+    ],
+)
+def test_what_cannot_be_run_here_is_refused_with_the_way_out(
+    method: str, parameters: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    with pytest.raises(kind, match=message):
+        points_of(_spec(method, parameters))

@@ -1,0 +1,109 @@
+"""A run is finished when a record of the same configuration, profile and data says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spike_zoo.sweeps import PlannedRun, keep_record, record_of, run_all
+from spike_zoo.sweeps.records import computes_the_same
+from spike_zoo.tracking import RunResult
+from tests.helpers.planned import planned_run
+
+CONFIG: dict[str, Any] = {
+    "model": {"class_path": "m.M", "init_args": {"width": 1.0}},
+    "trainer": {"max_epochs": 3, "logger": None},
+    "run_dir": "here",
+}
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> PlannedRun:
+    run = planned_run(tmp_path)
+    assert run_all([run], os.environ)[0].is_finished
+    return run
+
+
+def test_a_kept_record_outlives_the_runs_folder(finished: PlannedRun) -> None:
+    shutil.rmtree(finished.run_dir)
+    record = record_of(finished)
+    assert record is not None
+    assert record.metrics == {"test/psnr": 30.0, "test/ssim": 0.9}
+    assert finished.kept is not None
+    assert sorted(path.name for path in finished.kept.iterdir()) == ["metrics.csv", "result.json"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"config_hash": "1" * 16, "config": {"model": {"init_args": {"width": 2}}}},
+        {"profile": "gpu"},
+        {"data_sha256": "cd" * 32},
+    ],
+)
+def test_a_record_of_something_else_does_not_count(
+    finished: PlannedRun, changes: dict[str, Any]
+) -> None:
+    assert record_of(finished) is not None
+    assert record_of(replace(finished, **changes)) is None
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"schema": 1}', '{"schema": 99}'])
+def test_a_damaged_record_does_not_count(finished: PlannedRun, damage: str) -> None:
+    assert finished.kept is not None
+    shutil.rmtree(finished.kept)
+    finished.result.write_text(damage)
+    assert record_of(finished) is None
+
+
+def test_a_run_that_others_begin_with_is_finished_only_with_its_checkpoint(
+    finished: PlannedRun,
+) -> None:
+    needed = replace(finished, needs_checkpoint=True)
+    assert record_of(needed) is None
+    (needed.run_dir / "checkpoints" / "best.ckpt").touch()
+    assert record_of(needed) is not None
+
+
+def test_keeping_again_replaces_what_was_kept(finished: PlannedRun) -> None:
+    content = json.loads(finished.result.read_text())
+    content["metrics"] = {"test/psnr": 31.0}
+    finished.result.write_text(json.dumps(content))
+    keep_record(finished)
+    assert finished.kept is not None
+    assert RunResult.read(finished.kept).metrics == {"test/psnr": 31.0}
+    assert [path.name for path in finished.kept.parent.iterdir()] == [finished.kept.name]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "wanted", "defaults", "expected"),
+    [
+        ({}, {}, {}, True),
+        ({"run_dir": "elsewhere"}, {}, {}, True),
+        ({}, {"added": 5}, {"model.init_args.added": 5}, True),
+        ({}, {"added": 6}, {}, False),
+        ({"removed": 5}, {}, {}, False),
+        ({"width": 2.0}, {}, {}, False),
+    ],
+)
+def test_a_parameter_added_at_its_default_computes_the_same(
+    recorded: dict[str, Any], wanted: dict[str, Any], defaults: dict[str, Any], expected: bool
+) -> None:
+    def config(changes: dict[str, Any]) -> dict[str, Any]:
+        outside = {key: value for key, value in changes.items() if key == "run_dir"}
+        inside = {key: value for key, value in changes.items() if key != "run_dir"}
+        arguments = {**CONFIG["model"]["init_args"], **inside}
+        return {**CONFIG, **outside, "model": {"class_path": "m.M", "init_args": arguments}}
+
+    assert computes_the_same(config(recorded), config(wanted), defaults) is expected
+
+
+def test_a_key_that_lightning_dropped_computes_the_same() -> None:
+    older = {**CONFIG, "trainer": {**CONFIG["trainer"], "gone": 1}}
+    assert computes_the_same(older, CONFIG, {})

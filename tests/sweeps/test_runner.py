@@ -1,0 +1,123 @@
+"""What is left of a sweep runs once, whatever happened to earlier calls."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.sweeps import PlannedRun, record_of, run_all
+from tests.conftest import ROOT
+from tests.helpers.planned import planned_run, times_begun
+
+CALL = """
+import os, sys
+from pathlib import Path
+from spike_zoo.sweeps import run_all
+from tests.helpers.planned import planned_run
+folder = Path(sys.argv[1])
+run_all([planned_run(folder, f"full-{seed}", seconds=1.0) for seed in range(3)], os.environ)
+"""
+
+
+def _runs(folder: Path) -> list[PlannedRun]:
+    return [planned_run(folder, f"full-{seed}", seconds=1.0) for seed in range(3)]
+
+
+def _wait_until_second_began(runs: list[PlannedRun]) -> None:
+    deadline = time.monotonic() + 60
+    while not times_begun(runs[1]):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_runs_happen_in_order_and_leave_records_and_output(tmp_path: Path) -> None:
+    runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(3)]
+    events: list[tuple[str, str]] = []
+    outcomes = run_all(runs, os.environ, report=lambda event, run: events.append((event, run.name)))
+    assert [outcome.run for outcome in outcomes] == runs
+    assert all(outcome.is_finished for outcome in outcomes)
+    assert events[:3] == [("started", "full-0"), ("finished", "full-0"), ("started", "full-1")]
+    assert "working" in runs[0].output.read_text()
+
+
+def test_several_runs_at_a_time_take_less_time(tmp_path: Path) -> None:
+    began = time.monotonic()
+    run_all(_runs(tmp_path), os.environ, jobs=3)
+    assert time.monotonic() - began < 3.0
+
+
+def test_a_finished_run_is_never_run_twice(tmp_path: Path) -> None:
+    runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(2)]
+    run_all(runs[:1], os.environ)
+    assert all(outcome.is_finished for outcome in run_all(runs, os.environ))
+    assert [times_begun(run) for run in runs] == [1, 1]
+
+
+@pytest.mark.parametrize("code", ["", "raise SystemExit(0)"])
+def test_success_is_the_record_and_not_the_exit_code(tmp_path: Path, code: str) -> None:
+    run = replace(planned_run(tmp_path), command=(sys.executable, "-c", code))
+    assert not run_all([run], os.environ)[0].is_finished
+    assert "ended with 0 and left no complete result" in run.failure.read_text()
+
+
+def test_a_run_that_writes_its_record_and_then_dies_is_finished(tmp_path: Path) -> None:
+    run = planned_run(tmp_path)
+    *start, code, folder, seconds, record = run.command
+    command = (*start, f"{code}\nsys.exit(3)", folder, seconds, record)
+    assert run_all([replace(run, command=command)], os.environ)[0].is_finished
+
+
+def test_a_failed_run_is_kept_and_named_and_the_others_go_on(tmp_path: Path) -> None:
+    bad, good = planned_run(tmp_path, "bad-0", fails=True), planned_run(tmp_path, "good-0")
+    outcomes = run_all([bad, good], os.environ)
+    assert [outcome.is_finished for outcome in outcomes] == [False, True]
+    assert "no luck" in bad.failure.read_text()
+    assert times_begun(bad) == 1
+
+
+def test_after_sigkill_the_next_call_finishes_the_rest_and_repeats_nothing(tmp_path: Path) -> None:
+    runs = _runs(tmp_path)
+    call = subprocess.Popen([sys.executable, "-c", CALL, str(tmp_path)], cwd=ROOT)
+    _wait_until_second_began(runs)
+    call.send_signal(signal.SIGKILL)
+    call.wait()
+    assert record_of(runs[1]) is None, "the second run is still at work, without its caller"
+    assert all(outcome.is_finished for outcome in run_all(runs, os.environ))
+    assert [times_begun(run) for run in runs] == [1, 1, 1]
+
+
+def test_ctrl_c_stops_the_process_and_the_next_call_runs_it_again(tmp_path: Path) -> None:
+    runs = _runs(tmp_path)
+    call = subprocess.Popen([sys.executable, "-c", CALL, str(tmp_path)], cwd=ROOT)
+    _wait_until_second_began(runs)
+    call.send_signal(signal.SIGINT)
+    assert call.wait(timeout=30) != 0
+    assert not runs[1].failure.exists(), "stopped is not failed"
+    time.sleep(1.2)
+    assert record_of(runs[1]) is None, "its process outlived the call"
+    assert all(outcome.is_finished for outcome in run_all(runs, os.environ))
+    assert [times_begun(run) for run in runs] == [1, 2, 1]
+
+
+def test_two_calls_share_the_work(tmp_path: Path) -> None:
+    runs = _runs(tmp_path)
+    other = threading.Thread(target=run_all, args=(runs, os.environ))
+    other.start()
+    assert all(outcome.is_finished for outcome in run_all(runs, os.environ))
+    other.join()
+    assert [times_begun(run) for run in runs] == [1, 1, 1]
+
+
+def test_a_sweep_adds_less_than_a_second_of_its_own_to_a_run(tmp_path: Path) -> None:
+    runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(10)]
+    before = time.process_time()
+    run_all(runs, os.environ)
+    assert (time.process_time() - before) / len(runs) < 0.2

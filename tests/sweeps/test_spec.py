@@ -1,0 +1,111 @@
+"""A sweep file says what it means or is refused by name before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.sweeps import needed_first, read_sweep
+from tests.conftest import ROOT
+
+SWEEPS = sorted((ROOT / "experiments").glob("*/sweep*.yaml"))
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "method": "grid",
+    "parameters": {"seed_everything": {"values": [0, 1]}},
+    "command": ["${args}"],
+}
+
+
+def _write(path: Path, **changes: Any) -> Path:
+    path.write_text(yaml.safe_dump({**SMALL, **changes}))
+    return path
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_wandbs_own_schema_accepts_every_committed_sweep(path: Path) -> None:
+    schema = pytest.importorskip("sweeps.config.schema")
+    content = yaml.safe_load(path.read_text())
+    del content["command"]  # the schema only asks for a list
+    content.pop("run_cap", None)  # newer than the schema of this version
+    assert list(schema.validator.iter_errors(content)) == []
+    assert read_sweep(path).name
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_committed_sweep_runs_under_the_profile_of_the_environment(path: Path) -> None:
+    spec = read_sweep(path)
+    assert "--config=configs/profiles/${envvar:PROFILE}.yaml" in spec.command
+    assert spec.command[-1] == "${args}", "a variant must win over base and profile"
+    assert all(
+        Path(ROOT / file).is_file() for file in spec.parameters.get("config", {}).get("values", [])
+    )
+
+
+def test_the_sweeps_of_a_method_cover_its_variants() -> None:
+    for folder in {path.parent for path in SWEEPS}:
+        listed = {
+            file
+            for path in SWEEPS
+            if path.parent == folder
+            for file in read_sweep(path).parameters.get("config", {}).get("values", [])
+        }
+        variants = folder.glob("variants/*.yaml")
+        assert {path.relative_to(ROOT).as_posix() for path in variants} <= listed
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"metod": "grid"}, r"s\.yaml: 'metod' is no key of W&B's sweeps"),
+        ({"needs": ["t.yaml"]}, r"'needs' is no key.*needs\.yaml beside it"),
+        ({"parameters": {"a": [1, 2]}}, r"parameters\.a must be a mapping"),
+        ({"parameters": {}}, "parameters must be a mapping of options"),
+        ({"command": "python"}, "command must be a list"),
+    ],
+)
+def test_a_mistake_is_named_with_file_and_key(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_sweep(_write(tmp_path / "s.yaml", **changes))
+
+
+def test_a_missing_key_and_a_missing_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text("name: s\nmethod: grid\nparameters: {a: {value: 1}}\n")
+    with pytest.raises(ConfigError, match="must have the key 'command'"):
+        read_sweep(tmp_path / "s.yaml")
+    with pytest.raises(MissingFileError, match=r"none\.yaml: there is no such sweep"):
+        read_sweep(tmp_path / "none.yaml")
+
+
+def test_needed_sweeps_come_first_and_once(tmp_path: Path) -> None:
+    for name in ("teacher", "student", "light", "all"):
+        _write(tmp_path / f"{name}.yaml", name=name)
+    needs = {
+        "all.yaml": ["light.yaml", "student.yaml"],
+        "student.yaml": ["teacher.yaml"],
+        "light.yaml": ["teacher.yaml"],
+    }
+    (tmp_path / "needs.yaml").write_text(yaml.safe_dump(needs))
+    ordered = [spec.name for spec in needed_first(read_sweep(tmp_path / "all.yaml"))]
+    assert ordered == ["teacher", "light", "student", "all"]
+
+
+def test_sweeps_that_need_each_other_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _write(tmp_path / f"{name}.yaml")
+    (tmp_path / "needs.yaml").write_text("a.yaml: [b.yaml]\nb.yaml: [a.yaml]\n")
+    with pytest.raises(ConfigError, match=r"a circle: .*a\.yaml -> .*b\.yaml -> .*a\.yaml"):
+        needed_first(read_sweep(tmp_path / "a.yaml"))
+
+
+def test_a_needed_sweep_that_is_not_there_is_named(tmp_path: Path) -> None:
+    _write(tmp_path / "a.yaml")
+    (tmp_path / "needs.yaml").write_text("a.yaml: [techer.yaml]\n")
+    with pytest.raises(MissingFileError, match=r"needs\.yaml: techer\.yaml"):
+        read_sweep(tmp_path / "a.yaml")
