@@ -88,17 +88,17 @@ class Exposures:
         rows, columns, mode = draw_cut(size, seed, crop=self.crop, augment=self.augment)
         first, last = taken.start - self.margin, taken.stop + self.margin
         row_bytes = slice(columns.start // 8, packed_width(columns.stop))
-        area = _times(rows, self.ratio), _times(columns, self.ratio)
-        images = [_colour(self.archive.image(taken.name, n)[area]) for n in taken.images]
-        none = np.empty((0, 3, *(side.stop - side.start for side in area)), np.uint8)
+        area = {"rows": _times(rows, self.ratio), "columns": _times(columns, self.ratio)}
+        blur = _colour(self.archive.blurry_image(taken.name, taken.number, **area))
+        images = [_colour(self.archive.image(taken.name, n, **area)) for n in taken.images]
         return {
             "packed": self.archive.read_packed(
                 taken.name, first, last, rows=rows, byte_columns=row_bytes
             ),
             "width": columns.stop - columns.start,
             "mode": mode,
-            "blur": _colour(self.archive.blurry_image(taken.name, taken.number)[area]),
-            "images": np.stack(images) if images else none,
+            "blur": blur,
+            "images": np.stack(images) if images else np.empty((0, *blur.shape), blur.dtype),
             "planes": np.array(taken.planes, np.int64) - first,
             "exposure": np.array([taken.start - first, taken.stop - first], np.int64),
             "rate_scale": np.float32(taken.rate_scale),

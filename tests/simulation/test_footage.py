@@ -85,7 +85,8 @@ def test_spikes_see_four_of_sixteen_pixels_in_the_simulators_grey() -> None:
 
 def test_firing_rates_follow_the_light_at_every_threshold() -> None:
     frames = np.repeat(noise(1, 32, 32), 30, axis=0)  # stands still
-    light = sampled_light(frames[:1].transpose(0, 3, 1, 2).astype(np.float32) / 255)[0]
+    image: NDArray[np.float32] = (frames[:1] / 255).astype(np.float32)
+    light = sampled_light(image.transpose(0, 3, 1, 2))[0]
     for threshold in (2.0, 4.0, 8.0):
         take = Footage(interpolation="blend", threshold=threshold, noise="none").take(
             Frames(frames), 1, sharp=0
