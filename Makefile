@@ -6,9 +6,10 @@ BIN := .venv/bin
 STAMPS := .stamps
 ZOO := $(BIN)/python -m spike_zoo
 DEMO := runs/demo
+SSDM := runs/ssdm
 SCENE := test-astronaut-medium-01
 
-.PHONY: help setup demo test lint bench notebooks docs ablation-table clean
+.PHONY: help setup demo test lint ssdm bench notebooks docs ablation-table clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +61,22 @@ ablation-%: setup | data/default.h5
 	$(ZOO) sweep $(firstword $(wildcard experiments/$*/sweep_$(PROFILE).yaml) experiments/$*/sweep.yaml) \
 	  --profile $(PROFILE) $(ARGS)
 	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE)
+
+data/deblur.h5: | $(STAMPS)/setup
+	$(ZOO) simulate --kind deblur --out $@
+
+# each stage reads the checkpoints of those before it by the paths in its configuration
+$(SSDM)/%/result.json: configs/ssdm_%.yaml | data/deblur.h5
+	$(ZOO) fit --config $< --run_dir $(SSDM)/$* --ckpt_path last \
+	  --trainer.precision $$($(ZOO) doctor --precision) $(ARGS)
+
+$(SSDM)/upsample/result.json: $(SSDM)/denoise/result.json
+$(SSDM)/student/result.json: $(SSDM)/upsample/result.json
+
+ssdm: setup $(SSDM)/student/result.json ## train the three stages of S-SDM, going on where it was interrupted
+	@for stage in denoise upsample student; do \
+	  echo "$$stage: $(SSDM)/$$stage/result.json, pictures in $(SSDM)/$$stage/images"; done
+	@echo "student: $(SSDM)/student/checkpoints/best.ckpt; use it: $(ZOO) deblur IMAGE SPIKES --weights $(SSDM)/student/checkpoints/best.ckpt --out X.mp4"
 
 bench: setup ## measure against the limits, side by side, as one table
 	$(BIN)/python -m benchmarks.report $(ARGS)
