@@ -40,6 +40,8 @@ METRICS: Final[dict[str, tuple[str, Better]]] = {
     "niqe": ("NIQE", "lower"),
     "brisque": ("BRISQUE", "lower"),
 }
+#: What a metric's name may end in: a mean over the middle images of exposures alone.
+MIDDLE: Final = "_middle"
 #: Metrics that need a file which cannot always be had: missing ones are n/a, never an error.
 OPTIONAL_METRICS: Final = ("lpips", "liqe", "niqe", "brisque")
 ARROWS: Final[dict[Better, str]] = {"higher": " ↑", "lower": " ↓", "neither": ""}
@@ -94,7 +96,10 @@ class Column:
         *place, metric = self.key.split("/")
         if self.key in FIELDS:
             return FIELDS[self.key]
-        text = METRICS[metric][0] if metric in METRICS else metric
+        known = METRICS.get(metric.removesuffix(MIDDLE))
+        text = known[0] if known else metric
+        if known and metric.endswith(MIDDLE):
+            text += ", middle"
         return " ".join([*place[1:], text] if place[:1] == ["test"] else [*place, text])
 
     def counts(self, name: str, rate_scale: float) -> bool:
@@ -125,7 +130,8 @@ def direction(key: str) -> Better | None:
     if key in FIELDS:
         return "lower"
     *place, metric = key.split("/")
-    return METRICS[metric][1] if place and metric in METRICS else None
+    known = METRICS.get(metric.removesuffix(MIDDLE)) if place else None
+    return known[1] if known else None
 
 
 def plain_column(key: str) -> Column:

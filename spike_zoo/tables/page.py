@@ -68,10 +68,10 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
 
 
 def _claim(verdict: Verdict) -> Markup:
-    """Return a claim in words, the source's own below it."""
+    """Return a claim in words, the source's below it."""
     quoted = verdict.expectation.claim
     text = Markup("{}").format(verdict.text)
-    return text + Markup("<small>“{}”</small>").format(quoted) if quoted else text
+    return text + Markup("<small>{}</small>").format(quoted) if quoted else text
 
 
 def _cells(table: FilledTable) -> list[list[object]]:

@@ -146,8 +146,8 @@ class _Reader:
 
     def metric(self, key: str) -> None:
         """Refuse a metric that is not known."""
-        *place, name = key.split("/")
-        if key in FIELDS or (place and (name in METRICS or place[0] == "train")):
+        *place, _ = key.split("/")
+        if direction(key) is not None or place[:1] == ["train"]:
             return
         known = [*FIELDS, *("/".join([*(place or ["test"]), metric]) for metric in METRICS)]
         raise self.error(

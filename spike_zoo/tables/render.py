@@ -149,7 +149,7 @@ def _expectations(table: FilledTable) -> list[str]:
         return []
     lines = ["", f"Expected: {sum_up(table.verdicts)}.", ""]
     for verdict in table.verdicts:
-        claim = f" “{verdict.expectation.claim}”" if verdict.expectation.claim else ""
+        claim = f": {verdict.expectation.claim}" if verdict.expectation.claim else ""
         detail = f" ({verdict.detail})" if verdict.detail else ""
         lines.append(f"- **{verdict.outcome.value}**: {verdict.text}{detail}{claim}")
     return lines

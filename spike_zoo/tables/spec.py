@@ -52,7 +52,7 @@ class Expectation:
         margin: With ``is_close`` the largest difference that is still close, else the least by
             which ``row`` must be better; in the unit of the record.
         is_close: Whether the claim is that both are close, not that one is better.
-        claim: The source's own words, where given.
+        claim: What the source says, where given.
     """
 
     row: str

@@ -102,4 +102,9 @@ def test_a_missing_table_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", TABLES, ids=lambda path: path.parent.name)
 def test_every_table_of_the_project_is_sound_and_shows_every_variant_beside_it(path: Path) -> None:
-    assert check_table(path, sorted((path.parent / "variants").glob("*.yaml"))) == ()
+    variants = [
+        variant
+        for variant in sorted((path.parent / "variants").glob("*.yaml"))
+        if not variant.stem.endswith(("_denoise", "_upsample"))  # stages that others begin with
+    ]
+    assert check_table(path, variants) == ()
