@@ -80,7 +80,7 @@ def simulate(
         kind: "reconstruction" makes clips with sharp images; "deblur" exposures of 97 planes as
             S-SDM takes them, with a blurry colour image of four times the spikes' size, and seven
             sharp ones to validate and test with.
-        size: Preset for the options below: "small" takes seconds, "default" a minute or two.
+        size: Preset for the options below: "small" takes seconds, "default" some minutes.
         seed: Seed of everything.
         train: Number of training scenes.
         val: Number of validation scenes.
@@ -109,6 +109,8 @@ def simulate(
         raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
     if noise is not None and noise not in NOISE_PRESETS:
         raise UsageError(f"--noise must be one of {', '.join(NOISE_PRESETS)}, got {noise}")
+    if video is None and (split, interpolation, inserted) != (None, "flow", 7):
+        raise UsageError("--split, --interpolation and --inserted go with --video")
     if video is not None:
         kind = "deblur"
         _refuse_scene_options(given)

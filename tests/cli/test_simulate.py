@@ -104,6 +104,7 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
         ({"noise": "street"}, "--noise must be one of none, indoor-v1"),
         ({"jobs": -2}, "--jobs must be 0"),
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
+        ({"split": "val"}, "--split, --interpolation and --inserted go with --video"),
         ({"kind": "deblur", "planes": 136}, "--planes must be at least 137, got 136"),
     ],
 )
