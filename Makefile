@@ -58,9 +58,12 @@ PROFILE ?= cpu
 ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, gpu, paper), then its table
 
 ablation-%: setup | data/default.h5
-	$(ZOO) sweep $(firstword $(wildcard experiments/$*/sweep_$(PROFILE).yaml) experiments/$*/sweep.yaml) \
-	  --profile $(PROFILE) $(ARGS)
-	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE)
+	@code=0; $(ZOO) sweep --profile $(PROFILE) $(ARGS) \
+	  $(firstword $(wildcard experiments/$*/sweep_$(PROFILE).yaml) experiments/$*/sweep.yaml) || code=$$?; \
+	[ $$code -le 1 ] || exit $$code; \
+	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE) && exit $$code # 1: some runs failed
+
+ablation-stir: ablation-classical # its tables compare with them
 
 data/deblur.h5: | $(STAMPS)/setup
 	$(ZOO) simulate --kind deblur --out $@

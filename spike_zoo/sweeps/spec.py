@@ -111,9 +111,9 @@ def _needs(file: Path) -> tuple[Path, ...]:
         if not isinstance(others, list):
             raise ConfigError(f"{sidecar}: {name} must name a list of sweep files")
         for other in (name, *others):
-            if not file.with_name(str(other)).is_file():
+            if not (file.parent / str(other)).is_file():
                 raise MissingFileError(f"{sidecar}: {other}: there is no such sweep beside it")
-    return tuple(file.with_name(str(other)) for other in needs.get(file.name, []))
+    return tuple(file.parent / str(other) for other in needs.get(file.name, []))
 
 
 def _mapping(file: Path) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
+from tests.helpers.wandb_server import SweepServer
 
 TFI = "spike_zoo.methods.classical.TFIModule"
 
@@ -190,3 +194,29 @@ def test_failed_runs_are_named_and_wait_for_retry(
     )
     assert _call("--retry", "--dry_run") == 0
     assert capsys.readouterr().out.count("spike_zoo test") == 2
+
+
+@pytest.mark.slow
+def test_wandbs_agent_runs_the_same_file_and_leaves_the_same_records(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sweeps")
+    interpreters = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", os.pathsep.join([str(interpreters), os.environ["PATH"]]))
+    monkeypatch.setenv("HOME", str(project))  # the client writes there
+    with SweepServer() as server:
+        environment = {**os.environ, **server.environment, "PROFILE": "smoke"}
+        client = str(interpreters / "wandb")
+        for call in (["sweep", "experiments/own/sweep.yaml"], ["agent", "me/zoo/swept"]):
+            done = subprocess.run([client, *call], env=environment, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+    assert server.warnings == []
+    assert [Path(point["config"]).stem for point in server.proposed] == ["tfi_1", "tfi_9"]
+    folders = sorted(Path("runs/own/smoke").iterdir())
+    assert [folder.name[:7] for folder in folders] == ["tfi_1-0", "tfi_9-0"]
+    for folder, name in zip(folders, ("run1", "run2"), strict=True):
+        assert RunResult.read(folder / "test").variant == folder.name[:5]
+        assert len(list((folder / "test" / "wandb").glob(f"offline-run-*-{name}"))) == 1
+    assert _call() == 0
+    assert "2 runs, 2 finished, 0 to do" in capsys.readouterr().err
+    assert len(list(project.glob("results/smoke/*/result.json"))) == 2

@@ -109,3 +109,12 @@ def test_a_needed_sweep_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "needs.yaml").write_text("a.yaml: [techer.yaml]\n")
     with pytest.raises(MissingFileError, match=r"needs\.yaml: techer\.yaml"):
         read_sweep(tmp_path / "a.yaml")
+
+
+def test_a_sweep_of_another_folder_may_be_needed(tmp_path: Path) -> None:
+    for name in ("teacher", "student"):
+        (tmp_path / name).mkdir()
+        _write(tmp_path / name / "sweep.yaml", name=name)
+    (tmp_path / "student" / "needs.yaml").write_text("sweep.yaml: [../teacher/sweep.yaml]\n")
+    ordered = needed_first(read_sweep(tmp_path / "student" / "sweep.yaml"))
+    assert [spec.name for spec in ordered] == ["teacher", "student"]

@@ -1,0 +1,107 @@
+"""A stand-in for W&B's server that knows one sweep: enough for ``wandb sweep`` and the agent."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+import yaml
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+
+
+class SweepServer:
+    """Answers the client's GraphQL; W&B's own package proposes the runs.
+
+    Attributes:
+        config: The sweep file as the client sent it.
+        warnings: What W&B's schema says against it.
+        proposed: The points handed to the agent, in order.
+    """
+
+    def __init__(self) -> None:
+        self.config: dict[str, Any] = {}
+        self.warnings: list[str] = []
+        self.proposed: list[dict[str, Any]] = []
+        self._runs: list[Any] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which the client talks to this server; runs themselves stay offline."""
+        return {
+            "WANDB_BASE_URL": f"http://127.0.0.1:{self._http.server_port}",
+            "WANDB_API_KEY": KEY,
+            "WANDB_ENTITY": "me",
+            "WANDB_MODE": "offline",
+            "WANDB_SILENT": "false",
+        }
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        self._http.shutdown()
+        self._http.server_close()
+
+    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the data of one GraphQL answer."""
+        project = {"id": "p", "name": "zoo", "entity": {"id": "e", "name": "me"}}
+        if "upsertSweep" in query:
+            return {"upsertSweep": {**self._accept(variables), "clientMutationId": None}}
+        if "sweep(sweepName" in query:
+            sweep = {"id": "s", "name": "swept", "runs": {"edges": []}}
+            return {"project": {"sweep": {**sweep, "config": yaml.safe_dump(self.config)}}}
+        if "createAgent" in query:
+            return {"createAgent": {"agent": {"id": "agent"}}}
+        if "agentHeartbeat" in query:
+            states = json.loads(variables["runState"])
+            commands = [] if states else [self._next()]
+            return {"agentHeartbeat": {"agent": {"id": "agent"}, "commands": json.dumps(commands)}}
+        viewer = {"id": "u", "entity": "me", "username": "me", "email": "me@example.org"}
+        teams = {"teams": {"edges": []}, "flags": "{}", "apiKeys": {"edges": []}, "admin": False}
+        return {"viewer": {**viewer, **teams}, "serverInfo": None, "project": project}
+
+    def _accept(self, variables: dict[str, Any]) -> dict[str, Any]:
+        from sweeps import schema_violations_from_proposed_config
+
+        self.config = yaml.safe_load(variables["config"])
+        self.warnings = schema_violations_from_proposed_config(self.config)
+        project = {"id": "p", "name": "zoo", "entity": {"id": "e", "name": "me"}}
+        sweep = {"name": "swept", "project": project}
+        return {"sweep": sweep, "configValidationWarnings": self.warnings}
+
+    def _next(self) -> dict[str, Any]:
+        from sweeps import next_run
+
+        run = next_run(self.config, self._runs)
+        if run is None:
+            return {"type": "exit"}
+        self._runs.append(run)
+        self.proposed.append({name: entry["value"] for name, entry in run.config.items()})
+        name = f"run{len(self._runs)}"
+        program = self.config.get("program")
+        return {"type": "run", "run_id": name, "program": program, "args": run.config}
+
+
+def _handler(server: SweepServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            data = server.answer(request["query"], request.get("variables") or {})
+            text = json.dumps({"data": data}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing."""
+
+    return Handler
