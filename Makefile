@@ -64,6 +64,7 @@ ablation-%: setup | data/default.h5
 	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE) && exit $$code # 1: some runs failed
 
 ablation-stir: ablation-classical # its tables compare with them
+ablation-ssdm: | data/deblur.h5
 
 data/deblur.h5: | $(STAMPS)/setup
 	$(ZOO) simulate --kind deblur --out $@

@@ -6,7 +6,7 @@ import os
 import shlex
 import statistics
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,9 +42,16 @@ class Stage:
     failed: list[PlannedRun] = field(default_factory=list)
     waiting: list[PlannedRun] = field(default_factory=list)
 
-    def sort(self, *, retry: bool) -> None:
-        """Put every run where it belongs; keep records that were not kept yet."""
+    def sort(self, *, retry: bool, is_needed: bool) -> None:
+        """Put every run where it belongs; keep records that were not kept yet.
+
+        Args:
+            retry: Whether failed runs wait again.
+            is_needed: Whether runs that wait begin with checkpoints of these.
+        """
         for run in self.runs:
+            if is_needed and run.is_fit:
+                run = replace(run, needs_checkpoint=True)
             if record_of(run) is not None:
                 keep_record(run)
                 self.finished.append(run)
@@ -95,12 +102,16 @@ def sweep(
             print(shlex.join(run.command))
         return 0
     failed = [run for stage in stages for run in stage.failed]
+    unfinished = {stage.spec.path for stage in stages if stage.failed}
     for stage in stages:
-        failed += _run_stage(stage, environment, jobs, console)
-        if failed and stage is not stages[-1]:
-            break  # what needs these cannot begin
-    _conclude(stages[-1], failed, console)
-    return 1 if failed else 0
+        if unfinished.intersection(stage.spec.needs):
+            console.print(f"{stage.spec.path}: cannot begin, what it needs has failed")
+            unfinished.add(stage.spec.path)
+        elif new := _run_stage(stage, environment, jobs, console):
+            failed += new
+            unfinished.add(stage.spec.path)
+    _conclude(stages, failed, console)
+    return 1 if unfinished else 0
 
 
 def _environment(profile: str, jobs: int) -> dict[str, str]:
@@ -117,23 +128,22 @@ def _environment(profile: str, jobs: int) -> dict[str, str]:
 def _stages(
     source: str, environment: dict[str, str], count: int | None, *, retry: bool
 ) -> list[Stage]:
-    """Read all runs; sweeps that are only needed by finished ones are left out."""
+    """Read all runs; a finished one waits again where others need a checkpoint that is gone."""
     specs = needed_first(read_sweep(source))
-    for spec in specs:
-        unseen = check_tables(spec)
-        if unseen:
-            names = ", ".join(path.name for path in unseen)
-            print(f"note: no row of a table shows {names}", file=sys.stderr)
+    unseen = [check_tables(spec) for spec in specs][-1]  # what others need may be in no table
+    if unseen:
+        names = ", ".join(path.name for path in unseen)
+        print(f"note: no row of a table shows {names}", file=sys.stderr)
     reader = LineReader()
-    stages = []
-    for spec in specs:
-        is_needed = spec is not specs[-1]
-        runs = planned_runs(
-            spec, environment, count=count, needs_checkpoint=is_needed, reader=reader
-        )
-        stages.append(Stage(spec, runs))
-        stages[-1].sort(retry=retry)
-    return stages if stages[-1].waiting else stages[-1:]
+    stages = [
+        Stage(spec, planned_runs(spec, environment, count=count, reader=reader)) for spec in specs
+    ]
+    wanted: set[Path] = set()
+    for stage in reversed(stages):
+        stage.sort(retry=retry, is_needed=stage.spec.path in wanted)
+        if stage.waiting:
+            wanted.update(stage.spec.needs)
+    return stages
 
 
 def _announce(
@@ -196,13 +206,14 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _conclude(stage: Stage, failed: Sequence[PlannedRun], console: Console) -> None:
+def _conclude(stages: Sequence[Stage], failed: Sequence[PlannedRun], console: Console) -> None:
     """Say where the results are and what failed."""
     for run in failed:
         console.print(f"failed: {run.name}: {run.failure}")
     if failed:
         console.print(f"{len(failed)} runs failed; --retry runs them again")
-    places = sorted({str((run.kept or run.run_dir).parent) for run in stage.runs})
+    runs = [run for stage in stages for run in stage.runs]
+    places = sorted({str((run.kept or run.run_dir).parent) for run in runs})
     print(f"results: {', '.join(places)}")
 
 

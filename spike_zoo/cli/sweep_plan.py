@@ -66,7 +66,6 @@ def planned_runs(
     environment: Mapping[str, str],
     *,
     count: int | None = None,
-    needs_checkpoint: bool = False,
     reader: LineReader | None = None,
 ) -> list[PlannedRun]:
     """Return the runs of a sweep.
@@ -107,7 +106,6 @@ def planned_runs(
             profile=plan.profile,
             data_sha256=_digest(spec, plan, digests),
             kept=kept if spec.method == "grid" else None,
-            needs_checkpoint=needs_checkpoint,
         )
     return list(runs.values())
 

@@ -58,6 +58,11 @@ class PlannedRun:
     needs_checkpoint: bool = False
 
     @property
+    def is_fit(self) -> bool:
+        """Whether it leaves checkpoints."""
+        return self.result.parent == self.run_dir
+
+    @property
     def failure(self) -> Path:
         """The file that says how the run failed."""
         return self.run_dir / FAILURE_FILENAME

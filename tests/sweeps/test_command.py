@@ -84,7 +84,7 @@ def test_the_commands_of_a_committed_sweep_are_those_of_the_agent(
     for point in points_of(spec):
         expected = _as_the_agent_does(monkeypatch, tmp_path, spec, point)
         assert expand_command(spec, point, os.environ) == expected
-        assert f"--config={point['config']}" in expected
+        assert expected[-len(point) :] == [f"--{name}={value}" for name, value in point.items()]
 
 
 @pytest.mark.parametrize(

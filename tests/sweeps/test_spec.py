@@ -46,6 +46,16 @@ def test_every_committed_sweep_runs_under_the_profile_of_the_environment(path: P
     )
 
 
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_variant_leaves_to_the_profile_what_a_run_costs(path: Path) -> None:
+    profiles = [yaml.safe_load(file.read_text()) for file in ROOT.glob("configs/profiles/*.yaml")]
+    costs = {key for one in profiles for key in one.get("data", {}).get("init_args", {})}
+    for file in read_sweep(path).parameters.get("config", {}).get("values", []):
+        variant = yaml.safe_load((ROOT / file).read_text())
+        assert "trainer" not in variant, file
+        assert not costs & variant.get("data", {}).get("init_args", {}).keys(), file
+
+
 def test_the_sweeps_of_a_method_cover_its_variants() -> None:
     for folder in {path.parent for path in SWEEPS}:
         listed = {
