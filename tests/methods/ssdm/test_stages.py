@@ -1,0 +1,225 @@
+"""The teacher's stages: what they learn from, how often they update, what they measure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+from torch.nn import functional as F
+
+import spike_zoo
+from spike_zoo.data import DeblurDataModule
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule, denoising_loss, enlarging_loss
+from spike_zoo.methods.ssdm.colour import grey
+from spike_zoo.metrics import psnr
+from spike_zoo.testing import QUIET
+from tests.helpers.exposures import exposed_take, exposure_archive, exposure_batch
+
+STAGES = ("denoise", "upsample")
+TIMES = [20, 44, 68, 92, 116]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exposure_archive(tmp_path_factory.mktemp("archives") / "exposures.h5")
+
+
+def fit(
+    module: SSDMTeacherModule, archive: Path, folder: Path, batches: int, **options: Any
+) -> Trainer:
+    """Train on the tiny archive, two batches an epoch, every state kept."""
+    data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
+    updates = module.times if module.stage == "denoise" else 1
+    trainer = Trainer(
+        max_steps=batches * updates,
+        limit_val_batches=0,
+        callbacks=[ModelCheckpoint(folder, every_n_train_steps=updates, save_top_k=-1)],
+        logger=False,
+        **QUIET,
+    )
+    trainer.fit(module, data, **options)
+    return trainer
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_repeats_by_seed_and_resumes_to_the_same_weights(
+    stage: Any, archive: Path, tmp_path: Path
+) -> None:
+    ends = []
+    for name in ("one", "two"):
+        seed_everything(0)
+        module = SSDMTeacherModule(stage, times=2)
+        fit(module, archive, tmp_path / name, 3)
+        ends.append(module.state_dict())
+    seed_everything(0)
+    resumed, updates = SSDMTeacherModule(stage, times=2), 2 if stage == "denoise" else 1
+    middle = tmp_path / "one" / f"epoch=0-step={updates}.ckpt"
+    assert middle.is_file()
+    fit(resumed, archive, tmp_path / "three", 3, ckpt_path=str(middle), weights_only=True)
+    ends.append(resumed.state_dict())
+    for other in ends[1:]:
+        for key, value in ends[0].items():
+            assert torch.equal(value, other[key]), key
+
+
+def test_the_denoiser_takes_one_step_for_each_time_in_order(archive: Path, tmp_path: Path) -> None:
+    seed_everything(0)
+    module = SSDMTeacherModule("denoise", learning_rate=1e-3, schedule="constant", clamp_loss=True)
+    twin = BSN()
+    twin.load_state_dict(module.network.state_dict())
+    trainer = fit(module, archive, tmp_path, 1)
+    assert trainer.global_step == 5
+    data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
+    data.setup("fit")
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    optimizer = torch.optim.Adam(twin.parameters(), lr=1e-3)
+    for time in TIMES:
+        rates = batch["spikes"][:, time - 4 : time + 5].mean(dim=1, keepdim=True)
+        optimizer.zero_grad()
+        denoising_loss(rates, twin(rates)).backward()
+        optimizer.step()
+    for name, value in module.network.state_dict().items():
+        torch.testing.assert_close(value, twin.state_dict()[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_learning_rate_ends_at_0_counted_in_updates(archive: Path, tmp_path: Path) -> None:
+    data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
+    module = SSDMTeacherModule("denoise", times=3)
+    trainer = Trainer(max_epochs=2, limit_val_batches=0, logger=False, **QUIET)
+    trainer.fit(module, data)
+    assert trainer.global_step == 12  # 2 epochs of 2 batches of 3 updates
+    assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
+
+
+def loss_of(module: SSDMTeacherModule, batch: Any) -> Tensor:
+    """Return the loss of a step outside a trainer."""
+    if module.stage == "denoise":
+        return torch.stack(list(module.denoising_losses(batch))).mean()
+    rates = batch["spikes"][:, 20:117].mean(dim=1, keepdim=True)
+    return enlarging_loss(module.network(rates), batch["blur"], clamp=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_learns_one_exposure(stage: Any) -> None:
+    seed_everything(0)
+    module, batch = SSDMTeacherModule(stage, times=1), exposure_batch(exposed_take(1, 16, 16))
+    optimizer = torch.optim.Adam(module.network.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(40):
+        loss = loss_of(module, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_trained_parameter_gets_a_gradient_and_no_other(stage: Any, tmp_path: Path) -> None:
+    seed_everything(0)
+    torch.save(BSN().state_dict(), tmp_path / "bsn.pth")
+    torch.save(EDSR().state_dict(), tmp_path / "edsr.pth")
+    other = "edsr" if stage == "denoise" else "bsn"
+    files = {other: str(tmp_path / f"{other}.pth")}
+    module = SSDMTeacherModule(stage, **files)  # type: ignore[arg-type]  # two of its arguments
+    loss_of(module, exposure_batch(exposed_take())).backward()
+    trained = [p for p in module.network.parameters() if p.requires_grad]
+    assert all(p.grad is not None and p.grad.any() for p in trained)
+    assert not any(p.requires_grad for p in getattr(module.teacher, other).parameters())
+
+
+def test_denoised_rates_are_measured_in_grey_at_the_size_of_the_spikes() -> None:
+    seed_everything(0)
+    module, take = SSDMTeacherModule("denoise").eval(), exposed_take(images=7)
+    batch = exposure_batch(take)
+    module.setup("test")
+    logged: dict[str, Tensor] = {}
+    module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]  # outside a trainer
+    with torch.no_grad():
+        module.test_step(batch, 0)
+    rates = [batch["spikes"][:, plane - 4 : plane + 5].mean(1) for plane in batch["planes"][0]]
+    shown = torch.stack(rates).clamp(0, 0.9) / 0.9
+    truth = F.interpolate(grey(batch["images"][0]), scale_factor=0.25, mode="bilinear")
+    before = psnr(shown, truth).mean()
+    assert logged["test/psnr_before"].item() == pytest.approx(before.item(), abs=1e-3)
+    found = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
+    assert logged["test/psnr_gain"].item() == pytest.approx(found - before.item(), abs=1e-3)
+
+
+def test_an_exposure_is_measured_against_its_blur_in_grey_without_any_sharp_image() -> None:
+    module = SSDMTeacherModule("upsample").eval()
+    batch = exposure_batch(exposed_take())
+    batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
+    module.setup("test")
+    module.log_dict = lambda values, **_: None  # type: ignore[method-assign]  # outside a trainer
+    with torch.no_grad():
+        pictures = module.test_step(batch, 0)
+        enlarged = module(batch["spikes"][:, 20:117].mean(dim=1, keepdim=True))
+    wanted = psnr(enlarged, grey(batch["blur"])).item()
+    found = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
+    assert found == pytest.approx(wanted, abs=1e-3)
+    torch.testing.assert_close(pictures["ground truth"], grey(batch["blur"])[0])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_agrees_in_bf16(stage: Any) -> None:
+    seed_everything(0)
+    module, batch = SSDMTeacherModule(stage).eval(), exposure_batch(exposed_take())
+    with torch.no_grad():
+        exact = module.predict_step(batch, 0)
+        with torch.autocast("cpu", torch.bfloat16):
+            coarse = module.predict_step(batch, 0)
+    assert coarse.dtype == torch.float32
+    assert (coarse - exact).abs().mean() < 0.01
+
+
+def test_one_network_alone_does_not_deblur_and_says_which_is_missing() -> None:
+    take = exposed_take()
+    for stage, missing in (("denoise", "edsr"), ("upsample", "bsn")):
+        module = SSDMTeacherModule(stage)  # type: ignore[arg-type]  # one of two
+        with pytest.raises(ConfigError, match=f"name the other's file in {missing}"):
+            module.deblur(torch.zeros(3, 128, 128), take.recording, [68])
+
+
+def test_the_second_stage_with_the_first_one_s_file_is_a_teacher_that_needs_no_file(
+    archive: Path, tmp_path: Path
+) -> None:
+    seed_everything(0)
+    first = SSDMTeacherModule("denoise", times=1)
+    fit(first, archive, tmp_path / "denoise", 1)
+    denoiser = tmp_path / "denoise" / "epoch=0-step=1.ckpt"
+    second = SSDMTeacherModule("upsample", bsn=str(denoiser))
+    fit(second, archive, tmp_path / "upsample", 1)
+    denoiser.unlink()
+    loaded = spike_zoo.load(tmp_path / "upsample" / "epoch=0-step=1.ckpt")
+    assert isinstance(loaded, SSDMTeacherModule)
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(loaded.teacher.bsn.state_dict()[name], value)
+    take = exposed_take()
+    assert take.blur is not None
+    blurry = torch.from_numpy(take.blur[0]).permute(2, 0, 1)
+    images = loaded.deblur(blurry, take.recording, [20, 68])
+    assert images.shape == (2, 3, 128, 128)
+    torch.testing.assert_close(images, second.deblur(blurry, take.recording, [20, 68]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"stage": "student"}, "stage must be one of"),
+        ({"times": 0}, "times"),
+        ({"schedule": "linear"}, "schedule"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"short_window": 8}, "odd"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SSDMTeacherModule(**arguments)

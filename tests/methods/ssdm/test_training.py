@@ -1,0 +1,282 @@
+"""The student's training: what it learns from, what it logs, what its checkpoint needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import Tensor
+
+import spike_zoo
+from spike_zoo.data import DeblurDataModule
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.methods.ssdm import (
+    BSN,
+    EDSR,
+    LDN,
+    SAN,
+    SSDMStudentModule,
+    SSDMTeacher,
+    SSDMTeacherModule,
+)
+from spike_zoo.nn.backbones import FOLDER_VARIABLE
+from spike_zoo.testing import QUIET
+from tests.helpers.exposures import exposed_take, exposure_archive, exposure_batch
+from tests.methods.ssdm.conftest import Golden
+
+#: A teacher without networks: quick, and its labels are known.
+PLAIN: dict[str, Any] = {"use_bsn": False, "upsampler": "bilinear"}
+TIMES = [20, 44, 68, 92, 116]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exposure_archive(tmp_path_factory.mktemp("archives") / "exposures.h5")
+
+
+def fit(
+    module: LightningModule, archive: Path, folder: Path, steps: int, **options: Any
+) -> Trainer:
+    """Train on the tiny archive, two batches an epoch, every state kept."""
+    data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
+    trainer = Trainer(
+        max_steps=steps,
+        limit_val_batches=0,
+        callbacks=[ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=-1)],
+        logger=False,
+        **QUIET,
+    )
+    trainer.fit(module, data, **options)
+    return trainer
+
+
+def step(module: SSDMStudentModule, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss of a training step outside a trainer, and what it logs."""
+    logged: dict[str, Tensor] = {}
+    module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]  # outside a trainer
+    if module.loss is None:
+        module.setup("fit")
+    return module.training_step(batch, 0), logged
+
+
+def test_a_step_is_the_published_loss_of_five_times(
+    ssdm_golden: Golden,
+    official_path: Path,
+    bsn_weights: dict[str, Tensor],
+    sr_weights: dict[str, Tensor],
+    vgg_path: Path,
+    tmp_path: Path,
+) -> None:
+    torch.save(bsn_weights, tmp_path / "bsn.pth")
+    torch.save(sr_weights, tmp_path / "edsr.pth")
+    module = SSDMStudentModule(
+        channel_order="bgr",
+        bsn=str(tmp_path / "bsn.pth"),
+        edsr=str(tmp_path / "edsr.pth"),
+        distance="lpips",
+        backbone=str(vgg_path),
+        clamp_loss=True,
+    )
+    module.network.load_state_dict(LDN.from_official(official_path).state_dict())
+    blur = ssdm_golden.tensor("teacher.blur").flip(1)  # R,G,B outside
+    batch = {"blur": blur, "spikes": ssdm_golden.spikes("teacher.spike")}
+    batch["exposure"] = torch.tensor([[20, 117]] * len(blur))
+    loss, logged = step(module, batch)
+    assert loss.item() == pytest.approx(ssdm_golden.number("loss.total"), rel=1e-3)
+    assert logged["train/teacher"].item() == pytest.approx(ssdm_golden.number("loss.tea"), rel=1e-3)
+    reblur = ssdm_golden.number("loss.reblur_mse")
+    assert logged["train/reblur"].item() == pytest.approx(reblur, rel=1e-3)
+    loss.backward()
+    names = ssdm_golden.meta["loss_grad_names"]
+    gradients = dict(module.network.named_parameters())
+    found = torch.stack([gradients[name].grad.norm() for name in names])  # type: ignore[union-attr]  # it has one
+    wanted = torch.from_numpy(ssdm_golden.arrays["loss.grad_norm"]).float()
+    torch.testing.assert_close(found, wanted, rtol=1e-2, atol=1e-7)
+
+
+def test_the_network_sees_the_order_of_its_weights_and_so_does_its_teacher() -> None:
+    batch = exposure_batch(exposed_take(), exposed_take(1))
+    seen: list[Tensor] = []
+    for order in ("rgb", "bgr"):
+        seed_everything(0)
+        module = SSDMStudentModule(5, order, **PLAIN)
+        module.network.blur_enc.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        module.setup("fit")
+        assert module.loss is not None
+        module.loss.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1][:, :, :1]))
+        step(module, batch)
+    torch.testing.assert_close(seen[0], batch["blur"])
+    torch.testing.assert_close(seen[2], batch["blur"].flip(1))
+    labels = module._teacher[0](batch["blur"], batch["spikes"], TIMES, (20, 117))
+    torch.testing.assert_close(seen[1], labels[:, :, :1])
+    torch.testing.assert_close(seen[3], labels[:, :, 2:])
+
+
+@pytest.mark.slow
+def test_one_exposure_is_learned_and_comes_out_sharper_than_it_went_in() -> None:
+    seed_everything(0)
+    module = SSDMStudentModule(9, lambda_reblur=0.0, **PLAIN)
+    batch = exposure_batch(exposed_take(1, 16, 16, images=5))
+    optimizer = torch.optim.Adam(module.network.parameters(), lr=3e-3)
+    module.train()
+    losses = []
+    for _ in range(150):
+        loss, _ = step(module, batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.2 * losses[0]
+    logged: dict[str, Tensor] = {}
+    module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]  # outside a trainer
+    with torch.no_grad():
+        module.eval().test_step(batch, 0)
+    assert logged["test/psnr_gain"] > 1.0
+
+
+@pytest.mark.parametrize("net", ["ldn", "san"])
+def test_every_parameter_gets_a_gradient_and_the_attention_is_watched(net: Any) -> None:
+    seed_everything(1)
+    module = SSDMStudentModule(net=net, **PLAIN)
+    assert isinstance(module.network, LDN if net == "ldn" else SAN)
+    loss, logged = step(module.train(), exposure_batch(exposed_take()))
+    loss.backward()
+    idle = [n for n, p in module.network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not idle
+    assert logged["train/attention_spread"] > 0  # 0 is what the published weights have
+
+
+def test_a_dead_attention_is_seen_in_the_log() -> None:
+    module = SSDMStudentModule(5, **PLAIN)
+    torch.nn.init.zeros_(module.network.ca.fc[2].weight)  # type: ignore[arg-type]  # it is a tensor
+    _, logged = step(module.train(), exposure_batch(exposed_take()))
+    assert logged["train/attention_spread"] == 0.0
+
+
+def test_a_run_repeats_by_seed_and_resumes_to_the_same_weights(
+    archive: Path, tmp_path: Path
+) -> None:
+    ends = []
+    for name in ("one", "two"):
+        seed_everything(0)
+        module = SSDMStudentModule(5, **PLAIN)
+        fit(module, archive, tmp_path / name, 5)
+        ends.append(module.state_dict())
+    seed_everything(0)
+    resumed, middle = SSDMStudentModule(5, **PLAIN), tmp_path / "one" / "epoch=1-step=3.ckpt"
+    assert middle.is_file()
+    fit(resumed, archive, tmp_path / "three", 5, ckpt_path=str(middle), weights_only=True)
+    ends.append(resumed.state_dict())
+    for other in ends[1:]:
+        for key, value in ends[0].items():
+            assert torch.equal(value, other[key]), key
+
+
+def test_three_stages_lead_from_nothing_to_a_student_that_needs_none_of_their_files(
+    archive: Path, tmp_path: Path
+) -> None:
+    seed_everything(0)
+    parts = {"bsn": "denoise", "edsr": "upsample"}
+    for part, stage in parts.items():
+        teacher = SSDMTeacherModule(stage, times=1)  # type: ignore[arg-type]  # one of two
+        fit(teacher, archive, tmp_path / part, 1)
+    files = {part: tmp_path / part / "epoch=0-step=1.ckpt" for part in parts}
+    student = SSDMStudentModule(bsn=str(files["bsn"]), edsr=str(files["edsr"]))
+    fit(student, archive, tmp_path / "student", 2)
+    last = tmp_path / "student" / "epoch=0-step=2.ckpt"
+    assert last.stat().st_size < 4e6  # 0.23 M parameters and Adam's state: no teacher in it
+    for file in files.values():
+        file.unlink()
+    loaded, take = spike_zoo.load(last), exposed_take()
+    assert isinstance(loaded, SSDMStudentModule)
+    assert take.blur is not None
+    blurry = torch.from_numpy(take.blur[0]).permute(2, 0, 1)
+    found = loaded.deblur(blurry, take.recording, TIMES)
+    torch.testing.assert_close(found, student.deblur(blurry, take.recording, TIMES))
+
+
+def test_the_teacher_is_frozen_and_as_trained(tmp_path: Path) -> None:
+    torch.save(BSN().state_dict(), tmp_path / "bsn.pth")
+    torch.save(EDSR().state_dict(), tmp_path / "edsr.pth")
+    files = {part: str(tmp_path / f"{part}.pth") for part in ("bsn", "edsr")}
+    module = SSDMStudentModule(short_window=7, **files)  # type: ignore[arg-type]  # two of its arguments
+    module.setup("fit")
+    (teacher,) = module._teacher
+    assert isinstance(teacher, SSDMTeacher)
+    assert teacher.short_window == 7
+    assert not teacher.training
+    assert not any(parameter.requires_grad for parameter in teacher.parameters())
+    assert not any("teacher" in name for name in module.state_dict())
+    wanted = torch.load(tmp_path / "bsn.pth", weights_only=True)
+    assert all(torch.equal(value, wanted[name]) for name, value in teacher.bsn.state_dict().items())
+
+
+def test_a_student_without_a_teacher_asks_for_no_file_and_looks_at_no_label() -> None:
+    module = SSDMStudentModule(5, use_teacher=False, lambda_reblur=10.0)
+    loss, logged = step(module, exposure_batch(exposed_take()))
+    assert not module._teacher
+    assert "train/teacher" not in logged
+    assert loss.item() == pytest.approx(10.0 * logged["train/reblur"].item())
+
+
+def test_the_optional_similarity_is_a_term_of_its_own() -> None:
+    module = SSDMStudentModule(5, use_ssim=True, lambda_reblur=0.0, **PLAIN)
+    loss, logged = step(module, exposure_batch(exposed_take()))
+    terms = logged["train/teacher"] + logged["train/similarity"]
+    assert loss.item() == pytest.approx(terms.item())
+
+
+def test_what_training_needs_is_asked_for_before_it_begins(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in (FOLDER_VARIABLE, "TORCH_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    with pytest.raises(MissingFileError, match=r"vgg16-397923af\.pth"):
+        fit(SSDMStudentModule(distance="lpips", **PLAIN), archive, tmp_path, 1)
+    with pytest.raises(ConfigError, match="bsn: the teacher needs weights of BSN"):
+        fit(SSDMStudentModule(), archive, tmp_path, 1)
+
+
+@pytest.mark.parametrize("net", ["ldn", "san"])
+def test_images_agree_in_bf16(net: Any) -> None:
+    seed_everything(0)
+    module, batch = SSDMStudentModule(net=net).eval(), exposure_batch(exposed_take())
+    with torch.no_grad():
+        exact = module.predict_step(batch, 0)
+        with torch.autocast("cpu", torch.bfloat16):
+            coarse = module.predict_step(batch, 0)
+    assert exact.shape == (1, 3, 128, 128)
+    assert (coarse - exact).abs().mean() < 0.01
+    assert len(coarse.unique()) > 1000  # more than bfloat16 can tell apart between 0.1 and 1
+
+
+def test_exposures_of_a_real_camera_are_shown_but_not_measured() -> None:
+    module, batch = SSDMStudentModule().eval(), exposure_batch(exposed_take())
+    batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
+    module.setup("test")
+    module.log_dict = lambda values, **_: pytest.fail("there is nothing to log")  # type: ignore[method-assign]  # outside a trainer
+    with torch.no_grad():
+        pictures = module.test_step(batch, 0)
+    assert list(pictures) == ["blurry", "playback, 9 planes", "reconstruction"]
+    assert pictures["reconstruction"].shape == (3, 128, 128)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"net": "unet"}, "net must be one of"),
+        ({"upsampler": "bicubic"}, "upsampler must be one of"),
+        ({"distance": "l2"}, "distance must be"),
+        ({"times": 0}, "times"),
+        ({"schedule": "linear"}, "schedule"),
+        ({"lambda_reblur": -1.0}, "negative"),
+        ({"use_teacher": False, "lambda_reblur": 0.0}, "nor all 0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SSDMStudentModule(**arguments)
