@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,11 +115,18 @@ def computes_the_same(
         defaults: Dotted key -> value, for keys of ``wanted`` that stand at their default.
     """
     before, now = (dict(_leaves(computed_part(config))) for config in (recorded, wanted))
-    if any(key in before and before[key] != value for key, value in now.items()):
+    if any(key in before and not _is_same(before[key], value) for key, value in now.items()):
         return False
     if not all(key in defaults for key in now.keys() - before.keys()):
         return False
     return all(key.startswith("trainer.") for key in before.keys() - now.keys())
+
+
+def _is_same(recorded: Any, wanted: Any) -> bool:  # noqa: ANN401  (any YAML value)
+    """Compare values; a text with names in braces is any file that it may have stood for."""
+    if isinstance(wanted, str) and isinstance(recorded, str) and "{" in wanted:
+        return recorded == wanted or fnmatchcase(recorded, re.sub(r"\{\w*\}", "*", wanted))
+    return bool(recorded == wanted)
 
 
 def _matching(run: PlannedRun, file: Path) -> RunResult | None:

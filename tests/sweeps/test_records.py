@@ -104,6 +104,15 @@ def test_a_parameter_added_at_its_default_computes_the_same(
     assert computes_the_same(config(recorded), config(wanted), defaults) is expected
 
 
+def test_a_file_that_names_in_braces_stood_for_computes_the_same() -> None:
+    def config(teacher: str) -> dict[str, Any]:
+        return {**CONFIG, "model": {"class_path": "m.M", "init_args": {"teacher": teacher}}}
+
+    wanted = config("runs/teacher/{profile}/*-{seed}-*/best.ckpt")
+    assert computes_the_same(config("runs/teacher/cpu/t-0-12ab/best.ckpt"), wanted, {})
+    assert not computes_the_same(config("runs/other/cpu/t-0-12ab/best.ckpt"), wanted, {})
+
+
 def test_a_key_that_lightning_dropped_computes_the_same() -> None:
     older = {**CONFIG, "trainer": {**CONFIG["trainer"], "gone": 1}}
     assert computes_the_same(older, CONFIG, {})
