@@ -21,7 +21,7 @@ OPTIONAL_PARTS = {
     "hdf5plugin": "zstd in archives (extra 'cold')",
     "jupytext": "notebooks as text (extra 'notebooks')",
     "nbmake": "running the notebooks (extra 'notebooks')",
-    "tensorboard": "TensorBoard as a logger",
+    "tensorboard": "TensorBoard as a logger (extra 'tensorboard')",
 }
 
 

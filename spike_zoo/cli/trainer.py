@@ -17,20 +17,23 @@ import yaml
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from spike_zoo.cli.loggers import loggers_of, method_of, place_loggers, report_result
 from spike_zoo.cli.planning import fill_in, plan_of
 from spike_zoo.errors import ExistingFileError, MissingFileError
+from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.loading import read_checkpoint
 from spike_zoo.tracking import (
-    AppendingCSVLogger,
     CostMeter,
     PerImageMetrics,
     PredictionPictures,
     RunResult,
+    SafeWandbLogger,
     SampleImages,
+    SampleVideo,
     commit,
+    finish_wandb,
     versions,
 )
 
@@ -50,14 +53,18 @@ _CHATTER = (
     ".*is not supported by the model summary.*",
 )
 _PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
-_SWEEP_ID = "WANDB_SWEEP_ID"  # given by W&B's agent: it waits for the run to report
 
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
     quiet_libraries()
     with _process_arguments([verb, *arguments]):
-        ZooCLI(**cli_settings())
+        try:
+            ZooCLI(**cli_settings())
+        except BaseException:  # W&B lists the run as failed
+            finish_wandb(exit_code=1)
+            raise
+    finish_wandb()
 
 
 def cli_settings() -> dict[str, Any]:
@@ -88,8 +95,8 @@ class SaveRunConfig(SaveConfigCallback):
         part.write_text(text, encoding="utf-8")
         part.replace(folder / "config.yaml")
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_hyperparams({"config": yaml.safe_load(text)})
+            if isinstance(logger, SafeWandbLogger):
+                logger.log_hyperparams({"config": yaml.safe_load(text), "versions": versions()})
 
 
 class ZooCLI(LightningCLI):
@@ -131,6 +138,7 @@ class ZooCLI(LightningCLI):
         config = self.config[self.subcommand]
         config.weights_only = True  # checkpoints from others must not run code
         config.trainer.default_root_dir = str(self.out)
+        place_loggers(config.trainer.logger, self.out)
         if self.subcommand != "fit":
             config.trainer.enable_checkpointing = False
         if self.subcommand == "predict":
@@ -139,7 +147,10 @@ class ZooCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's loggers and callbacks."""
         trainer = self._get(self.config_init, "trainer")
-        trainer["logger"] = self._loggers(trainer["logger"])
+        is_resumed = self.subcommand == "fit" and bool(self._get(self.config, "ckpt_path"))
+        trainer["logger"] = loggers_of(
+            trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=is_resumed
+        )
         given = trainer["callbacks"] or []
         given = given if isinstance(given, list) else [given]
         trainer["callbacks"] = [*given, *self._callbacks(given, trainer)]
@@ -193,6 +204,7 @@ class ZooCLI(LightningCLI):
                 callbacks=[
                     meter,
                     SampleImages(self.out / "images"),
+                    SampleVideo(self.out / "images"),
                     PerImageMetrics(self.out),
                 ],
                 default_root_dir=str(self.out),
@@ -208,7 +220,7 @@ class ZooCLI(LightningCLI):
             self._parser(self.subcommand).dump(self._config_of_verb(), skip_none=False)
         )
         result = RunResult(
-            method=type(self.model).__module__.split(".")[-2],
+            method=method_of(self.model),
             variant=self.plan.variant,
             configs=self.plan.configs,
             profile=self.plan.profile,
@@ -228,9 +240,7 @@ class ZooCLI(LightningCLI):
         )
         path = self.out / "result.json"
         result.write(path)
-        for logger in self.trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.summary.update(result.summary())
+        report_result(self.trainer.loggers, result, self.out / "checkpoints")
         _say(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
 
     def _config_of_verb(self) -> Any:  # noqa: ANN401  (jsonargparse's namespace)
@@ -246,7 +256,10 @@ class ZooCLI(LightningCLI):
                     "choose another --run_dir."
                 )
             return None
-        path = folder / f"{named}.ckpt" if named in ("best", "last") else Path(named)
+        if is_artifact(named):
+            path = fetch_artifact(named)
+        else:
+            path = folder / f"{named}.ckpt" if named in ("best", "last") else Path(named)
         if path.is_file():
             read_checkpoint(path)
             return str(path)
@@ -258,24 +271,13 @@ class ZooCLI(LightningCLI):
             path=str(path),
         )
 
-    def _loggers(self, given: Any) -> list[Logger] | bool:  # noqa: ANN401  (Trainer's union)
-        """Return CSV always, before whatever else was asked for."""
-        if given is False:
-            return False
-        others = given if isinstance(given, list) else [given]
-        others = [one for one in others if isinstance(one, Logger)]
-        others = [one for one in others if not isinstance(one, CSVLogger)]
-        if _SWEEP_ID in os.environ and not any(isinstance(one, WandbLogger) for one in others):
-            self.out.mkdir(parents=True, exist_ok=True)
-            others.append(WandbLogger(name=self.run_dir.name, save_dir=self.out))
-        return [AppendingCSVLogger(self.out), *others]
-
     def _callbacks(self, given: list[Callback], trainer: Any) -> list[Callback]:  # noqa: ANN401
         if self.subcommand == "predict":
             return [PredictionPictures(self.out)]
         pictures = SampleImages(self.out / "images")
         if self.subcommand != "fit":
-            return [pictures, CostMeter(), PerImageMetrics(self.out)]
+            video = SampleVideo(self.out / "images")
+            return [pictures, video, CostMeter(), PerImageMetrics(self.out)]
         callbacks: list[Callback] = [pictures]
         if trainer["logger"]:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
@@ -304,18 +306,6 @@ class ZooCLI(LightningCLI):
             enable_version_counter=False,
         )
         return [best, last]
-
-    def instantiate_classes(self) -> None:
-        """Name W&B runs after the run's folder, then build."""
-        loggers = self.config[self.subcommand].trainer.logger
-        for logger in loggers if isinstance(loggers, list) else [loggers]:
-            arguments = getattr(logger, "init_args", None) or {}
-            if "save_dir" in arguments:
-                arguments["save_dir"] = str(self.out)
-                self.out.mkdir(parents=True, exist_ok=True)
-            if arguments.get("name", "given") in (None, "lightning_logs"):
-                arguments["name"] = self.run_dir.name
-        super().instantiate_classes()
 
 
 def _default_run_dir(config_paths: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
+from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
 from spike_zoo.nn.files import read_weights
 from spike_zoo.nn.official import read_state_dict
@@ -50,14 +51,18 @@ def load(
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-small"``), a checkpoint (``.ckpt``), a
             weights file (``.safetensors``), a folder with one named ``model.safetensors``, or a
-            method's published file (``.pth``).
+            method's published file (``.pth``). Or what a run left with W&B, fetched once:
+            ``"wandb:entity/project/name:best"``.
         device: Where the module computes.
         trust: Also build classes from outside this package.
 
     Raises:
         MissingFileError: If it is neither a name nor a file; lists the names.
-        WeightsError: If the file is no checkpoint of a module, or not of this package.
+        WeightsError: If the file is no checkpoint of a module, or not of this package, or cannot
+            be fetched.
     """
+    if is_artifact(name_or_path):
+        name_or_path = fetch_artifact(str(name_or_path))
     module = _published(Path(name_or_path))
     if module is None:
         module = _build(_blueprint(name_or_path), str(name_or_path), trust=trust)

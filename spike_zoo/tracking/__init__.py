@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from spike_zoo.tracking.csv import AppendingCSVLogger
     from spike_zoo.tracking.images import PredictionPictures, SampleImages
     from spike_zoo.tracking.per_image import PerImageMetrics
+    from spike_zoo.tracking.private import without_secrets
     from spike_zoo.tracking.provenance import commit, config_hash, versions
     from spike_zoo.tracking.result import RunResult, described_configs
+    from spike_zoo.tracking.video import SampleVideo
+    from spike_zoo.tracking.wandb import SafeWandbLogger, finish_wandb
 
 __all__ = [
     "AppendingCSVLogger",
@@ -22,12 +25,16 @@ __all__ = [
     "PerImageMetrics",
     "PredictionPictures",
     "RunResult",
+    "SafeWandbLogger",
     "SampleImages",
+    "SampleVideo",
     "commit",
     "config_hash",
     "count_macs",
     "described_configs",
+    "finish_wandb",
     "versions",
+    "without_secrets",
 ]
 
 _HOMES = {
@@ -36,12 +43,16 @@ _HOMES = {
     "PerImageMetrics": "per_image",
     "PredictionPictures": "images",
     "RunResult": "result",
+    "SafeWandbLogger": "wandb",
     "SampleImages": "images",
+    "SampleVideo": "video",
     "commit": "provenance",
     "config_hash": "provenance",
     "count_macs": "cost",
     "described_configs": "result",
+    "finish_wandb": "wandb",
     "versions": "provenance",
+    "without_secrets": "private",
 }
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from lightning import Callback
 from lightning.pytorch.callbacks import BasePredictionWriter
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from spike_zoo.media import save_picture, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lightning import LightningModule, Trainer
     from torch import Tensor
@@ -27,11 +27,11 @@ RECONSTRUCTION, TRUTH = "reconstruction", "ground truth"  # captions
 
 
 class SampleImages(Callback):
-    """Save reconstructions of the same samples at every evaluation; log strips where W&B listens.
+    """Save reconstructions of the same samples at every evaluation, as strips that loggers show.
 
-    The samples are spread evenly over the split. A test also leaves each reconstruction and its
-    ground truth as files of their own, named after recording and plane, so that runs can be put
-    side by side.
+    Strips go to W&B, their captions naming recording and plane, and to TensorBoard. The samples
+    are spread evenly over the split. A test also leaves each reconstruction and its ground truth as
+    files of their own, named after recording and plane, so that runs can be put side by side.
 
     Args:
         folder: Where the PNG files go.
@@ -93,11 +93,12 @@ class SampleImages(Callback):
         pictures = shown_pictures(outputs, batch)
         strip = side_by_side(list(pictures.values()), list(pictures))
         save_picture(strip, path, overwrite=True)
-        plane = f", plane {int(batch['plane'][0])}" if "plane" in batch else ""
-        caption = f"{batch['name'][0]}{plane}"
+        caption, step = caption_of(batch), trainer.global_step
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image(key, [str(path)], caption=[caption])
+                logger.log_image(key, [str(path)], step=step, caption=[caption])
+            elif isinstance(logger, TensorBoardLogger):  # which has no captions
+                logger.experiment.add_image(f"{key}/{caption}", strip, step)
 
 
 class PredictionPictures(BasePredictionWriter):
@@ -127,6 +128,17 @@ class PredictionPictures(BasePredictionWriter):
             number = int(batch["plane"][index]) if "plane" in batch else numbers[index]
             path = self.folder / f"{batch['name'][index]}-{number:06d}.png"
             save_picture(image.float(), path, overwrite=True)
+
+
+def caption_of(batch: Mapping[str, Any]) -> str:
+    """Return which recording and plane the pictures of a batch's first sample show."""
+    name = batch["name"][0]
+    if "plane" in batch:
+        return f"{name}, plane {int(batch['plane'][0])}"
+    start, stop = batch["exposure"][0].tolist()
+    middle = start + (stop - start) // 2
+    planes = batch["planes"][0].tolist() or [middle]
+    return f"{name}, plane {min(planes, key=lambda plane: abs(plane - middle))}"
 
 
 def shown_pictures(outputs: Outputs, batch: ReconstructionBatch) -> dict[str, Tensor]:

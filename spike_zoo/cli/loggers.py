@@ -1,0 +1,111 @@
+"""The loggers of a run: CSV always, others as configured, W&B told what the run is."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.loggers import CSVLogger, Logger
+
+from spike_zoo.errors import UsageError
+from spike_zoo.sweeps.records import RUN_DIR_VARIABLE
+from spike_zoo.tracking import AppendingCSVLogger, SafeWandbLogger
+
+if TYPE_CHECKING:
+    from lightning import LightningModule
+
+    from spike_zoo.cli.planning import Plan
+    from spike_zoo.tracking import RunResult
+
+SWEEP_ID = "WANDB_SWEEP_ID"  # given by W&B's agent: it waits for the run to report
+OURS = "spike_zoo.tracking.SafeWandbLogger"
+TENSORBOARD = ("tensorboard", "tensorboardX")  # either will do
+
+
+def place_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed arguments)
+    """Let configured loggers write into a run's folder, and W&B's be the one that is safe.
+
+    Args:
+        given: ``trainer.logger`` as parsed; changed in place.
+        folder: Where the verb writes.
+
+    Raises:
+        UsageError: If TensorBoard is wanted and not installed.
+    """
+    for logger in given if isinstance(given, list) else [given]:
+        name = str(getattr(logger, "class_path", "")).rpartition(".")[2]
+        arguments = getattr(logger, "init_args", None) or {}
+        if name == "WandbLogger":
+            logger.class_path = OURS
+        if name == "TensorBoardLogger" and not any(map(find_spec, TENSORBOARD)):
+            raise UsageError(
+                "TensorBoard is not installed: pip install 'spike-zoo[tensorboard]', or leave its "
+                "logger out"
+            )
+        if "save_dir" in arguments:
+            arguments["save_dir"] = str(folder)
+        if arguments.get("name") == "lightning_logs":  # Lightning's default
+            arguments["name"] = ""
+
+
+def loggers_of(
+    given: Any,  # noqa: ANN401  (Trainer's union)
+    plan: Plan,
+    run_dir: Path,
+    module: LightningModule,
+    *,
+    is_resumed: bool = False,
+) -> list[Logger] | bool:
+    """Return CSV always, before whatever else was asked for.
+
+    Args:
+        given: The trainer's argument, built.
+        plan: What the run is.
+        run_dir: Its folder.
+        module: What is trained.
+        is_resumed: Whether an earlier run goes on.
+    """
+    if given is False:
+        return False
+    others = given if isinstance(given, list) else [given]
+    others = [one for one in others if isinstance(one, Logger) and not isinstance(one, CSVLogger)]
+    if SWEEP_ID in os.environ and not any(isinstance(one, SafeWandbLogger) for one in others):
+        others.append(SafeWandbLogger(log_model=True))
+    folder = plan.out(run_dir)
+    is_swept = SWEEP_ID in os.environ or RUN_DIR_VARIABLE in os.environ
+    tags = [method_of(module), plan.profile, "sweep" if is_swept else None]
+    for logger in others:
+        if isinstance(logger, SafeWandbLogger):
+            logger.describe(
+                run_dir.name,
+                folder=folder,
+                group=plan.variant,
+                job_type=plan.verb,
+                tags=[tag for tag in tags if tag],
+                is_resumed=is_resumed,
+            )
+    return [AppendingCSVLogger(folder), *others]
+
+
+def report_result(loggers: list[Logger], result: RunResult, checkpoints: Path) -> None:
+    """Give W&B a run's record and, after a fit, its checkpoints.
+
+    Args:
+        loggers: The run's.
+        result: Its record.
+        checkpoints: Folder of its checkpoints; one that is not there has none.
+    """
+    files = {name: checkpoints / f"{name}.ckpt" for name in ("best", "last")}
+    files = {name: file for name, file in files.items() if file.is_file()}
+    shown = {"method": result.method, "variant": result.variant, "metrics": result.metrics}
+    for logger in loggers:
+        if isinstance(logger, SafeWandbLogger):
+            logger.log_result(result.summary())
+            logger.log_checkpoints(files, shown)
+
+
+def method_of(module: LightningModule) -> str:
+    """Return the name of a module's method: its folder."""
+    return type(module).__module__.split(".")[-2]
