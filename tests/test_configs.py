@@ -18,7 +18,9 @@ METHODS = sorted(
     path
     for folder in ("configs", "experiments")
     for path in (ROOT / folder).rglob("*.yaml")
-    if path not in [*PROFILES, *LOGGERS] and not path.stem.startswith(("table", "sweep", "needs"))
+    if path not in [*PROFILES, *LOGGERS]
+    and not path.stem.startswith(("table", "sweep", "needs"))
+    and "ssdm" not in path.relative_to(ROOT).as_posix()  # tests/methods/ssdm/test_configs.py
 )
 #: What the files of a folder are stacked on.
 BASES = {"experiments/stir/variants": "configs/stir.yaml"}

@@ -1,0 +1,123 @@
+"""S-SDM's configurations run through the command line, each with the files it names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from spike_zoo.cli.main import main
+from spike_zoo.methods.ssdm import BSN, EDSR
+from spike_zoo.tracking import RunResult
+from tests.conftest import ROOT
+from tests.helpers.exposures import exposure_archive
+
+STAGES = ("denoise", "upsample", "student")
+VARIANTS = sorted((ROOT / "experiments" / "ssdm" / "variants").glob("*.yaml"))
+PLAIN = sorted((ROOT / "configs").rglob("ssdm_*.yaml"))
+UNTRAINED = ("BlurryInputModule", "SSDMCascadeModule")
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(exposure_archive(tmp_path_factory.mktemp("archives") / "exposures.h5"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("teacher")
+    torch.save(BSN().state_dict(), folder / "bsn.pth")
+    torch.save(EDSR().state_dict(), folder / "edsr.pth")
+    return {part: str(folder / f"{part}.pth") for part in ("bsn", "edsr")}
+
+
+def model_of(path: Path) -> dict[str, object]:
+    """Return class and arguments as a file states them."""
+    model = yaml.safe_load(path.read_text())["model"]
+    return {"class_path": model["class_path"], **model.get("init_args", {})}
+
+
+def base_of(path: Path) -> list[str]:
+    """Return what a variant is stacked on."""
+    if path not in VARIANTS:
+        return []
+    stage = next((stage for stage in STAGES if path.stem.endswith(stage)), "student")
+    return [f"configs/ssdm_{stage}.yaml"]
+
+
+def command(path: Path, archive: str, files: dict[str, str], run_dir: Path) -> list[str]:
+    """Return the command line that runs a file for two updates on a small archive."""
+    model = model_of(path)
+    untrained = str(model["class_path"]).endswith(UNTRAINED)
+    stacked = [*base_of(path), path.relative_to(ROOT).as_posix(), "configs/profiles/smoke.yaml"]
+    line = ["test" if untrained else "fit"]
+    line += [argument for name in stacked for argument in ("--config", name)]
+    line += ["--data.init_args.archive", archive, "--data.init_args.frames", "1"]
+    line += ["--data.init_args.crop", "16", "--run_dir", str(run_dir)]
+    line += ["--trainer.enable_progress_bar", "false"]
+    for part, file in files.items():
+        if model.get(part) is not None:
+            line += [f"--model.init_args.{part}", file]
+    return line if untrained else [*line, "--trainer.max_steps", "2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", [*PLAIN, *VARIANTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_configuration_runs_with_the_smoke_profile(
+    path: Path, archive: str, files: dict[str, str], tmp_path: Path
+) -> None:
+    line = command(path, archive, files, tmp_path)
+    if model_of(path).get("distance") == "lpips":
+        line += ["--model.init_args.distance", "charbonnier"]
+    assert main(line) == 0
+    result = RunResult.read(tmp_path if line[0] == "fit" else tmp_path / "test")
+    assert result.variant == path.stem
+    assert result.method == "ssdm"
+    assert result.metrics["test/psnr"] > 0
+    assert {"test/psnr_middle", "test/psnr_official", "test/psnr_before"} <= result.metrics.keys()
+
+
+@pytest.mark.parametrize("name", ["configs/paper/ssdm_student", "distance_lpips"])
+def test_the_published_distance_asks_for_its_backbone_before_training(
+    name: str,
+    archive: str,
+    files: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for variable in ("SPIKE_ZOO_BACKBONES", "TORCH_HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    (path,) = [path for path in [*PLAIN, *VARIANTS] if path.as_posix().endswith(f"{name}.yaml")]
+    assert main(command(path, archive, files, tmp_path / "run")) == 2
+    assert "vgg16-397923af.pth" in capsys.readouterr().err
+
+
+def test_rows_state_all_that_the_full_row_states() -> None:
+    stated = {path.stem: model_of(path) for path in VARIANTS}
+    full = stated["full"]
+    students = {k: v for k, v in stated.items() if v["class_path"] == full["class_path"]}
+    assert len(students) > 10
+    for name, model in students.items():
+        assert model.keys() == full.keys(), name
+    differing = {
+        name: {key for key in full if model[key] != full[key]} for name, model in students.items()
+    }
+    assert differing["reblur_50"] == {"lambda_reblur"}
+    assert differing["san"] == {"net"}
+    assert differing["teacher_only"] == {"lambda_reblur"}
+
+
+def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
+    student = model_of(ROOT / "configs" / "ssdm_student.yaml")
+    makefile = (ROOT / "Makefile").read_text()
+    assert "SSDM := runs/ssdm\n" in makefile
+    assert student["bsn"] == "runs/ssdm/denoise/checkpoints/best.ckpt"
+    assert student["edsr"] == "runs/ssdm/upsample/checkpoints/best.ckpt"
