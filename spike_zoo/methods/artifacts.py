@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from spike_zoo.errors import UsageError, WeightsError
+from spike_zoo.errors import SpikeZooError, UsageError, WeightsError
 
 PREFIX = "wandb:"
 DEFAULT_ALIAS = "best"
@@ -56,8 +56,10 @@ def fetch_artifact(name: str, api: Any = None, folder: Path | None = None) -> Pa
         file = _file_among(entries, name)
         parts = (str(remote.entity), str(remote.project), str(remote.name))
         place = (folder or artifact_folder()).joinpath(*map(_plain, parts))
-        return Path(entries[file].download(root=str(place)))
-    except (wandb.errors.Error, OSError) as error:
+        return Path(remote.get_entry(file).download(root=str(place), skip_cache=True))
+    except SpikeZooError:
+        raise
+    except (wandb.errors.Error, OSError, ValueError) as error:  # ValueError: not of type "model"
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise WeightsError(f"{name}: cannot be fetched ({reason}). {_WAY_OUT}") from error
 

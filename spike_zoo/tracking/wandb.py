@@ -33,6 +33,7 @@ LONGEST_TAG, LONGEST_ARTIFACT_NAME = 64, 128  # W&B's limits
 SETTINGS = {
     "x_disable_meta": True,  # command line, host, user, program, working folder
     "host": "",
+    "program": "spike_zoo",
     "disable_git": True,
     "disable_code": True,
     "save_code": False,
@@ -137,12 +138,16 @@ class SafeWandbLogger(WandbLogger):
         if not self._log_model or self.experiment.offline or self.experiment.disabled:
             return
         name = re.sub(r"[^\w.-]", "-", self.experiment.name or self.experiment.id)
+        shown = without_secrets({**metadata, "run": self.experiment.id})
         for alias, path in files.items():
-            shown = without_secrets({**metadata, "run": self.experiment.id})
             artifact = wandb.Artifact(name[:LONGEST_ARTIFACT_NAME], "model", metadata=shown)
-            # no copies of large files: nobody writes them any more
-            artifact.add_file(str(path), path.name, policy="immutable", skip_cache=True)
-            self.experiment.log_artifact(artifact, aliases=[alias])
+            # no copy, nobody writes it any more; relative, for its path is uploaded too
+            here = os.path.relpath(path)
+            try:
+                artifact.add_file(here, path.name, policy="immutable", skip_cache=True)
+                self.experiment.log_artifact(artifact, aliases=[alias])
+            except (wandb.errors.Error, OSError) as error:
+                warnings.warn(f"{path}: not uploaded to W&B ({error})", stacklevel=2)
 
     def _begin(self) -> Run:
         import wandb

@@ -1,0 +1,212 @@
+"""A stand-in for W&B's server that takes runs, files and artefacts, and hands artefacts out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+KEY = "0123456789abcdef0123456789abcdef01234567"
+ENTITY = "me"
+
+
+class WandbCloud:
+    """Keeps what W&B's client sends: enough of GraphQL and file transfer for one project.
+
+    Attributes:
+        runs: Run id -> what the client said of it, as ``displayName``, ``tags`` or ``config``.
+        files: Path -> content of every uploaded file; histories are ``RUN/FILE``.
+        artifacts: ``name:alias`` -> what is known of an artefact's version.
+        received: Every request as it came, to look for what should not be there.
+        unknown: Queries that got an empty answer.
+    """
+
+    def __init__(self) -> None:
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.files: dict[str, bytes] = {}
+        self.artifacts: dict[str, dict[str, Any]] = {}
+        self.received: list[bytes] = []
+        self.unknown: list[str] = []
+        self._versions: list[dict[str, Any]] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables with which the client talks to this server."""
+        return {"WANDB_BASE_URL": self.url, "WANDB_API_KEY": KEY, "WANDB_ENTITY": ENTITY}
+
+    def __enter__(self) -> Self:
+        """Listen."""
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening."""
+        self._http.shutdown()
+        self._http.server_close()
+
+    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """Return the data of one GraphQL answer."""
+        answers = {
+            "upsertBucket(": self._upsert,
+            "createRunFiles(": self._run_files,
+            "createArtifact(": self._create,
+            "createArtifactManifest(": self._manifest,
+            "createArtifactFiles(": self._artifact_files,
+            "commitArtifact(": self._commit,
+            "FetchArtifactManifest": self._where_manifest,
+        }
+        for field, method in answers.items():
+            if field in query:
+                return method(variables)
+        return self._read(query, variables)
+
+    def stream(self, path: str, content: dict[str, Any]) -> None:
+        """Append lines of a run's history, events and summary."""
+        run = path.split("/")[-2]
+        for name, part in (content.get("files") or {}).items():
+            lines = "\n".join(part["content"]) + "\n"
+            key = f"{run}/{name}"
+            self.files[key] = self.files.get(key, b"") + lines.encode()
+
+    def _upsert(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = variables["name"]
+        run = self.runs.setdefault(name, {})
+        is_new = not run
+        run.update({key: value for key, value in variables.items() if value is not None})
+        project = {"id": "p", "name": run["project"], "entity": {"id": "e", "name": ENTITY}}
+        shown = {"displayName": run.get("displayName"), "description": None, "config": "{}"}
+        bucket = {"id": f"id-{name}", "name": name, **shown, "sweepName": None, "project": project}
+        return {"upsertBucket": {"bucket": {**bucket, "historyLineCount": 0}, "inserted": is_new}}
+
+    def _run_files(self, variables: dict[str, Any]) -> dict[str, Any]:
+        run = variables["run"]
+        files = [
+            {"name": name, "uploadUrl": f"{self.url}/upload/{run}/{name}"}
+            for name in variables["files"]
+        ]
+        return {"createRunFiles": {"runID": f"id-{run}", "uploadHeaders": [], "files": files}}
+
+    def _create(self, variables: dict[str, Any]) -> dict[str, Any]:
+        given = variables.get("input") or variables
+        version = {**given, "id": f"artifact-{len(self._versions)}"}
+        self._versions.append(version)
+        known = {"id": version["id"], "state": "PENDING"}
+        sequence = {"id": "sequence", "latestArtifact": None}
+        return {"createArtifact": {"artifact": {**known, "artifactSequence": sequence}}}
+
+    def _manifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        given = variables.get("input") or variables
+        artifact = given.get("artifactID") or given["artifactId"]
+        url = f"{self.url}/upload/manifest/{artifact}"
+        file = {"id": "file", "name": "manifest", "uploadUrl": url, "uploadHeaders": []}
+        manifest = {"id": f"manifest-{artifact}", "file": file}
+        return {"createArtifactManifest": {"artifactManifest": manifest}}
+
+    def _where_manifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        url = f"{self.url}/upload/manifest/{variables['id']}"
+        return {"artifact": {"currentManifest": {"file": {"directUrl": url}}}}
+
+    def _artifact_files(self, variables: dict[str, Any]) -> dict[str, Any]:
+        given = variables.get("input") or variables
+        specs = given.get("artifactFiles") or given.get("storageLayout") or []
+        edges = []
+        for spec in specs:
+            url = f"{self.url}/upload/blob/{_hex(spec['md5'])}"
+            node = {"id": "file", "name": spec["name"], "displayName": spec["name"]}
+            parts = {"storagePath": f"blob/{_hex(spec['md5'])}", "uploadMultipartUrls": None}
+            node |= {"uploadUrl": url, "uploadHeaders": [], **parts}
+            edges.append({"node": {**node, "artifact": {"id": spec.get("artifactID", "")}}})
+        return {"createArtifactFiles": {"files": {"edges": edges}}}
+
+    def _commit(self, variables: dict[str, Any]) -> dict[str, Any]:
+        given = variables.get("input") or variables
+        artifact = given.get("artifactID") or given["artifactId"]
+        version = next(one for one in self._versions if one["id"] == artifact)
+        name = version.get("artifactCollectionName") or version["artifactCollectionNames"][0]
+        for alias in version.get("aliases") or []:
+            self.artifacts[f"{name}:{alias['alias']}"] = version
+        return {"commitArtifact": {"artifact": {"id": artifact, "digest": version["digest"]}}}
+
+    def _membership(self, name: str) -> dict[str, Any]:
+        version, collection = self.artifacts[name], name.partition(":")[0]
+        project = {"id": "p", "internalId": "p", "name": version["projectName"]}
+        project |= {"entity": {"name": ENTITY}}
+        named = {"name": collection, "project": project}
+        artifact = {
+            **{"__typename": "Artifact", "id": version["id"], "versionIndex": 0},
+            **{"artifactSequence": {"__typename": "ArtifactSequence", **named}},
+            **{"artifactType": {"name": version["artifactTypeName"]}, "description": None},
+            **{"metadata": version["metadata"], "ttlDurationSeconds": -1, "ttlIsInherited": True},
+            **{"tags": [], "historyStep": None, "state": "COMMITTED", "size": 1, "fileCount": 1},
+            **{"digest": version["digest"], "digestAlgorithm": "MANIFEST_MD5", "commitHash": "c"},
+            **{"createdAt": "2026-01-01T00:00:00Z", "updatedAt": None, "aliases": []},
+        }
+        return {
+            **{"__typename": "ArtifactCollectionMembership", "id": "m", "versionIndex": 0},
+            **{"createdAt": "2026-01-01T00:00:00Z", "aliases": [], "artifact": artifact},
+            **{"artifactCollection": {"__typename": "ArtifactSequence", **named}},
+        }
+
+    def _read(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        self.unknown.append(f"{' '.join(query.split())} {json.dumps(variables)}")
+        viewer = {"id": "u", "entity": ENTITY, "username": ENTITY, "email": "me@example.org"}
+        teams = {"teams": {"edges": []}, "flags": "{}", "apiKeys": {"edges": []}, "admin": False}
+        project = {"artifact": None, "artifactCollectionMembership": None}
+        if "artifactCollectionMembership" in query and variables["name"] in self.artifacts:
+            project["artifactCollectionMembership"] = self._membership(variables["name"])
+        return {"viewer": {**viewer, **teams}, "serverInfo": None, "project": project}
+
+
+def _hex(digest: str) -> str:
+    return base64.b64decode(digest).hex()
+
+
+def _handler(cloud: WandbCloud) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            parts = self.path.split("/")
+            path = f"blob/{parts[-2]}" if "artifactsV2" in parts else "/".join(parts[2:])
+            found = cloud.files.get(path)
+            self._send(b"" if found is None else found, 404 if found is None else 200)
+
+        def do_PUT(self) -> None:
+            content = self._received()
+            cloud.files[self.path.removeprefix("/upload/")] = content
+            self._send(b"")
+
+        def do_POST(self) -> None:
+            content = self._received()
+            if self.path == "/graphql":
+                request = json.loads(content)
+                data = cloud.answer(request["query"], request.get("variables") or {})
+                self._send(json.dumps({"data": data}).encode())
+            elif self.path.endswith("/file_stream"):
+                cloud.stream(self.path, json.loads(content))
+                self._send(b"{}")
+            else:  # the client's own telemetry
+                self._send(b"")
+
+        def _received(self) -> bytes:
+            content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            cloud.received.append(self.path.encode() + b" " + content)
+            return content
+
+        def _send(self, content: bytes, status: int = 200) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Say nothing."""
+
+    return Handler
