@@ -74,7 +74,7 @@ class ReconstructionWindows:
         index, seed = key if isinstance(key, SampleKey) else (key, None)
         window = self.windows[index]
         rows, columns, mode = self._cut(window, seed)
-        image = grey(self.archive.image(window.name, window.image))[rows, columns]
+        image = grey(self.archive.image(window.name, window.image, rows=rows, columns=columns))
         return {
             "packed": self._read(
                 window, *centred_window(window.plane, self.clip_length), rows, columns
