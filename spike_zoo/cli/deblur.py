@@ -46,9 +46,14 @@ class Deblurs(Protocol):
     ratio: int
 
     def deblur_stream(
-        self, blurry: NDArray[np.float32], recording: SpikeRecording, centers: Sequence[int]
+        self,
+        blurry: NDArray[np.float32],
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        *,
+        exposure: tuple[int, int] | None = None,
     ) -> Iterator[Tensor]:
-        """Yield the sharp images at some planes, ``(3, H, W)``."""
+        """Yield the sharp images at some planes of an exposure, ``(3, H, W)``."""
 
 
 class Pair(NamedTuple):
@@ -259,8 +264,9 @@ def _begin(
     blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # a grey one
     recording = read(pair.spikes, *(side // module.ratio for side in blurry.shape[1:]))
     try:
-        centers = spread_planes(*exposure(len(recording)), frames)
-        images = module.deblur_stream(blurry, recording, centers)
+        span = exposure(len(recording))
+        centers = spread_planes(*span, frames)
+        images = module.deblur_stream(blurry, recording, centers, exposure=span)
     except RecordingError as error:  # which of many pairs it was
         message = f"{pair.image} with {pair.spikes}: {error.message}"
         raise type(error)(message, path=str(pair.image)) from error

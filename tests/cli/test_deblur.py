@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from spike_zoo import SpikeRecording, write_recording
+from spike_zoo import SpikeRecording, read_recording, write_recording
 from spike_zoo.cli.deblur import deblur, exposure_span, find_pairs
 from spike_zoo.cli.main import main
 from spike_zoo.errors import (
@@ -25,7 +25,7 @@ from spike_zoo.errors import (
 )
 from spike_zoo.media import load_picture, save_picture
 from spike_zoo.methods import export
-from spike_zoo.methods.ssdm import SSDMStudentModule
+from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def files_beside(scene: Path) -> list[str]:
 
 
 def wanted(scene: Path, centers: list[int], name: str = "street") -> Tensor:
-    from spike_zoo import load, read_recording
+    from spike_zoo import load
 
     module = load(scene / "student")
     assert isinstance(module, SSDMStudentModule)
@@ -334,14 +334,26 @@ def test_published_weights_are_bgr_and_a_wrong_belief_is_refused(shared: Path, s
     run(scene, "a.png", weights=str(weights))
 
 
+def test_a_teacher_divides_by_the_exposure_that_is_given(scene: Path) -> None:
+    teacher = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
+    export(teacher, scene / "teacher")
+    weights = str(scene / "teacher")
+    run(scene, "middle.png", weights=weights, exposure_start=25, exposure_length=30)
+    recording = read_recording(scene / "spikes" / "street.npz")
+    blurry = load_picture(scene / "blur" / "street.png")
+    expected = teacher.deblur(blurry, recording, [40], exposure=(25, 55))[0]
+    found = load_picture(scene / "middle.png")
+    np.testing.assert_allclose(found, expected.numpy(), atol=0.5 / 255 + 1e-6)
+
+
 @pytest.mark.parametrize("out", ["a.mp4", "frames"])
 def test_ctrl_c_leaves_nothing_behind(
     scene: Path, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
     original = SSDMStudentModule.deblur_stream
 
-    def interrupted(*arguments: object) -> Iterator[Tensor]:
-        yield next(original(*arguments))  # type: ignore[arg-type]  # passed on as they came
+    def interrupted(*arguments: object, **options: object) -> Iterator[Tensor]:
+        yield next(original(*arguments, **options))  # type: ignore[arg-type]  # passed on as they came
         raise KeyboardInterrupt
 
     monkeypatch.setattr(SSDMStudentModule, "deblur_stream", interrupted)
