@@ -91,7 +91,8 @@ def test_the_denoiser_takes_one_step_for_each_time_in_order(archive: Path, tmp_p
 def test_the_learning_rate_ends_at_0_counted_in_updates(archive: Path, tmp_path: Path) -> None:
     data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
     module = SSDMTeacherModule("denoise", times=3)
-    trainer = Trainer(max_epochs=2, limit_val_batches=0, logger=False, **QUIET)
+    options = {**QUIET, "enable_checkpointing": False}
+    trainer = Trainer(max_epochs=2, limit_val_batches=0, logger=False, **options)
     trainer.fit(module, data)
     assert trainer.global_step == 12  # 2 epochs of 2 batches of 3 updates
     assert trainer.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.0, abs=1e-12)
