@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning.pytorch.loggers import CSVLogger, Logger
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from spike_zoo.errors import UsageError
 from spike_zoo.sweeps.records import RUN_DIR_VARIABLE
@@ -38,7 +39,7 @@ def place_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed ar
         name = str(getattr(logger, "class_path", "")).rpartition(".")[2]
         arguments = getattr(logger, "init_args", None) or {}
         if name == "WandbLogger":
-            logger.class_path = OURS
+            _make_safe(logger)
         if name == "TensorBoardLogger" and not any(map(find_spec, TENSORBOARD)):
             raise UsageError(
                 "TensorBoard is not installed: pip install 'spike-zoo[tensorboard]', or leave its "
@@ -48,6 +49,19 @@ def place_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed ar
             arguments["save_dir"] = str(folder)
         if arguments.get("name") == "lightning_logs":  # Lightning's default
             arguments["name"] = ""
+
+
+def _make_safe(logger: Any) -> None:  # noqa: ANN401  (parsed arguments)
+    """Put our logger in the place of Lightning's, which may stop a run and tell secrets."""
+    known = inspect.signature(SafeWandbLogger).parameters
+    lightnings = inspect.signature(WandbLogger).parameters
+    for name, value in list(vars(logger.init_args).items()):
+        default = lightnings[name].default if name in lightnings else None
+        if name not in known and value != default:
+            raise UsageError(f"{name}: {OURS} has no such argument; it has {', '.join(known)}")
+        if name not in known or value is None:
+            del logger.init_args[name]
+    logger.class_path = OURS
 
 
 def loggers_of(

@@ -23,7 +23,7 @@ def without_secrets(value: Any) -> Any:  # noqa: ANN401  (any value of a configu
     """
     if isinstance(value, dict):
         return {
-            name: HIDDEN if one and _is_secret(name) else without_secrets(one)
+            without_secrets(name): HIDDEN if one and _is_secret(name) else without_secrets(one)
             for name, one in value.items()
         }
     if isinstance(value, list | tuple):

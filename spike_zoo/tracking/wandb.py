@@ -7,25 +7,31 @@ import re
 import sys
 import warnings
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from spike_zoo.methods.loading import read_checkpoint
 from spike_zoo.tracking.private import without_secrets
 from spike_zoo.tracking.provenance import commit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from lightning.pytorch.callbacks import ModelCheckpoint
+
     from wandb import Run
 
 FINISH_SECONDS = 600.0  # for what is still to be uploaded when a run ends
 INIT_SECONDS = 30.0
+PROJECT = "spike_zoo"
 ONLINE_MODES = (None, "online", "run", "shared")
+TENSORS = ("state_dict", "optimizer_states", "lr_schedulers", "loops")  # of a checkpoint
 LONGEST_TAG, LONGEST_ARTIFACT_NAME = 64, 128  # W&B's limits
 #: What W&B would note by itself holds the command line with all its values, user, host, and the
 #: git remote, whose address may carry a token; its console capture holds paths. The run's
@@ -50,12 +56,50 @@ class SafeWandbLogger(WandbLogger):
     the run later. Values are logged as :func:`without_secrets` shows them, and W&B's own record of
     command line, host, git remote and console is off (``SETTINGS``).
 
-    Arguments are those of :class:`lightning.pytorch.loggers.WandbLogger`; entries of ``settings``
-    come before ours. With ``log_model`` the best and the last checkpoint become artefacts after a
-    fit, see :meth:`log_checkpoints`.
+    Args:
+        project: Where not given, what ``WANDB_PROJECT`` says, else ``"spike_zoo"``.
+        entity: User or team; your own where not given.
+        name: Of the run; this and ``group`` come from the run's folder and variant where not given.
+        group: What the run is a repetition of.
+        tags: Words to filter by, beside method and profile.
+        notes: A longer text.
+        id: Of a run to continue.
+        save_dir: Where ``wandb/`` goes; the command line puts it into the run's folder.
+        offline: Write files alone.
+        log_model: Whether the best and the last checkpoint become artefacts after a fit, see
+            :meth:`log_checkpoints`.
+        settings: Of W&B; come before ``SETTINGS``.
     """
 
-    _latest_step = 0
+    def __init__(
+        self,
+        project: str | None = None,
+        *,
+        entity: str | None = None,
+        name: str | None = None,
+        group: str | None = None,
+        tags: Sequence[str] = (),
+        notes: str | None = None,
+        id: str | None = None,
+        save_dir: str = ".",
+        offline: bool = False,
+        log_model: bool = False,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            name,
+            save_dir,
+            id=id,
+            offline=offline,
+            project=project or os.environ.get("WANDB_PROJECT", PROJECT),
+            entity=entity,
+            group=group,
+            tags=list(tags),
+            notes=notes,
+            settings=settings,
+        )
+        self._log_model = log_model  # Lightning refuses it beside offline, where it means nothing
+        self._latest_step = 0
 
     @property
     @rank_zero_experiment
@@ -141,9 +185,10 @@ class SafeWandbLogger(WandbLogger):
         shown = without_secrets({**metadata, "run": self.experiment.id})
         for alias, path in files.items():
             artifact = wandb.Artifact(name[:LONGEST_ARTIFACT_NAME], "model", metadata=shown)
-            # no copy, nobody writes it any more; relative, for its path is uploaded too
-            here = os.path.relpath(path)
             try:
+                shared = _shareable(path, Path(self.experiment.dir).parent / "checkpoints")
+                # no further copy: nobody writes it; relative, for its path is uploaded too
+                here = os.path.relpath(shared)
                 artifact.add_file(here, path.name, policy="immutable", skip_cache=True)
                 self.experiment.log_artifact(artifact, aliases=[alias])
             except (wandb.errors.Error, OSError) as error:
@@ -153,7 +198,6 @@ class SafeWandbLogger(WandbLogger):
         import wandb
 
         given = self._wandb_init.get("settings") or {}
-        given = given if isinstance(given, dict) else given.model_dump(exclude_unset=True)
         settings = wandb.Settings(**{**SETTINGS, "git_commit": commit(), **given})
         arguments = {**self._wandb_init, "settings": settings}
         arguments.pop("anonymous", None)  # has no effect but a warning
@@ -181,6 +225,18 @@ def finish_wandb(exit_code: int = 0) -> None:
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish(exit_code=exit_code)
+
+
+def _shareable(path: Path, folder: Path) -> Path:
+    """Return a copy of a checkpoint without the paths that Lightning notes in it."""
+    content = read_checkpoint(path)
+    shown = {
+        name: value if name in TENSORS else without_secrets(value)
+        for name, value in content.items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(shown, folder / path.name)
+    return folder / path.name
 
 
 def _online_id(folder: Path) -> str | None:

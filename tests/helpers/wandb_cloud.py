@@ -74,7 +74,8 @@ class WandbCloud:
         for name, part in (content.get("files") or {}).items():
             lines = "\n".join(part["content"]) + "\n"
             key = f"{run}/{name}"
-            self.files[key] = self.files.get(key, b"") + lines.encode()
+            before = b"" if name.endswith("summary.json") else self.files.get(key, b"")
+            self.files[key] = before + lines.encode()
 
     def _upsert(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = variables["name"]
@@ -159,7 +160,7 @@ class WandbCloud:
         self.unknown.append(f"{' '.join(query.split())} {json.dumps(variables)}")
         viewer = {"id": "u", "entity": ENTITY, "username": ENTITY, "email": "me@example.org"}
         teams = {"teams": {"edges": []}, "flags": "{}", "apiKeys": {"edges": []}, "admin": False}
-        project = {"artifact": None, "artifactCollectionMembership": None}
+        project: dict[str, Any] = {"artifact": None, "artifactCollectionMembership": None}
         if "artifactCollectionMembership" in query and variables["name"] in self.artifacts:
             project["artifactCollectionMembership"] = self._membership(variables["name"])
         return {"viewer": {**viewer, **teams}, "serverInfo": None, "project": project}

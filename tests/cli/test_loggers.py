@@ -1,0 +1,93 @@
+"""Loggers by configuration alone: TensorBoard, and W&B whoever's class was named."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+import pytest
+from lightning.pytorch.loggers import Logger
+
+from spike_zoo.cli import loggers
+from spike_zoo.cli.loggers import loggers_of, place_loggers
+from spike_zoo.cli.main import main
+from spike_zoo.cli.planning import Plan
+from spike_zoo.errors import UsageError
+from spike_zoo.methods.classical import TFIModule
+from spike_zoo.testing import tiny_archive
+from spike_zoo.tracking import RunResult, SafeWandbLogger
+from tests.conftest import ROOT
+
+LIGHTNINGS = "lightning.pytorch.loggers.WandbLogger"
+TEST = ["test", "--config", "configs/classical/tfi9.yaml", "--trainer.enable_progress_bar", "false"]
+TENSORBOARD = ["--config", "configs/loggers/tensorboard.yaml"]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def _logger(**arguments: object) -> Any:
+    parsed: Any = jsonargparse.Namespace  # without hints
+    return parsed(class_path=LIGHTNINGS, init_args=parsed(**arguments))
+
+
+def _arguments(tmp_path: Path) -> list[str]:
+    archive = tiny_archive(tmp_path / "tiny.h5", planes=161, height=32, width=48)
+    return ["--data.init_args.archive", str(archive), "--run_dir", str(tmp_path / "run")]
+
+
+def test_tensorboard_shows_the_values_and_pictures_of_a_run(tmp_path: Path) -> None:
+    reader: Any = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert main([*TEST, *TENSORBOARD, *_arguments(tmp_path)]) == 0
+    events = reader.EventAccumulator(str(tmp_path / "run" / "test" / "tensorboard"))
+    events.Reload()
+    result = RunResult.read(tmp_path / "run" / "test")
+    (shown,) = events.Scalars("test/psnr")
+    assert shown.value == pytest.approx(result.metrics["test/psnr"])
+    assert events.Tags()["images"] == ["test/sample_0/test-0, plane 80"]
+
+
+def test_tensorboard_that_is_not_installed_is_one_line_naming_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    hidden = {"tensorboard", "tensorboardX"}
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None if name in hidden else real(name))
+    assert main([*TEST, *TENSORBOARD, *_arguments(tmp_path)]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert "pip install 'spike-zoo[tensorboard]'" in lines[0]
+
+
+def test_lightnings_own_logger_becomes_the_safe_one_with_its_arguments(tmp_path: Path) -> None:
+    given = _logger(project="mine", offline=True, prefix="", save_dir=".")
+    place_loggers(given, tmp_path)
+    assert given.class_path == "spike_zoo.tracking.SafeWandbLogger"
+    kept = {"project": "mine", "offline": True, "save_dir": str(tmp_path)}
+    assert vars(given.init_args) == kept
+    given = _logger(checkpoint_name="x")
+    with pytest.raises(UsageError, match=r"checkpoint_name: .* has no such argument"):
+        place_loggers(given, tmp_path)
+
+
+@pytest.mark.parametrize(("variable", "is_swept"), [("WANDB_SWEEP_ID", True), ("OTHER", False)])
+def test_seeds_of_a_variant_share_a_group_and_sweeps_are_tagged(
+    variable: str, is_swept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "s1")
+    for seed in (0, 1):
+        plan = Plan("fit", [], {}, "0" * 16, "one_field", "smoke", seed)
+        logger = SafeWandbLogger(tags=["mine"])
+        run_dir = tmp_path / f"one_field-{seed}"
+        built = loggers_of([logger], plan, run_dir, TFIModule())
+        assert isinstance(built, list)
+        assert all(isinstance(one, Logger) for one in built)
+        described = logger._wandb_init  # what W&B will be told
+        assert (described["name"], described["group"]) == (run_dir.name, "one_field")
+        assert described["job_type"] == "fit"
+        expected = ["mine", "classical", "smoke"] + ["sweep"] * is_swept
+        assert described["tags"] == expected

@@ -1,0 +1,63 @@
+"""Reading a run's ``.wandb`` file with W&B's own messages: what ``wandb sync`` will upload."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BLOCK, FILE_HEADER, CHUNK_HEADER = 32768, 7, 7  # LevelDB's log format, as W&B writes it
+FULL, FIRST, LAST = 1, 2, 4
+
+
+def records_of(run: Path) -> list[Any]:
+    """Return every record of a run's folder."""
+    wandb_internal_pb2: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
+    (file,) = run.glob("run-*.wandb")
+    records = []
+    for content in _contents(file.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(content)
+        records.append(record)
+    return records
+
+
+def history_of(records: list[Any]) -> list[dict[str, Any]]:
+    """Return the logged rows."""
+    return [
+        {"/".join([item.key, *item.nested_key]).strip("/"): json.loads(item.value_json)}
+        for record in records
+        if record.HasField("history")
+        for item in record.history.item
+    ]
+
+
+def updates_of(records: list[Any], field: str) -> dict[str, Any]:
+    """Return what the ``config`` or ``summary`` of a run came to be."""
+    merged = {}
+    for record in records:
+        if record.HasField(field):
+            for item in getattr(record, field).update:
+                merged[item.key or "/".join(item.nested_key)] = json.loads(item.value_json)
+    return merged
+
+
+def _contents(data: bytes) -> Iterator[bytes]:
+    position, content = FILE_HEADER, b""
+    while position + CHUNK_HEADER <= len(data):
+        left = BLOCK - position % BLOCK
+        if left < CHUNK_HEADER:  # the rest of a block is padding
+            position += left
+            continue
+        _, size, kind = struct.unpack_from("<IHB", data, position)
+        position += CHUNK_HEADER
+        chunk = data[position : position + size]
+        position += size
+        content = chunk if kind in (FULL, FIRST) else content + chunk
+        if kind in (FULL, LAST):
+            yield content
