@@ -87,8 +87,13 @@ class SaveRunConfig(SaveConfigCallback):
     """Write the complete configuration into the run's folder and to W&B."""
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml``, whole or not at all."""
-        text = self.parser.dump(self.config, skip_none=False)
+        """Write ``config.yaml``, whole or not at all.
+
+        Without the checkpoint: that of the next command would be undone by it.
+        """
+        content = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        content.pop("ckpt_path", None)
+        text = yaml.safe_dump(content, sort_keys=False)
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
         part = folder / "config.yaml.part"
@@ -96,7 +101,7 @@ class SaveRunConfig(SaveConfigCallback):
         part.replace(folder / "config.yaml")
         for logger in trainer.loggers:
             if isinstance(logger, SafeWandbLogger):
-                logger.log_hyperparams({"config": yaml.safe_load(text), "versions": versions()})
+                logger.log_hyperparams({"config": content, "versions": versions()})
 
 
 class ZooCLI(LightningCLI):

@@ -74,7 +74,8 @@ def test_testing_the_best_checkpoint_gives_the_fits_own_numbers_and_touches_noth
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in fitted.rglob("*") if path.is_file()}
     config = ["--config", str(fitted / "config.yaml"), "--trainer.enable_progress_bar", "false"]
-    assert main(["test", *config, "--ckpt_path", "best"]) == 0
+    # first, as the run's own configuration must not undo it
+    assert main(["test", "--ckpt_path", "best", *config, "--run_dir", str(fitted)]) == 0
     again = RunResult.read(fitted / "test").metrics["test/psnr"]
     assert again == pytest.approx(RunResult.read(fitted).metrics["test/psnr"], abs=1e-4)
     after = {path: path.stat().st_mtime_ns for path in before}
