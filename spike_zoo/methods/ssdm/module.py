@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from spike_zoo.batch import DeblurBatch
     from spike_zoo.spikes import SpikeRecording
 
+FEATURES_SHARE = 0.1  # of their weights at first, where the student starts from the blur
 WORK_PER_PIXEL = 150  # bytes of LDN's features for one image pixel, measured
 Net = Literal["ldn", "san"]
 NETWORKS: dict[Net, type[LDN] | type[SAN]] = {"ldn": LDN, "san": SAN}
@@ -72,6 +73,9 @@ class SSDMStudentModule(DeblurModule):
         schedule: How it moves over the run, see :func:`factor_at`.
         clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
             left the range then gets no gradient and can stay outside.
+        start_from_blur: Whether the untrained student gives the blurry image and learns what to
+            change in it, which spares short runs thousands of updates. False: all weights are
+            random, as published.
         lpips: See :class:`DeblurModule`; the metric, not the distance.
         protocols: See there.
 
@@ -102,6 +106,7 @@ class SSDMStudentModule(DeblurModule):
         learning_rate: float = 1e-3,
         schedule: ScheduleKind = "cosine",
         clamp_loss: bool = False,
+        start_from_blur: bool = False,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
@@ -121,6 +126,8 @@ class SSDMStudentModule(DeblurModule):
         self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
         DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # refuses now
         self.network = NETWORKS[net](window_length)
+        if start_from_blur:
+            give_blur(self.network.pred)
         self.network.ca.register_forward_hook(self._note_attention)
         self._attention_spread: Tensor | None = None
         # in a list, which is no part of the state dict: checkpoints do not hold the teacher
@@ -283,6 +290,18 @@ class SSDMStudentModule(DeblurModule):
         packed = torch.from_numpy(np.stack([recording.read_packed(*span) for span in spans]))
         planes = unpack_tensor(packed.to(self.device), recording.shape[2])
         return planes[:, None].to(self.dtype)
+
+
+@torch.no_grad()
+def give_blur(layer: nn.Conv2d) -> None:
+    """Let a student's last layer pass on the blurry image, with little of its features.
+
+    Args:
+        layer: It sees the image's three channels first.
+    """
+    layer.weight *= FEATURES_SHARE
+    layer.weight[:, :3] = torch.eye(3)[..., None, None]
+    layer.bias.zero_()  # type: ignore[union-attr]  # it has one
 
 
 def windows_around(spikes: Tensor, times: Sequence[int], length: int) -> Tensor:

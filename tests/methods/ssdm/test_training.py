@@ -150,6 +150,20 @@ def test_every_parameter_gets_a_gradient_and_the_attention_is_watched(net: Any) 
     assert logged["train/attention_spread"] > 0  # 0 is what the published weights have
 
 
+@pytest.mark.parametrize("net", ["ldn", "san"])
+def test_a_student_may_start_from_the_blur_and_every_parameter_still_learns(net: Any) -> None:
+    seed_everything(1)
+    module = SSDMStudentModule(net=net, start_from_blur=True, **PLAIN)
+    batch = exposure_batch(exposed_take())
+    with torch.no_grad():
+        image = module.eval().predict_step(batch, 0)
+    assert (image - batch["blur"]).abs().mean() < 0.05
+    loss, _ = step(module.train(), batch)
+    loss.backward()
+    idle = [n for n, p in module.network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not idle
+
+
 def test_a_dead_attention_is_seen_in_the_log() -> None:
     module = SSDMStudentModule(5, **PLAIN)
     torch.nn.init.zeros_(module.network.ca.fc[2].weight)  # type: ignore[arg-type]  # it is a tensor
