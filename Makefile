@@ -23,8 +23,9 @@ $(STAMPS)/setup: pyproject.toml constraints.txt
 
 setup: $(STAMPS)/setup ## make .venv and install everything (begins demo and test; does nothing twice)
 
-test: setup ## run the tests
-	$(BIN)/python -m pytest -q $(ARGS)
+# one thread each: processes that share cores wait for each other in every operation
+test: setup ## run the tests, one process per core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal $(ARGS)
 
 lint: setup ## check format, style, types and who imports whom
 	$(BIN)/ruff check .
