@@ -18,7 +18,7 @@ from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.spikes import SpikeRecording, Take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
 PLANES, HEIGHT, WIDTH, CROP, CLIP = 301, 250, 400, 96, 61
 CROPS = 2000
@@ -51,18 +51,8 @@ def _packed_crop(raw: NDArray[np.uint8], generator: np.random.Generator) -> NDAr
     return raw[clip : clip + CLIP, top : top + CROP, left : left + CROP // 8]
 
 
-def _crop_from_map(raw: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    return np.unpackbits(_packed_crop(raw, generator), axis=-1, bitorder="little")
-
-
-def _per_second(count: int, call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    call()
-    return count / (time.perf_counter() - begin)
-
-
 def rows() -> list[Row]:
-    """Measure crops as modules get them: read, cut, collated, unpacked and turned."""
+    """Measure crops as modules get them: read, cut, collated, unpacked."""
     with tempfile.TemporaryDirectory() as folder:
         names = {"train": [f"r{n}" for n in range(6)], "val": ["r0"]}
         jobs = {name: _Recording(seed) for seed, name in enumerate(names["train"])}
@@ -70,46 +60,30 @@ def rows() -> list[Row]:
         flat = Path(folder) / "raw.bin"
         raw = np.concatenate([_take(seed).recording.packed for seed in range(6)])
         raw.tofile(flat)
-        mapped = np.memmap(flat, np.uint8, mode="r", shape=raw.shape)
-        generator = np.random.default_rng(0)
+        windows = _MapWindows(flat, raw.shape)
+        return [row for workers in (0, 2) for row in _with_workers(archive, windows, workers)]
 
-        def from_map() -> None:
-            for _ in range(CROPS):
-                _crop_from_map(mapped, generator)
 
-        measured = []
-        for workers in (0, 2):
-            data = ReconstructionDataModule(
-                str(archive), CLIP, crop=CROP, samples_per_epoch=CROPS, workers=workers, seed=0
-            )
-            data.setup("fit")
-            loader = DataLoader(_MapWindows(flat, raw.shape), batch_size=4, num_workers=workers)
-            ours, bare, loaded = [], [], []
-            for _ in range(REPEATS):
-                bare.append(_per_second(CROPS, from_map))
-                loaded.append(_steady_rate(loader))
-                ours.append(_steady_rate(data.train_dataloader()))
-            ours_rate, bare_rate, loaded_rate = map(statistics.median, (ours, bare, loaded))
-            measured.append((workers, ours_rate, bare_rate, loaded_rate))
-    title = f"{CLIP}x{CROP}x{CROP} crops from an archive"
-    shown = []
-    for workers, ours_rate, bare_rate, loaded_rate in measured:
-        for limit, what in (
-            (bare_rate, "memory map + numpy.unpackbits"),
-            (loaded_rate, f"the same in torch's loader, {workers} workers"),
-        ):
-            shown.append(
-                Row(
-                    f"{title}, {workers} workers, packed batches",
-                    ours_rate,
-                    "windows/s",
-                    limit,
-                    what,
-                    goal=0.5,
-                    at_least=True,
-                )
-            )
-    return shown
+def _with_workers(archive: Path, windows: _MapWindows, workers: int) -> list[Row]:
+    """Return our rate beside the map read in this process, and beside it in torch's loader."""
+    data = ReconstructionDataModule(
+        str(archive), CLIP, crop=CROP, samples_per_epoch=CROPS, workers=workers, seed=0
+    )
+    data.setup("fit")
+    loader = DataLoader(windows, batch_size=data.batch_size, num_workers=workers)
+    ours, bare, loaded = [], [], []
+    for _ in range(REPEATS):
+        bare.append(_bare_rate(windows))
+        loaded.append(_steady_rate(loader))
+        ours.append(_steady_rate(data.train_dataloader()))
+    rate, limit, peer = map(statistics.median, (ours, bare, loaded))
+    name = f"{CLIP}x{CROP}x{CROP} crops from an archive, {workers} workers, packed batches"
+    unit, what = "windows/s", "memory map + numpy.unpackbits"
+    peer_name = f"the map in torch's loader, {workers} workers"
+    return [
+        Row(name, rate, unit, limit, what, goal=0.5, at_least=True),
+        Row(name, rate, unit, peer, peer_name),
+    ]
 
 
 class _MapWindows(Dataset[NDArray[np.uint8]]):
@@ -124,6 +98,14 @@ class _MapWindows(Dataset[NDArray[np.uint8]]):
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
         return np.array(_packed_crop(self.raw, self.generator))
+
+
+def _bare_rate(windows: _MapWindows) -> float:
+    """Return windows a second read and unpacked in this process, nothing between."""
+    begin = time.perf_counter()
+    for _ in range(CROPS):
+        np.unpackbits(_packed_crop(windows.raw, windows.generator), axis=-1, bitorder="little")
+    return CROPS / (time.perf_counter() - begin)
 
 
 def _steady_rate(loader: Iterable[Any]) -> float:
