@@ -8,6 +8,7 @@ import torch
 
 from benchmarks.stir_reference import ReferenceSTIR, reference_loss
 from spike_zoo.methods.stir import STIR, STIRLoss
+from spike_zoo.nn.optimizers import adam
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,8 @@ def training_step(who: Who, dtype: torch.dtype, batch: int, side: int) -> Callab
     spikes, target = random_spikes(batch, side, side), torch.rand(batch, 1, side, side)
     network = STIR() if who == "ours" else ReferenceSTIR()
     loss = STIRLoss(clamp=False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
+    weights = network.parameters()
+    optimizer = adam(weights, 1e-6) if who == "ours" else torch.optim.Adam(weights, lr=1e-6)
 
     def run() -> Tensor:
         with autocast(dtype):

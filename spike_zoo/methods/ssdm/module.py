@@ -31,6 +31,7 @@ from spike_zoo.methods.ssdm.schedule import ScheduleKind, check_schedule, schedu
 from spike_zoo.methods.ssdm.stages import TIMES
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.nn.official import WeightsSource
+from spike_zoo.nn.optimizers import adam
 from spike_zoo.spikes import centred_window, unpack_tensor
 from spike_zoo.spikes.windows import spread_planes
 
@@ -231,8 +232,7 @@ class SSDMStudentModule(DeblurModule):
         Raises:
             ConfigError: If the run has no end.
         """
-        rate = self.hparams["learning_rate"]
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=rate)
+        optimizer = adam(self.network.parameters(), self.hparams["learning_rate"])
         scheduler = scheduler_of(optimizer, self.hparams["schedule"], self.trainer)
         return {
             "optimizer": optimizer,

@@ -22,6 +22,7 @@ from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
 from spike_zoo.methods.ssdm.schedule import ScheduleKind, check_schedule, scheduler_of
 from spike_zoo.methods.ssdm.sdm import mean_rate
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.nn.optimizers import adam
 from spike_zoo.spikes.windows import centred_window, spread_planes
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class SSDMTeacherModule(TeacherModule):
         Raises:
             ConfigError: If the run has no end.
         """
-        optimizer = torch.optim.Adam(self.network.parameters(), lr=self.learning_rate)
+        optimizer = adam(self.network.parameters(), self.learning_rate)
         per_batch = self.times if self.stage == "denoise" else 1
         scheduler = scheduler_of(optimizer, self.hparams["schedule"], self.trainer, per_batch)
         return {

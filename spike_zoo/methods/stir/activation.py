@@ -5,22 +5,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PART = 2**17  # numbers in a part
+PART = 2**19  # numbers in a part
 
 
-def activate(act: nn.PReLU, x: Tensor) -> Tensor:
-    """Apply a PReLU to ``(B, C, H, W)`` that nobody else reads: it may be overwritten."""
+def activate(x: Tensor, slopes: Tensor) -> Tensor:
+    """Apply a PReLU to ``(B, C, H, W)`` that nobody else reads: it may be overwritten.
+
+    Args:
+        x: Any layout.
+        slopes: ``(C,)``, or ``(1,)`` for all channels.
+    """
     if x.device.type != "cpu" or torch.compiler.is_compiling():
-        return act(x)
-    if torch.is_grad_enabled() and (x.requires_grad or act.weight.requires_grad):
-        return _PartwisePReLU.apply(x, act.weight)  # type: ignore[no-untyped-call]  # torch's own
-    return prelu_(x, act.weight)
+        return F.prelu(x, slopes)
+    if torch.is_grad_enabled() and (x.requires_grad or slopes.requires_grad):
+        return _PartwisePReLU.apply(x, slopes)  # type: ignore[no-untyped-call]  # torch's own
+    return prelu_(x, slopes)
 
 
 def prelu_(x: Tensor, slopes: Tensor) -> Tensor:

@@ -8,7 +8,6 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir.activation import activate
 from spike_zoo.methods.stir.inference import only_makes_pictures, warp_rows
 from spike_zoo.methods.stir.layers import (
     ConvPReLU,
@@ -16,6 +15,8 @@ from spike_zoo.methods.stir.layers import (
     ResidualBlock,
     concatenate,
     is_channels_last,
+    laid_out_for,
+    spare_channels,
 )
 from spike_zoo.nn import warp
 from spike_zoo.nn.precision import in_full_precision
@@ -74,7 +75,7 @@ class TopDecoder(nn.Module):
 
     def forward(self, joined: Tensor) -> Level:
         """Decode the coarsest level."""
-        hidden = self.res(self.fuse(joined))
+        hidden = self.res(self.fuse(laid_out_for(self.fuse.conv, joined)))
         prediction = in_full_precision(self.head, hidden)
         if not self.predicts_motion:
             return Level(prediction, hidden)
@@ -132,21 +133,27 @@ class FusionDecoder(nn.Module):
         sample = warp_rows if is_rows else warp
         if not self.warps:
             return [*aligned, features.first, features.last]
+        first, last = features.first, features.last
+        if not is_rows:  # the sampler would lay them out anew for every field
+            first, last = first.contiguous(), last.contiguous()
         for field in fields:
             to_first, to_last = field.chunk(2, dim=1)
-            aligned += [sample(features.first, to_first), sample(features.last, to_last)]
+            aligned += [sample(first, to_first), sample(last, to_last)]
         return aligned
 
     def fuse(self, coarser: Level, aligned: list[Tensor], flows: list[Tensor]) -> Tensor:
         """Return the hidden state ``(B, 3C, h, w)`` of this level."""
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
         hidden = self.up_hidden(coarser.hidden)
-        x = concatenate([image, *aligned, hidden, *flows], consumer=self.fuse1.conv)
+        parts = [image, *aligned, hidden, *flows]
         aligned.clear()  # the widest tensors of all: each is let go as soon as the next is there
-        for layer in (self.fuse1, self.fuse2):
-            x = layer.conv(x)
-            x = activate(layer.act, x)
-        return self.res(x)
+        spare = spare_channels(self.fuse1.conv, image)
+        if spare:
+            parts.append(image.new_zeros(image.shape[0], spare, *image.shape[-2:]))
+        x = concatenate(parts, consumer=self.fuse1.conv)
+        parts.clear()
+        x = self.fuse1(x, spare)
+        return self.res(self.fuse2(x))
 
 
 class RefiningDecoder(FusionDecoder):

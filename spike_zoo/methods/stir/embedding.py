@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir.inference import convolve_pointwise, fold, only_makes_pictures
+from spike_zoo.methods.stir.inference import fold, only_makes_pictures
 from spike_zoo.methods.stir.layers import is_channels_last, join_rows
+from spike_zoo.methods.stir.products import convolve_pointwise
 
 BLOCK_PLANES = 21  # planes of one block
 EMBEDDING_CHANNELS = 16  # of every embedding, so that the rest of the network does not change
@@ -69,14 +70,18 @@ class ResidualEmbedding(nn.Module):
             return self._folded(block)
         y = F.relu(_normalise(self.bn1, self.conv1(block)), inplace=True)
         y = _normalise(self.bn2, self.conv2(y))
-        return F.relu(y + self.shortcut(block), inplace=True)
+        return F.relu(y + self._shortcut(block), inplace=True)
+
+    def _shortcut(self, block: Tensor) -> Tensor:
+        if block.device.type == "cpu" and is_channels_last(self.conv1):
+            return convolve_pointwise(block, self.shortcut.weight, self.shortcut.bias)
+        return cast("Tensor", self.shortcut(block))
 
     def _folded(self, block: Tensor) -> Tensor:
         """Embed a block with the batch norms inside the convolutions."""
         y = F.conv2d(block, *fold(self.conv1, self.bn1), padding=1).relu_()
         y = F.conv2d(y, *fold(self.conv2, self.bn2), padding=1)
-        shortcut = convolve_pointwise(block, self.shortcut.weight, self.shortcut.bias)
-        return shortcut.add_(y).relu_()
+        return self._shortcut(block).add_(y).relu_()
 
 
 def _normalise(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class EncoderStage(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of this level."""
-        return self.res(activate(self.act, self.conv(x)))
+        return self.res(activate(self.conv(x), self.act.weight))
 
 
 class PyramidEncoder(nn.Module):

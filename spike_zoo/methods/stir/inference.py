@@ -34,36 +34,6 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     )
 
 
-def convolve_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return a 1x1 convolution of channels-last ``x`` as the matrix product it is."""
-    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
-
-
-def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Return a 3x3 convolution to a few channels, padded with zeros.
-
-    A convolution computes output channels by the sixteen. Here the nine taps are the columns of one
-    matrix product, shifted and summed afterwards: a third of the time for a single channel.
-
-    Args:
-        x: ``(B, C, H, W)``.
-        weight: ``(N, C, 3, 3)``.
-        bias: ``(N,)``.
-
-    Returns:
-        ``(B, N, H, W)``.
-    """
-    count, channels = weight.shape[:2]
-    batch, _, height, width = x.shape
-    columns = weight.permute(2, 3, 0, 1).reshape(9 * count, channels)
-    taps = F.linear(x.permute(0, 2, 3, 1), columns)  # (B, H, W, 9 * N), (row, column, n)
-    total = bias.expand(batch, height + 2, width + 2, count).contiguous()
-    for index, tap in enumerate(taps.split(count, dim=-1)):
-        row, column = divmod(index, 3)
-        total[:, 2 - row : 2 - row + height, 2 - column : 2 - column + width] += tap
-    return total[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
-
-
 def warp_rows(features: Tensor, flow: Tensor) -> Tensor:
     """Return what :func:`spike_zoo.nn.warp` does, of channels-last features in channels-last.
 

@@ -23,6 +23,7 @@ from spike_zoo.methods.stir.schedule import Schedule, ScheduleKind
 from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
 from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.official import WeightsSource
+from spike_zoo.nn.optimizers import adam
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
@@ -210,11 +211,8 @@ class STIRModule(ReconstructionModule):
             ConfigError: If the schedule is a fraction of a run without an end.
         """
         hparams = self.hparams
-        optimizer = torch.optim.Adam(
-            self.network.parameters(),
-            lr=hparams["learning_rate"],
-            betas=(0.9, 0.999),
-            weight_decay=hparams["weight_decay"],
+        optimizer = adam(
+            self.network.parameters(), hparams["learning_rate"], hparams["weight_decay"]
         )
         steps = float(self.trainer.estimated_stepping_batches)
         if not math.isfinite(steps):

@@ -116,6 +116,9 @@ class STIR(nn.Module):
             channels[0], 3 * channels[1], interaction, hidden_channels, motion_fields
         )
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has this
+        # Few pixels and many channels: so laid out the gradient of the weights takes half the time.
+        top = self.decoders[str(pyramid_levels)]
+        top.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # it has this
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:

@@ -31,7 +31,7 @@ def test_values_and_gradients_are_those_of_pytorch(
     gradient = torch.randn(shape)
     wanted = act(theirs)
     of_x, of_slopes = torch.autograd.grad(wanted, [theirs, act.weight], gradient)
-    image = activate(act, ours)
+    image = activate(ours, act.weight)
     found_x, found_slopes = torch.autograd.grad(image, [ours, act.weight], gradient)
     assert torch.equal(image, wanted)
     assert torch.equal(found_x, of_x)
@@ -46,12 +46,12 @@ def test_without_gradients_it_writes_over_its_input(
     act, x = nn.PReLU(shape[1]), example(shape, layout)
     with torch.no_grad():
         wanted = act(x)
-        assert torch.equal(activate(act, x), wanted)
+        assert torch.equal(activate(x, act.weight), wanted)
     assert torch.equal(x, wanted)
 
 
 def test_the_slope_has_a_gradient_where_the_input_has_none() -> None:
     act, x = nn.PReLU(3), example((1, 3, 4, 4), torch.channels_last)
-    activate(act, x).sum().backward()
+    activate(x, act.weight).sum().backward()
     assert act.weight.grad is not None
     torch.testing.assert_close(act.weight.grad, x.clamp(max=0).sum(dim=(0, 2, 3)))

@@ -13,13 +13,7 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.stir import STIR
 from spike_zoo.methods.stir.embedding import EmbeddingKind, HybridEmbedding
-from spike_zoo.methods.stir.inference import (
-    convolve_pointwise,
-    convolve_to_few,
-    fold,
-    only_makes_pictures,
-    warp_rows,
-)
+from spike_zoo.methods.stir.inference import fold, only_makes_pictures, warp_rows
 from spike_zoo.nn import warp
 
 SIDES = st.integers(2, 19)
@@ -50,30 +44,6 @@ def test_rows_are_sampled_as_the_general_sampler_does(
 def test_a_flow_that_is_no_number_still_samples_the_image() -> None:
     flow = torch.full((1, 2, 4, 4), float("nan"))
     assert torch.isfinite(warp_rows(torch.rand(1, 3, 4, 4), flow)).all()
-
-
-@given(
-    batch=st.integers(1, 2),
-    height=st.integers(1, 9),
-    width=st.integers(1, 9),
-    channels=st.integers(1, 9),
-    count=st.integers(1, 8),
-)
-def test_taps_of_a_matrix_product_add_up_to_the_convolution(
-    batch: int, height: int, width: int, channels: int, count: int
-) -> None:
-    conv, x = nn.Conv2d(channels, count, 3, padding=1), torch.randn(batch, channels, height, width)
-    assert conv.bias is not None
-    with torch.no_grad():
-        found = convolve_to_few(x, conv.weight, conv.bias)
-        torch.testing.assert_close(found, conv(x), rtol=1e-5, atol=1e-5)
-
-
-def test_a_pointwise_convolution_is_a_matrix_product() -> None:
-    conv, x = nn.Conv2d(21, 11, 1), torch.randn(2, 21, 6, 5)
-    with torch.no_grad():
-        found = convolve_pointwise(x, conv.weight, conv.bias)
-        torch.testing.assert_close(found, conv(x), rtol=1e-5, atol=1e-5)
 
 
 def test_a_folded_batch_norm_changes_nothing() -> None:

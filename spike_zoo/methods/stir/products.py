@@ -1,0 +1,73 @@
+"""Convolutions that are computed as matrix products, which takes CPUs a fraction of the time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+def convolve_pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Return a 1x1 convolution of channels-last ``x`` as the matrix product it is."""
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+
+
+def convolve_to_few(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return a 3x3 convolution to a few channels, padded with zeros.
+
+    A convolution computes output channels by the sixteen. Here the nine taps are the columns of one
+    matrix product, shifted and summed afterwards: a third of the time for a single channel.
+
+    Args:
+        x: ``(B, C, H, W)``, channels-last.
+        weight: ``(N, C, 3, 3)``.
+        bias: ``(N,)``.
+
+    Returns:
+        ``(B, N, H, W)``.
+    """
+    if torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad):
+        return _ConvolveToFew.apply(x, weight, bias)  # type: ignore[no-untyped-call]  # torch's own
+    return _sum_of_taps(x, weight, bias)
+
+
+class _ConvolveToFew(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # noqa: ANN401  # torch's own
+        """Convolve."""
+        ctx.save_for_backward(x, weight)
+        return _sum_of_taps(x, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401  # torch's own
+        """Return the gradients of the input, the weights and the biases."""
+        x, weight = ctx.saved_tensors
+        count, channels = weight.shape[:2]
+        height, width = x.shape[-2:]
+        padded = F.pad(gradient.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+        shifted = [padded[:, 2 - row :, 2 - column :] for row in range(3) for column in range(3)]
+        taps = torch.cat([part[:, :height, :width] for part in shifted], dim=-1).flatten(0, 2)
+        of_x = (taps @ _columns(weight)).view(x.shape[0], height, width, channels)
+        of_columns = taps.t() @ x.permute(0, 2, 3, 1).reshape(-1, channels)
+        of_weight = of_columns.view(3, 3, count, channels).permute(2, 3, 0, 1)
+        return of_x.permute(0, 3, 1, 2), of_weight, gradient.sum(dim=(0, 2, 3))
+
+
+def _sum_of_taps(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    count = weight.shape[0]
+    batch, _, height, width = x.shape
+    taps = F.linear(x.permute(0, 2, 3, 1), _columns(weight))  # (B, H, W, 9 * N), (row, column, n)
+    total = bias.expand(batch, height + 2, width + 2, count).contiguous()
+    for index, tap in enumerate(taps.split(count, dim=-1)):
+        row, column = divmod(index, 3)
+        total[:, 2 - row : 2 - row + height, 2 - column : 2 - column + width] += tap
+    return total[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
+
+
+def _columns(weight: Tensor) -> Tensor:
+    """Return the taps of ``(N, C, 3, 3)`` as ``(9 * N, C)``."""
+    return weight.permute(2, 3, 0, 1).flatten(0, 2)

@@ -1,0 +1,62 @@
+"""The optimiser against PyTorch's plain one, and with what trainers do to gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from spike_zoo.nn.optimizers import adam
+
+
+class Line(LightningModule):
+    """A slope that steep gradients pull at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Linear(1, 1)
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return 1e3 * self.slope(batch).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Adam:
+        return adam(self.parameters(), 0.1)
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 1e-2])
+def test_it_steps_as_plain_adam_does(weight_decay: float) -> None:
+    torch.manual_seed(0)
+    ours = nn.Conv2d(3, 4, 3)
+    theirs = nn.Conv2d(3, 4, 3)
+    theirs.load_state_dict(ours.state_dict())
+    plain = torch.optim.Adam(
+        theirs.parameters(), 1e-2, betas=(0.9, 0.999), weight_decay=weight_decay, foreach=False
+    )
+    fast = adam(ours.parameters(), 1e-2, weight_decay)
+    x = torch.randn(2, 3, 5, 5)
+    for _ in range(5):
+        for network, optimizer in ((ours, fast), (theirs, plain)):
+            optimizer.zero_grad()
+            network(x).square().sum().backward()
+            optimizer.step()
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_trainer_may_clip_gradients_in_every_precision(precision: str) -> None:
+    module = Line()
+    trainer = Trainer(
+        accelerator="cpu",
+        precision=precision,  # type: ignore[arg-type]  # one of its literals
+        gradient_clip_val=1e-3,
+        max_steps=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(module, DataLoader(torch.ones(4, 1), batch_size=4))  # type: ignore[arg-type]
+    clipped = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
+    assert float(clipped.norm()) <= 1.001e-3
