@@ -6,20 +6,20 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.data.augment import apply_modes
+from spike_zoo.data.batches import Collate
+from spike_zoo.data.loader import TrainingLoader
 from spike_zoo.data.sampling import SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.spikes.packing import unpack_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from torch import Tensor
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT_ARCHIVE = "data/default.h5"
 _BATCHES_PER_SNAPSHOT = 16  # a resumed run reads fewer than these once more
+_PREFETCHED = 4  # batches of a worker
 
 
 class Samples(Protocol):
@@ -136,7 +137,7 @@ class ArchiveDataModule(LightningDataModule):
         if self._archive is not None:
             self._archive.close()
 
-    def train_dataloader(self) -> StatefulDataLoader[Any]:
+    def train_dataloader(self) -> TrainingLoader:
         """Return the training loader; its position is part of a checkpoint."""
         samples = self._samples["train"]
         sampler = SeededSampler(
@@ -145,15 +146,16 @@ class ArchiveDataModule(LightningDataModule):
             self._epoch,
             self.samples_per_epoch,
         )
-        return StatefulDataLoader(
+        return TrainingLoader(
             samples,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
             drop_last=False,
             snapshot_every_n_steps=_BATCHES_PER_SNAPSHOT,
+            prefetch_factor=_PREFETCHED if self.workers else None,
         )
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -182,56 +184,9 @@ class ArchiveDataModule(LightningDataModule):
             self._samples[split],  # type: ignore[arg-type]  # map-style by its two methods
             batch_size=self.eval_batch_size,
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
         )
-
-
-class PipedBatch(dict[str, Any]):
-    """A batch that crosses from a worker as bytes in the pipe and arrives as a plain dict.
-
-    Tensors would cross through shared memory, one file and its page faults for each: measured
-    three times slower at four clips of 61 planes, and containers often have little of it.
-    """
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        arrays = {
-            key: value.numpy() if isinstance(value, torch.Tensor) else value
-            for key, value in self.items()
-        }
-        return _arrived, (arrays,)
-
-
-def _arrived(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-        for key, value in arrays.items()
-    }
-
-
-def collate(samples: Sequence[Mapping[str, Any]]) -> PipedBatch:
-    """Put samples into one batch: arrays and numbers stacked, texts listed.
-
-    Stacked by numpy: torch starts its threads for every stack, which costs more than copying.
-
-    Raises:
-        ConfigError: If the samples differ in size.
-    """
-    batch = PipedBatch()
-    for key, first in samples[0].items():
-        values = [sample[key] for sample in samples]
-        if isinstance(first, str):
-            batch[key] = values
-            continue
-        if isinstance(first, np.ndarray):
-            shapes = {value.shape for value in values}
-            if len(shapes) > 1:
-                raise ConfigError(
-                    f"batch: {key} of different sizes {sorted(shapes)} cannot share a batch; set "
-                    "batch_size or eval_batch_size to 1, or crop"
-                )
-        batch[key] = torch.from_numpy(np.array(values))
-    return batch
 
 
 def unpack_clips(batch: PackedClip) -> ReconstructionBatch:

@@ -17,7 +17,7 @@ from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.batch import DeblurBatch, PackedExposure
 from spike_zoo.data import DeblurDataModule, Exposures
-from spike_zoo.data.base import collate
+from spike_zoo.data.batches import Collate
 from spike_zoo.data.deblur import unpack_exposures
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError, MissingFileError
@@ -100,7 +100,7 @@ def test_planes_and_images_are_cut_and_turned_alike(
 ) -> None:
     exposures = Exposures(SpikeArchive(archive_path), "val", margin=3, crop=crop, augment=True)
     sample = exposures[SampleKey(0, seed)]
-    batch = unpack_exposures(cast(PackedExposure, collate([sample])))
+    batch = unpack_exposures(cast(PackedExposure, Collate()([sample])))
     planes = exposed_take(3).recording[9:48]
     height, width = batch["spikes"].shape[2:]
     for image in (batch["blur"][0], batch["images"][0, 0]):

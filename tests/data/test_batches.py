@@ -1,0 +1,108 @@
+"""Batches on their way out of a worker."""
+
+from __future__ import annotations
+
+import gc
+import pickle
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from spike_zoo.data import slots as slots_module
+from spike_zoo.data.batches import Collate, large_places
+from spike_zoo.data.slots import ALIGNED, Slots
+from spike_zoo.errors import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def in_worker_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = SimpleNamespace(id=1)
+    monkeypatch.setattr(slots_module, "get_worker_info", lambda: worker)
+
+
+def sample(seed: int, side: int = 80) -> dict[str, Any]:
+    generator = np.random.default_rng(seed)
+    return {
+        "packed": generator.integers(0, 256, (3, side, side), dtype=np.uint8),
+        "image": generator.random((1, side, side), dtype=np.float32),
+        "none": np.empty((0, 3), np.uint8),
+        "scale": np.float32(seed),
+        "plane": seed,
+        "name": f"r{seed}",
+    }
+
+
+def size_of(*samples: dict[str, Any]) -> int:
+    return large_places({key: [each[key] for each in samples] for key in samples[0]})[1]
+
+
+def sent(batch: object) -> dict[str, Any]:
+    arrived: dict[str, Any] = pickle.loads(pickle.dumps(batch))  # as a pipe does
+    return arrived
+
+
+def assert_same(arrived: dict[str, Any], samples: list[dict[str, Any]]) -> None:
+    assert type(arrived) is dict
+    assert arrived["name"] == [each["name"] for each in samples]
+    for key in ("packed", "image", "none", "scale", "plane"):
+        wanted = torch.from_numpy(np.array([each[key] for each in samples]))
+        torch.testing.assert_close(arrived[key], wanted, rtol=0, atol=0)
+        arrived[key] += 1  # it may be written to
+
+
+@pytest.mark.parametrize("has_slots", [True, False])
+def test_a_batch_arrives_whole_by_either_way(has_slots: bool) -> None:
+    samples = [sample(1), sample(2)]
+    slots = Slots(workers=2, each=1, size=size_of(*samples)) if has_slots else None
+    assert_same(sent(Collate(slots)(samples)), samples)
+
+
+def test_a_slot_is_used_again_when_nobody_looks_at_its_batch_any_more() -> None:
+    slots = Slots(workers=2, each=1, size=size_of(sample(0)))
+    collate = Collate(slots)
+    first = sent(collate([sample(1)]))
+    second = collate([sample(2)])
+    assert second.left is None  # the only slot is in use: it takes the pipe
+    assert_same(sent(second), [sample(2)])
+    part = first["image"][0, 0, 5]
+    del first
+    gc.collect()
+    assert collate([sample(3)]).left is None  # a part of the batch is still looked at
+    np.testing.assert_array_equal(part.numpy(), sample(1)["image"][0, 5])
+    del part
+    gc.collect()
+    fourth = collate([sample(4)])
+    assert fourth.left is not None
+    assert_same(sent(fourth), [sample(4)])
+
+
+def test_a_batch_larger_than_a_slot_takes_the_pipe() -> None:
+    small, large = sample(1, side=80), sample(2, side=81)
+    collate = Collate(Slots(workers=2, each=1, size=size_of(small)))
+    assert_same(sent(collate([large])), [large])
+    assert collate([small]).left is not None
+
+
+def test_workers_have_slots_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = Slots(workers=3, each=2, size=100)
+    taken = []
+    for worker in range(3):
+        info = SimpleNamespace(id=worker)
+        monkeypatch.setattr(slots_module, "get_worker_info", lambda info=info: info)
+        taken += [slots.take(100), slots.take(10)]
+        assert slots.take(1) is None
+    assert sorted(slot for slot in taken if slot is not None) == list(range(6))
+    assert slots.size % ALIGNED == 0
+
+
+def test_outside_workers_there_is_no_slot_to_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots_module, "get_worker_info", lambda: None)
+    assert Slots(workers=2, each=1, size=100).take(1) is None
+
+
+def test_samples_of_different_sizes_are_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="packed of different sizes"):
+        Collate()([sample(1, side=8), sample(2, side=9)])
