@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class DatLayout:
         """Whether planes begin inside a byte."""
         return self.frame_align == "bit" and self.pixels % 8 != 0
 
-    @property
+    @cached_property
     def byte_columns(self) -> slice | None:
         """The bytes of a stored row that are the image's; None where rows need repacking."""
         columns = self.columns or ((0, self.width),)
@@ -205,8 +206,8 @@ class DatPlanes:
         whole = selection if isinstance(selection, tuple) else (selection, slice(None), slice(None))
         start, stop, _ = whole[0].indices(self.shape[0])
         rows = np.arange(self.shape[1])[whole[1]]
-        row_bytes = np.arange(self.shape[2])[whole[2]]
-        packed = np.empty((max(stop - start, 0), rows.size, row_bytes.size), np.uint8)
+        row_bytes = range(self.shape[2])[whole[2]]
+        packed = np.empty((max(stop - start, 0), rows.size, len(row_bytes)), np.uint8)
         block = max(1, _BLOCK_PIXELS // self.layout.pixels)
         for first in range(start, stop, block):
             last = min(first + block, stop)

@@ -80,7 +80,7 @@ def detect_format(path: str | Path) -> Format:
 
 def _format_by_content(path: Path) -> Format | None:
     try:
-        with path.open("rb") as stream:
+        with path.open("rb", buffering=0) as stream:
             start = stream.read(8)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})", path=str(path)) from error
