@@ -56,10 +56,13 @@ demo: setup $(DEMO)/tfp/test/result.json $(DEMO)/tfi/test/result.json $(DEMO)/tf
 METHOD ?= $(patsubst experiments/%/sweep.yaml,%,$(wildcard experiments/*/sweep.yaml))
 PROFILE ?= cpu
 
+# the quick look runs one seed of each row, as many at a time as there are cores
+SWEEP_smoke := --only seed_everything=0 --jobs $$(( $$(getconf _NPROCESSORS_ONLN) < 8 ? $$(getconf _NPROCESSORS_ONLN) : 8 ))
+
 ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, gpu, paper), then its table
 
 ablation-%: setup | data/default.h5
-	@code=0; $(ZOO) sweep --profile $(PROFILE) $(ARGS) \
+	@code=0; $(ZOO) sweep --profile $(PROFILE) $(SWEEP_$(PROFILE)) $(ARGS) \
 	  $(firstword $(wildcard experiments/$*/sweep_$(PROFILE).yaml) experiments/$*/sweep.yaml) || code=$$?; \
 	[ $$code -le 1 ] || exit $$code; \
 	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE) && exit $$code # 1: some runs failed

@@ -20,6 +20,8 @@ from spike_zoo.sweeps import (
     SweepSpec,
     keep_record,
     needed_first,
+    only_points,
+    points_of,
     read_sweep,
     record_of,
     run_all,
@@ -69,6 +71,7 @@ def sweep(
     retry: bool = False,
     dry_run: bool = False,
     count: int | None = None,
+    only: str | None = None,
 ) -> int:
     """Run the runs of a W&B sweep file that are not finished, one process each.
 
@@ -85,6 +88,7 @@ def sweep(
         retry: Run again what failed in an earlier call.
         dry_run: Only show the commands.
         count: Number of runs of a random search; its run_cap where not given.
+        only: NAME=VALUE of a parameter, as seed_everything=0: only the runs that have it.
 
     Returns:
         0 if every run is finished, else 1.
@@ -94,7 +98,7 @@ def sweep(
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
     check_profile(profile)
     environment = _environment(profile, jobs)
-    stages = _stages(source, environment, count, retry=retry)
+    stages = _stages(source, environment, count, only, retry=retry)
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     waiting = _announce(stages, profile, jobs, console)
     if dry_run:
@@ -126,7 +130,12 @@ def _environment(profile: str, jobs: int) -> dict[str, str]:
 
 
 def _stages(
-    source: str, environment: dict[str, str], count: int | None, *, retry: bool
+    source: str,
+    environment: dict[str, str],
+    count: int | None,
+    only: str | None,
+    *,
+    retry: bool,
 ) -> list[Stage]:
     """Read all runs; a finished one waits again where others need a checkpoint that is gone."""
     specs = needed_first(read_sweep(source))
@@ -134,9 +143,12 @@ def _stages(
     if unseen:
         names = ", ".join(path.name for path in unseen)
         print(f"note: no row of a table shows {names}", file=sys.stderr)
+    if only and specs[-1].method == "grid":
+        _check_only(specs[-1], only)
     reader = LineReader()
     stages = [
-        Stage(spec, planned_runs(spec, environment, count=count, reader=reader)) for spec in specs
+        Stage(spec, planned_runs(spec, environment, count=count, only=only, reader=reader))
+        for spec in specs
     ]
     wanted: set[Path] = set()
     for stage in reversed(stages):
@@ -144,6 +156,17 @@ def _stages(
         if stage.waiting:
             wanted.update(stage.spec.needs)
     return stages
+
+
+def _check_only(spec: SweepSpec, only: str) -> None:
+    """Refuse a choice that no run of the sweep that was asked for has."""
+    points = points_of(spec)
+    chosen = only_points(points, only)
+    name, _, value = only.partition("=")
+    values = sorted({str(point[name]) for point in points if name in point})
+    if str(chosen[0].get(name)) != value:
+        found = f"{name} at {', '.join(values)}" if values else f"no parameter {name}"
+        raise UsageError(f"--only {only}: {spec.path} has {found}")
 
 
 def _announce(

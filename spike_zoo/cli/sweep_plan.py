@@ -18,7 +18,7 @@ from spike_zoo.cli.planning import Plan, plan_of
 from spike_zoo.cli.problems import closest, explain
 from spike_zoo.cli.trainer import VERBS, ZooCLI, cli_settings, quiet_libraries
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError
-from spike_zoo.sweeps import PlannedRun, Point, SweepSpec, expand_command, points_of
+from spike_zoo.sweeps import PlannedRun, Point, SweepSpec, expand_command, only_points, points_of
 from spike_zoo.tables import check_table
 
 if TYPE_CHECKING:
@@ -66,9 +66,10 @@ def planned_runs(
     environment: Mapping[str, str],
     *,
     count: int | None = None,
+    only: str | None = None,
     reader: LineReader | None = None,
 ) -> list[PlannedRun]:
-    """Return the runs of a sweep.
+    """Return the runs of a sweep; see :func:`points_of` and :func:`only_points` for which.
 
     Raises:
         ConfigError: If a variant, a parameter or the command names what nothing takes; names file
@@ -78,7 +79,7 @@ def planned_runs(
     reader = reader or LineReader()
     digests: dict[Path, str] = {}
     runs: dict[Path, PlannedRun] = {}
-    for point in points_of(spec, count):
+    for point in only_points(points_of(spec, count), only):
         command = expand_command(spec, point, environment)
         verb, arguments = _verb(spec, command)
         plan, run_dir, defaults = _read(reader, spec, verb, arguments)

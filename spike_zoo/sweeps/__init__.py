@@ -1,7 +1,7 @@
 """Sweeps: W&B's sweep files, run on this machine without an account."""
 
 from spike_zoo.sweeps.command import expand_command
-from spike_zoo.sweeps.points import Point, points_of
+from spike_zoo.sweeps.points import Point, only_points, points_of
 from spike_zoo.sweeps.records import PlannedRun, keep_record, record_of
 from spike_zoo.sweeps.runner import Outcome, run_all
 from spike_zoo.sweeps.spec import SweepSpec, needed_first, read_sweep
@@ -14,6 +14,7 @@ __all__ = [
     "expand_command",
     "keep_record",
     "needed_first",
+    "only_points",
     "points_of",
     "read_sweep",
     "record_of",

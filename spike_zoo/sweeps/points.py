@@ -39,6 +39,24 @@ def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
     )
 
 
+def only_points(points: list[Point], only: str | None) -> list[Point]:
+    """Return the points at which a parameter has one value; all where no point has it.
+
+    Args:
+        points: Of a sweep.
+        only: ``NAME=VALUE``; None: all points.
+
+    Raises:
+        UsageError: If it is of another form.
+    """
+    if only is None:
+        return points
+    name, is_pair, value = only.partition("=")
+    if not is_pair:
+        raise UsageError(f"--only {only}: write NAME=VALUE, as seed_everything=0")
+    return [point for point in points if str(point.get(name)) == value] or points
+
+
 def _grid(spec: SweepSpec) -> list[Point]:
     names = sorted(spec.parameters)
     choices = [_choices(spec, name) for name in names]

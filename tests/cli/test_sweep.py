@@ -83,6 +83,23 @@ def test_a_dry_run_shows_every_command_and_starts_none(
     assert not Path("runs").exists()
 
 
+def test_only_the_runs_asked_for_are_planned(
+    project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _write(project / "sweep.yaml", _sweep(archive, seed_everything={"values": [0, 1, 2]}))
+    assert _call("--dry_run", "--only", "seed_everything=1") == 0
+    shown = capsys.readouterr()
+    assert "2 runs, 0 finished, 2 to do" in shown.err
+    assert shown.out.count("--seed_everything=1") == 2
+    for wrong, complaint in (
+        ("seed_everything=7", "seed_everything at 0, 1, 2"),
+        ("sede=0", "no parameter sede"),
+        ("seed_everything", "write NAME=VALUE"),
+    ):
+        assert _call("--dry_run", "--only", wrong) == 2
+        assert complaint in capsys.readouterr().err
+
+
 def _misspell_variant(project: Path, archive: Path) -> None:
     path = project / "variants" / "tfi_9.yaml"
     path.write_text(path.read_text().replace("average:", "averge:"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.sweeps import SweepSpec, points_of
+from spike_zoo.sweeps import SweepSpec, only_points, points_of
 
 DRAWN = {
     "rate": {"distribution": "log_uniform_values", "min": 1.0e-4, "max": 1.0e-2},
@@ -77,3 +77,13 @@ def test_what_cannot_be_run_here_is_refused_with_the_way_out(
 ) -> None:
     with pytest.raises(kind, match=message):
         points_of(_spec(method, parameters))
+
+
+def test_only_keeps_the_points_with_a_value_and_all_of_sweeps_without_it() -> None:
+    points = [{"seed": seed, "rate": 0.5} for seed in (0, 1)]
+    assert only_points(points, "seed=1") == [points[1]]
+    assert only_points(points, "rate=0.5") == points
+    assert only_points(points, "config=a.yaml") == points  # of a sweep that this one needs
+    assert only_points(points, None) == points
+    with pytest.raises(UsageError, match="NAME=VALUE"):
+        only_points(points, "seed")
