@@ -56,8 +56,8 @@ demo: setup $(DEMO)/tfp/test/result.json $(DEMO)/tfi/test/result.json $(DEMO)/tf
 METHOD ?= $(patsubst experiments/%/sweep.yaml,%,$(wildcard experiments/*/sweep.yaml))
 PROFILE ?= cpu
 
-# the quick look runs one seed of each row, as many at a time as there are cores
-SWEEP_smoke := --only seed_everything=0 --jobs $$(( $$(getconf _NPROCESSORS_ONLN) < 8 ? $$(getconf _NPROCESSORS_ONLN) : 8 ))
+# the quick look: one seed of each row, a run on every core
+SWEEP_smoke := --only seed_everything=0 --jobs 0
 
 ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, gpu, paper), then its table
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from joblib import cpu_count
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -84,7 +85,7 @@ def sweep(
         source: The sweep file (.yaml); what it needs (needs.yaml beside it) runs before it.
         profile: How big and how long, a file of configs/profiles; the variable PROFILE where not
             given, else cpu.
-        jobs: Runs at a time.
+        jobs: Runs at a time; 0: one for each core.
         retry: Run again what failed in an earlier call.
         dry_run: Only show the commands.
         count: Number of runs of a random search; its run_cap where not given.
@@ -93,8 +94,9 @@ def sweep(
     Returns:
         0 if every run is finished, else 1.
     """
-    if jobs < 1:
-        raise UsageError(f"--jobs {jobs}: at least 1")
+    if jobs < 0:
+        raise UsageError(f"--jobs {jobs}: at least 0, which is one for each core")
+    jobs = jobs or cpu_count()
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
     check_profile(profile)
     environment = _environment(profile, jobs)
@@ -124,7 +126,7 @@ def _environment(profile: str, jobs: int) -> dict[str, str]:
     environment = {**os.environ, "PROFILE": profile, "PYTHONUNBUFFERED": "1"}
     environment["PATH"] = os.pathsep.join([interpreters, os.environ.get("PATH", os.defpath)])
     if jobs > 1:
-        share = max(1, (os.cpu_count() or 1) // jobs)
+        share = max(1, cpu_count() // jobs)
         environment.setdefault("OMP_NUM_THREADS", str(share))
     return environment
 
