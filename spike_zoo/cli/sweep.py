@@ -161,14 +161,15 @@ def _stages(
 
 
 def _check_only(spec: SweepSpec, only: str) -> None:
-    """Refuse a choice that no run of the sweep that was asked for has."""
+    """Refuse a value that no run of the sweep that was asked for has."""
     points = points_of(spec)
     chosen = only_points(points, only)
     name, _, value = only.partition("=")
     values = sorted({str(point[name]) for point in points if name in point})
-    if str(chosen[0].get(name)) != value:
-        found = f"{name} at {', '.join(values)}" if values else f"no parameter {name}"
-        raise UsageError(f"--only {only}: {spec.path} has {found}")
+    if not values:
+        print(f"note: {spec.path} has no parameter {name}: all of its runs", file=sys.stderr)
+    elif str(chosen[0][name]) != value:
+        raise UsageError(f"--only {only}: {spec.path} has {name} at {', '.join(values)}")
 
 
 def _announce(

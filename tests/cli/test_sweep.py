@@ -93,11 +93,12 @@ def test_only_the_runs_asked_for_are_planned(
     assert shown.out.count("--seed_everything=1") == 2
     for wrong, complaint in (
         ("seed_everything=7", "seed_everything at 0, 1, 2"),
-        ("sede=0", "no parameter sede"),
         ("seed_everything", "write NAME=VALUE"),
     ):
         assert _call("--dry_run", "--only", wrong) == 2
         assert complaint in capsys.readouterr().err
+    assert _call("--dry_run", "--only", "sede=0") == 0  # of a table without repetitions
+    assert "has no parameter sede: all of its runs" in capsys.readouterr().err
 
 
 def _misspell_variant(project: Path, archive: Path) -> None:
