@@ -36,10 +36,12 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         try:
             _make_folders(path.parent, made)
             temporary.touch(exist_ok=False)
+            mode = temporary.stat().st_mode
         except OSError as error:
             raise _not_written(path, error) from error
         yield temporary
         refuse_existing(path, overwrite=overwrite)
+        temporary.chmod(mode)  # some libraries put a file of their own there, closed to others
         temporary.replace(path)
     except OSError as error:
         if isinstance(error, SpikeZooError) or error.errno not in _NO_ROOM:

@@ -90,7 +90,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
 def test_the_file_may_be_read_by_those_the_umask_allows(tmp_path: Path) -> None:
     target = tmp_path / "clip.dat"
     with new_file(target) as temporary:
-        temporary.write_bytes(b"spikes")
+        temporary.unlink()  # as a library does that puts a file of its own there
+        temporary.touch(mode=0o600)
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
     assert target.stat().st_mode == plain.stat().st_mode
