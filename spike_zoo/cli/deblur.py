@@ -67,8 +67,8 @@ def deblur(
     image: str,
     spikes: str,
     *,
-    weights: str,
     out: str,
+    weights: str = "ssdm-student",
     frames: int | None = None,
     exposure_start: int | None = None,
     exposure_length: int | None = None,
@@ -90,8 +90,8 @@ def deblur(
     Args:
         image: The blurry image, or a folder of them.
         spikes: The recording (.dat, .npz, .npy or .h5), or a folder of them.
-        weights: A checkpoint, an export folder, or the published file (.pth).
         out: X.mp4 for a video, X.png for the middle of the exposure, else a folder for PNGs.
+        weights: Weights that ship, a checkpoint, an export folder, or the published file (.pth).
         frames: Sharp images, spread evenly from the exposure's first plane to its last; 7 where
             not given, 1 with X.png.
         exposure_start: First plane of the exposure; the margin where not given.

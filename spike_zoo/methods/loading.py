@@ -19,6 +19,7 @@ from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
 from spike_zoo.nn.files import read_weights
 from spike_zoo.nn.official import read_state_dict
+from spike_zoo.spikes.target import new_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -107,13 +108,8 @@ def save_weights(
         "hyper_parameters": json.dumps(plain_hyper_parameters(module)),
         "sha256": state_digest(state),
     }
-    target = Path(path)
-    part = target.with_name(f"{target.name}.part")
-    try:
-        save_file(state, part, metadata=described)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    with new_file(Path(path), overwrite=True) as temporary:
+        save_file(state, temporary, metadata=described)
 
 
 def plain_hyper_parameters(module: LightningModule) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import spike_zoo
 from spike_zoo.media import load_picture
 from spike_zoo.methods.base import ReconstructionModule
 from spike_zoo.methods.shipped import shipped_weights
+from spike_zoo.methods.ssdm import SSDMStudentModule
 from spike_zoo.metrics import psnr, ssim_uniform7
+from spike_zoo.simulation import deblur_scenes, simulate_exposures
 
 #: Clip, ground truth, rows that count, PSNR and SSIM of the best classical method on them (TFI
 #: over 21 and over 9 planes, normalised by 1 / 0.6).
@@ -53,3 +55,23 @@ def test_small_stir_beats_the_best_classical_method_by_a_decibel_on_clips_it_nev
     shown, wanted = image[:, :, :rows], target[:, :, :rows]
     assert psnr(shown, wanted).item() > decibels + 1.0
     assert ssim_uniform7(shown, wanted).item() > similarity
+
+
+@pytest.mark.slow
+def test_student_brings_back_most_of_what_motion_blurred_in_scenes_it_never_saw() -> None:
+    module = spike_zoo.load("ssdm-student")
+    assert isinstance(module, SSDMStudentModule)
+    gains = []
+    for scene in deblur_scenes("test", 3, seed=11, height=64, width=64):
+        take = simulate_exposures(scene)
+        assert take.images is not None
+        assert take.blur is not None
+        assert take.image_index is not None
+        blurry = torch.from_numpy(take.blur[0]).permute(2, 0, 1)
+        sharp = torch.from_numpy(take.images).permute(0, 3, 1, 2) / 255
+        found = module.deblur(blurry, take.recording, take.image_index.tolist())
+        gains.append(
+            psnr(found, sharp).mean() - psnr((blurry / 255).expand_as(sharp), sharp).mean()
+        )
+    assert torch.stack(gains).mean() > 3.0
+    assert torch.stack(gains).min() > 1.0
