@@ -16,6 +16,7 @@ from benchmarks.row import Row
 from spike_zoo.archive import build_archive
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.spikes.packing import unpack_bits
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,7 +116,11 @@ def _steady_rate(loader: Iterable[Any]) -> float:
     begin = time.perf_counter()
     count = 0
     for batch in batches:
-        packed = batch["packed"] if isinstance(batch, dict) else batch
-        np.unpackbits(packed.numpy(), axis=-1, bitorder="little")
+        if isinstance(batch, dict):
+            packed = batch["packed"]
+            unpack_bits(packed.numpy(), CROP)
+        else:
+            packed = batch
+            np.unpackbits(packed.numpy(), axis=-1, bitorder="little")
         count += int(packed.shape[0])
     return count / (time.perf_counter() - begin)
