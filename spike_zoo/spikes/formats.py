@@ -49,7 +49,7 @@ def detect_format(path: str | Path) -> Format:
         FormatError: If it is no regular file, is empty, is of no known format, or its suffix
             names another format than its content.
     """
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)  # parsing it again takes a while
     try:
         status = path.stat()
     except OSError as error:
@@ -134,7 +134,7 @@ def read_recording(
         FormatError: If the content is damaged, of no known format, or not spikes.
         MissingItemError: If ``name`` is needed or unknown; the message lists the names.
     """
-    path = Path(path)
+    path = path if isinstance(path, Path) else Path(path)
     kind = detect_format(path)
     if kind in ("dat", "npy") and name is not None:
         raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")

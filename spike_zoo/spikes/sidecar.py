@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError
@@ -10,7 +11,6 @@ from spike_zoo.spikes.recording import positive_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from spike_zoo.spikes.recording import SpikeRecording
 
@@ -54,7 +54,7 @@ class Sidecar:
 
 def sidecar_path(recording: Path) -> Path:
     """Return the name of a recording's own sidecar: ``clip.dat`` has ``clip.dat.yaml``."""
-    return recording.with_name(f"{recording.name}.yaml")
+    return Path(f"{recording}.yaml")
 
 
 def own_sidecar(recording: Path) -> Sidecar:
