@@ -63,6 +63,7 @@ def _fit(home: Path, logger: str, **variables: str) -> Fit:
     command = [sys.executable, "-m", "spike_zoo", "fit", "--run_dir", str(home / "runs" / "a-run")]
     command += [part for file in files for part in ("--config", file)]
     command += ["--data.init_args.archive", str(archive), "--model.init_args.width", "0.25"]
+    command += ["--trainer.limit_test_batches", "2"]  # a video has at least two images
     environment = _environment(home, SECRET_TOKEN=PLANTED, **variables)
     done = subprocess.run(
         command, cwd=home, env=environment, capture_output=True, text=True, timeout=300
