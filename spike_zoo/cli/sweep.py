@@ -145,8 +145,8 @@ def _stages(
     if unseen:
         names = ", ".join(path.name for path in unseen)
         print(f"note: no row of a table shows {names}", file=sys.stderr)
-    if only and specs[-1].method == "grid":
-        _check_only(specs[-1], only)
+    if only:
+        _check_only(specs[-1], count, only)
     reader = LineReader()
     stages = [
         Stage(spec, planned_runs(spec, environment, count=count, only=only, reader=reader))
@@ -160,9 +160,9 @@ def _stages(
     return stages
 
 
-def _check_only(spec: SweepSpec, only: str) -> None:
+def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
     """Refuse a value that no run of the sweep that was asked for has."""
-    points = points_of(spec)
+    points = points_of(spec, count)
     chosen = only_points(points, only)
     name, _, value = only.partition("=")
     values = sorted({str(point[name]) for point in points if name in point})

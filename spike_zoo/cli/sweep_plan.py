@@ -81,8 +81,7 @@ def planned_runs(
     runs: dict[Path, PlannedRun] = {}
     for point in only_points(points_of(spec, count), only):
         command = expand_command(spec, point, environment)
-        verb, arguments = _verb(spec, command)
-        plan, run_dir, defaults = _read(reader, spec, verb, arguments)
+        plan, run_dir, defaults = _read(reader, spec, *_verb(spec, command))
         if run_dir is None:
             raise ConfigError(
                 f"{spec.path}: command: --run_dir must be given, as --run_dir=runs/{spec.name}/"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from itertools import count
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary, finalize
@@ -21,8 +22,8 @@ _ALIVE: WeakValueDictionary[int, Slots] = WeakValueDictionary()
 class Slots:
     """Slots of memory that this process shares with those it forks.
 
-    Each worker has slots of its own. It takes one, and this process sets it free when it has copied
-    the batch out: one writer and one reader, so that no lock is needed.
+    Each worker has slots of its own. It takes one, and this process sets it free when no array
+    shares it any more: one writer and one reader, so that no lock is needed.
 
     Args:
         workers: Processes that fill slots.
@@ -32,6 +33,7 @@ class Slots:
 
     def __init__(self, workers: int, each: int, size: int) -> None:
         self.key = next(_KEYS)
+        self._owner = os.getpid()
         self.each = each
         self.size = aligned(size)
         slots = workers * each
@@ -68,7 +70,8 @@ class Slots:
         return memory
 
     def _set_free(self, slot: int) -> None:
-        self._is_taken[slot] = 0
+        if os.getpid() == self._owner:  # a worker forked later has arrays of its own over the slot
+            self._is_taken[slot] = 0
 
 
 def filled(key: int, slot: int) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import pickle
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +78,15 @@ def test_a_slot_is_used_again_when_nobody_looks_at_its_batch_any_more() -> None:
     fourth = collate([sample(4)])
     assert fourth.left is not None
     assert_same(sent(fourth), [sample(4)])
+
+
+def test_only_the_process_that_made_a_slot_sets_it_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    collate = Collate(Slots(workers=2, each=1, size=size_of(sample(0))))
+    arrived = sent(collate([sample(1)]))
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # as a process forked meanwhile
+    del arrived
+    gc.collect()
+    assert collate([sample(2)]).left is None
 
 
 def test_a_batch_larger_than_a_slot_takes_the_pipe() -> None:
