@@ -44,13 +44,15 @@ def spare_channels(conv: nn.Conv2d, x: Tensor) -> int:
     """Return how many channels of zeros beside its input make training with a convolution faster.
 
     Where the channels of a pixel do not fill whole vectors, the gradient of the weights takes CPUs
-    up to twice as long. The zeros cost less than that where channels and pixels are many.
+    up to twice as long. The zeros cost less than that where channels and pixels are many. In bf16
+    nothing is gained.
 
     Args:
         conv: Computes channels-last, or gains nothing.
         x: Of the height, the width and on the device of its input.
     """
-    is_slow = x.device.type == "cpu" and torch.is_grad_enabled() and is_channels_last(conv)
+    is_exact = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+    is_slow = is_exact and torch.is_grad_enabled() and is_channels_last(conv)
     is_worth_it = conv.in_channels > WIDE and x.shape[-2] * x.shape[-1] > LARGE
     return -conv.in_channels % VECTOR if is_slow and is_worth_it else 0
 

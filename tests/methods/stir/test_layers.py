@@ -66,6 +66,8 @@ def test_channels_are_filled_up_only_where_training_gains_by_it() -> None:
     assert spare_channels(narrow, large) == spare_channels(wide, small) == 0
     with torch.no_grad():
         assert spare_channels(wide, large) == 0
+    with torch.autocast("cpu", torch.bfloat16):
+        assert spare_channels(wide, large) == 0
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
