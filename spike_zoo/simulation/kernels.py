@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
-import numba
 import numpy as np
 
+from spike_zoo.spikes.compiling import compiled, compiled_inline
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
-
-    Function = TypeVar("Function", bound=Callable[..., object])
 
 SOFT: Final = 0
 MODULO: Final = 1
@@ -29,28 +26,7 @@ _RECIPROCALS: Final = 1.0 / np.maximum(np.arange(float(_FACTORIALS)), 1.0)
 _BURN_IN: Final = 8
 
 
-def _compile(function: Function, *, inline: bool = False) -> Function:
-    """Compile without Python's lock, so that plain threads share the pixels out.
-
-    Plain threads and not numba's own: those may neither be forked nor, in one of their forms, be
-    entered twice. Compiled code is kept on disk where any folder for it can be written.
-    """
-    compiled: Any
-    try:
-        compiled = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=inline)(
-            function
-        )
-    except RuntimeError:  # nowhere to keep it
-        compiled = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
-    return compiled
-
-
-def _compile_inline(function: Function) -> Function:
-    """Compile into the body of every caller."""
-    return _compile(function, inline=True)
-
-
-@_compile
+@compiled
 def integrate(
     light: NDArray[np.float32],
     gain: tuple[np.float32, np.float32],
@@ -107,7 +83,7 @@ def integrate(
     return worst
 
 
-@_compile
+@compiled
 def _largest(bits: NDArray[np.uint32]) -> np.uint32:
     """Return the largest of some unsigned integers."""
     worst = np.uint32(0)
@@ -116,7 +92,7 @@ def _largest(bits: NDArray[np.uint32]) -> np.uint32:
     return worst
 
 
-@_compile_inline
+@compiled_inline
 def _soft_plane(
     light: NDArray[np.float32],
     bits: NDArray[np.uint32],
@@ -140,7 +116,7 @@ def _soft_plane(
     return worst
 
 
-@_compile
+@compiled
 def _clocked_plane(
     light: NDArray[np.float32],
     gain: tuple[np.float32, np.float32],
@@ -166,7 +142,7 @@ def _clocked_plane(
         charge[pixel] = total
 
 
-@_compile_inline
+@compiled_inline
 def _discharged(
     total: np.float32, threshold: np.float32, ceiling: np.float32, reset: int
 ) -> np.float32:
@@ -180,7 +156,7 @@ def _discharged(
     return np.float32(np.fmod(total, threshold))
 
 
-@_compile_inline
+@compiled_inline
 def _mixed(key: np.uint64, counter: np.uint64) -> np.uint64:
     """Return the 64 random bits that belong to a counter.
 
@@ -193,13 +169,13 @@ def _mixed(key: np.uint64, counter: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@_compile_inline
+@compiled_inline
 def _uniform(bits: np.uint64) -> float:
     """Turn random bits into a number in [0, 1)."""
     return float(bits >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@_compile
+@compiled
 def _normal(bits: np.uint64) -> float:
     """Turn random bits into a standard normal number, to about 7 digits.
 
@@ -223,7 +199,7 @@ def _normal(bits: np.uint64) -> float:
     return value if offset > 0.0 else -value
 
 
-@_compile
+@compiled
 def _poisson(mean: float, key: np.uint64, counter: np.uint64) -> float:
     """Draw a Poisson number: exact up to a mean of 50, a rounded normal one above."""
     if mean <= 0.0:
@@ -241,7 +217,7 @@ def _poisson(mean: float, key: np.uint64, counter: np.uint64) -> float:
     return float(count)
 
 
-@_compile
+@compiled
 def _rejected_poisson(mean: float, bits: np.uint64) -> float:
     """Draw an exact Poisson number of a mean from 10 to 50 by transformed rejection.
 
@@ -266,7 +242,7 @@ def _rejected_poisson(mean: float, bits: np.uint64) -> float:
         bits = _mixed(bits, np.uint64(0))
 
 
-@_compile
+@compiled
 def integrate_noisy(
     light: NDArray[np.float32],
     plane: int,
@@ -329,7 +305,7 @@ def integrate_noisy(
     return worst
 
 
-@_compile_inline
+@compiled_inline
 def _noisy_step(
     total: np.float32,
     gathered: np.float32,
@@ -358,7 +334,7 @@ def _noisy_step(
     return total, True
 
 
-@_compile
+@compiled
 def _spurious(
     now: int,
     pixel: int,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
+
+
+_WORTH_COMPILED: Final = 1 << 18
+"""Bytes from which numba is loaded for them; fewer are a matter of microseconds either way."""
 
 
 def packed_width(width: int) -> int:
@@ -38,10 +43,19 @@ def pack_bits(spikes: NDArray[Any]) -> NDArray[np.uint8]:
 def unpack_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
     """Unpack bytes ``(..., ceil(W/8))`` into planes ``(..., W)`` of bool."""
     if packed.shape[-1] * 8 == width and packed.flags.c_contiguous:  # no row by row: a third faster
-        flat = np.unpackbits(packed.reshape(-1), bitorder="little")
-        return flat.view(np.bool_).reshape(*packed.shape[:-1], width)
+        return _unpack_flat(packed.reshape(-1)).reshape(*packed.shape[:-1], width)
     bits = np.unpackbits(packed, axis=-1, count=width, bitorder="little")
     return bits.view(np.bool_)
+
+
+def _unpack_flat(packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    if packed.size < _WORTH_COMPILED or sys.byteorder == "big":
+        return np.unpackbits(packed, bitorder="little").view(np.bool_)
+    from spike_zoo.spikes.kernels import spread_bits
+
+    spread = np.empty(packed.size, np.uint64)
+    spread_bits(packed, spread)
+    return spread.view(np.bool_)
 
 
 @functools.cache

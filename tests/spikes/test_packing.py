@@ -58,3 +58,13 @@ def test_zeros_and_ones_of_every_type_pack_alike(dtype: type) -> None:
 @pytest.mark.parametrize(("width", "expected"), [(1, 1), (8, 1), (9, 2), (400, 50), (1000, 125)])
 def test_a_row_takes_one_byte_for_eight_pixels_begun(width: int, expected: int) -> None:
     assert packed_width(width) == expected
+
+
+@pytest.mark.parametrize("writeable", [True, False])
+def test_many_bytes_are_unpacked_as_few_are(writeable: bool) -> None:
+    packed = np.random.default_rng(0).integers(0, 256, (7, 410, 100), np.uint8)
+    packed.flags.writeable = writeable
+    planes = unpack_bits(packed, 800)
+    assert planes.dtype == np.bool_
+    np.testing.assert_array_equal(planes, np.unpackbits(packed, axis=-1, bitorder="little"))
+    np.testing.assert_array_equal(unpack_bits(packed[:1], 800), planes[:1])

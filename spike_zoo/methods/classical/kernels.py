@@ -9,30 +9,20 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final
 
-import numba
 import numpy as np
 import torch
+
+from spike_zoo.spikes.compiling import compiled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
-    Function = TypeVar("Function", bound=Callable[..., object])
-
 WORTH_A_THREAD: Final = 1 << 20
 """Pixels times planes below which a second thread costs more than it saves."""
-
-
-def _compile(function: Function) -> Function:
-    """Compile without Python's lock, so that plain threads share the rows out.
-
-    Plain threads and not numba's own: those may neither be forked nor, in one of their forms, be
-    entered twice.
-    """
-    return cast("Function", numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
 def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: object) -> None:
@@ -58,7 +48,7 @@ def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: o
         call.result()
 
 
-@_compile
+@compiled
 def mean_in_windows(
     entering: NDArray[np.uint8],
     first_entering: int,
@@ -111,7 +101,7 @@ def mean_in_windows(
                 rates[column] = np.float32(count[column]) * weight
 
 
-@_compile
+@compiled
 def _row_of_intervals(
     spikes: NDArray[np.uint8],
     row: int,
@@ -155,7 +145,7 @@ def _row_of_intervals(
             index += 1
 
 
-@_compile
+@compiled
 def inverse_intervals(
     spikes: NDArray[np.uint8],
     boundaries: NDArray[np.int64],
@@ -189,7 +179,7 @@ def inverse_intervals(
         _row_of_intervals(spikes, row, boundaries, last, following, limit, fallback, out, row)
 
 
-@_compile
+@compiled
 def mean_inverse_intervals(
     spikes: NDArray[np.uint8],
     boundaries: NDArray[np.int64],
@@ -245,7 +235,7 @@ def mean_inverse_intervals(
                 mean[column] = max(total[column], 0.0) / count
 
 
-@_compile
+@compiled
 def nearest_spikes(
     spikes: NDArray[np.uint8],
     start: int,
@@ -284,7 +274,7 @@ def nearest_spikes(
                 break
 
 
-@_compile
+@compiled
 def nearest_packed_spikes(
     packed: NDArray[np.uint8],
     plane: int,
