@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spike_zoo.simulation.scenes import SceneSpec
     from spike_zoo.spikes import Take
 
-DEBLUR_SIMULATOR: Final = "spike_zoo.simulation deblur v1"
+DEBLUR_SIMULATOR: Final = "spike_zoo.simulation deblur v2"
 DEBLUR_PLANES: Final = EXPOSURE + 2 * EXPOSURE_MARGIN
 
 _TRAVEL: Final = (7.0, 38.0)  # pixels of the image at peak speed: about 4 to 25 really travelled

@@ -40,7 +40,9 @@ class SceneSpec:
         speed: Fastest movement of the background, in pixels of the spikes per plane.
         object_speed: Fastest movement of an object.
         tone: Whether brightness and contrast are changed at random, as training wants.
-        image_ratio: Pixels of an image per pixel of the spikes, along each axis (S-SDM: 4).
+        image_ratio: Pixels of an image per pixel of the spikes, along each axis (S-SDM: 4). What
+            is seen grows with its square root: larger images show more detail, and, as video
+            does, less of it from one pixel to the next.
         rate_scale: Spikes per plane at white, for the camera that looks at the scene.
         noise: Noise preset of that camera.
     """
@@ -104,6 +106,7 @@ class Scene:
         self.batch = batch
         self.size = spec.height * spec.image_ratio, spec.width * spec.image_ratio
         """Height and width of the images."""
+        self._grain = _TEXELS * math.sqrt(spec.image_ratio)  # texels of the finest detail
         self._device = torch.device(device)
         seeds = np.random.SeedSequence([spec.seed, 1]).spawn(1 + len(spec.objects))
         background, *objects = (np.random.default_rng(seed) for seed in seeds)
@@ -214,7 +217,7 @@ class Scene:
         half = self.size[1] / 2, self.size[0] / 2
         motion = random_motion(rng, spec.planes, spec.speed * spec.image_ratio, half)
         size = tuple(min(_MAX_TEXTURE, _TEXELS * (side + 120)) for side in self.size)
-        texture = make_texture(spec.background, (size[0], size[1]), _TEXELS, rng)
+        texture = make_texture(spec.background, (size[0], size[1]), self._grain, rng)
         centre = _lively_centre(texture, self.size, rng)
         return self._layer(texture, motion, rng, centre=centre)
 
@@ -232,7 +235,7 @@ class Scene:
             follow=True,
         )
         side = 2 * math.ceil(1.5 * radius * _TEXELS) + 4
-        texture = make_texture(kind, (side, side), _TEXELS, rng)
+        texture = make_texture(kind, (side, side), self._grain, rng)
         texture = _cropped(texture, side, rng)
         whole = slice(0, side)
         mask = coverage(leaf_outline(rng), radius * _TEXELS, (side / 2, side / 2), whole, whole)

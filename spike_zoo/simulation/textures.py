@@ -37,7 +37,7 @@ def make_texture(
         kind: ``photo:NAME``, ``leaves`` (occluding leaves of scale-free sizes), ``leaves:A+B``
             (leaves cut from photographs too), ``noise``, ``stripes``, ``checker`` or ``text``.
         size: Height and width in texels; a photograph comes whole and may be larger or smaller.
-        texels: Texels per pixel of the image that will be seen.
+        texels: Texels per pixel of the image that will be seen; more of them enlarge all detail.
         rng: Source of chance.
 
     Raises:
