@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Self
+from typing import Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 48
 SLOPE = 0.1  # of the leaky activations
+FEATURES_SHARE = 0.05  # of the last layer, where the network starts as a mean of neighbours
 
 
 def shift_down(x: Tensor) -> Tensor:
@@ -136,6 +137,32 @@ class BSN(nn.Module):
         check_entries(state, network.state_dict(), source, "BSN")
         network.load_state_dict(state)
         return network.eval()
+
+    @torch.no_grad()
+    def start_from_neighbours(self) -> None:
+        """Begin anew as the mean of a pixel's four neighbours, with little of random features.
+
+        The input goes through the last stage untouched in one channel, in each rotation to the
+        pixel below. All other weights keep the variance of what goes through them; framework
+        defaults shrink it threefold in every one of the eleven layers on the way.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=SLOPE)
+        source = 2 * CHANNELS  # where the last stage sees the input
+        for conv in self.unet.dec1.children():
+            kernel = cast(BlindConv, conv).conv.weight
+            kernel[0] = 0.0
+            kernel[0, source, 2, 1] = 1.0  # the last row: the pixel itself, above are those before
+            source = 0
+        seen = range(0, self.nin_A.in_channels, 2 * CHANNELS)  # its channel of each rotation
+        self.nin_A.weight[seen] = 0.0
+        self.nin_B.weight[0] = 0.0
+        for channel in seen:
+            self.nin_A.weight[channel, channel] = 1.0
+            self.nin_B.weight[0, channel] = 1.0 / len(seen)
+        self.nin_C.weight *= FEATURES_SHARE
+        self.nin_C.weight[0, 0] = 1.0
 
     def forward(self, rates: Tensor) -> Tensor:
         """Denoise ``(B, 1, H, W)``."""

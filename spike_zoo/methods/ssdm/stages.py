@@ -61,6 +61,8 @@ class SSDMTeacherModule(TeacherModule):
         clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
             left the range then gets no gradient; BSN, which has no bias, may begin with them all
             outside and never learn.
+        start_from_neighbours: Whether an untrained BSN gives the mean of a pixel's neighbours and
+            learns what to change.
         lpips: See :class:`DeblurModule`.
         protocols: See there.
 
@@ -81,6 +83,7 @@ class SSDMTeacherModule(TeacherModule):
         learning_rate: float | None = None,
         schedule: ScheduleKind = "cosine",
         clamp_loss: bool = False,
+        start_from_neighbours: bool = False,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
@@ -104,6 +107,8 @@ class SSDMTeacherModule(TeacherModule):
         self.automatic_optimization = not trains_bsn
         self.network = cast("BSN | EDSR", teacher.bsn if trains_bsn else teacher.edsr)
         (teacher.edsr if trains_bsn else teacher.bsn).requires_grad_(False)
+        if isinstance(self.network, BSN) and start_from_neighbours:
+            self.network.start_from_neighbours()
 
     @property
     def is_complete(self) -> bool:

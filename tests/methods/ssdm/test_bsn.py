@@ -77,6 +77,22 @@ def test_an_image_times_a_number_is_denoised_to_that_number_times_more(
         )
 
 
+def test_a_network_may_start_as_the_mean_of_neighbours_and_every_parameter_still_learns() -> None:
+    torch.manual_seed(0)
+    network, rates = BSN(), torch.rand(1, 1, 24, 24)
+    network.start_from_neighbours()
+    denoised = network(rates)
+    inner = rates[..., 1:-1, 1:-1]
+    around = [rates[..., 1:-1, :-2], rates[..., 1:-1, 2:], rates[..., :-2, 1:-1]]
+    mean = torch.stack([*around, rates[..., 2:, 1:-1]]).mean(0)
+    error = (denoised[..., 1:-1, 1:-1] - mean).abs().mean()
+    assert error < 0.1 * (inner - mean).abs().mean()
+    denoised.square().mean().backward()
+    assert all(
+        parameter.grad is not None and parameter.grad.any() for parameter in network.parameters()
+    )
+
+
 def test_rotations_are_four_different_ones_and_come_back() -> None:
     image = torch.arange(2 * 3 * 4 * 4.0).view(2, 3, 4, 4)
     turned = rotations(image)
