@@ -9,7 +9,7 @@ DEMO := runs/demo
 SSDM := runs/ssdm
 SCENE := test-astronaut-medium-01
 
-.PHONY: help setup demo test lint ssdm bench notebooks docs ablation-table clean
+.PHONY: help setup demo test lint ssdm bench notebooks docs ablation-table smoke-tables clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,7 +34,7 @@ lint: setup ## check format, style, types and who imports whom
 	$(BIN)/lint-imports
 
 data/default.h5: | $(STAMPS)/setup
-	$(ZOO) simulate --out $@
+	$(ZOO) simulate $(SIMULATE) --out $@
 
 # --ckpt_path last: a demo that was interrupted goes on where it was
 $(DEMO)/stir/result.json: configs/stir_demo.yaml | data/default.h5
@@ -68,10 +68,17 @@ ablation-%: setup | data/default.h5
 	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE) && exit $$code # 1: some runs failed
 
 ablation-stir: ablation-classical # its tables compare with them
-ablation-ssdm: | data/deblur.h5
+ablation-ssdm: | data/deblur.h5 data/deblur_v4.h5 data/deblur_v8.h5
+
+smoke-tables: setup ## run every table of every method from nothing in minutes, and look whether they are whole
+	$(MAKE) ablation-table PROFILE=smoke SIMULATE='--size small'
+	$(BIN)/python -m pytest -q tests/rendered/smoke_tables.py
 
 data/deblur.h5: | $(STAMPS)/setup
-	$(ZOO) simulate --kind deblur --out $@
+	$(ZOO) simulate --kind deblur $(SIMULATE) --out $@
+
+data/deblur_v%.h5: | $(STAMPS)/setup
+	$(ZOO) simulate --kind deblur --threshold $* $(SIMULATE) --out $@
 
 # each stage reads the checkpoints of those before it by the paths in its configuration
 $(SSDM)/%/result.json: configs/ssdm_%.yaml | data/deblur.h5

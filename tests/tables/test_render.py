@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -27,6 +26,7 @@ from spike_zoo.tables import (
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.pictures import sample_strips
 from spike_zoo.tables.plot import Point, cost_plots, scatter
+from tests.helpers.pages import Tags
 from tests.helpers.tables import make_run, write_spec
 
 
@@ -78,28 +78,9 @@ def test_csv_has_full_precision_gaps_and_outcomes(file: TableFile) -> None:
     assert [row["row"] for row in rows[:4]] == [row["row"] for row in rows[4:]]
 
 
-class _Tags(HTMLParser):
-    """Notes what a page fetches and whether its tags close."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.sources: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.sources += [str(value) for name, value in attrs if name in ("src", "href")]
-        if tag not in ("img", "meta", "link", "input", "br", "path", "circle"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.open:
-            assert self.open.pop() == tag
-
-
 def test_page_fetches_nothing_and_escapes_names(file: TableFile, table: FilledTable) -> None:
     html = render_page(table_page(file, [table]))
-    tags = _Tags()
-    tags.feed(html)
+    tags = Tags(html)
     assert tags.open == []
     assert all(source.startswith("data:") for source in tags.sources)
     assert "prefers-color-scheme: dark" in html

@@ -1,0 +1,78 @@
+"""The tables that ``make smoke-tables`` made: complete, in every form, and they parse.
+
+It runs after the runs and needs them; its name keeps it out of the usual tests.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from spike_zoo.sweeps import needed_first, read_sweep
+from spike_zoo.tables import read_table_file
+from tests.helpers.pages import Tags
+
+EXPERIMENTS, TABLES = Path("experiments"), Path("runs", "tables")
+METHODS = sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))
+
+
+def swept(method: str) -> set[Path]:
+    """Return the variants that the method's sweep and those it needs run."""
+    specs = needed_first(read_sweep(EXPERIMENTS / method / "sweep.yaml"))
+    named = (spec.parameters.get("config", {}) for spec in specs)
+    return {Path(name).resolve() for config in named for name in config.get("values", [])}
+
+
+def csv_rows(method: str) -> list[dict[str, str]]:
+    with (TABLES / method / "table.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_there_are_the_methods_of_the_zoo() -> None:
+    assert {"classical", "ssdm", "stir"} <= set(METHODS)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_row_that_a_sweep_runs_has_results_in_every_column(method: str) -> None:
+    file, ran = read_table_file(EXPERIMENTS / method / "table.yaml"), swept(method)
+    filled = {(row["table"], row["row"]): row for row in csv_rows(method)}
+    wanted = [
+        (table, row)
+        for table in file.tables
+        for row in table.rows
+        if row.variant is not None and row.variant.resolve() in ran and table.archive is None
+    ]
+    assert wanted
+    for table, row in wanted:
+        cells = filled[table.title, row.name]
+        assert int(cells["n"]) >= 1, f"{table.title}: {row.name}"
+        quality = table.columns[0].name
+        assert 0 < float(cells[quality]) < 100, f"{table.title}: {row.name}: {quality}"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_form_has_every_table_and_row(method: str) -> None:
+    file = read_table_file(EXPERIMENTS / method / "table.yaml")
+    markdown = (TABLES / method / "table.md").read_text(encoding="utf-8")
+    page = Tags((TABLES / method / "table.html").read_text(encoding="utf-8"))
+    assert page.open == []
+    for table in file.tables:
+        assert table.title in markdown and table.title in page.words
+        for row in table.rows:
+            assert f"| {row.name} |" in markdown and row.name in page.words
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_page_brings_its_pictures(method: str) -> None:
+    page = Tags((TABLES / method / "table.html").read_text(encoding="utf-8"))
+    pictures = [source for source in page.sources if source.startswith("data:image/")]
+    assert len(pictures) >= 2
+    assert page.sources == pictures, "it fetches nothing"
+    for picture in pictures[:5]:
+        with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as image:
+            image.verify()
