@@ -41,8 +41,7 @@ class SceneSpec:
         object_speed: Fastest movement of an object.
         tone: Whether brightness and contrast are changed at random, as training wants.
         image_ratio: Pixels of an image per pixel of the spikes, along each axis (S-SDM: 4). What
-            is seen grows with its square root: larger images show more detail, and, as video
-            does, less of it from one pixel to the next.
+            is seen grows with it, so that the spikes see the same detail.
         rate_scale: Spikes per plane at white, for the camera that looks at the scene.
         noise: Noise preset of that camera.
     """
@@ -106,7 +105,7 @@ class Scene:
         self.batch = batch
         self.size = spec.height * spec.image_ratio, spec.width * spec.image_ratio
         """Height and width of the images."""
-        self._grain = _TEXELS * math.sqrt(spec.image_ratio)  # texels of the finest detail
+        self._grain = _TEXELS * spec.image_ratio  # texels of a pixel of the spikes
         self._device = torch.device(device)
         seeds = np.random.SeedSequence([spec.seed, 1]).spawn(1 + len(spec.objects))
         background, *objects = (np.random.default_rng(seed) for seed in seeds)

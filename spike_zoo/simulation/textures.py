@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GREY: Final = (0.30, 0.59, 0.11)
 """Weights of R, G and B in the luminance, as in S-SDM's simulator."""
 
+_LARGEST: Final = 3584  # texels a side of a photograph; all of any at 2 texels per pixel
 _LEAVES: Final = 2500
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:-&"
 
@@ -36,8 +37,8 @@ def make_texture(
     Args:
         kind: ``photo:NAME``, ``leaves`` (occluding leaves of scale-free sizes), ``leaves:A+B``
             (leaves cut from photographs too), ``noise``, ``stripes``, ``checker`` or ``text``.
-        size: Height and width in texels; a photograph comes whole and may be larger or smaller.
-        texels: Texels per pixel of the image that will be seen; more of them enlarge all detail.
+        size: Height and width in texels; a photograph may be larger or smaller.
+        texels: Texels per pixel that will be seen.
         rng: Source of chance.
 
     Raises:
@@ -61,14 +62,20 @@ def make_texture(
 
 
 def photo_texture(name: str, texels: float, rng: np.random.Generator) -> Texture:
-    """Return a photograph at a random magnification, mirrored or not, all of it.
+    """Return a photograph at a random magnification, mirrored or not.
 
-    One pixel of the image that will be seen covers 0.8 to 1.8 pixels of the photograph.
+    One pixel that will be seen covers 0.8 to 1.8 pixels of the photograph. It comes whole, or as a
+    random piece where it would have more than 3584 texels a side.
     """
     image = photograph(name)
     density = texels / rng.uniform(0.8, 1.8)
     if rng.random() < 0.5:
         image = image[:, :, ::-1]
+    for axis in (1, 2):
+        spare = image.shape[axis] - math.floor(_LARGEST / density)
+        if spare > 0:
+            first = int(rng.integers(spare + 1))
+            image = image.take(range(first, first + image.shape[axis] - spare), axis)
     return _resized(image, tuple(max(16, round(side * density)) for side in image.shape[1:]))
 
 

@@ -14,7 +14,7 @@ from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 48
 SLOPE = 0.1  # of the leaky activations
-FEATURES_SHARE = 0.05  # of the last layer, where the network starts as a mean of neighbours
+FEATURES_SHARE = 0.01  # of the last layer, where the network starts as a mean of neighbours
 
 
 def shift_down(x: Tensor) -> Tensor:
