@@ -23,6 +23,7 @@ from spike_zoo.methods.ssdm.distances import (
     parts_of,
 )
 from spike_zoo.methods.ssdm.files import load_part
+from spike_zoo.methods.ssdm.labels import RememberedLabels
 from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
 from spike_zoo.methods.ssdm.losses import DistillationLoss
 from spike_zoo.methods.ssdm.memory import images_at_once
@@ -77,6 +78,8 @@ class SSDMStudentModule(DeblurModule):
         start_from_blur: Whether the untrained student gives the blurry image and learns what to
             change in it, which spares short runs thousands of updates. False: all weights are
             random, as published.
+        remember_gib: Memory for the teacher's images, see :class:`RememberedLabels`; it pays where
+            whole frames are trained on.
         lpips: See :class:`DeblurModule`; the metric, not the distance.
         protocols: See there.
 
@@ -108,6 +111,7 @@ class SSDMStudentModule(DeblurModule):
         schedule: ScheduleKind = "cosine",
         clamp_loss: bool = False,
         start_from_blur: bool = False,
+        remember_gib: float = 0.0,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
@@ -120,6 +124,8 @@ class SSDMStudentModule(DeblurModule):
             raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
         if times < 1:
             raise ValueError(f"times must be at least 1, got {times}")
+        if remember_gib < 0:
+            raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
         parts_of(distance)
         self.save_hyperparameters()
         self.channel_order = channel_order
@@ -132,7 +138,7 @@ class SSDMStudentModule(DeblurModule):
         self.network.ca.register_forward_hook(self._note_attention)
         self._attention_spread: Tensor | None = None
         # in a list, which is no part of the state dict: checkpoints do not hold the teacher
-        self._teacher: list[SSDMTeacher] = []
+        self._teacher: list[RememberedLabels] = []
         self.loss: DistillationLoss | None = None
 
     @classmethod
@@ -159,7 +165,8 @@ class SSDMStudentModule(DeblurModule):
             return
         self.loss = self.loss or self.make_loss()
         if self.hparams["use_teacher"] and not self._teacher:
-            self._teacher.append(self.make_teacher())
+            remembered = RememberedLabels(self.make_teacher(), self.hparams["remember_gib"])
+            self._teacher.append(remembered)
         named = self.hparams["distance"] if self.hparams["use_teacher"] else "none"
         ours = "" if named in (LPIPS, "none") else " (not the paper's, which is lpips)"
         rank_zero_info(f"distance to the teacher: {named}{ours}; reblur x {self.lambda_reblur:g}")
@@ -216,10 +223,10 @@ class SSDMStudentModule(DeblurModule):
         times = spread_planes(start, stop, self.hparams["times"])
         windows = windows_around(batch["spikes"], times, self.window_length)
         predictions = self.network.decode(self.network.encode_blur(blur), windows)
-        labels = predictions.detach()  # not looked at without a teacher
+        labels = predictions.detach().float()  # not looked at without a teacher
         if self._teacher:
-            labels = self._teacher[0].to(self.device)(blur, batch["spikes"], times, (start, stop))
-        terms = self.loss(blur, labels.float(), predictions.float())
+            labels = self._teacher[0](blur, batch["spikes"], times, (start, stop))
+        terms = self.loss(blur, labels, predictions.float())
         logged = {f"train/{name}": value for name, value in terms.items()}
         if self._attention_spread is not None:
             logged["train/attention_spread"] = self._attention_spread

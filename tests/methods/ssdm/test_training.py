@@ -219,7 +219,8 @@ def test_the_teacher_is_frozen_and_as_trained(tmp_path: Path) -> None:
     files = {part: str(tmp_path / f"{part}.pth") for part in ("bsn", "edsr")}
     module = SSDMStudentModule(short_window=7, **files)  # type: ignore[arg-type]  # two of its arguments
     module.setup("fit")
-    (teacher,) = module._teacher
+    (labels,) = module._teacher
+    teacher = labels.teacher
     assert isinstance(teacher, SSDMTeacher)
     assert teacher.short_window == 7
     assert not teacher.training

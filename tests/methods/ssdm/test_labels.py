@@ -1,0 +1,72 @@
+"""A frozen teacher is asked once for every exposure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.ssdm import SSDMStudentModule, SSDMTeacher
+from spike_zoo.methods.ssdm.labels import RememberedLabels
+from tests.helpers.exposures import exposed_take, exposure_batch
+
+TIMES, SPAN = [20, 68, 116], (20, 117)
+IMAGES_GIB = 2 * len(TIMES) * 3 * 32 * 32 / 2**30  # of one exposure
+
+
+class CountingBSN(nn.Module):
+    """Changes nothing, and counts the images it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
+    def forward(self, rates: Tensor) -> Tensor:
+        self.seen += len(rates)
+        return rates
+
+
+@pytest.fixture
+def bsn() -> CountingBSN:
+    return CountingBSN()
+
+
+@pytest.fixture
+def teacher(bsn: CountingBSN) -> SSDMTeacher:
+    return SSDMTeacher(bsn, nn.Upsample(scale_factor=4, mode="bilinear"))
+
+
+def exposures(count: int) -> Any:
+    return exposure_batch(*(exposed_take(seed, 8, 8) for seed in range(count)))
+
+
+@pytest.mark.parametrize("exposures_kept", [0, 1, 8])
+def test_what_is_remembered_is_what_the_teacher_makes(
+    exposures_kept: int, bsn: CountingBSN, teacher: SSDMTeacher
+) -> None:
+    labels = RememberedLabels(teacher, exposures_kept * IMAGES_GIB)
+    batch = exposures(3)
+    blur, spikes = batch["blur"], batch["spikes"]
+    made = teacher(blur, spikes, TIMES, SPAN)
+    bsn.seen = 0
+    for order in ([0, 1, 2], [2, 0, 1]):
+        found = labels(blur[order], spikes[order], TIMES, SPAN)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, made[:, order], atol=3e-4, rtol=0)
+    asked = 6 - min(exposures_kept, 3)
+    assert bsn.seen == asked * len(TIMES)
+
+
+def test_other_times_are_other_images(bsn: CountingBSN, teacher: SSDMTeacher) -> None:
+    labels, batch = RememberedLabels(teacher, 1.0), exposures(1)
+    for times in ([20, 68, 116], [30, 68, 106]):
+        found = labels(batch["blur"], batch["spikes"], times, SPAN)
+        made = teacher(batch["blur"], batch["spikes"], times, SPAN)
+        torch.testing.assert_close(found, made, atol=3e-4, rtol=0)
+
+
+def test_memory_below_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="remember_gib must be 0 or more"):
+        SSDMStudentModule(remember_gib=-1.0)
