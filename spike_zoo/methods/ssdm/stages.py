@@ -105,10 +105,15 @@ class SSDMTeacherModule(TeacherModule):
         self.learning_rate = learning_rate or LEARNING_RATES[stage]
         check_schedule(schedule, self.learning_rate)
         self.automatic_optimization = not trains_bsn
-        self.network = cast("BSN | EDSR", teacher.bsn if trains_bsn else teacher.edsr)
         (teacher.edsr if trains_bsn else teacher.bsn).requires_grad_(False)
         if isinstance(self.network, BSN) and start_from_neighbours:
             self.network.start_from_neighbours()
+
+    @property
+    def network(self) -> BSN | EDSR:
+        """The network that is trained: one of the teacher's, so that checkpoints hold it once."""
+        trained = self.teacher.bsn if self.stage == "denoise" else self.teacher.edsr
+        return cast("BSN | EDSR", trained)
 
     @property
     def is_complete(self) -> bool:

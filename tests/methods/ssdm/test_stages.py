@@ -48,6 +48,13 @@ def fit(
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_a_checkpoint_holds_the_trained_network_once(stage: Any) -> None:
+    module = SSDMTeacherModule(stage)
+    held = sum(tensor.numel() for tensor in module.state_dict().values())
+    assert held == sum(tensor.numel() for tensor in module.network.state_dict().values())
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_repeats_by_seed_and_resumes_to_the_same_weights(
     stage: Any, archive: Path, tmp_path: Path
 ) -> None:
