@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from spike_zoo.tables.columns import Column
 
 #: Folders that say how a run is made, not what it is.
-_NOT_VARIANTS = ("profiles", "loggers")
+_NOT_VARIANTS = {"profiles", "loggers"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Run:
         named = [
             path
             for path in stacked
-            if path.stem == self.result.variant and path.parent.name not in _NOT_VARIANTS
+            if path.stem == self.result.variant and not _NOT_VARIANTS & {*path.parts[-3:-1]}
         ]
         return named[-1] if named else Path(self.result.variant)
 

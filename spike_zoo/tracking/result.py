@@ -142,6 +142,8 @@ def described_configs(files: list[str]) -> tuple[str, str | None]:
         path = Path(file)
         if path.parent.name == "profiles":
             profile = path.stem
+        elif path.parent.parent.name == "profiles":  # a method's own: profiles/cpu/student.yaml
+            profile = path.parent.name
         elif path.parent.name != "loggers":
             variant = path.stem
     return variant, profile

@@ -39,6 +39,7 @@ def test_equal_variants_of_two_methods_are_two_rows() -> None:
     [
         (["configs/stir.yaml", "experiments/stir/variants/full.yaml"], True),
         (["experiments/stir/variants/full.yaml", "configs/profiles/cpu.yaml"], True),
+        (["experiments/stir/variants/full.yaml", "experiments/stir/profiles/cpu/full.yaml"], True),
         (["/elsewhere/experiments/stir/variants/full.yaml"], True),
         (["experiments/ssdm/variants/full.yaml"], False),
         (["variants/full.yaml"], True),
