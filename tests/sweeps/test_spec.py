@@ -41,9 +41,14 @@ def test_every_committed_sweep_runs_under_the_profile_of_the_environment(path: P
     spec = read_sweep(path)
     assert "--config=configs/profiles/${envvar:PROFILE}.yaml" in spec.command
     assert spec.command[-1] == "${args}", "a variant must win over base and profile"
-    assert all(
-        Path(ROOT / file).is_file() for file in spec.parameters.get("config", {}).get("values", [])
-    )
+    stacked = [part.partition("=")[2] for part in spec.command if part.startswith("--config=")]
+    files = [
+        file.replace("${envvar:PROFILE}", profile.stem)
+        for file in stacked
+        for profile in ROOT.glob("configs/profiles/*.yaml")
+    ]
+    files += spec.parameters.get("config", {}).get("values", [])
+    assert [file for file in files if not Path(ROOT / file).is_file()] == []
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
