@@ -144,7 +144,7 @@ class BSN(nn.Module):
 
         The input goes through the last stage untouched in one channel, in each rotation to the
         pixel below. All other weights keep the variance of what goes through them; framework
-        defaults shrink it threefold in every one of the eleven layers on the way.
+        defaults divide it by three in each of up to twenty layers.
         """
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
