@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 MAX_ZOOM: Final = 0.18
 """Largest logarithm of a layer's magnification, so that sampling stays fine enough."""
 
+_DIGITS: Final = 12
+"""Decimals that are kept of what numpy's functions and solvers make; the next differ by processor."""
+
 _CORNERS: Final = np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)], dtype=np.float64)
 
 
@@ -109,14 +112,16 @@ class Motion:
         points = np.einsum("tij,tkj->tki", np.linalg.inv(rotation), seen - shift)
         later = np.einsum("tij,tkj->tki", rotation[1:], points[:-1]) + shift[1:]
         moved = later - np.broadcast_to(seen, points.shape)[:-1]
-        return float(np.hypot(moved[..., 0], moved[..., 1]).max(initial=0.0))
+        fastest = float(np.hypot(moved[..., 0], moved[..., 1]).max(initial=0.0))
+        return round(fastest, _DIGITS)
 
 
 def _rotations(poses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the matrices ``exp(zoom) R(angle)`` of poses ``(T, 4)``, ``(T, 2, 2)``."""
     size = np.exp(poses[:, 3])
     cos, sin = size * np.cos(poses[:, 2]), size * np.sin(poses[:, 2])
-    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    rotations = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+    return np.round(rotations, _DIGITS)
 
 
 def random_motion(

@@ -137,7 +137,7 @@ def fixed_patterns(
         np.maximum(
             np.float32(noise.threshold_deviation) * threshold + np.float32(1), np.float32(0.1)
         ),
-        np.float32(noise.dark) * np.exp(np.float32(spread) * dark - np.float32(spread**2 / 2)),
+        (noise.dark * np.exp(spread * dark.astype(np.float64) - spread**2 / 2)).astype(np.float32),
     )
 
 

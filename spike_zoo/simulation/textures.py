@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Texture = NDArray[np.float32]
+    Angles = NDArray[np.float64]
 
 GREY: Final = (0.30, 0.59, 0.11)
 """Weights of R, G and B in the luminance, as in S-SDM's simulator."""
@@ -173,38 +174,38 @@ def dead_leaves(
     return np.ascontiguousarray(np.clip(image + uncovered[None] * clouds, 0.0, 1.0))
 
 
-def leaf_outline(rng: np.random.Generator) -> Callable[[Texture], Texture]:
+def leaf_outline(rng: np.random.Generator) -> Callable[[Angles], Angles]:
     """Draw a star-shaped outline: its relative radius, at most 1.5, for each direction."""
     kind = rng.integers(3)
     turn, stretch = rng.uniform(0.0, 2.0 * math.pi), rng.uniform(1.0, 2.0)
     if kind == 0:  # an ellipse
 
-        def outline(angle: Texture) -> Texture:
+        def outline(angle: Angles) -> Angles:
             cos, sin = np.cos(angle - turn), np.sin(angle - turn)
-            return np.float32(1.3) / np.sqrt(cos**2 + (stretch * sin) ** 2)
+            return 1.3 / np.sqrt(cos**2 + (stretch * sin) ** 2)
 
     elif kind == 1:  # a polygon with even sides
         sides = int(rng.integers(3, 8))
 
-        def outline(angle: Texture) -> Texture:
+        def outline(angle: Angles) -> Angles:
             within = np.mod(angle - turn, 2.0 * math.pi / sides) - math.pi / sides
-            return np.float32(1.3 * math.cos(math.pi / sides)) / np.cos(within)
+            return 1.3 * math.cos(math.pi / sides) / np.cos(within)
 
     else:  # a blob
         waves = rng.uniform(0.0, 0.35, 4) / np.arange(1, 5)
         phases = rng.uniform(0.0, 2.0 * math.pi, 4)
 
-        def outline(angle: Texture) -> Texture:
+        def outline(angle: Angles) -> Angles:
             bumps = np.zeros_like(angle)
             for wave in range(4):
                 bumps += waves[wave] * np.cos((wave + 2) * angle + phases[wave])
-            return np.clip(np.float32(0.9) + bumps, 0.3, 1.5)
+            return np.clip(0.9 + bumps, 0.3, 1.5)
 
     return outline
 
 
 def coverage(
-    outline: Callable[[Texture], Texture],
+    outline: Callable[[Angles], Angles],
     radius: float,
     centre: tuple[float, float],
     rows: slice,
@@ -213,7 +214,8 @@ def coverage(
     """Return how much of each texel a shape covers, 0 to 1, for a window of texels."""
     y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + np.float32(0.5 - centre[0])
     x = np.arange(columns.start, columns.stop, dtype=np.float32)[None] + np.float32(0.5 - centre[1])
-    inside = np.float32(radius) * outline(np.arctan2(y, x)) - np.hypot(x, y)
+    # in float64: the last place of numpy's float32 functions is the processor's
+    inside = radius * outline(np.arctan2(y, x, dtype=np.float64)) - np.hypot(x, y)
     return np.clip(inside.astype(np.float32) + np.float32(0.5), 0.0, 1.0)
 
 
