@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lightning.pytorch.callbacks import ModelCheckpoint
-
     from wandb import Run
 
 FINISH_SECONDS = 600.0  # for what is still to be uploaded when a run ends
