@@ -15,7 +15,7 @@ MAX_ZOOM: Final = 0.18
 """Largest logarithm of a layer's magnification, so that sampling stays fine enough."""
 
 _DIGITS: Final = 12
-"""Decimals kept of what numpy's functions and solvers make; those after them differ by processor."""
+"""Decimals kept of what numpy's functions and solvers make; the others differ by processor."""
 
 _CORNERS: Final = np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)], dtype=np.float64)
 
