@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
+
+from spike_zoo.tracking.provenance import computed_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,9 +15,6 @@ if TYPE_CHECKING:
     from spike_zoo.tables.spec import TableSpec
 
     NamedRuns = Sequence[tuple[str, Sequence[Run]]]
-
-#: What runs of one row may differ in.
-_INCIDENTAL = ("seed_everything", "run_dir", "config", "ckpt_path")
 
 
 def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
@@ -126,8 +126,11 @@ def _few(names: Iterable[str], most: int = 4) -> str:
 
 
 def _configuration(run: Run) -> str:
-    config = {key: value for key, value in run.result.config.items() if key not in _INCIDENTAL}
-    return json.dumps(config, sort_keys=True)
+    """Return what a run computes but for its seed, which also names the runs it begins with."""
+    config = computed_part(run.result.config)
+    config.pop("seed_everything", None)
+    text = json.dumps(config, sort_keys=True)
+    return re.sub(rf"-{run.result.seed}-[0-9a-f]{{8}}/", "-/", text)
 
 
 def _short(digest: str | None) -> str:

@@ -52,6 +52,17 @@ def test_every_committed_sweep_runs_under_the_profile_of_the_environment(path: P
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_run_is_validated_so_that_it_has_a_best_checkpoint(path: Path) -> None:
+    files = [part.partition("=")[2] for part in read_sweep(path).command if "--config=" in part]
+    for profile in ["paper"] if path.stem == "sweep_paper" else ["smoke", "cpu", "gpu"]:
+        trainer: dict[str, Any] = {}
+        for file in files:
+            stacked = (ROOT / file.replace("${envvar:PROFILE}", profile)).read_text()
+            trainer |= yaml.safe_load(stacked).get("trainer", {})
+        assert trainer.get("max_epochs", 1) >= trainer.get("check_val_every_n_epoch", 1), profile
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_variant_leaves_to_the_profile_what_a_run_costs(path: Path) -> None:
     profiles = [yaml.safe_load(file.read_text()) for file in ROOT.glob("configs/profiles/*.yaml")]
     costs = {key for one in profiles for key in one.get("data", {}).get("init_args", {})}

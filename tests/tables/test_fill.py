@@ -63,7 +63,13 @@ def test_a_repeated_seed_counts_once(spec: TableSpec) -> None:
 
 def test_runs_of_one_row_with_different_settings_are_flagged(spec: TableSpec) -> None:
     def run(seed: int, steps: int) -> Run:
-        config = {"seed_everything": seed, "trainer": {"max_steps": steps}}
+        folder = f"runs/small/full-{seed}-0123456{seed}"
+        config = {
+            "seed_everything": seed,
+            "run_dir": folder,
+            "trainer": {"max_steps": steps, "default_root_dir": folder},
+            "model": {"teacher": f"runs/teacher/t-{seed}-89abcde{seed}/checkpoints/best.ckpt"},
+        }
         return make_run("full", 30.0 + seed, seed=seed, config=config)
 
     assert not fill_table(spec, [run(0, 2), run(1, 2)]).warnings
