@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import json
 import os
 import signal
 import sys
+import threading
 import traceback
 import warnings
 from itertools import zip_longest
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.errors import SpikeZooError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
 PROGRAM = "spike-zoo"
@@ -140,8 +142,8 @@ def _run_function(command: str, arguments: list[str]) -> int:
         components = {name: _load(path) for name, path in target.items()}
         switches = set().union(*map(switches_of, components.values()))
     named = as_parsed(arguments, switches)
-    signal.signal(signal.SIGTERM, _terminate)  # Lightning's verbs have a handler of their own
-    result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
+    with _ended_by_sigterm():  # Lightning's verbs have a handler of their own
+        result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
     return result if isinstance(result, int) else 0
 
 
@@ -197,8 +199,24 @@ def as_parsed(arguments: Sequence[str], switches: set[str]) -> list[str]:
     return result
 
 
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end a command as an error does, so that nothing half written stays behind.
+
+    What was done on SIGTERM before is done again afterwards: a caller's processes that inherited
+    our handler could sleep through the signal that is to end them.
+    """
+    if threading.current_thread() is not threading.main_thread():  # others may set no handler
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _terminate(number: int, frame: FrameType | None) -> None:
-    """End as an error does, so that nothing half written stays behind."""
     raise SystemExit(TERMINATED)
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from spike_zoo.cli import main as main_module
 from spike_zoo.cli.main import COMMANDS, TRAINER_VERBS, as_parsed, main
 from spike_zoo.errors import FormatError, MissingFileError
+from tests.conftest import ROOT
 
 
 def test_help_lists_every_command_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -77,3 +83,33 @@ def test_hyphens_and_bare_switches_are_understood() -> None:
         *("x.dat", "--rate_scale", "0.6", "--overwrite=true", "--out=a-b.png", "--deep", "false")
     ]
     assert as_parsed(["--overwrite"], {"overwrite"}) == ["--overwrite=true"]
+
+
+@pytest.mark.parametrize(("words", "code"), [(["doctor"], 0), (["archive", "info", "none.h5"], 2)])
+def test_a_command_leaves_its_callers_signals_alone(words: list[str], code: int) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(words) == code
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_command_may_be_called_in_a_thread() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(main, ["archive", "info", "none.h5"]).result() == 2
+
+
+@pytest.mark.slow
+def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    command = [sys.executable, "-m", "spike_zoo", "simulate", "--out", str(folder / "a.h5")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(folder.glob("*")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == 143
+    finally:
+        process.kill()
+    assert not list(folder.glob("*"))
