@@ -106,7 +106,8 @@ def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path: Path
     try:
         deadline = time.monotonic() + 60
         while not list(folder.glob("*")):
-            assert process.poll() is None and time.monotonic() < deadline
+            assert process.poll() is None
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         process.terminate()
         assert process.wait(60) == 143
