@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -168,18 +168,73 @@ def _intervals(
     limit: tuple[float, float],
 ) -> Iterator[Tensor]:
     reach = int(limit[0])
+    before = after = None
     for block in ascending_blocks(centers, block_planes(recording)):
         runs = interval_runs(block, len(recording), average, convention)
         low, high = runs.boundaries[0], runs.boundaries[-1]
-        before = nearest_in_recording(recording, low, -1, reach)
-        after = nearest_in_recording(recording, high, 1, reach)
-        around = Surroundings(before[None] - low, after[None] - low, *limit)
+        before = nearest_behind(recording, low, reach, before)
+        after = nearest_ahead(recording, high, reach, after)
+        around = Surroundings(before.planes[None] - low, after.planes[None] - low, *limit)
         shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])
         spikes = torch.from_numpy(recording.read(low, high)).view(torch.uint8)
         yield mean_intervals(spikes[None], shifted, around)[0]
 
 
-def nearest_in_recording(recording: SpikeRecording, boundary: int, step: int, reach: int) -> Tensor:
+class Nearest(NamedTuple):
+    """The first spike of each pixel behind a boundary, or ahead of it.
+
+    Attributes:
+        boundary: Looking ahead begins with this plane, looking back with the one before it.
+        planes: float32 ``(H, W)``; infinity where there is none in reach, minus infinity behind.
+    """
+
+    boundary: int
+    planes: Tensor
+
+
+def nearest_behind(
+    recording: SpikeRecording, boundary: int, reach: int, known: Nearest | None = None
+) -> Nearest:
+    """Return the last spikes before a boundary.
+
+    Args:
+        recording: The spikes.
+        boundary: The plane before it is the first to look at.
+        reach: Planes to look at.
+        known: The same behind an earlier boundary: only planes since then are looked at.
+    """
+    if known is None or known.boundary > boundary:
+        return Nearest(boundary, nearest_in_recording(recording, boundary, -1, reach))
+    since = min(reach, boundary - known.boundary)
+    found = nearest_in_recording(recording, boundary, -1, since).maximum(known.planes)
+    return Nearest(boundary, found.masked_fill(found < boundary - reach, -torch.inf))
+
+
+def nearest_ahead(
+    recording: SpikeRecording, boundary: int, reach: int, known: Nearest | None = None
+) -> Nearest:
+    """Return the first spikes from a boundary on.
+
+    Args:
+        recording: The spikes.
+        boundary: The first plane to look at.
+        reach: Planes to look at.
+        known: The same ahead of an earlier boundary. Only pixels that have fired since are looked
+            at anew, and others without a spike in the planes that were out of reach then.
+    """
+    if known is None or not 0 <= boundary - known.boundary <= reach:
+        return Nearest(boundary, nearest_in_recording(recording, boundary, 1, reach))
+    fired, silent = known.planes < boundary, known.planes.isinf()
+    anew = nearest_in_recording(recording, boundary, 1, reach, fired)
+    later = known.boundary + reach
+    further = nearest_in_recording(recording, later, 1, boundary + reach - later, silent)
+    found = known.planes.masked_fill(fired, torch.inf).minimum(anew).minimum(further)
+    return Nearest(boundary, found)
+
+
+def nearest_in_recording(
+    recording: SpikeRecording, boundary: int, step: int, reach: int, wanted: Tensor | None = None
+) -> Tensor:
     """Return the plane of each pixel's first spike ahead of a boundary, or behind it.
 
     Planes stay packed and are read in growing chunks until every pixel has its spike.
@@ -189,6 +244,7 @@ def nearest_in_recording(recording: SpikeRecording, boundary: int, step: int, re
         boundary: Looking ahead begins with this plane, looking back with the one before it.
         step: 1 looks ahead, -1 back.
         reach: Planes to look at.
+        wanted: bool ``(H, W)``, the pixels to look at; all where not given.
 
     Returns:
         float32 ``(H, W)``; infinity, signed as ``step``, where there is none.
@@ -197,7 +253,7 @@ def nearest_in_recording(recording: SpikeRecording, boundary: int, step: int, re
 
     planes, height, width = recording.shape
     reach = min(reach, planes - boundary if step > 0 else boundary)
-    pending = pack_bits(np.ones((height, width), np.bool_))
+    pending = pack_bits(np.ones((height, width), np.bool_) if wanted is None else wanted.numpy())
     found = np.full((height, 8 * pending.shape[1]), step * np.inf, np.float32)
     done, chunk = 0, 16
     while done < reach and pending.any():

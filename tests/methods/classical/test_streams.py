@@ -94,6 +94,25 @@ def test_looking_through_packed_planes_finds_the_first_spike_of_each_pixel(
         assert back[y, x] == (sooner.max() if sooner.size else -np.inf)
 
 
+@given(
+    density=st.sampled_from([0.01, 0.05, 0.5]),
+    seed=st.integers(0, 1000),
+    reach=st.integers(1, 40),
+    boundaries=st.lists(st.integers(0, 60), min_size=2, max_size=8),
+)
+@settings(max_examples=100, deadline=None)
+def test_what_is_known_of_one_boundary_never_changes_what_is_found_at_the_next(
+    density: float, seed: int, reach: int, boundaries: list[int]
+) -> None:
+    spikes = np.random.default_rng(seed).random((60, 2, 11)) < density
+    recording = SpikeRecording.from_planes(spikes)
+    for nearest in (streams.nearest_behind, streams.nearest_ahead):
+        known = None
+        for boundary in boundaries:
+            known = nearest(recording, boundary, reach, known)
+            assert torch.equal(known.planes, nearest(recording, boundary, reach).planes)
+
+
 class CountingPlanes:
     """Packed planes that note how many were read and the largest piece."""
 
