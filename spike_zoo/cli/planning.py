@@ -65,6 +65,13 @@ class Plan:
 
         return _PLACEHOLDER.sub(value, template)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The files that the run begins with, ``*`` for what is not known of their names yet."""
+        arguments = self.config["model"].get("init_args") or {}
+        texts = [*arguments.values(), self.config.get("ckpt_path")]
+        return tuple(self.filled(text) for text in texts if isinstance(text, str) and "/" in text)
+
     def out(self, run_dir: Path) -> Path:
         """Return where the verb writes: a fit to the run's folder, others below it."""
         return run_dir if self.verb == "fit" else run_dir / self.verb

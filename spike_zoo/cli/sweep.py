@@ -45,15 +45,15 @@ class Stage:
     failed: list[PlannedRun] = field(default_factory=list)
     waiting: list[PlannedRun] = field(default_factory=list)
 
-    def sort(self, *, retry: bool, is_needed: bool) -> None:
+    def sort(self, later: Sequence[PlannedRun], *, retry: bool) -> None:
         """Put every run where it belongs; keep records that were not kept yet.
 
         Args:
+            later: Runs of later stages that wait.
             retry: Whether failed runs wait again.
-            is_needed: Whether runs that wait begin with checkpoints of these.
         """
         for run in self.runs:
-            if is_needed and run.is_fit:
+            if run.is_fit and any(one.begins_with(run) for one in later):
                 run = replace(run, needs_checkpoint=True)
             if record_of(run) is not None:
                 keep_record(run)
@@ -62,6 +62,17 @@ class Stage:
                 self.failed.append(run)
             else:
                 self.waiting.append(run)
+
+    def leave_out(self, lost: Sequence[PlannedRun], console: Console) -> list[PlannedRun]:
+        """Take out and return the runs that would begin with what was lost."""
+        stuck = []
+        for run in self.waiting[:]:
+            needed = next((one for one in lost if run.begins_with(one)), None)
+            if needed is not None:
+                console.print(f"{run.name}: cannot begin, for it needs {needed.name}")
+                self.waiting.remove(run)
+                stuck.append(run)
+        return stuck
 
 
 def sweep(
@@ -108,16 +119,12 @@ def sweep(
             print(shlex.join(run.command))
         return 0
     failed = [run for stage in stages for run in stage.failed]
-    unfinished = {stage.spec.path for stage in stages if stage.failed}
+    stuck: list[PlannedRun] = []
     for stage in stages:
-        if unfinished.intersection(stage.spec.needs):
-            console.print(f"{stage.spec.path}: cannot begin, what it needs has failed")
-            unfinished.add(stage.spec.path)
-        elif new := _run_stage(stage, environment, jobs, console):
-            failed += new
-            unfinished.add(stage.spec.path)
+        stuck += stage.leave_out(failed + stuck, console)
+        failed += _run_stage(stage, environment, jobs, console)
     _conclude(stages, failed, console)
-    return 1 if unfinished else 0
+    return 1 if failed else 0
 
 
 def _environment(profile: str, jobs: int) -> dict[str, str]:
@@ -152,11 +159,10 @@ def _stages(
         Stage(spec, planned_runs(spec, environment, count=count, only=only, reader=reader))
         for spec in specs
     ]
-    wanted: set[Path] = set()
+    waiting: list[PlannedRun] = []
     for stage in reversed(stages):
-        stage.sort(retry=retry, is_needed=stage.spec.path in wanted)
-        if stage.waiting:
-            wanted.update(stage.spec.needs)
+        stage.sort(waiting, retry=retry)
+        waiting += stage.waiting
     return stages
 
 

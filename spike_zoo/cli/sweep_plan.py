@@ -106,6 +106,7 @@ def planned_runs(
             profile=plan.profile,
             data_sha256=_digest(spec, plan, digests),
             kept=kept if spec.method == "grid" else None,
+            reads=plan.reads,
         )
     return list(runs.values())
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 LOCK_FILENAME = ".lock"
+CHECKPOINTS = "checkpoints"
 #: Tells a run of a sweep its folder, so that code edited meanwhile cannot send it elsewhere.
 RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
 #: File of a run -> its name among the kept ones; checkpoints are too large to keep.
@@ -44,6 +45,7 @@ class PlannedRun:
         profile: Its profile.
         data_sha256: Digest of its archive; None where that is not there to be read.
         kept: Folder in which its record lasts; None where it does not.
+        reads: Files it begins with, ``*`` for any part of a name.
         needs_checkpoint: Whether other runs begin with its best checkpoint.
     """
 
@@ -57,12 +59,18 @@ class PlannedRun:
     profile: str | None
     data_sha256: str | None = None
     kept: Path | None = None
+    reads: tuple[str, ...] = ()
     needs_checkpoint: bool = False
 
     @property
     def is_fit(self) -> bool:
         """Whether it leaves checkpoints."""
         return self.result.parent == self.run_dir
+
+    def begins_with(self, other: PlannedRun) -> bool:
+        """Return whether it reads a checkpoint that another run makes."""
+        made = other.run_dir.absolute() / CHECKPOINTS
+        return any(made.match(str(Path(text).absolute().parent)) for text in self.reads)
 
     @property
     def failure(self) -> Path:
@@ -144,7 +152,7 @@ def _matching(run: PlannedRun, file: Path) -> RunResult | None:
 
 
 def _best_checkpoint(run: PlannedRun) -> Path:
-    folder = run.run_dir / "checkpoints"
+    folder = run.run_dir / CHECKPOINTS
     best = folder / "best.ckpt"
     return best if best.is_file() else folder / "last.ckpt"
 

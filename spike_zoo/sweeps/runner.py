@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Literal
 
 from spike_zoo.sweeps.records import (
@@ -148,6 +148,8 @@ def _judge(process: _Process) -> bool:
         why = "left a result of another configuration: code or data were changed meanwhile"
         if not run.result.is_file():
             why = "left no complete result"
+        elif record_of(replace(run, needs_checkpoint=False)) is not None:
+            why = "left no checkpoint, which other runs begin with"
         text = f"the process ended with {process.popen.returncode} and {why}\n"
         run.failure.write_text(text + _tail(run), encoding="utf-8")
     process.lock.close()

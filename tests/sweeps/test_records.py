@@ -66,9 +66,9 @@ def test_a_run_that_others_begin_with_is_finished_only_with_its_checkpoint(
     finished: PlannedRun,
 ) -> None:
     needed = replace(finished, needs_checkpoint=True)
-    assert record_of(needed) is None
-    (needed.run_dir / "checkpoints" / "best.ckpt").touch()
     assert record_of(needed) is not None
+    (needed.run_dir / "checkpoints" / "best.ckpt").unlink()
+    assert record_of(needed) is None
 
 
 def test_keeping_again_replaces_what_was_kept(finished: PlannedRun) -> None:

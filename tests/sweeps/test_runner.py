@@ -68,6 +68,14 @@ def test_success_is_the_record_and_not_the_exit_code(tmp_path: Path, code: str) 
     assert "ended with 0 and left no complete result" in run.failure.read_text()
 
 
+def test_a_run_without_the_checkpoint_that_others_begin_with_has_failed(tmp_path: Path) -> None:
+    run = planned_run(tmp_path, needs_checkpoint=True)
+    *start, code, folder, seconds, record = run.command
+    command = (*start, code.replace("best.ckpt", "none.ckpt"), folder, seconds, record)
+    assert not run_all([replace(run, command=command)], os.environ)[0].is_finished
+    assert "left no checkpoint, which other runs begin with" in run.failure.read_text()
+
+
 def test_a_run_that_writes_its_record_and_then_dies_is_finished(tmp_path: Path) -> None:
     run = planned_run(tmp_path)
     *start, code, folder, seconds, record = run.command

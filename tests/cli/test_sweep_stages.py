@@ -1,0 +1,115 @@
+"""Sweeps that need others: what is kept counts, and a failure stops what begins with it alone."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from spike_zoo.cli import sweep as sweep_module
+from spike_zoo.cli import sweep_plan
+from spike_zoo.cli.main import main
+from spike_zoo.sweeps import PlannedRun, SweepSpec, needed_first, read_sweep
+from tests.conftest import ROOT
+from tests.helpers.planned import planned_run, times_begun
+
+Stages = dict[str, list[PlannedRun]]
+
+
+@pytest.fixture
+def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
+    """Two teachers, two rows of the same table, two students with a teacher each; all pretend."""
+    stages = {
+        name: [planned_run(tmp_path, f"{name}-{seed}") for seed in (0, 1)]
+        for name in ("teacher", "row", "student")
+    }
+    for seed, run in enumerate(stages["student"]):
+        read = (f"{tmp_path}/runs/teacher-{seed}*/checkpoints/best.ckpt", "a/file/of/weights.pth")
+        stages["student"][seed] = replace(run, reads=read)
+    for name in stages:
+        content = {"name": name, "method": "grid", "parameters": {"seed_everything": {"value": 0}}}
+        content |= {"command": ["${args}"]}
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "needs.yaml").write_text("student.yaml: [teacher.yaml, row.yaml]\n")
+
+    def planned(spec: SweepSpec, *_: object, **__: object) -> list[PlannedRun]:
+        return stages[spec.name]
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sweep_module, "planned_runs", planned)
+    return stages
+
+
+def call(folder: Path, *arguments: Any) -> int:
+    return main(["sweep", str(folder / "student.yaml"), "--profile", "smoke", *arguments])
+
+
+def begun(stages: Stages) -> list[str]:
+    return [run.name for runs in stages.values() for run in runs if times_begun(run)]
+
+
+def fresh_checkout(folder: Path) -> None:
+    """Leave what is committed: the records that were kept."""
+    shutil.rmtree(folder / "runs")
+
+
+def test_kept_records_count_where_nobody_needs_the_checkpoints(
+    stages: Stages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(tmp_path) == 0
+    assert len(begun(stages)) == 6
+    fresh_checkout(tmp_path)
+    assert call(tmp_path) == 0
+    assert begun(stages) == []
+
+
+def test_only_the_teacher_of_a_student_that_is_left_is_trained_again(
+    stages: Stages, tmp_path: Path
+) -> None:
+    assert call(tmp_path) == 0
+    fresh_checkout(tmp_path)
+    left = stages["student"][1]
+    assert left.kept is not None
+    shutil.rmtree(left.kept)
+    assert call(tmp_path) == 0
+    assert begun(stages) == ["teacher-1", "student-1"]
+
+
+def test_a_failure_stops_only_what_would_begin_with_it(
+    stages: Stages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stages["teacher"][1] = planned_run(tmp_path, "teacher-1", fails=True)
+    stages["row"][0] = planned_run(tmp_path, "row-0", fails=True)
+    assert call(tmp_path) == 1
+    assert begun(stages) == ["teacher-0", "teacher-1", "row-0", "row-1", "student-0"]
+    shown = capsys.readouterr().err
+    assert "student-1: cannot begin, for it needs teacher-1" in shown
+    assert "2 runs failed" in shown
+    stages["teacher"][1] = planned_run(tmp_path, "teacher-1")
+    assert call(tmp_path, "--retry", "--jobs", "2") == 1
+    assert "student-1" in begun(stages)
+
+
+def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sweep_plan, "_digest", lambda *_: None)  # archives need not be there
+    specs = needed_first(read_sweep(Path("experiments/ssdm/sweep.yaml")))
+    reader = sweep_plan.LineReader()
+    runs = [
+        run
+        for spec in specs
+        for run in sweep_plan.planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
+    ]
+    students = [run for run in runs if any("init_args.bsn=runs/" in part for part in run.command)]
+    assert students
+    for run in students:
+        teachers = [one for one in runs if run.begins_with(one)]
+        assert len(teachers) == 2
+        seeds = {one.config["seed_everything"] for one in teachers}
+        assert seeds == {run.config["seed_everything"]}
