@@ -112,17 +112,20 @@ class Run:
 def collect_runs(places: Iterable[str | Path]) -> list[Run]:
     """Read every ``result.json`` at or below some places, in the order of places and paths.
 
+    A copy, as a sweep keeps one of each run, is the same run and counts once.
+
     Raises:
         MissingFileError: If a place does not exist or there is no result at all.
     """
-    found: dict[Path, Run] = {}
+    found: dict[bytes, Run] = {}
     listed = [Path(place) for place in places]
     for place in listed:
         if not place.exists():
             raise MissingFileError(f"{place}: there is no such run or folder", path=str(place))
         files = [place] if place.is_file() else sorted(place.rglob(FILENAME))
         for file in files:
-            found.setdefault(file.resolve(), Run(RunResult.read(file), file.parent))
+            run = Run(RunResult.read(file), file.parent)
+            found.setdefault(file.read_bytes(), run)
     if not found:
         names = ", ".join(str(place) for place in listed) or "nowhere"
         raise MissingFileError(f"{names}: no {FILENAME} below; run fit or test first")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,17 @@ def test_a_folder_of_runs_gives_a_row_per_variant(tmp_path: Path) -> None:
     table = table_of_runs(collect_runs([tmp_path, tmp_path / "tfp"]))
     assert sorted(row.name for row in table.rows) == ["tfi", "tfp"]
     assert "test/lpips" not in [column.key for column in table.columns]
+
+
+def test_the_copy_that_a_sweep_keeps_of_a_run_is_no_other_run(tmp_path: Path) -> None:
+    made = tmp_path / "runs" / "tfp-0" / "result.json"
+    make_result(variant="tfp").write(made)
+    kept = tmp_path / "results" / "tfp-0" / "result.json"
+    kept.parent.mkdir(parents=True)
+    shutil.copyfile(made, kept)
+    assert len(collect_runs([tmp_path / "results", tmp_path / "runs"])) == 1
+    make_result(variant="tfp", wall_seconds=7.5).write(tmp_path / "runs" / "again" / "result.json")
+    assert len(collect_runs([tmp_path / "results", tmp_path / "runs"])) == 2
 
 
 def test_equal_variants_of_two_methods_are_two_rows() -> None:
