@@ -98,8 +98,11 @@ def record_of(run: PlannedRun) -> RunResult | None:
 
 
 def keep_record(run: PlannedRun) -> None:
-    """Copy the small files of a finished run to where they last; the record comes last."""
+    """Copy the small files of a finished run to where they last, once; the record comes last."""
     if run.kept is None or not run.result.is_file():
+        return
+    kept = run.kept / FILENAME
+    if kept.is_file() and kept.read_bytes() == run.result.read_bytes():
         return
     part = run.kept.with_name(f".{run.kept.name}.part")
     shutil.rmtree(part, ignore_errors=True)

@@ -71,6 +71,14 @@ def test_a_run_that_others_begin_with_is_finished_only_with_its_checkpoint(
     assert record_of(needed) is None
 
 
+def test_what_is_kept_already_is_left_alone(finished: PlannedRun) -> None:
+    assert finished.kept is not None
+    smaller = finished.kept / "sample.png"
+    smaller.write_bytes(b"smaller")
+    keep_record(finished)
+    assert smaller.read_bytes() == b"smaller"
+
+
 def test_keeping_again_replaces_what_was_kept(finished: PlannedRun) -> None:
     content = json.loads(finished.result.read_text())
     content["metrics"] = {"test/psnr": 31.0}
