@@ -55,6 +55,8 @@ demo: setup $(DEMO)/tfp/test/result.json $(DEMO)/tfi/test/result.json $(DEMO)/tf
 # Of one METHOD, or of all that have a sweep; sweep_$(PROFILE).yaml where a profile has its own.
 METHOD ?= $(patsubst experiments/%/sweep.yaml,%,$(wildcard experiments/*/sweep.yaml))
 PROFILE ?= cpu
+DEBLUR := data/deblur.h5 data/deblur_v4.h5 data/deblur_v8.h5
+ARCHIVES := data/default.h5 $(DEBLUR)
 
 # the quick look: one seed of each row, a run on every core
 SWEEP_smoke := --only seed_everything=0 --jobs 0
@@ -68,9 +70,7 @@ ablation-%: setup | data/default.h5
 	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE) && exit $$code # 1: some runs failed
 
 ablation-stir: ablation-classical # its tables compare with them
-ablation-ssdm: | data/deblur.h5 data/deblur_v4.h5 data/deblur_v8.h5
-
-ARCHIVES := data/default.h5 data/deblur.h5 data/deblur_v4.h5 data/deblur_v8.h5
+ablation-ssdm: | $(DEBLUR)
 
 # archives that are not there are made small for this look alone, and never left for other targets
 smoke-tables: setup ## run every table of every method from nothing in minutes, and look whether they are whole

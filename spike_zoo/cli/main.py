@@ -213,7 +213,7 @@ def _ended_by_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: not one of Python's
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:

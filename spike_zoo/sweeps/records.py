@@ -115,6 +115,22 @@ def keep_record(run: PlannedRun) -> None:
     part.replace(run.kept)
 
 
+def set_aside(run: PlannedRun) -> None:
+    """Rename record and checkpoints of a complete run that does not count, as one on other data.
+
+    A run that resumed them would have nothing left to train, and record old weights as its own.
+    """
+    if not run.result.is_file():
+        return
+    checkpoints = run.run_dir / CHECKPOINTS
+    if checkpoints.is_dir():
+        before = checkpoints.with_name(f"{CHECKPOINTS}.before")
+        shutil.rmtree(before, ignore_errors=True)
+        checkpoints.rename(before)
+    # last: what is made from here on may be interrupted and resumed
+    run.result.replace(run.result.with_name(f"{FILENAME}.before"))
+
+
 def computes_the_same(
     recorded: dict[str, Any], wanted: dict[str, Any], defaults: Mapping[str, Any]
 ) -> bool:

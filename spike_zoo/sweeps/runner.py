@@ -18,6 +18,7 @@ from spike_zoo.sweeps.records import (
     PlannedRun,
     keep_record,
     record_of,
+    set_aside,
 )
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def _locked(run: PlannedRun) -> IO[bytes] | None:
 def _start(run: PlannedRun, lock: IO[bytes], environment: Mapping[str, str]) -> _Process:
     """Start a run as leader of its own process group, so that Ctrl-C reaches us alone."""
     run.failure.unlink(missing_ok=True)
+    set_aside(run)
     with run.output.open("ab") as output:
         output.write(f"$ {' '.join(run.command)}\n".encode())
         output.flush()

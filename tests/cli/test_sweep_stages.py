@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -44,7 +43,7 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
     return stages
 
 
-def call(folder: Path, *arguments: Any) -> int:
+def call(folder: Path, *arguments: str) -> int:
     return main(["sweep", str(folder / "student.yaml"), "--profile", "smoke", *arguments])
 
 
@@ -58,7 +57,7 @@ def fresh_checkout(folder: Path) -> None:
 
 
 def test_kept_records_count_where_nobody_needs_the_checkpoints(
-    stages: Stages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stages: Stages, tmp_path: Path
 ) -> None:
     assert call(tmp_path) == 0
     assert len(begun(stages)) == 6

@@ -68,6 +68,21 @@ def test_success_is_the_record_and_not_the_exit_code(tmp_path: Path, code: str) 
     assert "ended with 0 and left no complete result" in run.failure.read_text()
 
 
+def test_checkpoints_of_other_data_are_set_aside_and_not_resumed(tmp_path: Path) -> None:
+    run = planned_run(tmp_path)
+    run_all([run], os.environ)
+    checkpoints = run.run_dir / "checkpoints"
+    (checkpoints / "best.ckpt").write_bytes(b"of other data")
+    *start, code, folder, seconds, record = run.command
+    command = (*start, f"import os\nassert not os.path.exists({str(checkpoints)!r})\n{code}")
+    command = (*command, folder, seconds, record.replace("ab" * 32, "cd" * 32))
+    again = replace(run, command=command, data_sha256="cd" * 32)
+    assert run_all([again], os.environ)[0].is_finished
+    set_aside = run.run_dir / "checkpoints.before" / "best.ckpt"
+    assert set_aside.read_bytes() == b"of other data"
+    assert (run.run_dir / "result.json.before").is_file()
+
+
 def test_a_run_without_the_checkpoint_that_others_begin_with_has_failed(tmp_path: Path) -> None:
     run = planned_run(tmp_path, needs_checkpoint=True)
     *start, code, folder, seconds, record = run.command
