@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import json
 import os
 import re
 from dataclasses import dataclass
@@ -10,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.sweeps.records import RUN_DIR_VARIABLE
+from spike_zoo.errors import ConfigError, MissingFileError, UsageError
+from spike_zoo.sweeps.records import FILES_VARIABLE, RUN_DIR_VARIABLE
 from spike_zoo.tracking import config_hash, described_configs
+from spike_zoo.tracking.origins import CKPT_PATH, MODEL
 from spike_zoo.tracking.result import FILENAME
 
 if TYPE_CHECKING:
@@ -66,11 +70,16 @@ class Plan:
         return _PLACEHOLDER.sub(value, template)
 
     @property
-    def reads(self) -> tuple[str, ...]:
-        """The files that the run begins with, ``*`` for what is not known of their names yet."""
+    def reads(self) -> dict[str, str]:
+        """Dotted key -> file that the run begins with, ``*`` for what is not known of its name."""
         arguments = self.config["model"].get("init_args") or {}
-        texts = [*arguments.values(), self.config.get("ckpt_path")]
-        return tuple(self.filled(text) for text in texts if isinstance(text, str) and "/" in text)
+        texts = {f"{MODEL}{name}": value for name, value in arguments.items()}
+        texts[CKPT_PATH] = self.config.get(CKPT_PATH)
+        return {
+            key: self.filled(text)
+            for key, text in texts.items()
+            if isinstance(text, str) and "/" in text
+        }
 
     def out(self, run_dir: Path) -> Path:
         """Return where the verb writes: a fit to the run's folder, others below it."""
@@ -89,21 +98,35 @@ def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  #
         config: Its parsed arguments.
         parser: Its parser.
     """
-    content = yaml.safe_load(parser.dump(config, skip_none=False))
+    content = dumped(parser, config)
     files = [str(path) for path in config.config or []]
     variant, profile = described_configs(files)
     seed = config.seed_everything
     return Plan(verb, files, content, config_hash(content), variant, profile, seed)
 
 
+def dumped(parser: LightningArgumentParser, config: Any, **options: bool) -> dict[str, Any]:  # noqa: ANN401  (Namespace)
+    """Return parsed arguments as plain values.
+
+    Args:
+        parser: What parsed them.
+        config: The arguments.
+        options: Of the parser's ``dump``.
+    """
+    options.setdefault("skip_none", False)
+    return yaml.safe_load(parser.dump(config, **options))
+
+
 def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's Namespace)
     """Fill names into ``run_dir``, ``ckpt_path`` and the model's texts; find files they match.
 
     A text of the model's with a name in braces is a file that another run made, as
-    ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``; of several that match, the newest.
+    ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``. A sweep tells its runs which run it
+    planned that file from; else only one may match.
 
     Raises:
         MissingFileError: If no file matches; tells that the other run comes first.
+        ConfigError: If several match, made with other configurations.
     """
     if config.run_dir and _PLACEHOLDER.search(config.run_dir):
         planned = os.environ.get(RUN_DIR_VARIABLE)
@@ -111,17 +134,48 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
     if config.ckpt_path:
         config.ckpt_path = plan.filled(config.ckpt_path)
     arguments = config.model.get("init_args") or {}
+    known = json.loads(os.environ.get(FILES_VARIABLE, "{}"))
     for name, value in list(vars(arguments).items()):
         if isinstance(value, str) and _PLACEHOLDER.search(value):
-            arguments[name] = _newest(plan.filled(value), name)
+            pattern = plan.filled(value)
+            arguments[name] = _matching(known.get(pattern, pattern), name)
 
 
-def _newest(pattern: str, name: str) -> str:
+def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
+    """Return dotted key -> value for the keys of a configuration that stand at their default.
+
+    Args:
+        config: Complete configuration.
+        stated: The same without defaults.
+    """
+    trainer = config.get("trainer", {})
+    found = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
+    for part in ("model", "data"):
+        path = config[part]["class_path"]
+        module, _, name = path.rpartition(".")
+        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        for key, value in (config[part].get("init_args") or {}).items():
+            if key in parameters and _plain(parameters[key].default) == value:
+                found[f"{part}.init_args.{key}"] = value
+    return found
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (any default)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _matching(pattern: str, name: str) -> str:
     path = Path(pattern)
-    found = list(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     if not found:
         raise MissingFileError(
             f"{pattern}: model.init_args.{name} names what another run makes, and it is not there; "
             "'python -m spike_zoo sweep' runs what a sweep needs first"
         )
-    return str(max(found, key=lambda path: path.stat().st_mtime))
+    if len(found) > 1:
+        listed = ", ".join(map(str, found))
+        raise ConfigError(
+            f"{pattern}: model.init_args.{name} may be any of {listed}; name the one that is "
+            "meant, or remove runs of older configurations"
+        )
+    return str(found[0])

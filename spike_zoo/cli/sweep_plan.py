@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
-import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ import yaml
 from jsonargparse import Namespace
 
 from spike_zoo.archive import SpikeArchive
-from spike_zoo.cli.planning import Plan, plan_of
+from spike_zoo.cli.planning import Plan, defaults_of, plan_of
 from spike_zoo.cli.problems import closest, explain
 from spike_zoo.cli.trainer import VERBS, ZooCLI, cli_settings, quiet_libraries
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError
@@ -58,7 +56,7 @@ class LineReader(ZooCLI):
         config = self.parser.parse_args([verb, *arguments])[verb]
         plan = plan_of(verb, config, parser)
         stated = yaml.safe_load(parser.dump(config, skip_default=True))
-        return plan, config.run_dir, _defaults(plan.config, stated)
+        return plan, config.run_dir, defaults_of(plan.config, stated)
 
 
 def planned_runs(
@@ -188,21 +186,3 @@ def _digest(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | None:
         with SpikeArchive(path) as archive:
             known[path] = archive.data_sha256()
     return known[path]
-
-
-def _defaults(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
-    """Return the dotted keys of a configuration that stand at their default."""
-    trainer = config.get("trainer", {})
-    found = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
-    for part in ("model", "data"):
-        path = config[part]["class_path"]
-        module, _, name = path.rpartition(".")
-        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-        for key, value in (config[part].get("init_args") or {}).items():
-            if key in parameters and _plain(parameters[key].default) == value:
-                found[f"{part}.init_args.{key}"] = value
-    return found
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  (any default)
-    return list(value) if isinstance(value, tuple) else value

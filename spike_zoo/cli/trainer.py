@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 import warnings
@@ -15,15 +14,36 @@ from typing import TYPE_CHECKING, Any
 import torch
 import yaml
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from spike_zoo.cli.checkpoints import (
+    BEFORE_LAST,
+    BEST,
+    FOLDER,
+    LAST,
+    RunCheckpoint,
+    WallClock,
+    WholeCheckpoints,
+)
+from spike_zoo.cli.folders import folder_of, is_child, remove_beginnings
 from spike_zoo.cli.loggers import loggers_of, method_of, place_loggers, report_result
-from spike_zoo.cli.planning import fill_in, plan_of
-from spike_zoo.errors import ExistingFileError, MissingFileError
-from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
-from spike_zoo.methods.loading import read_checkpoint
+from spike_zoo.cli.planning import defaults_of, dumped, fill_in, plan_of
+from spike_zoo.cli.resuming import (
+    adopt,
+    cut_log,
+    explicit_arguments,
+    find_checkpoint,
+    is_own,
+    refuse_changes,
+    refuse_other_data,
+    refuse_random_weights,
+    refuse_second_fit,
+)
+from spike_zoo.cli.stopping import StopBetweenBatches
 from spike_zoo.tracking import (
     CostMeter,
     PerImageMetrics,
@@ -33,16 +53,19 @@ from spike_zoo.tracking import (
     SampleImages,
     SampleVideo,
     commit,
+    config_hash,
     finish_wandb,
     versions,
 )
+from spike_zoo.tracking.origins import CKPT_PATH, named_checkpoints, origin_of, weights_sha256
+from spike_zoo.tracking.start import RunStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from jsonargparse import Namespace
+
 VERBS = ("fit", "validate", "test", "predict")
-#: Given by whoever starts several processes of one run, so that all name the same folder.
-RUN_IDS = ("WANDB_RUN_ID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
 #: Warnings of libraries that a user can do nothing about, or that describe what we do on purpose.
 _CHATTER = (
     ".*set_vital.*",
@@ -52,7 +75,6 @@ _CHATTER = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*is not supported by the model summary.*",
 )
-_PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
 
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
@@ -61,8 +83,8 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     with _process_arguments([verb, *arguments]):
         try:
             ZooCLI(**cli_settings())
-        except BaseException:  # W&B lists the run as failed
-            finish_wandb(exit_code=1)
+        except BaseException:
+            finish_wandb(exit_code=1)  # W&B lists the run as failed
             raise
     finish_wandb()
 
@@ -91,8 +113,8 @@ class SaveRunConfig(SaveConfigCallback):
 
         Without the checkpoint: that of the next command would be undone by it.
         """
-        content = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        content.pop("ckpt_path", None)
+        content = dumped(self.parser, self.config)
+        content.pop(CKPT_PATH, None)
         text = yaml.safe_dump(content, sort_keys=False)
         folder = Path(trainer.default_root_dir)
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,15 +150,37 @@ class ZooCLI(LightningCLI):
         self.begin = time.perf_counter()
         super().parse_arguments(parser, args)
         verb = self.config.subcommand
-        config = self.config[verb]
-        self.plan = plan_of(verb, config, self._parser(verb))
+        config, parser = self.config[verb], self._parser(verb)
+        self.plan = plan_of(verb, config, parser)
         fill_in(config, self.plan)
-        self._is_run_dir_given = config.run_dir is not None
-        self.run_dir = Path(config.run_dir or _default_run_dir(self.plan.configs))
+        self.run_dir, is_named = folder_of(config.run_dir, self.plan.configs)
         config.run_dir = str(self.run_dir)
-        os.environ[_PARENT_RUN_DIR] = str(self.run_dir)
         self.out = self.plan.out(self.run_dir)
-        config.ckpt_path = self._checkpoint(config.ckpt_path, is_fit=verb == "fit")
+        self.resumes = False
+        with self._nothing_left_behind():
+            if config.ckpt_path is not None:
+                begins = verb == "fit" and is_named
+                found = find_checkpoint(config.ckpt_path, self.run_dir, may_begin=begins)
+                self._begin_from(found, config, parser)
+            elif verb == "fit" and not is_child():
+                refuse_second_fit(self.run_dir)
+
+    def _begin_from(
+        self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser
+    ) -> None:
+        """Go on with a run of the same settings, or begin with a checkpoint's own."""
+        config.ckpt_path = checkpoint and str(checkpoint)
+        if checkpoint is None:
+            return
+        self.resumes = self.config.subcommand == "fit" and is_own(checkpoint, self.run_dir)
+        if self.resumes:
+            content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
+            refuse_changes(self.run_dir, content, defaults_of(content, stated))
+        elif adopt(config.model, checkpoint, explicit_arguments(sys.argv)):
+            self.plan = plan_of(self.config.subcommand, config, parser)
+
+    def _parse_ckpt_path(self) -> None:
+        """Do nothing: Lightning would import what a checkpoint says, and put it over everything."""
 
     def before_instantiate_classes(self) -> None:
         """Set what no configuration should have to say."""
@@ -149,17 +193,38 @@ class ZooCLI(LightningCLI):
         if self.subcommand == "predict":
             config.return_predictions = False  # they are written as files
 
+    def instantiate_classes(self) -> None:
+        """Build everything; leave no folder where that fails."""
+        with self._nothing_left_behind():
+            super().instantiate_classes()
+
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Build the trainer with the run's loggers and callbacks."""
+        """Build the trainer with the run's loggers, callbacks and way to write checkpoints."""
         trainer = self._get(self.config_init, "trainer")
-        is_resumed = self.subcommand == "fit" and bool(self._get(self.config, "ckpt_path"))
         trainer["logger"] = loggers_of(
-            trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=is_resumed
+            trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
-        given = trainer["callbacks"] or []
-        given = given if isinstance(given, list) else [given]
-        trainer["callbacks"] = [*given, *self._callbacks(given, trainer)]
+        trainer["callbacks"] = [*_listed(trainer["callbacks"]), *self._callbacks(trainer)]
+        plugins = _listed(trainer["plugins"])
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            trainer["plugins"] = [*plugins, WholeCheckpoints()]
         return super().instantiate_trainer(**kwargs)
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        with self._nothing_left_behind():
+            self.start = RunStart(getattr(self.datamodule, "data_sha256", None), self._origins())
+            if subcommand != "fit" and not self._get(self.config, CKPT_PATH):
+                refuse_random_weights(self.model, self.run_dir)
+            super()._run_subcommand(subcommand)
+
+    def before_fit(self) -> None:
+        """Write down what the run begins with, or refuse to go on with something else."""
+        if self.resumes:
+            refuse_other_data(self.run_dir, self.start)
+        if not is_child():
+            checkpoint = self._get(self.config, CKPT_PATH) if self.resumes else None
+            cut_log(self.out / "metrics.csv", checkpoint and Path(checkpoint))
+            self.start.write(self.run_dir)
 
     def after_fit(self) -> None:
         """Test the best checkpoint on one device and write ``result.json``."""
@@ -167,7 +232,7 @@ class ZooCLI(LightningCLI):
         if trainer.interrupted or self._get(self.config, "trainer").fast_dev_run:
             return
         metrics = dict(trainer.callback_metrics)
-        kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+        kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, RunCheckpoint)]
         best = next((c.best_model_path for c in kept if c.best_model_path), "")
         for callback in kept:
             if callback.monitor and callback.best_model_score is not None:
@@ -177,11 +242,12 @@ class ZooCLI(LightningCLI):
             torch.distributed.destroy_process_group()
         if is_main:
             self._test_and_record(best, metrics)
+            (self.run_dir / FOLDER / BEFORE_LAST).unlink(missing_ok=True)
 
     def after_test(self) -> None:
         """Write ``result.json`` below ``test/``."""
         meter = next(c for c in self.trainer.callbacks if isinstance(c, CostMeter))  # type: ignore[attr-defined]  # Lightning's list
-        checkpoint = self._get(self.config, "ckpt_path")
+        checkpoint = self._get(self.config, CKPT_PATH)
         self._record(meter, dict(self.trainer.callback_metrics), checkpoint)
 
     def after_validate(self) -> None:
@@ -214,6 +280,9 @@ class ZooCLI(LightningCLI):
                 ],
                 default_root_dir=str(self.out),
             )
+            # where the log goes on: a trainer that only tests would count from 0
+            done = self.trainer.fit_loop.epoch_loop._batches_that_stepped
+            tester.fit_loop.epoch_loop._batches_that_stepped = done
             tester.test(
                 self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
             )
@@ -221,109 +290,94 @@ class ZooCLI(LightningCLI):
         self._record(meter, metrics, best or None)
 
     def _record(self, meter: CostMeter, metrics: dict[str, Any], checkpoint: str | None) -> None:
-        config = yaml.safe_load(
-            self._parser(self.subcommand).dump(self._config_of_verb(), skip_none=False)
-        )
         result = RunResult(
             method=method_of(self.model),
             variant=self.plan.variant,
             configs=self.plan.configs,
             profile=self.plan.profile,
             seed=self._get(self.config, "seed_everything"),
-            data_sha256=getattr(self.datamodule, "data_sha256", None),
+            data_sha256=self.start.data_sha256,
             metrics={name: float(value) for name, value in sorted(metrics.items())},
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
             macs=meter.macs,
             image_size=meter.image_size,
             seconds_per_image=meter.seconds_per_image,
-            wall_seconds=time.perf_counter() - self.begin,
-            config=config,
-            config_hash=self.plan.config_hash,
+            wall_seconds=self.clock.seconds,
+            config=dumped(self._parser(self.subcommand), self.config[self.subcommand]),
+            config_hash=config_hash(self.plan.config, self.start.begins_with),
             versions=versions(),
             commit=commit(),
             checkpoint=checkpoint and _as_seen_from_here(checkpoint),
+            checkpoint_sha256=checkpoint and weights_sha256(Path(checkpoint)),
+            begins_with=self.start.begins_with,
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         path = self.out / "result.json"
         result.write(path)
-        report_result(self.trainer.loggers, result, self.out / "checkpoints")
+        report_result(self.trainer.loggers, result, self.out / FOLDER)
         _say(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
 
-    def _config_of_verb(self) -> Any:  # noqa: ANN401  (jsonargparse's namespace)
-        return self.config[self.subcommand]
+    def _origins(self) -> dict[str, dict[str, Any]]:
+        """Return the checkpoints that the run begins with; one it goes on from is its own."""
+        config = dumped(self._parser(self.subcommand), self.config[self.subcommand])
+        found = {key: origin_of(path) for key, path in named_checkpoints(config)}
+        if self.resumes:
+            found.pop(CKPT_PATH, None)
+        return {key: {**one, "path": _as_seen_from_here(one["path"])} for key, one in found.items()}
 
-    def _checkpoint(self, named: str | None, *, is_fit: bool) -> str | None:
-        """Return the checkpoint's file, ``best`` and ``last`` being those of the run's folder."""
-        folder = self.run_dir / "checkpoints"
-        if named is None:
-            if is_fit and not _is_child() and (folder / "last.ckpt").exists():
-                raise ExistingFileError(
-                    f"{self.run_dir}: holds a run already. Resume it with --ckpt_path last, or "
-                    "choose another --run_dir."
-                )
-            return None
-        if is_artifact(named):
-            path = fetch_artifact(named)
-        else:
-            path = folder / f"{named}.ckpt" if named in ("best", "last") else Path(named)
-        if path.is_file():
-            read_checkpoint(path)
-            return str(path)
-        if is_fit and named == "last" and self._is_run_dir_given:
-            _say(f"{self.run_dir}: nothing to resume, the fit begins")
-            return None
-        raise MissingFileError(
-            f"{path}: there is no such checkpoint; name a file, or --run_dir with 'best' or 'last'",
-            path=str(path),
-        )
+    @contextmanager
+    def _nothing_left_behind(self) -> Iterator[None]:
+        """Remove the folder of a run that fails before it has learned or measured anything."""
+        try:
+            yield
+        except BaseException as error:
+            if not is_child():
+                remove_beginnings(self.run_dir, self.out)
+            stopper = getattr(self, "stopper", None)
+            if isinstance(error, SIGTERMException) and stopper and stopper.is_interrupted:
+                raise KeyboardInterrupt from None  # it stopped by Lightning's other signal
+            raise
 
-    def _callbacks(self, given: list[Callback], trainer: Any) -> list[Callback]:  # noqa: ANN401
+    def _callbacks(self, trainer: Any) -> list[Callback]:  # noqa: ANN401  (parsed arguments)
+        self.clock = WallClock(self.begin)
         if self.subcommand == "predict":
             return [PredictionPictures(self.out)]
         pictures = SampleImages(self.out / "images")
         if self.subcommand != "fit":
             video = SampleVideo(self.out / "images")
             return [pictures, video, CostMeter(), PerImageMetrics(self.out)]
-        callbacks: list[Callback] = [pictures]
+        self.stopper = StopBetweenBatches()
+        callbacks: list[Callback] = [self.clock, self.stopper, pictures]
         if trainer["logger"]:
             callbacks.append(LearningRateMonitor(logging_interval="step"))
-        if not any(isinstance(callback, ModelCheckpoint) for callback in given):
-            callbacks += self._checkpointing(is_validated=trainer["limit_val_batches"] != 0)
-        return callbacks
+        return callbacks + self._checkpointing(is_validated=trainer["limit_val_batches"] != 0)
 
     def _checkpointing(self, *, is_validated: bool) -> list[Callback]:
         """Keep the last state of every epoch and of a stopped run, and the best one validated."""
-        folder = self.run_dir / "checkpoints"
-        last = ModelCheckpoint(
-            dirpath=folder,
-            filename="last",
+        folder = self.run_dir / FOLDER
+        last = RunCheckpoint(
+            folder / LAST,
+            is_resumed=self.resumes,
             save_on_train_epoch_end=True,
             save_on_exception=True,
-            enable_version_counter=False,
         )
         monitor = getattr(self.model, "monitor", None)
         if not is_validated or monitor is None:
             return [last]
-        best = ModelCheckpoint(
-            dirpath=folder,
-            filename="best",
+        best = RunCheckpoint(
+            folder / BEST,
+            is_resumed=self.resumes,
             monitor=monitor,
             mode=getattr(self.model, "monitor_mode", "min"),
-            enable_version_counter=False,
         )
         return [best, last]
 
 
-def _default_run_dir(config_paths: Sequence[str]) -> str:
-    if _is_child() and _PARENT_RUN_DIR in os.environ:
-        return os.environ[_PARENT_RUN_DIR]
-    stem = Path(config_paths[0]).stem if config_paths else "run"
-    given = next((os.environ[name] for name in RUN_IDS if name in os.environ), None)
-    return f"runs/{stem}-{given or datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
-
-
-def _is_child() -> bool:
-    """Tell whether another process of this run was there first."""
-    return int(os.environ.get("LOCAL_RANK", "0")) > 0
+def _listed(given: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)
+    """Return nothing, one or several as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list) else [given]
 
 
 @contextmanager

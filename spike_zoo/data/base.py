@@ -177,7 +177,8 @@ class ArchiveDataModule(LightningDataModule):
         return unpack_clips(batch)
 
     def _epoch(self) -> int:
-        return 0 if self.trainer is None else self.trainer.current_epoch
+        """Return the epoch that is drawn next; where a run resumes, not yet the current one."""
+        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed
 
     def _eval_loader(self, split: Split) -> DataLoader[Any]:
         return DataLoader(

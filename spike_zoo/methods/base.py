@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from spike_zoo.metrics import reconstruction_metrics
+from spike_zoo.nn.schedules import begin_schedules
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, check_centers, mirrored_planes
 
@@ -42,6 +43,10 @@ class RebuildableModule(LightningModule):
     A subclass calls ``save_hyperparameters()`` in its constructor, whose arguments are plain
     values.
     """
+
+    def on_train_start(self) -> None:
+        """Tell the schedules how long the run is."""
+        begin_schedules(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write the class path, so that the file alone rebuilds the module."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from safetensors.torch import save_file
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
-from spike_zoo.nn.files import read_weights
+from spike_zoo.nn.files import read_weights, state_digest
 from spike_zoo.nn.official import read_state_dict
 from spike_zoo.spikes.target import new_file
 
@@ -118,15 +117,6 @@ def plain_hyper_parameters(module: LightningModule) -> dict[str, Any]:
     return {name: value for name, value in module.hparams.items() if name not in hidden}
 
 
-def state_digest(state: dict[str, Tensor]) -> str:
-    """Return the SHA-256 over names and values of a state dict."""
-    digest = hashlib.sha256()
-    for name in sorted(state):
-        digest.update(name.encode())
-        digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _published(path: Path) -> LightningModule | None:
     """Return the module of a method's published file, None for every other file."""
     if path.suffix not in PUBLISHED_SUFFIXES or not path.is_file():
@@ -194,20 +184,25 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
-def _read_checkpoint(path: Path) -> Blueprint:
-    checkpoint = read_checkpoint(path)
+def described(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return what a checkpoint says of its module: class path and the constructor's arguments."""
     arguments = dict(checkpoint.get("hyper_parameters", {}))
     class_path = arguments.pop("_class_path", None)
     arguments.pop("_instantiator", None)
-    described = checkpoint.get("spike_zoo", {})
-    class_path = described.get("class_path", class_path)
+    noted = checkpoint.get("spike_zoo", {})
+    class_path = noted.get("class_path", class_path)
+    return class_path, dict(noted.get("hyper_parameters", arguments))
+
+
+def _read_checkpoint(path: Path) -> Blueprint:
+    checkpoint = read_checkpoint(path)
+    class_path, arguments = described(checkpoint)
     if class_path is None:
         raise WeightsError(
             f"{path}: does not say which class it belongs to; it was not written by a module of "
             "this package",
             path=str(path),
         )
-    arguments = described.get("hyper_parameters", arguments)
     return Blueprint(class_path, arguments, checkpoint["state_dict"])
 
 

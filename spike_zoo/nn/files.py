@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from spike_zoo.errors import MissingFileError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
 
 # what reading a damaged or crafted file can raise
 _DAMAGED = (
@@ -50,3 +56,12 @@ def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (whatever the file h
         raise WeightsError(
             f"{file}: not a file of weights that can be read safely ({reason})", path=str(file)
         ) from error
+
+
+def state_digest(state: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names and values of a state dict."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

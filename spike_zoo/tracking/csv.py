@@ -9,6 +9,8 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
+from spike_zoo.spikes.target import new_file
+
 
 class AppendingWriter(ExperimentWriter):
     """Keeps the rows that are there; Lightning's own writer deletes them."""
@@ -18,6 +20,10 @@ class AppendingWriter(ExperimentWriter):
         if path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
                 self.metrics_keys = next(csv.reader(file), [])
+
+    def _rewrite_with_new_header(self, fieldnames: list[str]) -> None:
+        path = Path(self.metrics_file_path)
+        write_rows(path, read_rows(path), fieldnames)
 
 
 class AppendingCSVLogger(CSVLogger):
@@ -39,3 +45,42 @@ class AppendingCSVLogger(CSVLogger):
             self._fs.makedirs(self.root_dir, exist_ok=True)
             self._experiment = AppendingWriter(log_dir=self.log_dir)
         return self._experiment  # type: ignore[return-value]  # made just above
+
+
+def keep_rows_before(path: Path, step: int) -> None:
+    """Remove rows of a log from a step on, which a run that resumes there writes again.
+
+    Args:
+        path: ``metrics.csv``; nothing happens where it is not there.
+        step: The first step to come. A last row that was cut short goes too.
+    """
+    if not path.is_file():
+        return
+    rows = read_rows(path)
+    kept = [row for row in rows if _step_of(row) < step]
+    if len(kept) < len(rows):
+        write_rows(path, kept, list(rows[0]))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a log; one that was cut short lacks its last values."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def write_rows(path: Path, rows: list[dict[str, str]], names: list[str]) -> None:
+    """Write a log, whole or not at all."""
+    with (
+        new_file(path, overwrite=True) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _step_of(row: dict[str, str]) -> float:
+    """Return a row's step; that of one cut short is past every other."""
+    if None in row.values() or not (row.get("step") or "").isdigit():
+        return float("inf")
+    return int(row["step"])

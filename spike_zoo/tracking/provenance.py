@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import subprocess
+from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import spike_zoo
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "kornia", "numpy", "h5py")
 #: Keys of a configuration that say where or how a run is watched, not what it computes.
@@ -23,6 +28,8 @@ INCIDENTAL_TRAINER = (
     "enable_model_summary",
     "log_every_n_steps",
 )
+#: Dotted keys that change no number, but count in digests of earlier records.
+INCIDENTAL_KEYS = ("data.init_args.workers",)
 
 
 def versions() -> dict[str, str]:
@@ -53,10 +60,71 @@ def computed_part(config: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def config_hash(config: dict[str, Any]) -> str:
-    """Return a digest of what a configuration computes, whatever its run is called."""
-    text = json.dumps(computed_part(config), sort_keys=True, default=str)
+def config_hash(
+    config: dict[str, Any], begins_with: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
+    """Return a digest of what a configuration computes, whatever its run is called.
+
+    Args:
+        config: Complete configuration.
+        begins_with: The checkpoints it names, which count by their weights.
+    """
+    content = computed_part(config)
+    if begins_with:
+        content["begins_with"] = {key: one.get("sha256") for key, one in begins_with.items()}
+    text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def differences(
+    recorded: dict[str, Any],
+    wanted: dict[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    apart_from: Collection[str] = (),
+) -> list[str]:
+    """Return in what two configurations do not compute the same, in words.
+
+    Parameters that came in between and stand at their default change nothing.
+
+    Args:
+        recorded: Complete configuration of a run.
+        wanted: Complete configuration of another.
+        defaults: Dotted key -> value, for keys of ``wanted`` that stand at their default.
+        apart_from: Dotted keys that do not count.
+    """
+    before, now = (_counted(config, apart_from) for config in (recorded, wanted))
+    found = [
+        f"{key}: {value!r}, was {before[key]!r}"
+        for key, value in now.items()
+        if key in before and not _is_same(before[key], value)
+    ]
+    new = [key for key in now if key not in before and key not in defaults]
+    found += [f"{key}: {now[key]!r}, was not there" for key in new]
+    gone = [key for key in before if key not in now and not key.startswith("trainer.")]
+    return found + [f"{key}: not there, was {before[key]!r}" for key in gone]
+
+
+def _counted(config: dict[str, Any], apart_from: Collection[str]) -> dict[str, Any]:
+    left_out = {*INCIDENTAL_KEYS, *apart_from}
+    leaves = _leaves(computed_part(config))
+    return {key: value for key, value in leaves if key not in left_out}
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  (any YAML value)
+    """Yield every dotted key with its value; lists are values."""
+    if not isinstance(value, dict):
+        yield key, value
+        return
+    for name, inner in value.items():
+        yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+
+
+def _is_same(recorded: Any, wanted: Any) -> bool:  # noqa: ANN401  (any YAML value)
+    """Compare values; a text with names in braces is any file that it may have stood for."""
+    if isinstance(wanted, str) and isinstance(recorded, str) and "{" in wanted:
+        return recorded == wanted or fnmatchcase(recorded, re.sub(r"\{\w*\}", "*", wanted))
+    return bool(recorded == wanted)
 
 
 def _git(root: Path, *arguments: str) -> str:

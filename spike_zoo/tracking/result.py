@@ -12,10 +12,11 @@ from spike_zoo.errors import FormatError, MissingFileError, VersionError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILENAME = "result.json"
 PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
-_OPTIONAL = ("checkpoint",)
+#: What records did not always have: since schema 2, but for the first.
+_OPTIONAL = ("checkpoint", "checkpoint_sha256", "begins_with", "finished")
 
 
 @dataclass(frozen=True)
@@ -29,18 +30,22 @@ class RunResult:
         configs: Configuration files, as stacked.
         profile: Name of the profile among them.
         seed: Seed of the run.
-        data_sha256: Digest of the archive.
+        data_sha256: Digest of the archive; without its pictures and labels in schema 1.
         metrics: What was measured, by log key.
         parameters: Number of the network's parameters.
         macs: Multiply-accumulates of one reconstruction at ``image_size``.
         image_size: Height and width of the first test image.
         seconds_per_image: Median time of one reconstruction, the first left out.
-        wall_seconds: Time of the whole run.
+        wall_seconds: Time of the whole run, over all of its legs.
         config: The complete configuration.
-        config_hash: Digest of what it computes.
+        config_hash: Digest of what it computes, and of the weights it begins with.
         versions: Versions of the libraries.
         commit: Commit of the code.
         checkpoint: The file that was tested.
+        checkpoint_sha256: Digest of its weights.
+        begins_with: Dotted key of the configuration -> the checkpoint it named, as ``path``,
+            ``sha256`` of its weights and ``recipe`` of the run that made it.
+        finished: When the run ended, UTC.
         schema: Version of this record's form.
     """
 
@@ -61,6 +66,9 @@ class RunResult:
     versions: dict[str, str]
     commit: str | None
     checkpoint: str | None = None
+    checkpoint_sha256: str | None = None
+    begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finished: str | None = None
     schema: int = field(default=SCHEMA_VERSION)
 
     def write(self, path: Path) -> None:

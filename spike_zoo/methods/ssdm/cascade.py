@@ -74,6 +74,11 @@ class TeacherModule(DeblurModule):
         self._has_weights = False
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
 
+    @property
+    def has_own_weights(self) -> bool:
+        """Whether files bring all weights, so that no checkpoint is needed."""
+        return True
+
     def read_files(self) -> None:
         """Load the networks that come from files, once; a checkpoint's weights come before them.
 

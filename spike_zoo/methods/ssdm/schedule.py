@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Literal, get_args
 
-from spike_zoo.errors import ConfigError
+from spike_zoo.nn.schedules import RunSchedule, refuse_endless, updates_of_run
 
 if TYPE_CHECKING:
     from lightning import Trainer
     from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LambdaLR
 
 ScheduleKind = Literal["cosine", "per_step_official", "constant"]
 
@@ -46,40 +45,24 @@ def factor_at(kind: ScheduleKind, step: int, updates: float, epochs: int) -> flo
     return 1.0
 
 
-def updates_of_run(trainer: Trainer, per_batch: int = 1) -> float:
-    """Return how often the weights are updated in a run.
-
-    Args:
-        trainer: About to fit.
-        per_batch: Updates that a module makes of one batch by itself.
-
-    Raises:
-        ConfigError: If the run has no end.
-    """
-    updates = float(trainer.estimated_stepping_batches)  # counts one for a batch
-    if per_batch > 1 and trainer.max_epochs not in (None, -1):
-        updates = float(trainer.num_training_batches) * (trainer.max_epochs or 1) * per_batch
-        if trainer.max_steps != -1:
-            updates = min(updates, trainer.max_steps)
-    if not math.isfinite(updates):
-        raise ConfigError(
-            "the learning rate is scheduled over the run's length: give --trainer.max_epochs or "
-            "--trainer.max_steps"
-        )
-    return max(updates, 1.0)
-
-
 def scheduler_of(
     optimizer: Optimizer, kind: ScheduleKind, trainer: Trainer, per_batch: int = 1
-) -> LambdaLR:
+) -> RunSchedule:
     """Return the schedule of an optimiser, one step for each update.
+
+    Args:
+        optimizer: Whose learning rate moves.
+        kind: See :func:`factor_at`.
+        trainer: About to fit.
+        per_batch: Updates that the module makes of one batch by itself.
 
     Raises:
         ConfigError: If the run has no end.
     """
-    from torch.optim.lr_scheduler import LambdaLR
-
-    updates = updates_of_run(trainer, per_batch)
+    refuse_endless(trainer)
     epochs = max(trainer.max_epochs or 1, 1)
-    # a function, not an object: its state would be restored with the length of the old run
-    return LambdaLR(optimizer, lambda step: factor_at(kind, step, updates, epochs))
+    return RunSchedule(
+        optimizer,
+        lambda step, updates: factor_at(kind, step, updates, epochs),
+        lambda: updates_of_run(trainer, per_batch),
+    )

@@ -116,6 +116,11 @@ class SSDMTeacherModule(TeacherModule):
         return cast("BSN | EDSR", trained)
 
     @property
+    def has_own_weights(self) -> bool:
+        """Whether the file of the network that is trained is named."""
+        return ("bsn" if self.stage == "denoise" else "edsr") in self.files
+
+    @property
     def is_complete(self) -> bool:
         """Whether both networks are here, so that the module deblurs."""
         return isinstance(self.teacher.bsn, BSN) and isinstance(self.teacher.edsr, EDSR)

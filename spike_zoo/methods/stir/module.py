@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from spike_zoo.errors import ConfigError
 from spike_zoo.methods.base import ReconstructionModule
 from spike_zoo.methods.stir.attention import AttentionKind
 from spike_zoo.methods.stir.decoder import Interaction
@@ -24,6 +23,7 @@ from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_prec
 from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
+from spike_zoo.nn.schedules import RunSchedule, refuse_endless, updates_of_run
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
@@ -214,15 +214,13 @@ class STIRModule(ReconstructionModule):
         optimizer = adam(
             self.network.parameters(), hparams["learning_rate"], hparams["weight_decay"]
         )
-        steps = float(self.trainer.estimated_stepping_batches)
-        if not math.isfinite(steps):
-            raise ConfigError(
-                "the learning rate is scheduled over the run's length: give --trainer.max_epochs "
-                "or --trainer.max_steps"
-            )
-        factor = Schedule(hparams["schedule"], steps, hparams["warmup"])
-        # a function, not the object: its state would be restored with the length of the old run
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factor(step))
+        refuse_endless(self.trainer)
+        kind, warmup = hparams["schedule"], hparams["warmup"]
+        scheduler = RunSchedule(
+            optimizer,
+            lambda step, updates: Schedule(kind, updates, warmup)(step),
+            lambda: updates_of_run(self.trainer),
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},

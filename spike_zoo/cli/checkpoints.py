@@ -1,0 +1,152 @@
+"""Checkpoints of a run: saved where nothing is half done, written whole, found again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import Callback
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from spike_zoo.spikes.target import new_file
+
+if TYPE_CHECKING:
+    from lightning import LightningModule, Trainer
+
+FOLDER = "checkpoints"
+BEST, LAST = "best.ckpt", "last.ckpt"
+BEFORE_LAST = "last.before.ckpt"
+#: Entry of our checkpoints: the first step that a resumed run logs.
+LOG_STEP = "spike_zoo_log_step"
+STEPPED = "_batches_that_stepped"  # Lightning's count of what it logs by
+
+
+class RunCheckpoint(ModelCheckpoint):
+    """A run's own checkpoint, beside those that a configuration may ask for.
+
+    Args:
+        path: The file.
+        is_resumed: Whether the run goes on in the folder where it was; else what the checkpoint
+            says of the best one before is about another run.
+        options: Of Lightning's callback.
+    """
+
+    def __init__(self, path: Path, *, is_resumed: bool, **options: Any) -> None:
+        options["enable_version_counter"] = False
+        super().__init__(path.parent, path.stem, **options)
+        self.is_resumed = is_resumed
+        self._validated: int | None = None  # the step after which an evaluation ended
+        self._is_stopping = False
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Bring the log to disk, and note the step with which a resumed run goes on writing it."""
+        if not self.save_on_exception:  # the hook of every callback is called for every checkpoint
+            return
+        for logger in trainer.loggers:
+            logger.save()
+        state = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]
+        checkpoint[LOG_STEP] = state[STEPPED] + trainer.validating
+        if self._is_stopping and self._validated == trainer.global_step:
+            state[STEPPED] -= 1  # Lightning counts a batch again that it resumes after evaluating
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the best checkpoint, and note where it was measured."""
+        self._validated = trainer.global_step
+        super().on_validation_end(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Save the state of a stopped run where a batch is complete and its epoch goes on.
+
+        Elsewhere weights, schedule, gradients and the loader's position would not fit together; the
+        checkpoint before does.
+        """
+        progress = trainer.fit_loop.epoch_loop.batch_progress
+        done = progress.current.processed
+        is_complete = done == progress.current.ready and done % trainer.accumulate_grad_batches == 0
+        self._is_stopping = trainer.training and is_complete and not progress.is_last_batch
+        if self._is_stopping:
+            super().on_exception(trainer, pl_module, exception)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over which checkpoint was the best, also where the run's folder was moved."""
+        if not self.is_resumed:
+            return
+        here, before = str(self.dirpath), str(state_dict.get("dirpath"))
+        super().load_state_dict(_moved(state_dict, before, here))
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Write checkpoints beside their target and rename them, keeping the last one before."""
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | os.PathLike[str],
+        storage_options: Any = None,  # noqa: ANN401  (Lightning's)
+    ) -> None:
+        """Write one checkpoint; whatever happens, a whole one is there."""
+        target = Path(path)
+        with new_file(target, overwrite=True) as temporary:
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            if target.name == LAST and target.is_file():
+                _keep_before(target)
+
+
+class WallClock(Callback):
+    """Count the seconds of a run over all of its legs, as far as checkpoints kept their work.
+
+    Args:
+        begin: When this leg began, by ``time.perf_counter``.
+    """
+
+    def __init__(self, begin: float) -> None:
+        self.begin = begin
+        self.before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of this leg and of those before."""
+        return self.before + time.perf_counter() - self.begin
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds so far."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what a checkpoint says."""
+        self.before = float(state_dict["seconds"])
+
+
+def _keep_before(last: Path) -> None:
+    """Give a checkpoint that is about to be replaced its second name, whole at every moment."""
+    before = last.with_name(BEFORE_LAST)
+    part = before.with_name(f".{before.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        part.hardlink_to(last)
+    except OSError:  # not on every file system
+        shutil.copyfile(last, part)
+    part.replace(before)
+
+
+def _moved(state: Any, before: str, here: str) -> Any:  # noqa: ANN401  (plain values)
+    """Return what a checkpoint says about files as it would say it in another folder."""
+    if isinstance(state, dict):
+        return {
+            _moved(name, before, here): _moved(one, before, here) for name, one in state.items()
+        }
+    if isinstance(state, str) and (state == before or state.startswith(f"{before}{os.sep}")):
+        return here + state.removeprefix(before)
+    return state

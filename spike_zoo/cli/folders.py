@@ -1,0 +1,82 @@
+"""The folder of a run: which, whose, and nothing left of it where the run did not begin."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spike_zoo.tracking import start
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Given by whoever starts several processes of one run, so that all name the same folder.
+RUN_IDS = ("WANDB_RUN_ID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
+#: Tells the processes that a run starts its folder.
+PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
+#: What stands in a folder before anything is learned or measured.
+_BEGINNINGS = {"config.yaml", "hparams.yaml", start.FILENAME}
+
+
+def is_child() -> bool:
+    """Tell whether another process of this run was there first."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0
+
+
+def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
+    """Return a run's folder, and whether it was named.
+
+    Args:
+        named: What the command line says; a new folder below ``runs`` by default.
+        configs: Configuration files, as stacked; the first names the new folder.
+    """
+    if named is not None:
+        folder = Path(named)
+    elif is_child() and PARENT_RUN_DIR in os.environ:
+        folder = Path(os.environ[PARENT_RUN_DIR])
+    else:
+        stem = Path(configs[0]).stem if configs else "run"
+        given = next((os.environ[name] for name in RUN_IDS if name in os.environ), None)
+        folder = Path("runs", f"{stem}-{given}") if given else _new_folder(stem)
+    os.environ[PARENT_RUN_DIR] = str(folder)
+    return folder, named is not None
+
+
+def _new_folder(stem: str) -> Path:
+    """Make a folder named after the time; of several runs that begin together each has its own."""
+    name = f"{stem}-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S')}"
+    Path("runs").mkdir(exist_ok=True)
+    number = 1
+    while True:
+        folder = Path("runs", name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def remove_beginnings(run_dir: Path, out: Path) -> None:
+    """Remove the folders of a run that ended before it learned or measured anything.
+
+    Args:
+        run_dir: The run's folder; whatever else lies in it stays.
+        out: Where its verb writes.
+    """
+    for folder in dict.fromkeys((out, run_dir)):
+        if folder.is_dir() and all(
+            path.name in _BEGINNINGS or path.is_dir() for path in folder.rglob("*")
+        ):
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        else:
+            path.unlink()
+    folder.rmdir()

@@ -1,0 +1,242 @@
+"""Which checkpoint a run begins from, what it says of the model, and whether a run may go on."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from spike_zoo.cli.checkpoints import BEFORE_LAST, FOLDER, LAST, LOG_STEP, STEPPED
+from spike_zoo.errors import ConfigError, ExistingFileError, MissingFileError, WeightsError
+from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
+from spike_zoo.methods.loading import described, read_checkpoint
+from spike_zoo.tracking.csv import keep_rows_before
+from spike_zoo.tracking.provenance import differences
+from spike_zoo.tracking.start import RunStart
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from jsonargparse import Namespace
+    from lightning import LightningModule
+
+NAMED = ("best", "last")
+#: What may differ when a run goes on: it is said, not refused.
+_WATCHING = "trainer.callbacks"
+_ARCHIVE = "data.init_args.archive"  # another path to the same data; they are compared themselves
+
+
+def refuse_second_fit(run_dir: Path) -> None:
+    """Refuse to begin a fit where another one can go on.
+
+    Raises:
+        ExistingFileError: If the folder holds a run.
+    """
+    if (run_dir / FOLDER / LAST).exists():
+        raise ExistingFileError(
+            f"{run_dir}: holds a run already. Resume it with --ckpt_path last, or "
+            "choose another --run_dir."
+        )
+
+
+def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | None:
+    """Return the file of a checkpoint, ``best`` and ``last`` being those of the run's folder.
+
+    Args:
+        named: What the command line says.
+        run_dir: The run's folder.
+        may_begin: Whether a run whose ``last`` is not there begins anew; None is returned then.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        WeightsError: If it cannot be read, or not be fetched.
+        ConfigError: If a run should begin anew where checkpoints of another kind lie.
+    """
+    folder = run_dir / FOLDER
+    if is_artifact(named):
+        path = fetch_artifact(named)
+    else:
+        path = folder / f"{named}.ckpt" if named in NAMED else Path(named)
+    if named == "last" and (whole := _whole_last(folder)) is not None:
+        return whole
+    if path.is_file():
+        read_checkpoint(path)
+        return path
+    if named == "last" and may_begin:
+        others = sorted(file.name for file in folder.glob("*.ckpt"))
+        if others:
+            raise ConfigError(
+                f"{folder}: no {LAST} to resume, but {', '.join(others)}; name one with "
+                "--ckpt_path, or choose another --run_dir"
+            )
+        print(f"{run_dir}: nothing to resume, the fit begins")
+        return None
+    raise MissingFileError(
+        f"{path}: there is no such checkpoint; name a file, or --run_dir with 'best' or 'last'",
+        path=str(path),
+    )
+
+
+def _whole_last(folder: Path) -> Path | None:
+    """Return the newest state of a run that can be read; None where there is none at all."""
+    last, before = folder / LAST, folder / BEFORE_LAST
+    if not last.is_file():
+        return None
+    try:
+        read_checkpoint(last)
+    except WeightsError as error:
+        if not before.is_file():
+            raise
+        read_checkpoint(before)
+        print(f"{error.message}; the one before it is taken, {before.name}")
+        return before
+    return last
+
+
+def is_own(checkpoint: Path, run_dir: Path) -> bool:
+    """Tell whether a checkpoint is one of the run's own, so that a fit goes on with it."""
+    return checkpoint.resolve().parent == (run_dir / FOLDER).resolve()
+
+
+def refuse_random_weights(module: LightningModule, run_dir: Path) -> None:
+    """Refuse to measure weights that nobody has trained.
+
+    A module that brings its own weights says so by an attribute ``has_own_weights``.
+
+    Raises:
+        ConfigError: If nothing gives it weights; names the ways.
+    """
+    learns = any(parameter.requires_grad for parameter in module.parameters())
+    if learns and not getattr(module, "has_own_weights", False):
+        raise ConfigError(
+            f"{type(module).__name__} has random weights: name a checkpoint with --ckpt_path FILE, "
+            f"or --ckpt_path best and the --run_dir of a fit ({run_dir} is this one's)"
+        )
+
+
+def explicit_arguments(arguments: Sequence[str]) -> set[str]:
+    """Return the model's arguments that a command line states itself, not through a file."""
+    stated = (re.match(r"--model\.(?:init_args\.)?(\w+)", argument) for argument in arguments)
+    return {match[1] for match in stated if match is not None}
+
+
+def adopt(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
+    """Take over what a checkpoint says of its module, but for what the command line states.
+
+    Nothing is imported for it: a checkpoint may say anything.
+
+    Args:
+        model: ``class_path`` and ``init_args`` as parsed; changed in place.
+        checkpoint: The file.
+        explicit: Names of arguments that stay.
+
+    Returns:
+        Whether anything changed.
+
+    Raises:
+        WeightsError: If it belongs to another class or says what is no plain value.
+    """
+    class_path, arguments = described(read_checkpoint(checkpoint))
+    if class_path is not None and class_path not in _names_of(model.class_path):
+        raise WeightsError(
+            f"{checkpoint}: holds a {class_path}, the configuration names {model.class_path}; name "
+            "the configuration it was trained with, or another checkpoint",
+            path=str(checkpoint),
+        )
+    given = model.init_args
+    changed = False
+    for name, value in arguments.items():
+        if name in explicit or (name in given and _plain(given[name]) == _plain(value)):
+            continue
+        if name not in given or not _is_plain(value):
+            raise WeightsError(
+                f"{checkpoint}: says {name} = {str(value)[:80]!r}, which {model.class_path} does "
+                "not take from a checkpoint",
+                path=str(checkpoint),
+            )
+        given[name] = value
+        changed = True
+    return changed
+
+
+def _names_of(class_path: str) -> set[str]:
+    """Return the paths of a class that the user named, and of those it derives from."""
+    module, _, name = class_path.rpartition(".")
+    found = getattr(importlib.import_module(module), name)
+    return {class_path, *(f"{one.__module__}.{one.__qualname__}" for one in found.__mro__)}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
+    """Tell whether a value cannot make anybody import anything."""
+    if isinstance(value, dict):
+        return "class_path" not in value and all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def refuse_changes(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Refuse to go on with a run under other settings: its record would call old weights new.
+
+    Args:
+        run_dir: Folder of the run, with the ``config.yaml`` it began with.
+        config: Complete configuration now.
+        defaults: Dotted key -> value, for keys that stand at their default.
+
+    Raises:
+        ConfigError: Naming every difference.
+    """
+    file = run_dir / "config.yaml"
+    if not file.is_file():
+        return
+    recorded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    changed = differences(recorded, config, defaults, apart_from=(_WATCHING, _ARCHIVE))
+    if changed:
+        raise _changed(run_dir, changed)
+    before, now = (one.get("trainer", {}).get("callbacks") for one in (recorded, config))
+    if before != now:
+        print(f"{run_dir}: goes on with other callbacks than it began with")
+
+
+def refuse_other_data(run_dir: Path, now: RunStart) -> None:
+    """Refuse to go on with a run on other data, or with other weights of what it begins with.
+
+    Raises:
+        ConfigError: Naming every difference.
+    """
+    before = RunStart.read(run_dir)
+    changed = list(before.changes(now)) if before is not None else []
+    if changed:
+        raise _changed(run_dir, changed)
+
+
+def _changed(run_dir: Path, changed: list[str]) -> ConfigError:
+    return ConfigError(
+        f"{run_dir}: is the run of other settings and cannot go on with these: "
+        f"{'; '.join(changed)}. Choose another --run_dir (there --ckpt_path "
+        f"{run_dir / FOLDER / LAST} goes on from its weights), or remove the folder.",
+        path=str(run_dir),
+    )
+
+
+def cut_log(log: Path, checkpoint: Path | None) -> None:
+    """Remove rows of a log that a run is about to write again.
+
+    Args:
+        log: ``metrics.csv``.
+        checkpoint: From which it goes on; None where it begins anew.
+    """
+    if checkpoint is None:
+        log.unlink(missing_ok=True)
+        return
+    content = read_checkpoint(checkpoint)
+    loops = content.get("loops", {}).get("fit_loop", {})
+    stepped = loops.get("epoch_loop.state_dict", {}).get(STEPPED, 0)  # of older checkpoints
+    keep_rows_before(log, int(content.get(LOG_STEP, stepped)))

@@ -1,0 +1,98 @@
+"""The checkpoints that a run begins with: which weights, and how they were made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo.errors import SpikeZooError, WeightsError
+from spike_zoo.tracking.provenance import computed_part
+from spike_zoo.tracking.result import FILENAME, RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MODEL = "model.init_args."
+CKPT_PATH = "ckpt_path"
+EXPORT_NAME = "model.safetensors"
+SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt")
+
+
+def named_checkpoints(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
+    """Yield dotted key and file of every checkpoint that a complete configuration names.
+
+    Args:
+        config: With ``model``, and ``ckpt_path`` where a run begins from one.
+    """
+    arguments = (config.get("model") or {}).get("init_args") or {}
+    named = {f"{MODEL}{name}": value for name, value in arguments.items()}
+    named[CKPT_PATH] = config.get(CKPT_PATH)
+    for key, value in named.items():
+        if isinstance(value, str) and (file := weights_file(value)) is not None:
+            yield key, file
+
+
+def weights_file(text: str) -> Path | None:
+    """Return the file of weights that a text names, None where it names none that is there."""
+    path = Path(text)
+    if (path / EXPORT_NAME).is_file():
+        return path / EXPORT_NAME
+    return path if path.suffix in SUFFIXES and path.is_file() else None
+
+
+def origin_of(path: Path) -> dict[str, Any]:
+    """Return what identifies a checkpoint: ``path``, ``sha256`` of its weights, ``recipe``.
+
+    The recipe is that of the run in whose folder it lies, None where there is no such record.
+    """
+    record = path.parent.parent / FILENAME
+    try:
+        recipe = recipe_of(RunResult.read(record)) if record.is_file() else None
+    except SpikeZooError:  # damaged: it is only known which weights these are
+        recipe = None
+    return {"path": str(path), "sha256": weights_sha256(path), "recipe": recipe}
+
+
+def weights_sha256(path: Path) -> str:
+    """Return a digest of names and values of the weights in a file, wherever it was written.
+
+    A file that holds anything else counts by its bytes.
+    """
+    from spike_zoo.nn.files import state_digest
+    from spike_zoo.nn.official import read_state_dict
+
+    try:
+        return state_digest(read_state_dict(path))
+    except WeightsError:  # whoever loads it says what is wrong, if anything is
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def recipe_of(record: RunResult, known: Mapping[str, str] | None = None) -> str:
+    """Return a digest of how a run's numbers are made but for its seed.
+
+    Two runs with one recipe repeat each other, and may be averaged. What a run begins with counts
+    by its own recipe, or by its weights where that is not known.
+
+    Args:
+        record: Of the run.
+        known: Folder of a run -> its recipe, for records of schema 1, which only name the folder
+            of what they begin with; where it is not known, seed and digest in its name are left
+            out.
+    """
+    config = json.loads(json.dumps(computed_part(record.config), default=str))
+    config.pop("seed_everything", None)
+    arguments = (config.get("model") or {}).get("init_args") or {}
+    for key, origin in record.begins_with.items():
+        name = key.removeprefix(MODEL)
+        made = origin.get("recipe") or origin.get("sha256")
+        (arguments if key.startswith(MODEL) else config)[name] = made
+    for name, value in arguments.items():
+        if isinstance(value, str) and "/checkpoints/" in value:
+            folder = str(Path(value).parent.parent)
+            plain = re.sub(rf"-{record.seed}-[0-9a-f]{{8}}$", "-", folder)
+            arguments[name] = (known or {}).get(folder, plain)
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]

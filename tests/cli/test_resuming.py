@@ -1,0 +1,202 @@
+"""A run that was stopped anywhere ends as one that was not: weights, optimiser, log."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spike_zoo.cli.main import main
+from spike_zoo.testing import tiny_archive
+from spike_zoo.tracking import RunResult
+from tests.conftest import ROOT
+from tests.helpers.exposures import exposure_archive
+
+SIZES = [
+    *("--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"),
+    *("--data.init_args.samples_per_epoch", "12"),
+]
+STIR = ["--config", "configs/stir_demo.yaml", *SIZES, "--model.init_args.width", "0.25"]
+STUDENT = [
+    *("--config", "configs/ssdm_student.yaml", *SIZES),
+    *("--model.use_teacher", "false", "--model.window_length", "9"),
+]
+DENOISER = ["--config", "configs/ssdm_denoise.yaml", *SIZES, "--model.times", "2"]
+ENLARGER = ["--config", "configs/ssdm_upsample.yaml", *SIZES, "--model.bsn", "null"]
+CONFIGS: dict[str, list[str]] = {
+    "cosine": STIR,
+    "milestones": [*STIR, "--model.schedule", "milestones"],
+    "warmup": [*STIR, "--model.schedule", "constant", "--model.warmup", "0.5"],
+    "workers": [*STIR, "--data.init_args.workers", "2"],
+    "accumulated": [*STIR, "--trainer.accumulate_grad_batches", "2"],
+    "often validated": [*STIR, "--trainer.val_check_interval", "2"],
+    "student": STUDENT,
+    "student, official": [*STUDENT, "--model.schedule", "per_step_official"],
+    "denoiser": DENOISER,
+    "enlarger": ENLARGER,
+}
+Fit = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, str]:
+    folder = tmp_path_factory.mktemp("archives")
+    plain = tiny_archive(folder / "tiny.h5", planes=161, height=48, width=64)
+    return {False: str(plain), True: str(exposure_archive(folder / "deblur.h5"))}
+
+
+@pytest.fixture(scope="module")
+def command(archives: dict[bool, str]) -> Callable[[str, Path], list[str]]:
+    def of(name: str, run_dir: Path) -> list[str]:
+        options = CONFIGS[name]
+        archive = archives["ssdm" in options[1]]
+        data = ["--data.init_args.archive", archive, "--run_dir", str(run_dir)]
+        return ["fit", *options, *data]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    command: Callable[[str, Path], list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Return the folder of a run that nobody stopped, made once for each configuration."""
+    done: dict[str, Path] = {}
+
+    def of(name: str) -> Path:
+        if name not in done:
+            run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
+            before = Path.cwd()
+            os.chdir(ROOT)
+            try:
+                assert main(command(name, run_dir)) == 0
+            finally:
+                os.chdir(before)
+            done[name] = run_dir
+        return done[name]
+
+    return of
+
+
+def _stopping(step: int, number: int, moment: str = "before") -> list[str]:
+    return [
+        "--trainer.callbacks+=tests.helpers.stopping.StopAfter",
+        *(f"--trainer.callbacks.steps={step}", f"--trainer.callbacks.number={int(number)}"),
+        f"--trainer.callbacks.moment={moment}",
+    ]
+
+
+def _assert_ended_alike(ours: Path, theirs: Path) -> None:
+    states = [_state(run_dir / "checkpoints" / "last.ckpt") for run_dir in (ours, theirs)]
+    _assert_equal(states[0], states[1], "checkpoint")
+    logs = [(run_dir / "metrics.csv").read_text() for run_dir in (ours, theirs)]
+    assert logs[0] == logs[1]
+    records = [RunResult.read(run_dir) for run_dir in (ours, theirs)]
+    assert records[0].metrics == records[1].metrics
+    assert records[0].config_hash == records[1].config_hash
+
+
+def _state(file: Path) -> dict[str, Any]:
+    content = torch.load(file, weights_only=True)
+    return {key: content[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
+
+
+def _assert_equal(ours: Any, theirs: Any, where: str) -> None:
+    if isinstance(theirs, torch.Tensor):
+        assert torch.equal(ours, theirs), where
+    elif isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys(), where
+        for key, value in theirs.items():
+            _assert_equal(ours[key], value, f"{where}.{key}")
+    elif isinstance(theirs, list | tuple):
+        assert len(ours) == len(theirs), where
+        for index, value in enumerate(theirs):
+            _assert_equal(ours[index], value, f"{where}[{index}]")
+    else:
+        assert ours == theirs, where
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("name", "step", "moment"),
+    [
+        ("cosine", 1, "before"),
+        ("cosine", 2, "after"),
+        ("cosine", 5, "before"),
+        ("cosine", 6, "before"),  # the last of the first epoch
+        ("cosine", 6, "validation"),
+        ("cosine", 9, "before"),
+        ("often validated", 4, "validation"),
+        ("often validated", 8, "after"),
+        ("often validated", 3, "before"),
+        ("milestones", 4, "before"),
+        ("warmup", 2, "before"),
+        ("workers", 3, "before"),
+        ("workers", 10, "after"),
+        ("accumulated", 3, "after"),
+        ("student", 4, "before"),
+        ("student, official", 8, "before"),
+        ("denoiser", 3, "before"),
+        ("enlarger", 5, "before"),
+    ],
+)
+def test_a_run_stopped_in_mid_epoch_ends_as_an_undisturbed_one(
+    command: Callable[[str, Path], list[str]],
+    undisturbed: Callable[[str], Path],
+    tmp_path: Path,
+    name: str,
+    step: int,
+    moment: str,
+    number: int,
+    code: int,
+) -> None:
+    run_dir = tmp_path / "run"
+    call = command(name, run_dir)
+    assert main([*call, *_stopping(step, number, moment)]) == code
+    assert not (run_dir / "result.json").exists()
+    stopped = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 0 < stopped["global_step"] < _steps(undisturbed(name))
+    assert main([*call, "--ckpt_path", "last"]) == 0
+    _assert_ended_alike(run_dir, undisturbed(name))
+
+
+def _steps(run_dir: Path) -> int:
+    last = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
+    return int(last["global_step"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "step"), [("cosine", 3), ("cosine", 9), ("workers", 10), ("denoiser", 8)]
+)
+def test_a_killed_run_ends_as_an_undisturbed_one(
+    command: Callable[[str, Path], list[str]],
+    undisturbed: Callable[[str], Path],
+    tmp_path: Path,
+    name: str,
+    step: int,
+) -> None:
+    run_dir = tmp_path / "run"
+    call = command(name, run_dir)
+    killed = subprocess.run(
+        [sys.executable, "-m", "spike_zoo", *call, *_stopping(step, signal.SIGKILL)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        capture_output=True,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert main([*call, "--ckpt_path", "last"]) == 0
+    _assert_ended_alike(run_dir, undisturbed(name))
