@@ -26,6 +26,7 @@ from spike_zoo.sweeps import (
     read_sweep,
     record_of,
     run_all,
+    with_origins,
 )
 from spike_zoo.tracking.result import FILENAME, RunResult
 
@@ -53,7 +54,7 @@ class Stage:
             retry: Whether failed runs wait again.
         """
         for run in self.runs:
-            if run.is_fit and any(one.begins_with(run) for one in later):
+            if run.is_fit and any(_begins_with(one, run) for one in later):
                 run = replace(run, needs_checkpoint=True)
             if record_of(run) is not None:
                 keep_record(run)
@@ -63,11 +64,17 @@ class Stage:
             else:
                 self.waiting.append(run)
 
+    def look_again(self) -> None:
+        """Let finished runs wait again whose record stopped to count: their teacher is another."""
+        for run in [run for run in self.finished if record_of(run) is None]:
+            self.finished.remove(run)
+            self.waiting.append(run)
+
     def leave_out(self, lost: Sequence[PlannedRun], console: Console) -> list[PlannedRun]:
         """Take out and return the runs that would begin with what was lost."""
         stuck = []
         for run in self.waiting[:]:
-            needed = next((one for one in lost if run.begins_with(one)), None)
+            needed = next((one for one in lost if _begins_with(run, one)), None)
             if needed is not None:
                 console.print(f"{run.name}: cannot begin, for it needs {needed.name}")
                 self.waiting.remove(run)
@@ -121,6 +128,7 @@ def sweep(
     failed = [run for stage in stages for run in stage.failed]
     stuck: list[PlannedRun] = []
     for stage in stages:
+        stage.look_again()
         stuck += stage.leave_out(failed + stuck, console)
         failed += _run_stage(stage, environment, jobs, console)
     _conclude(stages, failed, console)
@@ -155,15 +163,20 @@ def _stages(
     if only:
         _check_only(specs[-1], count, only)
     reader = LineReader()
-    stages = [
-        Stage(spec, planned_runs(spec, environment, count=count, only=only, reader=reader))
-        for spec in specs
-    ]
+    stages: list[Stage] = []
+    for spec in specs:
+        planned = planned_runs(spec, environment, count=count, only=only, reader=reader)
+        earlier = [run for stage in stages for run in stage.runs]
+        stages.append(Stage(spec, with_origins(planned, earlier)))
     waiting: list[PlannedRun] = []
     for stage in reversed(stages):
         stage.sort(waiting, retry=retry)
         waiting += stage.waiting
     return stages
+
+
+def _begins_with(run: PlannedRun, other: PlannedRun) -> bool:
+    return any(other.run_dir == one.run_dir for one in run.begins.values())
 
 
 def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:

@@ -75,7 +75,7 @@ def planned_runs(
         MissingFileError: If a configuration, profile or archive is not there.
     """
     reader = reader or LineReader()
-    digests: dict[Path, str] = {}
+    digests: dict[Path, tuple[str, str]] = {}
     runs: dict[Path, PlannedRun] = {}
     for point in only_points(points_of(spec, count), only):
         command = expand_command(spec, point, environment)
@@ -92,6 +92,7 @@ def planned_runs(
                 f"{spec.path}: {name} and {runs[folder].name} are the same run, {folder}: a "
                 "parameter has no effect, or --run_dir lacks {hash}"
             )
+        digest, legacy = _digests(spec, plan, digests)
         kept = spec.path.parent / "results" / (plan.profile or "none") / name
         runs[folder] = PlannedRun(
             name=name,
@@ -102,7 +103,8 @@ def planned_runs(
             defaults=defaults,
             config_hash=plan.config_hash,
             profile=plan.profile,
-            data_sha256=_digest(spec, plan, digests),
+            data_sha256=digest,
+            legacy_data_sha256=legacy,
             kept=kept if spec.method == "grid" else None,
             reads=plan.reads,
         )
@@ -170,11 +172,13 @@ def _name(plan: Plan, others: Point) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _digest(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | None:
-    """Return the digest of a run's archive."""
+def _digests(
+    spec: SweepSpec, plan: Plan, known: dict[Path, tuple[str, str]]
+) -> tuple[str, str] | tuple[None, None]:
+    """Return the digests of a run's archive: as records have it now, and as those of schema 1."""
     arguments = plan.config.get("data", {}).get("init_args", {})
     if not arguments.get("archive"):
-        return None
+        return None, None
     path = Path(arguments["archive"])
     if not path.is_file():
         raise MissingFileError(
@@ -184,5 +188,5 @@ def _digest(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | None:
         )
     if path not in known:
         with SpikeArchive(path) as archive:
-            known[path] = archive.data_sha256()
+            known[path] = archive.data_sha256(), archive.legacy_data_sha256()
     return known[path]

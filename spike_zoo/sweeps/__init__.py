@@ -2,7 +2,7 @@
 
 from spike_zoo.sweeps.command import expand_command
 from spike_zoo.sweeps.points import Point, only_points, points_of
-from spike_zoo.sweeps.records import PlannedRun, keep_record, record_of
+from spike_zoo.sweeps.records import PlannedRun, keep_record, record_of, with_origins
 from spike_zoo.sweeps.runner import Outcome, run_all
 from spike_zoo.sweeps.spec import SweepSpec, needed_first, read_sweep
 
@@ -19,4 +19,5 @@ __all__ = [
     "read_sweep",
     "record_of",
     "run_all",
+    "with_origins",
 ]

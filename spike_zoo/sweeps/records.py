@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import SpikeZooError
-from spike_zoo.tracking.provenance import computed_part
+from spike_zoo.errors import ConfigError, SpikeZooError
+from spike_zoo.tracking.origins import MODEL, weights_sha256
+from spike_zoo.tracking.provenance import config_hash, differences
 from spike_zoo.tracking.result import FILENAME, PER_IMAGE_FILENAME, RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
@@ -46,8 +46,10 @@ class PlannedRun:
         config_hash: Digest of ``config``.
         profile: Its profile.
         data_sha256: Digest of its archive; None where that is not there to be read.
+        legacy_data_sha256: The same as records of schema 1 have it.
         kept: Folder in which its record lasts; None where it does not.
-        reads: Files it begins with, ``*`` for any part of a name.
+        reads: Dotted key of its configuration -> file it begins with, ``*`` for any part of a name.
+        begins: Dotted key -> the run of another sweep that makes this file.
         needs_checkpoint: Whether other runs begin with its best checkpoint.
     """
 
@@ -60,8 +62,10 @@ class PlannedRun:
     config_hash: str
     profile: str | None
     data_sha256: str | None = None
+    legacy_data_sha256: str | None = None
     kept: Path | None = None
-    reads: tuple[str, ...] = ()
+    reads: Mapping[str, str] = field(default_factory=dict)
+    begins: Mapping[str, PlannedRun] = field(default_factory=dict, repr=False)
     needs_checkpoint: bool = False
 
     @property
@@ -69,10 +73,37 @@ class PlannedRun:
         """Whether it leaves checkpoints."""
         return self.result.parent == self.run_dir
 
-    def begins_with(self, other: PlannedRun) -> bool:
-        """Return whether it reads a checkpoint that another run makes."""
-        made = other.run_dir.absolute() / CHECKPOINTS
-        return any(made.match(str(Path(text).absolute().parent)) for text in self.reads)
+    def makes(self, text: str) -> bool:
+        """Return whether a file that another run names is one of its checkpoints."""
+        made = self.run_dir.absolute() / CHECKPOINTS
+        return made.match(str(Path(text).absolute().parent))
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What it says of files with ``*`` in their names -> the file that is meant."""
+        return {self.reads[key]: str(self._file(key)) for key in self.begins}
+
+    def _file(self, key: str) -> Path:
+        if key not in self.begins:
+            return Path(self.reads[key])
+        return self.begins[key].run_dir / CHECKPOINTS / Path(self.reads[key]).name
+
+    def begins_alike(self, record: RunResult) -> bool:
+        """Return whether a record's run began with the weights that this one would begin with."""
+        return all(self._is_same_origin(key, record) for key in self.reads)
+
+    def _is_same_origin(self, key: str, record: RunResult) -> bool:
+        """Compare digests where both are known; records of schema 1 name a folder alone."""
+        file, maker = self._file(key), self.begins.get(key)
+        made = record_of(maker) if maker is not None else None
+        noted = record.begins_with.get(key, {}).get("sha256")
+        wanted = made.checkpoint_sha256 if made is not None else None
+        if file.is_file():
+            wanted = _weights_sha256(file, file.stat().st_mtime_ns)
+        if maker is None or (noted is not None and wanted is not None):
+            return noted is None or wanted is None or noted == wanted
+        folders = {str(maker.run_dir), str(made.config.get("run_dir")) if made else None}
+        return _folder_of(record, key) in folders
 
     @property
     def failure(self) -> Path:
@@ -85,11 +116,32 @@ class PlannedRun:
         return self.run_dir / OUTPUT_FILENAME
 
 
+def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """Return runs that know which runs of earlier sweeps make what they begin with.
+
+    Raises:
+        ConfigError: If several of them may have made one file.
+    """
+    found = []
+    for run in runs:
+        begins: dict[str, PlannedRun] = {}
+        for key, text in run.reads.items():
+            makers = [other for other in earlier if other.makes(text)]
+            if len(makers) > 1:
+                names = ", ".join(other.name for other in makers)
+                raise ConfigError(f"{run.name}: {key}: {text} may be of any of {names}")
+            if makers:
+                begins[key] = makers[0]
+        found.append(replace(run, begins=begins))
+    return found
+
+
 def record_of(run: PlannedRun) -> RunResult | None:
     """Return the record of a finished run, made here or kept with the sweep; else None.
 
-    A record counts if it was made with this configuration, profile and data. A parameter that was
-    added since and stands at its default changes nothing.
+    A record counts if it was made with this configuration, profile and data, and began with the
+    weights that the run would begin with now. A parameter that was added since and stands at its
+    default changes nothing.
     """
     own = _matching(run, run.result)
     if own is None and run.kept is not None and not run.needs_checkpoint:
@@ -100,8 +152,11 @@ def record_of(run: PlannedRun) -> RunResult | None:
 
 
 def keep_record(run: PlannedRun) -> None:
-    """Copy the small files of a finished run to where they last, once; the record comes last."""
-    if run.kept is None or not run.result.is_file():
+    """Copy the small files of a finished run to where they last, once; the record comes last.
+
+    A record that does not count, as one of other data, never takes the place of a kept one.
+    """
+    if run.kept is None or _matching(run, run.result) is None:
         return
     kept = run.kept / FILENAME
     if kept.is_file() and kept.read_bytes() == run.result.read_bytes():
@@ -143,19 +198,7 @@ def computes_the_same(
         wanted: Complete configuration of another.
         defaults: Dotted key -> value, for keys of ``wanted`` that stand at their default.
     """
-    before, now = (dict(_leaves(computed_part(config))) for config in (recorded, wanted))
-    if any(key in before and not _is_same(before[key], value) for key, value in now.items()):
-        return False
-    if not all(key in defaults for key in now.keys() - before.keys()):
-        return False
-    return all(key.startswith("trainer.") for key in before.keys() - now.keys())
-
-
-def _is_same(recorded: Any, wanted: Any) -> bool:  # noqa: ANN401  (any YAML value)
-    """Compare values; a text with names in braces is any file that it may have stood for."""
-    if isinstance(wanted, str) and isinstance(recorded, str) and "{" in wanted:
-        return recorded == wanted or fnmatchcase(recorded, re.sub(r"\{\w*\}", "*", wanted))
-    return bool(recorded == wanted)
+    return not differences(recorded, wanted, defaults)
 
 
 def _matching(run: PlannedRun, file: Path) -> RunResult | None:
@@ -165,23 +208,28 @@ def _matching(run: PlannedRun, file: Path) -> RunResult | None:
         return None
     if not record.metrics or record.profile != run.profile:
         return None
-    if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
+    digest = run.legacy_data_sha256 if record.schema == 1 else run.data_sha256
+    if digest is not None and record.data_sha256 != digest:
         return None
-    is_same = record.config_hash == run.config_hash
+    is_same = record.config_hash == config_hash(run.config, record.begins_with)
     is_same = is_same or computes_the_same(record.config, run.config, run.defaults)
-    return record if is_same else None
+    return record if is_same and run.begins_alike(record) else None
+
+
+def _folder_of(record: RunResult, key: str) -> str | None:
+    """Return the folder of the run whose checkpoint a record's configuration names."""
+    arguments = (record.config.get("model") or {}).get("init_args") or {}
+    named = arguments.get(key.removeprefix(MODEL))
+    return str(Path(named).parent.parent) if isinstance(named, str) else None
+
+
+@lru_cache
+def _weights_sha256(file: Path, changed: int) -> str:
+    """Return the digest of a file's weights, read once as long as it does not change."""
+    return weights_sha256(file)
 
 
 def _best_checkpoint(run: PlannedRun) -> Path:
     folder = run.run_dir / CHECKPOINTS
     best = folder / "best.ckpt"
     return best if best.is_file() else folder / "last.ckpt"
-
-
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  (any YAML value)
-    """Yield every dotted key with its value; lists are values."""
-    if not isinstance(value, dict):
-        yield key, value
-        return
-    for name, inner in value.items():
-        yield from _leaves(inner, f"{key}.{name}" if key else str(name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Literal
 
 from spike_zoo.sweeps.records import (
+    FILES_VARIABLE,
     LOCK_FILENAME,
     RUN_DIR_VARIABLE,
     PlannedRun,
@@ -130,7 +132,11 @@ def _start(run: PlannedRun, lock: IO[bytes], environment: Mapping[str, str]) -> 
         output.flush()
         popen = subprocess.Popen(
             run.command,
-            env={**environment, RUN_DIR_VARIABLE: str(run.run_dir)},
+            env={
+                **environment,
+                RUN_DIR_VARIABLE: str(run.run_dir),
+                FILES_VARIABLE: json.dumps(run.files),
+            },
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

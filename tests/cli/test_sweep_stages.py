@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,8 @@ import yaml
 from spike_zoo.cli import sweep as sweep_module
 from spike_zoo.cli import sweep_plan
 from spike_zoo.cli.main import main
-from spike_zoo.sweeps import PlannedRun, SweepSpec, needed_first, read_sweep
+from spike_zoo.sweeps import PlannedRun, SweepSpec, needed_first, read_sweep, with_origins
+from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.planned import planned_run, times_begun
 
@@ -27,8 +29,9 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
         for name in ("teacher", "row", "student")
     }
     for seed, run in enumerate(stages["student"]):
-        read = (f"{tmp_path}/runs/teacher-{seed}*/checkpoints/best.ckpt", "a/file/of/weights.pth")
-        stages["student"][seed] = replace(run, reads=read)
+        teacher = f"{tmp_path}/runs/teacher-{seed}*/checkpoints/best.ckpt"
+        reads = {"model.init_args.teacher": teacher, "model.init_args.other": "a/file.pth"}
+        stages["student"][seed] = replace(run, reads=reads)
     for name in stages:
         content = {"name": name, "method": "grid", "parameters": {"seed_everything": {"value": 0}}}
         content |= {"command": ["${args}"]}
@@ -78,6 +81,47 @@ def test_only_the_teacher_of_a_student_that_is_left_is_trained_again(
     assert begun(stages) == ["teacher-1", "student-1"]
 
 
+def test_a_student_whose_teacher_was_trained_otherwise_is_not_finished(
+    stages: Stages, tmp_path: Path
+) -> None:
+    assert call(tmp_path) == 0
+    teacher = stages["teacher"][0]
+    shutil.rmtree(teacher.run_dir)
+    assert teacher.kept is not None
+    shutil.rmtree(teacher.kept)
+    stages["teacher"][0] = planned_run(tmp_path, "teacher-0", weights="others")
+    assert call(tmp_path) == 0
+    counts = {run.name: times_begun(run) for runs in stages.values() for run in runs}
+    assert counts["teacher-0"] == 1, "its folder was removed"
+    assert (counts["student-0"], counts["student-1"]) == (2, 1)
+
+
+def test_a_student_that_began_with_the_file_of_another_run_is_not_finished(
+    stages: Stages, tmp_path: Path
+) -> None:
+    assert call(tmp_path) == 0
+    fresh_checkout(tmp_path)
+    kept = stages["student"][0].kept
+    assert kept is not None
+    content = json.loads((kept / "result.json").read_text())
+    content["begins_with"]["model.init_args.teacher"]["sha256"] = "0" * 64
+    (kept / "result.json").write_text(json.dumps(content))
+    assert call(tmp_path) == 0
+    assert begun(stages) == ["teacher-0", "student-0"]
+
+
+def test_a_run_finds_the_teacher_that_was_planned_beside_older_ones(
+    stages: Stages, tmp_path: Path
+) -> None:
+    older = tmp_path / "runs" / "teacher-0-older" / "checkpoints"
+    older.mkdir(parents=True)
+    (older / "best.ckpt").write_text("older weights")
+    assert call(tmp_path) == 0
+    record = RunResult.read(stages["student"][0].run_dir)
+    origin = record.begins_with["model.init_args.teacher"]
+    assert origin["path"] == str(tmp_path / "runs/teacher-0/checkpoints/best.ckpt")
+
+
 def test_a_failure_stops_only_what_would_begin_with_it(
     stages: Stages, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,18 +141,19 @@ def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sweep_plan, "_digest", lambda *_: None)  # archives need not be there
+    monkeypatch.setattr(
+        sweep_plan, "_digests", lambda *_: (None, None)
+    )  # archives need not be there
     specs = needed_first(read_sweep(Path("experiments/ssdm/sweep.yaml")))
     reader = sweep_plan.LineReader()
-    runs = [
-        run
-        for spec in specs
-        for run in sweep_plan.planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
-    ]
+    runs: list[PlannedRun] = []
+    for spec in specs:
+        planned = sweep_plan.planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
+        runs += with_origins(planned, runs)
     students = [run for run in runs if any("init_args.bsn=runs/" in part for part in run.command)]
     assert students
     for run in students:
-        teachers = [one for one in runs if run.begins_with(one)]
+        teachers = list(run.begins.values())
         assert len(teachers) == 2
         seeds = {one.config["seed_everything"] for one in teachers}
         assert seeds == {run.config["seed_everything"]}

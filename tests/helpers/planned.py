@@ -13,7 +13,7 @@ from spike_zoo.tracking.provenance import config_hash
 from tests.helpers.results import make_result
 
 PRETEND = """
-import json, pathlib, sys, time
+import hashlib, json, os, pathlib, sys, time
 folder, seconds, record = pathlib.Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 with (folder / "begun").open("a") as file:
     file.write("begun\\n")
@@ -23,20 +23,36 @@ if record == "none":
     sys.exit("no luck")
 (folder / "metrics.csv").write_text("step\\n1\\n")
 (folder / "checkpoints").mkdir(exist_ok=True)
-(folder / "checkpoints" / "best.ckpt").touch()
-(folder / "result.json.part").write_text(record)
+record = json.loads(record)
+weights = record.pop("weights")
+(folder / "checkpoints" / "best.ckpt").write_text(weights)
+record["checkpoint_sha256"] = hashlib.sha256(weights.encode()).hexdigest()
+for file in json.loads(os.environ["SPIKE_ZOO_SWEEP_FILES"]).values():
+    digest = hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
+    record["begins_with"]["model.init_args.teacher"] = {"path": file, "sha256": digest}
+digests = {key: one["sha256"] for key, one in record["begins_with"].items()}
+if digests:
+    text = json.dumps({**record["config"], "begins_with": digests}, sort_keys=True)
+    record["config_hash"] = hashlib.sha256(text.encode()).hexdigest()[:16]
+(folder / "result.json.part").write_text(json.dumps(record))
 (folder / "result.json.part").replace(folder / "result.json")
 """
 
 
 def planned_run(
-    folder: Path, name: str = "full-0", *, seconds: float = 0.0, fails: bool = False, **changes: Any
+    folder: Path,
+    name: str = "full-0",
+    *,
+    seconds: float = 0.0,
+    fails: bool = False,
+    weights: str = "weights",
+    **changes: Any,
 ) -> PlannedRun:
     """Return a run below a folder that takes some seconds and then succeeds or fails."""
     config = {"model": {"class_path": "m.M", "init_args": {"width": 1, "name": name}}}
     record = make_result(config=config, config_hash=config_hash(config))
     run_dir = folder / "runs" / name
-    text = "none" if fails else json.dumps(asdict(record))
+    text = "none" if fails else json.dumps({**asdict(record), "weights": weights})
     values: dict[str, Any] = {
         "name": name,
         "command": (sys.executable, "-c", PRETEND, str(run_dir), str(seconds), text),
