@@ -172,7 +172,7 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
 
     Args:
         path: The archive.
-        deep: Also read all spikes and compare their checksums.
+        deep: Also read spikes, pictures, labels and calibration and compare their checksums.
         json: Print the findings as JSON instead of a line each: CODE path message.
     """
     findings = verify_archive(path, deep=deep)

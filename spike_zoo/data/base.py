@@ -114,6 +114,11 @@ class ArchiveDataModule(LightningDataModule):
         """Digest of what the archive holds, for the record of a run."""
         return self.archive.data_sha256()
 
+    @property
+    def legacy_data_sha256(self) -> str:
+        """The digest of the same archive that records of schema 1 carry."""
+        return self.archive.legacy_data_sha256()
+
     def setup(self, stage: str) -> None:
         """Open the archive and list the samples of the splits that the stage needs."""
         splits: dict[str, tuple[Split, ...]] = {
