@@ -200,6 +200,18 @@ class SpikeArchive:
         """Return one blurry image, or a crop, reading no other; errors as for :meth:`image`."""
         return self._pictures(name, schema.BLUR, number, rows, columns)
 
+    def image_size(self, name: str) -> tuple[int, int] | None:
+        """Return height and width of the sharp images, None where there are none.
+
+        Raises:
+            FormatError: E09, if they are no images.
+        """
+        if not self._has(name, schema.IMAGES):
+            return None
+        self._check_pictures(name, schema.IMAGES)
+        height, width = self._dataset(name, schema.IMAGES).shape[1:3]
+        return int(height), int(width)
+
     def picture_sizes(self, name: str) -> list[tuple[int, int]]:
         """Return height and width of the sharp and of the blurry images, as many as there are."""
         parts = [part for part in (schema.IMAGES, schema.BLUR) if self._has(name, part)]
