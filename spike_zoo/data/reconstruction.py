@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.data.augment import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule
@@ -212,6 +213,31 @@ class ReconstructionDataModule(ArchiveDataModule):
     def split_name(self, split: Split) -> str:
         """Return the archive's split that a split is made of."""
         return self.test_split if split == "test" else split
+
+    def setup(self, stage: str) -> None:
+        """List the samples of the splits that the stage needs, and tell images that do not count.
+
+        Which images are tested decides the numbers, so validation and test say what they leave out.
+        """
+        listed = set(self._samples)
+        super().setup(stage)
+        for split in self._samples.keys() - listed - {"train"}:
+            self._warn_of_images_left_out(split)
+
+    def _warn_of_images_left_out(self, split: Split) -> None:
+        samples = self._samples[split]
+        if not isinstance(samples, ReconstructionWindows) or len(samples) == samples.images:
+            return
+        near, skipped = samples.images - samples.fitting, samples.fitting - len(samples)
+        reasons = {
+            f"{near} as clip_length {self.clip_length} does not fit around them": near,
+            f"{skipped} by stride {self.stride}": skipped,
+        }
+        rank_zero_warn(
+            f"{self.archive_path}: {near + skipped} of {samples.images} images of {split} are left "
+            f"out: {' and '.join(reason for reason, count in reasons.items() if count)}. Results "
+            "over other images do not compare."
+        )
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the clips of one split; training clips are cut and turned, others whole."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -231,3 +232,28 @@ def test_a_stated_rate_scale_holds_where_a_recording_tells_none(
 def test_an_impossible_rate_scale_is_refused(scale: float) -> None:
     with pytest.raises(ConfigError, match="rate_scale: must be finite and above 0"):
         ReconstructionDataModule(rate_scale=scale)
+
+
+@pytest.mark.parametrize(
+    ("clip_length", "stride", "expected"),
+    [
+        (61, 1, []),  # 121 planes, images at 30, 45, 60, 75, 90
+        (91, 1, ["2 of 5 images of test are left out: 2 as clip_length 91 does not fit around"]),
+        (61, 2, ["2 of 5 images of test are left out: 2 by stride 2"]),
+        (91, 2, ["3 of 5 images of test .* 2 as clip_length 91 .* them and 1 by stride 2"]),
+    ],
+)
+def test_images_that_are_not_tested_are_counted(
+    tmp_path: Path, clip_length: int, stride: int, expected: list[str]
+) -> None:
+    take = pattern_take(0, 121, stride=15)
+    assert take.images is not None
+    take = replace(take, images=take.images[2:7], image_index=np.arange(30, 91, 15))
+    path = str(archive_of(tmp_path / "a.h5", take))
+    data = ReconstructionDataModule(path, clip_length, stride=stride, crop=None)
+    said = said_in_setup(data, "test", "test", "predict")
+    assert len(said) == len(expected)
+    for message, pattern in zip(said, expected, strict=True):
+        assert re.search(pattern, message)
+    of_val = [message for message in said_in_setup(data, "fit") if "images of val" in message]
+    assert len(of_val) == len(expected)
