@@ -69,7 +69,7 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
             raise
         except SpikeZooError as error:
             return [_finding(error, "E01", "/", file, path="/")]
-        findings = [*_foreign_objects(file), *_unknown_parts(file, "/")]
+        findings = [*foreign_objects(file), *_unknown_parts(file, "/")]
         refused = {finding.path for finding in findings if finding.code == "E12"}
         names = _members(file, schema.RECORDINGS, findings)
         for name in names:
@@ -100,9 +100,9 @@ def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:
         return []
 
 
-def _foreign_objects(file: Hdf5File) -> Iterator[Finding]:
+def foreign_objects(file: Hdf5File, start: str = "") -> Iterator[Finding]:
     """Find links that leave the file and data that is stored elsewhere or made of objects (E12)."""
-    waiting, seen = [""], set()
+    waiting, seen = [start], set()
     while waiting:
         inside = waiting.pop()
         try:

@@ -94,6 +94,7 @@ def archive_build(
             bit_layout="tpack" if along_time else "wpack",
             overwrite=overwrite,
             generator=f"spike_zoo archive build --layout {layout}",
+            origin=found.origin,
             progress=lambda done, _: bar.update(task, completed=done),
         )
     archive_info(out)
