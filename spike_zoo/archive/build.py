@@ -11,6 +11,7 @@ import h5py
 from joblib import Parallel, delayed
 
 from spike_zoo.archive import schema
+from spike_zoo.archive.rewriting import StoredTake, copy_rest, copy_unknown_root
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
 from spike_zoo.errors import MissingItemError
 from spike_zoo.spikes.hdf5_writing import new_archive_file, new_group
@@ -34,6 +35,7 @@ def build_archive(
     bit_layout: str = "wpack",
     overwrite: bool = False,
     generator: str | None = None,
+    origin: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Write an archive of takes made in several processes; the same bytes however many.
@@ -51,6 +53,7 @@ def build_archive(
         bit_layout: ``"wpack"``, or ``"tpack"`` for cold storage.
         overwrite: Replace an existing archive.
         generator: What made the archive, for its root attribute.
+        origin: An archive that is written again; what its root holds beyond the schema is kept.
         progress: Called with takes done and takes in all, after each.
 
     Returns:
@@ -83,6 +86,8 @@ def build_archive(
                 if progress is not None:
                     progress(done, len(jobs))
         _join(writer, folder, jobs, splits or {})
+        if origin is not None:
+            copy_unknown_root(writer.file, origin)
     return path
 
 
@@ -127,4 +132,7 @@ def _write_shard(
     """Make one take and write it to a file of its own; runs in a worker process."""
     take = job()
     with new_archive_file(path) as file:
-        write_take(new_group(file, _SHARD), take, compression=compression, bit_layout=bit_layout)
+        group = new_group(file, _SHARD)
+        write_take(group, take, compression=compression, bit_layout=bit_layout)
+        if isinstance(take, StoredTake):
+            copy_rest(group, take)

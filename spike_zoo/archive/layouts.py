@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from spike_zoo.archive.blurry import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.archive.rewriting import stored_take
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.spikes.formats import read_recording
 from spike_zoo.spikes.hdf5_writing import recording_name
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     Finder = Callable[[Path, int | None, int | None], Iterator[Found]]
 
@@ -32,10 +33,12 @@ class FoundTakes:
     Attributes:
         jobs: A function that reads each take, by the name it will have.
         splits: Names of each split.
+        origin: The archive they come from, if they come from one.
     """
 
     jobs: dict[str, Callable[[], Take]] = field(default_factory=dict)
     splits: dict[str, list[str]] = field(default_factory=dict)
+    origin: Path | None = None
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
         """Note a take; one of the same name in another place gets its split in front."""
@@ -118,6 +121,9 @@ def find_takes(
             f"{source}: no recordings of layout {chosen} in it ({', '.join(_RECORDINGS)})",
             path=str(source),
         )
+    if chosen == "archive":
+        found.origin = source
+        found.splits = found.splits or _membership(source, found.jobs)
     return found
 
 
@@ -153,12 +159,18 @@ def _read_plain(path: Path, height: int | None, width: int | None) -> Take:
 
 
 def _archive(path: Path, height: int | None, width: int | None) -> Iterator[Found]:
-    """Yield the takes of an archive."""
+    """Yield the takes of an archive; their splits are read by themselves."""
     if height is not None or width is not None:
         raise UsageError(
             f"{path}: an archive knows its recordings' sizes; leave height and width out"
         )
     archive = SpikeArchive(path)
-    homes = {name: split for split in archive.splits() for name in archive.names(split)}
     for name in archive:
-        yield name, homes.get(name), partial(archive.take, name)
+        yield name, None, partial(stored_take, archive, name)
+
+
+def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:
+    """Return the splits of an archive in their order; a recording may be in several."""
+    archive = SpikeArchive(path)
+    listed = {split: map(recording_name, archive.names(split)) for split in archive.splits()}
+    return {split: [name for name in names if name in jobs] for split, names in listed.items()}

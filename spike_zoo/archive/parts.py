@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def checked_parts(file: Hdf5File, inside: str) -> list[str]:
+    """Return the data sets of a recording that have checksums of their own.
+
+    These are its pictures and everything directly below labels and calibration.
+    """
+    pictures = [f"{inside}/{part}" for part in (schema.IMAGES, schema.BLUR)]
+    further = [
+        f"{inside}/{group}/{name}"
+        for group in (schema.LABELS, schema.CALIBRATION)
+        for name in sorted(file.members(f"{inside}/{group}"))
+    ]
+    return [
+        *(part for part in pictures if file.holds(part)),
+        *(part for part in further if isinstance(file.find(part), h5py.Dataset)),
+    ]
+
+
 def read_integers(file: Hdf5File, inside: str, dimensions: int) -> NDArray[np.int64]:
     """Read a small data set of whole numbers.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from spike_zoo.archive import schema
+from spike_zoo.archive.digest import content_sha256, legacy_sha256
 from spike_zoo.archive.parts import read_integers, split_names
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import FormatError, MissingItemError, PlaneRangeError
@@ -201,6 +200,18 @@ class SpikeArchive:
         """Return one blurry image, or a crop, reading no other; errors as for :meth:`image`."""
         return self._pictures(name, schema.BLUR, number, rows, columns)
 
+    def image_size(self, name: str) -> tuple[int, int] | None:
+        """Return height and width of the sharp images, None where there are none.
+
+        Raises:
+            FormatError: E09, if they are no images.
+        """
+        if not self._has(name, schema.IMAGES):
+            return None
+        self._check_pictures(name, schema.IMAGES)
+        height, width = self._dataset(name, schema.IMAGES).shape[1:3]
+        return int(height), int(width)
+
     def picture_sizes(self, name: str) -> list[tuple[int, int]]:
         """Return height and width of the sharp and of the blurry images, as many as there are."""
         parts = [part for part in (schema.IMAGES, schema.BLUR) if self._has(name, part)]
@@ -235,37 +246,34 @@ class SpikeArchive:
         """Check every rule of the schema; an empty list means valid and unremarkable.
 
         Args:
-            deep: Read all spikes and compare their checksums.
+            deep: Read all data and compare the checksums.
         """
         return verify_archive(self.path, deep=deep)
 
     def data_sha256(self, split: str | None = None) -> str:
-        """Return a digest of what training sees: names, splits, spikes, targets' places, scales.
+        """Return a digest of what runs see: names, splits, spikes, pictures, labels, scales.
 
-        The spikes count by their stored checksums, which :meth:`verify` compares with the data;
-        images count by their number and planes.
+        Spikes count by their stored checksums, which :meth:`verify` compares with the data.
+        Pictures, labels and calibration count by their values; where they have more than 256 MiB
+        together, by their stored checksums too.
 
         Args:
             split: Only the recordings of this split.
         """
-        splits = self.splits() if split is None else [split]
-        content = {
-            "splits": {part: self.names(part) for part in sorted(splits)},
-            "recordings": [self._fingerprint(name) for name in sorted(self.names(split))],
-        }
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return content_sha256(self._file, self.names(split), self._membership(split))
 
-    def _fingerprint(self, name: str) -> list[Any]:
-        self._require(name)
-        attributes = read_attributes(self._file, f"{schema.RECORDINGS}/{name}")
-        return [
-            name,
-            attributes.get("sha256"),
-            attributes.get("rate_scale"),
-            self.image_index(name).tolist(),
-            self.blur_span(name).tolist(),
-            self.label(name),
-        ]
+    def legacy_data_sha256(self, split: str | None = None) -> str:
+        """Return the digest that records of schema 1 carry.
+
+        It knows pictures only by their number and planes, and of labels only the class.
+
+        Args:
+            split: Only the recordings of this split.
+        """
+        return legacy_sha256(self._file, self.names(split), self._membership(split))
+
+    def _membership(self, split: str | None) -> dict[str, list[str]]:
+        return {part: self.names(part) for part in (self.splits() if split is None else [split])}
 
     def _require(self, name: str) -> None:
         if name not in self._known:

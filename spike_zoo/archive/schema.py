@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BLUR",
     "BLUR_SPAN",
+    "CALIBRATION",
     "IMAGES",
     "IMAGE_INDEX",
     "KNOWN_ATTRIBUTES",
@@ -23,6 +24,7 @@ __all__ = [
     "KNOWN_ROOT",
     "KNOWN_ROOT_ATTRIBUTES",
     "LABEL",
+    "LABELS",
     "NAME_PATTERN",
     "RECORDINGS",
     "REQUIRED",
@@ -41,15 +43,17 @@ IMAGES = "images"
 IMAGE_INDEX = "image_index"
 BLUR = "blur"
 BLUR_SPAN = "blur_span"
+LABELS = "labels"
+CALIBRATION = "calibration"
 
 KNOWN_ROOT = (RECORDINGS, SPLITS)
 KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator")
 KNOWN_ATTRIBUTES = (*REQUIRED, *OPTIONAL)
 _MAPS = ("boxes", "flow", "depth")
 KNOWN_MEMBERS = {
-    "": (SPIKES, IMAGES, IMAGE_INDEX, BLUR, BLUR_SPAN, "labels", "calibration"),
-    "labels": ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
-    "calibration": ("dark", "gain"),
+    "": (SPIKES, IMAGES, IMAGE_INDEX, BLUR, BLUR_SPAN, LABELS, CALIBRATION),
+    LABELS: ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
+    CALIBRATION: ("dark", "gain"),
 }
 _IMAGE_TYPES = (np.uint8, np.uint16, np.float32)
 

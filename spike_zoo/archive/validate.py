@@ -12,9 +12,10 @@ import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.parts import read_integers, split_names
+from spike_zoo.archive.parts import checked_parts, read_integers, split_names
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.spikes.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
+from spike_zoo.spikes.hdf5_checksums import dataset_sha256, stored_sha256
 from spike_zoo.spikes.hdf5_recording import SOURCE_FORMATS, is_complete, read_group, stored_planes
 from spike_zoo.spikes.packing import packed_width
 
@@ -56,7 +57,7 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
 
     Args:
         path: The archive; one that cannot be opened is a finding too.
-        deep: Read all spikes and compare their checksums (E06).
+        deep: Read all data and compare the checksums (E06).
 
     Raises:
         MissingFileError: If there is no such file.
@@ -68,7 +69,7 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
             raise
         except SpikeZooError as error:
             return [_finding(error, "E01", "/", file, path="/")]
-        findings = [*_foreign_objects(file), *_unknown_parts(file, "/")]
+        findings = [*foreign_objects(file), *_unknown_parts(file, "/")]
         refused = {finding.path for finding in findings if finding.code == "E12"}
         names = _members(file, schema.RECORDINGS, findings)
         for name in names:
@@ -99,9 +100,9 @@ def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:
         return []
 
 
-def _foreign_objects(file: Hdf5File) -> Iterator[Finding]:
+def foreign_objects(file: Hdf5File, start: str = "") -> Iterator[Finding]:
     """Find links that leave the file and data that is stored elsewhere or made of objects (E12)."""
-    waiting, seen = [""], set()
+    waiting, seen = [start], set()
     while waiting:
         inside = waiting.pop()
         try:
@@ -144,11 +145,14 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
     except SpikeZooError as error:
         yield _finding(error, "E04", inside, file)
         return
-    for check in (_images, _blur, _unknown_members):
+    checks = (
+        (_images, "E07"), (_blur, "E08"), (_unknown_members, "E08"), (_further_parts, "E06"),
+    )  # fmt: skip
+    for check, code in checks:
         try:
             yield from check(file, inside, planes, deep)
         except SpikeZooError as error:
-            yield _finding(error, "E07" if check is _images else "E08", inside, file)
+            yield _finding(error, code, inside, file)
     yield from _unknown_attributes(inside, attributes)
     try:
         yield from _spikes(planes, attributes.get("sha256"), deep=deep)
@@ -215,9 +219,24 @@ def _pictures(file: Hdf5File, where: str, planes: StoredPlanes, deep: bool) -> I
     if problem:
         yield Finding("E09", where, problem)
     elif deep:
-        with hdf5_errors(file.path, where):
-            for number in range(stored.shape[0]):
-                stored[number]  # damaged chunks raise
+        yield from _checksum(file, where)
+
+
+def _further_parts(
+    file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool
+) -> Iterator[Finding]:
+    """Compare labels and calibration with their checksums (E06, deep)."""
+    pictures = [f"{inside}/{part}" for part in (schema.IMAGES, schema.BLUR)]
+    for where in checked_parts(file, inside) if deep else []:
+        if where not in pictures:
+            yield from _checksum(file, where)
+
+
+def _checksum(file: Hdf5File, where: str) -> Iterator[Finding]:
+    """Compare a data set with its checksum (E06); archives written before have none."""
+    found, expected = dataset_sha256(file, where), stored_sha256(file, where)
+    if expected not in (None, found):
+        yield Finding("E06", where, f"checksum {found} differs from the stored {expected}")
 
 
 def _count(file: Hdf5File, where: str) -> int:

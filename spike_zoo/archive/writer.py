@@ -20,6 +20,7 @@ from spike_zoo.errors import (
     RecordingError,
 )
 from spike_zoo.spikes.hdf5 import Hdf5File, check_root, compression_options, hdf5_errors
+from spike_zoo.spikes.hdf5_checksums import write_checked
 from spike_zoo.spikes.hdf5_writing import new_archive_file, new_group, write_group, write_label
 from spike_zoo.spikes.take import Take
 from spike_zoo.spikes.target import new_file
@@ -203,7 +204,7 @@ def write_take(
             continue
         one = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
         filters = compression_options(compression) if one else {}
-        group.create_dataset(part, data=pictures, **one, **filters)
+        write_checked(group, part, pictures, **one, **filters)
         group.create_dataset(places_part, data=np.asarray(places, np.int64))
     with hdf5_errors(Path(group.file.filename), group.name):
         write_group(group, take.recording, compression=compression, layout=bit_layout)

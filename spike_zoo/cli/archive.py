@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     pass
 
 _MOST_ROWS = 24
+_SUFFIXES = (".dat", ".npz", ".npy", ".h5")  # of a recording in a file of its own
 _COLUMNS = {
     "name": "name",
     "TxHxW": "shape",
@@ -94,6 +96,7 @@ def archive_build(
             bit_layout="tpack" if along_time else "wpack",
             overwrite=overwrite,
             generator=f"spike_zoo archive build --layout {layout}",
+            origin=found.origin,
             progress=lambda done, _: bar.update(task, completed=done),
         )
     archive_info(out)
@@ -172,7 +175,7 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
 
     Args:
         path: The archive.
-        deep: Also read all spikes and compare their checksums.
+        deep: Also read spikes, pictures, labels and calibration and compare their checksums.
         json: Print the findings as JSON instead of a line each: CODE path message.
     """
     findings = verify_archive(path, deep=deep)
@@ -201,26 +204,34 @@ def archive_export(
     out: str,
     *,
     name: str | None = None,
-    format: Literal["dat", "npz", "npy", "h5"] = "dat",
+    format: Literal["dat", "npz", "npy", "h5"] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write recordings of an archive as files of their own; .dat gets a sidecar with its size.
 
     Args:
         path: The archive.
-        out: A folder, or with --name also a file.
+        out: A folder; for one recording also a file ending in .dat, .npz, .npy or .h5.
         name: The one recording to write; all of them where not given.
-        format: Format of the files.
+        format: Format of the files; that of the file, or dat, where not given.
         overwrite: Replace existing files.
     """
+    suffix = Path(out).suffix.lower()
+    is_file = suffix in _SUFFIXES and not out.endswith(("/", os.sep)) and not Path(out).is_dir()
+    if is_file and format not in (None, suffix[1:]):
+        raise UsageError(f"{out} ends in {suffix}, and --format is {format}; leave one of them out")
+    kind = suffix[1:] if is_file else format or "dat"
     with SpikeArchive(path) as archive:
         names = archive.names() if name is None else [name]
+        if is_file and len(names) != 1:
+            raise UsageError(
+                f"{out} is one file, and {path} has {len(names)} recordings; choose one with "
+                "--name, or give a folder (where its name ends so, with a slash behind it)"
+            )
         for each in names:
             recording = archive[each]
-            target = Path(out)
-            if name is None or target.suffix.lower() != f".{format}":
-                target = target / f"{each}.{format}"
-            write_recording(recording, target, overwrite=overwrite, with_sidecar=format == "dat")
+            target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
+            write_recording(recording, target, overwrite=overwrite, with_sidecar=kind == "dat")
             print(target)
 
 

@@ -31,10 +31,15 @@ def export(source: str, out: str, *, half: bool = False, overwrite: bool = False
     print(f"weights: {target} ({target.stat().st_size / 1e6:.2f} MB)")
 
 
-def _recipe(checkpoint: Path) -> str:
-    """Return the configuration of the run that a checkpoint lies in, less where it lay."""
-    file = checkpoint.parent.parent / "config.yaml"
-    if not file.is_file():
+def _recipe(source: Path) -> str:
+    """Return the configuration of the run that a checkpoint lies in, less where it lay.
+
+    Only ``<run>/checkpoints/<name>.ckpt`` lies in a run; any other file, and a shipped name, may
+    stand beside somebody else's ``config.yaml``.
+    """
+    folder = source.absolute().parent
+    file = folder.parent / "config.yaml"
+    if source.suffix != ".ckpt" or folder.name != "checkpoints" or not file.is_file():
         return ""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     for key in ("run_dir", "ckpt_path", "config"):

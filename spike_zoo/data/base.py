@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from lightning import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader
 
 from spike_zoo.archive import SpikeArchive
@@ -57,6 +59,11 @@ class ArchiveDataModule(LightningDataModule):
         samples_per_epoch: Training samples of one epoch; each once where not given.
         workers: Processes that read ahead; 0 reads in the training process.
         seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
+        rate_scale: Spikes per plane at white of recordings that do not tell theirs; 1 with a
+            warning where not given.
+
+    Raises:
+        ConfigError: If the crop is below 16 pixels or the rate scale is not above 0.
     """
 
     #: The command that makes the default archive, for the message that it is missing.
@@ -72,10 +79,13 @@ class ArchiveDataModule(LightningDataModule):
         samples_per_epoch: int | None = None,
         workers: int = 0,
         seed: int | None = None,
+        rate_scale: float | None = None,
     ) -> None:
         super().__init__()
         if crop is not None and crop < 16:
             raise ConfigError(f"crop: at least 16 pixels are needed, got {crop}")
+        if rate_scale is not None and not 0 < rate_scale < math.inf:
+            raise ConfigError(f"rate_scale: must be finite and above 0, got {rate_scale}")
         self.archive_path = Path(archive)
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -84,12 +94,18 @@ class ArchiveDataModule(LightningDataModule):
         self.samples_per_epoch = samples_per_epoch
         self.workers = workers
         self.seed = seed
+        self.rate_scale = rate_scale
         self._samples: dict[Split, Samples] = {}
+        self._warned_of_scales = False
         self._archive: SpikeArchive | None = None
 
     @abstractmethod
     def make_samples(self, split: Split) -> Samples:
         """Return the samples of one split."""
+
+    def split_name(self, split: Split) -> str:
+        """Return the archive's split that a split is made of."""
+        return split
 
     @property
     def archive(self) -> SpikeArchive:
@@ -114,6 +130,11 @@ class ArchiveDataModule(LightningDataModule):
         """Digest of what the archive holds, for the record of a run."""
         return self.archive.data_sha256()
 
+    @property
+    def legacy_data_sha256(self) -> str:
+        """The digest of the same archive that records of schema 1 carry."""
+        return self.archive.legacy_data_sha256()
+
     def setup(self, stage: str) -> None:
         """Open the archive and list the samples of the splits that the stage needs."""
         splits: dict[str, tuple[Split, ...]] = {
@@ -131,6 +152,7 @@ class ArchiveDataModule(LightningDataModule):
                         f"configuration; its splits are {', '.join(self.archive.splits())}"
                     )
                 self._samples[split] = samples
+        self._warn_of_unknown_scales(splits[stage])
 
     def teardown(self, stage: str) -> None:
         """Close the archive."""
@@ -175,6 +197,20 @@ class ArchiveDataModule(LightningDataModule):
     ) -> ReconstructionBatch:
         """Unpack and turn the clips, on the device."""
         return unpack_clips(batch)
+
+    def _warn_of_unknown_scales(self, splits: tuple[Split, ...]) -> None:
+        """Say once that brightness is guessed: a wrong scale costs ten decibels and more."""
+        if self.rate_scale is not None or self._warned_of_scales:
+            return
+        names = {name for split in splits for name in self.archive.names(self.split_name(split))}
+        unknown = sum(self.archive[name].rate_scale is None for name in names)
+        if unknown:
+            self._warned_of_scales = True
+            rank_zero_warn(
+                f"{self.archive_path}: {unknown} of {len(names)} recordings do not tell how many "
+                "spikes a plane holds at white; 1 is assumed, so pictures may be too dark. Give "
+                "it: data.init_args.rate_scale."
+            )
 
     def _epoch(self) -> int:
         """Return the epoch that is drawn next; where a run resumes, not yet the current one."""

@@ -50,6 +50,7 @@ class Exposures:
             exposure, or one in its middle. 0 leaves them out.
         crop: Side in pixels of the spikes of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
+        rate_scale: Of recordings that do not tell theirs; 1 where not given.
 
     Raises:
         ConfigError: If a recording has no blurry image, too few planes around an exposure, images
@@ -66,8 +67,10 @@ class Exposures:
         frames: int = 7,
         crop: int | None = None,
         augment: bool = False,
+        rate_scale: float | None = None,
     ) -> None:
         self.archive = archive
+        self.rate_scale = rate_scale
         self.margin = margin
         self.ratio = ratio
         self.frames = frames
@@ -114,7 +117,7 @@ class Exposures:
         for number, (start, stop) in enumerate(spans.tolist()):
             images = self._inside(index, start, stop)
             planes = tuple(index[list(images)].tolist())
-            scale = recording.rate_scale or 1.0
+            scale = recording.rate_scale or self.rate_scale or 1.0
             found.append(Exposure(name, number, start, stop, images, planes, height, width, scale))
         return found
 
@@ -182,6 +185,8 @@ class DeblurDataModule(ArchiveDataModule):
         train_split: Split of the archive to train on.
         val_split: Split of the archive to validate with.
         test_split: Split of the archive to test and predict.
+        rate_scale: Spikes per plane at white of recordings that do not tell theirs; 1 with a
+            warning where not given.
 
     Raises:
         ConfigError: If the margin or ``frames`` is negative, or the ratio below 1.
@@ -207,6 +212,7 @@ class DeblurDataModule(ArchiveDataModule):
         train_split: str = "train",
         val_split: str = "val",
         test_split: str = "test",
+        rate_scale: float | None = None,
     ) -> None:
         super().__init__(
             archive,
@@ -217,6 +223,7 @@ class DeblurDataModule(ArchiveDataModule):
             samples_per_epoch,
             workers,
             seed,
+            rate_scale,
         )
         limits = {"margin": (margin, 0), "ratio": (ratio, 1), "frames": (frames, 0)}
         for name, (value, least) in limits.items():
@@ -227,17 +234,22 @@ class DeblurDataModule(ArchiveDataModule):
         self.frames = frames
         self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
 
+    def split_name(self, split: Split) -> str:
+        """Return the archive's split that a split is made of."""
+        return self.named_splits[split]
+
     def make_samples(self, split: Split) -> Exposures:
         """Return the exposures of one split; those to train on are cut and have no sharp image."""
         is_training = split == "train"
         return Exposures(
             self.archive,
-            self.named_splits[split],
+            self.split_name(split),
             margin=self.margin,
             ratio=self.ratio,
             frames=0 if is_training else self.frames,
             crop=self.crop if is_training else None,
             augment=self.augment and is_training,
+            rate_scale=self.rate_scale,
         )
 
     def on_after_batch_transfer(  # type: ignore[override]  # exposures, not clips

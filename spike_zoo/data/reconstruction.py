@@ -6,6 +6,7 @@ import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.data.augment import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule
@@ -43,6 +44,11 @@ class ReconstructionWindows:
         stride: Take every ``stride``-th image of a recording.
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
+        rate_scale: Of recordings that do not tell theirs; 1 where not given.
+
+    Attributes:
+        images: Images of the split.
+        fitting: How many of them have their clip inside their recording.
 
     Raises:
         ConfigError: If a frame is smaller than the crop, or images are not of the spikes' size.
@@ -57,14 +63,17 @@ class ReconstructionWindows:
         stride: int = 1,
         crop: int | None = None,
         augment: bool = False,
+        rate_scale: float | None = None,
     ) -> None:
         self.archive = archive
         self.clip_length = clip_length
         self.crop = crop
         self.augment = augment
-        self.windows = [
-            window for name in archive.names(split) for window in self._windows_of(name)[::stride]
-        ]
+        self.rate_scale = rate_scale
+        self.images = 0
+        found = [self._windows_of(name) for name in archive.names(split)]
+        self.fitting = sum(map(len, found))
+        self.windows = [window for windows in found for window in windows[::stride]]
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -90,18 +99,29 @@ class ReconstructionWindows:
     def _windows_of(self, name: str) -> list[Window]:
         recording = self.archive[name]
         planes, height, width = recording.shape
-        scale = recording.rate_scale or 1.0
+        scale = recording.rate_scale or self.rate_scale or 1.0
+        self._check_images(name, (height, width))
         if self.crop is not None and self.crop > min(height, width):
             raise ConfigError(
                 f"crop: {self.crop} pixels do not fit into recording {name!r} of {height}x{width}; "
                 "use a smaller crop"
             )
-        found = []
-        for image, plane in enumerate(self.archive.image_index(name).tolist()):
+        index, found = self.archive.image_index(name).tolist(), []
+        self.images += len(index)
+        for image, plane in enumerate(index):
             start, stop = centred_window(plane, self.clip_length)
             if start >= 0 and stop <= planes:
                 found.append(Window(name, image, plane, height, width, scale))
         return found
+
+    def _check_images(self, name: str, wanted: tuple[int, int]) -> None:
+        found = self.archive.image_size(name)
+        if found not in (None, wanted):
+            raise ConfigError(
+                f"{self.archive.path}: recording {name!r} has images of {found[0]}x{found[1]} and "
+                f"spikes of {wanted[0]}x{wanted[1]}; to reconstruct, both need one size. Build the "
+                "archive from images of the spikes' size, or deblur with DeblurDataModule"
+            )
 
     def _read(
         self, window: Window, start: int, stop: int, rows: slice, columns: slice
@@ -156,6 +176,8 @@ class ReconstructionDataModule(ArchiveDataModule):
         workers: Processes that read ahead; 0 reads in the training process.
         seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
         test_split: Split of the archive to test on, for sets whose results are those of another.
+        rate_scale: Spikes per plane at white of recordings that do not tell theirs; 1 with a
+            warning where not given.
     """
 
     def __init__(
@@ -171,6 +193,7 @@ class ReconstructionDataModule(ArchiveDataModule):
         workers: int = 0,
         seed: int | None = None,
         test_split: str = "test",
+        rate_scale: float | None = None,
     ) -> None:
         super().__init__(
             archive,
@@ -181,19 +204,50 @@ class ReconstructionDataModule(ArchiveDataModule):
             samples_per_epoch,
             workers,
             seed,
+            rate_scale,
         )
         self.clip_length = clip_length
         self.stride = stride
         self.test_split = test_split
+
+    def split_name(self, split: Split) -> str:
+        """Return the archive's split that a split is made of."""
+        return self.test_split if split == "test" else split
+
+    def setup(self, stage: str) -> None:
+        """List the samples of the splits that the stage needs, and tell images that do not count.
+
+        Which images are tested decides the numbers, so validation and test say what they leave out.
+        """
+        listed = set(self._samples)
+        super().setup(stage)
+        for split in self._samples.keys() - listed - {"train"}:
+            self._warn_of_images_left_out(split)
+
+    def _warn_of_images_left_out(self, split: Split) -> None:
+        samples = self._samples[split]
+        if not isinstance(samples, ReconstructionWindows) or len(samples) == samples.images:
+            return
+        near, skipped = samples.images - samples.fitting, samples.fitting - len(samples)
+        reasons = {
+            f"{near} as clip_length {self.clip_length} does not fit around them": near,
+            f"{skipped} by stride {self.stride}": skipped,
+        }
+        rank_zero_warn(
+            f"{self.archive_path}: {near + skipped} of {samples.images} images of {split} are left "
+            f"out: {' and '.join(reason for reason, count in reasons.items() if count)}. Results "
+            "over other images do not compare."
+        )
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the clips of one split; training clips are cut and turned, others whole."""
         is_training = split == "train"
         return ReconstructionWindows(
             self.archive,
-            self.test_split if split == "test" else split,
+            self.split_name(split),
             self.clip_length,
             stride=self.stride,
             crop=self.crop if is_training else None,
             augment=self.augment and is_training,
+            rate_scale=self.rate_scale,
         )

@@ -30,9 +30,10 @@ class SceneWindows(ReconstructionWindows):
         stride: Take every ``stride``-th image of a recording.
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations; one cut and one turn for a whole scene.
+        rate_scale: Of recordings that do not tell theirs; 1 where not given.
 
     Raises:
-        ConfigError: If a frame is smaller than the crop.
+        ConfigError: If a frame is smaller than the crop, or images are not of the spikes' size.
     """
 
     def __init__(
@@ -44,8 +45,17 @@ class SceneWindows(ReconstructionWindows):
         stride: int = 1,
         crop: int | None = None,
         augment: bool = False,
+        rate_scale: float | None = None,
     ) -> None:
-        super().__init__(archive, split, clip_length, stride=stride, crop=crop, augment=augment)
+        super().__init__(
+            archive,
+            split,
+            clip_length,
+            stride=stride,
+            crop=crop,
+            augment=augment,
+            rate_scale=rate_scale,
+        )
         named = itertools.groupby(self.windows, key=lambda window: window.name)
         self.scenes = [list(windows) for _, windows in named]
 
@@ -94,6 +104,8 @@ class SceneDataModule(ReconstructionDataModule):
         workers: Processes that read ahead; 0 reads in the training process.
         seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
         test_split: Split of the archive to test on, for sets whose results are those of another.
+        rate_scale: Spikes per plane at white of recordings that do not tell theirs; 1 with a
+            warning where not given.
     """
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
@@ -107,6 +119,7 @@ class SceneDataModule(ReconstructionDataModule):
             stride=self.stride,
             crop=self.crop,
             augment=self.augment,
+            rate_scale=self.rate_scale,
         )
 
     def on_after_batch_transfer(  # type: ignore[override]  # scenes besides clips

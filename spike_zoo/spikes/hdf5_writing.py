@@ -15,6 +15,7 @@ import numpy as np
 from spike_zoo.errors import UsageError
 from spike_zoo.spikes.arrays import cleared_pad_bits
 from spike_zoo.spikes.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION, compression_options
+from spike_zoo.spikes.hdf5_checksums import write_checked
 from spike_zoo.spikes.hdf5_recording import LABEL, NUMBERS, SOURCE_FORMATS, SPIKES, TEXTS
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 
@@ -101,9 +102,9 @@ def write_label(group: h5py.Group, label: int, label_name: object = None) -> Non
     """Write the class index of a take and, where known, the name of the class."""
     if LABEL in group:
         del group[LABEL]
-    group[LABEL] = np.int64(label)
+    stored = write_checked(group, LABEL, np.int64(label))
     if isinstance(label_name, str):
-        group[LABEL].attrs["name"] = label_name
+        stored.attrs["name"] = label_name
 
 
 def chunk_planes(planes: int) -> int:

@@ -121,6 +121,36 @@ def test_one_recording_is_exported_in_any_format(tmp_path: Path, kind: str) -> N
         assert (recording[:] == make_take(1).recording[:]).all()
 
 
+@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5"])
+def test_the_suffix_of_a_file_is_its_format(tmp_path: Path, kind: str) -> None:
+    several = str(write_archive(tmp_path / "a.h5"))
+    single = str(write_archive(tmp_path / "b.h5", takes=1))
+    named = ["archive", "export", several, str(tmp_path / f"one.{kind}"), "--name", "take1"]
+    assert main(named) == 0
+    assert main(["archive", "export", single, str(tmp_path / f"only.{kind}")]) == 0
+    for exported, seed in ((tmp_path / f"one.{kind}", 1), (tmp_path / f"only.{kind}", 0)):
+        assert exported.is_file()
+        assert (read_recording(exported)[:] == make_take(seed).recording[:]).all()
+
+
+def test_several_recordings_are_not_written_to_one_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = str(write_archive(tmp_path / "a.h5", takes=3)), str(tmp_path / "x.npz")
+    assert main(["archive", "export", path, out]) == 2
+    assert "x.npz is one file" in (said := capsys.readouterr().err)
+    assert "3 recordings; choose one with --name" in said
+    assert main(["archive", "export", path, out, "--name", "take1", "--format", "dat"]) == 2
+    assert "--format is dat" in capsys.readouterr().err
+    assert not (tmp_path / "x.npz").exists()
+    assert main(["archive", "export", path, f"{out}/"]) == 0  # a slash says that it is a folder
+    assert sorted(file.name for file in (tmp_path / "x.npz").glob("*.dat")) == [
+        "take0.dat",
+        "take1.dat",
+        "take2.dat",
+    ]
+
+
 @pytest.mark.parametrize(
     ("size", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (3_762_500, "3.76 MB"), (10**13, "10 TB")],

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 import spike_zoo
 from spike_zoo.cli.main import main
+from spike_zoo.methods.loading import save_weights
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.testing import QUIET
 
@@ -48,3 +49,31 @@ def test_an_existing_export_is_kept_unless_asked(
     assert main(["export", str(checkpoint), str(tmp_path / "out"), "--half"]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert target.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "source", ["stir-small", "sub/folder/best.ckpt", "checkpoints/w.safetensors"]
+)
+def test_a_configuration_that_belongs_to_no_run_is_left_out(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    work = tmp_path / "work"
+    (work / "sub" / "folder").mkdir(parents=True)
+    (work / "checkpoints").mkdir()
+    (work / "sub" / "folder" / "best.ckpt").write_bytes(checkpoint.read_bytes())
+    save_weights(spike_zoo.load(checkpoint), work / "checkpoints" / "w.safetensors")
+    for folder in (work, work / "sub"):
+        (folder / "config.yaml").write_text("password: stray\n")
+    monkeypatch.chdir(work)
+    assert main(["export", source, "out.safetensors"]) == 0
+    with safe_open(work / "out.safetensors", framework="pt") as file:
+        assert "stray" not in str(file.metadata())
+
+
+def test_a_checkpoint_named_from_its_own_folder_keeps_the_recipe(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(checkpoint.parent)
+    assert main(["export", "best.ckpt", "out.safetensors"]) == 0
+    with safe_open(checkpoint.parent / "out.safetensors", framework="pt") as file:
+        assert "seed_everything: 3" in file.metadata()["config"]

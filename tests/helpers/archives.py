@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from spike_zoo.archive import ArchiveWriter
@@ -45,3 +46,21 @@ def write_archive(path: Path, takes: int = 2, **options: Any) -> Path:
                 f"take{seed}", make_take(seed), split="test" if seed == takes - 1 else "train"
             )
     return path
+
+
+def add_annotations(path: Path, name: str) -> None:
+    """Give a recording of ``make_take`` label maps, calibration, and parts the schema knows not."""
+    with h5py.File(path, "r+") as file:
+        group = file[f"recordings/{name}"]
+        group["labels/class_index"] = np.array([7])
+        group["labels/boxes"] = np.arange(12, dtype=np.float32).reshape(2, 6)
+        group["labels/boxes_index"] = np.array([4, 9])
+        group["labels/mood"] = np.array([3, 1], np.uint8)
+        group["labels/class"].attrs["name"] = "car"
+        group.create_dataset(
+            "labels/flow", data=np.ones((2, 2, 12, 21), ">f4"), chunks=(1, 2, 12, 21), shuffle=True
+        )
+        group["calibration/dark"] = np.linspace(0, 1, 252, dtype=np.float32).reshape(12, 21)
+        group["thermal/frames"] = np.arange(5)
+        group["thermal"].attrs["unit"] = "K"
+        group.attrs["operator"] = "Ada"

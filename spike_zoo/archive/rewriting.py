@@ -1,0 +1,104 @@
+"""What an archive holds beside its takes, kept when it is written again in another way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import h5py
+
+from spike_zoo.archive import schema
+from spike_zoo.archive.parts import checked_parts
+from spike_zoo.archive.validate import foreign_objects
+from spike_zoo.errors import FormatError
+from spike_zoo.spikes.hdf5 import Hdf5File, hdf5_errors
+from spike_zoo.spikes.hdf5_checksums import CHECKSUM, dataset_sha256
+from spike_zoo.spikes.take import Take
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spike_zoo.archive.reader import SpikeArchive
+
+
+@dataclass(frozen=True)
+class StoredTake(Take):
+    """A take that comes from an archive, and where the rest of it is.
+
+    Attributes:
+        path: The archive.
+        name: Name of the recording in it.
+    """
+
+    path: Path | None = None
+    name: str = ""
+
+
+def stored_take(archive: SpikeArchive, name: str) -> StoredTake:
+    """Return a take of an archive that is written again with all its group holds."""
+    return StoredTake(**vars(archive.take(name)), path=archive.path, name=name)
+
+
+def copy_rest(group: h5py.Group, take: StoredTake) -> None:
+    """Copy label maps, calibration, and parts and attributes that no schema knows, as stored.
+
+    Args:
+        group: The recording, written but for these.
+        take: The take it was written from.
+
+    Raises:
+        FormatError: E12, if one of them leads out of the archive.
+    """
+    if take.path is None:
+        return
+    inside = f"{schema.RECORDINGS}/{take.name}"
+    with Hdf5File(take.path) as file:
+        _refuse_foreign(file, inside)
+        if schema.LABELS in group:
+            del group[schema.LABELS]  # the class too, in the type it was stored in
+        with hdf5_errors(file.path, inside):
+            _copy_missing(file.group(inside), group)
+        for part in checked_parts(file, inside):
+            copied = group[part.removeprefix(f"{inside}/")]
+            if CHECKSUM not in copied.attrs:
+                copied.attrs[CHECKSUM] = dataset_sha256(file, part)
+
+
+def copy_unknown_root(target: h5py.File, path: Path) -> None:
+    """Copy groups and attributes of an archive's root that no schema knows, as stored.
+
+    Raises:
+        FormatError: E12, if one of them leads out of the archive.
+    """
+    with Hdf5File(path) as file:
+        for name in set(file.members("/")) - set(schema.KNOWN_ROOT):
+            _refuse_foreign(file, name)
+            with hdf5_errors(path, name):
+                file.handle.copy(name, target, name=name, expand_soft=True)
+        with hdf5_errors(path):
+            _copy_attributes(file.handle, target)
+
+
+def _refuse_foreign(file: Hdf5File, inside: str) -> None:
+    for finding in foreign_objects(file, inside):
+        raise FormatError(
+            f"{file.path}: {finding.path} cannot be written again, remove it first: "
+            f"{finding.message}",
+            code=finding.code,
+            path=finding.path,
+        )
+
+
+def _copy_missing(source: h5py.Group, target: h5py.Group) -> None:
+    for name in source:
+        if name not in target:
+            source.copy(name, target, name=name, expand_soft=True)
+        else:
+            _copy_attributes(source[name], target[name])
+    _copy_attributes(source, target)
+
+
+def _copy_attributes(source: h5py.Group | h5py.Dataset, target: h5py.Group | h5py.Dataset) -> None:
+    for name in source.attrs:
+        if name not in target.attrs:
+            target.attrs.create(name, source.attrs[name], dtype=source.attrs.get_id(name).dtype)

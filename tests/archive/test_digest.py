@@ -1,0 +1,129 @@
+"""The digest of an archive follows everything a run sees of it, whoever changed it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import digest
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.spikes import hdf5_checksums
+from tests.helpers.archives import add_annotations, write_archive
+
+TAKE = "recordings/take1"
+EDITS = {
+    "images": (0, 3, 4),
+    "blur": (0, 5, 6, 1),
+    "labels/class": (),
+    "labels/boxes": (0, 2),
+    "labels/boxes_index": (0,),
+    "labels/mood": (0,),
+    "calibration/dark": (2, 1),
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = write_archive(tmp_path / "takes.h5", takes=3)
+    add_annotations(path, "take1")
+    return path
+
+
+def edit(path: Path, part: str) -> None:
+    """Change one value as another program would, which knows no checksum."""
+    with h5py.File(path, "r+") as file:
+        stored = file[f"{TAKE}/{part}"]
+        stored[EDITS[part]] = np.asarray(stored[EDITS[part]]) + np.ones((), stored.dtype)
+
+
+def drop_checksums(path: Path) -> None:
+    """Leave an archive as it was written before parts had checksums."""
+
+    def drop(_: str, found: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(found, h5py.Dataset) and "sha256" in found.attrs:
+            del found.attrs["sha256"]
+
+    with h5py.File(path, "r+") as file:
+        file["recordings"].visititems(drop)
+
+
+@pytest.mark.parametrize("part", EDITS)
+def test_one_changed_value_gives_another_digest(path: Path, part: str) -> None:
+    whole, test = SpikeArchive(path).data_sha256(), SpikeArchive(path).data_sha256("test")
+    edit(path, part)
+    assert SpikeArchive(path).data_sha256() != whole
+    assert SpikeArchive(path).data_sha256("test") == test  # take1 is in train
+
+
+@pytest.mark.parametrize("part", ["images", "blur", "labels/class"])
+def test_verify_names_the_part_whose_values_changed(path: Path, part: str) -> None:
+    edit(path, part)
+    with SpikeArchive(path) as archive:
+        found = [(finding.code, finding.path) for finding in archive.verify()]
+        assert ("E06", f"{TAKE}/{part}") in found
+        assert [code for code, _ in found if code.startswith("E")] == ["E06"]
+        assert not [finding for finding in archive.verify(deep=False) if finding.code == "E06"]
+
+
+def test_split_membership_order_and_scale_give_another_digest(path: Path) -> None:
+    digests = {SpikeArchive(path).data_sha256()}
+    with h5py.File(path, "r+") as file:
+        file["splits/train"][...] = ["take1", "take0"]
+    digests.add(SpikeArchive(path).data_sha256())
+    with h5py.File(path, "r+") as file:
+        file[TAKE].attrs["rate_scale"] = 0.61
+    digests.add(SpikeArchive(path).data_sha256())
+    assert len(digests) == 3
+
+
+def test_archives_of_before_have_the_same_digest_and_verify_clean(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "takes.h5", takes=3)
+    before = SpikeArchive(path).data_sha256()
+    drop_checksums(path)
+    assert SpikeArchive(path).data_sha256() == before
+    assert SpikeArchive(path).verify() == []
+
+
+def test_large_archives_have_the_same_digest_from_stored_checksums(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = SpikeArchive(path).data_sha256()
+    monkeypatch.setattr(digest, "MOST_BYTES_READ", 0)
+    assert SpikeArchive(path).data_sha256() == read
+    edit(path, "images")
+    assert SpikeArchive(path).data_sha256() == read  # verify finds it
+    drop_checksums(path)
+    assert SpikeArchive(path).data_sha256() != read
+
+
+def test_the_digest_of_old_records_is_still_known(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "takes.h5", takes=3)
+    with h5py.File(path, "r+") as file:
+        for seed, name in enumerate(file["recordings"]):  # fixed values: numpy's may change
+            file[f"recordings/{name}"].attrs["sha256"] = f"{seed}" * 64
+    known_test = "7371c51063f0a6606e190541a595d64ba44e4db4e1713f11d3c83ad3f4e916f2"
+    known = "4e18c76791f1f635a8d931f531f998c7b6af1cbcf405ae40300be4d1896efd1d"
+    assert SpikeArchive(path).legacy_data_sha256() == known
+    assert ReconstructionDataModule(str(path)).legacy_data_sha256 == known
+    assert SpikeArchive(path).legacy_data_sha256("test") == known_test
+    edit(path, "images")
+    assert SpikeArchive(path).legacy_data_sha256() == known
+
+
+def test_the_data_module_tells_the_digest_of_its_archive(path: Path) -> None:
+    data = ReconstructionDataModule(str(path))
+    assert data.data_sha256 == SpikeArchive(path).data_sha256() != data.legacy_data_sha256
+
+
+def test_parts_of_several_blocks_have_the_checksum_of_their_values(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_archive(tmp_path / "a.h5", compression="gzip")
+    expected = SpikeArchive(path).data_sha256()
+    monkeypatch.setattr(hdf5_checksums, "_BLOCK_BYTES", 300)  # one image is 252
+    assert SpikeArchive(path).data_sha256() == expected
+    assert SpikeArchive(path).verify() == []

@@ -1,0 +1,115 @@
+"""An archive written again in another way loses nothing of what it held."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import ArchiveWriter
+from spike_zoo.cli.main import main
+from tests.helpers.archives import add_annotations, make_take, write_archive
+
+WAYS = [(), ("--compression", "gzip"), ("--compression", "gzip", "--along_time", "true")]
+PACKING = ("layout", "sha256")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = write_archive(tmp_path / "old.h5", takes=3)
+    add_annotations(path, "take1")
+    with h5py.File(path, "r+") as file:
+        file["recordings/take0/labels/class"].attrs["name"] = "bus"
+        del file["recordings/take2/labels/class"]
+        file["recordings/take2/labels/class"] = np.int16(2)
+        file["notebook/page"] = "rain"
+        file.attrs["author"] = "Ada"
+        file.attrs["empty"] = h5py.Empty("f4")
+        file.attrs["sites"] = np.array(["a", "b"], h5py.string_dtype())
+    with ArchiveWriter(path, append=True) as writer:
+        writer.put_in_split("all", "take2", "take0", "take1")
+        writer.put_in_split("test", "take0")
+    return path
+
+
+def rewrite(path: Path, *options: str) -> Path:
+    target = path.with_name("new.h5")
+    assert main(["archive", "build", str(path), str(target), "--jobs", "1", *options]) == 0
+    return target
+
+
+def content(path: Path) -> dict[str, Any]:
+    """Type, values and attributes of everything but checksums, spikes and how they are packed."""
+    found: dict[str, Any] = {}
+
+    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        attributes = {key: repr(item.attrs[key]) for key in item.attrs if key not in PACKING}
+        found[name] = [attributes]
+        if isinstance(item, h5py.Dataset) and not name.endswith("/spikes"):
+            found[name] += [item.dtype.str, item.shape, repr(np.asarray(item[()]).tolist())]
+
+    with h5py.File(path) as file:
+        file.visititems(visit)
+        found["/"] = {
+            key: repr(file.attrs[key]) for key in file.attrs if key not in ("created", "generator")
+        }
+    return found
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_everything_beside_the_packing_is_kept(path: Path, way: tuple[str, ...]) -> None:
+    before, digest = content(path), SpikeArchive(path).data_sha256()
+    new = rewrite(path, *way)
+    assert content(new) == before
+    assert SpikeArchive(new).data_sha256() == digest
+    findings = [(finding.code, finding.path) for finding in SpikeArchive(new).verify()]
+    assert sorted(findings) == sorted((f.code, f.path) for f in SpikeArchive(path).verify())
+
+
+def test_a_recording_stays_in_all_its_splits_and_their_order(path: Path) -> None:
+    archive = SpikeArchive(rewrite(path))
+    assert archive.splits() == ["train", "test", "all"]
+    assert archive.names("train") == ["take0", "take1"]
+    assert archive.names("test") == ["take2", "take0"]
+    assert archive.names("all") == ["take2", "take0", "take1"]
+
+
+def test_one_split_for_all_replaces_those_there_were(path: Path) -> None:
+    archive = SpikeArchive(rewrite(path, "--split", "val"))
+    assert archive.splits() == ["val"]
+    assert archive.names("val") == ["take0", "take1", "take2"]
+
+
+def test_kept_labels_and_calibration_get_checksums(path: Path) -> None:
+    with h5py.File(rewrite(path), "r+") as file:
+        file["recordings/take1/calibration/dark"][3, 4] += 1
+        file["recordings/take1/labels/flow"][1, 0, 3, 4] += 1
+    found = [str(finding) for finding in SpikeArchive(path.with_name("new.h5")).verify()]
+    assert [line.split()[1] for line in found if line.startswith("E06")] == [
+        "recordings/take1/labels/flow",
+        "recordings/take1/calibration/dark",
+    ]
+
+
+@pytest.mark.parametrize("place", ["recordings/take1/thermal/out", "notebook/out"])
+def test_parts_that_lead_out_of_the_archive_are_refused(
+    path: Path, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with h5py.File(path, "r+") as file:
+        file[place] = h5py.ExternalLink("other.h5", "/secret")
+    assert main(["archive", "build", str(path), str(path.with_name("new.h5")), "--jobs", "1"]) == 1
+    assert f"old.h5: {place} cannot be written again" in capsys.readouterr().err
+    assert not path.with_name("new.h5").exists()
+
+
+def test_a_take_without_anything_else_is_written_again(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "old.h5") as writer:
+        writer.add("bare", make_take().recording)
+    archive = SpikeArchive(rewrite(tmp_path / "old.h5"))
+    assert archive.splits() == []
+    assert archive.label("bare") is None
+    assert archive.verify() == []
