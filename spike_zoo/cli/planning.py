@@ -89,7 +89,7 @@ def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  #
         config: Its parsed arguments.
         parser: Its parser.
     """
-    content = yaml.safe_load(parser.dump(config, skip_none=False))
+    content = yaml.safe_load(parser.dump(config, skip_unset=False))
     files = [str(path) for path in config.config or []]
     variant, profile = described_configs(files)
     seed = config.seed_everything

@@ -91,7 +91,7 @@ class SaveRunConfig(SaveConfigCallback):
 
         Without the checkpoint: that of the next command would be undone by it.
         """
-        content = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        content = yaml.safe_load(self.parser.dump(self.config, skip_unset=False))
         content.pop("ckpt_path", None)
         text = yaml.safe_dump(content, sort_keys=False)
         folder = Path(trainer.default_root_dir)
@@ -222,7 +222,7 @@ class ZooCLI(LightningCLI):
 
     def _record(self, meter: CostMeter, metrics: dict[str, Any], checkpoint: str | None) -> None:
         config = yaml.safe_load(
-            self._parser(self.subcommand).dump(self._config_of_verb(), skip_none=False)
+            self._parser(self.subcommand).dump(self._config_of_verb(), skip_unset=False)
         )
         result = RunResult(
             method=method_of(self.model),
