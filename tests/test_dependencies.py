@@ -59,10 +59,11 @@ def test_versions_known_to_be_unsafe_or_broken_are_refused(name: str, unsafe: st
     assert not requirement.specifier.contains(unsafe)
 
 
-def test_the_package_declares_what_it_imports() -> None:
+def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> None:
     files = (ROOT / "spike_zoo").rglob("*.py")
     modules = {module for path in files for module in _imported(path)}
     imported = _distributions(modules - sys.stdlib_module_names - {"spike_zoo"})
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     optional = {canonicalize_name(each.name) for each in _requirements()} - declared
     assert imported - declared - optional == set()
+    assert declared - imported == set()
