@@ -3,13 +3,14 @@
 SHELL := bash
 PYTHON ?= python3
 BIN := .venv/bin
-STAMPS := .stamps
+# they go with what they stand for
+STAMPS := .venv/stamps
 ZOO := $(BIN)/python -m spike_zoo
 DEMO := runs/demo
 SSDM := runs/ssdm
 SCENE := test-astronaut-medium-01
 
-.PHONY: help setup demo test lint ssdm bench notebooks docs ablation-table smoke-tables clean
+.PHONY: help setup demo test lint audit ssdm bench notebooks docs ablation-table smoke-tables clean
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +33,14 @@ lint: setup ## check format, style, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+$(STAMPS)/audit: $(STAMPS)/setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[audit]'
+	@touch $@
+
+# --strict: where the index cannot be reached every package is skipped, which is no pass
+audit: setup $(STAMPS)/audit ## look for known vulnerabilities in the tested set (needs the network)
+	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 data/default.h5: | $(STAMPS)/setup
 	$(ZOO) simulate $(SIMULATE) --out $@
@@ -116,4 +125,4 @@ docs: setup $(STAMPS)/docs ## write the methods' pages and the reference of all 
 	$(BIN)/python docs/build.py docs/api
 
 clean: ## remove what the targets made, except runs and data
-	rm -rf .venv $(STAMPS) build dist *.egg-info
+	rm -rf .venv build dist *.egg-info

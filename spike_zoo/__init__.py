@@ -51,6 +51,7 @@ _ROOMS = frozenset(
         "nn",
         "simulation",
         "spikes",
+        "sweeps",
         "tables",
         "testing",
         "tracking",

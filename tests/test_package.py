@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,18 @@ def test_importing_the_package_loads_no_heavy_library() -> None:
 def test_every_public_name_comes_from_a_room_of_the_package(name: str) -> None:
     assert name in dir(spike_zoo)
     assert getattr(spike_zoo, name).__module__.startswith("spike_zoo.")
+
+
+ROOMS = sorted(
+    module.name for module in pkgutil.iter_modules(spike_zoo.__path__) if module.name[0] != "_"
+)
+
+
+def test_every_room_is_an_attribute_that_loads_on_first_use() -> None:
+    names = f"for name in {ROOMS}: assert getattr(spike_zoo, name).__name__ == 'spike_zoo.' + name"
+    done = _run(f"import spike_zoo\n{names}")  # a process of its own: nothing is imported yet
+    assert done.returncode == 0, done.stderr
+    assert set(ROOMS) <= set(dir(spike_zoo))
 
 
 def test_unknown_attribute_is_an_attribute_error() -> None:

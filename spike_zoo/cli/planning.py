@@ -113,7 +113,7 @@ def dumped(parser: LightningArgumentParser, config: Any, **options: bool) -> dic
         config: The arguments.
         options: Of the parser's ``dump``.
     """
-    options.setdefault("skip_none", False)
+    options.setdefault("skip_unset", False)
     return yaml.safe_load(parser.dump(config, **options))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import pytest
+import yaml
 
 from spike_zoo.cli.main import main
 from spike_zoo.testing import tiny_archive
@@ -51,3 +53,18 @@ def test_a_model_that_begins_with_a_missing_run_says_which(
     error = capsys.readouterr().err
     assert "runs/nowhere/smoke/*-0-*/best.ckpt" in error
     assert "model.init_args.lpips" in error
+
+
+def test_a_saved_configuration_keeps_its_nulls_and_no_call_of_ours_is_deprecated(
+    archive: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JSONARGPARSE_DEPRECATION_WARNINGS", "all")
+    data = ["--data.init_args.archive", archive, "--trainer.enable_progress_bar", "false"]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert main(["test", *BASE, *data, "--run_dir", str(tmp_path)]) == 0
+    package = ROOT / "spike_zoo"
+    ours = [str(warning.message) for warning in caught if package in Path(warning.filename).parents]
+    assert ours == []
+    saved = yaml.safe_load((tmp_path / "test/config.yaml").read_text())
+    assert saved["trainer"]["limit_train_batches"] is None  # written, though it says nothing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -104,10 +105,11 @@ class SymmetricInteractiveAttention(nn.Module):
 
 def attend(query: Tensor, key_value: Tensor, temperature: Tensor) -> Tensor:
     """Return the values mixed by the likeness of channels: ``softmax(tau Q K^T) V`` per head."""
+    height = query.shape[-2]
     key, value = key_value.chunk(2, dim=1)
-    batch, _, height, width = query.shape
-    heads = (batch, HEADS, -1, height * width)  # a head is a contiguous group of channels
-    query = F.normalize(query.reshape(heads), dim=-1)
-    key = F.normalize(key.reshape(heads), dim=-1)
+    rows = "b (head c) h w -> b head c (h w)"  # a head is a contiguous group of channels
+    query = F.normalize(rearrange(query, rows, head=HEADS), dim=-1)
+    key = F.normalize(rearrange(key, rows, head=HEADS), dim=-1)
     weights = torch.softmax(temperature * (query @ key.transpose(-2, -1)), dim=-1)
-    return (weights @ value.reshape(heads)).reshape(batch, -1, height, width)
+    mixed = weights @ rearrange(value, rows, head=HEADS)
+    return rearrange(mixed, "b head c (h w) -> b (head c) h w", h=height)

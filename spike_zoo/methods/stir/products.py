@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from einops import rearrange
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -46,15 +47,14 @@ class _ConvolveToFew(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ANN401  # torch's own
         """Return the gradients of the input, the weights and the biases."""
         x, weight = ctx.saved_tensors
-        count, channels = weight.shape[:2]
         height, width = x.shape[-2:]
         padded = F.pad(gradient.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
         shifted = [padded[:, 2 - row :, 2 - column :] for row in range(3) for column in range(3)]
         taps = torch.cat([part[:, :height, :width] for part in shifted], dim=-1).flatten(0, 2)
-        of_x = (taps @ _columns(weight)).view(x.shape[0], height, width, channels)
-        of_columns = taps.t() @ x.permute(0, 2, 3, 1).reshape(-1, channels)
-        of_weight = of_columns.view(3, 3, count, channels).permute(2, 3, 0, 1)
-        return of_x.permute(0, 3, 1, 2), of_weight, gradient.sum(dim=(0, 2, 3))
+        of_x = rearrange(taps @ _columns(weight), "(b h w) c -> b c h w", h=height, w=width)
+        of_columns = taps.t() @ rearrange(x, "b c h w -> (b h w) c")
+        of_weight = rearrange(of_columns, "(row column n) c -> n c row column", row=3, column=3)
+        return of_x, of_weight, gradient.sum(dim=(0, 2, 3))
 
 
 def _sum_of_taps(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -69,5 +69,5 @@ def _sum_of_taps(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def _columns(weight: Tensor) -> Tensor:
-    """Return the taps of ``(N, C, 3, 3)`` as ``(9 * N, C)``."""
-    return weight.permute(2, 3, 0, 1).flatten(0, 2)
+    """Return the taps of a convolution's weight as rows."""
+    return rearrange(weight, "n c row column -> (row column n) c")

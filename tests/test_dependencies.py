@@ -1,0 +1,69 @@
+"""What the package imports, what it declares, and the set it is tested with fit together."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from tests.conftest import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def _requirements() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(line) for lines in (PROJECT["dependencies"], *extras) for line in lines]
+
+
+def _tested() -> dict[str, Version]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = (re.split(r"==", line, maxsplit=1) for line in lines if line)
+    return {canonicalize_name(name): Version(version) for name, version in pins}
+
+
+def _imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def _distributions(modules: set[str]) -> set[str]:
+    known = packages_distributions()
+    return {canonicalize_name(name) for module in modules for name in known.get(module, [module])}
+
+
+@pytest.mark.parametrize("requirement", _requirements(), ids=lambda each: str(each.name))
+def test_the_tested_set_satisfies_every_bound(requirement: Requirement) -> None:
+    tested = _tested()[canonicalize_name(requirement.name)]
+    assert requirement.specifier.contains(tested)
+
+
+@pytest.mark.parametrize(
+    ("name", "unsafe"),
+    [("lightning", "2.6.5"), ("torch", "2.9.1"), ("jsonargparse", "5.0.0")],
+)
+def test_versions_known_to_be_unsafe_or_broken_are_refused(name: str, unsafe: str) -> None:
+    requirement = next(each for each in _requirements() if each.name == name)
+    assert not requirement.specifier.contains(unsafe)
+
+
+def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> None:
+    files = (ROOT / "spike_zoo").rglob("*.py")
+    modules = {module for path in files for module in _imported(path)}
+    imported = _distributions(modules - sys.stdlib_module_names - {"spike_zoo"})
+    declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    optional = {canonicalize_name(each.name) for each in _requirements()} - declared
+    assert imported - declared - optional == set()
+    assert declared - imported == set()
