@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
+from spike_zoo.tracking.old_records import image_size_of_schema_1
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILENAME = "result.json"
 PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
 _OPTIONAL = ("checkpoint",)
@@ -33,7 +34,7 @@ class RunResult:
         metrics: What was measured, by log key.
         parameters: Number of the network's parameters.
         macs: Multiply-accumulates of one reconstruction at ``image_size``.
-        image_size: Height and width of the first test image.
+        image_size: Height and width of the image that comes out, the test's first.
         seconds_per_image: Median time of one reconstruction, the first left out.
         wall_seconds: Time of the whole run.
         config: The complete configuration.
@@ -131,6 +132,8 @@ class RunResult:
         missing = [name for name in names if name not in content and name not in _OPTIONAL]
         if missing:
             raise FormatError(f"{file}: field {missing[0]!r} is missing", path=str(file))
+        if version == 1:
+            content["image_size"] = image_size_of_schema_1(content)
         content["image_size"] = content["image_size"] and tuple(content["image_size"])
         return cls(**{name: content[name] for name in names if name in content})
 
