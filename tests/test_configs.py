@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -11,6 +12,9 @@ from spike_zoo.cli.main import main
 from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PROFILES = sorted((ROOT / "configs" / "profiles").glob("*.yaml"))
 LOGGERS = sorted((ROOT / "configs" / "loggers").glob("*.yaml"))
@@ -94,6 +98,51 @@ def test_profile_sets_only_what_every_data_module_has(path: Path) -> None:
     assert content.keys() <= {"data", "trainer"}
     arguments = content.get("data", {}).get("init_args", {})
     assert arguments.keys() <= SHARED_DATA_ARGUMENTS
+
+
+def _stacked(files: Iterable[str]) -> dict[str, Any]:
+    """Return the trainer's arguments of stacked files."""
+    contents = [yaml.safe_load((ROOT / file).read_text()) or {} for file in files]
+    trainer: dict[str, Any] = {}
+    for content in contents:
+        trainer |= content.get("trainer") or {}
+    return trainer
+
+
+def _fits_of(sweep: Path) -> list[list[str]]:
+    """Return the files that the fits of a sweep stack, for every profile and variant."""
+    content = yaml.safe_load(sweep.read_text())
+    command = [str(part).split(" ")[0] for part in content["command"]]
+    if "fit" not in command:
+        return []
+    named = [part.removeprefix("--config=") for part in command if part.startswith("--config=")]
+    config = content["parameters"].get("config", {})
+    variants = config.get("values") or [config["value"]] if config else [None]
+    return [
+        [file.replace("${envvar:PROFILE}", profile.stem) for file in [*named, variant] if file]
+        for profile in PROFILES
+        for variant in variants
+    ]
+
+
+def _stacks() -> list[list[str]]:
+    """Return what is fitted with: a file alone, under a profile, as sweeps stack it."""
+    configs, experiments = ROOT / "configs", ROOT / "experiments"
+    alone = [*configs.rglob("*.yaml"), *experiments.glob("*/weights/*.yaml")]
+    stacks = [[path] for path in alone]
+    stacks += [[path, profile] for path in configs.glob("*.yaml") for profile in PROFILES]
+    swept = [fit for sweep in experiments.glob("*/sweep*.yaml") for fit in _fits_of(sweep)]
+    return [[str(path.relative_to(ROOT)) for path in stack] for stack in stacks] + swept
+
+
+def test_every_fit_validates_at_its_end_so_that_the_last_state_can_be_the_best() -> None:
+    for files in _stacks():
+        trainer, name = _stacked(files), " + ".join(files)
+        epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps")
+        if steps is not None:
+            assert steps % trainer["val_check_interval"] == 0, name
+        elif epochs is not None:
+            assert epochs % trainer.get("check_val_every_n_epoch", 1) == 0, name
 
 
 @pytest.mark.slow

@@ -8,7 +8,14 @@ from pathlib import Path
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.media import Page, write_page
 from spike_zoo.tables import Run as TableRun
-from spike_zoo.tables import cells_as_text, fill_table, header, table_of_runs
+from spike_zoo.tables import (
+    all_notes,
+    cells_as_text,
+    fill_table,
+    header,
+    scenes_in_words,
+    table_of_runs,
+)
 from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.images import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.tracking.result import FILENAME
@@ -45,8 +52,9 @@ def page(source: str, *, out: str = "runs/page.html", title: str = "Spike Zoo") 
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a page is written as .html")
     runs = find_runs(Path(source))
-    content = Page(title, "Held-out scenes: nothing below was seen in training.")
-    _add_numbers(content, runs)
+    listed = [TableRun(run.result, run.folder) for run in runs]
+    content = Page(title, scenes_in_words(listed))
+    _add_numbers(content, listed)
     _add_pictures(content, runs)
     videos = sorted(Path(source).glob("*.mp4"))
     if videos:
@@ -71,14 +79,15 @@ def find_runs(source: Path) -> list[Run]:
     return sorted(runs, key=lambda run: run.result.metrics.get(_RANKED_BY, 0.0))
 
 
-def _add_numbers(content: Page, runs: list[Run]) -> None:
-    listed = [TableRun(run.result, run.folder) for run in runs]
-    table = fill_table(table_of_runs(listed), listed)
+def _add_numbers(content: Page, runs: list[TableRun]) -> None:
+    table = fill_table(table_of_runs(runs), runs)
     content.add_section("Numbers")
+    for warning in table.warnings:
+        content.add_warning(warning)
     content.add_table(
         header(table),
         cells_as_text(table, emphasis="**"),
-        notes=list(table.notes),
+        notes=all_notes(table),
     )
 
 

@@ -5,8 +5,15 @@ from spike_zoo.tables.expect import Outcome, Verdict, sum_up
 from spike_zoo.tables.fill import Cell, FilledTable, fill_table
 from spike_zoo.tables.page import table_page
 from spike_zoo.tables.read import check_table, read_table_file
-from spike_zoo.tables.render import cells_as_text, header, render_csv, render_markdown
+from spike_zoo.tables.render import (
+    all_notes,
+    cells_as_text,
+    header,
+    render_csv,
+    render_markdown,
+)
 from spike_zoo.tables.spec import Expectation, Row, TableFile, TableSpec
+from spike_zoo.tables.splits import scenes_in_words
 
 __all__ = [
     "Cell",
@@ -18,6 +25,7 @@ __all__ = [
     "TableFile",
     "TableSpec",
     "Verdict",
+    "all_notes",
     "cells_as_text",
     "check_table",
     "collect_runs",
@@ -27,6 +35,7 @@ __all__ = [
     "render_csv",
     "render_markdown",
     "runs_of_sweep",
+    "scenes_in_words",
     "sum_up",
     "table_of_runs",
     "table_page",

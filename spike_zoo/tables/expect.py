@@ -36,6 +36,7 @@ class Outcome(Enum):
     HELD = "held"
     NOT_HELD = "not held"
     NOISE = "within noise"
+    NO_MEANING = "without meaning"
     NOT_MEASURED = "not measured"
 
 
@@ -74,19 +75,27 @@ class Verdict:
 
 
 def judge(
-    expectation: Expectation, column: Column, row: Sample | None, other: Sample | None
+    expectation: Expectation,
+    column: Column,
+    row: Sample | None,
+    other: Sample | None,
+    above: Sample | None = None,
 ) -> Verdict:
     """Hold a claim against two rows.
 
     Let d be by how much ``row`` is better than ``other`` in the column's direction. The claim
     *better* says d > margin (d >= margin where a margin is given), *close* says |d| <= margin. What
     is left, d - margin or margin - |d|, is within noise where it is not larger than the bound
-    of :func:`noise_bound`; otherwise its sign decides.
+    of :func:`noise_bound`; otherwise its sign decides. Where the claim names a row to be
+    ``above``, it says nothing unless the means of both rows are better than that row's.
     """
     text = claim_text(expectation, column)
-    if row is None or other is None:
+    if row is None or other is None or (above is None and expectation.above is not None):
         return Verdict(expectation, Outcome.NOT_MEASURED, text)
     sign = -1.0 if column.better == "lower" else 1.0
+    below = "" if above is None else _below(expectation, column, (row, other), above)
+    if below:
+        return Verdict(expectation, Outcome.NO_MEANING, text, detail=below)
     difference = sign * (row.mean - other.mean)
     if expectation.is_close:
         difference = abs(difference)
@@ -127,7 +136,7 @@ def sum_up(verdicts: Sequence[Verdict]) -> str:
     """Return all outcomes in one line: ``7 of 9 held, 1 within noise, 1 not held``."""
     counts = Counter(verdict.outcome for verdict in verdicts)
     parts = [f"{counts[Outcome.HELD]} of {len(verdicts)} held"]
-    others = (Outcome.NOISE, Outcome.NOT_HELD, Outcome.NOT_MEASURED)
+    others = (Outcome.NOISE, Outcome.NOT_HELD, Outcome.NO_MEANING, Outcome.NOT_MEASURED)
     return ", ".join([*parts, *(f"{counts[one]} {one.value}" for one in others if counts[one])])
 
 
@@ -138,6 +147,21 @@ def claim_text(expectation: Expectation, column: Column) -> str:
         return f"{row} within {column.text(expectation.margin)} of {other} by {column.heading}"
     by = f" by at least {column.text(expectation.margin)}" if expectation.margin else ""
     return f"{row} better than {other}{by} ({column.heading})"
+
+
+def _below(
+    expectation: Expectation, column: Column, rows: tuple[Sample, Sample], above: Sample
+) -> str:
+    """Return which of two rows are no better than the one to be above, nothing where none."""
+    sign = -1.0 if column.better == "lower" else 1.0
+    named = zip((expectation.row, expectation.other), rows, strict=True)
+    worse = [
+        f"{name} {column.text(sample.mean)}"
+        for name, sample in named
+        if sign * (sample.mean - above.mean) <= 0
+    ]
+    baseline = f"{expectation.above} {column.text(above.mean)}"
+    return f"no better than {baseline}: {', '.join(worse)}" if worse else ""
 
 
 def _detail(column: Column, difference: float, noise: float | None, *, is_close: bool) -> str:

@@ -178,10 +178,10 @@ def _verdicts(spec: TableSpec, rows: Sequence[FilledRow]) -> list[Verdict]:
     for expectation in spec.expect:
         index = columns[expectation.by]
         samples = [
-            _sample(named[name], index, spec.columns[index])
-            for name in (expectation.row, expectation.other)
+            _sample(named[name], index, spec.columns[index]) if name is not None else None
+            for name in (expectation.row, expectation.other, expectation.above)
         ]
-        found.append(judge(expectation, spec.columns[index], samples[0], samples[1]))
+        found.append(judge(expectation, spec.columns[index], *samples))
     return found
 
 

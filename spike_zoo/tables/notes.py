@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from spike_zoo.tables.splits import has_seen_its_test
 from spike_zoo.tracking.provenance import computed_part
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
             f"The rows mix profiles and cannot be compared: {_listed(profiles)}. "
             "--profile takes the runs of one."
         )
+    seen = [name for name, runs in rows if any(map(has_seen_its_test, runs))]
+    if seen:
+        yield f"Tested on the very scenes that they were trained on: {_few(seen)}."
     for name, runs in rows:
         if len({_configuration(run) for run in runs}) > 1:
             yield f"The runs of {name} differ in more than their seed: no noise, this deviation."

@@ -31,6 +31,7 @@ _SIGNS = {
     Outcome.HELD: "✓ held",
     Outcome.NOT_HELD: "✗ not held",
     Outcome.NOISE: "≈ within noise",
+    Outcome.NO_MEANING: "∅ without meaning",
     Outcome.NOT_MEASURED: "not measured",
 }
 

@@ -208,21 +208,22 @@ class _Reader:
         """Return one claim: ``better_than`` (``at_least``), or ``within`` some margin ``of``."""
         is_close = isinstance(content, dict) and "within" in content
         required = {"row", "by"} | ({"within", "of"} if is_close else {"better_than"})
-        self.keys(content, required, {"claim"} | (set() if is_close else {"at_least"}), place)
+        optional = {"claim", "above"} | (set() if is_close else {"at_least"})
+        self.keys(content, required, optional, place)
         row, by = str(content["row"]), str(content["by"])
-        other = str(content["of" if is_close else "better_than"])
-        for name in (row, other):
+        other, above = str(content["of" if is_close else "better_than"]), content.get("above")
+        for name in (row, other) if above is None else (row, other, above):
             if name not in rows:
                 raise self.error(f"{place} names no row: {name!r}.{near(name, rows)}")
-        if row == other:
-            raise self.error(f"{place} holds row {row!r} against itself")
+        if row == other or above in (row, other):
+            raise self.error(f"{place} holds row {above or row!r} against itself")
         named = {column.name: column for column in columns}
         if by not in named:
             raise self.error(f"{place} names no column: {by!r}.{near(by, named)}")
-        if not is_close and named[by].better == "neither":
+        if named[by].better == "neither" and (above is not None or not is_close):
             raise self.error(f"{place}: nobody knows whether more or less of {by!r} is better")
         margin = self.number(place, content.get("within" if is_close else "at_least", 0.0))
-        return Expectation(row, other, by, margin, is_close, str(content.get("claim", "")))
+        return Expectation(row, other, by, margin, is_close, str(content.get("claim", "")), above)
 
     def sequence(self, content: Any, key: str) -> Sequence[Any]:  # noqa: ANN401
         """Return a list."""

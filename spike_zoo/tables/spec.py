@@ -53,6 +53,7 @@ class Expectation:
             which ``row`` must be better; in the unit of the record.
         is_close: Whether the claim is that both are close, not that one is better.
         claim: What the source says, where given.
+        above: Name of a row that both must be better than for the claim to mean anything.
     """
 
     row: str
@@ -61,6 +62,7 @@ class Expectation:
     margin: float = 0.0
     is_close: bool = False
     claim: str = ""
+    above: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
+from spike_zoo.tracking.old_records import image_size_of_schema_1
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +35,7 @@ class RunResult:
         metrics: What was measured, by log key.
         parameters: Number of the network's parameters.
         macs: Multiply-accumulates of one reconstruction at ``image_size``.
-        image_size: Height and width of the first test image.
+        image_size: Height and width of the image that comes out, the test's first.
         seconds_per_image: Median time of one reconstruction, the first left out.
         wall_seconds: Time of the whole run, over all of its legs.
         config: The complete configuration.
@@ -139,6 +140,8 @@ class RunResult:
         missing = [name for name in names if name not in content and name not in _OPTIONAL]
         if missing:
             raise FormatError(f"{file}: field {missing[0]!r} is missing", path=str(file))
+        if version == 1:
+            content["image_size"] = image_size_of_schema_1(content)
         content["image_size"] = content["image_size"] and tuple(content["image_size"])
         return cls(**{name: content[name] for name in names if name in content})
 

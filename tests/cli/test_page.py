@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from spike_zoo.cli.main import main
 from spike_zoo.media import save_picture
+from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.images import RECONSTRUCTIONS, TRUTHS
 from tests.helpers.results import make_result
 
@@ -34,6 +37,46 @@ def test_page_shows_numbers_of_the_records_and_pictures_side_by_side(
     assert html.index("25.00") < html.index("31.00"), "the best comes last"
     assert html.count("data:image/png;base64") == 2 + 3, "a comparison and a gallery of three"
     assert not re.search(r'(src|href)="https?:', html), "nothing is fetched"
+
+
+def _trained(name: str, tested: str = "test", **changes: Any) -> RunResult:
+    data = {"archive": "data/own.h5", "train_split": "train", "test_split": tested}
+    config = {"data": {"class_path": "spike_zoo.data.DeblurDataModule", "init_args": data}}
+    metrics = {"test/psnr": 30.0, "train/total": 0.1}
+    return make_result(variant=name, metrics=metrics, config=config, **changes)
+
+
+def _page(tmp_path: Path, *results: RunResult) -> str:
+    for result in results:
+        result.write(tmp_path / "runs" / result.variant / "result.json")
+    assert main(["page", str(tmp_path / "runs"), "--out", str(tmp_path / "page.html")]) == 0
+    return (tmp_path / "page.html").read_text()
+
+
+def test_page_warns_of_rows_that_cannot_be_compared(tmp_path: Path) -> None:
+    html = _page(tmp_path, _trained("a"), _trained("b", profile="gpu", data_sha256="cd" * 32))
+    assert "measured on different data and cannot be compared" in html
+    assert "mix profiles and cannot be compared" in html
+
+
+def test_page_says_that_scenes_are_new_only_where_the_records_show_it(tmp_path: Path) -> None:
+    new = "Measured on split &#39;test&#39; of own.h5, none of it seen in training"
+    assert new in _page(tmp_path, _trained("a"))
+    elsewhere = dataclasses.replace(_trained("b"), metrics={"test/psnr": 30.0})
+    html = _page(tmp_path, elsewhere)  # a test alone: what its checkpoint saw is not known
+    assert "seen in training" not in html
+    assert "Measured on split &#39;test&#39; of own.h5." in html
+    html = _page(tmp_path, make_result(variant="c"))  # a record that does not say where it ran
+    assert "Measured on" not in html
+
+
+def test_page_and_table_warn_of_a_test_on_what_was_trained_on(tmp_path: Path) -> None:
+    html = _page(tmp_path, _trained("honest"), _trained("seen", "train"))
+    assert "Tested on the very scenes that they were trained on" in html
+    assert "seen in training" not in html
+    target = tmp_path / "table.md"
+    assert main(["table", str(tmp_path / "runs"), "--out", str(target)]) == 0
+    assert re.search(r"Warning: Tested on the very scenes .*: seen\.", target.read_text())
 
 
 def test_page_of_a_folder_without_results_is_refused(

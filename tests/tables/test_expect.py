@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 
 import numpy as np
@@ -79,6 +80,34 @@ def test_at_least_asks_for_a_distance(margin: float, outcome: Outcome) -> None:
 def test_close_rows_may_differ_either_way(value: float, outcome: Outcome) -> None:
     samples = _sample([value], is_exact=True), _sample([30.0], is_exact=True)
     assert judge(CLOSE, PSNR, *samples).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "outcome"),
+    [
+        (30.4, 30.2, Outcome.HELD),
+        (31.0, 30.1, Outcome.NOT_HELD),
+        (30.4, 30.0, Outcome.NO_MEANING),  # as good as doing nothing is not above it
+        (29.9, 30.2, Outcome.NO_MEANING),
+    ],
+)
+def test_rows_that_are_close_below_the_baseline_say_nothing(
+    first: float, second: float, outcome: Outcome
+) -> None:
+    claim = dataclasses.replace(CLOSE, above="C")
+    samples = [_sample([value], is_exact=True) for value in (first, second, 30.0)]
+    verdict = judge(claim, PSNR, *samples)
+    assert verdict.outcome is outcome
+    if outcome is Outcome.NO_MEANING:
+        assert verdict.detail.startswith("no better than C 30.00: ")
+    assert judge(claim, PSNR, samples[0], samples[1], None).outcome is Outcome.NOT_MEASURED
+
+
+def test_below_a_baseline_is_more_where_less_is_better() -> None:
+    claim = Expectation("A", "B", "test/lpips", 0.1, is_close=True, above="C")
+    good, bad, baseline = _sample([0.1]), _sample([0.3]), _sample([0.2])
+    assert judge(claim, LPIPS, good, good, baseline).outcome is Outcome.HELD
+    assert judge(claim, LPIPS, good, bad, baseline).outcome is Outcome.NO_MEANING
 
 
 def test_one_seed_each_leaves_the_noise_unknown_and_says_so() -> None:

@@ -9,7 +9,15 @@ import pytest
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import PROTOCOLS, reconstruction_metrics
-from spike_zoo.tables import FilledTable, Run, TableSpec, fill_table, read_table_file
+from spike_zoo.tables import (
+    FilledTable,
+    Outcome,
+    Run,
+    TableSpec,
+    fill_table,
+    read_table_file,
+    render_markdown,
+)
 from spike_zoo.tables.columns import METRICS
 from tests.helpers.tables import SPEC, make_run, write_spec
 
@@ -110,6 +118,18 @@ def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> No
 def test_every_metric_we_measure_has_a_direction() -> None:
     measured = reconstruction_metrics(lpips="off", protocols=PROTOCOLS)
     assert {str(name) for name in measured} <= METRICS.keys()
+
+
+@pytest.mark.parametrize(("baseline", "outcome"), [(28.0, Outcome.HELD), (29.5, "without meaning")])
+def test_a_claim_above_a_baseline_is_judged_only_there(
+    tmp_path: Path, baseline: float, outcome: Outcome | str
+) -> None:
+    claim = "  - {row: full, within: 2.0, of: half, by: test/psnr, above: never run}\n"
+    spec = read_table_file(write_spec(tmp_path, SPEC + claim)).tables[0]
+    runs = [make_run("full", 30.0), make_run("half", 29.0), make_run("never", baseline)]
+    table = fill_table(spec, runs)
+    assert table.verdicts[1].outcome is Outcome(outcome)
+    assert f"**{Outcome(outcome).value}**: full within 2.00 of half" in render_markdown([table])
 
 
 def test_methods_that_train_nothing_have_no_noise(spec: TableSpec) -> None:

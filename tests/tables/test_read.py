@@ -34,6 +34,11 @@ TABLES = sorted((ROOT / "experiments").glob("*/table*.yaml"))
         (("better_than: half", "better_than: hlaf"), "names no row: 'hlaf'. Did you mean 'half'"),
         (("by: test/psnr", "by: test/psrn"), "names no column: 'test/psrn'. Did you mean"),
         (("better_than: half", "better_than: full"), "holds row 'full' against itself"),
+        (
+            ("by: test/psnr", "by: test/psnr, above: hlaf"),
+            "names no row: 'hlaf'. Did you mean 'half",
+        ),
+        (("by: test/psnr", "by: test/psnr, above: half"), "holds row 'half' against itself"),
         (("better_than: half", "better: half"), "expectation 1 lacks the key 'better_than'"),
         (("title: Capacity", "title: Capacity\ntitle: Other"), "the key 'title' stands twice"),
         ((", variant: variants/half.yaml", ""), "neither a variant nor published values"),

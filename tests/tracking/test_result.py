@@ -40,7 +40,7 @@ def test_damaged_record_is_refused_naming_the_field(
 def test_record_of_a_newer_schema_is_refused_with_both_numbers(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(json.dumps({"schema": 7}))
-    with pytest.raises(VersionError, match="schema 7, this version reads up to 1"):
+    with pytest.raises(VersionError, match="schema 7, this version reads up to 2"):
         RunResult.read(path)
 
 

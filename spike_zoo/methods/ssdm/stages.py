@@ -176,7 +176,9 @@ class SSDMTeacherModule(TeacherModule):
         if self.stage == "upsample":
             rates = mean_rate(exposure.spikes, *exposure.span)
             plain = F.interpolate(rates, scale_factor=RATIO, mode="bilinear")
-            return Compared(self(rates).float(), plain, grey(exposure.blur))
+            # the network learns the blur itself, so what it gives is no rate any more
+            before = (plain / exposure.rate_scale).clamp(0.0, 1.0)
+            return Compared(self(rates).float(), before, grey(exposure.blur))
         if not exposure.planes:
             return None
         rates = self._short_rates(exposure, exposure.planes)

@@ -176,6 +176,19 @@ def test_an_exposure_is_measured_against_its_blur_in_grey_without_any_sharp_imag
     torch.testing.assert_close(pictures["ground truth"], grey(batch["blur"])[0])
 
 
+def test_enlarged_rates_of_any_threshold_are_compared_as_images() -> None:
+    module, batch = SSDMTeacherModule("upsample").eval(), exposure_batch(exposed_take())
+    module.setup("test")
+    logged: dict[str, Tensor] = {}
+    module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]  # outside a trainer
+    with torch.no_grad():
+        module.test_step(batch, 0)
+        rates = batch["spikes"][:, 20:117].mean(dim=1, keepdim=True)
+    shown = F.interpolate(rates / 0.9, scale_factor=4, mode="bilinear").clamp(0, 1)
+    before = psnr(shown, grey(batch["blur"])).item()
+    assert logged["test/psnr_before"].item() == pytest.approx(before, abs=1e-3)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_agrees_in_bf16(stage: Any) -> None:
     seed_everything(0)

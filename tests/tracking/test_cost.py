@@ -1,0 +1,106 @@
+"""What a reconstruction costs: of which image, in which precision, and how often it is measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from torch.utils.data import DataLoader
+
+from spike_zoo.cli.main import main
+from spike_zoo.tracking import CostMeter, RunResult
+from tests.conftest import ROOT
+from tests.helpers.exposures import exposure_archive
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spike_zoo.batch import ReconstructionBatch
+
+SIDE, CHANNELS = 12, 4
+
+
+class _Mean(LightningModule):
+    """One convolution of 3x3, which remembers in what it computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(CHANNELS, 1, 3, padding=1, bias=False)
+        self.types: list[torch.dtype] = []
+
+    def test_step(self, batch: ReconstructionBatch, batch_idx: int) -> None:
+        """Measure nothing."""
+
+    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        """Reconstruct a batch."""
+        image: Tensor = self.layer(batch["spikes"])
+        self.types.append(image.dtype)
+        return image
+
+
+def _measured(precision: str, batches: int) -> tuple[CostMeter, list[torch.dtype]]:
+    module, meter = _Mean(), CostMeter()
+    samples = [{"spikes": torch.ones(CHANNELS, SIDE, 2 * SIDE)} for _ in range(2 * batches)]
+    trainer = Trainer(
+        accelerator="cpu",
+        precision=precision,  # type: ignore[arg-type]  # one of its literals
+        callbacks=[meter],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+    loader: DataLoader[dict[str, Tensor]] = DataLoader(samples, batch_size=2)  # type: ignore[arg-type]  # map-style
+    trainer.test(module, loader, verbose=False)
+    return meter, module.types
+
+
+def test_operations_are_those_of_one_image_whatever_the_batch() -> None:
+    meter, _ = _measured("32-true", batches=2)
+    assert meter.macs == SIDE * 2 * SIDE * CHANNELS * 9
+    assert meter.image_size == (SIDE, 2 * SIDE)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("bf16-mixed", torch.bfloat16), ("32-true", torch.float32)]
+)
+def test_a_run_is_timed_in_its_own_precision(precision: str, dtype: torch.dtype) -> None:
+    meter, types = _measured(precision, batches=2)
+    assert set(types) == {dtype}
+    assert meter.seconds_per_image is not None
+    assert meter.seconds_per_image > 0
+
+
+def test_only_the_first_batches_of_a_long_test_are_made_again() -> None:
+    _, types = _measured("32-true", batches=20)
+    assert len(types) == 1 + 1 + 5, "operations, the batch that warms up, those timed"
+
+
+def test_the_cost_of_deblurring_is_that_of_the_sharp_image(tmp_path: Path) -> None:
+    archive = exposure_archive(tmp_path / "exposures.h5", height=16, width=24)
+    call = ["test", "--model", "spike_zoo.methods.ssdm.SSDMStudentModule"]
+    call += ["--data", "spike_zoo.data.DeblurDataModule", "--data.init_args.archive", str(archive)]
+    call += ["--trainer.enable_progress_bar", "false", "--run_dir", str(tmp_path / "run")]
+    assert main(call) == 0
+    result = RunResult.read(tmp_path / "run" / "test")
+    assert result.image_size == (64, 96)
+    assert result.macs is not None
+    # 15.90 GMAC at 720 x 1280: the authors' network, counted by hand
+    assert result.macs / (64 * 96) == pytest.approx(15.90e9 / (720 * 1280), rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("record", "size"),
+    [
+        ("ssdm/results/cpu/v4-0-e5481a6b", (384, 384)),
+        ("ssdm/results/cpu/v4_upsample-0-dc5979d4", (384, 384)),
+        ("ssdm/results/cpu/v4_denoise-0", (96, 96)),
+        ("stir/results/cpu/full-0", (160, 208)),
+    ],
+)
+def test_committed_records_say_which_image_cost_so_much(record: str, size: tuple[int, int]) -> None:
+    result = RunResult.read(ROOT / "experiments" / record)
+    assert result.schema == 1
+    assert result.image_size == size
