@@ -310,6 +310,7 @@ class ZooCLI(LightningCLI):
             checkpoint=checkpoint and _as_seen_from_here(checkpoint),
             checkpoint_sha256=checkpoint and weights_sha256(Path(checkpoint)),
             begins_with=self.start.begins_with,
+            legacy_data_sha256=getattr(self.datamodule, "legacy_data_sha256", None),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
         path = self.out / "result.json"

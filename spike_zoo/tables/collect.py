@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.tables.columns import plain_column
+from spike_zoo.tables.configurations import configurations_of, known_recipes
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, Row, TableSpec
 from spike_zoo.tracking.result import FILENAME, PER_IMAGE_FILENAME, RunResult
 
@@ -25,10 +26,17 @@ _NOT_VARIANTS = {"profiles", "loggers"}
 
 @dataclass(frozen=True)
 class Run:
-    """A record and the folder it lies in, with pictures and single images; None for W&B's."""
+    """A record and the folder it lies in, with pictures and single images; None for W&B's.
+
+    Attributes:
+        result: The record.
+        folder: Where it lies.
+        place: Number of the place in which it was looked for.
+    """
 
     result: RunResult
     folder: Path | None = None
+    place: int = 0
 
     def value(self, column: Column) -> float | None:
         """Return what the run measured for a column, None where it did not.
@@ -91,6 +99,8 @@ class Run:
             return False
         if archive is not None and self.archive != Path(archive).name:
             return False
+        if row.runs and self.result not in row.runs:
+            return False
         return len(self.variant.parts) == 1 or _same_end(self.variant, row.variant)
 
     @property
@@ -119,12 +129,12 @@ def collect_runs(places: Iterable[str | Path]) -> list[Run]:
     """
     found: dict[bytes, Run] = {}
     listed = [Path(place) for place in places]
-    for place in listed:
+    for number, place in enumerate(listed):
         if not place.exists():
             raise MissingFileError(f"{place}: there is no such run or folder", path=str(place))
         files = [place] if place.is_file() else sorted(place.rglob(FILENAME))
         for file in files:
-            run = Run(RunResult.read(file), file.parent)
+            run = Run(RunResult.read(file), file.parent, number)
             found.setdefault(file.read_bytes(), run)
     if not found:
         names = ", ".join(str(place) for place in listed) or "nowhere"
@@ -156,23 +166,33 @@ def runs_of_sweep(path: str, api: Any = None) -> list[Run]:  # noqa: ANN401  (wa
     runs = []
     for run in finished:
         try:
-            runs.append(Run(RunResult.from_summary(dict(run.summary))))
+            runs.append(
+                Run(RunResult.from_summary(dict(run.summary), getattr(run, "config", None)))
+            )
         except FormatError as error:
             raise FormatError(f"{path}, run {run.name}: {error.message}") from error
     return runs
 
 
 def table_of_runs(runs: Sequence[Run], title: str = "Results") -> TableSpec:
-    """Return a table with a row for each variant among runs."""
+    """Return a table with a row for each variant among runs, and each configuration of it."""
     variants = list(dict.fromkeys(run.variant for run in runs))
     stems = [variant.stem for variant in variants]
-    rows = tuple(
-        Row(stem if stems.count(stem) == 1 else str(variant.with_suffix("")), variant)
-        for stem, variant in zip(stems, variants, strict=True)
-    )
+    recipes = known_recipes(runs)
+    rows: list[Row] = []
+    for stem, variant in zip(stems, variants, strict=True):
+        name = stem if stems.count(stem) == 1 else str(variant.with_suffix(""))
+        found = configurations_of([run for run in runs if run.variant == variant], recipes)
+        if len(found) == 1:
+            rows.append(Row(name, variant))
+            continue
+        for number, one in enumerate(found, 1):
+            home = one.runs[0].folder
+            place = f"{name} ({home if home is not None else number})"
+            rows.append(Row(place, variant, runs=tuple(run.result for run in one.runs)))
     known = [plain_column(key) for key in DEFAULT_COLUMNS]
     columns = [column for column in known if any(run.value(column) is not None for run in runs)]
-    return TableSpec(title, tuple(columns), rows)
+    return TableSpec(title, tuple(columns), tuple(rows))
 
 
 def _same_end(first: Path, second: Path) -> bool:

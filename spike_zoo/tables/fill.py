@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.tables.columns import OPTIONAL_METRICS, near
+from spike_zoo.tables.configurations import (
+    configurations_of,
+    data_digest,
+    known_recipes,
+    shown_configuration,
+)
 from spike_zoo.tables.expect import Sample, Verdict, judge
 from spike_zoo.tables.notes import notes_of, warnings_of
 
@@ -91,7 +97,8 @@ class FilledTable:
 def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None) -> FilledTable:
     """Fill a table with the runs of its variants, mean and deviation over their seeds.
 
-    A row takes one run of each seed and configuration; the first found counts.
+    A row shows one configuration, that of the place named first and there the newest, and takes
+    one run of each seed; the first found counts.
 
     Args:
         spec: The table.
@@ -102,12 +109,17 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         ConfigError: If no run that the table shows has the metric of a column.
     """
     chosen = [run for run in runs if profile is None or run.result.profile == profile]
-    rows, repeats = [], 0
+    recipes = known_recipes(runs)
+    rows: list[FilledRow] = []
+    others: dict[str, list[Run]] = {}
+    repeats = 0
     for row in spec.rows:
         archive = row.archive or spec.archive
-        taken = [run for run in chosen if run.is_of(row, archive)]
-        kept = _once_per_seed(taken)
-        repeats += len(taken) - len(kept)
+        found = configurations_of([run for run in chosen if run.is_of(row, archive)], recipes)
+        shown = shown_configuration(found).runs if found else []
+        others[row.name] = [run for one in found if one.runs is not shown for run in one.runs]
+        kept = _once_per_seed(shown)
+        repeats += len(shown) - len(kept)
         cells = tuple(
             _cell(kept, column, row.published.get(column.name)) for column in spec.columns
         )
@@ -120,7 +132,7 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         spec,
         tuple(marked),
         tuple(warnings_of(spec, named)),
-        tuple(notes_of(spec, named, repeats)),
+        tuple(notes_of(spec, named, repeats, others)),
         tuple(_verdicts(spec, marked)),
     )
 
@@ -157,9 +169,10 @@ def _refuse_absent(spec: TableSpec, used: Sequence[Run]) -> None:
 
 def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:
     """Mark the rows whose data or profile are not those of most runs."""
+    digest = data_digest([run for row in rows for run in row.runs])
 
     def origin(run: Run) -> tuple[str | None, str | None]:
-        return (run.result.data_sha256 if one_data else None, run.result.profile)
+        return (digest(run) if one_data else None, run.result.profile)
 
     origins = [origin(run) for row in rows for run in row.runs]
     if not origins:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import TYPE_CHECKING
 
+from spike_zoo.tables.configurations import data_digest
 from spike_zoo.tables.splits import has_seen_its_test
-from spike_zoo.tracking.provenance import computed_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from spike_zoo.tables.collect import Run
     from spike_zoo.tables.spec import TableSpec
@@ -20,7 +18,8 @@ if TYPE_CHECKING:
 
 def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
     """Yield why the rows of a table cannot simply be compared."""
-    data = _grouped(rows, lambda run: _short(run.result.data_sha256))
+    digest = data_digest([run for _, runs in rows for run in runs])
+    data = _grouped(rows, lambda run: _short(digest(run)))
     profiles = _grouped(rows, lambda run: run.result.profile or "none")
     if spec.one_data and len(data) > 1:
         yield f"The rows were measured on different data and cannot be compared: {_listed(data)}."
@@ -32,13 +31,19 @@ def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
     seen = [name for name, runs in rows if any(map(has_seen_its_test, runs))]
     if seen:
         yield f"Tested on the very scenes that they were trained on: {_few(seen)}."
-    for name, runs in rows:
-        if len({_configuration(run) for run in runs}) > 1:
-            yield f"The runs of {name} differ in more than their seed: no noise, this deviation."
 
 
-def notes_of(spec: TableSpec, rows: NamedRuns, repeats: int) -> Iterator[str]:
-    """Yield where the numbers of a table come from, and how to make them again."""
+def notes_of(
+    spec: TableSpec, rows: NamedRuns, repeats: int, others: Mapping[str, Sequence[Run]]
+) -> Iterator[str]:
+    """Yield where the numbers of a table come from, and how to make them again.
+
+    Args:
+        spec: The table.
+        rows: Names of rows and the runs they show.
+        repeats: Runs that were left out, as they repeat a seed.
+        others: Name of a row -> runs of its variant with another configuration.
+    """
     runs = [run for _, taken in rows for run in taken]
     if spec.note:
         yield spec.note
@@ -50,6 +55,13 @@ def notes_of(spec: TableSpec, rows: NamedRuns, repeats: int) -> Iterator[str]:
         yield from _origins(spec, rows, runs)
     if repeats:
         yield f"Left out: {repeats} runs that repeat a seed; the first found counts."
+    for name, left in others.items():
+        if left:
+            places = [str(run.folder or run.result.config_hash) for run in left]
+            yield (
+                f"Left out: {len(left)} runs of {name} with another configuration than the "
+                f"row's ({_few(places)})."
+            )
     if any(column.is_grouped for column in spec.columns):
         without = sum(not run.images for run in runs)
         if without:
@@ -80,9 +92,8 @@ def _counted(rows: NamedRuns) -> str:
 
 
 def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[Run]) -> Iterator[str]:
-    data = _grouped(
-        rows, lambda run: f"{run.archive or 'archive'} {_short(run.result.data_sha256)}"
-    )
+    digest = data_digest(runs)
+    data = _grouped(rows, lambda run: f"{run.archive or 'archive'} {_short(digest(run))}")
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."
     yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in runs}))}."
     sizes = {run.result.image_size for run in runs if run.result.image_size}
@@ -127,14 +138,6 @@ def _few(names: Iterable[str], most: int = 4) -> str:
     listed = list(names)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return f"{' / '.join(listed[:most])}{rest}"
-
-
-def _configuration(run: Run) -> str:
-    """Return what a run computes but for its seed, which also names the runs it begins with."""
-    config = computed_part(run.result.config)
-    config.pop("seed_everything", None)
-    text = json.dumps(config, sort_keys=True)
-    return re.sub(rf"-{run.result.seed}-[0-9a-f]{{8}}/", "-/", text)
 
 
 def _short(digest: str | None) -> str:

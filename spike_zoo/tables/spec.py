@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spike_zoo.tables.columns import Column
+    from spike_zoo.tracking.result import RunResult
 
 DEFAULT_COLUMNS = (
     "test/psnr",
@@ -32,6 +33,7 @@ class Row:
         published: Name of a column -> value of the source.
         source: Where these values stand, if not where the table's do.
         archive: Name of the archive its runs were made on, if not the table's.
+        runs: Only these records count; all of the variant where none is named.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Row:
     published: Mapping[str, float] = field(default_factory=dict)
     source: str | None = None
     archive: str | None = None
+    runs: tuple[RunResult, ...] = ()
 
 
 @dataclass(frozen=True)

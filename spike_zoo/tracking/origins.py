@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import SpikeZooError, WeightsError
-from spike_zoo.tracking.provenance import computed_part
+from spike_zoo.tracking.provenance import computed_part, leaves
 from spike_zoo.tracking.result import FILENAME, RunResult
 
 if TYPE_CHECKING:
@@ -74,8 +74,19 @@ def weights_sha256(path: Path) -> str:
 def recipe_of(record: RunResult, known: Mapping[str, str] | None = None) -> str:
     """Return a digest of how a run's numbers are made but for its seed.
 
-    Two runs with one recipe repeat each other, and may be averaged. What a run begins with counts
-    by its own recipe, or by its weights where that is not known.
+    Args:
+        record: Of the run.
+        known: See :func:`how_made`.
+    """
+    text = json.dumps(how_made(record, known), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def how_made(record: RunResult, known: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what decides a run's numbers but for its seed: dotted key -> value.
+
+    Two runs that were made alike repeat each other, and may be averaged. What a run begins with
+    counts by its own recipe, or by its weights where that is not known; what is null is left out.
 
     Args:
         record: Of the run.
@@ -83,16 +94,13 @@ def recipe_of(record: RunResult, known: Mapping[str, str] | None = None) -> str:
             of what they begin with; where it is not known, seed and digest in its name are left
             out.
     """
-    config = json.loads(json.dumps(computed_part(record.config), default=str))
-    config.pop("seed_everything", None)
-    arguments = (config.get("model") or {}).get("init_args") or {}
-    for key, origin in record.begins_with.items():
-        name = key.removeprefix(MODEL)
-        made = origin.get("recipe") or origin.get("sha256")
-        (arguments if key.startswith(MODEL) else config)[name] = made
-    for name, value in arguments.items():
+    config = {**computed_part(record.config), CKPT_PATH: None, "seed_everything": None}
+    made = dict(leaves(json.loads(json.dumps(config, default=str))))
+    for key, value in made.items():
         if isinstance(value, str) and "/checkpoints/" in value:
             folder = str(Path(value).parent.parent)
             plain = re.sub(rf"-{record.seed}-[0-9a-f]{{8}}$", "-", folder)
-            arguments[name] = (known or {}).get(folder, plain)
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+            made[key] = (known or {}).get(folder, plain)
+    for key, origin in record.begins_with.items():
+        made[key] = origin.get("recipe") or origin.get("sha256")
+    return {key: value for key, value in made.items() if value is not None}

@@ -107,17 +107,16 @@ def differences(
 
 def _counted(config: dict[str, Any], apart_from: Collection[str]) -> dict[str, Any]:
     left_out = {*INCIDENTAL_KEYS, *apart_from}
-    leaves = _leaves(computed_part(config))
-    return {key: value for key, value in leaves if key not in left_out}
+    return {key: value for key, value in leaves(computed_part(config)) if key not in left_out}
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  (any YAML value)
+def leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:  # noqa: ANN401  (any YAML value)
     """Yield every dotted key with its value; lists are values."""
     if not isinstance(value, dict):
         yield key, value
         return
     for name, inner in value.items():
-        yield from _leaves(inner, f"{key}.{name}" if key else str(name))
+        yield from leaves(inner, f"{key}.{name}" if key else str(name))
 
 
 def _is_same(recorded: Any, wanted: Any) -> bool:  # noqa: ANN401  (any YAML value)

@@ -17,7 +17,7 @@ SCHEMA_VERSION = 2
 FILENAME = "result.json"
 PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
 #: What records did not always have: since schema 2, but for the first.
-_OPTIONAL = ("checkpoint", "checkpoint_sha256", "begins_with", "finished")
+_OPTIONAL = ("checkpoint", "checkpoint_sha256", "begins_with", "finished", "legacy_data_sha256")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class RunResult:
         begins_with: Dotted key of the configuration -> the checkpoint it named, as ``path``,
             ``sha256`` of its weights and ``recipe`` of the run that made it.
         finished: When the run ended, UTC.
+        legacy_data_sha256: Digest of the archive as records of schema 1 have it.
         schema: Version of this record's form.
     """
 
@@ -70,6 +71,7 @@ class RunResult:
     checkpoint_sha256: str | None = None
     begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
     finished: str | None = None
+    legacy_data_sha256: str | None = None
     schema: int = field(default=SCHEMA_VERSION)
 
     def write(self, path: Path) -> None:
@@ -91,8 +93,14 @@ class RunResult:
         return kept
 
     @classmethod
-    def from_summary(cls, summary: Mapping[str, Any]) -> Self:
+    def from_summary(
+        cls, summary: Mapping[str, Any], shown: Mapping[str, Any] | None = None
+    ) -> Self:
         """Rebuild a record from :meth:`summary` and the metrics logged beside it.
+
+        Args:
+            summary: The run's summary.
+            shown: What the service shows as its configuration: ours below ``config``.
 
         Raises:
             FormatError: If a field is missing; names it.
@@ -102,7 +110,8 @@ class RunResult:
             for name, value in summary.items()
             if "/" in name and isinstance(value, int | float)
         }
-        content: dict[str, Any] = {"config": {}, "metrics": metrics}
+        config = (shown or {}).get("config") or {}
+        content: dict[str, Any] = {"config": config, "metrics": metrics}
         names = cls.__dataclass_fields__
         content |= {name: summary[name] for name in names if name in summary}
         missing = [name for name in names if name not in content and name not in _OPTIONAL]

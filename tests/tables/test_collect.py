@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
-from spike_zoo.tables import Row, Run, collect_runs, runs_of_sweep, table_of_runs
+from spike_zoo.tables import (
+    Row,
+    Run,
+    collect_runs,
+    fill_table,
+    runs_of_sweep,
+    table_of_runs,
+)
 from spike_zoo.tables.columns import Column
 from tests.helpers.results import make_result
 from tests.helpers.tables import make_run
@@ -124,6 +131,29 @@ def test_finished_runs_of_a_sweep_are_records_like_those_on_disk() -> None:
     runs = runs_of_sweep("lab/zoo/abc123", api)
     assert [run.result for run in runs] == [make_result(seed=3)]
     assert api.asked == ["lab/zoo/abc123"]
+
+
+def test_runs_of_a_sweep_belong_to_the_rows_of_their_archive() -> None:
+    data = {"class_path": "x", "init_args": {"archive": "data/default.h5"}}
+    online = _online("finished", config={"data": data})
+    online.config = {"config": {"data": data}, "versions": {}}  # what a run tells W&B of itself
+    (run,) = runs_of_sweep("lab/zoo/abc123", SweepApi([online]))
+    row = Row("full", Path("experiments/stir/variants/full.yaml"))
+    assert run.is_of(row, "data/default.h5")
+    assert not run.is_of(row, "data/other.h5")
+
+
+def test_tests_of_two_checkpoints_are_two_rows(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        origin = {"path": f"{name}.ckpt", "sha256": name, "recipe": None}
+        result = make_result(begins_with={"ckpt_path": origin}, config_hash=name)
+        result.write(tmp_path / name / "test" / "result.json")
+    runs = collect_runs([tmp_path])
+    table = table_of_runs(runs)
+    assert [row.name for row in table.rows] == [
+        f"full ({tmp_path / name / 'test'})" for name in ("first", "second")
+    ]
+    assert [len(row.runs) for row in fill_table(table, runs).rows] == [1, 1]
 
 
 def test_a_sweep_that_cannot_be_used_is_refused_with_the_reason() -> None:

@@ -1,0 +1,115 @@
+"""Which runs repeat each other: a row shows those of one configuration, never a mixture."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo.tracking.origins import how_made, recipe_of
+from spike_zoo.tracking.result import FILENAME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from spike_zoo.tables.collect import Run
+
+_OURS = "spike_zoo."  # nothing else is imported for a record
+
+
+@dataclass
+class Configuration:
+    """Runs that were made alike but for their seeds."""
+
+    made: dict[str, Any]
+    config: Mapping[str, Any]
+    runs: list[Run] = field(default_factory=list)
+
+    def is_alike(self, made: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+        """Tell whether a run was made so too, whatever parameters came in between."""
+        if any(self.made[key] != made[key] for key in self.made.keys() & made.keys()):
+            return False
+        return all(
+            _is_default(known, key, values[key])
+            for values, other, known in (
+                (self.made, made, self.config),
+                (made, self.made, config),
+            )
+            for key in values.keys() - other.keys()
+        )
+
+    @property
+    def newest(self) -> str:
+        """When the last of its runs ended."""
+        return max(map(_ended, self.runs))
+
+
+def known_recipes(runs: Iterable[Run]) -> dict[str, str]:
+    """Return the recipe of every run by its folder, for records that only name the folder."""
+    return {
+        str(run.result.config["run_dir"]): recipe_of(run.result)
+        for run in runs
+        if run.result.config.get("run_dir")
+    }
+
+
+def configurations_of(runs: Iterable[Run], recipes: Mapping[str, str]) -> list[Configuration]:
+    """Group runs that repeat each other, in the order in which they were found.
+
+    Args:
+        runs: Of one row.
+        recipes: See :func:`known_recipes`.
+    """
+    found: list[Configuration] = []
+    for run in runs:
+        made, config = how_made(run.result, recipes), run.result.config
+        home = next((one for one in found if one.is_alike(made, config)), None)
+        if home is None:
+            home = Configuration(made, config)
+            found.append(home)
+        home.runs.append(run)
+    return found
+
+
+def shown_configuration(found: Sequence[Configuration]) -> Configuration:
+    """Return the configuration that a row shows: of the place named first, the newest."""
+    first = min(run.place for one in found for run in one.runs)
+    there = [one for one in found if any(run.place == first for run in one.runs)]
+    return max(there, key=lambda one: one.newest)
+
+
+def data_digest(runs: Iterable[Run]) -> Callable[[Run], str | None]:
+    """Return what tells the data of runs apart, whatever schema their records have."""
+    if all(run.result.schema > 1 for run in runs):
+        return lambda run: run.result.data_sha256
+    return lambda run: (
+        run.result.data_sha256 if run.result.schema == 1 else run.result.legacy_data_sha256
+    )
+
+
+def _ended(run: Run) -> str:
+    record = None if run.folder is None else run.folder / FILENAME
+    if run.result.finished or record is None or not record.is_file():
+        return run.result.finished or ""
+    changed = record.stat().st_mtime
+    return datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds")
+
+
+def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noqa: ANN401  (any value)
+    """Tell whether a parameter that another record does not know stands at its default."""
+    part, _, name = key.partition(".init_args.")
+    if part == "trainer" or part.startswith("trainer."):
+        return True  # Lightning's own come and go
+    path = str((config.get(part) or {}).get("class_path", ""))
+    if not path.startswith(_OURS):
+        return False
+    module, _, class_name = path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), class_name)
+    except (ImportError, AttributeError):  # a class that is gone
+        return False
+    parameter = inspect.signature(found).parameters.get(name)
+    default = parameter.default if parameter is not None else inspect.Parameter.empty
+    return bool((list(default) if isinstance(default, tuple) else default) == value)
