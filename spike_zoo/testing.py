@@ -170,12 +170,15 @@ class MethodTester(ReconstructionTester):
     def fit(
         self, module: ReconstructionModule, archive: Path, folder: Path, steps: int, **options: Any
     ) -> Trainer:
-        """Train on a tiny archive and return the trainer; two batches are an epoch."""
+        """Train on a tiny archive and return the trainer; two batches are an epoch.
+
+        The run ends with the epoch of the last step, as runs do whose schedules need their length.
+        """
         data = ReconstructionDataModule(
             str(archive), module.clip_length, batch_size=2, crop=32, seed=0
         )
         trainer = Trainer(
-            max_steps=steps,
+            max_epochs=-(-steps // 2),
             limit_val_batches=0,
             callbacks=[ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=-1)],
             logger=False,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+_OTHER_WEIGHTS = "Error(s) in loading state_dict"  # torch's report
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -37,6 +38,9 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         return " ".join(str(error).split())
     if isinstance(error, yaml.YAMLError):
         return " ".join(str(error).split())
+    if isinstance(error, RuntimeError) and str(error).startswith(_OTHER_WEIGHTS):
+        first = str(error).splitlines()[1:2]
+        return f"the weights do not fit the model that is configured: {''.join(first).strip()}"
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,12 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 import torch
 
 from spike_zoo.cli.main import main
 from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
+from spike_zoo.tracking.origins import weights_sha256
 from tests.conftest import ROOT
 from tests.helpers.exposures import exposure_archive
 
@@ -126,6 +129,114 @@ def _assert_equal(ours: Any, theirs: Any, where: str) -> None:
             _assert_equal(ours[index], value, f"{where}[{index}]")
     else:
         assert ours == theirs, where
+
+
+@pytest.fixture
+def stopped(command: Callable[[str, Path], list[str]], tmp_path: Path) -> list[str]:
+    """Return the command of a run that was stopped after five of its twelve updates."""
+    call = command("cosine", tmp_path / "run")
+    assert main([*call, *_stopping(5, signal.SIGINT)]) == 130
+    return call
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        (["--model.learning_rate", "2e-3"], r"model\.init_args\.learning_rate: 0\.002, was 0\.001"),
+        (["--trainer.max_epochs", "3"], r"trainer\.max_epochs: 3, was 2"),
+        (["--data.init_args.batch_size", "1"], r"data\.init_args\.batch_size: 1, was 2"),
+        (["--seed_everything", "1"], r"seed_everything: 1, was 0"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_settings(
+    stopped: list[str], changes: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(stopped[-1])
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert main([*stopped, *changes, "--ckpt_path", "last"]) == 2
+    assert re.search(named, capsys.readouterr().err)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_does_not_go_on_with_other_data(
+    stopped: list[str], archives: dict[bool, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = Path(archives[False])
+    moved = Path(stopped[-1]).with_name("moved.h5")
+    moved.write_bytes(plain.read_bytes())
+    call = [*stopped, "--ckpt_path", "last", "--data.init_args.archive", str(moved)]
+    with h5py.File(moved, "r+") as file:
+        file["recordings/train-0/images"][...] = 7
+    assert main(call) == 2
+    assert "the data are" in capsys.readouterr().err
+    moved.write_bytes(plain.read_bytes())
+    assert main(call) == 0, "the same data elsewhere"
+
+
+def test_weights_go_on_in_another_folder_under_other_settings(stopped: list[str]) -> None:
+    last = Path(stopped[-1]) / "checkpoints" / "last.ckpt"
+    run_dir = Path(stopped[-1]).with_name("longer")
+    call = [*stopped, "--run_dir", str(run_dir), "--ckpt_path", str(last)]
+    assert main([*call, "--trainer.max_epochs", "3", "--model.learning_rate", "2e-3"]) == 0
+    record = RunResult.read(run_dir)
+    assert record.config["model"]["init_args"]["learning_rate"] == 2e-3
+    assert record.config["trainer"]["max_epochs"] == 3
+    assert record.begins_with["ckpt_path"]["sha256"] == weights_sha256(last)
+    assert str(record.checkpoint).startswith(str(run_dir)), "the best is the new run's own"
+
+
+def test_half_a_checkpoint_is_named_and_the_one_before_it_taken(
+    stopped: list[str], undisturbed: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*stopped, *_stopping(4, signal.SIGINT), "--ckpt_path", "last"]) == 130
+    last = Path(stopped[-1]) / "checkpoints" / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    capsys.readouterr()
+    assert main([*stopped, "--ckpt_path", "last"]) == 0
+    shown = capsys.readouterr().out
+    assert "last.ckpt: not a file of weights" in shown
+    assert "the one before it is taken, last.before.ckpt" in shown
+    _assert_ended_alike(Path(stopped[-1]), undisturbed("cosine"))
+    assert [path.name for path in sorted(last.parent.iterdir())] == ["best.ckpt", "last.ckpt"]
+
+
+def test_a_run_stopped_before_its_first_checkpoint_begins_its_log_anew(
+    command: Callable[[str, Path], list[str]],
+    undisturbed: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    call = command("cosine", tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.csv").write_text("epoch,step\n0,0\n0,1\n")
+    assert main([*call, "--ckpt_path", "last"]) == 0
+    _assert_ended_alike(tmp_path / "run", undisturbed("cosine"))
+
+
+def test_a_checkpoint_callback_of_ones_own_stands_beside_best_and_last(
+    command: Callable[[str, Path], list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = command("cosine", tmp_path / "run")
+    call += ["--trainer.callbacks+=ModelCheckpoint", "--trainer.callbacks.every_n_epochs=1"]
+    call += ["--trainer.callbacks.save_top_k=-1", "--trainer.callbacks.filename={epoch}"]
+    folder = tmp_path / "run" / "checkpoints"
+    call += [f"--trainer.callbacks.dirpath={folder}"]
+    assert main(call) == 0
+    names = ["best.ckpt", "epoch=0.ckpt", "epoch=1.ckpt", "last.ckpt"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    (folder / "last.ckpt").unlink()
+    assert main([*call, "--ckpt_path", "last"]) == 2
+    assert "no last.ckpt to resume, but best.ckpt, epoch=0.ckpt" in capsys.readouterr().err
+
+
+def test_the_time_of_a_run_is_that_of_all_its_legs(stopped: list[str]) -> None:
+    last = Path(stopped[-1]) / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    assert 0 < content["callbacks"]["WallClock"]["seconds"] < 1000
+    content["callbacks"]["WallClock"]["seconds"] += 1000
+    torch.save(content, last)
+    assert main([*stopped, "--ckpt_path", "last"]) == 0
+    assert 1000 < RunResult.read(stopped[-1]).wall_seconds < 2000
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

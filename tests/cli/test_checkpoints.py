@@ -1,0 +1,159 @@
+"""Checkpoints are whole or not there, and what one says is never run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spike_zoo.cli import checkpoints
+from spike_zoo.cli.checkpoints import WholeCheckpoints
+from spike_zoo.cli.main import main
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.testing import tiny_archive
+from spike_zoo.tracking import RunResult
+from tests.conftest import ROOT
+
+TEST = ["--config", "configs/stir.yaml", "--config", "configs/profiles/smoke.yaml"]
+MARKER = "imported_by_a_checkpoint"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
+    tiny_archive(path, planes=161, height=48, width=64)
+    return ["--data.init_args.archive", str(path), "--trainer.enable_progress_bar", "false"]
+
+
+def write_checkpoint(path: Path, seed: int = 0, **changes: Any) -> Path:
+    """Write what a run of a small STIR leaves; changes replace what it says of itself."""
+    torch.manual_seed(seed)
+    module = STIRModule(width=0.25)
+    content: dict[str, Any] = {
+        "state_dict": module.state_dict(),
+        "pytorch-lightning_version": "2.6.6",
+        "hyper_parameters": dict(module.hparams),
+    }
+    module.on_save_checkpoint(content)
+    torch.save({**content, **changes}, path)
+    return path
+
+
+def test_a_write_that_fails_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, writer = tmp_path / "last.ckpt", WholeCheckpoints()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a full disk elsewhere"))
+    for number in (1, 2):
+        writer.save_checkpoint({"number": number}, target)
+
+    def dies(content: object, file: Any) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.torch, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        writer.save_checkpoint({"number": 3}, target)
+    assert torch.load(target) == {"number": 2}
+    assert torch.load(tmp_path / "last.before.ckpt") == {"number": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.before.ckpt", "last.ckpt"]
+
+
+@pytest.fixture
+def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the path of a class outside the package, in a module that nobody imported yet."""
+    (tmp_path / f"{MARKER}.py").write_text(
+        "from spike_zoo.methods.stir import STIRModule\nclass Own(STIRModule): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, MARKER, raising=False)
+    return f"{MARKER}.Own"
+
+
+@pytest.mark.parametrize("verb", ["fit", "validate", "test", "predict"])
+@pytest.mark.parametrize("place", ["class", "noted class", "argument", "nested argument"])
+def test_nothing_that_a_checkpoint_names_is_imported(
+    archive: list[str],
+    tmp_path: Path,
+    marker: str,
+    verb: str,
+    place: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said: dict[str, Any] = {
+        "class": {"hyper_parameters": {"_class_path": marker}, "spike_zoo": {}},
+        "noted class": {"spike_zoo": {"class_path": marker, "hyper_parameters": {}}},
+        "argument": {"spike_zoo": {"hyper_parameters": {"lpips": {"class_path": marker}}}},
+        "nested argument": {
+            "spike_zoo": {"hyper_parameters": {"protocols": [{"class_path": marker}]}}
+        },
+    }[place]
+    crafted = write_checkpoint(tmp_path / "crafted.ckpt", **said)
+    call = [verb, *TEST, *archive, "--ckpt_path", str(crafted), "--run_dir", str(tmp_path / "run")]
+    assert main(call) == 1
+    assert MARKER not in sys.modules
+    assert "crafted.ckpt: " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_that_the_user_names_takes_weights_of_the_one_it_derives_from(
+    archive: list[str], tmp_path: Path, marker: str
+) -> None:
+    weights = write_checkpoint(tmp_path / "weights.ckpt")
+    call = ["test", *TEST, *archive, "--model", marker, "--ckpt_path", str(weights)]
+    assert main([*call, "--run_dir", str(tmp_path / "run")]) == 0
+    record = RunResult.read(tmp_path / "run" / "test")
+    assert record.config["model"]["class_path"] == marker
+    assert record.config["model"]["init_args"]["width"] == 0.25
+
+
+def test_the_command_line_comes_before_the_checkpoint_and_that_before_files(
+    archive: list[str], tmp_path: Path
+) -> None:
+    weights = write_checkpoint(tmp_path / "weights.ckpt")
+    call = ["test", *TEST, *archive, "--ckpt_path", str(weights), "--model.protocols=[stir]"]
+    assert main([*call, "--run_dir", str(tmp_path / "run")]) == 0
+    record = RunResult.read(tmp_path / "run" / "test")
+    assert "test/psnr_stir" in record.metrics, "the checkpoint says no protocol"
+    assert record.config["model"]["init_args"]["width"] == 0.25, "the file says 1"
+    assert record.config["model"]["init_args"]["protocols"] == ["stir"]
+
+
+def test_a_checkpoint_of_another_width_than_the_command_line_says_is_one_line(
+    archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_checkpoint(tmp_path / "weights.ckpt")
+    call = ["test", *TEST, *archive, "--ckpt_path", str(weights), "--model.width", "0.5"]
+    assert main([*call, "--run_dir", str(tmp_path / "run")]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "do not fit" in errors[0]
+
+
+def test_tests_of_two_checkpoints_have_two_identities(archive: list[str], tmp_path: Path) -> None:
+    records = []
+    for seed in (0, 1):
+        weights = write_checkpoint(tmp_path / f"{seed}.ckpt", seed)
+        run_dir = tmp_path / f"run{seed}"
+        call = ["test", *TEST, *archive, "--ckpt_path", str(weights), "--run_dir", str(run_dir)]
+        assert main(call) == 0
+        records.append(RunResult.read(run_dir / "test"))
+    assert records[0].config_hash != records[1].config_hash
+    assert records[0].checkpoint_sha256 != records[1].checkpoint_sha256
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_random_weights_are_not_measured(
+    archive: list[str], tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([verb, *TEST, *archive, "--run_dir", str(tmp_path / "run")]) == 2
+    assert "STIRModule has random weights: name a checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,62 @@
+"""Every run has a folder of its own, and one that never began leaves none."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.cli.folders import PARENT_RUN_DIR, folder_of
+from spike_zoo.cli.main import main
+from tests.conftest import ROOT
+
+FIT = [
+    *("fit", "--config", str(ROOT / "configs/stir_demo.yaml")),
+    *("--trainer.enable_progress_bar", "false"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+
+
+def test_runs_that_begin_in_the_same_second_have_folders_of_their_own() -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: folder_of(None, ["configs/stir.yaml"])[0], range(24)))
+    assert len(set(found)) == 24
+    assert all(folder.is_dir() and folder.name.startswith("stir-") for folder in found)
+
+
+def test_processes_that_a_run_starts_share_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, _ = folder_of(None, ["stir.yaml"])
+    assert os.environ[PARENT_RUN_DIR] == str(first)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert folder_of(None, ["stir.yaml"]) == (first, False)
+
+
+@pytest.mark.parametrize("named", [[], ["--run_dir", "runs/mine"]])
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["--data.init_args.archive", "nowhere.h5"],
+        ["--model.loss_per", "0.2", "--model.perceptual_backbone", "nowhere.pth"],
+        ["--ckpt_path", "nowhere.ckpt"],
+    ],
+)
+def test_a_run_that_cannot_begin_leaves_no_folder(
+    named: list[str], mistake: list[str], tmp_path: Path
+) -> None:
+    assert main([*FIT, *mistake, *named]) in (1, 2)
+    assert not list(tmp_path.rglob("runs/*"))
+
+
+def test_files_of_others_in_the_folder_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("mine")
+    assert main([*FIT, "--data.init_args.archive", "nowhere.h5", "--run_dir", str(folder)]) == 2
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
