@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +12,14 @@ from joblib import Parallel, delayed
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.rewriting import StoredTake, copy_rest, copy_unknown_root
+from spike_zoo.archive.workers import worker_options
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
 from spike_zoo.errors import MissingItemError
 from spike_zoo.spikes.hdf5_writing import new_archive_file, new_group
-from spike_zoo.spikes.target import refuse_existing
+from spike_zoo.spikes.target import refuse_existing, temporary_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from spike_zoo.spikes.take import Take
 
@@ -41,7 +42,8 @@ def build_archive(
     """Write an archive of takes made in several processes; the same bytes however many.
 
     Runs on joblib: ``with joblib.parallel_config(backend="dask")`` around the call sends the jobs
-    to a cluster that shares the file system. A failure or Ctrl-C leaves nothing behind.
+    to a cluster that shares the file system. A failure or Ctrl-C leaves nothing behind; what a
+    killed process leaves is removed when the archive is built next.
 
     Args:
         path: The archive.
@@ -74,13 +76,13 @@ def build_archive(
         bit_layout=bit_layout,
         generator=generator,
     )
-    with writer, _shard_folder(path) as name_of_folder:
-        folder = Path(name_of_folder)
+    with writer, _shard_folder(path) as folder:
         tasks = [
             delayed(_write_shard)(folder / f"{number}.h5", job, compression, bit_layout)
             for number, job in enumerate(jobs.values())
         ]
-        results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(tasks)
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **worker_options())
+        results = parallel(tasks)
         with contextlib.closing(results):  # stops the processes before their folder goes
             for done, _ in enumerate(results, start=1):
                 if progress is not None:
@@ -120,10 +122,14 @@ def _check_names(jobs: Mapping[str, object], splits: Mapping[str, Sequence[str]]
             )
 
 
-def _shard_folder(path: Path) -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(
-        dir=path.parent, prefix=f".{path.name}.", suffix=".part", ignore_cleanup_errors=True
-    )
+@contextlib.contextmanager
+def _shard_folder(path: Path) -> Iterator[Path]:
+    folder = temporary_path(path)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_shard(

@@ -15,7 +15,7 @@ from rich.table import Table
 from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.blurry import ExposureRule
 from spike_zoo.archive.layouts import find_takes
-from spike_zoo.errors import UsageError
+from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.spikes import write_recording
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def archive_info(path: str, *, json: bool = False) -> None:
 
 
 def archive_facts(archive: SpikeArchive) -> dict[str, Any]:
-    """Return what an archive holds, as plain values."""
+    """Return what an archive holds, as plain values; no digest where pictures are damaged."""
     recordings = []
     for name in archive:
         recording = archive[name]
@@ -165,9 +165,16 @@ def archive_facts(archive: SpikeArchive) -> dict[str, Any]:
         "format": "archive",
         "bytes": archive.path.stat().st_size,
         "splits": {split: archive.names(split) for split in archive.splits()},
-        "data_sha256": archive.data_sha256(),
+        "data_sha256": _digest(archive),
         "recordings": recordings,
     }
+
+
+def _digest(archive: SpikeArchive) -> str | None:
+    try:
+        return archive.data_sha256()
+    except FormatError:  # it can be listed all the same, and verify says what is wrong
+        return None
 
 
 def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:

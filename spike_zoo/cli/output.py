@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -13,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.spikes.target import refuse_existing
+from spike_zoo.spikes.target import refuse_existing, remove_leftovers, temporary_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,7 +74,8 @@ def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Ite
 def new_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder whose files move into ``target`` when all went well."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    remove_leftovers(target)
+    temporary = temporary_path(target)
     temporary.mkdir()
     try:
         yield temporary

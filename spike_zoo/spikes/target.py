@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
+import shutil
+import warnings
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, SpikeZooError
@@ -22,7 +25,8 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path in the folder of ``path`` that becomes ``path`` when all went well.
 
     Missing folders are made. On any failure, Ctrl-C included, neither the temporary file nor the
-    folders made for it stay behind, and what stood at ``path`` is untouched.
+    folders made for it stay behind, and what stood at ``path`` is untouched. What a killed process
+    left of the same target is removed first.
 
     Raises:
         ExistingFileError: If ``path`` exists and ``overwrite`` is off.
@@ -30,8 +34,9 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         RecordingError: If the folder cannot be made or written.
     """
     refuse_existing(path, overwrite=overwrite)
+    remove_leftovers(path)
     made: list[Path] = []
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    temporary = temporary_path(path)
     try:
         try:
             _make_folders(path.parent, made)
@@ -53,6 +58,50 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
                 temporary.unlink()
         if not path.exists():
             _remove_empty(made)
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a new name beside a target, that tells the target and this process."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that no longer live left of a target, and say so in a warning."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-[0-9a-f]{{8}}\.part")
+    try:
+        names = os.listdir(path.parent)  # noqa: PTH208  (twice as fast where there are many)
+    except OSError:
+        return  # whoever writes there finds out why
+    for match in filter(None, map(pattern.fullmatch, names)):
+        leftover = path.parent / match[0]
+        if not _lives(int(match[1])) and _removed(leftover):
+            warnings.warn(
+                f"{leftover}: removed; process {match[1]} left it when it was killed",
+                stacklevel=4,
+            )
+
+
+def _lives(process: int) -> bool:
+    """Return whether a process of this machine may still be running."""
+    if os.name != "posix":
+        return True  # elsewhere asking would end it
+    try:
+        os.kill(process, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+        return True
+    return True
+
+
+def _removed(leftover: Path) -> bool:
+    with contextlib.suppress(OSError):
+        if leftover.is_dir() and not leftover.is_symlink():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+        return True
+    return False
 
 
 def refuse_existing(path: Path, *, overwrite: bool = False) -> None:

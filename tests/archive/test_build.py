@@ -108,23 +108,27 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("n_jobs", [1, 2])
-def test_interrupting_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> None:
-    script, folder = tmp_path / "build.py", tmp_path / "out"
+def slow_build(script: Path, target: Path, n_jobs: int) -> subprocess.Popen[str]:
     script.write_text(SLOW_BUILD)
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(__file__).parents[2]),
         "OMP_NUM_THREADS": "1",
     }
-    process = subprocess.Popen(
-        [sys.executable, script, folder / "a.h5", str(n_jobs)],
+    return subprocess.Popen(
+        [sys.executable, script, target, str(n_jobs)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_interrupting_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> None:
+    folder = tmp_path / "out"
+    process = slow_build(tmp_path / "build.py", folder / "a.h5", n_jobs)
     assert process.stdout is not None
     assert process.stdout.readline().strip() in ("started", "done")
     time.sleep(0.3)
@@ -136,3 +140,22 @@ def test_interrupting_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> None
     while folder.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("n_jobs", [1, 4])  # one of the four never gets a job
+def test_workers_of_a_killed_process_end_and_the_next_build_cleans_up(
+    tmp_path: Path, n_jobs: int
+) -> None:
+    target = tmp_path / "out" / "a.h5"
+    process = slow_build(tmp_path / "build.py", target, n_jobs)
+    assert process.stdout is not None
+    while process.stdout.readline().strip() != "started":
+        assert process.poll() is None
+    process.kill()
+    process.communicate(timeout=10)  # until nobody can write any more: all workers are gone
+    left = sorted(target.parent.iterdir())
+    assert [path.is_dir() for path in left] in ([False, True], [True, False])  # archive, shards
+    with pytest.warns(UserWarning, match=f"removed; process {process.pid} left it") as said:
+        build_archive(target, {"a": JOBS["take1"]})
+    assert sorted(str(warning.message).split(":")[0] for warning in said) == list(map(str, left))
+    assert list(target.parent.iterdir()) == [target]

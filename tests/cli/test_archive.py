@@ -68,6 +68,21 @@ def test_info_shows_recordings_and_splits(
     assert facts["data_sha256"] == SpikeArchive(path).data_sha256()
 
 
+def test_an_archive_with_damaged_pictures_is_listed_without_a_digest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_archive(tmp_path / "a.h5", compression="gzip")
+    with h5py.File(path) as file:
+        chunk = file["recordings/take0/blur"].id.get_chunk_info(0)
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset + chunk.size // 2] ^= 255
+    path.write_bytes(data)
+    assert main(["archive", "info", str(path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["data_sha256"] is None
+    assert len(facts["recordings"]) == 2
+
+
 def test_info_of_many_recordings_stays_short(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

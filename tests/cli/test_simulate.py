@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -134,3 +137,25 @@ def test_exposures_to_deblur_are_an_archive_of_their_own(tmp_path: Path) -> None
         np.testing.assert_array_equal(archive.images(name), take.images)
     with pytest.raises(ExistingFileError, match="not made with these options"):
         simulate(str(path), threshold=2, **options)
+
+
+@pytest.mark.slow
+def test_a_killed_simulation_leaves_no_workers_and_the_next_one_cleans_up(tmp_path: Path) -> None:
+    def command(train: int, jobs: int) -> list[str]:
+        options = {**TINY, "train": train, "jobs": jobs, "out": tmp_path / "a.h5"}
+        flags = [f"--{name}={value}" for name, value in options.items()]
+        return [sys.executable, "-m", "spike_zoo", "simulate", *flags]
+
+    with subprocess.Popen(
+        command(300, 2), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        while not list(tmp_path.glob(".a.h5.*.part/*.h5")):  # the first scene is being written
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.kill()
+        process.communicate(timeout=10)  # until all workers are gone
+    left = sorted(tmp_path.iterdir())
+    assert len(left) == 2
+    again = subprocess.run(command(1, 1), capture_output=True, text=True, check=True)
+    assert all(f"{path}: removed" in again.stderr for path in left)
+    assert list(tmp_path.iterdir()) == [tmp_path / "a.h5"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,35 @@ def test_the_file_may_be_read_by_those_the_umask_allows(tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.write_bytes(b"")
     assert target.stat().st_mode == plain.stat().st_mode
+
+
+def ended_process() -> int:
+    """Return the number of a process that is no more."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+def test_what_ended_processes_left_of_a_target_is_removed_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    ended, living = ended_process(), os.getpid()
+    stale = [f".clip.dat.{ended}-0123abcd.part", f".clip.dat.{ended}-00000000.part"]
+    kept = [
+        f".clip.dat.{living}-0123abcd.part",  # of a process that lives
+        f".clip.dat.x.{ended}-0123abcd.part",  # of another target
+        f".a.clip.dat.{ended}-0123abcd.part",
+        f".clip_dat.{ended}-0123abcd.part",
+        f".clip.dat.{ended}-notes.part",  # of somebody else
+        f"clip.dat.{ended}-0123abcd.part",
+    ]
+    for name in [*kept, stale[0]]:
+        (tmp_path / name).write_bytes(b"half")
+    (tmp_path / stale[1] / "deep").mkdir(parents=True)
+    said = pytest.warns(UserWarning, match="removed; process")
+    with said, new_file(tmp_path / "clip.dat") as temporary:
+        temporary.write_bytes(b"spikes")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*kept, "clip.dat"])
+    assert {str(warning.message) for warning in said} == {
+        f"{tmp_path / name}: removed; process {ended} left it when it was killed" for name in stale
+    }
