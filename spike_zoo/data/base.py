@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.data.augment import apply_modes
 from spike_zoo.data.batches import Collate
+from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.loader import TrainingLoader
 from spike_zoo.data.sampling import SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
@@ -74,6 +75,15 @@ class ArchiveDataModule(LightningDataModule):
         seed: int | None = None,
     ) -> None:
         super().__init__()
+        refuse_below(
+            {
+                "batch_size": (batch_size, 1),
+                "eval_batch_size": (eval_batch_size, 1),
+                "samples_per_epoch": (samples_per_epoch, 1),
+                "workers": (workers, 0),
+                "seed": (seed, 0),
+            }
+        )
         if crop is not None and crop < 16:
             raise ConfigError(f"crop: at least 16 pixels are needed, got {crop}")
         self.archive_path = Path(archive)
