@@ -184,7 +184,8 @@ class ZooCLI(LightningCLI):
         """Write ``result.json`` below ``test/``."""
         meter = next(c for c in self.trainer.callbacks if isinstance(c, CostMeter))  # type: ignore[attr-defined]  # Lightning's list
         checkpoint = self._get(self.config, "ckpt_path")
-        self._record(meter, dict(self.trainer.callback_metrics), checkpoint)
+        tested = next(c for c in self.trainer.callbacks if isinstance(c, PerImageMetrics))  # type: ignore[attr-defined]  # Lightning's list
+        self._record(meter, dict(self.trainer.callback_metrics), checkpoint, tested)
 
     def after_validate(self) -> None:
         """Say where the numbers are."""
@@ -195,7 +196,7 @@ class ZooCLI(LightningCLI):
         _say(f"pictures: {self.out}")
 
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
-        meter = CostMeter()
+        meter, tested = CostMeter(), PerImageMetrics(self.out)
         if self._get(self.config, "test_after_fit"):
             settings = self._get(self.config_init, "trainer")
             tester = Trainer(
@@ -212,7 +213,7 @@ class ZooCLI(LightningCLI):
                     meter,
                     SampleImages(self.out / "images"),
                     SampleVideo(self.out / "images"),
-                    PerImageMetrics(self.out),
+                    tested,
                 ],
                 default_root_dir=str(self.out),
             )
@@ -220,9 +221,15 @@ class ZooCLI(LightningCLI):
                 self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
             )
             metrics.update(tester.callback_metrics)
-        self._record(meter, metrics, best or None)
+        self._record(meter, metrics, best or None, tested)
 
-    def _record(self, meter: CostMeter, metrics: dict[str, Any], checkpoint: str | None) -> None:
+    def _record(
+        self,
+        meter: CostMeter,
+        metrics: dict[str, Any],
+        checkpoint: str | None,
+        tested: PerImageMetrics,
+    ) -> None:
         config = yaml.safe_load(
             self._parser(self.subcommand).dump(self._config_of_verb(), skip_none=False)
         )
@@ -244,6 +251,8 @@ class ZooCLI(LightningCLI):
             versions=versions(),
             commit=commit(),
             checkpoint=checkpoint and _as_seen_from_here(checkpoint),
+            images=tested.images,
+            images_sha256=tested.images_sha256,
         )
         path = self.out / "result.json"
         result.write(path)

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from spike_zoo.tables.images import differing_images
 from spike_zoo.tables.splits import has_seen_its_test
 from spike_zoo.tracking.provenance import computed_part
 
@@ -24,6 +25,11 @@ def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
     profiles = _grouped(rows, lambda run: run.result.profile or "none")
     if spec.one_data and len(data) > 1:
         yield f"The rows were measured on different data and cannot be compared: {_listed(data)}."
+    for images in differing_images(rows):
+        yield (
+            "The rows were measured on different images of the same data and cannot be compared: "
+            f"{_listed(images)}."
+        )
     if len(profiles) > 1:
         yield (
             f"The rows mix profiles and cannot be compared: {_listed(profiles)}. "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 FILENAME = "result.json"
 PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
-_OPTIONAL = ("checkpoint",)
+_OPTIONAL = ("checkpoint", "images", "images_sha256")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class RunResult:
         versions: Versions of the libraries.
         commit: Commit of the code.
         checkpoint: The file that was tested.
+        images: How many images the metrics are means over.
+        images_sha256: Digest of which, see :func:`spike_zoo.tracking.tested.digest_of_images`.
         schema: Version of this record's form.
     """
 
@@ -62,6 +64,8 @@ class RunResult:
     versions: dict[str, str]
     commit: str | None
     checkpoint: str | None = None
+    images: int | None = None
+    images_sha256: str | None = None
     schema: int = field(default=SCHEMA_VERSION)
 
     def write(self, path: Path) -> None:
