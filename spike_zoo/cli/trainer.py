@@ -19,6 +19,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_only
 
+from spike_zoo.cli.devices import settle_devices
 from spike_zoo.cli.limits import check_limits
 from spike_zoo.cli.loggers import loggers_of, method_of, place_loggers, report_result
 from spike_zoo.cli.planning import fill_in, plan_of
@@ -143,6 +144,7 @@ class ZooCLI(LightningCLI):
         """Set what no configuration should have to say."""
         config = self.config[self.subcommand]
         check_limits(self.subcommand, config.trainer)
+        settle_devices(self.subcommand, config.trainer)
         config.weights_only = True  # checkpoints from others must not run code
         config.trainer.default_root_dir = str(self.out)
         place_loggers(config.trainer.logger, self.out)
