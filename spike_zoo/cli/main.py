@@ -233,7 +233,7 @@ def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     """Return the exit code and the one message for an error."""
     ours = _ours(error)
     if ours is not None:
-        return ours.exit_code, f"error: {ours.message}"
+        return ours.exit_code, f"error: {_said(ours)}"
     if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning's
         return TERMINATED, "terminated; --ckpt_path last resumes where --run_dir says"
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
@@ -260,6 +260,13 @@ def _ours(error: BaseException | None) -> SpikeZooError | None:
     while error is not None and not isinstance(error, SpikeZooError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def _said(error: SpikeZooError) -> str:
+    """Return what an error says, without the traceback around one of a loader's worker."""
+    if not error.message.startswith("Caught "):
+        return error.message
+    return error.message.strip().splitlines()[-1].split("Error: ", 1)[-1]
 
 
 def _of_exit(error: SystemExit) -> tuple[int, str]:

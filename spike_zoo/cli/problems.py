@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 
 _OTHER_WEIGHTS = "Error(s) in loading state_dict"  # torch's report
+#: A path of the command line that is no file, no folder, or not to be read.
+_OF_FILES = (
+    *(FileNotFoundError, FileExistsError),
+    *(IsADirectoryError, NotADirectoryError, PermissionError),
+)
+#: What of the command line a module of Lightning complains about without naming it.
+_NAMES = {"lightning.fabric.utilities.seed": "seed_everything: "}
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -32,10 +39,12 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         return _of_arguments(error, arguments)
     if isinstance(error, ValueError) and _UNION in str(error):  # raised while building a class
         return _flat(innermost(error))
-    if isinstance(error, FileNotFoundError | IsADirectoryError | PermissionError):
+    if isinstance(error, _OF_FILES):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if type(error).__name__ == "MisconfigurationException":
         return " ".join(str(error).split())
+    if isinstance(error, ValueError) and (home := _raised_in(error)).startswith("lightning."):
+        return _NAMES.get(home, "") + " ".join(str(error).split())
     if isinstance(error, yaml.YAMLError):
         return " ".join(str(error).split())
     if isinstance(error, RuntimeError) and str(error).startswith(_OTHER_WEIGHTS):
@@ -60,6 +69,14 @@ def innermost(error: BaseException) -> BaseException:
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
     return error
+
+
+def _raised_in(error: BaseException) -> str:
+    """Return the module whose code raised an error."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return "" if place is None else str(place.tb_frame.f_globals.get("__name__", ""))
 
 
 def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:

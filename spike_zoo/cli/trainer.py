@@ -29,7 +29,9 @@ from spike_zoo.cli.checkpoints import (
     WallClock,
     WholeCheckpoints,
 )
+from spike_zoo.cli.devices import settle_devices
 from spike_zoo.cli.folders import folder_of, is_child, remove_beginnings
+from spike_zoo.cli.limits import check_limits
 from spike_zoo.cli.loggers import loggers_of, method_of, place_loggers, report_result
 from spike_zoo.cli.planning import defaults_of, dumped, fill_in, plan_of
 from spike_zoo.cli.resuming import (
@@ -185,6 +187,8 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Set what no configuration should have to say."""
         config = self.config[self.subcommand]
+        check_limits(self.subcommand, config.trainer)
+        settle_devices(self.subcommand, config.trainer)
         config.weights_only = True  # checkpoints from others must not run code
         config.trainer.default_root_dir = str(self.out)
         place_loggers(config.trainer.logger, self.out)
@@ -248,7 +252,8 @@ class ZooCLI(LightningCLI):
         """Write ``result.json`` below ``test/``."""
         meter = next(c for c in self.trainer.callbacks if isinstance(c, CostMeter))  # type: ignore[attr-defined]  # Lightning's list
         checkpoint = self._get(self.config, CKPT_PATH)
-        self._record(meter, dict(self.trainer.callback_metrics), checkpoint)
+        tested = next(c for c in self.trainer.callbacks if isinstance(c, PerImageMetrics))  # type: ignore[attr-defined]  # Lightning's list
+        self._record(meter, dict(self.trainer.callback_metrics), checkpoint, tested)
 
     def after_validate(self) -> None:
         """Say where the numbers are."""
@@ -259,7 +264,7 @@ class ZooCLI(LightningCLI):
         _say(f"pictures: {self.out}")
 
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
-        meter = CostMeter()
+        meter, tested = CostMeter(), PerImageMetrics(self.out)
         if self._get(self.config, "test_after_fit"):
             settings = self._get(self.config_init, "trainer")
             tester = Trainer(
@@ -276,7 +281,7 @@ class ZooCLI(LightningCLI):
                     meter,
                     SampleImages(self.out / "images"),
                     SampleVideo(self.out / "images"),
-                    PerImageMetrics(self.out),
+                    tested,
                 ],
                 default_root_dir=str(self.out),
             )
@@ -287,9 +292,15 @@ class ZooCLI(LightningCLI):
                 self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
             )
             metrics.update(tester.callback_metrics)
-        self._record(meter, metrics, best or None)
+        self._record(meter, metrics, best or None, tested)
 
-    def _record(self, meter: CostMeter, metrics: dict[str, Any], checkpoint: str | None) -> None:
+    def _record(
+        self,
+        meter: CostMeter,
+        metrics: dict[str, Any],
+        checkpoint: str | None,
+        tested: PerImageMetrics,
+    ) -> None:
         result = RunResult(
             method=method_of(self.model),
             variant=self.plan.variant,
@@ -312,6 +323,8 @@ class ZooCLI(LightningCLI):
             begins_with=self.start.begins_with,
             legacy_data_sha256=getattr(self.datamodule, "legacy_data_sha256", None),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
+            images=tested.images,
+            images_sha256=tested.images_sha256,
         )
         path = self.out / "result.json"
         result.write(path)

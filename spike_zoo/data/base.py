@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_warn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.data.augment import apply_modes
 from spike_zoo.data.batches import Collate
+from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.loader import TrainingLoader
 from spike_zoo.data.sampling import SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
@@ -47,11 +48,11 @@ class ArchiveDataModule(LightningDataModule):
 
     Bits stay packed until they are on the device. The order of training samples and everything
     random about them depend on the seed and the epoch alone: not on workers, not on where a run
-    was resumed.
+    was resumed. Several processes share the training samples, and each validates with all.
 
     Args:
         archive: The archive's file.
-        batch_size: Training samples in one batch.
+        batch_size: Training samples in one batch of one process.
         eval_batch_size: Samples in one batch of validation, test and prediction; above 1 only
             where all recordings have one size.
         crop: Side in pixels of the square cut from training samples; None keeps them whole.
@@ -82,6 +83,15 @@ class ArchiveDataModule(LightningDataModule):
         rate_scale: float | None = None,
     ) -> None:
         super().__init__()
+        refuse_below(
+            {
+                "batch_size": (batch_size, 1),
+                "eval_batch_size": (eval_batch_size, 1),
+                "samples_per_epoch": (samples_per_epoch, 1),
+                "workers": (workers, 0),
+                "seed": (seed, 0),
+            }
+        )
         if crop is not None and crop < 16:
             raise ConfigError(f"crop: at least 16 pixels are needed, got {crop}")
         if rate_scale is not None and not 0 < rate_scale < math.inf:
@@ -164,9 +174,10 @@ class ArchiveDataModule(LightningDataModule):
         samples = self._samples["train"]
         sampler = SeededSampler(
             len(samples),
-            torch.initial_seed() if self.seed is None else self.seed,
+            self._common_seed() if self.seed is None else self.seed,
             self._epoch,
             self.samples_per_epoch,
+            **self._sharing(),
         )
         return TrainingLoader(
             samples,
@@ -182,11 +193,11 @@ class ArchiveDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the validation loader."""
-        return self._eval_loader("val")
+        return self._eval_loader("val", self._whole("val"))
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return the test loader."""
-        return self._eval_loader("test")
+        return self._eval_loader("test", self._whole("test"))
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the images to predict: the test split."""
@@ -216,9 +227,32 @@ class ArchiveDataModule(LightningDataModule):
         """Return the epoch that is drawn next; where a run resumes, not yet the current one."""
         return 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed
 
-    def _eval_loader(self, split: Split) -> DataLoader[Any]:
+    def _sharing(self) -> dict[str, int]:
+        """Return how many processes share the training samples, and which of them this is."""
+        given = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
+        return {"processes": given["num_replicas"], "rank": given["rank"]} if given else {}
+
+    def _common_seed(self) -> int:
+        """Return a seed that all processes of a run have."""
+        seed = torch.initial_seed()
+        if self.trainer is None or not self._sharing():
+            return seed
+        return int(self.trainer.strategy.broadcast(seed))
+
+    def _whole(self, split: Split) -> Sampler[int] | None:
+        """Return a sampler that gives each of several processes all samples.
+
+        Lightning's own shares them out evenly, by repeating some: means would count those twice,
+        and pictures and single images would be those of the first process.
+        """
+        if not self._sharing():
+            return None
+        return DistributedSampler(self._samples[split], 1, 0, shuffle=False)  # type: ignore[arg-type]  # map-style
+
+    def _eval_loader(self, split: Split, sampler: Sampler[int] | None = None) -> DataLoader[Any]:
         return DataLoader(
             self._samples[split],  # type: ignore[arg-type]  # map-style by its two methods
+            sampler=sampler,
             batch_size=self.eval_batch_size,
             num_workers=self.workers,
             collate_fn=Collate(),

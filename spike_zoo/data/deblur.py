@@ -8,6 +8,7 @@ import numpy as np
 
 from spike_zoo.data.augment import apply_modes
 from spike_zoo.data.base import ArchiveDataModule, unit_range
+from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.reconstruction import draw_cut
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
@@ -225,10 +226,7 @@ class DeblurDataModule(ArchiveDataModule):
             seed,
             rate_scale,
         )
-        limits = {"margin": (margin, 0), "ratio": (ratio, 1), "frames": (frames, 0)}
-        for name, (value, least) in limits.items():
-            if value < least:
-                raise ConfigError(f"{name}: at least {least}, got {value}")
+        refuse_below({"margin": (margin, 0), "ratio": (ratio, 1), "frames": (frames, 0)})
         self.margin = margin
         self.ratio = ratio
         self.frames = frames

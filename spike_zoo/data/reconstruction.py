@@ -10,6 +10,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.data.augment import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule
+from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
@@ -206,6 +207,7 @@ class ReconstructionDataModule(ArchiveDataModule):
             seed,
             rate_scale,
         )
+        refuse_below({"clip_length": (clip_length, 1), "stride": (stride, 1)})
         self.clip_length = clip_length
         self.stride = stride
         self.test_split = test_split

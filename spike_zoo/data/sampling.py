@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import DistributedSampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,34 +19,48 @@ class SampleKey(NamedTuple):
     seed: int
 
 
-class SeededSampler(Sampler[SampleKey]):
+class SeededSampler(DistributedSampler[SampleKey]):
     """Draw every sample once an epoch in random order, each with a seed of its own.
 
     The seeds travel with the indices, so a sample does not depend on the worker that makes it, on
-    the number of workers, or on where a run was resumed.
+    the number of workers, or on where a run was resumed. Several processes share the same draws:
+    a batch of each, put together, is what one process draws as one batch. Where the draws cannot
+    be shared out evenly, the first are drawn again. It is a distributed sampler so that Lightning
+    leaves the sharing to it, and does not shuffle once more.
 
     Args:
         size: Number of samples.
         seed: Seed of the run.
         epoch: Tells the epoch when an iteration begins.
         draws: Samples of one epoch; all where not given. More than ``size`` begins again.
+        processes: How many processes share them.
+        rank: Number of this process.
     """
 
     def __init__(
-        self, size: int, seed: int, epoch: Callable[[], int], draws: int | None = None
+        self,
+        size: int,
+        seed: int,
+        epoch: Callable[[], int],
+        draws: int | None = None,
+        processes: int = 1,
+        rank: int = 0,
     ) -> None:
+        super().__init__(range(size), processes, rank, shuffle=False)  # type: ignore[arg-type]  # it has a length
         self.size = size
         self.seed = seed
-        self.epoch = epoch
+        self.current_epoch = epoch
         self.draws = size if draws is None else draws
 
     def __iter__(self) -> Iterator[SampleKey]:
-        generator = np.random.default_rng((self.seed, self.epoch()))
+        generator = np.random.default_rng((self.seed, self.current_epoch()))
         rounds = -(-self.draws // self.size)
         order = np.concatenate([generator.permutation(self.size) for _ in range(rounds)])
         seeds = generator.integers(2**62, size=self.draws)
-        for index, seed in zip(order[: self.draws].tolist(), seeds.tolist(), strict=True):
-            yield SampleKey(index, seed)
+        drawn = zip(order[: self.draws].tolist(), seeds.tolist(), strict=True)
+        keys = [SampleKey(index, seed) for index, seed in drawn]
+        shared = len(self) * self.num_replicas
+        return itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
 
     def __len__(self) -> int:
-        return self.draws
+        return -(-self.draws // self.num_replicas)

@@ -10,6 +10,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.nn.schedules import begin_schedules
 from spike_zoo.spikes.packing import unpack_tensor
@@ -17,6 +18,8 @@ from spike_zoo.spikes.windows import centred_window, check_centers, mirrored_pla
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from lightning import LightningDataModule
 
     from spike_zoo.batch import ReconstructionBatch, Split
     from spike_zoo.spikes import SpikeRecording
@@ -35,6 +38,12 @@ def known_rate_scale(*candidates: float | None) -> float:
         stacklevel=3,
     )
     return 1.0
+
+
+def datamodule_of(module: LightningModule) -> LightningDataModule | None:
+    """Return what serves a module its data, None outside a trainer or from bare loaders."""
+    trainer = module._trainer
+    return None if trainer is None else getattr(trainer, "datamodule", None)
 
 
 class RebuildableModule(LightningModule):
@@ -97,11 +106,30 @@ class ReconstructionModule(RebuildableModule):
         raise NotImplementedError
 
     def setup(self, stage: str) -> None:
-        """Make the metrics of the splits that will be evaluated; they hold no weights."""
+        """Make the metrics of the splits that will be evaluated; they hold no weights.
+
+        Raises:
+            ConfigError: If the data has clips of another length than the method takes.
+        """
+        served = getattr(datamodule_of(self), "clip_length", None)
+        if served is not None:
+            self.check_clip(served)
         if not self.split_metrics:
             metrics = reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
             for split in EVALUATED_SPLITS:
                 self.split_metrics[split] = metrics.clone(prefix=f"{split}/")
+
+    def check_clip(self, planes: int) -> None:
+        """Refuse clips of another length than the method takes.
+
+        Raises:
+            ConfigError: With both lengths.
+        """
+        if planes != self.clip_length:
+            raise ConfigError(
+                f"data.init_args.clip_length: the clips have {planes} planes, "
+                f"{type(self).__name__} takes {self.clip_length}; set it to {self.clip_length}"
+            )
 
     def validation_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction and add it to the validation metrics."""
@@ -113,9 +141,11 @@ class ReconstructionModule(RebuildableModule):
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction ``(B, 1, H, W)`` in [0, 1]."""
+        self.check_clip(batch["spikes"].shape[1])
         return self(batch["spikes"], batch["rate_scale"]).float()
 
     def _evaluate(self, batch: ReconstructionBatch, split: Split) -> Tensor:
+        self.check_clip(batch["spikes"].shape[1])
         image = self(batch["spikes"], batch["rate_scale"]).float()
         metrics = cast(MetricCollection, self.split_metrics[split])
         metrics.update(image, batch["image"])

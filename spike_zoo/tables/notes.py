@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spike_zoo.tables.configurations import data_digest
+from spike_zoo.tables.images import differing_images
 from spike_zoo.tables.splits import has_seen_its_test
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
     profiles = _grouped(rows, lambda run: run.result.profile or "none")
     if spec.one_data and len(data) > 1:
         yield f"The rows were measured on different data and cannot be compared: {_listed(data)}."
+    for images in differing_images(rows):
+        yield (
+            "The rows were measured on different images of the same data and cannot be compared: "
+            f"{_listed(images)}."
+        )
     if len(profiles) > 1:
         yield (
             f"The rows mix profiles and cannot be compared: {_listed(profiles)}. "

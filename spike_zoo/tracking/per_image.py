@@ -11,6 +11,7 @@ from lightning import Callback
 from spike_zoo.metrics import MeanPerImage
 from spike_zoo.spikes.target import new_file
 from spike_zoo.tracking.result import PER_IMAGE_FILENAME
+from spike_zoo.tracking.tested import digest_of_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,12 +31,26 @@ class PerImageMetrics(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / PER_IMAGE_FILENAME
+        self._begin()
+
+    def _begin(self) -> None:
         self._rows: list[dict[str, Any]] = []
+        self._images: list[tuple[str, int | str]] = []
         self._taken = 0
+
+    @property
+    def images(self) -> int | None:
+        """How many images were measured; None before a test."""
+        return len(self._images) or None
+
+    @property
+    def images_sha256(self) -> str | None:
+        """Digest of which images were measured; None before a test."""
+        return digest_of_images(self._images) if self._images else None
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin an empty list."""
-        self._rows, self._taken = [], 0
+        self._begin()
 
     def on_test_batch_end(
         self,
@@ -53,6 +68,7 @@ class PerImageMetrics(Callback):
         count = max(map(len, values.values()), default=0)
         self._taken += count
         names, planes = _origins(batch, count)
+        self._images += zip(names, _in_exposure(batch, planes), strict=True)
         scales = [float(scale) for scale in batch["rate_scale"]]
         each = count // max(len(scales), 1)
         for index in range(count):
@@ -84,6 +100,18 @@ def _measures(module: LightningModule) -> dict[str, MeanPerImage]:
         for name, metric in splits["test"].items()
         if isinstance(metric, MeanPerImage)
     }
+
+
+def _in_exposure(batch: Mapping[str, Any], planes: Sequence[int | str]) -> Sequence[int | str]:
+    """Return planes of exposures counted from their first, whatever was read before it."""
+    if "exposure" not in batch:
+        return planes
+    starts = batch["exposure"][:, 0].tolist()
+    each = len(planes) // max(len(starts), 1)
+    return [
+        plane - starts[index // each] if isinstance(plane, int) else plane
+        for index, plane in enumerate(planes)
+    ]
 
 
 def _origins(batch: Mapping[str, Any], count: int) -> tuple[list[str], Sequence[int | str]]:

@@ -17,7 +17,10 @@ SCHEMA_VERSION = 2
 FILENAME = "result.json"
 PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
 #: What records did not always have: since schema 2, but for the first.
-_OPTIONAL = ("checkpoint", "checkpoint_sha256", "begins_with", "finished", "legacy_data_sha256")
+_OPTIONAL = (
+    *("checkpoint", "checkpoint_sha256", "begins_with", "finished", "legacy_data_sha256"),
+    *("images", "images_sha256"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class RunResult:
             ``sha256`` of its weights and ``recipe`` of the run that made it.
         finished: When the run ended, UTC.
         legacy_data_sha256: Digest of the archive as records of schema 1 have it.
+        images: How many images the metrics are means over.
+        images_sha256: Digest of which, see :func:`spike_zoo.tracking.tested.digest_of_images`.
         schema: Version of this record's form.
     """
 
@@ -72,6 +77,8 @@ class RunResult:
     begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
     finished: str | None = None
     legacy_data_sha256: str | None = None
+    images: int | None = None
+    images_sha256: str | None = None
     schema: int = field(default=SCHEMA_VERSION)
 
     def write(self, path: Path) -> None:

@@ -34,3 +34,35 @@ def test_more_draws_than_samples_begin_again_evenly(size: int, draws: int) -> No
     assert len(indices) == len(sampler) == draws
     counts = [indices.count(index) for index in range(size)]
     assert max(counts) - min(counts) <= 1
+
+
+@given(
+    size=st.integers(1, 20),
+    batches=st.integers(1, 5),
+    batch=st.integers(1, 4),
+    processes=st.integers(2, 4),
+)
+def test_batches_of_several_processes_are_together_those_of_one_with_larger_batches(
+    size: int, batches: int, batch: int, processes: int
+) -> None:
+    draws = batches * batch * processes
+    whole = list(SeededSampler(size, 1, lambda: 2, draws))
+    shares = [
+        list(SeededSampler(size, 1, lambda: 2, draws, processes, rank)) for rank in range(processes)
+    ]
+    for number in range(batches):
+        ours = [key for share in shares for key in share[number * batch : (number + 1) * batch]]
+        wanted = whole[number * batch * processes : (number + 1) * batch * processes]
+        assert sorted(ours) == sorted(wanted)
+
+
+@given(size=st.integers(1, 20), draws=st.integers(1, 30), processes=st.integers(1, 5))
+def test_every_process_has_as_many_samples_whatever_their_number(
+    size: int, draws: int, processes: int
+) -> None:
+    shares = [
+        SeededSampler(size, 1, lambda: 0, draws, processes, rank) for rank in range(processes)
+    ]
+    assert {len(list(share)) for share in shares} == {len(shares[0])} == {-(-draws // processes)}
+    drawn = set(SeededSampler(size, 1, lambda: 0, draws))
+    assert {key for share in shares for key in share} == drawn

@@ -33,6 +33,9 @@ class ClassicalModule(ReconstructionModule):
         super().__init__(lpips=lpips, protocols=protocols)
         self.clip_length = clip_length
 
+    def check_clip(self, planes: int) -> None:
+        """Take clips of any length: windows are cut to them."""
+
     def rate(self, spikes: Tensor, center: int) -> Tensor:
         """Return spikes per plane ``(B, H, W)`` at one plane of clips ``(B, T, H, W)``."""
         raise NotImplementedError

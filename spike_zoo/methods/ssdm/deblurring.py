@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from spike_zoo.errors import GeometryError, PlaneRangeError
-from spike_zoo.methods.base import EVALUATED_SPLITS, RebuildableModule
+from spike_zoo.errors import ConfigError, GeometryError, PlaneRangeError
+from spike_zoo.methods.base import EVALUATED_SPLITS, RebuildableModule, datamodule_of
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.sdm import mean_rate
 from spike_zoo.metrics import psnr, reconstruction_metrics
@@ -122,6 +122,10 @@ class DeblurModule(RebuildableModule):
         self.split_metrics = nn.ModuleDict()
         self.middle_metrics = nn.ModuleDict()
 
+    def longest_window(self, stage: str) -> int:
+        """Return the planes around a time that a stage of Lightning's looks at."""
+        return self.window_length
+
     def images_at(
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
     ) -> Tensor:
@@ -151,7 +155,18 @@ class DeblurModule(RebuildableModule):
         return self.images_at(exposure.blur, exposure.spikes, times, exposure.span)[0]
 
     def setup(self, stage: str) -> None:
-        """Make the metrics of the splits that will be evaluated; they hold no weights."""
+        """Make the metrics of the splits that will be evaluated; they hold no weights.
+
+        Raises:
+            ConfigError: If the data has fewer planes around an exposure than windows take.
+        """
+        margin = getattr(datamodule_of(self), "margin", None)
+        least = self.longest_window(stage) // 2
+        if margin is not None and margin < least:
+            raise ConfigError(
+                f"data.init_args.margin: {margin} planes before and after an exposure, the windows "
+                f"of {type(self).__name__} at its ends take {least}; set it to at least {least}"
+            )
         if not self.split_metrics:
             metrics = reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
             for split in EVALUATED_SPLITS:

@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.cascade import Upsampler, make_teacher, teacher_files
 from spike_zoo.methods.ssdm.colour import ChannelOrder, check_channel_order, reordered
 from spike_zoo.methods.ssdm.deblurring import DeblurModule
@@ -157,6 +158,11 @@ class SSDMStudentModule(DeblurModule):
         module = cls(network.window_length, channel_order)
         module.network.load_state_dict(network.state_dict())
         return module.eval()
+
+    def longest_window(self, stage: str) -> int:
+        """Return the planes around a time that student and, in a fit, teacher look at."""
+        taught = stage == "fit" and self.hparams["use_teacher"]
+        return max(self.window_length, self.hparams["short_window"] if taught else 0)
 
     def setup(self, stage: str) -> None:
         """Make the metrics and, before a fit, the teacher and the loss, which need files."""
@@ -315,12 +321,12 @@ def windows_around(spikes: Tensor, times: Sequence[int], length: int) -> Tensor:
     """Return the planes around some times: ``(B, T, h, w)`` -> ``(len(times), B, length, h, w)``.
 
     Raises:
-        ValueError: If a window leaves the stream.
+        ConfigError: If a window leaves the stream.
     """
     spans = [centred_window(time, length) for time in times]
     for time, (start, stop) in zip(times, spans, strict=True):
         if start < 0 or stop > spikes.shape[1]:
-            raise ValueError(
+            raise ConfigError(
                 f"the window of {length} planes around plane {time} leaves the {spikes.shape[1]} "
                 "planes of the stream; record more planes before and after the exposure"
             )

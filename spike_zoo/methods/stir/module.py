@@ -101,6 +101,8 @@ class STIRModule(ReconstructionModule):
         Schedule(schedule, steps=1, warmup=warmup)  # refuses wrong values now, not after loading
         loss_weights(loss_rec, loss_ms, loss_per)
         _check_positive("learning_rate", learning_rate)
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}")
         self.loss: STIRLoss | None = None
         self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
         self._tile: int | None = None
@@ -227,6 +229,7 @@ class STIRModule(ReconstructionModule):
         }
 
     def _terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
+        self.check_clip(batch["spikes"].shape[1])
         self.loss = self.loss or self.make_loss()
         pyramid = self.network.pyramid(self._shown(batch["spikes"], batch["rate_scale"]))
         return self.loss(pyramid, batch["image"])

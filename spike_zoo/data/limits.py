@@ -1,0 +1,19 @@
+"""Smallest values of arguments: a mistake is named before a loader stumbles over it."""
+
+from __future__ import annotations
+
+from spike_zoo.errors import ConfigError
+
+
+def refuse_below(limits: dict[str, tuple[int | None, int]]) -> None:
+    """Refuse values below the least that means anything.
+
+    Args:
+        limits: Name of an argument -> its value and the least; None is always taken.
+
+    Raises:
+        ConfigError: Naming the first.
+    """
+    for name, (value, least) in limits.items():
+        if value is not None and value < least:
+            raise ConfigError(f"{name}: at least {least}, got {value}")

@@ -1,0 +1,119 @@
+"""Two processes end as one with batches twice as large, and measure what one measures."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from spike_zoo.cli.main import main
+from spike_zoo.testing import tiny_archive
+from spike_zoo.tracking import RunResult
+from tests.conftest import ROOT
+
+TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
+ONE = ["--trainer.accelerator", "cpu", "--trainer.devices", "1"]
+# no batch normalisation, whose statistics are those of a process unless they are synchronised
+FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
+FIT += ["--model.init_args.width", "0.25", "--model.init_args.embedding", "tfp"]
+FIT += ["--trainer.limit_val_batches", "1.0", "--trainer.enable_progress_bar", "false"]
+FIT += ["--data.init_args.samples_per_epoch", "8"]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
+    return str(tiny_archive(path, planes=141, height=48, width=64, stride=30))
+
+
+def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "spike_zoo", *arguments]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300
+    )
+
+
+def _validated(run_dir: Path) -> list[float]:
+    with (run_dir / "metrics.csv").open(newline="") as file:
+        return [float(row["val/psnr"]) for row in csv.DictReader(file) if row.get("val/psnr")]
+
+
+@pytest.mark.slow
+def test_two_processes_learn_and_validate_as_one_with_twice_the_batch(
+    archive: str, tmp_path: Path
+) -> None:
+    data = ["--data.init_args.archive", archive]
+    for name, batch, devices in (("one", "4", ONE), ("two", "2", TWO)):
+        size = ["--data.init_args.batch_size", batch, "--run_dir", str(tmp_path / name)]
+        done = _run("fit", *FIT, *data, *devices, *size)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("result:") == 1, "one process tests and records"
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert RunResult.read(one).images == RunResult.read(two).images
+    assert len(_validated(one)) == 2
+    assert _validated(two) == pytest.approx(_validated(one), abs=1e-3)
+    for key in ("test/psnr", "test/ssim", "val/psnr"):
+        wanted = RunResult.read(one).metrics[key]
+        assert RunResult.read(two).metrics[key] == pytest.approx(wanted, abs=1e-3), key
+    weights = [
+        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for run in (one, two)
+    ]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=2e-5, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["validate", "test"])
+def test_evaluation_is_that_of_one_process_and_says_so(
+    verb: str, archive: str, tmp_path: Path
+) -> None:
+    call = ["--config", "configs/classical/tfi9.yaml", "--data.init_args.archive", archive]
+    call += ["--data.init_args.clip_length", "61", "--trainer.enable_progress_bar", "false"]
+    done = _run(verb, *call, *TWO, "--run_dir", str(tmp_path / "two"))
+    assert done.returncode == 0, done.stderr
+    assert f"{verb}: on one device" in done.stdout + done.stderr
+    assert main([verb, *call, "--run_dir", str(tmp_path / "one")]) == 0
+    kept = {
+        path.relative_to(tmp_path / "one"): path
+        for path in (tmp_path / "one").rglob("*")
+        if path.suffix in (".png", ".csv")
+    }
+    assert len(kept) >= 2
+    for name, path in kept.items():
+        assert (tmp_path / "two" / name).read_bytes() == path.read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    "strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_spawn_find_unused_parameters_true"]
+)
+@pytest.mark.parametrize("verb", ["fit", "test"])
+def test_processes_that_are_forked_or_spawned_are_refused(
+    verb: str, strategy: str, archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = [*FIT, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
+    assert main([verb, *call, *TWO, "--trainer.strategy", strategy]) == 2
+    assert f"trainer.strategy: {strategy} forks or spawns" in capsys.readouterr().err
+
+
+def test_evaluation_in_several_started_processes_is_refused(
+    archive: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    call = [*FIT, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
+    assert main(["test", *call]) == 2
+    assert "start it without torchrun" in capsys.readouterr().err
