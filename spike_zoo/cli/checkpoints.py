@@ -84,6 +84,30 @@ class RunCheckpoint(ModelCheckpoint):
         super().load_state_dict(_moved(state_dict, before, here))
 
 
+def checkpoints_of(
+    run_dir: Path, monitored: LightningModule | None, *, is_resumed: bool
+) -> list[Callback]:
+    """Keep the last state of every epoch and of a stopped run, and the best one validated.
+
+    Args:
+        run_dir: The run's folder.
+        monitored: Tells by which metric the best is chosen; None where nothing is validated.
+        is_resumed: See :class:`RunCheckpoint`.
+    """
+    last = RunCheckpoint(
+        run_dir / FOLDER / LAST,
+        is_resumed=is_resumed,
+        save_on_train_epoch_end=True,
+        save_on_exception=True,
+    )
+    monitor = getattr(monitored, "monitor", None)
+    if monitor is None:
+        return [last]
+    mode = getattr(monitored, "monitor_mode", "min")
+    best = RunCheckpoint(run_dir / FOLDER / BEST, is_resumed=is_resumed, monitor=monitor, mode=mode)
+    return [best, last]
+
+
 class WholeCheckpoints(TorchCheckpointIO):
     """Write checkpoints beside their target and rename them, keeping the last one before."""
 

@@ -121,5 +121,5 @@ def report_result(loggers: list[Logger], result: RunResult, checkpoints: Path) -
 
 
 def method_of(module: LightningModule) -> str:
-    """Return the name of a module's method: its folder."""
-    return type(module).__module__.split(".")[-2]
+    """Return the name of a module's method: its folder, or its file where that lies in none."""
+    return type(module).__module__.split(".")[-2:][0]

@@ -237,7 +237,10 @@ def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning's
         return TERMINATED, "terminated; --ckpt_path last resumes where --run_dir says"
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
-        return INTERRUPTED, "interrupted"  # Lightning turns the interrupt into an exit with 1
+        resumes = (
+            "; --ckpt_path last resumes where --run_dir says" if arguments[:1] == ["fit"] else ""
+        )
+        return INTERRUPTED, f"interrupted{resumes}"  # Lightning turns it into an exit with 1
     if isinstance(error, SystemExit):
         return _of_exit(error)
     if isinstance(error, BrokenPipeError):

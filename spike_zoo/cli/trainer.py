@@ -12,22 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from spike_zoo.cli.callbacks import SaveRunConfig, watching
 from spike_zoo.cli.checkpoints import (
     BEFORE_LAST,
-    BEST,
     FOLDER,
-    LAST,
     RunCheckpoint,
     WallClock,
     WholeCheckpoints,
+    checkpoints_of,
 )
 from spike_zoo.cli.devices import settle_devices
 from spike_zoo.cli.folders import folder_of, is_child, remove_beginnings
@@ -49,9 +48,7 @@ from spike_zoo.cli.stopping import StopBetweenBatches
 from spike_zoo.tracking import (
     CostMeter,
     PerImageMetrics,
-    PredictionPictures,
     RunResult,
-    SafeWandbLogger,
     SampleImages,
     SampleVideo,
     commit,
@@ -105,27 +102,6 @@ def cli_settings() -> dict[str, Any]:
         "auto_configure_optimizers": False,
         "parser_kwargs": {**strict, "prog": "spike-zoo", **dict.fromkeys(VERBS, strict)},
     }
-
-
-class SaveRunConfig(SaveConfigCallback):
-    """Write the complete configuration into the run's folder and to W&B."""
-
-    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Write ``config.yaml``, whole or not at all.
-
-        Without the checkpoint: that of the next command would be undone by it.
-        """
-        content = dumped(self.parser, self.config)
-        content.pop(CKPT_PATH, None)
-        text = yaml.safe_dump(content, sort_keys=False)
-        folder = Path(trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / "config.yaml.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(folder / "config.yaml")
-        for logger in trainer.loggers:
-            if isinstance(logger, SafeWandbLogger):
-                logger.log_hyperparams({"config": content, "versions": versions()})
 
 
 class ZooCLI(LightningCLI):
@@ -347,44 +323,19 @@ class ZooCLI(LightningCLI):
         except BaseException as error:
             if not is_child():
                 remove_beginnings(self.run_dir, self.out)
-            stopper = getattr(self, "stopper", None)
-            if isinstance(error, SIGTERMException) and stopper and stopper.is_interrupted:
+            if isinstance(error, SIGTERMException) and self.stopper.is_interrupted:
                 raise KeyboardInterrupt from None  # it stopped by Lightning's other signal
             raise
 
     def _callbacks(self, trainer: Any) -> list[Callback]:  # noqa: ANN401  (parsed arguments)
-        self.clock = WallClock(self.begin)
-        if self.subcommand == "predict":
-            return [PredictionPictures(self.out)]
-        pictures = SampleImages(self.out / "images")
+        self.clock, self.stopper = WallClock(self.begin), StopBetweenBatches()
         if self.subcommand != "fit":
-            video = SampleVideo(self.out / "images")
-            return [pictures, video, CostMeter(), PerImageMetrics(self.out)]
-        self.stopper = StopBetweenBatches()
-        callbacks: list[Callback] = [self.clock, self.stopper, pictures]
-        if trainer["logger"]:
-            callbacks.append(LearningRateMonitor(logging_interval="step"))
-        return callbacks + self._checkpointing(is_validated=trainer["limit_val_batches"] != 0)
-
-    def _checkpointing(self, *, is_validated: bool) -> list[Callback]:
-        """Keep the last state of every epoch and of a stopped run, and the best one validated."""
-        folder = self.run_dir / FOLDER
-        last = RunCheckpoint(
-            folder / LAST,
-            is_resumed=self.resumes,
-            save_on_train_epoch_end=True,
-            save_on_exception=True,
-        )
-        monitor = getattr(self.model, "monitor", None)
-        if not is_validated or monitor is None:
-            return [last]
-        best = RunCheckpoint(
-            folder / BEST,
-            is_resumed=self.resumes,
-            monitor=monitor,
-            mode=getattr(self.model, "monitor_mode", "min"),
-        )
-        return [best, last]
+            return watching(self.subcommand, self.out)
+        monitored = self.model if trainer["limit_val_batches"] != 0 else None
+        kept = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
+        pictures = SampleImages(self.out / "images")
+        rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
+        return [self.clock, self.stopper, pictures, *rates, *kept]
 
 
 def _listed(given: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)

@@ -1,0 +1,56 @@
+"""What watches a run: its configuration, pictures, costs and single images as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+from lightning.pytorch.cli import SaveConfigCallback
+
+from spike_zoo.cli.planning import dumped
+from spike_zoo.spikes.target import new_file
+from spike_zoo.tracking import (
+    CostMeter,
+    PerImageMetrics,
+    PredictionPictures,
+    SafeWandbLogger,
+    SampleImages,
+    SampleVideo,
+    versions,
+)
+from spike_zoo.tracking.origins import CKPT_PATH
+
+if TYPE_CHECKING:
+    from lightning import Callback, LightningModule, Trainer
+
+
+class SaveRunConfig(SaveConfigCallback):
+    """Write the complete configuration into the run's folder and to W&B."""
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write ``config.yaml``, whole or not at all.
+
+        Without the checkpoint: that of the next command would be undone by it.
+        """
+        content = dumped(self.parser, self.config)
+        content.pop(CKPT_PATH, None)
+        path = Path(trainer.default_root_dir) / "config.yaml"
+        with new_file(path, overwrite=True) as temporary:
+            temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        for logger in trainer.loggers:
+            if isinstance(logger, SafeWandbLogger):
+                logger.log_hyperparams({"config": content, "versions": versions()})
+
+
+def watching(verb: str | None, out: Path) -> list[Callback]:
+    """Return the callbacks of a verb that learns nothing.
+
+    Args:
+        verb: The verb.
+        out: Where it writes.
+    """
+    if verb == "predict":
+        return [PredictionPictures(out)]
+    pictures, video = SampleImages(out / "images"), SampleVideo(out / "images")
+    return [pictures, video, CostMeter(), PerImageMetrics(out)]
