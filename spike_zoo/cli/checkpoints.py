@@ -70,7 +70,7 @@ class RunCheckpoint(ModelCheckpoint):
         checkpoint before does.
         """
         progress = trainer.fit_loop.epoch_loop.batch_progress
-        done = progress.current.processed
+        done: int = progress.current.processed  # type: ignore[attr-defined]  # its kind has it
         is_complete = done == progress.current.ready and done % trainer.accumulate_grad_batches == 0
         self._is_stopping = trainer.training and is_complete and not progress.is_last_batch
         if self._is_stopping:
@@ -126,6 +126,19 @@ class WholeCheckpoints(TorchCheckpointIO):
                 os.fsync(file.fileno())
             if target.name == LAST and target.is_file():
                 _keep_before(target)
+
+
+class RestoredData(Callback):
+    """Let the loader of a resumed run be restored, whatever its module asked for too early.
+
+    A module that asks in ``configure_optimizers`` for ``trainer.estimated_stepping_batches``, as
+    many do, makes Lightning set the loader up before it knows where the run was.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Forget a loader that is there already; Lightning makes it again, and restores it."""
+        if trainer.ckpt_path:
+            trainer.fit_loop._combined_loader = None
 
 
 class WallClock(Callback):

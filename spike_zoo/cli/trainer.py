@@ -23,6 +23,7 @@ from spike_zoo.cli.callbacks import SaveRunConfig, watching
 from spike_zoo.cli.checkpoints import (
     BEFORE_LAST,
     FOLDER,
+    RestoredData,
     RunCheckpoint,
     WallClock,
     WholeCheckpoints,
@@ -335,7 +336,7 @@ class ZooCLI(LightningCLI):
         kept = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
         pictures = SampleImages(self.out / "images")
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
-        return [self.clock, self.stopper, pictures, *rates, *kept]
+        return [self.clock, self.stopper, RestoredData(), pictures, *rates, *kept]
 
 
 def _listed(given: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)

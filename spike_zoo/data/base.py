@@ -225,7 +225,9 @@ class ArchiveDataModule(LightningDataModule):
 
     def _epoch(self) -> int:
         """Return the epoch that is drawn next; where a run resumes, not yet the current one."""
-        return 0 if self.trainer is None else self.trainer.fit_loop.epoch_progress.current.processed
+        if self.trainer is None:
+            return 0
+        return self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]  # its kind has it
 
     def _sharing(self) -> dict[str, int]:
         """Return how many processes share the training samples, and which of them this is."""

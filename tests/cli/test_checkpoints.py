@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from spike_zoo.cli import checkpoints
 from spike_zoo.cli.checkpoints import WholeCheckpoints
 from spike_zoo.cli.main import main
 from spike_zoo.methods.stir import STIRModule
@@ -59,7 +58,7 @@ def test_a_write_that_fails_leaves_the_checkpoint_before(
         file.write(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(checkpoints.torch, "save", dies)
+    monkeypatch.setattr(torch, "save", dies)
     with pytest.raises(KeyboardInterrupt):
         writer.save_checkpoint({"number": 3}, target)
     assert torch.load(target) == {"number": 2}
@@ -88,15 +87,15 @@ def test_nothing_that_a_checkpoint_names_is_imported(
     place: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    said: dict[str, Any] = {
+    claims: dict[str, dict[str, Any]] = {
         "class": {"hyper_parameters": {"_class_path": marker}, "spike_zoo": {}},
         "noted class": {"spike_zoo": {"class_path": marker, "hyper_parameters": {}}},
         "argument": {"spike_zoo": {"hyper_parameters": {"lpips": {"class_path": marker}}}},
         "nested argument": {
             "spike_zoo": {"hyper_parameters": {"protocols": [{"class_path": marker}]}}
         },
-    }[place]
-    crafted = write_checkpoint(tmp_path / "crafted.ckpt", **said)
+    }
+    crafted = write_checkpoint(tmp_path / "crafted.ckpt", **claims[place])
     call = [verb, *TEST, *archive, "--ckpt_path", str(crafted), "--run_dir", str(tmp_path / "run")]
     assert main(call) == 1
     assert MARKER not in sys.modules

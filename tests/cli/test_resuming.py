@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +38,7 @@ CONFIGS: dict[str, list[str]] = {
     "cosine": STIR,
     "milestones": [*STIR, "--model.schedule", "milestones"],
     "warmup": [*STIR, "--model.schedule", "constant", "--model.warmup", "0.5"],
+    "of another package": [*STIR, "--model", "tests.helpers.modules.OneCycleSTIR"],
     "workers": [*STIR, "--data.init_args.workers", "2"],
     "accumulated": [*STIR, "--trainer.accumulate_grad_batches", "2"],
     "often validated": [*STIR, "--trainer.val_check_interval", "2"],
@@ -162,16 +164,15 @@ def test_a_run_does_not_go_on_with_other_settings(
 def test_a_run_does_not_go_on_with_other_data(
     stopped: list[str], archives: dict[bool, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plain = Path(archives[False])
-    moved = Path(stopped[-1]).with_name("moved.h5")
-    moved.write_bytes(plain.read_bytes())
-    call = [*stopped, "--ckpt_path", "last", "--data.init_args.archive", str(moved)]
-    with h5py.File(moved, "r+") as file:
+    moved, changed = (Path(stopped[-1]).with_name(f"{name}.h5") for name in ("moved", "changed"))
+    for copy in (moved, changed):
+        shutil.copyfile(archives[False], copy)
+    with h5py.File(changed, "r+") as file:
         file["recordings/train-0/images"][...] = 7
-    assert main(call) == 2
+    call = [*stopped, "--ckpt_path", "last", "--data.init_args.archive"]
+    assert main([*call, str(changed)]) == 2
     assert "the data are" in capsys.readouterr().err
-    moved.write_bytes(plain.read_bytes())
-    assert main(call) == 0, "the same data elsewhere"
+    assert main([*call, str(moved)]) == 0, "the same data elsewhere"
 
 
 def test_weights_go_on_in_another_folder_under_other_settings(stopped: list[str]) -> None:
@@ -254,6 +255,7 @@ def test_the_time_of_a_run_is_that_of_all_its_legs(stopped: list[str]) -> None:
         ("often validated", 3, "before"),
         ("milestones", 4, "before"),
         ("warmup", 2, "before"),
+        ("of another package", 5, "before"),
         ("workers", 3, "before"),
         ("workers", 10, "after"),
         ("accumulated", 3, "after"),

@@ -73,13 +73,13 @@ def _student(seed: int, psnr: float, *, steps: int = 2, finished: str | None = N
     """Return a run whose folder and teacher are those of its seed, as sweeps name them."""
     folder = f"runs/small/full-{seed}-0123456{seed}"
     teacher = f"runs/teacher/t-{seed}-89abcde{seed}/checkpoints/best.ckpt"
+    model = {"class_path": "spike_zoo.methods.stir.STIRModule", "init_args": {"teacher": teacher}}
     config = {
         "seed_everything": seed,
         "run_dir": folder,
         "trainer": {"max_steps": steps, "default_root_dir": folder},
-        "model": {"class_path": "spike_zoo.methods.stir.STIRModule"},
+        "model": model,
     }
-    config["model"]["init_args"] = {"teacher": teacher}
     return make_run("full", psnr, seed=seed, config=config, finished=finished)
 
 
