@@ -106,7 +106,7 @@ def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path) -> 
             return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]  # any call
 
     path = tmp_path / "crafted.ckpt"
-    path.write_bytes(pickle.dumps({"state_dict": Crafted()}))
+    path.write_bytes(pickle.dumps({"state_dict": Crafted()}, protocol=2))
     with pytest.raises(
         WeightsError, match=r"crafted\.ckpt: not a file of weights that can be read"
     ):
