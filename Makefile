@@ -115,7 +115,7 @@ $(STAMPS)/notebooks: $(STAMPS)/setup
 
 notebooks: setup $(STAMPS)/notebooks | data/default.h5 ## bring the notebooks up to date with their text and run them
 	$(BIN)/jupytext --sync notebooks/*.py
-	$(BIN)/python -m pytest -q --nbmake --overwrite --nbmake-timeout=900 notebooks
+	$(BIN)/python -m pytest -q -W default --nbmake --overwrite --nbmake-timeout=900 notebooks
 
 $(STAMPS)/docs: $(STAMPS)/setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'

@@ -22,7 +22,8 @@ class TrainingLoader(StatefulDataLoader):  # type: ignore[misc]  # torchdata has
 
     def __iter__(self) -> Iterator[Any]:
         """Return an iterator with slots of its own."""
-        if self.num_workers and multiprocessing.get_start_method() == "fork":
+        processes = self.multiprocessing_context or multiprocessing
+        if self.num_workers and processes.get_start_method() == "fork":
             self.collate_fn = Collate(self._slots())
         iterator: Iterator[Any] = super().__iter__()
         return iterator

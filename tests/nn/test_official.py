@@ -40,8 +40,13 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_state_dict(tmp_path / "nowhere.pth")
 
 
-def test_entries_that_fit_pass() -> None:
-    check_entries(WEIGHTS, WEIGHTS, WEIGHTS, "the network")
+@pytest.mark.parametrize("name", sorted(WEIGHTS))
+def test_entries_fit_in_any_order_and_precision_but_all_of_them(name: str) -> None:
+    state = {key: WEIGHTS[key].half() for key in reversed(WEIGHTS)}
+    check_entries(state, WEIGHTS, WEIGHTS, "the network")
+    del state[name]
+    with pytest.raises(WeightsError, match=f"1 missing, first {name}"):
+        check_entries(state, WEIGHTS, WEIGHTS, "the network")
 
 
 def test_the_first_of_every_fault_is_named_as_in_the_file() -> None:

@@ -48,4 +48,5 @@ def test_one_image_is_no_video(tmp_path: Path) -> None:
     model = ["--model", "spike_zoo.methods.classical.TFIModule"]
     run = ["--run_dir", str(tmp_path / "run"), "--trainer.limit_test_batches", "1"]
     assert main(["test", *model, *data, *run, *QUIET]) == 0
-    assert not (tmp_path / "run" / "test" / "images" / "test.mp4").exists()
+    shown = (tmp_path / "run" / "test" / "images").glob("test*")
+    assert [path.name for path in shown] == ["test-0.png"]

@@ -115,7 +115,7 @@ class TeacherModule(DeblurModule):
     ) -> Iterator[Tensor]:
         self.read_files()
         span = planes_inside(len(recording)) if exposure is None else exposure
-        packed = torch.from_numpy(recording.read_packed(0, len(recording))).to(self.device)
+        packed = torch.tensor(recording.read_packed(0, len(recording)), device=self.device)
         spikes, blur = unpack_tensor(packed, recording.shape[2])[None], image[None].to(self.device)
         teacher = SSDMTeacher(
             self.teacher.bsn, self.teacher.edsr, self.teacher.short_window, memory_gib

@@ -69,6 +69,8 @@ def command(path: Path, archive: str, files: dict[str, str], run_dir: Path) -> l
 
 
 @pytest.mark.slow
+# two updates can be over before a published schedule validates
+@pytest.mark.filterwarnings("ignore:`ModelCheckpoint\\(monitor='val/psnr'\\)` could not find")
 @pytest.mark.parametrize("path", [*PLAIN, *VARIANTS], ids=lambda path: str(path.relative_to(ROOT)))
 def test_configuration_runs_with_the_smoke_profile(
     path: Path, archive: str, files: dict[str, str], tmp_path: Path

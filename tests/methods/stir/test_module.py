@@ -116,6 +116,7 @@ def learning_rates(schedule: ScheduleKind, warmup: float, **trainer: int) -> lis
     return rates
 
 
+@pytest.mark.filterwarnings("ignore:`training_step` returned `None`")  # it trains nothing
 def test_learning_rate_moves_every_step_over_the_length_of_the_run() -> None:
     rates = learning_rates("milestones", warmup=0.0, max_epochs=2)
     assert rates == pytest.approx([1.0] * 10 + [0.7] * 10 + [0.49] * 10 + [0.343] * 10)

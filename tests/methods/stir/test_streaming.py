@@ -149,6 +149,7 @@ def test_bf16_is_a_choice_and_close(module: STIRModule) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's compiler
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_a_compiled_network_makes_the_same_pictures(module: STIRModule) -> None:
     source, centers = recording(), [30, 50, 70]
