@@ -13,6 +13,7 @@ from spike_zoo.methods.ssdm import BSN, EDSR
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.exposures import exposure_archive
+from tests.helpers.measured import psnr_by_hand
 
 STAGES = ("denoise", "upsample", "student")
 VARIANTS = sorted((ROOT / "experiments" / "ssdm" / "variants").glob("*.yaml"))
@@ -82,7 +83,12 @@ def test_configuration_runs_with_the_smoke_profile(
     result = RunResult.read(tmp_path if line[0] == "fit" else tmp_path / "test")
     assert result.variant == path.stem
     assert result.method == "ssdm"
-    assert result.metrics["test/psnr"] > 0
+    measured = result.metrics
+    gain = measured["test/psnr"] - measured["test/psnr_before"]
+    assert measured["test/psnr_gain"] == pytest.approx(gain, abs=1e-3)
+    if "stage" not in model_of(path):  # which measures one network's image, not the sharp one
+        by_hand = psnr_by_hand(result, archive)
+        assert measured["test/psnr"] == pytest.approx(by_hand, abs=0.01)
     assert {"test/psnr_middle", "test/psnr_official", "test/psnr_before"} <= result.metrics.keys()
 
 
