@@ -48,7 +48,12 @@ def define_missing_operators(package: Path) -> bool:
 
 
 class TorchvisionGuard(MetaPathFinder):
-    """Mends torchvision when it is first asked for, then steps out of the way."""
+    """Mends torchvision when it is first asked for, then steps out of the way.
+
+    A spawned process has it if the main module's top imports the package, as the program's does:
+    that runs before anything that was sent to the process is imported. Below
+    ``if __name__ == "__main__":`` the import comes too late.
+    """
 
     def find_spec(
         self,

@@ -50,6 +50,24 @@ def test_libraries_that_need_torchvision_import_after_the_package() -> None:
     assert done.stdout.strip() == "ok", done.stderr
 
 
+@pytest.mark.slow
+def test_a_process_spawned_by_a_script_that_begins_with_the_package_imports_lightning(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import spike_zoo\n"
+        "if __name__ == '__main__':\n"
+        "    import multiprocessing, sys\n"
+        "    from lightning import seed_everything\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    child = context.Process(target=seed_everything, args=(1,))\n"
+        "    child.start(); child.join(); sys.exit(child.exitcode)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_guard_defines_nothing_where_the_operators_load(tmp_path: Path) -> None:
     code = (
         "import torch; from pathlib import Path; import spike_zoo._torchvision as guard;"
