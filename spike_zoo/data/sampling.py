@@ -60,7 +60,8 @@ class SeededSampler(DistributedSampler[SampleKey]):
         drawn = zip(order[: self.draws].tolist(), seeds.tolist(), strict=True)
         keys = [SampleKey(index, seed) for index, seed in drawn]
         shared = len(self) * self.num_replicas
-        return itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
+        # when the first is asked for, not before: a resumed run learns its epoch in between
+        yield from itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
 
     def __len__(self) -> int:
         return -(-self.draws // self.num_replicas)
