@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
+from lightning import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 
 from spike_zoo.cli.planning import dumped
+from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.target import new_file
 from spike_zoo.tracking import (
     CostMeter,
@@ -22,7 +24,7 @@ from spike_zoo.tracking import (
 from spike_zoo.tracking.origins import CKPT_PATH
 
 if TYPE_CHECKING:
-    from lightning import Callback, LightningModule, Trainer
+    from lightning import LightningModule, Trainer
 
 
 class SaveRunConfig(SaveConfigCallback):
@@ -43,6 +45,33 @@ class SaveRunConfig(SaveConfigCallback):
                 logger.log_hyperparams({"config": content, "versions": versions()})
 
 
+class NoRandomWeights(Callback):
+    """Refuse to measure weights that nobody has trained, once everything else is in order.
+
+    A module that brings its own weights says so by an attribute ``has_own_weights``.
+    """
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look before validating."""
+        self._look(trainer, pl_module)
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look before testing."""
+        self._look(trainer, pl_module)
+
+    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look before predicting."""
+        self._look(trainer, pl_module)
+
+    def _look(self, trainer: Trainer, module: LightningModule) -> None:
+        learns = any(parameter.requires_grad for parameter in module.parameters())
+        if learns and not trainer.ckpt_path and not getattr(module, "has_own_weights", False):
+            raise ConfigError(
+                f"{type(module).__name__} has random weights: name a checkpoint with --ckpt_path "
+                "FILE, or --ckpt_path best and the --run_dir of a fit"
+            )
+
+
 def watching(verb: str | None, out: Path) -> list[Callback]:
     """Return the callbacks of a verb that learns nothing.
 
@@ -51,6 +80,6 @@ def watching(verb: str | None, out: Path) -> list[Callback]:
         out: Where it writes.
     """
     if verb == "predict":
-        return [PredictionPictures(out)]
+        return [NoRandomWeights(), PredictionPictures(out)]
     pictures, video = SampleImages(out / "images"), SampleVideo(out / "images")
-    return [pictures, video, CostMeter(), PerImageMetrics(out)]
+    return [NoRandomWeights(), pictures, video, CostMeter(), PerImageMetrics(out)]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spike_zoo.errors import UsageError
 from spike_zoo.tracking import start
 
 if TYPE_CHECKING:
@@ -31,9 +32,14 @@ def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
     Args:
         named: What the command line says; a new folder below ``runs`` by default.
         configs: Configuration files, as stacked; the first names the new folder.
+
+    Raises:
+        UsageError: If a file has that name.
     """
     if named is not None:
         folder = Path(named)
+        if folder.is_file():
+            raise UsageError(f"--run_dir {named}: a file; name a folder", path=named)
     elif is_child() and PARENT_RUN_DIR in os.environ:
         folder = Path(os.environ[PARENT_RUN_DIR])
     else:

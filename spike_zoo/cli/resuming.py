@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from jsonargparse import Namespace
-    from lightning import LightningModule
 
 NAMED = ("best", "last")
 #: What may differ when a run goes on: it is said, not refused.
@@ -99,22 +98,6 @@ def _whole_last(folder: Path) -> Path | None:
 def is_own(checkpoint: Path, run_dir: Path) -> bool:
     """Tell whether a checkpoint is one of the run's own, so that a fit goes on with it."""
     return checkpoint.resolve().parent == (run_dir / FOLDER).resolve()
-
-
-def refuse_random_weights(module: LightningModule, run_dir: Path) -> None:
-    """Refuse to measure weights that nobody has trained.
-
-    A module that brings its own weights says so by an attribute ``has_own_weights``.
-
-    Raises:
-        ConfigError: If nothing gives it weights; names the ways.
-    """
-    learns = any(parameter.requires_grad for parameter in module.parameters())
-    if learns and not getattr(module, "has_own_weights", False):
-        raise ConfigError(
-            f"{type(module).__name__} has random weights: name a checkpoint with --ckpt_path FILE, "
-            f"or --ckpt_path best and the --run_dir of a fit ({run_dir} is this one's)"
-        )
 
 
 def explicit_arguments(arguments: Sequence[str]) -> set[str]:

@@ -42,7 +42,6 @@ from spike_zoo.cli.resuming import (
     is_own,
     refuse_changes,
     refuse_other_data,
-    refuse_random_weights,
     refuse_second_fit,
 )
 from spike_zoo.cli.stopping import StopBetweenBatches
@@ -194,8 +193,6 @@ class ZooCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         with self._nothing_left_behind():
             self.start = RunStart(getattr(self.datamodule, "data_sha256", None), self._origins())
-            if subcommand != "fit" and not self._get(self.config, CKPT_PATH):
-                refuse_random_weights(self.model, self.run_dir)
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:

@@ -11,10 +11,10 @@ import torch
 
 from spike_zoo.cli.checkpoints import WholeCheckpoints
 from spike_zoo.cli.main import main
-from spike_zoo.methods.stir import STIRModule
 from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
+from tests.helpers.checkpoints import write_checkpoint
 
 TEST = ["--config", "configs/stir.yaml", "--config", "configs/profiles/smoke.yaml"]
 MARKER = "imported_by_a_checkpoint"
@@ -30,20 +30,6 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     path = tmp_path_factory.mktemp("archives") / "tiny.h5"
     tiny_archive(path, planes=161, height=48, width=64)
     return ["--data.init_args.archive", str(path), "--trainer.enable_progress_bar", "false"]
-
-
-def write_checkpoint(path: Path, seed: int = 0, **changes: Any) -> Path:
-    """Write what a run of a small STIR leaves; changes replace what it says of itself."""
-    torch.manual_seed(seed)
-    module = STIRModule(width=0.25)
-    content: dict[str, Any] = {
-        "state_dict": module.state_dict(),
-        "pytorch-lightning_version": "2.6.6",
-        "hyper_parameters": dict(module.hparams),
-    }
-    module.on_save_checkpoint(content)
-    torch.save({**content, **changes}, path)
-    return path
 
 
 def test_a_write_that_fails_leaves_the_checkpoint_before(

@@ -14,6 +14,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.testing import pattern_take, tiny_archive
 from tests.conftest import ROOT
+from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.exposures import exposure_archive
 
 VERBS = ("fit", "validate", "test", "predict")
@@ -83,6 +84,7 @@ def test_clips_of_anybodys_data_are_looked_at(
     own += ["--data", f"{__name__}.{OthersClips.__name__}", "--data.archive", clips]
     own = [argument for argument in own if argument not in SMOKE[:2]]  # it sets others' arguments
     own += ["--trainer.max_epochs", "1", "--trainer.num_sanity_val_steps", "0"]
+    own += ["--ckpt_path", str(write_checkpoint(tmp_path / "weights.ckpt"))]
     line = _refused(capsys, verb, own, tmp_path)
     assert "the clips have 41 planes, STIRModule takes 61" in line
 
@@ -119,7 +121,7 @@ def test_too_few_planes_around_an_exposure_are_refused(
         ("--trainer.strategy nonsense", "invalid strategy name: `strategy='nonsense'`"),
         ("--trainer.val_check_interval 1000", "must be less than or equal to the number of the"),
         ("--seed_everything -1", "seed_everything: -1 is not in bounds"),
-        ("--run_dir README.md", "README.md: File exists"),
+        ("--run_dir README.md", "--run_dir README.md: a file; name a folder"),
     ],
 )
 def test_a_value_that_nothing_can_do_is_named(

@@ -23,7 +23,7 @@ class StopAfter(Callback):
     def __init__(
         self,
         steps: int = 2,
-        number: int = signal.SIGINT,
+        number: int = int(signal.SIGINT),
         moment: Literal["before", "after", "validation"] = "before",
     ) -> None:
         self.steps = steps
