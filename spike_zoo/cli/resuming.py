@@ -95,6 +95,20 @@ def _whole_last(folder: Path) -> Path | None:
     return last
 
 
+def refuse_weights_alone(checkpoint: Path) -> None:
+    """Refuse to train on from a file that holds no more than weights.
+
+    Raises:
+        WeightsError: If optimiser and schedule are not in it.
+    """
+    if "optimizer_states" not in read_checkpoint(checkpoint):
+        raise WeightsError(
+            f"{checkpoint}: holds weights alone, without the optimiser, so no fit can go on from "
+            "it; name a checkpoint of a fit, as its last.ckpt",
+            path=str(checkpoint),
+        )
+
+
 def is_own(checkpoint: Path, run_dir: Path) -> bool:
     """Tell whether a checkpoint is one of the run's own, so that a fit goes on with it."""
     return checkpoint.resolve().parent == (run_dir / FOLDER).resolve()

@@ -43,6 +43,7 @@ from spike_zoo.cli.resuming import (
     refuse_changes,
     refuse_other_data,
     refuse_second_fit,
+    refuse_weights_alone,
 )
 from spike_zoo.cli.stopping import StopBetweenBatches
 from spike_zoo.tracking import (
@@ -150,7 +151,9 @@ class ZooCLI(LightningCLI):
         config.ckpt_path = checkpoint and str(checkpoint)
         if checkpoint is None:
             return
-        self.resumes = self.config.subcommand == "fit" and is_own(checkpoint, self.run_dir)
+        if is_fit := self.config.subcommand == "fit":
+            refuse_weights_alone(checkpoint)
+        self.resumes = is_fit and is_own(checkpoint, self.run_dir)
         if self.resumes:
             content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
             refuse_changes(self.run_dir, content, defaults_of(content, stated))

@@ -123,6 +123,15 @@ def test_a_checkpoint_of_another_width_than_the_command_line_says_is_one_line(
     assert "do not fit" in errors[0]
 
 
+def test_a_fit_does_not_go_on_from_weights_alone(
+    archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_checkpoint(tmp_path / "weights.ckpt")
+    call = ["fit", *TEST, *archive, "--ckpt_path", str(weights)]
+    assert main([*call, "--run_dir", str(tmp_path / "run")]) == 1
+    assert "weights.ckpt: holds weights alone" in capsys.readouterr().err
+
+
 def test_tests_of_two_checkpoints_have_two_identities(archive: list[str], tmp_path: Path) -> None:
     records = []
     for seed in (0, 1):

@@ -84,7 +84,8 @@ def test_clips_of_anybodys_data_are_looked_at(
     own += ["--data", f"{__name__}.{OthersClips.__name__}", "--data.archive", clips]
     own = [argument for argument in own if argument not in SMOKE[:2]]  # it sets others' arguments
     own += ["--trainer.max_epochs", "1", "--trainer.num_sanity_val_steps", "0"]
-    own += ["--ckpt_path", str(write_checkpoint(tmp_path / "weights.ckpt"))]
+    if verb != "fit":
+        own += ["--ckpt_path", str(write_checkpoint(tmp_path / "weights.ckpt"))]
     line = _refused(capsys, verb, own, tmp_path)
     assert "the clips have 41 planes, STIRModule takes 61" in line
 
