@@ -13,7 +13,7 @@ _EVALUATING = ("validate", "test")
 _UNFIT = ("spawn", "fork", "notebook")  # their processes lack what ours prepared before imports
 
 
-def settle_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (parsed arguments)
+def settle_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (its arguments)
     """Let validation and test run on one device; refuse strategies that fork or spawn.
 
     Numbers of a table are those of one process. A second process would see some images twice where
@@ -40,12 +40,12 @@ def settle_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (pa
     trainer.devices, trainer.num_nodes, trainer.strategy = first, 1, "auto"
 
 
-def _starters(strategy: Any) -> list[str]:  # noqa: ANN401  (a name, or a class with arguments)
+def _starters(strategy: Any) -> list[str]:  # noqa: ANN401  (a name, or Lightning's)
     """Return the words of a strategy that say how its processes begin."""
     if isinstance(strategy, str):
         return [strategy]
-    arguments = getattr(strategy, "init_args", None) or {}
-    return [str(arguments["start_method"])] if "start_method" in arguments else []
+    start = getattr(strategy, "_start_method", None)  # of Lightning's, once it is built
+    return [str(start)] if start else []
 
 
 def _first_device(devices: Any) -> tuple[Any, bool]:  # noqa: ANN401  (Lightning's many forms)

@@ -15,6 +15,7 @@ from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.loading import described, read_checkpoint
 from spike_zoo.tracking.csv import keep_rows_before
 from spike_zoo.tracking.provenance import differences
+from spike_zoo.tracking.result import FILENAME
 from spike_zoo.tracking.start import RunStart
 
 if TYPE_CHECKING:
@@ -29,11 +30,16 @@ _ARCHIVE = "data.init_args.archive"  # another path to the same data; they are c
 
 
 def refuse_second_fit(run_dir: Path) -> None:
-    """Refuse to begin a fit where another one can go on.
+    """Refuse to begin a fit where another one can go on, or has left its record.
 
     Raises:
         ExistingFileError: If the folder holds a run.
     """
+    if (run_dir / FILENAME).exists() and not (run_dir / FOLDER / LAST).exists():
+        raise ExistingFileError(
+            f"{run_dir}: holds the record of a run whose checkpoints are gone; choose another "
+            "--run_dir, or remove the folder"
+        )
     if (run_dir / FOLDER / LAST).exists():
         raise ExistingFileError(
             f"{run_dir}: holds a run already. Resume it with --ckpt_path last, or "
@@ -53,6 +59,7 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
         MissingFileError: If there is no such file.
         WeightsError: If it cannot be read, or not be fetched.
         ConfigError: If a run should begin anew where checkpoints of another kind lie.
+        ExistingFileError: If it should begin anew where one has left its record.
     """
     folder = run_dir / FOLDER
     if is_artifact(named):
@@ -71,6 +78,7 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
                 f"{folder}: no {LAST} to resume, but {', '.join(others)}; name one with "
                 "--ckpt_path, or choose another --run_dir"
             )
+        refuse_second_fit(run_dir)
         print(f"{run_dir}: nothing to resume, the fit begins")
         return None
     raise MissingFileError(

@@ -14,6 +14,7 @@ from jsonargparse import Namespace
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.planning import Plan, defaults_of, plan_of
 from spike_zoo.cli.problems import closest, explain
+from spike_zoo.cli.resuming import adopt, explicit_arguments
 from spike_zoo.cli.trainer import VERBS, ZooCLI, cli_settings, quiet_libraries
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError
 from spike_zoo.sweeps import PlannedRun, Point, SweepSpec, expand_command, only_points, points_of
@@ -54,6 +55,8 @@ class LineReader(ZooCLI):
         """
         parser = self._parser(verb)
         config = self.parser.parse_args([verb, *arguments])[verb]
+        if verb != "fit" and config.ckpt_path and Path(config.ckpt_path).is_file():
+            adopt(config.model, Path(config.ckpt_path), explicit_arguments(arguments))
         plan = plan_of(verb, config, parser)
         stated = yaml.safe_load(parser.dump(config, skip_default=True))
         return plan, config.run_dir, defaults_of(plan.config, stated)

@@ -167,7 +167,6 @@ class ZooCLI(LightningCLI):
         """Set what no configuration should have to say."""
         config = self.config[self.subcommand]
         check_limits(self.subcommand, config.trainer)
-        settle_devices(self.subcommand, config.trainer)
         config.weights_only = True  # checkpoints from others must not run code
         config.trainer.default_root_dir = str(self.out)
         place_loggers(config.trainer.logger, self.out)
@@ -184,6 +183,7 @@ class ZooCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's loggers, callbacks and way to write checkpoints."""
         trainer = self._get(self.config_init, "trainer")
+        settle_devices(self.subcommand, trainer)
         trainer["logger"] = loggers_of(
             trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import SpikeZooError, WeightsError
-from spike_zoo.tracking.provenance import computed_part, leaves
+from spike_zoo.tracking.provenance import computed_part, leaves, plain_numbers
 from spike_zoo.tracking.result import FILENAME, RunResult
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def how_made(record: RunResult, known: Mapping[str, str] | None = None) -> dict[
             out.
     """
     config = {**computed_part(record.config), CKPT_PATH: None, "seed_everything": None}
-    made = dict(leaves(json.loads(json.dumps(config, default=str))))
+    made = dict(leaves(plain_numbers(json.loads(json.dumps(config, default=str)))))
     for key, value in made.items():
         if isinstance(value, str) and "/checkpoints/" in value:
             folder = str(Path(value).parent.parent)

@@ -72,8 +72,17 @@ def config_hash(
     content = computed_part(config)
     if begins_with:
         content["begins_with"] = {key: one.get("sha256") for key, one in begins_with.items()}
-    text = json.dumps(content, sort_keys=True, default=str)
+    text = json.dumps(plain_numbers(content), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def plain_numbers(value: Any) -> Any:  # noqa: ANN401  (any YAML value)
+    """Return a value in which 1.0 is 1: parsers write the one or the other."""
+    if isinstance(value, dict):
+        return {key: plain_numbers(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_numbers(one) for one in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def differences(

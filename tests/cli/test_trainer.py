@@ -66,8 +66,9 @@ def test_a_fit_leaves_config_metrics_checkpoints_pictures_and_a_record(
     assert result.image_size == (48, 64)
     assert result.macs is not None
     assert {"test/psnr", "test/ssim", "val/psnr"} <= result.metrics.keys()
-    logged = [float(row["test/psnr"]) for row in _metrics(fitted) if row.get("test/psnr")]
-    assert logged == pytest.approx([result.metrics["test/psnr"]])
+    (tested,) = [row for row in _metrics(fitted) if row.get("test/psnr")]
+    assert float(tested["test/psnr"]) == pytest.approx(result.metrics["test/psnr"])
+    assert int(tested["step"]) == 4, "after the last of two epochs' updates"
 
 
 def test_testing_the_best_checkpoint_gives_the_fits_own_numbers_and_touches_nothing(
@@ -97,6 +98,18 @@ def test_a_second_fit_in_the_same_folder_is_refused(
     data = ["--data.init_args.archive", archive]
     assert main(["fit", *FIT, *SMALL, *data, "--run_dir", str(fitted)]) == 2
     assert "Resume it with --ckpt_path last" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("resumes", [[], ["--ckpt_path", "last"]])
+def test_a_record_whose_checkpoints_are_gone_is_not_overwritten(
+    archive: str, tmp_path: Path, resumes: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "result.json").write_text("{}")
+    (tmp_path / "metrics.csv").write_text("epoch,step\n0,0\n")
+    call = ["fit", *FIT, *SMALL, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
+    assert main([*call, *resumes]) == 2
+    assert "holds the record of a run" in capsys.readouterr().err
+    assert (tmp_path / "metrics.csv").read_text() == "epoch,step\n0,0\n"
 
 
 def test_a_resumed_fit_appends_and_ends_with_the_weights_of_an_undisturbed_one(

@@ -26,3 +26,8 @@ def test_versions_name_python_and_torch() -> None:
 
     assert versions()["torch"] == torch.__version__
     assert versions()["python"].startswith("3.")
+
+
+def test_a_whole_number_is_the_same_configuration_however_it_is_written() -> None:
+    assert config_hash({"trainer": {"limit": 1.0}}) == config_hash({"trainer": {"limit": 1}})
+    assert config_hash({"trainer": {"limit": 1.5}}) != config_hash({"trainer": {"limit": 1}})
