@@ -32,6 +32,18 @@ KEPT_FILES = {
 }
 
 
+#: Keys that decide nothing where nothing is trained.
+OF_FITS = tuple(
+    f"trainer.{name}"
+    for name in (
+        *("max_epochs", "min_epochs", "max_steps", "min_steps", "max_time"),
+        *("limit_train_batches", "limit_val_batches", "num_sanity_val_steps"),
+        *("val_check_interval", "check_val_every_n_epoch"),
+        *("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm"),
+    )
+)
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """One run of a sweep, before it begins.
@@ -189,7 +201,11 @@ def set_aside(run: PlannedRun) -> None:
 
 
 def computes_the_same(
-    recorded: dict[str, Any], wanted: dict[str, Any], defaults: Mapping[str, Any]
+    recorded: dict[str, Any],
+    wanted: dict[str, Any],
+    defaults: Mapping[str, Any],
+    *,
+    is_fit: bool = True,
 ) -> bool:
     """Tell whether two configurations compute the same, whatever parameters came in between.
 
@@ -197,8 +213,9 @@ def computes_the_same(
         recorded: Complete configuration of a run.
         wanted: Complete configuration of another.
         defaults: Dotted key -> value, for keys of ``wanted`` that stand at their default.
+        is_fit: Whether they train; else how that would be done does not count.
     """
-    return not differences(recorded, wanted, defaults)
+    return not differences(recorded, wanted, defaults, apart_from=() if is_fit else OF_FITS)
 
 
 def _matching(run: PlannedRun, file: Path) -> RunResult | None:
@@ -212,7 +229,9 @@ def _matching(run: PlannedRun, file: Path) -> RunResult | None:
     if digest is not None and record.data_sha256 != digest:
         return None
     is_same = record.config_hash == config_hash(run.config, record.begins_with)
-    is_same = is_same or computes_the_same(record.config, run.config, run.defaults)
+    is_same = is_same or computes_the_same(
+        record.config, run.config, run.defaults, is_fit=run.is_fit
+    )
     return record if is_same and run.begins_alike(record) else None
 
 

@@ -112,6 +112,12 @@ def test_a_parameter_added_at_its_default_computes_the_same(
     assert computes_the_same(config(recorded), config(wanted), defaults) is expected
 
 
+def test_how_one_would_train_does_not_count_where_nothing_is_trained() -> None:
+    longer = {**CONFIG, "trainer": {**CONFIG["trainer"], "max_epochs": 9}}
+    assert computes_the_same(longer, CONFIG, {}, is_fit=False)
+    assert not computes_the_same(longer, CONFIG, {}, is_fit=True)
+
+
 def test_a_file_that_names_in_braces_stood_for_computes_the_same() -> None:
     def config(teacher: str) -> dict[str, Any]:
         return {**CONFIG, "model": {"class_path": "m.M", "init_args": {"teacher": teacher}}}
