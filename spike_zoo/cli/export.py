@@ -7,7 +7,8 @@ from pathlib import Path
 import yaml
 
 from spike_zoo.errors import ExistingFileError
-from spike_zoo.methods.loading import EXPORT_NAME, load, save_weights
+from spike_zoo.methods.loading import load, save_weights
+from spike_zoo.nn.files import EXPORT_NAME
 
 
 def export(source: str, out: str, *, half: bool = False, overwrite: bool = False) -> None:

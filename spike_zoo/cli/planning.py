@@ -155,12 +155,13 @@ def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any
         module, _, name = path.rpartition(".")
         parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
         for key, value in (config[part].get("init_args") or {}).items():
-            if key in parameters and _plain(parameters[key].default) == value:
+            if key in parameters and as_list(parameters[key].default) == value:
                 found[f"{part}.init_args.{key}"] = value
     return found
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401  (any default)
+def as_list(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
+    """Return a value as YAML has it: a tuple as a list."""
     return list(value) if isinstance(value, tuple) else value
 
 

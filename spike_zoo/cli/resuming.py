@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.cli.checkpoints import BEFORE_LAST, FOLDER, LAST, LOG_STEP, STEPPED
-from spike_zoo.errors import ConfigError, ExistingFileError, MissingFileError, WeightsError
+from spike_zoo.cli.planning import as_list
+from spike_zoo.errors import (
+    ConfigError,
+    ExistingFileError,
+    FormatError,
+    MissingFileError,
+    WeightsError,
+)
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.loading import described, read_checkpoint
 from spike_zoo.tracking.csv import keep_rows_before
@@ -154,7 +161,7 @@ def adopt(model: Namespace, checkpoint: Path, explicit: set[str]) -> bool:
     given = model.init_args
     changed = False
     for name, value in arguments.items():
-        if name in explicit or (name in given and _plain(given[name]) == _plain(value)):
+        if name in explicit or (name in given and as_list(given[name]) == as_list(value)):
             continue
         if name not in given or not _is_plain(value):
             raise WeightsError(
@@ -172,10 +179,6 @@ def _names_of(class_path: str) -> set[str]:
     module, _, name = class_path.rpartition(".")
     found = getattr(importlib.import_module(module), name)
     return {class_path, *(f"{one.__module__}.{one.__qualname__}" for one in found.__mro__)}
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
@@ -197,11 +200,21 @@ def refuse_changes(run_dir: Path, config: dict[str, Any], defaults: Mapping[str,
 
     Raises:
         ConfigError: Naming every difference.
+        FormatError: If the file is damaged.
     """
     file = run_dir / "config.yaml"
     if not file.is_file():
         return
-    recorded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    try:
+        recorded = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        recorded = None
+    if not isinstance(recorded, dict):
+        raise FormatError(
+            f"{file}: not the configuration that a run writes, so nothing tells whether it may go "
+            "on; put it back, or choose another --run_dir",
+            path=str(file),
+        )
     changed = differences(recorded, config, defaults, apart_from=(_WATCHING, _ARCHIVE))
     if changed:
         raise _changed(run_dir, changed)

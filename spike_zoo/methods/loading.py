@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
-from spike_zoo.nn.files import read_weights, state_digest
+from spike_zoo.nn.files import EXPORT_NAME, read_weights, state_digest
 from spike_zoo.nn.official import read_state_dict
 from spike_zoo.spikes.target import new_file
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PACKAGE = "spike_zoo."
-EXPORT_NAME = "model.safetensors"
 PUBLISHED_SUFFIXES = (".pth", ".pt")
 
 

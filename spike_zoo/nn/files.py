@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+EXPORT_NAME = "model.safetensors"  # the weights of an export, in its folder
 # what reading a damaged or crafted file can raise
 _DAMAGED = (
     AttributeError,

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MODEL = "model.init_args."
 CKPT_PATH = "ckpt_path"
-EXPORT_NAME = "model.safetensors"
 SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt")
 
 
@@ -37,6 +36,8 @@ def named_checkpoints(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
 
 def weights_file(text: str) -> Path | None:
     """Return the file of weights that a text names, None where it names none that is there."""
+    from spike_zoo.nn.files import EXPORT_NAME  # here, for tables read records without torch
+
     path = Path(text)
     if (path / EXPORT_NAME).is_file():
         return path / EXPORT_NAME

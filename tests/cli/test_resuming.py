@@ -163,6 +163,15 @@ def test_a_run_does_not_go_on_with_other_settings(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize("content", ["", "[1, 2", "words"])
+def test_a_damaged_configuration_of_a_run_is_named(
+    stopped: list[str], content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (Path(stopped[-1]) / "config.yaml").write_text(content)
+    assert main([*stopped, "--ckpt_path", "last"]) == 1
+    assert "config.yaml: not the configuration that a run writes" in capsys.readouterr().err
+
+
 def test_a_run_does_not_go_on_with_other_data(
     stopped: list[str], archives: dict[bool, str], capsys: pytest.CaptureFixture[str]
 ) -> None:

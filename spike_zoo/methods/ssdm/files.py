@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.nn.files import EXPORT_NAME
 from spike_zoo.nn.official import check_entries, read_state_dict
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 Part = Literal["bsn", "edsr"]
 STAGES = {"bsn": "denoise", "edsr": "upsample"}
-EXPORT_NAME = "model.safetensors"
 
 
 def load_part(network: nn.Module, part: Part, path: str | Path | None) -> None:
