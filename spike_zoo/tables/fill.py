@@ -120,10 +120,7 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         others[row.name] = [run for one in found if one.runs is not shown for run in one.runs]
         kept = _once_per_seed(shown)
         repeats += len(shown) - len(kept)
-        cells = tuple(
-            _cell(kept, column, row.published.get(column.name)) for column in spec.columns
-        )
-        rows.append(FilledRow(row, cells, tuple(kept)))
+        rows.append(_filled(row, kept, spec.columns))
     used = [run for row in rows for run in row.runs]
     _refuse_absent(spec, used)
     marked = _marked(rows, one_data=spec.one_data)
@@ -135,6 +132,11 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         tuple(notes_of(spec, named, repeats, others)),
         tuple(_verdicts(spec, marked)),
     )
+
+
+def _filled(row: Row, runs: Sequence[Run], columns: Sequence[Column]) -> FilledRow:
+    cells = tuple(_cell(runs, column, row.published.get(column.name)) for column in columns)
+    return FilledRow(row, cells, tuple(runs))
 
 
 def _once_per_seed(runs: Sequence[Run]) -> list[Run]:
