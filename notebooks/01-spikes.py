@@ -29,12 +29,12 @@ import torch
 from lightning import Trainer, seed_everything
 
 from spike_zoo.cli.simulate import simulate
-from spike_zoo.cli.trainer import quiet_libraries
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.methods.classical import tfi, tfp
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.metrics import psnr
+from spike_zoo.runs.trainer import quiet_libraries
 
 quiet_libraries()
 archive_path = Path("data/default.h5")

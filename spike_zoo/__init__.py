@@ -13,8 +13,9 @@ from spike_zoo._torchvision import install_guard
 if TYPE_CHECKING:
     from spike_zoo.archive import SpikeArchive
     from spike_zoo.errors import SpikeZooError
+    from spike_zoo.formats import read_recording, write_recording
     from spike_zoo.methods.loading import load
-    from spike_zoo.spikes import SpikeRecording, Take, read_recording, write_recording
+    from spike_zoo.spikes import SpikeRecording, Take
 
 __version__ = "0.1.0"
 
@@ -35,8 +36,8 @@ _HOMES = {
     "SpikeZooError": "spike_zoo.errors",
     "Take": "spike_zoo.spikes",
     "load": "spike_zoo.methods.loading",
-    "read_recording": "spike_zoo.spikes",
-    "write_recording": "spike_zoo.spikes",
+    "read_recording": "spike_zoo.formats",
+    "write_recording": "spike_zoo.formats",
 }
 _ROOMS = frozenset(
     {
@@ -45,10 +46,13 @@ _ROOMS = frozenset(
         "cli",
         "data",
         "errors",
+        "files",
+        "formats",
         "media",
         "methods",
         "metrics",
         "nn",
+        "runs",
         "simulation",
         "spikes",
         "sweeps",

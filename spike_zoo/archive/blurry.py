@@ -10,7 +10,7 @@ import numpy as np
 
 from spike_zoo.archive.published import read_image
 from spike_zoo.errors import GeometryError, MissingFileError, PlaneRangeError
-from spike_zoo.spikes.formats import read_recording
+from spike_zoo.formats.recording import read_recording
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from spike_zoo.archive.rewriting import StoredTake, copy_rest, copy_unknown_root
 from spike_zoo.archive.workers import worker_options
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
 from spike_zoo.errors import MissingItemError
-from spike_zoo.spikes.hdf5_writing import new_archive_file, new_group
-from spike_zoo.spikes.target import refuse_existing, temporary_path
+from spike_zoo.files import refuse_existing, temporary_path
+from spike_zoo.formats.hdf5_writing import new_archive_file, new_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.parts import checked_parts, read_integers
-from spike_zoo.spikes.hdf5 import hdf5_errors, read_attributes
-from spike_zoo.spikes.hdf5_checksums import dataset_sha256, stored_sha256
+from spike_zoo.formats.hdf5 import hdf5_errors, read_attributes
+from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spike_zoo.spikes.hdf5 import Hdf5File
+    from spike_zoo.formats.hdf5 import Hdf5File
 
 #: Pictures and labels up to this size together are read; above it their stored checksums count.
 MOST_BYTES_READ = 256 << 20

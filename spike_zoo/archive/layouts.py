@@ -13,8 +13,8 @@ from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sr
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.rewriting import stored_take
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
-from spike_zoo.spikes.formats import read_recording
-from spike_zoo.spikes.hdf5_writing import recording_name
+from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.formats.recording import read_recording
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:

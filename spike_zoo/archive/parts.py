@@ -9,8 +9,8 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.errors import FormatError
-from spike_zoo.spikes.hdf5 import Hdf5File, hdf5_errors
-from spike_zoo.spikes.hdf5_recording import is_complete
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
+from spike_zoo.formats.hdf5_recording import is_complete
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
-from spike_zoo.spikes.dat import DatLayout
-from spike_zoo.spikes.formats import read_recording
+from spike_zoo.formats.dat import DatLayout
+from spike_zoo.formats.recording import read_recording
 from spike_zoo.spikes.recording import SpikeRecording
 from spike_zoo.spikes.take import Take, grey
 

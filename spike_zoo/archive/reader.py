@@ -11,8 +11,8 @@ from spike_zoo.archive.digest import content_sha256, legacy_sha256
 from spike_zoo.archive.parts import read_integers, split_names
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import FormatError, MissingItemError, PlaneRangeError
-from spike_zoo.spikes.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
-from spike_zoo.spikes.hdf5_recording import (
+from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
+from spike_zoo.formats.hdf5_recording import (
     is_complete,
     missing_recording,
     read_group,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.archive.validate import Finding
-    from spike_zoo.spikes.hdf5_recording import StoredPlanes
+    from spike_zoo.formats.hdf5_recording import StoredPlanes
     from spike_zoo.spikes.recording import SpikeRecording
 
 

@@ -11,8 +11,8 @@ from spike_zoo.archive import schema
 from spike_zoo.archive.parts import checked_parts
 from spike_zoo.archive.validate import foreign_objects
 from spike_zoo.errors import FormatError
-from spike_zoo.spikes.hdf5 import Hdf5File, hdf5_errors
-from spike_zoo.spikes.hdf5_checksums import CHECKSUM, dataset_sha256
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
+from spike_zoo.formats.hdf5_checksums import CHECKSUM, dataset_sha256
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spike_zoo.spikes.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION
-from spike_zoo.spikes.hdf5_recording import LABEL, OPTIONAL, REQUIRED, SPIKES
-from spike_zoo.spikes.hdf5_writing import NAME_PATTERN, chunk_planes
+from spike_zoo.formats.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION
+from spike_zoo.formats.hdf5_recording import LABEL, OPTIONAL, REQUIRED, SPIKES
+from spike_zoo.formats.hdf5_writing import NAME_PATTERN, chunk_planes
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray

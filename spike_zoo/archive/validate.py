@@ -14,16 +14,16 @@ import numpy as np
 from spike_zoo.archive import schema
 from spike_zoo.archive.parts import checked_parts, read_integers, split_names
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
-from spike_zoo.spikes.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
-from spike_zoo.spikes.hdf5_checksums import dataset_sha256, stored_sha256
-from spike_zoo.spikes.hdf5_recording import SOURCE_FORMATS, is_complete, read_group, stored_planes
+from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
+from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
+from spike_zoo.formats.hdf5_recording import SOURCE_FORMATS, is_complete, read_group, stored_planes
 from spike_zoo.spikes.packing import packed_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from spike_zoo.spikes.hdf5_recording import StoredPlanes
+    from spike_zoo.formats.hdf5_recording import StoredPlanes
 
 _BLOCK_BYTES = 1 << 24
 

@@ -19,11 +19,11 @@ from spike_zoo.errors import (
     MissingItemError,
     RecordingError,
 )
-from spike_zoo.spikes.hdf5 import Hdf5File, check_root, compression_options, hdf5_errors
-from spike_zoo.spikes.hdf5_checksums import write_checked
-from spike_zoo.spikes.hdf5_writing import new_archive_file, new_group, write_group, write_label
+from spike_zoo.files import new_file
+from spike_zoo.formats.hdf5 import Hdf5File, check_root, compression_options, hdf5_errors
+from spike_zoo.formats.hdf5_checksums import write_checked
+from spike_zoo.formats.hdf5_writing import new_archive_file, new_group, write_group, write_label
 from spike_zoo.spikes.take import Take
-from spike_zoo.spikes.target import new_file
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,7 @@ from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.blurry import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import FormatError, UsageError
-from spike_zoo.spikes import write_recording
+from spike_zoo.formats import write_recording
 
 if TYPE_CHECKING:
     pass

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
-from spike_zoo.spikes import read_recording, unpack_bits
-from spike_zoo.spikes.formats import detect_format
+from spike_zoo.formats import read_recording
+from spike_zoo.formats.recording import detect_format
+from spike_zoo.spikes import unpack_bits
 
 if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording

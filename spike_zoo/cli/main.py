@@ -114,12 +114,12 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"{PROGRAM} {__version__}")
         return 0
     if command in TRAINER_VERBS:
-        from spike_zoo.cli.trainer import run_trainer
+        from spike_zoo.runs.trainer import run_trainer
 
         run_trainer(command, rest)
         return 0
     if command not in COMMANDS:
-        from spike_zoo.cli.problems import closest
+        from spike_zoo.runs.problems import closest
 
         known = [*TRAINER_VERBS, *COMMANDS]
         raise SystemExit(
@@ -246,7 +246,7 @@ def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0, ""
-    from spike_zoo.cli.problems import explain
+    from spike_zoo.runs.problems import explain
 
     explained = explain(error, arguments)
     if explained is not None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.spikes.target import refuse_existing, remove_leftovers, temporary_path
+from spike_zoo.files import refuse_existing, remove_leftovers, temporary_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

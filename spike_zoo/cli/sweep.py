@@ -14,7 +14,6 @@ from joblib import cpu_count
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from spike_zoo.cli.sweep_plan import LineReader, check_profile, check_tables, planned_runs
 from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.sweeps import (
     PlannedRun,
@@ -28,6 +27,7 @@ from spike_zoo.sweeps import (
     run_all,
     with_origins,
 )
+from spike_zoo.sweeps.plan import LineReader, check_profile, check_tables, planned_runs
 from spike_zoo.tracking.result import FILENAME, RunResult
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from spike_zoo.errors import MissingFileError
+from spike_zoo.files import new_file
 from spike_zoo.media.pictures import to_pillow
-from spike_zoo.spikes.target import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

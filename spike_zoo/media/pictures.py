@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 from spike_zoo.errors import MediaError, MissingFileError
-from spike_zoo.spikes.target import new_file
+from spike_zoo.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

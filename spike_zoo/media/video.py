@@ -12,8 +12,8 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
 
 from spike_zoo.errors import MediaError
+from spike_zoo.files import new_file
 from spike_zoo.media.pictures import to_bytes
-from spike_zoo.spikes.target import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -14,11 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
+from spike_zoo.files import new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
 from spike_zoo.nn.files import EXPORT_NAME, read_weights, state_digest
 from spike_zoo.nn.official import read_state_dict
-from spike_zoo.spikes.target import new_file
 
 if TYPE_CHECKING:
     from torch import Tensor

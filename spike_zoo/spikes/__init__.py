@@ -1,6 +1,5 @@
-"""Spike streams and recordings: bits, planes, windows and camera formats."""
+"""Spike streams and recordings: bits, planes and windows."""
 
-from spike_zoo.spikes.formats import read_recording, write_recording
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_tensor
 from spike_zoo.spikes.recording import PackedPlanes, SpikeRecording
 from spike_zoo.spikes.take import Take
@@ -22,9 +21,7 @@ __all__ = [
     "pack_bits",
     "packed_width",
     "planes_inside",
-    "read_recording",
     "spread_planes",
     "unpack_bits",
     "unpack_tensor",
-    "write_recording",
 ]

@@ -20,10 +20,6 @@ FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 LOCK_FILENAME = ".lock"
 CHECKPOINTS = "checkpoints"
-#: Tells a run of a sweep its folder, so that code edited meanwhile cannot send it elsewhere.
-RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
-#: Tells it the files that it begins with: what its configuration says -> the file, as JSON.
-FILES_VARIABLE = "SPIKE_ZOO_SWEEP_FILES"
 #: File of a run -> its name among the kept ones; checkpoints are too large to keep.
 KEPT_FILES = {
     PER_IMAGE_FILENAME: PER_IMAGE_FILENAME,

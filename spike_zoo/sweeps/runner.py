@@ -13,10 +13,9 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Literal
 
+from spike_zoo.runs.planning import FILES_VARIABLE, RUN_DIR_VARIABLE
 from spike_zoo.sweeps.records import (
-    FILES_VARIABLE,
     LOCK_FILENAME,
-    RUN_DIR_VARIABLE,
     PlannedRun,
     keep_record,
     record_of,

@@ -9,7 +9,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
-from spike_zoo.spikes.target import new_file
+from spike_zoo.files import new_file
 
 
 class AppendingWriter(ExperimentWriter):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from lightning import Callback
 
+from spike_zoo.files import new_file
 from spike_zoo.metrics import MeanPerImage
-from spike_zoo.spikes.target import new_file
 from spike_zoo.tracking.result import PER_IMAGE_FILENAME
 from spike_zoo.tracking.tested import digest_of_images
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError
-from spike_zoo.spikes.target import new_file
+from spike_zoo.files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import digest
 from spike_zoo.data import ReconstructionDataModule
-from spike_zoo.spikes import hdf5_checksums
+from spike_zoo.formats import hdf5_checksums
 from tests.helpers.archives import add_annotations, write_archive
 
 TAKE = "recordings/take1"

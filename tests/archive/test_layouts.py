@@ -12,7 +12,7 @@ from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import FormatError, MissingFileError, MissingGeometryError, UsageError
-from spike_zoo.spikes import read_recording, write_recording
+from spike_zoo.formats import read_recording, write_recording
 from tests.helpers.archives import make_take, write_archive
 from tests.helpers.streams import random_spikes
 

@@ -19,8 +19,8 @@ from spike_zoo.errors import (
     MissingItemError,
     PlaneRangeError,
 )
-from spike_zoo.spikes import read_recording
-from spike_zoo.spikes.hdf5_recording import StoredPlanes
+from spike_zoo.formats import read_recording
+from spike_zoo.formats.hdf5_recording import StoredPlanes
 from tests.helpers.archives import make_take, write_archive
 
 

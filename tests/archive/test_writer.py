@@ -52,7 +52,7 @@ def test_spikes_take_hardly_more_than_their_bits(tmp_path: Path) -> None:
 def test_bits_along_time_compress_a_sample_clip_to_less_than_half(
     tmp_path: Path, shared: Path
 ) -> None:
-    from spike_zoo.spikes import read_recording
+    from spike_zoo.formats import read_recording
 
     clip = read_recording(shared / "data" / "data.dat", height=250, width=400)
     with ArchiveWriter(tmp_path / "a.h5", compression="gzip", bit_layout="tpack") as writer:

@@ -11,7 +11,7 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.archive import readable_bytes
 from spike_zoo.cli.main import main
-from spike_zoo.spikes import read_recording, write_recording
+from spike_zoo.formats import read_recording, write_recording
 from tests.helpers.archives import make_take, write_archive
 from tests.helpers.streams import random_spikes
 

@@ -10,7 +10,8 @@ import pytest
 
 from spike_zoo.cli.info import recording_facts
 from spike_zoo.cli.main import main
-from spike_zoo.spikes import SpikeRecording, read_recording, write_recording
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import write_archive
 from tests.helpers.streams import random_spikes
 

@@ -11,7 +11,6 @@ import pytest
 import yaml
 
 from spike_zoo.cli import sweep as sweep_module
-from spike_zoo.cli import sweep_plan
 from spike_zoo.cli.main import main
 from spike_zoo.sweeps import (
     PlannedRun,
@@ -21,6 +20,7 @@ from spike_zoo.sweeps import (
     record_of,
     with_origins,
 )
+from spike_zoo.sweeps import plan as sweep_plan
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.planned import planned_run, times_begun

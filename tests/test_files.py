@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ExistingFileError, FormatError, RecordingError
-from spike_zoo.spikes.target import new_file
+from spike_zoo.files import new_file
 
 
 def test_the_file_appears_only_when_its_block_has_ended(tmp_path: Path) -> None:

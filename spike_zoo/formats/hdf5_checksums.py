@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from spike_zoo.errors import FormatError
-from spike_zoo.spikes.hdf5 import Hdf5File, hdf5_errors, read_attributes
-from spike_zoo.spikes.hdf5_recording import is_complete
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
+from spike_zoo.formats.hdf5_recording import is_complete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

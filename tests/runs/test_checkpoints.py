@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from spike_zoo.cli.checkpoints import WholeCheckpoints
 from spike_zoo.cli.main import main
+from spike_zoo.runs.checkpoints import WholeCheckpoints
 from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.cli.checkpoints import BEFORE_LAST, FOLDER, LAST, LOG_STEP, STEPPED
-from spike_zoo.cli.planning import as_list
 from spike_zoo.errors import (
     ConfigError,
     ExistingFileError,
@@ -20,6 +18,8 @@ from spike_zoo.errors import (
 )
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.loading import described, read_checkpoint
+from spike_zoo.runs.checkpoints import BEFORE_LAST, FOLDER, LAST, LOG_STEP, STEPPED
+from spike_zoo.runs.planning import as_list
 from spike_zoo.tracking.csv import keep_rows_before
 from spike_zoo.tracking.provenance import differences
 from spike_zoo.tracking.result import FILENAME

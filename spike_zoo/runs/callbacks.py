@@ -9,9 +9,9 @@ import yaml
 from lightning import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 
-from spike_zoo.cli.planning import dumped
 from spike_zoo.errors import ConfigError
-from spike_zoo.spikes.target import new_file
+from spike_zoo.files import new_file
+from spike_zoo.runs.planning import dumped
 from spike_zoo.tracking import (
     CostMeter,
     PerImageMetrics,

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spike_zoo.errors import FormatError, GeometryError, MissingGeometryError, UsageError
-from spike_zoo.spikes import SpikeRecording, read_recording, write_recording
-from spike_zoo.spikes.dat import DatLayout, fitting_sizes
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.formats.dat import DatLayout, fitting_sizes
+from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes, spike_streams
 
 one_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

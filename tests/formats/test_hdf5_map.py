@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spike_zoo.errors import FormatError
-from spike_zoo.spikes.hdf5 import Hdf5File
+from spike_zoo.formats.hdf5 import Hdf5File
 
 VALUES = np.random.default_rng(0).integers(0, 256, (37, 9, 5), dtype=np.uint8)
 

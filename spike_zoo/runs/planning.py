@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError, UsageError
-from spike_zoo.sweeps.records import FILES_VARIABLE, RUN_DIR_VARIABLE
 from spike_zoo.tracking import config_hash, described_configs
 from spike_zoo.tracking.origins import CKPT_PATH, MODEL
 from spike_zoo.tracking.result import FILENAME
@@ -24,6 +23,10 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _SHORT_HASH = 8
+#: Tells a run of a sweep its folder, so that code edited meanwhile cannot send it elsewhere.
+RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
+#: Tells it the files that it begins with: what its configuration says -> the file, as JSON.
+FILES_VARIABLE = "SPIKE_ZOO_SWEEP_FILES"
 
 
 @dataclass(frozen=True)

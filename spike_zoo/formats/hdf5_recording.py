@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from spike_zoo.errors import FormatError, MissingItemError
-from spike_zoo.spikes.hdf5 import (
+from spike_zoo.formats.hdf5 import (
     RECORDINGS,
     Hdf5File,
     check_root,

@@ -16,17 +16,17 @@ from spike_zoo.errors import (
     MissingGeometryError,
     UsageError,
 )
-from spike_zoo.spikes import arrays, sidecar
-from spike_zoo.spikes.dat import DatLayout, fitting_sizes, open_dat, stored_bytes
+from spike_zoo.files import new_file, refuse_existing
+from spike_zoo.formats import arrays, sidecar
+from spike_zoo.formats.dat import DatLayout, fitting_sizes, open_dat, stored_bytes
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
-from spike_zoo.spikes.target import new_file, refuse_existing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from spike_zoo.spikes.sidecar import Sidecar
+    from spike_zoo.formats.sidecar import Sidecar
 
 Format = Literal["dat", "npz", "npy", "hdf5"]
 
@@ -162,7 +162,7 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
         return arrays.read_npy(path)
     if kind == "npz":
         return arrays.read_npz(path, name)
-    from spike_zoo.spikes.hdf5_recording import read_h5
+    from spike_zoo.formats.hdf5_recording import read_h5
 
     return read_h5(path, name)
 
@@ -288,7 +288,7 @@ def write_recording(
         elif kind == "npy":
             arrays.write_npy(recording, temporary)
         else:
-            from spike_zoo.spikes.hdf5_writing import write_h5
+            from spike_zoo.formats.hdf5_writing import write_h5
 
             write_h5(recording, temporary, fallback_name=path.stem, compression=compression)
     return path

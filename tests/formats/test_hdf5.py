@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, VersionError
-from spike_zoo.spikes import SpikeRecording, read_recording, write_recording
-from spike_zoo.spikes.hdf5 import Hdf5File
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.formats.hdf5 import Hdf5File
+from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes
 
 SPIKES = random_spikes(37, 12, 21)

@@ -19,7 +19,7 @@ from spike_zoo.errors import (
     UsageError,
     VersionError,
 )
-from spike_zoo.spikes.hdf5_map import MappedDataset, map_dataset
+from spike_zoo.formats.hdf5_map import MappedDataset, map_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

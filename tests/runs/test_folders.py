@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from spike_zoo.cli.folders import PARENT_RUN_DIR, folder_of
 from spike_zoo.cli.main import main
+from spike_zoo.runs.folders import PARENT_RUN_DIR, folder_of
 from tests.conftest import ROOT
 
 FIT = [

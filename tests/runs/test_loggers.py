@@ -10,12 +10,12 @@ import jsonargparse
 import pytest
 from lightning.pytorch.loggers import Logger
 
-from spike_zoo.cli import loggers
-from spike_zoo.cli.loggers import loggers_of, place_loggers
 from spike_zoo.cli.main import main
-from spike_zoo.cli.planning import Plan
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical import TFIModule
+from spike_zoo.runs import loggers
+from spike_zoo.runs.loggers import loggers_of, place_loggers
+from spike_zoo.runs.planning import Plan
 from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult, SafeWandbLogger
 from tests.conftest import ROOT

@@ -12,11 +12,11 @@ import yaml
 from jsonargparse import Namespace
 
 from spike_zoo.archive import SpikeArchive
-from spike_zoo.cli.planning import Plan, defaults_of, plan_of
-from spike_zoo.cli.problems import closest, explain
-from spike_zoo.cli.resuming import adopt, explicit_arguments
-from spike_zoo.cli.trainer import VERBS, ZooCLI, cli_settings, quiet_libraries
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError
+from spike_zoo.runs.planning import Plan, defaults_of, plan_of
+from spike_zoo.runs.problems import closest, explain
+from spike_zoo.runs.resuming import adopt, explicit_arguments
+from spike_zoo.runs.trainer import VERBS, ZooCLI, cli_settings, quiet_libraries
 from spike_zoo.sweeps import PlannedRun, Point, SweepSpec, expand_command, only_points, points_of
 from spike_zoo.tables import check_table
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from spike_zoo.errors import FormatError, MissingGeometryError
-from spike_zoo.spikes import SpikeRecording, read_recording, write_recording
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes
 
 SPIKECV = """\

@@ -17,8 +17,9 @@ from spike_zoo.errors import (
     MissingFileError,
     UsageError,
 )
-from spike_zoo.spikes import SpikeRecording, read_recording, write_recording
-from spike_zoo.spikes.formats import detect_format
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.formats.recording import detect_format
+from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes, spike_streams
 
 SUFFIXES = [".dat", ".npz", ".npy", ".h5"]

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from spike_zoo.errors import UsageError
-from spike_zoo.sweeps.records import RUN_DIR_VARIABLE
+from spike_zoo.runs.planning import RUN_DIR_VARIABLE
 from spike_zoo.tracking import AppendingCSVLogger, SafeWandbLogger
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
-    from spike_zoo.cli.planning import Plan
+    from spike_zoo.runs.planning import Plan
     from spike_zoo.tracking import RunResult
 
 SWEEP_ID = "WANDB_SWEEP_ID"  # given by W&B's agent: it waits for the run to report

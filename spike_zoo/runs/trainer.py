@@ -19,8 +19,8 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from spike_zoo.cli.callbacks import SaveRunConfig, watching
-from spike_zoo.cli.checkpoints import (
+from spike_zoo.runs.callbacks import SaveRunConfig, watching
+from spike_zoo.runs.checkpoints import (
     BEFORE_LAST,
     FOLDER,
     RestoredData,
@@ -29,12 +29,12 @@ from spike_zoo.cli.checkpoints import (
     WholeCheckpoints,
     checkpoints_of,
 )
-from spike_zoo.cli.devices import settle_devices
-from spike_zoo.cli.folders import folder_of, is_child, remove_beginnings
-from spike_zoo.cli.limits import check_limits
-from spike_zoo.cli.loggers import loggers_of, method_of, place_loggers, report_result
-from spike_zoo.cli.planning import defaults_of, dumped, fill_in, plan_of
-from spike_zoo.cli.resuming import (
+from spike_zoo.runs.devices import settle_devices
+from spike_zoo.runs.folders import folder_of, is_child, remove_beginnings
+from spike_zoo.runs.limits import check_limits
+from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
+from spike_zoo.runs.planning import defaults_of, dumped, fill_in, plan_of
+from spike_zoo.runs.resuming import (
     adopt,
     cut_log,
     explicit_arguments,
@@ -45,7 +45,7 @@ from spike_zoo.cli.resuming import (
     refuse_second_fit,
     refuse_weights_alone,
 )
-from spike_zoo.cli.stopping import StopBetweenBatches
+from spike_zoo.runs.stopping import StopBetweenBatches
 from spike_zoo.tracking import (
     CostMeter,
     PerImageMetrics,

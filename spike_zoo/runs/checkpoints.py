@@ -13,7 +13,7 @@ from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from spike_zoo.spikes.target import new_file
+from spike_zoo.files import new_file
 
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
