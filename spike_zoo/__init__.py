@@ -57,6 +57,7 @@ _ROOMS = frozenset(
         "spikes",
         "sweeps",
         "tables",
+        "tasks",
         "testing",
         "tracking",
     }

@@ -14,11 +14,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from spike_zoo.archive import build_archive
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.data.base import unpack_clips
-from spike_zoo.methods.base import ReconstructionModule
 from spike_zoo.methods.loading import load
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.tasks import ReconstructionModule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,6 +12,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 from spike_zoo.errors import ConfigError
 from spike_zoo.files import new_file
 from spike_zoo.runs.planning import dumped
+from spike_zoo.tasks.abilities import BringsWeights
 from spike_zoo.tracking import (
     CostMeter,
     PerImageMetrics,
@@ -65,7 +66,8 @@ class NoRandomWeights(Callback):
 
     def _look(self, trainer: Trainer, module: LightningModule) -> None:
         learns = any(parameter.requires_grad for parameter in module.parameters())
-        if learns and not trainer.ckpt_path and not getattr(module, "has_own_weights", False):
+        brings = isinstance(module, BringsWeights) and module.has_own_weights
+        if learns and not trainer.ckpt_path and not brings:
             raise ConfigError(
                 f"{type(module).__name__} has random weights: name a checkpoint with --ckpt_path "
                 "FILE, or --ckpt_path best and the --run_dir of a fit"

@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from spike_zoo.files import new_file
+from spike_zoo.tasks.abilities import Monitored
 
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
@@ -100,12 +101,10 @@ def checkpoints_of(
         save_on_train_epoch_end=True,
         save_on_exception=True,
     )
-    monitor = getattr(monitored, "monitor", None)
-    if monitor is None:
+    if not isinstance(monitored, Monitored):
         return [last]
-    mode = getattr(monitored, "monitor_mode", "min")
-    best = RunCheckpoint(run_dir / FOLDER / BEST, is_resumed=is_resumed, monitor=monitor, mode=mode)
-    return [best, last]
+    chosen = {"monitor": monitored.monitor, "mode": monitored.monitor_mode}
+    return [RunCheckpoint(run_dir / FOLDER / BEST, is_resumed=is_resumed, **chosen), last]
 
 
 class WholeCheckpoints(TorchCheckpointIO):

@@ -1,93 +1,63 @@
-"""What all that deblurs by spikes shares: evaluation, prediction, sequences of recordings."""
+"""Deblurring: a blurry image and the spikes of its exposure in, sharp images out."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from spike_zoo.errors import ConfigError, GeometryError, PlaneRangeError
-from spike_zoo.methods.base import EVALUATED_SPLITS, RebuildableModule, datamodule_of
-from spike_zoo.methods.ssdm.ldn import RATIO
-from spike_zoo.methods.ssdm.sdm import mean_rate
+from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import psnr, reconstruction_metrics
-from spike_zoo.spikes import centred_window
-from spike_zoo.spikes.windows import check_centers
+from spike_zoo.spikes.windows import spread_planes
+from spike_zoo.tasks.base import EVALUATED_SPLITS, TaskModule
+from spike_zoo.tasks.evaluation import (
+    RECONSTRUCTION,
+    TRUTH,
+    Evaluation,
+    Measured,
+    Origin,
+    Shown,
+    playback,
+)
+from spike_zoo.tasks.exposures import (
+    Compared,
+    Exposure,
+    as_image,
+    check_pair,
+    check_windows,
+    exposures,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lightning import LightningDataModule
     from numpy.typing import NDArray
 
     from spike_zoo.batch import DeblurBatch, Split
-    from spike_zoo.methods.ssdm.colour import ChannelOrder
     from spike_zoo.spikes import SpikeRecording
 
+BLURRY = "blurry"  # caption
 PREVIEW_PLANES = 9  # playback over so many stands beside a deblurred image
+SEQUENCE = 7  # images of one exposure's video
+ChannelOrder = Literal["rgb", "bgr"]
 
 
-class Exposure(NamedTuple):
-    """One blurry image with all that is known about it.
-
-    Shape:
-        - blur: ``(1, 3, H, W)`` in [0, 1], R,G,B.
-        - spikes: ``(1, T, h, w)``, 0 or 1.
-        - images: ``(N, 3, H, W)`` in [0, 1], sharp.
+@runtime_checkable
+class ServesMargins(Protocol):
+    """Data whose samples have planes before and after each exposure.
 
     Attributes:
-        planes: What each sharp image shows, N planes of ``spikes``.
-        span: First and past-the-last plane of the exposure.
-        rate_scale: Spikes per plane at white.
+        margin: How many, at either end.
     """
 
-    blur: Tensor
-    spikes: Tensor
-    images: Tensor
-    planes: list[int]
-    span: tuple[int, int]
-    rate_scale: float
-
-    @property
-    def middle(self) -> int:
-        """The plane in the middle of the exposure."""
-        start, stop = self.span
-        return start + (stop - start) // 2
-
-    @property
-    def middle_image(self) -> int:
-        """Which sharp image is nearest to the middle of the exposure."""
-        return min(range(len(self.planes)), key=lambda n: abs(self.planes[n] - self.middle))
+    margin: int
 
 
-class Compared(NamedTuple):
-    """Images of one exposure beside what they should be and what they were made of.
-
-    Shape:
-        - found, before, truth: ``(N, C, H, W)`` in [0, 1].
-    """
-
-    found: Tensor
-    before: Tensor
-    truth: Tensor
-
-
-def exposures(batch: DeblurBatch) -> Iterator[Exposure]:
-    """Yield the exposures of a batch one by one."""
-    for index in range(len(batch["blur"])):
-        start, stop = batch["exposure"][index].tolist()
-        yield Exposure(
-            blur=batch["blur"][index : index + 1],
-            spikes=batch["spikes"][index : index + 1],
-            images=batch["images"][index],
-            planes=batch["planes"][index].tolist(),
-            span=(start, stop),
-            rate_scale=float(batch["rate_scale"][index]),
-        )
-
-
-class DeblurModule(RebuildableModule):
+class DeblurModule(TaskModule):
     """A method that turns a blurry image and spikes into sharp images, R,G,B in [0, 1] outside.
 
     A subclass defines :meth:`images_at` and, where it learns, ``training_step`` and
@@ -102,16 +72,12 @@ class DeblurModule(RebuildableModule):
             (``test/psnr_official``, ``test/ssim_official``).
 
     Attributes:
-        monitor: Log key by which a run's best checkpoint is chosen.
-        monitor_mode: Whether its ``"max"`` or ``"min"`` is the best.
         ratio: Pixels of an image along one of the spikes'.
         window_length: Planes around a time that must be recorded.
         channel_order: What the weights were trained on.
     """
 
-    monitor: str = "val/psnr"
-    monitor_mode: str = "max"
-    ratio: ClassVar[int] = RATIO
+    ratio: ClassVar[int] = 4
     window_length: int = 1
     channel_order: ChannelOrder = "rgb"
 
@@ -119,7 +85,6 @@ class DeblurModule(RebuildableModule):
         super().__init__()
         self.lpips = lpips
         self.protocols = tuple(protocols)
-        self.split_metrics = nn.ModuleDict()
         self.middle_metrics = nn.ModuleDict()
 
     def longest_window(self, stage: str) -> int:
@@ -154,63 +119,89 @@ class DeblurModule(RebuildableModule):
         times = [exposure.middle]
         return self.images_at(exposure.blur, exposure.spikes, times, exposure.span)[0]
 
-    def setup(self, stage: str) -> None:
-        """Make the metrics of the splits that will be evaluated; they hold no weights.
+    def make_metrics(self) -> MetricCollection:
+        """Return the metrics of images, those of the wanted protocols among them."""
+        return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Refuse data with fewer planes around an exposure than windows take.
 
         Raises:
-            ConfigError: If the data has fewer planes around an exposure than windows take.
+            ConfigError: With the margin that is needed.
         """
-        margin = getattr(datamodule_of(self), "margin", None)
         least = self.longest_window(stage) // 2
-        if margin is not None and margin < least:
+        if isinstance(served, ServesMargins) and served.margin < least:
             raise ConfigError(
-                f"data.init_args.margin: {margin} planes before and after an exposure, the windows "
-                f"of {type(self).__name__} at its ends take {least}; set it to at least {least}"
+                f"data.init_args.margin: {served.margin} planes before and after an exposure, the "
+                f"windows of {type(self).__name__} at its ends take {least}; set it to at least "
+                f"{least}"
             )
-        if not self.split_metrics:
-            metrics = reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
+
+    def setup(self, stage: str) -> None:
+        """Check the data and make the metrics: of all images, and of the middle ones alone."""
+        super().setup(stage)
+        if not self.middle_metrics:
+            metrics = self.make_metrics()
             for split in EVALUATED_SPLITS:
-                self.split_metrics[split] = metrics.clone(prefix=f"{split}/")
                 self.middle_metrics[split] = metrics.clone(prefix=f"{split}/", postfix="_middle")
 
-    def validation_step(self, batch: DeblurBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Add a batch to the validation metrics and return pictures of its first exposure."""
-        return self._evaluate(batch, "val")
-
-    def test_step(self, batch: DeblurBatch, batch_idx: int) -> dict[str, Tensor]:
-        """Add a batch to the test metrics and return pictures of its first exposure."""
-        return self._evaluate(batch, "test")
+    def origins(self, batch: DeblurBatch) -> list[Origin]:
+        """Return the recording of each exposure."""
+        return [Origin(name) for name in batch["name"]]
 
     def predict_step(self, batch: DeblurBatch, batch_idx: int) -> Tensor:
         """Return one image of each exposure, ``(B, C, H, W)`` in [0, 1]."""
         return torch.cat([self.image_of(exposure) for exposure in exposures(batch)])
 
-    def _evaluate(self, batch: DeblurBatch, split: Split) -> dict[str, Tensor]:
-        pictures: dict[str, Tensor] = {}
+    def evaluate(self, batch: DeblurBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Deblur a batch, add it to the metrics of a split, and show its first exposure."""
+        shown: list[Shown] = []
+        measured: list[Measured] = []
+        values: list[dict[str, Tensor]] = []
         for exposure in exposures(batch):
             images = self.compared(exposure)
+            stem = f"{exposure.name}-{batch_idx:04d}"
             if images is None:  # a real camera's: nobody knows the truth
-                pictures = pictures or pictures_of(exposure, self.image_of(exposure)[0])
+                shown = shown or [shown_of(exposure, stem, self.image_of(exposure)[0])]
                 continue
             number = exposure.middle_image if len(images.found) > 1 else 0
-            self._measure(images, number, split)
-            pictures = pictures or pictures_of(exposure, images.found[number], images.truth[number])
-        return pictures
+            values.append(self._measure(images, number, split))
+            measured += measured_of(exposure, len(images.found))
+            pair = images.found[number], images.truth[number]
+            shown = shown or [shown_of(exposure, stem, *pair)]
+        columns = {name: torch.cat([one[name] for one in values]) for name in (values or [{}])[0]}
+        first = next(exposures(batch))
+        return Evaluation(shown, measured, columns, partial(self._sequence, first))
 
-    def _measure(self, images: Compared, middle: int, split: Split) -> None:
-        """Add the images of one exposure to the metrics of a split."""
-        count = len(images.found)
-        metrics = cast(MetricCollection, self.split_metrics[split])
-        metrics.update(images.found, images.truth)
+    def _measure(self, images: Compared, middle: int, split: Split) -> dict[str, Tensor]:
+        """Add the images of one exposure to the metrics of a split; return their values."""
+        values = self.measure(split, images.found, images.truth)
         at_middle = cast(MetricCollection, self.middle_metrics[split])
         at_middle.update(images.found[middle : middle + 1], images.truth[middle : middle + 1])
         before = psnr(images.before, images.truth)
         gain = psnr(images.found, images.truth) - before
         means = {f"{split}/psnr_before": before.mean(), f"{split}/psnr_gain": gain.mean()}
         options: dict[str, Any] = {"on_step": False, "on_epoch": True}
-        self.log_dict(metrics, **options, batch_size=count, prog_bar=split == "val")
         self.log_dict(at_middle, **options, batch_size=1)
-        self.log_dict(means, **options, batch_size=count, sync_dist=True)
+        self.log_dict(means, **options, batch_size=len(images.found), sync_dist=True)
+        return values
+
+    @torch.inference_mode()
+    def _sequence(self, exposure: Exposure) -> list[Shown]:
+        """Return the images of an exposure in order of time, each beside the blurry one."""
+        planes = spread_planes(*exposure.span, SEQUENCE)
+        try:
+            images = self.images_at(exposure.blur, exposure.spikes, planes, exposure.span)
+        except ConfigError:  # a stage that trains one network of several makes no images yet
+            return []
+        return [
+            Shown(
+                Origin(exposure.name, plane),
+                {BLURRY: exposure.blur[0], RECONSTRUCTION: image.float()},
+                f"{exposure.name}-{plane:06d}",
+            )
+            for plane, image in zip(planes, images[:, 0], strict=True)
+        ]
 
     def deblur(
         self,
@@ -228,15 +219,15 @@ class DeblurModule(RebuildableModule):
             recording: The spikes, ``(T, h, w)``.
             centers: Planes inside the exposure.
             exposure: First and past-the-last plane of the exposure, for methods that look at all
-                of it; all but 20 planes at either end where not given.
-            memory_gib: About how much memory features may take; one image always goes. What suits
-                the device where not given.
+                of it; by default all but 20 planes at either end.
+            memory_gib: About how much memory features may take; one image always goes. By default
+                what suits the device.
 
         Returns:
             float32 ``(len(centers), 3, 4h, 4w)``, R,G,B in [0, 1], on the CPU.
 
         Raises:
-            GeometryError: If the image is not 4 times as wide and high as the spikes.
+            GeometryError: If the image is not :attr:`ratio` times as wide and high as the spikes.
             PlaneRangeError: If a window around a plane leaves the recording.
         """
         images = self.deblur_stream(
@@ -258,7 +249,7 @@ class DeblurModule(RebuildableModule):
     ) -> Iterator[Tensor]:
         """Yield the images of :meth:`deblur` one by one, ``(3, 4h, 4w)``, in constant memory."""
         image = as_image(blurry)
-        check_pair(image, recording)
+        check_pair(image, recording, self.ratio)
         check_windows(centers, self.window_length, len(recording))
         return self._stream(image, recording, centers, exposure, memory_gib)
 
@@ -273,67 +264,37 @@ class DeblurModule(RebuildableModule):
         raise NotImplementedError
 
 
-def pictures_of(
-    exposure: Exposure, found: Tensor, truth: Tensor | None = None
-) -> dict[str, Tensor]:
-    """Return what is shown of one exposure: captions and pictures ``(C, H, W)`` in [0, 1]."""
-    rate = mean_rate(exposure.spikes, *centred_window(exposure.middle, PREVIEW_PLANES))
+def shown_of(exposure: Exposure, stem: str, found: Tensor, truth: Tensor | None = None) -> Shown:
+    """Return the pictures of one exposure.
+
+    Args:
+        exposure: The exposure.
+        stem: What files of it are called.
+        found: What was made of it, ``(C, H, W)`` in [0, 1].
+        truth: What that should be.
+    """
+    beside = playback(exposure.spikes[0], exposure.rate_scale, exposure.middle, PREVIEW_PLANES)
     pictures = {
-        "blurry": exposure.blur[0],
-        f"playback, {PREVIEW_PLANES} planes": (rate[0] / exposure.rate_scale).clamp(0.0, 1.0),
-        "reconstruction": found.float(),
+        BLURRY: exposure.blur[0],
+        f"playback, {PREVIEW_PLANES} planes": beside,
+        RECONSTRUCTION: found.float(),
     }
-    return pictures if truth is None else {**pictures, "ground truth": truth}
+    if truth is not None:
+        pictures[TRUTH] = truth
+    plane = exposure.planes[exposure.middle_image] if exposure.planes else exposure.middle
+    return Shown(Origin(exposure.name, plane), pictures, stem)
 
 
-def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
-    """Return a blurry image as float32 ``(3, H, W)`` in [0, 1].
-
-    Raises:
-        GeometryError: If it is of another shape.
-    """
-    image = torch.as_tensor(blurry)
-    if image.ndim == 4 and len(image) == 1:
-        image = image[0]
-    if image.ndim != 3 or image.shape[0] != 3:
-        raise GeometryError(f"a blurry image is R,G,B of shape (3, H, W), got {tuple(image.shape)}")
-    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
-
-
-def check_pair(image: Tensor, recording: SpikeRecording) -> None:
-    """Refuse an image whose size is not that of the recording times the ratio.
-
-    Raises:
-        GeometryError: With the size that would fit.
-    """
-    _, height, width = recording.shape
-    if tuple(image.shape[-2:]) != (RATIO * height, RATIO * width):
-        raise GeometryError(
-            f"the blurry image is {image.shape[-2]}x{image.shape[-1]}, the spikes are "
-            f"{height}x{width}: the image must be {RATIO} times as high and wide, "
-            f"{RATIO * height}x{RATIO * width}. Resize or crop it, or give the recording that "
-            "belongs to it."
+def measured_of(exposure: Exposure, count: int) -> list[Measured]:
+    """Return the images of one exposure that were measured: its sharp ones, or others."""
+    are_sharp = count == len(exposure.planes)
+    planes: list[int | None] = [*exposure.planes] if are_sharp else [None] * count
+    start, _ = exposure.span
+    return [
+        Measured(
+            Origin(exposure.name, plane),
+            None if plane is None else plane - start,
+            exposure.rate_scale,
         )
-
-
-def check_windows(centers: Sequence[int], length: int, planes: int) -> None:
-    """Refuse windows that leave a recording.
-
-    Nothing is mirrored at its ends: the spikes would tell of a motion that turns back.
-
-    Raises:
-        PlaneRangeError: If the recording is shorter than a window, or naming the first centre.
-    """
-    if planes < length:
-        raise PlaneRangeError(
-            f"the recording has {planes} planes, one window takes {length}; record more planes "
-            "before and after the exposure"
-        )
-    check_centers(centers, planes)
-    half = length // 2
-    for center in centers:
-        if not half <= center < planes - half:
-            raise PlaneRangeError(
-                f"the window of {length} planes around plane {center} leaves the recording with "
-                f"planes 0..{planes - 1}; choose planes from {half} to {planes - 1 - half}"
-            )
+        for plane in planes
+    ]

@@ -10,20 +10,16 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from spike_zoo.media import save_picture, side_by_side
+from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, Evaluation, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lightning import LightningModule, Trainer
     from torch import Tensor
 
-    from spike_zoo.batch import ReconstructionBatch
-
-    Outputs = Tensor | dict[str, Tensor]  # what the module's step returns
-
-PREVIEW_PLANES = 21  # playback over this window stands beside a reconstruction
 RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
-RECONSTRUCTION, TRUTH = "reconstruction", "ground truth"  # captions
 
 
 class SampleImages(Callback):
@@ -46,39 +42,39 @@ class SampleImages(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (what the module's step returns, see shown_pictures)
-        batch: ReconstructionBatch,
+        outputs: Any,  # noqa: ANN401  (an Evaluation of modules whose task is known)
+        batch: Any,  # noqa: ANN401  (Lightning's signature)
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a strip of a chosen validation sample."""
-        number = self._number(trainer.num_val_batches, batch_idx)
-        if number is None or trainer.sanity_checking or not trainer.is_global_zero:
+        number, shown = self._number(trainer.num_val_batches, batch_idx), first_shown(outputs)
+        if number is None or shown is None or trainer.sanity_checking:
             return
-        path = self.folder / f"val-{number}-step{trainer.global_step:07d}.png"
-        self._save_strip(trainer, f"val/sample_{number}", path, outputs, batch)
+        if trainer.is_global_zero:
+            path = self.folder / f"val-{number}-step{trainer.global_step:07d}.png"
+            self._save_strip(trainer, f"val/sample_{number}", path, shown)
 
     def on_test_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (what the module's step returns, see shown_pictures)
-        batch: ReconstructionBatch,
+        outputs: Any,  # noqa: ANN401  (an Evaluation of modules whose task is known)
+        batch: Any,  # noqa: ANN401  (Lightning's signature)
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Keep a chosen test sample: strip, reconstruction, ground truth."""
-        number = self._number(trainer.num_test_batches, batch_idx)
-        pictures = shown_pictures(outputs, batch)
-        if number is None or not trainer.is_global_zero or TRUTH not in pictures:
+        number, shown = self._number(trainer.num_test_batches, batch_idx), first_shown(outputs)
+        if number is None or shown is None or not trainer.is_global_zero:
+            return
+        if TRUTH not in shown.pictures:
             return
         path = self.folder / f"test-{number}.png"
-        self._save_strip(trainer, f"test/sample_{number}", path, outputs, batch)
-        where = f"plane{int(batch['plane'][0])}" if "plane" in batch else f"{batch_idx:04d}"
-        stem = f"{batch['name'][0]}-{where}"
-        kinds = {RECONSTRUCTIONS: pictures[RECONSTRUCTION], TRUTHS: pictures[TRUTH]}
-        for kind, image in kinds.items():
-            save_picture(image.float(), self.folder / kind / f"{stem}.png", overwrite=True)
+        self._save_strip(trainer, f"test/sample_{number}", path, shown)
+        for kind, caption in {RECONSTRUCTIONS: RECONSTRUCTION, TRUTHS: TRUTH}.items():
+            image, path = shown.pictures[caption], self.folder / kind / f"{shown.stem}.png"
+            save_picture(image.float(), path, overwrite=True)
 
     def _number(self, batches: Sequence[int | float], batch_idx: int) -> int | None:
         """Return which of the chosen samples a batch begins with, None where it is not one."""
@@ -87,18 +83,20 @@ class SampleImages(Callback):
         chosen = list(dict.fromkeys(round(number * last / steps) for number in range(self.count)))
         return chosen.index(batch_idx) if batch_idx in chosen else None
 
-    def _save_strip(
-        self, trainer: Trainer, key: str, path: Path, outputs: Outputs, batch: ReconstructionBatch
-    ) -> None:
-        pictures = shown_pictures(outputs, batch)
-        strip = side_by_side(list(pictures.values()), list(pictures))
+    def _save_strip(self, trainer: Trainer, key: str, path: Path, shown: Shown) -> None:
+        strip = side_by_side(list(shown.pictures.values()), list(shown.pictures))
         save_picture(strip, path, overwrite=True)
-        caption, step = caption_of(batch), trainer.global_step
+        step = trainer.global_step
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_image(key, [str(path)], step=step, caption=[caption])
+                logger.log_image(key, [str(path)], step=step, caption=[shown.caption])
             elif isinstance(logger, TensorBoardLogger):  # which has no captions
-                logger.experiment.add_image(f"{key}/{caption}", strip, step)
+                logger.experiment.add_image(f"{key}/{shown.caption}", strip, step)
+
+
+def first_shown(outputs: object) -> Shown | None:
+    """Return the first sample that a step shows; None where it shows none, or is not of a task."""
+    return next(iter(outputs.shown), None) if isinstance(outputs, Evaluation) else None
 
 
 class PredictionPictures(BasePredictionWriter):
@@ -118,49 +116,17 @@ class PredictionPictures(BasePredictionWriter):
         pl_module: LightningModule,
         prediction: Tensor,
         batch_indices: Sequence[int] | None,
-        batch: ReconstructionBatch,
+        batch: Any,  # noqa: ANN401  (Lightning's signature)
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
         """Write the images of one batch."""
+        if not isinstance(pl_module, TaskModule):
+            return  # whose batches nobody here knows
         numbers = batch_indices or [batch_idx * len(prediction) + n for n in range(len(prediction))]
-        for index, image in enumerate(prediction):
-            number = int(batch["plane"][index]) if "plane" in batch else numbers[index]
-            path = self.folder / f"{batch['name'][index]}-{number:06d}.png"
+        for number, origin, image in zip(
+            numbers, pl_module.origins(batch), prediction, strict=True
+        ):
+            plane = number if origin.plane is None else origin.plane
+            path = self.folder / f"{origin.name}-{plane:06d}.png"
             save_picture(image.float(), path, overwrite=True)
-
-
-def caption_of(batch: Mapping[str, Any]) -> str:
-    """Return which recording and plane the pictures of a batch's first sample show."""
-    name = batch["name"][0]
-    if "plane" in batch:
-        return f"{name}, plane {int(batch['plane'][0])}"
-    start, stop = batch["exposure"][0].tolist()
-    middle = start + (stop - start) // 2
-    planes = batch["planes"][0].tolist() or [middle]
-    return f"{name}, plane {min(planes, key=lambda plane: abs(plane - middle))}"
-
-
-def shown_pictures(outputs: Outputs, batch: ReconstructionBatch) -> dict[str, Tensor]:
-    """Return what is shown of the first sample: captions and pictures.
-
-    Args:
-        outputs: What the module's step returned: such captions and pictures, or reconstructions
-            ``(B, 1, H, W)``.
-        batch: What it was given.
-    """
-    if isinstance(outputs, dict):
-        return outputs
-    pictures = {
-        f"playback, {PREVIEW_PLANES} planes": _playback(batch),
-        RECONSTRUCTION: outputs[0].float(),
-    }
-    return {**pictures, TRUTH: batch["image"][0]} if "image" in batch else pictures
-
-
-def _playback(batch: ReconstructionBatch) -> Tensor:
-    """Return the mean of the middle planes at the recording's scale, ``(H, W)``."""
-    spikes = batch["spikes"][0]
-    start = max(0, (len(spikes) - PREVIEW_PLANES) // 2)
-    rate = spikes[start : start + PREVIEW_PLANES].mean(dim=0)
-    return (rate / batch["rate_scale"][0]).clamp(0, 1)

@@ -2,7 +2,6 @@
 
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.cascade import BlurryInputModule, SSDMCascadeModule
-from spike_zoo.methods.ssdm.deblurring import DeblurModule
 from spike_zoo.methods.ssdm.distances import make_distance
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import LDN, EncodedBlur
@@ -17,6 +16,7 @@ from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.methods.ssdm.sdm import spike_guided_deblur
 from spike_zoo.methods.ssdm.stages import SSDMTeacherModule
 from spike_zoo.methods.ssdm.teacher import SSDMTeacher
+from spike_zoo.tasks.deblurring import DeblurModule
 
 __all__ = [
     "BSN",

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.methods.ssdm.bsn import BSN
-from spike_zoo.methods.ssdm.deblurring import DeblurModule
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.files import Part, load_part
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.spikes import unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
+from spike_zoo.tasks.deblurring import DeblurModule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.cascade import Upsampler, make_teacher, teacher_files
 from spike_zoo.methods.ssdm.colour import ChannelOrder, check_channel_order, reordered
-from spike_zoo.methods.ssdm.deblurring import DeblurModule
 from spike_zoo.methods.ssdm.distances import (
     LPIPS,
     default_reblur,
@@ -36,6 +35,7 @@ from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.spikes import centred_window, unpack_tensor
 from spike_zoo.spikes.windows import spread_planes
+from spike_zoo.tasks.deblurring import DeblurModule
 
 if TYPE_CHECKING:
     from spike_zoo.batch import DeblurBatch

@@ -15,7 +15,6 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.cascade import TeacherModule
 from spike_zoo.methods.ssdm.colour import grey
-from spike_zoo.methods.ssdm.deblurring import Compared, Exposure
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
@@ -24,6 +23,7 @@ from spike_zoo.methods.ssdm.sdm import mean_rate
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.spikes.windows import centred_window, spread_planes
+from spike_zoo.tasks.exposures import Compared, Exposure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,7 +10,6 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from spike_zoo.methods.base import ReconstructionModule
 from spike_zoo.methods.stir.attention import AttentionKind
 from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
@@ -24,6 +23,7 @@ from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import RunSchedule, refuse_endless, updates_of_run
+from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from spike_zoo.methods.base import read_clip
 from spike_zoo.methods.stir.embedding import BLOCK_PLANES
 from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
 from spike_zoo.methods.stir.tiling import TileGrid
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
+from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

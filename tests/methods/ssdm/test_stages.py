@@ -168,7 +168,7 @@ def test_an_exposure_is_measured_against_its_blur_in_grey_without_any_sharp_imag
     module.setup("test")
     module.log_dict = lambda values, **_: None  # type: ignore[method-assign]  # outside a trainer
     with torch.no_grad():
-        pictures = module.test_step(batch, 0)
+        pictures = module.test_step(batch, 0).shown[0].pictures
         enlarged = module(batch["spikes"][:, 20:117].mean(dim=1, keepdim=True))
     wanted = psnr(enlarged, grey(batch["blur"])).item()
     found = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection

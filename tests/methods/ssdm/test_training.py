@@ -275,7 +275,9 @@ def test_exposures_of_a_real_camera_are_shown_but_not_measured() -> None:
     module.setup("test")
     module.log_dict = lambda values, **_: pytest.fail("there is nothing to log")  # type: ignore[method-assign]  # outside a trainer
     with torch.no_grad():
-        pictures = module.test_step(batch, 0)
+        found = module.test_step(batch, 0)
+    pictures = found.shown[0].pictures
+    assert not found.measured
     assert list(pictures) == ["blurry", "playback, 9 planes", "reconstruction"]
     assert pictures["reconstruction"].shape == (3, 128, 128)
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spike_zoo.errors import PlaneRangeError
-from spike_zoo.methods.base import read_clip
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.methods.stir.streaming import AHEAD, WindowStream, blocks_of
 from spike_zoo.methods.stir.tiling import TileGrid
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.tasks.clips import read_clip
 
 LENGTH = 130
 

@@ -1,0 +1,139 @@
+"""What every task shares: metrics by split, steps that return evaluations, whole checkpoints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from lightning import LightningModule
+from torch import nn
+from torchmetrics import MetricCollection
+
+from spike_zoo.metrics.image import MeanPerImage
+from spike_zoo.nn.schedules import begin_schedules
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lightning import LightningDataModule
+    from torch import Tensor
+
+    from spike_zoo.batch import Split
+    from spike_zoo.tasks.evaluation import Evaluation, Origin
+
+EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
+
+
+class TaskModule(LightningModule):
+    """A module whose evaluation, pictures, costs and checkpoints are known, whatever its task.
+
+    A task (a subclass of this) defines :meth:`make_metrics`, :meth:`evaluate`, :meth:`origins` and
+    ``predict_step``; a method (a subclass of that) calls ``save_hyperparameters()`` in its
+    constructor, whose arguments are plain values, so that its checkpoint alone rebuilds it, see
+    :func:`spike_zoo.load`.
+
+    Attributes:
+        monitor: Log key by which a run's best checkpoint is chosen.
+        monitor_mode: Whether its ``"max"`` or ``"min"`` is the best.
+    """
+
+    monitor: str = "val/psnr"
+    monitor_mode: str = "max"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.split_metrics = nn.ModuleDict()
+
+    def make_metrics(self) -> MetricCollection:
+        """Return what is measured; it holds no weights."""
+        raise NotImplementedError
+
+    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (the task's batch)
+        """Add a batch to the metrics of a split, log them, and return what callbacks show."""
+        raise NotImplementedError
+
+    def origins(self, batch: Any) -> Sequence[Origin]:  # noqa: ANN401  (the task's batch)
+        """Return where each sample of a batch comes from."""
+        raise NotImplementedError
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Refuse data that do not fit, before anything is computed.
+
+        Args:
+            served: What serves the batches.
+            stage: Lightning's: ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``.
+
+        Raises:
+            ConfigError: Naming the setting of the data and its right value.
+        """
+
+    def setup(self, stage: str) -> None:
+        """Check the data and make the metrics of the splits that will be evaluated.
+
+        Raises:
+            ConfigError: If the data do not fit.
+        """
+        served = getattr(self._trainer, "datamodule", None)  # neither outside a trainer
+        if served is not None:
+            self.check_data(served, stage)
+        if not self.split_metrics:
+            metrics = self.make_metrics()
+            for split in EVALUATED_SPLITS:
+                self.split_metrics[split] = metrics.clone(prefix=f"{split}/")
+
+    def validation_step(  # type: ignore[override]  # Lightning passes on whatever a step returns
+        self,
+        batch: Any,  # noqa: ANN401  (the task's batch)
+        batch_idx: int,
+    ) -> Evaluation:
+        """Add a batch to the validation metrics and return what was found out."""
+        return self.evaluate(batch, "val", batch_idx)
+
+    def test_step(  # type: ignore[override]  # Lightning passes on whatever a step returns
+        self,
+        batch: Any,  # noqa: ANN401  (the task's batch)
+        batch_idx: int,
+    ) -> Evaluation:
+        """Add a batch to the test metrics and return what was found out."""
+        return self.evaluate(batch, "test", batch_idx)
+
+    def measure(self, split: Split, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Add images to the metrics of a split, log their means and return their single values.
+
+        Args:
+            split: ``"val"`` or ``"test"``.
+            images: ``(N, C, H, W)`` in [0, 1].
+            targets: As ``images``.
+
+        Returns:
+            Metric, without its split -> ``(N,)``.
+        """
+        metrics = cast(MetricCollection, self.split_metrics[split])
+        metrics.update(images, targets)
+        self.log_dict(
+            metrics,
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(images),
+            prog_bar=split == "val",
+        )
+        return {
+            str(name).removeprefix(f"{split}/"): torch.stack(metric.per_image[-len(images) :])
+            for name, metric in metrics.items()
+            if isinstance(metric, MeanPerImage)
+        }
+
+    def on_train_start(self) -> None:
+        """Tell the schedules how long the run is."""
+        begin_schedules(self.trainer)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write the class path, so that the file alone rebuilds the module."""
+        checkpoint["spike_zoo"] = {
+            "class_path": f"{type(self).__module__}.{type(self).__qualname__}",
+            "hyper_parameters": {
+                name: value
+                for name, value in self.hparams.items()
+                if name not in ("_class_path", "_instantiator")
+            },
+        }

@@ -1,0 +1,129 @@
+"""Clips of a recording turned into images one by one: no trainer, no metrics, no archive."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.windows import centred_window, check_centers, mirrored_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from spike_zoo.spikes import SpikeRecording
+
+
+class ClipReconstruction(nn.Module):
+    """A method that turns a clip of spikes into the image at its middle plane.
+
+    A subclass sets :attr:`clip_length` and defines ``forward(spikes, rate_scale)``.
+
+    Attributes:
+        clip_length: Planes of one clip; the image belongs to plane ``clip_length // 2``.
+        own_rate_scale: Spikes per plane at white the method was made for, where it has one.
+        picture_options: Attributes that say how pictures are computed, not what they show.
+    """
+
+    clip_length: int
+    own_rate_scale: float | None = None
+    picture_options: tuple[str, ...] = ()
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
+
+        Args:
+            spikes: The clips, 0 or 1.
+            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
+        """
+        raise NotImplementedError
+
+    def reconstruct(
+        self,
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        *,
+        rate_scale: float | None = None,
+    ) -> Tensor:
+        """Reconstruct the images at some planes of a recording.
+
+        Args:
+            recording: The spikes.
+            centers: Planes to reconstruct.
+            rate_scale: Spikes per plane at white; by default the recording's own, then the
+                method's, then 1 with a warning.
+
+        Returns:
+            float32 ``(len(centers), 1, H, W)`` in [0, 1], on the CPU.
+
+        Raises:
+            PlaneRangeError: If a centre lies outside the recording, or the recording is shorter
+                than half a window.
+        """
+        images = self.reconstruct_stream(recording, centers, rate_scale=rate_scale)
+        _, height, width = recording.shape
+        result = torch.empty(len(centers), 1, height, width)
+        for index, image in enumerate(images):
+            result[index] = image
+        return result
+
+    def reconstruct_stream(
+        self,
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        *,
+        rate_scale: float | None = None,
+    ) -> Iterator[Tensor]:
+        """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
+        check_centers(centers, len(recording))
+        scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
+        return self._stream(recording, centers, scale)
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        was_training = self.training
+        self.eval()
+        device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+        scale = torch.full((1,), rate_scale, device=device)
+        try:
+            for center in centers:
+                clip = read_clip(recording, center, self.clip_length).to(device)
+                spikes = unpack_tensor(clip, recording.shape[2])[None].float()
+                with torch.inference_mode():
+                    image = self(spikes, scale)[0].float().cpu()
+                yield image
+        finally:
+            self.train(was_training)
+
+
+def known_rate_scale(*candidates: float | None) -> float:
+    """Return the first rate scale that is known, or 1 with a warning where none is."""
+    for candidate in candidates:
+        if candidate is not None:
+            return float(candidate)
+    warnings.warn(
+        "the recording does not say how many spikes a plane holds at white; 1 is assumed, so the "
+        "picture may be too dark. Give the rate scale (--rate-scale R).",
+        stacklevel=3,
+    )
+    return 1.0
+
+
+def read_clip(recording: SpikeRecording, center: int, length: int) -> Tensor:
+    """Read the packed window around a plane, mirrored in time at the recording's ends.
+
+    Returns:
+        uint8 ``(length, H, ceil(W/8))``.
+
+    Raises:
+        PlaneRangeError: If the recording is shorter than half the window.
+    """
+    start, stop = centred_window(center, length)
+    planes = mirrored_planes(start, stop, len(recording))
+    first = int(planes.min())
+    packed = recording.read_packed(first, int(planes.max()) + 1)
+    return torch.from_numpy(packed[planes - first])

@@ -1,0 +1,134 @@
+"""Exposures: a blurry image with the spikes of its time, of a batch or of a recording."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from spike_zoo.errors import GeometryError, PlaneRangeError
+from spike_zoo.spikes.windows import check_centers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.batch import DeblurBatch
+    from spike_zoo.spikes import SpikeRecording
+
+
+class Exposure(NamedTuple):
+    """One blurry image with all that is known about it.
+
+    Shape:
+        - blur: ``(1, 3, H, W)`` in [0, 1], R,G,B.
+        - spikes: ``(1, T, h, w)``, 0 or 1.
+        - images: ``(N, 3, H, W)`` in [0, 1], sharp.
+
+    Attributes:
+        name: The recording.
+        planes: What each sharp image shows, N planes of ``spikes``.
+        span: First and past-the-last plane of the exposure.
+        rate_scale: Spikes per plane at white.
+    """
+
+    blur: Tensor
+    spikes: Tensor
+    images: Tensor
+    name: str
+    planes: list[int]
+    span: tuple[int, int]
+    rate_scale: float
+
+    @property
+    def middle(self) -> int:
+        """The plane in the middle of the exposure."""
+        start, stop = self.span
+        return start + (stop - start) // 2
+
+    @property
+    def middle_image(self) -> int:
+        """Which sharp image is nearest to the middle of the exposure."""
+        return min(range(len(self.planes)), key=lambda n: abs(self.planes[n] - self.middle))
+
+
+class Compared(NamedTuple):
+    """Images of one exposure beside what they should be and what they were made of.
+
+    Shape:
+        - found, before, truth: ``(N, C, H, W)`` in [0, 1].
+    """
+
+    found: Tensor
+    before: Tensor
+    truth: Tensor
+
+
+def exposures(batch: DeblurBatch) -> Iterator[Exposure]:
+    """Yield the exposures of a batch one by one."""
+    for index in range(len(batch["blur"])):
+        start, stop = batch["exposure"][index].tolist()
+        yield Exposure(
+            blur=batch["blur"][index : index + 1],
+            spikes=batch["spikes"][index : index + 1],
+            images=batch["images"][index],
+            name=batch["name"][index],
+            planes=batch["planes"][index].tolist(),
+            span=(start, stop),
+            rate_scale=float(batch["rate_scale"][index]),
+        )
+
+
+def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
+    """Return a blurry image as float32 ``(3, H, W)`` in [0, 1].
+
+    Raises:
+        GeometryError: If it is of another shape.
+    """
+    image = torch.as_tensor(blurry)
+    if image.ndim == 4 and len(image) == 1:
+        image = image[0]
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise GeometryError(f"a blurry image is R,G,B of shape (3, H, W), got {tuple(image.shape)}")
+    return image.float() / 255 if image.dtype == torch.uint8 else image.float()
+
+
+def check_pair(image: Tensor, recording: SpikeRecording, ratio: int) -> None:
+    """Refuse an image whose size is not that of the recording times the ratio.
+
+    Raises:
+        GeometryError: With the size that would fit.
+    """
+    _, height, width = recording.shape
+    wanted = ratio * height, ratio * width
+    if tuple(image.shape[-2:]) != wanted:
+        raise GeometryError(
+            f"the blurry image is {image.shape[-2]}x{image.shape[-1]}, the spikes are "
+            f"{height}x{width}: the image must be {ratio} times as high and wide, "
+            f"{wanted[0]}x{wanted[1]}. Resize or crop it, or give the recording that belongs to it."
+        )
+
+
+def check_windows(centers: Sequence[int], length: int, planes: int) -> None:
+    """Refuse windows that leave a recording.
+
+    Nothing is mirrored at its ends: the spikes would tell of a motion that turns back.
+
+    Raises:
+        PlaneRangeError: If the recording is shorter than a window, or naming the first centre.
+    """
+    if planes < length:
+        raise PlaneRangeError(
+            f"the recording has {planes} planes, one window takes {length}; record more planes "
+            "before and after the exposure"
+        )
+    check_centers(centers, planes)
+    half = length // 2
+    for center in centers:
+        if not half <= center < planes - half:
+            raise PlaneRangeError(
+                f"the window of {length} planes around plane {center} leaves the recording with "
+                f"planes 0..{planes - 1}; choose planes from {half} to {planes - 1 - half}"
+            )
