@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import spike_zoo
-from spike_zoo.cli.output import Kind, check_target, kind_of, new_folder, with_progress
 from spike_zoo.errors import (
     MissingFileError,
     MissingGeometryError,
@@ -15,15 +13,16 @@ from spike_zoo.errors import (
     RecordingError,
     UsageError,
 )
-from spike_zoo.media import VideoWriter, load_picture, save_picture
-from spike_zoo.methods.loading import pick_device
+from spike_zoo.formats import read_recording
+from spike_zoo.media import load_picture
+from spike_zoo.media.output import Kind, check_fps, check_target, kind_of, write_images
+from spike_zoo.methods.loading import load, pick_device
 from spike_zoo.spikes import spread_planes
+from spike_zoo.tasks.abilities import Deblurs, able
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from spike_zoo.spikes import SpikeRecording
@@ -31,29 +30,6 @@ if TYPE_CHECKING:
 FRAMES = 7  # of a sequence where not said
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 RECORDINGS = (".dat", ".npz", ".npy", ".h5")
-
-
-@runtime_checkable
-class Deblurs(Protocol):
-    """A module that makes sharp images of a blurry one.
-
-    Attributes:
-        channel_order: What its weights were trained on, ``"rgb"`` or ``"bgr"``.
-        ratio: Pixels of the image along one of the spikes'.
-    """
-
-    channel_order: str
-    ratio: int
-
-    def deblur_stream(
-        self,
-        blurry: NDArray[np.float32],
-        recording: SpikeRecording,
-        centers: Sequence[int],
-        *,
-        exposure: tuple[int, int] | None = None,
-    ) -> Iterator[Tensor]:
-        """Yield the sharp images at some planes of an exposure, ``(3, H, W)``."""
 
 
 class Pair(NamedTuple):
@@ -216,15 +192,12 @@ def _check_numbers(
         raise UsageError(f"--exposure-length {length}: an exposure has at least 1 plane")
     if margin < 0:
         raise UsageError(f"--margin {margin}: there are at least 0 planes beside the exposure")
-    if not 0 < fps <= 1000:
-        raise UsageError(f"--fps {fps:g}: a video has above 0 and up to 1000 images a second")
+    check_fps(fps)
 
 
 def _load_module(weights: str, device: str, channel_order: str) -> Deblurs:
     """Load weights that deblur, and refuse a wrong belief about their order of channels."""
-    module = spike_zoo.load(weights, device=device)
-    if not isinstance(module, Deblurs):
-        raise UsageError(f"--weights {weights}: {type(module).__name__} does not deblur")
+    module = able(load(weights, device=device), Deblurs, f"--weights {weights}")
     if channel_order not in ("auto", module.channel_order):
         raise UsageError(
             f"--channel-order {channel_order}: these weights were trained on "
@@ -245,11 +218,11 @@ def _read(
 ) -> SpikeRecording:
     """Read a recording; one that does not know its size is taken to have the one that fits."""
     try:
-        return spike_zoo.read_recording(path, name, height=height, width=width)
+        return read_recording(path, name, height=height, width=width)
     except MissingGeometryError:
         if (height, width) != (None, None):
             raise
-        return spike_zoo.read_recording(path, name, height=fitting_height, width=fitting_width)
+        return read_recording(path, name, height=fitting_height, width=fitting_width)
 
 
 def _begin(
@@ -292,19 +265,18 @@ def _write(
             for plane, image in zip(centers, images, strict=True):
                 yield f"{pair.image.stem}-{plane:06d}", image
 
+    planes = first[0]
+    shown = f"plane {planes[0]}" if kind == "picture" else f"planes {planes[0]} to {planes[-1]}"
     count = frames * len(pairs)
-    shown = with_progress(results(), count, "deblurring")
-    if kind == "picture":
-        stem, image = next(iter(shown))
-        save_picture(image, target, overwrite=overwrite)
-        print(f"picture: {target} (plane {first[0][0]})")
-    elif kind == "video":
-        with VideoWriter(target, fps, overwrite=overwrite) as video:
-            for _, image in shown:
-                video.write(image)
-        print(f"video: {target} ({count} images, {fps:g} a second)")
-    else:
-        with new_folder(target) as folder:
-            for stem, image in shown:
-                save_picture(image, folder / f"{stem}.png")
-        print(f"pictures: {target} ({count} files, planes {first[0][0]} to {first[0][-1]})")
+    print(
+        write_images(
+            results(),
+            target,
+            kind,
+            count=count,
+            detail=shown,
+            doing="deblurring",
+            fps=fps,
+            overwrite=overwrite,
+        )
+    )

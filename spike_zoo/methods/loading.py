@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning import LightningModule
 from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import nn
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.files import new_file
@@ -44,7 +44,7 @@ class Blueprint:
 
 def load(
     name_or_path: str | Path, *, device: str | torch.device = "cpu", trust: bool = False
-) -> LightningModule:
+) -> nn.Module:
     """Return a ready module in evaluation mode.
 
     Args:
@@ -68,7 +68,7 @@ def load(
     return module.to(device).eval()
 
 
-def export(module: LightningModule, folder: str | Path, *, half: bool = False) -> Path:
+def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path:
     """Write a module as a folder that :func:`load` takes: weights with everything to build it.
 
     Args:
@@ -86,7 +86,7 @@ def export(module: LightningModule, folder: str | Path, *, half: bool = False) -
 
 
 def save_weights(
-    module: LightningModule, path: str | Path, *, half: bool = False, **metadata: str
+    module: nn.Module, path: str | Path, *, half: bool = False, **metadata: str
 ) -> None:
     """Write a module's weights as safetensors, its class path and arguments beside them.
 
@@ -110,13 +110,14 @@ def save_weights(
         save_file(state, temporary, metadata=described)
 
 
-def plain_hyper_parameters(module: LightningModule) -> dict[str, Any]:
+def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
     """Return the constructor's arguments that a module was made with."""
     hidden = ("_class_path", "_instantiator")
-    return {name: value for name, value in module.hparams.items() if name not in hidden}
+    hparams: Any = module.hparams
+    return {name: value for name, value in hparams.items() if name not in hidden}
 
 
-def _published(path: Path) -> LightningModule | None:
+def _published(path: Path) -> nn.Module | None:
     """Return the module of a method's published file, None for every other file."""
     if path.suffix not in PUBLISHED_SUFFIXES or not path.is_file():
         return None
@@ -205,7 +206,7 @@ def _read_checkpoint(path: Path) -> Blueprint:
     return Blueprint(class_path, arguments, checkpoint["state_dict"])
 
 
-def _build(blueprint: Blueprint, source: str, *, trust: bool) -> LightningModule:
+def _build(blueprint: Blueprint, source: str, *, trust: bool) -> nn.Module:
     module_class = _resolve(blueprint.class_path, source, trust=trust)
     try:
         module = module_class(**blueprint.hyper_parameters)
@@ -223,7 +224,7 @@ def _build(blueprint: Blueprint, source: str, *, trust: bool) -> LightningModule
     return module
 
 
-def _resolve(class_path: str, source: str, *, trust: bool) -> type[LightningModule]:
+def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
     if not class_path.startswith(PACKAGE) and not trust:
         raise WeightsError(
             f"{source}: wants to build {class_path!r}, which is not of this package. If you trust "
@@ -235,8 +236,8 @@ def _resolve(class_path: str, source: str, *, trust: bool) -> type[LightningModu
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
         raise WeightsError(f"{source}: there is no class {class_path!r} ({error})") from error
-    if not (isinstance(found, type) and issubclass(found, LightningModule)):
-        raise WeightsError(f"{source}: {class_path!r} is not a LightningModule")
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise WeightsError(f"{source}: {class_path!r} is not a module")
     return found
 
 

@@ -8,9 +8,9 @@ WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 #: Methods that need no weights: name -> class path.
 WEIGHTLESS = {
-    "tfp": "spike_zoo.methods.classical.TFPModule",
-    "tfi": "spike_zoo.methods.classical.TFIModule",
-    "tfstp": "spike_zoo.methods.classical.TFSTPModule",
+    "tfp": "spike_zoo.methods.classical.TFP",
+    "tfi": "spike_zoo.methods.classical.TFI",
+    "tfstp": "spike_zoo.methods.classical.TFSTP",
 }
 
 #: Published files: an entry only they have -> the class whose ``from_official`` reads them.

@@ -51,7 +51,8 @@ def test_unknown_name_lists_the_shipped_ones() -> None:
 def test_an_export_folder_gives_the_same_module(module: STIRModule, tmp_path: Path) -> None:
     export(module, tmp_path / "out")
     loaded = spike_zoo.load(tmp_path / "out")
-    assert dict(loaded.hparams)["width"] == 0.25
+    assert isinstance(loaded, STIRModule)
+    assert loaded.hparams["width"] == 0.25
     assert _same(module, loaded)
 
 

@@ -1,5 +1,10 @@
 """Methods without anything learned: the baselines that every learned method has to beat."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from spike_zoo.methods.classical.functional import (
     dsft,
     tfi,
@@ -8,7 +13,7 @@ from spike_zoo.methods.classical.functional import (
     tfp_video,
     voxel_bins,
 )
-from spike_zoo.methods.classical.module import TFIModule, TFPModule, TFSTPModule
+from spike_zoo.methods.classical.methods import TFI, TFP, TFSTP
 from spike_zoo.methods.classical.plasticity import (
     PlasticityRates,
     PlasticityRules,
@@ -18,7 +23,13 @@ from spike_zoo.methods.classical.plasticity import (
 )
 from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
 
+if TYPE_CHECKING:
+    from spike_zoo.methods.classical.module import TFIModule, TFPModule, TFSTPModule
+
 __all__ = [
+    "TFI",
+    "TFP",
+    "TFSTP",
     "PlasticityRates",
     "PlasticityRules",
     "TFIModule",
@@ -36,3 +47,10 @@ __all__ = [
     "tfstp_stream",
     "voxel_bins",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Load the modules, which need a trainer's libraries, when one is first used (PEP 562)."""
+    if name in __all__:
+        return getattr(importlib.import_module(f"{__name__}.module"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

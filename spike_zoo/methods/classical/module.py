@@ -1,16 +1,14 @@
-"""The classical methods as modules: evaluated, tabulated and run like learned ones."""
+"""The classical methods as modules: evaluated and put into tables like learned ones."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spike_zoo.methods.base import ReconstructionModule
-from spike_zoo.methods.classical.functional import tfi, tfp
-from spike_zoo.methods.classical.plasticity import PlasticityRules, tfstp, tfstp_stream
-from spike_zoo.methods.classical.streams import ascending_blocks, tfi_stream, tfp_stream
+from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
+from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
@@ -18,54 +16,41 @@ if TYPE_CHECKING:
 
 
 class ClassicalModule(ReconstructionModule):
-    """A method without weights: firing rates over the rate scale, clipped to [0, 1].
-
-    A subclass defines :meth:`rate` for clips and :meth:`rates` for recordings. Recordings are
-    seen whole, on the processor, in blocks; nothing is mirrored at their ends.
+    """A classical method inside a trainer.
 
     Args:
+        method: The method.
         clip_length: Planes of one clip in evaluations.
         lpips: As in :class:`ReconstructionModule`.
         protocols: As there.
     """
 
-    def __init__(self, clip_length: int, lpips: str, protocols: Sequence[str]) -> None:
+    def __init__(
+        self, method: ClassicalMethod, clip_length: int, lpips: str, protocols: Sequence[str]
+    ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
+        self.method = method
         self.clip_length = clip_length
 
     def check_clip(self, planes: int) -> None:
         """Take clips of any length: windows are cut to them."""
 
-    def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return spikes per plane ``(B, H, W)`` at one plane of clips ``(B, T, H, W)``."""
-        raise NotImplementedError
-
-    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterable[Tensor]:
-        """Yield spikes per plane ``(n, H, W)`` at planes of a recording, in their order."""
-        raise NotImplementedError
-
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
+        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        return self.method(spikes, rate_scale)
 
-        Args:
-            spikes: The clips.
-            rate_scale: Spikes per plane at white, ``(B,)``; 1 where not given.
-        """
-        rate = self.rate(spikes, spikes.shape[1] // 2)[:, None]
-        if rate_scale is not None:
-            rate = rate / rate_scale.view(-1, 1, 1, 1)
-        return rate.clamp(0, 1)
+    def adjusted(self, **settings: int) -> ClassicalMethod:
+        """Return the method with other settings, see :meth:`ClassicalMethod.adjusted`."""
+        return self.method.adjusted(**settings)
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        for block in self.rates(recording, centers):
-            for image in block.div_(rate_scale).clamp_(0, 1):
-                yield image[None]
+        return self.method.reconstruct_stream(recording, centers, rate_scale=rate_scale)
 
 
 class TFPModule(ClassicalModule):
-    """Texture from playback: the firing rate in a window around the plane.
+    """:class:`TFP` inside a trainer.
 
     Args:
         window: Planes of the window, cut to the clip.
@@ -77,27 +62,16 @@ class TFPModule(ClassicalModule):
     def __init__(
         self,
         window: int = 41,
-        clip_length: int = 151,
+        clip_length: int = CLIP_LENGTH,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(clip_length, lpips, protocols)
-        if window < 1:
-            raise ValueError(f"a window has at least 1 plane, got {window}")
+        super().__init__(TFP(window), clip_length, lpips, protocols)
         self.save_hyperparameters()
-        self.window = window
-
-    def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the rate in the window."""
-        return tfp(spikes, center, self.window)
-
-    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the rates in windows of a recording."""
-        return tfp_stream(recording, centers, self.window)
 
 
 class TFIModule(ClassicalModule):
-    """Texture from interval: one over the time between two spikes, averaged over some planes.
+    """:class:`TFI` inside a trainer.
 
     Args:
         average: Planes to average over, cut to the clip; 9 suits fast scenes, 21 slow ones.
@@ -109,27 +83,16 @@ class TFIModule(ClassicalModule):
     def __init__(
         self,
         average: int = 1,
-        clip_length: int = 151,
+        clip_length: int = CLIP_LENGTH,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(clip_length, lpips, protocols)
-        if average < 1:
-            raise ValueError(f"average is at least 1 plane, got {average}")
+        super().__init__(TFI(average), clip_length, lpips, protocols)
         self.save_hyperparameters()
-        self.average = average
-
-    def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the mean of one over the intervals."""
-        return tfi(spikes, center, self.average)
-
-    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the means at planes of a recording."""
-        return tfi_stream(recording, centers, self.average)
 
 
 class TFSTPModule(ClassicalModule):
-    """Texture from short-term plasticity: a model of a synapse that sees the past alone.
+    """:class:`TFSTP` inside a trainer.
 
     Args:
         clip_length: Planes of one clip in evaluations; those up to the middle are used.
@@ -138,18 +101,10 @@ class TFSTPModule(ClassicalModule):
     """
 
     def __init__(
-        self, clip_length: int = 151, lpips: str = "auto", protocols: Sequence[str] = ()
+        self,
+        clip_length: int = CLIP_LENGTH,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(clip_length, lpips, protocols)
+        super().__init__(TFSTP(), clip_length, lpips, protocols)
         self.save_hyperparameters()
-        self.rules = PlasticityRules()
-
-    def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the mean of both estimates."""
-        return tfstp(spikes, center, self.rules)
-
-    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the means at planes of a recording; it is read again where centres descend."""
-        for ascending in ascending_blocks(centers, len(recording)):
-            for rate in tfstp_stream(recording, ascending, self.rules):
-                yield rate[None]

@@ -1,4 +1,4 @@
-"""Where pictures go: one file, a video or a folder, whole or not at all."""
+"""Where pictures of a command go: one file, a video or a folder, whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from rich.progress import track
 
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import refuse_existing, remove_leftovers, temporary_path
+from spike_zoo.media.pictures import save_picture
+from spike_zoo.media.video import VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
 
 Kind = Literal["picture", "video", "folder"]
 Item = TypeVar("Item")
@@ -38,6 +42,16 @@ def kind_of(out: str) -> Kind:
             "with a dot in it needs a slash at its end)"
         )
     return "folder"
+
+
+def check_fps(fps: float) -> None:
+    """Refuse a speed that no video has.
+
+    Raises:
+        UsageError: If it is not above 0 and up to 1000 images a second.
+    """
+    if not 0 < fps <= 1000:
+        raise UsageError(f"--fps {fps:g}: a video has above 0 and up to 1000 images a second")
 
 
 def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
@@ -86,3 +100,45 @@ def new_folder(target: Path) -> Iterator[Path]:
             temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_images(
+    images: Iterable[tuple[str, Tensor]],
+    target: Path,
+    kind: Kind,
+    *,
+    count: int,
+    detail: str,
+    doing: str,
+    fps: float = 25.0,
+    overwrite: bool = False,
+) -> str:
+    """Write images that are made while they are asked for, and show how far that is.
+
+    Args:
+        images: What a file of a folder is called, without suffix, and the image, ``(C, H, W)`` in
+            [0, 1].
+        target: Where they go, see :func:`check_target`.
+        kind: What that is; a picture is the first image.
+        count: How many there are.
+        detail: What they show, in words.
+        doing: What the bar says.
+        fps: Images per second of a video.
+        overwrite: Replace files that are there.
+
+    Returns:
+        One line that says where they are.
+    """
+    if kind == "picture":
+        save_picture(next(iter(images))[1], target, overwrite=overwrite)
+        return f"picture: {target} ({detail})"
+    shown = with_progress(images, count, doing)
+    if kind == "video":
+        with VideoWriter(target, fps, overwrite=overwrite) as video:
+            for _, image in shown:
+                video.write(image)
+        return f"video: {target} ({count} images, {fps:g} a second)"
+    with new_folder(target) as folder:
+        for stem, image in shown:
+            save_picture(image, folder / f"{stem}.png")
+    return f"pictures: {target} ({count} files, {detail})"

@@ -1,0 +1,142 @@
+"""The classical methods as they make pictures of recordings: nothing to train, no trainer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from spike_zoo.methods.classical.functional import tfi, tfp
+from spike_zoo.methods.classical.plasticity import PlasticityRules, tfstp, tfstp_stream
+from spike_zoo.methods.classical.streams import ascending_blocks, tfi_stream, tfp_stream
+from spike_zoo.tasks.clips import ClipReconstruction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from spike_zoo.spikes import SpikeRecording
+
+CLIP_LENGTH = 151  # planes of one clip in evaluations, by default
+
+
+class ClassicalMethod(ClipReconstruction):
+    """A method without weights: firing rates over the rate scale, clipped to [0, 1].
+
+    A subclass defines :meth:`rate` for clips and :meth:`rates` for recordings. Recordings are
+    seen whole, on the processor, in blocks; nothing is mirrored at their ends.
+
+    Args:
+        settings: What the method was made with, by name.
+
+    Attributes:
+        hparams: The same.
+    """
+
+    clip_length = CLIP_LENGTH
+
+    def __init__(self, **settings: int) -> None:
+        super().__init__()
+        self.hparams: dict[str, Any] = settings
+
+    def adjusted(self, **settings: int) -> Self:
+        """Return the same method with other settings.
+
+        Raises:
+            ValueError: If a setting is outside its range.
+        """
+        return type(self)(**{**self.hparams, **settings})
+
+    def rate(self, spikes: Tensor, center: int) -> Tensor:
+        """Return spikes per plane ``(B, H, W)`` at one plane of clips ``(B, T, H, W)``."""
+        raise NotImplementedError
+
+    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterable[Tensor]:
+        """Yield spikes per plane ``(n, H, W)`` at planes of a recording, in their order."""
+        raise NotImplementedError
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
+
+        Args:
+            spikes: The clips.
+            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
+        """
+        rate = self.rate(spikes, spikes.shape[1] // 2)[:, None]
+        if rate_scale is not None:
+            rate = rate / rate_scale.view(-1, 1, 1, 1)
+        return rate.clamp(0, 1)
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        for block in self.rates(recording, centers):
+            for image in block.div_(rate_scale).clamp_(0, 1):
+                yield image[None]
+
+
+class TFP(ClassicalMethod):
+    """Texture from playback: the firing rate in a window around the plane.
+
+    Args:
+        window: Planes of the window, cut to the clip.
+
+    Raises:
+        ValueError: If the window is empty.
+    """
+
+    def __init__(self, window: int = 41) -> None:
+        if window < 1:
+            raise ValueError(f"a window has at least 1 plane, got {window}")
+        super().__init__(window=window)
+        self.window = window
+
+    def rate(self, spikes: Tensor, center: int) -> Tensor:
+        """Return the rate in the window."""
+        return tfp(spikes, center, self.window)
+
+    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the rates in windows of a recording."""
+        return tfp_stream(recording, centers, self.window)
+
+
+class TFI(ClassicalMethod):
+    """Texture from interval: one over the time between two spikes, averaged over some planes.
+
+    Args:
+        average: Planes to average over, cut to the clip; 9 suits fast scenes, 21 slow ones.
+
+    Raises:
+        ValueError: If there is no plane to average over.
+    """
+
+    def __init__(self, average: int = 1) -> None:
+        if average < 1:
+            raise ValueError(f"average is at least 1 plane, got {average}")
+        super().__init__(average=average)
+        self.average = average
+
+    def rate(self, spikes: Tensor, center: int) -> Tensor:
+        """Return the mean of one over the intervals."""
+        return tfi(spikes, center, self.average)
+
+    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the means at planes of a recording."""
+        return tfi_stream(recording, centers, self.average)
+
+
+class TFSTP(ClassicalMethod):
+    """Texture from short-term plasticity: a model of a synapse that sees the past alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rules = PlasticityRules()
+
+    def rate(self, spikes: Tensor, center: int) -> Tensor:
+        """Return the mean of both estimates; only planes up to the middle one count."""
+        return tfstp(spikes, center, self.rules)
+
+    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the means at planes of a recording; it is read again where centres descend."""
+        for ascending in ascending_blocks(centers, len(recording)):
+            for rate in tfstp_stream(recording, ascending, self.rules):
+                yield rate[None]
