@@ -56,7 +56,7 @@ class PackedScene(TypedDict):
         - packed: uint8 ``(B, T, H, ceil(W/8))``, little bit order along W.
         - width: int64 ``(B,)``, the true W, equal in one batch.
         - mode: int64 ``(B,)``, 0..7, the flip or rotation of all planes and images of a scene.
-        - images: uint8 or float32 ``(B, N, H, W)``, ground truth in order of time.
+        - images: uint8 or float32 ``(B, N, 1, H, W)``, ground truth in order of time.
         - planes: int64 ``(B, N)``, the plane of ``packed`` that each image is centred on.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
         - name: names of the recordings, length B.

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from spike_zoo.archive import build_archive
 from spike_zoo.data import ReconstructionDataModule
-from spike_zoo.data.base import unpack_clips
+from spike_zoo.data.base import unpacked
 from spike_zoo.methods.loading import load
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera
@@ -94,7 +94,7 @@ class ReconstructionTester:
             for seed in (0, 1)
         ]
         images = [take.images for take in takes if take.images is not None]
-        return unpack_clips(
+        return unpacked(
             {
                 "packed": torch.stack([torch.from_numpy(take.recording.packed) for take in takes]),
                 "width": torch.tensor([width or self.width] * 2),

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.batch import PackedClip, ReconstructionBatch, Split
+    from spike_zoo.batch import Split
 
 DEFAULT_ARCHIVE = "data/default.h5"
+PICTURES = ("image", "images", "blur")  # entries of a batch that are turned with the planes
+_OF_PACKING = ("packed", "width", "mode")
 _BATCHES_PER_SNAPSHOT = 16  # a resumed run reads fewer than these once more
 _PREFETCHED = 4  # batches of a worker
 
@@ -52,16 +54,20 @@ class ArchiveDataModule(LightningDataModule):
 
     Args:
         archive: The archive's file.
+        train_split: Split of the archive to train on.
+        val_split: Split of the archive to validate with.
+        test_split: Split of the archive to test and predict, for sets whose results are those of
+            another.
         batch_size: Training samples in one batch of one process.
         eval_batch_size: Samples in one batch of validation, test and prediction; above 1 only
             where all recordings have one size.
         crop: Side in pixels of the square cut from training samples; None keeps them whole.
         augment: Turn and flip training samples at random.
-        samples_per_epoch: Training samples of one epoch; each once where not given.
+        samples_per_epoch: Training samples of one epoch; by default each once.
         workers: Processes that read ahead; 0 reads in the training process.
-        seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
-        rate_scale: Spikes per plane at white of recordings that do not tell theirs; 1 with a
-            warning where not given.
+        seed: Seed of order, crops and turns; by default that of ``--seed_everything``.
+        rate_scale: Spikes per plane at white of recordings that do not tell theirs; by
+            default 1, with a warning.
 
     Raises:
         ConfigError: If the crop is below 16 pixels or the rate scale is not above 0.
@@ -69,10 +75,16 @@ class ArchiveDataModule(LightningDataModule):
 
     #: The command that makes the default archive, for the message that it is missing.
     simulate_command: ClassVar[str] = "python -m spike_zoo simulate"
+    #: What spikes are on the device; bytes where samples have hundreds of planes.
+    spike_dtype: ClassVar[torch.dtype] = torch.float32
 
     def __init__(
         self,
         archive: str = DEFAULT_ARCHIVE,
+        *,
+        train_split: str = "train",
+        val_split: str = "val",
+        test_split: str = "test",
         batch_size: int = 4,
         eval_batch_size: int = 1,
         crop: int | None = 96,
@@ -97,6 +109,7 @@ class ArchiveDataModule(LightningDataModule):
         if rate_scale is not None and not 0 < rate_scale < math.inf:
             raise ConfigError(f"rate_scale: must be finite and above 0, got {rate_scale}")
         self.archive_path = Path(archive)
+        self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.crop = crop
@@ -115,7 +128,7 @@ class ArchiveDataModule(LightningDataModule):
 
     def split_name(self, split: Split) -> str:
         """Return the archive's split that a split is made of."""
-        return split
+        return self.named_splits[split]
 
     @property
     def archive(self) -> SpikeArchive:
@@ -203,11 +216,9 @@ class ArchiveDataModule(LightningDataModule):
         """Return the loader of the images to predict: the test split."""
         return self._eval_loader("test")
 
-    def on_after_batch_transfer(
-        self, batch: PackedClip, dataloader_idx: int
-    ) -> ReconstructionBatch:
-        """Unpack and turn the clips, on the device."""
-        return unpack_clips(batch)
+    def on_after_batch_transfer(self, batch: Mapping[str, Any], dataloader_idx: int) -> Any:  # noqa: ANN401  (the task's batch)
+        """Unpack and turn the samples, on the device."""
+        return unpacked(batch, self.spike_dtype)
 
     def _warn_of_unknown_scales(self, splits: tuple[Split, ...]) -> None:
         """Say once that brightness is guessed: a wrong scale costs ten decibels and more."""
@@ -262,16 +273,23 @@ class ArchiveDataModule(LightningDataModule):
         )
 
 
-def unpack_clips(batch: PackedClip) -> ReconstructionBatch:
-    """Turn packed clips into planes and images of [0, 1], turned and flipped as drawn."""
-    spikes = unpack_tensor(batch["packed"], int(batch["width"][0]))
-    return {
-        "spikes": apply_modes(spikes, batch["mode"]).float(),
-        "image": apply_modes(unit_range(batch["image"]), batch["mode"]),
-        "rate_scale": batch["rate_scale"],
-        "plane": batch["plane"],
-        "name": batch["name"],
+def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> Any:  # noqa: ANN401  (the task's batch)
+    """Turn a packed batch into planes and pictures of [0, 1], turned and flipped as drawn.
+
+    Whatever a sample is: ``packed``, ``width`` and ``mode`` become ``spikes``, the entries of
+    :data:`PICTURES` are pictures, and all others stay as they are.
+
+    Args:
+        batch: As loaders give it, see :mod:`spike_zoo.batch`.
+        spikes: Type of the planes.
+    """
+    modes = batch["mode"]
+    planes = apply_modes(unpack_tensor(batch["packed"], int(batch["width"][0])), modes)
+    pictures = {
+        name: apply_modes(unit_range(batch[name]), modes) for name in PICTURES if name in batch
     }
+    others = {name: value for name, value in batch.items() if name not in _OF_PACKING}
+    return {**others, "spikes": planes.to(spikes), **pictures}
 
 
 def unit_range(image: Tensor) -> Tensor:

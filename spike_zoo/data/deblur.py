@@ -6,26 +6,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spike_zoo.data.augment import apply_modes
-from spike_zoo.data.base import ArchiveDataModule, unit_range
+from spike_zoo.data.base import ArchiveDataModule
 from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.reconstruction import draw_cut
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import spread_planes
-from spike_zoo.spikes.packing import packed_width, unpack_tensor
+from spike_zoo.spikes.packing import packed_width
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
-    from spike_zoo.batch import DeblurBatch, PackedExposure, Split
+    from spike_zoo.batch import Split
 
 DEBLUR_ARCHIVE = "data/deblur.h5"
 MAKE_DEBLUR_ARCHIVE = "python -m spike_zoo simulate --kind deblur"
 
 
-class Exposure(NamedTuple):
+class ExposureSample(NamedTuple):
     """One sample: a blurry image of a recording, its planes, and the sharp images inside them."""
 
     name: str
@@ -51,7 +50,7 @@ class Exposures:
             exposure, or one in its middle. 0 leaves them out.
         crop: Side in pixels of the spikes of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
-        rate_scale: Of recordings that do not tell theirs; 1 where not given.
+        rate_scale: Of recordings that do not tell theirs; by default 1.
 
     Raises:
         ConfigError: If a recording has no blurry image, too few planes around an exposure, images
@@ -109,7 +108,7 @@ class Exposures:
             "name": taken.name,
         }
 
-    def _exposures_of(self, name: str) -> list[Exposure]:
+    def _exposures_of(self, name: str) -> list[ExposureSample]:
         recording, spans = self.archive[name], self.archive.blur_span(name)
         _, height, width = recording.shape
         self._check(name, spans, recording.shape)
@@ -119,7 +118,8 @@ class Exposures:
             images = self._inside(index, start, stop)
             planes = tuple(index[list(images)].tolist())
             scale = recording.rate_scale or self.rate_scale or 1.0
-            found.append(Exposure(name, number, start, stop, images, planes, height, width, scale))
+            sample = (name, number, start, stop, images, planes, height, width, scale)
+            found.append(ExposureSample(*sample))
         return found
 
     def _inside(self, index: NDArray[np.int64], start: int, stop: int) -> tuple[int, ...]:
@@ -174,20 +174,10 @@ class DeblurDataModule(ArchiveDataModule):
         ratio: Pixels of the images along one of the spikes'.
         frames: Sharp images per exposure to validate and test with, at most; fewer where the
             archive has fewer, 1 takes the middle one.
-        batch_size: Training exposures in one batch.
-        eval_batch_size: Exposures in one batch of validation, test and prediction; above 1 only
-            where all recordings have one size.
         crop: Side in pixels of the spikes of the square cut from training exposures (128 of the
             spikes are 512 of the images at ratio 4); None keeps them whole.
         augment: Turn and flip training exposures at random; the published training does not.
-        samples_per_epoch: Training exposures of one epoch; each once where not given.
-        workers: Processes that read ahead; 0 reads in the training process.
-        seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
-        train_split: Split of the archive to train on.
-        val_split: Split of the archive to validate with.
-        test_split: Split of the archive to test and predict.
-        rate_scale: Spikes per plane at white of recordings that do not tell theirs; 1 with a
-            warning where not given.
+        loading: See :class:`ArchiveDataModule`.
 
     Raises:
         ConfigError: If the margin or ``frames`` is negative, or the ratio below 1.
@@ -203,38 +193,15 @@ class DeblurDataModule(ArchiveDataModule):
         margin: int = 20,
         ratio: int = 4,
         frames: int = 7,
-        batch_size: int = 4,
-        eval_batch_size: int = 1,
         crop: int | None = 64,
         augment: bool = False,
-        samples_per_epoch: int | None = None,
-        workers: int = 0,
-        seed: int | None = None,
-        train_split: str = "train",
-        val_split: str = "val",
-        test_split: str = "test",
-        rate_scale: float | None = None,
+        **loading: Any,
     ) -> None:
-        super().__init__(
-            archive,
-            batch_size,
-            eval_batch_size,
-            crop,
-            augment,
-            samples_per_epoch,
-            workers,
-            seed,
-            rate_scale,
-        )
+        super().__init__(archive, crop=crop, augment=augment, **loading)
         refuse_below({"margin": (margin, 0), "ratio": (ratio, 1), "frames": (frames, 0)})
         self.margin = margin
         self.ratio = ratio
         self.frames = frames
-        self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
-
-    def split_name(self, split: Split) -> str:
-        """Return the archive's split that a split is made of."""
-        return self.named_splits[split]
 
     def make_samples(self, split: Split) -> Exposures:
         """Return the exposures of one split; those to train on are cut and have no sharp image."""
@@ -249,26 +216,6 @@ class DeblurDataModule(ArchiveDataModule):
             augment=self.augment and is_training,
             rate_scale=self.rate_scale,
         )
-
-    def on_after_batch_transfer(  # type: ignore[override]  # exposures, not clips
-        self, batch: PackedExposure, dataloader_idx: int
-    ) -> DeblurBatch:
-        """Unpack and turn the exposures, on the device."""
-        return unpack_exposures(batch)
-
-
-def unpack_exposures(batch: PackedExposure) -> DeblurBatch:
-    """Turn packed exposures into planes and images of [0, 1], turned and flipped as drawn."""
-    spikes, modes = unpack_tensor(batch["packed"], int(batch["width"][0])), batch["mode"]
-    return {
-        "spikes": apply_modes(spikes, modes).float(),
-        "blur": apply_modes(unit_range(batch["blur"]), modes),
-        "images": apply_modes(unit_range(batch["images"]), modes),
-        "planes": batch["planes"],
-        "exposure": batch["exposure"],
-        "rate_scale": batch["rate_scale"],
-        "name": batch["name"],
-    }
 
 
 def _times(pixels: slice, ratio: int) -> slice:

@@ -168,17 +168,7 @@ class ReconstructionDataModule(ArchiveDataModule):
         archive: The archive's file.
         clip_length: Planes of one clip; what the method's window takes.
         stride: Take every ``stride``-th image of a recording.
-        batch_size: Training clips in one batch.
-        eval_batch_size: Clips in one batch of validation, test and prediction; above 1 only where
-            all recordings have one size.
-        crop: Side in pixels of the square cut from training clips; None keeps them whole.
-        augment: Turn and flip training clips at random.
-        samples_per_epoch: Training clips of one epoch; each once where not given.
-        workers: Processes that read ahead; 0 reads in the training process.
-        seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
-        test_split: Split of the archive to test on, for sets whose results are those of another.
-        rate_scale: Spikes per plane at white of recordings that do not tell theirs; 1 with a
-            warning where not given.
+        loading: See :class:`ArchiveDataModule`.
     """
 
     def __init__(
@@ -186,35 +176,12 @@ class ReconstructionDataModule(ArchiveDataModule):
         archive: str = DEFAULT_ARCHIVE,
         clip_length: int = 61,
         stride: int = 1,
-        batch_size: int = 4,
-        eval_batch_size: int = 1,
-        crop: int | None = 96,
-        augment: bool = True,
-        samples_per_epoch: int | None = None,
-        workers: int = 0,
-        seed: int | None = None,
-        test_split: str = "test",
-        rate_scale: float | None = None,
+        **loading: Any,
     ) -> None:
-        super().__init__(
-            archive,
-            batch_size,
-            eval_batch_size,
-            crop,
-            augment,
-            samples_per_epoch,
-            workers,
-            seed,
-            rate_scale,
-        )
+        super().__init__(archive, **loading)
         refuse_below({"clip_length": (clip_length, 1), "stride": (stride, 1)})
         self.clip_length = clip_length
         self.stride = stride
-        self.test_split = test_split
-
-    def split_name(self, split: Split) -> str:
-        """Return the archive's split that a split is made of."""
-        return self.test_split if split == "test" else split
 
     def setup(self, stage: str) -> None:
         """List the samples of the splits that the stage needs, and tell images that do not count.

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from spike_zoo.data.augment import apply_modes
-from spike_zoo.data.base import unit_range, unpack_clips
+from spike_zoo.data.base import DEFAULT_ARCHIVE, unpacked
 from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.sampling import SampleKey
-from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.windows import centred_window
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from spike_zoo.archive import SpikeArchive
-    from spike_zoo.batch import PackedClip, PackedScene, ReconstructionBatch, SceneBatch, Split
+    from spike_zoo.batch import Split
 
 
 class SceneWindows(ReconstructionWindows):
@@ -30,7 +32,7 @@ class SceneWindows(ReconstructionWindows):
         stride: Take every ``stride``-th image of a recording.
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations; one cut and one turn for a whole scene.
-        rate_scale: Of recordings that do not tell theirs; 1 where not given.
+        rate_scale: Of recordings that do not tell theirs; by default 1.
 
     Raises:
         ConfigError: If a frame is smaller than the crop, or images are not of the spikes' size.
@@ -75,7 +77,7 @@ class SceneWindows(ReconstructionWindows):
             "packed": self._read(first, start, stop, rows, columns),
             "width": columns.stop - columns.start,
             "mode": mode,
-            "images": np.stack([image[rows, columns] for image in images]),
+            "images": np.stack([image[None, rows, columns] for image in images]),
             "planes": planes - start,
             "rate_scale": np.float32(first.rate_scale),
             "name": first.name,
@@ -83,10 +85,12 @@ class SceneWindows(ReconstructionWindows):
 
 
 class SceneDataModule(ReconstructionDataModule):
-    """Serve whole scenes to train on; validation, test and prediction see single clips.
+    """Serve whole scenes: recordings with all their images.
 
     A training sample is a recording with all its images, cut and turned as one; an epoch draws
-    recordings, not images, and scenes of one batch have equally many planes and images.
+    recordings, not images, and scenes of one batch have equally many planes and images. Whether
+    validation, test and prediction see whole scenes too is the task's choice: a method that
+    reconstructs is measured on single clips, one that codes a video on all of it.
 
     Source of the regime: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image
     Reconstruction of Spiking Cameras*, NeurIPS 2024.
@@ -95,50 +99,43 @@ class SceneDataModule(ReconstructionDataModule):
         archive: The archive's file.
         clip_length: Planes of the window around one image.
         stride: Take every ``stride``-th image of a recording.
-        batch_size: Training scenes in one batch.
-        eval_batch_size: Clips in one batch of validation, test and prediction; above 1 only where
-            all recordings have one size.
-        crop: Side in pixels of the square cut from training scenes; None keeps them whole.
-        augment: Turn and flip training scenes at random.
-        samples_per_epoch: Training scenes of one epoch; each once where not given.
-        workers: Processes that read ahead; 0 reads in the training process.
-        seed: Seed of order, crops and turns; that of ``--seed_everything`` where not given.
-        test_split: Split of the archive to test on, for sets whose results are those of another.
-        rate_scale: Spikes per plane at white of recordings that do not tell theirs; 1 with a
-            warning where not given.
+        whole: Splits that are served as scenes; single clips are in the others' batches.
+        loading: See :class:`ArchiveDataModule`.
+
+    Raises:
+        ConfigError: If ``whole`` names no split.
     """
 
+    def __init__(
+        self,
+        archive: str = DEFAULT_ARCHIVE,
+        clip_length: int = 61,
+        stride: int = 1,
+        whole: Sequence[str] = ("train",),
+        **loading: Any,
+    ) -> None:
+        super().__init__(archive, clip_length, stride, **loading)
+        if unknown := [split for split in whole if split not in self.named_splits]:
+            raise ConfigError(
+                f"whole: {unknown[0]!r} is no split; they are {', '.join(self.named_splits)}"
+            )
+        self.whole = tuple(whole)
+
     def make_samples(self, split: Split) -> ReconstructionWindows:
-        """Return the scenes to train on, or the clips of another split."""
-        if split != "train":
+        """Return the scenes of a split that is served whole, the clips of another."""
+        if split not in self.whole:
             return super().make_samples(split)
+        is_training = split == "train"
         return SceneWindows(
             self.archive,
-            split,
+            self.split_name(split),
             self.clip_length,
             stride=self.stride,
-            crop=self.crop,
-            augment=self.augment,
+            crop=self.crop if is_training else None,
+            augment=self.augment and is_training,
             rate_scale=self.rate_scale,
         )
 
-    def on_after_batch_transfer(  # type: ignore[override]  # scenes besides clips
-        self, batch: PackedClip | PackedScene, dataloader_idx: int
-    ) -> ReconstructionBatch | SceneBatch:
-        """Unpack and turn scenes or clips, on the device."""
-        if "images" in batch:
-            return unpack_scenes(cast("PackedScene", batch))
-        return unpack_clips(batch)
-
-
-def unpack_scenes(batch: PackedScene) -> SceneBatch:
-    """Turn packed scenes into planes of 0 and 1 and images of [0, 1], turned as drawn."""
-    spikes = unpack_tensor(batch["packed"], int(batch["width"][0]))
-    images = apply_modes(unit_range(batch["images"]), batch["mode"])
-    return {
-        "spikes": apply_modes(spikes, batch["mode"]),
-        "images": images[:, :, None],  # (B, N, H, W) -> (B, N, 1, H, W)
-        "planes": batch["planes"],
-        "rate_scale": batch["rate_scale"],
-        "name": batch["name"],
-    }
+    def on_after_batch_transfer(self, batch: Mapping[str, Any], dataloader_idx: int) -> Any:  # noqa: ANN401  (the task's batch)
+        """Unpack and turn scenes or clips, on the device; scenes as bytes."""
+        return unpacked(batch, torch.uint8 if "images" in batch else self.spike_dtype)

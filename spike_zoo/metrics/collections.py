@@ -75,5 +75,5 @@ def _lpips_backbone(choice: str) -> str | Path | None:
         return choice
     found = find_backbone("alex")
     if found is None:
-        warnings.warn(f"LPIPS is off: {missing_backbone('alex')}", stacklevel=4)
+        warnings.warn(f"LPIPS is off: {missing_backbone('alex')}", stacklevel=5)
     return found

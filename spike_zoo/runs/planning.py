@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import yaml
 from spike_zoo.errors import ConfigError, MissingFileError, UsageError
 from spike_zoo.tracking import config_hash, described_configs
 from spike_zoo.tracking.origins import CKPT_PATH, MODEL
+from spike_zoo.tracking.provenance import arguments_of
 from spike_zoo.tracking.result import FILENAME
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any
     for part in ("model", "data"):
         path = config[part]["class_path"]
         module, _, name = path.rpartition(".")
-        parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+        parameters = arguments_of(getattr(importlib.import_module(module), name))
         for key, value in (config[part].get("init_args") or {}).items():
             if key in parameters and as_list(parameters[key].default) == value:
                 found[f"{part}.init_args.{key}"] = value

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
-import inspect
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
+from spike_zoo.tracking.provenance import arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,11 +130,9 @@ def _accepted_options(class_path: str) -> list[str]:
     module, _, name = class_path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
-        parameters = inspect.signature(found).parameters
+        return list(arguments_of(found))
     except (ImportError, AttributeError, ValueError, TypeError):
         return []
-    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return [n for n, parameter in parameters.items() if parameter.kind in named]
 
 
 def _file_with(keys: Sequence[str], arguments: Sequence[str]) -> str | None:

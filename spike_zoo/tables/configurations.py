@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.tracking.origins import how_made, recipe_of
+from spike_zoo.tracking.provenance import arguments_of
 from spike_zoo.tracking.result import FILENAME
 
 if TYPE_CHECKING:
@@ -110,6 +110,8 @@ def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noq
         found = getattr(importlib.import_module(module), class_name)
     except (ImportError, AttributeError):  # a class that is gone
         return False
-    parameter = inspect.signature(found).parameters.get(name)
-    default = parameter.default if parameter is not None else inspect.Parameter.empty
+    parameter = arguments_of(found).get(name)
+    if parameter is None:
+        return False
+    default = parameter.default
     return bool((list(default) if isinstance(default, tuple) else default) == value)

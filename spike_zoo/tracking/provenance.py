@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import platform
 import re
@@ -28,6 +29,7 @@ INCIDENTAL_TRAINER = (
     "enable_model_summary",
     "log_every_n_steps",
 )
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 #: Dotted keys that change no number, but count in digests of earlier records.
 INCIDENTAL_KEYS = ("data.init_args.workers",)
 
@@ -144,3 +146,20 @@ def _git(root: Path, *arguments: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def arguments_of(found: type) -> dict[str, inspect.Parameter]:
+    """Return what a class is made with, by name: its own arguments, then those it passes on.
+
+    Args:
+        found: The class; where its constructor takes ``**options``, those are its base's.
+    """
+    named: dict[str, inspect.Parameter] = {}
+    for base in found.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        _, *parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        named = {one.name: one for one in parameters if one.kind in _NAMED} | named
+        if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
+            break
+    return named

@@ -223,7 +223,7 @@ def test_an_exposure_outside_the_recording_is_refused(
         ({"out": "a.mp4", "fps": 0.0}, UsageError, "--fps 0"),
         ({"device": "toaster"}, UsageError, "--device toaster"),
         ({"channel_order": "bgr"}, UsageError, "--channel-order bgr: .* trained on rgb images"),
-        ({"weights": "tfi"}, UsageError, "--weights tfi: TFIModule does not deblur"),
+        ({"weights": "tfi"}, UsageError, "--weights tfi: TFI does not deblur"),
         ({"weights": "nowhere.pth"}, MissingFileError, r"nowhere\.pth"),
         ({"frames": 98}, PlaneRangeError, r"street\.png .* 98 different planes"),
         ({"exposure_start": 3}, PlaneRangeError, r"street\.png .* around plane 3 leaves"),

@@ -15,7 +15,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.cli.reconstruct import reconstruct
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.media import load_picture
-from spike_zoo.methods.classical import TFIModule, TFPModule
+from spike_zoo.methods.classical import TFI, TFPModule
 from spike_zoo.methods.loading import export
 from spike_zoo.methods.stir import STIRModule
 
@@ -104,13 +104,13 @@ def test_a_folder_gets_one_picture_named_after_each_plane(
 def test_a_method_may_be_a_file_and_a_recording_may_lie_in_an_archive(
     recording: SpikeRecording, tmp_path: Path
 ) -> None:
-    export(TFIModule(average=5), tmp_path / "mine")
+    export(TFI(average=5), tmp_path / "mine")
     with ArchiveWriter(tmp_path / "archive.h5") as writer:
         writer.add("other", recording)
         writer.add("street", recording)
     archive, out = str(tmp_path / "archive.h5"), tmp_path / "a.png"
     reconstruct(archive, out=str(out), name="street", method=str(tmp_path / "mine"), center=7)
-    wanted = TFIModule(average=5).reconstruct(recording, [7])[0]
+    wanted = TFI(average=5).reconstruct(recording, [7])[0]
     np.testing.assert_allclose(load_picture(out), wanted, atol=0.5 / 255 + 1e-6)
 
 
@@ -209,13 +209,13 @@ def test_what_is_there_stays_unless_overwriting_was_asked_for(street: str, tmp_p
 def test_ctrl_c_leaves_nothing_behind(
     street: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
-    original = TFIModule._stream
+    original = TFI._stream
 
     def interrupted(*arguments: object) -> Iterator[Tensor]:
         images = original(*arguments)  # type: ignore[arg-type]  # passed on as they came
         yield next(images)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(TFIModule, "_stream", interrupted)
+    monkeypatch.setattr(TFI, "_stream", interrupted)
     assert main(["reconstruct", street, "--out", str(tmp_path / out)]) == 130
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "street.npz"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.batch import DeblurBatch, PackedExposure
+from spike_zoo.batch import DeblurBatch
 from spike_zoo.data import DeblurDataModule, Exposures
+from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
-from spike_zoo.data.deblur import unpack_exposures
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.spikes import SpikeRecording, Take
@@ -100,7 +100,7 @@ def test_planes_and_images_are_cut_and_turned_alike(
 ) -> None:
     exposures = Exposures(SpikeArchive(archive_path), "val", margin=3, crop=crop, augment=True)
     sample = exposures[SampleKey(0, seed)]
-    batch = unpack_exposures(cast(PackedExposure, Collate()([sample])))
+    batch = unpacked(Collate()([sample]))
     planes = exposed_take(3).recording[9:48]
     height, width = batch["spikes"].shape[2:]
     for image in (batch["blur"][0], batch["images"][0, 0]):

@@ -6,7 +6,7 @@ import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import h5py
 import numpy as np
@@ -18,9 +18,8 @@ from lightning import LightningDataModule
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.batch import PackedClip
 from spike_zoo.data import ReconstructionDataModule, ReconstructionWindows, SceneDataModule
-from spike_zoo.data.base import unpack_clips
+from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError, MissingFileError
@@ -37,7 +36,7 @@ def archive_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _epoch(archive: Path, **options: Any) -> list[dict[str, Any]]:
     data = ReconstructionDataModule(str(archive), 61, batch_size=2, crop=32, seed=5, **options)
     data.setup("fit")
-    return [dict(unpack_clips(batch)) for batch in data.train_dataloader()]
+    return [dict(unpacked(batch)) for batch in data.train_dataloader()]
 
 
 def test_a_whole_clip_is_the_recordings_planes_around_its_image(archive_path: Path) -> None:
@@ -45,7 +44,7 @@ def test_a_whole_clip_is_the_recordings_planes_around_its_image(archive_path: Pa
     windows = ReconstructionWindows(SpikeArchive(archive_path), "train", 61)
     data = ReconstructionDataModule(str(archive_path), 61, crop=None, augment=False)
     data.setup("validate")
-    batch = unpack_clips(next(iter(data.val_dataloader())))
+    batch = unpacked(next(iter(data.val_dataloader())))
     expected = pattern_take(4)
     assert batch["name"] == ["val-0"]
     np.testing.assert_array_equal(batch["spikes"][0].numpy(), expected.recording[10:71])
@@ -58,7 +57,7 @@ def test_a_whole_clip_is_the_recordings_planes_around_its_image(archive_path: Pa
 def test_planes_and_image_are_cut_and_turned_alike(archive_path: Path, seed: int) -> None:
     windows = ReconstructionWindows(SpikeArchive(archive_path), "train", 61, crop=24, augment=True)
     sample = windows[SampleKey(1, seed)]
-    batch = unpack_clips(cast(PackedClip, Collate()([sample])))
+    batch = unpacked(Collate()([sample]))
     assert batch["spikes"].shape == (1, 61, 24, 24)
     rate = batch["spikes"].mean(1) / batch["rate_scale"]
     error = (rate - batch["image"][:, 0]).abs().mean()

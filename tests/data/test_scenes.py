@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
-from spike_zoo.batch import PackedScene, ReconstructionBatch
+from spike_zoo.batch import ReconstructionBatch
 from spike_zoo.data import SceneDataModule, SceneWindows
 from spike_zoo.data.augment import apply_mode
+from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.sampling import SampleKey
-from spike_zoo.data.scenes import unpack_scenes
 from spike_zoo.errors import ConfigError
 from spike_zoo.testing import pattern_take, tiny_archive
 
@@ -33,7 +33,7 @@ def archive_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_scene_holds_every_image_whose_window_lies_inside(archive_path: Path) -> None:
     scenes = SceneWindows(SpikeArchive(archive_path), "train", 61)
     assert len(scenes) == 4
-    batch = unpack_scenes(cast(PackedScene, Collate()([scenes[2]])))
+    batch = unpacked(Collate()([scenes[2]]), torch.uint8)
     take = pattern_take(2, PLANES, stride=STRIDE)
     assert take.images is not None
     assert batch["name"] == ["train-2"]
@@ -50,8 +50,8 @@ def test_all_planes_and_images_of_a_scene_are_cut_and_turned_alike(
 ) -> None:
     scenes = SceneWindows(SpikeArchive(archive_path), "train", 61, crop=24, augment=True)
     sample = scenes[SampleKey(1, seed)]
-    batch = unpack_scenes(cast(PackedScene, Collate()([sample])))
-    whole = unpack_scenes(cast(PackedScene, Collate()([scenes[1]])))
+    batch = unpacked(Collate()([sample]), torch.uint8)
+    whole = unpacked(Collate()([scenes[1]]), torch.uint8)
     mode = sample["mode"]
     places = [
         (slice(top, top + 24), slice(left, left + 24))

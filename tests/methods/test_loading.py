@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import spike_zoo
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.methods import export, save_weights
-from spike_zoo.methods.classical import TFIModule
+from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.loading import pick_device
 from spike_zoo.methods.stir import STIR, STIRModule, to_official
 
@@ -39,7 +39,7 @@ def _same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 def test_a_shipped_name_gives_a_module_in_evaluation_mode() -> None:
     loaded = spike_zoo.load("tfi")
-    assert isinstance(loaded, TFIModule)
+    assert isinstance(loaded, TFI)
     assert not loaded.training
 
 
@@ -100,7 +100,7 @@ def test_a_class_path_that_is_no_module_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "crafted.ckpt"
     described = {"class_path": "spike_zoo.methods.loading.Path", "hyper_parameters": {}}
     torch.save({"state_dict": {}, "spike_zoo": described}, path)
-    with pytest.raises(WeightsError, match="not a LightningModule"):
+    with pytest.raises(WeightsError, match="is not a module"):
         spike_zoo.load(path)
 
 

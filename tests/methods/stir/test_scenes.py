@@ -17,10 +17,11 @@ from torch import Tensor, distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from spike_zoo import SpikeArchive
-from spike_zoo.batch import PackedScene, SceneBatch
+from spike_zoo.batch import SceneBatch
 from spike_zoo.data import SceneDataModule
+from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
-from spike_zoo.data.scenes import SceneWindows, unpack_scenes
+from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.testing import QUIET, tiny_archive
@@ -46,7 +47,7 @@ def small_module(**arguments: Any) -> STIRModule:
 @pytest.fixture
 def scenes(archive: Path) -> SceneBatch:
     windows = SceneWindows(SpikeArchive(archive), "train", 61)
-    return unpack_scenes(cast(PackedScene, Collate()([windows[0], windows[1]])))
+    return unpacked(Collate()([windows[0], windows[1]]), torch.uint8)
 
 
 def summed_loss(module: STIRModule, scenes: SceneBatch, first: int = 1) -> Tensor:
