@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables.columns import OPTIONAL_METRICS, near
+from spike_zoo.tables.columns import COSTS, OPTIONAL_METRICS, near
 from spike_zoo.tables.configurations import (
     configurations_of,
     data_digest,
@@ -19,7 +19,7 @@ from spike_zoo.tables.expect import Sample, Verdict, judge
 from spike_zoo.tables.notes import notes_of, warnings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from spike_zoo.tables.collect import Run
     from spike_zoo.tables.columns import Column
@@ -157,16 +157,26 @@ def _cell(runs: Sequence[Run], column: Column, published: float | None) -> Cell:
 
 
 def _refuse_absent(spec: TableSpec, used: Sequence[Run]) -> None:
-    """Refuse a metric that no run has; n/a is for what some lack or what needs extra files."""
-    known = sorted({key for run in used for key in run.result.metrics})
+    """Refuse what no run measured; n/a is for what some lack or what needs extra files."""
+    known = sorted({key for run in used for key in _measured_by(run)})
     for column in spec.columns:
+        kind = "costs/" if column.is_cost else "test/"
         is_needed = "/" in column.key and not column.metric.startswith(OPTIONAL_METRICS)
         if used and is_needed and column.key not in known:
             raise ConfigError(
                 f"{spec.file or 'the table'}: table {spec.title!r}, column {column.key!r}: none of "
                 f"its {len(used)} results has it.{near(column.key, known)} They have "
-                f"{', '.join(key for key in known if key.startswith('test/')) or 'no metrics'}"
+                f"{', '.join(key for key in known if key.startswith(kind)) or 'nothing'}"
             )
+
+
+def _measured_by(run: Run) -> Iterator[str]:
+    """Yield the keys of all that a run measured."""
+    yield from run.result.metrics
+    for job, cost in run.result.costs.items():
+        yield from (
+            f"costs/{job}/{number}" for number in COSTS if getattr(cost, number) is not None
+        )
 
 
 def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.tables.columns import FIELDS, METRICS, Column, direction, near, plain_column
+from spike_zoo.tables.columns import COSTS, FIELDS, METRICS, Column, direction, near, plain_column
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, Expectation, Row, TableFile, TableSpec
 
 if TYPE_CHECKING:
@@ -149,6 +149,10 @@ class _Reader:
         *place, _ = key.split("/")
         if direction(key) is not None or place[:1] == ["train"]:
             return
+        if place[:1] == ["costs"]:
+            raise self.error(
+                f"unknown column {key!r}: a cost is costs/JOB/WHAT, with {', '.join(COSTS)} as WHAT"
+            )
         known = [*FIELDS, *("/".join([*(place or ["test"]), metric]) for metric in METRICS)]
         raise self.error(
             f"unknown column {key!r}.{near(key, known)} A metric of your own states its direction: "

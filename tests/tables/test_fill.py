@@ -19,6 +19,7 @@ from spike_zoo.tables import (
     render_markdown,
 )
 from spike_zoo.tables.columns import METRICS
+from spike_zoo.tracking.result import Cost
 from tests.helpers.tables import SPEC, make_run, write_spec
 
 
@@ -143,7 +144,7 @@ def test_lpips_without_its_backbone_is_a_gap_and_no_error(tmp_path: Path) -> Non
 
 def test_macs_per_pixel_compare_runs_on_images_of_any_size(tmp_path: Path) -> None:
     path = write_spec(tmp_path, SPEC.replace("parameters]", "macs_per_pixel]"))
-    run = make_run("full", 30.0, macs=442_665 * 96 * 96, image_size=(96, 96))
+    run = make_run("full", 30.0, costs={"forward": Cost(442_665 * 96 * 96, size=(96, 96))})
     table = fill_table(read_table_file(path).tables[0], [run])
     assert table.rows[0].cells[1].mean == 442_665
 
