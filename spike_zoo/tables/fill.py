@@ -15,6 +15,7 @@ from spike_zoo.tables.configurations import (
     known_recipes,
     shown_configuration,
 )
+from spike_zoo.tables.curves import fill_curves
 from spike_zoo.tables.expect import Sample, Verdict, judge
 from spike_zoo.tables.notes import notes_of, warnings_of
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.tables.collect import Run
     from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.curves import FilledCurve
     from spike_zoo.tables.spec import Row, TableSpec
 
 
@@ -75,6 +77,7 @@ class FilledTable:
         warnings: Why the rows cannot simply be compared.
         notes: Where the numbers come from.
         verdicts: What became of the expectations.
+        curves: What is drawn below the numbers.
     """
 
     spec: TableSpec
@@ -82,6 +85,7 @@ class FilledTable:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    curves: tuple[FilledCurve, ...] = ()
 
     @property
     def title(self) -> str:
@@ -106,7 +110,7 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         profile: Take only runs of this profile.
 
     Raises:
-        ConfigError: If no run that the table shows has the metric of a column.
+        ConfigError: If no run that the table shows has the metric of a column, or a curve is none.
     """
     chosen = [run for run in runs if profile is None or run.result.profile == profile]
     recipes = known_recipes(runs)
@@ -131,6 +135,7 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         tuple(warnings_of(spec, named)),
         tuple(notes_of(spec, named, repeats, others)),
         tuple(_verdicts(spec, marked)),
+        fill_curves(spec, marked),
     )
 
 

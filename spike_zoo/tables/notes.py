@@ -76,11 +76,11 @@ def notes_of(
 
 
 def _sources(spec: TableSpec) -> Iterator[str]:
-    if spec.source and any(row.published and not row.source for row in spec.rows):
+    if spec.source and any(row.is_published and not row.source for row in spec.rows):
         yield f"[ ] published: {spec.source}."
     named: dict[str, list[str]] = {}
     for row in spec.rows:
-        if row.source and row.published:
+        if row.source and row.is_published:
             named.setdefault(row.source, []).append(row.name)
     for source, names in named.items():
         yield f"[ ] published for {' / '.join(names)}: {source}."
