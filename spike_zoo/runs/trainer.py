@@ -58,6 +58,7 @@ from spike_zoo.tracking import (
     versions,
 )
 from spike_zoo.tracking.origins import CKPT_PATH, named_checkpoints, origin_of, weights_sha256
+from spike_zoo.tracking.result import curves_of
 from spike_zoo.tracking.start import RunStart
 
 if TYPE_CHECKING:
@@ -287,9 +288,7 @@ class ZooCLI(LightningCLI):
             data_sha256=self.start.data_sha256,
             metrics={name: float(value) for name, value in sorted(metrics.items())},
             parameters=sum(parameter.numel() for parameter in self.model.parameters()),
-            macs=meter.macs,
-            image_size=meter.image_size,
-            seconds_per_image=meter.seconds_per_image,
+            costs=meter.costs,
             wall_seconds=self.clock.seconds,
             config=dumped(self._parser(self.subcommand), self.config[self.subcommand]),
             config_hash=config_hash(self.plan.config, self.start.begins_with),
@@ -302,6 +301,7 @@ class ZooCLI(LightningCLI):
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             images=tested.images,
             images_sha256=tested.images_sha256,
+            curves=curves_of(self.model),
         )
         path = self.out / "result.json"
         result.write(path)

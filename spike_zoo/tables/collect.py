@@ -53,9 +53,11 @@ class Run:
             return statistics.fmean(values) if values else None
         if column.key in self.result.metrics:
             return self.result.metrics[column.key]
-        if column.key == "macs_per_pixel":
-            return self._macs_per_pixel()
-        value = getattr(self.result, column.key, None)
+        if column.cost is not None:
+            job, number = column.cost
+            value = getattr(self.result.costs.get(job), number, None)
+        else:
+            value = getattr(self.result, column.key, None)
         return float(value) if isinstance(value, int | float) else None
 
     @cached_property
@@ -113,10 +115,6 @@ class Run:
             if path.stem == self.result.variant and not _NOT_VARIANTS & {*path.parts[-3:-1]}
         ]
         return named[-1] if named else Path(self.result.variant)
-
-    def _macs_per_pixel(self) -> float | None:
-        size, macs = self.result.image_size, self.result.macs
-        return macs / (size[0] * size[1]) if size and macs is not None else None
 
 
 def collect_runs(places: Iterable[str | Path]) -> list[Run]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Literal
 
+from spike_zoo.metrics.facts import MIDDLE, facts_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -20,33 +22,20 @@ FIELDS: Final[dict[str, str]] = {
     "seconds_per_image": "ms per image",
     "wall_seconds": "run (s)",
 }
-#: Metrics by the last part of their log key: heading, and which way is better.
-METRICS: Final[dict[str, tuple[str, Better]]] = {
-    "psnr": ("PSNR (dB)", "higher"),
-    "psnr_stir": ("PSNR as STIR (dB)", "higher"),
-    "psnr_official": ("PSNR as published (dB)", "higher"),
-    "ssim": ("SSIM", "higher"),
-    "ssim_stir": ("SSIM as STIR", "higher"),
-    "ssim_official": ("SSIM as published", "higher"),
-    "ssim_uniform7": ("SSIM (7x7)", "higher"),
-    "lpips": ("LPIPS", "lower"),
-    "lpips_stir": ("LPIPS as STIR", "lower"),
-    "lpips_official": ("LPIPS as published", "lower"),
-    "mse": ("MSE", "lower"),
-    "accuracy": ("accuracy", "higher"),
-    "bpp": ("bpp", "lower"),
-    "bd_rate": ("BD-rate (%)", "lower"),
-    "liqe": ("LIQE", "higher"),
-    "niqe": ("NIQE", "lower"),
-    "brisque": ("BRISQUE", "lower"),
+#: Numbers of one job: ``costs/compress/seconds``.
+COSTS: Final[dict[str, str]] = {
+    "macs": "GMAC",
+    "macs_per_pixel": "MAC per pixel",
+    "seconds": "ms",
 }
-#: What a metric's name may end in: a mean over the middle images of exposures alone.
-MIDDLE: Final = "_middle"
-#: Metrics that need a file which cannot always be had: missing ones are n/a, never an error.
-OPTIONAL_METRICS: Final = ("lpips", "liqe", "niqe", "brisque")
 ARROWS: Final[dict[Better, str]] = {"higher": " ↑", "lower": " ↓", "neither": ""}
-_SCALES: Final = {"macs": 1e-9, "seconds_per_image": 1e3}
-_WHOLE: Final = ("parameters", "macs_per_pixel")
+#: Fields that say what one reconstruction costs -> the job and its number.
+_OF_FORWARD: Final = {
+    "macs": ("forward", "macs"),
+    "macs_per_pixel": ("forward", "macs_per_pixel"),
+    "seconds_per_image": ("forward", "seconds"),
+}
+_SCALES: Final = {"macs": 1e-9, "seconds": 1e3}
 
 
 @dataclass(frozen=True)
@@ -74,6 +63,12 @@ class Column:
         return self.key.rsplit("/", 1)[-1]
 
     @property
+    def may_be_missing(self) -> bool:
+        """Whether a run may lack it, as it needs a file that cannot always be had."""
+        known = facts_of(self.metric)
+        return known is not None and known.needs_file
+
+    @property
     def is_grouped(self) -> bool:
         """Whether only some recordings count."""
         return self.scenes is not None or self.rate_scale is not None
@@ -81,12 +76,17 @@ class Column:
     @property
     def is_cost(self) -> bool:
         """Whether it is what a result costs, not how good it is."""
-        return self.key in FIELDS
+        return self.key in FIELDS or self.cost is not None
+
+    @property
+    def cost(self) -> tuple[str, str] | None:
+        """A job and which of its numbers is shown, None where it is not the cost of a job."""
+        return cost_of(self.key)
 
     @property
     def is_exact(self) -> bool:
         """Whether seeds cannot change it: a property of the network alone."""
-        return self.key in ("parameters", "macs", "macs_per_pixel")
+        return self.key == "parameters" or (self.cost is not None and self.cost[1] != "seconds")
 
     @property
     def heading(self) -> str:
@@ -96,8 +96,10 @@ class Column:
         *place, metric = self.key.split("/")
         if self.key in FIELDS:
             return FIELDS[self.key]
-        known = METRICS.get(metric.removesuffix(MIDDLE))
-        text = known[0] if known else metric
+        if self.cost is not None:
+            return f"{self.cost[0]} ({COSTS[metric]})"
+        known = facts_of(metric)
+        text = known.heading if known else metric
         if known and metric.endswith(MIDDLE):
             text += ", middle"
         return " ".join([*place[1:], text] if place[:1] == ["test"] else [*place, text])
@@ -113,12 +115,13 @@ class Column:
 
     def text(self, value: float) -> str:
         """Return a value as it stands in a cell."""
-        scaled = value * _SCALES.get(self.key, 1.0)
-        if self.key in _WHOLE:
+        number = self.cost[1] if self.cost else self.key
+        scaled = value * _SCALES.get(number, 1.0)
+        if number in ("parameters", "macs_per_pixel"):
             return f"{scaled:,.0f}"
         if self.metric.startswith(("psnr", "bd_rate")):
             return f"{scaled:.2f}"
-        if "/" in self.key:
+        if "/" in self.key and not self.is_cost:
             return f"{scaled:.4f}"
         if scaled == 0 or abs(scaled) >= 100:
             return f"{scaled:.0f}"
@@ -127,11 +130,26 @@ class Column:
 
 def direction(key: str) -> Better | None:
     """Return which way of a key is better, None where it is not known."""
-    if key in FIELDS:
+    if key in FIELDS or cost_of(key) is not None:
         return "lower"
     *place, metric = key.split("/")
-    known = METRICS.get(metric.removesuffix(MIDDLE)) if place else None
-    return known[1] if known else None
+    known = facts_of(metric) if place else None
+    if known is None:
+        return None
+    return "higher" if known.higher_is_better else "lower"
+
+
+def cost_of(key: str) -> tuple[str, str] | None:
+    """Return the job and the number that a key names, None where it names no cost of a job.
+
+    >>> cost_of("costs/compress/seconds"), cost_of("macs")
+    (('compress', 'seconds'), ('forward', 'macs'))
+    """
+    place, _, rest = key.partition("/")
+    job, _, number = rest.rpartition("/")
+    if place == "costs" and job and number in COSTS:
+        return job, number
+    return _OF_FORWARD.get(key)
 
 
 def plain_column(key: str) -> Column:

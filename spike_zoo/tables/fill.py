@@ -8,21 +8,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables.columns import OPTIONAL_METRICS, near
+from spike_zoo.tables.columns import COSTS, near
 from spike_zoo.tables.configurations import (
     configurations_of,
     data_digest,
     known_recipes,
     shown_configuration,
 )
+from spike_zoo.tables.curves import fill_curves
 from spike_zoo.tables.expect import Sample, Verdict, judge
 from spike_zoo.tables.notes import notes_of, warnings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from spike_zoo.tables.collect import Run
     from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.curves import FilledCurve
     from spike_zoo.tables.spec import Row, TableSpec
 
 
@@ -75,6 +77,7 @@ class FilledTable:
         warnings: Why the rows cannot simply be compared.
         notes: Where the numbers come from.
         verdicts: What became of the expectations.
+        curves: What is drawn below the numbers.
     """
 
     spec: TableSpec
@@ -82,6 +85,7 @@ class FilledTable:
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    curves: tuple[FilledCurve, ...] = ()
 
     @property
     def title(self) -> str:
@@ -106,7 +110,7 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         profile: Take only runs of this profile.
 
     Raises:
-        ConfigError: If no run that the table shows has the metric of a column.
+        ConfigError: If no run that the table shows has the metric of a column, or a curve is none.
     """
     chosen = [run for run in runs if profile is None or run.result.profile == profile]
     recipes = known_recipes(runs)
@@ -131,6 +135,7 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         tuple(warnings_of(spec, named)),
         tuple(notes_of(spec, named, repeats, others)),
         tuple(_verdicts(spec, marked)),
+        fill_curves(spec, marked),
     )
 
 
@@ -157,16 +162,26 @@ def _cell(runs: Sequence[Run], column: Column, published: float | None) -> Cell:
 
 
 def _refuse_absent(spec: TableSpec, used: Sequence[Run]) -> None:
-    """Refuse a metric that no run has; n/a is for what some lack or what needs extra files."""
-    known = sorted({key for run in used for key in run.result.metrics})
+    """Refuse what no run measured; n/a is for what some lack or what needs extra files."""
+    known = sorted({key for run in used for key in _measured_by(run)})
     for column in spec.columns:
-        is_needed = "/" in column.key and not column.metric.startswith(OPTIONAL_METRICS)
+        kind = "costs/" if column.is_cost else "test/"
+        is_needed = "/" in column.key and not column.may_be_missing
         if used and is_needed and column.key not in known:
             raise ConfigError(
                 f"{spec.file or 'the table'}: table {spec.title!r}, column {column.key!r}: none of "
                 f"its {len(used)} results has it.{near(column.key, known)} They have "
-                f"{', '.join(key for key in known if key.startswith('test/')) or 'no metrics'}"
+                f"{', '.join(key for key in known if key.startswith(kind)) or 'nothing'}"
             )
+
+
+def _measured_by(run: Run) -> Iterator[str]:
+    """Yield the keys of all that a run measured."""
+    yield from run.result.metrics
+    for job, cost in run.result.costs.items():
+        yield from (
+            f"costs/{job}/{number}" for number in COSTS if getattr(cost, number) is not None
+        )
 
 
 def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:

@@ -76,11 +76,11 @@ def notes_of(
 
 
 def _sources(spec: TableSpec) -> Iterator[str]:
-    if spec.source and any(row.published and not row.source for row in spec.rows):
+    if spec.source and any(row.is_published and not row.source for row in spec.rows):
         yield f"[ ] published: {spec.source}."
     named: dict[str, list[str]] = {}
     for row in spec.rows:
-        if row.source and row.published:
+        if row.source and row.is_published:
             named.setdefault(row.source, []).append(row.name)
     for source, names in named.items():
         yield f"[ ] published for {' / '.join(names)}: {source}."
@@ -102,8 +102,11 @@ def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[Run]) -> Iterator[
     data = _grouped(rows, lambda run: f"{run.archive or 'archive'} {_short(digest(run))}")
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."
     yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in runs}))}."
-    sizes = {run.result.image_size for run in runs if run.result.image_size}
-    if any(column.key in ("macs", "seconds_per_image") for column in spec.columns) and sizes:
+    shown_costs = [column.cost for column in spec.columns if column.cost is not None]
+    jobs = {job for job, number in shown_costs if number != "macs_per_pixel"}
+    costs = [run.result.costs[job] for run in runs for job in jobs & run.result.costs.keys()]
+    sizes = {cost.size for cost in costs if cost.size is not None}
+    if sizes:
         shown = ", ".join(f"{height} x {width}" for height, width in sorted(sizes))
         yield f"Cost of one image of {shown} pixels."
     commits = _grouped(rows, lambda run: run.result.commit or "unknown")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from spike_zoo.media.page import Page
+from spike_zoo.tables.curves import curve_drawings
 from spike_zoo.tables.expect import NOISE_RULE, Outcome, sum_up
 from spike_zoo.tables.pictures import sample_strips
 from spike_zoo.tables.plot import cost_plots
@@ -60,7 +61,7 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
         ]
         caption = f"Expected: {sum_up(table.verdicts)}"
         page.add_table(["claim", "outcome", "difference"], rows, caption=caption)
-    drawings = cost_plots(table)
+    drawings = [*cost_plots(table), *curve_drawings(table.curves)]
     if drawings:
         page.add_drawings(drawings)
     samples, strips = sample_strips(table)

@@ -8,15 +8,25 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.tables.columns import FIELDS, METRICS, Column, direction, near, plain_column
-from spike_zoo.tables.spec import DEFAULT_COLUMNS, Expectation, Row, TableFile, TableSpec
+from spike_zoo.metrics.facts import METRICS
+from spike_zoo.tables.columns import COSTS, FIELDS, Column, direction, near, plain_column
+from spike_zoo.tables.spec import (
+    DEFAULT_COLUMNS,
+    CurveSpec,
+    Expectation,
+    Row,
+    TableFile,
+    TableSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from spike_zoo.tracking.result import Curve
+
 #: Keys that all tables of a file may share.
 _SHARED = {"source", "columns", "archive", "command"}
-_TABLE = {"expect", "note", "one_data", *_SHARED}
+_TABLE = {"expect", "note", "one_data", "curves", *_SHARED}
 
 
 def check_table(path: str | Path, variants: Iterable[str | Path] = ()) -> tuple[Path, ...]:
@@ -95,9 +105,11 @@ class _Reader:
         if content["title"] and self.place != "the table":
             self.place = f"table {content['title']!r}"
         columns = self.columns(content.get("columns") or DEFAULT_COLUMNS)
-        named = [column.name for column in columns]
+        curves = [self.curve(one) for one in self.sequence(content.get("curves") or [], "curves")]
+        named, drawn = [column.name for column in columns], [curve.name for curve in curves]
+        self.once([*named, *drawn], "curve")
         listed = self.sequence(content["rows"], "rows")
-        rows = [self.row(f"row {n}", row, named) for n, row in enumerate(listed, 1)]
+        rows = [self.row(f"row {n}", row, named, drawn) for n, row in enumerate(listed, 1)]
         self.once([row.name for row in rows], "row")
         shown = [f"{row.variant} on {row.archive}" for row in rows if row.variant is not None]
         self.once(shown, "variant")
@@ -113,6 +125,7 @@ class _Reader:
             one_data=bool(content.get("one_data", True)),
             command=content.get("command"),
             file=self.file,
+            curves=tuple(curves),
         )
 
     def columns(self, listed: Any) -> list[Column]:  # noqa: ANN401
@@ -149,13 +162,31 @@ class _Reader:
         *place, _ = key.split("/")
         if direction(key) is not None or place[:1] == ["train"]:
             return
+        if place[:1] == ["costs"]:
+            raise self.error(
+                f"unknown column {key!r}: a cost is costs/JOB/WHAT, with {', '.join(COSTS)} as WHAT"
+            )
         known = [*FIELDS, *("/".join([*(place or ["test"]), metric]) for metric in METRICS)]
         raise self.error(
             f"unknown column {key!r}.{near(key, known)} A metric of your own states its direction: "
             f"{{metric: {key}, better: higher}}"
         )
 
-    def row(self, place: str, content: Any, columns: Collection[str]) -> Row:  # noqa: ANN401
+    def curve(self, content: Any) -> CurveSpec:  # noqa: ANN401
+        """Return one drawing of curves."""
+        self.keys(content, {"name", "x", "y"}, {"scale"}, "a curve")
+        name, scale = str(content["name"]), content.get("scale", "linear")
+        if scale not in ("linear", "log"):
+            raise self.error(f"curve {name!r}: scale is linear or log, got {scale!r}")
+        return CurveSpec(name, str(content["x"]), str(content["y"]), scale == "log")
+
+    def row(
+        self,
+        place: str,
+        content: Any,  # noqa: ANN401
+        columns: Collection[str],
+        curves: Collection[str],
+    ) -> Row:
         """Return one row; its variant must be a file."""
         optional = {"variant", "published", "source", "archive"}
         self.keys(content, {"name"}, optional, place)
@@ -163,14 +194,34 @@ class _Reader:
         published = content.get("published") or {}
         if "variant" not in content and not published:
             raise self.error(f"{place} ({name}) has neither a variant nor published values")
+        values: dict[str, float] = {}
+        lines: dict[str, Curve] = {}
         for key, value in published.items():
-            if key not in columns:
-                raise self.error(
-                    f"row {name!r}: published names no column: {key!r}.{near(str(key), columns)}"
-                )
-            self.number(f"row {name!r}: published {key}", value)
-        variant = self.variant(name, content.get("variant"))
-        return Row(name, variant, dict(published), content.get("source"), content.get("archive"))
+            where = f"row {name!r}: published {key}"
+            if key in curves:
+                lines[key] = self.points(where, value)
+            elif key in columns:
+                self.number(where, value)
+                values[key] = value
+            else:
+                known = near(str(key), [*columns, *curves])
+                what = "column or curve" if curves else "column"
+                raise self.error(f"row {name!r}: published names no {what}: {key!r}.{known}")
+        return Row(
+            name,
+            self.variant(name, content.get("variant")),
+            values,
+            content.get("source"),
+            content.get("archive"),
+            published_curves=lines,
+        )
+
+    def points(self, place: str, listed: Any) -> Curve:  # noqa: ANN401
+        """Return the points of a curve."""
+        points = [self.sequence(point, place) for point in self.sequence(listed, place)]
+        if not points or any(len(point) != 2 for point in points):
+            raise self.error(f"{place}: a curve is a list of points [x, y]")
+        return tuple((self.number(place, x), self.number(place, y)) for x, y in points)
 
     def variant(self, row: str, named: str | None) -> Path | None:
         """Return a variant's file."""

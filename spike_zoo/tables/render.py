@@ -7,16 +7,18 @@ import io
 from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
+from spike_zoo.tables.curves import curve_lists
 from spike_zoo.tables.expect import NOISE_RULE, sum_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.fill import Cell, FilledRow, FilledTable
 
 NOT_MEASURED = "n/a"
 STANDS_OUT = " †"
+_CURVE_FIELDS = ["curve", "x", "y", "x published", "y published"]
 STANDS_OUT_NOTE = "† other data or another profile than most rows."
 
 
@@ -109,6 +111,7 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
         lines += [_line(row) for row in cells_as_text(table, "**")]
         lines += _expectations(table)
+        lines += curve_lists(table.curves)
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     if any(table.verdicts for table in tables):
         lines += [NOISE_RULE, ""]
@@ -119,11 +122,13 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
     """Return tables as one CSV: full precision, mean, deviation and published value apart.
 
     The columns of all tables stand beside each other, empty where a table has no such column; the
-    expectations follow as rows of their own, with their outcome in the last column.
+    expectations follow as rows of their own, with their outcome in the last column, and where there
+    are curves, each of their points.
     """
     names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
     parts = ("", " deviation", " published")
     fields = ["table", "row", "n", *(f"{name}{part}" for name in names for part in parts)]
+    fields += _CURVE_FIELDS if any(table.curves for table in tables) else []
     file = io.StringIO()
     writer = csv.DictWriter(file, [*fields, "flag", "expectation"], restval="", lineterminator="\n")
     writer.writeheader()
@@ -141,7 +146,19 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
             line = {"table": table.title, "row": verdict.text}
             line["expectation"] = verdict.outcome.value
             writer.writerow(line)
+        writer.writerows(_points(table))
     return file.getvalue()
+
+
+def _points(table: FilledTable) -> Iterator[dict[str, object]]:
+    """Yield a line of CSV for each point of a table's curves."""
+    for curve in table.curves:
+        for line in curve.lines:
+            part = " published" if line.is_published else ""
+            for x, y in line.points:
+                place: dict[str, object] = {"table": table.title, "row": line.row}
+                values = {f"x{part}": repr(x), f"y{part}": repr(y)}
+                yield {**place, "curve": curve.spec.name, **values}
 
 
 def _expectations(table: FilledTable) -> list[str]:

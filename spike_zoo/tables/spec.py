@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tracking.result import RunResult
+    from spike_zoo.tracking.result import Curve, RunResult
 
 DEFAULT_COLUMNS = (
     "test/psnr",
@@ -34,6 +34,7 @@ class Row:
         source: Where these values stand, if not where the table's do.
         archive: Name of the archive its runs were made on, if not the table's.
         runs: Only these records count; all of the variant where none is named.
+        published_curves: Name of a curve -> points of the source.
     """
 
     name: str
@@ -42,6 +43,12 @@ class Row:
     source: str | None = None
     archive: str | None = None
     runs: tuple[RunResult, ...] = ()
+    published_curves: Mapping[str, Curve] = field(default_factory=dict)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether a source says anything about it."""
+        return bool(self.published or self.published_curves)
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,23 @@ class Expectation:
 
 
 @dataclass(frozen=True)
+class CurveSpec:
+    """A drawing of curves, one for each row that has it.
+
+    Attributes:
+        name: What records call it, as ``rate_distortion/psnr``.
+        x: What stands below, with its unit.
+        y: What stands beside.
+        is_logarithmic: Whether the axis below is.
+    """
+
+    name: str
+    x: str
+    y: str
+    is_logarithmic: bool = False
+
+
+@dataclass(frozen=True)
 class TableSpec:
     """A table to be filled with results.
 
@@ -83,6 +107,7 @@ class TableSpec:
         one_data: Whether the rows must have been measured on the same data.
         command: The command that makes the results again; ``{profile}`` stands for the profile.
         file: Where it was read.
+        curves: What is drawn below the numbers.
     """
 
     title: str
@@ -95,6 +120,7 @@ class TableSpec:
     one_data: bool = True
     command: str | None = None
     file: Path | None = None
+    curves: tuple[CurveSpec, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+#: How every record says what one reconstruction costs; the older ones say it nowhere else.
+COST_FIELDS = ("macs", "image_size", "seconds_per_image")
 _RATIO = 4  # of the image's pixels along one of the spikes', where a record does not say
+
+
+def cost_of_forward(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what one reconstruction costs, as records before ``costs`` say it.
+
+    Args:
+        content: The record as read from its file.
+    """
+    macs, size, seconds = (content[name] for name in COST_FIELDS)
+    if content["schema"] == 1:
+        size = image_size_of_schema_1(content)
+    return {"macs": macs, "seconds": seconds, "size": size}
 
 
 def image_size_of_schema_1(content: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
-from spike_zoo.tracking.old_records import image_size_of_schema_1
+from spike_zoo.tracking.old_records import COST_FIELDS, cost_of_forward
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 SCHEMA_VERSION = 2
 FILENAME = "result.json"
 PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
+FORWARD = "forward"  # the cost that every method has: one reconstruction
 #: What records did not always have: since schema 2, but for the first.
 _OPTIONAL = (
     *("checkpoint", "checkpoint_sha256", "begins_with", "finished", "legacy_data_sha256"),
-    *("images", "images_sha256"),
+    *("images", "images_sha256", "curves"),
 )
+#: Two numbers that json.dumps writes on four lines, as in a point of a curve or a size.
+_PAIR = re.compile(r"\[\n\s*([^\s,\[\]{}]+),\n\s*([^\s,\[\]{}]+)\n\s*\]")
+
+Curve = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one job costs for one image.
+
+    Attributes:
+        macs: Multiply-accumulates of convolutions and products.
+        seconds: Median time, the first left out.
+        size: Height and width of the image.
+    """
+
+    macs: int | None = None
+    seconds: float | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def macs_per_pixel(self) -> float | None:
+        """Multiply-accumulates by pixel of the image, None where one of both is unknown.
+
+        >>> Cost(macs=600, size=(10, 20)).macs_per_pixel
+        3.0
+        """
+        if self.macs is None or self.size is None:
+            return None
+        return self.macs / (self.size[0] * self.size[1])
 
 
 @dataclass(frozen=True)
@@ -37,9 +69,9 @@ class RunResult:
         data_sha256: Digest of the archive; without its pictures and labels in schema 1.
         metrics: What was measured, by log key.
         parameters: Number of the network's parameters.
-        macs: Multiply-accumulates of one reconstruction at ``image_size``.
-        image_size: Height and width of the image that comes out, the test's first.
-        seconds_per_image: Median time of one reconstruction, the first left out.
+        costs: Name of a job -> what it costs for the test's first images. ``"forward"`` is one
+            reconstruction, whose size is that of the image that comes out; a method may have
+            others, as ``"compress"``.
         wall_seconds: Time of the whole run, over all of its legs.
         config: The complete configuration.
         config_hash: Digest of what it computes, and of the weights it begins with.
@@ -53,6 +85,8 @@ class RunResult:
         legacy_data_sha256: Digest of the archive as records of schema 1 have it.
         images: How many images the metrics are means over.
         images_sha256: Digest of which, see :func:`spike_zoo.tracking.tested.digest_of_images`.
+        curves: Name -> points ``(x, y)``, as ``"rate_distortion/psnr"``: what one number per
+            metric cannot say.
         schema: Version of this record's form.
     """
 
@@ -64,9 +98,7 @@ class RunResult:
     data_sha256: str | None
     metrics: dict[str, float]
     parameters: int
-    macs: int | None
-    image_size: tuple[int, int] | None
-    seconds_per_image: float | None
+    costs: dict[str, Cost]
     wall_seconds: float
     config: dict[str, Any]
     config_hash: str
@@ -79,13 +111,37 @@ class RunResult:
     legacy_data_sha256: str | None = None
     images: int | None = None
     images_sha256: str | None = None
+    curves: dict[str, Curve] = field(default_factory=dict)
     schema: int = field(default=SCHEMA_VERSION)
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-accumulates of one reconstruction."""
+        return self._forward.macs
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width of the image that a reconstruction's cost is of."""
+        return self._forward.size
+
+    @property
+    def seconds_per_image(self) -> float | None:
+        """Median time of one reconstruction."""
+        return self._forward.seconds
+
+    @property
+    def _forward(self) -> Cost:
+        return self.costs.get(FORWARD, Cost())
+
+    def _content(self) -> dict[str, Any]:
+        """Return the record as it is written; the cost of a reconstruction stands there twice."""
+        return {**asdict(self), **{name: getattr(self, name) for name in COST_FIELDS}}
 
     def write(self, path: Path) -> None:
         """Write the record, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f"{path.name}.part")
-        text = json.dumps(asdict(self), indent=2, default=str)
+        text = _PAIR.sub(r"[\1, \2]", json.dumps(self._content(), indent=2, default=str))
         part.write_text(f"{text}\n", encoding="utf-8")
         part.replace(path)
 
@@ -94,7 +150,7 @@ class RunResult:
 
         The metrics are left out too, for they were logged while they were measured.
         """
-        kept = asdict(self)
+        kept = self._content()
         for name in ("config", "metrics"):
             del kept[name]
         return kept
@@ -117,15 +173,10 @@ class RunResult:
             for name, value in summary.items()
             if "/" in name and isinstance(value, int | float)
         }
-        config = (shown or {}).get("config") or {}
-        content: dict[str, Any] = {"config": config, "metrics": metrics}
-        names = cls.__dataclass_fields__
-        content |= {name: summary[name] for name in names if name in summary}
-        missing = [name for name in names if name not in content and name not in _OPTIONAL]
-        if missing:
-            raise FormatError(f"the summary of a run lacks the field {missing[0]!r}")
-        content["image_size"] = content["image_size"] and tuple(content["image_size"])
-        return cls(**content)
+        known = {*cls.__dataclass_fields__, *COST_FIELDS}
+        content = {name: value for name, value in summary.items() if name in known}
+        content |= {"config": (shown or {}).get("config") or {}, "metrics": metrics}
+        return cls._from(content, "the summary of a run")
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -152,14 +203,60 @@ class RunResult:
                 f"{file}: schema {version}, this version reads up to {SCHEMA_VERSION}; update it",
                 path=str(file),
             )
+        return cls._from(content, f"{file}: the record", str(file))
+
+    @classmethod
+    def _from(cls, content: Mapping[str, Any], what: str, path: str | None = None) -> Self:
+        """Return the record that a mapping of its fields describes, of whatever schema.
+
+        Args:
+            content: The fields; of older records without ``costs``.
+            what: How an error calls it.
+            path: Its file, where it is one.
+
+        Raises:
+            FormatError: If a field is missing or no such thing; names it.
+        """
         names = cls.__dataclass_fields__
-        missing = [name for name in names if name not in content and name not in _OPTIONAL]
+        costs = ["costs"] if "costs" in content else COST_FIELDS
+        needed = [name for name in names if name not in ("costs", *_OPTIONAL)]
+        missing = [name for name in (*needed, *costs) if name not in content]
         if missing:
-            raise FormatError(f"{file}: field {missing[0]!r} is missing", path=str(file))
-        if version == 1:
-            content["image_size"] = image_size_of_schema_1(content)
-        content["image_size"] = content["image_size"] and tuple(content["image_size"])
-        return cls(**{name: content[name] for name in names if name in content})
+            raise FormatError(f"{what} lacks the field {missing[0]!r}", path=path)
+        fields = {name: content[name] for name in names if name in content}
+        try:
+            fields["costs"] = _costs(content)
+            listed = content.get("curves") or {}
+            fields["curves"] = {name: as_curve(points) for name, points in listed.items()}
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise FormatError(f"{what} has damaged costs or curves ({error})", path=path) from error
+        return cls(**fields)
+
+
+def curves_of(module: object) -> dict[str, Curve]:
+    """Return the curves that a module measured while it was tested: its attribute ``curves``."""
+    return {name: as_curve(points) for name, points in getattr(module, "curves", {}).items()}
+
+
+def _costs(content: Mapping[str, Any]) -> dict[str, Cost]:
+    if "costs" not in content:
+        cost = _cost(cost_of_forward(content))
+        return {FORWARD: cost} if cost != Cost() else {}
+    return {name: _cost(one) for name, one in content["costs"].items()}
+
+
+def _cost(content: Mapping[str, Any]) -> Cost:
+    size = content.get("size")
+    return Cost(content.get("macs"), content.get("seconds"), size and (size[0], size[1]))
+
+
+def as_curve(points: Iterable[Iterable[float]]) -> Curve:
+    """Return the points of a curve as plain numbers.
+
+    >>> as_curve([[0, 1], [0.5, 2]])
+    ((0.0, 1.0), (0.5, 2.0))
+    """
+    return tuple((float(x), float(y)) for x, y in points)
 
 
 def described_configs(files: list[str]) -> tuple[str, str | None]:

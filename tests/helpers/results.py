@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from spike_zoo.tracking.result import RunResult
+from spike_zoo.tracking.result import Cost, RunResult
+
+COST = Cost(macs=29_011_000_000, seconds=0.5, size=(256, 256))
 
 
 def make_result(**changes: Any) -> RunResult:
@@ -18,9 +20,7 @@ def make_result(**changes: Any) -> RunResult:
         "data_sha256": "ab" * 32,
         "metrics": {"test/psnr": 30.0, "test/ssim": 0.9},
         "parameters": 5_107_960,
-        "macs": 29_011_000_000,
-        "image_size": (256, 256),
-        "seconds_per_image": 0.5,
+        "costs": {"forward": COST},
         "wall_seconds": 12.0,
         "config": {},
         "config_hash": "0" * 16,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from tests.conftest import ROOT
 from tests.helpers.exposures import exposure_archive
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from spike_zoo.batch import ReconstructionBatch
@@ -41,8 +44,27 @@ class _Mean(LightningModule):
         return image
 
 
-def _measured(precision: str, batches: int) -> tuple[CostMeter, list[torch.dtype]]:
-    module, meter = _Mean(), CostMeter()
+class _Codec(_Mean):
+    """Also turns spikes into bytes and back, which takes longer."""
+
+    def cost_jobs(self, batch: ReconstructionBatch) -> dict[str, Callable[[], object]]:
+        """Return both jobs."""
+        data = batch["spikes"].bool().numpy().tobytes()
+
+        def decompress() -> list[bytes]:
+            time.sleep(0.02)
+            return [data]
+
+        return {
+            "compress": lambda: self.layer(batch["spikes"][:, :, ::2]),
+            "decompress": decompress,
+        }
+
+
+def _measured(
+    precision: str, batches: int, module: _Mean | None = None
+) -> tuple[CostMeter, list[torch.dtype]]:
+    module, meter = module or _Mean(), CostMeter()
     samples = [{"spikes": torch.ones(CHANNELS, SIDE, 2 * SIDE)} for _ in range(2 * batches)]
     trainer = Trainer(
         accelerator="cpu",
@@ -59,8 +81,20 @@ def _measured(precision: str, batches: int) -> tuple[CostMeter, list[torch.dtype
 
 def test_operations_are_those_of_one_image_whatever_the_batch() -> None:
     meter, _ = _measured("32-true", batches=2)
-    assert meter.macs == SIDE * 2 * SIDE * CHANNELS * 9
-    assert meter.image_size == (SIDE, 2 * SIDE)
+    assert list(meter.costs) == ["forward"]
+    assert meter.costs["forward"].macs == SIDE * 2 * SIDE * CHANNELS * 9
+    assert meter.costs["forward"].size == (SIDE, 2 * SIDE)
+
+
+def test_each_job_of_a_method_has_its_own_cost() -> None:
+    costs = _measured("32-true", batches=2, module=_Codec())[0].costs
+    assert list(costs) == ["forward", "compress", "decompress"]
+    whole, half = SIDE * 2 * SIDE * CHANNELS * 9, SIDE * SIDE * CHANNELS * 9
+    assert [cost.macs for cost in costs.values()] == [whole, half, 0]
+    assert costs["compress"].size == (SIDE // 2, 2 * SIDE)
+    assert costs["decompress"].size == (SIDE, 2 * SIDE), "no image comes out: that of the spikes"
+    assert costs["decompress"].seconds is not None
+    assert costs["decompress"].seconds >= 0.01, "two samples in a batch"
 
 
 @pytest.mark.parametrize(
@@ -69,8 +103,8 @@ def test_operations_are_those_of_one_image_whatever_the_batch() -> None:
 def test_a_run_is_timed_in_its_own_precision(precision: str, dtype: torch.dtype) -> None:
     meter, types = _measured(precision, batches=2)
     assert set(types) == {dtype}
-    assert meter.seconds_per_image is not None
-    assert meter.seconds_per_image > 0
+    assert meter.costs["forward"].seconds is not None
+    assert meter.costs["forward"].seconds > 0
 
 
 def test_only_the_first_batches_of_a_long_test_are_made_again() -> None:

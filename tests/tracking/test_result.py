@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
-from spike_zoo.tracking.result import RunResult, described_configs
+from spike_zoo.tracking.result import Cost, RunResult, described_configs
+from tests.conftest import ROOT
 from tests.helpers.results import make_result
+
+COMMITTED = sorted((ROOT / "experiments").glob("*/results/**/result.json"))
+#: What a codec measures: four jobs, and quality at four rates by three measures.
+COSTS = {
+    job: Cost(macs=29_011_000_000, seconds=0.161799341000005, size=(250, 400))
+    for job in ("forward", "compress", "decompress", "reconstruct")
+}
+CURVES = {
+    f"rate_distortion/{name}": tuple(
+        (0.0123456789012345 * n, 30.123456789012345 + n) for n in range(8)
+    )
+    for name in ("psnr", "ssim", "accuracy")
+}
 
 
 def test_record_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
@@ -24,9 +40,23 @@ def test_missing_record_is_named(tmp_path: Path) -> None:
         RunResult.read(tmp_path)
 
 
+def _with(**fields: Any) -> str:
+    """Return a record as text with other costs or curves than it has."""
+    own = ("costs", "curves", "macs", "image_size", "seconds_per_image")
+    content = {key: one for key, one in make_result().summary().items() if key not in own}
+    return json.dumps({**content, "config": {}, "metrics": {}, **fields})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "not a result"), ("[]", "no field 'schema'"), ('{"schema": 1}', "field 'method'")],
+    [
+        ("{", "not a result"),
+        ("[]", "no field 'schema'"),
+        ('{"schema": 1}', "field 'method'"),
+        (_with(macs=None), "lacks the field 'image_size'"),
+        (_with(costs=3), "damaged costs or curves"),
+        (_with(costs={}, curves={"rate": [[1]]}), "damaged costs or curves"),
+    ],
 )
 def test_damaged_record_is_refused_naming_the_field(
     tmp_path: Path, content: str, message: str
@@ -60,6 +90,55 @@ def test_record_comes_back_from_a_tracking_services_summary_but_for_its_configur
     result = make_result(config={"seed_everything": 0})
     summary = {**result.summary(), **result.metrics, "_runtime": 12, "epoch": 3}
     assert RunResult.from_summary(summary) == make_result(config={})
+    measured = make_result(costs=COSTS, curves=CURVES)
+    told = json.loads(json.dumps({**measured.summary(), **measured.metrics}))
+    assert RunResult.from_summary(told) == measured
     del summary["variant"]
     with pytest.raises(FormatError, match="lacks the field 'variant'"):
         RunResult.from_summary(summary)
+
+
+def test_costs_stand_by_name_and_that_of_a_reconstruction_where_it_always_stood(
+    tmp_path: Path,
+) -> None:
+    result = make_result(costs=COSTS, curves=CURVES)
+    result.write(tmp_path / "result.json")
+    assert RunResult.read(tmp_path) == result
+    content = json.loads((tmp_path / "result.json").read_text())
+    assert content["costs"]["compress"] == {
+        "macs": 29_011_000_000,
+        "seconds": 0.161799341000005,
+        "size": [250, 400],
+    }
+    assert content["macs"] == result.macs == 29_011_000_000
+    assert content["image_size"] == [250, 400]
+    assert content["seconds_per_image"] == result.seconds_per_image == 0.161799341000005
+
+
+def test_a_record_of_schema_2_without_names_has_the_cost_of_a_reconstruction(
+    tmp_path: Path,
+) -> None:
+    cost = {"macs": 600, "image_size": [10, 20], "seconds_per_image": 0.5}
+    (tmp_path / "result.json").write_text(_with(**cost))
+    result = RunResult.read(tmp_path)
+    assert result.costs == {"forward": Cost(600, 0.5, (10, 20))}
+    assert result.costs["forward"].macs_per_pixel == 3
+    assert result.curves == {}
+    unknown = dict.fromkeys(cost)
+    (tmp_path / "result.json").write_text(_with(**unknown))
+    assert RunResult.read(tmp_path).costs == {}
+
+
+def test_committed_records_read_as_they_were_written_and_stay_small() -> None:
+    assert COMMITTED
+    for path in COMMITTED:
+        content, result = json.loads(path.read_text()), RunResult.read(path)
+        assert path.stat().st_size < 10_000
+        for name in ("method", "metrics", "macs", "seconds_per_image", "config_hash", "schema"):
+            assert getattr(result, name) == content[name], path
+
+
+def test_the_record_of_a_codec_stays_below_ten_kilobytes(tmp_path: Path) -> None:
+    largest = RunResult.read(max(COMMITTED, key=lambda path: path.stat().st_size))
+    replace(largest, costs=COSTS, curves=CURVES).write(tmp_path / "result.json")
+    assert (tmp_path / "result.json").stat().st_size < 10_000

@@ -1,0 +1,75 @@
+"""A column knows its heading, its direction and how its numbers are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.tables import fill_table, read_table_file, render_markdown
+from spike_zoo.tables.columns import Column, direction, plain_column
+from spike_zoo.tracking.result import Cost
+from tests.helpers.tables import SPEC, make_run, write_spec
+
+
+@pytest.mark.parametrize(
+    ("key", "heading", "better", "value", "text"),
+    [
+        ("test/psnr", "PSNR (dB)", "higher", 30.456, "30.46"),
+        ("val/ssim", "val SSIM", "higher", 0.91236, "0.9124"),
+        ("test/psnr_middle", "PSNR (dB), middle", "higher", 30.456, "30.46"),
+        ("test/indoor/lpips", "indoor LPIPS", "lower", 0.12345, "0.1235"),
+        ("parameters", "parameters", "lower", 5_107_960.0, "5,107,960"),
+        ("macs", "GMAC", "lower", 14.73e9, "14.7"),
+        ("macs_per_pixel", "MAC per pixel", "lower", 442_665.0, "442,665"),
+        ("seconds_per_image", "ms per image", "lower", 0.1666, "167"),
+        ("costs/compress/seconds", "compress (ms)", "lower", 0.1666, "167"),
+        ("costs/compress/macs", "compress (GMAC)", "lower", 14.73e9, "14.7"),
+        ("costs/compress/macs_per_pixel", "compress (MAC per pixel)", "lower", 1234.5, "1,234"),
+    ],
+)
+def test_a_key_says_what_stands_above_and_in_its_cells(
+    key: str, heading: str, better: str, value: float, text: str
+) -> None:
+    column = plain_column(key)
+    assert (column.heading, column.better, column.text(value)) == (heading, better, text)
+
+
+@pytest.mark.parametrize("key", ["test/sharpness", "costs/compress/hours", "costs/seconds", "psnr"])
+def test_what_nobody_knows_has_no_direction(key: str) -> None:
+    assert direction(key) is None
+
+
+def test_seeds_change_how_long_a_job_takes_but_not_its_operations() -> None:
+    exact = {key: plain_column(key).is_exact for key in ("parameters", "costs/compress/macs")}
+    assert all(exact.values())
+    assert not plain_column("costs/compress/seconds").is_exact
+    assert plain_column("costs/compress/seconds").is_cost
+
+
+def test_chosen_scenes_are_those_whose_name_and_light_match() -> None:
+    column = Column("test/psnr", "dark", "higher", scenes="*-slow-*", rate_scale=(0.3, 0.6))
+    assert column.counts("a-slow-01", 0.3)
+    assert not column.counts("a-slow-01", 0.6)
+    assert not column.counts("a-fast-01", 0.3)
+
+
+def test_a_table_shows_the_cost_of_a_job_by_name_and_of_which_image(tmp_path: Path) -> None:
+    spec = SPEC.replace("parameters]", "costs/compress/seconds, costs/compress/macs]")
+    costs = {"forward": Cost(7, 0.7, (7, 7)), "compress": Cost(2 * 10**9, 0.25, (250, 400))}
+    table = read_table_file(write_spec(tmp_path, spec)).tables[0]
+    text = render_markdown([fill_table(table, [make_run("full", 30.0, costs=costs)])])
+    assert "|  | PSNR (dB) ↑ | compress (ms) ↓ | compress (GMAC) ↓ |" in text
+    assert "| full | 30.00 [38.80] | 250 | 2.00 |" in text
+    assert "Cost of one image of 250 x 400 pixels." in text
+
+
+def test_a_job_that_nobody_does_is_refused_with_near_ones(tmp_path: Path) -> None:
+    spec = SPEC.replace("parameters]", "costs/comprss/seconds]")
+    runs = [make_run("full", 30.0, costs={"compress": Cost(seconds=0.25)})]
+    table = read_table_file(write_spec(tmp_path, spec)).tables[0]
+    with pytest.raises(ConfigError, match="Did you mean 'costs/compress/seconds'"):
+        fill_table(table, runs)
+    with pytest.raises(ConfigError, match="costs/JOB/WHAT, with macs, macs_per_pixel, seconds"):
+        read_table_file(write_spec(tmp_path, SPEC.replace("parameters]", "costs/compress/hours]")))

@@ -1,0 +1,159 @@
+"""Curves of runs stand beside published ones, in every form of a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.media.page import render_page
+from spike_zoo.tables import (
+    FilledTable,
+    Run,
+    TableFile,
+    fill_table,
+    read_table_file,
+    render_csv,
+    render_markdown,
+    table_page,
+)
+from spike_zoo.tables.curves import curve_drawings
+from tests.helpers.pages import Tags
+from tests.helpers.tables import SPEC, make_run, write_spec
+
+NAME = "rate_distortion/psnr"
+CURVED = SPEC.replace(
+    "published: {test/psnr: 38.8}",
+    f"published: {{test/psnr: 38.8, {NAME}: [[0.02, 31], [0.2, 35.5]]}}",
+).replace("rows:", f"curves: [{{name: {NAME}, x: bpp, y: PSNR (dB)}}]\nrows:", 1)
+LOGARITHMIC = CURVED.replace("x: bpp,", "x: bpp, scale: log,")
+
+
+def coded(seed: int, *points: tuple[float, float], name: str = NAME) -> Run:
+    """Return the run of a codec that measured a curve."""
+    return make_run("full", 30.0, seed=seed, curves={name: points})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> TableFile:
+    return read_table_file(write_spec(tmp_path, CURVED))
+
+
+@pytest.fixture
+def table(file: TableFile) -> FilledTable:
+    runs = [coded(0, (0.01, 30.0), (0.10, 34.0)), coded(1, (0.03, 31.0), (0.14, 35.0))]
+    return fill_table(file.tables[0], [*runs, make_run("half", 29.0)])
+
+
+def test_points_are_means_over_the_seeds_one_by_one(table: FilledTable) -> None:
+    (curve,) = table.curves
+    ours, published = curve.lines
+    assert (ours.name, published.name) == ("full", "full [published]")
+    assert [value for point in ours.points for value in point] == pytest.approx(
+        [0.02, 30.5, 0.12, 34.5]
+    )
+    assert published.points == ((0.02, 31.0), (0.2, 35.5))
+
+
+@pytest.mark.parametrize("text", [CURVED, LOGARITHMIC])
+def test_drawing_has_every_point_inside_and_a_legend(tmp_path: Path, text: str) -> None:
+    spec = read_table_file(write_spec(tmp_path, text)).tables[0]
+    filled = fill_table(spec, [coded(0, (0.001, 30.0), (0.01, 33.0), (1.0, 34.0))])
+    ((drawn, caption),) = curve_drawings(filled.curves)
+    assert caption.startswith("PSNR (dB) against bpp")
+    root = ElementTree.fromstring(str(drawn))
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    dots = [(float(one.attrib["cx"]), float(one.attrib["cy"])) for one in root.iter("circle")]
+    assert len(dots) == 3 + 2
+    assert all(0 < x < width and 0 < y < height for x, y in dots)
+    (first, middle, last) = (x for x, _ in dots[:3])
+    steps = (middle - first) / (last - first)
+    assert steps == pytest.approx(1 / 3 if text is LOGARITHMIC else 0.009 / 0.999, abs=2e-3)
+    words = {one.text for one in root.iter("text")}
+    assert {"full", "full [published]", "bpp", "PSNR (dB)"} <= words
+    dashed = [one for one in root.iter("path") if "dasharray" in one.attrib.get("style", "")]
+    assert len(dashed) == 2, "the published line and its sign in the legend"
+
+
+def test_page_shows_the_drawing_and_fetches_nothing(file: TableFile, table: FilledTable) -> None:
+    page = Tags(render_page(table_page(file, [table])))
+    assert page.open == []
+    assert "full [published]" in page.words
+    assert all(source.startswith("data:") for source in page.sources)
+
+
+def test_markdown_lists_the_points(table: FilledTable) -> None:
+    text = render_markdown([table])
+    assert "PSNR (dB) against bpp:" in text
+    assert "- full: (0.02, 30.5), (0.12, 34.5)" in text
+    assert "- full [published]: (0.02, 31), (0.2, 35.5)" in text
+
+
+def test_csv_has_a_row_for_each_point(table: FilledTable) -> None:
+    rows = list(csv.DictReader(io.StringIO(render_csv([table]))))
+    points = [row for row in rows if row["curve"] == NAME]
+    assert [row["row"] for row in points] == ["full"] * 4
+    assert [float(row["y"]) for row in points[:2]] == [30.5, 34.5]
+    assert [float(row["x published"]) for row in points[2:]] == [0.02, 0.2]
+    assert rows[0]["test/psnr"] == "30.0"
+    assert rows[0]["curve"] == ""
+
+
+def test_a_table_without_curves_has_no_columns_for_them(tmp_path: Path) -> None:
+    spec = read_table_file(write_spec(tmp_path)).tables[0]
+    assert "curve" not in render_csv([fill_table(spec, [coded(0, (0.01, 30.0))])])
+
+
+def test_the_source_of_a_row_with_nothing_but_a_published_curve_is_named(tmp_path: Path) -> None:
+    row = f"  - {{name: H.264, source: The standard, published: {{{NAME}: [[0.1, 20], [1, 30]]}}}}"
+    text = CURVED.replace("expect:", f"{row}\nexpect:")
+    filled = fill_table(read_table_file(write_spec(tmp_path, text)).tables[0], [])
+    assert "[ ] published for H.264: The standard." in filled.notes
+    assert "- H.264 [published]: (0.1, 20), (1, 30)" in render_markdown([filled])
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        (
+            [coded(0, (1.0, 1.0), name="rate_distortion/psrn")],
+            "Did you mean 'rate_distortion/psrn'",
+        ),
+        ([coded(0, (1.0, 1.0)), coded(1, (1.0, 1.0), (2.0, 2.0))], "of full have 1, 2 points"),
+        ([coded(0, (0.0, 30.0))], r"full has a point at bpp = 0, .* leave 'scale: log' out"),
+    ],
+)
+def test_curves_that_cannot_be_drawn_are_refused_by_name(
+    tmp_path: Path, runs: list[Run], message: str
+) -> None:
+    spec = read_table_file(write_spec(tmp_path, LOGARITHMIC)).tables[0]
+    with pytest.raises(
+        ConfigError, match=rf"table\.yaml: table 'Capacity', curve '{NAME}'.*{message}"
+    ):
+        fill_table(spec, runs)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("x: bpp, ", ""), "a curve lacks the key 'x'"),
+        (("x: bpp,", "x: bpp, log: true,"), "a curve has the unknown key 'log'"),
+        (("x: bpp,", "x: bpp, scale: lgo,"), "scale is linear or log, got 'lgo'"),
+        (("[[0.02, 31], [0.2, 35.5]]", "[0.02, 31]"), "must be a list, found float"),
+        (("[0.02, 31]", "[0.02, 31, 4]"), r"a list of points \[x, y\]"),
+        (("[0.02, 31]", "[0.02, high]"), "not a number: 'high'"),
+        ((f"8, {NAME}:", "8, rate_distortion/psrn:"), "names no column or curve: .*Did you mean"),
+        ((f"name: {NAME}", "name: test/psnr"), "the curve 'test/psnr' stands twice"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in CURVED
+    path = write_spec(tmp_path, CURVED.replace(*change, 1))
+    with pytest.raises(ConfigError, match=rf"table\.yaml: .*{message}"):
+        read_table_file(path)
