@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spike_zoo.archive.blurry import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
+from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.rewriting import stored_take
@@ -74,7 +74,7 @@ def find_takes(
                  :func:`~spike_zoo.archive.published.find_sreds`), 0.4 spikes at white
     ``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
     ``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
-                 :func:`~spike_zoo.archive.blurry.find_gopro`), 0.993 spikes at white
+                 :func:`~spike_zoo.archive.exposures.find_gopro`), 0.993 spikes at white
     ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
     ``folder``   recordings anywhere below the folder, or one file; a first folder named
                  train, val or test is the split

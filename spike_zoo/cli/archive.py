@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
-from spike_zoo.archive.blurry import ExposureRule
+from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
