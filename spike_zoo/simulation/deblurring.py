@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -12,15 +12,15 @@ import numpy as np
 from spike_zoo.simulation.defaults import default_scenes
 from spike_zoo.simulation.scenes import Scene
 from spike_zoo.simulation.shots import (
-    EXPOSURE,
     EXPOSURE_MARGIN,
+    EXPOSURE_PLANES,
     RATIO,
     SHARP_IMAGES,
-    Shot,
+    ExposurePlanes,
     covered_light,
 )
 from spike_zoo.simulation.ssdm import SSDM_GAIN, ssdm_camera
-from spike_zoo.simulation.takes import FPS
+from spike_zoo.simulation.takes import FPS, scene_meta
 from spike_zoo.simulation.textures import GREY
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import Take
 
 DEBLUR_SIMULATOR: Final = "spike_zoo.simulation deblur v2"
-DEBLUR_PLANES: Final = EXPOSURE + 2 * EXPOSURE_MARGIN
+DEBLUR_PLANES: Final = EXPOSURE_PLANES + 2 * EXPOSURE_MARGIN
 
 _TRAVEL: Final = (7.0, 38.0)  # pixels of the image at peak speed: about 4 to 25 really travelled
 _SPEEDS: Final = (0.03, 1.0)  # of the scenes to reconstruct, in pixels per plane
@@ -86,7 +86,7 @@ def deblur_scenes(
 
 
 def simulate_exposures(
-    spec: SceneSpec, *, exposure: int = EXPOSURE, sharp: int = SHARP_IMAGES
+    spec: SceneSpec, *, exposure: int = EXPOSURE_PLANES, sharp: int = SHARP_IMAGES
 ) -> Take:
     """Render a scene for a colour camera with long exposures and S-SDM's spike camera.
 
@@ -108,16 +108,11 @@ def simulate_exposures(
     draws = chance.random((spec.height, spec.width), np.float32)
     threshold = SSDM_GAIN / spec.rate_scale
     camera = ssdm_camera(draws, threshold, noise=spec.noise, generator=chance)
-    meta = {
-        "simulator": DEBLUR_SIMULATOR,
-        "seed": spec.seed,
-        "source": spec.name,
-        "source_format": "simulated",
-        "scene": asdict(spec),
-    }
     light = partial(covered_light, ratio=spec.image_ratio, weights=GREY)
-    shot = Shot(spec.planes, exposure, sharp=sharp)
-    return shot.record(_chunks(scene), camera, light, fps=FPS, meta=meta)
+    exposed = ExposurePlanes(spec.planes, exposure, sharp=sharp)
+    return exposed.record(
+        _chunks(scene), camera, light, fps=FPS, meta=scene_meta(spec, DEBLUR_SIMULATOR)
+    )
 
 
 def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
@@ -130,4 +125,4 @@ def _exposed_speed(speed: float) -> float:
     """Return pixels of the spikes per plane; still scenes become the slowest, order is kept."""
     place = math.log(max(speed, _SPEEDS[0]) / _SPEEDS[0]) / math.log(_SPEEDS[1] / _SPEEDS[0])
     travel = _TRAVEL[0] * (_TRAVEL[1] / _TRAVEL[0]) ** place
-    return round(travel / (RATIO * EXPOSURE), 5)
+    return round(travel / (RATIO * EXPOSURE_PLANES), 5)

@@ -12,7 +12,7 @@ import numpy as np
 
 from spike_zoo.errors import MediaError
 from spike_zoo.simulation.interpolation import INTERPOLATIONS
-from spike_zoo.simulation.shots import EXPOSURE_MARGIN, RATIO, SHARP_IMAGES, Shot
+from spike_zoo.simulation.shots import EXPOSURE_MARGIN, RATIO, SHARP_IMAGES, ExposurePlanes
 from spike_zoo.simulation.ssdm import ssdm_camera
 from spike_zoo.simulation.textures import GREY
 
@@ -90,7 +90,7 @@ class Footage:
             MediaError: If the frames are too small, or of several sizes.
         """
         first = group * EXPOSED_FRAMES * self.step - EXPOSURE_MARGIN
-        shot = Shot(self.exposure + 2 * EXPOSURE_MARGIN, self.exposure, sharp=sharp)
+        exposed = ExposurePlanes(self.exposure + 2 * EXPOSURE_MARGIN, self.exposure, sharp=sharp)
         planes = self._planes(source, first, first + self.exposure + 2 * EXPOSURE_MARGIN)
         peeked = next(planes)
         place = [self.seed, zlib.crc32(source.path.name.encode()), group]
@@ -100,7 +100,7 @@ class Footage:
         camera = ssdm_camera(draws, self.threshold, noise=self.noise, generator=chance)
         chunks = itertools.chain([peeked], planes)
         meta = self._meta(source, group)
-        return shot.record(chunks, camera, sampled_light, fps=source.fps * self.step, meta=meta)
+        return exposed.record(chunks, camera, sampled_light, fps=source.fps * self.step, meta=meta)
 
     def _planes(self, source: FrameSource, first: int, last: int) -> Iterator[Images]:
         """Yield planes ``[first, last)``, those from one frame of the video to the next at once."""

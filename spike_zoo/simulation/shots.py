@@ -1,4 +1,4 @@
-"""What a colour camera and a spike camera see together: blurry and sharp images, and spikes."""
+"""Exposures: what a colour camera and a spike camera see of the same light, blurry and sharp."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spike_zoo.simulation.exposure import exposure_spans
 from spike_zoo.spikes import Take, spread_planes
 
 if TYPE_CHECKING:
@@ -15,10 +14,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.simulation.camera import SpikeCamera
+    from spike_zoo.simulation.scenes import Scene
 
     Images = NDArray[np.float32]
 
-EXPOSURE = 97
+EXPOSURE_PLANES = 97
 """Planes per blurry image of S-SDM's GOPRO set."""
 EXPOSURE_MARGIN = 20
 """Planes before and after an exposure, so that windows of 41 planes around its ends are whole."""
@@ -28,7 +28,10 @@ RATIO = 4
 """Pixels of the colour images along one of the spikes'."""
 
 
-class Shot:
+_CHUNK = 16  # planes held at once
+
+
+class ExposurePlanes:
     """Which planes of a recording are exposed into blurry images, and which are kept sharp.
 
     Args:
@@ -44,7 +47,7 @@ class Shot:
     def __init__(
         self,
         planes: int,
-        exposure: int = EXPOSURE,
+        exposure: int = EXPOSURE_PLANES,
         margin: int = EXPOSURE_MARGIN,
         sharp: int = SHARP_IMAGES,
     ) -> None:
@@ -108,10 +111,50 @@ class Shot:
             yield chunk
 
 
+def expose_image(scene: Scene, start: int, stop: int) -> NDArray[np.float32]:
+    """Return the mean of the images of planes ``[start, stop)``, R,G,B ``(3, H', W')`` in [0, 1].
+
+    The mean of the values, without a gamma, as in S-SDM's GOPRO set.
+
+    Raises:
+        ValueError: If the range is empty or leaves the scene.
+
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024.
+    """
+    if stop <= start:
+        raise ValueError(f"an exposure needs at least one plane, got {start}..{stop}")
+    total = np.zeros((3, *scene.size), dtype=np.float64)
+    for first in range(start, stop, _CHUNK):
+        for image in scene.colour(first, min(first + _CHUNK, stop)):
+            total += image
+    return (total / (stop - start)).astype(np.float32)
+
+
+def exposure_spans(
+    planes: int, length: int, *, gap: int = 7, margin: int = 20
+) -> NDArray[np.int64]:
+    """Return the exposures that fit into a recording, ``(M, 2)``: first and past-the-last plane.
+
+    Args:
+        planes: Planes of the recording.
+        length: Planes per exposure (S-SDM's GOPRO set: 97).
+        gap: Planes skipped between two exposures.
+        margin: Planes kept before the first and after the last, so that windows centred near an
+            exposure's ends are whole.
+
+    Raises:
+        ValueError: If ``length`` is below 1, or ``gap`` or ``margin`` is negative.
+    """
+    if length < 1 or gap < 0 or margin < 0:
+        raise ValueError(f"no exposures of {length} planes with gap {gap} and margin {margin}")
+    first = np.arange(margin, planes - margin - length + 1, length + gap, dtype=np.int64)
+    return np.stack([first, first + length], axis=1)
+
+
 def as_levels(image: NDArray[Any]) -> NDArray[np.uint8]:
-    """Round R,G,B ``(3, H, W)`` in [0, 1] to 8 bits, colours last."""
+    """Round light in [0, 1], grey ``(H, W)`` or R,G,B ``(3, H, W)``, to 8 bits, colours last."""
     levels = np.rint(image * 255).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(1, 2, 0))
+    return levels if levels.ndim == 2 else np.ascontiguousarray(levels.transpose(1, 2, 0))
 
 
 def covered_light(images: Images, ratio: int, weights: Sequence[float]) -> Images:
