@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.media.frames import find_footage
+from spike_zoo.simulation.exposure import SHARP_IMAGES
 from spike_zoo.simulation.footage import EXPOSED_FRAMES, Footage
-from spike_zoo.simulation.shots import SHARP_IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,8 +23,8 @@ from spike_zoo.simulation import (
     simulate_take,
 )
 from spike_zoo.simulation.deblurring import DEBLUR_PLANES, DEBLUR_SIMULATOR
+from spike_zoo.simulation.exposure import SHARP_IMAGES
 from spike_zoo.simulation.footage import FOOTAGE_SIMULATOR, Footage
-from spike_zoo.simulation.shots import SHARP_IMAGES
 from spike_zoo.simulation.takes import MARGIN, SIMULATOR
 
 if TYPE_CHECKING:

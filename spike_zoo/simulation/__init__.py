@@ -3,11 +3,11 @@
 from spike_zoo.simulation.camera import SpikeCamera, simulate_spikes
 from spike_zoo.simulation.deblurring import deblur_scenes, simulate_exposures
 from spike_zoo.simulation.defaults import default_scenes
+from spike_zoo.simulation.exposure import expose_image, exposure_spans
 from spike_zoo.simulation.motion import Motion, random_motion
 from spike_zoo.simulation.noise import NOISE_PRESETS, CameraNoise, spurious_spikes
 from spike_zoo.simulation.photographs import PHOTOGRAPHS, photograph
 from spike_zoo.simulation.scenes import Scene, SceneSpec
-from spike_zoo.simulation.shots import expose_image, exposure_spans
 from spike_zoo.simulation.ssdm import ssdm_camera
 from spike_zoo.simulation.takes import simulate_take
 from spike_zoo.simulation.textures import make_texture

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from spike_zoo.simulation.defaults import default_scenes
-from spike_zoo.simulation.scenes import Scene
-from spike_zoo.simulation.shots import (
+from spike_zoo.simulation.exposure import (
     EXPOSURE_MARGIN,
     EXPOSURE_PLANES,
     RATIO,
@@ -19,6 +18,7 @@ from spike_zoo.simulation.shots import (
     ExposurePlanes,
     covered_light,
 )
+from spike_zoo.simulation.scenes import Scene
 from spike_zoo.simulation.ssdm import SSDM_GAIN, ssdm_camera
 from spike_zoo.simulation.takes import FPS, scene_meta
 from spike_zoo.simulation.textures import GREY

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from spike_zoo.errors import MediaError
+from spike_zoo.simulation.exposure import EXPOSURE_MARGIN, RATIO, SHARP_IMAGES, ExposurePlanes
 from spike_zoo.simulation.interpolation import INTERPOLATIONS
-from spike_zoo.simulation.shots import EXPOSURE_MARGIN, RATIO, SHARP_IMAGES, ExposurePlanes
 from spike_zoo.simulation.ssdm import ssdm_camera
 from spike_zoo.simulation.textures import GREY
 

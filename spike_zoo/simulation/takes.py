@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from spike_zoo.simulation.camera import SpikeCamera
+from spike_zoo.simulation.exposure import as_levels, expose_image, exposure_spans
 from spike_zoo.simulation.scenes import Scene
-from spike_zoo.simulation.shots import as_levels, expose_image, exposure_spans
 from spike_zoo.spikes import Take
 
 if TYPE_CHECKING:

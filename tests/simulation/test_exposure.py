@@ -16,7 +16,7 @@ from spike_zoo.simulation import (
     exposure_spans,
     simulate_spikes,
 )
-from spike_zoo.simulation.shots import ExposurePlanes, covered_light
+from spike_zoo.simulation.exposure import ExposurePlanes, covered_light
 from spike_zoo.spikes import Take
 
 LUMA = (0.30, 0.59, 0.11)
