@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from spike_zoo.simulation.exposure import (
     EXPOSURE_MARGIN,
     EXPOSURE_PLANES,
     RATIO,
-    SHARP_IMAGES,
+    SHARP_STRIDE,
     ExposurePlanes,
     covered_light,
 )
@@ -71,22 +71,16 @@ def deblur_scenes(
         ValueError: If there is no such split, or ``count`` is negative.
     """
     scenes = default_scenes(split, count, seed, height=height, width=width, planes=planes)
-    return [
-        replace(
-            spec,
-            name=f"blur-{spec.name}",
-            speed=_exposed_speed(spec.speed),
-            object_speed=_exposed_speed(spec.object_speed),
-            image_ratio=RATIO,
-            rate_scale=SSDM_GAIN / threshold,
-            noise=noise,
-        )
-        for spec in scenes
-    ]
+    camera: dict[str, Any] = {"rate_scale": SSDM_GAIN / threshold, "noise": noise}
+    return [replace(_exposed(spec), **camera) for spec in scenes]
 
 
 def simulate_exposures(
-    spec: SceneSpec, *, exposure: int = EXPOSURE_PLANES, sharp: int = SHARP_IMAGES
+    spec: SceneSpec,
+    *,
+    exposure: int = EXPOSURE_PLANES,
+    margin: int = EXPOSURE_MARGIN,
+    stride: int = SHARP_STRIDE,
 ) -> Take:
     """Render a scene for a colour camera with long exposures and S-SDM's spike camera.
 
@@ -96,7 +90,9 @@ def simulate_exposures(
     Args:
         spec: The scene; its rate scale tells the camera's threshold.
         exposure: Planes per blurry image.
-        sharp: Sharp images per exposure, spread from its first plane to its last; 0 for none.
+        margin: Planes before the first exposure and after the last.
+        stride: Planes from one sharp image of an exposure to the next, from its first plane on;
+            0 for none.
 
     Returns:
         Spikes, blurry and sharp images, R,G,B in 8 bits.
@@ -109,7 +105,7 @@ def simulate_exposures(
     threshold = SSDM_GAIN / spec.rate_scale
     camera = ssdm_camera(draws, threshold, noise=spec.noise, generator=chance)
     light = partial(covered_light, ratio=spec.image_ratio, weights=GREY)
-    exposed = ExposurePlanes(spec.planes, exposure, sharp=sharp)
+    exposed = ExposurePlanes(spec.planes, exposure, margin, stride)
     return exposed.record(
         _chunks(scene), camera, light, fps=FPS, meta=scene_meta(spec, DEBLUR_SIMULATOR)
     )
@@ -119,6 +115,17 @@ def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
     """Yield the images of a scene, some planes at a time."""
     for start in range(0, scene.spec.planes, _CHUNK):
         yield scene.colour(start, min(start + _CHUNK, scene.spec.planes))
+
+
+def _exposed(spec: SceneSpec) -> SceneSpec:
+    """Return a scene that moves as slowly as exposures need, with larger images."""
+    return replace(
+        spec,
+        name=f"blur-{spec.name}",
+        speed=_exposed_speed(spec.speed),
+        object_speed=_exposed_speed(spec.object_speed),
+        image_ratio=RATIO,
+    )
 
 
 def _exposed_speed(speed: float) -> float:

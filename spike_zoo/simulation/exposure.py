@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spike_zoo.spikes import Take, spread_planes
+from spike_zoo.spikes import Take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,11 +22,10 @@ EXPOSURE_PLANES = 97
 """Planes per blurry image of S-SDM's GOPRO set."""
 EXPOSURE_MARGIN = 20
 """Planes before and after an exposure, so that windows of 41 planes around its ends are whole."""
-SHARP_IMAGES = 7
-"""Sharp images per exposure that S-SDM is judged by."""
+SHARP_STRIDE = 16
+"""Planes from one sharp image of an exposure to the next: the seven that S-SDM is judged by."""
 RATIO = 4
 """Pixels of the colour images along one of the spikes'."""
-
 
 _CHUNK = 16  # planes held at once
 
@@ -38,10 +37,11 @@ class ExposurePlanes:
         planes: Planes of the recording.
         exposure: Planes per blurry image.
         margin: Planes before the first exposure and after the last.
-        sharp: Sharp images per exposure, spread from its first plane to its last; 0 for none.
+        stride: Planes from one sharp image of an exposure to the next, from its first plane on;
+            0 for none.
 
     Raises:
-        ValueError: If no exposure fits, or it has fewer planes than sharp images.
+        ValueError: If no exposure fits, or the stride is negative.
     """
 
     def __init__(
@@ -49,14 +49,16 @@ class ExposurePlanes:
         planes: int,
         exposure: int = EXPOSURE_PLANES,
         margin: int = EXPOSURE_MARGIN,
-        sharp: int = SHARP_IMAGES,
+        stride: int = SHARP_STRIDE,
     ) -> None:
         self.spans = exposure_spans(planes, exposure, margin=margin)
         if not len(self.spans):
             raise ValueError(
                 f"{planes} planes hold no exposure of {exposure} with {margin} before and after it"
             )
-        times = [spread_planes(a, b, sharp) for a, b in self.spans.tolist()] if sharp else []
+        if stride < 0:
+            raise ValueError(f"the stride of sharp images is 0 (none) or more, got {stride}")
+        times = [range(first, last, stride) for first, last in self.spans.tolist() if stride]
         self.times = np.array(times, dtype=np.int64).ravel()
 
     def record(

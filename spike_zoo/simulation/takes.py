@@ -23,6 +23,8 @@ FPS: Final = 20000.0
 """Planes per second of simulated recordings, the usual rate of real cameras."""
 
 SIMULATOR: Final = "spike_zoo.simulation v1"
+STRIDE: Final = 10
+"""Planes from one sharp image to the next."""
 MARGIN: Final = 75
 """Planes kept before the first sharp image and after the last: windows to 151 planes are whole."""
 
@@ -32,7 +34,7 @@ _CHUNK: Final = 32  # planes rendered before the camera sees them
 def simulate_take(
     spec: SceneSpec,
     *,
-    image_stride: int = 10,
+    image_stride: int = STRIDE,
     margin: int = MARGIN,
     exposure: int = 0,
 ) -> Take:
