@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import h5py
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from spike_zoo.archive import SpikeArchive, build_archive
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.cli.archive import build_with_bar
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import NOISE_PRESETS
 from spike_zoo.simulation.footage import Footage
 from spike_zoo.simulation.recipes import RECIPES, footage_request
 
 if TYPE_CHECKING:
-    from spike_zoo.simulation.recipes import ArchiveRequest, TakesBySplit
+    from spike_zoo.simulation.recipes import ArchiveRequest
 
 
 def simulate(
@@ -125,25 +125,16 @@ def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> No
         console.print("Already made with the same options:")
     else:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _build(path, request.takes(), jobs, json.dumps(request.asked), overwrite)
-    _summarise(path, console)
-
-
-def _build(path: Path, takes: TakesBySplit, jobs: int, generator: str, overwrite: bool) -> None:
-    """Make every take, in parallel, and write them with a progress bar."""
-    calls = {name: job for named in takes.values() for name, job in named.items()}
-    columns = TextColumn("takes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("takes", total=len(calls))
-        build_archive(
+        takes = request.takes()
+        build_with_bar(
             path,
-            calls,
+            {name: job for named in takes.values() for name, job in named.items()},
             splits={split: list(named) for split, named in takes.items()},
             n_jobs=jobs or -1,
             overwrite=overwrite,
-            generator=generator,
-            progress=lambda done, _: progress.update(task, completed=done),
+            generator=json.dumps(request.asked),
         )
+    _summarise(path, console)
 
 
 def _made_with(path: Path) -> dict[str, Any] | None:
