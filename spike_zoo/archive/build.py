@@ -81,16 +81,21 @@ def build_archive(
             delayed(_write_shard)(folder / f"{number}.h5", job, compression, bit_layout)
             for number, job in enumerate(jobs.values())
         ]
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **worker_options())
-        results = parallel(tasks)
-        with contextlib.closing(results):  # stops the processes before their folder goes
-            for done, _ in enumerate(results, start=1):
-                if progress is not None:
-                    progress(done, len(jobs))
+        _run(tasks, n_jobs, progress)
         _join(writer, folder, jobs, splits or {})
         if origin is not None:
             copy_unknown_root(writer.file, origin)
     return path
+
+
+def _run(tasks: Sequence[object], n_jobs: int, progress: Callable[[int, int], None] | None) -> None:
+    """Run joblib's tasks in whatever order they are done."""
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **worker_options())
+    results = parallel(tasks)
+    with contextlib.closing(results):  # stops the processes before their folder goes
+        for done, _ in enumerate(results, start=1):
+            if progress is not None:
+                progress(done, len(tasks))
 
 
 def _join(

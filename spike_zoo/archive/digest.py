@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.parts import checked_parts, read_integers
+from spike_zoo.archive.datasets import checked_datasets, read_integers
 from spike_zoo.formats.hdf5 import hdf5_errors, read_attributes
 from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
 
@@ -30,7 +30,7 @@ def content_sha256(
     where all of them together have at most :data:`MOST_BYTES_READ`; above that by their stored
     checksums, where they have one. For an archive that verifies both ways give the same.
     """
-    parts = {name: checked_parts(file, f"{schema.RECORDINGS}/{name}") for name in sorted(names)}
+    parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in sorted(names)}
     size = sum(_bytes(file, part) for found in parts.values() for part in found)
     read_all = size <= MOST_BYTES_READ
     recordings = [

@@ -1,4 +1,22 @@
-"""Folders of recordings as people keep them: which files are takes, and in which split."""
+"""Folders of recordings as people keep them: which files are takes, and in which split.
+
+============ =====================================================================
+layout       what it is
+============ =====================================================================
+``base``     ``<split>/spike/<clip>.dat`` with ``<split>/gt/<clip>.png`` at the middle
+             plane, as Spike-Zoo keeps its clips: 250x400, 0.6 spikes per plane at white
+``sreds``    SREDS: scenes of files of 20 planes with an image each (see
+             :func:`~spike_zoo.archive.published.find_sreds`), 0.4 spikes at white
+``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
+``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
+             :func:`~spike_zoo.archive.exposures.find_gopro`), 0.993 spikes at white
+``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
+``folder``   recordings anywhere below the folder, or one file; a first folder named
+             train, val or test is the split
+``archive``  an archive, to be written again in another way
+``auto``     whichever of these it looks like
+============ =====================================================================
+"""
 
 from __future__ import annotations
 
@@ -8,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spike_zoo.archive.blurry import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
+from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.rewriting import stored_take
@@ -65,56 +83,25 @@ def find_takes(
 ) -> FoundTakes:
     """Find the takes of a data set without reading them.
 
-    ============ =====================================================================
-    layout       what it is
-    ============ =====================================================================
-    ``base``     ``<split>/spike/<clip>.dat`` with ``<split>/gt/<clip>.png`` at the middle
-                 plane, as Spike-Zoo keeps its clips: 250x400, 0.6 spikes per plane at white
-    ``sreds``    SREDS: scenes of files of 20 planes with an image each (see
-                 :func:`~spike_zoo.archive.published.find_sreds`), 0.4 spikes at white
-    ``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
-    ``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
-                 :func:`~spike_zoo.archive.blurry.find_gopro`), 0.993 spikes at white
-    ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
-    ``folder``   recordings anywhere below the folder, or one file; a first folder named
-                 train, val or test is the split
-    ``archive``  an archive, to be written again in another way
-    ``auto``     whichever of these it looks like
-    ============ =====================================================================
-
     Args:
         source: The folder or file.
-        layout: One of the names above.
+        layout: One of those above.
         height: Rows of ``.dat`` recordings, where no sidecar or layout tells.
         width: Columns of ``.dat`` recordings, likewise.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
 
     Raises:
-        MissingFileError: If there is no such folder or file, or one that belongs to it is
-            missing; names the first.
+        MissingFileError: If it is missing, or a file that belongs to it; names the first.
         UsageError: If the layout has another name, or has no exposures and some are given.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
     source = Path(source)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
-    finders: dict[str, Finder] = {
-        "base": find_base,
-        "sreds": find_sreds,
-        "recvidar": find_recvidar,
-        "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
-        "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
-        "folder": _folder,
-        "archive": _archive,
-    }
     chosen = _recognise(source) if layout == "auto" else layout
-    if chosen not in finders:
-        raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
-    if exposure is not None and chosen not in ("gopro", "rsb"):
-        raise UsageError(f"exposures and their rate scale go with gopro or rsb, not with {chosen}")
     found = FoundTakes()
-    for name, home, job in finders[chosen](source, height, width):
+    for name, home, job in _finder(chosen, exposure)(source, height, width):
         found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError(
@@ -125,6 +112,24 @@ def find_takes(
         found.origin = source
         found.splits = found.splits or _membership(source, found.jobs)
     return found
+
+
+def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
+    """Return what finds the takes of a layout."""
+    finders: dict[str, Finder] = {
+        "base": find_base,
+        "sreds": find_sreds,
+        "recvidar": find_recvidar,
+        "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
+        "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
+        "folder": _folder,
+        "archive": _archive,
+    }
+    if layout not in finders:
+        raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
+    if exposure is not None and layout not in ("gopro", "rsb"):
+        raise UsageError(f"exposures and their rate scale go with gopro or rsb, not with {layout}")
+    return finders[layout]
 
 
 def _recognise(source: Path) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spike_zoo.archive import schema
+from spike_zoo.archive.datasets import read_integers, split_names
 from spike_zoo.archive.digest import content_sha256, legacy_sha256
-from spike_zoo.archive.parts import read_integers, split_names
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import FormatError, MissingItemError, PlaneRangeError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import h5py
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.parts import checked_parts
+from spike_zoo.archive.datasets import checked_datasets
 from spike_zoo.archive.validate import foreign_objects
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
@@ -58,7 +58,7 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
             del group[schema.LABELS]  # the class too, in the type it was stored in
         with hdf5_errors(file.path, inside):
             _copy_missing(file.group(inside), group)
-        for part in checked_parts(file, inside):
+        for part in checked_datasets(file, inside):
             copied = group[part.removeprefix(f"{inside}/")]
             if CHECKSUM not in copied.attrs:
                 copied.attrs[CHECKSUM] = dataset_sha256(file, part)

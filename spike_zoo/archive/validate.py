@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.parts import checked_parts, read_integers, split_names
+from spike_zoo.archive.datasets import checked_datasets, read_integers, split_names
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
 from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
@@ -227,7 +227,7 @@ def _further_parts(
 ) -> Iterator[Finding]:
     """Compare labels and calibration with their checksums (E06, deep)."""
     pictures = [f"{inside}/{part}" for part in (schema.IMAGES, schema.BLUR)]
-    for where in checked_parts(file, inside) if deep else []:
+    for where in checked_datasets(file, inside) if deep else []:
         if where not in pictures:
             yield from _checksum(file, where)
 

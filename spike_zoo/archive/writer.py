@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.parts import split_names
+from spike_zoo.archive.datasets import split_names
 from spike_zoo.errors import (
     ExistingFileError,
     FormatError,

@@ -13,13 +13,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
-from spike_zoo.archive.blurry import ExposureRule
+from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Callable, Mapping
+
+    from spike_zoo.spikes import Take
 
 _MOST_ROWS = 24
 _SUFFIXES = (".dat", ".npz", ".npy", ".h5")  # of a recording in a file of its own
@@ -80,26 +82,38 @@ def archive_build(
     if jobs < 0:
         raise UsageError(f"jobs must be 0 (one per core) or more, got {jobs}")
     rule = _exposure_rule(exposure_start, exposure_length, margin, rate_scale)
-    found = find_takes(
-        source, layout=layout, height=height, width=width, split=split, exposure=rule
+    size = {"height": height, "width": width}
+    found = find_takes(source, layout=layout, **size, split=split, exposure=rule)
+    build_with_bar(
+        out,
+        found.jobs,
+        splits=found.splits,
+        n_jobs=min(jobs or -1, len(found.jobs)),
+        compression=compression,
+        bit_layout="tpack" if along_time else "wpack",
+        overwrite=overwrite,
+        generator=f"spike_zoo archive build --layout {layout}",
+        origin=found.origin,
     )
-    console = Console(stderr=True)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("recordings", total=len(found.jobs))
-        build_archive(
-            out,
-            found.jobs,
-            splits=found.splits,
-            n_jobs=min(jobs or -1, len(found.jobs)),
-            compression=compression,
-            bit_layout="tpack" if along_time else "wpack",
-            overwrite=overwrite,
-            generator=f"spike_zoo archive build --layout {layout}",
-            origin=found.origin,
-            progress=lambda done, _: bar.update(task, completed=done),
-        )
     archive_info(out)
+
+
+def build_with_bar(
+    path: str | Path, jobs: Mapping[str, Callable[[], Take]], **options: Any
+) -> None:
+    """Build an archive while a bar shows how many takes are done.
+
+    Args:
+        path: The archive.
+        jobs: What makes each take, by name.
+        **options: Those of :func:`spike_zoo.archive.build_archive`.
+    """
+    columns = TextColumn("takes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("takes", total=len(jobs))
+        build_archive(
+            path, jobs, progress=lambda done, _: bar.update(task, completed=done), **options
+        )
 
 
 def _exposure_rule(

@@ -64,15 +64,7 @@ def read_npz(path: Path, key: str | None = None) -> SpikeRecording:
         MissingItemError: If no array is meant; the message lists those there are.
     """
     with _format_errors(path), zipfile.ZipFile(path) as archive:
-        members = {
-            info.filename.removesuffix(".npy"): info
-            for info in archive.infolist()
-            if info.filename.endswith(".npy")
-        }
-        if not members:
-            raise FormatError(
-                f"{path}: a zip file without numpy arrays, not an .npz of spikes", path=str(path)
-            )
+        members = _members(path, archive)
         headers = {name: _member_header(archive, info) for name, info in members.items()}
         scalars = {
             name: _scalar(archive, members[name], header)
@@ -94,6 +86,20 @@ def read_npz(path: Path, key: str | None = None) -> SpikeRecording:
         rate_scale=attributes["rate_scale"],
         meta=scalars,
     )
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the arrays of an ``.npz`` by name, or refuse a zip without any."""
+    members = {
+        info.filename.removesuffix(".npy"): info
+        for info in archive.infolist()
+        if info.filename.endswith(".npy")
+    }
+    if not members:
+        raise FormatError(
+            f"{path}: a zip file without numpy arrays, not an .npz of spikes", path=str(path)
+        )
+    return members
 
 
 def write_npy(recording: SpikeRecording, path: Path) -> None:

@@ -141,9 +141,7 @@ def read_recording(
     if kind == "dat":
         beside = _dat_sidecar(path, height, width)
         layout = _dat_layout(path, beside, height, width, frame_align, columns, flip)
-        planes = open_dat(path, layout, allow_partial=allow_partial)
-        meta = beside.meta | {"source_flipped": layout.flip}
-        recording = SpikeRecording(planes, layout.image_width, meta=meta)
+        recording = _read_dat(path, layout, beside, allow_partial=allow_partial)
     else:
         if frame_align is not None or columns is not None:
             raise UsageError(f"{path}: frame_align and columns are for .dat, this is {kind}")
@@ -155,6 +153,14 @@ def read_recording(
     if rate_scale is not None:
         recording.rate_scale = _stated("rate_scale", rate_scale)
     return recording
+
+
+def _read_dat(
+    path: Path, layout: DatLayout, beside: Sidecar, *, allow_partial: bool
+) -> SpikeRecording:
+    planes = open_dat(path, layout, allow_partial=allow_partial)
+    meta = beside.meta | {"source_flipped": layout.flip}
+    return SpikeRecording(planes, layout.image_width, meta=meta)
 
 
 def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRecording:
@@ -281,17 +287,23 @@ def write_recording(
         ranges = None if columns is None else tuple((a, b) for a, b in columns)
         layout = DatLayout(height, stored_width or width, frame_align, ranges, flip)
         _write_dat(recording, path, layout, overwrite=overwrite, with_sidecar=with_sidecar)
-        return path
-    with new_file(path, overwrite=overwrite) as temporary:
-        if kind == "npz":
-            arrays.write_npz(recording, temporary)
-        elif kind == "npy":
-            arrays.write_npy(recording, temporary)
-        else:
-            from spike_zoo.formats.hdf5_writing import write_h5
-
-            write_h5(recording, temporary, fallback_name=path.stem, compression=compression)
+    else:
+        with new_file(path, overwrite=overwrite) as temporary:
+            _write_self_described(recording, temporary, kind, path.stem, compression)
     return path
+
+
+def _write_self_described(
+    recording: SpikeRecording, path: Path, kind: Format, stem: str, compression: str | None
+) -> None:
+    if kind == "npz":
+        arrays.write_npz(recording, path)
+    elif kind == "npy":
+        arrays.write_npy(recording, path)
+    else:
+        from spike_zoo.formats.hdf5_writing import write_h5
+
+        write_h5(recording, path, fallback_name=stem, compression=compression)
 
 
 def _write_dat(

@@ -8,7 +8,6 @@ from spike_zoo.simulation.motion import Motion, random_motion
 from spike_zoo.simulation.noise import NOISE_PRESETS, CameraNoise, spurious_spikes
 from spike_zoo.simulation.photographs import PHOTOGRAPHS, photograph
 from spike_zoo.simulation.scenes import Scene, SceneSpec
-from spike_zoo.simulation.shots import Shot
 from spike_zoo.simulation.ssdm import ssdm_camera
 from spike_zoo.simulation.takes import simulate_take
 from spike_zoo.simulation.textures import make_texture
@@ -20,7 +19,6 @@ __all__ = [
     "Motion",
     "Scene",
     "SceneSpec",
-    "Shot",
     "SpikeCamera",
     "deblur_scenes",
     "default_scenes",

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from spike_zoo.simulation.defaults import default_scenes
-from spike_zoo.simulation.scenes import Scene
-from spike_zoo.simulation.shots import (
-    EXPOSURE,
+from spike_zoo.simulation.exposure import (
     EXPOSURE_MARGIN,
+    EXPOSURE_PLANES,
     RATIO,
-    SHARP_IMAGES,
-    Shot,
+    SHARP_STRIDE,
+    ExposurePlanes,
     covered_light,
 )
+from spike_zoo.simulation.scenes import Scene
 from spike_zoo.simulation.ssdm import SSDM_GAIN, ssdm_camera
-from spike_zoo.simulation.takes import FPS
+from spike_zoo.simulation.takes import FPS, scene_meta
 from spike_zoo.simulation.textures import GREY
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import Take
 
 DEBLUR_SIMULATOR: Final = "spike_zoo.simulation deblur v2"
-DEBLUR_PLANES: Final = EXPOSURE + 2 * EXPOSURE_MARGIN
+DEBLUR_PLANES: Final = EXPOSURE_PLANES + 2 * EXPOSURE_MARGIN
 
 _TRAVEL: Final = (7.0, 38.0)  # pixels of the image at peak speed: about 4 to 25 really travelled
 _SPEEDS: Final = (0.03, 1.0)  # of the scenes to reconstruct, in pixels per plane
@@ -71,22 +71,16 @@ def deblur_scenes(
         ValueError: If there is no such split, or ``count`` is negative.
     """
     scenes = default_scenes(split, count, seed, height=height, width=width, planes=planes)
-    return [
-        replace(
-            spec,
-            name=f"blur-{spec.name}",
-            speed=_exposed_speed(spec.speed),
-            object_speed=_exposed_speed(spec.object_speed),
-            image_ratio=RATIO,
-            rate_scale=SSDM_GAIN / threshold,
-            noise=noise,
-        )
-        for spec in scenes
-    ]
+    camera: dict[str, Any] = {"rate_scale": SSDM_GAIN / threshold, "noise": noise}
+    return [replace(_exposed(spec), **camera) for spec in scenes]
 
 
 def simulate_exposures(
-    spec: SceneSpec, *, exposure: int = EXPOSURE, sharp: int = SHARP_IMAGES
+    spec: SceneSpec,
+    *,
+    exposure: int = EXPOSURE_PLANES,
+    margin: int = EXPOSURE_MARGIN,
+    stride: int = SHARP_STRIDE,
 ) -> Take:
     """Render a scene for a colour camera with long exposures and S-SDM's spike camera.
 
@@ -96,7 +90,9 @@ def simulate_exposures(
     Args:
         spec: The scene; its rate scale tells the camera's threshold.
         exposure: Planes per blurry image.
-        sharp: Sharp images per exposure, spread from its first plane to its last; 0 for none.
+        margin: Planes before the first exposure and after the last.
+        stride: Planes from one sharp image of an exposure to the next, from its first plane on;
+            0 for none.
 
     Returns:
         Spikes, blurry and sharp images, R,G,B in 8 bits.
@@ -108,16 +104,11 @@ def simulate_exposures(
     draws = chance.random((spec.height, spec.width), np.float32)
     threshold = SSDM_GAIN / spec.rate_scale
     camera = ssdm_camera(draws, threshold, noise=spec.noise, generator=chance)
-    meta = {
-        "simulator": DEBLUR_SIMULATOR,
-        "seed": spec.seed,
-        "source": spec.name,
-        "source_format": "simulated",
-        "scene": asdict(spec),
-    }
     light = partial(covered_light, ratio=spec.image_ratio, weights=GREY)
-    shot = Shot(spec.planes, exposure, sharp=sharp)
-    return shot.record(_chunks(scene), camera, light, fps=FPS, meta=meta)
+    exposed = ExposurePlanes(spec.planes, exposure, margin, stride)
+    return exposed.record(
+        _chunks(scene), camera, light, fps=FPS, meta=scene_meta(spec, DEBLUR_SIMULATOR)
+    )
 
 
 def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
@@ -126,8 +117,19 @@ def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
         yield scene.colour(start, min(start + _CHUNK, scene.spec.planes))
 
 
+def _exposed(spec: SceneSpec) -> SceneSpec:
+    """Return a scene that moves as slowly as exposures need, with larger images."""
+    return replace(
+        spec,
+        name=f"blur-{spec.name}",
+        speed=_exposed_speed(spec.speed),
+        object_speed=_exposed_speed(spec.object_speed),
+        image_ratio=RATIO,
+    )
+
+
 def _exposed_speed(speed: float) -> float:
     """Return pixels of the spikes per plane; still scenes become the slowest, order is kept."""
     place = math.log(max(speed, _SPEEDS[0]) / _SPEEDS[0]) / math.log(_SPEEDS[1] / _SPEEDS[0])
     travel = _TRAVEL[0] * (_TRAVEL[1] / _TRAVEL[0]) ** place
-    return round(travel / (RATIO * EXPOSURE), 5)
+    return round(travel / (RATIO * EXPOSURE_PLANES), 5)

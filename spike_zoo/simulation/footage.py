@@ -6,18 +6,22 @@ import itertools
 import zlib
 from dataclasses import dataclass
 from functools import partial
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from spike_zoo.errors import MediaError
+from spike_zoo.errors import MediaError, UsageError
+from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.media.frames import find_footage
+from spike_zoo.simulation.exposure import EXPOSURE_MARGIN, RATIO, ExposurePlanes
 from spike_zoo.simulation.interpolation import INTERPOLATIONS
-from spike_zoo.simulation.shots import EXPOSURE_MARGIN, RATIO, SHARP_IMAGES, Shot
+from spike_zoo.simulation.photographs import SPLITS
 from spike_zoo.simulation.ssdm import ssdm_camera
 from spike_zoo.simulation.textures import GREY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -73,13 +77,13 @@ class Footage:
             if start >= EXPOSURE_MARGIN and start + self.exposure - 1 + EXPOSURE_MARGIN <= last
         ]
 
-    def take(self, source: FrameSource, group: int, *, sharp: int = SHARP_IMAGES) -> Take:
+    def take(self, source: FrameSource, group: int, *, sharp: bool = True) -> Take:
         """Return one exposure with its spikes.
 
         Args:
             source: The video.
             group: Which exposure.
-            sharp: Sharp images to keep; 7 are frames 0, 2, .. 12 of the 13.
+            sharp: Whether sharp images are kept, frames 0, 2, .. 12 of the 13.
 
         Returns:
             137 planes with 7 inserted frames: 20, the exposure, 20. The blurry image is the mean
@@ -90,8 +94,10 @@ class Footage:
             MediaError: If the frames are too small, or of several sizes.
         """
         first = group * EXPOSED_FRAMES * self.step - EXPOSURE_MARGIN
-        shot = Shot(self.exposure + 2 * EXPOSURE_MARGIN, self.exposure, sharp=sharp)
-        planes = self._planes(source, first, first + self.exposure + 2 * EXPOSURE_MARGIN)
+        length = self.exposure + 2 * EXPOSURE_MARGIN
+        stride = 2 * self.step if sharp else 0
+        exposed = ExposurePlanes(length, self.exposure, stride=stride)
+        planes = self._planes(source, first, first + length)
         peeked = next(planes)
         place = [self.seed, zlib.crc32(source.path.name.encode()), group]
         chance = np.random.default_rng(np.random.SeedSequence(place))
@@ -100,7 +106,7 @@ class Footage:
         camera = ssdm_camera(draws, self.threshold, noise=self.noise, generator=chance)
         chunks = itertools.chain([peeked], planes)
         meta = self._meta(source, group)
-        return shot.record(chunks, camera, sampled_light, fps=source.fps * self.step, meta=meta)
+        return exposed.record(chunks, camera, sampled_light, fps=source.fps * self.step, meta=meta)
 
     def _planes(self, source: FrameSource, first: int, last: int) -> Iterator[Images]:
         """Yield planes ``[first, last)``, those from one frame of the video to the next at once."""
@@ -123,6 +129,45 @@ class Footage:
             "source": f"{source.path.name} from frame {group * EXPOSED_FRAMES}",
             "source_format": "simulated",
         }
+
+
+def footage_takes(
+    video: str, footage: Footage, split: str | None
+) -> dict[str, dict[str, Callable[[], Take]]]:
+    """Return what makes the takes of a video, by split and name.
+
+    Args:
+        video: A video, a folder of images, or a folder of such.
+        footage: How exposures are made.
+        split: Split of all of them; else a first folder named train, val or test is it, and
+            whatever lies elsewhere trains.
+
+    Raises:
+        UsageError: If nothing is long enough for an exposure, or two takes have one name.
+    """
+    found: dict[str, dict[str, Callable[[], Take]]] = {}
+    names: set[str] = set()
+    sources = find_footage(video)
+    for place, source in sources.items():
+        first, *rest = PurePosixPath(place).parts
+        told = first if rest and first in SPLITS else None
+        home = split or told or "train"
+        stem = "-".join(rest if told else [first, *rest])
+        for group in footage.groups(len(source)):
+            middle = group * EXPOSED_FRAMES + EXPOSED_FRAMES // 2
+            name = recording_name(f"{stem}-{middle:06d}")
+            if name in names:
+                raise UsageError(f"{video}: two videos would make {name!r}; rename one of them")
+            names.add(name)
+            job = partial(footage.take, source, group, sharp=home != "train")
+            found.setdefault(home, {})[name] = job
+    if not names:
+        longest = max(len(source) for source in sources.values())
+        raise UsageError(
+            f"{video}: no exposure fits; the longest has {longest} frames, and one takes "
+            f"{EXPOSED_FRAMES} frames with some before and after, from frame {EXPOSED_FRAMES} on"
+        )
+    return {split: found[split] for split in SPLITS if split in found}
 
 
 def sampled_light(images: Images) -> Images:

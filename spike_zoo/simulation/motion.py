@@ -143,13 +143,27 @@ def random_motion(
         origin: Position at the middle plane.
         follow: Whether the rectangle moves with the layer (an object), not with the view.
     """
+    motion = _drawn_motion(rng, planes, math.hypot(*half_size), origin)
+    if speed <= 0.0:
+        return motion.slowed(0.0)
+    for _ in range(4):  # speeds are nearly, not exactly, proportional to the factor
+        peak = motion.peak_speed(planes, half_size, follow=follow)
+        motion = motion.slowed(speed / max(peak, 1e-9))
+    while motion.peak_speed(planes, half_size, follow=follow) > speed:
+        motion = motion.slowed(0.99)
+    return motion
+
+
+def _drawn_motion(
+    rng: np.random.Generator, planes: int, radius: float, origin: tuple[float, float]
+) -> Motion:
+    """Draw every kind of movement at once, each about as fast at the radius as the others."""
     heading = rng.uniform(0.0, 2.0 * math.pi)
     turning = heading + rng.uniform(-1.0, 1.0)
-    radius = math.hypot(*half_size)
     period = rng.uniform(0.4, 1.6) * max(planes, 60)
     bend = rng.uniform(0.0, 1.0) / planes
     sway = rng.uniform(0.0, 0.6) * period / (2.0 * math.pi)
-    motion = Motion(
+    return Motion(
         origin=origin,
         velocity=(math.cos(heading), math.sin(heading)),
         acceleration=(bend * math.cos(turning), bend * math.sin(turning)),
@@ -161,12 +175,3 @@ def random_motion(
         phases=tuple(rng.uniform(0.0, 2.0 * math.pi, 4).tolist()),
         middle=(planes - 1) / 2.0,
     )
-    if speed <= 0.0:
-        return motion.slowed(0.0)
-    for _ in range(4):  # speeds are nearly, not exactly, proportional to the factor
-        motion = motion.slowed(
-            speed / max(motion.peak_speed(planes, half_size, follow=follow), 1e-9)
-        )
-    while motion.peak_speed(planes, half_size, follow=follow) > speed:
-        motion = motion.slowed(0.99)
-    return motion

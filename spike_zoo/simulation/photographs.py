@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Split = Literal["train", "val", "test"]
+SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
 
 PHOTOGRAPHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

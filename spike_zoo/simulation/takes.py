@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from spike_zoo.simulation.camera import SpikeCamera
-from spike_zoo.simulation.exposure import expose_image, exposure_spans
+from spike_zoo.simulation.exposure import as_levels, expose_image, exposure_spans
 from spike_zoo.simulation.scenes import Scene
 from spike_zoo.spikes import Take
 
@@ -23,6 +23,8 @@ FPS: Final = 20000.0
 """Planes per second of simulated recordings, the usual rate of real cameras."""
 
 SIMULATOR: Final = "spike_zoo.simulation v1"
+STRIDE: Final = 10
+"""Planes from one sharp image to the next."""
 MARGIN: Final = 75
 """Planes kept before the first sharp image and after the last: windows to 151 planes are whole."""
 
@@ -32,7 +34,7 @@ _CHUNK: Final = 32  # planes rendered before the camera sees them
 def simulate_take(
     spec: SceneSpec,
     *,
-    image_stride: int = 10,
+    image_stride: int = STRIDE,
     margin: int = MARGIN,
     exposure: int = 0,
 ) -> Take:
@@ -60,16 +62,13 @@ def simulate_take(
             f"{spec.name}: {spec.planes} planes hold no image {margin} planes from both ends, or "
             f"no exposure of {exposure} planes; ask for more planes"
         )
-    scene = Scene(spec)
-    camera_seed = np.random.SeedSequence([spec.seed, 2])
-    camera = SpikeCamera(
-        gain=spec.rate_scale, noise=spec.noise, generator=np.random.default_rng(camera_seed)
-    )
-    recording = camera.record(_chunks(scene), fps=FPS, meta=_meta(spec))
+    scene, chance = Scene(spec), np.random.default_rng(np.random.SeedSequence([spec.seed, 2]))
+    camera = SpikeCamera(gain=spec.rate_scale, noise=spec.noise, generator=chance)
+    recording = camera.record(_chunks(scene), fps=FPS, meta=scene_meta(spec, SIMULATOR))
     images = np.stack([_sharp(scene, int(plane), colour=exposure > 0) for plane in index])
     if not exposure:
         return Take(recording, images, index)
-    blur = np.stack([_levels(expose_image(scene, int(a), int(b)), colour=True) for a, b in spans])
+    blur = np.stack([as_levels(expose_image(scene, int(a), int(b))) for a, b in spans])
     return Take(recording, images, index, blur, spans)
 
 
@@ -82,22 +81,16 @@ def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
 def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
     """Return the image of one plane in 8 bits."""
     if colour:
-        return _levels(scene.colour(plane, plane + 1)[0], colour=True)
+        return as_levels(scene.colour(plane, plane + 1)[0])
     if scene.spec.image_ratio > 1:
-        return _levels(scene.render([plane])[0, 0].cpu().numpy(), colour=False)
-    return _levels(scene.luminance(plane, plane + 1)[0], colour=False)
+        return as_levels(scene.render([plane])[0, 0].cpu().numpy())
+    return as_levels(scene.luminance(plane, plane + 1)[0])
 
 
-def _levels(image: NDArray[np.float32], *, colour: bool) -> NDArray[np.uint8]:
-    """Round light in [0, 1] to 8 bits, colours last."""
-    levels = np.rint(image * 255).astype(np.uint8)
-    return np.ascontiguousarray(levels.transpose(1, 2, 0)) if colour else levels
-
-
-def _meta(spec: SceneSpec) -> dict[str, Any]:
-    """Return what is kept with a recording so that it can be made again."""
+def scene_meta(spec: SceneSpec, simulator: str) -> dict[str, Any]:
+    """Return what is kept with the recording of a scene so that it can be made again."""
     return {
-        "simulator": SIMULATOR,
+        "simulator": simulator,
         "seed": spec.seed,
         "source": spec.name,
         "source_format": "simulated",

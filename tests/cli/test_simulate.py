@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -18,6 +19,7 @@ from spike_zoo.simulation import (
     simulate_exposures,
     simulate_take,
 )
+from spike_zoo.simulation.recipes import RECIPES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +67,27 @@ def test_an_archive_holds_the_default_scenes_in_their_splits(made: Path) -> None
         assert archive[spec.name].rate_scale == spec.rate_scale
 
 
+def test_archives_are_what_they_were_before_kinds_became_recipes(made: Path) -> None:
+    with SpikeArchive(made) as archive:
+        digest = "0555813e19f9a70b2fb485a61ed1d70392b143ceb9e57d811f16b7e762757633"
+        assert archive.data_sha256() == digest
+    with h5py.File(made, "r") as file:
+        assert file.attrs["generator"] == (
+            '{"simulator": "spike_zoo.simulation v1", "seed": 0, "noise": null, "train": 2, '
+            '"val": 1, "test": 1, "height": 16, "width": 24, "planes": 152}'
+        )
+
+
+def test_a_kind_is_one_more_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moving = replace(RECIPES["reconstruction"], simulator="sequence v1", out="sequence.h5")
+    monkeypatch.setattr("spike_zoo.cli.simulate.RECIPES", {**RECIPES, "sequence": moving})
+    monkeypatch.chdir(tmp_path)
+    sizes = TINY | {"train": 0, "val": 0, "planes": 21}
+    simulate(kind="sequence", jobs=1, stride=3, margin=4, **sizes)
+    with SpikeArchive("sequence.h5") as archive:
+        assert archive.image_index(archive.names("test")[0]).tolist() == [4, 7, 10, 13, 16]
+
+
 @pytest.mark.slow
 def test_content_depends_on_the_seed_and_not_on_the_processes(made: Path, tmp_path: Path) -> None:
     simulate(str(tmp_path / "two.h5"), jobs=2, **TINY)
@@ -100,7 +123,7 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"planes": 150}, r"--planes must be at least 151, got 150"),
+        ({"planes": 150}, r"--planes must be at least 151 with --margin 75, got 150"),
         ({"train": -1}, "--train must be at least 0"),
         ({"height": 0}, "--height must be at least 1"),
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
@@ -108,7 +131,9 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
         ({"jobs": -2}, "--jobs must be 0"),
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
         ({"split": "val"}, "--split, --interpolation and --inserted go with --video"),
-        ({"kind": "deblur", "planes": 136}, "--planes must be at least 137, got 136"),
+        ({"kind": "street"}, "--kind must be one of reconstruction, deblur, got street"),
+        ({"stride": 0}, "--stride must be at least 1"),
+        ({"kind": "deblur", "planes": 136}, "--planes must be at least 137 with --margin 20"),
     ],
 )
 def test_impossible_options_are_refused_before_any_work(
@@ -126,6 +151,8 @@ def test_exposures_to_deblur_are_an_archive_of_their_own(tmp_path: Path) -> None
     simulate(str(path), threshold=4, **options)
     with SpikeArchive(path) as archive:
         assert not archive.verify()
+        digest = "cbe36d1385fbc5431b51c37d8953b4eb4a8b74ae88ddd227712c4e86a6b2d0f0"
+        assert archive.data_sha256() == digest  # of the first archives of this kind
         counts = {split: len(archive.image_index(archive.names(split)[0])) for split in splits}
         assert counts == {"train": 0, "val": 7, "test": 7}
         name = archive.names("test")[0]

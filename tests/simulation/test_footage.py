@@ -89,7 +89,7 @@ def test_firing_rates_follow_the_light_at_every_threshold() -> None:
     light = sampled_light(image.transpose(0, 3, 1, 2))[0]
     for threshold in (2.0, 4.0, 8.0):
         take = Footage(interpolation="blend", threshold=threshold, noise="none").take(
-            Frames(frames), 1, sharp=0
+            Frames(frames), 1, sharp=False
         )
         scale = take.recording.rate_scale
         assert scale == pytest.approx(1.98543 / threshold, rel=1e-4)
@@ -113,7 +113,7 @@ def test_an_exposure_of_video_is_nearly_that_of_the_rendered_scene() -> None:
     exact = scene.colour(104, 201).mean(0).transpose(1, 2, 0) * 255
     errors = {}
     for name in ("flow", "blend"):
-        take = Footage(interpolation=name).take(Frames(frames), 1, sharp=0)
+        take = Footage(interpolation=name).take(Frames(frames), 1, sharp=False)
         assert take.blur is not None
         errors[name] = float(np.sqrt(np.mean((take.blur[0] - exact) ** 2)))
     assert errors["flow"] < 0.6  # of 255 levels, 0.29 of them rounding

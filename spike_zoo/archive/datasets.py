@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def checked_parts(file: Hdf5File, inside: str) -> list[str]:
+def checked_datasets(file: Hdf5File, inside: str) -> list[str]:
     """Return the data sets of a recording that have checksums of their own.
 
     These are its pictures and everything directly below labels and calibration.

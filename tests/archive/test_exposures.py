@@ -14,7 +14,7 @@ from skimage.io import imsave
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
-from spike_zoo.archive.blurry import ExposureRule
+from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import FoundTakes, find_takes
 from spike_zoo.cli.main import main
 from spike_zoo.data import Exposures
