@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir.inference import only_makes_pictures, warp_rows
-from spike_zoo.methods.stir.layers import (
+from spike_zoo.nn import warp
+from spike_zoo.nn.fast.conv_prelu import (
     ConvPReLU,
     NarrowConv,
     ResidualBlock,
@@ -18,7 +18,7 @@ from spike_zoo.methods.stir.layers import (
     laid_out_for,
     spare_channels,
 )
-from spike_zoo.nn import warp
+from spike_zoo.nn.fast.warp import only_makes_pictures, warp_rows
 from spike_zoo.nn.precision import in_full_precision
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]

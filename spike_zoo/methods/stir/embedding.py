@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir.inference import fold, only_makes_pictures
-from spike_zoo.methods.stir.layers import is_channels_last, join_rows
-from spike_zoo.methods.stir.products import convolve_pointwise
+from spike_zoo.nn.fast.conv_prelu import is_channels_last, join_rows
+from spike_zoo.nn.fast.narrow_conv import convolve_pointwise
+from spike_zoo.nn.fast.warp import fold, only_makes_pictures
 
 BLOCK_PLANES = 21  # planes of one block
 EMBEDDING_CHANNELS = 16  # of every embedding, so that the rest of the network does not change

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from spike_zoo.methods.stir.activation import activate
-from spike_zoo.methods.stir.layers import ResidualBlock
+from spike_zoo.nn.fast.conv_prelu import ResidualBlock
+from spike_zoo.nn.fast.prelu import activate
 
 
 class EncoderStage(nn.Module):

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from spike_zoo.errors import WeightsError
 from spike_zoo.methods.stir.decoder import Level
 from spike_zoo.methods.stir.network import STIRPyramid
-from spike_zoo.methods.stir.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.backbones import load_backbone
+from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 LEVEL_WEIGHTS = (0.5, 0.25, 0.25, 0.25)  # of levels 2, 3, 4, 5
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -25,8 +25,8 @@ from spike_zoo.methods.stir.embedding import (
 )
 from spike_zoo.methods.stir.encoder import PyramidEncoder
 from spike_zoo.methods.stir.official import read_official
-from spike_zoo.methods.stir.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.official import WeightsSource
+from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
 
 PLANES = 61  # of one window, the middle plane is reconstructed

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir.padding import centred_padding, crop_padding
+from spike_zoo.nn.padding import centred_padding, crop_padding
 
 WHOLE_PIXELS = 2**20  # up to which a frame is computed as a whole: about 1.3 GB in float32
 AUTOMATIC_SIDE = 1024

@@ -57,3 +57,17 @@ def test_hybrid_embedding_begins_with_the_firing_rates() -> None:
     embedded = HybridEmbedding()(block)
     torch.testing.assert_close(embedded[:, 0], block.mean(dim=1))
     torch.testing.assert_close(embedded[:, 4], block[:, 8:13].mean(dim=1))
+
+
+@pytest.mark.parametrize("kind", get_args(EmbeddingKind))
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_every_embedding_is_the_same_with_and_without_gradients(
+    kind: EmbeddingKind, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    embedding, block = HybridEmbedding(kind), (torch.rand(2, 21, 16, 24) < 0.3).float()
+    embedding(block)  # running statistics other than 0 and 1
+    embedding.eval().to(memory_format=layout)  # type: ignore[call-overload]  # it has this
+    with torch.no_grad():
+        found = embedding(block)
+    torch.testing.assert_close(found, embedding(block), rtol=0, atol=1e-5)

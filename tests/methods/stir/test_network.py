@@ -16,6 +16,7 @@ from spike_zoo.methods.stir import STIR
 from spike_zoo.methods.stir.decoder import RefiningDecoder
 from spike_zoo.methods.stir.encoder import EncoderStage
 from spike_zoo.methods.stir.network import level_channels
+from spike_zoo.nn.fast.warp import only_makes_pictures
 
 # Parameters and multiply-accumulates per pixel of the published description's variants.
 PUBLISHED_COST = [
@@ -263,3 +264,19 @@ def test_fresh_weights_follow_the_published_initialisation() -> None:
     attention = network.attention
     assert attention is not None
     assert attention.temperature_t0.flatten().tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_image_is_the_same_with_and_without_gradients(
+    layout: torch.memory_format, official_network: STIR
+) -> None:
+    torch.manual_seed(0)
+    spikes = (torch.rand(2, 61, 50, 67) < 0.3).float()
+    official_network.to(memory_format=layout)  # type: ignore[call-overload]  # it has this
+    assert not only_makes_pictures(spikes)
+    wanted = official_network(spikes).detach()
+    with torch.no_grad():
+        assert only_makes_pictures(spikes)
+        found = official_network(spikes)
+    official_network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has this
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)

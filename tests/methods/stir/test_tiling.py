@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from spike_zoo.methods.stir import STIR
-from spike_zoo.methods.stir.padding import pad_to_multiple
 from spike_zoo.methods.stir.tiling import OVERLAP, TileGrid, spans
+from spike_zoo.nn.padding import pad_to_multiple
 
 STEP = 16
 

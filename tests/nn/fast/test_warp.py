@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir import STIR
-from spike_zoo.methods.stir.embedding import EmbeddingKind, HybridEmbedding
-from spike_zoo.methods.stir.inference import fold, only_makes_pictures, warp_rows
 from spike_zoo.nn import warp
+from spike_zoo.nn.fast.warp import fold, warp_rows
 
 SIDES = st.integers(2, 19)
 
@@ -57,33 +52,3 @@ def test_a_folded_batch_norm_changes_nothing() -> None:
     x = torch.randn(1, 3, 7, 7)
     with torch.no_grad():
         torch.testing.assert_close(F.conv2d(x, *fold(conv, norm)), norm(conv(x)))
-
-
-@pytest.mark.parametrize("kind", get_args(EmbeddingKind))
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_every_embedding_is_the_same_with_and_without_gradients(
-    kind: EmbeddingKind, layout: torch.memory_format
-) -> None:
-    torch.manual_seed(0)
-    embedding, block = HybridEmbedding(kind), (torch.rand(2, 21, 16, 24) < 0.3).float()
-    embedding(block)  # running statistics other than 0 and 1
-    embedding.eval().to(memory_format=layout)  # type: ignore[call-overload]  # it has this
-    with torch.no_grad():
-        found = embedding(block)
-    torch.testing.assert_close(found, embedding(block), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_image_is_the_same_with_and_without_gradients(
-    layout: torch.memory_format, official_network: STIR
-) -> None:
-    torch.manual_seed(0)
-    spikes = (torch.rand(2, 61, 50, 67) < 0.3).float()
-    official_network.to(memory_format=layout)  # type: ignore[call-overload]  # it has this
-    assert not only_makes_pictures(spikes)
-    wanted = official_network(spikes).detach()
-    with torch.no_grad():
-        assert only_makes_pictures(spikes)
-        found = official_network(spikes)
-    official_network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has this
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from spike_zoo.methods.stir.products import convolve_pointwise, convolve_to_few
+from spike_zoo.nn.fast.narrow_conv import convolve_pointwise, convolve_to_few
 
 
 @given(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.stir.activation import PART, activate
+from spike_zoo.nn.fast.prelu import PART, activate
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 SHAPES = [(2, 5, 7, 9), (1, 3, 300, 160), (1, PART // 16, 3, 33)]  # one part, several, single rows

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.methods.stir.padding import crop_padding, pad_to_multiple
+from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 
 @given(

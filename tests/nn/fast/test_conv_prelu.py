@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from spike_zoo.methods.stir.layers import (
+from spike_zoo.nn.fast.conv_prelu import (
     ConvPReLU,
     NarrowConv,
     ResidualBlock,

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir.activation import activate
-from spike_zoo.methods.stir.products import convolve_to_few
+from spike_zoo.nn.fast.narrow_conv import convolve_to_few
+from spike_zoo.nn.fast.prelu import activate
 
 # Where training fills up the channels with zeros, see spare_channels.
 VECTOR, WIDE, LARGE = 16, 128, 48 * 48  # channels, channels, pixels

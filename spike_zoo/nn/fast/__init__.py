@@ -1,0 +1,1 @@
+"""Equal and faster ways to compute ordinary layers on CPUs."""
