@@ -13,7 +13,7 @@ from spike_zoo.metrics.image import MeanPerImage
 from spike_zoo.nn.schedules import begin_schedules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lightning import LightningDataModule
     from torch import Tensor
@@ -55,6 +55,22 @@ class TaskModule(LightningModule):
     def origins(self, batch: Any) -> Sequence[Origin]:  # noqa: ANN401  (the task's batch)
         """Return where each sample of a batch comes from."""
         raise NotImplementedError
+
+    def cost_jobs(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
+        """Return what is measured as this method's costs: job by name -> what does it once.
+
+        Every method has the job ``"forward"``. One that does other work adds it; what a job begins
+        with is made before, outside the clock::
+
+            def cost_jobs(self, batch):
+                data = self.codec.compress(batch)
+                return {
+                    **super().cost_jobs(batch),
+                    "compress": lambda: self.codec.compress(batch),
+                    "decompress": lambda: self.codec.decompress(data),
+                }
+        """
+        return {"forward": lambda: self.predict_step(batch, 0)}
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
         """Refuse data that do not fit, before anything is computed.

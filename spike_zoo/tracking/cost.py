@@ -13,24 +13,21 @@ from lightning import Callback
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tracking.result import FORWARD, Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from lightning import LightningModule, Trainer
-
-    from spike_zoo.batch import DeblurBatch, ReconstructionBatch
-
-    Batch = ReconstructionBatch | DeblurBatch
-    Jobs = Mapping[str, Callable[[], object]]
 
 TIMED = 5  # batches, after one that warms up
 
 
-def count_macs(module: LightningModule, batch: Batch) -> int:
-    """Return the multiply-accumulates of one forward, per image: convolutions and products."""
-    return _counted(lambda: module.predict_step(batch, 0), batch)[0]
+def count_macs(module: TaskModule, batch: Any) -> int:  # noqa: ANN401  (the task's batch)
+    """Return the multiply-accumulates of one forward, per sample: convolutions and products."""
+    macs, _ = _counted(module.cost_jobs(batch)[FORWARD])
+    return macs // len(module.origins(batch))
 
 
 @dataclass
@@ -38,7 +35,7 @@ class _Measured:
     """What is known of one job so far."""
 
     macs: int
-    size: tuple[int, int]
+    size: tuple[int, int] | None
     seconds: list[float] = field(default_factory=list)
 
     @property
@@ -51,17 +48,8 @@ class CostMeter(Callback):
     """Measure seconds and multiply-accumulates of a method's jobs on a test's first batches.
 
     They are done once more, as prediction does them and in the precision of the run: the first
-    for its operations and to warm up, the next :data:`TIMED` for the clock. Every method has the
-    job ``"forward"``, one reconstruction. A module that does other work as well says so by a
-    method ``cost_jobs(batch)``, which returns a mapping from the name of each job to what does it
-    once; what a job begins with is made before, outside the clock::
-
-        def cost_jobs(self, batch):
-            data = self.codec.compress(batch)
-            return {
-                "compress": lambda: self.codec.compress(batch),
-                "decompress": lambda: self.codec.decompress(data),
-            }
+    for its operations and to warm up, the next :data:`TIMED` for the clock. Which jobs there are
+    says :meth:`TaskModule.cost_jobs`.
     """
 
     def __init__(self) -> None:
@@ -85,26 +73,22 @@ class CostMeter(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Any,  # noqa: ANN401  (Lightning's signature)
-        batch: Batch,
+        batch: Any,  # noqa: ANN401  (the task's batch)
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
         """Do the jobs of one of the first batches once more, with nothing else inside the clock."""
-        if self._batches > TIMED:
+        if self._batches > TIMED or not isinstance(pl_module, TaskModule):
             return
         self._batches += 1
+        samples = len(pl_module.origins(batch))
         with _as_predicted(trainer):
-            for name, job in _jobs(pl_module, batch, batch_idx).items():
+            for name, job in pl_module.cost_jobs(batch).items():
                 if name not in self._measured:
-                    self._measured[name] = _Measured(*_counted(job, batch))
-                seconds = _seconds(job, pl_module.device) / len(batch["spikes"])
+                    macs, size = _counted(job)
+                    self._measured[name] = _Measured(macs // samples, size)
+                seconds = _seconds(job, pl_module.device) / samples
                 self._measured[name].seconds.append(seconds)
-
-
-def _jobs(module: LightningModule, batch: Batch, batch_idx: int) -> Jobs:
-    """Return what a method does, by name, reconstruction first."""
-    others: Any = getattr(module, "cost_jobs", lambda batch: {})
-    return {FORWARD: lambda: module.predict_step(batch, batch_idx), **others(batch)}
 
 
 @contextmanager
@@ -114,16 +98,14 @@ def _as_predicted(trainer: Trainer) -> Iterator[None]:
         yield
 
 
-def _counted(job: Callable[[], object], batch: Batch) -> tuple[int, tuple[int, int]]:
-    """Return the multiply-accumulates of a job, per image, and the image's height and width.
-
-    It is the image that comes out, or that of the spikes where what comes out is no image.
-    """
+def _counted(job: Callable[[], object]) -> tuple[int, tuple[int, int] | None]:
+    """Return the multiply-accumulates of a job, and the size of the images that come out."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         made = job()
-    spikes = batch["spikes"]
-    shape = made.shape if isinstance(made, Tensor) and made.ndim > 2 else spikes.shape
-    return counter.get_total_flops() // 2 // len(spikes), (shape[-2], shape[-1])
+    size = None
+    if isinstance(made, Tensor) and made.ndim > 2:
+        size = made.shape[-2], made.shape[-1]
+    return counter.get_total_flops() // 2, size
 
 
 def _seconds(job: Callable[[], object], device: torch.device) -> float:

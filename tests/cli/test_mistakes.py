@@ -13,9 +13,9 @@ from spike_zoo.archive import build_archive
 from spike_zoo.cli.main import main
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.testing import pattern_take, tiny_archive
+from spike_zoo.testing.exposures import exposure_archive
 from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
-from tests.helpers.exposures import exposure_archive
 
 VERBS = ("fit", "validate", "test", "predict")
 SMOKE = ["--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -31,8 +32,8 @@ def test_a_protocol_adds_its_metrics_to_the_usual_ones(
 def test_protocols_measure_distances_with_the_same_backbone(random_alexnet: Path) -> None:
     metrics = reconstruction_metrics(lpips=str(random_alexnet), protocols=PROTOCOLS)
     assert {"lpips", "lpips_stir"} <= set(metrics.keys(keep_base=True))
-    assert metrics["lpips"].measure.rescale
-    assert not metrics["lpips_stir"].measure.rescale
+    assert cast(Any, metrics["lpips"]).measure.rescale
+    assert not cast(Any, metrics["lpips_stir"]).measure.rescale
 
 
 def test_an_unknown_protocol_is_refused_with_those_there_are() -> None:

@@ -10,7 +10,7 @@ from spike_zoo.metrics import METRICS, PROTOCOLS, reconstruction_metrics
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.render import heading
 
-ARROWS = {True: "↑", False: "↓"}
+ARROWS: dict[bool | None, str] = {True: "↑", False: "↓"}
 
 
 def test_the_arrow_above_a_column_is_that_of_the_metric_itself(random_alexnet: Path) -> None:

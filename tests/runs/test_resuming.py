@@ -18,10 +18,10 @@ import torch
 
 from spike_zoo.cli.main import main
 from spike_zoo.testing import tiny_archive
+from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.origins import weights_sha256
 from tests.conftest import ROOT
-from tests.helpers.exposures import exposure_archive
 
 SIZES = [
     *("--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"),

@@ -11,9 +11,9 @@ from spike_zoo.cli.main import main
 from spike_zoo.tables import collect_runs, fill_table, table_of_runs
 from spike_zoo.tables.images import images_tested_by
 from spike_zoo.testing import tiny_archive
+from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
-from tests.helpers.exposures import exposure_archive
 from tests.helpers.tables import make_run
 
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]

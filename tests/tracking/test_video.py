@@ -8,7 +8,7 @@ import av
 
 from spike_zoo.cli.main import main
 from spike_zoo.testing import tiny_archive
-from tests.helpers.exposures import exposure_archive
+from spike_zoo.testing.exposures import exposure_archive
 
 BLURRY = "spike_zoo.methods.ssdm.cascade.BlurryInputModule"
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]

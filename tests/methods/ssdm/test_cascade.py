@@ -16,7 +16,7 @@ from spike_zoo.methods import export
 from spike_zoo.methods.ssdm import BlurryInputModule, SSDMCascadeModule, SSDMTeacher
 from spike_zoo.metrics import psnr
 from spike_zoo.testing import QUIET
-from tests.helpers.exposures import exposed_take, exposure_archive, exposure_batch
+from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
 from tests.methods.ssdm.conftest import Golden
 
 TIMES = [20, 44, 68, 92, 116]

@@ -10,9 +10,9 @@ import yaml
 
 from spike_zoo.cli.main import main
 from spike_zoo.methods.ssdm import BSN, EDSR
+from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
-from tests.helpers.exposures import exposure_archive
 from tests.helpers.measured import psnr_by_hand
 
 STAGES = ("denoise", "upsample", "student")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spike_zoo.methods.ssdm import SSDMStudentModule, SSDMTeacher
 from spike_zoo.methods.ssdm.labels import RememberedLabels
-from tests.helpers.exposures import exposed_take, exposure_batch
+from spike_zoo.testing.exposures import exposed_take, exposure_batch
 
 TIMES, SPAN = [20, 68, 116], (20, 117)
 IMAGES_GIB = 2 * len(TIMES) * 3 * 32 * 32 / 2**30  # of one exposure

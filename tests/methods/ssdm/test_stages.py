@@ -19,7 +19,7 @@ from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule, denoising_loss,
 from spike_zoo.methods.ssdm.colour import grey
 from spike_zoo.metrics import psnr
 from spike_zoo.testing import QUIET
-from tests.helpers.exposures import exposed_take, exposure_archive, exposure_batch
+from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
 
 STAGES = ("denoise", "upsample")
 TIMES = [20, 44, 68, 92, 116]

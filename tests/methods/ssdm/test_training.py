@@ -25,7 +25,7 @@ from spike_zoo.methods.ssdm import (
 )
 from spike_zoo.nn.backbones import FOLDER_VARIABLE
 from spike_zoo.testing import QUIET
-from tests.helpers.exposures import exposed_take, exposure_archive, exposure_batch
+from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
 from tests.methods.ssdm.conftest import Golden
 
 #: A teacher without networks: quick, and its labels are known.

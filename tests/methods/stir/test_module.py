@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.stir import STIR, STIRModule
 from spike_zoo.methods.stir.schedule import ScheduleKind
-from spike_zoo.testing import MethodTester, pattern_take, training_loss
+from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, training_loss
 
 
 def small_module(**arguments: object) -> STIRModule:
@@ -21,7 +21,7 @@ def small_module(**arguments: object) -> STIRModule:
     return STIRModule(**switches)  # type: ignore[arg-type]  # plain values
 
 
-class TestSTIRModule(MethodTester):
+class TestSTIRModule(ReconstructionTester, MethodTester):
     height = 32
     width = 32
     overfit_steps = 90

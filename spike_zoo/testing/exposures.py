@@ -11,7 +11,7 @@ import torch
 from spike_zoo.archive import build_archive
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording, Take
-from spike_zoo.testing import drifting_pattern
+from spike_zoo.testing.patterns import drifting_pattern
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,28 @@
+"""What a method's tests begin with: testers to inherit, and small samples of each task."""
+
+from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
+from spike_zoo.testing.patterns import clip_batch, drifting_pattern, pattern_take, tiny_archive
+from spike_zoo.testing.testers import (
+    QUIET,
+    CheckpointTester,
+    DeblurTester,
+    MethodTester,
+    ReconstructionTester,
+    training_loss,
+)
+
+__all__ = [
+    "QUIET",
+    "CheckpointTester",
+    "DeblurTester",
+    "MethodTester",
+    "ReconstructionTester",
+    "clip_batch",
+    "drifting_pattern",
+    "exposed_take",
+    "exposure_archive",
+    "exposure_batch",
+    "pattern_take",
+    "tiny_archive",
+    "training_loss",
+]

@@ -1,0 +1,81 @@
+"""Recordings of drifting patterns: small, made in a moment, with known ground truth."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spike_zoo.archive import build_archive
+from spike_zoo.data.base import unpacked
+from spike_zoo.simulation import SpikeCamera
+from spike_zoo.spikes import SpikeRecording, Take
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spike_zoo.batch import ReconstructionBatch
+
+
+def drifting_pattern(planes: int, height: int, width: int, seed: int) -> NDArray[np.float32]:
+    """Return smooth waves that drift by up to half a pixel a plane: ``(T, H, W)`` in [0, 1]."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    time = np.arange(planes, dtype=np.float32)[:, None, None]
+    pattern = np.zeros((planes, height, width), dtype=np.float32)
+    for _ in range(3):
+        across, down = generator.uniform(-0.12, 0.12, 2)
+        phase, speed = generator.uniform(0, 2 * np.pi), generator.uniform(-0.3, 0.3)
+        angle = 2 * np.pi * (down * rows + across * columns) + phase
+        pattern += np.sin(angle + speed * time)
+    return np.clip(0.5 + pattern / 6, 0, 1)
+
+
+def pattern_take(
+    seed: int, planes: int = 81, height: int = 40, width: int = 48, stride: int = 0
+) -> Take:
+    """Return a drifting pattern seen by a noiseless camera.
+
+    Ground truth is at its middle plane and, with a stride, at every so many planes from there.
+    """
+    luminance = drifting_pattern(planes, height, width, seed)
+    camera = SpikeCamera(generator=np.random.default_rng(seed))
+    recording = SpikeRecording.from_planes(
+        camera.expose(luminance), rate_scale=camera.rate_scale, meta={"source": "pattern"}
+    )
+    middle = planes // 2
+    index = np.arange(middle % stride, planes, stride) if stride else np.array([middle])
+    images = np.rint(255 * luminance[index]).astype(np.uint8)
+    return Take(recording, images=images, image_index=index)
+
+
+def tiny_archive(
+    path: Path, planes: int = 81, height: int = 40, width: int = 48, stride: int = 0
+) -> Path:
+    """Write an archive of drifting patterns: four to train on, one each to validate and test."""
+    names = {"train": [f"train-{n}" for n in range(4)], "val": ["val-0"], "test": ["test-0"]}
+    jobs = {
+        name: functools.partial(pattern_take, seed, planes, height, width, stride)
+        for seed, name in enumerate(name for split in names.values() for name in split)
+    }
+    return build_archive(path, jobs, splits=names)
+
+
+def clip_batch(length: int, height: int = 40, width: int = 48) -> ReconstructionBatch:
+    """Return two clips of drifting patterns with their middle images, as modules get them."""
+    takes = [pattern_take(seed, length, height, width) for seed in (0, 1)]
+    images = [take.images for take in takes if take.images is not None]
+    return unpacked(
+        {
+            "packed": torch.stack([torch.from_numpy(take.recording.packed) for take in takes]),
+            "width": torch.tensor([width] * 2),
+            "mode": torch.zeros(2, dtype=torch.int64),
+            "image": torch.from_numpy(np.stack(images)),
+            "rate_scale": torch.tensor([take.recording.rate_scale for take in takes]),
+            "plane": torch.tensor([length // 2] * 2),
+            "name": ["zero", "one"],
+        }
+    )

@@ -1,0 +1,84 @@
+"""What the testers find wrong, shown on methods that are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.ssdm import BlurryInputModule, SSDMStudentModule
+from spike_zoo.tasks import ReconstructionModule
+from spike_zoo.testing import DeblurTester, MethodTester
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spike_zoo.batch import ReconstructionBatch
+
+
+class _Zeroed(ReconstructionModule):
+    """A method whose last layer begins as zeros, as many do."""
+
+    clip_length = 9
+
+    def __init__(self, has_idle: bool = False, lpips: str = "off") -> None:
+        super().__init__(lpips=lpips)
+        self.save_hyperparameters()
+        self.first, self.last = nn.Conv2d(9, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
+        nn.init.zeros_(self.last.weight)
+        self.idle = nn.Linear(2, 2) if has_idle else nn.Identity()
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        return (spikes.mean(1, keepdim=True) + self.last(self.first(spikes))).clamp(0, 1)
+
+    def training_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        return (self(batch["spikes"], batch["rate_scale"]) - batch["image"]).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters())
+
+
+class _Forgets(_Zeroed):
+    """A method that predicts something else every time."""
+
+    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        return super().predict_step(batch, batch_idx) + torch.rand(())
+
+
+def _tester(module: ReconstructionModule) -> MethodTester:
+    tester = MethodTester()
+    tester.make_module = lambda: module  # type: ignore[method-assign]  # one module for each check
+    return tester
+
+
+class TestZeroed(MethodTester):
+    overfit_psnr = 12.0
+    overfit_steps = 150
+
+    def make_module(self) -> _Zeroed:
+        return _Zeroed()
+
+
+class TestBlurryInput(DeblurTester):
+    def make_module(self) -> BlurryInputModule:
+        return BlurryInputModule(lpips="off")
+
+
+class TestStudent(DeblurTester, MethodTester):
+    height = 16
+    width = 16
+
+    def make_module(self) -> SSDMStudentModule:
+        return SSDMStudentModule(use_bsn=False, upsampler="bilinear", lpips="off")
+
+
+def test_a_parameter_that_no_loss_sees_is_found() -> None:
+    with pytest.raises(AssertionError, match=r"idle\.weight"):
+        _tester(_Zeroed(has_idle=True)).test_sends_a_gradient_to_every_parameter()
+
+
+def test_a_method_that_depends_on_chance_is_found(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        _tester(_Forgets()).test_loads_from_its_checkpoint_alone(tmp_path)
