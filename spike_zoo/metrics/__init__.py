@@ -1,21 +1,34 @@
-"""Metrics: image quality per task, means over images."""
+"""Metrics: image quality per task, means over images.
 
-from spike_zoo.metrics.collections import PROTOCOLS, reconstruction_metrics
-from spike_zoo.metrics.image import (
-    MeanPerImage,
-    psnr,
-    psnr_stir,
-    ssim,
-    ssim_stir,
-    ssim_uniform7,
-)
-from spike_zoo.metrics.perceptual import LPIPS, lpips_network
-from spike_zoo.metrics.ssdm import psnr_official, ssim_official
+Names load on first use: tables ask for facts about metrics without what it takes to measure.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spike_zoo.metrics.collections import reconstruction_metrics
+    from spike_zoo.metrics.facts import METRICS, MetricFacts
+    from spike_zoo.metrics.image import MeanPerImage, psnr, ssim, ssim_uniform7
+    from spike_zoo.metrics.perceptual import LPIPS, lpips_network
+    from spike_zoo.metrics.published import (
+        PROTOCOLS,
+        Protocol,
+        psnr_official,
+        psnr_stir,
+        ssim_official,
+        ssim_stir,
+    )
 
 __all__ = [
     "LPIPS",
+    "METRICS",
     "PROTOCOLS",
     "MeanPerImage",
+    "MetricFacts",
+    "Protocol",
     "lpips_network",
     "psnr",
     "psnr_official",
@@ -26,3 +39,28 @@ __all__ = [
     "ssim_stir",
     "ssim_uniform7",
 ]
+
+_HOMES = {
+    "LPIPS": "perceptual",
+    "METRICS": "facts",
+    "PROTOCOLS": "published",
+    "MeanPerImage": "image",
+    "MetricFacts": "facts",
+    "Protocol": "published",
+    "lpips_network": "perceptual",
+    "psnr": "image",
+    "psnr_official": "published",
+    "psnr_stir": "published",
+    "reconstruction_metrics": "collections",
+    "ssim": "image",
+    "ssim_official": "published",
+    "ssim_stir": "published",
+    "ssim_uniform7": "image",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first used (PEP 562)."""
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

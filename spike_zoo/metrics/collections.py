@@ -8,34 +8,24 @@ from typing import TYPE_CHECKING
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics.image import (
-    MeanPerImage,
-    psnr,
-    psnr_stir,
-    ssim,
-    ssim_stir,
-    ssim_uniform7,
-)
+from spike_zoo.metrics.image import MeanPerImage, psnr, ssim
 from spike_zoo.metrics.perceptual import LPIPS
-from spike_zoo.metrics.ssdm import psnr_official, ssim_official
+from spike_zoo.metrics.published import PROTOCOLS
 from spike_zoo.nn.backbones import find_backbone, missing_backbone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
     from pathlib import Path
-
-PROTOCOLS = ("ssdm", "stir", "uniform7")
 
 
 def reconstruction_metrics(
-    *, lpips: str = "auto", protocols: Sequence[str] = ()
+    *, lpips: str = "auto", protocols: Collection[str] = ()
 ) -> MetricCollection:
     """Return the metrics of reconstruction: means over images of [0, 1], data range 1.
 
     Args:
         lpips: ``"auto"``, ``"off"`` or the backbone's file.
-        protocols: ``"stir"`` adds STIR's own evaluation, ``"ssdm"`` S-SDM's, ``"uniform7"``
-            scikit-image's SSIM.
+        protocols: Names of :data:`spike_zoo.metrics.published.PROTOCOLS`, whose metrics are added.
 
     Returns:
         ``psnr``, ``ssim``, ``lpips`` where its backbone is at hand, and those of the protocols.
@@ -54,16 +44,11 @@ def reconstruction_metrics(
     path = _lpips_backbone(lpips)
     if path is not None:
         metrics["lpips"] = MeanPerImage(LPIPS(path))
-    if "uniform7" in protocols:
-        metrics["ssim_uniform7"] = MeanPerImage(ssim_uniform7)
-    if "ssdm" in protocols:
-        metrics["psnr_official"] = MeanPerImage(psnr_official)
-        metrics["ssim_official"] = MeanPerImage(ssim_official)
-    if "stir" in protocols:
-        metrics["psnr_stir"] = MeanPerImage(psnr_stir)
-        metrics["ssim_stir"] = MeanPerImage(ssim_stir)
+    for protocol in (PROTOCOLS[name] for name in protocols):
+        measures = dict(protocol.measures)
         if path is not None:
-            metrics["lpips_stir"] = MeanPerImage(LPIPS(path, rescale=False))
+            measures |= {name: make(path) for name, make in protocol.perceptual.items()}
+        metrics |= {name: MeanPerImage(measure) for name, measure in measures.items()}
     return MetricCollection(metrics, compute_groups=False)
 
 

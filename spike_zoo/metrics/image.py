@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import kornia
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -66,34 +65,18 @@ def ssim_uniform7(images: Tensor, targets: Tensor, data_range: float = 1.0) -> T
     return (luminance * contrast).mean(dim=(1, 2, 3))
 
 
-def psnr_stir(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the PSNR of each image as STIR's evaluation does: on 0..255, infinite for no error."""
-    error = (255 * (images - targets)).double().square().mean(dim=(1, 2, 3))
-    return 20 * torch.log10(255 / error.sqrt())
-
-
-def ssim_stir(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the SSIM of each image as STIR's evaluation does.
-
-    On 0..255 in float64, Gaussian window 11x11 with sigma 1.5, whole windows only.
-    """
-    x, y = 255 * images.double(), 255 * targets.double()
-    similarity = kornia.metrics.ssim(x, y, window_size=11, max_val=255.0, padding="valid")
-    return similarity.mean(dim=(1, 2, 3))
-
-
 class MeanPerImage(Metric):
     """The mean of one measure over images, whatever the batches were.
 
     Args:
-        measure: Maps images and targets ``(B, C, H, W)`` in [0, 1] to ``(B,)``.
+        measure: Maps images and targets ``(B, C, H, W)`` in [0, 1] to ``(B,)``. Higher is better,
+            unless it has an attribute ``higher_is_better`` that says otherwise.
 
     Attributes:
         per_image: The value of every image since the last reset, on this process.
     """
 
     full_state_update = False
-    higher_is_better = True
     total: Tensor
     count: Tensor
 
@@ -103,6 +86,11 @@ class MeanPerImage(Metric):
         self.per_image: list[Tensor] = []
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    @property
+    def higher_is_better(self) -> bool:  # type: ignore[override]  # torchmetrics has an attribute
+        """Which way is better."""
+        return getattr(self.measure, "higher_is_better", True)
 
     def update(self, images: Tensor, targets: Tensor) -> None:
         """Add a batch.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.metrics.facts import METRICS
 from spike_zoo.nn.backbones import BACKBONES, load_backbone
 from spike_zoo.nn.official import check_entries
 
@@ -51,7 +52,7 @@ class LPIPS:
     Metric*, CVPR 2018.
     """
 
-    higher_is_better = False
+    higher_is_better = METRICS["lpips"].higher_is_better
 
     def __init__(
         self, path: str | Path | None = None, backbone: str = "alex", *, rescale: bool = True

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Literal
 
+from spike_zoo.metrics.facts import MIDDLE, facts_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -26,30 +28,6 @@ COSTS: Final[dict[str, str]] = {
     "macs_per_pixel": "MAC per pixel",
     "seconds": "ms",
 }
-#: Metrics by the last part of their log key: heading, and which way is better.
-METRICS: Final[dict[str, tuple[str, Better]]] = {
-    "psnr": ("PSNR (dB)", "higher"),
-    "psnr_stir": ("PSNR as STIR (dB)", "higher"),
-    "psnr_official": ("PSNR as published (dB)", "higher"),
-    "ssim": ("SSIM", "higher"),
-    "ssim_stir": ("SSIM as STIR", "higher"),
-    "ssim_official": ("SSIM as published", "higher"),
-    "ssim_uniform7": ("SSIM (7x7)", "higher"),
-    "lpips": ("LPIPS", "lower"),
-    "lpips_stir": ("LPIPS as STIR", "lower"),
-    "lpips_official": ("LPIPS as published", "lower"),
-    "mse": ("MSE", "lower"),
-    "accuracy": ("accuracy", "higher"),
-    "bpp": ("bpp", "lower"),
-    "bd_rate": ("BD-rate (%)", "lower"),
-    "liqe": ("LIQE", "higher"),
-    "niqe": ("NIQE", "lower"),
-    "brisque": ("BRISQUE", "lower"),
-}
-#: What a metric's name may end in: a mean over the middle images of exposures alone.
-MIDDLE: Final = "_middle"
-#: Metrics that need a file which cannot always be had: missing ones are n/a, never an error.
-OPTIONAL_METRICS: Final = ("lpips", "liqe", "niqe", "brisque")
 ARROWS: Final[dict[Better, str]] = {"higher": " ↑", "lower": " ↓", "neither": ""}
 #: Fields that say what one reconstruction costs -> the job and its number.
 _OF_FORWARD: Final = {
@@ -85,6 +63,12 @@ class Column:
         return self.key.rsplit("/", 1)[-1]
 
     @property
+    def may_be_missing(self) -> bool:
+        """Whether a run may lack it, as it needs a file that cannot always be had."""
+        known = facts_of(self.metric)
+        return known is not None and known.needs_file
+
+    @property
     def is_grouped(self) -> bool:
         """Whether only some recordings count."""
         return self.scenes is not None or self.rate_scale is not None
@@ -114,8 +98,8 @@ class Column:
             return FIELDS[self.key]
         if self.cost is not None:
             return f"{self.cost[0]} ({COSTS[metric]})"
-        known = METRICS.get(metric.removesuffix(MIDDLE))
-        text = known[0] if known else metric
+        known = facts_of(metric)
+        text = known.heading if known else metric
         if known and metric.endswith(MIDDLE):
             text += ", middle"
         return " ".join([*place[1:], text] if place[:1] == ["test"] else [*place, text])
@@ -149,8 +133,10 @@ def direction(key: str) -> Better | None:
     if key in FIELDS or cost_of(key) is not None:
         return "lower"
     *place, metric = key.split("/")
-    known = METRICS.get(metric.removesuffix(MIDDLE)) if place else None
-    return known[1] if known else None
+    known = facts_of(metric) if place else None
+    if known is None:
+        return None
+    return "higher" if known.higher_is_better else "lower"
 
 
 def cost_of(key: str) -> tuple[str, str] | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables.columns import COSTS, OPTIONAL_METRICS, near
+from spike_zoo.tables.columns import COSTS, near
 from spike_zoo.tables.configurations import (
     configurations_of,
     data_digest,
@@ -166,7 +166,7 @@ def _refuse_absent(spec: TableSpec, used: Sequence[Run]) -> None:
     known = sorted({key for run in used for key in _measured_by(run)})
     for column in spec.columns:
         kind = "costs/" if column.is_cost else "test/"
-        is_needed = "/" in column.key and not column.metric.startswith(OPTIONAL_METRICS)
+        is_needed = "/" in column.key and not column.may_be_missing
         if used and is_needed and column.key not in known:
             raise ConfigError(
                 f"{spec.file or 'the table'}: table {spec.title!r}, column {column.key!r}: none of "

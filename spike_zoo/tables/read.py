@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.tables.columns import COSTS, FIELDS, METRICS, Column, direction, near, plain_column
+from spike_zoo.metrics.facts import METRICS
+from spike_zoo.tables.columns import COSTS, FIELDS, Column, direction, near, plain_column
 from spike_zoo.tables.spec import (
     DEFAULT_COLUMNS,
     CurveSpec,

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from spike_zoo.errors import ConfigError
-from spike_zoo.metrics import (
-    MeanPerImage,
-    psnr,
-    psnr_stir,
-    reconstruction_metrics,
-    ssim,
-    ssim_stir,
-    ssim_uniform7,
-)
+from spike_zoo.metrics import MeanPerImage, psnr, ssim, ssim_uniform7
+from tests.helpers.images import noisy_pair
 
 
 @pytest.fixture
 def pair() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    targets = torch.rand(3, 1, 40, 52, generator=generator)
-    targets = torch.nn.functional.avg_pool2d(targets, 3, 1, 1)
-    noise = torch.randn(3, 1, 40, 52, generator=generator)
-    strength = torch.tensor([0.01, 0.05, 0.2]).view(-1, 1, 1, 1)
-    return (targets + strength * noise).clamp(0, 1), targets
+    return noisy_pair()
 
 
 def test_psnr_of_each_image_equals_scikit_image(pair: tuple[Tensor, Tensor]) -> None:
@@ -39,7 +24,6 @@ def test_psnr_of_each_image_equals_scikit_image(pair: tuple[Tensor, Tensor]) -> 
         for i, t in zip(images, targets, strict=True)
     ]
     np.testing.assert_allclose(psnr(images, targets).numpy(), expected, rtol=1e-5)
-    np.testing.assert_allclose(psnr_stir(images, targets).numpy(), expected, rtol=1e-5)
 
 
 def test_uniform_ssim_equals_scikit_image_defaults(pair: tuple[Tensor, Tensor]) -> None:
@@ -49,23 +33,6 @@ def test_uniform_ssim_equals_scikit_image_defaults(pair: tuple[Tensor, Tensor]) 
         for i, t in zip(images, targets, strict=True)
     ]
     np.testing.assert_allclose(ssim_uniform7(images, targets).numpy(), expected, rtol=1e-9)
-
-
-def test_stir_ssim_is_the_valid_part_of_scikit_image_gaussian(pair: tuple[Tensor, Tensor]) -> None:
-    images, targets = pair
-    expected = [
-        structural_similarity(
-            255 * t[0].double().numpy(),
-            255 * i[0].double().numpy(),
-            data_range=255.0,
-            gaussian_weights=True,
-            sigma=1.5,
-            use_sample_covariance=False,
-            win_size=11,
-        )
-        for i, t in zip(images, targets, strict=True)
-    ]
-    np.testing.assert_allclose(ssim_stir(images, targets).numpy(), expected, rtol=2e-6)
 
 
 def test_ssim_equals_scikit_image_away_from_the_border() -> None:
@@ -88,7 +55,6 @@ def test_ssim_equals_scikit_image_away_from_the_border() -> None:
 def test_one_perfect_image_does_not_make_the_mean_infinite() -> None:
     image = torch.full((1, 1, 16, 16), 0.5)
     assert psnr(image, image).item() == 100.0
-    assert math.isinf(psnr_stir(image, image).item())
 
 
 def test_mean_over_images_does_not_depend_on_batches(pair: tuple[Tensor, Tensor]) -> None:
@@ -105,7 +71,7 @@ def test_mean_over_images_does_not_depend_on_batches(pair: tuple[Tensor, Tensor]
 def test_values_do_not_depend_on_the_precision_a_module_computes_in(
     pair: tuple[Tensor, Tensor],
 ) -> None:
-    for measure in (psnr, ssim, ssim_uniform7, ssim_stir):
+    for measure in (psnr, ssim, ssim_uniform7):
         exact, mixed = MeanPerImage(measure), MeanPerImage(measure)
         exact.update(*pair)
         with torch.autocast("cpu", torch.bfloat16):
@@ -124,14 +90,12 @@ def test_shapes_that_differ_are_refused() -> None:
         MeanPerImage(psnr).update(torch.zeros(1, 1, 16, 16), torch.zeros(1, 3, 16, 16))
 
 
-def test_collection_names_its_protocols() -> None:
-    metrics = reconstruction_metrics(lpips="off", protocols=("stir", "uniform7"))
-    assert set(metrics.keys(keep_base=True)) == {
-        "psnr",
-        "ssim",
-        "ssim_uniform7",
-        "psnr_stir",
-        "ssim_stir",
-    }
-    with pytest.raises(ConfigError, match="'sitr' is unknown"):
-        reconstruction_metrics(lpips="off", protocols=("sitr",))
+def test_a_measure_says_which_way_is_better_and_more_is_where_it_does_not() -> None:
+    class Distance:
+        higher_is_better = False
+
+        def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
+            return (images - targets).abs().mean(dim=(1, 2, 3))
+
+    assert MeanPerImage(Distance()).higher_is_better is False
+    assert MeanPerImage(psnr).higher_is_better is True

@@ -7,19 +7,10 @@ from pathlib import Path
 import lpips
 import pytest
 import torch
-import torchvision
 
 from spike_zoo.errors import MissingFileError, WeightsError
-from spike_zoo.metrics import LPIPS, lpips_network, reconstruction_metrics
+from spike_zoo.metrics import LPIPS, lpips_network
 from spike_zoo.nn.backbones import FOLDER_VARIABLE
-
-
-@pytest.fixture(scope="module")
-def random_alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("backbones") / "random-alexnet.pth"
-    torch.save(torchvision.models.alexnet(weights=None).state_dict(), path)
-    return path
 
 
 def test_distance_equals_the_library_with_the_same_trunk(random_alexnet: Path) -> None:
@@ -40,28 +31,12 @@ def test_distance_equals_the_library_with_the_same_trunk(random_alexnet: Path) -
     torch.testing.assert_close(stir, as_given.flatten())
 
 
-def test_collection_holds_no_weights_of_the_backbone(random_alexnet: Path) -> None:
-    metrics = reconstruction_metrics(lpips=str(random_alexnet))
-    assert "lpips" in metrics
-    assert not metrics.clone(prefix="val/").state_dict()
-
-
 def test_missing_backbone_says_where_to_put_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     with pytest.raises(MissingFileError, match=r"alexnet-owt-7be5be79\.pth.*SPIKE_ZOO_BACKBONES"):
         LPIPS(tmp_path / "nowhere.pth")
-
-
-def test_auto_leaves_lpips_out_with_one_warning(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.warns(UserWarning, match="LPIPS is off"):
-        metrics = reconstruction_metrics(lpips="auto")
-    assert "lpips" not in metrics
 
 
 def test_file_with_the_published_name_must_have_its_checksum(

@@ -1,0 +1,126 @@
+"""How authors measure what they publish: one protocol each, as data.
+
+A protocol differs from the usual metrics in the range of values, in windows or in what a perfect
+image is worth; its numbers are those to hold against the paper's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import kornia
+import torch
+
+from spike_zoo.metrics.image import ssim_uniform7
+from spike_zoo.metrics.perceptual import LPIPS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from spike_zoo.metrics.image import Measure
+
+
+def psnr_stir(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the PSNR of each image as STIR's evaluation does: on 0..255, infinite for no error.
+
+    Shape:
+        - images, targets: ``(B, C, H, W)`` in [0, 1].
+        - Output: ``(B,)``, dB.
+
+    Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
+    Spiking Cameras*, NeurIPS 2024, released evaluation.
+    """
+    error = (255 * (images - targets)).double().square().mean(dim=(1, 2, 3))
+    return 20 * torch.log10(255 / error.sqrt())
+
+
+def ssim_stir(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the SSIM of each image as STIR's evaluation does.
+
+    On 0..255 in float64, Gaussian window 11x11 with sigma 1.5, whole windows only.
+
+    Shape:
+        - images, targets: ``(B, C, H, W)`` in [0, 1].
+        - Output: ``(B,)``.
+
+    Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
+    Spiking Cameras*, NeurIPS 2024, released evaluation.
+    """
+    x, y = 255 * images.double(), 255 * targets.double()
+    similarity = kornia.metrics.ssim(x, y, window_size=11, max_val=255.0, padding="valid")
+    return similarity.mean(dim=(1, 2, 3))
+
+
+def psnr_official(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the PSNR of each image as S-SDM's evaluation does, infinite for no error.
+
+    The data range is 2 for an image with any value below one half, which in practice is the usual
+    PSNR, and 1 for the others, as scikit-image takes it from the first image.
+
+    Shape:
+        - images, targets: ``(B, C, H, W)`` in [0, 1].
+        - Output: ``(B,)``, dB.
+
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024, released evaluation.
+    """
+    x, y = _moved(images), _moved(targets)
+    data_range = torch.where((x < 0).flatten(1).any(dim=1), 2.0, 1.0)
+    error = (x - y).square().mean(dim=(1, 2, 3))
+    return 10 * torch.log10(data_range**2 / error)
+
+
+def ssim_official(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the SSIM of each image as S-SDM's evaluation does.
+
+    A 7x7 mean window and data range 2; the shift to [-1, 1] changes the comparison of luminance,
+    so the value is not that of the images in [0, 1].
+
+    Shape:
+        - images, targets: ``(B, C, H, W)`` in [0, 1].
+        - Output: ``(B,)``.
+
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024, released evaluation.
+    """
+    return ssim_uniform7(_moved(images), _moved(targets), data_range=2.0)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one source measures, beside the usual metrics.
+
+    Attributes:
+        source: Whose it is.
+        measures: Name of a metric -> its measure.
+        perceptual: Name of a metric -> what makes its measure from the file of LPIPS's backbone.
+    """
+
+    source: str
+    measures: Mapping[str, Measure]
+    perceptual: Mapping[str, Callable[[str | Path], Measure]] = field(default_factory=dict)
+
+
+PROTOCOLS: Final[dict[str, Protocol]] = {
+    "ssdm": Protocol(
+        "Chen et al., SpikeReveal, NeurIPS 2024, released evaluation",
+        {"psnr_official": psnr_official, "ssim_official": ssim_official},
+    ),
+    "stir": Protocol(
+        "Fan et al., Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of "
+        "Spiking Cameras, NeurIPS 2024, released evaluation",
+        {"psnr_stir": psnr_stir, "ssim_stir": ssim_stir},
+        {"lpips_stir": partial(LPIPS, rescale=False)},
+    ),
+    "uniform7": Protocol(
+        "scikit-image, structural_similarity with its defaults",
+        {"ssim_uniform7": ssim_uniform7},
+    ),
+}
+
+
+def _moved(images: Tensor) -> Tensor:
+    return (2 * images.double() - 1).clamp(-1, 1)

@@ -1,0 +1,18 @@
+"""What tests of several files measure with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+
+
+@pytest.fixture(scope="session")
+def random_alexnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file of AlexNet's weights that nobody has trained."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("backbones") / "random-alexnet.pth"
+    torch.save(torchvision.models.alexnet(weights=None).state_dict(), path)
+    return path

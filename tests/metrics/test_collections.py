@@ -1,0 +1,60 @@
+"""The metrics of a task as one collection, and what is not at hand left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.metrics import LPIPS, PROTOCOLS, reconstruction_metrics
+from spike_zoo.nn.backbones import FOLDER_VARIABLE
+
+USUAL = {"psnr", "ssim"}
+
+
+@pytest.mark.parametrize(
+    ("protocols", "added"),
+    [
+        ((), set()),
+        (("stir", "uniform7"), {"ssim_uniform7", "psnr_stir", "ssim_stir"}),
+        (["ssdm"], {"psnr_official", "ssim_official"}),
+    ],
+)
+def test_a_protocol_adds_its_metrics_to_the_usual_ones(
+    protocols: list[str], added: set[str]
+) -> None:
+    metrics = reconstruction_metrics(lpips="off", protocols=protocols)
+    assert set(metrics.keys(keep_base=True)) == USUAL | added
+
+
+def test_protocols_measure_distances_with_the_same_backbone(random_alexnet: Path) -> None:
+    metrics = reconstruction_metrics(lpips=str(random_alexnet), protocols=PROTOCOLS)
+    assert {"lpips", "lpips_stir"} <= set(metrics.keys(keep_base=True))
+    images = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = metrics(images, 1 - images)
+    expected = LPIPS(random_alexnet, rescale=False)(images, 1 - images)
+    assert found["lpips_stir"] == pytest.approx(expected.item(), rel=1e-6)
+    assert found["lpips"] != found["lpips_stir"]
+
+
+def test_an_unknown_protocol_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match="'sitr' is unknown, known are ssdm, stir, uniform7"):
+        reconstruction_metrics(lpips="off", protocols=("sitr",))
+
+
+def test_collection_holds_no_weights_of_the_backbone(random_alexnet: Path) -> None:
+    metrics = reconstruction_metrics(lpips=str(random_alexnet))
+    assert "lpips" in metrics
+    assert not metrics.clone(prefix="val/").state_dict()
+
+
+def test_auto_leaves_lpips_out_with_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.warns(UserWarning, match="LPIPS is off"):
+        metrics = reconstruction_metrics(lpips="auto")
+    assert "lpips" not in metrics

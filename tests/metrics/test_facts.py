@@ -1,0 +1,34 @@
+"""Facts that tables show agree with the metrics that measure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from spike_zoo.metrics import METRICS, PROTOCOLS, reconstruction_metrics
+from spike_zoo.tables.columns import plain_column
+from spike_zoo.tables.render import heading
+
+ARROWS = {True: "↑", False: "↓"}
+
+
+def test_the_arrow_above_a_column_is_that_of_the_metric_itself(random_alexnet: Path) -> None:
+    metrics = reconstruction_metrics(lpips=str(random_alexnet), protocols=PROTOCOLS)
+    assert len(metrics) == 9
+    for name, metric in metrics.items():
+        assert heading(plain_column(f"test/{name}")).endswith(
+            ARROWS[bool(metric.higher_is_better)]
+        ), name
+    assert metrics["lpips"].higher_is_better is False
+    assert metrics["psnr"].higher_is_better is True
+
+
+def test_names_of_metrics_above_columns_are_their_own() -> None:
+    headings = [facts.heading for facts in METRICS.values()]
+    assert len(set(headings)) == len(headings)
+
+
+def test_facts_need_no_library_that_measures() -> None:
+    script = "import sys, spike_zoo.tables; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)

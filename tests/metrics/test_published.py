@@ -1,0 +1,106 @@
+"""Published evaluations against their references and against the libraries they use."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torch import Tensor
+
+from spike_zoo.metrics import (
+    PROTOCOLS,
+    MeanPerImage,
+    psnr,
+    psnr_official,
+    psnr_stir,
+    ssim_official,
+    ssim_stir,
+)
+from tests.helpers.images import noisy_pair
+
+GREY_BGR = torch.tensor([0.11, 0.59, 0.30]).view(1, 3, 1, 1)
+
+
+@pytest.fixture(scope="module")
+def pair(golden: Path) -> dict[str, Tensor]:
+    with np.load(golden / "ssdm_golden.npz") as stored:
+        return {
+            name: torch.from_numpy(stored[f"metric.{name}"])
+            for name in ("result", "reference", "colour", "grey")
+        }
+
+
+@pytest.mark.parametrize("kind", ["colour", "grey"])
+def test_values_are_those_of_the_reference(kind: str, pair: dict[str, Tensor]) -> None:
+    images, targets = pair["result"][None], pair["reference"][None]
+    if kind == "grey":
+        images, targets = ((x * GREY_BGR).sum(1, keepdim=True) for x in (images, targets))
+    found = [psnr_official(images, targets).item(), ssim_official(images, targets).item()]
+    assert found == pytest.approx(pair[kind].tolist(), abs=1e-4)
+
+
+@pytest.mark.parametrize("darkest", [0.0, 0.6])
+def test_values_are_those_of_scikit_image_for_each_image(darkest: float) -> None:
+    generator = torch.Generator().manual_seed(4)
+    images = darkest + (1 - darkest) * torch.rand(3, 3, 20, 24, generator=generator)
+    targets = (images + 0.05 * torch.randn(3, 3, 20, 24, generator=generator)).clamp(0, 1)
+    moved = [(2 * x.double() - 1).numpy() for x in (images, targets)]
+    psnrs = [peak_signal_noise_ratio(*one) for one in zip(*moved, strict=True)]
+    ssims = [
+        structural_similarity(*one, channel_axis=0, data_range=2.0)
+        for one in zip(*moved, strict=True)
+    ]
+    np.testing.assert_allclose(psnr_official(images, targets).numpy(), psnrs, rtol=1e-6)
+    np.testing.assert_allclose(ssim_official(images, targets).numpy(), ssims, rtol=1e-6)
+    usual = psnr(images, targets).numpy()
+    np.testing.assert_allclose(psnrs, usual - (6.0206 if darkest else 0.0), atol=1e-3)
+
+
+def test_stir_psnr_equals_scikit_image_on_eight_bits() -> None:
+    images, targets = noisy_pair()
+    expected = [
+        peak_signal_noise_ratio(255 * t.numpy(), 255 * i.numpy(), data_range=255.0)
+        for i, t in zip(images, targets, strict=True)
+    ]
+    np.testing.assert_allclose(psnr_stir(images, targets).numpy(), expected, rtol=1e-5)
+
+
+def test_stir_psnr_of_a_perfect_image_is_infinite() -> None:
+    image = torch.full((1, 1, 16, 16), 0.5)
+    assert math.isinf(psnr_stir(image, image).item())
+
+
+def test_stir_ssim_is_the_valid_part_of_scikit_image_gaussian() -> None:
+    images, targets = noisy_pair()
+    expected = [
+        structural_similarity(
+            255 * t[0].double().numpy(),
+            255 * i[0].double().numpy(),
+            data_range=255.0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            win_size=11,
+        )
+        for i, t in zip(images, targets, strict=True)
+    ]
+    np.testing.assert_allclose(ssim_stir(images, targets).numpy(), expected, rtol=2e-6)
+
+
+def test_values_do_not_depend_on_the_precision_a_module_computes_in() -> None:
+    for measure in (measure for one in PROTOCOLS.values() for measure in one.measures.values()):
+        exact, mixed = MeanPerImage(measure), MeanPerImage(measure)
+        exact.update(*noisy_pair())
+        with torch.autocast("cpu", torch.bfloat16):
+            mixed.update(*noisy_pair())
+        assert mixed.compute() == exact.compute()
+
+
+def test_every_protocol_names_its_source_and_no_metric_belongs_to_two() -> None:
+    names = [name for one in PROTOCOLS.values() for name in (*one.measures, *one.perceptual)]
+    assert len(names) == len(set(names)) == 6
+    assert all(one.source for one in PROTOCOLS.values())
