@@ -32,7 +32,8 @@ def psnr_stir(images: Tensor, targets: Tensor) -> Tensor:
         - images, targets: ``(B, C, H, W)`` in [0, 1].
         - Output: ``(B,)``, dB.
 
-    Source: Fan et al., *Spatio-Temporal Interactive Learning*, NeurIPS 2024, released evaluation.
+    Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
+    Spiking Cameras*, NeurIPS 2024, released evaluation.
     """
     error = (255 * (images - targets)).double().square().mean(dim=(1, 2, 3))
     return 20 * torch.log10(255 / error.sqrt())
@@ -47,7 +48,8 @@ def ssim_stir(images: Tensor, targets: Tensor) -> Tensor:
         - images, targets: ``(B, C, H, W)`` in [0, 1].
         - Output: ``(B,)``.
 
-    Source: Fan et al., *Spatio-Temporal Interactive Learning*, NeurIPS 2024, released evaluation.
+    Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
+    Spiking Cameras*, NeurIPS 2024, released evaluation.
     """
     x, y = 255 * images.double(), 255 * targets.double()
     similarity = kornia.metrics.ssim(x, y, window_size=11, max_val=255.0, padding="valid")
@@ -108,7 +110,8 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
         {"psnr_official": psnr_official, "ssim_official": ssim_official},
     ),
     "stir": Protocol(
-        "Fan et al., Spatio-Temporal Interactive Learning, NeurIPS 2024, released evaluation",
+        "Fan et al., Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of "
+        "Spiking Cameras, NeurIPS 2024, released evaluation",
         {"psnr_stir": psnr_stir, "ssim_stir": ssim_stir},
         {"lpips_stir": partial(LPIPS, rescale=False)},
     ),

@@ -1,7 +1,7 @@
 """Sweeps: W&B's sweep files, run on this machine without an account."""
 
 from spike_zoo.sweeps.command import expand_command
-from spike_zoo.sweeps.points import Point, only_points, points_of
+from spike_zoo.sweeps.points import Point, has_first_seed, only_points, points_of
 from spike_zoo.sweeps.records import PlannedRun, keep_record, record_of, with_origins
 from spike_zoo.sweeps.runner import Outcome, run_all
 from spike_zoo.sweeps.spec import SweepSpec, needed_first, read_sweep
@@ -12,6 +12,7 @@ __all__ = [
     "Point",
     "SweepSpec",
     "expand_command",
+    "has_first_seed",
     "keep_record",
     "needed_first",
     "only_points",

@@ -17,7 +17,15 @@ from spike_zoo.runs.planning import Plan, defaults_of, plan_of
 from spike_zoo.runs.problems import closest, explain
 from spike_zoo.runs.resuming import adopt, explicit_arguments
 from spike_zoo.runs.trainer import VERBS, ZooCLI, cli_settings, quiet_libraries
-from spike_zoo.sweeps import PlannedRun, Point, SweepSpec, expand_command, only_points, points_of
+from spike_zoo.sweeps import (
+    PlannedRun,
+    Point,
+    SweepSpec,
+    expand_command,
+    has_first_seed,
+    only_points,
+    points_of,
+)
 from spike_zoo.tables import check_table
 
 if TYPE_CHECKING:
@@ -80,7 +88,8 @@ def planned_runs(
     reader = reader or LineReader()
     digests: dict[Path, tuple[str, str]] = {}
     runs: dict[Path, PlannedRun] = {}
-    for point in only_points(points_of(spec, count), only):
+    points = points_of(spec, count)
+    for point in only_points(points, only):
         command = expand_command(spec, point, environment)
         plan, run_dir, defaults = _read(reader, spec, *_verb(spec, command))
         if run_dir is None:
@@ -110,6 +119,7 @@ def planned_runs(
             legacy_data_sha256=legacy,
             kept=kept if spec.method == "grid" else None,
             reads=plan.reads,
+            is_first_seed=has_first_seed(point, points),
         )
     return list(runs.values())
 

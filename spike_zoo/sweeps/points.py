@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spike_zoo.sweeps.spec import SweepSpec
 
 Point = dict[str, Any]
+SEED = "seed_everything"  # the option that a run's seed is
 
 
 def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
@@ -55,6 +56,18 @@ def only_points(points: list[Point], only: str | None) -> list[Point]:
     if not is_pair:
         raise UsageError(f"--only {only}: write NAME=VALUE, as seed_everything=0")
     return [point for point in points if str(point.get(name)) == value] or points
+
+
+def has_first_seed(point: Point, points: list[Point]) -> bool:
+    """Tell whether no other point differs from one in a lower seed alone.
+
+    >>> points = [{"width": w, "seed_everything": s} for w in (1, 2) for s in (3, 4)]
+    >>> [has_first_seed(point, points) for point in points]
+    [True, False, True, False]
+    """
+    seed = point.get(SEED)
+    alike = [one for one in points if {**one, SEED: seed} == point]
+    return all(one[SEED] >= seed for one in alike)
 
 
 def _grid(spec: SweepSpec) -> list[Point]:

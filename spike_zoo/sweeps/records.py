@@ -21,11 +21,9 @@ OUTPUT_FILENAME = "output.txt"
 LOCK_FILENAME = ".lock"
 CHECKPOINTS = "checkpoints"
 #: File of a run -> its name among the kept ones; checkpoints are too large to keep.
-KEPT_FILES = {
-    PER_IMAGE_FILENAME: PER_IMAGE_FILENAME,
-    "metrics.csv": "metrics.csv",
-    "images/test-0.png": "sample.png",
-}
+KEPT_FILES = {PER_IMAGE_FILENAME: PER_IMAGE_FILENAME, "metrics.csv": "metrics.csv"}
+#: The same of one seed of each variant: a table shows one strip of pictures a row.
+KEPT_PICTURES = {"images/test-0.png": "sample.png"}
 
 
 #: Keys that decide nothing where nothing is trained.
@@ -59,6 +57,7 @@ class PlannedRun:
         reads: Dotted key of its configuration -> file it begins with, ``*`` for any part of a name.
         begins: Dotted key -> the run of another sweep that makes this file.
         needs_checkpoint: Whether other runs begin with its best checkpoint.
+        is_first_seed: Whether no run of the sweep differs from it in a lower seed alone.
     """
 
     name: str
@@ -75,6 +74,7 @@ class PlannedRun:
     reads: Mapping[str, str] = field(default_factory=dict)
     begins: Mapping[str, PlannedRun] = field(default_factory=dict, repr=False)
     needs_checkpoint: bool = False
+    is_first_seed: bool = True
 
     @property
     def is_fit(self) -> bool:
@@ -163,6 +163,7 @@ def keep_record(run: PlannedRun) -> None:
     """Copy the small files of a finished run to where they last, once; the record comes last.
 
     A record that does not count, as one of other data, never takes the place of a kept one.
+    Pictures are kept of the first seed alone.
     """
     if run.kept is None or _matching(run, run.result) is None:
         return
@@ -172,7 +173,8 @@ def keep_record(run: PlannedRun) -> None:
     part = run.kept.with_name(f".{run.kept.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    for source, name in KEPT_FILES.items():
+    files = {**KEPT_FILES, **(KEPT_PICTURES if run.is_first_seed else {})}
+    for source, name in files.items():
         if (file := run.result.parent / source).is_file():
             shutil.copyfile(file, part / name)
     shutil.copyfile(run.result, part / FILENAME)

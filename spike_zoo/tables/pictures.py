@@ -49,5 +49,10 @@ def sample_strips(table: FilledTable) -> tuple[list[str], list[tuple[str, list[P
 
 
 def _folder(row: FilledRow) -> Path | None:
-    """Return the folder of a row's first run that lies on this machine."""
-    return next((run.folder for run in row.runs if run.folder is not None), None)
+    """Return the folder of a row's first run that kept pictures on this machine."""
+    folders = [run.folder for run in row.runs if run.folder is not None]
+    return next((folder for folder in folders if _has_pictures(folder)), None)
+
+
+def _has_pictures(folder: Path) -> bool:
+    return (folder / STRIP).is_file() or (folder / RECONSTRUCTIONS).is_dir()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
+import torch
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics import PROTOCOLS, reconstruction_metrics
+from spike_zoo.metrics import LPIPS, PROTOCOLS, reconstruction_metrics
 from spike_zoo.nn.backbones import FOLDER_VARIABLE
 
 USUAL = {"psnr", "ssim"}
@@ -32,8 +32,11 @@ def test_a_protocol_adds_its_metrics_to_the_usual_ones(
 def test_protocols_measure_distances_with_the_same_backbone(random_alexnet: Path) -> None:
     metrics = reconstruction_metrics(lpips=str(random_alexnet), protocols=PROTOCOLS)
     assert {"lpips", "lpips_stir"} <= set(metrics.keys(keep_base=True))
-    assert cast(Any, metrics["lpips"]).measure.rescale
-    assert not cast(Any, metrics["lpips_stir"]).measure.rescale
+    images = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    found = metrics(images, 1 - images)
+    expected = LPIPS(random_alexnet, rescale=False)(images, 1 - images)
+    assert found["lpips_stir"] == pytest.approx(expected.item(), rel=1e-6)
+    assert found["lpips"] != found["lpips_stir"]
 
 
 def test_an_unknown_protocol_is_refused_with_those_there_are() -> None:

@@ -71,6 +71,18 @@ def test_a_run_that_others_begin_with_is_finished_only_with_its_checkpoint(
     assert record_of(needed) is None
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+def test_pictures_are_kept_of_the_first_seed_alone(tmp_path: Path, is_first: bool) -> None:
+    run = planned_run(tmp_path, is_first_seed=is_first)
+    picture = run.run_dir / "images" / "test-0.png"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"picture")
+    assert run_all([run], os.environ)[0].is_finished
+    assert run.kept is not None
+    assert (run.kept / "metrics.csv").is_file()
+    assert (run.kept / "sample.png").is_file() is is_first
+
+
 def test_what_is_kept_already_is_left_alone(finished: PlannedRun) -> None:
     assert finished.kept is not None
     smaller = finished.kept / "sample.png"
