@@ -19,7 +19,7 @@ from spike_zoo.errors import SpikeZooError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import FrameType
+    from types import FrameType, TracebackType
 
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, USAGE, FAULT = 130, 143, 2, 70
@@ -75,15 +75,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.formatwarning = _plain_warning
     wants_traceback = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    try:
-        return _dispatch(arguments)
-    except BaseException as error:  # noqa: BLE001  (the edge: every error gets its exit code)
-        code, message = _outcome(error, arguments)
-        if wants_traceback and code:
-            traceback.print_exc()
+    reported = _Reported(arguments, wants_traceback=wants_traceback)
+    with reported:
+        reported.code = _dispatch(arguments)
+    return reported.code
+
+
+class _Reported(contextlib.AbstractContextManager["_Reported"]):
+    """The edge of the program: every error becomes an exit code and one line.
+
+    Args:
+        arguments: Of the command line, for what is said about them.
+        wants_traceback: Whether the traceback is shown too.
+
+    Attributes:
+        code: The exit code.
+    """
+
+    def __init__(self, arguments: Sequence[str], *, wants_traceback: bool) -> None:
+        self.arguments = arguments
+        self.wants_traceback = wants_traceback
+        self.code = 0
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Report an error, and let nothing pass."""
+        if error is None:
+            return False
+        self.code, message = _outcome(error, self.arguments)
+        if self.wants_traceback and self.code:
+            traceback.print_exception(error)
         if message:
             print(message, file=sys.stderr)
-        return code
+        return True
 
 
 def overview() -> str:
@@ -229,7 +257,7 @@ def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
     return f"warning: {message}\n"
 
 
-def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
+def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code and the one message for an error."""
     ours = _ours(error)
     if ours is not None:
@@ -238,7 +266,9 @@ def _outcome(error: BaseException, arguments: list[str]) -> tuple[int, str]:
         return TERMINATED, "terminated; --ckpt_path last resumes where --run_dir says"
     if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         resumes = (
-            "; --ckpt_path last resumes where --run_dir says" if arguments[:1] == ["fit"] else ""
+            "; --ckpt_path last resumes where --run_dir says"
+            if list(arguments[:1]) == ["fit"]
+            else ""
         )
         return INTERRUPTED, f"interrupted{resumes}"  # Lightning turns it into an exit with 1
     if isinstance(error, SystemExit):

@@ -81,13 +81,13 @@ _CHATTER = (
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
     quiet_libraries()
-    with _process_arguments([verb, *arguments]):
-        try:
+    exit_code = 1  # W&B lists a run that does not come to its end as failed
+    try:
+        with _process_arguments([verb, *arguments]):
             ZooCLI(**cli_settings())
-        except BaseException:
-            finish_wandb(exit_code=1)  # W&B lists the run as failed
-            raise
-    finish_wandb()
+        exit_code = 0
+    finally:
+        finish_wandb(exit_code=exit_code)
 
 
 def cli_settings() -> dict[str, Any]:
@@ -319,14 +319,17 @@ class ZooCLI(LightningCLI):
     @contextmanager
     def _nothing_left_behind(self) -> Iterator[None]:
         """Remove the folder of a run that fails before it has learned or measured anything."""
+        has_failed = True
         try:
             yield
-        except BaseException as error:
-            if not is_child():
-                remove_beginnings(self.run_dir, self.out)
-            if isinstance(error, SIGTERMException) and self.stopper.is_interrupted:
+            has_failed = False
+        except SIGTERMException:
+            if self.stopper.is_interrupted:
                 raise KeyboardInterrupt from None  # it stopped by Lightning's other signal
             raise
+        finally:
+            if has_failed and not is_child():
+                remove_beginnings(self.run_dir, self.out)
 
     def _callbacks(self, trainer: Any) -> list[Callback]:  # noqa: ANN401  (parsed arguments)
         self.clock, self.stopper = WallClock(self.begin), StopBetweenBatches()

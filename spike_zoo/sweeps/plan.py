@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,38 +91,49 @@ def planned_runs(
     runs: dict[Path, PlannedRun] = {}
     points = points_of(spec, count)
     for point in only_points(points, only):
-        command = expand_command(spec, point, environment)
-        plan, run_dir, defaults = _read(reader, spec, *_verb(spec, command))
-        if run_dir is None:
+        run = _planned(reader, spec, point, environment, digests)
+        if run.run_dir in runs:
             raise ConfigError(
-                f"{spec.path}: command: --run_dir must be given, as --run_dir=runs/{spec.name}/"
-                "{profile}/{variant}-{seed}-{hash}"
+                f"{spec.path}: {run.name} and {runs[run.run_dir].name} are the same run, "
+                f"{run.run_dir}: a parameter has no effect, or --run_dir lacks {{hash}}"
             )
-        folder = Path(plan.filled(run_dir))
-        name = _name(plan, {key: value for key, value in point.items() if key not in _NAMED})
-        if folder in runs:
-            raise ConfigError(
-                f"{spec.path}: {name} and {runs[folder].name} are the same run, {folder}: a "
-                "parameter has no effect, or --run_dir lacks {hash}"
-            )
-        digest, legacy = _digests(spec, plan, digests)
-        kept = spec.path.parent / "results" / (plan.profile or "none") / name
-        runs[folder] = PlannedRun(
-            name=name,
-            command=tuple(command),
-            run_dir=folder,
-            result=plan.result(folder),
-            config=plan.config,
-            defaults=defaults,
-            config_hash=plan.config_hash,
-            profile=plan.profile,
-            data_sha256=digest,
-            legacy_data_sha256=legacy,
-            kept=kept if spec.method == "grid" else None,
-            reads=plan.reads,
-            is_first_seed=has_first_seed(point, points),
-        )
+        runs[run.run_dir] = replace(run, is_first_seed=has_first_seed(point, points))
     return list(runs.values())
+
+
+def _planned(
+    reader: LineReader,
+    spec: SweepSpec,
+    point: Point,
+    environment: Mapping[str, str],
+    digests: dict[Path, tuple[str, str]],
+) -> PlannedRun:
+    """Return the run of one point, read as its process will read it."""
+    command = expand_command(spec, point, environment)
+    plan, run_dir, defaults = _read(reader, spec, *_verb(spec, command))
+    if run_dir is None:
+        raise ConfigError(
+            f"{spec.path}: command: --run_dir must be given, as --run_dir=runs/{spec.name}/"
+            "{profile}/{variant}-{seed}-{hash}"
+        )
+    folder = Path(plan.filled(run_dir))
+    name = _name(plan, {key: value for key, value in point.items() if key not in _NAMED})
+    digest, legacy = _digests(spec, plan, digests)
+    kept = spec.path.parent / "results" / (plan.profile or "none") / name
+    return PlannedRun(
+        name=name,
+        command=tuple(command),
+        run_dir=folder,
+        result=plan.result(folder),
+        config=plan.config,
+        defaults=defaults,
+        config_hash=plan.config_hash,
+        profile=plan.profile,
+        data_sha256=digest,
+        legacy_data_sha256=legacy,
+        kept=kept if spec.method == "grid" else None,
+        reads=plan.reads,
+    )
 
 
 def check_tables(spec: SweepSpec) -> list[Path]:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Literal
 
 from spike_zoo.runs.planning import FILES_VARIABLE, RUN_DIR_VARIABLE
@@ -74,40 +74,61 @@ def run_all(
         jobs: Processes at a time.
         report: Is told when a run begins and ends.
     """
-    waiting, elsewhere = deque(runs), deque[PlannedRun]()
-    running: list[_Process] = []
-    outcomes: list[Outcome] = []
-
-    def done(run: PlannedRun, *, is_finished: bool, seconds: float) -> None:
-        outcomes.append(Outcome(run, is_finished, seconds))
-        report("finished" if is_finished else "failed", run)
-
-    try:
-        while waiting or running or elsewhere:
-            if not waiting and elsewhere:
-                waiting, elsewhere = elsewhere, waiting
-            while waiting and len(running) < jobs:
-                run = waiting.popleft()
-                lock = _locked(run)
-                if lock is None:
-                    elsewhere.append(run)
-                    break
-                if record_of(run) is not None:  # another call was faster
-                    keep_record(run)
-                    lock.close()
-                    done(run, is_finished=True, seconds=0.0)
-                    continue
-                report("started", run)
-                running.append(_start(run, lock, environment))
+    work = _Work(environment, jobs, report, deque(runs))
+    with contextlib.ExitStack() as stack:
+        stack.callback(lambda: _stop(work.running))  # none run any more, unless it is interrupted
+        while work.is_left:
+            work.begin()
             time.sleep(POLL_SECONDS)
-            for process in [one for one in running if one.popen.poll() is not None]:
-                running.remove(process)
-                is_finished = _judge(process)
-                done(process.run, is_finished=is_finished, seconds=time.time() - process.began)
-    except BaseException:
-        _stop(running)
-        raise
-    return outcomes
+            work.collect()
+    return work.outcomes
+
+
+@dataclass
+class _Work:
+    """What waits, what runs, and what became of the rest."""
+
+    environment: Mapping[str, str]
+    jobs: int
+    report: Callable[[Event, PlannedRun], None]
+    waiting: deque[PlannedRun]
+    elsewhere: deque[PlannedRun] = field(default_factory=deque)
+    running: list[_Process] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether anything waits or runs, here or in another call."""
+        return bool(self.waiting or self.running or self.elsewhere)
+
+    def begin(self) -> None:
+        """Start what waits, as far as there is room and no other call has it."""
+        if not self.waiting and self.elsewhere:
+            self.waiting, self.elsewhere = self.elsewhere, self.waiting
+        while self.waiting and len(self.running) < self.jobs:
+            run = self.waiting.popleft()
+            lock = _locked(run)
+            if lock is None:
+                self.elsewhere.append(run)
+                break
+            if record_of(run) is not None:  # another call was faster
+                keep_record(run)
+                lock.close()
+                self._note(run, is_finished=True, seconds=0.0)
+                continue
+            self.report("started", run)
+            self.running.append(_start(run, lock, self.environment))
+
+    def collect(self) -> None:
+        """Judge the processes that have ended."""
+        for process in [one for one in self.running if one.popen.poll() is not None]:
+            self.running.remove(process)
+            is_finished = _judge(process)
+            self._note(process.run, is_finished=is_finished, seconds=time.time() - process.began)
+
+    def _note(self, run: PlannedRun, *, is_finished: bool, seconds: float) -> None:
+        self.outcomes.append(Outcome(run, is_finished, seconds))
+        self.report("finished" if is_finished else "failed", run)
 
 
 def _locked(run: PlannedRun) -> IO[bytes] | None:
