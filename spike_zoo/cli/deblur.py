@@ -15,7 +15,7 @@ from spike_zoo.errors import (
 )
 from spike_zoo.formats import read_recording
 from spike_zoo.media import load_picture
-from spike_zoo.media.output import Kind, check_fps, check_target, kind_of, write_images
+from spike_zoo.media.output import Kind, Target, kind_of
 from spike_zoo.methods.loading import load, pick_device
 from spike_zoo.spikes import spread_planes
 from spike_zoo.tasks.abilities import Deblurs, able
@@ -83,10 +83,10 @@ def deblur(
         skip_unmatched: Leave out images without a recording instead of refusing the folder.
         overwrite: Replace files that are there.
     """
-    target, kind = Path(out), kind_of(out)
+    kind = kind_of(out)
     frames = (1 if kind == "picture" else FRAMES) if frames is None else frames
-    _check_numbers(kind, frames, exposure_start, exposure_length, margin, fps)
-    check_target(target, kind, overwrite=overwrite)
+    _check_numbers(kind, frames, exposure_start, exposure_length, margin)
+    target = Target.of(out, fps=fps, overwrite=overwrite)
     pairs = find_pairs(Path(image), Path(spikes), skip_unmatched=skip_unmatched)
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
@@ -98,7 +98,7 @@ def deblur(
         exposure=partial(exposure_span, exposure_start, exposure_length, margin),
         frames=frames,
     )
-    _write(pairs, sequence_of, target, kind, frames=frames, fps=fps, overwrite=overwrite)
+    print(_write(pairs, sequence_of, target, frames))
 
 
 def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> list[Pair]:
@@ -177,7 +177,7 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
 
 
 def _check_numbers(
-    kind: Kind, frames: int, start: int | None, length: int | None, margin: int, fps: float
+    kind: Kind, frames: int, start: int | None, length: int | None, margin: int
 ) -> None:
     if frames < 1:
         raise UsageError(f"--frames {frames}: a sequence has at least 1 image")
@@ -192,7 +192,6 @@ def _check_numbers(
         raise UsageError(f"--exposure-length {length}: an exposure has at least 1 plane")
     if margin < 0:
         raise UsageError(f"--margin {margin}: there are at least 0 planes beside the exposure")
-    check_fps(fps)
 
 
 def _load_module(weights: str, device: str, channel_order: str) -> Deblurs:
@@ -249,14 +248,10 @@ def _begin(
 def _write(
     pairs: list[Pair],
     sequence_of: Callable[[Pair], tuple[list[int], Iterator[Tensor]]],
-    target: Path,
-    kind: Kind,
-    *,
+    target: Target,
     frames: int,
-    fps: float,
-    overwrite: bool,
-) -> None:
-    """Write all sequences, or nothing."""
+) -> str:
+    """Write all sequences, or nothing; return where they are."""
     first = sequence_of(pairs[0])  # refused before anything is made
 
     def results() -> Iterator[tuple[str, Tensor]]:
@@ -266,17 +261,7 @@ def _write(
                 yield f"{pair.image.stem}-{plane:06d}", image
 
     planes = first[0]
-    shown = f"plane {planes[0]}" if kind == "picture" else f"planes {planes[0]} to {planes[-1]}"
-    count = frames * len(pairs)
-    print(
-        write_images(
-            results(),
-            target,
-            kind,
-            count=count,
-            detail=shown,
-            doing="deblurring",
-            fps=fps,
-            overwrite=overwrite,
-        )
-    )
+    shown = f"planes {planes[0]} to {planes[-1]}"
+    if target.kind == "picture":
+        shown = f"plane {planes[0]}"
+    return target.write(results(), count=frames * len(pairs), detail=shown, doing="deblurring")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
-from spike_zoo.media.output import Kind, check_fps, check_target, kind_of, write_images
+from spike_zoo.media.output import Kind, Target
 from spike_zoo.methods.loading import load, pick_device
 from spike_zoo.spikes import centers_with_stride
 from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
@@ -61,33 +61,19 @@ def reconstruct(
         tile: Largest side of what is computed at once, for large sensors; 0 is the whole frame.
         overwrite: Replace files that are there.
     """
-    target = Path(out)
-    kind = kind_of(out)
     _check_numbers(stride=stride, rate_scale=rate_scale)
-    check_fps(fps)
-    check_target(target, kind, overwrite=overwrite)
+    target = Target.of(out, fps=fps, overwrite=overwrite)
     module = _load_method(method, pick_device(device), window=window, average=average)
     _set_picture_options(module, method, precision=precision, tile=tile)
     source = read_recording(recording, name, height=height, width=width)
-    centers = _choose_centers(len(source), kind, center, stride)
+    centers = _choose_centers(len(source), target.kind, center, stride)
     images = _begin(module, source, centers, rate_scale)
     shown = f"plane {centers[0]} of {len(source)}"
-    if kind != "picture":
+    if target.kind != "picture":
         shown = f"planes {centers[0]} to {centers[-1]}"
     stem = Path(recording).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
-    print(
-        write_images(
-            named,
-            target,
-            kind,
-            count=len(centers),
-            detail=shown,
-            doing="reconstructing",
-            fps=fps,
-            overwrite=overwrite,
-        )
-    )
+    print(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
 
 
 def _check_numbers(*, stride: int, rate_scale: float | None) -> None:

@@ -95,19 +95,10 @@ class ArchiveDataModule(LightningDataModule):
         rate_scale: float | None = None,
     ) -> None:
         super().__init__()
-        refuse_below(
-            {
-                "batch_size": (batch_size, 1),
-                "eval_batch_size": (eval_batch_size, 1),
-                "samples_per_epoch": (samples_per_epoch, 1),
-                "workers": (workers, 0),
-                "seed": (seed, 0),
-            }
-        )
-        if crop is not None and crop < 16:
-            raise ConfigError(f"crop: at least 16 pixels are needed, got {crop}")
-        if rate_scale is not None and not 0 < rate_scale < math.inf:
-            raise ConfigError(f"rate_scale: must be finite and above 0, got {rate_scale}")
+        refuse_below({"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)})
+        refuse_below({"samples_per_epoch": (samples_per_epoch, 1)})
+        refuse_below({"workers": (workers, 0), "seed": (seed, 0)})
+        _check_crop_and_scale(crop, rate_scale)
         self.archive_path = Path(archive)
         self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
         self.batch_size = batch_size
@@ -271,6 +262,13 @@ class ArchiveDataModule(LightningDataModule):
             collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
         )
+
+
+def _check_crop_and_scale(crop: int | None, rate_scale: float | None) -> None:
+    if crop is not None and crop < 16:
+        raise ConfigError(f"crop: at least 16 pixels are needed, got {crop}")
+    if rate_scale is not None and not 0 < rate_scale < math.inf:
+        raise ConfigError(f"rate_scale: must be finite and above 0, got {rate_scale}")
 
 
 def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> Any:  # noqa: ANN401  (the task's batch)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import track
@@ -44,16 +45,6 @@ def kind_of(out: str) -> Kind:
     return "folder"
 
 
-def check_fps(fps: float) -> None:
-    """Refuse a speed that no video has.
-
-    Raises:
-        UsageError: If it is not above 0 and up to 1000 images a second.
-    """
-    if not 0 < fps <= 1000:
-        raise UsageError(f"--fps {fps:g}: a video has above 0 and up to 1000 images a second")
-
-
 def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
     """Refuse a target that is in the way before any work is done.
 
@@ -69,6 +60,66 @@ def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
             f"{target} exists and is not empty; choose another folder, or add --overwrite true to "
             "replace pictures of the same name"
         )
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the images of a command go, known to be free before any work is done.
+
+    Attributes:
+        path: The file or folder.
+        kind: What it is.
+        fps: Images per second of a video.
+        overwrite: Replace files that are there.
+    """
+
+    path: Path
+    kind: Kind
+    fps: float
+    overwrite: bool
+
+    @classmethod
+    def of(cls, out: str, *, fps: float, overwrite: bool) -> Self:
+        """Return what ``--out``, ``--fps`` and ``--overwrite`` mean.
+
+        Raises:
+            UsageError: If the suffix is that of something else, or no video has such a speed.
+            ExistingFileError: See :func:`check_target`.
+        """
+        kind = kind_of(out)
+        if not 0 < fps <= 1000:
+            raise UsageError(f"--fps {fps:g}: a video has above 0 and up to 1000 images a second")
+        check_target(Path(out), kind, overwrite=overwrite)
+        return cls(Path(out), kind, fps, overwrite)
+
+    def write(
+        self, images: Iterable[tuple[str, Tensor]], *, count: int, detail: str, doing: str
+    ) -> str:
+        """Write images that are made while they are asked for, and show how far that is.
+
+        Args:
+            images: What a file of a folder is called, without suffix, and the image,
+                ``(C, H, W)`` in [0, 1]; a single picture is the first.
+            count: How many there are.
+            detail: What they show, in words.
+            doing: What the bar says.
+
+        Returns:
+            One line that says where they are.
+        """
+        if self.kind == "picture":
+            save_picture(next(iter(images))[1], self.path, overwrite=self.overwrite)
+            return f"picture: {self.path} ({detail})"
+        shown = with_progress(images, count, doing)
+        if self.kind == "video":
+            with VideoWriter(self.path, self.fps, overwrite=self.overwrite) as video:
+                for _, image in shown:
+                    video.write(image)
+            return f"video: {self.path} ({count} images, {self.fps:g} a second)"
+        with new_folder(self.path) as folder:
+            for stem, image in shown:
+                save_picture(image, folder / f"{stem}.png")
+        return f"pictures: {self.path} ({count} files, {detail})"
 
 
 def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Item]:
@@ -100,45 +151,3 @@ def new_folder(target: Path) -> Iterator[Path]:
             temporary.replace(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def write_images(
-    images: Iterable[tuple[str, Tensor]],
-    target: Path,
-    kind: Kind,
-    *,
-    count: int,
-    detail: str,
-    doing: str,
-    fps: float = 25.0,
-    overwrite: bool = False,
-) -> str:
-    """Write images that are made while they are asked for, and show how far that is.
-
-    Args:
-        images: What a file of a folder is called, without suffix, and the image, ``(C, H, W)`` in
-            [0, 1].
-        target: Where they go, see :func:`check_target`.
-        kind: What that is; a picture is the first image.
-        count: How many there are.
-        detail: What they show, in words.
-        doing: What the bar says.
-        fps: Images per second of a video.
-        overwrite: Replace files that are there.
-
-    Returns:
-        One line that says where they are.
-    """
-    if kind == "picture":
-        save_picture(next(iter(images))[1], target, overwrite=overwrite)
-        return f"picture: {target} ({detail})"
-    shown = with_progress(images, count, doing)
-    if kind == "video":
-        with VideoWriter(target, fps, overwrite=overwrite) as video:
-            for _, image in shown:
-                video.write(image)
-        return f"video: {target} ({count} images, {fps:g} a second)"
-    with new_folder(target) as folder:
-        for stem, image in shown:
-            save_picture(image, folder / f"{stem}.png")
-    return f"pictures: {target} ({count} files, {detail})"

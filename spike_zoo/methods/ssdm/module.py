@@ -91,6 +91,8 @@ class SSDMStudentModule(DeblurModule):
     Spike Streams*, NeurIPS 2024, Eq. (12) to (14); means over the times, as released.
     """
 
+    _attention_spread: Tensor | None = None
+
     def __init__(
         self,
         window_length: int = WINDOW_LENGTH,
@@ -119,15 +121,7 @@ class SSDMStudentModule(DeblurModule):
         super().__init__(lpips=lpips, protocols=protocols)
         check_channel_order(channel_order)
         check_schedule(schedule, learning_rate)
-        if net not in get_args(Net):
-            raise ValueError(f"net must be one of {get_args(Net)}, got {net!r}")
-        if upsampler not in get_args(Upsampler):
-            raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
-        if times < 1:
-            raise ValueError(f"times must be at least 1, got {times}")
-        if remember_gib < 0:
-            raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
-        parts_of(distance)
+        _check_choices(net, upsampler, distance, times, remember_gib)
         self.save_hyperparameters()
         self.channel_order = channel_order
         self.window_length = window_length
@@ -137,7 +131,6 @@ class SSDMStudentModule(DeblurModule):
         if start_from_blur:
             give_blur(self.network.pred)
         self.network.ca.register_forward_hook(self._note_attention)
-        self._attention_spread: Tensor | None = None
         # in a list, which is no part of the state dict: checkpoints do not hold the teacher
         self._teacher: list[RememberedLabels] = []
         self.loss: DistillationLoss | None = None
@@ -303,6 +296,20 @@ class SSDMStudentModule(DeblurModule):
         packed = torch.from_numpy(np.stack([recording.read_packed(*span) for span in spans]))
         planes = unpack_tensor(packed.to(self.device), recording.shape[2])
         return planes[:, None].to(self.dtype)
+
+
+def _check_choices(
+    net: str, upsampler: str, distance: str, times: int, remember_gib: float
+) -> None:
+    if net not in get_args(Net):
+        raise ValueError(f"net must be one of {get_args(Net)}, got {net!r}")
+    if upsampler not in get_args(Upsampler):
+        raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
+    if times < 1:
+        raise ValueError(f"times must be at least 1, got {times}")
+    if remember_gib < 0:
+        raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
+    parts_of(distance)
 
 
 @torch.no_grad()
