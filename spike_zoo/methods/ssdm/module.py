@@ -123,8 +123,7 @@ class SSDMStudentModule(DeblurModule):
         check_schedule(schedule, learning_rate)
         _check_choices(net, upsampler, distance, times, remember_gib)
         self.save_hyperparameters()
-        self.channel_order = channel_order
-        self.window_length = window_length
+        self.channel_order, self.window_length = channel_order, window_length
         self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
         DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # refuses now
         self.network = NETWORKS[net](window_length)
