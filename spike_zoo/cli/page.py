@@ -17,8 +17,7 @@ from spike_zoo.tables import (
     table_of_runs,
 )
 from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.images import RECONSTRUCTIONS, TRUTHS
-from spike_zoo.tracking.result import FILENAME
+from spike_zoo.tracking.result import FILENAME, RECONSTRUCTIONS, TRUTHS
 
 _RANKED_BY = "test/psnr"
 

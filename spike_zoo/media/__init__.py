@@ -1,15 +1,22 @@
 """Arrays to things people look at: PNG pictures, MP4 videos, HTML pages."""
 
-from spike_zoo.media.page import Page, render_page, write_page
-from spike_zoo.media.pictures import (
-    contact_sheet,
-    load_picture,
-    save_picture,
-    side_by_side,
-    to_bytes,
-    to_pillow,
-)
-from spike_zoo.media.video import VideoWriter, save_video
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spike_zoo._first_use import on_first_use
+
+if TYPE_CHECKING:
+    from spike_zoo.media.page import Page, render_page, write_page
+    from spike_zoo.media.pictures import (
+        contact_sheet,
+        load_picture,
+        save_picture,
+        side_by_side,
+        to_bytes,
+        to_pillow,
+    )
+    from spike_zoo.media.video import VideoWriter, save_video
 
 __all__ = [
     "Page",
@@ -24,3 +31,19 @@ __all__ = [
     "to_pillow",
     "write_page",
 ]
+
+_HOMES = {
+    "Page": "page",
+    "VideoWriter": "video",
+    "contact_sheet": "pictures",
+    "load_picture": "pictures",
+    "render_page": "page",
+    "save_picture": "pictures",
+    "save_video": "video",
+    "side_by_side": "pictures",
+    "to_bytes": "pictures",
+    "to_pillow": "pictures",
+    "write_page": "page",
+}
+
+__getattr__ = on_first_use(__name__, _HOMES)

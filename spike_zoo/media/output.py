@@ -15,7 +15,6 @@ from rich.progress import track
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import refuse_existing, remove_leftovers, temporary_path
 from spike_zoo.media.pictures import save_picture
-from spike_zoo.media.video import VideoWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -112,6 +111,8 @@ class Target:
             return f"picture: {self.path} ({detail})"
         shown = with_progress(images, count, doing)
         if self.kind == "video":
+            from spike_zoo.media.video import VideoWriter  # its encoder takes a while to load
+
             with VideoWriter(self.path, self.fps, overwrite=self.overwrite) as video:
                 for _, image in shown:
                     video.write(image)

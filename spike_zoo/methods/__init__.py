@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
     from spike_zoo.methods.loading import export, load, save_weights
@@ -11,10 +12,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ReconstructionModule", "export", "load", "save_weights"]
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name when it is first used (PEP 562)."""
-    if name in __all__:
-        home = "tasks" if name == "ReconstructionModule" else "methods.loading"
-        return getattr(importlib.import_module(f"spike_zoo.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "ReconstructionModule": "base",
+        "export": "loading",
+        "load": "loading",
+        "save_weights": "loading",
+    },
+)

@@ -5,8 +5,9 @@ Names load on first use: tables ask for facts about metrics without what it take
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
     from spike_zoo.metrics.collections import reconstruction_metrics
@@ -58,9 +59,4 @@ _HOMES = {
     "ssim_uniform7": "image",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name when it is first used (PEP 562)."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_first_use(__name__, _HOMES)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from spike_zoo.tracking import result
+
 if TYPE_CHECKING:
     from spike_zoo.tables.fill import FilledRow, FilledTable
 
-#: Where a run keeps its pictures, see ``spike_zoo.tracking.images``; named again here because that
-#: module takes seconds to load.
-RECONSTRUCTIONS, TRUTHS = Path("images", "reconstructions"), Path("images", "truths")
+#: Where a run keeps its pictures.
+RECONSTRUCTIONS, TRUTHS = Path("images", result.RECONSTRUCTIONS), Path("images", result.TRUTHS)
 STRIP: Final = "sample.png"  # beside a committed record: its samples as one small picture
 MOST_SAMPLES: Final = 3
 TRUTH_NAME: Final = "ground truth"

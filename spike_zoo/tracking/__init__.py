@@ -5,8 +5,9 @@ Names load on first use: tables read records without waiting for the libraries t
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
     from spike_zoo.tracking.cost import CostMeter, count_macs
@@ -55,9 +56,4 @@ _HOMES = {
     "without_secrets": "private",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name when it is first used (PEP 562)."""
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_first_use(__name__, _HOMES)

@@ -12,14 +12,13 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from spike_zoo.media import save_picture, side_by_side
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, Evaluation, Shown
+from spike_zoo.tracking.result import RECONSTRUCTIONS, TRUTHS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lightning import LightningModule, Trainer
     from torch import Tensor
-
-RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
 
 
 class SampleImages(Callback):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 FILENAME = "result.json"
+#: Below ``images``: folders with a test's pictures, each named after its sample.
+RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
 PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
 FORWARD = "forward"  # the cost that every method has: one reconstruction
 #: What records did not always have: since schema 2, but for the first.

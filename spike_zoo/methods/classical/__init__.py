@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
 
+from spike_zoo._first_use import on_first_use
 from spike_zoo.methods.classical.functional import (
     dsft,
     tfi,
@@ -48,9 +48,7 @@ __all__ = [
     "voxel_bins",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Load the modules, which need a trainer's libraries, when one is first used (PEP 562)."""
-    if name in __all__:
-        return getattr(importlib.import_module(f"{__name__}.module"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+#: These need a trainer's libraries.
+__getattr__ = on_first_use(
+    __name__, dict.fromkeys(("TFIModule", "TFPModule", "TFSTPModule"), "module")
+)
