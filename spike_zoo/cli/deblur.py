@@ -68,10 +68,10 @@ def deblur(
         spikes: The recording (.dat, .npz, .npy or .h5), or a folder of them.
         out: X.mp4 for a video, X.png for the middle of the exposure, else a folder for PNGs.
         weights: Weights that ship, a checkpoint, an export folder, or the published file (.pth).
-        frames: Sharp images, spread evenly from the exposure's first plane to its last; 7 where
-            not given, 1 with X.png.
-        exposure_start: First plane of the exposure; the margin where not given.
-        exposure_length: Planes of the exposure; all up to the margin at the end where not given.
+        frames: Sharp images, spread evenly from the exposure's first plane to its last; by
+            default 7, or 1 with X.png.
+        exposure_start: First plane of the exposure; by default the margin.
+        exposure_length: Planes of the exposure; by default all up to the margin at the end.
         margin: Planes recorded before and after the exposure: with 137 planes and 20 of margin it
             is 97 planes long.
         fps: Images per second in a video.
@@ -146,8 +146,8 @@ def exposure_span(
     """Return first and past-the-last plane of an exposure in a recording.
 
     Args:
-        start: Its first plane; ``margin`` where not given.
-        length: Its planes; all up to ``margin`` before the end where not given.
+        start: Its first plane; by default ``margin``.
+        length: Its planes; by default all up to ``margin`` before the end.
         margin: Planes recorded before and after it.
         planes: Of the recording.
 

@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     key, 130 interrupted, 143 terminated, 70 a fault of this package.
 
     Args:
-        argv: Arguments after the program's name; those of the process where not given.
+        argv: Arguments after the program's name; by default those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = _plain_warning

@@ -101,12 +101,12 @@ def sweep(
 
     Args:
         source: The sweep file (.yaml); what it needs (needs.yaml beside it) runs before it.
-        profile: How big and how long, a file of configs/profiles; the variable PROFILE where not
-            given, else cpu.
+        profile: How big and how long, a file of configs/profiles; by default what the
+            variable PROFILE says, else cpu.
         jobs: Runs at a time; 0: one for each core.
         retry: Run again what failed in an earlier call.
         dry_run: Only show the commands.
-        count: Number of runs of a random search; its run_cap where not given.
+        count: Number of runs of a random search; by default its run_cap.
         only: NAME=VALUE of a parameter, as seed_everything=0: only the runs that have it.
 
     Returns:

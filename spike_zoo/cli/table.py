@@ -36,10 +36,10 @@ def table(
 
     Args:
         source: A table file (.yaml), or a run or folder of runs: then every variant is a row.
-        results: Runs or folders of runs to fill a table file with; the folder ``results`` beside
-            it, of any method it compares with, and ``runs`` where not given.
+        results: Runs or folders of runs to fill a table file with; by default the folder
+            ``results`` beside it, those of methods it compares with, and ``runs``.
         out: A folder for Markdown, CSV and HTML together, or one file ending in .md, .csv or
-            .html. A table file's own folder below runs/tables where not given.
+            .html; by default a table file's own folder below runs/tables.
         profile: Take only runs of this profile.
         sweep: Fill a table file with the runs of this W&B sweep (entity/project/sweep) instead.
     """

@@ -45,7 +45,7 @@ class ReconstructionWindows:
         stride: Take every ``stride``-th image of a recording.
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
-        rate_scale: Of recordings that do not tell theirs; 1 where not given.
+        rate_scale: Of recordings that do not tell theirs, by default 1.
 
     Attributes:
         images: Images of the split.

@@ -32,7 +32,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         size: Number of samples.
         seed: Seed of the run.
         epoch: Tells the epoch when an iteration begins.
-        draws: Samples of one epoch; all where not given. More than ``size`` begins again.
+        draws: Samples of one epoch, by default all. More than ``size`` begins again.
         processes: How many processes share them.
         rank: Number of this process.
     """

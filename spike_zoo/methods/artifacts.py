@@ -37,7 +37,7 @@ def fetch_artifact(name: str, api: Any = None, folder: Path | None = None) -> Pa
     Args:
         name: ``wandb:entity/project/name:alias``; without entity your own, without alias ``best``.
         api: What stands for ``wandb.Api()``.
-        folder: Where it goes; a folder among the user's caches where not given.
+        folder: Where it goes; by default a folder among the user's caches.
 
     Raises:
         UsageError: If the name has another form.

@@ -116,7 +116,7 @@ class ZooCLI(LightningCLI):
             type=str | None,
             default=None,
             help="Folder of the run; {variant}, {profile}, {seed} and {hash} (of what it computes) "
-            "are filled in. runs/<configuration>-<UTC time> where not given.",
+            "are filled in; by default runs/<configuration>-<UTC time>.",
         )
         parser.add_argument(
             "--test_after_fit",

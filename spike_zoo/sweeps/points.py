@@ -23,7 +23,7 @@ def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
 
     Args:
         spec: The sweep.
-        count: Number of runs of a random search; its ``run_cap`` where not given.
+        count: Number of runs of a random search; by default its ``run_cap``.
 
     Raises:
         ConfigError: If a parameter cannot be what the method needs; names file and parameter.

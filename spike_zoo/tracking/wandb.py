@@ -56,9 +56,9 @@ class SafeWandbLogger(WandbLogger):
     command line, host, git remote and console is off (``SETTINGS``).
 
     Args:
-        project: Where not given, what ``WANDB_PROJECT`` says, else ``"spike_zoo"``.
-        entity: User or team; your own where not given.
-        name: Of the run; this and ``group`` come from the run's folder and variant where not given.
+        project: By default what ``WANDB_PROJECT`` says, else ``"spike_zoo"``.
+        entity: User or team; by default your own.
+        name: Of the run; by default this and ``group`` come from the run's folder and variant.
         group: What the run is a repetition of.
         tags: Words to filter by, beside method and profile.
         notes: A longer text.

@@ -67,10 +67,10 @@ class SSDMStudentModule(DeblurModule):
         use_teacher: Whether the teacher's images are learned from at all.
         distance: How far an image is from the teacher's, see :func:`make_distance`. The paper's is
             ``"lpips"``, which needs VGG-16's weights.
-        lambda_reblur: Weight of the reblur loss beside a weight of 1 for the distance; 100 as
-            published for ``"lpips"``, another for each distance, where not given.
+        lambda_reblur: Weight of the reblur loss beside a weight of 1 for the distance; by
+            default 100 for ``"lpips"``, as published, and another for each distance.
         use_ssim: Whether 1 - SSIM to the teacher's images is added, an option of the release.
-        backbone: File of VGG-16's weights; searched for where not given.
+        backbone: File of VGG-16's weights; by default it is searched for.
         lpips_as_published: Whether LPIPS sees images as they are, see :class:`LPIPSDistance`.
         learning_rate: Of Adam.
         schedule: How it moves over the run, see :func:`factor_at`.

@@ -56,7 +56,7 @@ class SSDMTeacherModule(TeacherModule):
         edsr: File to begin the enlarging network from; in stage ``"denoise"`` likewise.
         short_window: Planes around a time that are averaged, odd.
         times: Updates from every batch in stage ``"denoise"``.
-        learning_rate: Of Adam; as released (3e-4 and 2e-4) where not given.
+        learning_rate: Of Adam; by default as released, 3e-4 and 2e-4.
         schedule: How it moves, see :func:`factor_at`; per update.
         clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
             left the range then gets no gradient; BSN, which has no bias, may begin with them all
