@@ -10,8 +10,8 @@ import pytest
 from spike_zoo.errors import ConfigError
 from spike_zoo.tables import (
     FilledTable,
-    Outcome,
-    Run,
+    Judgement,
+    RecordedRun,
     TableSpec,
     fill_table,
     read_table_file,
@@ -68,7 +68,7 @@ def test_a_repeated_seed_counts_once(spec: TableSpec) -> None:
     assert any("Left out: 1 run" in note for note in table.notes)
 
 
-def _student(seed: int, psnr: float, *, steps: int = 2, finished: str | None = None) -> Run:
+def _student(seed: int, psnr: float, *, steps: int = 2, finished: str | None = None) -> RecordedRun:
     """Return a run whose folder and teacher are those of its seed, as sweeps name them."""
     folder = f"runs/small/full-{seed}-0123456{seed}"
     teacher = f"runs/teacher/t-{seed}-89abcde{seed}/checkpoints/best.ckpt"
@@ -82,7 +82,7 @@ def _student(seed: int, psnr: float, *, steps: int = 2, finished: str | None = N
     return make_run("full", psnr, seed=seed, config=config, finished=finished)
 
 
-def _teacher(seed: int, width: float) -> Run:
+def _teacher(seed: int, width: float) -> RecordedRun:
     folder = f"runs/teacher/t-{seed}-89abcde{seed}"
     model = {"init_args": {"width": width}}
     config = {"seed_everything": seed, "run_dir": folder, "model": model}
@@ -154,20 +154,25 @@ def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> No
     assert notes[-1] == "Again: make ablation-table PROFILE=gpu"
 
 
-@pytest.mark.parametrize(("baseline", "outcome"), [(28.0, Outcome.HELD), (29.5, "without meaning")])
+@pytest.mark.parametrize(
+    ("baseline", "judgement"), [(28.0, Judgement.HELD), (29.5, "without meaning")]
+)
 def test_a_claim_above_a_baseline_is_judged_only_there(
-    tmp_path: Path, baseline: float, outcome: Outcome | str
+    tmp_path: Path, baseline: float, judgement: Judgement | str
 ) -> None:
     claim = "  - {row: full, within: 2.0, of: half, by: test/psnr, above: never run}\n"
     spec = read_table_file(write_spec(tmp_path, SPEC + claim)).tables[0]
     runs = [make_run("full", 30.0), make_run("half", 29.0), make_run("never", baseline)]
     table = fill_table(spec, runs)
-    assert table.verdicts[1].outcome is Outcome(outcome)
-    assert f"**{Outcome(outcome).value}**: full within 2.00 of half" in render_markdown([table])
+    assert table.verdicts[1].judgement is Judgement(judgement)
+    assert f"**{Judgement(judgement).value}**: full within 2.00 of half" in render_markdown([table])
 
 
 def test_methods_that_train_nothing_have_no_noise(spec: TableSpec) -> None:
-    runs: list[Run] = [make_run("full", 30.0, parameters=0), make_run("half", 29.0, parameters=0)]
+    runs: list[RecordedRun] = [
+        make_run("full", 30.0, parameters=0),
+        make_run("half", 29.0, parameters=0),
+    ]
     assert fill_table(spec, runs).verdicts[0].noise == 0.0
     trained = [make_run("full", 30.0), make_run("half", 29.0)]
     assert fill_table(spec, trained).verdicts[0].noise is None

@@ -15,7 +15,7 @@ from spike_zoo.media import save_picture
 from spike_zoo.media.page import render_page
 from spike_zoo.tables import (
     FilledTable,
-    Run,
+    RecordedRun,
     TableFile,
     fill_table,
     read_table_file,
@@ -67,7 +67,7 @@ def test_flags_stand_above_the_table_and_at_the_row(file: TableFile) -> None:
     assert "† other data or another profile" in text
 
 
-def test_csv_has_full_precision_gaps_and_outcomes(file: TableFile) -> None:
+def test_csv_has_full_precision_gaps_and_judgements(file: TableFile) -> None:
     value = 30.123456789012345
     table = fill_table(file.tables[0], [make_run("full", value)])
     rows = list(csv.DictReader(io.StringIO(render_csv([table, table]))))
@@ -130,7 +130,7 @@ def test_strips_show_the_same_samples_of_every_row_and_the_truth_last(
                 path = folder / "images" / kind / f"{sample}.png"
                 if variant != "never":
                     save_picture(np.full((8, 8), 0.5), path)
-        runs.append(Run(make_run(variant, 30.0).result, folder))
+        runs.append(RecordedRun(make_run(variant, 30.0).result, folder))
     save_picture(np.full((8, 24), 0.5), tmp_path / "runs" / "never" / "sample.png")
     samples, strips = sample_strips(fill_table(file.tables[0], runs))
     assert samples == ["b"], "the one that both have"
