@@ -127,8 +127,7 @@ def fill_table(
         kept = _once_per_seed(shown)
         repeats += len(shown) - len(kept)
         rows.append(_filled(row, kept, spec.columns))
-    used = [run for row in rows for run in row.runs]
-    _refuse_absent(spec, used)
+    _refuse_absent(spec, [run for row in rows for run in row.runs])
     marked = _marked(rows, one_data=spec.one_data)
     named = [(row.name, row.runs) for row in marked]
     return FilledTable(
