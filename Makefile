@@ -6,11 +6,25 @@ BIN := .venv/bin
 # they go with what they stand for
 STAMPS := .venv/stamps
 ZOO := $(BIN)/python -m spike_zoo
-DEMO := runs/demo
-SSDM := runs/ssdm
-SCENE := test-astronaut-medium-01
 
-.PHONY: help setup demo test lint audit ssdm bench notebooks docs ablation-table smoke-tables clean
+# A method is named in experiments/ and nowhere here: needs.yaml (archives, tables of others that it
+# is compared with), stages.yaml (what trains, in order).  Names below a key, and what one says:
+entries = $(shell sed -n '/^$(2):/,/^[^ ]/s|^  \([^ :]*\): .*|\1|p' $(wildcard $(1)) /dev/null)
+entry = $(shell sed -n '/^$(2):/,/^[^ ]/s|^  $(3): *||p' $(wildcard $(1)) /dev/null)
+# the archives and the runs that a configuration reads
+archives_in = $(shell sed -n 's|.*archive: *\(data/[^ ,}]*\).*|\1|p' $(wildcard $(1)) /dev/null)
+runs_in = $(shell sed -n 's|.*: *\(runs/[^ ,}]*\)/checkpoints/.*|\1/result.json|p' $(wildcard $(1)) /dev/null)
+
+METHODS := $(patsubst experiments/%/sweep.yaml,%,$(wildcard experiments/*/sweep.yaml))
+METHOD ?= $(METHODS)
+PROFILE ?= cpu
+STAGED := $(patsubst experiments/%/stages.yaml,%,$(wildcard experiments/*/stages.yaml))
+ARCHIVES := $(sort $(foreach method,$(METHODS),$(call entries,experiments/$(method)/needs.yaml,archives)))
+
+.PHONY: help setup demo test lint audit train bench notebooks docs ablation-table smoke-tables clean
+.PHONY: $(STAGED) $(METHODS:%=ablation-%)
+# $$ in prerequisites is read once a target, and what $$* stands for, is known
+.SECONDEXPANSION:
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,44 +56,54 @@ $(STAMPS)/audit: $(STAMPS)/setup
 audit: setup $(STAMPS)/audit ## look for known vulnerabilities in the tested set (needs the network)
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
-data/default.h5: | $(STAMPS)/setup
-	$(ZOO) simulate $(SIMULATE) --out $@
+# needs.yaml says how an archive is made; the default one is what simulate makes
+how_made = $(or $(shell sed -n 's|^  $(1): ||p' $(wildcard experiments/*/needs.yaml) /dev/null | sort -u | head -n 1), \
+  $(if $(filter data/default.h5,$(1)),simulate,$(error $(1): no experiments/*/needs.yaml says how it is made)))
 
-# --ckpt_path last: a demo that was interrupted goes on where it was
-$(DEMO)/stir/result.json: configs/stir_demo.yaml | data/default.h5
-	$(ZOO) fit --config $< --run_dir $(DEMO)/stir --ckpt_path last \
-	  --trainer.precision $$($(ZOO) doctor --precision)
+data/%.h5: | $(STAMPS)/setup
+	$(ZOO) $(call how_made,$@) $(SIMULATE) --out $@
 
-$(DEMO)/%/test/result.json: configs/classical/%.yaml | data/default.h5
+# --ckpt_path last: what was interrupted goes on where it was
+define fit
+$(ZOO) fit --config $< --run_dir $(@D) --ckpt_path last \
+  --trainer.precision $$($(ZOO) doctor --precision) $(ARGS)
+endef
+
+DEMO := runs/demo
+DEMO_FILE := experiments/demo.yaml
+DEMO_FIT := $(DEMO)/$(call entries,$(DEMO_FILE),fit)/result.json
+DEMO_CONFIG := $(call entry,$(DEMO_FILE),fit,$(call entries,$(DEMO_FILE),fit))
+DEMO_TESTS := $(patsubst %,$(DEMO)/%/test/result.json,$(call entries,$(DEMO_FILE),test))
+DEMO_SCENE := $(call entry,$(DEMO_FILE),show,scene)
+
+$(DEMO_FIT): $(DEMO_CONFIG) | $$(call archives_in,$(DEMO_CONFIG))
+	$(fit)
+
+$(DEMO_TESTS): $(DEMO)/%/test/result.json: $$(call entry,$(DEMO_FILE),test,$$*) \
+  | $$(call archives_in,$$(call entry,$(DEMO_FILE),test,$$*))
 	$(ZOO) test --config $< --run_dir $(DEMO)/$*
 
-$(DEMO)/$(SCENE).mp4: $(DEMO)/stir/result.json
-	$(ZOO) archive export data/default.h5 $(DEMO)/$(SCENE).dat --name $(SCENE) --overwrite
-	$(ZOO) reconstruct $(DEMO)/$(SCENE).dat --method $(DEMO)/stir/checkpoints/best.ckpt \
+$(DEMO)/$(DEMO_SCENE).mp4: $(DEMO_FIT)
+	$(ZOO) archive export $(call archives_in,$(DEMO_CONFIG)) $(@:.mp4=.dat) --name $(DEMO_SCENE) --overwrite
+	$(ZOO) reconstruct $(@:.mp4=.dat) --method $(<D)/checkpoints/best.ckpt \
 	  --stride 2 --out $@ --overwrite
 
-demo: setup $(DEMO)/tfp/test/result.json $(DEMO)/tfi/test/result.json $(DEMO)/tfi9/test/result.json $(DEMO)/stir/result.json $(DEMO)/$(SCENE).mp4 ## simulate, train a small STIR, compare, reconstruct a video, write a page
+demo: setup $(DEMO_TESTS) $(DEMO_FIT) $(DEMO)/$(DEMO_SCENE).mp4 ## simulate, train a small network, compare, reconstruct a video, write a page
 	@$(ZOO) page $(DEMO) --title 'Spike Zoo demo' --out $(DEMO)/index.html
-
-# Of one METHOD, or of all that have a sweep; sweep_$(PROFILE).yaml where a profile has its own.
-METHOD ?= $(patsubst experiments/%/sweep.yaml,%,$(wildcard experiments/*/sweep.yaml))
-PROFILE ?= cpu
-DEBLUR := data/deblur.h5 data/deblur_v4.h5 data/deblur_v8.h5
-ARCHIVES := data/default.h5 $(DEBLUR)
 
 # the quick look: one seed of each row, a run on every core
 SWEEP_smoke := --only seed_everything=0 --jobs 0
 
 ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, gpu, paper), then its table
 
-ablation-%: setup | data/default.h5
+# sweep_$(PROFILE).yaml where a profile has its own
+$(METHODS:%=ablation-%): ablation-%: setup \
+  $$(addprefix ablation-,$$(call entries,experiments/$$*/needs.yaml,tables)) \
+  | $$(call entries,experiments/$$*/needs.yaml,archives)
 	@code=0; $(ZOO) sweep --profile $(PROFILE) $(SWEEP_$(PROFILE)) $(ARGS) \
 	  $(firstword $(wildcard experiments/$*/sweep_$(PROFILE).yaml) experiments/$*/sweep.yaml) || code=$$?; \
 	[ $$code -le 1 ] || exit $$code; \
 	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE) && exit $$code # 1: some runs failed
-
-ablation-stir: ablation-classical # its tables compare with them
-ablation-ssdm: | $(DEBLUR)
 
 # archives that are not there are made small for this look alone, and never left for other targets
 smoke-tables: setup ## run every table of every method from nothing in minutes, and look whether they are whole
@@ -87,24 +111,21 @@ smoke-tables: setup ## run every table of every method from nothing in minutes, 
 	$(MAKE) ablation-table PROFILE=smoke SIMULATE='--size small' && \
 	$(BIN)/python -m pytest -q tests/rendered/smoke_tables.py
 
-data/deblur.h5: | $(STAMPS)/setup
-	$(ZOO) simulate --kind deblur $(SIMULATE) --out $@
+# a stage: its configuration, and the runs whose checkpoints that reads
+FITS := $(foreach method,$(STAGED),$(patsubst %,runs/$(method)/%/result.json,$(call entries,experiments/$(method)/stages.yaml,stages)))
+stage = $(call entry,experiments/$(patsubst %/,%,$(dir $(1)))/stages.yaml,stages,$(notdir $(1)))
 
-data/deblur_v%.h5: | $(STAMPS)/setup
-	$(ZOO) simulate --kind deblur --threshold $* $(SIMULATE) --out $@
+$(FITS): runs/%/result.json: $$(call stage,$$*) $$(call runs_in,$$(call stage,$$*)) \
+  | $$(call archives_in,$$(call stage,$$*))
+	$(fit)
 
-# each stage reads the checkpoints of those before it by the paths in its configuration
-$(SSDM)/%/result.json: configs/ssdm_%.yaml | data/deblur.h5
-	$(ZOO) fit --config $< --run_dir $(SSDM)/$* --ckpt_path last \
-	  --trainer.precision $$($(ZOO) doctor --precision) $(ARGS)
+$(STAGED): setup $$(filter runs/$$@/%,$(FITS))
+	@for run in $(patsubst %/result.json,%,$(filter runs/$@/%,$^)); do \
+	  echo "$$run/result.json, pictures in $$run/images, weights $$run/checkpoints/best.ckpt"; done; \
+	echo "how to use them: spike_zoo/methods/$@/README.md"
 
-$(SSDM)/upsample/result.json: $(SSDM)/denoise/result.json
-$(SSDM)/student/result.json: $(SSDM)/upsample/result.json
-
-ssdm: setup $(SSDM)/student/result.json ## train the three stages of S-SDM, going on where it was interrupted
-	@for stage in denoise upsample student; do \
-	  echo "$$stage: $(SSDM)/$$stage/result.json, pictures in $(SSDM)/$$stage/images"; done
-	@echo "student: $(SSDM)/student/checkpoints/best.ckpt; use it: $(ZOO) deblur IMAGE SPIKES --weights $(SSDM)/student/checkpoints/best.ckpt --out X.mp4"
+train: $(filter $(METHOD),$(STAGED)) ## train the stages of METHOD in order, going on where it was interrupted (in short: make METHOD)
+	@$(if $^,:,echo "$(METHOD): no stages.yaml in experiments/$(METHOD) says what to train"; exit 2)
 
 bench: setup ## measure against the limits, side by side, as one table
 	$(BIN)/python -m benchmarks.report $(ARGS)

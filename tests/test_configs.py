@@ -24,7 +24,7 @@ METHODS = sorted(
     for folder in ("configs", "experiments")
     for path in (ROOT / folder).rglob("*.yaml")
     if path not in [*PROFILES, *LOGGERS]
-    and not path.stem.startswith(("table", "sweep", "needs"))
+    and not path.stem.startswith(("table", "sweep", "needs", "stages", "demo"))
     and "ssdm" not in path.relative_to(ROOT).as_posix()  # tests/methods/ssdm/test_configs.py
 )
 #: What the files of a folder are stacked on.

@@ -10,8 +10,13 @@ from pathlib import Path
 from subprocess import PIPE
 
 import pytest
+import yaml
 
 from tests.conftest import ROOT
+
+METHODS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/sweep.yaml"))
+NEEDS = sorted((ROOT / "experiments").glob("*/needs.yaml"))
+STAGES = sorted((ROOT / "experiments").glob("*/stages.yaml"))
 
 OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of a make that runs the tests
 FAKE_PYTHON = """#!/bin/sh
@@ -35,6 +40,15 @@ def checkout(tmp_path: Path) -> Path:
     python.chmod(0o755)
     _make(tmp_path, "setup", "PYTHON=./python")
     return tmp_path
+
+
+@pytest.fixture
+def methods(checkout: Path) -> Path:
+    """Return a checkout with the experiments and configurations of the project, and no data."""
+    for folder in ("experiments", "configs"):
+        files = shutil.ignore_patterns("results", "weights")
+        shutil.copytree(ROOT / folder, checkout / folder, ignore=files)
+    return checkout
 
 
 def test_setup_does_nothing_twice_until_what_it_reads_changes(checkout: Path) -> None:
@@ -70,3 +84,75 @@ def test_every_target_is_listed_by_help_and_all_but_help_in_the_guide() -> None:
     assert phony == set(re.findall(r"^  make ([a-z-]+)", _make(ROOT, "help"), re.MULTILINE))
     guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert phony - set(re.findall(r"\| `make ([a-z-]+)", guide)) == {"help"}
+
+
+def test_the_makefile_names_no_method() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").lower()
+    folders = [path.name for path in (ROOT / "spike_zoo" / "methods").iterdir() if path.is_dir()]
+    named = [name for name in {*METHODS, *folders} if re.search(rf"\b{name}\b", makefile)]
+    assert named == []
+
+
+def test_make_reads_what_yaml_says_of_archives(methods: Path) -> None:
+    for file in NEEDS:
+        archives = yaml.safe_load(file.read_text(encoding="utf-8")).get("archives", {})
+        commands = _make(methods, "-n", "ablation-table", f"METHOD={file.parent.name}")
+        for archive, how in archives.items():
+            assert f"-m spike_zoo {how}  --out {archive}\n" in commands
+    with pytest.raises(subprocess.CalledProcessError):
+        _make(methods, "-n", "data/unknown.h5")
+
+
+def test_an_archive_that_is_there_is_not_made_again(methods: Path) -> None:
+    (methods / "data").mkdir()
+    (methods / "data" / "default.h5").touch()
+    assert "simulate" not in _make(methods, "-n", "data/default.h5")
+
+
+def test_tables_of_other_methods_come_before_those_that_show_them(methods: Path) -> None:
+    for file in NEEDS:
+        method = file.parent.name
+        others = yaml.safe_load(file.read_text(encoding="utf-8")).get("tables", {})
+        done = _make(methods, "-n", "ablation-table", f"METHOD={method}")
+        tables = re.findall(r"table experiments/(\w+)/table\.yaml", done)
+        assert tables == [*others, method]
+
+
+@pytest.mark.parametrize("file", STAGES, ids=lambda file: file.parent.name)
+def test_stages_train_in_order_and_go_on_after_a_stop(methods: Path, file: Path) -> None:
+    method = file.parent.name
+    stages = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
+    for target in (("train", f"METHOD={method}"), (method,)):
+        done = _make(methods, "-n", *target)
+        fits = re.findall(r"fit --config (\S+) --run_dir (\S+) --ckpt_path last", done)
+        assert fits == [(config, f"runs/{method}/{name}") for name, config in stages.items()]
+        assert done.index("simulate") < done.index("fit --config")
+    first, *later = stages.items()
+    record = methods / "runs" / method / first[0] / "result.json"
+    record.parent.mkdir(parents=True)
+    record.touch()
+    for archive in re.findall(r"--out (data/\S+)", done):
+        (methods / archive).parent.mkdir(exist_ok=True)
+        (methods / archive).touch()
+    left = _make(methods, "-n", method)
+    assert re.findall(r"fit --config (\S+)", left) == [config for _, config in later]
+
+
+def test_a_method_without_stages_is_told_so(methods: Path) -> None:
+    (methods / "experiments" / "plain").mkdir()
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        _make(methods, "train", "METHOD=plain")
+    assert "plain: no stages.yaml" in failed.value.stdout
+
+
+def test_the_demo_tests_trains_and_shows_what_its_file_says(methods: Path) -> None:
+    demo = yaml.safe_load((ROOT / "experiments" / "demo.yaml").read_text(encoding="utf-8"))
+    done = _make(methods, "-n", "demo")
+    for name, config in demo["test"].items():
+        assert f"test --config {config} --run_dir runs/demo/{name}\n" in done
+    ((name, config),) = demo["fit"].items()
+    assert f"fit --config {config} --run_dir runs/demo/{name} --ckpt_path last" in done
+    scene = demo["show"]["scene"]
+    assert f"--method runs/demo/{name}/checkpoints/best.ckpt" in done
+    assert f"--out runs/demo/{scene}.mp4" in done
+    assert done.index("simulate") < done.index("test --config")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.media import Page, write_page
-from spike_zoo.tables import Run as TableRun
 from spike_zoo.tables import (
+    RecordedRun,
     all_notes,
     cells_as_text,
     fill_table,
@@ -51,7 +51,7 @@ def page(source: str, *, out: str = "runs/page.html", title: str = "Spike Zoo") 
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a page is written as .html")
     runs = find_runs(Path(source))
-    listed = [TableRun(run.result, run.folder) for run in runs]
+    listed = [RecordedRun(run.result, run.folder) for run in runs]
     content = Page(title, scenes_in_words(listed))
     _add_numbers(content, listed)
     _add_pictures(content, runs)
@@ -78,7 +78,7 @@ def find_runs(source: Path) -> list[Run]:
     return sorted(runs, key=lambda run: run.result.metrics.get(_RANKED_BY, 0.0))
 
 
-def _add_numbers(content: Page, runs: list[TableRun]) -> None:
+def _add_numbers(content: Page, runs: list[RecordedRun]) -> None:
     table = fill_table(table_of_runs(runs), runs)
     content.add_section("Numbers")
     for warning in table.warnings:

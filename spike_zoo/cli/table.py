@@ -9,7 +9,7 @@ from spike_zoo.files import new_file
 from spike_zoo.media.page import write_page
 from spike_zoo.tables import (
     FilledTable,
-    Run,
+    RecordedRun,
     TableFile,
     collect_runs,
     fill_table,
@@ -69,7 +69,7 @@ def _filled(
     return file, [fill_table(spec, runs, profile) for spec in file.tables]
 
 
-def _usual_runs(file: TableFile, results: list[str] | None) -> list[Run]:
+def _usual_runs(file: TableFile, results: list[str] | None) -> list[RecordedRun]:
     """Read the runs that were named, or committed ones and then those below ``runs``."""
     if results:
         return collect_runs(results)

@@ -43,7 +43,7 @@ class LPIPS:
     """The LPIPS distance of each image to its ground truth; lower is better.
 
     Args:
-        path: File of the backbone; searched for where not given.
+        path: File of the backbone; default the one that is found on this machine.
         backbone: ``"alex"``, ``"vgg"`` or ``"squeeze"``.
         rescale: Map [0, 1] to the [-1, 1] the network was made for. STIR's published numbers
             were measured without (Fan et al., NeurIPS 2024).

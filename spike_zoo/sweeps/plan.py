@@ -206,9 +206,10 @@ def _digests(
         return None, None
     path = Path(arguments["archive"])
     if not path.is_file():
+        made = spec.archives.get(arguments["archive"])
         raise MissingFileError(
-            f"{spec.path}: {path}: there is no such archive. Make the default one with 'python -m "
-            f"spike_zoo simulate --out {path}', others as docs/data.md says",
+            f"{spec.path}: {path}: there is no such archive. Make it with 'python -m spike_zoo "
+            f"{made or 'simulate'} --out {path}', or as docs/data.md says",
             path=str(path),
         )
     if path not in known:

@@ -1,16 +1,20 @@
-"""A sweep as data: W&B's own file, and which other sweeps must be done before it."""
+"""A sweep as data: W&B's own file, and what must be there before it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 NEEDS_FILENAME = "needs.yaml"  # beside the sweep files: W&B warns of keys it does not know
+TABLE_FILENAME = "table.yaml"
 REQUIRED = {"name", "method", "parameters", "command"}
 #: Keys of W&B's schema for sweeps.
 KNOWN = REQUIRED | {
@@ -32,6 +36,7 @@ class SweepSpec:
         program: What ``${program}`` stands for.
         run_cap: Number of runs of a search.
         needs: Sweep files whose runs must be finished before.
+        archives: Archive -> the command that makes it, but for ``--out``.
     """
 
     path: Path
@@ -42,13 +47,29 @@ class SweepSpec:
     program: str | None = None
     run_cap: int | None = None
     needs: tuple[Path, ...] = ()
+    archives: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What the sweeps of a folder need, which ``make`` reads too.
+
+    Attributes:
+        sweeps: Sweep file -> those that come before it.
+        archives: Archive -> the command that makes it, but for ``--out``.
+        tables: Method whose rows the tables here show too -> why.
+    """
+
+    sweeps: Mapping[str, list[str]] = field(default_factory=dict)
+    archives: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_sweep(path: str | Path) -> SweepSpec:
     """Read a sweep file and what ``needs.yaml`` beside it says about it.
 
     Raises:
-        MissingFileError: If there is none, or a sweep it needs is not there.
+        MissingFileError: If there is none, or a sweep or table it needs is not there.
         ConfigError: If a key is missing, unknown or of the wrong kind; names file and key.
     """
     file = Path(path)
@@ -69,6 +90,7 @@ def read_sweep(path: str | Path) -> SweepSpec:
             raise ConfigError(f"{file}: parameters.{name} must be a mapping, found {choices!r}")
     if not isinstance(command, list):
         raise ConfigError(f"{file}: command must be a list, found {type(command).__name__}")
+    needs = read_needs(file.with_name(NEEDS_FILENAME))
     return SweepSpec(
         path=file,
         name=str(content["name"]),
@@ -77,7 +99,8 @@ def read_sweep(path: str | Path) -> SweepSpec:
         command=tuple(str(part) for part in command),
         program=content.get("program"),
         run_cap=content.get("run_cap"),
-        needs=_needs(file),
+        needs=tuple(file.parent / other for other in needs.sweeps.get(file.name, [])),
+        archives=needs.archives,
     )
 
 
@@ -102,18 +125,33 @@ def needed_first(spec: SweepSpec) -> list[SweepSpec]:
     return list(ordered.values())
 
 
-def _needs(file: Path) -> tuple[Path, ...]:
-    sidecar = file.with_name(NEEDS_FILENAME)
+def read_needs(sidecar: Path) -> Needs:
+    """Read what the sweeps of a folder need; nothing where there is no such file.
+
+    Raises:
+        MissingFileError: If a sweep or a method's table is not there.
+        ConfigError: If something stands in the wrong form; names file and key.
+    """
     if not sidecar.is_file():
-        return ()
-    needs = _mapping(sidecar)
-    for name, others in needs.items():
+        return Needs()
+    content = _mapping(sidecar)
+    archives, tables = content.pop("archives", {}), content.pop("tables", {})
+    for key, named in (("archives", archives), ("tables", tables)):
+        is_right = isinstance(named, dict) and all(isinstance(one, str) for one in named.values())
+        if not is_right:
+            raise ConfigError(f"{sidecar}: {key} must say one line of each name, found {named!r}")
+    for method in tables:
+        table = sidecar.parent.parent / str(method) / TABLE_FILENAME
+        if not table.is_file():
+            raise MissingFileError(f"{sidecar}: tables: {method}: there is no {table}")
+    for name, others in content.items():
         if not isinstance(others, list):
             raise ConfigError(f"{sidecar}: {name} must name a list of sweep files")
         for other in (name, *others):
-            if not (file.parent / str(other)).is_file():
+            if not (sidecar.parent / str(other)).is_file():
                 raise MissingFileError(f"{sidecar}: {other}: there is no such sweep beside it")
-    return tuple(file.parent / str(other) for other in needs.get(file.name, []))
+    sweeps = {name: [str(other) for other in others] for name, others in content.items()}
+    return Needs(sweeps, archives, tables)
 
 
 def _mapping(file: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Tables: results of runs beside published values."""
 
-from spike_zoo.tables.collect import Run, collect_runs, runs_of_sweep, table_of_runs
-from spike_zoo.tables.expect import Outcome, Verdict, sum_up
+from spike_zoo.tables.collect import RecordedRun, collect_runs, runs_of_sweep, table_of_runs
+from spike_zoo.tables.expect import Judgement, Verdict, sum_up
 from spike_zoo.tables.fill import Cell, FilledTable, fill_table
 from spike_zoo.tables.page import table_page
 from spike_zoo.tables.read import check_table, read_table_file
@@ -19,9 +19,9 @@ __all__ = [
     "Cell",
     "Expectation",
     "FilledTable",
-    "Outcome",
+    "Judgement",
+    "RecordedRun",
     "Row",
-    "Run",
     "TableFile",
     "TableSpec",
     "Verdict",

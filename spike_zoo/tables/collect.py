@@ -25,7 +25,7 @@ _NOT_VARIANTS = {"profiles", "loggers"}
 
 
 @dataclass(frozen=True)
-class Run:
+class RecordedRun:
     """A record and the folder it lies in, with pictures and single images; None for W&B's.
 
     Attributes:
@@ -117,7 +117,7 @@ class Run:
         return named[-1] if named else Path(self.result.variant)
 
 
-def collect_runs(places: Iterable[str | Path]) -> list[Run]:
+def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
     """Read every ``result.json`` at or below some places, in the order of places and paths.
 
     A copy, as a sweep keeps one of each run, is the same run and counts once.
@@ -125,14 +125,14 @@ def collect_runs(places: Iterable[str | Path]) -> list[Run]:
     Raises:
         MissingFileError: If a place does not exist or there is no result at all.
     """
-    found: dict[bytes, Run] = {}
+    found: dict[bytes, RecordedRun] = {}
     listed = [Path(place) for place in places]
     for number, place in enumerate(listed):
         if not place.exists():
             raise MissingFileError(f"{place}: there is no such run or folder", path=str(place))
         files = [place] if place.is_file() else sorted(place.rglob(FILENAME))
         for file in files:
-            run = Run(RunResult.read(file), file.parent, number)
+            run = RecordedRun(RunResult.read(file), file.parent, number)
             found.setdefault(file.read_bytes(), run)
     if not found:
         names = ", ".join(str(place) for place in listed) or "nowhere"
@@ -140,7 +140,7 @@ def collect_runs(places: Iterable[str | Path]) -> list[Run]:
     return list(found.values())
 
 
-def runs_of_sweep(path: str, api: Any = None) -> list[Run]:  # noqa: ANN401  (wandb has no hints)
+def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN401  (wandb has no hints)
     """Read the finished runs of a W&B sweep.
 
     Args:
@@ -165,14 +165,14 @@ def runs_of_sweep(path: str, api: Any = None) -> list[Run]:  # noqa: ANN401  (wa
     for run in finished:
         try:
             runs.append(
-                Run(RunResult.from_summary(dict(run.summary), getattr(run, "config", None)))
+                RecordedRun(RunResult.from_summary(dict(run.summary), getattr(run, "config", None)))
             )
         except FormatError as error:
             raise FormatError(f"{path}, run {run.name}: {error.message}") from error
     return runs
 
 
-def table_of_runs(runs: Sequence[Run], title: str = "Results") -> TableSpec:
+def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableSpec:
     """Return a table with a row for each variant among runs, and each configuration of it."""
     variants = list(dict.fromkeys(run.variant for run in runs))
     stems = [variant.stem for variant in variants]

@@ -44,7 +44,7 @@ class Column:
 
     Attributes:
         key: Log key, as ``test/psnr``, or a field of ``result.json``.
-        name: What published values and expectations call it; the key where not given.
+        name: What published values and expectations call it; default the key.
         better: Which way is better.
         scenes: Shell pattern: only recordings of such names count (``per_image.csv``).
         rate_scale: Only recordings with at least the first and less than the second value of

@@ -14,7 +14,7 @@ from spike_zoo.tracking.result import FILENAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from spike_zoo.tables.collect import Run
+    from spike_zoo.tables.collect import RecordedRun
 
 _OURS = "spike_zoo."  # nothing else is imported for a record
 
@@ -25,7 +25,7 @@ class Configuration:
 
     made: dict[str, Any]
     config: Mapping[str, Any]
-    runs: list[Run] = field(default_factory=list)
+    runs: list[RecordedRun] = field(default_factory=list)
 
     def is_alike(self, made: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
         """Tell whether a run was made so too, whatever parameters came in between."""
@@ -46,7 +46,7 @@ class Configuration:
         return max(map(_ended, self.runs))
 
 
-def known_recipes(runs: Iterable[Run]) -> dict[str, str]:
+def known_recipes(runs: Iterable[RecordedRun]) -> dict[str, str]:
     """Return the recipe of every run by its folder, for records that only name the folder."""
     return {
         str(run.result.config["run_dir"]): recipe_of(run.result)
@@ -55,7 +55,9 @@ def known_recipes(runs: Iterable[Run]) -> dict[str, str]:
     }
 
 
-def configurations_of(runs: Iterable[Run], recipes: Mapping[str, str]) -> list[Configuration]:
+def configurations_of(
+    runs: Iterable[RecordedRun], recipes: Mapping[str, str]
+) -> list[Configuration]:
     """Group runs that repeat each other, in the order in which they were found.
 
     Args:
@@ -80,7 +82,7 @@ def shown_configuration(found: Sequence[Configuration]) -> Configuration:
     return max(there, key=lambda one: one.newest)
 
 
-def data_digest(runs: Iterable[Run]) -> Callable[[Run], str | None]:
+def data_digest(runs: Iterable[RecordedRun]) -> Callable[[RecordedRun], str | None]:
     """Return what tells the data of runs apart, whatever schema their records have."""
     if all(run.result.schema > 1 for run in runs):
         return lambda run: run.result.data_sha256
@@ -89,7 +91,7 @@ def data_digest(runs: Iterable[Run]) -> Callable[[Run], str | None]:
     )
 
 
-def _ended(run: Run) -> str:
+def _ended(run: RecordedRun) -> str:
     record = None if run.folder is None else run.folder / FILENAME
     if run.result.finished or record is None or not record.is_file():
         return run.result.finished or ""

@@ -30,7 +30,7 @@ NOISE_RULE: Final = (
 )
 
 
-class Outcome(Enum):
+class Judgement(Enum):
     """What became of a claim."""
 
     HELD = "held"
@@ -59,7 +59,7 @@ class Verdict:
 
     Attributes:
         expectation: The claim.
-        outcome: What became of it.
+        judgement: What became of it.
         text: The claim in words.
         difference: By how much the row is better than the other (closeness: how far apart).
         noise: Smallest difference that counts; None where one seed each leaves it unknown.
@@ -67,7 +67,7 @@ class Verdict:
     """
 
     expectation: Expectation
-    outcome: Outcome
+    judgement: Judgement
     text: str
     difference: float | None = None
     noise: float | None = None
@@ -91,11 +91,11 @@ def judge(
     """
     text = claim_text(expectation, column)
     if row is None or other is None or (above is None and expectation.above is not None):
-        return Verdict(expectation, Outcome.NOT_MEASURED, text)
+        return Verdict(expectation, Judgement.NOT_MEASURED, text)
     sign = -1.0 if column.better == "lower" else 1.0
     below = "" if above is None else _below(expectation, column, (row, other), above)
     if below:
-        return Verdict(expectation, Outcome.NO_MEANING, text, detail=below)
+        return Verdict(expectation, Judgement.NO_MEANING, text, detail=below)
     difference = sign * (row.mean - other.mean)
     if expectation.is_close:
         difference = abs(difference)
@@ -105,13 +105,13 @@ def judge(
     noise = noise_bound(row, other)
     is_strict = not expectation.is_close and not expectation.margin
     if noise is not None and noise > 0 and abs(left) <= noise:
-        outcome = Outcome.NOISE
+        judgement = Judgement.NOISE
     elif left > 0 or (left == 0 and not is_strict):
-        outcome = Outcome.HELD
+        judgement = Judgement.HELD
     else:
-        outcome = Outcome.NOT_HELD
+        judgement = Judgement.NOT_HELD
     detail = _detail(column, difference, noise, is_close=expectation.is_close)
-    return Verdict(expectation, outcome, text, difference, noise, detail)
+    return Verdict(expectation, judgement, text, difference, noise, detail)
 
 
 def noise_bound(first: Sample, second: Sample) -> float | None:
@@ -133,10 +133,10 @@ def noise_bound(first: Sample, second: Sample) -> float | None:
 
 
 def sum_up(verdicts: Sequence[Verdict]) -> str:
-    """Return all outcomes in one line: ``7 of 9 held, 1 within noise, 1 not held``."""
-    counts = Counter(verdict.outcome for verdict in verdicts)
-    parts = [f"{counts[Outcome.HELD]} of {len(verdicts)} held"]
-    others = (Outcome.NOISE, Outcome.NOT_HELD, Outcome.NO_MEANING, Outcome.NOT_MEASURED)
+    """Return all judgements in one line: ``7 of 9 held, 1 within noise, 1 not held``."""
+    counts = Counter(verdict.judgement for verdict in verdicts)
+    parts = [f"{counts[Judgement.HELD]} of {len(verdicts)} held"]
+    others = (Judgement.NOISE, Judgement.NOT_HELD, Judgement.NO_MEANING, Judgement.NOT_MEASURED)
     return ", ".join([*parts, *(f"{counts[one]} {one.value}" for one in others if counts[one])])
 
 

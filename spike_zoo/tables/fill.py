@@ -22,7 +22,7 @@ from spike_zoo.tables.notes import notes_of, warnings_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from spike_zoo.tables.collect import Run
+    from spike_zoo.tables.collect import RecordedRun
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.curves import FilledCurve
     from spike_zoo.tables.spec import Row, TableSpec
@@ -58,7 +58,7 @@ class FilledRow:
 
     row: Row
     cells: tuple[Cell, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[RecordedRun, ...]
     stands_out: bool = False
 
     @property
@@ -98,7 +98,9 @@ class FilledTable:
         return self.spec.columns
 
 
-def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None) -> FilledTable:
+def fill_table(
+    spec: TableSpec, runs: Sequence[RecordedRun], profile: str | None = None
+) -> FilledTable:
     """Fill a table with the runs of its variants, mean and deviation over their seeds.
 
     A row shows one configuration, that of the place named first and there the newest, and takes
@@ -115,7 +117,7 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
     chosen = [run for run in runs if profile is None or run.result.profile == profile]
     recipes = known_recipes(runs)
     rows: list[FilledRow] = []
-    others: dict[str, list[Run]] = {}
+    others: dict[str, list[RecordedRun]] = {}
     repeats = 0
     for row in spec.rows:
         archive = row.archive or spec.archive
@@ -125,8 +127,7 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
         kept = _once_per_seed(shown)
         repeats += len(shown) - len(kept)
         rows.append(_filled(row, kept, spec.columns))
-    used = [run for row in rows for run in row.runs]
-    _refuse_absent(spec, used)
+    _refuse_absent(spec, [run for row in rows for run in row.runs])
     marked = _marked(rows, one_data=spec.one_data)
     named = [(row.name, row.runs) for row in marked]
     return FilledTable(
@@ -139,21 +140,21 @@ def fill_table(spec: TableSpec, runs: Sequence[Run], profile: str | None = None)
     )
 
 
-def _filled(row: Row, runs: Sequence[Run], columns: Sequence[Column]) -> FilledRow:
+def _filled(row: Row, runs: Sequence[RecordedRun], columns: Sequence[Column]) -> FilledRow:
     cells = tuple(_cell(runs, column, row.published.get(column.name)) for column in columns)
     return FilledRow(row, cells, tuple(runs))
 
 
-def _once_per_seed(runs: Sequence[Run]) -> list[Run]:
+def _once_per_seed(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
     """Return the first run of each seed, configuration and data."""
-    first: dict[tuple[object, ...], Run] = {}
+    first: dict[tuple[object, ...], RecordedRun] = {}
     for run in runs:
         result = run.result
         first.setdefault((result.seed, result.config_hash, result.data_sha256), run)
     return list(first.values())
 
 
-def _cell(runs: Sequence[Run], column: Column, published: float | None) -> Cell:
+def _cell(runs: Sequence[RecordedRun], column: Column, published: float | None) -> Cell:
     values = [value for run in runs if (value := run.value(column)) is not None]
     if not values:
         return Cell(None, published=published)
@@ -161,7 +162,7 @@ def _cell(runs: Sequence[Run], column: Column, published: float | None) -> Cell:
     return Cell(statistics.fmean(values), deviation, len(values), published)
 
 
-def _refuse_absent(spec: TableSpec, used: Sequence[Run]) -> None:
+def _refuse_absent(spec: TableSpec, used: Sequence[RecordedRun]) -> None:
     """Refuse what no run measured; n/a is for what some lack or what needs extra files."""
     known = sorted({key for run in used for key in _measured_by(run)})
     for column in spec.columns:
@@ -175,7 +176,7 @@ def _refuse_absent(spec: TableSpec, used: Sequence[Run]) -> None:
             )
 
 
-def _measured_by(run: Run) -> Iterator[str]:
+def _measured_by(run: RecordedRun) -> Iterator[str]:
     """Yield the keys of all that a run measured."""
     yield from run.result.metrics
     for job, cost in run.result.costs.items():
@@ -188,7 +189,7 @@ def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:
     """Mark the rows whose data or profile are not those of most runs."""
     digest = data_digest([run for row in rows for run in row.runs])
 
-    def origin(run: Run) -> tuple[str | None, str | None]:
+    def origin(run: RecordedRun) -> tuple[str | None, str | None]:
         return (digest(run) if one_data else None, run.result.profile)
 
     origins = [origin(run) for row in rows for run in row.runs]

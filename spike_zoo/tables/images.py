@@ -12,13 +12,13 @@ from spike_zoo.tracking.tested import digest_of_images
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from spike_zoo.tables.collect import Run
+    from spike_zoo.tables.collect import RecordedRun
 
-    NamedRuns = Sequence[tuple[str, Sequence[Run]]]
+    NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]
     Tested = tuple[int, str]  # how many images, and their digest
 
 
-def images_tested_by(run: Run) -> Tested | None:
+def images_tested_by(run: RecordedRun) -> Tested | None:
     """Return how many images a run was tested on and their digest, None where nothing tells."""
     result = run.result
     if result.images is not None and result.images_sha256 is not None:

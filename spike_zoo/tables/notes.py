@@ -11,10 +11,10 @@ from spike_zoo.tables.splits import has_seen_its_test
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from spike_zoo.tables.collect import Run
+    from spike_zoo.tables.collect import RecordedRun
     from spike_zoo.tables.spec import TableSpec
 
-    NamedRuns = Sequence[tuple[str, Sequence[Run]]]
+    NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]
 
 
 def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
@@ -40,7 +40,7 @@ def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
 
 
 def notes_of(
-    spec: TableSpec, rows: NamedRuns, repeats: int, others: Mapping[str, Sequence[Run]]
+    spec: TableSpec, rows: NamedRuns, repeats: int, others: Mapping[str, Sequence[RecordedRun]]
 ) -> Iterator[str]:
     """Yield where the numbers of a table come from, and how to make them again.
 
@@ -97,7 +97,7 @@ def _counted(rows: NamedRuns) -> str:
     return f"Mean ± standard deviation over seeds, {each}. {named}"
 
 
-def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[Run]) -> Iterator[str]:
+def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> Iterator[str]:
     digest = data_digest(runs)
     data = _grouped(rows, lambda run: f"{run.archive or 'archive'} {_short(digest(run))}")
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."
@@ -114,7 +114,7 @@ def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[Run]) -> Iterator[
     yield f"Code: {', '.join(commits)}{several}."
 
 
-def _again(spec: TableSpec, runs: Sequence[Run]) -> Iterator[str]:
+def _again(spec: TableSpec, runs: Sequence[RecordedRun]) -> Iterator[str]:
     """Yield the command that makes the results again."""
     profiles = sorted({run.result.profile for run in runs if run.result.profile})
     profile = profiles[0] if profiles else "cpu"
@@ -128,7 +128,7 @@ def _again(spec: TableSpec, runs: Sequence[Run]) -> Iterator[str]:
         yield f"Again, first run: {command}"
 
 
-def _grouped(rows: NamedRuns, key: Callable[[Run], str]) -> dict[str, list[str]]:
+def _grouped(rows: NamedRuns, key: Callable[[RecordedRun], str]) -> dict[str, list[str]]:
     """Return which rows have which value."""
     found: dict[str, list[str]] = {}
     for name, runs in rows:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from spike_zoo.media.page import Page
 from spike_zoo.tables.curves import curve_drawings
-from spike_zoo.tables.expect import NOISE_RULE, Outcome, sum_up
+from spike_zoo.tables.expect import NOISE_RULE, Judgement, sum_up
 from spike_zoo.tables.pictures import sample_strips
 from spike_zoo.tables.plot import cost_plots
 from spike_zoo.tables.render import (
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from spike_zoo.tables.spec import TableFile
 
 _SIGNS = {
-    Outcome.HELD: "✓ held",
-    Outcome.NOT_HELD: "✗ not held",
-    Outcome.NOISE: "≈ within noise",
-    Outcome.NO_MEANING: "∅ without meaning",
-    Outcome.NOT_MEASURED: "not measured",
+    Judgement.HELD: "✓ held",
+    Judgement.NOT_HELD: "✗ not held",
+    Judgement.NOISE: "≈ within noise",
+    Judgement.NO_MEANING: "∅ without meaning",
+    Judgement.NOT_MEASURED: "not measured",
 }
 
 
@@ -56,11 +56,11 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
     page.add_table(header(table), _cells(table), notes=all_notes(table))
     if table.verdicts:
         rows = [
-            [_claim(verdict), _SIGNS[verdict.outcome], verdict.detail or "n/a"]
+            [_claim(verdict), _SIGNS[verdict.judgement], verdict.detail or "n/a"]
             for verdict in table.verdicts
         ]
         caption = f"Expected: {sum_up(table.verdicts)}"
-        page.add_table(["claim", "outcome", "difference"], rows, caption=caption)
+        page.add_table(["claim", "judgement", "difference"], rows, caption=caption)
     drawings = [*cost_plots(table), *curve_drawings(table.curves)]
     if drawings:
         page.add_drawings(drawings)

@@ -122,8 +122,8 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
     """Return tables as one CSV: full precision, mean, deviation and published value apart.
 
     The columns of all tables stand beside each other, empty where a table has no such column; the
-    expectations follow as rows of their own, with their outcome in the last column, and where there
-    are curves, each of their points.
+    expectations follow as rows of their own, judged in the last column, and where there are curves,
+    each of their points.
     """
     names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
     parts = ("", " deviation", " published")
@@ -144,7 +144,7 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
             writer.writerow(line)
         for verdict in table.verdicts:
             line = {"table": table.title, "row": verdict.text}
-            line["expectation"] = verdict.outcome.value
+            line["expectation"] = verdict.judgement.value
             writer.writerow(line)
         writer.writerows(_points(table))
     return file.getvalue()
@@ -168,7 +168,7 @@ def _expectations(table: FilledTable) -> list[str]:
     for verdict in table.verdicts:
         claim = f": {verdict.expectation.claim}" if verdict.expectation.claim else ""
         detail = f" ({verdict.detail})" if verdict.detail else ""
-        lines.append(f"- **{verdict.outcome.value}**: {verdict.text}{detail}{claim}")
+        lines.append(f"- **{verdict.judgement.value}**: {verdict.text}{detail}{claim}")
     return lines
 
 

@@ -103,7 +103,7 @@ class TableSpec:
         source: Where the published values stand.
         expect: What the rows should show.
         note: What a reader should know.
-        archive: Name of the archive that runs must have been made on; any where not given.
+        archive: Name of the archive that runs must have been made on; default any.
         one_data: Whether the rows must have been measured on the same data.
         command: The command that makes the results again; ``{profile}`` stands for the profile.
         file: Where it was read.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spike_zoo.tables.collect import Run
+    from spike_zoo.tables.collect import RecordedRun
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Scenes:
     tested: str | None
 
 
-def scenes_of(run: Run) -> Scenes:
+def scenes_of(run: RecordedRun) -> Scenes:
     """Return what a run learned from and was tested on."""
     data = (run.result.config.get("data") or {}).get("init_args") or {}
     has_trained = any(name.startswith("train/") for name in run.result.metrics)
@@ -37,13 +37,13 @@ def scenes_of(run: Run) -> Scenes:
     )
 
 
-def has_seen_its_test(run: Run) -> bool:
+def has_seen_its_test(run: RecordedRun) -> bool:
     """Tell whether a run was tested on the split it had learned from."""
     scenes = scenes_of(run)
     return scenes.learned is not None and scenes.learned == scenes.tested
 
 
-def scenes_in_words(runs: Sequence[Run]) -> str:
+def scenes_in_words(runs: Sequence[RecordedRun]) -> str:
     """Return on which scenes runs were tested, and that they are new to them where that is known.
 
     It is known of methods that learn nothing and of runs that trained themselves on another split;

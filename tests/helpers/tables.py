@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from spike_zoo.tables import Run
+from spike_zoo.tables import RecordedRun
 from tests.helpers.results import make_result
 
 SPEC = """
@@ -32,7 +32,7 @@ def write_spec(folder: Path, text: str = SPEC) -> Path:
     return path
 
 
-def make_run(variant: str, psnr: float, seed: int = 0, **changes: Any) -> Run:
+def make_run(variant: str, psnr: float, seed: int = 0, **changes: Any) -> RecordedRun:
     """Return a run of a variant with one PSNR; its configuration is its own."""
     values = {
         "variant": variant,
@@ -41,4 +41,4 @@ def make_run(variant: str, psnr: float, seed: int = 0, **changes: Any) -> Run:
         "configs": ["configs/stir.yaml", f"variants/{variant}.yaml"],
         "config_hash": f"{variant}-{seed}",
     }
-    return Run(make_result(**{**values, **changes}))
+    return RecordedRun(make_result(**{**values, **changes}))

@@ -144,3 +144,31 @@ def test_a_sweep_of_another_folder_may_be_needed(tmp_path: Path) -> None:
     (tmp_path / "student" / "needs.yaml").write_text("sweep.yaml: [../teacher/sweep.yaml]\n")
     ordered = needed_first(read_sweep(tmp_path / "student" / "sweep.yaml"))
     assert [spec.name for spec in ordered] == ["teacher", "student"]
+
+
+def test_archives_and_tables_stand_beside_what_sweeps_need(tmp_path: Path) -> None:
+    for method in ("own", "other"):
+        (tmp_path / method).mkdir()
+        (tmp_path / method / "table.yaml").write_text("title: x\n")
+    needs = "archives:\n  data/own.h5: simulate --kind deblur\ntables:\n  other: beside ours\n"
+    (tmp_path / "own" / "needs.yaml").write_text(f"{needs}b.yaml: [a.yaml]\n")
+    _write(tmp_path / "own" / "a.yaml", name="a")
+    spec = read_sweep(_write(tmp_path / "own" / "b.yaml"))
+    assert spec.archives == {"data/own.h5": "simulate --kind deblur"}
+    assert [path.name for path in spec.needs] == ["a.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("needs", "message"),
+    [
+        ("archives: [data/own.h5]", r"needs\.yaml: archives must say one line of each name"),
+        ("archives: {data/own.h5: [simulate]}", "archives must say one line of each name"),
+        ("tables: {othr: beside ours}", r"needs\.yaml: tables: othr: there is no .*table\.yaml"),
+    ],
+)
+def test_a_need_of_another_form_is_refused_by_name(
+    tmp_path: Path, needs: str, message: str
+) -> None:
+    (tmp_path / "needs.yaml").write_text(needs)
+    with pytest.raises((ConfigError, MissingFileError), match=message):
+        read_sweep(_write(tmp_path / "a.yaml"))

@@ -11,8 +11,8 @@ import pytest
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.tables import (
+    RecordedRun,
     Row,
-    Run,
     collect_runs,
     fill_table,
     runs_of_sweep,
@@ -83,7 +83,7 @@ def test_runs_on_another_archive_are_left_to_other_rows() -> None:
 def test_a_column_of_chosen_scenes_is_the_mean_over_their_images(tmp_path: Path) -> None:
     lines = ["name,plane,rate_scale,psnr", "a-slow-00,75,0.6,40", "a-slow-01,75,0.3,30"]
     (tmp_path / "per_image.csv").write_text("\n".join([*lines, "a-fast-02,75,0.6,20"]))
-    run = Run(make_result(), tmp_path)
+    run = RecordedRun(make_result(), tmp_path)
 
     def value(**chosen: Any) -> float | None:
         return run.value(Column("test/psnr", "x", "higher", **chosen))
@@ -92,13 +92,13 @@ def test_a_column_of_chosen_scenes_is_the_mean_over_their_images(tmp_path: Path)
     assert value(rate_scale=(0.5, 1.0)) == 30
     assert value(scenes="*-slow-*", rate_scale=(0.3, 0.6)) == 30
     assert value(scenes="*-still-*") is None
-    assert Run(make_result()).value(Column("test/psnr", "x", "higher", scenes="*")) is None
+    assert RecordedRun(make_result()).value(Column("test/psnr", "x", "higher", scenes="*")) is None
 
 
 def test_a_damaged_file_of_single_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "per_image.csv").write_text("name,plane,psnr\na,1,loud\n")
     with pytest.raises(FormatError, match=r"per_image\.csv: not what a test writes"):
-        Run(make_result(), tmp_path).value(Column("test/psnr", "x", "higher", scenes="*"))
+        RecordedRun(make_result(), tmp_path).value(Column("test/psnr", "x", "higher", scenes="*"))
 
 
 @pytest.mark.parametrize("is_there", [True, False])

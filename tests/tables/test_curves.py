@@ -13,7 +13,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.media.page import render_page
 from spike_zoo.tables import (
     FilledTable,
-    Run,
+    RecordedRun,
     TableFile,
     fill_table,
     read_table_file,
@@ -33,7 +33,7 @@ CURVED = SPEC.replace(
 LOGARITHMIC = CURVED.replace("x: bpp,", "x: bpp, scale: log,")
 
 
-def coded(seed: int, *points: tuple[float, float], name: str = NAME) -> Run:
+def coded(seed: int, *points: tuple[float, float], name: str = NAME) -> RecordedRun:
     """Return the run of a codec that measured a curve."""
     return make_run("full", 30.0, seed=seed, curves={name: points})
 
@@ -128,7 +128,7 @@ def test_the_source_of_a_row_with_nothing_but_a_published_curve_is_named(tmp_pat
     ],
 )
 def test_curves_that_cannot_be_drawn_are_refused_by_name(
-    tmp_path: Path, runs: list[Run], message: str
+    tmp_path: Path, runs: list[RecordedRun], message: str
 ) -> None:
     spec = read_table_file(write_spec(tmp_path, LOGARITHMIC)).tables[0]
     with pytest.raises(

@@ -11,7 +11,7 @@ import scipy.stats
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from spike_zoo.tables import Expectation, Outcome, sum_up
+from spike_zoo.tables import Expectation, Judgement, sum_up
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.expect import STUDENT_T, Sample, judge, noise_bound
 
@@ -36,8 +36,8 @@ def test_within_noise_is_what_a_t_test_at_95_percent_cannot_tell_apart(
     assume(len(set(first)) > 1 or len(set(second)) > 1)
     p_value = float(scipy.stats.ttest_ind(first, second).pvalue)
     assume(abs(p_value - 0.05) > 1e-3)
-    outcome = judge(BETTER, PSNR, _sample(first), _sample(second)).outcome
-    assert (outcome is Outcome.NOISE) == (p_value > 0.05)
+    judgement = judge(BETTER, PSNR, _sample(first), _sample(second)).judgement
+    assert (judgement is Judgement.NOISE) == (p_value > 0.05)
 
 
 def test_the_points_of_students_t_are_those_of_scipy() -> None:
@@ -46,84 +46,86 @@ def test_the_points_of_students_t_are_those_of_scipy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "outcome"),
+    ("first", "second", "judgement"),
     [
-        ([31.0, 31.1, 31.2], [30.0, 30.1, 30.2], Outcome.HELD),
-        ([30.0, 30.1, 30.2], [31.0, 31.1, 31.2], Outcome.NOT_HELD),
-        ([30.0, 32.0], [30.5, 31.0], Outcome.NOISE),
+        ([31.0, 31.1, 31.2], [30.0, 30.1, 30.2], Judgement.HELD),
+        ([30.0, 30.1, 30.2], [31.0, 31.1, 31.2], Judgement.NOT_HELD),
+        ([30.0, 32.0], [30.5, 31.0], Judgement.NOISE),
     ],
 )
 def test_better_means_more_decibels(
-    first: list[float], second: list[float], outcome: Outcome
+    first: list[float], second: list[float], judgement: Judgement
 ) -> None:
-    assert judge(BETTER, PSNR, _sample(first), _sample(second)).outcome is outcome
+    assert judge(BETTER, PSNR, _sample(first), _sample(second)).judgement is judgement
 
 
 def test_better_means_less_where_less_is_better() -> None:
     claim = Expectation("A", "B", "test/lpips")
     verdict = judge(claim, LPIPS, _sample([0.10, 0.11]), _sample([0.30, 0.31]))
-    assert verdict.outcome is Outcome.HELD
+    assert verdict.judgement is Judgement.HELD
     assert verdict.difference == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize(
-    ("margin", "outcome"), [(0.0, Outcome.HELD), (0.9, Outcome.HELD), (1.1, Outcome.NOT_HELD)]
+    ("margin", "judgement"),
+    [(0.0, Judgement.HELD), (0.9, Judgement.HELD), (1.1, Judgement.NOT_HELD)],
 )
-def test_at_least_asks_for_a_distance(margin: float, outcome: Outcome) -> None:
+def test_at_least_asks_for_a_distance(margin: float, judgement: Judgement) -> None:
     claim = Expectation("A", "B", "test/psnr", margin)
     samples = _sample([31.0], is_exact=True), _sample([30.0], is_exact=True)
-    assert judge(claim, PSNR, *samples).outcome is outcome
+    assert judge(claim, PSNR, *samples).judgement is judgement
 
 
 @pytest.mark.parametrize(
-    ("value", "outcome"), [(30.4, Outcome.HELD), (29.6, Outcome.HELD), (30.6, Outcome.NOT_HELD)]
+    ("value", "judgement"),
+    [(30.4, Judgement.HELD), (29.6, Judgement.HELD), (30.6, Judgement.NOT_HELD)],
 )
-def test_close_rows_may_differ_either_way(value: float, outcome: Outcome) -> None:
+def test_close_rows_may_differ_either_way(value: float, judgement: Judgement) -> None:
     samples = _sample([value], is_exact=True), _sample([30.0], is_exact=True)
-    assert judge(CLOSE, PSNR, *samples).outcome is outcome
+    assert judge(CLOSE, PSNR, *samples).judgement is judgement
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "outcome"),
+    ("first", "second", "judgement"),
     [
-        (30.4, 30.2, Outcome.HELD),
-        (31.0, 30.1, Outcome.NOT_HELD),
-        (30.4, 30.0, Outcome.NO_MEANING),  # as good as doing nothing is not above it
-        (29.9, 30.2, Outcome.NO_MEANING),
+        (30.4, 30.2, Judgement.HELD),
+        (31.0, 30.1, Judgement.NOT_HELD),
+        (30.4, 30.0, Judgement.NO_MEANING),  # as good as doing nothing is not above it
+        (29.9, 30.2, Judgement.NO_MEANING),
     ],
 )
 def test_rows_that_are_close_below_the_baseline_say_nothing(
-    first: float, second: float, outcome: Outcome
+    first: float, second: float, judgement: Judgement
 ) -> None:
     claim = dataclasses.replace(CLOSE, above="C")
     samples = [_sample([value], is_exact=True) for value in (first, second, 30.0)]
     verdict = judge(claim, PSNR, *samples)
-    assert verdict.outcome is outcome
-    if outcome is Outcome.NO_MEANING:
+    assert verdict.judgement is judgement
+    if judgement is Judgement.NO_MEANING:
         assert verdict.detail.startswith("no better than C 30.00: ")
-    assert judge(claim, PSNR, samples[0], samples[1], None).outcome is Outcome.NOT_MEASURED
+    assert judge(claim, PSNR, samples[0], samples[1], None).judgement is Judgement.NOT_MEASURED
 
 
 def test_below_a_baseline_is_more_where_less_is_better() -> None:
     claim = Expectation("A", "B", "test/lpips", 0.1, is_close=True, above="C")
     good, bad, baseline = _sample([0.1]), _sample([0.3]), _sample([0.2])
-    assert judge(claim, LPIPS, good, good, baseline).outcome is Outcome.HELD
-    assert judge(claim, LPIPS, good, bad, baseline).outcome is Outcome.NO_MEANING
+    assert judge(claim, LPIPS, good, good, baseline).judgement is Judgement.HELD
+    assert judge(claim, LPIPS, good, bad, baseline).judgement is Judgement.NO_MEANING
 
 
 def test_one_seed_each_leaves_the_noise_unknown_and_says_so() -> None:
     verdict = judge(BETTER, PSNR, _sample([31.0]), _sample([30.0]))
-    assert (verdict.outcome, verdict.noise) == (Outcome.HELD, None)
+    assert (verdict.judgement, verdict.noise) == (Judgement.HELD, None)
     assert "one seed each" in verdict.detail
     assert noise_bound(_sample([31.0]), _sample([30.0, 30.2])) is not None, "one borrows"
 
 
 def test_equal_numbers_are_not_better() -> None:
     samples = _sample([5.0], is_exact=True), _sample([5.0], is_exact=True)
-    assert judge(BETTER, PSNR, *samples).outcome is Outcome.NOT_HELD
+    assert judge(BETTER, PSNR, *samples).judgement is Judgement.NOT_HELD
 
 
-def test_the_sum_counts_every_outcome() -> None:
+def test_the_sum_counts_every_judgement() -> None:
     good, bad, noisy = _sample([31.0, 31.1]), _sample([30.0, 30.1]), _sample([29.0, 33.0])
     pairs = [(good, bad), (good, bad), (bad, good), (good, noisy), (good, None)]
     verdicts = [judge(BETTER, PSNR, first, second) for first, second in pairs]

@@ -1,0 +1,80 @@
+"""What must be said about a table stands above and below it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.tables import FilledTable, TableSpec, fill_table, read_table_file
+from tests.helpers.tables import SPEC, make_run, write_spec
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> TableSpec:
+    return read_table_file(write_spec(tmp_path)).tables[0]
+
+
+def _flagged(table: FilledTable) -> list[str]:
+    return [row.name for row in table.rows if row.stands_out]
+
+
+def test_rows_on_different_data_are_flagged_with_their_names(spec: TableSpec) -> None:
+    runs = [make_run("full", 30.0), make_run("full", 30.0, seed=1)]
+    table = fill_table(spec, [*runs, make_run("half", 29.0, data_sha256="cd" * 32)])
+    assert any("different data" in warning and "half" in warning for warning in table.warnings)
+    assert _flagged(table) == ["half"]
+    allowed = dataclasses.replace(spec, one_data=False)
+    assert not fill_table(allowed, [*runs, make_run("half", 29.0, data_sha256="cd" * 32)]).warnings
+
+
+def test_mixed_profiles_are_flagged_until_one_is_chosen(spec: TableSpec) -> None:
+    runs = [make_run("full", 30.0), make_run("half", 29.0, profile="gpu")]
+    assert any("mix profiles" in warning for warning in fill_table(spec, runs).warnings)
+    table = fill_table(spec, runs, "gpu")
+    assert not table.warnings
+    assert [row.cells[0].mean for row in table.rows] == [None, 29.0, None]
+
+
+def test_a_mix_of_commits_is_a_note_and_no_warning(spec: TableSpec) -> None:
+    table = fill_table(spec, [make_run("full", 30.0), make_run("half", 29.0, commit="def")])
+    assert not table.warnings
+    assert "Code: abc, def (the rows were made with different commits)." in table.notes
+
+
+def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> None:
+    text = SPEC + "command: make ablation-table PROFILE={profile}\n"
+    spec = read_table_file(write_spec(tmp_path, text)).tables[0]
+    notes = fill_table(spec, [make_run("full", 30.0, profile="gpu")]).notes
+    assert notes[-1] == "Again: make ablation-table PROFILE=gpu"
+
+
+def test_a_row_that_was_tested_on_what_it_learned_from_is_flagged(spec: TableSpec) -> None:
+    data = {"init_args": {"archive": "data/own.h5", "train_split": "test", "test_split": "test"}}
+    measured = {"test/psnr": 30.0, "train/total": 0.1}
+    run = make_run("full", 30.0, metrics=measured, config={"data": data})
+    (warning,) = fill_table(spec, [run]).warnings
+    assert warning == "Tested on the very scenes that they were trained on: full."
+    data["init_args"]["train_split"] = "train"
+    assert not fill_table(spec, [run]).warnings
+
+
+def test_sources_of_a_table_and_of_single_rows_are_named_apart(tmp_path: Path) -> None:
+    other = "{name: half, source: Another paper, published: {test/psnr: 20.0},"
+    text = SPEC.replace("{name: half,", other)
+    notes = fill_table(read_table_file(write_spec(tmp_path, text)).tables[0], []).notes
+    assert notes == (
+        "[ ] published: Fan et al., NeurIPS 2024.",
+        "[ ] published for half: Another paper.",
+        "Nothing ran yet.",
+    )
+
+
+def test_columns_of_chosen_scenes_say_which_runs_cannot_fill_them(tmp_path: Path) -> None:
+    chosen = '{metric: test/psnr, name: slow, scenes: "*-slow-*"}'
+    text = SPEC.replace("parameters]", f"{chosen}]")
+    table = fill_table(
+        read_table_file(write_spec(tmp_path, text)).tables[0], [make_run("full", 30)]
+    )
+    assert "1 runs kept no per_image.csv: n/a in columns of chosen scenes." in table.notes

@@ -1,0 +1,58 @@
+"""Tables as a page of its own: numbers, judgements, drawings, pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spike_zoo.media import save_picture
+from spike_zoo.media.page import render_page
+from spike_zoo.tables import (
+    FilledTable,
+    RecordedRun,
+    TableFile,
+    fill_table,
+    read_table_file,
+    table_page,
+)
+from tests.helpers.pages import Tags
+from tests.helpers.tables import make_run, write_spec
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> TableFile:
+    return read_table_file(write_spec(tmp_path))
+
+
+@pytest.fixture
+def table(file: TableFile) -> FilledTable:
+    runs = [make_run("full", 30.0), make_run("full", 32.0, seed=1)]
+    return fill_table(file.tables[0], [*runs, make_run("half", 29.0, parameters=1_600_816)])
+
+
+def test_page_fetches_nothing_and_follows_the_colours_of_the_reader(
+    file: TableFile, table: FilledTable
+) -> None:
+    html = render_page(table_page(file, [table]))
+    tags = Tags(html)
+    assert tags.open == []
+    assert all(source.startswith("data:") for source in tags.sources)
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_page_says_what_became_of_the_expectations(file: TableFile, table: FilledTable) -> None:
+    words = Tags(render_page(table_page(file, [table]))).words
+    assert "Expected of the rows: 0 of 1 held, 1 within noise." in words
+    assert "≈ within noise" in words
+    assert "[38.80]" in words, "the published value in smaller letters"
+
+
+def test_page_brings_the_pictures_of_its_rows(file: TableFile, tmp_path: Path) -> None:
+    folder = tmp_path / "full-0"
+    save_picture(np.full((8, 24), 0.5), folder / "sample.png")
+    runs = [RecordedRun(make_run("full", 30.0).result, folder)]
+    page = Tags(render_page(table_page(file, [fill_table(file.tables[0], runs)])))
+    pictures = [source for source in page.sources if source.startswith("data:image/png;base64,")]
+    assert len(pictures) == 1
