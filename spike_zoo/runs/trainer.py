@@ -46,6 +46,7 @@ from spike_zoo.runs.resuming import (
     refuse_weights_alone,
 )
 from spike_zoo.runs.stopping import StopBetweenBatches
+from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tracking import (
     CostMeter,
     PerImageMetrics,
@@ -58,13 +59,15 @@ from spike_zoo.tracking import (
     versions,
 )
 from spike_zoo.tracking.origins import CKPT_PATH, named_checkpoints, origin_of, weights_sha256
-from spike_zoo.tracking.result import curves_of
+from spike_zoo.tracking.result import as_curve
 from spike_zoo.tracking.start import RunStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jsonargparse import Namespace
+
+    from spike_zoo.tracking.result import Curve
 
 VERBS = ("fit", "validate", "test", "predict")
 #: Warnings of libraries that a user can do nothing about, or that describe what we do on purpose.
@@ -301,12 +304,17 @@ class ZooCLI(LightningCLI):
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             images=tested.images,
             images_sha256=tested.images_sha256,
-            curves=curves_of(self.model),
+            curves=self._curves(),
         )
         path = self.out / "result.json"
         result.write(path)
         report_result(self.trainer.loggers, result, self.out / FOLDER)
         _say(f"result: {path}" + (f"\ncheckpoint: {checkpoint}" if checkpoint else ""))
+
+    def _curves(self) -> dict[str, Curve]:
+        """Return the curves that the method measured while it was tested."""
+        found = self.model.curves if isinstance(self.model, TaskModule) else {}
+        return {name: as_curve(points) for name, points in found.items()}
 
     def _origins(self) -> dict[str, dict[str, Any]]:
         """Return the checkpoints that the run begins with; one it goes on from is its own."""

@@ -1,10 +1,12 @@
 """Tables: results of runs beside published values."""
 
-from spike_zoo.tables.collect import RecordedRun, collect_runs, runs_of_sweep, table_of_runs
+from spike_zoo.tables.collect import collect_runs, runs_of_sweep, table_of_runs
 from spike_zoo.tables.expect import Judgement, Verdict, sum_up
-from spike_zoo.tables.fill import Cell, FilledTable, fill_table
+from spike_zoo.tables.fill import FilledTable, fill_table
+from spike_zoo.tables.filled import Cell
 from spike_zoo.tables.page import table_page
 from spike_zoo.tables.read import check_table, read_table_file
+from spike_zoo.tables.recorded import RecordedRun
 from spike_zoo.tables.render import (
     all_notes,
     cells_as_text,

@@ -14,7 +14,7 @@ from spike_zoo.tracking.result import FILENAME
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from spike_zoo.tables.collect import RecordedRun
+    from spike_zoo.tables.recorded import RecordedRun
 
 _OURS = "spike_zoo."  # nothing else is imported for a record
 

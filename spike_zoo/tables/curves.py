@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
-    from spike_zoo.tables.fill import FilledRow
+    from spike_zoo.tables.filled import FilledRow
     from spike_zoo.tables.spec import CurveSpec, TableSpec
     from spike_zoo.tracking.result import Curve
 

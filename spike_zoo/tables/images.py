@@ -12,7 +12,7 @@ from spike_zoo.tracking.tested import digest_of_images
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from spike_zoo.tables.collect import RecordedRun
+    from spike_zoo.tables.recorded import RecordedRun
 
     NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]
     Tested = tuple[int, str]  # how many images, and their digest

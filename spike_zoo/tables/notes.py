@@ -11,7 +11,7 @@ from spike_zoo.tables.splits import has_seen_its_test
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from spike_zoo.tables.collect import RecordedRun
+    from spike_zoo.tables.recorded import RecordedRun
     from spike_zoo.tables.spec import TableSpec
 
     NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.expect import Verdict
-    from spike_zoo.tables.fill import Cell, FilledTable
+    from spike_zoo.tables.fill import FilledTable
+    from spike_zoo.tables.filled import Cell
     from spike_zoo.tables.spec import TableFile
 
 _SIGNS = {

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.fill import Cell, FilledRow, FilledTable
+    from spike_zoo.tables.fill import FilledTable
+    from spike_zoo.tables.filled import Cell, FilledRow
 
 NOT_MEASURED = "n/a"
 STANDS_OUT = " †"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spike_zoo.tables.collect import RecordedRun
+    from spike_zoo.tables.recorded import RecordedRun
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -35,10 +36,12 @@ class TaskModule(LightningModule):
     Attributes:
         monitor: Log key by which a run's best checkpoint is chosen.
         monitor_mode: Whether its ``"max"`` or ``"min"`` is the best.
+        curves: What a test measured as curves, for the record: name -> points x, y.
     """
 
     monitor: str = "val/psnr"
     monitor_mode: str = "max"
+    curves: Mapping[str, Sequence[tuple[float, float]]] = MappingProxyType({})
 
     def __init__(self) -> None:
         super().__init__()

@@ -235,11 +235,6 @@ class RunResult:
         return cls(**fields)
 
 
-def curves_of(module: object) -> dict[str, Curve]:
-    """Return the curves that a module measured while it was tested: its attribute ``curves``."""
-    return {name: as_curve(points) for name, points in getattr(module, "curves", {}).items()}
-
-
 def _costs(content: Mapping[str, Any]) -> dict[str, Cost]:
     if "costs" not in content:
         cost = _cost(cost_of_forward(content))

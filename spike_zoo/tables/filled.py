@@ -1,0 +1,49 @@
+"""Cells and rows of a table with their numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spike_zoo.tables.recorded import RecordedRun
+    from spike_zoo.tables.spec import Row
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the runs of a row measured, and what was published; None where nothing was.
+
+    Attributes:
+        mean: Mean over the runs.
+        deviation: Their standard deviation (n - 1); None for less than two.
+        count: How many runs.
+        published: The published value.
+    """
+
+    mean: float | None
+    deviation: float | None = None
+    count: int = 0
+    published: float | None = None
+
+
+@dataclass(frozen=True)
+class FilledRow:
+    """A row with its numbers.
+
+    Attributes:
+        row: What the table's file says.
+        cells: In the order of the columns.
+        runs: What they were taken from.
+        stands_out: Whether data or profile are not those of most rows.
+    """
+
+    row: Row
+    cells: tuple[Cell, ...]
+    runs: tuple[RecordedRun, ...]
+    stands_out: bool = False
+
+    @property
+    def name(self) -> str:
+        """What stands in the first column."""
+        return self.row.name
