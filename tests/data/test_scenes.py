@@ -91,3 +91,15 @@ def test_scenes_of_different_lengths_cannot_share_a_batch(tmp_path: Path) -> Non
     data.setup("fit")
     with pytest.raises(ConfigError, match=r"packed of different sizes .* batch_size .* to 1"):
         next(iter(data.train_dataloader()))
+
+
+def test_scenes_are_served_whole_to_every_split_that_is_named(archive_path: Path) -> None:
+    data = SceneDataModule(str(archive_path), 61, crop=24, seed=0, whole=("train", "val", "test"))
+    for stage, loader in (("validate", data.val_dataloader), ("test", data.test_dataloader)):
+        data.setup(stage)
+        (packed,) = loader()
+        batch = data.on_after_batch_transfer(packed, 0)
+        assert batch["spikes"].shape == (1, 101, 40, 48), "all planes around the images, uncut"
+        assert batch["images"].shape == (1, 3, 1, 40, 48)
+    with pytest.raises(ConfigError, match="whole: 'tset' is no split; they are train, val, test"):
+        SceneDataModule(str(archive_path), whole=("tset",))
