@@ -16,7 +16,7 @@ from spike_zoo.tasks.abilities import BringsWeights
 from spike_zoo.tracking import (
     CostMeter,
     PerImageMetrics,
-    PredictionPictures,
+    PredictionFiles,
     SafeWandbLogger,
     SampleImages,
     SampleVideo,
@@ -82,6 +82,6 @@ def watching(verb: str | None, out: Path) -> list[Callback]:
         out: Where it writes.
     """
     if verb == "predict":
-        return [NoRandomWeights(), PredictionPictures(out)]
+        return [NoRandomWeights(), PredictionFiles(out)]
     pictures, video = SampleImages(out / "images"), SampleVideo(out / "images")
     return [NoRandomWeights(), pictures, video, CostMeter(), PerImageMetrics(out)]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from spike_zoo.tasks.abilities import Deblurs, Reconstructs, able
     from spike_zoo.tasks.base import TaskModule
     from spike_zoo.tasks.deblurring import DeblurModule
-    from spike_zoo.tasks.evaluation import Evaluation, Measured, Origin, Shown
+    from spike_zoo.tasks.evaluation import Evaluation, Measured, Origin, Predicted, Shown
     from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Evaluation",
     "Measured",
     "Origin",
+    "Predicted",
     "ReconstructionModule",
     "Reconstructs",
     "Shown",
@@ -35,6 +36,7 @@ _HOMES = {
     "Evaluation": "evaluation",
     "Measured": "evaluation",
     "Origin": "evaluation",
+    "Predicted": "evaluation",
     "ReconstructionModule": "reconstruction",
     "Reconstructs": "abilities",
     "Shown": "evaluation",

@@ -12,6 +12,7 @@ from torchmetrics import MetricCollection
 
 from spike_zoo.metrics.image import MeanPerImage
 from spike_zoo.nn.schedules import begin_schedules
+from spike_zoo.tasks.evaluation import Predicted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -59,6 +60,15 @@ class TaskModule(LightningModule):
         """Return where each sample of a batch comes from."""
         raise NotImplementedError
 
+    def predicted(self, batch: Any, found: Any) -> Sequence[Predicted]:  # noqa: ANN401  (the task's)
+        """Return what files are written of a batch: by default an image of each sample.
+
+        Args:
+            batch: What ``predict_step`` was given.
+            found: What it returned.
+        """
+        return [Predicted(*one) for one in zip(self.origins(batch), found, strict=True)]
+
     def cost_jobs(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
         """Return what is measured as this method's costs: job by name -> what does it once.
 
@@ -95,7 +105,7 @@ class TaskModule(LightningModule):
         served = getattr(self._trainer, "datamodule", None)  # neither outside a trainer
         if served is not None:
             self.check_data(served, stage)
-        if not self.split_metrics:
+        if stage != "predict" and not self.split_metrics:
             metrics = self.make_metrics()
             for split in EVALUATED_SPLITS:
                 self.split_metrics[split] = metrics.clone(prefix=f"{split}/")

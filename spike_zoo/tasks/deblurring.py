@@ -140,7 +140,7 @@ class DeblurModule(TaskModule):
     def setup(self, stage: str) -> None:
         """Check the data and make the metrics: of all images, and of the middle ones alone."""
         super().setup(stage)
-        if not self.middle_metrics:
+        if self.split_metrics and not self.middle_metrics:
             metrics = self.make_metrics()
             for split in EVALUATED_SPLITS:
                 self.middle_metrics[split] = metrics.clone(prefix=f"{split}/", postfix="_middle")

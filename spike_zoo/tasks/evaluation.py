@@ -45,6 +45,20 @@ class Shown(NamedTuple):
         return name if plane is None else f"{name}, plane {plane}"
 
 
+class Predicted(NamedTuple):
+    """What is predicted of one sample.
+
+    Attributes:
+        origin: Where the sample comes from.
+        image: ``(C, H, W)`` in [0, 1], for tasks whose answer is a picture.
+        values: Name -> value, for tasks whose answer is a label or a number.
+    """
+
+    origin: Origin
+    image: Tensor | None = None
+    values: Mapping[str, float | str] = {}
+
+
 class Measured(NamedTuple):
     """One image that was measured.
 

@@ -12,8 +12,9 @@ from spike_zoo._first_use import on_first_use
 if TYPE_CHECKING:
     from spike_zoo.tracking.cost import CostMeter, count_macs
     from spike_zoo.tracking.csv import AppendingCSVLogger
-    from spike_zoo.tracking.images import PredictionPictures, SampleImages
+    from spike_zoo.tracking.images import SampleImages
     from spike_zoo.tracking.per_image import PerImageMetrics
+    from spike_zoo.tracking.predictions import PredictionFiles
     from spike_zoo.tracking.private import without_secrets
     from spike_zoo.tracking.provenance import commit, config_hash, versions
     from spike_zoo.tracking.result import RunResult, described_configs
@@ -24,7 +25,7 @@ __all__ = [
     "AppendingCSVLogger",
     "CostMeter",
     "PerImageMetrics",
-    "PredictionPictures",
+    "PredictionFiles",
     "RunResult",
     "SafeWandbLogger",
     "SampleImages",
@@ -42,7 +43,7 @@ _HOMES = {
     "AppendingCSVLogger": "csv",
     "CostMeter": "cost",
     "PerImageMetrics": "per_image",
-    "PredictionPictures": "images",
+    "PredictionFiles": "predictions",
     "RunResult": "result",
     "SafeWandbLogger": "wandb",
     "SampleImages": "images",

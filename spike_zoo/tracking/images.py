@@ -1,4 +1,4 @@
-"""Pictures beside the numbers: the same samples at every validation, and predictions as files."""
+"""Pictures beside the numbers: the same samples at every validation and test."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning import Callback
-from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
 from spike_zoo.media import save_picture, side_by_side
-from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, Evaluation, Shown
 from spike_zoo.tracking.result import RECONSTRUCTIONS, TRUTHS
 
@@ -18,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lightning import LightningModule, Trainer
-    from torch import Tensor
 
 
 class SampleImages(Callback):
@@ -96,36 +93,3 @@ class SampleImages(Callback):
 def first_shown(outputs: object) -> Shown | None:
     """Return the first sample that a step shows; None where it shows none, or is not of a task."""
     return next(iter(outputs.shown), None) if isinstance(outputs, Evaluation) else None
-
-
-class PredictionPictures(BasePredictionWriter):
-    """Write every predicted image as PNG, named after its recording and plane or sample.
-
-    Args:
-        folder: Where the files go.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(write_interval="batch")
-        self.folder = folder
-
-    def write_on_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        prediction: Tensor,
-        batch_indices: Sequence[int] | None,
-        batch: Any,  # noqa: ANN401  (Lightning's signature)
-        batch_idx: int,
-        dataloader_idx: int,
-    ) -> None:
-        """Write the images of one batch."""
-        if not isinstance(pl_module, TaskModule):
-            return  # whose batches nobody here knows
-        numbers = batch_indices or [batch_idx * len(prediction) + n for n in range(len(prediction))]
-        for number, origin, image in zip(
-            numbers, pl_module.origins(batch), prediction, strict=True
-        ):
-            plane = number if origin.plane is None else origin.plane
-            path = self.folder / f"{origin.name}-{plane:06d}.png"
-            save_picture(image.float(), path, overwrite=True)
