@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
 from spike_zoo.nn.precision import in_full_precision
 
@@ -120,7 +121,7 @@ class BSN(nn.Module):
         self.nin_A = nn.Conv2d(joined, joined, kernel_size=1, bias=False)
         self.nin_B = nn.Conv2d(joined, joined // 4, kernel_size=1, bias=False)
         self.nin_C = nn.Conv2d(joined // 4, 1, kernel_size=1, bias=False)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+        lay_out(self, torch.channels_last)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:
