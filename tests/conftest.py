@@ -24,6 +24,23 @@ def golden() -> Path:
 
 
 @pytest.fixture(scope="session")
+def clips_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Archive of small clips with an image each; to be read, not written."""
+    from spike_zoo.testing import tiny_archive  # here, for most tests need no trainer's libraries
+
+    folder = tmp_path_factory.mktemp("clips")
+    return tiny_archive(folder / "clips.h5", planes=161, height=48, width=64)
+
+
+@pytest.fixture(scope="session")
+def exposures_archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Archive of small blurry images with the spikes of their exposure; to be read, not written."""
+    from spike_zoo.testing.exposures import exposure_archive  # as above
+
+    return exposure_archive(tmp_path_factory.mktemp("exposures") / "exposures.h5")
+
+
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """Folder of sample clips and weights that are not part of the project."""
     folder = Path(os.environ.get("SPIKE_ZOO_SHARED", ROOT.parent / "shared"))

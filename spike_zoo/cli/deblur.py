@@ -23,7 +23,7 @@ from spike_zoo.tasks.abilities import Deblurs, able
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from spike_zoo.spikes import SpikeRecording
 
@@ -56,6 +56,7 @@ def deblur(
     name: str | None = None,
     device: str = "auto",
     skip_unmatched: bool = False,
+    trust: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Turn a blurry image and the spikes of its exposure into sharp images.
@@ -81,6 +82,7 @@ def deblur(
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of refusing the folder.
+        trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
     """
     kind = kind_of(out)
@@ -90,7 +92,8 @@ def deblur(
     pairs = find_pairs(Path(image), Path(spikes), skip_unmatched=skip_unmatched)
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
-    module = _load_module(weights, pick_device(device), channel_order)
+    loaded = load(weights, device=pick_device(device), trust=trust)
+    module = _deblurring(loaded, weights, channel_order)
     sequence_of = partial(
         _begin,
         module,
@@ -194,9 +197,9 @@ def _check_numbers(
         raise UsageError(f"--margin {margin}: there are at least 0 planes beside the exposure")
 
 
-def _load_module(weights: str, device: str, channel_order: str) -> Deblurs:
-    """Load weights that deblur, and refuse a wrong belief about their order of channels."""
-    module = able(load(weights, device=device), Deblurs, f"--weights {weights}")
+def _deblurring(loaded: nn.Module, weights: str, channel_order: str) -> Deblurs:
+    """Return a module that deblurs; refuse a wrong belief about its order of channels."""
+    module = able(loaded, Deblurs, f"--weights {weights}")
     if channel_order not in ("auto", module.channel_order):
         raise UsageError(
             f"--channel-order {channel_order}: these weights were trained on "

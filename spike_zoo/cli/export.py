@@ -11,7 +11,9 @@ from spike_zoo.methods.loading import load, save_weights
 from spike_zoo.nn.files import EXPORT_NAME
 
 
-def export(source: str, out: str, *, half: bool = False, overwrite: bool = False) -> None:
+def export(
+    source: str, out: str, *, half: bool = False, trust: bool = False, overwrite: bool = False
+) -> None:
     """Write a checkpoint's weights with everything that rebuilds the module, and nothing else.
 
     The file is safetensors: no code can hide in it. Optimiser states stay behind. Where the
@@ -21,12 +23,13 @@ def export(source: str, out: str, *, half: bool = False, overwrite: bool = False
         source: A checkpoint (.ckpt), weights (.safetensors) or a shipped name.
         out: A .safetensors file, or a folder that gets one.
         half: Store weights as float16, half the size; they are used as float32.
+        trust: Import the class that the checkpoint names though it is not of this package.
         overwrite: Replace an existing file.
     """
     target = Path(out) if Path(out).suffix == ".safetensors" else Path(out) / EXPORT_NAME
     if target.exists() and not overwrite:
         raise ExistingFileError(f"{target} exists already; pass --overwrite to replace it")
-    module = load(source)
+    module = load(source, trust=trust)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_weights(module, target, half=half, config=_recipe(Path(source)))
     print(f"weights: {target} ({target.stat().st_size / 1e6:.2f} MB)")

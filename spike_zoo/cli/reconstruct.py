@@ -17,7 +17,7 @@ from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from spike_zoo.spikes import SpikeRecording
 
@@ -39,6 +39,7 @@ def reconstruct(
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
     tile: int | None = None,
+    trust: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Turn a recording into a picture, a folder of pictures or a video.
@@ -59,11 +60,13 @@ def reconstruct(
         device: auto, cpu, cuda or mps.
         precision: bf16 is faster where the processor has it; 32 is exact. For learned methods.
         tile: Largest side of what is computed at once, for large sensors; 0 is the whole frame.
+        trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
     """
     _check_numbers(stride=stride, rate_scale=rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
-    module = _load_method(method, pick_device(device), window=window, average=average)
+    loaded = load(method, device=pick_device(device), trust=trust)
+    module = _with_settings(loaded, method, window=window, average=average)
     _set_picture_options(module, method, precision=precision, tile=tile)
     source = read_recording(recording, name, height=height, width=width)
     centers = _choose_centers(len(source), target.kind, center, stride)
@@ -83,9 +86,8 @@ def _check_numbers(*, stride: int, rate_scale: float | None) -> None:
         raise UsageError(f"--rate-scale {rate_scale:g}: spikes per plane at white are above 0")
 
 
-def _load_method(method: str, device: str, **settings: int | None) -> Reconstructs:
-    """Load a method and change the settings that were given, where it has them."""
-    module = load(method, device=device)
+def _with_settings(module: nn.Module, method: str, **settings: int | None) -> Reconstructs:
+    """Return a method with the settings that were given, where it has them."""
     given = {option: value for option, value in settings.items() if value is not None}
     if not given:
         return able(module, Reconstructs, f"--method {method}")

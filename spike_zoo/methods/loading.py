@@ -53,12 +53,13 @@ def load(
             method's published file (``.pth``). Or what a run left with W&B, fetched once:
             ``"wandb:entity/project/name:best"``.
         device: Where the module computes.
-        trust: Also build classes from outside this package.
+        trust: Also import and build a class from outside this package; the file chooses which.
+            A command that loads methods passes on its switch ``--trust``.
 
     Raises:
         MissingFileError: If it is neither a name nor a file; lists the names.
-        WeightsError: If the file is no checkpoint of a module, or not of this package, or cannot
-            be fetched.
+        WeightsError: If the file is no checkpoint of a module, or of a class that is not to be
+            trusted, or cannot be fetched.
     """
     if is_artifact(name_or_path):
         name_or_path = fetch_artifact(str(name_or_path))
@@ -227,15 +228,19 @@ def _build(blueprint: Blueprint, source: str, *, trust: bool) -> nn.Module:
 def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
     if not class_path.startswith(PACKAGE) and not trust:
         raise WeightsError(
-            f"{source}: wants to build {class_path!r}, which is not of this package. If you trust "
-            "the file, load it with trust=True.",
+            f"{source}: wants to build {class_path!r}, which is not of this package. Nothing of it "
+            f"was imported: add --trust if you trust the file and know the package "
+            f"{class_path.partition('.')[0]!r} (from Python: trust=True)",
             code="untrusted",
         )
     module_name, _, class_name = class_path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise WeightsError(f"{source}: there is no class {class_path!r} ({error})") from error
+        raise WeightsError(
+            f"{source}: there is no class {class_path!r} here ({error}). Install its package, or "
+            "call where its file lies."
+        ) from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise WeightsError(f"{source}: {class_path!r} is not a module")
     return found

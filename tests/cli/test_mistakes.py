@@ -12,8 +12,7 @@ import pytest
 from spike_zoo.archive import build_archive
 from spike_zoo.cli.main import main
 from spike_zoo.data import ReconstructionDataModule
-from spike_zoo.testing import pattern_take, tiny_archive
-from spike_zoo.testing.exposures import exposure_archive
+from spike_zoo.testing import pattern_take
 from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
 
@@ -44,15 +43,14 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
-    return str(tiny_archive(path, planes=161, height=48, width=64))
+@pytest.fixture
+def clips(clips_archive: Path) -> str:
+    return str(clips_archive)
 
 
-@pytest.fixture(scope="module")
-def exposures(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(exposure_archive(tmp_path_factory.mktemp("archives") / "exposures.h5"))
+@pytest.fixture
+def exposures(exposures_archive: Path) -> str:
+    return str(exposures_archive)
 
 
 def _refused(

@@ -13,7 +13,6 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
-from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
@@ -22,10 +21,9 @@ from tests.helpers.wandb_server import SweepServer
 TFI = "spike_zoo.methods.classical.TFIModule"
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
-    return tiny_archive(path, planes=161, height=48, width=64)
+@pytest.fixture
+def archive(clips_archive: Path) -> Path:
+    return clips_archive
 
 
 @pytest.fixture

@@ -89,11 +89,18 @@ def test_a_class_from_outside_needs_trust(tmp_path: Path) -> None:
         "spike_zoo": {"class_path": class_path, "hyper_parameters": {}},
     }
     torch.save(checkpoint, path)
-    with pytest.raises(WeightsError, match=r"not of this package.*trust=True"):
+    with pytest.raises(WeightsError, match=r"not of this package.*--trust.*'tests'.*trust=True"):
         spike_zoo.load(path)
     loaded = spike_zoo.load(path, trust=True)
     assert isinstance(loaded, Stranger)
     assert _same(stranger, loaded)
+
+
+def test_a_trusted_class_that_is_not_installed_is_named_with_the_way_out(tmp_path: Path) -> None:
+    described = {"class_path": "nobodys_package.Module", "hyper_parameters": {}}
+    torch.save({"state_dict": {}, "spike_zoo": described}, tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=r"no class 'nobodys_package\.Module'.*Install its pack"):
+        spike_zoo.load(tmp_path / "a.ckpt", trust=True)
 
 
 def test_a_class_path_that_is_no_module_is_refused(tmp_path: Path) -> None:

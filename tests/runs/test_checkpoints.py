@@ -11,7 +11,6 @@ import torch
 
 from spike_zoo.cli.main import main
 from spike_zoo.runs.checkpoints import WholeCheckpoints
-from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
@@ -25,11 +24,10 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
-    tiny_archive(path, planes=161, height=48, width=64)
-    return ["--data.init_args.archive", str(path), "--trainer.enable_progress_bar", "false"]
+@pytest.fixture
+def archive(clips_archive: Path) -> list[str]:
+    data = ["--data.init_args.archive", str(clips_archive)]
+    return [*data, "--trainer.enable_progress_bar", "false"]
 
 
 def test_a_write_that_fails_leaves_the_checkpoint_before(

@@ -16,7 +16,6 @@ from spike_zoo.methods.classical import TFIModule
 from spike_zoo.runs import loggers
 from spike_zoo.runs.loggers import loggers_of, place_loggers
 from spike_zoo.runs.planning import Plan
-from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult, SafeWandbLogger
 from tests.conftest import ROOT
 
@@ -35,14 +34,16 @@ def _logger(**arguments: object) -> Any:
     return parsed(class_path=LIGHTNINGS, init_args=parsed(**arguments))
 
 
-def _arguments(tmp_path: Path) -> list[str]:
-    archive = tiny_archive(tmp_path / "tiny.h5", planes=161, height=32, width=48)
-    return ["--data.init_args.archive", str(archive), "--run_dir", str(tmp_path / "run")]
+@pytest.fixture
+def arguments(clips_archive: Path, tmp_path: Path) -> list[str]:
+    return ["--data.init_args.archive", str(clips_archive), "--run_dir", str(tmp_path / "run")]
 
 
-def test_tensorboard_shows_the_values_and_pictures_of_a_run(tmp_path: Path) -> None:
+def test_tensorboard_shows_the_values_and_pictures_of_a_run(
+    arguments: list[str], tmp_path: Path
+) -> None:
     reader: Any = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    assert main([*TEST, *TENSORBOARD, *_arguments(tmp_path)]) == 0
+    assert main([*TEST, *TENSORBOARD, *arguments]) == 0
     events = reader.EventAccumulator(str(tmp_path / "run" / "test" / "tensorboard"))
     events.Reload()
     result = RunResult.read(tmp_path / "run" / "test")
@@ -52,12 +53,12 @@ def test_tensorboard_shows_the_values_and_pictures_of_a_run(tmp_path: Path) -> N
 
 
 def test_tensorboard_that_is_not_installed_is_one_line_naming_the_extra(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = importlib.util.find_spec
     hidden = {"tensorboard", "tensorboardX"}
     monkeypatch.setattr(loggers, "find_spec", lambda name: None if name in hidden else real(name))
-    assert main([*TEST, *TENSORBOARD, *_arguments(tmp_path)]) == 2
+    assert main([*TEST, *TENSORBOARD, *arguments]) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
     assert len(lines) == 1
     assert "pip install 'spike-zoo[tensorboard]'" in lines[0]

@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
-from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 
@@ -21,10 +20,9 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
-    return str(tiny_archive(path, planes=161, height=48, width=64))
+@pytest.fixture
+def archive(clips_archive: Path) -> str:
+    return str(clips_archive)
 
 
 def test_names_in_braces_make_the_folder_of_a_run(archive: str, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from spike_zoo.cli.main import main
-from spike_zoo.testing import tiny_archive
 from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.origins import weights_sha256
@@ -57,11 +56,10 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, str]:
+def archives(clips_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, str]:
     folder = tmp_path_factory.mktemp("archives")
-    plain = tiny_archive(folder / "tiny.h5", planes=161, height=48, width=64)
     exposures = exposure_archive(folder / "deblur.h5", height=16, width=24)
-    return {False: str(plain), True: str(exposures)}
+    return {False: str(clips_archive), True: str(exposures)}
 
 
 @pytest.fixture(scope="module")

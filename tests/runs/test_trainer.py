@@ -16,7 +16,6 @@ import torch
 
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
-from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
@@ -31,9 +30,8 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
-    path = tmp_path_factory.mktemp("archives") / "tiny.h5"
-    return str(tiny_archive(path, planes=161, height=48, width=64))
+def archive(clips_archive: Path) -> str:
+    return str(clips_archive)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import av
 
 from spike_zoo.cli.main import main
 from spike_zoo.testing import tiny_archive
-from spike_zoo.testing.exposures import exposure_archive
 
 BLURRY = "spike_zoo.methods.ssdm.cascade.BlurryInputModule"
 QUIET = ["--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
@@ -19,9 +18,11 @@ def _images(path: Path) -> list[tuple[int, int]]:
         return [(frame.height, frame.width) for frame in container.decode(video=0)]
 
 
-def test_a_method_that_deblurs_shows_seven_images_of_one_exposure(tmp_path: Path) -> None:
-    archive = exposure_archive(tmp_path / "exposures.h5")
-    data = ["--data", "spike_zoo.data.DeblurDataModule", "--data.init_args.archive", str(archive)]
+def test_a_method_that_deblurs_shows_seven_images_of_one_exposure(
+    exposures_archive: Path, tmp_path: Path
+) -> None:
+    data = ["--data", "spike_zoo.data.DeblurDataModule"]
+    data += ["--data.init_args.archive", str(exposures_archive)]
     run = ["--run_dir", str(tmp_path / "run")]
     assert main(["test", "--model", BLURRY, *data, *run, *QUIET]) == 0
     sizes = _images(tmp_path / "run" / "test" / "images" / "test.mp4")
@@ -41,10 +42,9 @@ def test_a_method_that_reconstructs_shows_the_first_recordings_images(tmp_path: 
     assert len(_images(tmp_path / "run" / "test" / "images" / "test.mp4")) == len(first)
 
 
-def test_one_image_is_no_video(tmp_path: Path) -> None:
-    archive = tiny_archive(tmp_path / "tiny.h5", planes=161, height=32, width=48)
+def test_one_image_is_no_video(clips_archive: Path, tmp_path: Path) -> None:
     data = ["--data", "spike_zoo.data.ReconstructionDataModule"]
-    data += ["--data.init_args.archive", str(archive)]
+    data += ["--data.init_args.archive", str(clips_archive)]
     model = ["--model", "spike_zoo.methods.classical.TFIModule"]
     run = ["--run_dir", str(tmp_path / "run"), "--trainer.limit_test_batches", "1"]
     assert main(["test", *model, *data, *run, *QUIET]) == 0

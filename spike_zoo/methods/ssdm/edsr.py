@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
 from spike_zoo.nn.precision import in_full_precision
 
@@ -67,7 +68,7 @@ class EDSR(nn.Module):
         doubling = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
         again = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
         self.tail = nn.Sequential(nn.Sequential(*doubling, *again), _conv(CHANNELS, 1))
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+        lay_out(self, torch.channels_last)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
 from spike_zoo.nn.precision import without_autocast
 
@@ -137,7 +138,7 @@ class LDN(nn.Module):
         self.decoder1 = doubling(CHANNELS, 32)
         self.decoder2 = doubling(32, 16)
         self.pred = nn.Conv2d(3 + 16, 3, kernel_size=1)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+        lay_out(self, torch.channels_last)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:

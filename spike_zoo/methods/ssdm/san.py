@@ -18,6 +18,7 @@ from spike_zoo.methods.ssdm.ldn import (
     halving,
     keeping,
 )
+from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.precision import without_autocast
 
 FINE = 20  # channels at full and half size of the image
@@ -70,7 +71,7 @@ class SAN(nn.Module):
         self.fuse = nn.Conv2d(2 * joined, joined, kernel_size=1)
         self.decoder = nn.Sequential(doubling(joined, 2 * FINE), doubling(2 * FINE, FINE))
         self.pred = nn.Conv2d(3 + FINE, 3, kernel_size=1)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
+        lay_out(self, torch.channels_last)
 
     def forward(self, blur: Tensor, window: Tensor) -> Tensor:
         """Deblur at the middle of the window."""

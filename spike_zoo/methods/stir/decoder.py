@@ -8,17 +8,8 @@ from typing import Literal, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.nn import warp
-from spike_zoo.nn.fast.conv_prelu import (
-    ConvPReLU,
-    NarrowConv,
-    ResidualBlock,
-    concatenate,
-    is_channels_last,
-    laid_out_for,
-    spare_channels,
-)
-from spike_zoo.nn.fast.warp import only_makes_pictures, warp_rows
+from spike_zoo.methods.stir.residual import ResidualBlock
+from spike_zoo.nn.fast import ConvPReLU, JoiningConvPReLU, NarrowConv2d, warp_each
 from spike_zoo.nn.precision import in_full_precision
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]
@@ -71,11 +62,11 @@ class TopDecoder(nn.Module):
         self.predicts_motion = predicts_motion
         self.fuse = ConvPReLU(hidden, hidden)
         self.res = ResidualBlock(hidden)
-        self.head = NarrowConv(hidden, 5 if predicts_motion else 1)
+        self.head = NarrowConv2d(hidden, 5 if predicts_motion else 1)
 
     def forward(self, joined: Tensor) -> Level:
         """Decode the coarsest level."""
-        hidden = self.res(self.fuse(laid_out_for(self.fuse.conv, joined)))
+        hidden = self.res(self.fuse(joined))
         prediction = in_full_precision(self.head, hidden)
         if not self.predicts_motion:
             return Level(prediction, hidden)
@@ -116,44 +107,28 @@ class FusionDecoder(nn.Module):
         if self.warps:
             self.up_flow = _doubling(4, 4)
         self.up_hidden = _doubling(coarser_hidden, hidden_channels)
-        self.fuse1 = ConvPReLU(fused, fused)
+        self.fuse1 = JoiningConvPReLU(fused, fused)
         self.fuse2 = ConvPReLU(fused, 3 * channels)
         self.res = ResidualBlock(3 * channels)
-        self.head = NarrowConv(3 * channels, 5 if predicts_flow else 1)
-
-    @property
-    def is_channels_last(self) -> bool:
-        """Whether the level computes channels-last."""
-        return is_channels_last(self.fuse1.conv)
+        self.head = NarrowConv2d(3 * channels, 5 if predicts_flow else 1)
 
     def align(self, features: Features, fields: Sequence[Tensor]) -> list[Tensor]:
         """Return the features that enter the fusion, the sides warped by every motion field."""
         aligned = [features.middle] if self.interaction != "warp_only" else []
-        is_rows = only_makes_pictures(features.middle) and self.is_channels_last
-        sample = warp_rows if is_rows else warp
         if not self.warps:
             return [*aligned, features.first, features.last]
-        first, last = features.first, features.last
-        if not is_rows:  # the sampler would lay them out anew for every field
-            first, last = first.contiguous(), last.contiguous()
-        for field in fields:
-            to_first, to_last = field.chunk(2, dim=1)
-            aligned += [sample(first, to_first), sample(last, to_last)]
-        return aligned
+        to_first, to_last = zip(*(field.chunk(2, dim=1) for field in fields), strict=True)
+        pairs = zip(
+            warp_each(features.first, to_first), warp_each(features.last, to_last), strict=True
+        )
+        return aligned + [warped for pair in pairs for warped in pair]
 
     def fuse(self, coarser: Level, aligned: list[Tensor], flows: list[Tensor]) -> Tensor:
         """Return the hidden state ``(B, 3C, h, w)`` of this level."""
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
-        hidden = self.up_hidden(coarser.hidden)
-        parts = [image, *aligned, hidden, *flows]
-        aligned.clear()  # the widest tensors of all: each is let go as soon as the next is there
-        spare = spare_channels(self.fuse1.conv, image)
-        if spare:
-            parts.append(image.new_zeros(image.shape[0], spare, *image.shape[-2:]))
-        x = concatenate(parts, consumer=self.fuse1.conv)
-        parts.clear()
-        x = self.fuse1(x, spare)
-        return self.res(self.fuse2(x))
+        parts = [image, *aligned, self.up_hidden(coarser.hidden), *flows]
+        aligned.clear()  # the widest tensors of all: nobody holds them once they are joined
+        return self.res(self.fuse2(self.fuse1(parts)))
 
 
 class RefiningDecoder(FusionDecoder):
@@ -231,7 +206,7 @@ class FinestDecoder(FusionDecoder):
         self.extra_fields = fields - 1
         if self.extra_fields:
             flows = 4 * self.extra_fields
-            self.extra_flow = NarrowConv(coarser_hidden, flows)
+            self.extra_flow = NarrowConv2d(coarser_hidden, flows)
             self.up_extra_flow = _doubling(flows, flows)
 
     def forward(self, features: Features, coarser: Level) -> Level:

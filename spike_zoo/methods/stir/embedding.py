@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.nn.fast.conv_prelu import is_channels_last, join_rows
-from spike_zoo.nn.fast.narrow_conv import convolve_pointwise
-from spike_zoo.nn.fast.warp import fold, only_makes_pictures
+from spike_zoo.nn.fast import PointwiseConv2d, conv_norm, join_channels
+from spike_zoo.nn.fast.layout import laid_out_for
 
 BLOCK_PLANES = 21  # planes of one block
 EMBEDDING_CHANNELS = 16  # of every embedding, so that the rest of the network does not change
@@ -60,40 +59,14 @@ class ResidualEmbedding(nn.Module):
         self.bn1 = nn.BatchNorm2d(channels)
         self.conv2 = nn.Conv2d(channels, channels, kernel_size=3, padding=1)
         self.bn2 = nn.BatchNorm2d(channels)
-        self.shortcut = nn.Conv2d(planes, channels, kernel_size=1)
+        self.shortcut = PointwiseConv2d(planes, channels)
 
     def forward(self, block: Tensor) -> Tensor:
         """Embed the block."""
-        if is_channels_last(self.conv1):
-            block = block.contiguous(memory_format=torch.channels_last)  # two layers read it
-        if only_makes_pictures(block) and not self.training:
-            return self._folded(block)
-        y = F.relu(_normalise(self.bn1, self.conv1(block)), inplace=True)
-        y = _normalise(self.bn2, self.conv2(y))
-        return F.relu(y + self._shortcut(block), inplace=True)
-
-    def _shortcut(self, block: Tensor) -> Tensor:
-        if block.device.type == "cpu" and is_channels_last(self.conv1):
-            return convolve_pointwise(block, self.shortcut.weight, self.shortcut.bias)
-        return cast("Tensor", self.shortcut(block))
-
-    def _folded(self, block: Tensor) -> Tensor:
-        """Embed a block with the batch norms inside the convolutions."""
-        y = F.conv2d(block, *fold(self.conv1, self.bn1), padding=1).relu_()
-        y = F.conv2d(y, *fold(self.conv2, self.bn2), padding=1)
-        return self._shortcut(block).add_(y).relu_()
-
-
-def _normalise(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Apply a batch norm whose statistics are exact to float32.
-
-    On processors PyTorch adds up the numbers of a channel in float32 where they lie channels-last,
-    and in float64 where they lie together; the difference moves the image by 1e-5.
-    """
-    if not norm.training or x.device.type != "cpu" or x.dtype != torch.float32:
-        return norm(x)
-    normal = norm(x.contiguous())
-    return normal if x.is_contiguous() else normal.contiguous(memory_format=torch.channels_last)
+        block = laid_out_for(self.conv1, block)  # two layers read it
+        y = F.relu(conv_norm(self.conv1, self.bn1, block), inplace=True)
+        y = conv_norm(self.conv2, self.bn2, y)
+        return F.relu(y.add_(self.shortcut(block)), inplace=True)
 
 
 class MultiDilatedEmbedding(nn.Module):
@@ -190,6 +163,5 @@ class HybridEmbedding(nn.Module):
     def forward(self, block: Tensor) -> Tensor:
         """Embed a stack of blocks."""
         parts = [part(block) for part in (self.explicit, self.implicit) if part is not None]
-        is_rows = parts[-1].is_contiguous(memory_format=torch.channels_last)
-        embedded = join_rows(parts) if is_rows else torch.cat(parts, dim=1)
+        embedded = join_channels(parts)
         return embedded if self.mix is None else self.mix(embedded)

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from spike_zoo.nn.fast.conv_prelu import ResidualBlock
-from spike_zoo.nn.fast.prelu import activate
+from spike_zoo.methods.stir.residual import ResidualBlock
+from spike_zoo.nn.fast import PReLU
 
 
 class EncoderStage(nn.Module):
@@ -27,14 +27,14 @@ class EncoderStage(nn.Module):
         super().__init__()
         kernel, stride = (3, 2) if halves else (7, 1)
         self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding=kernel // 2)
-        self.act = nn.PReLU()
+        self.act = PReLU()
         self.res = ResidualBlock(out_channels) if halves else nn.Identity()
         nn.init.xavier_uniform_(self.conv.weight)
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]  # it has a bias
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the features of this level."""
-        return self.res(activate(self.conv(x), self.act.weight))
+        return self.res(self.act(self.conv(x)))
 
 
 class PyramidEncoder(nn.Module):

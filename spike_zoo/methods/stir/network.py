@@ -25,6 +25,7 @@ from spike_zoo.methods.stir.embedding import (
 )
 from spike_zoo.methods.stir.encoder import PyramidEncoder
 from spike_zoo.methods.stir.official import read_official
+from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
@@ -115,10 +116,9 @@ class STIR(nn.Module):
         self.decoders["1"] = FinestDecoder(
             channels[0], 3 * channels[1], interaction, hidden_channels, motion_fields
         )
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has this
+        lay_out(self, torch.channels_last)
         # Few pixels and many channels: so laid out the gradient of the weights takes half the time.
-        top = self.decoders[str(pyramid_levels)]
-        top.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # it has this
+        lay_out(self.decoders[str(pyramid_levels)], torch.contiguous_format)
 
     @classmethod
     def from_official(cls, source: WeightsSource) -> Self:

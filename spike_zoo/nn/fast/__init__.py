@@ -1,1 +1,24 @@
-"""Equal and faster ways to compute ordinary layers on CPUs."""
+"""Drop-ins for ordinary layers: equal results, equal state dicts, less time on CPUs.
+
+How much less is said in each file, as measured on one core of a Zen 4 in float32.
+"""
+
+from spike_zoo.nn.fast.conv_norm import conv_norm
+from spike_zoo.nn.fast.conv_prelu import ConvPReLU, JoiningConvPReLU
+from spike_zoo.nn.fast.layout import join_channels, lay_out
+from spike_zoo.nn.fast.narrow_conv import NarrowConv2d
+from spike_zoo.nn.fast.pointwise_conv import PointwiseConv2d
+from spike_zoo.nn.fast.prelu import PReLU
+from spike_zoo.nn.fast.warp import warp_each
+
+__all__ = [
+    "ConvPReLU",
+    "JoiningConvPReLU",
+    "NarrowConv2d",
+    "PReLU",
+    "PointwiseConv2d",
+    "conv_norm",
+    "join_channels",
+    "lay_out",
+    "warp_each",
+]

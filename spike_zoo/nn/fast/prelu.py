@@ -1,13 +1,19 @@
-"""PReLU part by part in a core's cache: PyTorch's costs a twentieth of a training step on CPUs."""
+"""A PReLU that goes through memory part by part, each small enough for a core's cache.
+
+PyTorch's own is a twentieth of STIR's training step. Of 133 channels this one takes a fifth of the
+time for pictures, where no new memory is asked for, and less than half in training.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from spike_zoo.nn.fast.eager import is_eager_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,21 +21,34 @@ if TYPE_CHECKING:
 PART = 2**19  # numbers in a part
 
 
-def activate(x: Tensor, slopes: Tensor) -> Tensor:
+class PReLU(nn.PReLU):
+    """A PReLU of ``(B, C, H, W)`` that nobody else reads: it may be overwritten.
+
+    Args:
+        num_parameters: Slopes: 1 for all channels, or one for each.
+        init: What they begin with.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Activate."""
+        return prelu(x, self.weight)
+
+
+def prelu(x: Tensor, slopes: Tensor) -> Tensor:
     """Apply a PReLU to ``(B, C, H, W)`` that nobody else reads: it may be overwritten.
 
     Args:
         x: Any layout.
         slopes: ``(C,)``, or ``(1,)`` for all channels.
     """
-    if x.device.type != "cpu" or torch.compiler.is_compiling():
+    if not is_eager_cpu(x):
         return F.prelu(x, slopes)
     if torch.is_grad_enabled() and (x.requires_grad or slopes.requires_grad):
         return _PartwisePReLU.apply(x, slopes)  # type: ignore[no-untyped-call]  # torch's own
-    return prelu_(x, slopes)
+    return _prelu_(x, slopes)
 
 
-def prelu_(x: Tensor, slopes: Tensor) -> Tensor:
+def _prelu_(x: Tensor, slopes: Tensor) -> Tensor:
     """Apply a PReLU in place; getting memory for a new tensor would take longer than computing it.
 
     Args:
@@ -37,7 +56,7 @@ def prelu_(x: Tensor, slopes: Tensor) -> Tensor:
         slopes: ``(C,)``, or ``(1,)`` for all channels.
     """
     slopes = slopes.to(x.dtype)
-    for (part,) in _parts(x):
+    for (part,) in _in_parts(x):
         part.copy_(torch.prelu(part, slopes))
     return x
 
@@ -59,8 +78,10 @@ class _PartwisePReLU(torch.autograd.Function):
         by_channel = slopes.to(x.dtype).view(-1, 1, 1)
         of_x = torch.empty_like(x)
         of_slopes = slopes.new_zeros(x.shape[1])
-        for x_part, gradient_part, result in _parts(x, gradient, of_x):
-            relu_backward = torch.ops.aten.threshold_backward.grad_input
+        relu_backward = torch.ops.aten.threshold_backward.grad_input
+        for x_part, gradient_part, result in _in_parts(x, gradient, of_x):
+            # Where x > 0 the gradient passes as it is, elsewhere times the slope; what the slopes
+            # learn is summed while the part is still in the cache.
             relu_backward(gradient_part, x_part, 0, grad_input=result)
             elsewhere = gradient_part - result
             result.addcmul_(elsewhere, by_channel)
@@ -68,7 +89,7 @@ class _PartwisePReLU(torch.autograd.Function):
         return of_x, of_slopes if slopes.numel() > 1 else of_slopes.sum().view_as(slopes)
 
 
-def _parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
+def _in_parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Yield ``(B, C, H, W)`` tensors of one shape in parts of some rows of one image."""
     batch, channels, _, width = tensors[0].shape
     rows = max(1, PART // (channels * width))

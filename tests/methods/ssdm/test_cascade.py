@@ -16,7 +16,7 @@ from spike_zoo.methods import export
 from spike_zoo.methods.ssdm import BlurryInputModule, SSDMCascadeModule, SSDMTeacher
 from spike_zoo.metrics import psnr
 from spike_zoo.testing import QUIET
-from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
+from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm.conftest import Golden
 
 TIMES = [20, 44, 68, 92, 116]
@@ -83,8 +83,10 @@ def test_the_model_on_raw_rates_is_sharper_than_the_blur_where_colours_agree() -
     assert gain > 1.0
 
 
-def test_a_row_is_tested_on_all_images_and_the_middle_one_without_training(tmp_path: Path) -> None:
-    data = DeblurDataModule(str(exposure_archive(tmp_path / "a.h5")))
+def test_a_row_is_tested_on_all_images_and_the_middle_one_without_training(
+    exposures_archive: Path,
+) -> None:
+    data = DeblurDataModule(str(exposures_archive))
     module = BlurryInputModule(protocols=["ssdm"])
     trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
     (result,) = trainer.test(module, data, verbose=False)

@@ -10,7 +10,6 @@ import yaml
 
 from spike_zoo.cli.main import main
 from spike_zoo.methods.ssdm import BSN, EDSR
-from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
@@ -26,9 +25,9 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(exposure_archive(tmp_path_factory.mktemp("archives") / "exposures.h5"))
+@pytest.fixture
+def archive(exposures_archive: Path) -> str:
+    return str(exposures_archive)
 
 
 @pytest.fixture(scope="module")

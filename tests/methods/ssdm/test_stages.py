@@ -19,15 +19,15 @@ from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule, denoising_loss,
 from spike_zoo.methods.ssdm.colour import grey
 from spike_zoo.metrics import psnr
 from spike_zoo.testing import QUIET
-from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
+from spike_zoo.testing.exposures import exposed_take, exposure_batch
 
 STAGES = ("denoise", "upsample")
 TIMES = [20, 44, 68, 92, 116]
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exposure_archive(tmp_path_factory.mktemp("archives") / "exposures.h5")
+@pytest.fixture
+def archive(exposures_archive: Path) -> Path:
+    return exposures_archive
 
 
 def fit(

@@ -25,7 +25,7 @@ from spike_zoo.methods.ssdm import (
 )
 from spike_zoo.nn.backbones import FOLDER_VARIABLE
 from spike_zoo.testing import QUIET
-from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
+from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm.conftest import Golden
 
 #: A teacher without networks: quick, and its labels are known.
@@ -33,9 +33,9 @@ PLAIN: dict[str, Any] = {"use_bsn": False, "upsampler": "bilinear"}
 TIMES = [20, 44, 68, 92, 116]
 
 
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return exposure_archive(tmp_path_factory.mktemp("archives") / "exposures.h5")
+@pytest.fixture
+def archive(exposures_archive: Path) -> Path:
+    return exposures_archive
 
 
 def fit(

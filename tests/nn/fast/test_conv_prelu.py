@@ -1,4 +1,4 @@
-"""Precision and layout of STIR's small layers."""
+"""Convolution and PReLU together, with and without channels of zeros, against one by one."""
 
 from __future__ import annotations
 
@@ -6,61 +6,72 @@ import pytest
 import torch
 from torch import nn
 
-from spike_zoo.nn.fast.conv_prelu import (
-    ConvPReLU,
-    NarrowConv,
-    ResidualBlock,
-    concatenate,
-    spare_channels,
-)
+from spike_zoo.nn.fast import ConvPReLU, JoiningConvPReLU, lay_out
+from spike_zoo.nn.fast.conv_prelu import spare_channels
+
+WIDTHS = (1, 60, 72)  # together 133 channels, 11 short of whole vectors
+LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
 
-def test_residual_block_without_weights_is_the_identity() -> None:
-    block = ResidualBlock(4)
-    nn.init.zeros_(block.conv2.weight)
-    x = torch.randn(1, 4, 5, 6)
-    torch.testing.assert_close(block(x), x)  # negative values too: nothing after the sum
+def plain(layer: ConvPReLU) -> nn.Sequential:
+    """Return PyTorch's own layers with the same weights."""
+    inside, outside = layer.conv.in_channels, layer.conv.out_channels
+    own = nn.Sequential(nn.Conv2d(inside, outside, 3, padding=1), nn.PReLU(outside))
+    own.load_state_dict(dict(zip(own.state_dict(), layer.state_dict().values(), strict=True)))
+    return own.to(layer.conv.weight.dtype)
 
 
-def test_decoder_convolutions_have_a_slope_per_channel() -> None:
-    assert ConvPReLU(3, 7).act.weight.shape == (7,)
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("autocast", [False, True])
-def test_parts_are_joined_in_precision_and_layout_of_their_consumer(
-    layout: torch.memory_format, autocast: bool
-) -> None:
-    conv = nn.Conv2d(5, 5, 3)
-    conv = conv.to(memory_format=layout)  # type: ignore[call-overload]  # true
-    parts = [torch.rand(2, channels, 6, 7) for channels in (1, 4)]
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        joined = concatenate(parts, consumer=conv)
-    assert joined.dtype == (torch.bfloat16 if autocast else torch.float32)
-    assert joined.is_contiguous(memory_format=layout)
-    torch.testing.assert_close(joined, torch.cat(parts, dim=1).to(joined.dtype))
-
-
-def test_spare_channels_change_neither_images_nor_gradients() -> None:
-    first, second = ConvPReLU(5, 4).double(), ConvPReLU(4, 3).double()
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_values_and_gradients_are_those_of_pytorch(layout: torch.memory_format) -> None:
+    layer = ConvPReLU(5, 7).double()
+    lay_out(layer, layout)
+    own = plain(layer)
     x = torch.randn(2, 5, 6, 7, dtype=torch.float64, requires_grad=True)
-    zeros = torch.zeros(2, 3, 6, 7, dtype=torch.float64)
-    filled = first(torch.cat([x, zeros], dim=1), spare=2)
-    assert filled.shape[1] == 4 + 2
-    assert not filled[:, 4:].any()
-    found, wanted = second(filled), second(first(x))
+    found, wanted = layer(x), own(x)
     torch.testing.assert_close(found, wanted)
-    gradient, learned = torch.randn_like(wanted), [x, *first.parameters(), *second.parameters()]
+    gradient = torch.randn_like(wanted)
     torch.testing.assert_close(
-        torch.autograd.grad(found, learned, gradient),
-        torch.autograd.grad(wanted, learned, gradient),
+        torch.autograd.grad(found, [x, *layer.parameters()], gradient),
+        torch.autograd.grad(wanted, [x, *own.parameters()], gradient),
     )
+
+
+@pytest.mark.parametrize("side", [4, 50])  # without and with channels of zeros
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_joined_parts_give_values_and_gradients_of_pytorch(
+    side: int, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    joining, following = JoiningConvPReLU(133, 133).double(), ConvPReLU(133, 3).double()
+    lay_out(joining, layout)
+    lay_out(following, layout)
+    shapes = [(1, width, side, side) for width in WIDTHS]
+    parts = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    first, second = plain(joining), plain(following)
+    wanted = second(first(torch.cat(parts, dim=1)))
+    handed_over = list(parts)
+    found = following(joining(handed_over))
+    assert not handed_over  # nobody holds them any more
+    torch.testing.assert_close(found, wanted)
+    gradient = torch.randn_like(wanted)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, [*parts, *joining.parameters()], gradient),
+        torch.autograd.grad(wanted, [*parts, *first.parameters()], gradient),
+    )
+
+
+def test_spare_channels_are_zeros_behind_the_result() -> None:
+    joining = JoiningConvPReLU(133, 133)
+    lay_out(joining, torch.channels_last)
+    found = joining([torch.randn(1, width, 50, 50) for width in WIDTHS])
+    assert found.shape == (1, 144, 50, 50)
+    assert not found[:, 133:].any()
 
 
 def test_channels_are_filled_up_only_where_training_gains_by_it() -> None:
     wide, narrow = (nn.Conv2d(channels, 8, 3) for channels in (133, 85))
     for conv in (wide, narrow):
-        conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # it has this
+        lay_out(conv, torch.channels_last)
     large, small = torch.empty(1, 1, 96, 96), torch.empty(1, 1, 24, 24)
     assert spare_channels(wide, large) == 144 - 133
     assert spare_channels(narrow, large) == spare_channels(wide, small) == 0
@@ -68,14 +79,3 @@ def test_channels_are_filled_up_only_where_training_gains_by_it() -> None:
         assert spare_channels(wide, large) == 0
     with torch.autocast("cpu", torch.bfloat16):
         assert spare_channels(wide, large) == 0
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_narrow_convolution_is_a_convolution_in_every_layout(
-    layout: torch.memory_format,
-) -> None:
-    narrow = NarrowConv(6, 2)
-    narrow.to(memory_format=layout)  # type: ignore[call-overload]  # it has this
-    x = torch.randn(2, 6, 5, 8)
-    wanted = nn.functional.conv2d(x, narrow.weight, narrow.bias, padding=1)
-    torch.testing.assert_close(narrow(x), wanted, rtol=1e-5, atol=1e-5)

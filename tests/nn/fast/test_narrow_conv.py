@@ -1,13 +1,16 @@
-"""Convolutions by matrix products against PyTorch's, and their gradients."""
+"""Convolutions to a few channels by a matrix product against PyTorch's."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.nn.fast.narrow_conv import convolve_pointwise, convolve_to_few
+from spike_zoo.nn.fast import NarrowConv2d, lay_out
+from spike_zoo.nn.fast.narrow_conv import convolve_to_few
 
 
 @given(
@@ -34,7 +37,18 @@ def test_taps_add_up_to_the_convolution_and_so_do_their_gradients(
     )
 
 
-def test_a_pointwise_convolution_is_a_matrix_product() -> None:
-    conv, x = nn.Conv2d(21, 11, 1), torch.randn(2, 21, 6, 5)
-    found = convolve_pointwise(x, conv.weight, conv.bias)
-    torch.testing.assert_close(found, conv(x), rtol=1e-5, atol=1e-5)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_layer_is_a_convolution_in_every_layout(layout: torch.memory_format) -> None:
+    narrow, theirs = NarrowConv2d(6, 2), nn.Conv2d(6, 2, 3, padding=1)
+    theirs.load_state_dict(narrow.state_dict())
+    lay_out(narrow, layout)
+    x = torch.randn(2, 6, 5, 8)
+    torch.testing.assert_close(narrow(x), theirs(x), rtol=1e-5, atol=1e-5)
+
+
+def test_it_is_counted_as_the_convolution() -> None:
+    narrow = NarrowConv2d(6, 2)
+    lay_out(narrow, torch.channels_last)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        narrow(torch.randn(2, 6, 5, 8))
+    assert counter.get_total_flops() == 2 * 2 * 6 * 2 * 9 * 5 * 8

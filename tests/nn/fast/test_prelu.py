@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.nn.fast.prelu import PART, activate
+from spike_zoo.nn.fast.prelu import PART, PReLU, prelu
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 SHAPES = [(2, 5, 7, 9), (1, 3, 300, 160), (1, PART // 16, 3, 33)]  # one part, several, single rows
@@ -25,14 +25,15 @@ def example(shape: tuple[int, ...], layout: torch.memory_format) -> Tensor:
 def test_values_and_gradients_are_those_of_pytorch(
     shape: tuple[int, ...], layout: torch.memory_format, is_shared: bool
 ) -> None:
-    act = nn.PReLU(1 if is_shared else shape[1])
+    act, fast = (kind(1 if is_shared else shape[1]) for kind in (nn.PReLU, PReLU))
     nn.init.uniform_(act.weight, -0.5, 1.5)
+    fast.load_state_dict(act.state_dict())
     ours, theirs = (example(shape, layout).requires_grad_() for _ in range(2))
     gradient = torch.randn(shape)
     wanted = act(theirs)
     of_x, of_slopes = torch.autograd.grad(wanted, [theirs, act.weight], gradient)
-    image = activate(ours, act.weight)
-    found_x, found_slopes = torch.autograd.grad(image, [ours, act.weight], gradient)
+    image = fast(ours)
+    found_x, found_slopes = torch.autograd.grad(image, [ours, fast.weight], gradient)
     assert torch.equal(image, wanted)
     assert torch.equal(found_x, of_x)
     torch.testing.assert_close(found_slopes, of_slopes, rtol=1e-5, atol=1e-3)
@@ -46,12 +47,12 @@ def test_without_gradients_it_writes_over_its_input(
     act, x = nn.PReLU(shape[1]), example(shape, layout)
     with torch.no_grad():
         wanted = act(x)
-        assert torch.equal(activate(x, act.weight), wanted)
+        assert torch.equal(prelu(x, act.weight), wanted)
     assert torch.equal(x, wanted)
 
 
 def test_the_slope_has_a_gradient_where_the_input_has_none() -> None:
     act, x = nn.PReLU(3), example((1, 3, 4, 4), torch.channels_last)
-    activate(x, act.weight).sum().backward()
+    prelu(x, act.weight).sum().backward()
     assert act.weight.grad is not None
     torch.testing.assert_close(act.weight.grad, x.clamp(max=0).sum(dim=(0, 2, 3)))

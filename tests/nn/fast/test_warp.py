@@ -1,15 +1,14 @@
-"""The faster ways of inference against the layers they stand for."""
+"""Warping row by row against the general sampler."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
-from torch.nn import functional as F
 
 from spike_zoo.nn import warp
-from spike_zoo.nn.fast.warp import fold, warp_rows
+from spike_zoo.nn.fast.warp import warp_each, warp_rows
 
 SIDES = st.integers(2, 19)
 
@@ -41,14 +40,21 @@ def test_a_flow_that_is_no_number_still_samples_the_image() -> None:
     assert torch.isfinite(warp_rows(torch.rand(1, 3, 4, 4), flow)).all()
 
 
-def test_a_folded_batch_norm_changes_nothing() -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(6, 7), (1, 7), (6, 1)])
+def test_features_are_warped_by_each_flow_in_every_layout(
+    layout: torch.memory_format, size: tuple[int, int]
+) -> None:
     torch.manual_seed(0)
-    conv, norm = nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)
-    for _ in range(5):
-        norm(conv(3 * torch.randn(2, 3, 9, 9) + 1))
-    nn.init.uniform_(norm.weight)
-    nn.init.normal_(norm.bias)
-    norm.eval()
-    x = torch.randn(1, 3, 7, 7)
+    features = torch.randn(2, 5, *size).to(memory_format=layout).requires_grad_()
+    flows = [torch.randn(2, 2, *size, requires_grad=True) for _ in range(3)]
+    wanted = [warp(features, flow) for flow in flows]
+    found = warp_each(features, flows)
+    torch.testing.assert_close(found, wanted)
     with torch.no_grad():
-        torch.testing.assert_close(F.conv2d(x, *fold(conv, norm)), norm(conv(x)))
+        torch.testing.assert_close(warp_each(features, flows), wanted, rtol=0, atol=1e-6)
+    gradients = [torch.randn_like(image) for image in wanted]
+    torch.testing.assert_close(
+        torch.autograd.grad(found, [features, *flows], gradients),
+        torch.autograd.grad(wanted, [features, *flows], gradients),
+    )

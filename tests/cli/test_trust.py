@@ -1,0 +1,78 @@
+"""Commands import a class of others where they are told to trust it, and only there."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+import spike_zoo
+from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.cli.main import COMMANDS, main
+from spike_zoo.media import save_picture
+from tests.helpers.marking import MARK, write_marking
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CALLS = {
+    "reconstruct": ["street.npz", "--method", "marking.ckpt", "--out", "out.png"],
+    "deblur": ["blurry.png", "street.npz", "--weights", "marking.ckpt", "--out", "out.png"],
+    "export": ["marking.ckpt", "out.safetensors"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _beside_a_checkpoint_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spikes = np.zeros((70, 6, 8), dtype=bool)
+    write_recording(SpikeRecording.from_planes(spikes, rate_scale=0.6), tmp_path / "street.npz")
+    save_picture(np.zeros((3, 24, 32), np.float32), tmp_path / "blurry.png")
+    write_marking(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)  # as python -m has it
+    monkeypatch.delitem(sys.modules, "marking", raising=False)
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_a_class_of_others_is_imported_with_trust_alone(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, *CALLS[command]]) == 1
+    assert "add --trust if you trust the file and know the package 'marking'" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / MARK).exists()
+    assert main([command, *CALLS[command], "--trust"]) == 0
+    assert (tmp_path / MARK).exists()
+    assert list(tmp_path.glob("out.*"))
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_a_configuration_beside_the_checkpoint_makes_nothing_trusted(
+    command: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    (tmp_path / "marking.ckpt").rename(folder / "marking.ckpt")
+    (tmp_path / "run" / "config.yaml").write_text("model: {class_path: marking.Marking}\n")
+    words = [
+        word.replace("marking.ckpt", "run/checkpoints/marking.ckpt") for word in CALLS[command]
+    ]
+    assert main([command, *words]) == 1
+    assert not (tmp_path / MARK).exists()
+
+
+def test_every_command_that_loads_a_method_has_the_switch() -> None:
+    loading = set()
+    for name, (target, _) in COMMANDS.items():
+        for path in [target] if isinstance(target, str) else target.values():
+            home, _, function = path.partition(":")
+            module = importlib.import_module(home)
+            if getattr(module, "load", None) is spike_zoo.load:
+                loading.add(name)
+                assert "trust" in inspect.signature(getattr(module, function)).parameters
+    assert set(CALLS) <= loading

@@ -1,0 +1,42 @@
+"""A module of somebody else whose import leaves a mark, and a checkpoint that names it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MARK = "imported"
+SOURCE = f"""
+from pathlib import Path
+
+import torch
+
+Path(__file__).with_name({MARK!r}).touch()
+
+
+class Marking(torch.nn.Module):
+    clip_length, picture_options = 9, ()
+    channel_order, ratio = "rgb", 4
+    hparams = {{}}
+
+    def reconstruct(self, recording, centers, *, rate_scale=None):
+        return torch.stack(list(self.reconstruct_stream(recording, centers)))
+
+    def reconstruct_stream(self, recording, centers, *, rate_scale=None):
+        return (torch.zeros(1, *recording.shape[1:]) for _ in centers)
+
+    def deblur_stream(self, blurry, recording, centers, *, exposure=None, memory_gib=None):
+        return (torch.zeros(*blurry.shape[-3:]) for _ in centers)
+"""
+
+
+def write_marking(folder: Path) -> Path:
+    """Write ``marking.py`` and return a checkpoint of its class; importing it makes MARK."""
+    (folder / "marking.py").write_text(SOURCE)
+    described = {"class_path": "marking.Marking", "hyper_parameters": {}}
+    torch.save({"state_dict": {}, "spike_zoo": described}, folder / "marking.ckpt")
+    return folder / "marking.ckpt"
