@@ -241,8 +241,8 @@ class ZooCLI(LightningCLI):
         _say(f"metrics: {self.out / 'metrics.csv'}")
 
     def after_predict(self) -> None:
-        """Say where the pictures are."""
-        _say(f"pictures: {self.out}")
+        """Say where the predictions are."""
+        _say(f"predictions: {self.out}")
 
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
         meter, tested = CostMeter(), PerImageMetrics(self.out)

@@ -69,7 +69,8 @@ class SampleVideo(Callback):
             if shown.origin.name != name or len(self._shown) >= self.longest:
                 self._is_complete = True
                 return
-            self._add(shown, [one for one in (RECONSTRUCTION, TRUTH) if one in shown.pictures])
+            if RECONSTRUCTION in shown.pictures:  # a label is no picture
+                self._add(shown, [one for one in (RECONSTRUCTION, TRUTH) if one in shown.pictures])
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the video, whole or not at all, and log it."""
