@@ -64,10 +64,10 @@ class SampleImages(Callback):
         number, shown = self._number(trainer.num_test_batches, batch_idx), first_shown(outputs)
         if number is None or shown is None or not trainer.is_global_zero:
             return
-        if TRUTH not in shown.pictures:
-            return
         path = self.folder / f"test-{number}.png"
         self._save_strip(trainer, f"test/sample_{number}", path, shown)
+        if TRUTH not in shown.pictures:
+            return  # nothing to put side by side over runs
         for kind, caption in {RECONSTRUCTIONS: RECONSTRUCTION, TRUTHS: TRUTH}.items():
             image, path = shown.pictures[caption], self.folder / kind / f"{shown.stem}.png"
             save_picture(image.float(), path, overwrite=True)
