@@ -135,7 +135,8 @@ def _playback(
         leaving = recording.read(held[0], windows.starts[-1]).view(np.uint8)
         rates = large_array(len(block), height, width)
         weights = np.array(windows.weights, np.float32)
-        job = (entering, held[1], leaving, held[0], held, counts, starts, stops, weights, rates)
+        moving = (entering, held[1]), (leaving, held[0])
+        job = (*moving, held, counts, starts, stops, weights, rates)
         kernels.over_rows(kernels.mean_in_windows, height, rates.size, *job)
         held = windows.starts[-1], windows.stops[-1]
         yield torch.from_numpy(rates)
