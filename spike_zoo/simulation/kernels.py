@@ -52,11 +52,12 @@ def integrate(
         The largest bit pattern seen among the luminances: below that of infinity exactly when
         all were finite and none had its sign set, and then that of their maximum.
     """
-    bits = light.view(np.uint32)
-    worst = np.uint32(0)
+    # floats from 0 up sort like their bits, signs and NaN above infinity: one maximum checks all
+    bits, worst = light.view(np.uint32), np.uint32(0)
     for plane in range(light.shape[0]):
         band, out = light[plane, first:last], fired[plane, first:last]
         stored, seen = charge[first:last], bits[plane, first:last]
+        # the usual camera has no branch per pixel, so that several go through one instruction
         if rules[4] == SOFT and rules[5] == 1:
             worst = max(worst, _soft_plane(band, seen, rules, stored, out))
         else:
@@ -89,6 +90,7 @@ def _soft_plane(
     gain, threshold, level, ceiling, _, _ = rules
     worst = np.uint32(0)
     for pixel in range(light.size):
+        # in this order: simulators that round in between are matched to the last bit
         total = charge[pixel] + (light[pixel] * gain[0]) * gain[1]
         fires = total >= level
         fired[pixel] = fires
@@ -147,6 +149,7 @@ def _discharged(
         return np.float32(0)
     if reset == SOFT:
         return min(np.float32(total - threshold), ceiling)
+    # the difference of numbers so near each other is exact, and far quicker than fmod
     if total < threshold + threshold:
         return np.float32(total - threshold)
     return np.float32(np.fmod(total, threshold))
@@ -159,6 +162,8 @@ def _mixed(key: np.uint64, counter: np.uint64) -> np.uint64:
     Source: Steele et al., *Fast splittable pseudorandom number generators*, OOPSLA 2014
     (SplitMix64, entered at any place of its sequence).
     """
+    # a function of the counter and no state: planes and pixels may be drawn in any order, by any
+    # number of threads, and give the same noise
     value = key + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -177,6 +182,7 @@ def _normal(bits: np.uint64) -> float:
 
     Source: Wichura, *Algorithm AS 241*, Applied Statistics 37, 1988 (PPND7).
     """
+    # one half above a whole number: never 0 or 1, whose normal numbers are infinite
     uniform = (float(bits >> np.uint64(12)) + 0.5) * (1.0 / 4503599627370496.0)
     offset = uniform - 0.5
     if abs(offset) <= 0.425:
@@ -205,6 +211,7 @@ def _poisson(mean: float, key: np.uint64, counter: np.uint64) -> float:
         return max(0.0, math.floor(mean + math.sqrt(mean) * _normal(bits) + 0.5))
     if mean >= _REJECTION_FROM:
         return _rejected_poisson(mean, bits)
+    # inversion from 0 up: few steps at small means, and one random number in all
     left, count, probability = _uniform(bits), 0, math.exp(-mean)
     while left >= probability and count < _FACTORIALS - 1:
         left -= probability
@@ -235,6 +242,7 @@ def _rejected_poisson(mean: float, bits: np.uint64) -> float:
             likelihood = count * math.log(mean) - mean - _LOG_FACTORIALS[int(count)]
             if math.log(height * scale) <= likelihood:
                 return count
+        # rejected: the bits themselves are the key of the next try, so no counter is used up
         bits = _mixed(bits, np.uint64(0))
 
 
@@ -303,6 +311,7 @@ def _noisy_plane(
         gathered = (light[pixel] * maps[0][pixel]) * factor + maps[3][pixel]
         total, flag = charge[pixel], False
         for step in range(clock_steps):
+            # no two steps of a camera share a tick: `now` counts from its first plane on
             tick = np.uint64(now * clock_steps + step) * pixels + np.uint64(pixel)
             level = maps[1][pixel], maps[2][pixel]
             total, fires = _noisy_step(total, gathered, level, tick, rules, terms, keys)
@@ -332,6 +341,7 @@ def _noisy_step(
     if clock_steps > 1:
         gathered = gathered / np.float32(clock_steps)
     if electrons > 0.0:
+        # a share of the nominal threshold: a pixel's own threshold does not change an electron
         electron = nominal / electrons
         gathered = np.float32(_poisson(float(gathered / electron), keys[0], tick) * electron)
     total = np.float32(total + gathered)
@@ -364,6 +374,7 @@ def _spurious(
     while times[pixel] < now + 1:
         if times[pixel] >= now:
             flag = True
+        # the draw is numbered by the spikes so far, not by the plane, so chunks change nothing
         bits = _mixed(key, np.uint64(counts[pixel]) * pixels + np.uint64(pixel))
         if counts[pixel] == 0:
             times[pixel] = -mean * (_BURN_IN + _uniform(bits))

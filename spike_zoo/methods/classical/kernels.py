@@ -38,12 +38,14 @@ def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: o
     if bands == 1:
         kernel(*arguments, 0, height)
         return
+    # bands of whole rows: no two threads write to one pixel, and none waits for another
     edges = np.linspace(0, height, bands + 1).astype(int).tolist()
     with ThreadPoolExecutor(bands) as pool:
         calls = [
             pool.submit(kernel, *arguments, top, bottom)
             for top, bottom in itertools.pairwise(edges)
         ]
+    # a thread's error shows only where its result is asked for
     for call in calls:
         call.result()
 
@@ -95,6 +97,7 @@ def mean_in_windows(
 def _count(count: NDArray[np.int32], fired: NDArray[np.uint8], sign: int) -> None:
     """Add the spikes of one row to its counts, or take them away."""
     for column in range(count.size):
+        # the sign is known where this is inlined, so no pixel multiplies
         count[column] += sign * (fired[column] != 0)
 
 
@@ -120,12 +123,14 @@ def _row_of_intervals(
     one before it. Missing spikes lie at infinity, so their interval's inverse is 0.
     """
     planes = spikes.shape[0]
+    # two passes of T steps answer every boundary: no search, however long the intervals are
     latest = outside[1][row].copy()
     index = boundaries.size - 1
     for plane in range(planes, -1, -1):
         if plane < planes:
             _note(latest, spikes[plane, row], np.float32(plane))
         while index >= 0 and boundaries[index] == plane:
+            # the results hold the spikes ahead until the way forth comes by: no array beside them
             out[index, out_row][:] = latest
             index -= 1
     latest[:] = outside[0][row]
@@ -156,6 +161,7 @@ def _invert(
     limit, fallback = limits
     for column in range(last.size):
         following = rates[column]
+        # infinity - edge exceeds any finite limit, and 1 / infinity is the 0 of a missing spike
         near = edge - last[column] <= limit and following - edge <= limit - 1
         rate = np.float32(1) / (following - last[column])
         rates[column] = rate if near else fallback
@@ -246,6 +252,7 @@ def _row_of_means(
         lo, hi = max(lo, starts[index]), max(hi, stops[index])
         mean, count = out[index, row], stops[index] - starts[index]
         for column in range(total.size):
+            # sums that should end at 0 may end a rounding below it
             mean[column] = max(total[column], 0.0) / count
 
 
@@ -290,6 +297,7 @@ def nearest_spikes(
                 further = (now - least[column]) * step > 0
                 is_first = fired[column] != 0 and further and np.isinf(found[column])
                 found[column] = now if is_first else found[column]
+                # counted beside the choice: a row is done as soon as all of its pixels are
                 pending += np.isinf(found[column])
             if pending == 0:
                 break
@@ -320,6 +328,7 @@ def nearest_packed_spikes(
     columns = np.empty(packed.shape[2], np.int64)
     for row in range(top, bottom):
         left = 0
+        # the columns that still wait are listed, so that late planes cost only what is left
         for column in range(columns.size):
             if pending[row, column]:
                 columns[left] = column
@@ -346,6 +355,7 @@ def _search(
         hit = packed[column] & pending[column]
         if hit:
             pending[column] ^= hit
+            # at most once per pixel in a whole search, so the bits need no table
             for bit in range(8):
                 if (hit >> bit) & 1:
                     found[8 * column + bit] = plane
