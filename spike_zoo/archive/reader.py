@@ -71,6 +71,7 @@ class SpikeArchive:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
+        # another process opens the file for itself and checks what it finds there
         return {"_file": self._file, "_planes": {}, "_names": None, "_checked": set()}
 
     def __repr__(self) -> str:
@@ -95,6 +96,7 @@ class SpikeArchive:
     @property
     def _known(self) -> dict[str, None]:
         """The names in their order, for looking up."""
+        # h5py walks the whole group for a list of names, so a loader asks for it once
         if self._names is None:
             self._names = dict.fromkeys(self._file.members(schema.RECORDINGS))
         return self._names
@@ -300,8 +302,10 @@ class SpikeArchive:
         self, name: str, part: str, number: int | None = None, *crop: slice
     ) -> NDArray[Any]:
         inside = f"{schema.RECORDINGS}/{name}/{part}"
+        # asked once per process and not for every image: it opens the data set and counts chunks
         if inside not in self._checked:
             self._check_pictures(name, part)
+        # images without a filter are copied from a map, without HDF5's lock and chunk cache
         stored = self._file.mapped(inside) or self._file.dataset(inside)
         with hdf5_errors(self.path, inside):
             if number is None:

@@ -270,6 +270,7 @@ class DatPlanes:
         stored = self._read(first, last)
         if layout.runs_on:
             begin = first * layout.pixels % 8
+            # planes begin inside a byte: spread all bits, then leave out those of the neighbours
             bits = unpack_bits(stored, stored.size * 8)[begin:][: (last - first) * layout.pixels]
         else:
             stored = stored.reshape(last - first, -1)

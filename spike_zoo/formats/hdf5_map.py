@@ -75,6 +75,7 @@ def map_dataset(
     Raises:
         FormatError: If a part lies beyond the end of the file.
     """
+    # a map shows the bytes on disk: only what is stored plain and whole may go past HDF5
     creation = dataset.id.get_create_plist()
     is_plain = dataset.dtype.isnative and dataset.dtype.kind in "uif"
     if creation.get_nfilters() or not is_plain or dataset.file.userblock_size or not dataset.size:
@@ -86,11 +87,13 @@ def map_dataset(
         length = dataset.chunks[0]
         if dataset.chunks[1:] != dataset.shape[1:]:
             return None
+        # chunks may lie anywhere in the file: their order is that of the planes they begin with
         stored = [dataset.id.get_chunk_info(n) for n in range(dataset.id.get_num_chunks())]
         offsets = [chunk.byte_offset for chunk in sorted(stored, key=lambda c: c.chunk_offset[0])]
     if len(offsets) != -(-dataset.shape[0] // length):
         return None  # parts that were never written: HDF5 knows what they mean
     block = (length, *dataset.shape[1:])
+    # reading a map beyond the end of its file kills the process with a signal: refuse it by name
     end = max(offsets) + int(np.prod(block)) * dataset.dtype.itemsize
     if end > len(file_map):
         raise FormatError(

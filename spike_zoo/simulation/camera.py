@@ -186,7 +186,7 @@ class SpikeCamera:
             ceiling = threshold if clips else np.float32(np.inf)
             exact = (self._factors, threshold, level, ceiling, self._reset, self._clock_steps)
             return lambda first, last: kernels.integrate(
-                light, *exact, state.charge, fired, first, last
+                light, exact, state.charge, fired, first, last
             )
         noise, (gains, thresholds, darks) = self.noise, state.maps
         maps = gains, thresholds, _above(thresholds) if self._strict else thresholds, darks
@@ -198,10 +198,10 @@ class SpikeCamera:
             float(noise.spurious_deviation),
             float(noise.missed),
         )
-        spurious = state.spurious_times, state.spurious_counts
+        carried = state.charge, state.spurious_times, state.spurious_counts
         plane, keys = self.planes, self._keys[2:]
         return lambda first, last: kernels.integrate_noisy(
-            light, plane, rules, terms, maps, keys, state.charge, spurious, fired, first, last
+            light, plane, rules, terms, maps, keys, carried, fired, first, last
         )
 
     def _check_brightness(self, light: NDArray[np.float32], worst: int) -> None:

@@ -60,6 +60,7 @@ def flowed_frames(first: Images, second: Images, fractions: Sequence[float]) -> 
     frames = []
     for part in fractions:
         rest = 1.0 - part
+        # flows that start at the time between, where no frame is to measure one: motion is even
         to_first = -rest * part * there + part**2 * back
         to_second = rest**2 * there - rest * part * back
         of_first = rest * warp(trust_first, to_first)

@@ -29,12 +29,7 @@ _BURN_IN: Final = 8
 @compiled
 def integrate(
     light: NDArray[np.float32],
-    gain: tuple[np.float32, np.float32],
-    threshold: np.float32,
-    level: np.float32,
-    ceiling: np.float32,
-    reset: int,
-    clock_steps: int,
+    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, np.float32, int, int],
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
     first: int,
@@ -44,12 +39,10 @@ def integrate(
 
     Args:
         light: Luminance, ``(T, P)``, P pixels.
-        gain: Two factors, applied one after the other.
-        threshold: Charge that a spike takes away.
-        level: Lowest charge that fires: the threshold, or the next number above it.
-        ceiling: Most charge that may remain after a soft reset.
-        reset: SOFT, MODULO or HARD.
-        clock_steps: Steps of the recursion in each plane.
+        rules: The gain's two factors, applied one after the other; the charge that a spike takes
+            away; the lowest charge that fires, that threshold or the next number above it; the
+            most charge that may remain after a soft reset; SOFT, MODULO or HARD; steps of the
+            recursion in each plane.
         charge: ``(P,)``, updated in place.
         fired: ``(T, P)``, filled with 0 and 1.
         first: First pixel.
@@ -59,27 +52,20 @@ def integrate(
         The largest bit pattern seen among the luminances: below that of infinity exactly when
         all were finite and none had its sign set, and then that of their maximum.
     """
-    bits = light.view(np.uint32)
-    worst = np.uint32(0)
+    # floats from 0 up sort like their bits, signs and NaN above infinity: one maximum checks all
+    bits, worst = light.view(np.uint32), np.uint32(0)
     for plane in range(light.shape[0]):
         band, out = light[plane, first:last], fired[plane, first:last]
-        stored = charge[first:last]
-        if reset == SOFT and clock_steps == 1:
-            brightest = _soft_plane(
-                band, bits[plane, first:last], gain, threshold, level, ceiling, stored, out
-            )
-            worst = max(worst, brightest)
-            continue
-        worst = max(worst, _largest(bits[plane, first:last]))
-        if clock_steps > 1:
-            _clocked_plane(band, gain, threshold, level, ceiling, reset, clock_steps, stored, out)
+        stored, seen = charge[first:last], bits[plane, first:last]
+        # the usual camera has no branch per pixel, so that several go through one instruction
+        if rules[4] == SOFT and rules[5] == 1:
+            worst = max(worst, _soft_plane(band, seen, rules, stored, out))
         else:
-            for pixel in range(band.size):
-                total = stored[pixel] + (band[pixel] * gain[0]) * gain[1]
-                out[pixel] = total >= level
-                if total >= level:
-                    total = _discharged(total, threshold, ceiling, reset)
-                stored[pixel] = total
+            worst = max(worst, _largest(seen))
+            if rules[5] > 1:
+                _clocked_plane(band, rules, stored, out)
+            else:
+                _branching_plane(band, rules, stored, out)
     return worst
 
 
@@ -96,16 +82,15 @@ def _largest(bits: NDArray[np.uint32]) -> np.uint32:
 def _soft_plane(
     light: NDArray[np.float32],
     bits: NDArray[np.uint32],
-    gain: tuple[np.float32, np.float32],
-    threshold: np.float32,
-    level: np.float32,
-    ceiling: np.float32,
+    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, np.float32, int, int],
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
 ) -> np.uint32:
     """Integrate one plane with a soft reset, without branches; return the largest bits."""
+    gain, threshold, level, ceiling, _, _ = rules
     worst = np.uint32(0)
     for pixel in range(light.size):
+        # in this order: simulators that round in between are matched to the last bit
         total = charge[pixel] + (light[pixel] * gain[0]) * gain[1]
         fires = total >= level
         fired[pixel] = fires
@@ -116,19 +101,32 @@ def _soft_plane(
     return worst
 
 
+@compiled_inline
+def _branching_plane(
+    light: NDArray[np.float32],
+    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, np.float32, int, int],
+    charge: NDArray[np.float32],
+    fired: NDArray[np.uint8],
+) -> None:
+    """Integrate one plane with any reset."""
+    gain, threshold, level, ceiling, reset, _ = rules
+    for pixel in range(light.size):
+        total = charge[pixel] + (light[pixel] * gain[0]) * gain[1]
+        fired[pixel] = total >= level
+        if total >= level:
+            total = _discharged(total, threshold, ceiling, reset)
+        charge[pixel] = total
+
+
 @compiled
 def _clocked_plane(
     light: NDArray[np.float32],
-    gain: tuple[np.float32, np.float32],
-    threshold: np.float32,
-    level: np.float32,
-    ceiling: np.float32,
-    reset: int,
-    clock_steps: int,
+    rules: tuple[tuple[np.float32, np.float32], np.float32, np.float32, np.float32, int, int],
     charge: NDArray[np.float32],
     fired: NDArray[np.uint8],
 ) -> None:
     """Integrate one plane in several clock steps and read the flag out once."""
+    gain, threshold, level, ceiling, reset, clock_steps = rules
     steps = np.float32(clock_steps)
     for pixel in range(light.size):
         gathered = ((light[pixel] * gain[0]) * gain[1]) / steps
@@ -151,6 +149,7 @@ def _discharged(
         return np.float32(0)
     if reset == SOFT:
         return min(np.float32(total - threshold), ceiling)
+    # the difference of numbers so near each other is exact, and far quicker than fmod
     if total < threshold + threshold:
         return np.float32(total - threshold)
     return np.float32(np.fmod(total, threshold))
@@ -163,6 +162,8 @@ def _mixed(key: np.uint64, counter: np.uint64) -> np.uint64:
     Source: Steele et al., *Fast splittable pseudorandom number generators*, OOPSLA 2014
     (SplitMix64, entered at any place of its sequence).
     """
+    # a function of the counter and no state: planes and pixels may be drawn in any order, by any
+    # number of threads, and give the same noise
     value = key + (counter + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -181,6 +182,7 @@ def _normal(bits: np.uint64) -> float:
 
     Source: Wichura, *Algorithm AS 241*, Applied Statistics 37, 1988 (PPND7).
     """
+    # one half above a whole number: never 0 or 1, whose normal numbers are infinite
     uniform = (float(bits >> np.uint64(12)) + 0.5) * (1.0 / 4503599627370496.0)
     offset = uniform - 0.5
     if abs(offset) <= 0.425:
@@ -209,6 +211,7 @@ def _poisson(mean: float, key: np.uint64, counter: np.uint64) -> float:
         return max(0.0, math.floor(mean + math.sqrt(mean) * _normal(bits) + 0.5))
     if mean >= _REJECTION_FROM:
         return _rejected_poisson(mean, bits)
+    # inversion from 0 up: few steps at small means, and one random number in all
     left, count, probability = _uniform(bits), 0, math.exp(-mean)
     while left >= probability and count < _FACTORIALS - 1:
         left -= probability
@@ -239,6 +242,7 @@ def _rejected_poisson(mean: float, bits: np.uint64) -> float:
             likelihood = count * math.log(mean) - mean - _LOG_FACTORIALS[int(count)]
             if math.log(height * scale) <= likelihood:
                 return count
+        # rejected: the bits themselves are the key of the next try, so no counter is used up
         bits = _mixed(bits, np.uint64(0))
 
 
@@ -250,8 +254,7 @@ def integrate_noisy(
     terms: tuple[float, float, float, float, float],
     maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
     keys: NDArray[np.uint64],
-    charge: NDArray[np.float32],
-    spurious: tuple[NDArray[np.float64], NDArray[np.uint32]],
+    state: tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.uint32]],
     fired: NDArray[np.uint8],
     first: int,
     last: int,
@@ -263,15 +266,13 @@ def integrate_noisy(
     Args:
         light: Luminance, ``(T, P)``, P pixels.
         plane: Index of the first plane since the camera was made.
-        rules: Second factor of the gain, nominal threshold, whether charge is clipped after a
-            soft reset, reset, clock steps.
-        terms: Electrons per threshold, deviation of the reset, mean and deviation of the gaps
-            between spurious spikes, probability of a missed spike.
+        rules: Second factor of the gain, nominal threshold, clip after a soft reset, reset, steps.
+        terms: Electrons per threshold, deviation of the reset, mean and deviation of the gaps of
+            spurious spikes, chance of a missed one.
         maps: First factor of the gain, threshold, lowest charge that fires, dark charge per
             plane; each ``(P,)``.
         keys: One per kind of draw: light, reset, spurious, missed.
-        charge: ``(P,)``, updated in place.
-        spurious: Time of the next spurious spike and their number so far, updated in place.
+        state: Charge, time and number of the next spurious spike, ``(P,)``, updated in place.
         fired: ``(T, P)``, filled with 0 and 1.
         first: First pixel.
         last: Past the last pixel.
@@ -279,30 +280,49 @@ def integrate_noisy(
     Returns:
         The largest bit pattern among the luminances, as :func:`integrate` does.
     """
-    factor, _, _, _, clock_steps = rules
-    _, _, gap_mean, gap_deviation, missed = terms
-    pixels = np.uint64(light.shape[1])
     bits = light.view(np.uint32)
     worst = np.uint32(0)
     for index in range(light.shape[0]):
-        now = plane + index
         worst = max(worst, _largest(bits[index, first:last]))
-        for pixel in range(first, last):
-            gathered = (light[index, pixel] * maps[0][pixel]) * factor + maps[3][pixel]
-            total, flag = charge[pixel], False
-            for step in range(clock_steps):
-                tick = np.uint64(now * clock_steps + step) * pixels + np.uint64(pixel)
-                level = maps[1][pixel], maps[2][pixel]
-                total, fires = _noisy_step(total, gathered, level, tick, rules, terms, keys)
-                flag |= fires
-            charge[pixel] = total
-            if gap_mean > 0.0:
-                flag |= _spurious(now, pixel, pixels, gap_mean, gap_deviation, keys[2], spurious)
-            if flag and missed > 0.0:
-                counter = np.uint64(now) * pixels + np.uint64(pixel)
-                flag = _uniform(_mixed(keys[3], counter)) >= missed
-            fired[index, pixel] = flag
+        job = light[index], plane + index, rules, terms, maps, keys, state, fired[index]
+        _noisy_plane(*job, first, last)
     return worst
+
+
+@compiled
+def _noisy_plane(
+    light: NDArray[np.float32],
+    now: int,
+    rules: tuple[np.float32, np.float32, bool, int, int],
+    terms: tuple[float, float, float, float, float],
+    maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    keys: NDArray[np.uint64],
+    state: tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.uint32]],
+    fired: NDArray[np.uint8],
+    first: int,
+    last: int,
+) -> None:
+    """Integrate pixels ``[first, last)`` of plane ``now`` with every noise term."""
+    factor, _, _, _, clock_steps = rules
+    _, _, gap_mean, gap_deviation, missed = terms
+    charge, times, counts = state
+    pixels, spurious = np.uint64(light.size), (times, counts)
+    for pixel in range(first, last):
+        gathered = (light[pixel] * maps[0][pixel]) * factor + maps[3][pixel]
+        total, flag = charge[pixel], False
+        for step in range(clock_steps):
+            # no two steps of a camera share a tick: `now` counts from its first plane on
+            tick = np.uint64(now * clock_steps + step) * pixels + np.uint64(pixel)
+            level = maps[1][pixel], maps[2][pixel]
+            total, fires = _noisy_step(total, gathered, level, tick, rules, terms, keys)
+            flag |= fires
+        charge[pixel] = total
+        if gap_mean > 0.0:
+            flag |= _spurious(now, pixel, pixels, gap_mean, gap_deviation, keys[2], spurious)
+        if flag and missed > 0.0:
+            counter = np.uint64(now) * pixels + np.uint64(pixel)
+            flag = _uniform(_mixed(keys[3], counter)) >= missed
+        fired[pixel] = flag
 
 
 @compiled_inline
@@ -321,6 +341,7 @@ def _noisy_step(
     if clock_steps > 1:
         gathered = gathered / np.float32(clock_steps)
     if electrons > 0.0:
+        # a share of the nominal threshold: a pixel's own threshold does not change an electron
         electron = nominal / electrons
         gathered = np.float32(_poisson(float(gathered / electron), keys[0], tick) * electron)
     total = np.float32(total + gathered)
@@ -353,6 +374,7 @@ def _spurious(
     while times[pixel] < now + 1:
         if times[pixel] >= now:
             flag = True
+        # the draw is numbered by the spikes so far, not by the plane, so chunks change nothing
         bits = _mixed(key, np.uint64(counts[pixel]) * pixels + np.uint64(pixel))
         if counts[pixel] == 0:
             times[pixel] = -mean * (_BURN_IN + _uniform(bits))

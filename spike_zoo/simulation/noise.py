@@ -129,6 +129,7 @@ def fixed_patterns(
         Relative gain, relative threshold and dark charge (fraction of the threshold) of every
         pixel, float32 ``(pixels,)``. Gains stay at or above 0, thresholds above a tenth.
     """
+    # all three are always drawn: turning one term on leaves the others' patterns as they are
     rng = np.random.default_rng(seed if noise.sensor is None else noise.sensor)
     gain, threshold, dark = rng.standard_normal((3, pixels), dtype=np.float32)
     spread = noise.dark_deviation
@@ -137,6 +138,7 @@ def fixed_patterns(
         np.maximum(
             np.float32(noise.threshold_deviation) * threshold + np.float32(1), np.float32(0.1)
         ),
+        # less half the variance: the mean of a log-normal is then the dark charge asked for
         (noise.dark * np.exp(spread * dark.astype(np.float64) - spread**2 / 2)).astype(np.float32),
     )
 
@@ -172,11 +174,13 @@ def spurious_spikes(
     planes, height, width = shape
     size = planes * height * width
     gaps = _enough_gaps(size, draws, mean, deviation)
+    # in float32 as the original sums: rounding decides which plane a late spike falls into
     ends = np.cumsum(gaps, dtype=np.float32)
     beyond = np.flatnonzero(ends >= np.float32(size - 1))
     if not beyond.size:
         raise ValueError(f"gaps of mean {gaps.mean():.3g} do not reach the end of {size} places")
     noise = np.zeros(size, dtype=np.bool_)
+    # negative ends index from the end, as they do in the original
     noise[ends[: beyond[0]].astype(np.int64)] = True
     return np.ascontiguousarray(noise.reshape(height, width, planes).transpose(2, 0, 1))
 
@@ -193,11 +197,14 @@ def _enough_gaps(
         deviation = float(np.std(draws, dtype=np.float64)) if draws.size else 0.0
     if not mean > 0:
         raise ValueError(f"gaps between spurious spikes must be positive on average, got {mean:g}")
+    # float32 counts whole numbers to 2^24; with larger sums gaps would round away
     if size > mean * 2**24:
         raise ValueError(f"{size} places are too many for sums in float32; simulate in parts")
     expected = size / mean
+    # twelve standard deviations above what is expected: too few does not happen
     count = math.ceil(expected + 12 * (deviation / mean) * math.sqrt(expected + 1) + 64)
     if isinstance(draws, np.ndarray):
+        # resize repeats from the beginning, which is the cycle asked for
         return np.resize(draws.astype(np.float32, copy=False).ravel(), max(count, draws.size))
     rng = np.random.default_rng(draws)
     return (mean + deviation * rng.standard_normal(count)).astype(np.float32)

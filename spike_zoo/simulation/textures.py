@@ -72,6 +72,7 @@ def photo_texture(name: str, texels: float, rng: np.random.Generator) -> Texture
     density = texels / rng.uniform(0.8, 1.8)
     if rng.random() < 0.5:
         image = image[:, :, ::-1]
+    # cut before it is resized: the part that nobody will see costs nothing
     for axis in (1, 2):
         spare = image.shape[axis] - math.floor(_LARGEST / density)
         if spare > 0:
@@ -165,6 +166,7 @@ def dead_leaves(
         offset = rng.uniform(0.0, 1.0, 2)
         rows, columns = (_span(c, 1.5 * radius, side) for c, side in zip(centre, size, strict=True))
         free = uncovered[rows, columns]
+        # front to back: what is hidden behind others is known before it is drawn
         if not free.size or free.max() < 1e-3:
             continue
         alpha = coverage(shape, radius, centre, rows, columns) * free
@@ -232,6 +234,7 @@ def _leaf_fill(
     missing = shape[0] - rows, shape[1] - columns
     if any(missing):
         piece = np.pad(piece, ((0, 0), (0, missing[0]), (0, missing[1])), mode="wrap")
+    # half as colourful as the colour itself, so that the piece keeps its own
     hue = 0.5 + 0.5 * colour / max(float(colour.max()), 1e-3)
     tint = hue * (0.3 + 1.1 * float(colour.max()))
     return piece * tint[:, None, None].astype(np.float32)

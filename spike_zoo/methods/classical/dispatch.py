@@ -53,7 +53,7 @@ def mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
     weights = np.array(windows.weights, np.float32)
     for clip, rates in zip(planes, out, strict=True):
         counts = np.zeros((height, width), np.int32)
-        job = (clip, 0, clip, 0, (0, 0), counts, *edges, weights, rates)
+        job = ((clip, 0), (clip, 0), (0, 0), counts, *edges, weights, rates)
         kernels.over_rows(kernels.mean_in_windows, height, clip.size, *job)
     return torch.from_numpy(out)
 
@@ -78,8 +78,8 @@ def mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> T
     edges = _integers(runs.starts), _integers(runs.stops)
     limits = np.float32(around.limit), np.float32(around.fallback)
     outside = zip(around.before.numpy(), around.after.numpy(), strict=True)
-    for clip, rates, (before, after) in zip(planes, out, outside, strict=True):
-        job = (clip, boundaries, before, after, *limits)
+    for clip, rates, around_clip in zip(planes, out, outside, strict=True):
+        job = (clip, boundaries, around_clip, limits)
         if runs.is_plain:
             kernels.over_rows(kernels.inverse_intervals, height, clip.size, *job, rates)
         else:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 import torch
 
-from spike_zoo.spikes.compiling import compiled
+from spike_zoo.spikes.compiling import compiled, compiled_inline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,22 +38,22 @@ def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: o
     if bands == 1:
         kernel(*arguments, 0, height)
         return
+    # bands of whole rows: no two threads write to one pixel, and none waits for another
     edges = np.linspace(0, height, bands + 1).astype(int).tolist()
     with ThreadPoolExecutor(bands) as pool:
         calls = [
             pool.submit(kernel, *arguments, top, bottom)
             for top, bottom in itertools.pairwise(edges)
         ]
+    # a thread's error shows only where its result is asked for
     for call in calls:
         call.result()
 
 
 @compiled
 def mean_in_windows(
-    entering: NDArray[np.uint8],
-    first_entering: int,
-    leaving: NDArray[np.uint8],
-    first_leaving: int,
+    entering: tuple[NDArray[np.uint8], int],
+    leaving: tuple[NDArray[np.uint8], int],
     state: tuple[int, int],
     counts: NDArray[np.int32],
     starts: NDArray[np.int64],
@@ -66,10 +66,8 @@ def mean_in_windows(
     """Count spikes in sliding windows of planes, rows ``[top, bottom)``.
 
     Args:
-        entering: Planes ``(E, H, W)`` that windows grow by; not 0 means a spike.
-        first_entering: Index of the first of them.
-        leaving: Planes ``(L, H, W)`` that windows shrink by; may be the same array.
-        first_leaving: Index of the first of them.
+        entering: Planes ``(E, H, W)`` that windows grow by, not 0 means a spike; which is first.
+        leaving: Planes ``(L, H, W)`` that windows shrink by, perhaps the same; which is first.
         state: The window ``[lo, hi)`` that ``counts`` holds on entry.
         counts: ``(H, W)``, spikes in the window, updated in place to the last window.
         starts: First plane of each window, ``(N,)``, not descending.
@@ -79,6 +77,7 @@ def mean_in_windows(
         top: First row.
         bottom: Past the last row.
     """
+    # a plane enters a count once and leaves it once: the time does not depend on the window
     for row in range(top, bottom):
         lo, hi = state
         count = counts[row]
@@ -86,19 +85,26 @@ def mean_in_windows(
             if starts[index] >= hi:  # no plane in common with the window before
                 count[:] = 0
                 lo = hi = starts[index]
-            while hi < stops[index]:
-                fired = entering[hi - first_entering, row]
-                for column in range(count.size):
-                    count[column] += fired[column] != 0
-                hi += 1
-            while lo < starts[index]:
-                fired = leaving[lo - first_leaving, row]
-                for column in range(count.size):
-                    count[column] -= fired[column] != 0
-                lo += 1
-            rates, weight = out[index, row], weights[index]
-            for column in range(count.size):
-                rates[column] = np.float32(count[column]) * weight
+            for plane in range(hi, stops[index]):
+                _count(count, entering[0][plane - entering[1], row], 1)
+            for plane in range(lo, starts[index]):
+                _count(count, leaving[0][plane - leaving[1], row], -1)
+            lo, hi = max(lo, starts[index]), max(hi, stops[index])
+            _scale(count, weights[index], out[index, row])
+
+
+@compiled_inline
+def _count(count: NDArray[np.int32], fired: NDArray[np.uint8], sign: int) -> None:
+    """Add the spikes of one row to its counts, or take them away."""
+    for column in range(count.size):
+        # the sign is known where this is inlined, so no pixel multiplies
+        count[column] += sign * (fired[column] != 0)
+
+
+@compiled_inline
+def _scale(count: NDArray[np.int32], weight: np.float32, rates: NDArray[np.float32]) -> None:
+    for column in range(count.size):
+        rates[column] = np.float32(count[column]) * weight
 
 
 @compiled
@@ -106,10 +112,8 @@ def _row_of_intervals(
     spikes: NDArray[np.uint8],
     row: int,
     boundaries: NDArray[np.int64],
-    last: NDArray[np.float32],
-    following: NDArray[np.float32],
-    limit: np.float32,
-    fallback: np.float32,
+    outside: tuple[NDArray[np.float32], NDArray[np.float32]],
+    limits: tuple[np.float32, np.float32],
     out: NDArray[np.float32],
     out_row: int,
 ) -> None:
@@ -119,40 +123,56 @@ def _row_of_intervals(
     one before it. Missing spikes lie at infinity, so their interval's inverse is 0.
     """
     planes = spikes.shape[0]
+    # two passes of T steps answer every boundary: no search, however long the intervals are
+    latest = outside[1][row].copy()
     index = boundaries.size - 1
     for plane in range(planes, -1, -1):
         if plane < planes:
-            fired, now = spikes[plane, row], np.float32(plane)
-            for column in range(following.size):
-                following[column] = now if fired[column] else following[column]
+            _note(latest, spikes[plane, row], np.float32(plane))
         while index >= 0 and boundaries[index] == plane:
-            out[index, out_row][:] = following
+            # the results hold the spikes ahead until the way forth comes by: no array beside them
+            out[index, out_row][:] = latest
             index -= 1
+    latest[:] = outside[0][row]
     index = 0
     for plane in range(planes + 1):
         if plane > 0:
-            fired, now = spikes[plane - 1, row], np.float32(plane - 1)
-            for column in range(last.size):
-                last[column] = now if fired[column] else last[column]
-        edge = np.float32(plane)
+            _note(latest, spikes[plane - 1, row], np.float32(plane - 1))
         while index < boundaries.size and boundaries[index] == plane:
-            rates = out[index, out_row]
-            for column in range(last.size):
-                following_spike = rates[column]
-                near = edge - last[column] <= limit and following_spike - edge <= limit - 1
-                rate = np.float32(1) / (following_spike - last[column])
-                rates[column] = rate if near else fallback
+            _invert(out[index, out_row], latest, np.float32(plane), limits)
             index += 1
+
+
+@compiled_inline
+def _note(latest: NDArray[np.float32], fired: NDArray[np.uint8], plane: np.float32) -> None:
+    """Note a plane where it fired; a choice and no branch, so that pixels go side by side."""
+    for column in range(latest.size):
+        latest[column] = plane if fired[column] else latest[column]
+
+
+@compiled_inline
+def _invert(
+    rates: NDArray[np.float32],
+    last: NDArray[np.float32],
+    edge: np.float32,
+    limits: tuple[np.float32, np.float32],
+) -> None:
+    """Turn the spikes after a boundary into one over the intervals across it, in place."""
+    limit, fallback = limits
+    for column in range(last.size):
+        following = rates[column]
+        # infinity - edge exceeds any finite limit, and 1 / infinity is the 0 of a missing spike
+        near = edge - last[column] <= limit and following - edge <= limit - 1
+        rate = np.float32(1) / (following - last[column])
+        rates[column] = rate if near else fallback
 
 
 @compiled
 def inverse_intervals(
     spikes: NDArray[np.uint8],
     boundaries: NDArray[np.int64],
-    before: NDArray[np.float32],
-    after: NDArray[np.float32],
-    limit: np.float32,
-    fallback: np.float32,
+    outside: tuple[NDArray[np.float32], NDArray[np.float32]],
+    limits: tuple[np.float32, np.float32],
     out: NDArray[np.float32],
     top: int,
     bottom: int,
@@ -165,28 +185,25 @@ def inverse_intervals(
     Args:
         spikes: Planes ``(T, H, W)``; not 0 means a spike.
         boundaries: ``(N,)`` in 0..T, ascending.
-        before: ``(H, W)``, the last spike before plane 0, as a plane below 0 or minus infinity.
-            Any other number is taken at its word.
-        after: ``(H, W)``, the first spike at plane T or later, or infinity.
-        limit: Furthest a spike may be from the boundary: last >= b - limit, next < b + limit.
-        fallback: Value where a spike is further off.
+        outside: ``(H, W)`` each: the last spike before plane 0, as a plane below 0 or minus
+            infinity, and the first one at plane T or later, or infinity. Any other number is taken
+            at its word.
+        limits: Furthest a spike may be from the boundary, last >= b - limit, next < b + limit, and
+            the value where one is further off.
         out: ``(N, H, W)``, filled.
         top: First row.
         bottom: Past the last row.
     """
     for row in range(top, bottom):
-        last, following = before[row].copy(), after[row].copy()
-        _row_of_intervals(spikes, row, boundaries, last, following, limit, fallback, out, row)
+        _row_of_intervals(spikes, row, boundaries, outside, limits, out, row)
 
 
 @compiled
 def mean_inverse_intervals(
     spikes: NDArray[np.uint8],
     boundaries: NDArray[np.int64],
-    before: NDArray[np.float32],
-    after: NDArray[np.float32],
-    limit: np.float32,
-    fallback: np.float32,
+    outside: tuple[NDArray[np.float32], NDArray[np.float32]],
+    limits: tuple[np.float32, np.float32],
     starts: NDArray[np.int64],
     stops: NDArray[np.int64],
     out: NDArray[np.float32],
@@ -198,41 +215,52 @@ def mean_inverse_intervals(
     Args:
         spikes: As there.
         boundaries: As there.
-        before: As there.
-        after: As there.
-        limit: As there.
-        fallback: As there.
+        outside: As there.
+        limits: As there.
         starts: Index of the first boundary of each mean, ``(N,)``, not descending.
         stops: Index past its last boundary, not descending.
         out: ``(N, H, W)``, filled.
         top: First row.
         bottom: Past the last row.
     """
-    width = spikes.shape[2]
-    rates = np.empty((boundaries.size, 1, width), np.float32)
-    total = np.empty(width, np.float64)  # wide enough to add and take away without drift
+    # intervals of one row only: they stay in the cache from where they are made to the mean
+    rates = np.empty((boundaries.size, 1, spikes.shape[2]), np.float32)
     for row in range(top, bottom):
-        last, following = before[row].copy(), after[row].copy()
-        _row_of_intervals(spikes, row, boundaries, last, following, limit, fallback, rates, 0)
-        lo = hi = 0
-        total[:] = 0
-        for index in range(starts.size):
-            if starts[index] >= hi:
-                total[:] = 0
-                lo = hi = starts[index]
-            while hi < stops[index]:
-                rate = rates[hi, 0]
-                for column in range(width):
-                    total[column] += rate[column]
-                hi += 1
-            while lo < starts[index]:
-                rate = rates[lo, 0]
-                for column in range(width):
-                    total[column] -= rate[column]
-                lo += 1
-            mean, count = out[index, row], stops[index] - starts[index]
-            for column in range(width):
-                mean[column] = max(total[column], 0.0) / count
+        _row_of_intervals(spikes, row, boundaries, outside, limits, rates, 0)
+        _row_of_means(rates, starts, stops, out, row)
+
+
+@compiled
+def _row_of_means(
+    rates: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    out: NDArray[np.float32],
+    row: int,
+) -> None:
+    """Write the means of runs of rates ``(boundaries, 1, W)`` into a row, as sliding sums."""
+    total = np.zeros(rates.shape[2], np.float64)  # wide enough to add and take away without drift
+    lo = hi = 0
+    for index in range(starts.size):
+        if starts[index] >= hi:
+            total[:] = 0
+            lo = hi = starts[index]
+        for entering in range(hi, stops[index]):
+            _add(total, rates[entering, 0], 1.0)
+        for leaving in range(lo, starts[index]):
+            _add(total, rates[leaving, 0], -1.0)
+        lo, hi = max(lo, starts[index]), max(hi, stops[index])
+        mean, count = out[index, row], stops[index] - starts[index]
+        for column in range(total.size):
+            # sums that should end at 0 may end a rounding below it
+            mean[column] = max(total[column], 0.0) / count
+
+
+@compiled_inline
+def _add(total: NDArray[np.float64], rate: NDArray[np.float32], sign: float) -> None:
+    """Add the rates of one row to its sums, or take them away."""
+    for column in range(total.size):
+        total[column] += sign * rate[column]
 
 
 @compiled
@@ -269,6 +297,7 @@ def nearest_spikes(
                 further = (now - least[column]) * step > 0
                 is_first = fired[column] != 0 and further and np.isinf(found[column])
                 found[column] = now if is_first else found[column]
+                # counted beside the choice: a row is done as soon as all of its pixels are
                 pending += np.isinf(found[column])
             if pending == 0:
                 break
@@ -295,25 +324,42 @@ def nearest_packed_spikes(
         top: First row.
         bottom: Past the last row.
     """
+    # bytes whose eight pixels all have their spike are never looked at again
     columns = np.empty(packed.shape[2], np.int64)
     for row in range(top, bottom):
         left = 0
+        # the columns that still wait are listed, so that late planes cost only what is left
         for column in range(columns.size):
             if pending[row, column]:
                 columns[left] = column
                 left += 1
         for passed in range(packed.shape[0]):
             index = passed if step > 0 else packed.shape[0] - 1 - passed
-            kept = 0
-            for place in range(left):
-                column = columns[place]
-                hit = packed[index, row, column] & pending[row, column]
-                if hit:
-                    pending[row, column] ^= hit
-                    for bit in range(8):
-                        if (hit >> bit) & 1:
-                            found[row, 8 * column + bit] = plane + index
-                if pending[row, column]:
-                    columns[kept] = column
-                    kept += 1
-            left = kept
+            pixels = packed[index, row], pending[row], found[row]
+            left = _search(*pixels, columns, left, plane + index)
+
+
+@compiled_inline
+def _search(
+    packed: NDArray[np.uint8],
+    pending: NDArray[np.uint8],
+    found: NDArray[np.float32],
+    columns: NDArray[np.int64],
+    left: int,
+    plane: int,
+) -> int:
+    """Look for spikes in the first ``left`` columns of bytes; return how many remain, in front."""
+    kept = 0
+    for place in range(left):
+        column = columns[place]
+        hit = packed[column] & pending[column]
+        if hit:
+            pending[column] ^= hit
+            # at most once per pixel in a whole search, so the bits need no table
+            for bit in range(8):
+                if (hit >> bit) & 1:
+                    found[8 * column + bit] = plane
+        if pending[column]:
+            columns[kept] = column
+            kept += 1
+    return kept

@@ -37,6 +37,7 @@ def mean_in_windows(
             lo = hi = start
         for plane in range(hi, stop):
             count += spikes[:, plane]
+        # bool cannot be taken away from integers
         for plane in range(lo, start):
             count -= spikes[:, plane].int()
         lo, hi = start, stop
@@ -67,6 +68,7 @@ def inverse_intervals(
     following, index = after.clone(), len(boundaries) - 1
     for plane in range(planes, -1, -1):
         if plane < planes:
+            # the results hold the spikes ahead until the way forth comes by: no memory beside them
             following.masked_fill_(spikes[:, plane], plane)
         while index >= 0 and boundaries[index] == plane:
             out[index] = following
@@ -77,6 +79,7 @@ def inverse_intervals(
             last.masked_fill_(spikes[:, plane - 1], plane - 1)
         while index < len(boundaries) and boundaries[index] == plane:
             far = (plane - last > limit) | (out[index] - plane > limit - 1)
+            # 1 / infinity is the 0 of a missing spike, without a case of its own
             out[index].sub_(last).reciprocal_().masked_fill_(far, fallback)
             index += 1
     return out
@@ -128,6 +131,7 @@ def surrounding_intervals(
     for plane in range(planes, -1, -1):
         if plane < planes:
             fired = spikes[:, plane]
+            # a spike moves the next one up to second place, before it takes the first itself
             coming[1] = torch.where(fired, coming[0], coming[1])
             coming[0].masked_fill_(fired, plane)
         while index >= 0 and boundaries[index] == plane:
@@ -147,4 +151,5 @@ def surrounding_intervals(
 
 def _gap(earlier: Tensor, later: Tensor) -> Tensor:
     """Return the planes between two spikes, infinite where either is missing."""
+    # both missing: infinity minus infinity is no number
     return (later - earlier).nan_to_num(nan=torch.inf, posinf=torch.inf)

@@ -77,8 +77,11 @@ class PlasticityState(NamedTuple):
 
     def update(self, fired: Tensor, plane: int, rules: PlasticityRules) -> None:
         """Take in one plane of spikes, bool ``(B, H, W)``, in place."""
+        # all pixels are computed and the few that fired kept: a plane is one pass without gathering
         gap = (plane - self.last) / rules.unit
         used = rules.baseline + self.raised
+        # the papers' recursion in 1 - R and u - u0: near rest these are small numbers, and float32
+        # keeps their digits where 1 - 1e-8 would be 1
         spent = 1 - (1 - self.spent) * (1 - used)
         raised = self.raised + rules.facilitation * (1 - used)
         spent *= torch.exp(-gap / rules.recovery_time)
@@ -90,6 +93,7 @@ class PlasticityState(NamedTuple):
     def rates(self, rules: PlasticityRules) -> PlasticityRates:
         """Invert the steady state; 0 where no spike has come yet."""
         used = rules.baseline + self.raised
+        # in a steady state the decay undoes a spike: before over after it is exp(-gap / tau)
         spike_ratio = self.spent / (1 - (1 - self.spent) * (1 - used))
         gain = rules.facilitation if rules.compat is None else rules.facilitation_time
         used_ratio = self.raised / (gain - rules.baseline + used * (1 - rules.facilitation))
@@ -193,7 +197,7 @@ def _stream(
     state = PlasticityState.at_rest(1, height, width, torch.device("cpu"))
     done = 0
     for center in centers:
-        while done <= center:
+        while done <= center:  # the state is a sum over all planes before: none may be skipped
             stop = min(done + block_planes(recording), center + 1)
             for plane in recording.to_tensor(done, stop, torch.bool):
                 state.update(plane[None], done, rules)
@@ -219,4 +223,5 @@ def _mean(rates: PlasticityRates) -> Tensor:
 
 def _inverted_decay(ratio: Tensor, time: float) -> Tensor:
     """Return one over the gap after which ``exp(-gap / time)`` is the ratio, 0 for a ratio of 0."""
+    # logarithms of 0 are computed too and left out here: no branch per pixel
     return torch.where(ratio > 0, -1 / (time * ratio.clamp(max=1).log()), 0)

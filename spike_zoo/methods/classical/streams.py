@@ -130,12 +130,15 @@ def _playback(
     for block in ascending_blocks(centers, span):
         windows = playback_windows(block, planes, window, edge)
         starts, stops = np.array(windows.starts), np.array(windows.stops)
+        # up to the block's first window; from there on the kernel takes planes in and out
         held = _move_window(recording, counts, held, (windows.starts[0], windows.stops[0]))
+        # bytes and not bool: the kernel then compiles once for clips and recordings
         entering = recording.read(held[1], max(held[1], windows.stops[-1])).view(np.uint8)
         leaving = recording.read(held[0], windows.starts[-1]).view(np.uint8)
         rates = large_array(len(block), height, width)
         weights = np.array(windows.weights, np.float32)
-        job = (entering, held[1], leaving, held[0], held, counts, starts, stops, weights, rates)
+        moving = (entering, held[1]), (leaving, held[0])
+        job = (*moving, held, counts, starts, stops, weights, rates)
         kernels.over_rows(kernels.mean_in_windows, height, rates.size, *job)
         held = windows.starts[-1], windows.stops[-1]
         yield torch.from_numpy(rates)
@@ -149,6 +152,7 @@ def _move_window(
 ) -> tuple[int, int]:
     """Bring counts from one window of planes to another, reading the planes that differ."""
     (lo, hi), (start, stop) = held, wanted
+    # a window that went back, or shares no plane with the last one, is counted anew
     if start < lo or stop < hi or start >= hi:
         counts[:] = 0
         lo = hi = start
@@ -175,6 +179,7 @@ def _intervals(
         before = nearest_behind(recording, low, reach, before)
         after = nearest_ahead(recording, high, reach, after)
         around = Surroundings(before.planes[None] - low, after.planes[None] - low, *limit)
+        # the kernel counts planes from the first one that is read
         shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])
         spikes = torch.from_numpy(recording.read(low, high)).view(torch.uint8)
         yield mean_intervals(spikes[None], shifted, around)[0]
@@ -205,6 +210,7 @@ def nearest_behind(
     """
     if known is None or known.boundary > boundary:
         return Nearest(boundary, nearest_in_recording(recording, boundary, -1, reach))
+    # what was known is still the nearest unless the planes since hold a later spike
     since = min(reach, boundary - known.boundary)
     found = nearest_in_recording(recording, boundary, -1, since).maximum(known.planes)
     return Nearest(boundary, found.masked_fill(found < boundary - reach, -torch.inf))
@@ -224,6 +230,7 @@ def nearest_ahead(
     """
     if known is None or not 0 <= boundary - known.boundary <= reach:
         return Nearest(boundary, nearest_in_recording(recording, boundary, 1, reach))
+    # a spike that is still ahead stays the nearest: only the others are searched for
     fired, silent = known.planes < boundary, known.planes.isinf()
     anew = nearest_in_recording(recording, boundary, 1, reach, fired)
     later = known.boundary + reach
@@ -253,8 +260,10 @@ def nearest_in_recording(
 
     planes, height, width = recording.shape
     reach = min(reach, planes - boundary if step > 0 else boundary)
+    # the spare bits of a row's last byte are 0 here: never pending and so never found
     pending = pack_bits(np.ones((height, width), np.bool_) if wanted is None else wanted.numpy())
     found = np.full((height, 8 * pending.shape[1]), step * np.inf, np.float32)
+    # most pixels fire soon: few planes first, then ever more for the few pixels that are left
     done, chunk = 0, 16
     while done < reach and pending.any():
         size = min(chunk, reach - done)
