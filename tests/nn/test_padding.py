@@ -1,13 +1,14 @@
-"""Padding to what a pyramid can halve, and back."""
+"""Padding to multiples and to squares, and back."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+from spike_zoo.nn.padding import crop_padding, pad_to_multiple, pad_to_square
 
 
 @given(
@@ -22,3 +23,13 @@ def test_padding_repeats_the_border_evenly_and_cropping_undoes_it(
     sides = [(0, 0), (0, 0), *((m // 2, m - m // 2) for m in missing)]
     np.testing.assert_array_equal(padded.numpy(), np.pad(x.numpy(), sides, mode="edge"))
     torch.testing.assert_close(crop_padding(padded, height, width), x, rtol=0.0, atol=0.0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (5, 8), (8, 5), (4, 10), (16, 6)])
+def test_a_square_mirrors_the_shorter_side_and_cropping_undoes_it(height: int, width: int) -> None:
+    x = torch.rand(1, 2, height, width)
+    square = pad_to_square(x)
+    missing = [max(height, width) - size for size in (height, width)]
+    sides = [(0, 0), (0, 0), *((m // 2, m - m // 2) for m in missing)]
+    np.testing.assert_array_equal(square.numpy(), np.pad(x.numpy(), sides, mode="reflect"))
+    assert torch.equal(crop_padding(square, height, width), x)

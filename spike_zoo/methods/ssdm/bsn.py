@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from spike_zoo.nn.fast import lay_out
 from spike_zoo.nn.official import WeightsSource, check_entries, read_state_dict
+from spike_zoo.nn.padding import crop_padding, pad_to_square, split_evenly
 from spike_zoo.nn.precision import in_full_precision
 
 CHANNELS = 48
@@ -168,25 +169,12 @@ class BSN(nn.Module):
     def forward(self, rates: Tensor) -> Tensor:
         """Denoise ``(B, 1, H, W)``."""
         _check_shape(rates)
-        height, width = rates.shape[-2:]
-        half_planes = shift_down(self.unet(rotations(make_square(rates))))
+        half_planes = shift_down(self.unet(rotations(pad_to_square(rates))))
         seen = torch.cat(rotated_back(half_planes), dim=1)  # (B, 4 * 96, side, side)
         x = F.leaky_relu(self.nin_A(seen), SLOPE, inplace=True)
         x = F.leaky_relu(self.nin_B(x), SLOPE, inplace=True)
         x = in_full_precision(self.nin_C, x)  # 8 bits would be a step in the image
-        top, left = (x.shape[-2] - height) // 2, (x.shape[-1] - width) // 2
-        return x[..., top : top + height, left : left + width]
-
-
-def make_square(x: Tensor) -> Tensor:
-    """Return ``(B, C, side, side)``, the shorter side mirrored evenly to the longer one."""
-    height, width = x.shape[-2:]
-    if height == width:
-        return x
-    missing = abs(height - width)
-    before, after = missing // 2, missing - missing // 2
-    pad = (before, after, 0, 0) if height > width else (0, 0, before, after)
-    return F.pad(x, pad, mode="reflect")
+        return crop_padding(x, *rates.shape[-2:])
 
 
 def rotations(x: Tensor) -> Tensor:
@@ -205,9 +193,8 @@ def rotated_back(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _joined(coarse: Tensor, fine: Tensor) -> Tensor:
     """Return coarse features at double size, beside finer ones of about that size."""
     doubled = F.interpolate(coarse, scale_factor=2.0, mode="nearest")
-    rows, columns = (fine.shape[axis] - doubled.shape[axis] for axis in (-2, -1))
-    pad = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
-    return torch.cat((F.pad(doubled, pad), fine.to(doubled.dtype)), dim=1)
+    rows, columns = (split_evenly(fine.shape[axis] - doubled.shape[axis]) for axis in (-2, -1))
+    return torch.cat((F.pad(doubled, (*columns, *rows)), fine.to(doubled.dtype)), dim=1)
 
 
 def _check_shape(rates: Tensor) -> None:

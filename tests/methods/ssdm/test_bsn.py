@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.errors import WeightsError
 from spike_zoo.methods.ssdm import BSN
-from spike_zoo.methods.ssdm.bsn import make_square, rotated_back, rotations
+from spike_zoo.methods.ssdm.bsn import rotated_back, rotations
 from tests.methods.ssdm.conftest import Entries
 
 
@@ -100,16 +100,6 @@ def test_rotations_are_four_different_ones_and_come_back() -> None:
     for part in turned.chunk(4):
         assert sum(torch.equal(part, turn) for turn in turns) == 1
     assert all(torch.equal(part, image) for part in rotated_back(turned))
-
-
-@pytest.mark.parametrize(("height", "width"), [(5, 8), (8, 5), (6, 6)])
-def test_squares_keep_the_image_in_their_middle(height: int, width: int) -> None:
-    image = torch.rand(1, 1, height, width)
-    square = make_square(image)
-    side = max(height, width)
-    assert square.shape == (1, 1, side, side)
-    top, left = (side - height) // 2, (side - width) // 2
-    assert torch.equal(square[..., top : top + height, left : left + width], image)
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 16, 16), (16, 16), (1, 1, 3, 8), (1, 1, 5, 14)])
