@@ -20,16 +20,16 @@ from spike_zoo.methods.ssdm.distances import (
     default_reblur,
     dissimilarity,
     make_distance,
-    parts_of,
+    summed_distances,
 )
-from spike_zoo.methods.ssdm.files import load_part
-from spike_zoo.methods.ssdm.labels import RememberedLabels
+from spike_zoo.methods.ssdm.images_at_once import images_at_once
 from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
 from spike_zoo.methods.ssdm.losses import DistillationLoss
-from spike_zoo.methods.ssdm.memory import images_at_once
+from spike_zoo.methods.ssdm.remembered_labels import RememberedLabels
 from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.methods.ssdm.stages import TIMES
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.methods.ssdm.teacher_weights import load_part
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
@@ -127,7 +127,7 @@ class SSDMStudentModule(DeblurModule):
             raise ValueError(f"times must be at least 1, got {times}")
         if remember_gib < 0:
             raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
-        parts_of(distance)
+        summed_distances(distance)
         self.save_hyperparameters()
         self.channel_order = channel_order
         self.window_length = window_length

@@ -15,7 +15,7 @@ from spike_zoo.methods.stir.embedding import EmbeddingKind
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
 from spike_zoo.methods.stir.network import PLANES, STIR
 from spike_zoo.methods.stir.official import read_official
-from spike_zoo.methods.stir.scenes import scene_terms
+from spike_zoo.methods.stir.scene_training import scene_terms
 from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
 from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.official import WeightsSource
