@@ -35,6 +35,11 @@ _DAMAGED = (
 )
 
 
+def weights_file(path: str | Path) -> Path:
+    """Return the file of weights that a path names: itself, or that of an export in a folder."""
+    return Path(path) / EXPORT_NAME if Path(path).is_dir() else Path(path)
+
+
 def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (whatever the file holds)
     """Return what a file of weights holds: tensors and plain values only, on the CPU.
 

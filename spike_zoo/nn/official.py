@@ -64,7 +64,7 @@ def check_entries(
     Raises:
         WeightsError: Naming the first missing, unexpected and misshapen entry.
     """
-    faults = _faults(state, expected, named)
+    faults = differences(state, expected, named)
     if faults:
         where = source_name(source)
         raise WeightsError(
@@ -74,8 +74,16 @@ def check_entries(
         )
 
 
-def _faults(state: StateDict, expected: StateDict, named: Callable[[str], str]) -> list[str]:
-    """Return what differs, one phrase a kind."""
+def differences(
+    state: StateDict, expected: StateDict, named: Callable[[str], str] = str
+) -> list[str]:
+    """Return how names and shapes of weights differ from a network's: one phrase a kind.
+
+    Args:
+        state: The weights.
+        expected: State dict of the network.
+        named: Maps the network's names to those of the phrases.
+    """
     missing = [key for key in expected if key not in state]
     unexpected = [key for key in state if key not in expected]
     common = [key for key in expected if key in state]

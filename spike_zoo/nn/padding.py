@@ -28,7 +28,7 @@ def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
 def pad_to_square(x: Tensor) -> Tensor:
     """Return ``(B, C, side, side)``, the shorter side of ``(B, C, H, W)`` mirrored to the longer.
 
-    Less than the shorter side can be mirrored.
+    Either half of what is missing must be less than the shorter side.
     """
     height, width = x.shape[-2:]
     if height == width:

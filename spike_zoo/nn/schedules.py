@@ -3,19 +3,154 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from torch.optim.lr_scheduler import LambdaLR
 
 from spike_zoo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lightning import Trainer
     from torch.optim import Optimizer
 
+#: Number of the update, from 0, and updates of the run -> what the learning rate is multiplied by.
+Factor: TypeAlias = Callable[[int, float], float]
+ScheduleKind = Literal["cosine", "milestones", "linear", "constant", "per_step_official"]
 _OWN = ("factor", "count", "updates")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The factor stays 1."""
+
+    def __call__(self, step: int, updates: float) -> float:
+        """Return the factor of an update."""
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """The factor falls from 1 to ``lowest`` at the end of the run, along half a cosine.
+
+    Attributes:
+        begin: Fraction of the run after which it falls.
+        lowest: The last factor.
+    """
+
+    begin: float = 0.0
+    lowest: float = 0.0
+
+    def __call__(self, step: int, updates: float) -> float:
+        """Return the factor of an update."""
+        left = (min(step / updates, 1.0) - self.begin) / (1.0 - self.begin)
+        fallen = 0.5 * (1.0 + math.cos(math.pi * max(left, 0.0)))
+        return self.lowest + (1.0 - self.lowest) * fallen
+
+
+@dataclass(frozen=True)
+class Linear:
+    """The factor falls from 1 to ``lowest`` at the end of the run, by the same at every update.
+
+    Attributes:
+        begin: Fraction of the run after which it falls.
+        lowest: The last factor.
+    """
+
+    begin: float = 0.0
+    lowest: float = 0.0
+
+    def __call__(self, step: int, updates: float) -> float:
+        """Return the factor of an update."""
+        left = (min(step / updates, 1.0) - self.begin) / (1.0 - self.begin)
+        return 1.0 - (1.0 - self.lowest) * max(left, 0.0)
+
+
+@dataclass(frozen=True)
+class Milestones:
+    """The factor is multiplied by another after some fractions of the run.
+
+    Attributes:
+        at: The fractions; quarters by default, as STIR was trained.
+        factor: What it is multiplied by after each.
+    """
+
+    at: tuple[float, ...] = (0.25, 0.5, 0.75)
+    factor: float = 0.7
+
+    def __call__(self, step: int, updates: float) -> float:
+        """Return the factor of an update."""
+        return self.factor ** sum(step / updates >= milestone for milestone in self.at)
+
+
+@dataclass(frozen=True)
+class Swing:
+    """The factor swings between 1 and 0 along a cosine, whatever the length of the run.
+
+    Attributes:
+        half_period: Updates from 1 to 0.
+    """
+
+    half_period: float
+
+    def __call__(self, step: int, updates: float) -> float:
+        """Return the factor of an update."""
+        return 0.5 * (1.0 + math.cos(math.pi * step / self.half_period))
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """Another schedule's factor, times one that rises from 0 to 1 in the first part of the run.
+
+    Attributes:
+        share: Fraction of the run in which it rises, in [0, 1).
+        then: The other schedule.
+    """
+
+    share: float
+    then: Factor
+
+    def __call__(self, step: int, updates: float) -> float:
+        """Return the factor of an update."""
+        rising = min(1.0, (step + 1) / (self.share * updates)) if self.share else 1.0
+        return rising * self.then(step, updates)
+
+
+def factor_of(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1) -> Factor:
+    """Return a schedule by name.
+
+    Args:
+        kind: ``"cosine"`` and ``"linear"`` fall to 0 at the end of the run; ``"milestones"``
+            multiplies by 0.7 after each quarter of it, as STIR was trained; ``"constant"`` stays.
+            ``"per_step_official"`` is what S-SDM's released student was trained with: a cosine
+            meant for epochs and stepped every iteration, which swings between 1 and 0 with a
+            period of twice the epochs in iterations.
+        warmup: Fraction of the run in which the factor rises from 0, before it may fall.
+        epochs: Of the whole run.
+    """
+    schedules: dict[ScheduleKind, Factor] = {
+        "cosine": Cosine(begin=warmup),
+        "linear": Linear(begin=warmup),
+        "milestones": Milestones(),
+        "constant": Constant(),
+        "per_step_official": Swing(half_period=epochs),
+    }
+    return WarmUp(warmup, schedules[kind]) if warmup else schedules[kind]
+
+
+def check_schedule(kind: str, learning_rate: float, warmup: float = 0.0) -> None:
+    """Refuse an unknown schedule, a learning rate that is none, and a warm-up that is no fraction.
+
+    Raises:
+        ValueError: If one is outside its range.
+    """
+    if kind not in get_args(ScheduleKind):
+        raise ValueError(f"schedule must be one of {get_args(ScheduleKind)}, got {kind!r}")
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(f"learning_rate must be a positive number, got {learning_rate}")
+    if not 0.0 <= warmup < 1.0:
+        raise ValueError(f"warmup is a fraction of the run in [0, 1), got {warmup}")
 
 
 class RunSchedule(LambdaLR):
@@ -27,14 +162,14 @@ class RunSchedule(LambdaLR):
 
     Args:
         optimizer: Whose learning rate moves.
-        factor: Number of the update, from 0, and updates of the run -> factor.
+        factor: How it moves, as :class:`Cosine`.
         count: Returns the updates of the run; called when training has its data.
     """
 
     def __init__(
         self,
         optimizer: Optimizer,
-        factor: Callable[[int, float], float],
+        factor: Factor,
         count: Callable[[], float],
     ) -> None:
         self.factor = factor
@@ -53,6 +188,32 @@ class RunSchedule(LambdaLR):
     def state_dict(self) -> dict[str, Any]:
         """Return what a resumed run needs: not the length, which is that of the new run."""
         return {name: value for name, value in super().state_dict().items() if name not in _OWN}
+
+
+def scheduler_of(
+    optimizer: Optimizer,
+    schedule: ScheduleKind | Factor,
+    trainer: Trainer,
+    per_batch: int = 1,
+    *,
+    warmup: float = 0.0,
+) -> RunSchedule:
+    """Return the schedule of an optimiser, one step for each update.
+
+    Args:
+        optimizer: Whose learning rate moves.
+        schedule: A name, see :func:`factor_of`, or a factor.
+        trainer: About to fit.
+        per_batch: Updates that the module makes of one batch by itself.
+        warmup: Fraction of the run in which the rate of a named schedule rises.
+
+    Raises:
+        ConfigError: If the run has no end.
+    """
+    refuse_endless(trainer)
+    if isinstance(schedule, str):
+        schedule = factor_of(schedule, warmup=warmup, epochs=max(trainer.max_epochs or 1, 1))
+    return RunSchedule(optimizer, schedule, lambda: updates_of_run(trainer, per_batch))
 
 
 def begin_schedules(trainer: Trainer) -> None:

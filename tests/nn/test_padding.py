@@ -25,7 +25,7 @@ def test_padding_repeats_the_border_evenly_and_cropping_undoes_it(
     torch.testing.assert_close(crop_padding(padded, height, width), x, rtol=0.0, atol=0.0)
 
 
-@pytest.mark.parametrize(("height", "width"), [(7, 7), (5, 8), (8, 5), (4, 11), (6, 16)])
+@pytest.mark.parametrize(("height", "width"), [(7, 7), (5, 8), (8, 5), (4, 10), (16, 6)])
 def test_a_square_mirrors_the_shorter_side_and_cropping_undoes_it(height: int, width: int) -> None:
     x = torch.rand(1, 2, height, width)
     square = pad_to_square(x)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR
-from spike_zoo.methods.ssdm.files import Part, load_part
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.methods.ssdm.teacher_weights import Part, load_part
 from spike_zoo.spikes import unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule

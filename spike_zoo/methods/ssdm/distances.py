@@ -76,10 +76,10 @@ LPIPS_REBLUR = 100.0  # as published
 
 def default_reblur(name: str) -> float:
     """Return the weight of the reblur loss beside a distance, where nothing else is said."""
-    return sum(LPIPS_REBLUR if part == LPIPS else NAMED[part][1] for part in parts_of(name))
+    return sum(LPIPS_REBLUR if part == LPIPS else NAMED[part][1] for part in summed_distances(name))
 
 
-def parts_of(name: str) -> list[str]:
+def summed_distances(name: str) -> list[str]:
     """Return the distances that a name adds up.
 
     Raises:
@@ -111,7 +111,7 @@ def make_distance(
     """
     distances = [
         LPIPSDistance(backbone, as_published=as_published) if part == LPIPS else NAMED[part][0]
-        for part in parts_of(name)
+        for part in summed_distances(name)
     ]
     if len(distances) == 1:
         return distances[0]

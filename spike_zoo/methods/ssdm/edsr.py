@@ -14,6 +14,7 @@ from spike_zoo.nn.precision import in_full_precision
 CHANNELS = 64
 BLOCKS = 16
 MEAN = 0.446  # of the grey levels, taken off before and added after
+FIXED_PARTS = ("sub_mean", "add_mean")  # not trained, and missing in some files
 
 
 class MeanShift(nn.Conv2d):
@@ -84,7 +85,8 @@ class EDSR(nn.Module):
             MissingFileError: If there is no such file.
         """
         network = cls()
-        fixed = {k: v for k, v in network.state_dict().items() if "_mean." in k}
+        entries = network.state_dict().items()
+        fixed = {name: value for name, value in entries if name.startswith(FIXED_PARTS)}
         state = fixed | read_state_dict(source)
         check_entries(state, network.state_dict(), source, "EDSR")
         network.load_state_dict(state)

@@ -20,19 +20,19 @@ from spike_zoo.methods.ssdm.distances import (
     default_reblur,
     dissimilarity,
     make_distance,
-    parts_of,
+    summed_distances,
 )
-from spike_zoo.methods.ssdm.files import load_part
-from spike_zoo.methods.ssdm.labels import RememberedLabels
+from spike_zoo.methods.ssdm.images_at_once import images_at_once
 from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
 from spike_zoo.methods.ssdm.losses import DistillationLoss
-from spike_zoo.methods.ssdm.memory import images_at_once
+from spike_zoo.methods.ssdm.remembered_labels import RememberedLabels
 from spike_zoo.methods.ssdm.san import SAN
-from spike_zoo.methods.ssdm.schedule import ScheduleKind, check_schedule, scheduler_of
 from spike_zoo.methods.ssdm.stages import TIMES
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.methods.ssdm.teacher_weights import load_part
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
 from spike_zoo.spikes import centred_window, unpack_tensor
 from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.deblurring import DeblurModule
@@ -73,7 +73,7 @@ class SSDMStudentModule(DeblurModule):
         backbone: File of VGG-16's weights; by default it is searched for.
         lpips_as_published: Whether LPIPS sees images as they are, see :class:`LPIPSDistance`.
         learning_rate: Of Adam.
-        schedule: How it moves over the run, see :func:`factor_at`.
+        schedule: How it moves over the run, see :func:`factor_of`.
         clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
             left the range then gets no gradient and can stay outside.
         start_from_blur: Whether the untrained student gives the blurry image and learns what to
@@ -308,7 +308,7 @@ def _check_choices(
         raise ValueError(f"times must be at least 1, got {times}")
     if remember_gib < 0:
         raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
-    parts_of(distance)
+    summed_distances(distance)
 
 
 @torch.no_grad()

@@ -18,10 +18,10 @@ from spike_zoo.methods.ssdm.colour import grey
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
-from spike_zoo.methods.ssdm.schedule import ScheduleKind, check_schedule, scheduler_of
 from spike_zoo.methods.ssdm.sdm import mean_rate
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.nn.optimizers import adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
 from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.exposures import Compared, Exposure
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spike_zoo.batch import DeblurBatch
-    from spike_zoo.methods.ssdm.files import Part
+    from spike_zoo.methods.ssdm.teacher_weights import Part
     from spike_zoo.spikes import SpikeRecording
 
 Stage = Literal["denoise", "upsample"]
@@ -57,7 +57,7 @@ class SSDMTeacherModule(TeacherModule):
         short_window: Planes around a time that are averaged, odd.
         times: Updates from every batch in stage ``"denoise"``.
         learning_rate: Of Adam; by default as released, 3e-4 and 2e-4.
-        schedule: How it moves, see :func:`factor_at`; per update.
+        schedule: How it moves, see :func:`factor_of`; per update.
         clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
             left the range then gets no gradient; BSN, which has no bias, may begin with them all
             outside and never learn.

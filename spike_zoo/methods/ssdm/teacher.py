@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.ssdm.memory import images_at_once
+from spike_zoo.methods.ssdm.images_at_once import images_at_once
 from spike_zoo.methods.ssdm.sdm import mean_rate, spike_guided_deblur
 from spike_zoo.spikes.windows import centred_window, planes_inside
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Self, cast
 
@@ -16,13 +15,12 @@ from spike_zoo.methods.stir.embedding import EmbeddingKind
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
 from spike_zoo.methods.stir.network import PLANES, STIR
 from spike_zoo.methods.stir.official import read_official
-from spike_zoo.methods.stir.scenes import scene_terms
-from spike_zoo.methods.stir.schedule import Schedule, ScheduleKind
+from spike_zoo.methods.stir.scene_training import scene_terms
 from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
 from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import RunSchedule, refuse_endless, updates_of_run
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -45,7 +43,7 @@ class STIRModule(ReconstructionModule):
         hidden_channels: See there.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         weight_decay: L2 on every parameter; the paper's is 4e-4.
-        schedule: How the learning rate moves over the run, see :class:`Schedule`.
+        schedule: How the learning rate moves over the run, see :func:`factor_of`.
         warmup: Fraction of the run in which the learning rate rises.
         loss_rec: Weight of the L1 of the reconstruction.
         loss_ms: Weight of the L1 of the coarser images.
@@ -98,9 +96,8 @@ class STIRModule(ReconstructionModule):
         self.network = STIR(*shape, width=width, hidden_channels=hidden_channels)
         if not channels_last:
             self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # true
-        Schedule(schedule, steps=1, warmup=warmup)  # refuses wrong values now, not after loading
+        check_schedule(schedule, learning_rate, warmup)  # wrong values now, not after loading
         loss_weights(loss_rec, loss_ms, loss_per)
-        _check_positive("learning_rate", learning_rate)
         if not weight_decay >= 0:
             raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}")
         self.loss: STIRLoss | None = None
@@ -216,12 +213,8 @@ class STIRModule(ReconstructionModule):
         optimizer = adam(
             self.network.parameters(), hparams["learning_rate"], hparams["weight_decay"]
         )
-        refuse_endless(self.trainer)
-        kind, warmup = hparams["schedule"], hparams["warmup"]
-        scheduler = RunSchedule(
-            optimizer,
-            lambda step, updates: Schedule(kind, updates, warmup)(step),
-            lambda: updates_of_run(self.trainer),
+        scheduler = scheduler_of(
+            optimizer, hparams["schedule"], self.trainer, warmup=hparams["warmup"]
         )
         return {
             "optimizer": optimizer,
@@ -245,8 +238,3 @@ class STIRModule(ReconstructionModule):
         if rate_scale is None or not self.hparams["scale_input"]:
             return spikes
         return spikes / rate_scale.to(spikes).view(-1, 1, 1, 1)
-
-
-def _check_positive(name: str, value: float) -> None:
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a positive number, got {value}")

@@ -128,7 +128,9 @@ def test_missing_and_foreign_files_are_refused_by_their_path(
 ) -> None:
     with pytest.raises(MissingFileError, match=r"none\.ckpt: .*BSN.*configs/ssdm_denoise\.yaml"):
         SSDMCascadeModule(bsn=str(tmp_path / "none.ckpt"), upsampler="nearest").setup("test")
-    with pytest.raises(WeightsError, match=r"edsr\.pth: not the published weights of BSN"):
+    with pytest.raises(
+        WeightsError, match=r"edsr\.pth: it has no part teacher\.bsn and is not BSN"
+    ):
         SSDMCascadeModule(bsn=files["edsr"], upsampler="nearest").setup("test")
 
 

@@ -236,7 +236,7 @@ def test_the_second_stage_with_the_first_one_s_file_is_a_teacher_that_needs_no_f
     [
         ({"stage": "student"}, "stage must be one of"),
         ({"times": 0}, "times"),
-        ({"schedule": "linear"}, "schedule"),
+        ({"schedule": "quadratic"}, "schedule"),
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"short_window": 8}, "odd"),
     ],

@@ -289,7 +289,7 @@ def test_exposures_of_a_real_camera_are_shown_but_not_measured() -> None:
         ({"upsampler": "bicubic"}, "upsampler must be one of"),
         ({"distance": "l2"}, "distance must be"),
         ({"times": 0}, "times"),
-        ({"schedule": "linear"}, "schedule"),
+        ({"schedule": "quadratic"}, "schedule"),
         ({"lambda_reblur": -1.0}, "negative"),
         ({"use_teacher": False, "lambda_reblur": 0.0}, "nor all 0"),
     ],

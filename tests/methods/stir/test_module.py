@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.stir import STIR, STIRModule
-from spike_zoo.methods.stir.schedule import ScheduleKind
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, training_loss
 
 
@@ -74,7 +74,7 @@ def test_published_weights_need_no_rate_scale(
     [
         {"learning_rate": 0.0},
         {"learning_rate": float("nan")},
-        {"schedule": "linear"},
+        {"schedule": "quadratic"},
         {"warmup": 1.0},
         {"loss_rec": -1.0},
         {"loss_rec": 0.0, "loss_ms": 0.0},

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.methods.ssdm import SSDMStudentModule, SSDMTeacher
-from spike_zoo.methods.ssdm.labels import RememberedLabels
+from spike_zoo.methods.ssdm.remembered_labels import RememberedLabels
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 
 TIMES, SPAN = [20, 68, 116], (20, 117)

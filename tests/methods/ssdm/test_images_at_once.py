@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spike_zoo.methods.ssdm.memory import images_at_once
+from spike_zoo.methods.ssdm.images_at_once import images_at_once
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

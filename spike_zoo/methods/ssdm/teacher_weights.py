@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.nn.files import EXPORT_NAME
-from spike_zoo.nn.official import check_entries, read_state_dict
+from spike_zoo.methods.ssdm.edsr import FIXED_PARTS
+from spike_zoo.nn import parts
+from spike_zoo.nn.files import weights_file
 
 if TYPE_CHECKING:
     from torch import nn
 
 Part = Literal["bsn", "edsr"]
 STAGES = {"bsn": "denoise", "edsr": "upsample"}
+FIXED: dict[Part, tuple[str, ...]] = {"bsn": (), "edsr": FIXED_PARTS}
 
 
 def load_part(network: nn.Module, part: Part, path: str | Path | None) -> None:
@@ -35,7 +37,7 @@ def load_part(network: nn.Module, part: Part, path: str | Path | None) -> None:
             f"{part}: the teacher needs weights of {name}; give the checkpoint that "
             f"configs/ssdm_{stage}.yaml trained, or switch the network off"
         )
-    file = Path(path) / EXPORT_NAME if Path(path).is_dir() else Path(path)
+    file = weights_file(path)
     if not file.is_file():
         raise MissingFileError(
             f"{file}: there is no such file of {name}'s weights; train them with "
@@ -43,10 +45,4 @@ def load_part(network: nn.Module, part: Part, path: str | Path | None) -> None:
             f"{part}",
             path=str(file),
         )
-    state, prefix = read_state_dict(file), f"teacher.{part}."
-    inside = {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
-    expected = network.state_dict()
-    fixed = {name: tensor for name, tensor in expected.items() if "_mean." in name}
-    found = fixed | (inside or state)
-    check_entries(found, expected, str(file), name)
-    network.load_state_dict(found)
+    parts.load_part(network, file, f"teacher.{part}", optional=FIXED[part])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.ssdm.memory import GIB
+from spike_zoo.methods.ssdm.images_at_once import GIB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

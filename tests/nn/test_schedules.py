@@ -1,0 +1,137 @@
+"""Learning rates over a run, against their closed forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import get_args
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spike_zoo.nn.schedules import (
+    Cosine,
+    Factor,
+    Linear,
+    Milestones,
+    RunSchedule,
+    ScheduleKind,
+    check_schedule,
+    factor_of,
+)
+from tests.conftest import ROOT
+
+KINDS: tuple[ScheduleKind, ...] = get_args(ScheduleKind)
+EPOCHS = 7
+Closed = Callable[[float, int], float]
+#: Fraction of the run and number of the update -> factor.
+CLOSED_FORMS: dict[str, Closed] = {
+    "cosine": lambda done, step: 0.5 * (1.0 + math.cos(math.pi * done)),
+    "linear": lambda done, step: 1.0 - done,
+    "milestones": lambda done, step: 0.7 ** math.floor(4 * done),
+    "constant": lambda done, step: 1.0,
+    "per_step_official": lambda done, step: 0.5 * (1.0 + math.cos(math.pi * step / EPOCHS)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(updates=st.integers(1, 10_000), share=st.floats(0.0, 1.0, exclude_max=True))
+def test_every_factor_is_its_closed_form_bit_by_bit(
+    kind: ScheduleKind, updates: int, share: float
+) -> None:
+    step = int(share * updates)
+    wanted = CLOSED_FORMS[kind](step / updates, step)
+    assert factor_of(kind, epochs=EPOCHS)(step, updates) == wanted
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(updates=st.integers(1, 5000), warmup=st.floats(0.0, 0.99), done=st.floats(0.0, 1.0))
+def test_a_factor_stays_between_0_and_1(
+    kind: ScheduleKind, updates: int, warmup: float, done: float
+) -> None:
+    factor = factor_of(kind, warmup=warmup, epochs=EPOCHS)
+    assert 0.0 <= factor(int(done * updates), updates) <= 1.0
+
+
+@pytest.mark.parametrize("updates", [40, 400])
+def test_milestones_are_fractions_and_so_do_not_depend_on_the_length(updates: int) -> None:
+    factor = Milestones()
+    quarters = [factor(updates * quarter // 4, updates) for quarter in range(4)]
+    assert quarters == pytest.approx([1.0, 0.7, 0.49, 0.343])
+    assert factor(updates // 4 - 1, updates) == 1.0
+    last_fifth = Milestones((0.8,), 0.1)
+    assert [last_fifth(step, 10) for step in (7, 8)] == [1.0, 0.1]
+
+
+@pytest.mark.parametrize("falling", [Cosine(), Linear()])
+def test_what_falls_goes_from_1_through_a_half_to_0_and_stays(falling: Factor) -> None:
+    found = [falling(step, 100) for step in (0, 50, 100, 200)]
+    assert found == pytest.approx([1.0, 0.5, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("falling", [Cosine(0.5, 0.2), Linear(0.5, 0.2)])
+def test_what_falls_may_begin_later_and_end_above_0(falling: Factor) -> None:
+    found = [falling(step, 100) for step in (0, 50, 75, 100)]
+    assert found == pytest.approx([1.0, 1.0, 0.6, 0.2])
+
+
+def test_warmup_rises_linearly_and_reaches_1() -> None:
+    factor = factor_of("constant", warmup=0.1)
+    assert [factor(step, 100) for step in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
+
+
+def test_after_the_warmup_a_cosine_falls_over_what_is_left() -> None:
+    factor = factor_of("cosine", warmup=0.2)
+    found = [factor(step, 100) for step in (9, 20, 60, 100)]
+    assert found == pytest.approx([0.5, 1.0, 0.5, 0.0])
+
+
+def test_the_released_schedule_swings_with_a_period_of_twice_the_epochs_in_steps() -> None:
+    factor = factor_of("per_step_official", epochs=101)
+    assert [factor(step, 1e6) for step in (0, 101, 202, 303)] == pytest.approx([1, 0, 1, 0])
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "warmup", "message"),
+    [
+        ("quadratic", 1e-3, 0.0, "schedule must be one of"),
+        ("cosine", 0.0, 0.0, "learning_rate"),
+        ("cosine", float("inf"), 0.0, "learning_rate"),
+        ("cosine", 1e-3, -0.1, "warmup"),
+        ("cosine", 1e-3, 1.0, "warmup"),
+        ("cosine", 1e-3, float("nan"), "warmup"),
+    ],
+)
+def test_what_is_outside_its_range_is_refused(
+    kind: str, rate: float, warmup: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_schedule(kind, rate, warmup)
+
+
+def test_a_run_whose_length_is_known_late_has_its_first_rate_then() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+    schedule = RunSchedule(optimizer, Linear(), lambda: 4.0)
+    schedule.begin()
+    rates = []
+    for _ in range(4):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates == pytest.approx([0.1, 0.075, 0.05, 0.025])
+    assert not {"factor", "count", "updates"} & schedule.state_dict().keys()
+
+
+def test_stir_s_paper_configuration_steps_the_rate_at_the_published_epochs() -> None:
+    config = yaml.safe_load((ROOT / "configs" / "paper" / "stir.yaml").read_text(encoding="utf-8"))
+    model, epochs = config["model"]["init_args"], config["trainer"]["max_epochs"]
+    for steps in (1000, 7):  # of an epoch; the published limit, and fewer scenes than that
+        factor = factor_of(model["schedule"], warmup=model["warmup"], epochs=epochs)
+        length = steps * epochs
+        rates = [model["learning_rate"] * factor(step, length) for step in range(length)]
+        published = [1e-4] * 50 + [7e-5] * 50 + [4.9e-5] * 50 + [3.43e-5] * 50
+        assert rates[::steps] == pytest.approx(published)
+        assert rates[steps - 1 :: steps] == pytest.approx(published)
