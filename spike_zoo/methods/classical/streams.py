@@ -7,23 +7,26 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from spike_zoo.methods.classical import loops
 from spike_zoo.methods.classical.dispatch import (
     Surroundings,
     large_array,
     mean_intervals,
 )
 from spike_zoo.methods.classical.plans import check_interval_rules, interval_runs, playback_windows
-from spike_zoo.spikes.packing import pack_bits
+from spike_zoo.spikes.packing import pack_bits, unpack_bits
 from spike_zoo.spikes.windows import check_centers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from spike_zoo.methods.classical.plans import Convention, Edge
     from spike_zoo.spikes import SpikeRecording
+
+    Search = Callable[[NDArray[np.uint8], int, int, NDArray[np.uint8], NDArray[np.float32]], None]
 
 BLOCK_PIXELS = 1 << 24
 """Pixels times planes of one block: 64 MiB of result."""
@@ -45,7 +48,7 @@ def tfp_stream(
 
     Args:
         recording: The spikes.
-        centers: Planes in any order, ascending for speed; every plane where not given.
+        centers: Planes in any order, ascending for speed; by default every plane.
         window: Planes of each window.
         edge: As in ``tfp``; ``"valid"`` refuses centres whose window leaves the recording.
 
@@ -78,7 +81,7 @@ def tfi_stream(
 
     Args:
         recording: The spikes.
-        centers: Planes in any order, ascending for speed; every plane where not given.
+        centers: Planes in any order, ascending for speed; by default every plane.
         average: Planes around each centre whose values are averaged; these are held in memory.
         convention: As in ``tfi``.
         max_search: As in ``tfi``.
@@ -97,6 +100,8 @@ def tfi_stream(
     centers = range(len(recording)) if centers is None else centers
     check_centers(centers, len(recording))
     limit = (reach, 0.0) if max_search is None else (max_search, 1 / (2 * max_search))
+    if len(centers) == average == 1:
+        return iter([_one_interval(recording, int(centers[0]), convention, limit)])
     return _intervals(recording, centers, average, convention, limit)
 
 
@@ -185,6 +190,19 @@ def _intervals(
         yield mean_intervals(spikes[None], shifted, around)[0]
 
 
+def _one_interval(
+    recording: SpikeRecording, center: int, convention: Convention, limit: tuple[float, float]
+) -> Tensor:
+    """Return the value of a single plane, ``(1, H, W)``: loading a compiler would take longer."""
+    (boundary,) = interval_runs([center], len(recording), 1, convention).boundaries
+    before, after = (
+        nearest_in_recording(recording, boundary, step, int(limit[0]), search=first_in_packed)[None]
+        for step in (-1, 1)
+    )
+    none = torch.empty(1, 0, *before.shape[1:], dtype=torch.bool)
+    return loops.inverse_intervals(none, [0], before - boundary, after - boundary, *limit)[0]
+
+
 class Nearest(NamedTuple):
     """The first spike of each pixel behind a boundary, or ahead of it.
 
@@ -240,7 +258,12 @@ def nearest_ahead(
 
 
 def nearest_in_recording(
-    recording: SpikeRecording, boundary: int, step: int, reach: int, wanted: Tensor | None = None
+    recording: SpikeRecording,
+    boundary: int,
+    step: int,
+    reach: int,
+    wanted: Tensor | None = None,
+    search: Search | None = None,
 ) -> Tensor:
     """Return the plane of each pixel's first spike ahead of a boundary, or behind it.
 
@@ -251,14 +274,14 @@ def nearest_in_recording(
         boundary: Looking ahead begins with this plane, looking back with the one before it.
         step: 1 looks ahead, -1 back.
         reach: Planes to look at.
-        wanted: bool ``(H, W)``, the pixels to look at; all where not given.
+        wanted: bool ``(H, W)``, the pixels to look at; by default all.
+        search: What looks through planes; by default the compiled loop.
 
     Returns:
         float32 ``(H, W)``; infinity, signed as ``step``, where there is none.
     """
-    from spike_zoo.methods.classical import kernels
-
     planes, height, width = recording.shape
+    search = search or _compiled_search()
     reach = min(reach, planes - boundary if step > 0 else boundary)
     # the spare bits of a row's last byte are 0 here: never pending and so never found
     pending = pack_bits(np.ones((height, width), np.bool_) if wanted is None else wanted.numpy())
@@ -269,7 +292,47 @@ def nearest_in_recording(
         size = min(chunk, reach - done)
         first = boundary + done if step > 0 else boundary - done - size
         packed = np.ascontiguousarray(recording.read_packed(first, first + size))
-        job = (packed, first, step, pending, found)
-        kernels.over_rows(kernels.nearest_packed_spikes, height, packed.size, *job)
+        search(packed, first, step, pending, found)
         done, chunk = done + size, 2 * chunk
     return torch.from_numpy(np.ascontiguousarray(found[:, :width]))
+
+
+def _compiled_search() -> Search:
+    from spike_zoo.methods.classical import kernels
+
+    def search(
+        packed: NDArray[np.uint8],
+        first: int,
+        step: int,
+        pending: NDArray[np.uint8],
+        found: NDArray[np.float32],
+    ) -> None:
+        job = (packed, first, step, pending, found)
+        kernels.over_rows(kernels.nearest_packed_spikes, packed.shape[1], packed.size, *job)
+
+    return search
+
+
+def first_in_packed(
+    packed: NDArray[np.uint8],
+    first: int,
+    step: int,
+    pending: NDArray[np.uint8],
+    found: NDArray[np.float32],
+) -> None:
+    """Find the first spike of pixels that have none yet, plane by plane.
+
+    The same as the compiled :func:`kernels.nearest_packed_spikes`.
+
+    Args:
+        packed: Planes ``(n, H, ceil(W/8))``, little bit order.
+        first: Index of the first of them.
+        step: 1 to look from the first plane on, -1 from the last one back.
+        pending: ``(H, ceil(W/8))``, set bits are pixels without a spike, updated in place.
+        found: ``(H, 8 * ceil(W/8))``, the planes of the spikes, updated in place.
+    """
+    for index in range(len(packed))[::step]:
+        fired = packed[index] & pending
+        if fired.any():
+            found[unpack_bits(fired, found.shape[1])] = first + index
+            pending ^= fired

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -156,3 +156,21 @@ def test_streams_refuse_before_the_first_picture_is_asked_for() -> None:
         tfp_stream(recording, [3], window=41, edge="valid")
     with pytest.raises(ValueError, match="reach is at least 1"):
         tfi_stream(recording, [3], reach=0)
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    density=st.sampled_from((0.0, 0.02, 0.3, 1.0)),
+    center=st.integers(0, 59),
+    convention=st.sampled_from(("forward", "backward")),
+    search=st.none() | st.integers(1, 65),
+)
+def test_a_single_plane_has_the_value_that_it_has_among_many(
+    seed: int, density: float, center: int, convention: Any, search: int | None
+) -> None:
+    spikes = np.random.default_rng(seed).random((60, 3, 13)) < density
+    recording = SpikeRecording.from_planes(spikes)
+    (alone,) = tfi_stream(recording, [center], 1, convention, search)
+    among = torch.cat(list(tfi_stream(recording, None, 1, convention, search)))
+    assert torch.equal(alone[0], among[center])
