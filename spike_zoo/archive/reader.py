@@ -46,6 +46,13 @@ class SpikeArchive:
         MissingFileError: If there is no such file.
         FormatError: E01, if it is no archive or cut short.
         VersionError: E02, if a newer schema wrote it.
+
+    Example:
+        >>> from spike_zoo import SpikeRecording, write_recording
+        >>> clip = SpikeRecording.from_planes(np.ones((4, 6, 8), bool), rate_scale=0.6)
+        >>> with SpikeArchive(write_recording(clip, "clip.h5")) as archive:
+        ...     archive.names(), archive["clip"]
+        (['clip'], SpikeRecording(4x6x8, rate_scale=0.6))
     """
 
     def __init__(self, path: str | Path) -> None:

@@ -133,6 +133,12 @@ def read_recording(
         GeometryError: If the data is not a whole number of planes of that size.
         FormatError: If the content is damaged, of no known format, or not spikes.
         MissingItemError: If ``name`` is needed or unknown; the message lists the names.
+
+    Example:
+        >>> Path("clip.dat").write_bytes(bytes(3 * 250 * 400 // 8))
+        37500
+        >>> read_recording("clip.dat", height=250, width=400).shape
+        (3, 250, 400)
     """
     path = path if isinstance(path, Path) else Path(path)
     kind = detect_format(path)
@@ -275,6 +281,11 @@ def write_recording(
         GeometryError: If an array is not 3-D, or the image does not fill ``columns``.
         ValueError: If a value is neither 0 nor 1.
         RecordingError: If the folder cannot be written.
+
+    Example:
+        >>> path = write_recording(np.ones((4, 6, 8), bool), "clip.npz")
+        >>> read_recording(path).shape
+        (4, 6, 8)
     """
     path = Path(path)
     if path.suffix.lower() not in _SUFFIXES:

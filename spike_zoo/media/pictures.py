@@ -75,6 +75,11 @@ def save_picture(image: Picture, path: str | Path, *, overwrite: bool = False) -
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
         ValueError: If the image is none.
+
+    Example:
+        >>> save_picture(np.full((4, 6), 0.5), "grey.png")
+        >>> load_picture("grey.png").shape
+        (1, 4, 6)
     """
     pillow = to_pillow(image)
     with new_file(Path(path), overwrite=overwrite) as temporary:
@@ -121,6 +126,11 @@ def side_by_side(
 
     Raises:
         ValueError: If there is no image, or not one caption for each.
+
+    Example:
+        >>> dark, bright = np.zeros((20, 30)), np.ones((20, 30))
+        >>> side_by_side([dark, bright]).shape  # 6 pixels around each
+        (1, 32, 78)
     """
     return contact_sheet(images, captions, columns=max(len(images), 1))
 

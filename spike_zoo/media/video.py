@@ -47,6 +47,13 @@ class VideoWriter:
         ExistingFileError: If the file exists and ``overwrite`` is off.
         MediaError: At the end of the block, if no image was written.
         ValueError: If ``fps`` is not above 0.
+
+    Example:
+        >>> with VideoWriter("fade.mp4", fps=10) as video:
+        ...     for level in (0.0, 0.5, 1.0):
+        ...         video.write(np.full((16, 16), level))
+        >>> video.images, video.path.exists()
+        (3, True)
     """
 
     def __init__(self, path: str | Path, fps: float = 25.0, *, overwrite: bool = False) -> None:
@@ -129,6 +136,11 @@ def save_video(
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
         MediaError: If there is no image, or their sizes differ.
+
+    Example:
+        >>> save_video([np.full((16, 16), level) for level in (0.0, 1.0)], "fade.mp4")
+        >>> Path("fade.mp4").exists()
+        True
     """
     with VideoWriter(path, fps, overwrite=overwrite) as video:
         for image in images:

@@ -56,6 +56,12 @@ class SpikeCamera:
 
     Raises:
         ValueError: If an argument is out of its range.
+
+    Example:
+        >>> camera = SpikeCamera(gain=0.5, start="zero")
+        >>> grey = np.full((4, 1, 1), 1.0)
+        >>> camera.expose(grey).ravel(), camera.rate_scale
+        (array([False,  True, False,  True]), 0.5)
     """
 
     def __init__(
@@ -249,6 +255,11 @@ def simulate_spikes(luminance: NDArray[Any], **camera: Any) -> NDArray[np.bool_]
     Args:
         luminance: Floating point, at least 0, white is 1.
         **camera: Arguments of :class:`SpikeCamera`.
+
+    Example:
+        >>> light = np.full((4, 1, 1), 0.25)
+        >>> simulate_spikes(light, gain=1.0, start="zero").ravel()
+        array([False, False, False,  True])
     """
     return SpikeCamera(**camera).expose(luminance)
 

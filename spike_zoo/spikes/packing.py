@@ -30,6 +30,10 @@ def pack_bits(spikes: NDArray[Any]) -> NDArray[np.uint8]:
 
     Raises:
         ValueError: If a value is neither 0 nor 1.
+
+    Example:
+        >>> pack_bits(np.array([[1, 0, 0, 1, 0, 0, 0, 0, 1]]))
+        array([[9, 1]], dtype=uint8)
     """
     if spikes.dtype != np.bool_:
         bits = spikes != 0
@@ -41,7 +45,12 @@ def pack_bits(spikes: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def unpack_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
-    """Unpack bytes ``(..., ceil(W/8))`` into planes ``(..., W)`` of bool."""
+    """Unpack bytes ``(..., ceil(W/8))`` into planes ``(..., W)`` of bool.
+
+    Example:
+        >>> unpack_bits(np.array([[9, 1]], np.uint8), width=9).astype(int)
+        array([[1, 0, 0, 1, 0, 0, 0, 0, 1]])
+    """
     if packed.shape[-1] * 8 == width and packed.flags.c_contiguous:  # no row by row: a third faster
         return _unpack_flat(packed.reshape(-1)).reshape(*packed.shape[:-1], width)
     bits = np.unpackbits(packed, axis=-1, count=width, bitorder="little")

@@ -57,6 +57,13 @@ class SpikeRecording:
 
     Raises:
         GeometryError: If ``packed`` and ``width`` do not fit together.
+
+    Example:
+        >>> recording = SpikeRecording.from_planes(np.ones((4, 2, 9), bool), fps=20000)
+        >>> recording
+        SpikeRecording(4x2x9, fps=20000)
+        >>> recording[1:3].shape, recording.packed.shape
+        ((2, 2, 9), (4, 2, 2))
     """
 
     def __init__(

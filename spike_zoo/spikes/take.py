@@ -27,6 +27,14 @@ class Take:
         blur: Blurry images ``(M, H', W'[, 3])``, typed as ``images``.
         blur_span: int64 ``(M, 2)``, first and past-the-last plane of each exposure.
         label: Class index of the whole take.
+
+    Example:
+        >>> from spike_zoo import SpikeRecording
+        >>> spikes = np.zeros((61, 4, 8), bool)
+        >>> image = np.zeros((1, 4, 8), np.uint8)
+        >>> take = Take(SpikeRecording.from_planes(spikes), image, np.array([30]))
+        >>> take.recording.shape, take.image_index
+        ((61, 4, 8), array([30]))
     """
 
     recording: SpikeRecording

@@ -18,6 +18,10 @@ def centred_window(center: int, length: int) -> tuple[int, int]:
     """Return the half-open range of ``length`` planes centred on ``center``, not clipped.
 
     Odd lengths are symmetric; an even one has one plane more before the centre than after it.
+
+    Example:
+        >>> centred_window(10, 5), centred_window(1, 4)
+        ((8, 13), (-1, 3))
     """
     start = center - length // 2
     return start, start + length

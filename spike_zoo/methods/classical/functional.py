@@ -58,6 +58,11 @@ def tfp(spikes: Tensor, center: int | Sequence[int], window: int, edge: Edge = "
 
     Source: Zhu et al., *A Retina-Inspired Sampling Method for Visual Texture Reconstruction*,
     ICME 2019.
+
+    Example:
+        >>> spikes = torch.tensor([0, 1, 0, 1, 0, 1]).view(6, 1, 1)
+        >>> tfp(spikes, center=3, window=5)
+        tensor([[0.6000]])
     """
     if isinstance(center, int):
         return tfp_video(spikes, [center], window, edge).squeeze(-3)
@@ -85,6 +90,10 @@ def tfp_video(
     Raises:
         PlaneRangeError: If a centre lies outside the clip.
         ValueError: If the window is below 1, or leaves the clip with ``edge="valid"``.
+
+    Example:
+        >>> tfp_video(torch.rand(61, 4, 6) < 0.5, centers=[20, 30, 40]).shape
+        torch.Size([3, 4, 6])
     """
     clips = as_clips(spikes)
     wanted = _centers_or_all(centers, clips.shape[1], window, edge)
@@ -129,6 +138,11 @@ def tfi(
 
     Source: Zhu et al., *A Retina-Inspired Sampling Method for Visual Texture Reconstruction*,
     ICME 2019.
+
+    Example:
+        >>> spikes = torch.tensor([0, 1, 0, 0, 0, 1]).view(6, 1, 1)
+        >>> tfi(spikes, center=3)
+        tensor([[0.2500]])
     """
     if isinstance(center, int):
         video = tfi_video(spikes, [center], average, convention, missing, max_search)
@@ -160,6 +174,10 @@ def tfi_video(
     Raises:
         PlaneRangeError: If a centre lies outside the clip.
         ValueError: As :func:`tfi` does.
+
+    Example:
+        >>> tfi_video(torch.rand(61, 4, 6) < 0.5, average=9).shape
+        torch.Size([61, 4, 6])
     """
     check_interval_rules(average, convention, missing, max_search)
     clips = as_clips(spikes)

@@ -1,0 +1,43 @@
+"""The examples of the functions people call first are there, and true."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = (
+    "spike_zoo.archive.reader.SpikeArchive",
+    "spike_zoo.formats.recording.read_recording",
+    "spike_zoo.formats.recording.write_recording",
+    "spike_zoo.media.pictures.save_picture",
+    "spike_zoo.media.pictures.side_by_side",
+    "spike_zoo.media.video.VideoWriter",
+    "spike_zoo.media.video.save_video",
+    "spike_zoo.methods.classical.functional.tfi",
+    "spike_zoo.methods.classical.functional.tfi_video",
+    "spike_zoo.methods.classical.functional.tfp",
+    "spike_zoo.methods.classical.functional.tfp_video",
+    "spike_zoo.simulation.camera.SpikeCamera",
+    "spike_zoo.simulation.camera.simulate_spikes",
+    "spike_zoo.spikes.packing.pack_bits",
+    "spike_zoo.spikes.packing.unpack_bits",
+    "spike_zoo.spikes.recording.SpikeRecording",
+    "spike_zoo.spikes.take.Take",
+    "spike_zoo.spikes.windows.centred_window",
+)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_runs_as_it_is_written(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module, _, item = name.rpartition(".")
+    found = getattr(importlib.import_module(module), item)
+    (example,) = doctest.DocTestFinder(recurse=False).find(found, item)
+    assert example.examples, f"{name} has no example"
+    failures, _ = doctest.DocTestRunner().run(example)
+    assert not failures, capsys.readouterr().out
