@@ -48,7 +48,7 @@ class STIRModule(ReconstructionModule):
         loss_rec: Weight of the L1 of the reconstruction.
         loss_ms: Weight of the L1 of the coarser images.
         loss_per: Weight of the perceptual term, the paper's is 0.2; needs VGG19's weights.
-        perceptual_backbone: File of VGG19's weights; searched for where not given.
+        perceptual_backbone: File of VGG19's weights; searched for by default.
         clamp_loss: Whether the loss sees images clamped to [0, 1], as published. A pixel that has
             left the range then gets no gradient and can stay outside.
         first_window_loss: Whether the first window of a scene has a loss, where whole scenes are
