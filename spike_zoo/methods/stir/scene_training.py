@@ -108,10 +108,13 @@ def _means_and_gradients(
     means: dict[str, Tensor] = {}
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
     for window in windows:
+        # The sum of the windows' gradients is the gradient of their sum, as long as no weight moves
+        # in between; so each graph can be let go before the next is made.
         terms = {name: value / count for name, value in terms_of(window).items()}
         _add_gradients(gradients, loss_scale * terms["total"], parameters)
         for name, value in terms.items():
             means[name] = means.get(name, 0.0) + value.detach()
+    # Unscaled again: the trainer scales the loss that it goes backward from by itself.
     for gradient in gradients:
         gradient /= loss_scale
     return means, gradients
