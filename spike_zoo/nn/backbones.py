@@ -69,7 +69,7 @@ def load_backbone(name: str, path: str | Path | None = None) -> dict[str, torch.
 
     Args:
         name: Key of :data:`BACKBONES`.
-        path: The file; searched for where not given.
+        path: The file; searched for by default.
 
     Raises:
         MissingFileError: If there is no such file; says where it may be put.

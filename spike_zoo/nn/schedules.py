@@ -164,6 +164,14 @@ class RunSchedule(LambdaLR):
         optimizer: Whose learning rate moves.
         factor: How it moves, as :class:`Cosine`.
         count: Returns the updates of the run; called when training has its data.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+        >>> schedule = RunSchedule(optimizer, Linear(), count=lambda: 4)
+        >>> schedule.begin()
+        >>> [schedule.factor(step, schedule.updates) for step in range(5)]
+        [1.0, 0.75, 0.5, 0.25, 0.0]
     """
 
     def __init__(

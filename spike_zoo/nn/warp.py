@@ -41,6 +41,13 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
 
     Returns:
         ``(B, C, H, W)`` in the features' precision; sampled in float32 at least.
+
+    Example:
+        >>> import torch
+        >>> ramp = torch.tensor([[[[0.0, 1.0, 2.0, 3.0]]]])
+        >>> right = torch.tensor([1.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 1, 4)
+        >>> warp(ramp, right).tolist()
+        [[[[1.0, 2.0, 3.0, 3.0]]]]
     """
     grid = sampling_grid(flow)
     sampled = F.grid_sample(

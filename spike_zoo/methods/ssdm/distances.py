@@ -102,7 +102,7 @@ def make_distance(
 
     Args:
         name: ``"lpips"``, one of :data:`NAMED`, or a sum of some, as ``"charbonnier+ssim"``.
-        backbone: File of VGG-16's weights for LPIPS; searched for where not given.
+        backbone: File of VGG-16's weights for LPIPS; searched for by default.
         as_published: See :class:`LPIPSDistance`.
 
     Raises:

@@ -17,7 +17,7 @@ def images_at_once(work: int, memory_gib: float | None, device: torch.device) ->
 
     Args:
         work: Bytes of features that one image needs at the largest layer.
-        memory_gib: What may be taken; a value that suits the device where not given.
+        memory_gib: What may be taken; by default 0.125 on CPUs and 4 elsewhere.
         device: Where it is computed.
 
     Raises:

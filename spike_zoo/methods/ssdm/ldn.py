@@ -118,6 +118,12 @@ class LDN(nn.Module):
     Raises:
         ValueError: If the window length is even or below 1, or shapes do not fit together.
 
+    Example:
+        >>> import torch
+        >>> blur, window = torch.rand(2, 3, 32, 48), torch.zeros(2, 21, 8, 12)
+        >>> LDN()(blur, window).shape
+        torch.Size([2, 3, 32, 48])
+
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
     Spike Streams*, NeurIPS 2024, Sec. 3.3; layer sizes as released.
     """

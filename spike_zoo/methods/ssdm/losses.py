@@ -56,8 +56,8 @@ class LPIPSDistance:
     library's own form gives not a number.
 
     Args:
-        path: File of VGG-16's weights, the convolutions alone or all; searched for where not
-            given.
+        path: File of VGG-16's weights, the convolutions alone or all; searched for by
+            default.
         as_published: Show the network images in [0, 1] in the order they come in, which is B,G,R
             with the published weights. The network was made for R,G,B in [-1, 1]; the published
             balance of the losses was found without. False: images are R,G,B and moved to [-1, 1].

@@ -41,6 +41,8 @@ class RememberedLabels:
         teacher = self.teacher.to(blur.device)
         if not self.remembers:
             return teacher(blur, spikes, times, exposure).float()
+        # Of a batch only the exposures that are new go through the teacher, together; what it made
+        # of the others is put back in their places.
         keys = [_digest(sample, times, exposure) for sample in spikes]
         new = [place for place, key in enumerate(keys) if key not in self._known]
         made: dict[bytes, Tensor] = {}
@@ -53,6 +55,8 @@ class RememberedLabels:
         return torch.stack([images.to(blur.device, torch.float32) for images in found], dim=1)
 
     def _remember(self, key: bytes, images: Tensor) -> None:
+        # First come, first kept: with random crops nothing comes again, and to throw out the oldest
+        # would forget every exposure just before its next epoch.
         size = 2 * images.numel()
         if size <= self._room:
             self._room -= size

@@ -20,6 +20,13 @@ def spike_guided_deblur(blur: Tensor, long_exposure: Tensor, short_exposure: Ten
     Returns:
         ``(..., 3, H, W)``, not clipped.
 
+    Example:
+        >>> import torch
+        >>> grey = torch.full((3, 1, 2), 0.5)
+        >>> long, short = torch.tensor([[[0.2, 0.2]]]), torch.tensor([[[0.1, 0.3]]])
+        >>> spike_guided_deblur(grey, long, short)[0].tolist()
+        [[0.25, 0.75]]
+
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
     Spike Streams*, NeurIPS 2024, Eq. (8).
     """

@@ -26,8 +26,8 @@ class SSDMTeacher(nn.Module):
         edsr: Enlarges rates four times; ``nn.Upsample(scale_factor=4, mode="bilinear")`` in place
             of a network.
         short_window: Planes around a time that are averaged, odd.
-        memory_gib: About how much memory the features may take; one time always goes. Given where
-            not said: little on CPUs, where more is slower, and 4 elsewhere.
+        memory_gib: About how much memory the features may take; one time always goes. By default
+            0.125 on CPUs, where more is slower, and 4 elsewhere.
 
     Shape:
         - blur: ``(B, 3, 4h, 4w)`` in [0, 1], any order of channels.
@@ -70,8 +70,8 @@ class SSDMTeacher(nn.Module):
             blur: The blurry images.
             spikes: Their recordings.
             times: Planes, counted from the first of ``spikes``.
-            exposure: First and past-the-last plane of the exposure; all but 20 at either end
-                where not given, as published.
+            exposure: First and past-the-last plane of the exposure; by default all but 20 at
+                either end, as published.
         """
         if not times:
             raise ValueError("the teacher needs at least one time")

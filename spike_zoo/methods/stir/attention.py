@@ -84,6 +84,8 @@ class SymmetricInteractiveAttention(nn.Module):
         """Join the features of the three key times."""
         sources = (middle, middle) if self.cross else (first, last)
         query_t0, query_t2 = self._queries(*sources)
+        # Keys and values come from the sides: what is joined below are the sides' features, mixed
+        # by how much their channels are like those that ask.
         key_value_t0 = self.key_value_t0_local(self.key_value_t0(self.norm_t0(first)))
         key_value_t2 = self.key_value_t2_local(self.key_value_t2(self.norm_t2(last)))
         side_t0 = attend(query_t0, key_value_t0, self.temperature_t0)
@@ -110,6 +112,8 @@ def attend(query: Tensor, key_value: Tensor, temperature: Tensor) -> Tensor:
     rows = "b (head c) h w -> b head c (h w)"  # a head is a contiguous group of channels
     query = F.normalize(rearrange(query, rows, head=HEADS), dim=-1)
     key = F.normalize(rearrange(key, rows, head=HEADS), dim=-1)
+    # Both have length 1 over the pixels, so Q K^T holds cosines, whatever the size of the image;
+    # tau is learned, for cosines alone would hardly differ in the softmax.
     weights = torch.softmax(temperature * (query @ key.transpose(-2, -1)), dim=-1)
     mixed = weights @ rearrange(value, rows, head=HEADS)
     return rearrange(mixed, "b head c (h w) -> b (head c) h w", h=height)

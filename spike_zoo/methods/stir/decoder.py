@@ -117,6 +117,7 @@ class FusionDecoder(nn.Module):
         aligned = [features.middle] if self.interaction != "warp_only" else []
         if not self.warps:
             return [*aligned, features.first, features.last]
+        # A field holds two flows that start at the middle time, one to each side.
         to_first, to_last = zip(*(field.chunk(2, dim=1) for field in fields), strict=True)
         pairs = zip(
             warp_each(features.first, to_first), warp_each(features.last, to_last), strict=True
@@ -162,6 +163,7 @@ class RefiningDecoder(FusionDecoder):
         if coarser.flow is None:
             hidden = self.fuse(coarser, self.align(features, []), [])
             return Level(in_full_precision(self.head, hidden), hidden)
+        # Not doubled with the size, as flows in pixels would be: the layer learns any scale.
         upflow = in_full_precision(self.up_flow, coarser.flow)
         hidden = self.fuse(coarser, self.align(features, [upflow]), [upflow])
         prediction = in_full_precision(self.head, hidden)
@@ -215,6 +217,8 @@ class FinestDecoder(FusionDecoder):
         if coarser.flow is not None:
             upflow = in_full_precision(self.up_flow, coarser.flow)
         if coarser.upflow is not None and self.extra_fields:
+            # From the flow that level 2 was warped by, so the further fields can differ from the
+            # main one, which continues the refined flow.
             start = coarser.upflow.repeat(1, self.extra_fields, 1, 1)
             change = in_full_precision(self.extra_flow, coarser.hidden)
             extra = in_full_precision(self.up_extra_flow, start + change)

@@ -24,7 +24,7 @@ def vgg19_features(path: str | Path | None = None) -> nn.Module:
     """Return VGG19 up to relu5_1: ``(B, 3, H, W)`` -> ``(B, 512, H/16, W/16)``.
 
     Args:
-        path: Torchvision's file of weights; searched for where not given.
+        path: Torchvision's file of weights; searched for by default.
 
     Raises:
         MissingFileError: If there is no such file; says where it may be put.

@@ -79,6 +79,12 @@ class STIR(nn.Module):
     Raises:
         ValueError: If an argument is outside its range.
 
+    Example:
+        >>> import torch
+        >>> network = STIR(pyramid_levels=3, motion_fields=1, width=0.34).eval()
+        >>> network(torch.zeros(1, 61, 20, 30)).shape
+        torch.Size([1, 1, 20, 30])
+
     Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
     Spiking Cameras*, NeurIPS 2024.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import torch
 from torch import Tensor
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
+
+    TermsOf: TypeAlias = Callable[[ReconstructionBatch], dict[str, Tensor]]
 
 
 def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatch]:
@@ -37,7 +39,7 @@ def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatc
 
 
 def scene_terms(
-    terms_of: Callable[[ReconstructionBatch], dict[str, Tensor]],
+    terms_of: TermsOf,
     batch: SceneBatch,
     parameters: Sequence[Tensor],
     *,
@@ -68,6 +70,20 @@ def scene_terms(
     Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
     Spiking Cameras*, NeurIPS 2024.
     """
+    windows, count = _counted_windows(terms_of, batch, length, is_first_counted)
+    means, gradients = _means_and_gradients(terms_of, windows, count, parameters, loss_scale)
+    total = _KnownGradient.apply(means["total"], gradients, *parameters)  # type: ignore[no-untyped-call]  # torch's
+    return {**means, "total": cast(Tensor, total)}
+
+
+def _counted_windows(
+    terms_of: TermsOf, batch: SceneBatch, length: int, is_first_counted: bool
+) -> tuple[Iterator[ReconstructionBatch], int]:
+    """Return the windows that have a loss and how many they are; run the first if it has none.
+
+    Raises:
+        ConfigError: If no window has a loss.
+    """
     windows = scene_windows(batch, length)
     count = batch["planes"].shape[1] - (not is_first_counted)
     if count < 1:
@@ -78,20 +94,30 @@ def scene_terms(
     if not is_first_counted:
         with torch.no_grad():
             terms_of(next(windows))
+    return windows, count
+
+
+def _means_and_gradients(
+    terms_of: TermsOf,
+    windows: Iterator[ReconstructionBatch],
+    count: int,
+    parameters: Sequence[Tensor],
+    loss_scale: float,
+) -> tuple[dict[str, Tensor], list[Tensor]]:
+    """Return the means of the windows' loss terms and the gradient of the mean ``"total"``."""
     means: dict[str, Tensor] = {}
     gradients = [torch.zeros_like(parameter) for parameter in parameters]
     for window in windows:
+        # The sum of the windows' gradients is the gradient of their sum, as long as no weight moves
+        # in between; so each graph can be let go before the next is made.
         terms = {name: value / count for name, value in terms_of(window).items()}
         _add_gradients(gradients, loss_scale * terms["total"], parameters)
         for name, value in terms.items():
             means[name] = means.get(name, 0.0) + value.detach()
+    # Unscaled again: the trainer scales the loss that it goes backward from by itself.
     for gradient in gradients:
         gradient /= loss_scale
-    total = cast(
-        Tensor,
-        _KnownGradient.apply(means["total"], gradients, *parameters),  # type: ignore[no-untyped-call]  # torch's
-    )
-    return {**means, "total": total}
+    return means, gradients
 
 
 def _add_gradients(sums: list[Tensor], loss: Tensor, parameters: Sequence[Tensor]) -> None:

@@ -81,6 +81,8 @@ class WindowStream:
         ahead = min(AHEAD, AHEAD_PIXELS // math.prod(self.grid.padded))
         for index, center in enumerate(centers):
             mirrored_planes(*centred_window(center, PLANES), len(self.recording))
+            # What later windows take again is kept: at stride 20 two blocks of three. Windows at
+            # other distances find less of it, and are as right.
             following = centers[index + 1 : index + 1 + ahead]
             kept = {block for later in following for block in blocks_of(later)}
             image = self._image(center, kept)
@@ -93,6 +95,8 @@ class WindowStream:
         planes = {block: self._read(block) for block in blocks if block not in self.encoded}
         tiles: list[Tensor] = []
         with torch.inference_mode(), self._autocast():
+            # Tile by tile through the whole network: features of all tiles at once would be as
+            # large as those of the untiled frame.
             for index in range(len(self.grid.tiles)):
                 features = [self._features(block, index, planes, kept) for block in blocks]
                 tiles.append(self.decode(*features).float())

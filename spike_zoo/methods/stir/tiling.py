@@ -109,6 +109,8 @@ def spans(length: int, longest: int, multiple: int) -> list[Span]:
     count = max(1, math.ceil((length - OVERLAP) / (longest - OVERLAP))) if length > longest else 1
     side = math.ceil((length + (count - 1) * OVERLAP) / count / multiple) * multiple
     starts = [min(index * (side - OVERLAP), length - side) for index in range(count)]
+    # Ramps of neighbours that overlap by other than OVERLAP (the last span is moved back inside) do
+    # not add up to 1 by themselves, so each is divided by the sum of all.
     total = torch.zeros(length)
     ramps = [_ramp(side, start > 0, start + side < length) for start in starts]
     for start, ramp in zip(starts, ramps, strict=True):
@@ -122,6 +124,7 @@ def spans(length: int, longest: int, multiple: int) -> list[Span]:
 def _ramp(side: int, has_before: bool, has_after: bool) -> Tensor:
     """Return the weight of a span's pixels, which fades towards its inner ends."""
     ramp = torch.ones(side)
+    # 0 over the margin, 1 over the neighbour's margin, straight between.
     fade = (torch.arange(OVERLAP) + 0.5 - MARGIN) / (OVERLAP - 2 * MARGIN)
     fade = fade.clamp(0.0, 1.0)
     if has_before:

@@ -18,6 +18,8 @@ def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     A batch norm that only applies its running statistics is a factor and a summand of each channel,
     which the convolution's own weights and bias take in: nothing is read and written once more.
     """
+    # norm(y) = gamma (y - mean) / sigma + beta, and y is linear in the weights: gamma / sigma goes
+    # into them, what is left into the bias. Not in training, where mean and sigma depend on y.
     mean, variance = norm.running_mean, norm.running_var
     if norm.training or mean is None or variance is None or not only_makes_pictures(x):
         return _normalised(norm, conv(x))

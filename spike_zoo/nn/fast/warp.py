@@ -48,6 +48,7 @@ def warp_rows(features: Tensor, flow: Tensor) -> Tensor:
     x, y = grid.unbind(-1)
     column, right = _corner_and_rest(x, width)
     row, down = _corner_and_rest(y, height)
+    # Bilinear: each corner counts by the area of the pixel that lies opposite of it.
     left, up = 1.0 - right, 1.0 - down
     shares = torch.stack((left * up, right * up, left * down, right * down), dim=-1)
     first = row.mul_(width).add_(column)
@@ -66,6 +67,8 @@ def warp_rows(features: Tensor, flow: Tensor) -> Tensor:
 
 def _corner_and_rest(normalised: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """Return the pixel before a position in [-1, 1] and how far beyond it the position lies."""
+    # The border rule: outside means on the border. The last pixel has none beyond, so there the
+    # corner is the one before it and the rest is 1.
     position = (normalised + 1.0).mul_(0.5 * (length - 1)).nan_to_num_(0.0).clamp_(0.0, length - 1)
     pixel = position.floor().clamp_(max=length - 2)
     return pixel.int(), position.sub_(pixel)
