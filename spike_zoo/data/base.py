@@ -204,7 +204,17 @@ class ArchiveDataModule(LightningDataModule):
         return self._eval_loader("test", self._whole("test"))
 
     def predict_dataloader(self) -> DataLoader[Any]:
-        """Return the loader of the images to predict: the test split."""
+        """Return the loader of the images to predict: the test split.
+
+        Raises:
+            ConfigError: If more processes share them than there are.
+        """
+        images, processes = len(self._samples["test"]), self._sharing().get("processes", 1)
+        if images < processes:
+            raise ConfigError(
+                f"predict: {processes} processes, images to predict: {images}, and each process "
+                f"needs one; start at most {images} (--trainer.devices, torchrun)"
+            )
         return self._eval_loader("test")
 
     def on_after_batch_transfer(self, batch: Mapping[str, Any], dataloader_idx: int) -> Any:  # noqa: ANN401  (the task's batch)

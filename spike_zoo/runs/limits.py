@@ -27,6 +27,13 @@ def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (pars
     Raises:
         ConfigError: Naming the first, its value and the least.
     """
+    if trainer.barebones:
+        raise ConfigError(
+            "trainer.barebones: turns off loggers, checkpoints and every logged metric, which a "
+            "run's record and its best checkpoint are made of. To train without what costs time "
+            "beside it: --trainer.limit_val_batches 0 --trainer.enable_progress_bar false "
+            "--test_after_fit false"
+        )
     for name, least in _LEAST.items():
         value = trainer[name]
         if isinstance(value, int | float) and value < least:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 SWEEP_ID = "WANDB_SWEEP_ID"  # given by W&B's agent: it waits for the run to report
 OURS = "spike_zoo.tracking.SafeWandbLogger"
+_SHELF = "methods"  # a folder of many, whose own name tells nothing
 TENSORBOARD = ("tensorboard", "tensorboardX")  # either will do
 
 
@@ -121,5 +123,14 @@ def report_result(loggers: list[Logger], result: RunResult, checkpoints: Path) -
 
 
 def method_of(module: LightningModule) -> str:
-    """Return the name of a module's method: its folder, or its file where that lies in none."""
-    return type(module).__module__.split(".")[-2:][0]
+    """Return the name of a module's method: its folder, or its file where that lies in none.
+
+    ``spike_zoo.methods.stir.module`` is ``"stir"``; outside this package ``mine`` and
+    ``mine.module`` are ``"mine"``, as is ``theirs.methods.mine``, be it a folder or a file.
+    """
+    home = type(module).__module__
+    *above, name = home.split(".")
+    is_folder = hasattr(sys.modules.get(home), "__path__")
+    if is_folder or not above or above[-1] == _SHELF:
+        return name
+    return above[-1]

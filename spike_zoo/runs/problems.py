@@ -25,6 +25,8 @@ _OF_FILES = (
 )
 #: What of the command line a module of Lightning complains about without naming it.
 _NAMES = {"lightning.fabric.utilities.seed": "seed_everything: "}
+#: Where torch.compile's errors live: no compiler, or a network that it cannot translate.
+_COMPILING = ("torch._dynamo", "torch._inductor")
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -44,6 +46,12 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
     if type(error).__name__ == "MisconfigurationException":
         return " ".join(str(error).split())
+    if type(error).__module__.startswith(_COMPILING):
+        reason = next(iter(str(innermost(error)).strip().splitlines()), type(error).__name__)
+        return (
+            f"compile: the networks cannot be translated here ({reason}). Leave it out, or name a "
+            "backend that needs no compiler, as --compile aot_eager"
+        )
     if isinstance(error, ValueError) and (home := _raised_in(error)).startswith("lightning."):
         return _NAMES.get(home, "") + " ".join(str(error).split())
     if isinstance(error, yaml.YAMLError):

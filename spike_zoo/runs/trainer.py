@@ -29,6 +29,7 @@ from spike_zoo.runs.checkpoints import (
     WholeCheckpoints,
     checkpoints_of,
 )
+from spike_zoo.runs.compiling import compile_networks
 from spike_zoo.runs.devices import settle_devices
 from spike_zoo.runs.folders import folder_of, is_child, remove_beginnings
 from spike_zoo.runs.limits import check_limits
@@ -127,6 +128,12 @@ class ZooCLI(LightningCLI):
             default=True,
             help="Whether a fit ends by testing its best checkpoint on one device.",
         )
+        parser.add_argument(
+            "--compile",
+            type=bool | str,
+            default=False,
+            help="Whether torch.compile translates the networks, or which of its backends does.",
+        )
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
         """Parse, find the run's folder and the checkpoint before anything is built."""
@@ -183,6 +190,7 @@ class ZooCLI(LightningCLI):
         """Build everything; leave no folder where that fails."""
         with self._nothing_left_behind():
             super().instantiate_classes()
+            compile_networks(self.model, self._get(self.config, "compile"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's loggers, callbacks and way to write checkpoints."""

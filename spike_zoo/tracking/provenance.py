@@ -29,6 +29,8 @@ INCIDENTAL_TRAINER = (
     "enable_model_summary",
     "log_every_n_steps",
 )
+#: Decides numbers, by rounding, where it is not false; earlier records did not know it.
+COMPILE = "compile"
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 #: Dotted keys that change no number, but count in digests of earlier records.
 INCIDENTAL_KEYS = ("data.init_args.workers",)
@@ -55,6 +57,8 @@ def commit() -> str | None:
 def computed_part(config: dict[str, Any]) -> dict[str, Any]:
     """Return what of a configuration decides the numbers, without names and ways to watch."""
     kept = {key: value for key, value in config.items() if key not in INCIDENTAL}
+    if not kept.get(COMPILE):
+        kept.pop(COMPILE, None)
     if isinstance(kept.get("trainer"), dict):
         kept["trainer"] = {
             key: value for key, value in kept["trainer"].items() if key not in INCIDENTAL_TRAINER

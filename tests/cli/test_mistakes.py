@@ -117,6 +117,10 @@ def test_too_few_planes_around_an_exposure_are_refused(
         ("--trainer.check_val_every_n_epoch 0", "check_val_every_n_epoch: at least 1, got 0"),
         ("--trainer.gradient_clip_val -1", "gradient_clip_val: at least 0, got -1"),
         ("--trainer.num_nodes 0", "num_nodes: at least 1, got 0"),
+        (
+            "--trainer.barebones true",
+            "trainer.barebones: turns off loggers, checkpoints and .*record",
+        ),
         ("--trainer.strategy nonsense", "invalid strategy name: `strategy='nonsense'`"),
         ("--trainer.val_check_interval 1000", "must be less than or equal to the number of the"),
         ("--seed_everything -1", "seed_everything: -1 is not in bounds"),

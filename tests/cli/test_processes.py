@@ -117,3 +117,14 @@ def test_evaluation_in_several_started_processes_is_refused(
     call = [*FIT, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
     assert main(["test", *call]) == 2
     assert "start it without torchrun" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_more_processes_than_images_to_predict_are_refused_in_one_line_each(tmp_path: Path) -> None:
+    archive = tiny_archive(tmp_path / "one.h5", planes=161, height=32, width=48)
+    data = ["--data.init_args.archive", str(archive), "--run_dir", str(tmp_path / "run")]
+    done = _run("predict", "--config", "configs/classical/tfi.yaml", *data, *TWO)
+    assert done.returncode == 2, done.stderr
+    assert "predict: 2 processes, images to predict: 1, and each process needs one" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()

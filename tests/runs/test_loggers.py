@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from lightning.pytorch.loggers import Logger
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical import TFIModule
+from spike_zoo.methods.stir import STIRModule
 from spike_zoo.runs import loggers
-from spike_zoo.runs.loggers import loggers_of, place_loggers
+from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers
 from spike_zoo.runs.planning import Plan
 from spike_zoo.tracking import RunResult, SafeWandbLogger
 from tests.conftest import ROOT
@@ -92,3 +94,32 @@ def test_seeds_of_a_variant_share_a_group_and_sweeps_are_tagged(
         assert described["job_type"] == "fit"
         expected = ["mine", "classical", "smoke"] + ["sweep"] * is_swept
         assert described["tags"] == expected
+
+
+def test_a_method_of_this_package_is_called_after_its_folder() -> None:
+    assert method_of(STIRModule(width=0.25, lpips="off")) == "stir"
+    assert method_of(TFIModule()) == "classical"
+
+
+@pytest.mark.parametrize(
+    ("file", "method"),
+    [
+        ("my_method.py", "my_method"),
+        ("pkg/__init__.py", "pkg"),
+        ("pkg/module.py", "pkg"),
+        ("pkg/methods/mine/module.py", "mine"),
+        ("pkg/methods/mine/__init__.py", "mine"),
+        ("pkg/methods/mine.py", "mine"),
+    ],
+)
+def test_a_method_of_others_is_called_after_its_folder_or_file(
+    file: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(
+        "from lightning import LightningModule\n\nclass Module(LightningModule):\n    pass\n"
+    )
+    home = file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    assert method_of(importlib.import_module(home).Module()) == method
