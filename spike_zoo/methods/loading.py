@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
@@ -17,29 +15,10 @@ from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.files import new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
-from spike_zoo.nn.files import EXPORT_NAME, read_weights, state_digest
-from spike_zoo.nn.official import read_state_dict
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from spike_zoo.nn.blueprints import Blueprint, read_blueprint
+from spike_zoo.nn.files import EXPORT_NAME, state_digest, weights_file
 
 PACKAGE = "spike_zoo."
-PUBLISHED_SUFFIXES = (".pth", ".pt")
-
-
-@dataclass(frozen=True)
-class Blueprint:
-    """What a file says about the module it holds.
-
-    Attributes:
-        class_path: Where the class lives.
-        hyper_parameters: Arguments of its constructor, plain values.
-        state: Its weights.
-    """
-
-    class_path: str
-    hyper_parameters: dict[str, Any]
-    state: dict[str, Tensor]
 
 
 def load(
@@ -61,12 +40,13 @@ def load(
         WeightsError: If the file is no checkpoint of a module, or of a class that is not to be
             trusted, or cannot be fetched.
     """
-    if is_artifact(name_or_path):
-        name_or_path = fetch_artifact(str(name_or_path))
-    module = _published(Path(name_or_path))
-    if module is None:
-        module = _build(_blueprint(name_or_path), str(name_or_path), trust=trust)
-    return module.to(device).eval()
+    name = str(name_or_path)
+    if name in WEIGHTLESS:
+        blueprint = Blueprint(WEIGHTLESS[name], {}, {}, name)
+    else:
+        local = fetch_artifact(name) if is_artifact(name) else name_or_path
+        blueprint = read_blueprint(_located(local), PUBLISHED)
+    return _built(blueprint, trust=trust).to(device).eval()
 
 
 def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path:
@@ -118,97 +98,28 @@ def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in hparams.items() if name not in hidden}
 
 
-def _published(path: Path) -> nn.Module | None:
-    """Return the module of a method's published file, None for every other file."""
-    if path.suffix not in PUBLISHED_SUFFIXES or not path.is_file():
-        return None
-    state = read_state_dict(path)
-    class_path = next((value for entry, value in PUBLISHED.items() if entry in state), None)
-    if class_path is None:
-        return None
-    module_class: Any = _resolve(class_path, str(path), trust=False)
-    return module_class.from_official(path)
+def _located(name_or_path: str | Path) -> Path:
+    """Return the file of weights that a name or path means.
 
-
-def _blueprint(name_or_path: str | Path) -> Blueprint:
+    Raises:
+        MissingFileError: If there is none; lists the names.
+    """
     name = str(name_or_path)
-    if name in WEIGHTLESS:
-        return Blueprint(WEIGHTLESS[name], {}, {})
-    path = shipped_weights().get(name, Path(name_or_path))
-    if path.is_dir():
-        path = path / EXPORT_NAME
+    path = weights_file(shipped_weights().get(name, Path(name_or_path)))
     if not path.is_file():
         raise MissingFileError(
             f"{name}: neither a file nor a shipped method. Shipped are "
             f"{', '.join(shipped_names())}; else give a .ckpt, a .safetensors or an export folder.",
             path=name,
         )
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    return _read_checkpoint(path)
+    return path
 
 
-def _read_safetensors(path: Path) -> Blueprint:
-    state = read_weights(path)
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    if "class_path" not in metadata:
-        raise WeightsError(
-            f"{path}: its metadata names no class, so it was not written by this package. Load it "
-            "with the method's from_official if it holds published weights.",
-            path=str(path),
-        )
-    if metadata.get("sha256", state_digest(state)) != state_digest(state):
-        raise WeightsError(
-            f"{path}: the weights differ from the checksum written with them; copy the file again",
-            code="checksum",
-            path=str(path),
-        )
-    floats = {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
-    arguments = json.loads(metadata.get("hyper_parameters", "{}"))
-    return Blueprint(metadata["class_path"], arguments, floats)
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint without running anything it may hold.
-
-    Raises:
-        WeightsError: If it is damaged, or holds more than tensors and plain values.
-    """
-    checkpoint = read_weights(path)
-    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise WeightsError(
-            f"{path}: not a checkpoint of a module (no state_dict). Published weights are loaded "
-            "with the method's from_official.",
-            path=str(path),
-        )
-    return checkpoint
-
-
-def described(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Return what a checkpoint says of its module: class path and the constructor's arguments."""
-    arguments = dict(checkpoint.get("hyper_parameters", {}))
-    class_path = arguments.pop("_class_path", None)
-    arguments.pop("_instantiator", None)
-    noted = checkpoint.get("spike_zoo", {})
-    class_path = noted.get("class_path", class_path)
-    return class_path, dict(noted.get("hyper_parameters", arguments))
-
-
-def _read_checkpoint(path: Path) -> Blueprint:
-    checkpoint = read_checkpoint(path)
-    class_path, arguments = described(checkpoint)
-    if class_path is None:
-        raise WeightsError(
-            f"{path}: does not say which class it belongs to; it was not written by a module of "
-            "this package",
-            path=str(path),
-        )
-    return Blueprint(class_path, arguments, checkpoint["state_dict"])
-
-
-def _build(blueprint: Blueprint, source: str, *, trust: bool) -> nn.Module:
-    module_class = _resolve(blueprint.class_path, source, trust=trust)
+def _built(blueprint: Blueprint, *, trust: bool) -> nn.Module:
+    source = blueprint.source
+    module_class: Any = _resolve(blueprint.class_path, source, trust=trust)
+    if blueprint.is_published:
+        return module_class.from_official(source)
     try:
         module = module_class(**blueprint.hyper_parameters)
     except TypeError as error:

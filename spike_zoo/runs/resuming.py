@@ -17,7 +17,7 @@ from spike_zoo.errors import (
     WeightsError,
 )
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
-from spike_zoo.methods.loading import described, read_checkpoint
+from spike_zoo.nn.blueprints import described, read_checkpoint
 from spike_zoo.runs.checkpoints import BEFORE_LAST, FOLDER, LAST, LOG_STEP, STEPPED
 from spike_zoo.runs.planning import as_list
 from spike_zoo.tracking.csv import keep_rows_before

@@ -16,7 +16,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from spike_zoo.methods.loading import read_checkpoint
+from spike_zoo.nn.blueprints import read_checkpoint
 from spike_zoo.tracking.private import without_secrets
 from spike_zoo.tracking.provenance import commit
 

@@ -1,0 +1,121 @@
+"""What a file of weights says about the module that it is of, read without running anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from safetensors import safe_open
+
+from spike_zoo.errors import WeightsError
+from spike_zoo.nn.files import read_weights, state_digest
+from spike_zoo.nn.official import read_state_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+PUBLISHED_SUFFIXES = (".pth", ".pt")
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What is needed to build a module.
+
+    Attributes:
+        class_path: Where the class lives.
+        hyper_parameters: Arguments of its constructor, plain values.
+        state: Its weights.
+        source: Name or file that says so, for messages.
+        is_published: Whether the weights are a method's published ones, under the names that its
+            class's ``from_official`` takes.
+    """
+
+    class_path: str
+    hyper_parameters: dict[str, Any]
+    state: dict[str, Tensor]
+    source: str
+    is_published: bool = False
+
+
+def read_blueprint(file: Path, published: Mapping[str, str]) -> Blueprint:
+    """Return what a file says about its module.
+
+    Args:
+        file: A checkpoint, a ``.safetensors`` file that this package wrote, or published weights.
+        published: An entry that only the published weights of a method have -> their class path.
+
+    Raises:
+        WeightsError: If it is damaged, holds more than tensors and plain values, or does not say
+            which class it is of.
+    """
+    if file.suffix == ".safetensors":
+        return _read_safetensors(file)
+    if file.suffix in PUBLISHED_SUFFIXES:
+        state = read_state_dict(file)
+        class_path = next((one for entry, one in published.items() if entry in state), None)
+        if class_path is not None:
+            return Blueprint(class_path, {}, state, str(file), is_published=True)
+    return _read_checkpoint(file)
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint without running anything it may hold.
+
+    Raises:
+        WeightsError: If it is damaged, or holds more than tensors and plain values.
+    """
+    checkpoint = read_weights(path)
+    if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
+        raise WeightsError(
+            f"{path}: not a checkpoint of a module (no state_dict). Published weights are loaded "
+            "with the method's from_official.",
+            path=str(path),
+        )
+    return checkpoint
+
+
+def described(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Return what a checkpoint says of its module: class path and the constructor's arguments."""
+    arguments = dict(checkpoint.get("hyper_parameters", {}))
+    class_path = arguments.pop("_class_path", None)
+    arguments.pop("_instantiator", None)
+    noted = checkpoint.get("spike_zoo", {})
+    class_path = noted.get("class_path", class_path)
+    return class_path, dict(noted.get("hyper_parameters", arguments))
+
+
+def _read_safetensors(path: Path) -> Blueprint:
+    state = read_weights(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+    if "class_path" not in metadata:
+        raise WeightsError(
+            f"{path}: its metadata names no class, so it was not written by this package. Load it "
+            "with the method's from_official if it holds published weights.",
+            path=str(path),
+        )
+    if metadata.get("sha256", state_digest(state)) != state_digest(state):
+        raise WeightsError(
+            f"{path}: the weights differ from the checksum written with them; copy the file again",
+            code="checksum",
+            path=str(path),
+        )
+    floats = {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
+    arguments = json.loads(metadata.get("hyper_parameters", "{}"))
+    return Blueprint(metadata["class_path"], arguments, floats, str(path))
+
+
+def _read_checkpoint(path: Path) -> Blueprint:
+    checkpoint = read_checkpoint(path)
+    class_path, arguments = described(checkpoint)
+    if class_path is None:
+        raise WeightsError(
+            f"{path}: does not say which class it belongs to; it was not written by a module of "
+            "this package",
+            path=str(path),
+        )
+    return Blueprint(class_path, arguments, checkpoint["state_dict"], str(path))
