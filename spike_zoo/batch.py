@@ -15,7 +15,7 @@ class PackedClip(TypedDict):
     Shape:
         - packed: uint8 ``(B, T, H, ceil(W/8))``, little bit order along W.
         - width: int64 ``(B,)``, the true W, equal in one batch.
-        - mode: int64 ``(B,)``, 0..7, the flip or rotation to apply (see ``data.augment``).
+        - mode: int64 ``(B,)``, 0..7, the flip or rotation to apply (see ``spikes.turning``).
         - image: uint8 or float32 ``(B, C, H, W)``, ground truth at the middle plane.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
         - plane: int64 ``(B,)``, index of the middle plane in its recording.

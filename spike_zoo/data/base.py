@@ -13,13 +13,13 @@ from lightning.pytorch.utilities import rank_zero_warn
 from torch.utils.data import DataLoader, DistributedSampler, Sampler
 
 from spike_zoo.archive import SpikeArchive
-from spike_zoo.data.augment import apply_modes
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.loader import TrainingLoader
 from spike_zoo.data.sampling import SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.turning import apply_modes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spike_zoo.data.augment import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule
 from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
 from spike_zoo.spikes.take import grey
+from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.spikes.windows import centred_window
 
 if TYPE_CHECKING:

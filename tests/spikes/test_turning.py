@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from spike_zoo.data.augment import MODES, SHAPE_KEEPING_MODES, apply_mode, apply_modes
+from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, apply_modes
 
 
 @pytest.mark.parametrize("mode", range(8))
