@@ -16,7 +16,6 @@ from spike_zoo.cli.main import main
 from spike_zoo.tasks import Evaluation, Origin, TaskModule
 from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.tracking import CostMeter, RunResult
-from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -137,18 +136,3 @@ def test_the_cost_of_deblurring_is_that_of_the_sharp_image(tmp_path: Path) -> No
     assert result.macs is not None
     # 15.90 GMAC at 720 x 1280: the authors' network, counted by hand
     assert result.macs / (64 * 96) == pytest.approx(15.90e9 / (720 * 1280), rel=1e-2)
-
-
-@pytest.mark.parametrize(
-    ("record", "size"),
-    [
-        ("ssdm/results/cpu/v4-0-e5481a6b", (384, 384)),
-        ("ssdm/results/cpu/v4_upsample-0-dc5979d4", (384, 384)),
-        ("ssdm/results/cpu/v4_denoise-0", (96, 96)),
-        ("stir/results/cpu/full-0", (160, 208)),
-    ],
-)
-def test_committed_records_say_which_image_cost_so_much(record: str, size: tuple[int, int]) -> None:
-    result = RunResult.read(ROOT / "experiments" / record)
-    assert result.schema == 1
-    assert result.image_size == size
