@@ -1,24 +1,20 @@
-"""The package's surface and the guard that lets torchvision load everywhere."""
+"""The package's surface: light to import, whole when it is used."""
 
 from __future__ import annotations
 
 import pkgutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import spike_zoo
-
-
-def _run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+from tests.helpers.processes import run_python
 
 
 def test_importing_the_package_loads_no_heavy_library() -> None:
     heavy = "('torch', 'lightning', 'numpy', 'h5py', 'numba')"
-    done = _run(f"import sys, spike_zoo; sys.exit(any(m in sys.modules for m in {heavy}))")
+    done = run_python(f"import sys, spike_zoo; sys.exit(any(m in sys.modules for m in {heavy}))")
     assert done.returncode == 0, done.stderr
 
 
@@ -35,7 +31,7 @@ ROOMS = sorted(
 
 def test_every_room_is_an_attribute_that_loads_on_first_use() -> None:
     names = f"for name in {ROOMS}: assert getattr(spike_zoo, name).__name__ == 'spike_zoo.' + name"
-    done = _run(f"import spike_zoo\n{names}")  # a process of its own: nothing is imported yet
+    done = run_python(f"import spike_zoo\n{names}")  # a process of its own: nothing is imported yet
     assert done.returncode == 0, done.stderr
     assert set(ROOMS) <= set(dir(spike_zoo))
 
@@ -43,41 +39,6 @@ def test_every_room_is_an_attribute_that_loads_on_first_use() -> None:
 def test_unknown_attribute_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         spike_zoo.nonsense  # noqa: B018  (the access is the test)
-
-
-def test_libraries_that_need_torchvision_import_after_the_package() -> None:
-    done = _run("import spike_zoo, lightning, torchmetrics, lpips, torchvision; print('ok')")
-    assert done.stdout.strip() == "ok", done.stderr
-
-
-@pytest.mark.slow
-def test_a_process_spawned_by_a_script_that_begins_with_the_package_imports_lightning(
-    tmp_path: Path,
-) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "import spike_zoo\n"
-        "if __name__ == '__main__':\n"
-        "    import multiprocessing, sys\n"
-        "    from lightning import seed_everything\n"
-        "    context = multiprocessing.get_context('spawn')\n"
-        "    child = context.Process(target=seed_everything, args=(1,))\n"
-        "    child.start(); child.join(); sys.exit(child.exitcode)\n"
-    )
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
-def test_guard_defines_nothing_where_the_operators_load(tmp_path: Path) -> None:
-    code = (
-        "import torch; from pathlib import Path; import spike_zoo._torchvision as guard;"
-        "torch.ops.load_library = lambda path: None;"
-        f"folder = Path({str(tmp_path)!r}); (folder / '_C.so').touch();"
-        "assert guard.define_missing_operators(folder) is False;"
-        "assert not hasattr(torch.ops.torchvision, 'nms')"
-    )
-    done = _run(code)
-    assert done.returncode == 0, done.stderr
 
 
 def test_module_runs_as_a_program() -> None:

@@ -95,30 +95,6 @@ def test_evaluation_is_that_of_one_process_and_says_so(
         assert (tmp_path / "two" / name).read_bytes() == path.read_bytes(), name
 
 
-@pytest.mark.parametrize(
-    "strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook", "ddp_spawn_find_unused_parameters_true"]
-)
-@pytest.mark.parametrize("verb", ["fit", "test"])
-def test_processes_that_are_forked_or_spawned_are_refused(
-    verb: str, strategy: str, archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    call = [*FIT, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
-    assert main([verb, *call, *TWO, "--trainer.strategy", strategy]) == 2
-    assert f"trainer.strategy: {strategy} forks or spawns" in capsys.readouterr().err
-
-
-def test_evaluation_in_several_started_processes_is_refused(
-    archive: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    call = [*FIT, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
-    assert main(["test", *call]) == 2
-    assert "start it without torchrun" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_more_processes_than_images_to_predict_are_refused_in_one_line_each(tmp_path: Path) -> None:
     archive = tiny_archive(tmp_path / "one.h5", planes=161, height=32, width=48)

@@ -15,12 +15,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,
-    needed_first,
-    read_sweep,
-    record_of,
-    with_origins,
 )
-from spike_zoo.sweeps import plan as sweep_plan
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.planned import planned_run, times_begun
@@ -142,43 +137,3 @@ def test_a_failure_stops_only_what_would_begin_with_it(
     stages["teacher"][1] = planned_run(tmp_path, "teacher-1")
     assert call(tmp_path, "--retry", "--jobs", "2") == 1
     assert "student-1" in begun(stages)
-
-
-def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(
-        sweep_plan, "_digests", lambda *_: (None, None)
-    )  # archives need not be there
-    specs = needed_first(read_sweep(Path("experiments/ssdm/sweep.yaml")))
-    reader = sweep_plan.LineReader()
-    runs: list[PlannedRun] = []
-    for spec in specs:
-        planned = sweep_plan.planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
-        runs += with_origins(planned, runs)
-    students = [run for run in runs if any("init_args.bsn=runs/" in part for part in run.command)]
-    assert students
-    for run in students:
-        teachers = list(run.begins.values())
-        assert len(teachers) == 2
-        seeds = {one.config["seed_everything"] for one in teachers}
-        assert seeds == {run.config["seed_everything"]}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("method", ["classical", "stir", "ssdm"])
-def test_every_committed_record_counts_as_finished(
-    monkeypatch: pytest.MonkeyPatch, method: str
-) -> None:
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(sweep_plan, "_digests", lambda *_: (None, None))
-    reader = sweep_plan.LineReader()
-    runs: list[PlannedRun] = []
-    for spec in needed_first(read_sweep(Path("experiments", method, "sweep.yaml"))):
-        planned = sweep_plan.planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
-        runs += with_origins(planned, runs)
-    kept = [run for run in runs if run.kept is not None and (run.kept / "result.json").is_file()]
-    folders = Path("experiments", method, "results", "cpu").glob("*/result.json")
-    assert {run.kept for run in kept} == {path.parent for path in folders}
-    assert [run.name for run in kept if record_of(run) is None] == []

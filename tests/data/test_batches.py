@@ -14,7 +14,7 @@ import torch
 
 from spike_zoo.data import slots as slots_module
 from spike_zoo.data.batches import Collate, large_places
-from spike_zoo.data.slots import ALIGNED, Slots
+from spike_zoo.data.slots import Slots
 from spike_zoo.errors import ConfigError
 
 
@@ -94,23 +94,6 @@ def test_a_batch_larger_than_a_slot_takes_the_pipe() -> None:
     collate = Collate(Slots(workers=2, each=1, size=size_of(small)))
     assert_same(sent(collate([large])), [large])
     assert collate([small]).left is not None
-
-
-def test_workers_have_slots_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    slots = Slots(workers=3, each=2, size=100)
-    taken = []
-    for worker in range(3):
-        info = SimpleNamespace(id=worker)
-        monkeypatch.setattr(slots_module, "get_worker_info", lambda info=info: info)
-        taken += [slots.take(100), slots.take(10)]
-        assert slots.take(1) is None
-    assert sorted(slot for slot in taken if slot is not None) == list(range(6))
-    assert slots.size % ALIGNED == 0
-
-
-def test_outside_workers_there_is_no_slot_to_take(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(slots_module, "get_worker_info", lambda: None)
-    assert Slots(workers=2, each=1, size=100).take(1) is None
 
 
 def test_samples_of_different_sizes_are_refused_by_name() -> None:

@@ -140,12 +140,3 @@ def test_tests_of_two_checkpoints_have_two_identities(archive: list[str], tmp_pa
         records.append(RunResult.read(run_dir / "test"))
     assert records[0].config_hash != records[1].config_hash
     assert records[0].checkpoint_sha256 != records[1].checkpoint_sha256
-
-
-@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
-def test_random_weights_are_not_measured(
-    archive: list[str], tmp_path: Path, verb: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main([verb, *TEST, *archive, "--run_dir", str(tmp_path / "run")]) == 2
-    assert "STIRModule has random weights: name a checkpoint" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
-import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -129,29 +126,6 @@ def test_a_resumed_fit_appends_and_ends_with_the_weights_of_an_undisturbed_one(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_fit_keeps_a_checkpoint_and_says_so_by_its_exit_code(
-    archive: str, tmp_path: Path, sent: signal.Signals, code: int
-) -> None:
-    run_dir = tmp_path / "stopped"
-    command = [sys.executable, "-m", "spike_zoo", "fit", *FIT, *SMALL]
-    command += ["--data.init_args.archive", archive, "--run_dir", str(run_dir)]
-    command += ["--trainer.max_epochs", "100000", "--trainer.limit_val_batches", "0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE)
-    for _ in range(600):
-        if (run_dir / "checkpoints" / "last.ckpt").is_file():
-            break
-        time.sleep(0.1)
-    process.send_signal(sent)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == code, error.decode()
-    assert b"Traceback" not in error
-    checkpoint = torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] > 0
-
-
-@pytest.mark.slow
 def test_two_processes_train_one_run(archive: str, tmp_path: Path) -> None:
     run_dir = tmp_path / "pair"
     command = [sys.executable, "-m", "spike_zoo", "fit", *FIT, *SMALL]
@@ -165,52 +139,6 @@ def test_two_processes_train_one_run(archive: str, tmp_path: Path) -> None:
     result = RunResult.read(run_dir)
     assert result.metrics["test/psnr"] == pytest.approx(psnr_by_hand(result, archive), abs=0.01)
     assert not list(tmp_path.glob("pair-*")), "both processes named the same folder"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "message"),
-    [
-        (["--model.init_args.wdith", "2"], 2, "wdith: unknown key of .*STIRModule.*'width'"),
-        (["--trainer.max_epoch", "2"], 2, "max_epoch"),
-        (["--config", "nowhere.yaml"], 2, "nowhere.yaml: there is no such configuration file"),
-        (["--data.init_args.archive", "none.h5"], 2, "none.h5: .*python -m spike_zoo simulate"),
-        (["--ckpt_path", "none.ckpt"], 2, "none.ckpt: there is no such checkpoint"),
-        (["--ckpt_path", "README.md"], 1, "README.md: not a file of weights"),
-        (["--trainer.max_epochs", "many"], 2, "max_epochs"),
-        (["--data.init_args.crop", "8"], 2, "error: crop: at least 16 pixels are needed, got 8$"),
-        (["--model.init_args.width", "-1"], 2, "error: width must be a positive number"),
-        (["--model.init_args.attention", "no"], 2, "model.init_args.attention: Expected one of"),
-        (["--model.class_path", "spike_zoo.methods.stir.No"], 2, "has no attribute 'No'"),
-    ],
-)
-def test_a_wrong_call_is_one_line_with_its_exit_code(
-    arguments: list[str],
-    code: int,
-    message: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    run_dir = tmp_path / "run"
-    assert main(["validate", *FIT, "--run_dir", str(run_dir), *arguments]) == code
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert len(lines) == 1
-    assert re.search(message, lines[0]), lines[0]
-
-
-def test_a_verb_without_a_configuration_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit"]) == 2
-    assert "give --config FILE" in capsys.readouterr().err
-
-
-def test_a_typo_in_a_file_is_named_with_the_file(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    typo = tmp_path / "typo.yaml"
-    typo.write_text("model: {init_args: {learning_rat: 1.0e-4}}\n")
-    assert main(["validate", *FIT, "--config", str(typo)]) == 2
-    error = capsys.readouterr().err
-    assert f"{typo}: model.init_args.learning_rat: unknown key" in error
-    assert "'learning_rate'" in error
 
 
 @pytest.mark.parametrize(

@@ -115,20 +115,6 @@ def test_costs_stand_by_name_and_that_of_a_reconstruction_where_it_always_stood(
     assert content["seconds_per_image"] == result.seconds_per_image == 0.161799341000005
 
 
-def test_a_record_of_schema_2_without_names_has_the_cost_of_a_reconstruction(
-    tmp_path: Path,
-) -> None:
-    cost = {"macs": 600, "image_size": [10, 20], "seconds_per_image": 0.5}
-    (tmp_path / "result.json").write_text(_with(**cost))
-    result = RunResult.read(tmp_path)
-    assert result.costs == {"forward": Cost(600, 0.5, (10, 20))}
-    assert result.costs["forward"].macs_per_pixel == 3
-    assert result.curves == {}
-    unknown = dict.fromkeys(cost)
-    (tmp_path / "result.json").write_text(_with(**unknown))
-    assert RunResult.read(tmp_path).costs == {}
-
-
 def test_committed_records_read_as_they_were_written_and_stay_small() -> None:
     assert COMMITTED
     for path in COMMITTED:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 import spike_zoo
 from spike_zoo import SpikeRecording
-from spike_zoo.errors import GeometryError, PlaneRangeError, SpikeZooError
 from spike_zoo.methods import export
 from spike_zoo.methods.ssdm import LDN, SSDMStudentModule
 from spike_zoo.metrics import psnr_official, ssim_official
@@ -70,49 +69,12 @@ def test_images_do_not_depend_on_how_many_go_together(
     torch.testing.assert_close(images, streamed, rtol=0.0, atol=1e-5)
 
 
-def test_bytes_arrays_and_batches_of_one_are_the_same_image(
-    module: SSDMStudentModule, recording: SpikeRecording
-) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (3, 24, 44), dtype=np.uint8)
-    images = module.deblur(torch.from_numpy(pixels).float() / 255, recording, [20])
-    assert torch.equal(module.deblur(pixels, recording, [20]), images)
-    assert torch.equal(module.deblur(torch.from_numpy(pixels)[None], recording, [20]), images)
-
-
 def test_deblurring_leaves_a_module_in_training_as_it_was(
     ldn_weights: dict[str, Tensor], recording: SpikeRecording, blurry: Tensor
 ) -> None:
     module = SSDMStudentModule.from_official(ldn_weights).train()
     module.deblur(blurry, recording, [20])
     assert module.training
-
-
-@pytest.mark.parametrize(
-    ("shape", "centers", "error", "message"),
-    [
-        ((3, 24, 40), [20], GeometryError, "24x40, the spikes are 6x11: .* 24x44"),
-        ((1, 24, 44), [20], GeometryError, r"\(3, H, W\), got \(1, 24, 44\)"),
-        ((3, 24, 44), [9], PlaneRangeError, "21 planes around plane 9 .* from 10 to 34"),
-        ((3, 24, 44), [20, 35], PlaneRangeError, "around plane 35 leaves the recording"),
-        ((3, 24, 44), [45], PlaneRangeError, r"plane 45 .* 0\.\.44"),
-    ],
-)
-def test_what_does_not_belong_together_is_refused_before_any_work(
-    module: SSDMStudentModule,
-    recording: SpikeRecording,
-    shape: tuple[int, ...],
-    centers: list[int],
-    error: type[SpikeZooError],
-    message: str,
-) -> None:
-    with pytest.raises(error, match=message):
-        module.deblur_stream(torch.zeros(shape), recording, centers)
-
-
-def test_a_recording_shorter_than_a_window_is_refused(module: SSDMStudentModule) -> None:
-    short = SpikeRecording.from_planes(np.zeros((20, 6, 11), np.bool_))
-    with pytest.raises(PlaneRangeError, match="has 20 planes, one window takes 21"):
-        module.deblur(torch.zeros(3, 24, 44), short, [10])
 
 
 def test_checkpoint_export_and_published_file_load_alike(

@@ -1,0 +1,172 @@
+"""Loaders over an archive: order, seeds, splits and scales, whatever a sample is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spike_zoo.data import ReconstructionDataModule, SceneDataModule
+from spike_zoo.data.base import unit_range, unpacked
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.spikes import Take
+from spike_zoo.testing import pattern_take
+from tests.helpers.splits import archive_of, said_in_setup
+
+
+def _epoch(archive: Path, **options: Any) -> list[dict[str, Any]]:
+    data = ReconstructionDataModule(str(archive), 61, batch_size=2, crop=32, seed=5, **options)
+    data.setup("fit")
+    return [dict(unpacked(batch)) for batch in data.train_dataloader()]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_epoch_does_not_depend_on_workers(archive_path: Path, workers: int) -> None:
+    for ours, theirs in zip(
+        _epoch(archive_path), _epoch(archive_path, workers=workers), strict=True
+    ):
+        assert ours["name"] == theirs["name"]
+        torch.testing.assert_close(ours["spikes"], theirs["spikes"], rtol=0, atol=0)
+        torch.testing.assert_close(ours["image"], theirs["image"], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_goes_on_where_its_state_was_taken(archive_path: Path, workers: int) -> None:
+    data = ReconstructionDataModule(
+        str(archive_path), 61, batch_size=2, crop=32, seed=5, workers=workers, samples_per_epoch=40
+    )
+    data.setup("fit")
+    batches, state = [], None
+    loader = data.train_dataloader()
+    for batch in loader:
+        batches.append(batch)
+        if len(batches) == 18:  # between two snapshots
+            state = loader.state_dict()
+    assert state is not None
+    resumed = data.train_dataloader()
+    resumed.load_state_dict(state)
+    rest = list(resumed)
+    assert len(rest) == len(batches) - 18
+    for ours, theirs in zip(rest, batches[18:], strict=True):
+        torch.testing.assert_close(ours["packed"], theirs["packed"], rtol=0, atol=0)
+
+
+def test_batches_of_workers_stay_as_they_came_however_many_are_kept(archive_path: Path) -> None:
+    kept: dict[int, list[dict[str, Any]]] = {}
+    for workers in (0, 2):  # far more batches than workers have memory for
+        data = ReconstructionDataModule(
+            str(archive_path), 61, batch_size=1, crop=32, seed=5, workers=workers
+        )
+        data.samples_per_epoch = 60
+        data.setup("fit")
+        kept[workers] = list(data.train_dataloader())
+    for ours, theirs in zip(kept[2], kept[0], strict=True):
+        torch.testing.assert_close(ours["packed"], theirs["packed"], rtol=0, atol=0)
+        torch.testing.assert_close(ours["image"], theirs["image"], rtol=0, atol=0)
+        assert ours["name"] == theirs["name"]
+        assert ours["packed"].is_contiguous()
+
+
+def test_a_split_without_samples_is_refused_by_name(archive_path: Path) -> None:
+    data = ReconstructionDataModule(str(archive_path), 83, crop=32)
+    with pytest.raises(ConfigError, match=r"tiny\.h5: split 'train' has no sample"):
+        data.setup("fit")
+
+
+def test_another_split_can_be_tested_on(archive_path: Path) -> None:
+    data = ReconstructionDataModule(str(archive_path), 61, crop=32, test_split="val")
+    data.setup("test")
+    [batch] = data.test_dataloader()
+    assert batch["name"] == ["val-0"]
+
+
+def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    data = ReconstructionDataModule(str(tmp_path / "none.h5"))
+    with pytest.raises(MissingFileError, match=r"none\.h5: .*python -m spike_zoo simulate --out"):
+        data.setup("fit")
+
+
+def without_scale(take: Take) -> Take:
+    take.recording.rate_scale = None
+    return take
+
+
+def test_unknown_rate_scales_are_told_once_with_the_way_out(tmp_path: Path) -> None:
+    takes = pattern_take(0), without_scale(pattern_take(1)), without_scale(pattern_take(2))
+    path = str(archive_of(tmp_path / "a.h5", *takes))
+    data = ReconstructionDataModule(path, 61, crop=None)
+    [said] = said_in_setup(data, "fit", "test")
+    assert "a.h5: 2 of 3 recordings do not tell how many spikes a plane holds at white" in said
+    assert "data.init_args.rate_scale" in said
+    scales = [float(batch["rate_scale"]) for batch in data.test_dataloader()]
+    assert scales == pytest.approx([takes[0].recording.rate_scale, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("module", [ReconstructionDataModule, SceneDataModule])
+def test_a_stated_rate_scale_holds_where_a_recording_tells_none(
+    tmp_path: Path, module: type[ReconstructionDataModule]
+) -> None:
+    takes = pattern_take(0), without_scale(pattern_take(1))
+    path = str(archive_of(tmp_path / "a.h5", *takes))
+    data = module(path, 61, crop=None, batch_size=1, rate_scale=0.25)
+    assert said_in_setup(data, "fit", "test") == []
+    own = takes[0].recording.rate_scale
+    for loader in (data.train_dataloader(), data.test_dataloader()):
+        found = {batch["name"][0]: float(batch["rate_scale"]) for batch in loader}
+        assert found == pytest.approx({"take0": own, "take1": 0.25})
+
+
+@pytest.mark.parametrize("scale", [0.0, -0.6, float("inf"), float("nan")])
+def test_an_impossible_rate_scale_is_refused(scale: float) -> None:
+    with pytest.raises(ConfigError, match="rate_scale: must be finite and above 0"):
+        ReconstructionDataModule(rate_scale=scale)
+
+
+def test_a_crop_too_small_for_any_method_is_refused() -> None:
+    with pytest.raises(ConfigError, match="crop: at least 16 pixels are needed, got 15"):
+        ReconstructionDataModule(crop=15)
+
+
+def test_the_seed_decides_what_is_drawn(archive_path: Path) -> None:
+    def drawn(seed: int) -> dict[str, Any]:
+        data = ReconstructionDataModule(str(archive_path), 61, batch_size=4, crop=32, seed=seed)
+        data.setup("fit")
+        return next(iter(data.train_dataloader()))
+
+    first, again, other = drawn(5), drawn(5), drawn(6)
+    assert first["name"] == again["name"]
+    assert torch.equal(first["packed"], again["packed"])
+    assert not torch.equal(first["packed"], other["packed"])
+
+
+@given(width=st.integers(1, 20), data=st.data())
+def test_planes_come_out_of_their_bits_and_all_else_stays(width: int, data: st.DataObject) -> None:
+    seed = data.draw(st.integers(0, 1000))
+    planes = np.random.default_rng(seed).random((2, 3, 4, width)) < 0.5
+    packed = np.packbits(planes, axis=-1, bitorder="little")
+    batch = unpacked(
+        {
+            "packed": torch.from_numpy(packed),
+            "width": torch.tensor([width] * 2),
+            "mode": torch.zeros(2, dtype=torch.int64),
+            "blur": torch.full((2, 3, 4, 4), 51, dtype=torch.uint8),
+            "images": torch.full((2, 1, 3, 4, 4), 0.25),
+            "plane": torch.tensor([7, 8]),
+            "name": ["a", "b"],
+        }
+    )
+    np.testing.assert_array_equal(batch["spikes"].numpy(), planes)
+    assert batch.keys() == {"spikes", "blur", "images", "plane", "name"}
+    assert batch["blur"].unique().tolist() == pytest.approx([0.2])
+    assert batch["images"].unique().tolist() == [0.25]
+    assert batch["plane"].tolist() == [7, 8]
+
+
+def test_bytes_of_images_fill_the_unit_range() -> None:
+    levels = torch.arange(256, dtype=torch.uint8)
+    torch.testing.assert_close(unit_range(levels), torch.linspace(0, 1, 256))

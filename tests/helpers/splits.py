@@ -1,0 +1,35 @@
+"""Takes in every split of an archive, and what data modules say of them."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from spike_zoo.archive import ArchiveWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lightning import LightningDataModule
+
+    from spike_zoo.spikes import Take
+
+
+def archive_of(path: Path, *takes: Take) -> Path:
+    """Write takes ``take0``, ``take1``, ... that are in all three splits."""
+    with ArchiveWriter(path) as writer:
+        for number, take in enumerate(takes):
+            for split in ("train", "val", "test"):
+                if f"take{number}" not in writer.file["recordings"]:
+                    writer.add(f"take{number}", take)
+                writer.put_in_split(split, f"take{number}")
+    return path
+
+
+def said_in_setup(data: LightningDataModule, *stages: str) -> list[str]:
+    """Return the warnings of preparing some stages."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for stage in stages:
+            data.setup(stage)
+    return [str(warning.message) for warning in caught]

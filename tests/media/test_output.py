@@ -1,0 +1,120 @@
+"""Where pictures go: what a name means, what is refused before work, and nothing half written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.media import load_picture
+from spike_zoo.media.output import Target, check_target, kind_of, new_folder, with_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+HOW: dict[str, Any] = {"count": 3, "detail": "planes 0 to 2", "doing": "making"}
+
+
+@pytest.mark.parametrize(
+    ("out", "kind"),
+    [
+        ("a.png", "picture"),
+        ("A.PNG", "picture"),
+        ("new/a.mp4", "video"),
+        ("pictures", "folder"),
+        ("v1.5/", "folder"),
+        ("old.d", "folder"),  # which is there
+    ],
+)
+def test_a_name_says_what_is_wanted(
+    out: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.d").mkdir()
+    assert kind_of(out) == kind
+
+
+def test_a_suffix_of_something_else_is_refused_with_the_way_out() -> None:
+    with pytest.raises(UsageError, match=r"v1\.5: \.5 is not written here.* slash at its end"):
+        kind_of("v1.5")
+
+
+@pytest.mark.parametrize("fps", [0.0, -1.0, 1000.5, float("nan"), float("inf")])
+def test_a_speed_that_no_video_has_is_refused(fps: float, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="above 0 and up to 1000 images a second"):
+        Target.of(str(tmp_path / "a.mp4"), fps=fps, overwrite=False)
+
+
+def test_what_is_in_the_way_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    file, folder = tmp_path / "a", tmp_path / "b"
+    file.write_text("mine")
+    with pytest.raises(ExistingFileError, match="a is a file; give another name for the folder"):
+        check_target(file, "folder", overwrite=True)
+    folder.mkdir()
+    check_target(folder, "folder", overwrite=False)  # nothing in it is in the way
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ExistingFileError, match=r"b exists and is not empty.*--overwrite true"):
+        check_target(folder, "folder", overwrite=False)
+    check_target(folder, "folder", overwrite=True)
+
+
+def _images() -> Iterator[tuple[str, Tensor]]:
+    for level in range(3):
+        yield f"plane-{level}", torch.full((1, 4, 6), level / 2)
+
+
+def test_a_picture_is_the_first_image_and_no_other_is_made(tmp_path: Path) -> None:
+    images = _images()
+    target = Target.of(str(tmp_path / "a.png"), fps=25, overwrite=False)
+    assert target.write(images, **HOW) == f"picture: {tmp_path / 'a.png'} (planes 0 to 2)"
+    assert load_picture(tmp_path / "a.png").max() == 0
+    assert next(images)[0] == "plane-1"
+
+
+def test_a_folder_has_a_file_for_every_image(tmp_path: Path) -> None:
+    target = Target.of(str(tmp_path / "new" / "pictures"), fps=25, overwrite=False)
+    said = target.write(_images(), **HOW)
+    assert said == f"pictures: {tmp_path / 'new' / 'pictures'} (3 files, planes 0 to 2)"
+    for level in range(3):
+        picture = load_picture(tmp_path / "new" / "pictures" / f"plane-{level}.png")
+        assert picture.mean() == pytest.approx(level / 2, abs=0.51 / 255)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["pictures"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_folder_that_fails_half_way_leaves_things_as_they_were(
+    is_there: bool, tmp_path: Path
+) -> None:
+    target = tmp_path / "pictures"
+    if is_there:
+        target.mkdir()
+        (target / "plane-0.png").write_text("older")
+
+    def images() -> Iterator[tuple[str, Tensor]]:
+        yield "plane-0", torch.zeros(1, 2, 2)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Target(target, "folder", 25, overwrite=True).write(images(), **HOW)
+    files = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == ({target / "plane-0.png": "older"} if is_there else {})
+    assert target.exists() is is_there
+
+
+def test_files_of_another_name_stay_in_a_folder_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "plane-0.png").write_text("older")
+    with new_folder(tmp_path) as folder:
+        (folder / "plane-0.png").write_text("newer")
+    texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert texts == {"notes.txt": "mine", "plane-0.png": "newer"}
+
+
+def test_no_bar_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(with_progress(iter("abc"), 3, "making")) == ["a", "b", "c"]
+    assert capsys.readouterr() == ("", "")

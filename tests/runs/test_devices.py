@@ -1,0 +1,89 @@
+"""Evaluation runs on one device, and processes are started in one way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lightning.pytorch.strategies import DDPStrategy
+
+from spike_zoo.cli.main import main
+from spike_zoo.errors import ConfigError
+from spike_zoo.runs.devices import settle_devices
+from tests.conftest import ROOT
+
+FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
+SPAWNING = "ddp_spawn_find_unused_parameters_true"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+
+
+def _trainer(**changes: Any) -> SimpleNamespace:
+    return SimpleNamespace(**{"devices": "auto", "num_nodes": 1, "strategy": "auto", **changes})
+
+
+@pytest.mark.parametrize("strategy", ["ddp_spawn", "ddp_fork", "ddp_notebook", SPAWNING])
+@pytest.mark.parametrize("verb", ["fit", "test"])
+def test_processes_that_are_forked_or_spawned_are_refused(verb: str, strategy: str) -> None:
+    with pytest.raises(ConfigError, match=rf"strategy: {strategy} forks or spawns .*use ddp"):
+        settle_devices(verb, _trainer(strategy=strategy))
+
+
+def test_a_strategy_that_forks_is_refused_in_one_line_of_the_program(
+    clips_archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = [*FIT, "--data.init_args.archive", str(clips_archive), "--run_dir", str(tmp_path)]
+    call += ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
+    assert main(["fit", *call, "--trainer.strategy", "ddp_fork"]) == 2
+    assert "error: trainer.strategy: ddp_fork forks or spawns" in capsys.readouterr().err
+
+
+def test_evaluation_in_several_started_processes_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    settle_devices("fit", _trainer())
+    with pytest.raises(ConfigError, match=r"test: 2 processes .* start it without torchrun"):
+        settle_devices("test", _trainer())
+
+
+def test_a_strategy_that_somebody_built_is_asked_how_it_starts() -> None:
+    with pytest.raises(ConfigError, match=r"trainer\.strategy: spawn forks or spawns"):
+        settle_devices("fit", _trainer(strategy=DDPStrategy(start_method="spawn")))
+    settle_devices("fit", _trainer(strategy=DDPStrategy()))
+
+
+@pytest.mark.parametrize(
+    ("devices", "first"),
+    [
+        ("auto", 1),
+        (1, 1),
+        (2, 1),
+        ("2", 1),
+        (-1, 1),
+        ([3], [3]),
+        ([3, 1], [3]),
+        ("3,1", [3]),
+        ("3,", [3]),
+    ],
+)
+@pytest.mark.parametrize("verb", ["validate", "test"])
+def test_evaluation_takes_the_first_device_that_was_named(
+    verb: str, devices: Any, first: Any
+) -> None:
+    trainer = _trainer(devices=devices, num_nodes=2, strategy="ddp")
+    settle_devices(verb, trainer)
+    assert (trainer.devices, trainer.num_nodes, trainer.strategy) == (first, 1, "auto")
+
+
+@pytest.mark.parametrize("verb", ["fit", "predict"])
+def test_training_and_predicting_run_where_they_were_told(verb: str) -> None:
+    trainer = _trainer(devices=[3, 1], num_nodes=2, strategy="ddp")
+    settle_devices(verb, trainer)
+    assert (trainer.devices, trainer.num_nodes, trainer.strategy) == ([3, 1], 2, "ddp")

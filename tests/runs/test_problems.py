@@ -1,0 +1,154 @@
+"""What parsing and Lightning complain about is one line that a user can act on."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from lightning import Trainer
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from spike_zoo.cli.main import main
+from spike_zoo.runs.problems import closest, config_files, explain, innermost
+from tests.conftest import ROOT
+
+FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--model.init_args.wdith", "2"], 2, "wdith: unknown key of .*STIRModule.*'width'"),
+        (["--trainer.max_epoch", "2"], 2, "max_epoch"),
+        (["--config", "nowhere.yaml"], 2, "nowhere.yaml: there is no such configuration file"),
+        (["--data.init_args.archive", "none.h5"], 2, "none.h5: .*python -m spike_zoo simulate"),
+        (["--ckpt_path", "none.ckpt"], 2, "none.ckpt: there is no such checkpoint"),
+        (["--ckpt_path", "README.md"], 1, "README.md: not a file of weights"),
+        (["--trainer.max_epochs", "many"], 2, "max_epochs"),
+        (["--data.init_args.crop", "8"], 2, "error: crop: at least 16 pixels are needed, got 8$"),
+        (["--model.init_args.width", "-1"], 2, "error: width must be a positive number"),
+        (["--model.init_args.attention", "no"], 2, "model.init_args.attention: Expected one of"),
+        (["--model.class_path", "spike_zoo.methods.stir.No"], 2, "has no attribute 'No'"),
+    ],
+)
+def test_a_wrong_call_is_one_line_with_its_exit_code(
+    arguments: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_dir = tmp_path / "run"
+    assert main(["validate", *FIT, "--run_dir", str(run_dir), *arguments]) == code
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(lines) == 1
+    assert re.search(message, lines[0]), lines[0]
+
+
+def test_a_verb_without_a_configuration_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit"]) == 2
+    assert "give --config FILE" in capsys.readouterr().err
+
+
+def test_a_typo_in_a_file_is_named_with_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typo = tmp_path / "typo.yaml"
+    typo.write_text("model: {init_args: {learning_rat: 1.0e-4}}\n")
+    assert main(["validate", *FIT, "--config", str(typo)]) == 2
+    error = capsys.readouterr().err
+    assert f"{typo}: model.init_args.learning_rat: unknown key" in error
+    assert "'learning_rate'" in error
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("tfpp", " Did you mean 'tfp'?"), ("sitr", " Did you mean 'stir'?"), ("deblur", "")],
+)
+def test_a_word_that_is_close_is_offered(word: str, said: str) -> None:
+    assert closest(word, ["tfp", "stir"]) == said
+
+
+@given(
+    files=st.lists(st.sampled_from(["a.yaml", "b/c.yaml", "-.yaml"]), max_size=4),
+    style=st.integers(0, 2),
+)
+def test_configuration_files_are_found_in_order_however_they_are_given(
+    files: list[str], style: int
+) -> None:
+    arguments = ["--seed_everything", "1"]
+    for file in files:
+        arguments += [[f"--config={file}"], ["--config", file], ["-c", file]][style]
+    assert config_files([*arguments, "--trainer.max_epochs=2", "--config"]) == files
+
+
+def _raised_in_lightning(**options: object) -> BaseException:
+    with pytest.raises(Exception) as caught:  # noqa: PT011  (which, the test says)
+        Trainer(logger=False, enable_progress_bar=False, **options)  # type: ignore[arg-type]  # wrong on purpose
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (FileNotFoundError(2, "No such file or directory", "a.yaml"), "a.yaml: No such file or"),
+        (PermissionError(13, "Permission denied", "runs"), "runs: Permission denied"),
+        (MisconfigurationException("no\n  devices"), "no devices"),
+        (yaml.YAMLError("line 3:\n a tab"), "line 3: a tab"),
+        (
+            RuntimeError("Error(s) in loading state_dict for N:\n\tsize mismatch for a\n\tand b"),
+            "the weights do not fit the model that is configured: size mismatch for a",
+        ),
+        (
+            argparse.ArgumentError(None, "the following arguments are required: fit.data"),
+            "no model or data is named; give --config FILE",
+        ),
+        (
+            argparse.ArgumentError(None, "Unrecognized arguments: --wdith 3"),
+            "unknown option --wdith 3; --help lists what there is",
+        ),
+    ],
+)
+def test_an_error_of_the_users_is_one_line(error: BaseException, line: str) -> None:
+    said = explain(error, [])
+    assert said is not None
+    assert said.startswith(line)
+    assert "\n" not in said
+
+
+def test_what_lightning_refuses_by_value_is_the_users(tmp_path: Path) -> None:
+    said = explain(_raised_in_lightning(strategy="nonsense"), [])
+    assert said is not None
+    assert "strategy" in said
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("oops"),
+        ValueError("oops"),
+        RuntimeError("oops"),
+        KeyError("a"),
+        OSError(5),
+    ],
+)
+def test_a_fault_of_ours_is_not_put_on_the_user(error: BaseException) -> None:
+    assert explain(error, ["--config", "a.yaml"]) is None
+
+
+def test_the_first_of_a_chain_of_errors_is_found() -> None:
+    first, second, third = KeyError("first"), TypeError("second"), ValueError("third")
+    second.__cause__ = first
+    third.__context__ = second  # raised while the other was handled
+    assert innermost(third) is first
+    assert innermost(first) is first

@@ -1,0 +1,159 @@
+"""The runs of a sweep are known before any begins: names, folders, data, and who needs whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.sweeps import (
+    PlannedRun,
+    SweepSpec,
+    needed_first,
+    read_sweep,
+    record_of,
+    with_origins,
+)
+from spike_zoo.sweeps import plan as sweep_plan
+from spike_zoo.sweeps.plan import LineReader, check_profile, check_tables, planned_runs
+from tests.conftest import ROOT
+from tests.helpers.tables import SPEC, write_spec
+
+VARIANTS = ["configs/classical/tfi.yaml", "configs/classical/tfi9.yaml"]
+SMOKE = {"PROFILE": "smoke"}
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def reader() -> LineReader:
+    return LineReader()
+
+
+@pytest.fixture
+def spec(clips_archive: Path, tmp_path: Path) -> SweepSpec:
+    command = (
+        *("python", "-m", "spike_zoo", "test", "${args}"),
+        "--config=configs/profiles/${envvar:PROFILE}.yaml",
+        f"--data.init_args.archive={clips_archive}",
+        "--run_dir=runs/own/{profile}/{variant}-{seed}-{hash}",
+    )
+    parameters: dict[str, Any] = {"config": {"values": VARIANTS}}
+    return SweepSpec(tmp_path / "sweep.yaml", "own", "grid", parameters, command)
+
+
+def test_a_run_is_named_after_its_variant_and_seed_and_lies_where_its_command_says(
+    spec: SweepSpec, reader: LineReader, clips_archive: Path
+) -> None:
+    runs = planned_runs(spec, SMOKE, reader=reader)
+    assert [run.name for run in runs] == ["tfi-0", "tfi9-0"]
+    with SpikeArchive(clips_archive) as archive:
+        digest = archive.data_sha256()
+    for run in runs:
+        assert run.run_dir == Path(f"runs/own/smoke/{run.name}-{run.config_hash[:8]}")
+        assert run.result == run.run_dir / "test" / "result.json"
+        assert run.kept == spec.path.parent / "results" / "smoke" / run.name
+        assert (run.profile, run.data_sha256) == ("smoke", digest)
+    assert runs[0].config_hash != runs[1].config_hash
+
+
+def test_runs_of_a_search_are_not_kept(spec: SweepSpec, reader: LineReader) -> None:
+    pytest.importorskip("sweeps")
+    (run,) = planned_runs(replace(spec, method="random", run_cap=1), SMOKE, reader=reader)
+    assert run.kept is None
+
+
+def test_other_parameters_are_told_apart_by_a_digest_that_stays(
+    spec: SweepSpec, reader: LineReader
+) -> None:
+    parameters: dict[str, Any] = {
+        "config": {"value": VARIANTS[0]},
+        "model.init_args.average": {"values": [3, 5]},
+        "seed_everything": {"values": [0, 1]},
+    }
+    runs = planned_runs(replace(spec, parameters=parameters), SMOKE, reader=reader)
+    names = [run.name.rsplit("-", 1) for run in runs]
+    assert sorted(name for name, _ in names) == ["tfi-0", "tfi-0", "tfi-1", "tfi-1"]
+    assert len({digest for _, digest in names}) == 2, "one for each average"
+    assert [run.is_first_seed for run in runs] == [name == "tfi-0" for name, _ in names]
+    parameters["seed_everything"] = {"value": 1}
+    fewer = replace(spec, parameters=parameters)
+    (alone,) = planned_runs(fewer, SMOKE, only="model.init_args.average=5", reader=reader)
+    assert alone.name in [run.name for run in runs]
+
+
+def test_a_command_that_starts_no_run_is_refused(spec: SweepSpec, reader: LineReader) -> None:
+    command = tuple(part.replace("test", "tset") for part in spec.command)
+    message = r"sweep\.yaml: command: no '-m spike_zoo VERB' in it, with one of fit, validate"
+    with pytest.raises(ConfigError, match=message):
+        planned_runs(replace(spec, command=command), SMOKE, reader=reader)
+
+
+def test_a_command_without_a_folder_is_told_which_to_give(
+    spec: SweepSpec, reader: LineReader
+) -> None:
+    message = r"command: --run_dir must be given, as --run_dir=runs/own/{profile}/{variant}-{seed}"
+    with pytest.raises(ConfigError, match=message):
+        planned_runs(replace(spec, command=spec.command[:-1]), SMOKE, reader=reader)
+
+
+def test_an_unknown_profile_is_refused_and_the_closest_offered() -> None:
+    check_profile("smoke")
+    with pytest.raises(MissingFileError, match=r"somke\.yaml: .* Did you mean 'smoke'\? Known"):
+        check_profile("somke")
+
+
+def test_variants_that_no_table_shows_are_told_where_there_are_tables(tmp_path: Path) -> None:
+    shown, hidden = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "hidden.yaml"
+    parameters: dict[str, Any] = {"config": {"values": [str(shown), str(hidden)]}}
+    spec = SweepSpec(tmp_path / "sweep.yaml", "own", "grid", parameters, ("${args}",))
+    assert check_tables(spec) == []
+    write_spec(tmp_path)
+    hidden.write_text("model: {}\n")
+    assert check_tables(spec) == [hidden]
+    write_spec(tmp_path, SPEC.replace("half.yaml", "hlaf.yaml"))
+    with pytest.raises(ConfigError, match=r"table\.yaml"):
+        check_tables(spec)
+
+
+def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
+    monkeypatch: pytest.MonkeyPatch, reader: LineReader
+) -> None:
+    monkeypatch.setattr(
+        sweep_plan, "_digests", lambda *_: (None, None)
+    )  # archives need not be there
+    specs = needed_first(read_sweep(Path("experiments/ssdm/sweep.yaml")))
+    runs: list[PlannedRun] = []
+    for spec in specs:
+        planned = planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
+        runs += with_origins(planned, runs)
+    students = [run for run in runs if any("init_args.bsn=runs/" in part for part in run.command)]
+    assert students
+    for run in students:
+        teachers = list(run.begins.values())
+        assert len(teachers) == 2
+        seeds = {one.config["seed_everything"] for one in teachers}
+        assert seeds == {run.config["seed_everything"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["classical", "stir", "ssdm"])
+def test_every_committed_record_counts_as_finished(
+    monkeypatch: pytest.MonkeyPatch, method: str, reader: LineReader
+) -> None:
+    monkeypatch.setattr(sweep_plan, "_digests", lambda *_: (None, None))
+    runs: list[PlannedRun] = []
+    for spec in needed_first(read_sweep(Path("experiments", method, "sweep.yaml"))):
+        planned = planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
+        runs += with_origins(planned, runs)
+    kept = [run for run in runs if run.kept is not None and (run.kept / "result.json").is_file()]
+    folders = Path("experiments", method, "results", "cpu").glob("*/result.json")
+    assert {run.kept for run in kept} == {path.parent for path in folders}
+    assert [run.name for run in kept if record_of(run) is None] == []

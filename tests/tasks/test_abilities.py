@@ -1,0 +1,49 @@
+"""What a method can do is asked of the method, and a refusal names the option that chose it."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from spike_zoo.errors import UsageError
+from spike_zoo.methods.classical import TFI, TFP, TFIModule
+from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.tasks.abilities import (
+    Adjustable,
+    BringsWeights,
+    Deblurs,
+    Monitored,
+    Reconstructs,
+    able,
+)
+
+ABILITIES = (Adjustable, BringsWeights, Deblurs, Monitored, Reconstructs)
+
+
+@pytest.mark.parametrize(
+    ("module", "can"),
+    [
+        (TFI(), {Adjustable, Reconstructs}),
+        (TFIModule(), {Adjustable, Monitored, Reconstructs}),
+        (STIRModule(width=0.25), {Monitored, Reconstructs}),
+        (SSDMStudentModule(), {Deblurs, Monitored}),
+        (
+            SSDMCascadeModule(use_bsn=False, upsampler="bilinear"),
+            {BringsWeights, Deblurs, Monitored},
+        ),
+        (nn.Identity(), set()),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_method_is_known_by_what_it_does(module: nn.Module, can: set[type]) -> None:
+    assert {ability for ability in ABILITIES if isinstance(module, ability)} == can
+
+
+def test_who_asks_gets_the_very_module_or_a_refusal_with_the_option() -> None:
+    module = TFP()
+    assert able(module, Reconstructs, "--method tfp") is module
+    with pytest.raises(UsageError, match="--weights tfp: TFP does not deblur"):
+        able(module, Deblurs, "--weights tfp")
+    with pytest.raises(UsageError, match="--method a: SSDMStudentModule does not make"):
+        able(SSDMStudentModule(), Reconstructs, "--method a")

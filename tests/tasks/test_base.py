@@ -1,0 +1,119 @@
+"""What every task shares: metrics by split, single values, checkpoints that rebuild a module."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import torch
+from torchmetrics import MetricCollection
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.metrics import MeanPerImage, psnr
+from spike_zoo.tasks import Evaluation, Origin, TaskModule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lightning import LightningDataModule
+    from torch import Tensor
+
+    from spike_zoo.batch import Split
+
+
+class Brighter(TaskModule):
+    """Adds a tenth to an image."""
+
+    def __init__(self, step: float = 0.1, name: str = "mine") -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.step = step
+
+    def make_metrics(self) -> MetricCollection:
+        """Measure PSNR."""
+        return MetricCollection({"psnr": MeanPerImage(psnr)})
+
+    def evaluate(self, batch: Tensor, split: Split, batch_idx: int) -> Evaluation:
+        """Compare an image with itself."""
+        found = self.predict_step(batch, batch_idx)
+        return Evaluation([], values=self.measure(split, found, batch))
+
+    def origins(self, batch: Tensor) -> Sequence[Origin]:
+        """Name no recording."""
+        return [Origin("none")] * len(batch)
+
+    def predict_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """Return brighter images."""
+        return batch + self.step
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Refuse data that say they do not fit."""
+        if getattr(served, "is_wrong", False):
+            raise ConfigError(f"data: wrong for {stage}")
+
+
+def _ready(step: float = 0.1) -> Brighter:
+    """Return a module outside a trainer, where there is nothing to log to."""
+    module = Brighter(step)
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # outside a trainer
+    module.setup("test")
+    return module
+
+
+def _mean(module: TaskModule, split: str) -> dict[str, float]:
+    found = cast(MetricCollection, module.split_metrics[split]).compute()
+    return {name: value.item() for name, value in found.items()}
+
+
+def test_each_image_has_its_value_and_a_split_their_mean() -> None:
+    module, images = _ready(), torch.full((3, 1, 12, 12), 0.5)
+    module.step = 0.1
+    first = module.test_step(images[:1], 0)
+    module.step = 0.01
+    second = module.test_step(images[:2], 1)
+    assert first.values["psnr"].tolist() == pytest.approx([20.0], abs=1e-3)  # -20 log10(0.1)
+    assert second.values["psnr"].tolist() == pytest.approx([40.0, 40.0], abs=1e-3)
+    assert _mean(module, "test") == {"test/psnr": pytest.approx(100 / 3, abs=1e-3)}
+
+
+def test_splits_do_not_know_each_other() -> None:
+    module, image = _ready(), torch.full((1, 1, 12, 12), 0.5)
+    module.validation_step(image, 0)
+    module.step = 0.01
+    module.test_step(image, 0)
+    assert _mean(module, "val") == {"val/psnr": pytest.approx(20.0, abs=1e-3)}
+    assert _mean(module, "test") == {"test/psnr": pytest.approx(40.0, abs=1e-3)}
+    module.setup("validate")  # a second stage of the same run
+    assert _mean(module, "val") == {"val/psnr": pytest.approx(20.0, abs=1e-3)}
+
+
+def test_metrics_are_no_part_of_the_weights() -> None:
+    assert not _ready().state_dict()
+
+
+def test_data_that_do_not_fit_are_refused_before_anything_is_made() -> None:
+    module: Any = Brighter()
+    module._trainer = SimpleNamespace(datamodule=SimpleNamespace(is_wrong=True))
+    with pytest.raises(ConfigError, match="wrong for fit"):
+        module.setup("fit")
+    module._trainer.datamodule.is_wrong = False
+    module.setup("fit")
+    assert list(module.split_metrics) == ["val", "test"]
+
+
+def test_a_checkpoint_names_the_class_and_the_arguments_alone() -> None:
+    module, checkpoint = Brighter(0.25), dict[str, Any]()
+    module.hparams["_class_path"] = module.hparams["_instantiator"] = "Lightning's own"
+    module.on_save_checkpoint(checkpoint)
+    assert checkpoint["spike_zoo"] == {
+        "class_path": f"{__name__}.Brighter",
+        "hyper_parameters": {"step": 0.25, "name": "mine"},
+    }
+
+
+def test_what_costs_is_by_default_one_prediction() -> None:
+    module, images = _ready(0.25), torch.zeros(2, 1, 3, 3)
+    jobs = module.cost_jobs(images)
+    assert list(jobs) == ["forward"]
+    assert torch.equal(cast("Tensor", jobs["forward"]()), images + 0.25)

@@ -1,0 +1,110 @@
+"""Pictures of a recording, clip by clip: which planes, at which scale, in which state."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from spike_zoo.errors import PlaneRangeError
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.tasks.clips import ClipReconstruction, known_rate_scale, read_clip
+
+PLANES, LENGTH, WIDTH = 12, 7, 11
+
+
+class MeanOfClip(ClipReconstruction):
+    """Shows the firing rate of the clip; dropout makes training visible."""
+
+    clip_length = LENGTH
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        assert rate_scale is not None
+        return self.dropout(spikes.mean(1, keepdim=True) / rate_scale.view(-1, 1, 1, 1))
+
+
+def numbered(rate_scale: float | None = 1.0) -> SpikeRecording:
+    """A recording whose plane n fires in column n alone."""
+    spikes = np.zeros((PLANES, 2, WIDTH + 1), np.bool_)
+    for plane in range(PLANES):
+        spikes[plane, :, plane] = True
+    return SpikeRecording.from_planes(spikes, rate_scale=rate_scale)
+
+
+@given(center=st.integers(0, PLANES - 1), length=st.integers(1, 9))
+def test_a_clip_is_the_planes_around_its_centre_reflected_at_the_ends(
+    center: int, length: int
+) -> None:
+    clip = unpack_tensor(read_clip(numbered(), center, length), WIDTH + 1)
+    padded = np.pad(np.arange(PLANES), 9, mode="reflect")
+    start = 9 + center - length // 2
+    assert clip[:, 0].int().argmax(dim=1).tolist() == padded[start : start + length].tolist()
+
+
+def test_each_image_is_that_of_its_own_clip_on_the_processor() -> None:
+    images = MeanOfClip().reconstruct(numbered(), [5, 0])
+    assert images.shape == (2, 1, 2, WIDTH + 1)
+    assert (images.dtype, images.device.type) == (torch.float32, "cpu")
+    sevenths = (7 * images[:, 0, 0]).round().int().tolist()
+    assert sevenths[0] == [0, 0, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert sevenths[1] == [1, 2, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0]  # planes 1..3 seen from both sides
+
+
+def test_images_come_one_by_one_and_a_wrong_plane_is_refused_before_the_first() -> None:
+    module = MeanOfClip()
+    together = module.reconstruct(numbered(), [3, 8])
+    for image, wanted in zip(module.reconstruct_stream(numbered(), [3, 8]), together, strict=True):
+        assert torch.equal(image, wanted)
+    with pytest.raises(PlaneRangeError, match=r"plane 12 was asked for, .* planes 0\.\.11"):
+        module.reconstruct_stream(numbered(), [3, PLANES])
+
+
+def test_a_recording_shorter_than_half_a_clip_is_refused() -> None:
+    short = SpikeRecording.from_planes(np.ones((3, 2, 2), np.bool_), rate_scale=1.0)
+    with pytest.raises(PlaneRangeError, match="recording with 3 planes"):
+        MeanOfClip().reconstruct(short, [0])
+
+
+@pytest.mark.parametrize("is_training", [False, True])
+def test_pictures_are_made_in_evaluation_and_leave_the_module_as_it_was(is_training: bool) -> None:
+    module = MeanOfClip().train(is_training)
+    ones = SpikeRecording.from_planes(np.ones((PLANES, 2, 40), np.bool_), rate_scale=1.0)
+    assert module.reconstruct(ones, [5]).unique().tolist() == [1.0], "dropout is off"
+    assert module.training is is_training
+    stream = module.reconstruct_stream(ones, [5, 6])
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]  # a generator
+    assert module.training is is_training, "also where somebody stops half way"
+
+
+@pytest.mark.parametrize(
+    ("given_scale", "recorded", "own", "used"),
+    [(0.5, 0.25, 2.0, 0.5), (None, 0.25, 2.0, 0.25), (None, None, 2.0, 2.0)],
+)
+def test_the_scale_is_the_callers_then_the_recordings_then_the_methods(
+    given_scale: float | None, recorded: float | None, own: float, used: float
+) -> None:
+    module = MeanOfClip()
+    module.own_rate_scale = own
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = module.reconstruct(numbered(recorded), [5], rate_scale=given_scale)
+    assert image.max().item() == pytest.approx(1 / 7 / used)
+
+
+def test_where_nobody_knows_the_scale_it_is_1_and_the_way_out_is_told_once() -> None:
+    with pytest.warns(UserWarning, match=r"may be too dark.*--rate-scale R") as told:
+        image = MeanOfClip().reconstruct(numbered(None), [5, 6])
+    assert len(told) == 1
+    assert image.max().item() == pytest.approx(1 / 7)
+    assert known_rate_scale(None, 0.0) == 0.0, "0 is known, and for others to refuse"

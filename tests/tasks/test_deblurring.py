@@ -1,0 +1,191 @@
+"""Exposures in, sharp images out: what is measured and shown, and what is refused before work."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from spike_zoo.errors import ConfigError, GeometryError, PlaneRangeError, SpikeZooError
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.tasks import DeblurModule, Measured, Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torchmetrics import MetricCollection
+
+    from spike_zoo.batch import DeblurBatch
+
+SPAN = (20, 117)
+
+
+class Clock(DeblurModule):
+    """Sees in every exposure one grey, or the time; of a recording, the blurry image itself."""
+
+    window_length = 21
+
+    def __init__(self) -> None:
+        super().__init__(lpips="off")
+        self.grey: float | None = None
+        self.logged: dict[str, Any] = {}
+
+    def log_dict(self, values: Any, **_: Any) -> None:  # type: ignore[override]  # outside a trainer
+        self.logged.update(values)
+
+    def images_at(
+        self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
+    ) -> Tensor:
+        shades = [time / 200 if self.grey is None else self.grey for time in times]
+        return torch.stack([torch.full_like(blur, shade) for shade in shades])
+
+    def _stream(
+        self, image: Tensor, recording: SpikeRecording, centers: Sequence[int], *_: Any
+    ) -> Iterator[Tensor]:
+        yield from [image] * len(centers)
+
+
+@pytest.fixture
+def module() -> Clock:
+    module = Clock()
+    module.setup("test")
+    return module
+
+
+@pytest.fixture
+def recording() -> SpikeRecording:
+    return SpikeRecording.from_planes(np.random.default_rng(0).random((45, 6, 11)) < 0.4)
+
+
+def _batch() -> DeblurBatch:
+    """One exposure whose outer images are a tenth and whose middle is a hundredth above 0.5."""
+    images = torch.full((1, 3, 3, 16, 16), 0.6)
+    images[:, 1] = 0.51
+    batch = {"blur": torch.full((1, 3, 16, 16), 0.3), "images": images, "name": ["street"]}
+    batch |= {"spikes": torch.zeros(1, 137, 4, 4), "rate_scale": torch.tensor([0.9])}
+    times = {"planes": torch.tensor([[20, 68, 116]]), "exposure": torch.tensor([[*SPAN]])}
+    return cast("DeblurBatch", {**batch, **times})
+
+
+def _means(metrics: object) -> dict[str, float]:
+    found = cast("MetricCollection", metrics).compute()
+    return {name: value.item() for name, value in found.items() if "psnr" in name}
+
+
+def test_all_images_count_and_the_middle_one_alone_beside_them(module: Clock) -> None:
+    module.grey = 0.5
+    found = module.test_step(_batch(), 0)
+    assert found.values["psnr"].tolist() == pytest.approx([20.0, 40.0, 20.0], abs=1e-3)
+    assert _means(module.split_metrics["test"]) == {"test/psnr": pytest.approx(80 / 3, abs=1e-3)}
+    assert _means(module.middle_metrics["test"]) == {
+        "test/psnr_middle": pytest.approx(40.0, abs=1e-3)
+    }
+
+
+def test_the_gain_is_counted_from_the_blurry_image(module: Clock) -> None:
+    module.grey = 0.5
+    module.test_step(_batch(), 0)
+    before = -20 * (2 * np.log10(0.3) + np.log10(0.21)) / 3  # |0.3 - 0.6| twice, |0.3 - 0.51|
+    assert module.logged["test/psnr_before"].item() == pytest.approx(before, abs=1e-3)
+    assert module.logged["test/psnr_gain"].item() == pytest.approx(80 / 3 - before, abs=1e-3)
+
+
+def test_images_are_named_by_their_plane_and_by_its_place_in_the_exposure(module: Clock) -> None:
+    assert module.test_step(_batch(), 0).measured == [
+        Measured(Origin("street", plane), plane - 20, pytest.approx(0.9))  # type: ignore[arg-type]  # compares as a float
+        for plane in (20, 68, 116)
+    ]
+
+
+def test_the_image_nearest_to_the_middle_is_shown(module: Clock) -> None:
+    (shown,) = module.test_step(_batch(), 4).shown
+    assert (shown.caption, shown.stem) == ("street, plane 68", "street-0004")
+    assert list(shown.pictures) == [
+        "blurry",
+        "playback, 9 planes",
+        "reconstruction",
+        "ground truth",
+    ]
+    found, truth = (shown.pictures[name] for name in ("reconstruction", "ground truth"))
+    assert found.unique().item() == pytest.approx(68 / 200)
+    assert truth.unique().item() == pytest.approx(0.51)
+
+
+def test_a_video_is_seven_images_spread_over_the_exposure(module: Clock) -> None:
+    sequence = module.test_step(_batch(), 0).sequence
+    assert sequence is not None
+    images = sequence()
+    assert [shown.origin.plane for shown in images] == [20, 36, 52, 68, 84, 100, 116]
+    shades = [shown.pictures["reconstruction"].unique().item() for shown in images]
+    assert shades == pytest.approx([plane / 200 for plane in (20, 36, 52, 68, 84, 100, 116)])
+
+
+def test_one_image_stands_for_an_exposure_in_predictions(module: Clock) -> None:
+    image = module.predict_step(_batch(), 0)
+    assert image.shape == (1, 3, 16, 16)
+    assert image.unique().item() == pytest.approx(68 / 200)
+    assert module.origins(_batch()) == [Origin("street")]
+
+
+def test_exposures_of_a_real_camera_are_shown_but_not_measured(module: Clock) -> None:
+    batch = _batch()
+    batch["images"], batch["planes"] = batch["images"][:, :0], batch["planes"][:, :0]
+    found = module.test_step(batch, 0)
+    (shown,) = found.shown
+    assert not found.measured
+    assert not module.logged
+    assert list(shown.pictures) == ["blurry", "playback, 9 planes", "reconstruction"]
+    assert shown.pictures["reconstruction"].unique().item() == pytest.approx(68 / 200)
+    assert shown.caption == "street, plane 68"
+
+
+def test_data_with_too_few_planes_around_an_exposure_are_refused(module: Clock) -> None:
+    served: Any = SimpleNamespace(margin=10)
+    module.check_data(served, "fit")  # 21 planes around a time reach 10 to either side
+    served.margin = 9
+    message = r"^data\.init_args\.margin: 9 planes before .* windows of Clock .*to at least 10$"
+    with pytest.raises(ConfigError, match=message):
+        module.check_data(served, "fit")
+
+
+@pytest.mark.parametrize(
+    ("shape", "centers", "error", "message"),
+    [
+        ((3, 24, 40), [20], GeometryError, "24x40, the spikes are 6x11: .* 24x44"),
+        ((1, 24, 44), [20], GeometryError, r"\(3, H, W\), got \(1, 24, 44\)"),
+        ((3, 24, 44), [9], PlaneRangeError, "21 planes around plane 9 .* from 10 to 34"),
+        ((3, 24, 44), [20, 35], PlaneRangeError, "around plane 35 leaves the recording"),
+        ((3, 24, 44), [45], PlaneRangeError, r"plane 45 .* 0\.\.44"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused_before_any_work(
+    module: Clock,
+    recording: SpikeRecording,
+    shape: tuple[int, ...],
+    centers: list[int],
+    error: type[SpikeZooError],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        module.deblur_stream(torch.zeros(shape), recording, centers)
+
+
+def test_a_recording_shorter_than_a_window_is_refused(module: Clock) -> None:
+    short = SpikeRecording.from_planes(np.zeros((20, 6, 11), np.bool_))
+    with pytest.raises(PlaneRangeError, match="has 20 planes, one window takes 21"):
+        module.deblur(torch.zeros(3, 24, 44), short, [10])
+
+
+def test_bytes_arrays_and_batches_of_one_are_the_same_image(
+    module: Clock, recording: SpikeRecording
+) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 24, 44), dtype=np.uint8)
+    wanted = torch.from_numpy(pixels).float() / 255
+    for given in (wanted, pixels, torch.from_numpy(pixels)[None]):
+        images = module.deblur(given, recording, [20, 34])
+        assert images.shape == (2, 3, 24, 44)
+        assert torch.equal(images[1], wanted)

@@ -1,0 +1,51 @@
+"""What a step found out: captions, and the playback that stands beside a result."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spike_zoo.tasks import Origin, Shown
+from spike_zoo.tasks.evaluation import playback
+
+
+@pytest.mark.parametrize(
+    ("origin", "caption"),
+    [
+        (Origin("street", 75), "street, plane 75"),
+        (Origin("street", 0), "street, plane 0"),
+        (Origin("street"), "street"),
+    ],
+)
+def test_a_caption_names_the_recording_and_the_plane_where_it_is_one(
+    origin: Origin, caption: str
+) -> None:
+    assert Shown(origin, {}, "a").caption == caption
+
+
+@pytest.mark.parametrize(
+    ("center", "window", "rate"),
+    [
+        (10, 5, 0.0),  # planes 8..12
+        (10, 21, 1 / 21),  # plane 20 alone of 0..20
+        (20, 5, 3 / 5),
+        (39, 5, 1.0),  # cut to planes 37..39
+        (0, 41, 1 / 21),  # cut to planes 0..20
+    ],
+)
+def test_playback_is_the_mean_of_the_planes_there_are(
+    center: int, window: int, rate: float
+) -> None:
+    spikes = torch.zeros(40, 2, 3)
+    spikes[20:] = 1  # light from plane 20 on
+    torch.testing.assert_close(playback(spikes, 1.0, center, window), torch.full((2, 3), rate))
+
+
+@given(scale=st.floats(0.05, 2.0), fired=st.integers(0, 9))
+def test_playback_of_a_known_scale_is_an_image_of_the_unit_range(scale: float, fired: int) -> None:
+    spikes = torch.zeros(9, 1, 1)
+    spikes[:fired] = 1
+    found = playback(spikes, scale, 4, 9).item()
+    assert found == pytest.approx(min(1.0, fired / 9 / scale), rel=1e-5)

@@ -1,0 +1,92 @@
+"""Exposures of a batch, and which images and planes belong to a recording."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spike_zoo.errors import GeometryError, PlaneRangeError
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.tasks.exposures import Exposure, as_image, check_pair, check_windows, exposures
+from spike_zoo.testing.exposures import exposed_take, exposure_batch
+
+
+def _exposure(planes: list[int], span: tuple[int, int]) -> Exposure:
+    nothing = torch.zeros(1)
+    return Exposure(nothing, nothing, nothing, "street", planes, span, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("span", "middle"), [((20, 117), 68), ((0, 1), 0), ((10, 12), 11), ((10, 13), 11)]
+)
+def test_the_middle_of_an_exposure_is_the_published_plane(
+    span: tuple[int, int], middle: int
+) -> None:
+    assert _exposure([], span).middle == middle
+
+
+@given(
+    start=st.integers(0, 50),
+    length=st.integers(1, 100),
+    planes=st.lists(st.integers(0, 150), min_size=1),
+)
+def test_no_sharp_image_is_nearer_to_the_middle_than_the_one_chosen(
+    start: int, length: int, planes: list[int]
+) -> None:
+    exposure = _exposure(planes, (start, start + length))
+    distances = np.abs(np.array(planes) - exposure.middle)
+    assert distances[exposure.middle_image] == distances.min()
+
+
+def test_a_batch_is_its_exposures_one_by_one() -> None:
+    takes = [exposed_take(seed, 8, 12) for seed in (0, 1)]
+    first, second = exposures(exposure_batch(*takes))
+    assert (first.name, second.name) == ("take0", "take1")
+    for exposure, take in zip((first, second), takes, strict=True):
+        assert take.blur is not None
+        assert take.images is not None
+        assert take.image_index is not None
+        assert exposure.blur.shape == (1, 3, 32, 48)
+        np.testing.assert_array_equal(exposure.spikes[0].numpy(), take.recording[0:137])
+        blur = (255 * exposure.blur[0]).round().permute(1, 2, 0)
+        np.testing.assert_array_equal(blur.numpy(), take.blur[0])
+        assert exposure.planes == take.image_index.tolist()
+        assert len(exposure.images) == len(take.images)
+        assert exposure.span == (20, 117)
+        assert exposure.rate_scale == pytest.approx(0.9)
+
+
+def test_a_blurry_image_is_three_planes_of_the_unit_range() -> None:
+    assert as_image(np.full((3, 2, 2), 51, np.uint8)).unique().tolist() == pytest.approx([0.2])
+    assert as_image(torch.full((1, 3, 2, 2), 0.25, dtype=torch.float64)).dtype == torch.float32
+    for shape in ((2, 3, 4, 4), (4, 4), (4, 4, 3)):
+        with pytest.raises(GeometryError, match=r"R,G,B of shape \(3, H, W\)"):
+            as_image(torch.zeros(shape))
+
+
+@given(height=st.integers(1, 9), width=st.integers(1, 9), ratio=st.integers(1, 4))
+def test_an_image_belongs_to_spikes_of_one_size_alone(height: int, width: int, ratio: int) -> None:
+    recording = SpikeRecording.from_planes(np.zeros((1, height, width), np.bool_))
+    image = torch.zeros(3, ratio * height, ratio * width)
+    check_pair(image, recording, ratio)
+    for other in (image[:, 1:], image[..., 1:]):
+        with pytest.raises(GeometryError, match=f"wide, {ratio * height}x{ratio * width}"):
+            check_pair(other, recording, ratio)
+
+
+@given(
+    planes=st.integers(1, 30), length=st.integers(1, 15).map(lambda n: 2 * n - 1), data=st.data()
+)
+def test_a_window_is_taken_exactly_where_it_lies_inside(
+    planes: int, length: int, data: st.DataObject
+) -> None:
+    center = data.draw(st.integers(-3, planes + 3))
+    window = range(center - length // 2, center + length // 2 + 1)
+    if window[0] >= 0 and window[-1] < planes:
+        check_windows([center], length, planes)
+    else:
+        with pytest.raises(PlaneRangeError):
+            check_windows([center], length, planes)

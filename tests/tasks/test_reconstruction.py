@@ -1,0 +1,89 @@
+"""Clips in, images out: what is measured and shown of a batch, and which clips are refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.tasks import Measured, Origin, ReconstructionModule
+
+if TYPE_CHECKING:
+    from spike_zoo.batch import ReconstructionBatch
+
+LENGTH = 25
+
+
+class Grey(ReconstructionModule):
+    """Sees the same grey in every clip."""
+
+    clip_length = LENGTH
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        return torch.full((len(spikes), 1, *spikes.shape[2:]), 0.5)
+
+
+def _batch() -> ReconstructionBatch:
+    """Two clips whose images are a tenth and a hundredth brighter than grey."""
+    spikes = torch.zeros(2, LENGTH, 12, 16)
+    spikes[0, 2:9] = 1  # 7 of the 21 planes around the middle
+    spikes[1, :2] = 1  # none of them
+    spikes[1, -2:] = 1
+    truth = torch.full((2, 1, 12, 16), 0.6)
+    truth[1] = 0.51
+    scale, plane = torch.tensor([0.5, 0.25]), torch.tensor([40, 12])
+    batch = {"spikes": spikes, "image": truth, "rate_scale": scale, "plane": plane}
+    return cast("ReconstructionBatch", {**batch, "name": ["street", "alley"]})
+
+
+@pytest.fixture
+def module() -> Grey:
+    module = Grey(lpips="off")
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # outside a trainer
+    module.setup("test")
+    return module
+
+
+def test_every_clip_is_measured_under_its_own_name(module: Grey) -> None:
+    found = module.test_step(_batch(), 3)
+    assert found.values["psnr"].tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
+    assert found.measured == [
+        Measured(Origin("street", 40), 40, 0.5),
+        Measured(Origin("alley", 12), 12, 0.25),
+    ]
+
+
+def test_a_clip_is_shown_as_playback_reconstruction_and_truth(module: Grey) -> None:
+    street, alley = module.test_step(_batch(), 3).shown
+    assert (street.caption, alley.caption) == ("street, plane 40", "alley, plane 12")
+    assert (street.stem, alley.stem) == ("street-plane40", "alley-plane12")
+    assert list(street.pictures) == ["playback, 21 planes", "reconstruction", "ground truth"]
+    values = [[one.unique().item() for one in shown.pictures.values()] for shown in (street, alley)]
+    assert values[0] == pytest.approx([7 / 21 / 0.5, 0.5, 0.6])
+    assert values[1] == pytest.approx([0.0, 0.5, 0.51])
+
+
+def test_predictions_are_images_of_the_clips_in_their_order(module: Grey) -> None:
+    assert module.predict_step(_batch(), 0).shape == (2, 1, 12, 16)
+    assert module.origins(_batch()) == [Origin("street", 40), Origin("alley", 12)]
+
+
+def test_clips_of_another_length_are_refused_with_the_right_one(module: Grey) -> None:
+    batch = _batch()
+    batch["spikes"] = batch["spikes"][:, 1:]
+    with pytest.raises(ConfigError, match=r"clips have 24 planes, Grey takes 25; set it to 25$"):
+        module.predict_step(batch, 0)
+
+
+def test_data_are_asked_how_long_their_clips_are_where_they_say_it(module: Grey) -> None:
+    of_others: Any = SimpleNamespace()
+    module.check_data(of_others, "fit")  # looked at batch by batch then
+    of_others.clip_length = LENGTH
+    module.check_data(of_others, "fit")
+    of_others.clip_length = LENGTH + 2
+    with pytest.raises(ConfigError, match=r"^data\.init_args\.clip_length: the clips have 27"):
+        module.check_data(of_others, "fit")

@@ -1,0 +1,58 @@
+"""Errors of users: what they are caught as, what the program ends with, what they say."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+
+import pytest
+
+from spike_zoo import errors
+from spike_zoo.errors import SpikeZooError
+
+
+def _kinds(kind: type[SpikeZooError] = SpikeZooError) -> Iterator[type[SpikeZooError]]:
+    if kind.__module__ == errors.__name__:
+        yield kind
+    for derived in kind.__subclasses__():
+        yield from _kinds(derived)
+
+
+KINDS = sorted(set(_kinds()), key=lambda kind: kind.__name__)
+#: The call itself is wrong; every other error is about content.
+WRONG_CALLS = {
+    *("UsageError", "ConfigError", "MissingFileError", "ExistingFileError"),
+    *("MissingGeometryError", "MissingItemError"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wrong_call_ends_with_2_and_unreadable_content_with_1(kind: type[SpikeZooError]) -> None:
+    assert kind.exit_code == (2 if kind.__name__ in WRONG_CALLS else 1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "known_as"),
+    [
+        ("MissingFileError", FileNotFoundError),
+        ("ExistingFileError", FileExistsError),
+        ("PlaneRangeError", IndexError),
+        ("MissingItemError", KeyError),
+        ("WeightsError", ValueError),
+    ],
+)
+def test_an_error_is_caught_as_what_python_calls_it(kind: str, known_as: type[Exception]) -> None:
+    with pytest.raises(known_as, match="what is wrong"):
+        raise getattr(errors, kind)("what is wrong")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_says_its_message_as_it_was_written(kind: type[SpikeZooError]) -> None:
+    assert str(kind("a.h5: 'b' is not there")) == "a.h5: 'b' is not there"  # KeyError quotes
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_comes_whole_out_of_another_process(kind: type[SpikeZooError]) -> None:
+    came = pickle.loads(pickle.dumps(kind("a.h5: cut", code="E04", path="a.h5")))
+    assert type(came) is kind
+    assert (str(came), came.code, came.path) == ("a.h5: cut", "E04", "a.h5")
