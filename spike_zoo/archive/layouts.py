@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
-from spike_zoo.archive.rewriting import stored_take
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import read_recording
@@ -171,7 +170,7 @@ def _archive(path: Path, height: int | None, width: int | None) -> Iterator[Foun
         )
     archive = SpikeArchive(path)
     for name in archive:
-        yield name, None, partial(stored_take, archive, name)
+        yield name, None, partial(archive.take, name)
 
 
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:

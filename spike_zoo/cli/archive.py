@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
+from spike_zoo.formats.hdf5_writing import recording_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -228,7 +229,9 @@ def archive_export(
     format: Literal["dat", "npz", "npy", "h5"] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write recordings of an archive as files of their own; .dat gets a sidecar with its size.
+    """Write recordings of an archive as files of their own.
+
+    A .dat gets a sidecar with its size, an .h5 the images and labels of the recording.
 
     Args:
         path: The archive.
@@ -250,10 +253,19 @@ def archive_export(
                 "--name, or give a folder (where its name ends so, with a slash behind it)"
             )
         for each in names:
-            recording = archive[each]
             target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
-            write_recording(recording, target, overwrite=overwrite, with_sidecar=kind == "dat")
+            _export(archive, each, target, overwrite)
             print(target)
+
+
+def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
+    """Write one recording, into an .h5 with everything that the archive has of it."""
+    if target.suffix.lower() == ".h5":
+        with ArchiveWriter(target, overwrite=overwrite) as writer:
+            writer.add(recording_name(name), archive.take(name))
+        return
+    is_raw = target.suffix.lower() == ".dat"
+    write_recording(archive[name], target, overwrite=overwrite, with_sidecar=is_raw)
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:
