@@ -85,8 +85,8 @@ def find_takes(
     Args:
         source: The folder or file.
         layout: One of those above.
-        height: Rows of ``.dat`` recordings, where no sidecar or layout tells.
-        width: Columns of ``.dat`` recordings, likewise.
+        height: Rows of ``.dat`` recordings, if no sidecar or layout tells.
+        width: Columns of ``.dat`` recordings, if no sidecar or layout tells.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
 

@@ -210,7 +210,7 @@ class SpikeArchive:
         return self._pictures(name, schema.BLUR, number, rows, columns)
 
     def image_size(self, name: str) -> tuple[int, int] | None:
-        """Return height and width of the sharp images, None where there are none.
+        """Return height and width of the sharp images, None if there are none.
 
         Raises:
             FormatError: E09, if they are no images.
@@ -231,7 +231,7 @@ class SpikeArchive:
         return self._integers(name, schema.BLUR_SPAN, (0, 2))
 
     def label(self, name: str) -> int | None:
-        """Return the class index of a take, None where it has none."""
+        """Return the class index of a take, None if it has none."""
         if not self._has(name, schema.LABEL):
             return None
         stored = self._dataset(name, schema.LABEL)

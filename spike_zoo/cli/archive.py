@@ -66,14 +66,14 @@ def archive_build(
             recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
             anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
             each.
-        height: Rows of .dat recordings, where no sidecar or layout tells.
-        width: Columns of .dat recordings, likewise.
+        height: Rows of .dat recordings, if no sidecar or layout tells.
+        width: Columns of .dat recordings, if no sidecar or layout tells.
         split: Put everything in this split (train, val, test); otherwise the folders tell.
-        exposure_start: First plane of a blurry image's exposure; the margin where not given. This
-            and the next three are for gopro and rsb.
-        exposure_length: Planes of it; all up to the margin at the end where not given.
-        margin: Planes recorded before and after the exposure, 20 where not given.
-        rate_scale: Spikes per plane at white; for gopro 0.993 where not given.
+        exposure_start: First plane of a blurry image's exposure, by default the one after the
+            margin. This and the next three are for gopro and rsb.
+        exposure_length: Planes of it, by default all up to the margin at the end.
+        margin: Planes recorded before and after the exposure, default 20.
+        rate_scale: Spikes per plane at white; for gopro by default 0.993.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
@@ -236,8 +236,8 @@ def archive_export(
     Args:
         path: The archive.
         out: A folder; for one recording also a file ending in .dat, .npz, .npy or .h5.
-        name: The one recording to write; all of them where not given.
-        format: Format of the files; that of the file, or dat, where not given.
+        name: The one recording to write, by default all.
+        format: Format of the files, by default that of the file, or dat.
         overwrite: Replace existing files.
     """
     suffix = Path(out).suffix.lower()

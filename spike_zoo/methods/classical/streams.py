@@ -45,7 +45,7 @@ def tfp_stream(
 
     Args:
         recording: The spikes.
-        centers: Planes in any order, ascending for speed; every plane where not given.
+        centers: Planes in any order, ascending for speed; by default every plane.
         window: Planes of each window.
         edge: As in ``tfp``; ``"valid"`` refuses centres whose window leaves the recording.
 
@@ -78,7 +78,7 @@ def tfi_stream(
 
     Args:
         recording: The spikes.
-        centers: Planes in any order, ascending for speed; every plane where not given.
+        centers: Planes in any order, ascending for speed; by default every plane.
         average: Planes around each centre whose values are averaged; these are held in memory.
         convention: As in ``tfi``.
         max_search: As in ``tfi``.
@@ -190,7 +190,7 @@ class Nearest(NamedTuple):
 
     Attributes:
         boundary: Looking ahead begins with this plane, looking back with the one before it.
-        planes: float32 ``(H, W)``; infinity where there is none in reach, minus infinity behind.
+        planes: float32 ``(H, W)``; infinity if there is none in reach, minus infinity behind.
     """
 
     boundary: int
@@ -251,10 +251,10 @@ def nearest_in_recording(
         boundary: Looking ahead begins with this plane, looking back with the one before it.
         step: 1 looks ahead, -1 back.
         reach: Planes to look at.
-        wanted: bool ``(H, W)``, the pixels to look at; all where not given.
+        wanted: bool ``(H, W)``, the pixels to look at, by default all.
 
     Returns:
-        float32 ``(H, W)``; infinity, signed as ``step``, where there is none.
+        float32 ``(H, W)``; infinity, signed as ``step`` if there is none.
     """
     from spike_zoo.methods.classical import kernels
 
