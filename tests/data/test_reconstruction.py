@@ -24,7 +24,6 @@ from spike_zoo.data.batches import Collate
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.spikes import Take
-from spike_zoo.spikes.take import grey
 from spike_zoo.testing import pattern_take, tiny_archive
 
 
@@ -140,15 +139,6 @@ def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> No
     data = ReconstructionDataModule(str(tmp_path / "none.h5"))
     with pytest.raises(MissingFileError, match=r"none\.h5: .*python -m spike_zoo simulate --out"):
         data.setup("fit")
-
-
-def test_colour_and_deep_images_become_grey_in_the_unit_range() -> None:
-    red = np.zeros((2, 2, 3), np.uint8)
-    red[..., 0] = 255
-    np.testing.assert_allclose(grey(red), 0.299, rtol=1e-6)
-    np.testing.assert_allclose(grey(np.full((2, 2), 65535, np.uint16)), 1.0)
-    byte = np.full((2, 2), 7, np.uint8)
-    assert grey(byte).dtype == np.uint8
 
 
 def archive_of(path: Path, *takes: Take) -> Path:
