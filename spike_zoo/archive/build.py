@@ -11,7 +11,7 @@ import h5py
 from joblib import Parallel, delayed
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.rewriting import StoredTake, copy_rest, copy_unknown_root
+from spike_zoo.archive.rewriting import copy_unknown_root
 from spike_zoo.archive.workers import worker_options
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
 from spike_zoo.errors import MissingItemError
@@ -143,7 +143,4 @@ def _write_shard(
     """Make one take and write it to a file of its own; runs in a worker process."""
     take = job()
     with new_archive_file(path) as file:
-        group = new_group(file, _SHARD)
-        write_take(group, take, compression=compression, bit_layout=bit_layout)
-        if isinstance(take, StoredTake):
-            copy_rest(group, take)
+        write_take(new_group(file, _SHARD), take, compression=compression, bit_layout=bit_layout)

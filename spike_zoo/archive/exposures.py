@@ -37,8 +37,8 @@ class ExposureRule:
     """Which planes of a recording its blurry image was exposed over, and how bright white is.
 
     Attributes:
-        start: First plane; the margin where not given.
-        length: Planes; all up to the margin before the end where not given.
+        start: First plane, by default the one after the margin.
+        length: Planes, by default all up to the margin before the end.
         margin: Planes recorded before and after the exposure.
         rate_scale: Spikes per plane at white; None: what is known of the set.
     """

@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
-from spike_zoo.archive.rewriting import stored_take
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import read_recording
@@ -86,8 +85,8 @@ def find_takes(
     Args:
         source: The folder or file.
         layout: One of those above.
-        height: Rows of ``.dat`` recordings, where no sidecar or layout tells.
-        width: Columns of ``.dat`` recordings, likewise.
+        height: Rows of ``.dat`` recordings, if no sidecar or layout tells.
+        width: Columns of ``.dat`` recordings, if no sidecar or layout tells.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
 
@@ -171,7 +170,7 @@ def _archive(path: Path, height: int | None, width: int | None) -> Iterator[Foun
         )
     archive = SpikeArchive(path)
     for name in archive:
-        yield name, None, partial(stored_take, archive, name)
+        yield name, None, partial(archive.take, name)
 
 
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:

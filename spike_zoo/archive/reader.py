@@ -9,6 +9,7 @@ import numpy as np
 from spike_zoo.archive import schema
 from spike_zoo.archive.datasets import read_integers, split_names
 from spike_zoo.archive.digest import content_sha256, legacy_sha256
+from spike_zoo.archive.rewriting import StoredTake
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import FormatError, MissingItemError, PlaneRangeError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
@@ -18,7 +19,6 @@ from spike_zoo.formats.hdf5_recording import (
     read_group,
     stored_planes,
 )
-from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,7 +210,7 @@ class SpikeArchive:
         return self._pictures(name, schema.BLUR, number, rows, columns)
 
     def image_size(self, name: str) -> tuple[int, int] | None:
-        """Return height and width of the sharp images, None where there are none.
+        """Return height and width of the sharp images, None if there are none.
 
         Raises:
             FormatError: E09, if they are no images.
@@ -231,7 +231,7 @@ class SpikeArchive:
         return self._integers(name, schema.BLUR_SPAN, (0, 2))
 
     def label(self, name: str) -> int | None:
-        """Return the class index of a take, None where it has none."""
+        """Return the class index of a take, None if it has none."""
         if not self._has(name, schema.LABEL):
             return None
         stored = self._dataset(name, schema.LABEL)
@@ -239,16 +239,18 @@ class SpikeArchive:
             raise FormatError(f"{self.path}: the label of {name} is no whole number", path=name)
         return int(stored[()])
 
-    def take(self, name: str) -> Take:
+    def take(self, name: str) -> StoredTake:
         """Return a recording with everything that belongs to it, images read, planes not yet."""
         has_images, has_blur = self._has(name, schema.IMAGES), self._has(name, schema.BLUR)
-        return Take(
+        return StoredTake(
             recording=self[name],
             images=self.images(name) if has_images else None,
             image_index=self.image_index(name) if has_images else None,
             blur=self.blur(name) if has_blur else None,
             blur_span=self.blur_span(name) if has_blur else None,
             label=self.label(name),
+            path=self.path,
+            name=name,
         )
 
     def verify(self, *, deep: bool = True) -> list[Finding]:

@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 import h5py
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.datasets import checked_datasets
+from spike_zoo.archive.datasets import checked_datasets, read_integers
 from spike_zoo.archive.validate import foreign_objects
 from spike_zoo.errors import FormatError
-from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
+from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
 from spike_zoo.formats.hdf5_checksums import CHECKSUM, dataset_sha256
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spike_zoo.archive.reader import SpikeArchive
+
+#: Data sets that a take holds itself; where one has none, it was left out.
+_OF_TAKES = (schema.SPIKES, schema.IMAGES, schema.IMAGE_INDEX, schema.BLUR, schema.BLUR_SPAN)
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,11 @@ class StoredTake(Take):
     name: str = ""
 
 
-def stored_take(archive: SpikeArchive, name: str) -> StoredTake:
-    """Return a take of an archive that is written again with all its group holds."""
-    return StoredTake(**vars(archive.take(name)), path=archive.path, name=name)
-
-
 def copy_rest(group: h5py.Group, take: StoredTake) -> None:
     """Copy label maps, calibration, and parts and attributes that no schema knows, as stored.
+
+    What was changed in the take stays changed: another label, images left out. A recording of
+    another size gets nothing, as maps and calibration would not fit it.
 
     Args:
         group: The recording, written but for these.
@@ -53,15 +53,28 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
         return
     inside = f"{schema.RECORDINGS}/{take.name}"
     with Hdf5File(take.path) as file:
+        if not _has_size(file, inside, take.recording.shape):
+            return
         _refuse_foreign(file, inside)
-        if schema.LABELS in group:
+        if schema.LABEL in group and take.label == _stored_label(file, inside):
             del group[schema.LABELS]  # the class too, in the type it was stored in
         with hdf5_errors(file.path, inside):
             _copy_missing(file.group(inside), group)
         for part in checked_datasets(file, inside):
-            copied = group[part.removeprefix(f"{inside}/")]
-            if CHECKSUM not in copied.attrs:
+            copied = group.get(part.removeprefix(f"{inside}/"))
+            if copied is not None and CHECKSUM not in copied.attrs:
                 copied.attrs[CHECKSUM] = dataset_sha256(file, part)
+
+
+def _has_size(file: Hdf5File, inside: str, shape: tuple[int, int, int]) -> bool:
+    """Return whether a stored recording has a shape ``(T, H, W)``."""
+    attributes = read_attributes(file, inside)
+    return tuple(attributes.get(side) for side in ("frames", "height", "width")) == shape
+
+
+def _stored_label(file: Hdf5File, inside: str) -> int | None:
+    where = f"{inside}/{schema.LABEL}"
+    return int(read_integers(file, where, 0)) if file.holds(where) else None
 
 
 def copy_unknown_root(target: h5py.File, path: Path) -> None:
@@ -91,10 +104,12 @@ def _refuse_foreign(file: Hdf5File, inside: str) -> None:
 
 def _copy_missing(source: h5py.Group, target: h5py.Group) -> None:
     for name in source:
-        if name not in target:
-            source.copy(name, target, name=name, expand_soft=True)
-        else:
+        if name in target and isinstance(source[name], h5py.Group):
+            _copy_missing(source[name], target[name])
+        elif name in target:
             _copy_attributes(source[name], target[name])
+        elif name not in _OF_TAKES:
+            source.copy(name, target, name=name, expand_soft=True)
     _copy_attributes(source, target)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.datasets import split_names
+from spike_zoo.archive.rewriting import StoredTake, copy_rest
 from spike_zoo.errors import (
     ExistingFileError,
     FormatError,
@@ -102,7 +103,8 @@ class ArchiveWriter:
 
         Args:
             name: Its name, not beginning with a dot.
-            take: The recording with its images, or the recording alone.
+            take: The recording with its images, or the recording alone. One of another archive
+                (:meth:`SpikeArchive.take`) brings its label maps and calibration.
             split: Split to add the name to.
             overwrite: Replace a recording of this name; the file keeps the space it took.
 
@@ -190,6 +192,8 @@ def write_take(
 ) -> None:
     """Write a take into the empty group of its name, after checking that its parts fit.
 
+    A take of another archive brings what else its group holds there.
+
     Raises:
         GeometryError: E07..E09, if images, their planes or exposures do not fit the recording.
     """
@@ -210,6 +214,8 @@ def write_take(
         write_group(group, take.recording, compression=compression, layout=bit_layout)
     if take.label is not None:
         write_label(group, take.label, take.recording.meta.get("label_name"))
+    if isinstance(take, StoredTake):
+        copy_rest(group, take)
 
 
 def _check_pair(

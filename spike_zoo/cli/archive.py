@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
+from spike_zoo.formats.hdf5_writing import recording_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,14 +66,14 @@ def archive_build(
             recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
             anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
             each.
-        height: Rows of .dat recordings, where no sidecar or layout tells.
-        width: Columns of .dat recordings, likewise.
+        height: Rows of .dat recordings, if no sidecar or layout tells.
+        width: Columns of .dat recordings, if no sidecar or layout tells.
         split: Put everything in this split (train, val, test); otherwise the folders tell.
-        exposure_start: First plane of a blurry image's exposure; the margin where not given. This
-            and the next three are for gopro and rsb.
-        exposure_length: Planes of it; all up to the margin at the end where not given.
-        margin: Planes recorded before and after the exposure, 20 where not given.
-        rate_scale: Spikes per plane at white; for gopro 0.993 where not given.
+        exposure_start: First plane of a blurry image's exposure, by default the one after the
+            margin. This and the next three are for gopro and rsb.
+        exposure_length: Planes of it, by default all up to the margin at the end.
+        margin: Planes recorded before and after the exposure, default 20.
+        rate_scale: Spikes per plane at white; for gopro by default 0.993.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
@@ -228,13 +229,15 @@ def archive_export(
     format: Literal["dat", "npz", "npy", "h5"] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write recordings of an archive as files of their own; .dat gets a sidecar with its size.
+    """Write recordings of an archive as files of their own.
+
+    A .dat gets a sidecar with its size, an .h5 the images and labels of the recording.
 
     Args:
         path: The archive.
         out: A folder; for one recording also a file ending in .dat, .npz, .npy or .h5.
-        name: The one recording to write; all of them where not given.
-        format: Format of the files; that of the file, or dat, where not given.
+        name: The one recording to write, by default all.
+        format: Format of the files, by default that of the file, or dat.
         overwrite: Replace existing files.
     """
     suffix = Path(out).suffix.lower()
@@ -250,10 +253,19 @@ def archive_export(
                 "--name, or give a folder (where its name ends so, with a slash behind it)"
             )
         for each in names:
-            recording = archive[each]
             target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
-            write_recording(recording, target, overwrite=overwrite, with_sidecar=kind == "dat")
+            _export(archive, each, target, overwrite)
             print(target)
+
+
+def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
+    """Write one recording, into an .h5 with everything that the archive has of it."""
+    if target.suffix.lower() == ".h5":
+        with ArchiveWriter(target, overwrite=overwrite) as writer:
+            writer.add(recording_name(name), archive.take(name))
+        return
+    is_raw = target.suffix.lower() == ".dat"
+    write_recording(archive[name], target, overwrite=overwrite, with_sidecar=is_raw)
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:

@@ -45,7 +45,7 @@ def dataset_sha256(file: Hdf5File, inside: str) -> str:
 
 
 def stored_sha256(file: Hdf5File, inside: str) -> str | None:
-    """Return the checksum written with a data set; None where there is none."""
+    """Return the checksum written with a data set; None if there is none."""
     checksum = read_attributes(file, inside).get(CHECKSUM)
     return None if checksum is None else str(checksum)
 

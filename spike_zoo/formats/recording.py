@@ -123,8 +123,8 @@ def read_recording(
             as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
         flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do.
         allow_partial: Leave out an unfinished last plane of a ``.dat``, with a warning.
-        fps: Planes per second, where the file does not say or is wrong.
-        rate_scale: Spikes per plane at white, likewise.
+        fps: Planes per second, instead of what the file says.
+        rate_scale: Spikes per plane at white, instead of what the file says.
 
     Raises:
         MissingFileError: If there is no such file.

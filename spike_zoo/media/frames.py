@@ -29,7 +29,7 @@ class FrameSource(Protocol):
 
     Attributes:
         path: Where they are.
-        fps: Frames per second; 0 where not known.
+        fps: Frames per second; 0 if unknown.
     """
 
     path: Path

@@ -50,7 +50,7 @@ class SpikeRecording:
         packed: uint8 ``(T, H, ceil(W/8))``, little bit order along W, top row first: an array, or
             any object that reads ranges of planes when asked (:class:`PackedPlanes`).
         width: True number of columns W.
-        fps: Planes per second; 0 where unknown.
+        fps: Planes per second; 0 if unknown.
         threshold: Charge at which a pixel fires, in the camera's units.
         rate_scale: Spikes per plane at white; an image is the firing rate divided by it.
         meta: Anything else known about the take.

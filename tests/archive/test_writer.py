@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from spike_zoo.errors import (
     UsageError,
 )
 from spike_zoo.spikes import SpikeRecording
-from tests.helpers.archives import make_take, write_archive
+from tests.helpers.archives import add_annotations, make_take, write_archive
 from tests.helpers.streams import random_spikes
 
 
@@ -244,3 +245,42 @@ def test_appending_never_writes_through_a_link(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="external link"):
         append()
     assert other.read_bytes() == before
+
+
+def annotated(folder: Path) -> SpikeArchive:
+    path = write_archive(folder / "old.h5", takes=1)
+    add_annotations(path, "take0")
+    return SpikeArchive(path)
+
+
+def test_a_take_of_another_archive_brings_its_label_maps_and_calibration(tmp_path: Path) -> None:
+    old = annotated(tmp_path)
+    with ArchiveWriter(tmp_path / "new.h5") as writer:
+        writer.add("again", old.take("take0"))
+    old.close()
+    with h5py.File(tmp_path / "new.h5") as new, h5py.File(old.path) as before:
+        group, source = new["recordings/again"], before["recordings/take0"]
+        for part in ("labels/boxes", "labels/boxes_index", "labels/flow", "calibration/dark"):
+            np.testing.assert_array_equal(group[part], source[part])
+        assert group["labels/class"][()] == 0
+        assert group["thermal"].attrs["unit"] == "K"
+    assert "E" not in {finding.code[0] for finding in SpikeArchive(tmp_path / "new.h5").verify()}
+
+
+def test_what_was_changed_in_a_take_of_another_archive_stays_changed(tmp_path: Path) -> None:
+    take = annotated(tmp_path).take("take0")
+    part = SpikeRecording.from_planes(take.recording[0:10])
+    with ArchiveWriter(tmp_path / "new.h5") as writer:
+        writer.add("other", replace(take, label=5, images=None, image_index=None))
+        writer.add(
+            "part",
+            replace(take, recording=part, images=None, image_index=None, blur=None, blur_span=None),
+        )
+    new = SpikeArchive(tmp_path / "new.h5")
+    assert new.label("other") == 5
+    assert new.picture_sizes("other") == [(24, 42)]  # the blurry image alone
+    new.close()
+    with h5py.File(new.path) as file:
+        np.testing.assert_array_equal(file["recordings/other/labels/boxes_index"], [4, 9])
+        assert list(file["recordings/part"]) == ["labels", "spikes"]
+        assert list(file["recordings/part/labels"]) == ["class"]

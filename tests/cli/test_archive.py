@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.archive import readable_bytes
 from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
-from tests.helpers.archives import make_take, write_archive
+from tests.helpers.archives import add_annotations, make_take, write_archive
 from tests.helpers.streams import random_spikes
 
 
@@ -134,6 +135,20 @@ def test_one_recording_is_exported_in_any_format(tmp_path: Path, kind: str) -> N
     for exported in (tmp_path / f"one.{kind}", tmp_path / "folder" / f"take1.{kind}"):
         recording = read_recording(exported)
         assert (recording[:] == make_take(1).recording[:]).all()
+
+
+def test_a_recording_exported_to_an_archive_keeps_its_images_and_labels(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    add_annotations(path, "take1")
+    options = ["--name", "take1", "--format", "h5"]
+    assert main(["archive", "export", str(path), str(tmp_path / "out"), *options]) == 0
+    exported, take = SpikeArchive(tmp_path / "out" / "take1.h5"), make_take(1)
+    assert take.images is not None
+    np.testing.assert_array_equal(exported.images("take1"), take.images)
+    np.testing.assert_array_equal(exported.blur_span("take1"), [[4, 30]])
+    exported.close()
+    with h5py.File(exported.path) as file:
+        np.testing.assert_array_equal(file["recordings/take1/labels/boxes_index"], [4, 9])
 
 
 @pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5"])

@@ -18,7 +18,6 @@ from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
-from spike_zoo.spikes.take import grey
 from spike_zoo.testing import pattern_take
 from tests.helpers.splits import archive_of, said_in_setup
 
@@ -58,15 +57,6 @@ def test_a_crop_larger_than_a_frame_is_refused(archive_path: Path) -> None:
     data = ReconstructionDataModule(str(archive_path), 61, crop=48)
     with pytest.raises(ConfigError, match="crop: 48 pixels do not fit into recording 'train-0'"):
         data.setup("fit")
-
-
-def test_colour_and_deep_images_become_grey_in_the_unit_range() -> None:
-    red = np.zeros((2, 2, 3), np.uint8)
-    red[..., 0] = 255
-    np.testing.assert_allclose(grey(red), 0.299, rtol=1e-6)
-    np.testing.assert_allclose(grey(np.full((2, 2), 65535, np.uint16)), 1.0)
-    byte = np.full((2, 2), 7, np.uint8)
-    assert grey(byte).dtype == np.uint8
 
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])

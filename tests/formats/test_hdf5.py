@@ -13,7 +13,7 @@ import pytest
 from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, VersionError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.hdf5 import Hdf5File
-from spike_zoo.spikes import SpikeRecording
+from tests.helpers.archives import change, replace_spikes
 from tests.helpers.streams import random_spikes
 
 SPIKES = random_spikes(37, 12, 21)
@@ -22,19 +22,6 @@ SPIKES = random_spikes(37, 12, 21)
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return write_recording(SPIKES, tmp_path / "clip.h5")
-
-
-def change(path: Path, how: Callable[[h5py.File], Any]) -> None:
-    with h5py.File(path, "r+") as file:
-        how(file)
-
-
-def replace_spikes(how: Callable[[h5py.Group], Any]) -> Callable[[h5py.File], None]:
-    def act(file: h5py.File) -> None:
-        del file["recordings/clip/spikes"]
-        how(file["recordings/clip"])
-
-    return act
 
 
 def test_a_file_cut_anywhere_is_refused_in_one_line(path: Path, tmp_path: Path) -> None:
@@ -172,68 +159,6 @@ def test_a_soft_link_inside_the_file_is_followed(path: Path) -> None:
     assert Hdf5File(path).dataset("recordings/clip/label").shape == (37, 12, 3)
 
 
-@pytest.mark.parametrize(
-    ("code", "how"),
-    [
-        ("E03", lambda group: None),
-        ("E03", lambda group: group.create_dataset("spikes", data=np.zeros((37, 12, 3), "i2"))),
-        ("E03", lambda group: group.create_dataset("spikes", data=np.zeros((37, 36), "u1"))),
-        ("E03", lambda group: group.create_dataset("spikes", data=np.zeros((0, 12, 3), "u1"))),
-        ("E04", lambda group: group.create_dataset("spikes", data=np.zeros((36, 12, 3), "u1"))),
-        ("E04", lambda group: group.create_dataset("spikes", (37, 12, 3), "u1")),
-        ("E04", lambda group: group.create_dataset("spikes", (37, 12, 3), "u1", chunks=(9, 12, 3))),
-        (None, lambda group: group.create_group("spikes")),
-    ],
-)
-def test_data_sets_that_hold_no_such_planes_are_refused(
-    path: Path, code: str | None, how: Callable[[h5py.Group], Any]
-) -> None:
-    change(path, replace_spikes(how))
-    with pytest.raises(FormatError, match="spikes") as caught:
-        read_recording(path)
-    assert caught.value.code == code
-
-
-def test_a_huge_declared_shape_is_refused_before_memory_is_taken(path: Path) -> None:
-    def huge(file: h5py.File) -> None:
-        replace_spikes(
-            lambda group: group.create_dataset(
-                "spikes", (10**9, 12, 3), "u1", chunks=(16, 12, 3), maxshape=(None, 12, 3)
-            )
-        )(file)
-        file["recordings/clip"].attrs["frames"] = 10**9
-
-    change(path, huge)
-    with pytest.raises(FormatError, match="never written") as caught:
-        read_recording(path)
-    assert caught.value.code == "E04"
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "complaint"),
-    [
-        ("width", 22, "is not"),
-        ("width", 0, "frames, height, width"),
-        ("width", "wide", "frames, height, width"),
-        ("frames", -37, "frames, height, width"),
-        ("layout", "diagonal", "is not"),
-        ("fps", np.nan, "attribute fps"),
-        ("fps", -1.0, "attribute fps"),
-        ("rate_scale", 0.0, "attribute rate_scale"),
-        ("threshold", "two", "attribute threshold"),
-        ("meta", "[1, 2]", "no JSON object"),
-        ("meta", "{broken", "no JSON object"),
-    ],
-)
-def test_attributes_that_cannot_be_are_refused(
-    path: Path, name: str, value: object, complaint: str
-) -> None:
-    width = {"width": 25} if (name, value) == ("width", 22) else {name: value}
-    change(path, lambda file: file["recordings/clip"].attrs.update(width))
-    with pytest.raises(FormatError, match=complaint):
-        read_recording(path)
-
-
 def test_a_name_that_is_not_utf_8_is_told_not_tripped_over(path: Path) -> None:
     def misname(file: h5py.File) -> None:
         h5py.h5g.create(file["recordings"].id, b"bad\xff")
@@ -268,45 +193,3 @@ def test_a_filter_that_is_not_installed_names_the_extra(
         pytest.skip("the filter is registered in this process")
     with pytest.raises(FormatError, match=r"compressed with .*spike-zoo\[cold\]"):
         read_recording(path)
-
-
-def test_everything_known_about_a_take_survives(tmp_path: Path) -> None:
-    meta = {
-        "source": "data.dat",
-        "source_format": "dat",
-        "source_flipped": True,
-        "simulator": "v2s",
-        "seed": 7,
-        "licence": "MIT",
-        "notes": "two lines\nof notes",
-        "gain": 0.6,
-        "label": 3,
-        "label_name": "helicopter",
-        "labeled_data_type": [0, 3.1],
-        "camera": {"site": "north"},
-    }
-    recording = SpikeRecording.from_planes(
-        SPIKES, fps=20_000.0, threshold=2.0, rate_scale=0.6, meta=meta
-    )
-    again = read_recording(write_recording(recording, tmp_path / "clip.h5"))
-    assert (again.fps, again.threshold, again.rate_scale) == (20_000.0, 2.0, 0.6)
-    assert again.meta == meta | {"name": "clip"}
-    third = read_recording(write_recording(again, tmp_path / "copy.h5"))
-    assert third.meta == again.meta
-
-
-@pytest.mark.parametrize(
-    ("stem", "name"), [("day 1", "day_1"), ("..hidden", "hidden"), ("été", "t_"), ("_", "_")]
-)
-def test_a_file_s_name_becomes_one_the_schema_allows(tmp_path: Path, stem: str, name: str) -> None:
-    recording = read_recording(write_recording(SPIKES, tmp_path / f"{stem}.h5"))
-    assert recording.meta["name"].strip("_") == name.strip("_")
-
-
-def test_the_checksum_is_that_of_the_packed_bytes(path: Path) -> None:
-    import hashlib
-
-    packed = np.packbits(SPIKES, axis=-1, bitorder="little")
-    with h5py.File(path) as file:
-        stored = file["recordings/clip"].attrs["sha256"]
-    assert stored == hashlib.sha256(packed.tobytes()).hexdigest()

@@ -12,6 +12,7 @@ from spike_zoo.spikes import SpikeRecording, Take
 from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -64,3 +65,19 @@ def add_annotations(path: Path, name: str) -> None:
         group["thermal/frames"] = np.arange(5)
         group["thermal"].attrs["unit"] = "K"
         group.attrs["operator"] = "Ada"
+
+
+def change(path: Path, how: Callable[[h5py.File], Any]) -> None:
+    """Do something to a file as another program would."""
+    with h5py.File(path, "r+") as file:
+        how(file)
+
+
+def replace_spikes(how: Callable[[h5py.Group], Any]) -> Callable[[h5py.File], None]:
+    """Return what takes the spikes of the recording ``clip`` out and puts others in."""
+
+    def act(file: h5py.File) -> None:
+        del file["recordings/clip/spikes"]
+        how(file["recordings/clip"])
+
+    return act

@@ -14,7 +14,7 @@ from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.ssdm import SSDMCascadeModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.runs.callbacks import NoRandomWeights, watching
-from spike_zoo.tracking import PredictionPictures
+from spike_zoo.tracking import PredictionFiles
 from tests.conftest import ROOT
 
 
@@ -53,5 +53,5 @@ def test_what_learns_nothing_or_brings_its_weights_is_measured() -> None:
 
 def test_predicting_writes_pictures_where_it_is_told(tmp_path: Path) -> None:
     _, pictures = watching("predict", tmp_path)
-    assert isinstance(pictures, PredictionPictures)
+    assert isinstance(pictures, PredictionFiles)
     assert pictures.folder == tmp_path

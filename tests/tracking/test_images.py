@@ -10,10 +10,8 @@ import pytest
 import torch
 
 from spike_zoo.media import load_picture
-from spike_zoo.methods.classical import TFIModule
-from spike_zoo.methods.ssdm import BlurryInputModule
-from spike_zoo.tasks import Evaluation, Origin, Shown, TaskModule
-from spike_zoo.tracking import PredictionPictures, SampleImages
+from spike_zoo.tasks import Evaluation, Origin, Shown
+from spike_zoo.tracking import SampleImages
 from spike_zoo.tracking.images import first_shown
 
 
@@ -69,37 +67,15 @@ def test_a_validation_keeps_a_strip_of_every_step_and_the_first_look_none(tmp_pa
     assert names == ["val-0-step0000040.png", "val-0-step0000080.png"]
 
 
-def test_only_the_first_process_writes_and_nothing_without_a_truth(tmp_path: Path) -> None:
+def test_only_the_first_process_writes_and_nothing_of_another_task(tmp_path: Path) -> None:
     _tested(tmp_path, 2, 2, is_global_zero=False)
     callback: Any = SampleImages(tmp_path)
-    callback.on_test_batch_end(_trainer(1), None, _shown(0, has_truth=False), None, 0)
     callback.on_test_batch_end(_trainer(1), None, torch.zeros(1), None, 0)  # of no task
     assert not list(tmp_path.iterdir())
     assert first_shown(Evaluation([])) is None
 
 
-def test_predictions_are_named_after_recording_and_plane(tmp_path: Path) -> None:
-    batch = {"name": ["street", "alley"], "plane": torch.tensor([75, 8])}
-    assert _predicted(tmp_path, TFIModule(), batch, None) == {
-        "street-000075.png": pytest.approx(0.2, abs=0.51 / 255),
-        "alley-000008.png": pytest.approx(0.6, abs=0.51 / 255),
-    }
-
-
-@pytest.mark.parametrize("indices", [None, [6, 7]])
-def test_predictions_of_no_single_plane_are_numbered(
-    indices: list[int] | None, tmp_path: Path
-) -> None:
-    batch = {"name": ["street", "street"]}
-    found = _predicted(tmp_path, BlurryInputModule(), batch, indices)
-    assert found.keys() == {"street-000006.png", "street-000007.png"}
-
-
-def _predicted(
-    folder: Path, module: TaskModule, batch: dict[str, Any], indices: list[int] | None
-) -> dict[str, float]:
-    """Return files and greys of two predictions, the batch after three of as many."""
-    writer: Any = PredictionPictures(folder)
-    found = torch.tensor([0.2, 0.6]).view(2, 1, 1, 1).expand(2, 1, 12, 16)
-    writer.write_on_batch_end(None, module, found, indices, batch, 3, 0)
-    return {path.name: float(load_picture(path).mean()) for path in folder.iterdir()}
+def test_a_sample_without_a_truth_is_shown_and_not_put_side_by_side(tmp_path: Path) -> None:
+    callback: Any = SampleImages(tmp_path)
+    callback.on_test_batch_end(_trainer(1), None, _shown(0, has_truth=False), None, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["test-0.png"]

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 from lightning import Trainer
 from torch.utils.data import DataLoader
 
 from spike_zoo.media import load_picture
+from spike_zoo.methods.classical import TFIModule
+from spike_zoo.methods.ssdm import BlurryInputModule
 from spike_zoo.tasks import Origin, Predicted, TaskModule
 from spike_zoo.testing import QUIET
 from spike_zoo.tracking import PredictionFiles
@@ -64,3 +67,30 @@ def test_images_become_pictures_named_after_sample_and_number(tmp_path: Path) ->
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == [f"take{n}-{n:06d}.png" for n in range(3)]
     assert abs(load_picture(tmp_path / "take2-000002.png").mean() - 0.5) < 1 / 255
+
+
+def test_predictions_are_named_after_recording_and_plane(tmp_path: Path) -> None:
+    batch = {"name": ["street", "alley"], "plane": torch.tensor([75, 8])}
+    assert _predicted(tmp_path, TFIModule(), batch, None) == {
+        "street-000075.png": pytest.approx(0.2, abs=0.51 / 255),
+        "alley-000008.png": pytest.approx(0.6, abs=0.51 / 255),
+    }
+
+
+@pytest.mark.parametrize("indices", [None, [6, 7]])
+def test_predictions_of_no_single_plane_are_numbered(
+    indices: list[int] | None, tmp_path: Path
+) -> None:
+    batch = {"name": ["street", "street"]}
+    found = _predicted(tmp_path, BlurryInputModule(), batch, indices)
+    assert found.keys() == {"street-000006.png", "street-000007.png"}
+
+
+def _predicted(
+    folder: Path, module: TaskModule, batch: dict[str, Any], indices: list[int] | None
+) -> dict[str, float]:
+    """Return files and greys of two predictions, the batch after three of as many."""
+    writer: Any = PredictionFiles(folder)
+    found = torch.tensor([0.2, 0.6]).view(2, 1, 1, 1).expand(2, 1, 12, 16)
+    writer.write_on_batch_end(None, module, found, indices, batch, 3, 0)
+    return {path.name: float(load_picture(path).mean()) for path in folder.iterdir()}

@@ -79,7 +79,7 @@ def tfp_video(
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        centers: Planes in any order; every plane where not given, with ``edge="valid"`` every
+        centers: Planes in any order, by default every plane, with ``edge="valid"`` every
             one whose window lies inside the clip.
         window: Planes of each window.
         edge: As in :func:`tfp`.
@@ -162,7 +162,7 @@ def tfi_video(
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        centers: Planes in any order; every plane where not given.
+        centers: Planes in any order, by default every plane.
         average: As in :func:`tfi`.
         convention: As in :func:`tfi`.
         missing: As in :func:`tfi`.
@@ -195,11 +195,11 @@ def dsft(
     centers: Sequence[int] | None = None,
     order: Literal[11, 12, 21, 22] = 11,
 ) -> Tensor:
-    """Return the map of intervals around planes, 255 at most and where there is none.
+    """Return the map of intervals around planes, 255 at most and if there is none.
 
     Args:
         spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        centers: Planes in any order; every plane where not given.
+        centers: Planes in any order, by default every plane.
         order: 11 is the interval that ends at or after the plane; 12 adds the next one, 21 the
             previous one, 22 both. A neighbour that is missing counts as the interval itself.
 

@@ -102,7 +102,7 @@ def nearest_spikes(spikes: Tensor, planes: range, beyond: Tensor) -> Tensor:
         beyond: ``(B, H, W)``, spikes at this plane or nearer do not count.
 
     Returns:
-        float32 ``(B, H, W)``; infinity, signed as the step of the way, where there is none.
+        float32 ``(B, H, W)``; infinity, signed as the step of the way if there is none.
     """
     found = torch.full_like(beyond, planes.step * torch.inf)
     for plane in planes:

@@ -208,7 +208,7 @@ class Nearest(NamedTuple):
 
     Attributes:
         boundary: Looking ahead begins with this plane, looking back with the one before it.
-        planes: float32 ``(H, W)``; infinity where there is none in reach, minus infinity behind.
+        planes: float32 ``(H, W)``; infinity if there is none in reach, minus infinity behind.
     """
 
     boundary: int
@@ -278,7 +278,7 @@ def nearest_in_recording(
         search: What looks through planes; by default the compiled loop.
 
     Returns:
-        float32 ``(H, W)``; infinity, signed as ``step``, where there is none.
+        float32 ``(H, W)``; infinity, signed as ``step`` if there is none.
     """
     planes, height, width = recording.shape
     search = search or _compiled_search()

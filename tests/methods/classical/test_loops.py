@@ -48,18 +48,6 @@ def test_nearest_spikes_are_found_alike(way: range) -> None:
     assert torch.equal(loops.nearest_spikes(SPIKES, way, first), second)
 
 
-def test_threads_share_the_rows_without_changing_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
-    from spike_zoo.methods.classical import kernels
-
-    runs = interval_runs(range(40), 40, 5, "forward")
-    missing = torch.full((2, 3, 17), torch.inf)
-    around = dispatch.Surroundings(-missing, missing)
-    alone = dispatch.mean_intervals(SPIKES.byte(), runs, around)
-    monkeypatch.setattr(kernels, "WORTH_A_THREAD", 0)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert torch.equal(dispatch.mean_intervals(SPIKES.byte(), runs, around), alone)
-
-
 @pytest.mark.parametrize("missing", ["zero", "hold", "bound"])
 @pytest.mark.parametrize("centers", [None, [31, 2]])
 def test_an_accelerator_gives_the_pictures_of_the_processor(

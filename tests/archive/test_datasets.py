@@ -1,0 +1,77 @@
+"""The small data sets of an archive are checked before they are believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo.archive.datasets import checked_datasets, read_integers, split_names
+from spike_zoo.errors import FormatError
+from spike_zoo.formats.hdf5 import Hdf5File
+from tests.helpers.archives import add_annotations, change, write_archive
+
+TAKE = "recordings/take0"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_archive(tmp_path / "takes.h5")
+
+
+def test_pictures_labels_and_calibration_have_checksums_of_their_own(path: Path) -> None:
+    add_annotations(path, "take0")
+    labels = ("boxes", "boxes_index", "class", "class_index", "flow", "mood")
+    assert checked_datasets(Hdf5File(path), TAKE) == [
+        f"{TAKE}/images",
+        f"{TAKE}/blur",
+        *(f"{TAKE}/labels/{name}" for name in labels),
+        f"{TAKE}/calibration/dark",
+    ]
+
+
+def test_whole_numbers_of_any_width_are_read(path: Path) -> None:
+    change(path, lambda file: file.create_dataset("few", data=np.array([3, 1], ">u2")))
+    found = read_integers(Hdf5File(path), "few", 1)
+    assert found.dtype == np.int64
+    assert found.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda file: file.create_dataset("few", data=np.ones(2)), "float64 .* expected int64"),
+        (lambda file: file.create_dataset("few", data=3), "with 1 dimensions"),
+        (lambda file: file.create_dataset("few", (4,), "i8", chunks=(2,)), "never written"),
+    ],
+)
+def test_other_values_are_refused(
+    path: Path, make: Callable[[h5py.File], Any], problem: str
+) -> None:
+    change(path, make)
+    with pytest.raises(FormatError, match=problem):
+        read_integers(Hdf5File(path), "few", 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda file: file.create_dataset("splits/val", data=[1, 2]), "expected names"),
+        (
+            lambda file: file.create_dataset("splits/val", data=np.array([b"caf\xe9"], "S4")),
+            "not UTF-8",
+        ),
+    ],
+)
+def test_a_split_is_a_list_of_names(
+    path: Path, make: Callable[[h5py.File], Any], problem: str
+) -> None:
+    assert split_names(Hdf5File(path), "train") == ["take0"]
+    change(path, make)
+    with pytest.raises(FormatError, match=problem) as caught:
+        split_names(Hdf5File(path), "val")
+    assert caught.value.code == "E10"

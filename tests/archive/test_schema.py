@@ -1,0 +1,54 @@
+"""Each rule of the schema, said in words where it is broken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spike_zoo.archive import schema
+
+
+@pytest.mark.parametrize(("shape", "dtype"), [((2, 10, 16), "u1"), ((2, 40, 64, 3), "f4")])
+def test_images_of_one_whole_factor_fit(shape: tuple[int, ...], dtype: str) -> None:
+    assert schema.image_problem(shape, dtype, 10, 16) is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "problem"),
+    [
+        ((2, 10, 16), "f8", "images are float64, expected uint8, uint16 or float32"),
+        ((10, 16), "u1", "images are (10, 16), expected (N, H', W') grey or (N, H', W', 3)"),
+        ((2, 10, 16, 4), "u1", "expected (N, H', W') grey or (N, H', W', 3)"),
+        ((2, 20, 16), "u1", "images of 20x16 are not 10x16 or an integer multiple"),
+        ((2, 5, 8), "u1", "images of 5x8 are not 10x16"),
+    ],
+)
+def test_images_that_do_not_fit_are_told(shape: tuple[int, ...], dtype: str, problem: str) -> None:
+    assert problem in str(schema.image_problem(shape, dtype, 10, 16))
+
+
+@pytest.mark.parametrize(
+    ("index", "problem"),
+    [
+        ([0, 4, 4], "None"),
+        ([0, 4], "image_index has shape (2,) for 3 images"),
+        ([-1, 4, 8], "image_index -1..8 leaves the planes 0..8"),
+        ([0, 4, 9], "image_index 0..9 leaves the planes 0..8"),
+        ([4, 0, 8], "image_index decreases"),
+    ],
+)
+def test_images_are_centred_on_planes_in_order(index: list[int], problem: str) -> None:
+    assert str(schema.index_problem(np.array(index), 3, 9)) == problem
+
+
+@pytest.mark.parametrize(
+    ("span", "problem"),
+    [
+        ([[0, 9]], "None"),
+        ([[0, 3], [3, 9]], "blur_span has shape (2, 2) for 1 blurry images"),
+        ([[3, 3]], "blur_span must have 0 <= first < last <= 9"),
+        ([[0, 10]], "blur_span must have 0 <= first < last <= 9"),
+    ],
+)
+def test_exposures_are_ranges_of_planes(span: list[list[int]], problem: str) -> None:
+    assert str(schema.span_problem(np.array(span), 1, 9)) == problem

@@ -1,0 +1,85 @@
+"""A recording in an HDF5 group is what its attributes say, or is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo.errors import FormatError
+from spike_zoo.formats import read_recording, write_recording
+from tests.helpers.archives import change, replace_spikes
+from tests.helpers.streams import random_spikes
+
+SPIKES = random_spikes(37, 12, 21)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_recording(SPIKES, tmp_path / "clip.h5")
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("E03", lambda group: None),
+        ("E03", lambda group: group.create_dataset("spikes", data=np.zeros((37, 12, 3), "i2"))),
+        ("E03", lambda group: group.create_dataset("spikes", data=np.zeros((37, 36), "u1"))),
+        ("E03", lambda group: group.create_dataset("spikes", data=np.zeros((0, 12, 3), "u1"))),
+        ("E04", lambda group: group.create_dataset("spikes", data=np.zeros((36, 12, 3), "u1"))),
+        ("E04", lambda group: group.create_dataset("spikes", (37, 12, 3), "u1")),
+        ("E04", lambda group: group.create_dataset("spikes", (37, 12, 3), "u1", chunks=(9, 12, 3))),
+        (None, lambda group: group.create_group("spikes")),
+    ],
+)
+def test_data_sets_that_hold_no_such_planes_are_refused(
+    path: Path, code: str | None, how: Callable[[h5py.Group], Any]
+) -> None:
+    change(path, replace_spikes(how))
+    with pytest.raises(FormatError, match="spikes") as caught:
+        read_recording(path)
+    assert caught.value.code == code
+
+
+def test_a_huge_declared_shape_is_refused_before_memory_is_taken(path: Path) -> None:
+    def huge(file: h5py.File) -> None:
+        replace_spikes(
+            lambda group: group.create_dataset(
+                "spikes", (10**9, 12, 3), "u1", chunks=(16, 12, 3), maxshape=(None, 12, 3)
+            )
+        )(file)
+        file["recordings/clip"].attrs["frames"] = 10**9
+
+    change(path, huge)
+    with pytest.raises(FormatError, match="never written") as caught:
+        read_recording(path)
+    assert caught.value.code == "E04"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("width", 22, "is not"),
+        ("width", 0, "frames, height, width"),
+        ("width", "wide", "frames, height, width"),
+        ("frames", -37, "frames, height, width"),
+        ("layout", "diagonal", "is not"),
+        ("fps", np.nan, "attribute fps"),
+        ("fps", -1.0, "attribute fps"),
+        ("rate_scale", 0.0, "attribute rate_scale"),
+        ("threshold", "two", "attribute threshold"),
+        ("meta", "[1, 2]", "no JSON object"),
+        ("meta", "{broken", "no JSON object"),
+    ],
+)
+def test_attributes_that_cannot_be_are_refused(
+    path: Path, name: str, value: object, complaint: str
+) -> None:
+    width = {"width": 25} if (name, value) == ("width", 22) else {name: value}
+    change(path, lambda file: file["recordings/clip"].attrs.update(width))
+    with pytest.raises(FormatError, match=complaint):
+        read_recording(path)

@@ -1,0 +1,61 @@
+"""What is written into an HDF5 group: all that is known, an allowed name, a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.spikes import SpikeRecording
+from tests.helpers.streams import random_spikes
+
+SPIKES = random_spikes(37, 12, 21)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_recording(SPIKES, tmp_path / "clip.h5")
+
+
+def test_everything_known_about_a_take_survives(tmp_path: Path) -> None:
+    meta = {
+        "source": "data.dat",
+        "source_format": "dat",
+        "source_flipped": True,
+        "simulator": "v2s",
+        "seed": 7,
+        "licence": "MIT",
+        "notes": "two lines\nof notes",
+        "gain": 0.6,
+        "label": 3,
+        "label_name": "helicopter",
+        "labeled_data_type": [0, 3.1],
+        "camera": {"site": "north"},
+    }
+    recording = SpikeRecording.from_planes(
+        SPIKES, fps=20_000.0, threshold=2.0, rate_scale=0.6, meta=meta
+    )
+    again = read_recording(write_recording(recording, tmp_path / "clip.h5"))
+    assert (again.fps, again.threshold, again.rate_scale) == (20_000.0, 2.0, 0.6)
+    assert again.meta == meta | {"name": "clip"}
+    third = read_recording(write_recording(again, tmp_path / "copy.h5"))
+    assert third.meta == again.meta
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"), [("day 1", "day_1"), ("..hidden", "hidden"), ("été", "t_"), ("_", "_")]
+)
+def test_a_file_s_name_becomes_one_the_schema_allows(tmp_path: Path, stem: str, name: str) -> None:
+    recording = read_recording(write_recording(SPIKES, tmp_path / f"{stem}.h5"))
+    assert recording.meta["name"].strip("_") == name.strip("_")
+
+
+def test_the_checksum_is_that_of_the_packed_bytes(path: Path) -> None:
+    packed = np.packbits(SPIKES, axis=-1, bitorder="little")
+    with h5py.File(path) as file:
+        stored = file["recordings/clip"].attrs["sha256"]
+    assert stored == hashlib.sha256(packed.tobytes()).hexdigest()

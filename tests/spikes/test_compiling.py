@@ -1,0 +1,29 @@
+"""Compiled functions, with and without a folder to keep them in."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numba
+import pytest
+
+from spike_zoo.spikes import compiling
+
+
+def test_where_nothing_can_be_kept_functions_are_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def njit(**options: Any) -> Any:
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return numba.njit(**options)
+
+    monkeypatch.setattr(compiling, "numba", SimpleNamespace(njit=njit))
+
+    @compiling.compiled
+    def ratio(above: float, below: float) -> float:
+        return above / below
+
+    assert ratio(1.0, 4.0) == 0.25
+    assert ratio(1.0, 0.0) == float("inf")  # as numpy divides, without an exception
