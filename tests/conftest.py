@@ -11,6 +11,7 @@ import pytest
 import spike_zoo  # noqa: F401  (its guard must run before lightning and torchmetrics)
 
 ROOT = Path(__file__).resolve().parent.parent
+collect_ignore = ["outside"]  # somebody else's package; test_outside.py installs it elsewhere
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in a shell's background ignores Ctrl-C, and with it the processes that tests stop.
