@@ -7,10 +7,16 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import spike_zoo  # noqa: F401  (its guard must run before lightning and torchmetrics)
 
 ROOT = Path(__file__).resolve().parent.parent
+collect_ignore = ["outside"]  # somebody else's package; test_outside.py installs it elsewhere
+
+# a busy machine takes its time: how long an example takes is no property of the code
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in a shell's background ignores Ctrl-C, and with it the processes that tests stop.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pkgutil
+import shutil
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import pytest
 
 import spike_zoo
+from tests.conftest import ROOT
 from tests.helpers.processes import run_python
 
 
@@ -46,3 +51,24 @@ def test_module_runs_as_a_program() -> None:
         [sys.executable, "-m", "spike_zoo", "--version"], capture_output=True, text=True
     )
     assert done.stdout.split()[-1] == spike_zoo.__version__
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="no build backend")
+def test_a_wheel_holds_every_configuration_weights_and_page(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "spike_zoo", tmp_path / "spike_zoo", symlinks=True)
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    command += ["--disable-pip-version-check", "--wheel-dir", "out", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "out").glob("*.whl")
+    packed = set(zipfile.ZipFile(wheel).namelist())
+    files = [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "spike_zoo").rglob("*.safetensors")]
+    files += [*(ROOT / "spike_zoo").rglob("*.md"), *(ROOT / "spike_zoo").rglob("*.html")]
+    wanted = {file.relative_to(ROOT).as_posix() for file in files}
+    wanted = {f"spike_zoo/{name}".replace("spike_zoo/spike_zoo", "spike_zoo") for name in wanted}
+    assert len(wanted) > 25
+    assert wanted <= packed, f"left out: {wanted - packed}"

@@ -57,6 +57,10 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     "sweep": ("spike_zoo.cli.sweep:sweep", "run a W&B sweep file here, without an account"),
     "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),
     "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),
+    "configs": (
+        "spike_zoo.cli.configs:configs",
+        "the configurations that ship: list them, or copy some to change them",
+    ),
     "export": ("spike_zoo.cli.export:export", "a checkpoint as weights that load anywhere"),
     "doctor": ("spike_zoo.cli.doctor:doctor", "versions, devices, optional parts, search paths"),
 }

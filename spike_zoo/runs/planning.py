@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError, UsageError
+from spike_zoo.runs.configs import recorded_name
 from spike_zoo.tracking import config_hash, described_configs
 from spike_zoo.tracking.origins import CKPT_PATH, MODEL
 from spike_zoo.tracking.provenance import arguments_of
@@ -102,7 +103,7 @@ def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  #
         parser: Its parser.
     """
     content = dumped(parser, config)
-    files = [str(path) for path in config.config or []]
+    files = [recorded_name(str(path)) for path in config.config or []]
     variant, profile = described_configs(files)
     seed = config.seed_everything
     return Plan(verb, files, content, config_hash(content), variant, profile, seed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from spike_zoo.runs.configs import find_config, shipped_configs
 from spike_zoo.tracking.provenance import arguments_of
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def config_files(arguments: Sequence[str]) -> list[str]:
     files = []
     for position, argument in enumerate(arguments):
         if argument in ("-c", "--config") and position + 1 < len(arguments):
-            files.append(arguments[position + 1])
+            files.append(find_config(arguments[position + 1]))
         elif argument.startswith("--config="):
-            files.append(argument.removeprefix("--config="))
+            files.append(find_config(argument.removeprefix("--config=")))
     return files
 
 
@@ -95,7 +96,7 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
         return _of_unknown_option(option[1], message, arguments)
     missing = re.search(r"File does not exist: '?([^'\n]+)'?", message)
     if missing:
-        return f"{missing[1]}: there is no such configuration file"
+        return _of_missing_config(missing[1], arguments)
     unknown = re.search(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)", message)
     if unknown:
         return f"unknown option {unknown[1].splitlines()[0]}; --help lists what there is"
@@ -103,12 +104,21 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
     if needed:
         names = needed[1].split(", ")
         if any(name.endswith((".data", ".model")) for name in names):
-            return "no model or data is named; give --config FILE (see configs/)"
+            return "no model or data is named; give --config FILE ('spike-zoo configs' lists some)"
         return f"{', '.join(name.upper() for name in names)} must be given; --help tells how"
     keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
     where = _file_with(keys[-1].split("."), arguments) if keys else None
     name = ".init_args.".join(keys)
     return ": ".join(part for part in (where, name, _flat(innermost(error))) if part)
+
+
+def _of_missing_config(path: str, arguments: Sequence[str]) -> str:
+    named = next((file for file in config_files(arguments) if path.endswith(file)), path)
+    near = closest(named.removesuffix(".yaml"), shipped_configs())
+    return (
+        f"{named}: there is no such configuration file.{near} 'spike-zoo configs' lists those that "
+        "ship"
+    )
 
 
 def _flat(error: BaseException) -> str:

@@ -30,6 +30,7 @@ from spike_zoo.runs.checkpoints import (
     checkpoints_of,
 )
 from spike_zoo.runs.compiling import compile_networks
+from spike_zoo.runs.configs import with_files
 from spike_zoo.runs.devices import settle_devices
 from spike_zoo.runs.folders import folder_of, is_child, remove_beginnings
 from spike_zoo.runs.limits import check_limits
@@ -87,7 +88,7 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     quiet_libraries()
     exit_code = 1  # W&B lists a run that does not come to its end as failed
     try:
-        with _process_arguments([verb, *arguments]):
+        with _process_arguments([verb, *with_files(arguments)]):
             ZooCLI(**cli_settings())
         exit_code = 0
     finally:

@@ -14,6 +14,7 @@ from jsonargparse import Namespace
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError
+from spike_zoo.runs.configs import shipped_configs, with_files
 from spike_zoo.runs.planning import Plan, defaults_of, plan_of
 from spike_zoo.runs.problems import closest, explain
 from spike_zoo.runs.resuming import adopt, explicit_arguments
@@ -63,7 +64,7 @@ class LineReader(ZooCLI):
             argparse.ArgumentError: If the line cannot be parsed; and whatever else parsing raises.
         """
         parser = self._parser(verb)
-        config = self.parser.parse_args([verb, *arguments])[verb]
+        config = self.parser.parse_args([verb, *with_files(arguments)])[verb]
         if verb != "fit" and config.ckpt_path and Path(config.ckpt_path).is_file():
             adopt(config.model, Path(config.ckpt_path), explicit_arguments(arguments))
         plan = plan_of(verb, config, parser)
@@ -157,11 +158,14 @@ def check_profile(profile: str) -> None:
     Raises:
         MissingFileError: If there is no such file; lists those there are.
     """
-    known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
+    shipped = shipped_configs()
+    stems = [path.stem for path in PROFILES.glob("*.yaml")]
+    stems += [Path(name).name for name in shipped if Path(name).parent.name == PROFILES.name]
+    known = sorted(set(stems))
     if profile not in known:
         raise MissingFileError(
             f"{PROFILES / profile}.yaml: there is no such profile.{closest(profile, known)} Known "
-            f"are {', '.join(known) or 'none: run it in the checkout'}"
+            f"are {', '.join(known)}"
         )
 
 

@@ -104,6 +104,8 @@ def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noq
     part, _, name = key.partition(".init_args.")
     if part == "trainer" or part.startswith("trainer."):
         return True  # Lightning's own come and go
+    if not name:
+        return False  # no argument of a class, as the checkpoint that a test began with
     path = str((config.get(part) or {}).get("class_path", ""))
     if not path.startswith(_OURS):
         return False

@@ -1,0 +1,42 @@
+"""``configs``: the configurations that ship, listed, or copied to be changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.files import new_file
+from spike_zoo.runs.configs import FOLDER, shipped_configs, summary_of
+from spike_zoo.runs.problems import closest
+
+
+def configs(*, copy: list[str] | None = None, out: str = FOLDER) -> None:
+    """List the configurations that ship with the package, or copy some to change them.
+
+    Every command takes one by its name, as ``--config stir --config profiles/cpu``; a copy at
+    ``configs/stir.yaml`` in the working folder stands before the one that ships.
+
+    Args:
+        copy: Names of those to copy, as ``stir paper/stir``; no file is replaced.
+        out: The folder that gets the copies.
+    """
+    shipped = shipped_configs()
+    if copy is None:
+        width = max(map(len, shipped))
+        for name, file in shipped.items():
+            print(f"{name:<{width}}  {summary_of(file)}")
+        return
+    for name in copy:
+        if name not in shipped:
+            raise UsageError(
+                f"--copy {name}: no such configuration ships.{closest(name, shipped)} "
+                "'spike-zoo configs' lists them"
+            )
+    targets = {name: Path(out, f"{name}.yaml") for name in copy}
+    for target in targets.values():
+        if target.exists():
+            raise ExistingFileError(f"{target} exists already; remove it first", path=str(target))
+    for name, target in targets.items():
+        with new_file(target) as temporary:
+            temporary.write_bytes(shipped[name].read_bytes())
+        print(f"configuration: {target}")

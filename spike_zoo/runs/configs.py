@@ -1,0 +1,68 @@
+"""Configurations by name: those of the working folder, then those that ship with the package."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FOLDER = "configs"  # of the checkout, and of whoever copies some of them
+SHIPPED = Path(__file__).parent.parent / FOLDER
+_OPTIONS = ("-c", "--config")
+_SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Return the configurations inside the package: name, as ``"paper/stir"`` -> file."""
+    return {
+        path.relative_to(SHIPPED).with_suffix("").as_posix(): path
+        for path in sorted(SHIPPED.rglob("*.yaml"))
+    }
+
+
+def find_config(named: str) -> str:
+    """Return the file that somebody names a configuration by.
+
+    ``stir``, ``stir.yaml`` and ``configs/stir.yaml`` are the file of that name, else
+    ``configs/stir.yaml`` of the working folder, else that of the package. What none of them has is
+    returned as it is.
+    """
+    shipped = shipped_configs().get(_name_of(named))
+    if shipped is None or Path(named).is_file():
+        return named
+    own = Path(recorded_name(str(shipped)))
+    return str(own if own.is_file() else shipped)
+
+
+def recorded_name(file: str) -> str:
+    """Return what a record calls a configuration: one of the package as in the checkout."""
+    path = Path(file)
+    if not path.is_relative_to(SHIPPED):
+        return file
+    return (FOLDER / path.relative_to(SHIPPED)).as_posix()
+
+
+def with_files(arguments: Sequence[str]) -> list[str]:
+    """Return arguments of a command in which every ``--config`` names a file."""
+    found = list(arguments)
+    for position, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option in _OPTIONS and equals:
+            found[position] = f"{option}={find_config(value)}"
+        elif argument in _OPTIONS and position + 1 < len(found):
+            found[position + 1] = find_config(arguments[position + 1])
+    return found
+
+
+def summary_of(file: Path) -> str:
+    """Return the first sentence of the comment that a configuration begins with."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    begins = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
+    return _SENTENCE.split(" ".join(line.lstrip("# ") for line in lines[:begins]))[0]
+
+
+def _name_of(named: str) -> str:
+    return named.removeprefix(f"{FOLDER}/").removesuffix(".yaml")

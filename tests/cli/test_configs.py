@@ -1,0 +1,46 @@
+"""The configurations that ship are listed, and copied without replacing anything."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spike_zoo.cli.main import main
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_every_configuration_is_listed_with_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["configs"]) == 0
+    listed = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    files = (ROOT / "configs").rglob("*.yaml")
+    assert listed.keys() == {
+        file.relative_to(ROOT / "configs").with_suffix("").as_posix() for file in files
+    }
+    assert listed["stir"] == "STIR, light default: an hour or so on two cores."
+
+
+def test_copies_lie_as_in_the_checkout_and_replace_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["configs", "--copy", "stir", "paper/stir"]) == 0
+    for name in ("configs/stir.yaml", "configs/paper/stir.yaml"):
+        assert (tmp_path / name).read_bytes() == (ROOT / name).read_bytes()
+    (tmp_path / "configs" / "stir.yaml").write_text("mine")
+    assert main(["configs", "--copy", "profiles/cpu", "stir"]) == 2
+    assert "configs/stir.yaml exists already" in capsys.readouterr().err
+    assert (tmp_path / "configs" / "stir.yaml").read_text() == "mine"
+    assert not (tmp_path / "configs" / "profiles").exists(), "all of them or none"
+
+
+def test_a_copy_of_nothing_names_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["configs", "--copy", "profiles/smok", "--out", "here"]) == 2
+    assert "Did you mean 'profiles/smoke'?" in capsys.readouterr().err
