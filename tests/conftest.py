@@ -18,6 +18,9 @@ collect_ignore = ["outside"]  # somebody else's package; test_outside.py install
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
 
+settings.register_profile("tests", deadline=None)  # a busy machine is no fault of a property
+settings.load_profile("tests")
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in a shell's background ignores Ctrl-C, and with it the processes that tests stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)

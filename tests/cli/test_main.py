@@ -25,14 +25,6 @@ def test_help_lists_every_command_in_one_line_each(capsys: pytest.CaptureFixture
         assert sum(line.split()[:1] == [name] for line in lines) == 1
 
 
-def test_help_imports_neither_torch_nor_lightning() -> None:
-    code = (
-        "import sys; from spike_zoo.cli.main import main; main(['--help']);"
-        "sys.exit('torch' in sys.modules or 'lightning' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
-
-
 def test_unknown_command_suggests_the_closest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["reconstrcut"]) == 2
     error = capsys.readouterr().err
