@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -26,8 +27,11 @@ SIZES = [
     *("--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"),
     *("--data.init_args.samples_per_epoch", "8"),
 ]
-STIR = ["--config", "configs/stir_demo.yaml", *SIZES, "--model.init_args.width", "0.25"]
 SMALL = [*SIZES, "--data.init_args.crop", "16"]
+STIR = [
+    *("--config", "configs/stir_demo.yaml", *SMALL, "--model.init_args.width", "0.25"),
+    *("--model.init_args.pyramid_levels", "3", "--model.init_args.motion_fields", "1"),
+]
 STUDENT = [
     *("--config", "configs/ssdm_student.yaml", *SMALL),
     *("--model.use_teacher", "false", "--model.window_length", "9"),
@@ -83,12 +87,8 @@ def undisturbed(
     def of(name: str) -> Path:
         if name not in done:
             run_dir = tmp_path_factory.mktemp("undisturbed") / "run"
-            before = Path.cwd()
-            os.chdir(ROOT)
-            try:
+            with contextlib.chdir(ROOT):
                 assert main(command(name, run_dir)) == 0
-            finally:
-                os.chdir(before)
             done[name] = run_dir
         return done[name]
 
@@ -133,12 +133,24 @@ def _assert_equal(ours: Any, theirs: Any, where: str) -> None:
         assert ours == theirs, where
 
 
-@pytest.fixture
-def stopped(command: Callable[[str, Path], list[str]], tmp_path: Path) -> list[str]:
+@pytest.fixture(scope="module")
+def stopped_once(
+    command: Callable[[str, Path], list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
     """Return the command of a run that was stopped after five of its eight updates."""
-    call = command("cosine", tmp_path / "run")
-    assert main([*call, *_stopping(5, signal.SIGINT)]) == 130
+    call = command("cosine", tmp_path_factory.mktemp("stopped") / "run")
+    with contextlib.chdir(ROOT):
+        assert main([*call, *_stopping(5, signal.SIGINT)]) == 130
+    shutil.copytree(call[-1], f"{call[-1]}-as-it-stopped")
     return call
+
+
+@pytest.fixture
+def stopped(stopped_once: list[str]) -> list[str]:
+    """Return the same command, its run's folder as it was when the run was stopped."""
+    shutil.rmtree(stopped_once[-1])
+    shutil.copytree(f"{stopped_once[-1]}-as-it-stopped", stopped_once[-1])
+    return stopped_once
 
 
 @pytest.mark.parametrize(
