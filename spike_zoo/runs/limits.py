@@ -27,7 +27,7 @@ def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (pars
     Raises:
         ConfigError: Naming the first, its value and the least.
     """
-    if trainer.barebones:
+    if trainer["barebones"]:
         raise ConfigError(
             "trainer.barebones: turns off loggers, checkpoints and every logged metric, which a "
             "run's record and its best checkpoint are made of. To train without what costs time "

@@ -18,6 +18,7 @@ USUAL: dict[str, Any] = {
     "log_every_n_steps": None,
     "max_epochs": None,
     "max_steps": -1,
+    "barebones": False,
 }
 
 

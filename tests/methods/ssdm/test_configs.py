@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -124,7 +125,9 @@ def test_rows_state_all_that_the_full_row_states() -> None:
 
 def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
     student = model_of(ROOT / "configs" / "ssdm_student.yaml")
-    makefile = (ROOT / "Makefile").read_text()
-    assert "SSDM := runs/ssdm\n" in makefile
+    command = ["make", "--no-print-directory", "-nB", "ssdm"]  # everything, and do none of it
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for stage in ("denoise", "upsample", "student"):
+        assert f"--run_dir runs/ssdm/{stage} " in done.stdout
     assert student["bsn"] == "runs/ssdm/denoise/checkpoints/best.ckpt"
     assert student["edsr"] == "runs/ssdm/upsample/checkpoints/best.ckpt"
