@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def checked_datasets(file: Hdf5File, inside: str) -> list[str]:
     """Return the data sets of a recording that have checksums of their own.
 
-    These are its pictures and everything directly below labels and calibration.
+    These are its pictures, their motion and everything directly below labels and calibration.
     """
-    pictures = [f"{inside}/{part}" for part in (schema.IMAGES, schema.BLUR)]
+    pictures = [f"{inside}/{part}" for part in schema.OF_IMAGES]
     further = [
         f"{inside}/{group}/{name}"
         for group in (schema.LABELS, schema.CALIBRATION)

@@ -194,6 +194,31 @@ class SpikeArchive:
         """Return the plane each sharp image is centred on, int64 ``(N,)``; empty without images."""
         return self._integers(name, schema.IMAGE_INDEX, (0,))
 
+    def motion(self, name: str) -> NDArray[np.float16]:
+        """Return the motion from each sharp image back to the one before it, ``(N, 2, H, W)``.
+
+        See :class:`~spike_zoo.spikes.take.Take`; errors as for :meth:`images`.
+        """
+        return self._pictures(name, schema.MOTION)
+
+    def image_motion(
+        self,
+        name: str,
+        number: int,
+        *,
+        rows: slice = slice(None),
+        columns: slice = slice(None),
+    ) -> NDArray[np.float16]:
+        """Return the motion of one image ``(2, H, W)``, or a crop of it, reading no other.
+
+        Errors as for :meth:`image`.
+        """
+        return self._pictures(name, schema.MOTION, number, slice(None), rows, columns)
+
+    def has_motion(self, name: str) -> bool:
+        """Return whether the motion from image to image is stored with a recording."""
+        return self._has(name, schema.MOTION)
+
     def blur(self, name: str) -> NDArray[Any]:
         """Return all blurry images ``(M, H', W'[, 3])``; errors as for :meth:`images`."""
         return self._pictures(name, schema.BLUR)
@@ -249,6 +274,7 @@ class SpikeArchive:
             blur=self.blur(name) if has_blur else None,
             blur_span=self.blur_span(name) if has_blur else None,
             label=self.label(name),
+            motion=self.motion(name) if self._has(name, schema.MOTION) else None,
             path=self.path,
             name=name,
         )
@@ -265,8 +291,8 @@ class SpikeArchive:
         """Return a digest of what runs see: names, splits, spikes, pictures, labels, scales.
 
         Spikes count by their stored checksums, which :meth:`verify` compares with the data.
-        Pictures, labels and calibration count by their values; where they have more than 256 MiB
-        together, by their stored checksums too.
+        Pictures, motion, labels and calibration count by their values; where they have more than
+        256 MiB together, by their stored checksums too.
 
         Args:
             split: Only the recordings of this split.
@@ -332,10 +358,11 @@ class SpikeArchive:
             raise MissingItemError(f"{self.path}: {name} has no {part}", path=name)
         inside = f"{schema.RECORDINGS}/{name}/{part}"
         stored, problem = self._file.dataset(inside), None
-        if stored.dtype.kind not in "uf" or len(stored.shape) not in (3, 4):
-            problem = f"{stored.dtype} {stored.shape} are no images"
+        dimensions = (4,) if part == schema.MOTION else (3, 4)
+        if stored.dtype.kind not in "uf" or len(stored.shape) not in dimensions:
+            problem = f"{stored.dtype} {stored.shape} are no {part}"
         elif not is_complete(self._file, inside, stored):
-            problem = "part of the images was never written"
+            problem = f"part of the {part} was never written"
         if problem:
             raise FormatError(f"{self.path}: {inside}: {problem}", code="E09", path=inside)
         self._checked.add(inside)

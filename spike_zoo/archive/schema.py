@@ -25,7 +25,9 @@ __all__ = [
     "KNOWN_ROOT_ATTRIBUTES",
     "LABEL",
     "LABELS",
+    "MOTION",
     "NAME_PATTERN",
+    "OF_IMAGES",
     "RECORDINGS",
     "REQUIRED",
     "SCHEMA",
@@ -35,23 +37,27 @@ __all__ = [
     "chunk_planes",
     "image_problem",
     "index_problem",
+    "motion_problem",
     "span_problem",
 ]
 
 SPLITS = "splits"
 IMAGES = "images"
 IMAGE_INDEX = "image_index"
+MOTION = "motion"
 BLUR = "blur"
 BLUR_SPAN = "blur_span"
 LABELS = "labels"
 CALIBRATION = "calibration"
 
+#: Large parts of a recording beside its spikes.
+OF_IMAGES = (IMAGES, BLUR, MOTION)
 KNOWN_ROOT = (RECORDINGS, SPLITS)
 KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator")
 KNOWN_ATTRIBUTES = (*REQUIRED, *OPTIONAL)
 _MAPS = ("boxes", "flow", "depth")
 KNOWN_MEMBERS = {
-    "": (SPIKES, IMAGES, IMAGE_INDEX, BLUR, BLUR_SPAN, LABELS, CALIBRATION),
+    "": (SPIKES, IMAGES, IMAGE_INDEX, MOTION, BLUR, BLUR_SPAN, LABELS, CALIBRATION),
     LABELS: ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
     CALIBRATION: ("dark", "gain"),
 }
@@ -81,6 +87,20 @@ def index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | N
         return f"image_index {index.min()}..{index.max()} leaves the planes 0..{planes - 1}"
     if (np.diff(index) < 0).any():
         return "image_index decreases"
+    return None
+
+
+def motion_problem(
+    shape: tuple[int, ...], dtype: DTypeLike, images: int, size: tuple[int, int]
+) -> str | None:
+    """Say what is wrong with the motion of images of a recording of some size (E09)."""
+    if np.dtype(dtype) != np.float16:
+        return f"motion is {np.dtype(dtype)}, expected float16"
+    if shape != (images, 2, *size):
+        return (
+            f"motion is {shape}, expected {(images, 2, *size)}: for each sharp image the pixels "
+            "right and down to the image before it, of the spikes' size"
+        )
     return None
 
 

@@ -146,7 +146,8 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
         yield _finding(error, "E04", inside, file)
         return
     checks = (
-        (_images, "E07"), (_blur, "E08"), (_unknown_members, "E08"), (_further_parts, "E06"),
+        (_images, "E07"), (_motion, "E09"), (_blur, "E08"), (_unknown_members, "E08"),
+        (_further_parts, "E06"),
     )  # fmt: skip
     for check, code in checks:
         try:
@@ -196,6 +197,17 @@ def _images(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> It
         yield Finding("E07", where, f"missing beside {count} images")
 
 
+def _motion(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
+    """Check the motion from image to image (E09)."""
+    where = f"{inside}/{schema.MOTION}"
+    if not file.holds(where):
+        return
+    stored, images = file.dataset(where), _count(file, f"{inside}/{schema.IMAGES}")
+    size = planes.shape[1], planes.width
+    problem = schema.motion_problem(stored.shape, stored.dtype, images, size)
+    yield from _findings_of_values(file, where, problem, deep)
+
+
 def _blur(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
     """Check the blurry images (E08, E09)."""
     yield from _pictures(file, f"{inside}/{schema.BLUR}", planes, deep)
@@ -214,8 +226,15 @@ def _pictures(file: Hdf5File, where: str, planes: StoredPlanes, deep: bool) -> I
         return
     stored = file.dataset(where)
     problem = schema.image_problem(stored.shape, stored.dtype, planes.shape[1], planes.width)
-    if problem is None and not is_complete(file, where, stored):
-        problem = "part of the images was never written"
+    yield from _findings_of_values(file, where, problem, deep)
+
+
+def _findings_of_values(
+    file: Hdf5File, where: str, problem: str | None, deep: bool
+) -> Iterator[Finding]:
+    """Find what is wrong with a data set: its problem, missing parts (E09), other values (E06)."""
+    if problem is None and not is_complete(file, where, file.dataset(where)):
+        problem = f"part of the {where.rpartition('/')[2]} was never written"
     if problem:
         yield Finding("E09", where, problem)
     elif deep:
@@ -226,7 +245,7 @@ def _further_parts(
     file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool
 ) -> Iterator[Finding]:
     """Compare labels and calibration with their checksums (E06, deep)."""
-    pictures = [f"{inside}/{part}" for part in (schema.IMAGES, schema.BLUR)]
+    pictures = [f"{inside}/{part}" for part in schema.OF_IMAGES]
     for where in checked_datasets(file, inside) if deep else []:
         if where not in pictures:
             yield from _checksum(file, where)

@@ -111,7 +111,7 @@ class ArchiveWriter:
         Raises:
             ExistingFileError: If the name exists and ``overwrite`` is off.
             FormatError: E11, if the name is not allowed.
-            GeometryError: E07..E09, if images do not fit the recording.
+            GeometryError: E07..E09, if images or their motion do not fit the recording.
         """
         self._make_room(name, overwrite=overwrite)
         write_take(
@@ -195,7 +195,8 @@ def write_take(
     A take of another archive brings what else its group holds there.
 
     Raises:
-        GeometryError: E07..E09, if images, their planes or exposures do not fit the recording.
+        GeometryError: E07..E09, if images, their planes, motion or exposures do not fit the
+            recording.
     """
     planes, height, width = take.recording.shape
     pairs = (
@@ -206,16 +207,37 @@ def write_take(
         _check_pair(group.name, part, pictures, places, code, (planes, height, width))
         if pictures is None or places is None:
             continue
-        one = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
-        filters = compression_options(compression) if one else {}
-        write_checked(group, part, pictures, **one, **filters)
+        _write_pictures(group, part, pictures, compression)
         group.create_dataset(places_part, data=np.asarray(places, np.int64))
+    if take.motion is not None:
+        _check_motion(group.name, take.motion, take.images, (height, width))
+        _write_pictures(group, schema.MOTION, take.motion, compression)
     with hdf5_errors(Path(group.file.filename), group.name):
         write_group(group, take.recording, compression=compression, layout=bit_layout)
     if take.label is not None:
         write_label(group, take.label, take.recording.meta.get("label_name"))
     if isinstance(take, StoredTake):
         copy_rest(group, take)
+
+
+def _write_pictures(
+    group: h5py.Group, part: str, pictures: NDArray[Any], compression: str | None
+) -> None:
+    one = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
+    filters = compression_options(compression) if one else {}
+    write_checked(group, part, pictures, **one, **filters)
+
+
+def _check_motion(
+    inside: str,
+    motion: NDArray[np.float16],
+    images: NDArray[Any] | None,
+    size: tuple[int, int],
+) -> None:
+    """Refuse motion without images, and what does not fit them."""
+    count = 0 if images is None else len(images)
+    if problem := schema.motion_problem(motion.shape, motion.dtype, count, size):
+        raise GeometryError(f"{inside}: {problem}", code="E09", path=inside)
 
 
 def _check_pair(

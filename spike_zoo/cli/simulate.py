@@ -24,7 +24,7 @@ def simulate(
     out: str | None = None,
     *,
     kind: str = "reconstruction",
-    size: Literal["small", "default"] = "default",
+    size: Literal["small", "default", "paper"] = "default",
     seed: int = 0,
     train: int | None = None,
     val: int | None = None,
@@ -34,6 +34,7 @@ def simulate(
     planes: int | None = None,
     stride: int | None = None,
     margin: int | None = None,
+    motion: bool | None = None,
     noise: str | None = None,
     threshold: Literal[2, 4, 8] | None = None,
     video: str | None = None,
@@ -49,11 +50,13 @@ def simulate(
     archive that was made with the same options is left as it is.
 
     Args:
-        out: The archive to write, by default data/default.h5 or data/deblur.h5.
-        kind: "reconstruction" makes clips with sharp images; "deblur" exposures of 97 planes as
-            S-SDM takes them, with a blurry colour image of four times the spikes' size, and seven
-            sharp ones to validate and test with.
-        size: Preset for the options below: "small" takes seconds, "default" some minutes.
+        out: The archive to write, by default data/default.h5, data/sequence.h5 or data/deblur.h5.
+        kind: "reconstruction" makes clips with sharp images; "sequence" clips at slow, medium and
+            fast paces with 13 images and the motion between them; "deblur" exposures of 97 planes
+            as S-SDM takes them, with a blurry colour image of four times the spikes' size, and
+            seven sharp ones to validate and test with.
+        size: Preset for the options below: "small" takes seconds, "default" some minutes; "paper",
+            only with "sequence", has 2000 clips to train on and takes an hour or more.
         seed: Seed of everything.
         train: Number of training scenes.
         val: Number of validation scenes.
@@ -61,11 +64,13 @@ def simulate(
         height: Rows of a plane.
         width: Columns of a plane.
         planes: Planes of a scene.
-        stride: Planes from one sharp image to the next; default 10, to deblur 16.
-        margin: Planes kept before the first sharp image and after the last, default 75; to deblur
-            before the exposure and after it, default 20.
+        stride: Planes from one sharp image to the next; default 10, of a sequence 7, to deblur 16.
+        margin: Planes kept before the first sharp image and after the last, default 75, of a
+            sequence 6; to deblur before the exposure and after it, default 20.
+        motion: Keep the motion from each sharp image to the one before it; by default only of
+            sequences.
         noise: Noise of the camera in all scenes: none, indoor-v1, lowlight-v1 or ssdm-v1; without
-            it every second scene to reconstruct has indoor-v1, and all to deblur ssdm-v1.
+            it every second scene has indoor-v1, and all to deblur ssdm-v1.
         threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
             only with "deblur", default 2.
         video: Make exposures of sharp video instead of scenes, as S-SDM's GOPRO set was made: a
@@ -78,7 +83,7 @@ def simulate(
         overwrite: Replace an archive made with other options.
     """
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
-    given = _given(**scenes, planes=planes, stride=stride, margin=margin)
+    given = _given(**scenes, planes=planes, stride=stride, margin=margin, motion=motion)
     _check(kind, noise, jobs)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")

@@ -15,6 +15,13 @@ from spike_zoo.simulation.defaults import default_scenes
 from spike_zoo.simulation.exposure import EXPOSURE_MARGIN, EXPOSURE_PLANES, SHARP_STRIDE
 from spike_zoo.simulation.footage import FOOTAGE_SIMULATOR, footage_takes
 from spike_zoo.simulation.photographs import SPLITS, Split
+from spike_zoo.simulation.sequences import (
+    SEQUENCE_MARGIN,
+    SEQUENCE_PLANES,
+    SEQUENCE_SIMULATOR,
+    SEQUENCE_STRIDE,
+    sequence_scenes,
+)
 from spike_zoo.simulation.takes import MARGIN, SIMULATOR, STRIDE, simulate_take
 
 if TYPE_CHECKING:
@@ -27,9 +34,11 @@ TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
 
 #: Options that came after archives had been made: at their defaults they are not written into the
 #: archive, so that those made before are still known as made with the same options.
-LATER_OPTIONS: Final = ("stride", "margin")
+LATER_OPTIONS: Final = ("stride", "margin", "motion")
 
-_LEAST: Final = MappingProxyType({"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0})
+_LEAST: Final = MappingProxyType(
+    {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0}
+)
 
 
 class ArchiveRequest(NamedTuple):
@@ -79,6 +88,8 @@ class Recipe:
         Raises:
             UsageError: If an option is out of its range, or one of another kind.
         """
+        if size not in self.sizes:
+            raise UsageError(f"--size must be one of {', '.join(self.sizes)}, got {size}")
         values = {**self.sizes[size], **self.options, **given}
         self._refuse_others(given)
         self._check(values)
@@ -149,7 +160,18 @@ def _clip_scenes(split: Split, count: int, seed: int, values: Options) -> list[S
 
 
 def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
-    return simulate_take(spec, image_stride=values["stride"], margin=values["margin"])
+    return simulate_take(
+        spec, image_stride=values["stride"], margin=values["margin"], motion=values["motion"]
+    )
+
+
+def _sequence_scenes(split: Split, count: int, seed: int, values: Options) -> list[SceneSpec]:
+    options = {name: values[name] for name in ("height", "width", "planes", "noise")}
+    return sequence_scenes(split, count, seed, **options)
+
+
+def _planes_of_an_image(values: Options) -> int:
+    return 2 * int(values["margin"]) + 1
 
 
 def _exposed_scenes(split: Split, count: int, seed: int, values: Options) -> list[SceneSpec]:
@@ -177,9 +199,27 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "default": _scenes(60, 6, 8, height=160, width=0, planes=201),
             },
             # without a noise every second scene has indoor-v1
-            options={"noise": None, "stride": STRIDE, "margin": MARGIN},
-            least_planes=lambda values: 2 * values["margin"] + 1,
+            options={"noise": None, "stride": STRIDE, "margin": MARGIN, "motion": False},
+            least_planes=_planes_of_an_image,
             scenes=_clip_scenes,
+            take=_clip,
+        ),
+        "sequence": Recipe(
+            simulator=SEQUENCE_SIMULATOR,
+            out="data/sequence.h5",
+            sizes={
+                "small": _scenes(9, 3, 3, height=64, width=64, planes=SEQUENCE_PLANES),
+                "default": _scenes(96, 6, 12, height=128, width=128, planes=SEQUENCE_PLANES),
+                "paper": _scenes(2000, 200, 200, height=128, width=128, planes=SEQUENCE_PLANES),
+            },
+            options={
+                "noise": None,
+                "stride": SEQUENCE_STRIDE,
+                "margin": SEQUENCE_MARGIN,
+                "motion": True,
+            },
+            least_planes=_planes_of_an_image,
+            scenes=_sequence_scenes,
             take=_clip,
         ),
         "deblur": Recipe(

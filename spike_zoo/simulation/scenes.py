@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from spike_zoo.simulation.flow import Sheet, backward_motion
 from spike_zoo.simulation.motion import Motion, Pose, random_motion
 from spike_zoo.simulation.textures import GREY, coverage, leaf_outline, make_texture
 
@@ -154,6 +155,31 @@ class Scene:
             part = self.render(planes[first : first + self.batch], colour=True)
             images[first : first + self.batch] = part.cpu().numpy()
         return images
+
+    def motion(self, plane: int, earlier: int) -> NDArray[np.float32]:
+        """Return the motion from one plane back to another, exact from where the layers stand.
+
+        Args:
+            plane: Plane whose pixels are asked for.
+            earlier: Plane where they are looked for; it may be a later one too.
+
+        Returns:
+            float32 ``(2, H, W)``, right and down, in pixels of the spikes: what ``plane`` shows at
+            x is at x + v(x) in ``earlier``. NaN where it is not seen there: covered by a nearer
+            object, or outside the frame.
+
+        Raises:
+            ValueError: If a plane is not in the scene.
+        """
+        for asked in (plane, earlier):
+            if not 0 <= asked < self.spec.planes:
+                raise ValueError(f"plane {asked} of a scene with {self.spec.planes}")
+        sheets = [
+            Sheet(layer.motion, layer.grey[0, -1].cpu().numpy() if layer.reach else None, _TEXELS)
+            for layer in self._layers
+        ]
+        size = self.spec.height, self.spec.width
+        return backward_motion(sheets, size, self.spec.image_ratio, plane, earlier)
 
     def render(self, planes: Sequence[int], *, colour: bool = False) -> Tensor:
         """Return images at some planes, ``(N, 1, H', W')`` grey or ``(N, 3, H', W')`` R,G,B."""

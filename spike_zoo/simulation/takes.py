@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,6 +38,7 @@ def simulate_take(
     image_stride: int = STRIDE,
     margin: int = MARGIN,
     exposure: int = 0,
+    motion: bool = False,
 ) -> Take:
     """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
 
@@ -47,6 +49,7 @@ def simulate_take(
             ``2 * margin + 1`` planes around each is whole.
         exposure: Planes per blurry image; 0 for none. With blurry images, sharp ones are in
             colour too.
+        motion: Keep the motion from each sharp image to the one before it.
 
     Returns:
         The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
@@ -66,16 +69,25 @@ def simulate_take(
     camera = SpikeCamera(gain=spec.rate_scale, noise=spec.noise, generator=chance)
     recording = camera.record(_chunks(scene), fps=FPS, meta=scene_meta(spec, SIMULATOR))
     images = np.stack([_sharp(scene, int(plane), colour=exposure > 0) for plane in index])
+    moved = _motion(scene, index.tolist()) if motion else None
     if not exposure:
-        return Take(recording, images, index)
+        return Take(recording, images, index, motion=moved)
     blur = np.stack([as_levels(expose_image(scene, int(a), int(b))) for a, b in spans])
-    return Take(recording, images, index, blur, spans)
+    return Take(recording, images, index, blur, spans, motion=moved)
 
 
 def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
     """Yield the light of a scene, some planes at a time."""
     for start in range(0, scene.spec.planes, _CHUNK):
         yield scene.luminance(start, min(start + _CHUNK, scene.spec.planes))
+
+
+def _motion(scene: Scene, planes: list[int]) -> NDArray[np.float16]:
+    """Return the motion from each plane to the one before it; the first has none."""
+    motion = np.full((len(planes), 2, scene.spec.height, scene.spec.width), np.nan, np.float16)
+    for number, (earlier, plane) in enumerate(itertools.pairwise(planes), start=1):
+        motion[number] = scene.motion(plane, earlier)
+    return motion
 
 
 def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:

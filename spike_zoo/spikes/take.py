@@ -27,6 +27,9 @@ class Take:
         blur: Blurry images ``(M, H', W'[, 3])``, typed as ``images``.
         blur_span: int64 ``(M, 2)``, first and past-the-last plane of each exposure.
         label: Class index of the whole take.
+        motion: float16 ``(N, 2, H, W)``, pixels of the spikes, right and down: what image n shows
+            at x is at x + v(x) in image n - 1. NaN where it is not seen there, and in all of the
+            first image.
 
     Example:
         >>> from spike_zoo import SpikeRecording
@@ -43,6 +46,7 @@ class Take:
     blur: NDArray[Any] | None = None
     blur_span: NDArray[np.int64] | None = None
     label: int | None = None
+    motion: NDArray[np.float16] | None = None
 
 
 def grey(image: NDArray[Any]) -> NDArray[Any]:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import digest
+from spike_zoo.archive import ArchiveWriter, digest
 from spike_zoo.data import ReconstructionDataModule
-from tests.helpers.archives import add_annotations, write_archive
+from tests.helpers.archives import add_annotations, make_motion, make_take, write_archive
 
 TAKE = "recordings/take1"
 EDITS = {
@@ -116,3 +116,18 @@ def test_the_digest_of_old_records_is_still_known(tmp_path: Path) -> None:
 def test_the_data_module_tells_the_digest_of_its_archive(path: Path) -> None:
     data = ReconstructionDataModule(str(path))
     assert data.data_sha256 == SpikeArchive(path).data_sha256() != data.legacy_data_sha256
+
+
+def test_motion_counts_by_its_values(tmp_path: Path) -> None:
+    bare, moving = tmp_path / "bare.h5", tmp_path / "moving.h5"
+    for path, motion in ((bare, None), (moving, make_motion())):
+        with ArchiveWriter(path) as writer:
+            writer.add("a", make_take(motion=motion), split="train")
+    digests = {SpikeArchive(path).data_sha256() for path in (bare, moving)}
+    with h5py.File(moving, "r+") as file:
+        file["recordings/a/motion"][1, 0, 5, 6] += 1
+    digests.add(SpikeArchive(moving).data_sha256())
+    assert len(digests) == 3
+    assert [(f.code, f.path) for f in SpikeArchive(moving).verify()] == [
+        ("E06", "recordings/a/motion")
+    ]

@@ -21,7 +21,7 @@ from spike_zoo.errors import (
 )
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_recording import StoredPlanes
-from tests.helpers.archives import make_take, write_archive
+from tests.helpers.archives import make_motion, make_take, write_archive
 
 
 @pytest.fixture
@@ -239,3 +239,27 @@ def test_many_recordings_are_read_with_few_data_sets_open(tmp_path: Path) -> Non
         expected = make_take(seed).recording.read_packed(0, 5)
         np.testing.assert_array_equal(archive.read_packed(f"take{seed}", 0, 5), expected)
     assert len(archive._file._datasets) <= 32
+
+
+def test_motion_comes_back_whole_and_in_crops(tmp_path: Path) -> None:
+    motion = make_motion()
+    for compression in (None, "gzip"):
+        path = tmp_path / f"{compression}.h5"
+        with ArchiveWriter(path, compression=compression) as writer:
+            writer.add("a", make_take(motion=motion))
+            writer.add("b", make_take())
+        archive = SpikeArchive(path)
+        assert archive.verify() == []
+        assert archive.motion("a").dtype == np.float16
+        np.testing.assert_array_equal(archive.motion("a"), motion)
+        crop = archive.image_motion("a", 2, rows=slice(1, 5), columns=slice(8, 20))
+        np.testing.assert_array_equal(crop, motion[2, :, 1:5, 8:20])
+        stored = archive.take("a").motion
+        assert stored is not None
+        np.testing.assert_array_equal(stored, motion)
+        assert [archive.has_motion(name) for name in "ab"] == [True, False]
+        assert archive.take("b").motion is None
+        with pytest.raises(MissingItemError, match="b has no motion"):
+            archive.motion("b")
+        with pytest.raises(PlaneRangeError, match="image 3 of a was asked for"):
+            archive.image_motion("a", 3)

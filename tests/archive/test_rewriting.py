@@ -12,7 +12,7 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.cli.main import main
-from tests.helpers.archives import add_annotations, make_take, write_archive
+from tests.helpers.archives import add_annotations, make_motion, make_take, write_archive
 
 WAYS = [(), ("--compression", "gzip"), ("--compression", "gzip", "--along_time", "true")]
 PACKING = ("layout", "sha256")
@@ -26,6 +26,7 @@ def path(tmp_path: Path) -> Path:
         file["recordings/take0/labels/class"].attrs["name"] = "bus"
         del file["recordings/take2/labels/class"]
         file["recordings/take2/labels/class"] = np.int16(2)
+        file["recordings/take2/motion"] = make_motion(2)
         file["notebook/page"] = "rain"
         file.attrs["author"] = "Ada"
         file.attrs["empty"] = h5py.Empty("f4")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -52,3 +54,21 @@ def test_images_are_centred_on_planes_in_order(index: list[int], problem: str) -
 )
 def test_exposures_are_ranges_of_planes(span: list[list[int]], problem: str) -> None:
     assert str(schema.span_problem(np.array(span), 1, 9)) == problem
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((3, 2, 12, 21), np.float16, None),
+        ((3, 2, 12, 21), np.float32, "motion is float32, expected float16"),
+        ((2, 2, 12, 21), np.float16, r"motion is \(2, 2, 12, 21\), expected \(3, 2, 12, 21\)"),
+        ((3, 12, 21, 2), np.float16, "expected .*for each sharp image the pixels right and down"),
+        ((3, 2, 24, 42), np.float16, "of the spikes' size"),
+    ],
+)
+def test_motion_has_two_numbers_for_each_pixel_of_each_image(
+    shape: tuple[int, ...], dtype: type, message: str | None
+) -> None:
+    problem = schema.motion_problem(shape, dtype, 3, (12, 21))
+    assert (problem is None) == (message is None)
+    assert problem is None or re.search(str(message), problem)

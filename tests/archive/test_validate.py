@@ -48,6 +48,10 @@ def link(place: str, to: object) -> Callable[[h5py.File], None]:
     return act
 
 
+def add_motion(data: object) -> Callable[[h5py.File], None]:
+    return lambda file: file.__setitem__(f"{TAKE}/motion", data)
+
+
 def flip_a_spike(file: h5py.File) -> None:
     file[f"{TAKE}/spikes"][3, 2, 1] ^= 4
 
@@ -98,6 +102,8 @@ NAMES = h5py.string_dtype()
         ("E08", f"{TAKE}/blur_span", lambda file: file.__delitem__(f"{TAKE}/blur_span")),
         ("E09", f"{TAKE}/images", replace(f"{TAKE}/images", np.zeros((3, 12, 20), "u1"))),
         ("E09", f"{TAKE}/blur", replace(f"{TAKE}/blur", np.zeros((1, 24, 63, 3), "f4"))),
+        ("E09", f"{TAKE}/motion", add_motion(np.zeros((3, 2, 12, 20), "f2"))),
+        ("E09", f"{TAKE}/motion", add_motion(np.zeros((3, 2, 12, 21), "f4"))),
         ("E10", "splits/train", replace("splits/train", ["take0", "lost"], dtype=NAMES)),
         ("E10", "splits/train", replace("splits/train", ["take0", "take0"], dtype=NAMES)),
         ("E10", "splits/train", replace("splits/train", [1, 2])),

@@ -14,12 +14,14 @@ from spike_zoo import SpikeArchive
 from spike_zoo.cli.simulate import simulate
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import (
+    Scene,
     deblur_scenes,
     default_scenes,
     simulate_exposures,
     simulate_take,
 )
 from spike_zoo.simulation.recipes import RECIPES
+from spike_zoo.simulation.sequences import sequence_scenes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,12 +81,12 @@ def test_archives_are_what_they_were_before_kinds_became_recipes(made: Path) -> 
 
 
 def test_a_kind_is_one_more_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    moving = replace(RECIPES["reconstruction"], simulator="sequence v1", out="sequence.h5")
-    monkeypatch.setattr("spike_zoo.cli.simulate.RECIPES", {**RECIPES, "sequence": moving})
+    strange = replace(RECIPES["reconstruction"], simulator="strange v1", out="strange.h5")
+    monkeypatch.setattr("spike_zoo.cli.simulate.RECIPES", {**RECIPES, "strange": strange})
     monkeypatch.chdir(tmp_path)
     sizes = TINY | {"train": 0, "val": 0, "planes": 21}
-    simulate(kind="sequence", jobs=1, stride=3, margin=4, **sizes)
-    with SpikeArchive("sequence.h5") as archive:
+    simulate(kind="strange", jobs=1, stride=3, margin=4, **sizes)
+    with SpikeArchive("strange.h5") as archive:
         assert archive.image_index(archive.names("test")[0]).tolist() == [4, 7, 10, 13, 16]
 
 
@@ -131,8 +133,10 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
         ({"jobs": -2}, "--jobs must be 0"),
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
         ({"split": "val"}, "--split, --interpolation and --inserted go with --video"),
-        ({"kind": "street"}, "--kind must be one of reconstruction, deblur, got street"),
+        ({"kind": "street"}, "--kind must be one of reconstruction, sequence, deblur"),
         ({"stride": 0}, "--stride must be at least 1"),
+        ({"kind": "deblur", "motion": True}, "--motion goes with --kind reconstruction or seq"),
+        ({"size": "paper"}, "--size must be one of small, default, got paper"),
         ({"kind": "deblur", "planes": 136}, "--planes must be at least 137 with --margin 20"),
     ],
 )
@@ -164,6 +168,34 @@ def test_exposures_to_deblur_are_an_archive_of_their_own(tmp_path: Path) -> None
         np.testing.assert_array_equal(archive.images(name), take.images)
     with pytest.raises(ExistingFileError, match="not made with these options"):
         simulate(str(path), threshold=2, **options)
+
+
+def test_sequences_are_an_archive_with_motion(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "sequence.h5"
+    options: dict[str, Any] = dict.fromkeys(("train", "val", "test"), 1) | {"kind": "sequence"}
+    options |= {"height": 16, "width": 24, "jobs": 1}
+    simulate(str(path), **options)
+    with SpikeArchive(path) as archive:
+        assert not archive.verify()
+        for split in archive.splits():
+            (name,) = archive.names(split)
+            assert archive.motion(name).shape == (13, 2, 16, 24)
+            assert archive.image_index(name).tolist() == list(range(6, 91, 7))
+        spec = sequence_scenes("test", 1, height=16, width=24)[0]
+        np.testing.assert_array_equal(
+            archive.motion(spec.name)[4], Scene(spec).motion(34, 27).astype(np.float16)
+        )
+        digest = archive.data_sha256()
+    simulate(str(path), motion=True, **options)
+    assert "Already made" in capsys.readouterr().out
+    with pytest.raises(ExistingFileError, match="not made with these options"):
+        simulate(str(path), motion=False, **options)
+    simulate(str(path), motion=False, overwrite=True, **options)
+    with SpikeArchive(path) as archive:
+        assert not any(archive.has_motion(name) for name in archive)
+        assert archive.data_sha256() != digest
 
 
 @pytest.mark.slow

@@ -39,6 +39,14 @@ def make_take(
     return Take(**{**parts, **changes})
 
 
+def make_motion(seed: int = 0, *, images: int = 3, height: int = 12, width: int = 21) -> Any:
+    """Return motion of the images of ``make_take``: any numbers, and none for the first."""
+    generator = np.random.default_rng(seed + 100)
+    motion = generator.normal(size=(images, 2, height, width)).astype(np.float16)
+    motion[0], motion[1:, :, 2, 3] = np.nan, np.nan
+    return motion
+
+
 def write_archive(path: Path, takes: int = 2, **options: Any) -> Path:
     """Write takes ``take0``, ``take1``, ...: the last in split test, the others in train."""
     with ArchiveWriter(path, **options) as writer:

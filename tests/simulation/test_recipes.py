@@ -20,7 +20,7 @@ def test_options_at_their_defaults_leave_no_trace_in_an_archive() -> None:
         "simulator": "spike_zoo.simulation v1", "seed": 3, "noise": None, "train": 10, "val": 2,
         "test": 3, "height": 96, "width": 96, "planes": 161,
     }  # fmt: skip
-    assert recipe.request("small", 3, {"stride": 10, "margin": 75}).asked == plain
+    assert recipe.request("small", 3, {"stride": 10, "margin": 75, "motion": False}).asked == plain
     changed = recipe.request("small", 3, {"stride": 5, "margin": 30}).asked
     assert changed == plain | {"stride": 5, "margin": 30}
 
@@ -31,6 +31,34 @@ def test_text_written_into_an_archive_keeps_its_order() -> None:
         "simulator", "seed", "noise", "train", "val", "test", "height", "width", "planes",
         "threshold",
     ]  # fmt: skip
+
+
+def test_motion_is_kept_where_it_is_asked_for() -> None:
+    size: dict[str, Any] = ONE | {"planes": 21, "margin": 4, "stride": 6}
+    for kind, default in (("reconstruction", False), ("sequence", True)):
+        for given in ({}, {"motion": True}, {"motion": False}):
+            request = RECIPES[kind].request("small", 0, size | given)
+            (make,) = request.takes()["test"].values()
+            motion = make().motion
+            assert (motion is not None) == given.get("motion", default)
+            assert motion is None or motion.shape == (3, 2, 8, 8)
+            assert ("motion" in request.asked) == (given.get("motion", default) != default)
+
+
+def test_sequences_have_thirteen_images_and_a_size_of_the_papers() -> None:
+    recipe = RECIPES["sequence"]
+    (make,) = recipe.request("small", 0, ONE | {"train": 0}).takes()["test"].values()
+    take = make()
+    assert take.recording.shape[0] == 97
+    assert take.image_index is not None
+    assert take.image_index.tolist() == [6, 13, 20, 27, 34, 41, 48, 55, 62, 69, 76, 83, 90]
+    asked = recipe.request("paper", 0, {}).asked
+    assert [asked[name] for name in ("train", "val", "test", "height", "width", "planes")] == [
+        2000, 200, 200, 128, 128, 97,
+    ]  # fmt: skip
+    assert asked["simulator"] != RECIPES["reconstruction"].simulator
+    with pytest.raises(UsageError, match="--size must be one of small, default, got paper"):
+        RECIPES["deblur"].request("paper", 0, {})
 
 
 @pytest.mark.parametrize(

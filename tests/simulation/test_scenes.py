@@ -6,8 +6,9 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from spike_zoo.simulation import Scene, SceneSpec
+from spike_zoo.simulation import Motion, Scene, SceneSpec
 from spike_zoo.simulation.textures import GREY
 
 SMALL = SceneSpec(
@@ -124,3 +125,70 @@ def test_planes_outside_the_scene_are_refused(scene: Scene) -> None:
 def test_impossible_scenes_are_refused(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         SceneSpec(**values)  # type: ignore[arg-type]  # values of several types
+
+
+def warped(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """An earlier picture ``(H, W)`` at the places that a motion names, by SciPy's bilinear way."""
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    places = np.nan_to_num(np.stack([rows + motion[1], columns + motion[0]]))
+    found: np.ndarray = ndimage.map_coordinates(image, places, order=1)
+    return found
+
+
+@pytest.mark.parametrize("ratio", [1, 4])
+def test_an_earlier_picture_warped_by_the_motion_is_the_later_one(ratio: int) -> None:
+    spec = replace(SMALL, height=64, width=72, background="photo:coffee", image_ratio=ratio)
+    scene = Scene(spec)
+    for plane, earlier in ((20, 13), (13, 20)):
+        motion = scene.motion(plane, earlier)
+        assert motion.shape == (2, 64, 72)
+        light = {number: scene.luminance(number, number + 1)[0] for number in (plane, earlier)}
+        seen = ~np.isnan(motion).any(axis=0)
+        assert 0.6 < seen.mean() < 1.0
+        still = np.abs(light[earlier] - light[plane])[seen]
+        moved = np.abs(warped(light[earlier], motion) - light[plane])[seen]
+        assert np.median(moved) < 0.25 * np.median(still)
+        assert moved.mean() < 0.4 * still.mean()
+
+
+def test_whole_pixels_of_shift_give_the_same_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    move = Motion(velocity=(2.0, -1.0), middle=20.0)
+    monkeypatch.setattr("spike_zoo.simulation.scenes.random_motion", lambda *_, **__: move)
+    scene = Scene(replace(SMALL, objects=()))
+    motion = scene.motion(20, 17)
+    seen = ~np.isnan(motion).any(axis=0)
+    assert seen.sum() == (48 - 3) * (56 - 6)
+    earlier, later = scene.luminance(17, 18)[0], scene.luminance(20, 21)[0]
+    np.testing.assert_allclose(warped(earlier, motion)[seen], later[seen], atol=1e-5)
+
+
+def test_motion_is_true_where_the_texture_has_ended_and_is_mirrored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    move = Motion(velocity=(3.0, 0.0), middle=48.0)
+    monkeypatch.setattr("spike_zoo.simulation.scenes.random_motion", lambda *_, **__: move)
+    scene = Scene(replace(SMALL, background="photo:coffee", objects=(), planes=97))
+    # textures end 60 pixels from the view: 144 pixels on, all that is seen is mirrored
+    for plane, earlier in ((7, 0), (96, 89), (70, 63)):
+        motion = scene.motion(plane, earlier)
+        seen = ~np.isnan(motion).any(axis=0)
+        before, after = (scene.luminance(n, n + 1)[0] for n in (earlier, plane))
+        np.testing.assert_allclose(warped(before, motion)[seen], after[seen], atol=1e-5)
+        assert np.abs(before - after).mean() > 0.01
+
+
+def test_objects_hide_parts_of_what_is_behind_them() -> None:
+    spec = replace(SMALL, objects=("leaves",), speed=0.0, object_speed=2.0)
+    motion = Scene(spec).motion(20, 13)
+    moving = np.hypot(*motion) > 0.1
+    hidden = np.isnan(motion[0])
+    assert 0.02 < moving.mean() < 0.6
+    assert 0.02 < hidden.mean() < 0.4
+    assert (np.hypot(*motion)[~hidden & ~moving] < 1e-6).all()  # the background stands still
+
+
+def test_motion_between_planes_outside_the_scene_is_refused(scene: Scene) -> None:
+    with pytest.raises(ValueError, match="plane 40 of a scene with 40"):
+        scene.motion(40, 33)
+    with pytest.raises(ValueError, match="plane -1 of a scene with 40"):
+        scene.motion(3, -1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_blurry_and_sharp_images_come_in_colour_and_at_their_own_size() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"margin": 90}, {"exposure": 140}])
-def test_a_recording_too_short_for_its_images_is_refused(arguments: dict[str, int]) -> None:
+def test_a_recording_too_short_for_its_images_is_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="ask for more planes"):
         simulate_take(SPEC, **arguments)
 
