@@ -1,0 +1,33 @@
+"""Motion as a picture: the colour is the direction, the strength how far."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+UNKNOWN = 0.5  # grey
+
+
+def flow_picture(motion: Tensor, largest: float) -> Tensor:
+    """Return a motion in colours: hue is its direction, saturation its length, still is white.
+
+    Args:
+        motion: ``(2, H, W)`` in pixels, (dx, dy); NaN is drawn grey.
+        largest: Length of full saturation, in pixels.
+
+    Returns:
+        ``(3, H, W)`` in [0, 1], R,G,B.
+
+    Example:
+        >>> right = torch.tensor([1.0, 0.0]).view(2, 1, 1)
+        >>> flow_picture(right, 1.0).flatten().tolist()
+        [1.0, 0.0, 0.0]
+    """
+    known = torch.isfinite(motion).all(dim=0)
+    dx, dy = motion.nan_to_num().float()
+    length = (torch.hypot(dx, dy) / largest).clamp(max=1.0)
+    angle = torch.atan2(dy, dx) / (2 * torch.pi)  # in turns, the hue
+    thirds = torch.tensor([0.0, -1 / 3, 1 / 3], device=motion.device).view(3, 1, 1)
+    ramp = ((angle + thirds + 0.5).remainder(1.0) - 0.5).abs() * 6  # 0 at the channel's own hue
+    pure = (2.0 - ramp).clamp(0.0, 1.0)
+    return torch.where(known, 1.0 - length * (1.0 - pure), UNKNOWN)

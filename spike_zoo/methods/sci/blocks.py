@@ -1,0 +1,91 @@
+"""The small layers that every part of SCI is built of, and how widths scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.nn.warp import warp
+
+FEATURES = 3  # channels of a feature: picture-like, so that any codec can carry it
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return a number of channels times a width, a multiple of 8 and at least 8."""
+    return max(8, 8 * round(channels * width / 8))
+
+
+def repeated(count: int, width: float) -> int:
+    """Return how often a block is repeated at a width, at least once; ties go to the even."""
+    return max(1, round(count * width))
+
+
+def check_width(name: str, width: float) -> None:
+    """Refuse a width that is none.
+
+    Raises:
+        ValueError: If it is not above 0 or not finite.
+    """
+    if not 0 < width < float("inf"):
+        raise ValueError(f"{name} must be above 0 (1 is the paper's), got {width}")
+
+
+def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
+    """Return a 3x3 convolution with bias and zero padding."""
+    return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
+
+
+class Res(nn.Module):
+    """A residual block: ``x + conv3(relu(conv3(x)))``.
+
+    Args:
+        channels: Channels of input and output.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = conv3(channels, channels)
+        self.second = conv3(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, C, H, W)`` for ``(B, C, H, W)``."""
+        return x + self.second(torch.relu(self.first(x)))
+
+
+def residuals(channels: int, count: int) -> nn.Sequential:
+    """Return some residual blocks, one after the other."""
+    return nn.Sequential(*(Res(channels) for _ in range(count)))
+
+
+class Up(nn.Module):
+    """Twice the size by pixel shuffling, ``(B, C, H, W)`` -> ``(B, O, 2H, 2W)``.
+
+    Args:
+        inputs: C.
+        outputs: O.
+        kernel: Of the convolution before it, 1 or 3.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, 4 * outputs, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Enlarge features."""
+        return nn.functional.pixel_shuffle(self.conv(x), 2)
+
+
+def warped(features: Tensor, motion: Tensor) -> Tensor:
+    """Return features moved by a backward motion, see :func:`spike_zoo.nn.warp.warp`.
+
+    Args:
+        features: ``(B, C, H, W)`` of the other time.
+        motion: ``(B, 2, H, W)`` in pixels, (dx, dy), from each pixel of this time to the other.
+
+    Raises:
+        ValueError: If the motion is not finite: sampling with it could leave the memory.
+    """
+    is_real = not (motion.is_meta or torch.compiler.is_compiling())
+    if is_real and not torch.isfinite(motion).all():
+        raise ValueError("motion is not finite; training may have diverged: lower learning_rate")
+    return warp(features, motion)

@@ -1,0 +1,134 @@
+"""Pairs of neighbouring features with the true motion between them: stage ``motion``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric, MetricCollection
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.media.flow import flow_picture
+from spike_zoo.methods.sci.fem import WINDOW
+from spike_zoo.methods.sci.motion import FACTORS
+from spike_zoo.metrics.image import MeanPerImage
+from spike_zoo.metrics.motion import end_point_error, still_error
+from spike_zoo.nn.padding import centred_padding, pad_to_multiple
+from spike_zoo.tasks.evaluation import Evaluation, Measured, Origin, Shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spike_zoo.batch import SceneBatch
+    from spike_zoo.methods.sci.network import SCICodec
+
+
+class Pairs(NamedTuple):
+    """Features of neighbouring times, from all scenes of a batch.
+
+    Shape:
+        - current, reference: ``(P, 3, H, W)``, a feature and the one before it.
+        - truth: ``(P, 2, H, W)``, backward motion in pixels, NaN where unknown; None without any.
+
+    Attributes:
+        origins: Recording and plane of each.
+        rate_scales: Spikes per plane at white.
+    """
+
+    current: Tensor
+    reference: Tensor
+    truth: Tensor | None
+    origins: list[Origin]
+    rate_scales: list[float]
+
+
+def feature_pairs(codec: SCICodec, batch: SceneBatch) -> Pairs:
+    """Return the pairs of neighbouring features of a batch of scenes, made by the frozen FEM.
+
+    Raises:
+        ConfigError: If the batch holds single clips, or scenes of one image.
+    """
+    if "planes" not in batch or batch["planes"].shape[1] < 2:
+        raise ConfigError(
+            "stage motion learns from pairs of neighbouring images: give data.class_path "
+            "spike_zoo.data.SceneDataModule with images: 2 and all splits in whole"
+        )
+    planes, half = batch["planes"], WINDOW // 2
+    windows = torch.stack(
+        [
+            torch.stack([spikes[plane - half : plane + half + 1] for plane in row])
+            for spikes, row in zip(batch["spikes"], planes.tolist(), strict=True)
+        ]
+    )
+    count = planes.shape[1]
+    with torch.no_grad():
+        scales = batch["rate_scale"].repeat_interleave(count)
+        features = codec.feature(windows.flatten(0, 1), scales).unflatten(0, windows.shape[:2])
+    truth = batch["motion"][:, 1:].flatten(0, 1) if "motion" in batch else None
+    named = zip(batch["name"], planes[:, 1:].tolist(), strict=True)
+    return Pairs(
+        features[:, 1:].flatten(0, 1),
+        features[:, :-1].flatten(0, 1),
+        truth,
+        [Origin(name, plane) for name, row in named for plane in row],
+        batch["rate_scale"].repeat_interleave(count - 1).tolist(),
+    )
+
+
+def padded_truth(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return both features and the truth at the size at which motion is estimated."""
+    factor = FACTORS[0]
+    current, reference = (pad_to_multiple(x, factor) for x in (pairs.current, pairs.reference))
+    if pairs.truth is None:
+        return current, reference, None
+    rows, columns = (centred_padding(side, factor) for side in pairs.truth.shape[-2:])
+    return current, reference, F.pad(pairs.truth, (*columns, *rows), value=torch.nan)
+
+
+def motion_metrics() -> MetricCollection:
+    """Return the end-point errors of the motion and of no motion, means over pairs in pixels."""
+    metrics: dict[str, Metric | MetricCollection] = {
+        "epe": MeanPerImage(end_point_error),
+        "epe_still": MeanPerImage(still_error),
+    }
+    return MetricCollection(metrics, compute_groups=False)
+
+
+def evaluate_pairs(
+    pairs: Pairs, found: Tensor, measure: Callable[[Tensor, Tensor], dict[str, Tensor]]
+) -> Evaluation:
+    """Measure motions where the truth is known anywhere, and show them.
+
+    Args:
+        pairs: The pairs.
+        found: Their motions, ``(P, 2, H, W)``.
+        measure: Adds motions and truths to the metrics and returns their single values.
+
+    Raises:
+        ConfigError: If the data have no true motion.
+    """
+    if pairs.truth is None:
+        raise ConfigError(
+            "stage motion is measured against the true motion, and the archive has none: make one "
+            "with 'python -m spike_zoo simulate --kind sequence'"
+        )
+    known = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
+    places = known.nonzero()[:, 0].tolist()
+    if not places:
+        return Evaluation(())
+    values = measure(found[known], pairs.truth[known])
+    shown, measured = [], []
+    for place in places:
+        origin, truth = pairs.origins[place], pairs.truth[place]
+        largest = max(1.0, float(truth.nan_to_num().norm(dim=0).max()))
+        pictures = {
+            "feature before": pairs.reference[place],
+            "feature": pairs.current[place],
+            f"motion, up to {largest:.1f} px": flow_picture(found[place], largest),
+            "true motion": flow_picture(truth, largest),
+        }
+        shown.append(Shown(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+        measured.append(Measured(origin, origin.plane, pairs.rate_scales[place]))
+    return Evaluation(shown, measured, values)

@@ -1,0 +1,134 @@
+"""The schedule of SCI's training as one table: what learns in each stage, and what is frozen."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+
+from spike_zoo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Stage = Literal["fem", "motion", "codec", "fam", "joint"]
+
+
+class Row(NamedTuple):
+    """One stage of the training.
+
+    Attributes:
+        learns: Parts of :class:`SCICodec` that are trained.
+        frozen: Parts that are there and do not change, in evaluation mode.
+        absent: Parts that the stage does not have.
+        begins_with: Stages whose checkpoints it begins from.
+        clip_length: Planes of one sample; of one image in a sample of several.
+        loss: What is minimised, for the pages.
+    """
+
+    learns: tuple[str, ...]
+    frozen: tuple[str, ...]
+    absent: tuple[str, ...]
+    begins_with: tuple[Stage, ...]
+    clip_length: int
+    loss: str
+
+
+STAGES: Final[Mapping[Stage, Row]] = MappingProxyType(
+    {
+        "fem": Row(
+            learns=("fem",),
+            frozen=(),
+            absent=("motion", "intra", "inter", "fmvr", "fam"),
+            begins_with=(),
+            clip_length=13,
+            loss="anchor + w_lap * (Lap1 + Lap2)",
+        ),
+        "motion": Row(
+            learns=("motion",),
+            frozen=("fem",),
+            absent=("intra", "inter", "fmvr", "fam"),
+            begins_with=("fem",),
+            clip_length=13,
+            loss="MSE of the warped feature + w_true * end-point error",
+        ),
+        "codec": Row(
+            learns=("intra", "inter", "motion"),
+            frozen=("fem",),
+            absent=("fmvr", "fam"),
+            begins_with=("fem", "motion"),
+            clip_length=13,
+            loss="R + lambda * MSE of features",
+        ),
+        "fam": Row(
+            learns=("fam",),
+            frozen=("fem", "motion"),
+            absent=("intra", "inter", "fmvr"),
+            begins_with=("fem", "motion"),
+            clip_length=41,
+            loss="MSE + 0.1 * MSE of the preliminary images; cross-entropy for classes",
+        ),
+        "joint": Row(
+            learns=(
+                "intra.synthesis",
+                "inter.motion_synthesis",
+                "inter.contexts",
+                "inter.synthesis",
+                "gains.decoder",
+                "fmvr",
+                "fam",
+            ),
+            frozen=(
+                "fem",
+                "motion",
+                "intra.analysis",
+                "inter.analysis",
+                "gains.encoder",
+                "intra.entropy",
+                "inter.entropy",
+            ),
+            absent=(),
+            begins_with=("fem", "motion", "codec", "fam"),
+            clip_length=41,
+            loss="R + sum of w_k * D_k + w_F * lambda * MSE of features + w_c * consistency",
+        ),
+    }
+)
+"""The paper's stages ``fem``, ``fam`` and ``joint``, and the two that "pre-trained" stands for.
+
+Source: the paper's three-stage training; ``motion`` names nothing in it.
+"""
+
+WITHOUT_CODEC: Final[tuple[Stage, ...]] = ("fem", "motion", "fam")
+"""Stages that need no codec."""
+
+
+def row_of(stage: str) -> Row:
+    """Return what a stage does.
+
+    Raises:
+        ValueError: If there is no such stage.
+        ConfigError: If it needs the codec, which is not part of this version.
+    """
+    if stage not in get_args(Stage):
+        raise ValueError(f"stage must be one of {', '.join(get_args(Stage))}, got {stage!r}")
+    if stage not in WITHOUT_CODEC:
+        raise ConfigError(
+            f"stage: {stage} trains the codec, which this version does not have yet; stages that "
+            f"work are {', '.join(WITHOUT_CODEC)}"
+        )
+    return STAGES[stage]
+
+
+def as_table() -> str:
+    """Return the schedule as a Markdown table, for the method's page and the log."""
+    head = "| stage | learns | frozen | absent | begins with | loss |\n|---|---|---|---|---|---|"
+    rows = [
+        f"| `{name}` | {_listed(row.learns)} | {_listed(row.frozen)} | {_listed(row.absent)} | "
+        f"{_listed(row.begins_with)} | {row.loss} |"
+        for name, row in STAGES.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "-"
