@@ -58,6 +58,7 @@ class PackedScene(TypedDict):
         - mode: int64 ``(B,)``, 0..7, the flip or rotation of all planes and images of a scene.
         - images: uint8 or float32 ``(B, N, 1, H, W)``, ground truth in order of time.
         - planes: int64 ``(B, N)``, the plane of ``packed`` that each image is centred on.
+        - motion: float16 ``(B, N, 2, H, W)``, as in :class:`SceneBatch`; where it is known.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
         - name: names of the recordings, length B.
     """
@@ -67,6 +68,7 @@ class PackedScene(TypedDict):
     mode: Tensor
     images: Tensor
     planes: Tensor
+    motion: NotRequired[Tensor]
     rate_scale: Tensor
     name: list[str]
 
@@ -78,6 +80,9 @@ class SceneBatch(TypedDict):
         - spikes: uint8 ``(B, T, H, W)``, 0 or 1; bytes, for a scene has hundreds of planes.
         - images: float32 ``(B, N, 1, H, W)`` in [0, 1], ground truth in order of time.
         - planes: int64 ``(B, N)``, the plane of ``spikes`` that each image is centred on.
+        - motion: float32 ``(B, N, 2, H, W)``, pixels right and down: what image n shows at x is at
+          x + v(x) in image n - 1 of the recording. NaN where it is not seen there; ``motion[:, 0]``
+          leads out of the batch, and is NaN at the start of a recording. Only where it is known.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
         - name: names of the recordings, length B.
     """
@@ -85,6 +90,7 @@ class SceneBatch(TypedDict):
     spikes: Tensor
     images: Tensor
     planes: Tensor
+    motion: NotRequired[Tensor]
     rate_scale: Tensor
     name: list[str]
 

@@ -19,7 +19,7 @@ from spike_zoo.data.loader import TrainingLoader
 from spike_zoo.data.sampling import SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.spikes.packing import unpack_tensor
-from spike_zoo.spikes.turning import apply_modes
+from spike_zoo.spikes.turning import apply_modes, turn_motions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -285,7 +285,8 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
     """Turn a packed batch into planes and pictures of [0, 1], turned and flipped as drawn.
 
     Whatever a sample is: ``packed``, ``width`` and ``mode`` become ``spikes``, the entries of
-    :data:`PICTURES` are pictures, and all others stay as they are.
+    :data:`PICTURES` are pictures, ``motion`` is turned as vectors are, and all others stay as they
+    are.
 
     Args:
         batch: As loaders give it, see :mod:`spike_zoo.batch`.
@@ -297,6 +298,8 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
         name: apply_modes(unit_range(batch[name]), modes) for name in PICTURES if name in batch
     }
     others = {name: value for name, value in batch.items() if name not in _OF_PACKING}
+    if "motion" in batch:
+        others["motion"] = turn_motions(batch["motion"].float(), modes)
     return {**others, "spikes": planes.to(spikes), **pictures}
 
 

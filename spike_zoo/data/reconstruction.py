@@ -50,6 +50,7 @@ class ReconstructionWindows:
     Attributes:
         images: Images of the split.
         fitting: How many of them have their clip inside their recording.
+        windows: The clips that are left of these, by stride.
 
     Raises:
         ConfigError: If a frame is smaller than the crop, or images are not of the spikes' size.
@@ -75,6 +76,11 @@ class ReconstructionWindows:
         found = [self._windows_of(name) for name in archive.names(split)]
         self.fitting = sum(map(len, found))
         self.windows = [window for windows in found for window in windows[::stride]]
+
+    @property
+    def served(self) -> int:
+        """How many images are in a sample."""
+        return len(self.windows)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -195,17 +201,19 @@ class ReconstructionDataModule(ArchiveDataModule):
 
     def _warn_of_images_left_out(self, split: Split) -> None:
         samples = self._samples[split]
-        if not isinstance(samples, ReconstructionWindows) or len(samples) == samples.images:
+        if not isinstance(samples, ReconstructionWindows) or samples.served == samples.images:
             return
-        near, skipped = samples.images - samples.fitting, samples.fitting - len(samples)
+        near, skipped = samples.images - samples.fitting, samples.fitting - len(samples.windows)
+        over = len(samples.windows) - samples.served
         reasons = {
             f"{near} as clip_length {self.clip_length} does not fit around them": near,
             f"{skipped} by stride {self.stride}": skipped,
+            f"{over} at the ends of recordings, too few for a sample": over,
         }
+        why = " and ".join(reason for reason, count in reasons.items() if count)
         rank_zero_warn(
-            f"{self.archive_path}: {near + skipped} of {samples.images} images of {split} are left "
-            f"out: {' and '.join(reason for reason, count in reasons.items() if count)}. Results "
-            "over other images do not compare."
+            f"{self.archive_path}: {samples.images - samples.served} of {samples.images} images of "
+            f"{split} are left out: {why}. Results over other images do not compare."
         )
 
     def make_samples(self, split: Split) -> ReconstructionWindows:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from spike_zoo.data.base import DEFAULT_ARCHIVE, unpacked
+from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
@@ -18,24 +19,36 @@ from spike_zoo.spikes.windows import centred_window
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from spike_zoo.archive import SpikeArchive
     from spike_zoo.batch import Split
+    from spike_zoo.data.reconstruction import Window
 
 
 class SceneWindows(ReconstructionWindows):
-    """The recordings of one split, each with all images whose window lies inside it.
+    """Runs of images of the recordings of one split, each with the spikes around them.
+
+    A run is all images of a recording whose window lies inside it, or some that follow one another.
+    The motion from image to image comes with them where all recordings have it and no image between
+    two is left out by the stride.
 
     Args:
         archive: Where the recordings are.
         split: Which of them.
         clip_length: Planes of the window around one image.
+        images: Images of one run; None takes all of a recording.
+        is_training: Take every run there is; otherwise each begins with the last image of the one
+            before it, so that two neighbouring images are together once, and a rest that is too
+            short is left out where it is not all that a recording has.
         stride: Take every ``stride``-th image of a recording.
         crop: Side of the square cut at random, None for whole frames.
-        augment: Draw one of the eight flips and rotations; one cut and one turn for a whole scene.
+        augment: Draw one of the eight flips and rotations; one cut and one turn for a whole run.
         rate_scale: Of recordings that do not tell theirs; by default 1.
 
     Raises:
-        ConfigError: If a frame is smaller than the crop, or images are not of the spikes' size.
+        ConfigError: If a frame is smaller than the crop, images are not of the spikes' size, or a
+            recording to train on has fewer images than a run.
     """
 
     def __init__(
@@ -44,6 +57,8 @@ class SceneWindows(ReconstructionWindows):
         split: str,
         clip_length: int,
         *,
+        images: int | None = None,
+        is_training: bool = False,
         stride: int = 1,
         crop: int | None = None,
         augment: bool = False,
@@ -59,7 +74,18 @@ class SceneWindows(ReconstructionWindows):
             rate_scale=rate_scale,
         )
         named = itertools.groupby(self.windows, key=lambda window: window.name)
-        self.scenes = [list(windows) for _, windows in named]
+        scenes = [list(windows) for _, windows in named]
+        if images is not None and is_training:
+            _refuse_short(archive, scenes, images)
+        self.scenes = [run for scene in scenes for run in _runs(scene, images, is_training)]
+        self._has_motion = stride == 1 and all(
+            archive.has_motion(scene[0].name) for scene in scenes
+        )
+
+    @property
+    def served(self) -> int:
+        """How many images are in a sample."""
+        return len({(window.name, window.image) for scene in self.scenes for window in scene})
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -73,7 +99,7 @@ class SceneWindows(ReconstructionWindows):
         start, _ = centred_window(int(planes.min()), self.clip_length)
         _, stop = centred_window(int(planes.max()), self.clip_length)
         images = [grey(self.archive.image(first.name, window.image)) for window in scene]
-        return {
+        sample = {
             "packed": self._read(first, start, stop, rows, columns),
             "width": columns.stop - columns.start,
             "mode": mode,
@@ -82,15 +108,49 @@ class SceneWindows(ReconstructionWindows):
             "rate_scale": np.float32(first.rate_scale),
             "name": first.name,
         }
+        if self._has_motion:
+            numbers = [window.image for window in scene]
+            sample["motion"] = self._motion(first.name, numbers, rows, columns)
+        return sample
+
+    def _motion(
+        self, name: str, numbers: list[int], rows: slice, columns: slice
+    ) -> NDArray[np.float16]:
+        """Read the motion from each of some images to the one before it."""
+        read = self.archive.image_motion
+        return np.stack([read(name, number, rows=rows, columns=columns) for number in numbers])
+
+
+def _runs(scene: list[Window], images: int | None, is_training: bool) -> list[list[Window]]:
+    """Return the samples of one recording."""
+    if images is None or len(scene) <= images:
+        return [scene]
+    step = 1 if is_training else max(1, images - 1)
+    return [scene[first : first + images] for first in range(0, len(scene) - images + 1, step)]
+
+
+def _refuse_short(archive: SpikeArchive, scenes: list[list[Window]], images: int) -> None:
+    for scene in scenes:
+        if len(scene) < images:
+            raise ConfigError(
+                f"images: {images} are asked for in a sample, and recording {scene[0].name!r} of "
+                f"{archive.path} has {len(scene)} whose clips fit; ask for fewer"
+            )
 
 
 class SceneDataModule(ReconstructionDataModule):
-    """Serve whole scenes: recordings with all their images.
+    """Serve whole scenes, or runs of their images: recordings with what belongs to them.
 
-    A training sample is a recording with all its images, cut and turned as one; an epoch draws
-    recordings, not images, and scenes of one batch have equally many planes and images. Whether
-    validation, test and prediction see whole scenes too is the task's choice: a method that
-    reconstructs is measured on single clips, one that codes a video on all of it.
+    A training sample is a recording with all its images, or with ``images`` of them that follow
+    one another, cut and turned as one; an epoch draws scenes or runs, not images, and those of one
+    batch have equally many planes and images. Runs to train on begin at every image. Runs to
+    validate and test with share their end image with the next one, so that each two neighbouring
+    images are evaluated together once. Whether validation, test and prediction see scenes too is
+    the task's choice: a method that reconstructs is measured on single clips, one that codes a
+    video on all of it.
+
+    Where an archive has the motion from each image to the one before it, batches have it too; that
+    of the first image leads out of the sample.
 
     Source of the regime: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image
     Reconstruction of Spiking Cameras*, NeurIPS 2024.
@@ -98,12 +158,13 @@ class SceneDataModule(ReconstructionDataModule):
     Args:
         archive: The archive's file.
         clip_length: Planes of the window around one image.
-        stride: Take every ``stride``-th image of a recording.
+        stride: Take every ``stride``-th image of a recording; above 1 no motion is served.
         whole: Splits that are served as scenes; single clips are in the others' batches.
+        images: Images of one sample; None takes all of a recording.
         loading: See :class:`ArchiveDataModule`.
 
     Raises:
-        ConfigError: If ``whole`` names no split.
+        ConfigError: If ``whole`` names no split, or ``images`` is below 1.
     """
 
     def __init__(
@@ -112,6 +173,7 @@ class SceneDataModule(ReconstructionDataModule):
         clip_length: int = 61,
         stride: int = 1,
         whole: Sequence[str] = ("train",),
+        images: int | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(archive, clip_length, stride, **loading)
@@ -119,7 +181,9 @@ class SceneDataModule(ReconstructionDataModule):
             raise ConfigError(
                 f"whole: {unknown[0]!r} is no split; they are {', '.join(self.named_splits)}"
             )
+        refuse_below({"images": (images, 1)})
         self.whole = tuple(whole)
+        self.images = images
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the scenes of a split that is served whole, the clips of another."""
@@ -130,6 +194,8 @@ class SceneDataModule(ReconstructionDataModule):
             self.archive,
             self.split_name(split),
             self.clip_length,
+            images=self.images,
+            is_training=is_training,
             stride=self.stride,
             crop=self.crop if is_training else None,
             augment=self.augment and is_training,

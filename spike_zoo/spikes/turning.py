@@ -1,4 +1,4 @@
-"""The eight flips and rotations of a square, applied alike to planes and images."""
+"""The eight flips and rotations of a square, applied alike to planes, images and motion."""
 
 from __future__ import annotations
 
@@ -37,4 +37,24 @@ def apply_mode(planes: Tensor, mode: int) -> Tensor:
 def apply_modes(planes: Tensor, modes: Tensor) -> Tensor:
     """Turn and flip each clip of a batch ``(B, C, H, W)`` by its own mode ``(B,)``."""
     turned = [apply_mode(clip, mode) for clip, mode in zip(planes, modes.tolist(), strict=True)]
+    return torch.stack(turned)
+
+
+def turn_motion(motion: Tensor, mode: int) -> Tensor:
+    """Turn and flip motion ``(..., 2, H, W)``, right and down: each vector is moved and turned.
+
+    Args:
+        motion: Motion between two pictures.
+        mode: 0..7; what is returned is the motion between the two pictures turned by it.
+    """
+    turns, is_flipped = MODES[mode]
+    right, down = apply_mode(motion, mode).unbind(-3)
+    for _ in range(turns):  # counter-clockwise: what went down goes right
+        right, down = down, -right
+    return torch.stack((right, -down if is_flipped else down), dim=-3)
+
+
+def turn_motions(motions: Tensor, modes: Tensor) -> Tensor:
+    """Turn and flip the motion of each clip of a batch ``(B, ..., 2, H, W)`` by its own mode."""
+    turned = [turn_motion(clip, mode) for clip, mode in zip(motions, modes.tolist(), strict=True)]
     return torch.stack(turned)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,10 +20,30 @@ from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
-from spike_zoo.spikes.turning import apply_mode
+from spike_zoo.spikes import Take
+from spike_zoo.spikes.turning import apply_mode, turn_motion
 from spike_zoo.testing import pattern_take, tiny_archive
 
 PLANES, STRIDE = 121, 20  # images at 0, 20, ..., 120; windows of 61 planes lie inside for 40..80
+
+
+def moving_take(seed: int, planes: int = PLANES) -> Take:
+    """Patterns with some motion or other; image n has n in its motion."""
+    take = pattern_take(seed, planes, stride=STRIDE)
+    assert take.images is not None
+    generator = np.random.default_rng(seed)
+    motion = generator.random((len(take.images), 2, *take.images.shape[1:])).astype(np.float16)
+    motion += np.arange(len(motion), dtype=np.float16)[:, None, None, None]
+    motion[0] = np.nan
+    return replace(take, motion=motion)
+
+
+@pytest.fixture(scope="module")
+def moving_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("moving") / "moving.h5"
+    jobs = {f"take{seed}": lambda seed=seed: moving_take(seed, 241) for seed in range(2)}
+    splits = {split: list(jobs) for split in ("train", "val", "test")}
+    return build_archive(path, jobs, splits=splits)  # 7 windows of 61..121 planes
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +124,113 @@ def test_scenes_are_served_whole_to_every_split_that_is_named(archive_path: Path
         assert batch["images"].shape == (1, 3, 1, 40, 48)
     with pytest.raises(ConfigError, match="whole: 'tset' is no split; they are train, val, test"):
         SceneDataModule(str(archive_path), whole=("tset",))
+
+
+def test_training_takes_every_run_of_images(moving_path: Path) -> None:
+    data = SceneDataModule(str(moving_path), 61, crop=None, augment=False, seed=1, images=4)
+    data.setup("fit")
+    whole = SceneWindows(SpikeArchive(moving_path), "train", 61)
+    planes = [window.plane for window in whole.scenes[0]]
+    runs = []
+    for packed in data.train_dataloader():
+        batch = data.on_after_batch_transfer(packed, 0)
+        for number, name in enumerate(batch["name"]):
+            assert batch["planes"][number].tolist() == [30, 50, 70, 90]
+            image = batch["images"][number, 0, 0]
+            take = moving_take(int(name[-1]), 241)
+            assert take.images is not None
+            (first,) = (
+                index
+                for index, truth in enumerate(take.images / np.float32(255))
+                if np.allclose(truth, image, atol=1e-6)
+            )
+            runs.append((name, first))
+    first_images = [window.image for window in whole.scenes[0]][: len(planes) - 3]
+    expected = [(name, first) for name in ("take0", "take1") for first in first_images]
+    assert sorted(runs) == expected
+    assert runs != expected  # in random order
+
+
+@pytest.mark.parametrize(
+    ("images", "starts", "served"),
+    [(None, [0], 9), (1, [0, 1, 2, 3, 4, 5, 6, 7, 8], 9), (2, [0, 1, 2, 3, 4, 5, 6, 7], 9),
+     (3, [0, 2, 4, 6], 9), (4, [0, 3], 7), (5, [0, 4], 9), (9, [0], 9), (12, [0], 9)],
+)  # fmt: skip
+def test_evaluation_sees_each_link_of_two_images_once(
+    moving_path: Path, images: int | None, starts: list[int], served: int
+) -> None:
+    runs = SceneWindows(SpikeArchive(moving_path), "test", 61, images=images)
+    firsts = [run[0].image - runs.windows[0].image for run in runs.scenes]
+    assert firsts == starts * 2
+    assert {len(run) for run in runs.scenes} == {min(images or 9, 9)}
+    assert runs.served == 2 * served
+    links = [
+        (run[0].name, run[0].image + link) for run in runs.scenes for link in range(len(run) - 1)
+    ]
+    assert len(links) == len(set(links))
+
+
+def test_images_that_no_run_takes_are_told(moving_path: Path) -> None:
+    data = SceneDataModule(str(moving_path), 61, whole=("test",), images=4)
+    with pytest.warns(UserWarning, match=r"4 at the ends of recordings, too few for a sample"):
+        data.setup("test")
+
+
+def test_motion_comes_with_its_images(moving_path: Path) -> None:
+    runs = SceneWindows(SpikeArchive(moving_path), "test", 61, images=3)
+    batch = unpacked(Collate()([runs[1]]), torch.uint8)
+    take = moving_take(0, 241)
+    assert take.motion is not None
+    first = runs.scenes[1][0].image
+    assert batch["motion"].dtype == torch.float32
+    np.testing.assert_array_equal(batch["motion"][0], take.motion[first : first + 3])
+
+
+def test_motion_is_cut_and_turned_with_the_images(moving_path: Path) -> None:
+    scenes = SceneWindows(
+        SpikeArchive(moving_path), "train", 61, images=2, is_training=True, crop=24, augment=True
+    )
+    whole = unpacked(Collate()([scenes[3]]), torch.uint8)
+    modes = set()
+    for seed in range(12):
+        sample = scenes[SampleKey(3, seed)]
+        batch = unpacked(Collate()([sample]), torch.uint8)
+        mode = sample["mode"]
+        back = [0, 1, 2, 5, 4, 3, 6, 7][mode]  # 3 and 5 undo each other
+        image = apply_mode(batch["images"][0, 0, 0], back)
+        motion = turn_motion(batch["motion"][0], back)
+        places = [
+            (slice(top, top + 24), slice(left, left + 24))
+            for top in range(40 - 24 + 1)
+            for left in range(0, 48 - 24 + 1, 8)
+        ]
+        (place,) = (p for p in places if torch.equal(whole["images"][0, 0, 0][p], image))
+        torch.testing.assert_close(motion, whole["motion"][0][..., place[0], place[1]])
+        modes.add(mode)
+    assert len(modes) > 4
+
+
+@pytest.mark.parametrize("options", [{"stride": 2}, {}])
+def test_no_motion_is_served_that_is_not_between_neighbours(
+    moving_path: Path, archive_path: Path, options: dict[str, Any]
+) -> None:
+    path = moving_path if options else archive_path  # the other one has none
+    assert "motion" not in SceneWindows(SpikeArchive(path), "test", 61, **options)[0]
+
+
+def test_motion_that_some_recordings_lack_is_not_served(tmp_path: Path) -> None:
+    jobs = {"a": lambda: moving_take(0), "b": lambda: replace(moving_take(1), motion=None)}
+    path = build_archive(tmp_path / "a.h5", jobs, splits={"train": ["a", "b"], "val": ["a"]})
+    archive = SpikeArchive(path)
+    assert "motion" not in SceneWindows(archive, "train", 61)[0]
+    assert "motion" in SceneWindows(archive, "val", 61)[0]
+
+
+def test_runs_that_cannot_be_are_refused(moving_path: Path) -> None:
+    with pytest.raises(ConfigError, match="images: at least 1, got 0"):
+        SceneDataModule(str(moving_path), images=0)
+    data = SceneDataModule(str(moving_path), 61, images=10, crop=24)
+    with pytest.raises(
+        ConfigError, match=r"images: 10 are asked for .*'take0'.* has 9 whose clips"
+    ):
+        data.setup("fit")

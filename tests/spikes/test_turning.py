@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, apply_modes
+from spike_zoo.nn.warp import warp
+from spike_zoo.spikes.turning import (
+    MODES,
+    SHAPE_KEEPING_MODES,
+    apply_mode,
+    apply_modes,
+    turn_motion,
+    turn_motions,
+)
 
 
 @pytest.mark.parametrize("mode", range(8))
@@ -30,3 +38,28 @@ def test_shape_keeping_modes_keep_the_shape_and_the_others_do_not() -> None:
     for mode in range(len(MODES)):
         keeps = apply_mode(oblong, mode).shape == oblong.shape
         assert keeps == (mode in SHAPE_KEEPING_MODES)
+
+
+@pytest.mark.parametrize("mode", range(8))
+def test_turned_motion_joins_the_turned_pictures(mode: int) -> None:
+    generator = torch.Generator().manual_seed(mode)
+    earlier = torch.rand(1, 1, 9, 12, generator=generator)
+    # whole pixels that stay inside, so that warping only moves values about
+    x = torch.randint(12, (9, 12), generator=generator) - torch.arange(12)
+    y = torch.randint(9, (9, 12), generator=generator) - torch.arange(9)[:, None]
+    motion = torch.stack([x, y])[None].float()
+    later = warp(earlier, motion)
+    found = warp(apply_mode(earlier, mode), turn_motion(motion, mode))
+    torch.testing.assert_close(found, apply_mode(later, mode), atol=1e-5, rtol=0)
+
+
+def test_motion_of_each_clip_is_turned_by_its_own_mode() -> None:
+    right = torch.tensor([1.0, 0.0]).view(1, 1, 2, 1, 1).expand(3, 4, 2, 5, 5).clone()
+    right[:, 0, :, 0, 0] = torch.nan
+    turned = turn_motions(right, torch.tensor([0, 5, 6]))
+    vectors = [(1.0, 0.0), (0.0, -1.0), (-1.0, 0.0)]  # 5 turns counter-clockwise: right goes up
+    for clip, vector in zip(turned, vectors, strict=True):
+        assert torch.isnan(clip).sum() == 2
+        seen = clip[1].flatten(1)
+        torch.testing.assert_close(seen, torch.tensor(vector)[:, None].expand(2, 25))
+    assert torch.isnan(turned[1, 0, :, -1, 0]).all()  # the upper left corner is now below
