@@ -12,7 +12,14 @@ from spike_zoo._first_use import on_first_use
 if TYPE_CHECKING:
     from spike_zoo.metrics.collections import reconstruction_metrics
     from spike_zoo.metrics.facts import METRICS, MetricFacts
-    from spike_zoo.metrics.image import MeanPerImage, psnr, ssim, ssim_uniform7
+    from spike_zoo.metrics.image import (
+        MeanPerImage,
+        WindowedQuality,
+        psnr,
+        ssim,
+        ssim_uniform7,
+        windowed,
+    )
     from spike_zoo.metrics.perceptual import LPIPS, lpips_network
     from spike_zoo.metrics.published import (
         PROTOCOLS,
@@ -22,14 +29,25 @@ if TYPE_CHECKING:
         ssim_official,
         ssim_stir,
     )
+    from spike_zoo.metrics.smoothness import (
+        LaplacianNorms,
+        frame_deviation,
+        laplacian,
+        laplacian_norms,
+    )
 
 __all__ = [
     "LPIPS",
     "METRICS",
     "PROTOCOLS",
+    "LaplacianNorms",
     "MeanPerImage",
     "MetricFacts",
     "Protocol",
+    "WindowedQuality",
+    "frame_deviation",
+    "laplacian",
+    "laplacian_norms",
     "lpips_network",
     "psnr",
     "psnr_official",
@@ -39,15 +57,21 @@ __all__ = [
     "ssim_official",
     "ssim_stir",
     "ssim_uniform7",
+    "windowed",
 ]
 
 _HOMES = {
     "LPIPS": "perceptual",
     "METRICS": "facts",
     "PROTOCOLS": "published",
+    "LaplacianNorms": "smoothness",
     "MeanPerImage": "image",
     "MetricFacts": "facts",
     "Protocol": "published",
+    "WindowedQuality": "image",
+    "frame_deviation": "smoothness",
+    "laplacian": "smoothness",
+    "laplacian_norms": "smoothness",
     "lpips_network": "perceptual",
     "psnr": "image",
     "psnr_official": "published",
@@ -57,6 +81,7 @@ _HOMES = {
     "ssim_official": "published",
     "ssim_stir": "published",
     "ssim_uniform7": "image",
+    "windowed": "image",
 }
 
 __getattr__ = on_first_use(__name__, _HOMES)
