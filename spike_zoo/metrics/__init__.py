@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ssim_official,
         ssim_stir,
     )
+    from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
     from spike_zoo.metrics.smoothness import (
         LaplacianNorms,
         frame_deviation,
@@ -45,6 +46,7 @@ __all__ = [
     "MetricFacts",
     "Protocol",
     "WindowedQuality",
+    "class_by_class",
     "frame_deviation",
     "laplacian",
     "laplacian_norms",
@@ -52,6 +54,7 @@ __all__ = [
     "psnr",
     "psnr_official",
     "psnr_stir",
+    "recognition_metrics",
     "reconstruction_metrics",
     "ssim",
     "ssim_official",
@@ -69,6 +72,7 @@ _HOMES = {
     "MetricFacts": "facts",
     "Protocol": "published",
     "WindowedQuality": "image",
+    "class_by_class": "recognition",
     "frame_deviation": "smoothness",
     "laplacian": "smoothness",
     "laplacian_norms": "smoothness",
@@ -76,6 +80,7 @@ _HOMES = {
     "psnr": "image",
     "psnr_official": "published",
     "psnr_stir": "published",
+    "recognition_metrics": "recognition",
     "reconstruction_metrics": "collections",
     "ssim": "image",
     "ssim_official": "published",
