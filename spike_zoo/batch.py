@@ -144,3 +144,43 @@ class DeblurBatch(TypedDict):
     exposure: Tensor
     rate_scale: Tensor
     name: list[str]
+
+
+class PackedLabelled(TypedDict):
+    """A batch of labelled clips as loaders give it: bits packed, not yet on the device.
+
+    Shape:
+        - packed: uint8 ``(B, T, H, ceil(W/8))``, little bit order along W.
+        - width: int64 ``(B,)``, the true W, equal in one batch.
+        - mode: int64 ``(B,)``, all 0: what is turned or flipped may be of another class.
+        - label: int64 ``(B,)``, index of the class.
+        - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - plane: int64 ``(B,)``, index of the middle plane in its recording.
+        - name: names of the recordings, length B.
+    """
+
+    packed: Tensor
+    width: Tensor
+    mode: Tensor
+    label: Tensor
+    rate_scale: Tensor
+    plane: Tensor
+    name: list[str]
+
+
+class LabelledBatch(TypedDict):
+    """A batch of labelled clips as modules take it, on the device.
+
+    Shape:
+        - spikes: float32 ``(B, T, H, W)``, 0 or 1.
+        - label: int64 ``(B,)``, index of the class.
+        - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - plane: int64 ``(B,)``, index of the middle plane in its recording.
+        - name: names of the recordings, length B.
+    """
+
+    spikes: Tensor
+    label: Tensor
+    rate_scale: Tensor
+    plane: Tensor
+    name: list[str]

@@ -1,14 +1,17 @@
 """LightningDataModules over spike archives."""
 
 from spike_zoo.data.base import ArchiveDataModule
+from spike_zoo.data.classification import ClassificationDataModule, LabelledClips
 from spike_zoo.data.deblur import DeblurDataModule, Exposures
 from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.scenes import SceneDataModule, SceneWindows
 
 __all__ = [
     "ArchiveDataModule",
+    "ClassificationDataModule",
     "DeblurDataModule",
     "Exposures",
+    "LabelledClips",
     "ReconstructionDataModule",
     "ReconstructionWindows",
     "SceneDataModule",

@@ -12,7 +12,14 @@ from spike_zoo._first_use import on_first_use
 if TYPE_CHECKING:
     from spike_zoo.metrics.collections import reconstruction_metrics
     from spike_zoo.metrics.facts import METRICS, MetricFacts
-    from spike_zoo.metrics.image import MeanPerImage, psnr, ssim, ssim_uniform7
+    from spike_zoo.metrics.image import (
+        MeanPerImage,
+        WindowedQuality,
+        psnr,
+        ssim,
+        ssim_uniform7,
+        windowed,
+    )
     from spike_zoo.metrics.perceptual import LPIPS, lpips_network
     from spike_zoo.metrics.published import (
         PROTOCOLS,
@@ -22,41 +29,64 @@ if TYPE_CHECKING:
         ssim_official,
         ssim_stir,
     )
+    from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
+    from spike_zoo.metrics.smoothness import (
+        LaplacianNorms,
+        frame_deviation,
+        laplacian,
+        laplacian_norms,
+    )
 
 __all__ = [
     "LPIPS",
     "METRICS",
     "PROTOCOLS",
+    "LaplacianNorms",
     "MeanPerImage",
     "MetricFacts",
     "Protocol",
+    "WindowedQuality",
+    "class_by_class",
+    "frame_deviation",
+    "laplacian",
+    "laplacian_norms",
     "lpips_network",
     "psnr",
     "psnr_official",
     "psnr_stir",
+    "recognition_metrics",
     "reconstruction_metrics",
     "ssim",
     "ssim_official",
     "ssim_stir",
     "ssim_uniform7",
+    "windowed",
 ]
 
 _HOMES = {
     "LPIPS": "perceptual",
     "METRICS": "facts",
     "PROTOCOLS": "published",
+    "LaplacianNorms": "smoothness",
     "MeanPerImage": "image",
     "MetricFacts": "facts",
     "Protocol": "published",
+    "WindowedQuality": "image",
+    "class_by_class": "recognition",
+    "frame_deviation": "smoothness",
+    "laplacian": "smoothness",
+    "laplacian_norms": "smoothness",
     "lpips_network": "perceptual",
     "psnr": "image",
     "psnr_official": "published",
     "psnr_stir": "published",
+    "recognition_metrics": "recognition",
     "reconstruction_metrics": "collections",
     "ssim": "image",
     "ssim_official": "published",
     "ssim_stir": "published",
     "ssim_uniform7": "image",
+    "windowed": "image",
 }
 
 __getattr__ = on_first_use(__name__, _HOMES)

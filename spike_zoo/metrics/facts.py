@@ -5,7 +5,8 @@ Plain data, so that tables need none of the libraries that measure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Final
 
 
@@ -49,6 +50,14 @@ METRICS: Final[dict[str, MetricFacts]] = {
     "lpips_official": MetricFacts("LPIPS as published", higher_is_better=False, needs_file=True),
     "mse": MetricFacts("MSE", higher_is_better=False),
     "accuracy": MetricFacts("accuracy"),
+    "precision": MetricFacts("precision"),
+    "recall": MetricFacts("recall"),
+    "f1": MetricFacts("F1"),
+    "lap1": MetricFacts("L1 of Laplacian", higher_is_better=False),
+    "lap2": MetricFacts("L2 of Laplacian", higher_is_better=False),
+    "lap1_normalised": MetricFacts("L1 of Laplacian / deviation", higher_is_better=False),
+    "lap2_normalised": MetricFacts("L2 of Laplacian / variance", higher_is_better=False),
+    "frame_deviation": MetricFacts("deviation at rest", higher_is_better=False),
     "bpp": MetricFacts("bpp", higher_is_better=False),
     "bd_rate": MetricFacts("BD-rate", "%", higher_is_better=False),
     "liqe": MetricFacts("LIQE", needs_file=True),
@@ -57,12 +66,17 @@ METRICS: Final[dict[str, MetricFacts]] = {
 }
 #: What a metric's name may end in: a mean over the middle images of exposures alone.
 MIDDLE: Final = "_middle"
+#: Metrics of recognition that are also measured for each class: ``f1_3`` is that of class 3.
+OF_CLASS: Final = re.compile(r"(precision|recall|f1)_(\d+)")
 
 
 def facts_of(metric: str) -> MetricFacts | None:
     """Return the facts of a metric by its name, None where nobody knows it.
 
-    >>> facts_of("psnr_middle").heading
-    'PSNR (dB)'
+    >>> facts_of("psnr_middle").heading, facts_of("f1_3").heading
+    ('PSNR (dB)', 'F1 of class 3')
     """
+    if of_class := OF_CLASS.fullmatch(metric):
+        known, number = METRICS[of_class[1]], of_class[2]
+        return replace(known, name=f"{known.name} of class {number}")
     return METRICS.get(metric.removesuffix(MIDDLE))

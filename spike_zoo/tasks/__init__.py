@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING
 from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
-    from spike_zoo.tasks.abilities import Deblurs, Reconstructs, able
+    from spike_zoo.tasks.abilities import Classifies, Deblurs, Reconstructs, able
     from spike_zoo.tasks.base import TaskModule
     from spike_zoo.tasks.deblurring import DeblurModule
-    from spike_zoo.tasks.evaluation import Evaluation, Measured, Origin, Predicted, Shown
+    from spike_zoo.tasks.evaluation import Evaluation, Labels, Measured, Origin, Predicted, Shown
+    from spike_zoo.tasks.recognition import ClassificationModule
     from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 __all__ = [
+    "ClassificationModule",
+    "Classifies",
     "DeblurModule",
     "Deblurs",
     "Evaluation",
+    "Labels",
     "Measured",
     "Origin",
     "Predicted",
@@ -31,9 +35,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ClassificationModule": "recognition",
+    "Classifies": "abilities",
     "DeblurModule": "deblurring",
     "Deblurs": "abilities",
     "Evaluation": "evaluation",
+    "Labels": "evaluation",
     "Measured": "evaluation",
     "Origin": "evaluation",
     "Predicted": "evaluation",

@@ -79,6 +79,21 @@ class Deblurs(Protocol):
 
 
 @runtime_checkable
+class Classifies(Protocol):
+    """It tells what a recording shows.
+
+    Attributes:
+        label_names: What the classes are called, by index; empty where nobody said.
+    """
+
+    label_names: Sequence[str]
+
+    def classify(self, recording: SpikeRecording, *, rate_scale: float | None = None) -> Tensor:
+        """Return the probability of every class, ``(classes,)``."""
+        ...
+
+
+@runtime_checkable
 class Adjustable(Protocol):
     """It has settings that a person may change without training anything.
 
@@ -121,7 +136,7 @@ class Monitored(Protocol):
     monitor_mode: str
 
 
-_VERBS: Final = {Reconstructs: "make pictures", Deblurs: "deblur"}
+_VERBS: Final = {Reconstructs: "make pictures", Deblurs: "deblur", Classifies: "classify"}
 
 
 def able(module: object, ability: type[Ability], option: str) -> Ability:

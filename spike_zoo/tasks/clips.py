@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, check_centers, mirrored_planes
 
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spike_zoo.spikes import SpikeRecording
+
+
+@runtime_checkable
+class ServesClips(Protocol):
+    """Data whose samples are clips of one length.
+
+    Attributes:
+        clip_length: Planes of one clip.
+    """
+
+    clip_length: int
 
 
 class ClipReconstruction(nn.Module):
@@ -100,17 +112,62 @@ class ClipReconstruction(nn.Module):
             self.train(was_training)
 
 
-def known_rate_scale(*candidates: float | None) -> float:
-    """Return the first rate scale that is known, or 1 with a warning where none is."""
+def known_rate_scale(
+    *candidates: float | None, danger: str = "the picture may be too dark"
+) -> float:
+    """Return the first rate scale that is known, or 1 with a warning where none is.
+
+    Args:
+        candidates: The rate scales that may be known, the first one first.
+        danger: What happens where 1 is wrong, for the warning.
+    """
     for candidate in candidates:
         if candidate is not None:
             return float(candidate)
     warnings.warn(
-        "the recording does not say how many spikes a plane holds at white; 1 is assumed, so the "
-        "picture may be too dark. Give the rate scale (--rate-scale R).",
+        "the recording does not say how many spikes a plane holds at white; 1 is assumed, so "
+        f"{danger}. Give the rate scale (--rate-scale R).",
         stacklevel=3,
     )
     return 1.0
+
+
+def check_clip(module: ServesClips, planes: int) -> None:
+    """Refuse clips of another length than a module takes.
+
+    Raises:
+        ConfigError: With both lengths.
+    """
+    if planes != module.clip_length:
+        raise ConfigError(
+            f"data.init_args.clip_length: the clips have {planes} planes, "
+            f"{type(module).__name__} takes {module.clip_length}; set it to {module.clip_length}"
+        )
+
+
+def consecutive_clips(planes: int, length: int) -> list[int]:
+    """Return the middle planes of the clips that a recording is cut into.
+
+    Each begins half a clip after the one before, and together they lie in the middle of the
+    recording: up to half a clip's planes, at both ends together, are in none of them. One clip is
+    the one that :class:`spike_zoo.data.LabelledClips` serves.
+
+    Raises:
+        PlaneRangeError: If the recording is shorter than a clip; with both lengths.
+
+    Example:
+        >>> consecutive_clips(41, 41), consecutive_clips(50, 41), consecutive_clips(100, 41)
+        ([20], [25], [30, 50, 70])
+    """
+    if planes < length:
+        raise PlaneRangeError(
+            f"the recording has {planes} planes, one clip takes {length}: give a longer recording, "
+            "or a method with shorter clips"
+        )
+    stride = max(length // 2, 1)
+    further = (planes - length) // stride
+    first = planes // 2 - (length + further * stride) // 2 + length // 2
+    return [first + number * stride for number in range(further + 1)]
 
 
 def read_clip(recording: SpikeRecording, center: int, length: int) -> Tensor:

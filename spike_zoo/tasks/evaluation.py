@@ -32,17 +32,20 @@ class Shown(NamedTuple):
         pictures: Caption -> picture ``(C, H, W)`` or ``(H, W)`` in [0, 1], in the order in which
             they stand side by side.
         stem: What files of it are called.
+        note: What is said of it, for tasks whose answer is no picture.
     """
 
     origin: Origin
     pictures: Mapping[str, Tensor]
     stem: str
+    note: str = ""
 
     @property
     def caption(self) -> str:
-        """Recording and plane, in words."""
+        """Recording, plane and note, in words."""
         name, plane = self.origin
-        return name if plane is None else f"{name}, plane {plane}"
+        place = name if plane is None else f"{name}, plane {plane}"
+        return f"{place}: {self.note}" if self.note else place
 
 
 class Predicted(NamedTuple):
@@ -74,6 +77,24 @@ class Measured(NamedTuple):
     rate_scale: float
 
 
+class Labels(NamedTuple):
+    """The classes of measured samples, for tasks whose answer is one.
+
+    Shape:
+        - truth, predicted: int64 ``(N,)``, indices of classes.
+        - features: ``(N, F)``, what the method knows of each sample before it decides, where it
+          tells.
+
+    Attributes:
+        names: What every class is called, by index.
+    """
+
+    truth: Tensor
+    predicted: Tensor
+    names: Sequence[str]
+    features: Tensor | None = None
+
+
 class Evaluation(NamedTuple):
     """What a step of validation or test made of one batch.
 
@@ -83,12 +104,14 @@ class Evaluation(NamedTuple):
         values: Metric, without its split -> its value for each of them, ``(len(measured),)``.
         sequence: Makes many pictures of the first sample, in order of time, for tasks that turn one
             sample into a video; where it is None, samples of one recording follow each other.
+        labels: Classes of what was measured, for tasks that tell them.
     """
 
     shown: Sequence[Shown]
     measured: Sequence[Measured] = ()
     values: Mapping[str, Tensor] = {}
     sequence: Callable[[], Sequence[Shown]] | None = None
+    labels: Labels | None = None
 
 
 def playback(spikes: Tensor, rate_scale: float | Tensor, center: int, window: int) -> Tensor:

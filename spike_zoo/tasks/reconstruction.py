@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.tasks.base import TaskModule
-from spike_zoo.tasks.clips import ClipReconstruction
+from spike_zoo.tasks.clips import ClipReconstruction, ServesClips, check_clip
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
@@ -29,17 +28,6 @@ if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, Split
 
 PREVIEW_PLANES = 21  # playback over this window stands beside a reconstruction
-
-
-@runtime_checkable
-class ServesClips(Protocol):
-    """Data whose samples are clips of one length.
-
-    Attributes:
-        clip_length: Planes of one clip.
-    """
-
-    clip_length: int
 
 
 class ReconstructionModule(ClipReconstruction, TaskModule):
@@ -79,11 +67,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         Raises:
             ConfigError: With both lengths.
         """
-        if planes != self.clip_length:
-            raise ConfigError(
-                f"data.init_args.clip_length: the clips have {planes} planes, "
-                f"{type(self).__name__} takes {self.clip_length}; set it to {self.clip_length}"
-            )
+        check_clip(self, planes)
 
     def origins(self, batch: ReconstructionBatch) -> list[Origin]:
         """Return recording and plane of each clip."""

@@ -1,7 +1,15 @@
 """What a method's tests begin with: testers to inherit, and small samples of each task."""
 
 from spike_zoo.testing.exposures import exposed_take, exposure_archive, exposure_batch
-from spike_zoo.testing.patterns import clip_batch, drifting_pattern, pattern_take, tiny_archive
+from spike_zoo.testing.patterns import (
+    clip_batch,
+    drifting_pattern,
+    labelled_archive,
+    labelled_batch,
+    labelled_take,
+    pattern_take,
+    tiny_archive,
+)
 from spike_zoo.testing.testers import (
     QUIET,
     CheckpointTester,
@@ -22,6 +30,9 @@ __all__ = [
     "exposed_take",
     "exposure_archive",
     "exposure_batch",
+    "labelled_archive",
+    "labelled_batch",
+    "labelled_take",
     "pattern_take",
     "tiny_archive",
     "training_loss",

@@ -17,7 +17,7 @@ from spike_zoo.spikes import SpikeRecording, Take
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spike_zoo.batch import ReconstructionBatch
+    from spike_zoo.batch import LabelledBatch, ReconstructionBatch
 
 
 def drifting_pattern(planes: int, height: int, width: int, seed: int) -> NDArray[np.float32]:
@@ -79,3 +79,52 @@ def clip_batch(length: int, height: int = 40, width: int = 48) -> Reconstruction
             "name": ["zero", "one"],
         }
     )
+
+
+def labelled_take(
+    seed: int, planes: int = 41, height: int = 40, width: int = 48, classes: int = 2
+) -> Take:
+    """Return stripes that drift, seen by a noiseless camera; their direction is their class.
+
+    Take ``seed`` is of class ``seed % classes``; where its stripes begin and how fast they drift
+    is drawn.
+    """
+    label, generator = seed % classes, np.random.default_rng(seed)
+    angle = np.pi * label / classes
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    across = np.cos(angle) * columns + np.sin(angle) * rows
+    time = np.arange(planes, dtype=np.float32)[:, None, None]
+    drift = generator.uniform(-0.3, 0.3) * time + generator.uniform(0, 2 * np.pi)
+    luminance = (0.5 + 0.5 * np.sin(2 * np.pi * across / 8 + drift)).astype(np.float32)
+    camera = SpikeCamera(generator=generator)
+    recording = SpikeRecording.from_planes(
+        camera.expose(luminance), rate_scale=camera.rate_scale, meta={"source": "stripes"}
+    )
+    return Take(recording, label=label)
+
+
+def labelled_archive(
+    path: Path, planes: int = 41, height: int = 40, width: int = 48, classes: int = 2
+) -> Path:
+    """Write an archive of labelled stripes: four to train on, two each to validate and test."""
+    counts = {"train": 4, "val": 2, "test": 2}
+    names = {split: [f"{split}-{n}" for n in range(count)] for split, count in counts.items()}
+    jobs = {
+        name: functools.partial(labelled_take, seed, planes, height, width, classes)
+        for seed, name in enumerate(name for split in names.values() for name in split)
+    }
+    return build_archive(path, jobs, splits=names)
+
+
+def labelled_batch(
+    length: int, height: int = 40, width: int = 48, classes: int = 2
+) -> LabelledBatch:
+    """Return two clips of stripes of the first two classes, as modules get them."""
+    takes = [labelled_take(seed, length, height, width, classes) for seed in (0, 1)]
+    return {
+        "spikes": torch.stack([take.recording.to_tensor() for take in takes]),
+        "label": torch.tensor([take.label for take in takes]),
+        "rate_scale": torch.tensor([take.recording.rate_scale for take in takes]),
+        "plane": torch.tensor([length // 2] * 2),
+        "name": ["zero", "one"],
+    }

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.methods.stir import STIRModule
-from spike_zoo.tasks import ReconstructionModule
+from spike_zoo.tasks import ClassificationModule, ReconstructionModule
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import ReconstructionBatch
+    from collections.abc import Sequence
+
+    from spike_zoo.batch import LabelledBatch, ReconstructionBatch
 
 
 class OneCycleSTIR(STIRModule):
@@ -63,6 +65,33 @@ class DoubledModule(ReconstructionModule):
         loss = (doubled.last(doubled.first(batch["spikes"])) - batch["image"]).square().mean()
         self.log("train/total", loss)
         return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.Adam(self.parameters(), lr=self.hparams["learning_rate"])
+
+
+class StripesModule(ClassificationModule):
+    """Tells stripes apart by how much the light changes along rows and columns."""
+
+    clip_length = 9
+
+    def __init__(
+        self, classes: int = 2, label_names: Sequence[str] = (), learning_rate: float = 2e-2
+    ) -> None:
+        super().__init__(classes=classes, label_names=label_names)
+        self.save_hyperparameters()
+        self.edges = nn.Conv2d(1, 8, 3, padding=1)
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        return self.head(self._seen(spikes, rate_scale))
+
+    def features(self, batch: LabelledBatch) -> Tensor:
+        return self._seen(batch["spikes"], batch["rate_scale"])
+
+    def _seen(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        light = spikes.mean(1, keepdim=True) / rate_scale[:, None, None, None]
+        return self.edges(light).abs().mean(dim=(2, 3))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.hparams["learning_rate"])

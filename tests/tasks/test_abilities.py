@@ -12,13 +12,15 @@ from spike_zoo.methods.stir import STIRModule
 from spike_zoo.tasks.abilities import (
     Adjustable,
     BringsWeights,
+    Classifies,
     Deblurs,
     Monitored,
     Reconstructs,
     able,
 )
+from tests.helpers.modules import StripesModule
 
-ABILITIES = (Adjustable, BringsWeights, Deblurs, Monitored, Reconstructs)
+ABILITIES = (Adjustable, BringsWeights, Classifies, Deblurs, Monitored, Reconstructs)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +30,7 @@ ABILITIES = (Adjustable, BringsWeights, Deblurs, Monitored, Reconstructs)
         (TFIModule(), {Adjustable, Monitored, Reconstructs}),
         (STIRModule(width=0.25), {Monitored, Reconstructs}),
         (SSDMStudentModule(), {Deblurs, Monitored}),
+        (StripesModule(), {Classifies, Monitored}),
         (
             SSDMCascadeModule(use_bsn=False, upsampler="bilinear"),
             {BringsWeights, Deblurs, Monitored},
@@ -47,3 +50,5 @@ def test_who_asks_gets_the_very_module_or_a_refusal_with_the_option() -> None:
         able(module, Deblurs, "--weights tfp")
     with pytest.raises(UsageError, match="--method a: SSDMStudentModule does not make"):
         able(SSDMStudentModule(), Reconstructs, "--method a")
+    with pytest.raises(UsageError, match="--method tfp: TFP does not classify"):
+        able(module, Classifies, "--method tfp")

@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
-from spike_zoo.tasks.clips import ClipReconstruction, known_rate_scale, read_clip
+from spike_zoo.spikes.windows import centred_window
+from spike_zoo.tasks.clips import (
+    ClipReconstruction,
+    consecutive_clips,
+    known_rate_scale,
+    read_clip,
+)
 
 PLANES, LENGTH, WIDTH = 12, 7, 11
 
@@ -108,3 +114,23 @@ def test_where_nobody_knows_the_scale_it_is_1_and_the_way_out_is_told_once() -> 
     assert len(told) == 1
     assert image.max().item() == pytest.approx(1 / 7)
     assert known_rate_scale(None, 0.0) == 0.0, "0 is known, and for others to refuse"
+
+
+@given(planes=st.integers(1, 300), length=st.integers(1, 80))
+def test_clips_of_a_recording_begin_half_a_clip_apart_around_its_middle(
+    planes: int, length: int
+) -> None:
+    if planes < length:
+        with pytest.raises(PlaneRangeError, match=f"has {planes} planes, one clip takes {length}"):
+            consecutive_clips(planes, length)
+        return
+    centers = consecutive_clips(planes, length)
+    stride = max(length // 2, 1)
+    assert np.diff(centers).tolist() == [stride] * (len(centers) - 1)
+    (before, _), (_, stop) = (
+        centred_window(center, length) for center in (centers[0], centers[-1])
+    )
+    behind = planes - stop
+    assert min(before, behind) >= 0
+    assert abs(before - behind) <= 1
+    assert before + behind < stride, "else one more clip would fit"

@@ -23,6 +23,7 @@ def test_a_caption_names_the_recording_and_the_plane_where_it_is_one(
     origin: Origin, caption: str
 ) -> None:
     assert Shown(origin, {}, "a").caption == caption
+    assert Shown(origin, {}, "a", "a cat").caption == f"{caption}: a cat"
 
 
 @pytest.mark.parametrize(

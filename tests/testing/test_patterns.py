@@ -10,7 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spike_zoo import SpikeArchive
-from spike_zoo.testing import clip_batch, pattern_take
+from spike_zoo.testing import (
+    clip_batch,
+    labelled_archive,
+    labelled_batch,
+    labelled_take,
+    pattern_take,
+)
 from spike_zoo.testing.patterns import drifting_pattern
 
 HEIGHT, WIDTH = 9, 14
@@ -73,3 +79,33 @@ def test_a_batch_is_what_modules_get() -> None:
         np.testing.assert_allclose(batch["image"][seed, 0], take.images[0] / 255, atol=1e-6)
     assert batch["plane"].tolist() == [10, 10]
     assert batch["name"] == ["zero", "one"]
+
+
+@pytest.mark.parametrize(("seed", "along"), [(0, 0), (1, 1), (2, 0), (3, 1)])
+def test_the_direction_of_stripes_is_their_class(seed: int, along: int) -> None:
+    take = labelled_take(seed, 41, HEIGHT, WIDTH)
+    assert take.label == seed % 2
+    windows = take.recording[0:40].reshape(8, 5, HEIGHT, WIDTH).mean(axis=1)
+    # stripes of class 0 stand upright: columns differ and rows do not; class 1 the other way round
+    columns, rows = (windows.mean(axis=axis).std(axis=1).mean() for axis in (1, 2))
+    assert (columns, rows)[along] > 2 * (columns, rows)[1 - along]
+
+
+def test_an_archive_of_stripes_has_both_classes_in_every_split(tmp_path: Path) -> None:
+    with SpikeArchive(labelled_archive(tmp_path / "stripes.h5", 9, HEIGHT, WIDTH)) as archive:
+        labels = {
+            split: [archive.label(name) for name in archive.names(split)]
+            for split in archive.splits()
+        }
+        planes = [archive[name][0:9].tobytes() for name in archive.names()]
+    assert labels == {"train": [0, 1, 0, 1], "val": [0, 1], "test": [0, 1]}
+    assert len(set(planes)) == 8
+
+
+def test_a_labelled_batch_is_what_modules_get() -> None:
+    batch = labelled_batch(21, HEIGHT, WIDTH, classes=3)
+    for seed in (0, 1):
+        take = labelled_take(seed, 21, HEIGHT, WIDTH, classes=3)
+        np.testing.assert_array_equal(batch["spikes"][seed].numpy(), take.recording[0:21])
+    assert batch["label"].tolist() == [0, 1]
+    assert batch["rate_scale"].tolist() == pytest.approx([0.6, 0.6])

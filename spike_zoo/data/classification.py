@@ -1,0 +1,209 @@
+"""Labelled clips of spikes: the middle of a recording with the class of what it shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from lightning.pytorch.utilities import rank_zero_warn
+
+from spike_zoo.data.base import ArchiveDataModule
+from spike_zoo.data.limits import refuse_below
+from spike_zoo.data.sampling import SampleKey
+from spike_zoo.errors import ConfigError
+from spike_zoo.spikes.windows import centred_window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.batch import Split
+
+LABELLED_ARCHIVE = "data/digits.h5"
+
+
+class LabelledClip(NamedTuple):
+    """One sample: a labelled recording, and what reading its clip takes to know."""
+
+    name: str
+    label: int
+    plane: int
+    size: tuple[int, int]
+    rate_scale: float
+
+
+class LabelledClips:
+    """The labelled recordings of one split, of each the clip in its middle.
+
+    The clip is the same in training: what is learned is the same as what is tested.
+
+    Args:
+        archive: Where the recordings are.
+        split: Which of them.
+        clip_length: Planes of one clip.
+        rate_scale: Of recordings that do not tell theirs; by default 1.
+
+    Attributes:
+        clips: What is served, in the order of the split.
+        unlabelled: Names of recordings without a label, which are left out.
+        short: Names of labelled recordings with fewer planes than a clip, left out too.
+    """
+
+    def __init__(
+        self,
+        archive: SpikeArchive,
+        split: str,
+        clip_length: int,
+        *,
+        rate_scale: float | None = None,
+    ) -> None:
+        self.archive = archive
+        self.clip_length = clip_length
+        self.rate_scale = rate_scale
+        self.unlabelled: list[str] = []
+        self.short: list[str] = []
+        found = [self._clip_of(name) for name in archive.names(split)]
+        self.clips = [clip for clip in found if clip is not None]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, key: int | SampleKey) -> dict[str, Any]:
+        """Read one clip, whole and unturned whichever way it is asked for."""
+        clip = self.clips[key.sample if isinstance(key, SampleKey) else key]
+        start, stop = centred_window(clip.plane, self.clip_length)
+        return {
+            "packed": self.archive.read_packed(clip.name, start, stop),
+            "width": clip.size[1],
+            "mode": 0,
+            "label": clip.label,
+            "rate_scale": np.float32(clip.rate_scale),
+            "plane": clip.plane,
+            "name": clip.name,
+        }
+
+    def _clip_of(self, name: str) -> LabelledClip | None:
+        """Return the clip of a recording; None where it has none, and keep its name."""
+        label = self.archive.label(name)
+        if label is None:
+            self.unlabelled.append(name)
+            return None
+        recording = self.archive[name]
+        planes, height, width = recording.shape
+        if planes < self.clip_length:
+            self.short.append(name)
+            return None
+        scale = recording.rate_scale or self.rate_scale or 1.0
+        return LabelledClip(name, label, planes // 2, (height, width), scale)
+
+    @property
+    def left_out(self) -> str:
+        """How many recordings are left out and why, naming the first; empty where none is."""
+        reasons = {
+            "without a label": self.unlabelled,
+            f"with fewer planes than clip_length {self.clip_length}": self.short,
+        }
+        return " and ".join(
+            f"{len(names)} {reason} (the first is {names[0]!r})"
+            for reason, names in reasons.items()
+            if names
+        )
+
+
+class ClassificationDataModule(ArchiveDataModule):
+    """Serve the clip in the middle of each labelled recording with its class.
+
+    Nothing is cut, turned or flipped: the class is that of the whole recording as it is.
+
+    Args:
+        archive: The archive's file.
+        clip_length: Planes of one clip; what the method takes.
+        crop: None; anything else is refused.
+        augment: False; anything else is refused.
+        loading: See :class:`ArchiveDataModule`. Above 1, ``batch_size`` and ``eval_batch_size``
+            need recordings of one size.
+
+    Raises:
+        ConfigError: If clips are to be cut or turned, or the length is below 1.
+    """
+
+    simulate_command = "python -m spike_zoo simulate --kind labelled"
+
+    def __init__(
+        self,
+        archive: str = LABELLED_ARCHIVE,
+        clip_length: int = 41,
+        crop: int | None = None,
+        augment: bool = False,
+        **loading: Any,
+    ) -> None:
+        _refuse_changes(crop, augment=augment)
+        super().__init__(archive, crop=None, augment=False, **loading)
+        refuse_below({"clip_length": (clip_length, 1)})
+        self.clip_length = clip_length
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes by index, where the archive holds them."""
+        return tuple(getattr(self.archive, "label_names", ()))
+
+    def labels(self) -> Mapping[int, str]:
+        """Return every class that is served -> the first recording of it."""
+        found: dict[int, str] = {}
+        for samples in self._samples.values():
+            if isinstance(samples, LabelledClips):
+                for clip in samples.clips:
+                    found.setdefault(clip.label, clip.name)
+        return found
+
+    def make_samples(self, split: Split) -> LabelledClips:
+        """Return the labelled clips of one split, and tell recordings that are left out.
+
+        Raises:
+            ConfigError: If none is left, or a batch would hold clips of different sizes.
+        """
+        name = self.split_name(split)
+        samples = LabelledClips(self.archive, name, self.clip_length, rate_scale=self.rate_scale)
+        if samples.left_out:
+            what = f"{self.archive_path}: of split {name!r}, {samples.left_out}"
+            if not len(samples):
+                raise ConfigError(
+                    f"{what}: nothing is left. Give the recordings labels (Take(label=...)), or "
+                    "set data.init_args.clip_length to what they have"
+                )
+            rank_zero_warn(f"{what} are left out. Results over other recordings do not compare.")
+        batch = "batch_size" if split == "train" else "eval_batch_size"
+        if getattr(self, batch) > 1:
+            self._check_sizes(samples.clips, batch)
+        return samples
+
+    def _check_sizes(self, clips: Sequence[LabelledClip], batch: str) -> None:
+        """Refuse clips of different sizes where one batch may hold both."""
+        other = next((clip for clip in clips if clip.size != clips[0].size), None)
+        if other is not None:
+            (height, width), (high, wide) = clips[0].size, other.size
+            raise ConfigError(
+                f"{self.archive_path}: recording {clips[0].name!r} is {height}x{width} and "
+                f"{other.name!r} is {high}x{wide}, which cannot share a batch, and labelled clips "
+                f"are not cropped; set data.init_args.{batch} to 1, or build an archive of "
+                "recordings of one size"
+            )
+
+
+def _refuse_changes(crop: int | None, *, augment: bool) -> None:
+    """Refuse what could change the class of a clip.
+
+    Raises:
+        ConfigError: Naming the argument, why, and what to do.
+    """
+    way_out = "after a profile that sets it say --data.init_args."
+    if crop is not None:
+        raise ConfigError(
+            f"crop: {crop}: the label is of the whole recording, and a part of it may show "
+            f"something else; leave it out, or {way_out}crop null"
+        )
+    if augment:
+        raise ConfigError(
+            "augment: true: a 6 that is turned is a 9, but keeps its label; leave it out, or "
+            f"{way_out}augment false"
+        )

@@ -1,0 +1,283 @@
+"""Recognition: a clip of spikes in, the class of what it shows out."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.clips import (
+    ServesClips,
+    check_clip,
+    consecutive_clips,
+    known_rate_scale,
+    read_clip,
+)
+from spike_zoo.tasks.evaluation import (
+    Evaluation,
+    Labels,
+    Measured,
+    Origin,
+    Predicted,
+    Shown,
+    playback,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lightning import LightningDataModule
+    from torchmetrics import MetricCollection
+
+    from spike_zoo.batch import LabelledBatch, Split
+    from spike_zoo.spikes import SpikeRecording
+
+PREVIEW_PLANES = 13  # what moves is still sharp in playback over so many
+PREVIEW_WIDTH = 240  # pixels that a caption needs
+FEWEST_CLASSES = 2
+RANKS: Final = ("", "second_", "third_")  # of what is predicted, as columns begin
+
+
+@runtime_checkable
+class ServesLabels(Protocol):
+    """Data that tell their classes before the first batch.
+
+    Attributes:
+        label_names: What the classes are called, by index; empty where nobody said.
+    """
+
+    label_names: Sequence[str]
+
+    def labels(self) -> Mapping[int, str]:
+        """Return every class that is served -> the first recording of it."""
+        ...
+
+
+class ClassificationModule(TaskModule):
+    """A method that tells what a clip of spikes shows, and is evaluated.
+
+    A subclass sets :attr:`clip_length`, defines :meth:`forward` and ``configure_optimizers``, and
+    may have a :meth:`training_step` of its own and :meth:`features`.
+
+    Args:
+        classes: How many there are.
+        label_names: What they are called, by index; nothing is taken over from the data.
+
+    Attributes:
+        clip_length: Planes of one clip.
+
+    Raises:
+        ConfigError: If there are fewer than two classes, or not one name for each.
+    """
+
+    clip_length: int
+    monitor = "val/accuracy"
+
+    def __init__(self, *, classes: int, label_names: Sequence[str] = ()) -> None:
+        super().__init__()
+        if classes < FEWEST_CLASSES:
+            raise ConfigError(f"classes: at least {FEWEST_CLASSES}, got {classes}")
+        if label_names and len(label_names) != classes:
+            raise ConfigError(
+                f"label_names: {len(label_names)} names for {classes} classes; give one for each, "
+                "in the order of their indices, or none"
+            )
+        self.classes = classes
+        self.label_names = tuple(label_names)
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        """Return the logits of each clip: ``(B, T, H, W)`` -> ``(B, classes)``.
+
+        Args:
+            spikes: The clips, 0 or 1.
+            rate_scale: Spikes per plane at white, ``(B,)``.
+        """
+        raise NotImplementedError
+
+    def features(self, batch: LabelledBatch) -> Tensor | None:
+        """Return what the method knows of each clip before it decides, ``(B, F)``.
+
+        A test draws a map of it; None, as here, where there is nothing to draw.
+        """
+        return None
+
+    def name_of(self, label: int) -> str:
+        """Return what a class is called: its name, or its index."""
+        return self.label_names[label] if self.label_names else str(label)
+
+    def make_metrics(self) -> MetricCollection:
+        """Return accuracy, and precision, recall and F1 over classes and of each."""
+        return recognition_metrics(self.classes)
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Refuse clips of another length, classes that the method does not have, other names.
+
+        Raises:
+            ConfigError: Naming the setting or the recording, and the right value.
+        """
+        if isinstance(served, ServesClips):
+            self.check_clip(served.clip_length)
+        if not isinstance(served, ServesLabels):
+            return
+        for label, name in served.labels().items():
+            self._check_label(label, name)
+        theirs = tuple(served.label_names)
+        if self.label_names and theirs and theirs != self.label_names:
+            raise ConfigError(
+                f"model.init_args.label_names: {', '.join(self.label_names)}, but the data's "
+                f"classes are {', '.join(theirs)}, in this order; set them to the data's, or "
+                "choose the data that the method was made for"
+            )
+
+    def check_clip(self, planes: int) -> None:
+        """Refuse a clip of another length than the method takes.
+
+        Raises:
+            ConfigError: With both lengths.
+        """
+        check_clip(self, planes)
+
+    def logits(self, batch: LabelledBatch) -> Tensor:
+        """Return the logits of a batch whose clips and labels fit: what a loss begins with.
+
+        Raises:
+            ConfigError: Naming the setting or the recording, and the right value.
+        """
+        self.check_clip(batch["spikes"].shape[1])
+        self._check_labels(batch)
+        return self(batch["spikes"], batch["rate_scale"])
+
+    def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
+        """Return the cross entropy of a batch; log it (``train/total``) and ``train/accuracy``."""
+        logits = self.logits(batch)
+        loss = F.cross_entropy(logits, batch["label"])
+        accuracy = (logits.argmax(dim=1) == batch["label"]).float().mean()
+        logged = {"train/total": loss.detach(), "train/accuracy": accuracy}
+        self.log_dict(logged, batch_size=len(logits))
+        return loss
+
+    def origins(self, batch: LabelledBatch) -> list[Origin]:
+        """Return recording and middle plane of each clip."""
+        planes = batch["plane"].tolist()
+        return [Origin(*one) for one in zip(batch["name"], planes, strict=True)]
+
+    def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
+        """Return the probability of every class, ``(B, classes)``."""
+        self.check_clip(batch["spikes"].shape[1])
+        return self(batch["spikes"], batch["rate_scale"]).float().softmax(dim=1)
+
+    def predicted(self, batch: LabelledBatch, found: Tensor) -> list[Predicted]:
+        """Return the class of each clip with its probability, and those of the next best two."""
+        best = found.topk(min(len(RANKS), self.classes), dim=1)
+        rows = zip(self.origins(batch), best.indices.tolist(), best.values.tolist(), strict=True)
+        return [Predicted(origin, values=self._ranked(*row)) for origin, *row in rows]
+
+    def _ranked(self, labels: list[int], probabilities: list[float]) -> dict[str, float | str]:
+        """Return the best classes of one clip as columns."""
+        values: dict[str, float | str] = {"label": labels[0]}
+        for rank, label, probability in zip(RANKS, labels, probabilities, strict=False):
+            values |= {
+                f"{rank}label_name" if not rank else f"{rank}name": self.name_of(label),
+                f"{rank}probability": round(probability, 6),
+            }
+        return values
+
+    def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Classify a batch, add it to the metrics of a split, and show its first clip."""
+        self._check_labels(batch)
+        probabilities, truth = self.predict_step(batch, batch_idx), batch["label"]
+        cast("MetricCollection", self.split_metrics[split]).update(probabilities, truth)
+        found, origins = probabilities.argmax(dim=1), self.origins(batch)
+        scales = batch["rate_scale"].tolist()
+        measured = [
+            Measured(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
+        ]
+        values = {
+            "accuracy": (found == truth).float(),
+            "truth_probability": probabilities.gather(1, truth[:, None])[:, 0],
+        }
+        names = [self.name_of(label) for label in range(self.classes)]
+        features = self.features(batch) if split == "test" else None
+        labels = Labels(truth.cpu(), found.cpu(), names, features)
+        return Evaluation([self._shown(batch, probabilities)], measured, values, labels=labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics over all classes."""
+        self._log_metrics("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the metrics over all classes and of each."""
+        self._log_metrics("test")
+
+    def _log_metrics(self, split: Split) -> None:
+        metrics = cast("MetricCollection", self.split_metrics[split])
+        values = class_by_class(metrics.compute(), with_classes=split == "test")
+        # every process has the same value already: torchmetrics puts their counts together
+        self.log_dict(values, prog_bar=split == "val", sync_dist=True)
+        metrics.reset()
+
+    def classify(self, recording: SpikeRecording, *, rate_scale: float | None = None) -> Tensor:
+        """Tell what a recording shows.
+
+        A recording longer than a clip is cut into clips that begin half a clip apart, see
+        :func:`spike_zoo.tasks.clips.consecutive_clips`; the mean of their logits counts.
+
+        Args:
+            recording: The spikes.
+            rate_scale: Spikes per plane at white; by default the recording's own, then 1 with a
+                warning.
+
+        Returns:
+            The probability of every class, float32 ``(classes,)``, on the CPU.
+
+        Raises:
+            PlaneRangeError: If the recording is shorter than a clip; with both lengths.
+        """
+        centers = consecutive_clips(len(recording), self.clip_length)
+        danger = "what is dark may be taken for something else"
+        scale = known_rate_scale(rate_scale, recording.rate_scale, danger=danger)
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.inference_mode():
+                logits = [self._logits_at(recording, center, scale) for center in centers]
+        finally:
+            self.train(was_training)
+        return torch.stack(logits).mean(dim=0).softmax(dim=0)
+
+    def _logits_at(self, recording: SpikeRecording, center: int, scale: float) -> Tensor:
+        """Return the logits of the clip around a plane, ``(classes,)``, on the CPU."""
+        clip = read_clip(recording, center, self.clip_length).to(self.device)
+        spikes = unpack_tensor(clip, recording.shape[2])[None].float()
+        return self(spikes, torch.full((1,), scale, device=self.device))[0].float().cpu()
+
+    def _check_labels(self, batch: LabelledBatch) -> None:
+        """Refuse a class that there is none of; on a GPU it would end the process."""
+        for label, name in zip(batch["label"].tolist(), batch["name"], strict=True):
+            self._check_label(label, name)
+
+    def _check_label(self, label: int, name: str) -> None:
+        if not 0 <= label < self.classes:
+            raise ConfigError(
+                f"recording {name!r} is of class {label}, {type(self).__name__} has "
+                f"{self.classes} classes, 0..{self.classes - 1}; set model.init_args.classes to "
+                "the archive's, or correct the label"
+            )
+
+    def _shown(self, batch: LabelledBatch, probabilities: Tensor) -> Shown:
+        """Return the first clip of a batch: its playback, and what it was taken for."""
+        origin, spikes = self.origins(batch)[0], batch["spikes"][0]
+        found, truth = int(probabilities[0].argmax()), int(batch["label"][0])
+        percent = 100 * probabilities[0, found].item()
+        note = f"{self.name_of(found)} ({percent:.0f} %), truth {self.name_of(truth)}"
+        rate = playback(spikes, batch["rate_scale"][0], len(spikes) // 2, PREVIEW_PLANES)
+        times = math.ceil(PREVIEW_WIDTH / rate.shape[1])
+        picture = rate.repeat_interleave(times, 0).repeat_interleave(times, 1)
+        return Shown(origin, {note: picture}, f"{origin.name}-plane{origin.plane}", note)

@@ -1,0 +1,152 @@
+"""Labelled clips from an archive: which, with what labels, and what is refused or left out."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import ArchiveWriter
+from spike_zoo.data import ClassificationDataModule, LabelledClips
+from spike_zoo.data.sampling import SampleKey
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.testing import labelled_archive, labelled_take
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spike_zoo.batch import LabelledBatch
+
+PLANES = 45
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return labelled_archive(tmp_path_factory.mktemp("labelled") / "stripes.h5", PLANES)
+
+
+def _written(path: Path, takes: dict[str, Take], split: str = "train") -> SpikeArchive:
+    with ArchiveWriter(path) as writer:
+        for name, take in takes.items():
+            writer.add(name, take, split=split)
+    return SpikeArchive(path)
+
+
+def _take(planes: int = 9, height: int = 6, width: int = 10, label: int | None = 1) -> Take:
+    spikes = np.random.default_rng(planes).random((planes, height, width)) < 0.3
+    return Take(SpikeRecording.from_planes(spikes, rate_scale=0.6), label=label)
+
+
+def _batches(data: ClassificationDataModule, loader: Any) -> list[LabelledBatch]:
+    return [data.on_after_batch_transfer(packed, 0) for packed in loader]
+
+
+@pytest.mark.parametrize(
+    ("planes", "length", "first"), [(9, 9, 0), (9, 5, 2), (10, 5, 3), (10, 4, 3), (8, 7, 1)]
+)
+def test_a_clip_is_the_middle_of_its_recording(
+    planes: int, length: int, first: int, tmp_path: Path
+) -> None:
+    take = _take(planes)
+    clips = LabelledClips(_written(tmp_path / "a.h5", {"a": take}), "train", length)
+    sample = clips[0]
+    np.testing.assert_array_equal(
+        sample["packed"], take.recording.read_packed(first, first + length)
+    )
+    assert sample["plane"] == planes // 2
+    assert clips[SampleKey(0, 7)].keys() == sample.keys(), "drawn for training it is the same"
+    np.testing.assert_array_equal(clips[SampleKey(0, 7)]["packed"], sample["packed"])
+
+
+def test_every_labelled_recording_is_served_once_with_its_own_label(labelled: Path) -> None:
+    data = ClassificationDataModule(str(labelled), 41, batch_size=2, eval_batch_size=2, seed=0)
+    data.setup("fit")
+    data.setup("test")
+    batches = _batches(data, data.train_dataloader())
+    served = {
+        name: (int(label), spikes)
+        for batch in batches
+        for name, label, spikes in zip(batch["name"], batch["label"], batch["spikes"], strict=True)
+    }
+    assert sorted(served) == [f"train-{number}" for number in range(4)]
+    for number in range(4):
+        label, spikes = served[f"train-{number}"]
+        assert label == number % 2
+        wanted = labelled_take(number, PLANES).recording[2:43]
+        np.testing.assert_array_equal(spikes, wanted)
+    (batch,) = _batches(data, data.test_dataloader())
+    assert batch["spikes"].dtype == torch.float32
+    assert batch["label"].dtype == torch.int64
+    assert batch["rate_scale"].tolist() == pytest.approx([0.6, 0.6])
+    assert batch.keys() == {"spikes", "label", "rate_scale", "plane", "name"}
+
+
+def test_data_tell_which_classes_they_hold_and_where_each_is_first(labelled: Path) -> None:
+    data = ClassificationDataModule(str(labelled), 41)
+    data.setup("validate")
+    assert data.labels() == {0: "val-0", 1: "val-1"}
+    assert data.label_names == ()
+
+
+def test_recordings_without_a_label_or_too_short_are_counted_and_named(tmp_path: Path) -> None:
+    takes = {"a": _take(), "b": _take(label=None), "c": _take(8), "d": _take(label=None)}
+    _written(tmp_path / "a.h5", takes, "test")
+    data = ClassificationDataModule(str(tmp_path / "a.h5"), 9)
+    told = (
+        r"a\.h5: of split 'test', 2 without a label \(the first is 'b'\) and 1 with fewer planes "
+        r"than clip_length 9 \(the first is 'c'\) are left out"
+    )
+    with pytest.warns(UserWarning, match=told):
+        data.setup("test")
+    assert [name for batch in data.test_dataloader() for name in batch["name"]] == ["a"]
+
+
+def test_a_split_without_anything_to_learn_from_is_refused_with_the_reason(tmp_path: Path) -> None:
+    _written(tmp_path / "a.h5", {"b": _take(label=None)}, "val")
+    data = ClassificationDataModule(str(tmp_path / "a.h5"), 9)
+    with pytest.raises(ConfigError, match=r"'val', 1 without a label .* nothing is left\. Give"):
+        data.setup("validate")
+
+
+def test_recordings_of_two_sizes_are_refused_where_a_batch_would_hold_both(tmp_path: Path) -> None:
+    takes = {"small": _take(), "wide": _take(width=16)}
+    _written(tmp_path / "a.h5", takes, "test")
+    told = "'small' is 6x10 and 'wide' is 6x16, .* set data.init_args.eval_batch_size to 1"
+    with pytest.raises(ConfigError, match=told):
+        ClassificationDataModule(str(tmp_path / "a.h5"), 9, eval_batch_size=2).setup("test")
+    alone = ClassificationDataModule(str(tmp_path / "a.h5"), 9, eval_batch_size=1)
+    alone.setup("test")
+    assert [batch["spikes"].shape[-1] for batch in _batches(alone, alone.test_dataloader())] == [
+        10,
+        16,
+    ]
+
+
+def test_a_rate_scale_stands_in_where_recordings_tell_none(tmp_path: Path) -> None:
+    spikes = np.zeros((9, 6, 10), bool)
+    _written(tmp_path / "a.h5", {"a": Take(SpikeRecording.from_planes(spikes), label=0)}, "test")
+    data = ClassificationDataModule(str(tmp_path / "a.h5"), 9, rate_scale=0.4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data.setup("test")
+    (batch,) = data.test_dataloader()
+    assert batch["rate_scale"].tolist() == pytest.approx([0.4])
+
+
+def test_what_could_change_a_class_is_refused_with_its_reason() -> None:
+    with pytest.raises(ConfigError, match=r"crop: 32: the label is of the whole .*crop null"):
+        ClassificationDataModule(crop=32)
+    with pytest.raises(ConfigError, match=r"a 6 that is turned is a 9.*augment false"):
+        ClassificationDataModule(augment=True)
+    with pytest.raises(ConfigError, match="clip_length: at least 1, got 0"):
+        ClassificationDataModule(clip_length=0)
+
+
+def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="simulate --kind labelled --out"):
+        ClassificationDataModule(str(tmp_path / "digits.h5")).setup("fit")

@@ -1,0 +1,224 @@
+"""Clips in, classes out: what is measured, shown and predicted, and what is refused."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pytest
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+from spike_zoo.data import ClassificationDataModule
+from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.tasks import ClassificationModule, Measured, Origin
+from spike_zoo.testing import QUIET, labelled_archive, training_loss
+from tests.helpers.modules import StripesModule
+
+if TYPE_CHECKING:
+    from spike_zoo.batch import LabelledBatch
+
+LENGTH = 4
+
+
+class Counts(ClassificationModule):
+    """Takes the number of spikes of a clip's first pixel for its class, three times as likely."""
+
+    clip_length = LENGTH
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        fired = spikes[:, :, 0, 0].sum(dim=1).long()
+        logits = torch.nn.functional.one_hot(fired, self.classes) * np.log(3.0)
+        return logits / rate_scale[:, None]
+
+
+def _batch(*fired: int) -> LabelledBatch:
+    """Clips of class 0, 1, 2, ... whose first pixel fired so often."""
+    spikes = torch.zeros(len(fired), LENGTH, 5, 8)
+    for clip, count in zip(spikes, fired, strict=True):
+        clip[:count, 0, 0] = 1
+    return {
+        "spikes": spikes,
+        "label": torch.arange(len(fired)),
+        "rate_scale": torch.ones(len(fired)),
+        "plane": torch.tensor([7 + n for n in range(len(fired))]),
+        "name": [f"take{n}" for n in range(len(fired))],
+    }
+
+
+def _module(**options: Any) -> Counts:
+    module = Counts(classes=4, **options)
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]  # outside a trainer
+    module.setup("test")
+    return module
+
+
+def test_every_clip_is_measured_under_its_own_name() -> None:
+    found = _module().test_step(_batch(0, 3, 2), 0)
+    assert found.values["accuracy"].tolist() == [1, 0, 1]
+    # three times as likely as each of the three others: a half, and a sixth for each of those
+    assert found.values["truth_probability"].tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 2])
+    assert found.measured[1] == Measured(Origin("take1", 8), 8, 1.0)
+
+
+def test_a_step_tells_classes_with_their_names_and_a_method_without_features_none() -> None:
+    labels = _module(label_names=["no", "one", "two", "three"]).test_step(_batch(0, 3), 0).labels
+    assert labels is not None
+    assert (labels.truth.tolist(), labels.predicted.tolist()) == ([0, 1], [0, 3])
+    assert list(labels.names) == ["no", "one", "two", "three"]
+    assert labels.features is None
+
+
+def test_features_are_asked_for_in_a_test_alone() -> None:
+    module: Any = StripesModule()
+    module.setup("test")
+    batch = {**_batch(0, 1), "spikes": torch.rand(2, 9, 8, 8)}
+    assert module.test_step(batch, 0).labels.features.shape == (2, 8)
+    assert module.validation_step(batch, 0).labels.features is None
+
+
+def test_the_first_clip_is_shown_with_what_it_was_taken_for() -> None:
+    (shown,) = _module(label_names=["no", "one", "two", "three"]).test_step(_batch(3, 1), 0).shown
+    assert shown.caption == "take0, plane 7: three (50 %), truth no"
+    assert shown.stem == "take0-plane7"
+    ((caption, picture),) = shown.pictures.items()
+    assert caption == "three (50 %), truth no"
+    assert picture.shape == (150, 240), "5x8 pixels, each 30x30"
+    assert picture[:30, :30].unique().item() == pytest.approx(3 / 4)
+    assert picture[30:].max() == 0
+
+
+def test_a_prediction_names_the_best_three_classes() -> None:
+    module = _module()
+    batch = _batch(2, 1)
+    first, second = module.predicted(batch, module.predict_step(batch, 0))
+    assert first.origin == Origin("take0", 7)
+    assert first.values["label"] == 2
+    assert first.values["label_name"] == "2", "nobody said what it is called"
+    assert first.values["probability"] == pytest.approx(1 / 2)
+    assert second.values["second_probability"] == pytest.approx(1 / 6, abs=1e-6)
+    names = {str(second.values[key]) for key in ("label_name", "second_name", "third_name")}
+    assert len(names) == 3
+    two = Counts(classes=2)
+    (only,) = two.predicted(_batch(1), two.predict_step(_batch(1), 0))
+    assert list(only.values)[-2:] == ["second_name", "second_probability"], "there is no third"
+
+
+def test_a_training_step_is_the_cross_entropy() -> None:
+    loss = training_loss(_module(), _batch(0, 3))
+    assert loss.item() == pytest.approx((np.log(2) + np.log(6)) / 2)
+
+
+@pytest.mark.parametrize("label", [-1, 4])
+def test_a_class_that_the_method_does_not_have_is_refused_by_name(label: int) -> None:
+    batch = _batch(0, 1)
+    batch["label"][1] = label
+    told = rf"'take1' is of class {label}, Counts has 4 classes, 0\.\.3; set model\.init_args"
+    with pytest.raises(ConfigError, match=told):
+        _module().test_step(batch, 0)
+    with pytest.raises(ConfigError, match=told):
+        training_loss(_module(), batch)
+
+
+def test_data_are_looked_at_before_anything_is_computed() -> None:
+    module = _module(label_names=["no", "one", "two", "three"])
+    of_others: Any = SimpleNamespace()
+    module.check_data(of_others, "fit")  # looked at batch by batch then
+    served: Any = SimpleNamespace(clip_length=LENGTH, labels=lambda: {1: "a"}, label_names=())
+    module.check_data(served, "fit")
+    assert module.label_names == ("no", "one", "two", "three")
+    served.label_names = ("no", "two", "one", "three")
+    with pytest.raises(ConfigError, match=r"label_names: no, one, .* are no, two, one, three"):
+        module.check_data(served, "fit")
+    served.labels = lambda: {1: "a", 7: "street"}
+    with pytest.raises(ConfigError, match="'street' is of class 7"):
+        module.check_data(served, "fit")
+    served.clip_length = 9
+    with pytest.raises(ConfigError, match=r"clip_length: the clips have 9 .* takes 4; set it to 4"):
+        module.check_data(served, "fit")
+
+
+def test_names_that_are_not_one_for_each_class_and_a_single_class_are_refused() -> None:
+    with pytest.raises(ConfigError, match="label_names: 2 names for 4 classes"):
+        Counts(classes=4, label_names=("a", "b"))
+    with pytest.raises(ConfigError, match="classes: at least 2, got 1"):
+        Counts(classes=1)
+
+
+def _recording(*fired: int, rate_scale: float | None = 1.0) -> SpikeRecording:
+    """Stretches of two planes whose first pixel fires so often in each."""
+    spikes = np.zeros((2 * len(fired), 5, 11), bool)
+    for stretch, count in enumerate(fired):
+        spikes[2 * stretch : 2 * stretch + count, 0, 0] = True
+    return SpikeRecording.from_planes(spikes, rate_scale=rate_scale)
+
+
+def test_a_recording_is_what_the_mean_of_its_clips_says() -> None:
+    module = Counts(classes=4)
+    assert module.classify(_recording(1, 2)).tolist() == pytest.approx([1 / 6] * 3 + [1 / 2])
+    # clips of 2 + 1 and 1 + 2 and 2 + 0 spikes: logits of class 3 twice, of class 2 once
+    found = module.classify(_recording(2, 1, 2, 0))
+    weights = torch.tensor([1, 1, 3 ** (1 / 3), 3 ** (2 / 3)])
+    torch.testing.assert_close(found, weights / weights.sum())
+    assert found.dtype == torch.float32
+
+
+def test_a_recording_tells_its_brightness_and_an_argument_overrules_it() -> None:
+    module = Counts(classes=4)
+    half = module.classify(_recording(1, 2, rate_scale=0.5))
+    assert half[3].item() == pytest.approx(9 / 12), "logits are divided by the rate scale"
+    torch.testing.assert_close(
+        module.classify(_recording(1, 2, rate_scale=0.5), rate_scale=1.0),
+        module.classify(_recording(1, 2)),
+    )
+    with pytest.warns(UserWarning, match="1 is assumed, so what is dark .*--rate-scale R") as told:
+        module.classify(_recording(1, 2, rate_scale=None))
+    assert len(told) == 1
+
+
+def test_a_recording_shorter_than_a_clip_is_refused_with_both_lengths() -> None:
+    with pytest.raises(PlaneRangeError, match="has 2 planes, one clip takes 4"):
+        Counts(classes=4).classify(_recording(1))
+
+
+def test_classifying_leaves_a_module_in_training_as_it_was() -> None:
+    module = StripesModule().train()
+    module.classify(SpikeRecording.from_planes(np.ones((9, 8, 8), bool), rate_scale=1.0))
+    assert module.training
+    assert module.edges.training
+
+
+@pytest.fixture(scope="module")
+def tested(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
+    """The metrics of a fit and a test on stripes of two classes out of three."""
+    archive = labelled_archive(tmp_path_factory.mktemp("labelled") / "stripes.h5", 9)
+    data = ClassificationDataModule(str(archive), 9, batch_size=4, seed=0)
+    torch.manual_seed(0)
+    module = StripesModule(classes=3)
+    trainer = Trainer(
+        max_epochs=40, logger=False, enable_checkpointing=False, check_val_every_n_epoch=40, **QUIET
+    )
+    trainer.fit(module, data)
+    fitted = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    trainer.test(module, data, verbose=False)
+    return fitted | {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+def test_stripes_are_learned_and_every_metric_is_logged(tested: dict[str, float]) -> None:
+    splits: dict[str, dict[str, float]] = {"train": {}, "val": {}, "test": {}}
+    for name, value in tested.items():
+        split, _, metric = name.partition("/")
+        splits[split][metric] = value
+    assert splits["train"].keys() == {"total", "accuracy"}
+    assert splits["val"] == {"accuracy": 1, "precision": 1, "recall": 1, "f1": 1}
+    names = ("precision", "recall", "f1")
+    of_classes = {f"{name}_{n}": float(n < 2) for name in names for n in range(3)}
+    assert splits["test"] == splits["val"] | of_classes, "class 2 is in no recording"
+
+
+def test_the_best_checkpoint_is_that_of_the_highest_accuracy() -> None:
+    module = cast("Any", StripesModule())
+    assert (module.monitor, module.monitor_mode) == ("val/accuracy", "max")
