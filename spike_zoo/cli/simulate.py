@@ -37,6 +37,7 @@ def simulate(
     motion: bool | None = None,
     noise: str | None = None,
     threshold: Literal[2, 4, 8] | None = None,
+    motions: int | None = None,
     video: str | None = None,
     interpolation: Literal["flow", "blend"] = "flow",
     inserted: int = 7,
@@ -50,15 +51,17 @@ def simulate(
     archive that was made with the same options is left as it is.
 
     Args:
-        out: The archive to write, by default data/default.h5, data/sequence.h5 or data/deblur.h5.
+        out: The archive to write, by default data/default.h5, data/sequence.h5, data/deblur.h5 or
+            data/digits.h5.
         kind: "reconstruction" makes clips with sharp images; "sequence" clips at slow, medium and
             fast paces with 13 images and the motion between them; "deblur" exposures of 97 planes
             as S-SDM takes them, with a blurry colour image of four times the spikes' size, and
-            seven sharp ones to validate and test with.
+            seven sharp ones to validate and test with; "labelled" handwritten digits in motion, to
+            recognise.
         size: Preset for the options below: "small" takes seconds, "default" some minutes; "paper",
             only with "sequence", has 2000 clips to train on and takes an hour or more.
         seed: Seed of everything.
-        train: Number of training scenes.
+        train: Number of training scenes; of "labelled" the images of each split.
         val: Number of validation scenes.
         test: Number of test scenes.
         height: Rows of a plane.
@@ -73,6 +76,7 @@ def simulate(
             it every second scene has indoor-v1, and all to deblur ssdm-v1.
         threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
             only with "deblur", default 2.
+        motions: Motions of each image to train on, default 4; only with "labelled".
         video: Make exposures of sharp video instead of scenes, as S-SDM's GOPRO set was made: a
             file, a folder of images, or a folder of such, where a first folder named train, val
             or test is the split. Implies "deblur".
@@ -93,7 +97,7 @@ def simulate(
         footage = Footage(inserted, interpolation, float(threshold or 2), noise or "ssdm-v1", seed)
         request = footage_request(video, footage, split)
     else:
-        given |= _given(noise=noise, threshold=threshold)
+        given |= _given(noise=noise, threshold=threshold, motions=motions)
         request = RECIPES[kind].request(size, seed, given)
     _make(Path(out or RECIPES[kind].out), request, jobs, overwrite)
 

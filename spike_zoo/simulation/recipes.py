@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from spike_zoo.errors import UsageError
 from spike_zoo.simulation.deblurring import DEBLUR_SIMULATOR, deblur_scenes, simulate_exposures
 from spike_zoo.simulation.defaults import default_scenes
+from spike_zoo.simulation.digits import DIGIT_NAMES, DIGIT_SPLITS, digit_drifts
+from spike_zoo.simulation.drifting import DRIFT_PLANES, DRIFT_SIMULATOR
 from spike_zoo.simulation.exposure import EXPOSURE_MARGIN, EXPOSURE_PLANES, SHARP_STRIDE
 from spike_zoo.simulation.footage import FOOTAGE_SIMULATOR, footage_takes
 from spike_zoo.simulation.photographs import SPLITS, Split
@@ -26,6 +28,7 @@ from spike_zoo.simulation.takes import MARGIN, SIMULATOR, STRIDE, simulate_take
 
 if TYPE_CHECKING:
     from spike_zoo.simulation.footage import Footage
+    from spike_zoo.simulation.labelled import LabelledDrift
     from spike_zoo.simulation.scenes import SceneSpec
     from spike_zoo.spikes import Take
 
@@ -41,16 +44,26 @@ _LEAST: Final = MappingProxyType(
 )
 
 
+class Named(Protocol):
+    """What makes a take; all that a recipe knows of it is what the take is called."""
+
+    @property
+    def name(self) -> str:
+        """Name of the take."""
+
+
 class ArchiveRequest(NamedTuple):
     """What an archive is asked to be, and what makes its takes.
 
     Attributes:
         asked: The options, as they are written into the archive.
         takes: Returns a function for each take, by split and name.
+        label_names: Names of the classes, where takes have one.
     """
 
     asked: dict[str, Any]
     takes: Callable[[], TakesBySplit]
+    label_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,11 +75,11 @@ class Recipe:
         out: The archive that is written by default.
         sizes: By name: the scenes of each split, and ``height``, ``width`` and ``planes`` of one;
             a width of 0 leaves it to the split.
-        options: What else may be asked, and the defaults; every kind has ``noise``, ``stride`` and
-            ``margin``.
+        options: What else may be asked, and the defaults; every kind has ``noise``.
         least_planes: Returns the fewest planes that a scene may have.
         scenes: Returns the scenes of a split: how many, from which seed, with which options.
         take: Makes the take of a scene of a split.
+        label_names: Names of the classes, where takes have one.
     """
 
     simulator: str
@@ -74,8 +87,9 @@ class Recipe:
     sizes: Mapping[str, Mapping[str, int]]
     options: Options
     least_planes: Callable[[Options], int]
-    scenes: Callable[[Split, int, int, Options], list[SceneSpec]]
-    take: Callable[[SceneSpec, Split, Options], Take]
+    scenes: Callable[[Split, int, int, Options], Sequence[Named]]
+    take: Callable[[Any, Split, Options], Take]
+    label_names: tuple[str, ...] = ()
 
     def request(self, size: str, seed: int, given: Options) -> ArchiveRequest:
         """Return what makes an archive.
@@ -99,7 +113,8 @@ class Recipe:
             if name not in LATER_OPTIONS or value != self.options.get(name)
         }
         asked = {"simulator": self.simulator, "seed": seed, "noise": kept.pop("noise")} | kept
-        return ArchiveRequest(asked, functools.partial(self._takes, values, seed))
+        takes = functools.partial(self._takes, values, seed)
+        return ArchiveRequest(asked, takes, self.label_names)
 
     def _takes(self, values: Options, seed: int) -> TakesBySplit:
         return {
@@ -113,16 +128,20 @@ class Recipe:
 
     def _refuse_others(self, given: Options) -> None:
         for name in given:
-            if name not in self.options and not any(name in size for size in self.sizes.values()):
-                kinds = [kind for kind, recipe in RECIPES.items() if name in recipe.options]
+            if not self._knows(name):
+                kinds = [kind for kind, recipe in RECIPES.items() if recipe._knows(name)]
                 raise UsageError(f"--{name} goes with --kind {' or '.join(kinds)}")
+
+    def _knows(self, name: str) -> bool:
+        return name in self.options or any(name in size for size in self.sizes.values())
 
     def _check(self, values: Options) -> None:
         """Refuse options that cannot mean an archive, before any work."""
         for name, value in values.items():
             least = self.least_planes(values) if name == "planes" else _LEAST.get(name, 1)
             if isinstance(value, int) and value < least:
-                why = f" with --margin {values['margin']}" if name == "planes" else ""
+                bound = name == "planes" and "margin" in values
+                why = f" with --margin {values['margin']}" if bound else ""
                 raise UsageError(f"--{name} must be at least {least}{why}, got {value}")
         if not any(values[split] for split in SPLITS):
             raise UsageError("an archive needs a scene: --train, --val and --test are all 0")
@@ -185,6 +204,15 @@ def _exposures(spec: SceneSpec, split: Split, values: Options) -> Take:
     return simulate_exposures(spec, margin=values["margin"], stride=stride)
 
 
+def _digits(split: Split, count: int, seed: int, values: Options) -> list[LabelledDrift]:
+    options = {name: values[name] for name in ("height", "width", "planes", "noise", "motions")}
+    return digit_drifts(split, count, seed, **options)
+
+
+def _drift(drift: LabelledDrift, split: Split, values: Options) -> Take:
+    return drift.take()
+
+
 def _scenes(train: int, val: int, test: int, **size: int) -> dict[str, int]:
     return {"train": train, "val": val, "test": test, **size}
 
@@ -238,6 +266,25 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             least_planes=lambda values: EXPOSURE_PLANES + 2 * values["margin"],
             scenes=_exposed_scenes,
             take=_exposures,
+        ),
+        "labelled": Recipe(
+            simulator=DRIFT_SIMULATOR,
+            out="data/digits.h5",
+            sizes={
+                "small": _scenes(30, 20, 20, height=32, width=32, planes=DRIFT_PLANES, motions=2),
+                "default": _scenes(
+                    *map(len, DIGIT_SPLITS.values()),
+                    height=48,
+                    width=48,
+                    planes=DRIFT_PLANES,
+                    motions=4,
+                ),
+            },
+            options={"noise": "none"},
+            least_planes=lambda values: 2,
+            scenes=_digits,
+            take=_drift,
+            label_names=DIGIT_NAMES,
         ),
     }
 )

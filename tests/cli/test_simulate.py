@@ -132,8 +132,11 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
         ({"noise": "street"}, "--noise must be one of none, indoor-v1"),
         ({"jobs": -2}, "--jobs must be 0"),
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
+        ({"motions": 2}, "--motions goes with --kind labelled"),
+        ({"kind": "labelled", "stride": 5}, "--stride goes with --kind reconstruction or seq"),
+        ({"kind": "labelled", "train": 1199}, "--train must be at most 1198 images of digits"),
         ({"split": "val"}, "--split, --interpolation and --inserted go with --video"),
-        ({"kind": "street"}, "--kind must be one of reconstruction, sequence, deblur"),
+        ({"kind": "street"}, "--kind must be one of reconstruction, sequence, .*got street"),
         ({"stride": 0}, "--stride must be at least 1"),
         ({"kind": "deblur", "motion": True}, "--motion goes with --kind reconstruction or seq"),
         ({"size": "paper"}, "--size must be one of small, default, got paper"),
@@ -196,6 +199,26 @@ def test_sequences_are_an_archive_with_motion(
     with SpikeArchive(path) as archive:
         assert not any(archive.has_motion(name) for name in archive)
         assert archive.data_sha256() != digest
+
+
+def test_digits_in_motion_are_an_archive_with_labels(tmp_path: Path) -> None:
+    path = tmp_path / "digits.h5"
+    counts: dict[str, Any] = {"train": 6, "val": 2, "test": 3}
+    simulate(str(path), kind="labelled", size="small", jobs=1, motions=3, **counts)
+    with SpikeArchive(path) as archive:
+        assert not archive.verify()
+        found = {split: archive.names(split) for split in archive.splits()}
+        assert {split: len(names) for split, names in found.items()} == counts | {"train": 18}
+        images = {split: {name.split("-")[2] for name in names} for split, names in found.items()}
+        assert images["train"] == {f"{number:04d}" for number in range(6)}
+        assert images["test"] == {"1398", "1399", "1400"}
+        digest = "10d3d61632ac9ca315f2d578f9a63202b3569cc3913b79d9d815906bff33ecc8"
+        assert archive.data_sha256() == digest  # of the first archives of this kind
+        first = archive[found["train"][0]]
+        assert (first.shape, first.rate_scale) == ((41, 32, 32), 0.6)
+        assert archive.label(found["train"][0]) == 0  # the set begins with 0, 1, 2, ...
+        assert [archive.label(name) for name in found["train"][::3]] == [0, 1, 2, 3, 4, 5]
+        assert first.meta["label_name"] == "0"
 
 
 @pytest.mark.slow
