@@ -53,6 +53,10 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "spike_zoo.cli.deblur:deblur",
         "turn a blurry image and the spikes of its exposure into sharp images",
     ),
+    "classify": (
+        "spike_zoo.cli.classify:classify",
+        "tell what a recording shows, with its probability",
+    ),
     "info": ("spike_zoo.cli.info:info", "show what a recording or archive is, without decoding it"),
     "sweep": ("spike_zoo.cli.sweep:sweep", "run a W&B sweep file here, without an account"),
     "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),

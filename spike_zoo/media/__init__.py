@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
+    from spike_zoo.media.charts import confusion_chart, map_chart
     from spike_zoo.media.page import Page, render_page, write_page
     from spike_zoo.media.pictures import (
         contact_sheet,
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Page",
     "VideoWriter",
+    "confusion_chart",
     "contact_sheet",
     "load_picture",
+    "map_chart",
     "render_page",
     "save_picture",
     "save_video",
@@ -35,8 +38,10 @@ __all__ = [
 _HOMES = {
     "Page": "page",
     "VideoWriter": "video",
+    "confusion_chart": "charts",
     "contact_sheet": "pictures",
     "load_picture": "pictures",
+    "map_chart": "charts",
     "render_page": "page",
     "save_picture": "pictures",
     "save_video": "video",

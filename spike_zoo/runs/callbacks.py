@@ -14,7 +14,9 @@ from spike_zoo.files import new_file
 from spike_zoo.runs.planning import dumped
 from spike_zoo.tasks.abilities import BringsWeights
 from spike_zoo.tracking import (
+    ConfusionPicture,
     CostMeter,
+    FeatureMap,
     PerImageMetrics,
     PredictionFiles,
     SafeWandbLogger,
@@ -83,5 +85,14 @@ def watching(verb: str | None, out: Path) -> list[Callback]:
     """
     if verb == "predict":
         return [NoRandomWeights(), PredictionFiles(out)]
-    pictures, video = SampleImages(out / "images"), SampleVideo(out / "images")
-    return [NoRandomWeights(), pictures, video, CostMeter(), PerImageMetrics(out)]
+    return [NoRandomWeights(), *pictures_of(out), CostMeter(), PerImageMetrics(out)]
+
+
+def pictures_of(out: Path) -> list[Callback]:
+    """Return what leaves pictures of a test; each leaves none of a task that it does not know.
+
+    Args:
+        out: Where the test writes.
+    """
+    images = out / "images"
+    return [SampleImages(images), SampleVideo(images), ConfusionPicture(out), FeatureMap(out)]

@@ -19,7 +19,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from spike_zoo.runs.callbacks import SaveRunConfig, watching
+from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
 from spike_zoo.runs.checkpoints import (
     BEFORE_LAST,
     FOLDER,
@@ -54,7 +54,6 @@ from spike_zoo.tracking import (
     PerImageMetrics,
     RunResult,
     SampleImages,
-    SampleVideo,
     commit,
     config_hash,
     finish_wandb,
@@ -267,12 +266,7 @@ class ZooCLI(LightningCLI):
                 enable_checkpointing=False,
                 deterministic=settings["deterministic"],
                 logger=self.trainer.loggers,
-                callbacks=[
-                    meter,
-                    SampleImages(self.out / "images"),
-                    SampleVideo(self.out / "images"),
-                    tested,
-                ],
+                callbacks=[meter, *pictures_of(self.out), tested],
                 default_root_dir=str(self.out),
             )
             # where the log goes on: a trainer that only tests would count from 0

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.errors import ConfigError, SpikeZooError
 from spike_zoo.tracking.origins import MODEL, weights_sha256
 from spike_zoo.tracking.provenance import config_hash, differences
-from spike_zoo.tracking.result import FILENAME, PER_IMAGE_FILENAME, RunResult
+from spike_zoo.tracking.result import (
+    CONFUSION_FILENAME,
+    CONFUSION_PICTURE,
+    FEATURE_MAP,
+    FILENAME,
+    PER_IMAGE_FILENAME,
+    RunResult,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,9 +28,13 @@ OUTPUT_FILENAME = "output.txt"
 LOCK_FILENAME = ".lock"
 CHECKPOINTS = "checkpoints"
 #: File of a run -> its name among the kept ones; checkpoints are too large to keep.
-KEPT_FILES = {PER_IMAGE_FILENAME: PER_IMAGE_FILENAME, "metrics.csv": "metrics.csv"}
+KEPT_FILES = {name: name for name in (PER_IMAGE_FILENAME, "metrics.csv", CONFUSION_FILENAME)}
 #: The same of one seed of each variant: a table shows one strip of pictures a row.
-KEPT_PICTURES = {"images/test-0.png": "sample.png"}
+KEPT_PICTURES = {
+    "images/test-0.png": "sample.png",
+    CONFUSION_PICTURE: "confusion.png",
+    FEATURE_MAP: "tsne.png",
+}
 
 
 #: Keys that decide nothing where nothing is trained.

@@ -15,6 +15,8 @@ from spike_zoo.tracking.result import FILENAME, RunResult
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+OF_RECOGNITION = ("test/accuracy", "test/f1")  # shown where runs have them
+
 
 def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
     """Read every ``result.json`` at or below some places, in the order of places and paths.
@@ -87,6 +89,7 @@ def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableS
             home = one.runs[0].folder
             place = f"{name} ({home if home is not None else number})"
             rows.append(Row(place, variant, runs=tuple(run.result for run in one.runs)))
-    known = [plain_column(key) for key in DEFAULT_COLUMNS]
-    columns = [column for column in known if any(run.value(column) is not None for run in runs)]
+    known = [plain_column(key) for key in (*DEFAULT_COLUMNS, *OF_RECOGNITION)]
+    shown = [column for column in known if any(run.value(column) is not None for run in runs)]
+    columns = sorted(shown, key=lambda column: column.is_cost)
     return TableSpec(title, tuple(columns), tuple(rows))

@@ -10,6 +10,7 @@ from spike_zoo.testing.patterns import (
     pattern_take,
     tiny_archive,
 )
+from spike_zoo.testing.recognition import ClassificationTester
 from spike_zoo.testing.testers import (
     QUIET,
     CheckpointTester,
@@ -22,6 +23,7 @@ from spike_zoo.testing.testers import (
 __all__ = [
     "QUIET",
     "CheckpointTester",
+    "ClassificationTester",
     "DeblurTester",
     "MethodTester",
     "ReconstructionTester",

@@ -9,12 +9,22 @@ import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from spike_zoo.data import DeblurDataModule, ReconstructionDataModule
+from spike_zoo.data import (
+    ClassificationDataModule,
+    DeblurDataModule,
+    ReconstructionDataModule,
+)
 from spike_zoo.methods.loading import load
 from spike_zoo.metrics import psnr
-from spike_zoo.tasks import DeblurModule, ReconstructionModule, TaskModule
+from spike_zoo.tasks import ClassificationModule, DeblurModule, ReconstructionModule, TaskModule
 from spike_zoo.testing.exposures import MARGIN, exposed_take, exposure_archive, exposure_batch
-from spike_zoo.testing.patterns import clip_batch, pattern_take, tiny_archive
+from spike_zoo.testing.patterns import (
+    clip_batch,
+    labelled_archive,
+    labelled_batch,
+    pattern_take,
+    tiny_archive,
+)
 
 if TYPE_CHECKING:
     from lightning import LightningDataModule
@@ -48,10 +58,15 @@ class CheckpointTester:
         raise NotImplementedError
 
     def make_batch(self, height: int | None = None, width: int | None = None) -> Any:  # noqa: ANN401  (the task's batch)
-        """Return a batch of two samples, drifting patterns, of what the module's task takes."""
+        """Return a batch of two samples, drifting patterns, of what the module's task takes.
+
+        Those of a task that tells classes are of the first two.
+        """
         module, size = self.make_module(), (height or self.height, width or self.width)
         if isinstance(module, DeblurModule):
             return exposure_batch(*(exposed_take(seed, *size) for seed in (0, 1)))
+        if isinstance(module, ClassificationModule):
+            return labelled_batch(module.clip_length, *size, classes=module.classes)
         return clip_batch(module.clip_length, *size)
 
     def outputs(self, module: TaskModule, batch: Any) -> Tensor:  # noqa: ANN401  (the task's batch)
@@ -189,6 +204,11 @@ class MethodTester(CheckpointTester):
             if not archive.exists():
                 exposure_archive(archive)
             return DeblurDataModule(str(archive), crop=16, **options)
+        if isinstance(module, ClassificationModule):
+            if not archive.exists():
+                size = self.height, self.width
+                labelled_archive(archive, module.clip_length, *size, classes=module.classes)
+            return ClassificationDataModule(str(archive), module.clip_length, **options)
         if not isinstance(module, ReconstructionModule):
             raise NotImplementedError("make_data: say what the module of a new task learns from")
         if not archive.exists():
@@ -231,7 +251,7 @@ class MethodTester(CheckpointTester):
         return losses
 
     def test_overfits_one_batch(self) -> None:
-        """A batch seen again and again is learned."""
+        """A batch seen again and again is learned; its classes are found."""
         seed_everything(0)
         module = self.make_module()
         batch = self.make_batch()
@@ -241,6 +261,10 @@ class MethodTester(CheckpointTester):
             with torch.no_grad():
                 image = module(batch["spikes"], batch["rate_scale"])
             assert psnr(image, batch["image"]).mean() > self.overfit_psnr
+        if isinstance(module, ClassificationModule):
+            found = self.outputs(module, batch).argmax(dim=1).tolist()
+            truth = batch["label"].tolist()
+            assert found == truth, f"clips of classes {truth} are taken for {found}"
 
     def test_sends_a_gradient_to_every_parameter(self) -> None:
         """No parameter is left out of the loss."""

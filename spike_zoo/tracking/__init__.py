@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
+    from spike_zoo.tracking.confusion import ConfusionPicture
     from spike_zoo.tracking.cost import CostMeter, count_macs
     from spike_zoo.tracking.csv import AppendingCSVLogger
+    from spike_zoo.tracking.feature_map import FeatureMap
     from spike_zoo.tracking.images import SampleImages
     from spike_zoo.tracking.per_image import PerImageMetrics
     from spike_zoo.tracking.predictions import PredictionFiles
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AppendingCSVLogger",
+    "ConfusionPicture",
     "CostMeter",
+    "FeatureMap",
     "PerImageMetrics",
     "PredictionFiles",
     "RunResult",
@@ -41,7 +45,9 @@ __all__ = [
 
 _HOMES = {
     "AppendingCSVLogger": "csv",
+    "ConfusionPicture": "confusion",
     "CostMeter": "cost",
+    "FeatureMap": "feature_map",
     "PerImageMetrics": "per_image",
     "PredictionFiles": "predictions",
     "RunResult": "result",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lightning import LightningModule, Trainer
+    from numpy.typing import NDArray
 
 
 class SampleImages(Callback):
@@ -82,12 +83,27 @@ class SampleImages(Callback):
     def _save_strip(self, trainer: Trainer, key: str, path: Path, shown: Shown) -> None:
         strip = side_by_side(list(shown.pictures.values()), list(shown.pictures))
         save_picture(strip, path, overwrite=True)
-        step = trainer.global_step
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image(key, [str(path)], step=step, caption=[shown.caption])
-            elif isinstance(logger, TensorBoardLogger):  # which has no captions
-                logger.experiment.add_image(f"{key}/{shown.caption}", strip, step)
+        log_picture(trainer, key, path, strip, shown.caption)
+
+
+def log_picture(
+    trainer: Trainer, key: str, path: Path, picture: NDArray[Any], caption: str
+) -> None:
+    """Show a picture where W&B or TensorBoard listens.
+
+    Args:
+        trainer: Whose loggers they are, and at which step.
+        key: Log key.
+        path: Its file.
+        picture: The same, ``(C, H, W)``.
+        caption: What it shows; TensorBoard has none, so it is part of the key there.
+    """
+    step = trainer.global_step
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_image(key, [str(path)], step=step, caption=[caption])
+        elif isinstance(logger, TensorBoardLogger):
+            logger.experiment.add_image(f"{key}/{caption}", picture, step)
 
 
 def first_shown(outputs: object) -> Shown | None:

@@ -54,6 +54,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "reconstruct street.dat --height 8 --width 16 --method tfi --out a.png",
             {"torch", "numba", "scipy"},  # numba loads scipy
         ),
+        ("classify --help", {"torch"}),
         ("export --help", {"torch"}),
         ("doctor", {"torch"}),
     ],

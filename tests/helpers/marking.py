@@ -22,12 +22,16 @@ class Marking(torch.nn.Module):
     clip_length, picture_options = 9, ()
     channel_order, ratio = "rgb", 4
     hparams = {{}}
+    label_names = ("marked", "unmarked")
 
     def reconstruct(self, recording, centers, *, rate_scale=None):
         return torch.stack(list(self.reconstruct_stream(recording, centers)))
 
     def reconstruct_stream(self, recording, centers, *, rate_scale=None):
         return (torch.zeros(1, *recording.shape[1:]) for _ in centers)
+
+    def classify(self, recording, *, rate_scale=None):
+        return torch.tensor([0.75, 0.25])
 
     def deblur_stream(self, blurry, recording, centers, *, exposure=None, memory_gib=None):
         return (torch.zeros(*blurry.shape[-3:]) for _ in centers)

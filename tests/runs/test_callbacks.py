@@ -14,7 +14,8 @@ from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.ssdm import SSDMCascadeModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.runs.callbacks import NoRandomWeights, watching
-from spike_zoo.tracking import PredictionFiles
+from spike_zoo.testing import labelled_archive
+from spike_zoo.tracking import PredictionFiles, RunResult
 from tests.conftest import ROOT
 
 
@@ -49,6 +50,56 @@ def test_what_learns_nothing_or_brings_its_weights_is_measured() -> None:
     plain: LightningModule = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
     for module in (TFIModule(), frozen, plain):
         look(SimpleNamespace(ckpt_path=None), module)
+
+
+@pytest.mark.slow
+def test_recognition_is_fitted_tested_and_predicted_with_its_own_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    labelled_archive(tmp_path / "stripes.h5", 9)
+    (tmp_path / "stripes.yaml").write_text(
+        "model:\n  class_path: tests.helpers.modules.StripesModule\n"
+        "  init_args: {classes: 2, label_names: [upright, flat]}\n"
+        "data:\n  class_path: spike_zoo.data.ClassificationDataModule\n"
+        "  init_args: {archive: stripes.h5, clip_length: 9, eval_batch_size: 1}\n"
+        "trainer: {max_epochs: 60, accelerator: cpu, log_every_n_steps: 1}\n"
+    )
+    config = ["--config", "stripes.yaml", "--run_dir", "run"]
+    config += ["--trainer.enable_progress_bar", "false"]
+    assert main(["fit", *config]) == 0
+    assert main(["test", *config, "--ckpt_path", "best"]) == 0
+    assert main(["predict", *config, "--ckpt_path", "best"]) == 0
+    fitted, tested = (RunResult.read(tmp_path / name) for name in ("run", "run/test"))
+    assert fitted.metrics["test/accuracy"] == 1
+    assert fitted.metrics["test/f1_1"] == tested.metrics["test/f1_1"] == 1
+    assert (fitted.images, fitted.costs["forward"].size) == (2, None)
+    for folder in (tmp_path / "run", tmp_path / "run" / "test"):
+        assert (
+            folder / "confusion.csv"
+        ).read_text() == "truth,upright,flat\nupright,1,0\nflat,0,1\n"
+        pictures = {path.name for path in (folder / "images").glob("*.png")}
+        assert {"confusion.png", "test-0.png", "test-1.png"} <= pictures
+        head, *rows = (folder / "per_image.csv").read_text().splitlines()
+        assert head == "name,plane,rate_scale,accuracy,truth_probability"
+        assert [row.split(",")[3] for row in rows] == ["1.0", "1.0"]
+    table = (tmp_path / "run" / "predict" / "predictions.csv").read_text().splitlines()
+    assert [row.split(",")[:4] for row in table[1:]] == [
+        ["test-0", "4", "0", "upright"],
+        ["test-1", "4", "1", "flat"],
+    ]
+
+
+def test_pictures_leave_none_of_recognition_for_other_tasks(
+    archive: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    call = ["test", "--config", "configs/classical/tfi9.yaml", *archive]
+    call += ["--trainer.enable_progress_bar", "false", "--run_dir", str(tmp_path / "run")]
+    assert main(call) == 0
+    names = {path.name for path in (tmp_path / "run").rglob("*")}
+    assert "test-0.png" in names
+    assert not names & {"confusion.csv", "confusion.png", "tsne.png"}
 
 
 def test_predicting_writes_pictures_where_it_is_told(tmp_path: Path) -> None:

@@ -74,13 +74,17 @@ def test_a_run_that_others_begin_with_is_finished_only_with_its_checkpoint(
 @pytest.mark.parametrize("is_first", [True, False])
 def test_pictures_are_kept_of_the_first_seed_alone(tmp_path: Path, is_first: bool) -> None:
     run = planned_run(tmp_path, is_first_seed=is_first)
-    picture = run.run_dir / "images" / "test-0.png"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(b"picture")
+    pictures = {"test-0.png": "sample.png", "confusion.png": "confusion.png"}
+    pictures["tsne.png"] = "tsne.png"
+    (run.run_dir / "images").mkdir(parents=True)
+    for name in pictures:
+        (run.run_dir / "images" / name).write_bytes(b"picture")
+    (run.run_dir / "confusion.csv").write_text("truth\n")
     assert run_all([run], os.environ)[0].is_finished
     assert run.kept is not None
     assert (run.kept / "metrics.csv").is_file()
-    assert (run.kept / "sample.png").is_file() is is_first
+    assert (run.kept / "confusion.csv").is_file()
+    assert all((run.kept / name).is_file() is is_first for name in pictures.values())
 
 
 def test_what_is_kept_already_is_left_alone(finished: PlannedRun) -> None:

@@ -31,6 +31,13 @@ def test_a_folder_of_runs_gives_a_row_per_variant(tmp_path: Path) -> None:
     assert "test/lpips" not in [column.key for column in table.columns]
 
 
+def test_runs_that_tell_classes_show_how_many_they_found_before_what_it_costs() -> None:
+    found = {"test/accuracy": 0.97, "test/f1": 0.96, "test/f1_0": 0.9, "val/accuracy": 0.98}
+    table = table_of_runs([make_run("stripes", 0.0, metrics=found)])
+    keys = [column.key for column in table.columns]
+    assert keys[:3] == ["test/accuracy", "test/f1", "parameters"]
+
+
 def test_the_copy_that_a_sweep_keeps_of_a_run_is_no_other_run(tmp_path: Path) -> None:
     made = tmp_path / "runs" / "tfp-0" / "result.json"
     make_result(variant="tfp").write(made)

@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from spike_zoo.methods.ssdm import BlurryInputModule, SSDMStudentModule
 from spike_zoo.tasks import ReconstructionModule
 from spike_zoo.testing import DeblurTester, MethodTester
+from tests.helpers.modules import StripesModule
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spike_zoo.batch import ReconstructionBatch
+    from spike_zoo.batch import LabelledBatch, ReconstructionBatch
 
 
 class _Zeroed(ReconstructionModule):
@@ -74,9 +75,30 @@ class TestStudent(DeblurTester, MethodTester):
         return SSDMStudentModule(use_bsn=False, upsampler="bilinear", lpips="off")
 
 
+class TestStripes(MethodTester):
+    overfit_steps = 200
+
+    def make_module(self) -> StripesModule:
+        return StripesModule()
+
+
 def test_a_parameter_that_no_loss_sees_is_found() -> None:
     with pytest.raises(AssertionError, match=r"idle\.weight"):
         _tester(_Zeroed(has_idle=True)).test_sends_a_gradient_to_every_parameter()
+
+
+def test_a_loss_that_falls_while_the_classes_stay_wrong_is_found() -> None:
+    class Opposite(StripesModule):
+        """Learns the other class of two than it tells."""
+
+        def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
+            return super().predict_step(batch, batch_idx).flip(1)
+
+    tester = MethodTester()
+    tester.overfit_steps = 200
+    tester.make_module = Opposite  # type: ignore[method-assign]  # one module for each check
+    with pytest.raises(AssertionError, match=r"of classes \[0, 1\] are taken for \[1, 0\]"):
+        tester.test_overfits_one_batch()
 
 
 def test_a_method_that_depends_on_chance_is_found(tmp_path: Path) -> None:

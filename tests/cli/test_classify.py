@@ -1,0 +1,130 @@
+"""What a recording shows, from the command line: in words, as JSON, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.archive import ArchiveWriter
+from spike_zoo.cli.classify import classify
+from spike_zoo.cli.main import main
+from spike_zoo.errors import UsageError
+from spike_zoo.methods.loading import export
+from spike_zoo.testing import labelled_take
+from tests.helpers.modules import StripesModule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAMES = ("upright", "slanted", "flat", "tilted")
+
+
+def _module(names: tuple[str, ...] = NAMES) -> StripesModule:
+    """A method whose answer is known: it tells classes 2, 0, 3, 1 as 8 : 4 : 2 : 1."""
+    module = StripesModule(classes=4, label_names=names)
+    with torch.no_grad():
+        module.head.weight.zero_()
+        module.head.bias.copy_(torch.log(torch.tensor([4.0, 1.0, 8.0, 2.0])))
+    return module
+
+
+@pytest.fixture
+def method(tmp_path: Path) -> str:
+    export(_module(), tmp_path / "mine")
+    return str(tmp_path / "mine")
+
+
+@pytest.fixture
+def stripes(tmp_path: Path) -> str:
+    write_recording(labelled_take(2, 20).recording, tmp_path / "stripes.npz")
+    return str(tmp_path / "stripes.npz")
+
+
+def test_the_most_probable_classes_are_told_by_name(
+    stripes: str, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["classify", stripes, "--method", method, "--trust"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["flat      53.3 %", "upright   26.7 %", "tilted    13.3 %"]
+
+
+def test_json_tells_the_same_with_indices(
+    stripes: str, method: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["classify", stripes, "--method", method, "--trust", "--json", "--top", "2"]
+    assert main(call) == 0
+    told = json.loads(capsys.readouterr().out)
+    first = {"label": 2, "label_name": "flat", "probability": pytest.approx(8 / 15, abs=1e-6)}
+    second = {"label": 0, "label_name": "upright", "probability": pytest.approx(4 / 15, abs=1e-6)}
+    assert told == {"recording": stripes, "method": method, **first, "best": [first, second]}
+
+
+def test_classes_nobody_named_are_told_by_their_index(
+    stripes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(_module(names=()), tmp_path / "unnamed")
+    method = str(tmp_path / "unnamed")
+    classify(stripes, method=method, trust=True, top=9)
+    words = [line.rsplit(maxsplit=2)[0] for line in capsys.readouterr().out.splitlines()]
+    assert words == ["class 2", "class 0", "class 3", "class 1"], "there are no more than four"
+    classify(stripes, method=method, trust=True, json=True)
+    assert json.loads(capsys.readouterr().out)["label_name"] is None
+
+
+def test_a_recording_may_lie_in_an_archive_or_be_raw_bits(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take = labelled_take(0, 20, 16, 24)
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        writer.add("other", labelled_take(1, 3, 16, 24))
+        writer.add("street", take)
+    classify(str(tmp_path / "a.h5"), name="street", method=method, trust=True)
+    in_archive = capsys.readouterr().out
+    write_recording(take.recording, tmp_path / "street.dat")
+    raw = str(tmp_path / "street.dat")
+    classify(raw, height=16, width=24, rate_scale=0.6, method=method, trust=True)
+    assert capsys.readouterr().out == in_archive != ""
+
+
+def test_an_unknown_rate_scale_is_told_in_one_line(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dark = SpikeRecording.from_planes(np.zeros((9, 8, 8), np.bool_))
+    write_recording(dark, tmp_path / "dark.npz")
+    classify(str(tmp_path / "dark.npz"), method=method, trust=True)
+    error = capsys.readouterr().err
+    assert error.startswith("warning: ")
+    assert "--rate-scale" in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "tfi"}, "--method tfi: TFI does not classify"),
+        ({"method": "tfi", "top": 0}, "--top 0: at least 1 class"),
+        ({"method": "tfi", "rate_scale": -1.0}, "--rate-scale -1"),
+        ({"method": "tfi", "device": "toaster"}, "--device toaster"),
+    ],
+)
+def test_impossible_calls_are_refused_by_option(
+    stripes: str, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        classify(stripes, **options)  # type: ignore[arg-type]  # many types in one table
+
+
+def test_a_recording_that_is_too_short_is_content_and_a_missing_one_usage(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = tmp_path / "short.npz"
+    write_recording(labelled_take(0, 8).recording, short)
+    assert main(["classify", str(short), "--method", method, "--trust"]) == 1
+    assert "the recording has 8 planes, one clip takes 9" in capsys.readouterr().err
+    assert main(["classify", str(tmp_path / "no.npz"), "--method", method, "--trust"]) == 2
+    assert "no.npz" in capsys.readouterr().err
