@@ -12,7 +12,8 @@ from spike_zoo._first_use import on_first_use
 if TYPE_CHECKING:
     from spike_zoo.metrics.collections import reconstruction_metrics
     from spike_zoo.metrics.facts import METRICS, MetricFacts
-    from spike_zoo.metrics.image import MeanPerImage, psnr, ssim, ssim_uniform7
+    from spike_zoo.metrics.image import MeanOfValues, MeanPerImage, psnr, ssim, ssim_uniform7
+    from spike_zoo.metrics.paces import PACES, pace_of
     from spike_zoo.metrics.perceptual import LPIPS, lpips_network
     from spike_zoo.metrics.published import (
         PROTOCOLS,
@@ -26,11 +27,14 @@ if TYPE_CHECKING:
 __all__ = [
     "LPIPS",
     "METRICS",
+    "PACES",
     "PROTOCOLS",
+    "MeanOfValues",
     "MeanPerImage",
     "MetricFacts",
     "Protocol",
     "lpips_network",
+    "pace_of",
     "psnr",
     "psnr_official",
     "psnr_stir",
@@ -44,11 +48,14 @@ __all__ = [
 _HOMES = {
     "LPIPS": "perceptual",
     "METRICS": "facts",
+    "PACES": "paces",
     "PROTOCOLS": "published",
+    "MeanOfValues": "image",
     "MeanPerImage": "image",
     "MetricFacts": "facts",
     "Protocol": "published",
     "lpips_network": "perceptual",
+    "pace_of": "paces",
     "psnr": "image",
     "psnr_official": "published",
     "psnr_stir": "published",

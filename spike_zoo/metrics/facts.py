@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from spike_zoo.metrics.paces import split_pace
+
 
 @dataclass(frozen=True)
 class MetricFacts:
@@ -64,5 +66,7 @@ def facts_of(metric: str) -> MetricFacts | None:
 
     >>> facts_of("psnr_middle").heading
     'PSNR (dB)'
+    >>> facts_of("ssim_fast").heading
+    'SSIM'
     """
-    return METRICS.get(metric.removesuffix(MIDDLE))
+    return METRICS.get(split_pace(metric)[0].removesuffix(MIDDLE))
