@@ -159,7 +159,10 @@ def _folder(root: Path, height: int | None, width: int | None) -> Iterator[Found
 
 def _read_plain(path: Path, height: int | None, width: int | None) -> Take:
     raw = path.suffix.lower() == ".dat"
-    return Take(read_recording(path, height=height if raw else None, width=width if raw else None))
+    size = (height, width) if raw else (None, None)
+    recording = read_recording(path, height=size[0], width=size[1])
+    label = recording.meta.get("label")  # samples of recognition, in .npz or by their sidecar
+    return Take(recording, label=label if type(label) is int else None)
 
 
 def _archive(path: Path, height: int | None, width: int | None) -> Iterator[Found]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spike_zoo.metrics.collections import reconstruction_metrics
     from spike_zoo.metrics.facts import METRICS, MetricFacts
     from spike_zoo.metrics.image import (
+        MeanOfValues,
         MeanPerImage,
         WindowedQuality,
         psnr,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         ssim_uniform7,
         windowed,
     )
+    from spike_zoo.metrics.paces import PACES, pace_of
     from spike_zoo.metrics.perceptual import LPIPS, lpips_network
     from spike_zoo.metrics.published import (
         PROTOCOLS,
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
 __all__ = [
     "LPIPS",
     "METRICS",
+    "PACES",
     "PROTOCOLS",
     "LaplacianNorms",
+    "MeanOfValues",
     "MeanPerImage",
     "MetricFacts",
     "Protocol",
@@ -51,6 +55,7 @@ __all__ = [
     "laplacian",
     "laplacian_norms",
     "lpips_network",
+    "pace_of",
     "psnr",
     "psnr_official",
     "psnr_stir",
@@ -66,8 +71,10 @@ __all__ = [
 _HOMES = {
     "LPIPS": "perceptual",
     "METRICS": "facts",
+    "PACES": "paces",
     "PROTOCOLS": "published",
     "LaplacianNorms": "smoothness",
+    "MeanOfValues": "image",
     "MeanPerImage": "image",
     "MetricFacts": "facts",
     "Protocol": "published",
@@ -77,6 +84,7 @@ _HOMES = {
     "laplacian": "smoothness",
     "laplacian_norms": "smoothness",
     "lpips_network": "perceptual",
+    "pace_of": "paces",
     "psnr": "image",
     "psnr_official": "published",
     "psnr_stir": "published",

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
+from spike_zoo.metrics.paces import split_pace
+
 
 @dataclass(frozen=True)
 class MetricFacts:
@@ -75,8 +77,10 @@ def facts_of(metric: str) -> MetricFacts | None:
 
     >>> facts_of("psnr_middle").heading, facts_of("f1_3").heading
     ('PSNR (dB)', 'F1 of class 3')
+    >>> facts_of("ssim_fast").heading
+    'SSIM'
     """
     if of_class := OF_CLASS.fullmatch(metric):
         known, number = METRICS[of_class[1]], of_class[2]
         return replace(known, name=f"{known.name} of class {number}")
-    return METRICS.get(metric.removesuffix(MIDDLE))
+    return METRICS.get(split_pace(metric)[0].removesuffix(MIDDLE))

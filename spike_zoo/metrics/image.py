@@ -106,6 +106,28 @@ def windowed(images: Tensor, targets: Tensor, window: int) -> WindowedQuality:
     return WindowedQuality(float(decibels.mean()), float(means[:, 1].mean()))
 
 
+class MeanOfValues(Metric):
+    """The mean of values that were measured already."""
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, values: Tensor) -> None:
+        """Add values of any shape."""
+        self.total += values.double().sum()
+        self.count += values.numel()
+
+    def compute(self) -> Tensor:
+        """Return the mean over all values so far."""
+        return (self.total / self.count).float()
+
+
 class MeanPerImage(Metric):
     """The mean of one measure over images, whatever the batches were.
 

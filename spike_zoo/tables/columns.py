@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final, Literal
 
 from spike_zoo.metrics.facts import MIDDLE, facts_of
+from spike_zoo.metrics.paces import split_pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,6 +103,9 @@ class Column:
         text = known.heading if known else metric
         if known and metric.endswith(MIDDLE):
             text += ", middle"
+        _, pace = split_pace(metric)
+        if known and pace:
+            text += f", {pace}"
         return " ".join([*place[1:], text] if place[:1] == ["test"] else [*place, text])
 
     def counts(self, name: str, rate_scale: float) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import itertools
+from typing import TYPE_CHECKING, cast
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from spike_zoo.metrics import reconstruction_metrics
-from spike_zoo.tasks.base import TaskModule
+from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.metrics.paces import BY_PACE, PACES, pace_of
+from spike_zoo.tasks.base import EVALUATED_SPLITS, TaskModule
 from spike_zoo.tasks.clips import ClipReconstruction, ServesClips, check_clip
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
@@ -20,7 +23,7 @@ from spike_zoo.tasks.evaluation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lightning import LightningDataModule
     from torchmetrics import MetricCollection
@@ -34,7 +37,8 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
     """A method that turns a clip of spikes into the image at its middle plane, and is evaluated.
 
     A subclass sets :attr:`clip_length`, defines ``forward(spikes, rate_scale)`` and, where it
-    learns, ``training_step`` and ``configure_optimizers``.
+    learns, ``training_step`` and ``configure_optimizers``. PSNR and SSIM are also means over the
+    recordings of each pace, as ``test/psnr_fast``, where their names tell it.
 
     Args:
         lpips: ``"auto"`` measures LPIPS where its backbone is at hand, ``"off"`` never does, a
@@ -47,10 +51,18 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         super().__init__()
         self.lpips = lpips
         self.protocols = tuple(protocols)
+        self.pace_metrics = nn.ModuleDict()
 
     def make_metrics(self) -> MetricCollection:
         """Return the metrics of images, those of the wanted protocols among them."""
         return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
+
+    def setup(self, stage: str) -> None:
+        """Check the data and make the metrics, those of each pace among them."""
+        super().setup(stage)
+        if stage != "predict" and not self.pace_metrics:
+            for split, metric, pace in itertools.product(EVALUATED_SPLITS, BY_PACE, PACES):
+                self.pace_metrics[f"{split}/{metric}_{pace}"] = MeanOfValues()
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
         """Refuse clips of another length than the method takes.
@@ -84,6 +96,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         images = self.predict_step(batch, batch_idx)
         origins, scales = self.origins(batch), batch["rate_scale"].tolist()
         values = self.measure(split, images, batch["image"])
+        self.measure_paces(split, batch["name"], values)
         measured = [
             Measured(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
         ]
@@ -92,6 +105,25 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
             for index, (origin, image) in enumerate(zip(origins, images, strict=True))
         ]
         return Evaluation(shown, measured, values)
+
+    def measure_paces(
+        self, split: Split, names: Sequence[str], values: Mapping[str, Tensor]
+    ) -> None:
+        """Add what was measured to the means of each pace, and log those there are.
+
+        Args:
+            split: ``"val"`` or ``"test"``.
+            names: The recording of each image.
+            values: Metric, without its split -> its value for each of them.
+        """
+        paces = [pace_of(name) for name in names]
+        for metric, pace in itertools.product(BY_PACE, PACES):
+            chosen = [index for index, one in enumerate(paces) if one == pace]
+            if chosen and metric in values:
+                key = f"{split}/{metric}_{pace}"
+                mean = cast(MeanOfValues, self.pace_metrics[key])
+                mean.update(values[metric][chosen])
+                self.log_dict({key: mean}, on_step=False, on_epoch=True, batch_size=len(chosen))
 
     def _pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
         spikes = batch["spikes"][index]

@@ -35,6 +35,37 @@ def test_sample_clips_become_an_archive_with_their_truth(tmp_path: Path, shared:
     assert {finding.code for finding in archive.verify()} == {"W02"}  # its fps is unknown
 
 
+def test_samples_of_recognition_become_a_labelled_archive(tmp_path: Path) -> None:
+    classes = {"cup-1": (3, "cup"), "cup-2": (3, "cup"), "bus-1": (0, "bus")}
+    for seed, (name, (label, label_name)) in enumerate(classes.items()):
+        path = tmp_path / "set" / ("test" if seed == 1 else "train") / f"{name}.npz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        spikes = random_spikes(5, 6, 16, seed=seed).astype(np.uint8)
+        np.savez(path, spk=spikes, label=np.int64(label), label_name=label_name)
+    np.savez(tmp_path / "set" / "train" / "plain.npz", spk=random_spikes(5, 6, 16), label="cup")
+    found = find_takes(tmp_path / "set")
+    assert {name: job().label for name, job in found.jobs.items()} == {
+        "cup-1": 3, "cup-2": 3, "bus-1": 0, "plain": None,
+    }  # fmt: skip
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs, splits=found.splits))
+    assert archive.names("train") == ["bus-1", "cup-1", "plain"]
+    for name, (label, label_name) in classes.items():
+        assert archive.label(name) == archive.take(name).label == label
+        assert archive[name].meta["label_name"] == label_name
+    assert archive.label("plain") is None
+
+
+def test_the_sample_of_recognition_keeps_its_label_in_an_archive(
+    tmp_path: Path, shared: Path
+) -> None:
+    found = find_takes(shared / "data" / "uhsr.npz")
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs))
+    assert archive.label("uhsr") == 47
+    assert archive["uhsr"].meta["label_name"] == "4144_helicopter.jpg"
+    with np.load(shared / "data" / "uhsr.npz") as arrays:
+        np.testing.assert_array_equal(archive["uhsr"][:], arrays["spk"])
+
+
 def write_base_clip(root: Path, split: str, clip: str, *, truth: bool = True) -> None:
     write_recording(random_spikes(5, 6, 16), root / split / "spike" / f"{clip}.dat")
     (root / split / "gt").mkdir(exist_ok=True)

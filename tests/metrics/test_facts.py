@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from spike_zoo.metrics import METRICS, PROTOCOLS, reconstruction_metrics
+from spike_zoo.metrics.facts import facts_of
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.render import heading
 
@@ -27,6 +28,13 @@ def test_the_arrow_above_a_column_is_that_of_the_metric_itself(random_alexnet: P
 def test_names_of_metrics_above_columns_are_their_own() -> None:
     headings = [facts.heading for facts in METRICS.values()]
     assert len(set(headings)) == len(headings)
+
+
+def test_a_pace_behind_a_metric_changes_nothing_but_its_name() -> None:
+    for name in ("psnr", "ssim"):
+        assert facts_of(f"{name}_fast") == METRICS[name]
+    assert facts_of("breakfast") is None
+    assert facts_of("_fast") is None
 
 
 def test_facts_need_no_library_that_measures() -> None:

@@ -22,6 +22,8 @@ from tests.helpers.tables import SPEC, make_run, write_spec
         ("test/accuracy", "accuracy", "higher", 0.97361, "0.9736"),
         ("test/recall_7", "recall of class 7", "higher", 0.95916, "0.9592"),
         ("test/lap1", "L1 of Laplacian", "lower", 0.10789, "0.1079"),
+        ("test/psnr_fast", "PSNR (dB), fast", "higher", 30.456, "30.46"),
+        ("val/ssim_slow", "val SSIM, slow", "higher", 0.91236, "0.9124"),
         ("test/indoor/lpips", "indoor LPIPS", "lower", 0.12345, "0.1235"),
         ("parameters", "parameters", "lower", 5_107_960.0, "5,107,960"),
         ("macs", "GMAC", "lower", 14.73e9, "14.7"),
@@ -76,3 +78,18 @@ def test_a_job_that_nobody_does_is_refused_with_near_ones(tmp_path: Path) -> Non
         fill_table(table, runs)
     with pytest.raises(ConfigError, match="costs/JOB/WHAT, with macs, macs_per_pixel, seconds"):
         read_table_file(write_spec(tmp_path, SPEC.replace("parameters]", "costs/compress/hours]")))
+
+
+def test_a_claim_about_fast_scenes_is_judged_like_any_other(tmp_path: Path) -> None:
+    spec = SPEC.replace("parameters]", "test/psnr_fast]").replace(
+        "by: test/psnr", "by: test/psnr_fast"
+    )
+    runs = [
+        make_run(name, psnr, metrics={"test/psnr": psnr, "test/psnr_fast": fast})
+        for name, psnr, fast in (("full", 30.0, 25.5), ("half", 31.0, 24.0))
+    ]
+    table = read_table_file(write_spec(tmp_path, spec)).tables[0]
+    text = render_markdown([fill_table(table, runs)])
+    assert "|  | PSNR (dB) ↑ | PSNR (dB), fast ↑ |" in text
+    assert "full better than half (PSNR (dB), fast)" in text
+    assert "1 of 1 held" in text

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import torch
+from lightning import Trainer
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import Measured, Origin, ReconstructionModule
@@ -87,3 +89,28 @@ def test_data_are_asked_how_long_their_clips_are_where_they_say_it(module: Grey)
     of_others.clip_length = LENGTH + 2
     with pytest.raises(ConfigError, match=r"^data\.init_args\.clip_length: the clips have 27"):
         module.check_data(of_others, "fit")
+
+
+def evaluated(names: list[list[str]], verb: str = "test") -> dict[str, float]:
+    """What a trainer logs of batches of the two clips under some names."""
+    batches = [{**_batch(), "name": pair} for pair in names]
+    trainer = Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
+    )
+    loader: DataLoader[Any] = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list
+    getattr(trainer, verb)(Grey(lpips="off"), loader, verbose=False)
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+
+
+@pytest.mark.parametrize("verb", ["validate", "test"])
+def test_recordings_of_each_pace_have_means_of_their_own(verb: str) -> None:
+    split = verb[:3] if verb == "validate" else verb
+    plain = evaluated([["street", "alley"], ["street", "alley"]], verb)
+    found = evaluated([["street-fast-1", "alley-slow"], ["breakfast", "alley_fast"]], verb)
+    assert {name: found[name] for name in plain} == plain
+    assert set(plain) == {f"{split}/psnr", f"{split}/ssim"}
+    assert set(found) - set(plain) == {
+        f"{split}/{metric}_{pace}" for metric in ("psnr", "ssim") for pace in ("slow", "fast")
+    }
+    assert found[f"{split}/psnr_fast"] == pytest.approx((20.0 + 40.0) / 2, abs=1e-3)
+    assert found[f"{split}/psnr_slow"] == pytest.approx(40.0, abs=1e-3)
