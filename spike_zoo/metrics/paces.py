@@ -10,7 +10,7 @@ from typing import Final
 
 PACES: Final = ("slow", "medium", "fast")
 """Words by which names of recordings tell how fast they move, the slowest first."""
-BY_PACE: Final = ("psnr", "ssim")
+BY_PACE: Final = ("psnr", "ssim", "epe", "epe_still")
 """Metrics that are also logged for the recordings of each pace alone, as ``psnr_fast``."""
 
 

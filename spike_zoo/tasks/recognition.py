@@ -150,9 +150,17 @@ class ClassificationModule(TaskModule):
         Raises:
             ConfigError: Naming the setting or the recording, and the right value.
         """
+        self.check_batch(batch)
+        return self(batch["spikes"], batch["rate_scale"])
+
+    def check_batch(self, batch: LabelledBatch) -> None:
+        """Refuse clips of another length, and labels that the method does not have.
+
+        Raises:
+            ConfigError: Naming the setting or the recording, and the right value.
+        """
         self.check_clip(batch["spikes"].shape[1])
         self._check_labels(batch)
-        return self(batch["spikes"], batch["rate_scale"])
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the cross entropy of a batch; log it (``train/total``) and ``train/accuracy``."""

@@ -1,11 +1,13 @@
 """SCI: joint compression and perception of spikes; in this version its seeing half."""
 
+from spike_zoo.methods.sci.baselines import PlaybackRecognitionModule
 from spike_zoo.methods.sci.fam import FAM, ClassFAM
 from spike_zoo.methods.sci.fem import FEM
 from spike_zoo.methods.sci.fmvr import FMVR
 from spike_zoo.methods.sci.module import SCICodecModule
 from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.network import SCICodec
+from spike_zoo.methods.sci.recognition import SCIRecognitionModule
 from spike_zoo.methods.sci.stages import STAGES
 
 __all__ = [
@@ -15,6 +17,8 @@ __all__ = [
     "STAGES",
     "ClassFAM",
     "MotionEstimation",
+    "PlaybackRecognitionModule",
     "SCICodec",
     "SCICodecModule",
+    "SCIRecognitionModule",
 ]

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from lightning.pytorch.utilities import rank_zero_info
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from spike_zoo.methods.sci.alignment import Align
-from spike_zoo.methods.sci.beginning import read_parts
 from spike_zoo.methods.sci.fam import FAM
 from spike_zoo.methods.sci.fem import FEM, Fusion, Pathway
 from spike_zoo.methods.sci.losses import extraction_terms, motion_terms, reconstruction_terms
 from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.motion_training import (
+    error_ratios,
     evaluate_pairs,
     feature_pairs,
     motion_metrics,
     padded_truth,
 )
 from spike_zoo.methods.sci.network import SCICodec
-from spike_zoo.methods.sci.stages import Stage, as_table, row_of
+from spike_zoo.methods.sci.staged import StagedModule
+from spike_zoo.methods.sci.stages import Stage, row_of
 from spike_zoo.methods.sci.streaming import FeatureStream
 from spike_zoo.metrics import reconstruction_metrics
-from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.parts import learn_only, set_frozen_to_eval
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of, updates_of_run
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, updates_of_run
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -40,7 +37,7 @@ if TYPE_CHECKING:
     from spike_zoo.tasks.evaluation import Evaluation, Origin
 
 
-class SCICodecModule(ReconstructionModule):
+class SCICodecModule(StagedModule, ReconstructionModule):
     """Train the parts of SCI stage by stage, and reconstruct with what there is.
 
     What a stage trains, freezes and begins with is one table,
@@ -102,47 +99,21 @@ class SCICodecModule(ReconstructionModule):
         protocols: Sequence[str] = (),
     ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
-        self.row = row_of(stage)
+        row = row_of(stage)
         check_schedule(schedule, learning_rate, warmup)
         check_weights(w_lap=w_lap, w_true=w_true)
         self.save_hyperparameters()
-        self.stage, self.clip_length = stage, self.row.clip_length
-        self.codec = SCICodec(
+        codec = SCICodec(
             FEM(fem_width, pathway, pfu, attention=attention, binarize=binarize),
             None if stage == "fem" else MotionEstimation(codec_width),
             FAM(align, neighbors, fam_width) if stage == "fam" else None,
             scale_input=scale_input,
         )
-        learn_only(self.codec, self.row.learns)
+        self.train_stage(stage, row, codec)
+        self.clip_length = row.clip_length
         if stage == "motion":
             self.monitor, self.monitor_mode = "val/epe", "min"
-        self._has_weights = False
         self._updates = 0.0
-        self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
-
-    def train(self, mode: bool = True) -> Self:
-        """Set the mode of what learns; frozen parts stay in evaluation mode."""
-        super().train(mode)
-        set_frozen_to_eval(self.codec, self.row.learns)
-        return self
-
-    def setup(self, stage: str) -> None:
-        """Make the metrics; before a fit, read the parts that the stage begins with.
-
-        Raises:
-            ConfigError: If the file of one is not named.
-            MissingFileError: If it is not there.
-            WeightsError: If it holds another network.
-        """
-        super().setup(stage)
-        resumes = self._trainer is not None and self._trainer.ckpt_path
-        if stage == "fit" and not (resumes or self._has_weights):
-            read_parts(self.codec, self.row, self.hparams)
-            self._has_weights = True
-
-    def on_fit_start(self) -> None:
-        """Write into the log what learns and what is frozen."""
-        rank_zero_info(f"stage {self.stage} of\n{as_table()}")
 
     def on_train_start(self) -> None:
         """Tell the schedules how long the run is."""
@@ -185,23 +156,6 @@ class SCICodecModule(ReconstructionModule):
         done = self.trainer.global_step / self._updates if self._updates else 0.0
         return float(self.hparams["w_true"]) * max(0.0, 1.0 - done)
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam over exactly what the stage trains.
-
-        Raises:
-            ConfigError: If the schedule is a fraction of a run without an end.
-        """
-        hparams = self.hparams
-        learning = [one for one in self.codec.parameters() if one.requires_grad]
-        optimizer = adam(learning, hparams["learning_rate"])
-        scheduler = scheduler_of(
-            optimizer, hparams["schedule"], self.trainer, warmup=hparams["warmup"]
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
-
     def make_metrics(self) -> MetricCollection:
         """Return the metrics of images, or of motion in the stage that estimates it."""
         if self.stage == "motion":
@@ -227,7 +181,24 @@ class SCICodecModule(ReconstructionModule):
             return super().evaluate(batch, split, batch_idx)
         pairs = feature_pairs(self.codec, batch)
         found = self.codec.moved(pairs.current, pairs.reference)
-        return evaluate_pairs(pairs, found, lambda one, other: self.measure(split, one, other))
+
+        def measured(names: Sequence[str], motions: Tensor, truths: Tensor) -> dict[str, Tensor]:
+            values = self.measure(split, motions, truths)
+            self.measure_paces(split, names, values)
+            return values
+
+        return evaluate_pairs(pairs, found, measured)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how the errors of motion compare with those of no motion."""
+        self._log_ratios()
+
+    def on_test_epoch_end(self) -> None:
+        """Log how the errors of motion compare with those of no motion."""
+        self._log_ratios()
+
+    def _log_ratios(self) -> None:
+        self.log_dict(error_ratios(self.trainer.callback_metrics))
 
     def cost_jobs(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the stage's batch)
         """Return what is measured: all of it, and what the camera's side does for one feature."""
@@ -258,7 +229,3 @@ def check_weights(**weights: float) -> None:
     for name, weight in weights.items():
         if not 0 <= weight < float("inf"):
             raise ValueError(f"{name} must be 0 or more, got {weight}")
-
-
-def _note_weights(module: Any, keys: object) -> None:  # noqa: ANN401  (torch's hook)
-    module._has_weights = True

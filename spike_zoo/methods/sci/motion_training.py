@@ -19,7 +19,7 @@ from spike_zoo.nn.padding import centred_padding, pad_to_multiple
 from spike_zoo.tasks.evaluation import Evaluation, Measured, Origin, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from spike_zoo.batch import SceneBatch
     from spike_zoo.methods.sci.network import SCICodec
@@ -96,15 +96,35 @@ def motion_metrics() -> MetricCollection:
     return MetricCollection(metrics, compute_groups=False)
 
 
+def error_ratios(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the ratio of the mean errors of the motion and of no motion, of all and by pace.
+
+    Args:
+        values: What was measured, as ``val/epe`` and ``val/epe_still_fast``.
+
+    Returns:
+        As ``val/epe_ratio`` and ``val/epe_ratio_fast``.
+    """
+    ratios = {}
+    for name, still in values.items():
+        stem, found, pace = name.partition("epe_still")
+        if found and f"{stem}epe{pace}" in values and still > 0:
+            ratios[f"{stem}epe_ratio{pace}"] = values[f"{stem}epe{pace}"] / still
+    return ratios
+
+
 def evaluate_pairs(
-    pairs: Pairs, found: Tensor, measure: Callable[[Tensor, Tensor], dict[str, Tensor]]
+    pairs: Pairs,
+    found: Tensor,
+    measure: Callable[[Sequence[str], Tensor, Tensor], dict[str, Tensor]],
 ) -> Evaluation:
     """Measure motions where the truth is known anywhere, and show them.
 
     Args:
         pairs: The pairs.
         found: Their motions, ``(P, 2, H, W)``.
-        measure: Adds motions and truths to the metrics and returns their single values.
+        measure: Adds motions and truths of recordings, whose names come first, to the metrics and
+            returns their single values.
 
     Raises:
         ConfigError: If the data have no true motion.
@@ -118,7 +138,8 @@ def evaluate_pairs(
     places = known.nonzero()[:, 0].tolist()
     if not places:
         return Evaluation(())
-    values = measure(found[known], pairs.truth[known])
+    names = [pairs.origins[place].name for place in places]
+    values = measure(names, found[known], pairs.truth[known])
     shown, measured = [], []
     for place in places:
         origin, truth = pairs.origins[place], pairs.truth[place]

@@ -1,0 +1,120 @@
+"""What recognition with SCI is held against: a plain network on a picture of 13 planes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from spike_zoo.methods.sci.blocks import conv3, residuals
+from spike_zoo.methods.sci.fem import WINDOW
+from spike_zoo.methods.sci.network import CLIP
+from spike_zoo.nn.optimizers import adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
+from spike_zoo.tasks.recognition import ClassificationModule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.batch import LabelledBatch
+
+
+class PlaybackClassifier(nn.Module):
+    """A residual network on the mean of 13 planes: no motion, no neighbours, no earlier stage.
+
+    Args:
+        classes: How many there are.
+        channels: At full size; twice and four times as many at half and a quarter of it.
+        blocks: Residual blocks at each size.
+
+    Shape:
+        - picture: ``(B, 1, H, W)``.
+        - Output: logits ``(B, classes)``.
+    """
+
+    def __init__(self, classes: int = 10, channels: int = 32, blocks: int = 3) -> None:
+        super().__init__()
+        if min(classes - 1, channels, blocks) < 1:
+            raise ValueError(
+                f"classes, channels and blocks must be at least 2, 1 and 1, got {classes}, "
+                f"{channels} and {blocks}"
+            )
+        self.layers = nn.Sequential(
+            conv3(1, channels),
+            nn.ReLU(),
+            residuals(channels, blocks),
+            conv3(channels, 2 * channels, stride=2),
+            residuals(2 * channels, blocks),
+            conv3(2 * channels, 4 * channels, stride=2),
+            residuals(4 * channels, blocks),
+        )
+        self.head = nn.Linear(4 * channels, classes)
+
+    def pooled(self, picture: Tensor) -> Tensor:
+        """Return what the last layer sees, ``(B, 4 channels)``."""
+        return self.layers(picture).mean(dim=(-2, -1))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the logits of each picture."""
+        return self.head(self.pooled(picture))
+
+
+class PlaybackRecognitionModule(ClassificationModule):
+    """Train a plain network on playback: the mean of the 13 planes in the middle of a clip.
+
+    Args:
+        classes: How many there are.
+        label_names: What they are called, by index.
+        channels: See :class:`PlaybackClassifier`.
+        blocks: See there.
+        learning_rate: Of Adam, betas 0.9 and 0.999.
+        schedule: How it moves over the run, see :func:`factor_of`.
+        warmup: Fraction of the run in which it rises.
+    """
+
+    clip_length = CLIP
+
+    def __init__(
+        self,
+        classes: int = 10,
+        label_names: Sequence[str] = (),
+        channels: int = 32,
+        blocks: int = 3,
+        learning_rate: float = 1e-3,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = 0.02,
+    ) -> None:
+        super().__init__(classes=classes, label_names=label_names)
+        check_schedule(schedule, learning_rate, warmup)
+        self.save_hyperparameters()
+        self.network = PlaybackClassifier(classes, channels, blocks)
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
+        return self.network(self._playback(spikes, rate_scale))
+
+    def features(self, batch: LabelledBatch) -> Tensor:
+        """Return what the last layer sees of each clip."""
+        return self.network.pooled(self._playback(batch["spikes"], batch["rate_scale"]))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam with a learning rate that moves every step.
+
+        Raises:
+            ConfigError: If the schedule is a fraction of a run without an end.
+        """
+        hparams = self.hparams
+        optimizer = adam(self.network.parameters(), hparams["learning_rate"])
+        scheduler = scheduler_of(
+            optimizer, hparams["schedule"], self.trainer, warmup=hparams["warmup"]
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _playback(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        first = spikes.shape[1] // 2 - WINDOW // 2
+        rate = spikes[:, first : first + WINDOW].float().mean(dim=1, keepdim=True)
+        return rate / rate_scale.to(rate).view(-1, 1, 1, 1)
