@@ -14,7 +14,7 @@ import pytest
 
 from spike_zoo import write_recording
 from spike_zoo.cli.main import main
-from spike_zoo.testing import pattern_take, tiny_archive
+from spike_zoo.testing import labelled_archive, labelled_take, pattern_take, tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 
@@ -52,7 +52,7 @@ def work(tmp_path: Path) -> Path:
     """A working folder with data, the package's configurations, and no code."""
     tiny_archive(tmp_path / "data" / "default.h5", planes=41)
     write_recording(pattern_take(3, planes=41).recording, tmp_path / "street.npz")
-    for name in ("spike_mean.yaml", "sweep.yaml"):
+    for name in ("spike_mean.yaml", "spike_label.yaml", "sweep.yaml"):
         shutil.copyfile(PACKAGE / name, tmp_path / name)
     return tmp_path
 
@@ -98,6 +98,24 @@ def test_a_package_of_its_own_fits_tests_predicts_and_reconstructs(
 
 
 @pytest.mark.slow
+def test_a_package_of_its_own_tells_what_a_recording_shows(work: Path, installed: Path) -> None:
+    labelled_archive(work / "data" / "labelled.h5", planes=21)
+    write_recording(labelled_take(7, planes=30).recording, work / "flat.npz")
+    fit = ["fit", "--config", "spike_label.yaml", "--run_dir", "run"]
+    classify = ["classify", "flat.npz", "--method", BEST]
+    calls = [fit, ["predict", "--config", "run/config.yaml", "--ckpt_path", "best"], classify]
+    calls += [[*classify, "--trust"], ["table", "run"]]
+    output = _python(work, installed, "-c", COMMANDS, json.dumps(calls))
+    assert _exits(output) == [0, 0, 1, 0, 0], output
+    assert RunResult.read(work / "run").metrics["test/accuracy"] == 1
+    assert "add --trust if you trust the file and know the package 'spike_mean'" in output
+    (told,) = [line for line in output.splitlines() if line.startswith("flat ")]
+    assert float(told.split()[1]) > 50
+    assert (work / "run" / "confusion.csv").is_file()
+    assert (work / "run" / "predict" / "predictions.csv").is_file()
+
+
+@pytest.mark.slow
 def test_a_package_of_its_own_is_swept_and_finished_runs_are_known(
     work: Path, installed: Path
 ) -> None:
@@ -117,7 +135,7 @@ def test_a_package_of_its_own_passes_the_testers_that_it_inherits(
 ) -> None:
     shutil.copyfile(PACKAGE / "test_spike_mean.py", work / "test_spike_mean.py")
     output = _python(work, installed, "-m", "pytest", "-q", "-p", "no:cacheprovider", ".")
-    assert "8 passed" in output
+    assert "17 passed" in output
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
-"""What Spike Zoo asks of every method that reconstructs and learns."""
+"""What Spike Zoo asks of every method that reconstructs or tells classes, and learns."""
 
-from spike_mean import SpikeMean
+from spike_mean import SpikeLabel, SpikeMean
 
-from spike_zoo.testing import MethodTester, ReconstructionTester
+from spike_zoo.testing import ClassificationTester, MethodTester, ReconstructionTester
 
 
 class TestSpikeMean(ReconstructionTester, MethodTester):
@@ -10,3 +10,10 @@ class TestSpikeMean(ReconstructionTester, MethodTester):
 
     def make_module(self) -> SpikeMean:
         return SpikeMean()
+
+
+class TestSpikeLabel(ClassificationTester, MethodTester):
+    overfit_steps = 200
+
+    def make_module(self) -> SpikeLabel:
+        return SpikeLabel()
