@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import h5py
 import numpy as np
 
 from benchmarks.row import Row, alternate
-from spike_zoo import SpikeArchive, SpikeRecording, read_recording
+from spike_zoo import SpikeArchive, SpikeRecording, Take, read_recording
 from spike_zoo.archive import ArchiveWriter
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 PLANES, HEIGHT, ROW_BYTES, RECORDINGS = 301, 250, 50, 8
 CLIP, CROP, CROPS = 61, 96, 200
-SIZE_GOAL, COLD_GOAL, CROP_GOAL = 1.012, 0.5, 0.5
+MANY = 2000  # recordings; more take minutes to write
+SIZE_GOAL, COLD_GOAL, CROP_GOAL, TABLE_GOAL = 1.012, 0.5, 0.5, 0.1
 
 
 def _sample_clip() -> Path:
@@ -98,6 +100,39 @@ def _crops(folder: Path) -> list[Row]:
     return found
 
 
+def _table(folder: Path) -> list[Row]:
+    """Measure what a loader asks of many small labelled recordings, from their table."""
+    bits = np.random.default_rng(0).integers(0, 256, (MANY, 41, 16, 2), dtype=np.uint8)
+    with ArchiveWriter(folder / "many.h5") as writer:
+        for number, packed in enumerate(bits):
+            recording = SpikeRecording(packed, 16, rate_scale=0.6)
+            writer.add(str(number), Take(recording, label=number % 10), split="train")
+    shutil.copyfile(folder / "many.h5", folder / "bare.h5")
+    with h5py.File(folder / "bare.h5", "r+") as file:
+        del file["contents"]
+
+    def asked(name: str, what: Callable[[SpikeArchive], object]) -> Callable[[], object]:
+        def ask() -> None:
+            with SpikeArchive(folder / name) as archive:
+                what(archive)
+
+        return ask
+
+    found = []
+    for name, what in (
+        (f"sizes, scales and labels of {MANY} recordings", _all_facts),
+        (f"digest of {MANY} recordings", SpikeArchive.data_sha256),
+    ):
+        calls = [asked(file, what) for file in ("many.h5", "bare.h5")]
+        taken, bare = alternate(calls, repeats=1)
+        found.append(Row(name, taken, "s", bare, "without the table", TABLE_GOAL))
+    return found
+
+
+def _all_facts(archive: SpikeArchive) -> object:
+    return [archive.facts(name) for name in archive]
+
+
 def _unpacked(read: Read) -> Read:
     return lambda *place: np.unpackbits(read(*place), axis=-1, bitorder="little")
 
@@ -107,6 +142,6 @@ def _for_all(read: Read, places: list[list[int]]) -> Callable[[], object]:
 
 
 def rows() -> list[Row]:
-    """Measure sizes and crops."""
+    """Measure sizes, crops and what a table saves."""
     with tempfile.TemporaryDirectory() as name:
-        return [*_sizes(Path(name)), *_crops(Path(name))]
+        return [*_sizes(Path(name)), *_crops(Path(name)), *_table(Path(name))]

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.archive import schema
 from spike_zoo.archive.datasets import checked_datasets, read_integers
 from spike_zoo.formats.hdf5 import hdf5_errors, read_attributes
-from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
+from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256, values_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from spike_zoo.formats.hdf5 import Hdf5File
 
@@ -33,22 +35,35 @@ def content_sha256(
     parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in sorted(names)}
     size = sum(_bytes(file, part) for found in parts.values() for part in found)
     read_all = size <= MOST_BYTES_READ
-    recordings = [
-        [*_recording(file, name), {part: _part(file, part, read_all) for part in found}]
-        for name, found in parts.items()
-    ]
-    return _digest(splits, recordings)
+    return digest_of_rows(
+        [_row(file, name, found, read_all) for name, found in parts.items()], splits
+    )
+
+
+def content_row(file: Hdf5File, name: str) -> list[Any]:
+    """Return what counts of a recording by its values: plain values that JSON can hold."""
+    return _row(file, name, checked_datasets(file, f"{schema.RECORDINGS}/{name}"), True)
+
+
+def part_row(values: NDArray[Any]) -> list[Any]:
+    """Return what counts of a data set of plain numbers: type, shape and checksum."""
+    return [values.dtype.newbyteorder("<").str, list(values.shape), values_sha256(values)]
+
+
+def digest_of_rows(rows: Sequence[list[Any]], splits: Mapping[str, Sequence[str]]) -> str:
+    """Return the digest of the rows of recordings, sorted by name, and of splits."""
+    content = {"splits": {part: list(splits[part]) for part in splits}, "recordings": rows}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def legacy_sha256(file: Hdf5File, names: Sequence[str], splits: Mapping[str, Sequence[str]]) -> str:
     """Return the digest of schema 1's records: pictures by number and place, no label maps."""
     recordings = [[*_recording(file, name), _class(file, name)] for name in sorted(names)]
-    return _digest(splits, recordings)
+    return digest_of_rows(recordings, splits)
 
 
-def _digest(splits: Mapping[str, Sequence[str]], recordings: list[list[Any]]) -> str:
-    content = {"splits": {part: list(splits[part]) for part in splits}, "recordings": recordings}
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _row(file: Hdf5File, name: str, parts: Sequence[str], read_all: bool) -> list[Any]:
+    return [*_recording(file, name), {part: _part(file, part, read_all) for part in parts}]
 
 
 def _recording(file: Hdf5File, name: str) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spike_zoo.archive import schema
+from spike_zoo.archive.contents import Facts, read_facts, table_sha256
 from spike_zoo.archive.datasets import read_integers, split_names
 from spike_zoo.archive.digest import content_sha256, legacy_sha256
 from spike_zoo.archive.rewriting import StoredTake
@@ -59,6 +60,7 @@ class SpikeArchive:
         self._file = Hdf5File(path)
         self._planes: dict[str, StoredPlanes] = {}
         self._names: dict[str, None] | None = None
+        self._facts: dict[str, Facts] | None = None
         self._checked: set[str] = set()
         check_root(self._file)
 
@@ -69,6 +71,7 @@ class SpikeArchive:
 
     def close(self) -> None:
         """Drop the handle of this process."""
+        self._facts = None
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -79,7 +82,8 @@ class SpikeArchive:
 
     def __getstate__(self) -> dict[str, Any]:
         # another process opens the file for itself and checks what it finds there
-        return {"_file": self._file, "_planes": {}, "_names": None, "_checked": set()}
+        nothing_yet: dict[str, Any] = {"_planes": {}, "_names": None, "_facts": None}
+        return {"_file": self._file, "_checked": set(), **nothing_yet}
 
     def __repr__(self) -> str:
         return f"SpikeArchive({str(self.path)!r}, {len(self)} recordings)"
@@ -130,6 +134,30 @@ class SpikeArchive:
         """
         self._require(name)
         return read_group(self._file, name)
+
+    def facts(self, name: str) -> Facts:
+        """Return what loaders ask of a recording, without opening it where a table tells.
+
+        Archives of a thousand recordings and more have one; it is read when this is first called.
+        Errors are those of reading the recording.
+        """
+        self._require(name)
+        if self._facts is None:
+            self._facts = read_facts(self._file)
+        if name not in self._facts:
+            self._facts[name] = self._read_facts(name)
+        return self._facts[name]
+
+    def _read_facts(self, name: str) -> Facts:
+        recording = self[name]
+        return Facts(
+            recording.shape,
+            recording.rate_scale,
+            self.label(name),
+            tuple(self.image_index(name).tolist()),
+            self.image_size(name),
+            self._has(name, schema.MOTION),
+        )
 
     def read_packed(
         self,
@@ -215,10 +243,6 @@ class SpikeArchive:
         """
         return self._pictures(name, schema.MOTION, number, slice(None), rows, columns)
 
-    def has_motion(self, name: str) -> bool:
-        """Return whether the motion from image to image is stored with a recording."""
-        return self._has(name, schema.MOTION)
-
     def blur(self, name: str) -> NDArray[Any]:
         """Return all blurry images ``(M, H', W'[, 3])``; errors as for :meth:`images`."""
         return self._pictures(name, schema.BLUR)
@@ -297,7 +321,8 @@ class SpikeArchive:
         Args:
             split: Only the recordings of this split.
         """
-        return content_sha256(self._file, self.names(split), self._membership(split))
+        asked = self._file, self.names(split), self._membership(split)
+        return table_sha256(*asked) or content_sha256(*asked)
 
     def legacy_data_sha256(self, split: str | None = None) -> str:
         """Return the digest that records of schema 1 carry.

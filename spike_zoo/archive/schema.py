@@ -17,6 +17,7 @@ __all__ = [
     "BLUR",
     "BLUR_SPAN",
     "CALIBRATION",
+    "CONTENTS",
     "IMAGES",
     "IMAGE_INDEX",
     "KNOWN_ATTRIBUTES",
@@ -49,10 +50,11 @@ BLUR = "blur"
 BLUR_SPAN = "blur_span"
 LABELS = "labels"
 CALIBRATION = "calibration"
+CONTENTS = "contents"
 
 #: Large parts of a recording beside its spikes.
 OF_IMAGES = (IMAGES, BLUR, MOTION)
-KNOWN_ROOT = (RECORDINGS, SPLITS)
+KNOWN_ROOT = (RECORDINGS, SPLITS, CONTENTS)
 KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator")
 KNOWN_ATTRIBUTES = (*REQUIRED, *OPTIONAL)
 _MAPS = ("boxes", "flow", "depth")

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
+from spike_zoo.archive.contents import LEAST_RECORDINGS, write_contents
 from spike_zoo.archive.datasets import split_names
 from spike_zoo.archive.rewriting import StoredTake, copy_rest
 from spike_zoo.errors import (
@@ -70,11 +71,13 @@ class ArchiveWriter:
         self._splits: dict[str, list[str]] = {}
         self._open = contextlib.ExitStack()
         self._file: h5py.File | None = None
+        self._wants_table = False
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             replace = self.overwrite or self.append
             temporary = stack.enter_context(new_file(self.path, overwrite=replace))
+            stack.callback(self._write_table, temporary)  # when the file below is closed
             if self.append:
                 self._copy_existing(temporary)
                 file = h5py.File(temporary, "r+", libver=("v110", "v110"))
@@ -86,8 +89,10 @@ class ArchiveWriter:
 
     def __exit__(self, *error: Any) -> None:
         if error[0] is None:
-            with self._open:  # closes the file, then renames it
+            with self._open:  # closes the file, writes the table, then renames it
                 self._write_splits()
+                is_large = len(self.file[schema.RECORDINGS]) >= LEAST_RECORDINGS
+                self._wants_table = is_large or schema.CONTENTS in self.file
         else:
             self._open.__exit__(*error)
 
@@ -175,6 +180,10 @@ class ArchiveWriter:
                 split: split_names(existing, split) for split in existing.members(schema.SPLITS)
             }
         shutil.copyfile(self.path, temporary)
+
+    def _write_table(self, path: Path) -> None:
+        if self._wants_table:
+            write_contents(path)
 
     def _write_splits(self) -> None:
         if schema.SPLITS in self.file:

@@ -142,25 +142,31 @@ def archive_info(path: str, *, json: bool = False) -> None:
         json: Print everything as JSON instead.
     """
     with SpikeArchive(path) as archive:
-        facts = archive_facts(archive)
+        facts = archive_facts(archive, None if json else _MOST_ROWS)
+        count = len(archive)
     if json:
         print(dumps(facts, indent=2))
         return
     recordings, size = facts["recordings"], readable_bytes(facts["bytes"])
-    print(f"{path}: archive of {len(recordings)} recordings, {size}")
+    print(f"{path}: archive of {count} recordings, {size}")
     for split, names in facts["splits"].items():
         print(f"split {split}: {len(names)}")
-    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings[:_MOST_ROWS]]
+    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings]
     if rows:
         _print_table(list(_COLUMNS), rows)
-    if len(recordings) > _MOST_ROWS:
-        print(f"and {len(recordings) - _MOST_ROWS} more (--json lists all)")
+    if count > _MOST_ROWS:
+        print(f"and {count - _MOST_ROWS} more (--json lists all)")
 
 
-def archive_facts(archive: SpikeArchive) -> dict[str, Any]:
-    """Return what an archive holds, as plain values; no digest where pictures are damaged."""
+def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, Any]:
+    """Return what an archive holds, as plain values; no digest where pictures are damaged.
+
+    Args:
+        archive: The archive.
+        most: Only so many of the recordings, the first ones; None lists all.
+    """
     recordings = []
-    for name in archive:
+    for name in archive.names()[:most]:
         recording = archive[name]
         recordings.append(
             {

@@ -226,7 +226,7 @@ class ArchiveDataModule(LightningDataModule):
         if self.rate_scale is not None or self._warned_of_scales:
             return
         names = {name for split in splits for name in self.archive.names(self.split_name(split))}
-        unknown = sum(self.archive[name].rate_scale is None for name in names)
+        unknown = sum(self.archive.facts(name).rate_scale is None for name in names)
         if unknown:
             self._warned_of_scales = True
             rank_zero_warn(

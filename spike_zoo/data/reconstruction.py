@@ -104,25 +104,26 @@ class ReconstructionWindows:
         }
 
     def _windows_of(self, name: str) -> list[Window]:
-        recording = self.archive[name]
-        planes, height, width = recording.shape
-        scale = recording.rate_scale or self.rate_scale or 1.0
-        self._check_images(name, (height, width))
+        facts = self.archive.facts(name)
+        planes, height, width = facts.shape
+        scale = facts.rate_scale or self.rate_scale or 1.0
+        self._check_images(name, facts.image_size, (height, width))
         if self.crop is not None and self.crop > min(height, width):
             raise ConfigError(
                 f"crop: {self.crop} pixels do not fit into recording {name!r} of {height}x{width}; "
                 "use a smaller crop"
             )
-        index, found = self.archive.image_index(name).tolist(), []
-        self.images += len(index)
-        for image, plane in enumerate(index):
+        found = []
+        self.images += len(facts.image_index)
+        for image, plane in enumerate(facts.image_index):
             start, stop = centred_window(plane, self.clip_length)
             if start >= 0 and stop <= planes:
                 found.append(Window(name, image, plane, height, width, scale))
         return found
 
-    def _check_images(self, name: str, wanted: tuple[int, int]) -> None:
-        found = self.archive.image_size(name)
+    def _check_images(
+        self, name: str, found: tuple[int, int] | None, wanted: tuple[int, int]
+    ) -> None:
         if found not in (None, wanted):
             raise ConfigError(
                 f"{self.archive.path}: recording {name!r} has images of {found[0]}x{found[1]} and "

@@ -79,7 +79,7 @@ class SceneWindows(ReconstructionWindows):
             _refuse_short(archive, scenes, images)
         self.scenes = [run for scene in scenes for run in _runs(scene, images, is_training)]
         self._has_motion = stride == 1 and all(
-            archive.has_motion(scene[0].name) for scene in scenes
+            archive.facts(scene[0].name).has_motion for scene in scenes
         )
 
     @property

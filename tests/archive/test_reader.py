@@ -257,7 +257,7 @@ def test_motion_comes_back_whole_and_in_crops(tmp_path: Path) -> None:
         stored = archive.take("a").motion
         assert stored is not None
         np.testing.assert_array_equal(stored, motion)
-        assert [archive.has_motion(name) for name in "ab"] == [True, False]
+        assert [archive.facts(name).has_motion for name in "ab"] == [True, False]
         assert archive.take("b").motion is None
         with pytest.raises(MissingItemError, match="b has no motion"):
             archive.motion("b")

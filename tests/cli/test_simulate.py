@@ -197,7 +197,7 @@ def test_sequences_are_an_archive_with_motion(
         simulate(str(path), motion=False, **options)
     simulate(str(path), motion=False, overwrite=True, **options)
     with SpikeArchive(path) as archive:
-        assert not any(archive.has_motion(name) for name in archive)
+        assert not any(archive.facts(name).has_motion for name in archive)
         assert archive.data_sha256() != digest
 
 

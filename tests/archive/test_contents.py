@@ -1,0 +1,206 @@
+"""The table of a large archive says what its recordings say, or nothing."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import ArchiveWriter, contents, digest, writer
+from spike_zoo.archive.contents import Facts, read_facts
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.errors import FormatError
+from spike_zoo.formats.hdf5 import Hdf5File
+from spike_zoo.spikes import SpikeRecording, Take
+from tests.helpers.archives import add_annotations, change, make_motion, make_take
+from tests.helpers.streams import random_spikes
+
+
+@pytest.fixture(autouse=True)
+def small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (contents, writer):
+        monkeypatch.setattr(module, "LEAST_RECORDINGS", 4)
+
+
+def plain_take(seed: int, *, label: int | None = None, scale: float | None = 0.6) -> Take:
+    spikes = random_spikes(5, 6, 9, seed=seed)
+    return Take(SpikeRecording.from_planes(spikes, fps=1e4, rate_scale=scale), label=label)
+
+
+def add_takes(writer: ArchiveWriter) -> None:
+    writer.add("labelled", plain_take(0, label=7), split="train")
+    writer.add("bare", plain_take(1), split="test")
+    writer.add("unscaled", plain_take(2, label=0, scale=None), split="train")
+    writer.add("pictures", make_take(3), split="train")
+    writer.add("moving", make_take(4, motion=make_motion(), blur=None, blur_span=None))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        add_takes(writer)
+    return tmp_path / "a.h5"
+
+
+def without_table(path: Path) -> Path:
+    copy = path.with_name("bare.h5")
+    shutil.copyfile(path, copy)
+    change(copy, lambda file: file.__delitem__("contents"))
+    return copy
+
+
+def asked(path: Path) -> dict[str, Any]:
+    """What an archive says of everything that a table tells."""
+    archive = SpikeArchive(path)
+    splits = [None, *archive.splits()]
+    return {name: archive.facts(name) for name in archive} | {
+        f"digest of {split}": archive.data_sha256(split) for split in splits
+    }
+
+
+def table_of(path: Path) -> dict[str, Facts]:
+    with Hdf5File(path) as file:
+        return read_facts(file)
+
+
+def test_a_table_says_what_the_recordings_say(path: Path) -> None:
+    assert set(table_of(path)) == {"labelled", "bare", "unscaled", "pictures", "moving"}
+    assert table_of(without_table(path)) == {}
+    assert asked(path) == asked(without_table(path))
+    assert SpikeArchive(path).facts("labelled") == Facts((5, 6, 9), 0.6, 7)
+    assert SpikeArchive(path).facts("unscaled") == Facts((5, 6, 9), None, 0)
+    assert SpikeArchive(path).facts("moving") == Facts(
+        (37, 12, 21), 0.6, 4, (5, 15, 15), (12, 21), has_motion=True
+    )
+    assert SpikeArchive(path).verify() == SpikeArchive(without_table(path)).verify()
+
+
+def test_a_table_is_asked_and_not_the_recordings(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = asked(path)
+    monkeypatch.setattr(SpikeArchive, "__getitem__", lambda *_: pytest.fail("was opened"))
+    monkeypatch.setattr(digest, "_row", lambda *_: pytest.fail("was opened"))
+    assert asked(path) == expected
+    copy = path.with_name("moved.h5")
+    shutil.copyfile(path, copy)  # at another time, under another name
+    assert asked(copy) == expected
+
+
+@pytest.mark.parametrize(
+    ("edit", "counts"),
+    [
+        (lambda file: file["recordings/bare"].attrs.__setitem__("rate_scale", 0.7), True),
+        (lambda file: file["recordings/labelled/labels/class"].__setitem__((), 8), True),
+        (lambda file: file["recordings/pictures/images"].__setitem__((0, 0, 0), 1), True),
+        (lambda file: file["recordings/bare"].attrs.__setitem__("operator", "Ada"), False),
+        (lambda file: file.move("recordings/labelled", "recordings/lab"), True),
+        (lambda file: file["splits"].__setitem__("val", ["bare"]), True),
+    ],
+)
+def test_what_another_program_changes_is_seen(path: Path, edit: Any, counts: bool) -> None:
+    def now() -> list[Any]:
+        archive = SpikeArchive(path)
+        return [archive.data_sha256(), *(archive.facts(name) for name in archive)]
+
+    before = now()
+    change(path, edit)
+    assert table_of(path) == {}
+    assert (now() != before) == counts
+
+
+def test_appending_and_removing_keep_the_table_true(path: Path) -> None:
+    with ArchiveWriter(path, append=True) as writer:
+        writer.add("more", plain_take(9, label=3), split="train")
+        writer.add("bare", plain_take(8, label=1), overwrite=True)
+    assert table_of(path)["more"] == Facts((5, 6, 9), 0.6, 3)
+    assert table_of(path)["bare"].label == 1
+    assert asked(path) == asked(without_table(path))
+    with h5py.File(path) as file:
+        assert sorted(file) == ["contents", "recordings", "splits"]
+
+
+def test_annotations_of_another_program_count_after_appending(path: Path) -> None:
+    add_annotations(path, "pictures")
+    with ArchiveWriter(path, append=True) as writer:
+        writer.add("more", plain_take(9))
+    assert "more" in table_of(path)
+    assert asked(path) == asked(without_table(path))
+
+
+def test_few_recordings_much_to_read_and_damage_leave_no_table(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ArchiveWriter(tmp_path / "few.h5") as writer:
+        for number in range(3):
+            writer.add(str(number), plain_take(number))
+    with h5py.File(tmp_path / "few.h5") as file:
+        assert "contents" not in file
+    for name in ("MOST_BYTES_READ", "MOST_FILE_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(contents, name, 100)
+            with ArchiveWriter(path, append=True) as writer:
+                writer.add(name, plain_take(1))
+        assert table_of(path) == {}
+    change(path, lambda file: file["recordings/bare"].attrs.__setitem__("frames", -5))
+    with ArchiveWriter(path, append=True) as writer:
+        writer.add("last", plain_take(2))
+    assert table_of(path) == {}
+    with pytest.raises(FormatError, match="frames, height, width are"):
+        SpikeArchive(path).facts("bare")
+
+
+def test_a_link_that_leaves_the_archive_gets_no_table(path: Path, tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "other.h5") as writer:
+        writer.add("a", plain_take(0, label=5))
+
+    def link(file: h5py.File) -> None:
+        del file["recordings/labelled/labels/class"]
+        file["recordings/labelled/labels/class"] = h5py.ExternalLink(
+            "other.h5", "/recordings/a/labels/class"
+        )
+
+    change(path, link)
+    with ArchiveWriter(path, append=True) as writer:
+        writer.add("more", plain_take(2))
+    assert table_of(path) == {}
+
+
+def test_a_forged_table_is_refused_in_one_line(path: Path) -> None:
+    def forge(file: h5py.File) -> None:
+        del file["contents/table"]
+        file["contents/table"] = np.frombuffer(b'[["labelled", 1, 2]]', np.uint8)
+
+    change(path, forge)
+    with h5py.File(path) as file:
+        place = file["contents/stamp"].id.get_offset()
+    with path.open("r+b") as stream:
+        stamp = contents._sha256_around(stream.fileno(), place)
+        stream.seek(place)
+        stream.write(stamp)
+    with pytest.raises(FormatError, match="contents: damaged"):
+        SpikeArchive(path).facts("labelled")
+
+
+def test_a_data_module_lists_the_same_samples_with_and_without_a_table(path: Path) -> None:
+    options: dict[str, Any] = {"clip_length": 5, "crop": None, "test_split": "train"}
+    found = []
+    for archive in (path, without_table(path)):
+        data = ReconstructionDataModule(str(archive), **options)
+        with pytest.warns(UserWarning, match="1 of 3 recordings do not tell"):
+            data.setup("test")
+        found.append([int(batch["plane"]) for batch in data.test_dataloader()])
+    assert found[0] == found[1] == [5, 15, 15]
+
+
+def test_an_archive_that_travels_to_another_process_asks_again(path: Path) -> None:
+    archive = SpikeArchive(path)
+    archive.facts("bare")
+    other = pickle.loads(pickle.dumps(archive))
+    assert other.facts("bare") == archive.facts("bare")
