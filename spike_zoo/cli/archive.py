@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -150,11 +151,27 @@ def archive_info(path: str, *, json: bool = False) -> None:
     print(f"{path}: archive of {len(recordings)} recordings, {size}")
     for split, names in facts["splits"].items():
         print(f"split {split}: {len(names)}")
+    _print_classes(facts)
     rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings[:_MOST_ROWS]]
     if rows:
         _print_table(list(_COLUMNS), rows)
     if len(recordings) > _MOST_ROWS:
         print(f"and {len(recordings) - _MOST_ROWS} more (--json lists all)")
+
+
+def _print_classes(facts: dict[str, Any]) -> None:
+    """Print how many takes there are of each class, where classes have names."""
+    classes, splits = facts["classes"], list(facts["splits"])
+    if not classes:
+        return
+    rows = [
+        [str(row["label"]), row["name"], str(row["takes"]), *map(str, row["splits"].values())]
+        for row in classes[:_MOST_ROWS]
+    ]
+    _print_table(["label", "class", "takes", *splits], rows)
+    if len(classes) > _MOST_ROWS:
+        print(f"and {len(classes) - _MOST_ROWS} more classes (--json lists all)")
+    print()
 
 
 def archive_facts(archive: SpikeArchive) -> dict[str, Any]:
@@ -175,14 +192,38 @@ def archive_facts(archive: SpikeArchive) -> dict[str, Any]:
                 "source": recording.meta.get("source"),
             }
         )
+    splits = {split: archive.names(split) for split in archive.splits()}
+    labels = {str(row["name"]): row["label"] for row in recordings}
     return {
         "path": str(archive.path),
         "format": "archive",
         "bytes": archive.path.stat().st_size,
-        "splits": {split: archive.names(split) for split in archive.splits()},
+        "splits": splits,
+        "classes": _classes(archive, labels, splits),
         "data_sha256": _digest(archive),
         "recordings": recordings,
     }
+
+
+def _classes(
+    archive: SpikeArchive, labels: Mapping[str, object], splits: Mapping[str, list[str]]
+) -> list[dict[str, Any]]:
+    """Return the takes of each class in all and in each split, where classes have names."""
+    takes = Counter(labels.values())
+    parts = {split: Counter(map(labels.get, names)) for split, names in splits.items()}
+    try:
+        names = archive.label_names
+    except FormatError:  # as for the digest below
+        return []
+    return [
+        {
+            "label": label,
+            "name": name,
+            "takes": takes[label],
+            "splits": {split: counts[label] for split, counts in parts.items()},
+        }
+        for label, name in enumerate(names)
+    ]
 
 
 def _digest(archive: SpikeArchive) -> str | None:
@@ -261,7 +302,8 @@ def archive_export(
 def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
     """Write one recording, into an .h5 with everything that the archive has of it."""
     if target.suffix.lower() == ".h5":
-        with ArchiveWriter(target, overwrite=overwrite) as writer:
+        names = archive.label_names
+        with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
             writer.add(recording_name(name), archive.take(name))
         return
     is_raw = target.suffix.lower() == ".dat"

@@ -136,6 +136,7 @@ def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> No
             n_jobs=jobs or -1,
             overwrite=overwrite,
             generator=json.dumps(request.asked),
+            label_names=request.label_names,
         )
     _summarise(path, console)
 

@@ -52,3 +52,16 @@ def test_images_are_centred_on_planes_in_order(index: list[int], problem: str) -
 )
 def test_exposures_are_ranges_of_planes(span: list[list[int]], problem: str) -> None:
     assert str(schema.span_problem(np.array(span), 1, 9)) == problem
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["cat", "dog"], "None"),
+        (["cat", "dog", "cat"], "label_names has 'cat' twice"),
+        (["cat", ""], "label_names is \"['cat', '']\", expected a JSON list of names"),
+        ("cat", "label_names is 'cat', expected a JSON list of names"),
+    ],
+)
+def test_classes_have_different_names(names: object, problem: str) -> None:
+    assert str(schema.label_names_problem(names)) == problem
