@@ -143,20 +143,20 @@ def archive_info(path: str, *, json: bool = False) -> None:
         json: Print everything as JSON instead.
     """
     with SpikeArchive(path) as archive:
-        facts = archive_facts(archive)
+        facts = archive_facts(archive, most=None if json else _MOST_ROWS)
+        count = len(archive)
     if json:
         print(dumps(facts, indent=2))
         return
-    recordings, size = facts["recordings"], readable_bytes(facts["bytes"])
-    print(f"{path}: archive of {len(recordings)} recordings, {size}")
+    print(f"{path}: archive of {count} recordings, {readable_bytes(facts['bytes'])}")
     for split, names in facts["splits"].items():
         print(f"split {split}: {len(names)}")
     _print_classes(facts)
-    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings[:_MOST_ROWS]]
+    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in facts["recordings"]]
     if rows:
         _print_table(list(_COLUMNS), rows)
-    if len(recordings) > _MOST_ROWS:
-        print(f"and {len(recordings) - _MOST_ROWS} more (--json lists all)")
+    if count > len(rows):
+        print(f"and {count - len(rows)} more (--json lists all)")
 
 
 def _print_classes(facts: dict[str, Any]) -> None:
@@ -174,10 +174,15 @@ def _print_classes(facts: dict[str, Any]) -> None:
     print()
 
 
-def archive_facts(archive: SpikeArchive) -> dict[str, Any]:
-    """Return what an archive holds, as plain values; no digest where pictures are damaged."""
+def archive_facts(archive: SpikeArchive, *, most: int | None = None) -> dict[str, Any]:
+    """Return what an archive holds, as plain values; no digest where pictures are damaged.
+
+    Args:
+        archive: The archive.
+        most: Tell of so many recordings at most, and no digest: an archive may hold 70 000.
+    """
     recordings = []
-    for name in archive:
+    for name in archive.names()[:most]:
         recording = archive[name]
         recordings.append(
             {
@@ -193,28 +198,26 @@ def archive_facts(archive: SpikeArchive) -> dict[str, Any]:
             }
         )
     splits = {split: archive.names(split) for split in archive.splits()}
-    labels = {str(row["name"]): row["label"] for row in recordings}
     return {
         "path": str(archive.path),
         "format": "archive",
         "bytes": archive.path.stat().st_size,
         "splits": splits,
-        "classes": _classes(archive, labels, splits),
-        "data_sha256": _digest(archive),
+        "classes": _classes(archive, splits),
+        "data_sha256": _digest(archive) if most is None else None,
         "recordings": recordings,
     }
 
 
-def _classes(
-    archive: SpikeArchive, labels: Mapping[str, object], splits: Mapping[str, list[str]]
-) -> list[dict[str, Any]]:
+def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dict[str, Any]]:
     """Return the takes of each class in all and in each split, where classes have names."""
-    takes = Counter(labels.values())
-    parts = {split: Counter(map(labels.get, names)) for split, names in splits.items()}
     try:
         names = archive.label_names
     except FormatError:  # as for the digest below
         return []
+    labels = {name: archive.label(name) for name in archive} if names else {}
+    takes = Counter(labels.values())
+    parts = {split: Counter(map(labels.get, listed)) for split, listed in splits.items()}
     return [
         {
             "label": label,
