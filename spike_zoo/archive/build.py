@@ -36,6 +36,7 @@ def build_archive(
     bit_layout: str = "wpack",
     overwrite: bool = False,
     generator: str | None = None,
+    label_names: Sequence[str] = (),
     origin: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -55,6 +56,7 @@ def build_archive(
         bit_layout: ``"wpack"``, or ``"tpack"`` for cold storage.
         overwrite: Replace an existing archive.
         generator: What made the archive, for its root attribute.
+        label_names: Names of the classes that labels mean, by class index.
         origin: An archive that is written again; what its root holds beyond the schema is kept.
         progress: Called with takes done and takes in all, after each.
 
@@ -75,6 +77,7 @@ def build_archive(
         compression=compression,
         bit_layout=bit_layout,
         generator=generator,
+        label_names=label_names,
     )
     with writer, _shard_folder(path) as folder:
         tasks = [

@@ -10,6 +10,7 @@ from spike_zoo.archive import schema
 from spike_zoo.archive.contents import Facts, read_facts, table_sha256
 from spike_zoo.archive.datasets import read_integers, split_names
 from spike_zoo.archive.digest import content_sha256, legacy_sha256
+from spike_zoo.archive.label_names import read_label_names
 from spike_zoo.archive.rewriting import StoredTake
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import FormatError, MissingItemError, PlaneRangeError
@@ -115,6 +116,15 @@ class SpikeArchive:
     def splits(self) -> list[str]:
         """Return the names of the splits."""
         return self._file.members(schema.SPLITS)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes by class index, empty where the archive does not tell.
+
+        Raises:
+            FormatError: E13, if they are no list of names.
+        """
+        return read_label_names(self._file)
 
     def __len__(self) -> int:
         return len(self._known)

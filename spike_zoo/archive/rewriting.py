@@ -78,7 +78,7 @@ def _stored_label(file: Hdf5File, inside: str) -> int | None:
 
 
 def copy_unknown_root(target: h5py.File, path: Path) -> None:
-    """Copy groups and attributes of an archive's root that no schema knows, as stored.
+    """Copy the names of classes, and what of an archive's root no schema knows, as stored.
 
     Raises:
         FormatError: E12, if one of them leads out of the archive.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "KNOWN_ROOT_ATTRIBUTES",
     "LABEL",
     "LABELS",
+    "LABEL_NAMES",
     "MOTION",
     "NAME_PATTERN",
     "OF_IMAGES",
@@ -38,6 +40,7 @@ __all__ = [
     "chunk_planes",
     "image_problem",
     "index_problem",
+    "label_names_problem",
     "motion_problem",
     "span_problem",
 ]
@@ -51,11 +54,12 @@ BLUR_SPAN = "blur_span"
 LABELS = "labels"
 CALIBRATION = "calibration"
 CONTENTS = "contents"
+LABEL_NAMES = "label_names"
 
 #: Large parts of a recording beside its spikes.
 OF_IMAGES = (IMAGES, BLUR, MOTION)
 KNOWN_ROOT = (RECORDINGS, SPLITS, CONTENTS)
-KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator")
+KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator", LABEL_NAMES)
 KNOWN_ATTRIBUTES = (*REQUIRED, *OPTIONAL)
 _MAPS = ("boxes", "flow", "depth")
 KNOWN_MEMBERS = {
@@ -114,3 +118,11 @@ def span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | Non
     if not ((first >= 0) & (first < last) & (last <= planes)).all():
         return f"blur_span must have 0 <= first < last <= {planes}"
     return None
+
+
+def label_names_problem(names: object) -> str | None:
+    """Say what is wrong with the names of the classes, in the order of their indices (E13)."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        return f"label_names is {str(names)[:80]!r}, expected a JSON list of names"
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    return f"label_names has {twice[0]!r} twice" if twice else None

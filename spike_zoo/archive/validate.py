@@ -13,6 +13,7 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.datasets import checked_datasets, read_integers, split_names
+from spike_zoo.archive.label_names import read_label_names
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
 from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
@@ -33,7 +34,7 @@ class Finding:
     """One rule that an archive breaks.
 
     Attributes:
-        code: E01..E12 for errors, W01..W03 for warnings.
+        code: E01..E13 for errors, W01..W03 for warnings.
         path: Place inside the file.
         message: What is wrong there.
         severity: ``"error"`` or ``"warning"``.
@@ -81,6 +82,7 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
             if inside not in refused:
                 findings += _recording(file, name, deep=deep)
         findings += _splits(file, names)
+        findings += _classes(file, names)
     return list(dict.fromkeys(findings))
 
 
@@ -331,3 +333,22 @@ def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
     shared = sorted(name for name, times in homes.items() if times > 1)
     findings += [Finding("W01", schema.SPLITS, f"{name!r} is in several splits") for name in shared]
     yield from findings
+
+
+def _classes(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
+    """Check the names of classes, and that every label has one (E13)."""
+    try:
+        classes = read_label_names(file)
+    except SpikeZooError as error:
+        yield _finding(error, "E13", "/", file)
+        return
+    for name in names if classes else []:
+        where = f"{schema.RECORDINGS}/{name}/{schema.LABEL}"
+        try:
+            label = int(read_integers(file, where, 0)) if file.holds(where) else 0
+        except SpikeZooError:  # reported with its recording
+            continue
+        if not 0 <= label < len(classes):
+            yield Finding(
+                "E13", where, f"class {label} has no name: label_names has {len(classes)}"
+            )

@@ -13,6 +13,7 @@ import numpy as np
 from spike_zoo.archive import schema
 from spike_zoo.archive.contents import LEAST_RECORDINGS, write_contents
 from spike_zoo.archive.datasets import split_names
+from spike_zoo.archive.label_names import write_label_names
 from spike_zoo.archive.rewriting import StoredTake, copy_rest
 from spike_zoo.errors import (
     ExistingFileError,
@@ -28,6 +29,8 @@ from spike_zoo.formats.hdf5_writing import new_archive_file, new_group, write_gr
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from spike_zoo.spikes.recording import SpikeRecording
@@ -46,9 +49,12 @@ class ArchiveWriter:
         compression: ``"gzip"`` or ``"zstd"`` for spikes and images; None: no filter.
         bit_layout: ``"wpack"`` or, for cold storage, ``"tpack"`` (bits along time).
         generator: What made the archive, for its root attribute.
+        label_names: Names of the classes that labels mean, by class index.
 
     Raises:
         ExistingFileError: If the archive exists and neither ``overwrite`` nor ``append`` is on.
+        UsageError: If classes cannot be called so, or are called otherwise in an archive that is
+            added to.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class ArchiveWriter:
         compression: str | None = None,
         bit_layout: str = "wpack",
         generator: str | None = None,
+        label_names: Sequence[str] = (),
     ) -> None:
         compression_options(compression)  # refuses an unknown or missing one before any work
         self.path = Path(path)
@@ -68,7 +75,8 @@ class ArchiveWriter:
         self.compression = compression
         self.bit_layout = bit_layout
         self.generator = generator
-        self._splits: dict[str, list[str]] = {}
+        self.label_names = tuple(label_names)
+        self._splits: dict[str, dict[str, None]] = {}  # names in order, each once
         self._open = contextlib.ExitStack()
         self._file: h5py.File | None = None
         self._wants_table = False
@@ -84,6 +92,8 @@ class ArchiveWriter:
             else:
                 file = new_archive_file(temporary, self.generator)
             self._file = stack.enter_context(file)
+            if self.label_names:
+                write_label_names(file, self.label_names)
             self._open = stack.pop_all()
         return self
 
@@ -142,15 +152,14 @@ class ArchiveWriter:
             MissingItemError: If there is no such recording.
         """
         check_name(split, "split")
-        listed = self._splits.setdefault(split, [])
+        listed = self._splits.setdefault(split, {})
         for name in names:
             if name not in self.file[schema.RECORDINGS]:
                 raise MissingItemError(
                     f"{self.path}: split {split!r} names {name!r}, and there is no such recording",
                     path=f"{schema.SPLITS}/{split}",
                 )
-            if name not in listed:
-                listed.append(name)
+            listed.setdefault(name)
 
     @property
     def file(self) -> h5py.File:
@@ -177,7 +186,8 @@ class ArchiveWriter:
             check_root(existing)
             existing.group(schema.RECORDINGS)
             self._splits = {
-                split: split_names(existing, split) for split in existing.members(schema.SPLITS)
+                split: dict.fromkeys(split_names(existing, split))
+                for split in existing.members(schema.SPLITS)
             }
         shutil.copyfile(self.path, temporary)
 
@@ -192,7 +202,7 @@ class ArchiveWriter:
             splits = self.file.create_group(schema.SPLITS, track_order=True)
             for split, names in self._splits.items():
                 splits.create_dataset(
-                    split, data=names, dtype=h5py.string_dtype(), shape=(len(names),)
+                    split, data=list(names), dtype=h5py.string_dtype(), shape=(len(names),)
                 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -142,28 +143,43 @@ def archive_info(path: str, *, json: bool = False) -> None:
         json: Print everything as JSON instead.
     """
     with SpikeArchive(path) as archive:
-        facts = archive_facts(archive, None if json else _MOST_ROWS)
+        facts = archive_facts(archive, most=None if json else _MOST_ROWS)
         count = len(archive)
     if json:
         print(dumps(facts, indent=2))
         return
-    recordings, size = facts["recordings"], readable_bytes(facts["bytes"])
-    print(f"{path}: archive of {count} recordings, {size}")
+    print(f"{path}: archive of {count} recordings, {readable_bytes(facts['bytes'])}")
     for split, names in facts["splits"].items():
         print(f"split {split}: {len(names)}")
-    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings]
+    _print_classes(facts)
+    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in facts["recordings"]]
     if rows:
         _print_table(list(_COLUMNS), rows)
-    if count > _MOST_ROWS:
-        print(f"and {count - _MOST_ROWS} more (--json lists all)")
+    if count > len(rows):
+        print(f"and {count - len(rows)} more (--json lists all)")
 
 
-def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, Any]:
+def _print_classes(facts: dict[str, Any]) -> None:
+    """Print how many takes there are of each class, where classes have names."""
+    classes, splits = facts["classes"], list(facts["splits"])
+    if not classes:
+        return
+    rows = [
+        [str(row["label"]), row["name"], str(row["takes"]), *map(str, row["splits"].values())]
+        for row in classes[:_MOST_ROWS]
+    ]
+    _print_table(["label", "class", "takes", *splits], rows)
+    if len(classes) > _MOST_ROWS:
+        print(f"and {len(classes) - _MOST_ROWS} more classes (--json lists all)")
+    print()
+
+
+def archive_facts(archive: SpikeArchive, *, most: int | None = None) -> dict[str, Any]:
     """Return what an archive holds, as plain values; no digest where pictures are damaged.
 
     Args:
         archive: The archive.
-        most: Only so many of the recordings, the first ones; None lists all.
+        most: Tell of so many recordings at most, and no digest: an archive may hold 70 000.
     """
     recordings = []
     for name in archive.names()[:most]:
@@ -181,14 +197,36 @@ def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, A
                 "source": recording.meta.get("source"),
             }
         )
+    splits = {split: archive.names(split) for split in archive.splits()}
     return {
         "path": str(archive.path),
         "format": "archive",
         "bytes": archive.path.stat().st_size,
-        "splits": {split: archive.names(split) for split in archive.splits()},
-        "data_sha256": _digest(archive),
+        "splits": splits,
+        "classes": _classes(archive, splits),
+        "data_sha256": _digest(archive) if most is None else None,
         "recordings": recordings,
     }
+
+
+def _classes(archive: SpikeArchive, splits: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Return the takes of each class in all and in each split, where classes have names."""
+    try:
+        names = archive.label_names
+    except FormatError:  # as for the digest below
+        return []
+    labels = {name: archive.facts(name).label for name in archive} if names else {}
+    takes = Counter(labels.values())
+    parts = {split: Counter(map(labels.get, listed)) for split, listed in splits.items()}
+    return [
+        {
+            "label": label,
+            "name": name,
+            "takes": takes[label],
+            "splits": {split: counts[label] for split, counts in parts.items()},
+        }
+        for label, name in enumerate(names)
+    ]
 
 
 def _digest(archive: SpikeArchive) -> str | None:
@@ -267,7 +305,8 @@ def archive_export(
 def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
     """Write one recording, into an .h5 with everything that the archive has of it."""
     if target.suffix.lower() == ".h5":
-        with ArchiveWriter(target, overwrite=overwrite) as writer:
+        names = archive.label_names
+        with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
             writer.add(recording_name(name), archive.take(name))
         return
     is_raw = target.suffix.lower() == ".dat"

@@ -34,7 +34,7 @@ TRAINER_VERBS = {
 COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     "simulate": (
         "spike_zoo.cli.simulate:simulate",
-        "render scenes and expose a spike camera to them: the default archive",
+        "let a spike camera see scenes, video or pictures: the default archives",
     ),
     "archive": (
         {

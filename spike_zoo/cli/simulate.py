@@ -14,6 +14,7 @@ from spike_zoo.cli.archive import build_with_bar
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import NOISE_PRESETS
 from spike_zoo.simulation.footage import Footage
+from spike_zoo.simulation.picture_sets import PICTURE_SETS, picture_request
 from spike_zoo.simulation.recipes import RECIPES, footage_request
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def simulate(
     interpolation: Literal["flow", "blend"] = "flow",
     inserted: int = 7,
     split: Literal["train", "val", "test"] | None = None,
+    images: str | None = None,
+    limit: int | None = None,
+    balanced: int | None = None,
     jobs: int = 0,
     overwrite: bool = False,
 ) -> None:
@@ -57,7 +61,8 @@ def simulate(
             fast paces with 13 images and the motion between them; "deblur" exposures of 97 planes
             as S-SDM takes them, with a blurry colour image of four times the spikes' size, and
             seven sharp ones to validate and test with; "labelled" handwritten digits in motion, to
-            recognise.
+            recognise, or the pictures of --images; "s-mnist", "s-cifar", "s-caltech" and "s-vimeo"
+            the sets of that name, from their usual files in --images.
         size: Preset for the options below: "small" takes seconds, "default" some minutes; "paper",
             only with "sequence", has 2000 clips to train on and takes an hour or more.
         seed: Seed of everything.
@@ -76,13 +81,17 @@ def simulate(
             it every second scene has indoor-v1, and all to deblur ssdm-v1.
         threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
             only with "deblur", default 2.
-        motions: Motions of each image to train on, default 4; only with "labelled".
+        motions: Motions of each image to train on; default 4 of digits, 1 of --images.
         video: Make exposures of sharp video instead of scenes, as S-SDM's GOPRO set was made: a
             file, a folder of images, or a folder of such, where a first folder named train, val
             or test is the split. Implies "deblur".
         interpolation: How frames are inserted into a video: along the optical flow, or blended.
         inserted: Frames inserted between two of a video; 7 make 97 planes of 13 frames.
         split: Split of all exposures of the video.
+        images: Make recordings of pictures: a folder with a folder for each class (in folders
+            train, val, test or without), or with the files of the set; docs/data.md shows each.
+        limit: Take at most so many of the pictures of each split, evenly from all classes.
+        balanced: Of "s-mnist", draw so many images of each digit from the whole set to test on.
         jobs: Processes; 0 takes one per core.
         overwrite: Replace an archive made with other options.
     """
@@ -91,15 +100,34 @@ def simulate(
     _check(kind, noise, jobs)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
+    if video is not None and _given(images=images, limit=limit, balanced=balanced):
+        raise UsageError("--images, --limit and --balanced make another archive than --video")
     if video is not None:
-        kind = "deblur"
+        kind, default = "deblur", RECIPES["deblur"].out
         _refuse_scene_options(given)
         footage = Footage(inserted, interpolation, float(threshold or 2), noise or "ssdm-v1", seed)
         request = footage_request(video, footage, split)
     else:
         given |= _given(noise=noise, threshold=threshold, motions=motions)
-        request = RECIPES[kind].request(size, seed, given)
-    _make(Path(out or RECIPES[kind].out), request, jobs, overwrite)
+        given |= _given(limit=limit, balanced=balanced)
+        request, default = _of_kind(kind, images, size, seed, given)
+    _make(Path(out or default), request, jobs, overwrite)
+
+
+def _of_kind(
+    kind: str, images: str | None, size: str, seed: int, given: dict[str, Any]
+) -> tuple[ArchiveRequest, str]:
+    """Return what makes an archive of scenes or pictures, and the archive written by default."""
+    if images is None and kind in RECIPES:
+        if "limit" in given or "balanced" in given:
+            raise UsageError("--limit and --balanced go with --images")
+        return RECIPES[kind].request(size, seed, given), RECIPES[kind].out
+    if kind not in PICTURE_SETS:
+        raise UsageError(f"--images goes with --kind {', '.join(PICTURE_SETS)}, not with {kind}")
+    if size != "default":
+        raise UsageError(f"--size {size} is one of simulated scenes; --limit takes fewer pictures")
+    request = picture_request(kind, images, seed, given)
+    return request, PICTURE_SETS[kind].out(Path(images or ""))
 
 
 def _given(**options: Any) -> dict[str, Any]:
@@ -107,8 +135,9 @@ def _given(**options: Any) -> dict[str, Any]:
 
 
 def _check(kind: str, noise: str | None, jobs: int) -> None:
-    if kind not in RECIPES:
-        raise UsageError(f"--kind must be one of {', '.join(RECIPES)}, got {kind}")
+    kinds = dict.fromkeys((*RECIPES, *PICTURE_SETS))
+    if kind not in kinds:
+        raise UsageError(f"--kind must be one of {', '.join(kinds)}, got {kind}")
     if noise is not None and noise not in NOISE_PRESETS:
         raise UsageError(f"--noise must be one of {', '.join(NOISE_PRESETS)}, got {noise}")
     if jobs < 0:
@@ -142,6 +171,7 @@ def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> No
             n_jobs=jobs or -1,
             overwrite=overwrite,
             generator=json.dumps(request.asked),
+            label_names=request.label_names,
         )
     _summarise(path, console)
 

@@ -112,6 +112,16 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
     return scaled[None] if scaled.ndim == 2 else np.ascontiguousarray(np.moveaxis(scaled, -1, 0))
 
 
+def load_grey(path: str | Path) -> NDArray[np.uint8]:
+    """Read an image file as grey of 8 bits, ``(H, W)``; errors as for :func:`load_picture`."""
+    return to_grey(to_bytes(load_picture(path)))
+
+
+def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an image of 8 bits as grey, ``(H, W)``: 0.299 R + 0.587 G + 0.114 B, rounded."""
+    return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
+
+
 def side_by_side(
     images: Sequence[Picture], captions: Sequence[str] | None = None
 ) -> NDArray[np.float32]:

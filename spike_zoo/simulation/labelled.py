@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spike_zoo.simulation.photographs import Split
     from spike_zoo.spikes import Take
 
 
@@ -34,6 +35,23 @@ class LabelledPicture:
     label: int
     label_name: str
     read: Callable[[], NDArray[np.uint8]]
+
+    @property
+    def group(self) -> str:
+        """What pictures are drawn from: the class."""
+        return self.label_name
+
+
+class FoundPictures(NamedTuple):
+    """The pictures of a set.
+
+    Attributes:
+        splits: Pictures of each split.
+        label_names: Names of the classes, by class index.
+    """
+
+    splits: dict[Split, list[LabelledPicture]]
+    label_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)

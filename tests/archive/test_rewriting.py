@@ -29,6 +29,7 @@ def path(tmp_path: Path) -> Path:
         file["recordings/take2/motion"] = make_motion(2)
         file["notebook/page"] = "rain"
         file.attrs["author"] = "Ada"
+        file.attrs["label_names"] = '["car", "bus", "van"]'
         file.attrs["empty"] = h5py.Empty("f4")
         file.attrs["sites"] = np.array(["a", "b"], h5py.string_dtype())
     with ArchiveWriter(path, append=True) as writer:

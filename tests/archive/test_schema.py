@@ -72,3 +72,16 @@ def test_motion_has_two_numbers_for_each_pixel_of_each_image(
     problem = schema.motion_problem(shape, dtype, 3, (12, 21))
     assert (problem is None) == (message is None)
     assert problem is None or re.search(str(message), problem)
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["cat", "dog"], "None"),
+        (["cat", "dog", "cat"], "label_names has 'cat' twice"),
+        (["cat", ""], "label_names is \"['cat', '']\", expected a JSON list of names"),
+        ("cat", "label_names is 'cat', expected a JSON list of names"),
+    ],
+)
+def test_classes_have_different_names(names: object, problem: str) -> None:
+    assert str(schema.label_names_problem(names)) == problem

@@ -72,6 +72,10 @@ def virtual(file: h5py.File) -> None:
     file[TAKE].create_virtual_dataset("images", layout)
 
 
+def name_classes(names: object) -> Callable[[h5py.File], None]:
+    return lambda file: file.attrs.__setitem__("label_names", names)
+
+
 NAMES = h5py.string_dtype()
 
 
@@ -114,6 +118,11 @@ NAMES = h5py.string_dtype()
         ("E12", f"{TAKE}/images", virtual),
         ("E12", "extra", lambda file: file.create_dataset("extra", (2,), h5py.ref_dtype)),
         ("E12", "/", lambda file: file.attrs.create("door", file.ref, dtype=h5py.ref_dtype)),
+        ("E13", "/", name_classes("[one, two]")),
+        ("E13", "/", name_classes('["car", "car"]')),
+        ("E13", "/", name_classes('{"car": 0}')),
+        ("E13", "/", name_classes([1, 2])),
+        ("E13", "recordings/take1/labels/class", name_classes('["car"]')),
         ("W01", "splits", replace("splits/train", ["take0", "take1"], dtype=NAMES)),
         ("W02", TAKE, set_attribute("fps", 0.0)),
         ("W02", f"{TAKE}/spikes", darken),

@@ -69,6 +69,26 @@ def test_info_shows_recordings_and_splits(
     assert facts["data_sha256"] == SpikeArchive(path).data_sha256()
 
 
+def test_info_counts_the_takes_of_each_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_archive(tmp_path / "a.h5", takes=3, label_names=("car", "bus", "van", "bicycle"))
+    assert main(["archive", "info", str(path)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["label", "class", "takes", "train", "test"] in lines
+    assert ["2", "van", "1", "0", "1"] in lines
+    assert ["3", "bicycle", "0", "0", "0"] in lines
+    assert main(["archive", "info", str(path), "--json"]) == 0
+    classes = json.loads(capsys.readouterr().out)["classes"]
+    assert classes[1] == {
+        "label": 1, "name": "bus", "takes": 1, "splits": {"train": 1, "test": 0},
+    }  # fmt: skip
+    with h5py.File(path, "r+") as file:
+        file.attrs["label_names"] = "car"
+    assert main(["archive", "info", str(path), "--json"]) == 0  # verify says what is wrong
+    assert json.loads(capsys.readouterr().out)["classes"] == []
+
+
 def test_an_archive_with_damaged_pictures_is_listed_without_a_digest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -216,6 +216,7 @@ def test_digits_in_motion_are_an_archive_with_labels(tmp_path: Path) -> None:
         assert archive.data_sha256() == digest  # of the first archives of this kind
         first = archive[found["train"][0]]
         assert (first.shape, first.rate_scale) == ((41, 32, 32), 0.6)
+        assert archive.label_names == tuple("0123456789")
         assert archive.label(found["train"][0]) == 0  # the set begins with 0, 1, 2, ...
         assert [archive.label(name) for name in found["train"][::3]] == [0, 1, 2, 3, 4, 5]
         assert first.meta["label_name"] == "0"

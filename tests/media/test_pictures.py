@@ -21,6 +21,7 @@ from spike_zoo.media import (
     to_bytes,
     to_pillow,
 )
+from spike_zoo.media.pictures import load_grey, to_grey
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +137,18 @@ def test_sixteen_bits_keep_their_precision(tmp_path: Path) -> None:
     levels = np.array([[0, 1, 32768, 65535]], np.uint16)
     Image.fromarray(levels).save(path)
     np.testing.assert_allclose(load_picture(path)[0], levels / 65535, atol=1e-7)
+
+
+def test_grey_is_the_luma_of_a_picture_whatever_it_holds(tmp_path: Path) -> None:
+    colour = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255], [200, 100, 50]]], np.uint8)
+    wanted = [76, 150, 29, 124]  # 0.299 R + 0.587 G + 0.114 B
+    assert to_grey(colour).tolist() == [wanted]
+    clear = np.concatenate([colour, np.zeros((1, 4, 1), np.uint8)], axis=2)
+    Image.fromarray(clear).save(tmp_path / "clear.png")
+    assert load_grey(tmp_path / "clear.png").tolist() == [wanted]
+    deep = np.array([[0, 32768, 65535]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert load_grey(tmp_path / "deep.png").tolist() == [[0, 128, 255]]
 
 
 def test_unreadable_files_are_named(tmp_path: Path) -> None:

@@ -32,5 +32,5 @@ def test_a_backward_motion_of_minus_three_shifts_to_the_right() -> None:
 
 def test_motion_that_is_no_number_is_refused_before_sampling() -> None:
     motion = torch.full((1, 2, 16, 16), torch.nan)
-    with pytest.raises(ValueError, match="motion is not finite.*lower learning_rate"):
+    with pytest.raises(ValueError, match=r"motion is not finite.*lower learning_rate"):
         warped(torch.zeros(1, 3, 16, 16), motion)

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 PLANES = [(1, 13, 256, 256)]
 FEATURES = [(1, 5, 3, 256, 256), (1, 4, 2, 256, 256)]
@@ -24,7 +24,7 @@ class Budget(NamedTuple):
     """What a block may cost: the specification's counts, and the paper's where it has them."""
 
     block: Callable[[], nn.Module]
-    inputs: list[tuple[int, ...]]
+    inputs: Sequence[tuple[int, ...]]
     gmac: float
     millions: float
     paper_gmac: float | None = None

@@ -19,7 +19,9 @@ def five(height: int = 16, width: int = 20) -> tuple[torch.Tensor, torch.Tensor]
     return torch.rand(2, 5, 3, height, width), torch.randn(2, 4, 2, height, width)
 
 
-@pytest.mark.parametrize(("align", "neighbors"), itertools.product(get_args(Align), (0, 2, 4)))
+@pytest.mark.parametrize(
+    ("align", "neighbors"), list(itertools.product(get_args(Align), (0, 2, 4)))
+)
 def test_every_alignment_takes_any_size_and_number_of_neighbours(
     align: Align, neighbors: int
 ) -> None:

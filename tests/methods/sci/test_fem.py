@@ -66,7 +66,7 @@ def test_the_pathways_meet_where_the_trunk_is_long_enough() -> None:
 
 @pytest.mark.parametrize(
     ("pathway", "pfu", "attention", "binarize"),
-    itertools.product(get_args(Pathway), get_args(Fusion), (True, False), (True, False)),
+    list(itertools.product(get_args(Pathway), get_args(Fusion), (True, False), (True, False))),
 )
 def test_every_combination_of_switches_makes_features_and_learns_in_all_of_it(
     pathway: Pathway, pfu: Fusion, attention: bool, binarize: bool

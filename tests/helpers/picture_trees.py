@@ -1,0 +1,94 @@
+"""Tiny trees of the picture sets as people keep them."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+CIFAR_NAMES = (
+    *("airplane", "automobile", "bird", "cat", "deer"),
+    *("dog", "frog", "horse", "ship", "truck"),
+)
+
+
+def idx_bytes(values: NDArray[np.uint8]) -> bytes:
+    """Return an array as MNIST's files hold it."""
+    sides = struct.pack(f">{values.ndim}I", *values.shape)
+    return bytes([0, 0, 8, values.ndim]) + sides + values.tobytes()
+
+
+def write_mnist(
+    folder: Path, train: Sequence[int], test: Sequence[int], *, packed: bool = False
+) -> Path:
+    """Write the four files of MNIST; image n of a part is 28 x 28 of brightness 20 + n."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for part, labels in (("train", train), ("t10k", test)):
+        levels = np.arange(len(labels), dtype=np.uint8)[:, None, None] + np.uint8(20)
+        for name, values in (
+            ("images-idx3-ubyte", np.broadcast_to(levels, (len(labels), 28, 28))),
+            ("labels-idx1-ubyte", np.array(labels, np.uint8)),
+        ):
+            data = idx_bytes(np.ascontiguousarray(values))
+            if packed:
+                (folder / f"{part}-{name}.gz").write_bytes(gzip.compress(data))
+            else:
+                (folder / f"{part}-{name}").write_bytes(data)
+    return folder
+
+
+def write_cifar(folder: Path, train: Sequence[int], test: Sequence[int]) -> Path:
+    """Write CIFAR-10's binary files; a fifth of the images to train on in each of five."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "batches.meta.txt").write_text("\n".join(CIFAR_NAMES) + "\n\n")
+    for batch, part in enumerate(np.array_split(np.array(train), 5), start=1):
+        (folder / f"data_batch_{batch}.bin").write_bytes(_cifar_images(part.tolist()))
+    (folder / "test_batch.bin").write_bytes(_cifar_images(test))
+    return folder
+
+
+def _cifar_images(labels: Sequence[int]) -> bytes:
+    """Return images that are red above, green below, by their label's brightness in blue."""
+    data = b""
+    for label in labels:
+        channels = np.zeros((3, 32, 32), np.uint8)
+        channels[0, :16], channels[1, 16:], channels[2] = 255, 255, 10 * label
+        data += bytes([label]) + channels.tobytes()
+    return data
+
+
+def write_picture(path: Path, level: int = 128, size: tuple[int, int] = (24, 32)) -> Path:
+    """Write a grey picture of one brightness, height and width given."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full(size, level, np.uint8)).save(path)
+    return path
+
+
+def write_classes(folder: Path, counts: dict[str, int], suffix: str = ".png") -> Path:
+    """Write a folder for each class with so many pictures."""
+    for name, count in counts.items():
+        for number in range(count):
+            write_picture(folder / name / f"image_{number:04d}{suffix}", 40 + number)
+    return folder
+
+
+def write_septuplets(
+    folder: Path, train: Sequence[str], test: Sequence[str], size: tuple[int, int] = (16, 24)
+) -> Path:
+    """Write clips as Vimeo-90K has them; frame k of a clip has brightness 30 k."""
+    for name, clips in (("sep_trainlist.txt", train), ("sep_testlist.txt", test)):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("".join(f"{clip}\n" for clip in clips))
+        for clip in clips:
+            for frame in range(1, 8):
+                write_picture(folder / "sequences" / clip / f"im{frame}.png", 30 * frame, size)
+    return folder
