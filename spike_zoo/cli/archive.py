@@ -143,20 +143,21 @@ def archive_info(path: str, *, json: bool = False) -> None:
         json: Print everything as JSON instead.
     """
     with SpikeArchive(path) as archive:
-        facts = archive_facts(archive, most=None if json else _MOST_ROWS)
+        facts = archive_facts(archive, None if json else _MOST_ROWS)
         count = len(archive)
     if json:
         print(dumps(facts, indent=2))
         return
-    print(f"{path}: archive of {count} recordings, {readable_bytes(facts['bytes'])}")
+    recordings, size = facts["recordings"], readable_bytes(facts["bytes"])
+    print(f"{path}: archive of {count} recordings, {size}")
     for split, names in facts["splits"].items():
         print(f"split {split}: {len(names)}")
     _print_classes(facts)
-    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in facts["recordings"]]
+    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings]
     if rows:
         _print_table(list(_COLUMNS), rows)
-    if count > len(rows):
-        print(f"and {count - len(rows)} more (--json lists all)")
+    if count > _MOST_ROWS:
+        print(f"and {count - _MOST_ROWS} more (--json lists all)")
 
 
 def _print_classes(facts: dict[str, Any]) -> None:
@@ -174,12 +175,12 @@ def _print_classes(facts: dict[str, Any]) -> None:
     print()
 
 
-def archive_facts(archive: SpikeArchive, *, most: int | None = None) -> dict[str, Any]:
+def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, Any]:
     """Return what an archive holds, as plain values; no digest where pictures are damaged.
 
     Args:
         archive: The archive.
-        most: Tell of so many recordings at most, and no digest: an archive may hold 70 000.
+        most: Only so many of the recordings, the first ones; None lists all.
     """
     recordings = []
     for name in archive.names()[:most]:
@@ -204,7 +205,7 @@ def archive_facts(archive: SpikeArchive, *, most: int | None = None) -> dict[str
         "bytes": archive.path.stat().st_size,
         "splits": splits,
         "classes": _classes(archive, splits),
-        "data_sha256": _digest(archive) if most is None else None,
+        "data_sha256": _digest(archive),
         "recordings": recordings,
     }
 
