@@ -84,17 +84,16 @@ class LabelledClips:
 
     def _clip_of(self, name: str) -> LabelledClip | None:
         """Return the clip of a recording; None where it has none, and keep its name."""
-        label = self.archive.label(name)
-        if label is None:
+        facts = self.archive.facts(name)  # not the recording: an archive may hold 70 000
+        if facts.label is None:
             self.unlabelled.append(name)
             return None
-        recording = self.archive[name]
-        planes, height, width = recording.shape
+        planes, height, width = facts.shape
         if planes < self.clip_length:
             self.short.append(name)
             return None
-        scale = recording.rate_scale or self.rate_scale or 1.0
-        return LabelledClip(name, label, planes // 2, (height, width), scale)
+        scale = facts.rate_scale or self.rate_scale or 1.0
+        return LabelledClip(name, facts.label, planes // 2, (height, width), scale)
 
     @property
     def left_out(self) -> str:
@@ -118,13 +117,14 @@ class ClassificationDataModule(ArchiveDataModule):
     Args:
         archive: The archive's file.
         clip_length: Planes of one clip; what the method takes.
-        crop: None; anything else is refused.
+        crop: Not applied: a part of a recording may show something else than its label. It is an
+            argument because profiles set it for data of every kind.
         augment: False; anything else is refused.
         loading: See :class:`ArchiveDataModule`. Above 1, ``batch_size`` and ``eval_batch_size``
             need recordings of one size.
 
     Raises:
-        ConfigError: If clips are to be cut or turned, or the length is below 1.
+        ConfigError: If clips are to be turned, or the length is below 1.
     """
 
     simulate_command = "python -m spike_zoo simulate --kind labelled"
@@ -137,7 +137,7 @@ class ClassificationDataModule(ArchiveDataModule):
         augment: bool = False,
         **loading: Any,
     ) -> None:
-        _refuse_changes(crop, augment=augment)
+        _refuse_turns(augment=augment)
         super().__init__(archive, crop=None, augment=False, **loading)
         refuse_below({"clip_length": (clip_length, 1)})
         self.clip_length = clip_length
@@ -145,7 +145,7 @@ class ClassificationDataModule(ArchiveDataModule):
     @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the classes by index, where the archive holds them."""
-        return tuple(getattr(self.archive, "label_names", ()))
+        return self.archive.label_names
 
     def labels(self) -> Mapping[int, str]:
         """Return every class that is served -> the first recording of it."""
@@ -190,20 +190,14 @@ class ClassificationDataModule(ArchiveDataModule):
             )
 
 
-def _refuse_changes(crop: int | None, *, augment: bool) -> None:
+def _refuse_turns(*, augment: bool) -> None:
     """Refuse what could change the class of a clip.
 
     Raises:
         ConfigError: Naming the argument, why, and what to do.
     """
-    way_out = "after a profile that sets it say --data.init_args."
-    if crop is not None:
-        raise ConfigError(
-            f"crop: {crop}: the label is of the whole recording, and a part of it may show "
-            f"something else; leave it out, or {way_out}crop null"
-        )
     if augment:
         raise ConfigError(
-            "augment: true: a 6 that is turned is a 9, but keeps its label; leave it out, or "
-            f"{way_out}augment false"
+            "augment: true: a 6 that is turned is a 9, but keeps its label; leave it out, or after "
+            "a profile that sets it say --data.init_args.augment false"
         )

@@ -139,8 +139,6 @@ def test_a_rate_scale_stands_in_where_recordings_tell_none(tmp_path: Path) -> No
 
 
 def test_what_could_change_a_class_is_refused_with_its_reason() -> None:
-    with pytest.raises(ConfigError, match=r"crop: 32: the label is of the whole .*crop null"):
-        ClassificationDataModule(crop=32)
     with pytest.raises(ConfigError, match=r"a 6 that is turned is a 9.*augment false"):
         ClassificationDataModule(augment=True)
     with pytest.raises(ConfigError, match="clip_length: at least 1, got 0"):
