@@ -101,7 +101,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
             Measured(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
         ]
         shown = [
-            Shown(origin, self._pictures(batch, index, image), f"{origin.name}-plane{origin.plane}")
+            Shown(origin, self.pictures(batch, index, image), f"{origin.name}-plane{origin.plane}")
             for index, (origin, image) in enumerate(zip(origins, images, strict=True))
         ]
         return Evaluation(shown, measured, values)
@@ -125,7 +125,14 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
                 mean.update(values[metric][chosen])
                 self.log_dict({key: mean}, on_step=False, on_epoch=True, batch_size=len(chosen))
 
-    def _pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
+    def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
+        """Return what stands side by side of one sample, its reconstruction and truth last.
+
+        Args:
+            batch: The samples.
+            index: Which of them.
+            image: What was made of it.
+        """
         spikes = batch["spikes"][index]
         rate = playback(spikes, batch["rate_scale"][index], len(spikes) // 2, PREVIEW_PLANES)
         return {

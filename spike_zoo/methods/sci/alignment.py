@@ -129,13 +129,19 @@ class Alignment(nn.Module):
 
     def forward(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> Tensor:
         """Return the aligned neighbour."""
-        moved = neighbour if self.warp is None else self.warp(neighbour, centre, motion)
-        if self.deform is None:
-            return moved
-        deformed = self.deform(moved, centre)
-        if self.fuse is None:
-            return deformed
-        return self.fuse(torch.cat([moved, deformed, centre], dim=1))
+        return self.steps(neighbour, centre, motion)[-1]
+
+    def steps(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> list[Tensor]:
+        """Return the neighbour warped, deformed and fused, as far as each is done; the last is it.
+
+        Pictures of them are Fig. 17 of the paper.
+        """
+        found = [neighbour if self.warp is None else self.warp(neighbour, centre, motion)]
+        if self.deform is not None:
+            found.append(self.deform(found[0], centre))
+        if self.fuse is not None:
+            found.append(self.fuse(torch.cat([*found, centre], dim=1)))
+        return found
 
 
 def _enlarged(x: Tensor) -> Tensor:

@@ -20,6 +20,8 @@ from spike_zoo.methods.sci.motion_training import (
     padded_truth,
 )
 from spike_zoo.methods.sci.network import SCICodec
+from spike_zoo.methods.sci.seen import Seen
+from spike_zoo.methods.sci.smoothness import add_norms, deviation_at_rest, norm_metrics
 from spike_zoo.methods.sci.staged import StagedModule
 from spike_zoo.methods.sci.stages import Stage, row_of
 from spike_zoo.methods.sci.streaming import FeatureStream
@@ -113,6 +115,8 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         self.clip_length = row.clip_length
         if stage == "motion":
             self.monitor, self.monitor_mode = "val/epe", "min"
+        self.norms = norm_metrics("test/")
+        self._seen: Seen | None = None  # of the batch that was evaluated last
         self._updates = 0.0
 
     def on_train_start(self) -> None:
@@ -171,14 +175,19 @@ class SCICodecModule(StagedModule, ReconstructionModule):
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (the stage's batch)
         """Return reconstructions ``(B, 1, H, W)``, or motions ``(P, 2, H, W)`` in that stage."""
         if self.stage != "motion":
-            return super().predict_step(batch, batch_idx)
+            self.check_clip(batch["spikes"].shape[1])
+            self._seen = Seen.of(self.codec, batch)
+            return self._seen.image.float().clamp(0.0, 1.0)
         pairs = feature_pairs(self.codec, batch)
         return self.codec.moved(pairs.current, pairs.reference)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (the stage's batch)
         """Add a batch to the metrics of a split and return what was found out."""
         if self.stage != "motion":
-            return super().evaluate(batch, split, batch_idx)
+            evaluation = super().evaluate(batch, split, batch_idx)
+            if split == "test" and self.stage == "fem":
+                add_norms(self.norms, cast("Seen", self._seen).feature)
+            return evaluation
         pairs = feature_pairs(self.codec, batch)
         found = self.codec.moved(pairs.current, pairs.reference)
 
@@ -194,11 +203,23 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         self._log_ratios()
 
     def on_test_epoch_end(self) -> None:
-        """Log how the errors of motion compare with those of no motion."""
+        """Log the errors of motion beside those of no motion; or smoothness, in space and time."""
         self._log_ratios()
+        if self.stage == "fem":
+            self.log_dict(self.norms.compute())
+            self.norms.reset()
+        if self.stage != "motion":
+            self.log("test/frame_deviation", deviation_at_rest(self))
 
     def _log_ratios(self) -> None:
         self.log_dict(error_ratios(self.trainer.callback_metrics))
+
+    def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
+        """Return what stands side by side: playback, what networks saw, the image, the truth."""
+        usual = super().pictures(batch, index, image)
+        first = next(iter(usual))
+        seen = {} if self._seen is None else self._seen.pictures(index)
+        return {first: usual.pop(first), **seen, **usual}
 
     def cost_jobs(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the stage's batch)
         """Return what is measured: all of it, and what the camera's side does for one feature."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,18 @@ CLIP = WINDOW + 2 * REACH * STEP
 """Planes that the analysis of one target sees: 41."""
 CAMERA_SCALE = 0.6  # rate scale at which FEM's filters see spikes
 _MAX_PIXELS = 2**24
+
+
+class Analysis(NamedTuple):
+    """What an analysis module takes.
+
+    Shape:
+        - features: ``(B, 5, 3, H, W)`` at t-2 .. t+2.
+        - motions: ``(B, 4, 2, H, W)`` in pixels, from t to t-2, t-1, t+1, t+2.
+    """
+
+    features: Tensor
+    motions: Tensor
 
 
 class SCICodec(nn.Module):
@@ -103,15 +116,12 @@ class SCICodec(nn.Module):
             found[:, 1:] = self.moved(current, reference).unflatten(0, (batch, count - 1))
         return found
 
-    def analysed(self, spikes: Tensor, rate_scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def analysed(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Analysis:
         """Return what FAM takes of a clip: five features around its middle, and motion to four.
 
         Args:
             spikes: ``(B, T, H, W)``; where T is below 41 the features at the ends are repeated.
             rate_scale: See :meth:`features`.
-
-        Returns:
-            ``(B, 5, 3, H, W)`` and ``(B, 4, 2, H, W)``, see :class:`FAM`.
         """
         if spikes.shape[1] < CLIP:
             warnings.warn(
@@ -122,6 +132,10 @@ class SCICodec(nn.Module):
         features = self.features(spikes, rate_scale)
         return surroundings(features, self.links(features), features.shape[1] // 2)
 
+    def picture(self, feature: Tensor) -> Tensor:
+        """Return FEM's own picture, ``(B, 3, H, W)`` -> ``(B, 1, H, W)``: the channels' mean."""
+        return feature.mean(dim=1, keepdim=True)
+
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Return what FAM says of a clip: an image ``(B, 1, H, W)``, or logits ``(B, classes)``.
 
@@ -129,11 +143,11 @@ class SCICodec(nn.Module):
         """
         if self.fam is None:
             features = self.features(spikes, rate_scale)
-            return features[:, features.shape[1] // 2].mean(dim=1, keepdim=True)
+            return self.picture(features[:, features.shape[1] // 2])
         return self.fam(*self.analysed(spikes, rate_scale))
 
 
-def surroundings(features: Tensor, links: Tensor, target: int) -> tuple[Tensor, Tensor]:
+def surroundings(features: Tensor, links: Tensor, target: int) -> Analysis:
     """Return five features around a target and the motion from it to the four others.
 
     Where one is missing the nearest stands in, with the motion to the one that does.
@@ -148,7 +162,7 @@ def surroundings(features: Tensor, links: Tensor, target: int) -> tuple[Tensor, 
     steps = [target + offset for offset in range(1 - REACH, REACH + 1)]  # each to the one before
     still = torch.zeros_like(links[:, 0])
     known = [links[:, step] if 0 < step <= last else still for step in steps]
-    return features[:, around], chained(known)
+    return Analysis(features[:, around], chained(known))
 
 
 def check_spikes(spikes: Tensor) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from spike_zoo.methods.sci.network import Analysis
+
 if TYPE_CHECKING:
     from spike_zoo.batch import LabelledBatch
     from spike_zoo.methods.sci.network import SCICodec
@@ -34,8 +36,8 @@ class RememberedAnalysis:
         self._room = int(memory_gib * _GIB)
         self._known: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
 
-    def __call__(self, codec: SCICodec, batch: LabelledBatch) -> tuple[Tensor, Tensor]:
-        """Return features ``(B, 5, 3, H, W)`` and motions ``(B, 4, 2, H, W)``, float32."""
+    def __call__(self, codec: SCICodec, batch: LabelledBatch) -> Analysis:
+        """Return the analysis of a batch, float32."""
         if not self.remembers:
             return codec.analysed(batch["spikes"], batch["rate_scale"])
         keys = list(zip(batch["name"], batch["plane"].tolist(), strict=True))
@@ -50,7 +52,7 @@ class RememberedAnalysis:
             self._remember(key, pair)
         device = batch["spikes"].device
         features, motions = (torch.stack(part) for part in zip(*pairs, strict=True))
-        return features.to(device, torch.float32), motions.to(device, torch.float32)
+        return Analysis(*(part.to(device, torch.float32) for part in (features, motions)))
 
     def _remember(self, key: tuple[str, int], pair: tuple[Tensor, Tensor]) -> None:
         size = sum(part.numel() * part.element_size() for part in pair)

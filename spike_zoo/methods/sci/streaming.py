@@ -49,7 +49,7 @@ class FeatureStream:
     def image(self, center: int) -> Tensor:
         """Return the image of a plane, ``(1, H, W)`` in [0, 1], on the CPU."""
         if self.codec.fam is None:
-            found = self._feature(center).mean(dim=1, keepdim=True)
+            found = self.codec.picture(self._feature(center))
         else:
             around = [center + STEP * offset for offset in range(-REACH, REACH + 1)]
             features = torch.stack([self._feature(plane) for plane in around], dim=1)

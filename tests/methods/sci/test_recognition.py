@@ -1,0 +1,76 @@
+"""SCIRecognitionModule and the network it is held against: the shared tests, and their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lightning import seed_everything
+
+from spike_zoo.methods.sci import PlaybackRecognitionModule, SCIRecognitionModule
+from spike_zoo.methods.sci.remembered import RememberedAnalysis
+from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
+
+WIDTHS = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
+
+
+class TestSCIRecognition(ClassificationTester, MethodTester):
+    files: dict[str, str]
+
+    @pytest.fixture(autouse=True)
+    def _begin(self, beginnings: dict[str, str]) -> None:
+        type(self).files = beginnings
+
+    overfit_steps = 150  # features of a random FEM are faint
+
+    def make_module(self) -> SCIRecognitionModule:
+        return SCIRecognitionModule(2, **WIDTHS, **self.files)  # type: ignore[arg-type]  # plain
+
+
+class TestPlayback(ClassificationTester, MethodTester):
+    def make_module(self) -> PlaybackRecognitionModule:
+        return PlaybackRecognitionModule(2, channels=8, blocks=1)
+
+
+class Asked:
+    """Stands in for a codec: counts the clips that it analyses."""
+
+    def __init__(self, module: SCIRecognitionModule) -> None:
+        self.module, self.clips = module, 0
+
+    def analysed(self, spikes: torch.Tensor, scale: torch.Tensor) -> Any:
+        self.clips += len(spikes)
+        return self.module.codec.analysed(spikes, scale)
+
+
+def test_clips_are_analysed_once_and_found_again_in_any_order() -> None:
+    seed_everything(0)
+    module = SCIRecognitionModule(2, **WIDTHS).eval()  # type: ignore[arg-type]  # plain values
+    batch: Any = labelled_batch(41, 16, 16)
+    turned: Any = {
+        name: value[::-1] if isinstance(value, list) else value.flip(0)
+        for name, value in batch.items()
+    }
+    exact, asked = module.codec.analysed(batch["spikes"], batch["rate_scale"]), Asked(module)
+    remembered = RememberedAnalysis(1.0)
+    with torch.no_grad():
+        first = remembered(asked, batch)  # type: ignore[arg-type]  # it analyses
+        again = remembered(asked, turned)  # type: ignore[arg-type]  # it analyses
+    assert asked.clips == len(batch["name"])
+    for one, other, wanted in zip(first, again, exact, strict=True):
+        assert torch.equal(one, other.flip(0))
+        torch.testing.assert_close(one, wanted, rtol=1e-3, atol=1e-3)  # half floats
+
+
+def test_without_room_nothing_is_remembered() -> None:
+    seed_everything(0)
+    module = SCIRecognitionModule(2, **WIDTHS).eval()  # type: ignore[arg-type]  # plain values
+    batch, asked = labelled_batch(41, 16, 16), Asked(module)
+    tiny = RememberedAnalysis(1e-6)  # a thousand bytes
+    with torch.no_grad():
+        for _ in range(2):
+            tiny(asked, batch)  # type: ignore[arg-type]  # it analyses
+    assert asked.clips == 2 * len(batch["name"])
+    with pytest.raises(ValueError, match="remember_gib must be 0 or more, got -1"):
+        RememberedAnalysis(-1)
