@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spike_zoo.nn.fast.deformable import deform_conv2d_operator, has_operator
 from spike_zoo.nn.precision import without_autocast
 
 
@@ -50,8 +51,10 @@ def deform_conv2d(
     _check_taps(input, offset, mask, taps=weight[0, 0].numel())
     dtype = torch.promote_types(input.dtype, torch.float32)
     bias, mask = (None if x is None else x.to(dtype) for x in (bias, mask))
+    by_operator = has_operator(input.device.type) and not torch.compiler.is_compiling()
+    compute = deform_conv2d_operator if by_operator else _plain
     with without_autocast(input.device.type):
-        made = _plain(input.to(dtype), offset.to(dtype), weight.to(dtype), bias, mask)
+        made = compute(input.to(dtype), offset.to(dtype), weight.to(dtype), bias, mask)
     return made.to(input.dtype)
 
 

@@ -12,7 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.nn import deform_conv2d
+from spike_zoo.nn import deform_conv2d, deformable
+
+
+@pytest.fixture(autouse=True, params=["operator", "plain"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Compute by the operator for processors, and as on devices that have none."""
+    if request.param == "plain":
+        monkeypatch.setattr(deformable, "has_operator", lambda device: False)
+    return request.param
 
 
 class Case(NamedTuple):
@@ -214,6 +222,7 @@ def test_it_can_be_exported() -> None:
     case = make_case(dtype=torch.float32)
     program = torch.export.export(Layer(), tuple(tensor.detach() for tensor in case))
     torch.testing.assert_close(program.module()(*case), case.computed())
+    assert "spike_zoo" not in str(program.graph)  # it is read where there is torch alone
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,166 @@
+"""Deformable convolution as an operator: compiled on processors, torchvision's on CUDA.
+
+An operator and not a plain function, because the counter of operations knows an operator's formula
+and does not look inside, where it would miss products made in bands and torchvision's operator.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import sys
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import conv_flop_count, register_flop_formula
+
+from spike_zoo.nn.fast.bands import convolve, convolve_backwards
+
+
+def has_operator(device: str) -> bool:
+    """Return whether :func:`deform_conv2d_operator` computes on a type of device."""
+    return device == "cpu" or (device == "cuda" and has_torchvision("CUDA"))
+
+
+@functools.cache
+def has_torchvision(key: str) -> bool:
+    """Return whether torchvision's operator computes for a dispatch key, as ``"CUDA"``.
+
+    Looks once and imports nothing: of a build for another torch, the library does not load.
+    """
+    if "torchvision" not in sys.modules:
+        importlib.util.find_spec("torchvision")  # the package's guard loads the library if it can
+    if not hasattr(torch.ops.torchvision, "deform_conv2d"):
+        return False
+    return torch._C._dispatch_has_kernel_for_dispatch_key("torchvision::deform_conv2d", key)
+
+
+@torch.library.custom_op("spike_zoo::deform_conv2d", mutates_args=(), device_types="cpu")
+def deform_conv2d_operator(
+    input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> Tensor:
+    """Return what :func:`spike_zoo.nn.deform_conv2d` does, of arguments that are in order."""
+    made = convolve(input, offset, weight, mask)
+    return made if bias is None else made.add_(bias[:, None, None])
+
+
+@torch.library.custom_op("spike_zoo::deform_conv2d_backward", mutates_args=(), device_types="cpu")
+def _backward(
+    gradient: Tensor,
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None,
+    of_samples: bool,
+    of_weight: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of input, offset, weight and mask; the flags are for the counter."""
+    return convolve_backwards(gradient, input, offset, weight, mask)
+
+
+@deform_conv2d_operator.register_kernel("cuda")
+def _by_torchvision(
+    input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> Tensor:
+    arguments = _for_torchvision(input, offset, weight, bias, mask)
+    return torch.ops.torchvision.deform_conv2d(*arguments)
+
+
+@_backward.register_kernel("cuda")
+def _back_by_torchvision(
+    gradient: Tensor,
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None,
+    of_samples: bool,
+    of_weight: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    arguments = _for_torchvision(input, offset, weight, None, mask)
+    gradients = torch.ops.torchvision._deform_conv2d_backward(gradient, *arguments)
+    return gradients[0], gradients[2], gradients[1], gradients[3]  # weight before offset, there
+
+
+def _for_torchvision(
+    input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> tuple[Tensor | int | bool, ...]:
+    """Return the arguments of torchvision's operator; what is left out stands there unused."""
+    kernel = weight.shape[-1]
+    unused_mask, no_bias = input.new_zeros(len(input), 1), weight.new_zeros(len(weight))
+    tensors = (
+        *(input, weight, offset),
+        unused_mask if mask is None else mask,
+        no_bias if bias is None else bias,
+    )
+    geometry = 1, 1, kernel // 2, kernel // 2, 1, 1  # stride, padding, dilation
+    groups = 1, offset.shape[1] // (2 * kernel**2)  # of the weight, of the offset
+    return *tensors, *geometry, *groups, mask is not None
+
+
+@deform_conv2d_operator.register_fake
+def _made(
+    input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
+) -> Tensor:
+    return input.new_empty(len(input), len(weight), *input.shape[2:])
+
+
+@_backward.register_fake
+def _gradients(
+    gradient: Tensor,
+    input: Tensor,
+    offset: Tensor,
+    weight: Tensor,
+    mask: Tensor | None,
+    of_samples: bool,
+    of_weight: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    of_mask = input.new_empty(0) if mask is None else torch.empty_like(mask)
+    return torch.empty_like(input), torch.empty_like(offset), torch.empty_like(weight), of_mask
+
+
+def _remember(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:  # noqa: ANN401  # torch's own
+    input, offset, weight, _, mask = inputs
+    ctx.save_for_backward(input, offset, weight, mask)
+
+
+def _differentiate(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401  # torch's own
+    tensors = ctx.saved_tensors
+    wanted = ctx.needs_input_grad  # input, offset, weight, bias, mask
+    of_samples = wanted[0] or wanted[1] or wanted[4]
+    made: list[Tensor | None] = [None] * 4
+    if of_samples or wanted[2]:
+        made = list(_backward(gradient, *tensors, of_samples, wanted[2]))
+    made.insert(3, gradient.sum(dim=(0, 2, 3)) if wanted[3] else None)
+    return tuple(x if is_wanted else None for x, is_wanted in zip(made, wanted, strict=True))
+
+
+deform_conv2d_operator.register_autograd(_differentiate, setup_context=_remember)
+
+
+@register_flop_formula(torch.ops.spike_zoo.deform_conv2d)
+def _flops(
+    input: list[int],
+    offset: list[int],
+    weight: list[int],
+    *others: object,
+    out_shape: list[int],
+) -> int:
+    """Return the operations of a convolution of the same size; sampling is not counted."""
+    return conv_flop_count(input, weight, out_shape)
+
+
+@register_flop_formula(torch.ops.spike_zoo.deform_conv2d_backward)
+def _backward_flops(
+    gradient: list[int],
+    input: list[int],
+    offset: list[int],
+    weight: list[int],
+    mask: list[int] | None,
+    of_samples: bool,
+    of_weight: bool,
+    *,
+    out_shape: object,
+) -> int:
+    """Return those of its way back: one more product each for the samples and the weight."""
+    return (of_samples + of_weight) * conv_flop_count(input, weight, gradient)

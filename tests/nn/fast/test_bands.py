@@ -1,0 +1,122 @@
+"""Deformable convolution in bands and threads against the same of PyTorch's operations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from spike_zoo.nn import deform_conv2d, deformable
+from spike_zoo.nn.fast import bands
+from spike_zoo.nn.fast.bands import convolve, convolve_backwards
+
+Arguments = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Compute in bands of a few pixels, by one thread or by two."""
+    monkeypatch.setattr(bands, "BAND", 500)
+    monkeypatch.setattr(bands, "SMALL", 0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def draw(
+    batch: int, groups: int, channels: int, height: int, width: int, *, reach: float = 2.0
+) -> Arguments:
+    """Random input, offset, weight and mask, of so many channels in every group."""
+    return (
+        torch.randn(batch, groups * channels, height, width),
+        reach * torch.randn(batch, 18 * groups, height, width),
+        torch.randn(5, groups * channels, 3, 3) / 8,
+        torch.rand(batch, 9 * groups, height, width),
+    )
+
+
+def plain(arguments: Arguments, gradient: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Return the result and the gradients of a convolution that no operator computes."""
+    learned = tuple(tensor.clone().requires_grad_() for tensor in arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deformable, "has_operator", lambda device: False)
+        made = deform_conv2d(*learned[:3], mask=learned[3])
+    return made.detach(), torch.autograd.grad(made, learned, gradient)
+
+
+@pytest.mark.usefixtures("threads")
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    batch=st.integers(1, 3),
+    groups=st.sampled_from([1, 3, 8]),
+    channels=st.integers(1, 9),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    reach=st.sampled_from([0.0, 0.3, 3.0, 1e4]),
+    seed=st.integers(0, 99),
+)
+def test_bands_make_what_the_whole_image_does(
+    batch: int, groups: int, channels: int, height: int, width: int, reach: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    arguments = draw(batch, groups, channels, height, width, reach=reach)
+    gradient = torch.randn(batch, 5, height, width)
+    wanted, gradients = plain(arguments, gradient)
+    torch.testing.assert_close(convolve(*arguments), wanted, rtol=1e-5, atol=1e-5)
+    found = convolve_backwards(gradient, *arguments)
+    torch.testing.assert_close(found, gradients, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("threads")
+def test_the_result_and_its_gradient_are_laid_out_as_the_input() -> None:
+    image, offset, weight, mask = draw(2, 2, 4, 6, 7)
+    gradient = torch.randn(2, 5, 6, 7)
+    wanted, gradients = (
+        convolve(image, offset, weight, mask),
+        convolve_backwards(gradient, image, offset, weight, mask),
+    )
+    rows = [x.contiguous(memory_format=torch.channels_last) for x in (image, offset, mask)]
+    made = convolve(rows[0], rows[1], weight, rows[2])
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(made, wanted)
+    found = convolve_backwards(
+        gradient.contiguous(memory_format=torch.channels_last), rows[0], rows[1], weight, rows[2]
+    )
+    assert found[0].is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found, gradients)
+
+
+@pytest.mark.usefixtures("threads")
+def test_without_a_mask_every_sample_counts_once() -> None:
+    image, offset, weight, mask = draw(2, 2, 4, 6, 7)
+    everywhere = torch.ones_like(mask)
+    torch.testing.assert_close(
+        convolve(image, offset, weight, None), convolve(image, offset, weight, everywhere)
+    )
+    gradient = torch.randn(2, 5, 6, 7)
+    found = convolve_backwards(gradient, image, offset, weight, None)
+    assert found[3].numel() == 0
+    wanted = convolve_backwards(gradient, image, offset, weight, everywhere)
+    torch.testing.assert_close(found[:3], wanted[:3])
+
+
+def test_bands_of_no_image_are_empty() -> None:
+    arguments = draw(0, 2, 4, 6, 7)
+    assert convolve(*arguments).shape == (0, 5, 6, 7)
+    of_weight = convolve_backwards(torch.empty(0, 5, 6, 7), *arguments)[2]
+    assert of_weight.abs().max() == 0
+
+
+def test_autocast_does_not_round_the_way_back() -> None:
+    arguments, gradient = draw(1, 2, 4, 6, 7), torch.randn(1, 5, 6, 7)
+    wanted = convolve_backwards(gradient, *arguments)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = convolve_backwards(gradient, *arguments)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
