@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FACTORS = (16, 8, 4, 2, 1)
 """How much smaller each level is, the coarsest first."""
 INVERSE_STEPS = 2
+FAINTEST = 1e-3
+"""Deviation of features that is no picture any more, so that noise in the dark is not enlarged."""
 
 
 class LevelNet(nn.Module):
@@ -77,7 +79,8 @@ class MotionEstimation(nn.Module):
         Each is in pixels of its own size: those of the features, enlarged to the next multiple of
         16, divided by :data:`FACTORS`.
         """
-        current, reference = (pad_to_multiple(x, FACTORS[0]) for x in (current, reference))
+        pair = normalised(torch.stack([current, reference], dim=1)).unbind(1)
+        current, reference = (pad_to_multiple(x, FACTORS[0]) for x in pair)
         batch, _, height, width = current.shape
         size = height // FACTORS[0], width // FACTORS[0]
         motion = torch.zeros(batch, 2, *size, device=current.device)
@@ -85,9 +88,24 @@ class MotionEstimation(nn.Module):
         for level, factor in zip(self.levels, FACTORS, strict=True):
             if motions:
                 motion = 2 * F.interpolate(motions[-1], scale_factor=2, mode="bilinear")
-            pair = (F.avg_pool2d(x, factor) for x in (current, reference))
-            motions.append(level(*pair, motion))
+            smaller = (F.avg_pool2d(x, factor) for x in (current, reference))
+            motions.append(level(*smaller, motion))
         return motions
+
+
+def normalised(pair: Tensor) -> Tensor:
+    """Return both features of each pair with mean 0 and deviation 1 over all of it.
+
+    What tells motion is small beside the brightness: without this the first levels learn nothing in
+    300 updates in which they otherwise lose an eighth of the error.
+
+    Args:
+        pair: ``(B, 2, 3, H, W)``.
+    """
+    pair = pair.float()
+    dims = (1, 2, 3, 4)
+    deviation = pair.std(dims, correction=0, keepdim=True)
+    return (pair - pair.mean(dims, keepdim=True)) / (deviation + FAINTEST)
 
 
 def inverted(motion: Tensor, steps: int = INVERSE_STEPS) -> Tensor:
