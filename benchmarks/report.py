@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from benchmarks.row import Row
 
 #: Modules of this folder with a function ``rows() -> list[Row]``, in the order of the table.
-BENCHMARKS = ("startup", "formats", "archive", "loading", "classical", "simulation", "stir", "ssdm")
+BENCHMARKS = (
+    *("startup", "formats", "archive", "loading", "classical", "simulation"),
+    *("stir", "ssdm", "sci"),
+)
 
 
 def render(rows: list[Row]) -> str:

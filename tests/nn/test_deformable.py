@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.sci_reference import reference_deform_conv2d
 from spike_zoo.nn import deform_conv2d, deformable
 
 
@@ -110,6 +111,14 @@ CASES = [
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_what_the_paper_says_of_every_pixel(case: Case) -> None:
     torch.testing.assert_close(case.computed(), by_loops(case), rtol=0, atol=1e-10)
+
+
+def test_the_reference_that_benchmarks_hold_it_against_gives_the_same() -> None:
+    case = make_case((2, 8, 9, 7), groups=4, reach=1.0, dtype=torch.float64)
+    smooth = case._replace(offset=(0.9 * case.offset.detach().sin() + 0.01).requires_grad_())
+    found, wanted = smooth.computed(), reference_deform_conv2d(*smooth)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(smooth.gradients(found), smooth.gradients(wanted))
 
 
 def test_without_offset_and_mask_it_is_a_convolution() -> None:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-BAND = 2**17  # numbers that the taps see of one thread's pixels: they fit its cache
+BAND = 2**17  # numbers that the taps see of some pixels: they fit a core's cache
+SHARED_BAND = 2**20  # the same of several threads, which wait for each other after every band
 SMALL = 2**18  # numbers that they see in all, up to which threads cost more than they save
 
 
@@ -81,8 +82,9 @@ class _Sampler:
         is_small = input.numel() * kernel**2 <= SMALL
         self._threads = 1 if is_small else min(torch.get_num_threads(), groups)
         self._table = input.new_zeros(groups, height + 2, width + 2, channels // groups)
-        pixels = self._threads * BAND // (channels * kernel**2)
-        self._columns = input.new_empty(max(1, min(height * width, pixels)), *self._shape)
+        band = BAND if self._threads == 1 else SHARED_BAND
+        pixels = min(height * width, band // (channels * kernel**2))
+        self._columns = input.new_empty(max(1, pixels), *self._shape)
         self.pool = ThreadPoolExecutor(self._threads)
 
     def bands(self, index: int) -> Iterator[slice]:

@@ -21,6 +21,7 @@ Arguments = tuple[Tensor, Tensor, Tensor, Tensor]
 def threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Compute in bands of a few pixels, by one thread or by two."""
     monkeypatch.setattr(bands, "BAND", 500)
+    monkeypatch.setattr(bands, "SHARED_BAND", 500)
     monkeypatch.setattr(bands, "SMALL", 0)
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)

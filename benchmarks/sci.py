@@ -1,0 +1,46 @@
+"""SCI beside straightforward implementations of its parts."""
+
+from __future__ import annotations
+
+from benchmarks.row import Row, alternate
+from benchmarks.sci_calls import GROUPS, TAPS, picture, there_and_back
+from benchmarks.sci_memory import CHANNELS, SIDE, peak_bytes
+from benchmarks.stir import threads
+from benchmarks.stir_calls import THREADS
+
+BATCH, TRAINED, CROPS = 8, 32, (64, 32)  # two targets with four neighbours each, at both scales
+TRAINING_GOAL, PICTURE_GOAL = 2.0, 2.0
+REPEATS = 15  # the first measurements here are of milliseconds
+
+
+def rows() -> list[Row]:
+    """Return speed and memory of deformable convolutions, on one thread and on two."""
+    found = []
+    for count in (1, THREADS):
+        with threads(count):
+            found += [*(_training(count, side) for side in CROPS), _picture(count)]
+    return [*found, _memory()]
+
+
+def _training(count: int, side: int) -> Row:
+    calls = [there_and_back(who, BATCH, TRAINED, side) for who in ("ours", "reference")]
+    ours, reference = alternate(calls, REPEATS)
+    name = f"deformable convolution with gradients {BATCH}x{TRAINED}x{side}x{side}, {count} threads"
+    limit = "a sampler for each tap"
+    return Row(name, 1 / ours, "per s", 1 / reference, limit, TRAINING_GOAL, at_least=True)
+
+
+def _picture(count: int) -> Row:
+    calls = [picture(who, CHANNELS, SIDE) for who in ("ours", "reference")]
+    ours, reference = alternate(calls, REPEATS)
+    name = f"deformable convolution 1x{CHANNELS}x{SIDE}x{SIDE}, {count} threads"
+    limit = "a sampler for each tap"
+    return Row(name, 1 / ours, "per s", 1 / reference, limit, PICTURE_GOAL, at_least=True)
+
+
+def _memory() -> Row:
+    """Measure what is asked for beside the arguments: less than offsets, masks and 3 results."""
+    bound = 4 * SIDE**2 * (3 * GROUPS * TAPS + 3 * CHANNELS)
+    name = f"deformable convolution peak memory 1x{CHANNELS}x{SIDE}x{SIDE}"
+    limit = "offsets, masks and 3 outputs"
+    return Row(name, peak_bytes("ours") / 1e6, "MB", bound / 1e6, limit, 1.0)

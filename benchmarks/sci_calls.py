@@ -1,0 +1,64 @@
+"""What is timed of SCI: deformable convolutions as its reconstruction has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from benchmarks.sci_reference import reference_deform_conv2d
+from spike_zoo.nn import deform_conv2d
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+GROUPS, TAPS, REACH = 8, 9, 10.0  # the paper's groups; no offset is longer, in pixels
+Who = Literal["ours", "reference"]
+
+
+def arguments(batch: int, channels: int, side: int) -> list[Tensor]:
+    """Return input, offset, weight, bias and mask, random and all to be learned from."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*size: int) -> Tensor:
+        return torch.randn(*size, generator=generator)
+
+    made = [
+        draw(batch, channels, side, side),
+        REACH * torch.tanh(draw(batch, 2 * GROUPS * TAPS, side, side) * (2.0 / REACH)),
+        draw(channels, channels, 3, 3) / (3 * channels**0.5),
+        draw(channels),
+        2.0 * torch.sigmoid(draw(batch, GROUPS * TAPS, side, side)),
+    ]
+    return [tensor.requires_grad_() for tensor in made]
+
+
+def convolved(who: Who, tensors: list[Tensor]) -> Tensor:
+    """Return a deformable convolution of :func:`arguments`."""
+    if who == "reference":
+        return reference_deform_conv2d(*tensors)
+    return deform_conv2d(*tensors[:4], mask=tensors[4])
+
+
+def picture(who: Who, channels: int, side: int) -> Callable[[], Tensor]:
+    """Return a convolution of one image from which nothing is learned."""
+    tensors = arguments(1, channels, side)
+
+    def run() -> Tensor:
+        with torch.inference_mode():
+            return convolved(who, tensors)
+
+    return run
+
+
+def there_and_back(who: Who, batch: int, channels: int, side: int) -> Callable[[], object]:
+    """Return a convolution and all its gradients."""
+    tensors = arguments(batch, channels, side)
+    gradient = torch.ones(batch, channels, side, side)
+
+    def run() -> object:
+        return torch.autograd.grad(convolved(who, tensors), tensors, gradient)
+
+    return run
