@@ -44,8 +44,8 @@ class TestExtraction(ReconstructionTester, MethodTester):
 class TestAnalysis(ReconstructionTester, MethodTester):
     """Stage ``fam``, on frozen parts."""
 
-    height = 32
-    width = 32
+    height = 24
+    width = 24
     overfit_steps = 120
     overfit_psnr = 16.0  # features of a random FEM are faint
     files: dict[str, str]
@@ -218,7 +218,8 @@ def test_motion_is_held_against_the_truth_by_pace(
     module = small("motion", **beginnings)
     whole = ["train", "val", "test"]
     data = SceneDataModule(sequences, 13, images=2, whole=whole, crop=32, batch_size=2, seed=0)
-    trainer = Trainer(max_epochs=1, limit_train_batches=2, logger=False, **QUIET)
+    quiet = {**QUIET, "logger": False, "enable_checkpointing": False}
+    trainer = Trainer(max_epochs=1, limit_train_batches=2, **quiet)
     trainer.fit(module, data)
     (found,) = trainer.test(module, data, verbose=False)
     assert module.w_true == pytest.approx(0.0)  # at the end of the run

@@ -22,6 +22,8 @@ class TestSCIRecognition(ClassificationTester, MethodTester):
     def _begin(self, beginnings: dict[str, str]) -> None:
         type(self).files = beginnings
 
+    height = 24
+    width = 24
     overfit_steps = 150  # features of a random FEM are faint
 
     def make_module(self) -> SCIRecognitionModule:
