@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.sci.blocks import warped
 from spike_zoo.methods.sci.motion import FACTORS
+from spike_zoo.metrics.smoothness import laplacian
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,17 +26,11 @@ LEVEL_WEIGHTS = (0.4, 0.2, 0.1, 0.05, 0.025)
 def smoothness_terms(feature: Tensor) -> tuple[Tensor, Tensor]:
     """Return both norms of a feature's Laplacian, ``mean |Lap F|`` and ``mean (Lap F)^2``.
 
-    The kernel is [[0, 1, 0], [1, -4, 1], [0, 1, 0]] within the borders, for each channel. (Kornia's
-    ``laplacian`` has ones in the corners too.)
-
     Args:
         feature: ``(B, 3, H, W)``.
     """
-    inner = feature[..., 1:-1, 1:-1]
-    beside = feature[..., 1:-1, :-2] + feature[..., 1:-1, 2:]
-    above = feature[..., :-2, 1:-1] + feature[..., 2:, 1:-1]
-    laplacian = beside + above - 4 * inner
-    return laplacian.abs().mean(), laplacian.square().mean()
+    values = laplacian(feature)
+    return values.abs().mean(), values.square().mean()
 
 
 def extraction_terms(feature: Tensor, image: Tensor, w_lap: float) -> dict[str, Tensor]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.methods.sci.fem import WINDOW
 from spike_zoo.methods.sci.network import REACH, STEP
-from spike_zoo.metrics import frame_deviation, laplacian_norms
+from spike_zoo.metrics import LaplacianNorms, frame_deviation, laplacian_norms
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.simulation.scenes import SceneSpec
 from spike_zoo.simulation.takes import simulate_take
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from spike_zoo.tasks.abilities import Reconstructs
 
-NORMS: Final = ("lap1", "lap2", "lap1_normalised", "lap2_normalised")
+NORMS: Final = LaplacianNorms._fields
 AT_REST: Final = SceneSpec(name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0)
 
 
 def norm_metrics(prefix: str) -> MetricCollection:
     """Return the means of the norms of features' Laplacians, raw and by their own contrast."""
-    means = {name: MeanOfValues() for name in NORMS}
-    return MetricCollection(dict(means), compute_groups=False, prefix=prefix)
+    means: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in NORMS}
+    return MetricCollection(means, compute_groups=False, prefix=prefix)
 
 
 def add_norms(metrics: MetricCollection, features: Tensor) -> None:
@@ -34,8 +34,8 @@ def add_norms(metrics: MetricCollection, features: Tensor) -> None:
     Source: the paper's Table II.
     """
     norms = laplacian_norms(features.float())
-    for mean, values in zip(metrics.values(), norms, strict=True):
-        mean.update(values)
+    for name, values in norms._asdict().items():
+        metrics[name].update(values)
 
 
 def deviation_at_rest(method: Reconstructs) -> Tensor:
@@ -44,7 +44,7 @@ def deviation_at_rest(method: Reconstructs) -> Tensor:
     The paper says of the dual pathway that it lowers the deviation of light from frame to frame.
     The scene is simulated, the same for every method: dead leaves, no noise but the camera's own.
     """
-    recording = simulate_take(AT_REST, image_stride=AT_REST.planes).recording
+    recording = simulate_take(AT_REST, image_stride=AT_REST.planes, margin=0).recording
     margin = WINDOW // 2 + REACH * STEP
     centers = list(range(margin, len(recording) - margin, STEP))
     return frame_deviation(method.reconstruct(recording, centers))
