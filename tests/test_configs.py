@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ METHODS = sorted(
     for path in (ROOT / folder).rglob("*.yaml")
     if path not in [*PROFILES, *LOGGERS]
     and not path.stem.startswith(("table", "sweep", "needs", "stages", "demo"))
-    and "ssdm" not in path.relative_to(ROOT).as_posix()  # tests/methods/ssdm/test_configs.py
+    # tests/methods/ssdm/test_configs.py and tests/methods/sci/test_configs.py have theirs
+    and not re.search(r"/(ssdm|sci)[/_]", path.relative_to(ROOT).as_posix())
 )
 #: What the files of a folder are stacked on.
 BASES = {"experiments/stir/variants": "configs/stir.yaml"}

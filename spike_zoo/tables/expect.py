@@ -1,4 +1,4 @@
-"""Whether a claim about two rows holds, does not hold, or drowns in the noise of the seeds."""
+"""Whether a claim about a row holds, does not hold, or drowns in the noise of the seeds."""
 
 from __future__ import annotations
 
@@ -80,16 +80,29 @@ def judge(
     row: Sample | None,
     other: Sample | None,
     above: Sample | None = None,
+    *,
+    than: Column | None = None,
 ) -> Verdict:
-    """Hold a claim against two rows.
+    """Hold a claim against the numbers.
 
     Let d be by how much ``row`` is better than ``other`` in the column's direction. The claim
     *better* says d > margin (d >= margin where a margin is given), *close* says |d| <= margin. What
     is left, d - margin or margin - |d|, is within noise where it is not larger than the bound
     of :func:`noise_bound`; otherwise its sign decides. Where the claim names a row to be
-    ``above``, it says nothing unless the means of both rows are better than that row's.
+    ``above``, it says nothing unless the means of both rows are better than that row's. A limit is
+    a number without noise that d >= 0 reaches.
+
+    Args:
+        expectation: The claim.
+        column: The column it is about.
+        row: What its row has there.
+        other: What the other row has there, or its own row in another column.
+        above: What the row to be above has there.
+        than: The other column, where there is one.
     """
-    text = claim_text(expectation, column)
+    text = claim_text(expectation, column, than)
+    if expectation.limit is not None:
+        other = Sample(expectation.limit, None, 1, is_exact=True)
     if row is None or other is None or (above is None and expectation.above is not None):
         return Verdict(expectation, Judgement.NOT_MEASURED, text)
     sign = -1.0 if column.better == "lower" else 1.0
@@ -103,14 +116,14 @@ def judge(
     else:
         left = difference - expectation.margin
     noise = noise_bound(row, other)
-    is_strict = not expectation.is_close and not expectation.margin
+    is_strict = not (expectation.is_close or expectation.margin or expectation.limit is not None)
     if noise is not None and noise > 0 and abs(left) <= noise:
         judgement = Judgement.NOISE
     elif left > 0 or (left == 0 and not is_strict):
         judgement = Judgement.HELD
     else:
         judgement = Judgement.NOT_HELD
-    detail = _detail(column, difference, noise, is_close=expectation.is_close)
+    detail = _detail(expectation, column, row.mean, difference, noise)
     return Verdict(expectation, judgement, text, difference, noise, detail)
 
 
@@ -140,12 +153,17 @@ def sum_up(verdicts: Sequence[Verdict]) -> str:
     return ", ".join([*parts, *(f"{counts[one]} {one.value}" for one in others if counts[one])])
 
 
-def claim_text(expectation: Expectation, column: Column) -> str:
-    """Return a claim in words."""
+def claim_text(expectation: Expectation, column: Column, than: Column | None = None) -> str:
+    """Return a claim in words; ``than`` is the other column, where it is held against one."""
     row, other = expectation.row, expectation.other
+    if expectation.limit is not None:
+        way = "at most" if column.better == "lower" else "at least"
+        return f"{row} {way} {column.text(expectation.limit)} ({column.heading})"
     if expectation.is_close:
         return f"{row} within {column.text(expectation.margin)} of {other} by {column.heading}"
     by = f" by at least {column.text(expectation.margin)}" if expectation.margin else ""
+    if than is not None:
+        return f"{row}: {column.heading} better than {than.heading}{by}"
     return f"{row} better than {other}{by} ({column.heading})"
 
 
@@ -154,7 +172,7 @@ def _below(
 ) -> str:
     """Return which of two rows are no better than the one to be above, nothing where none."""
     sign = -1.0 if column.better == "lower" else 1.0
-    named = zip((expectation.row, expectation.other), rows, strict=True)
+    named = zip((expectation.row, str(expectation.other)), rows, strict=True)
     worse = [
         f"{name} {column.text(sample.mean)}"
         for name, sample in named
@@ -164,9 +182,12 @@ def _below(
     return f"no better than {baseline}: {', '.join(worse)}" if worse else ""
 
 
-def _detail(column: Column, difference: float, noise: float | None, *, is_close: bool) -> str:
-    sign = "" if is_close or difference <= 0 else "+"
-    text = f"{sign}{column.text(difference)}"
+def _detail(
+    expectation: Expectation, column: Column, value: float, difference: float, noise: float | None
+) -> str:
+    is_single = expectation.limit is not None
+    sign = "" if is_single or expectation.is_close or difference <= 0 else "+"
+    text = f"{sign}{column.text(value if is_single else difference)}"
     if noise is None:
-        return f"{text}, one seed each"
+        return f"{text}, one seed" if is_single else f"{text}, one seed each"
     return f"{text}, noise {column.text(noise)}" if noise else text

@@ -166,15 +166,26 @@ def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:
 
 def _verdicts(spec: TableSpec, rows: Sequence[FilledRow]) -> list[Verdict]:
     named = {row.name: row for row in rows}
-    columns = {column.name: index for index, column in enumerate(spec.columns)}
+    places = {column.name: index for index, column in enumerate(spec.columns)}
+
+    def sample(row: str | None, column: str) -> Sample | None:
+        place = places[column]
+        return None if row is None else _sample(named[row], place, spec.columns[place])
+
     found = []
     for expectation in spec.expect:
-        index = columns[expectation.by]
-        samples = [
-            _sample(named[name], index, spec.columns[index]) if name is not None else None
-            for name in (expectation.row, expectation.other, expectation.above)
-        ]
-        found.append(judge(expectation, spec.columns[index], *samples))
+        by, than = expectation.by, expectation.than
+        other = sample(expectation.other or expectation.row, than or by)
+        found.append(
+            judge(
+                expectation,
+                spec.columns[places[by]],
+                sample(expectation.row, by),
+                other,
+                sample(expectation.above, by),
+                than=spec.columns[places[than]] if than else None,
+            )
+        )
     return found
 
 

@@ -246,7 +246,8 @@ class _Reader:
             self.expectation(f"expectation {n}", one, rows, columns)
             for n, one in enumerate(self.sequence(listed, "expect"), 1)
         ]
-        self.once([f"{e.row} / {e.other} / {e.by} / {e.is_close}" for e in found], "expectation")
+        claims = [f"{e.row} / {e.other} / {e.by} / {e.is_close} / {e.than}" for e in found]
+        self.once(claims, "expectation")
         return found
 
     def expectation(
@@ -256,7 +257,9 @@ class _Reader:
         rows: Sequence[str],
         columns: Sequence[Column],
     ) -> Expectation:
-        """Return one claim: ``better_than`` (``at_least``), or ``within`` some margin ``of``."""
+        """Return one claim: better than a row, close to it, or one about a row by itself."""
+        if isinstance(content, dict) and not {"within", "better_than"} & content.keys():
+            return self.lone_expectation(place, content, rows, columns)
         is_close = isinstance(content, dict) and "within" in content
         required = {"row", "by"} | ({"within", "of"} if is_close else {"better_than"})
         optional = {"claim", "above"} | (set() if is_close else {"at_least"})
@@ -264,17 +267,52 @@ class _Reader:
         row, by = str(content["row"]), str(content["by"])
         other, above = str(content["of" if is_close else "better_than"]), content.get("above")
         for name in (row, other) if above is None else (row, other, above):
-            if name not in rows:
-                raise self.error(f"{place} names no row: {name!r}.{near(name, rows)}")
+            self.known_row(place, name, rows)
         if row == other or above in (row, other):
             raise self.error(f"{place} holds row {above or row!r} against itself")
-        named = {column.name: column for column in columns}
-        if by not in named:
-            raise self.error(f"{place} names no column: {by!r}.{near(by, named)}")
-        if named[by].better == "neither" and (above is not None or not is_close):
+        column = self.known_column(place, by, columns)
+        if column.better == "neither" and (above is not None or not is_close):
             raise self.error(f"{place}: nobody knows whether more or less of {by!r} is better")
         margin = self.number(place, content.get("within" if is_close else "at_least", 0.0))
         return Expectation(row, other, by, margin, is_close, str(content.get("claim", "")), above)
+
+    def lone_expectation(
+        self, place: str, content: dict[str, Any], rows: Sequence[str], columns: Sequence[Column]
+    ) -> Expectation:
+        """Return a claim about one row: ``at_most``, ``at_least`` or better ``than`` a column."""
+        kinds = [key for key in ("at_most", "at_least", "than") if key in content]
+        if len(kinds) != 1:
+            self.keys(content, {"row", "by", "better_than"}, {"claim", "above", "at_least"}, place)
+        (kind,) = kinds
+        self.keys(content, {"row", "by", kind}, {"claim"}, place)
+        row, by = str(content["row"]), str(content["by"])
+        self.known_row(place, row, rows)
+        better, claim = self.known_column(place, by, columns).better, str(content.get("claim", ""))
+        if kind == "than":
+            than = self.known_column(place, str(content[kind]), columns)
+            if than.name == by or "neither" in (better, than.better) or better != than.better:
+                raise self.error(f"{place}: {by!r} and {than.name!r} cannot be compared")
+            return Expectation(row, None, by, claim=claim, than=than.name)
+        way = {"higher": "at_least", "lower": "at_most"}.get(better)
+        if kind != way:
+            raise self.error(
+                f"{place}: nobody knows whether more or less of {by!r} is better"
+                if way is None
+                else f"{place}: {better} is better of {by!r}, so a claim says {way}, not {kind}"
+            )
+        return Expectation(row, None, by, claim=claim, limit=self.number(place, content[kind]))
+
+    def known_row(self, place: str, name: str, rows: Sequence[str]) -> None:
+        """Refuse a row that is not there."""
+        if name not in rows:
+            raise self.error(f"{place} names no row: {name!r}.{near(name, rows)}")
+
+    def known_column(self, place: str, name: str, columns: Sequence[Column]) -> Column:
+        """Return the column of a name."""
+        named = {column.name: column for column in columns}
+        if name not in named:
+            raise self.error(f"{place} names no column: {name!r}.{near(name, named)}")
+        return named[name]
 
     def sequence(self, content: Any, key: str) -> Sequence[Any]:  # noqa: ANN401
         """Return a list."""

@@ -53,26 +53,30 @@ class Row:
 
 @dataclass(frozen=True)
 class Expectation:
-    """A claim about two rows and one column.
+    """A claim about a row and one column, held against another row, a number or another column.
 
     Attributes:
         row: The row that the claim is about.
-        other: The row it is held against.
+        other: The row it is held against; None where it is held against something else.
         by: Name of the column.
         margin: With ``is_close`` the largest difference that is still close, else the least by
             which ``row`` must be better; in the unit of the record.
         is_close: Whether the claim is that both are close, not that one is better.
         claim: What the source says, where given.
         above: Name of a row that both must be better than for the claim to mean anything.
+        limit: The number that the row must reach: at most where less is better, else at least.
+        than: Name of the column of the same row whose number must be worse.
     """
 
     row: str
-    other: str
+    other: str | None
     by: str
     margin: float = 0.0
     is_close: bool = False
     claim: str = ""
     above: str | None = None
+    limit: float | None = None
+    than: str | None = None
 
 
 @dataclass(frozen=True)

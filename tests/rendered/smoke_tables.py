@@ -35,7 +35,7 @@ def csv_rows(method: str) -> list[dict[str, str]]:
 
 
 def test_there_are_the_methods_of_the_zoo() -> None:
-    assert {"classical", "ssdm", "stir"} <= set(METHODS)
+    assert {"classical", "sci", "ssdm", "stir"} <= set(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -47,7 +47,7 @@ def test_every_row_that_a_sweep_runs_has_results(method: str) -> None:
         for table in file.tables
         for row in table.rows
         if row.variant is not None and row.variant.resolve() in ran
-        if table.archive is None or Path(table.archive).is_file()
+        if (archive := row.archive or table.archive) is None or Path(archive).is_file()
     ]
     assert wanted
     for table, row in wanted:

@@ -113,6 +113,39 @@ def test_below_a_baseline_is_more_where_less_is_better() -> None:
     assert judge(claim, LPIPS, good, bad, baseline).judgement is Judgement.NO_MEANING
 
 
+@pytest.mark.parametrize(
+    ("values", "judgement"),
+    [
+        ([31.0, 31.1, 31.2], Judgement.HELD),
+        ([29.0, 29.1, 29.2], Judgement.NOT_HELD),
+        ([29.0, 32.0], Judgement.NOISE),
+        ([30.0], Judgement.HELD),  # to reach it is enough
+    ],
+)
+def test_a_row_must_reach_a_limit(values: list[float], judgement: Judgement) -> None:
+    claim = Expectation("A", None, "test/psnr", limit=30.0)
+    verdict = judge(claim, PSNR, _sample(values), None)
+    assert verdict.judgement is judgement
+    assert verdict.text == "A at least 30.00 (PSNR (dB))"
+    assert verdict.detail.startswith(f"{statistics.fmean(values):.2f}"), "the number, not how far"
+
+
+def test_a_limit_is_above_where_less_is_better() -> None:
+    claim = Expectation("A", None, "test/lpips", limit=0.4)
+    verdict = judge(claim, LPIPS, _sample([0.3]), None)
+    assert verdict.judgement is Judgement.HELD
+    assert verdict.text == "A at most 0.4000 (LPIPS)"
+    assert judge(claim, LPIPS, _sample([0.5]), None).judgement is Judgement.NOT_HELD
+    assert judge(claim, LPIPS, None, None).judgement is Judgement.NOT_MEASURED
+
+
+def test_noise_around_a_limit_is_that_of_a_t_test_of_one_sample() -> None:
+    values = [29.0, 30.5, 31.5]
+    noise = noise_bound(_sample(values), Sample(30.0, None, 1, is_exact=True))
+    low, high = scipy.stats.t.interval(0.95, 2, scale=scipy.stats.sem(values))
+    assert noise == pytest.approx((high - low) / 2, rel=1e-4)
+
+
 def test_one_seed_each_leaves_the_noise_unknown_and_says_so() -> None:
     verdict = judge(BETTER, PSNR, _sample([31.0]), _sample([30.0]))
     assert (verdict.judgement, verdict.noise) == (Judgement.HELD, None)

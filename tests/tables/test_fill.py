@@ -76,6 +76,20 @@ def test_a_claim_above_a_baseline_is_judged_only_there(
     assert f"**{Judgement(judgement).value}**: full within 2.00 of half" in render_markdown([table])
 
 
+def test_a_row_is_held_against_a_number_and_against_its_own_columns(tmp_path: Path) -> None:
+    text = SPEC.replace("[test/psnr,", "[test/psnr, test/f1, test/f1_0, test/f1_6,")
+    text += "  - {row: full, by: test/psnr, at_least: 29.0}\n"
+    text += "  - {row: full, by: test/f1_0, than: test/f1}\n"
+    text += "  - {row: full, by: test/f1, than: test/f1_6, claim: 6 is hard}\n"
+    spec = read_table_file(write_spec(tmp_path, text)).tables[0]
+    scores = {"test/psnr": 28.0, "test/f1": 0.9, "test/f1_0": 0.95, "test/f1_6": 0.93}
+    table = fill_table(spec, [make_run("full", 28.0, metrics=scores)])
+    shown = render_markdown([table])
+    assert "**not held**: full at least 29.00 (PSNR (dB)) (28.00, one seed)" in shown
+    assert "**held**: full: F1 of class 0 better than F1" in shown
+    assert "**not held**: full: F1 better than F1 of class 6" in shown
+
+
 def test_methods_that_train_nothing_have_no_noise(spec: TableSpec) -> None:
     runs: list[RecordedRun] = [
         make_run("full", 30.0, parameters=0),

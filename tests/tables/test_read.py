@@ -67,6 +67,27 @@ def test_a_metric_of_ones_own_needs_a_direction(tmp_path: Path) -> None:
     assert check_table(write_spec(tmp_path, declared)) == ()
 
 
+@pytest.mark.parametrize(
+    ("claim", "message"),
+    [
+        ("by: test/psnr, at_most: 30", "higher is better of 'test/psnr', so a claim says at_least"),
+        ("by: parameters, at_least: 3", "lower is better of 'parameters', so a claim says at_most"),
+        ("by: test/psnr, at_least: high", "not a number: 'high'"),
+        ("by: test/psnr, at_least: 3, at_most: 4", "lacks the key 'better_than'"),
+        ("by: test/psnr, at_least: 3, above: half", "unknown key 'above'"),
+        ("by: test/psrn, at_least: 3", "names no column: 'test/psrn'"),
+        ("by: test/psnr, than: test/psnr", "'test/psnr' and 'test/psnr' cannot be compared"),
+        ("by: test/psnr, than: parameters", "'test/psnr' and 'parameters' cannot be compared"),
+        ("by: test/psnr, than: test/psrn", "names no column: 'test/psrn'"),
+    ],
+)
+def test_a_mistake_in_a_claim_about_one_row_is_named(
+    tmp_path: Path, claim: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"expectation 2.*{message}"):
+        check_table(write_spec(tmp_path, SPEC + f"  - {{row: full, {claim}}}\n"))
+
+
 def test_variants_that_no_row_shows_are_told(tmp_path: Path) -> None:
     path = write_spec(tmp_path)
     shown, hidden = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "other.yaml"

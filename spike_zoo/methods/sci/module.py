@@ -222,13 +222,18 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         return {first: usual.pop(first), **seen, **usual}
 
     def cost_jobs(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the stage's batch)
-        """Return what is measured: all of it, and what the camera's side does for one feature."""
-        jobs = super().cost_jobs(batch)
+        """Return what is measured: all of it, one feature at the camera's side, and analysis."""
+        jobs = dict(super().cost_jobs(batch))
         if self.stage == "motion":
             return jobs
-        middle = batch["spikes"].shape[1] // 2
-        window = batch["spikes"][:, middle - 6 : middle + 7]
-        return {**jobs, "extract": lambda: self.codec.feature(window, batch["rate_scale"])}
+        spikes, scale = batch["spikes"], batch["rate_scale"]
+        middle = spikes.shape[1] // 2
+        window = spikes[:, middle - 6 : middle + 7]
+        jobs["extract"] = lambda: self.codec.feature(window, scale)
+        if self.stage == "fam":
+            fam, analysed = cast("FAM", self.codec.fam), self.codec.analysed(spikes, scale)
+            jobs["analyse"] = lambda: fam(*analysed)
+        return jobs
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float

@@ -1,0 +1,221 @@
+"""SCI's configurations run through the command line, each with the files it names."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import spike_zoo
+from spike_zoo import SpikeArchive
+from spike_zoo.cli.main import main
+from spike_zoo.methods import sci
+from spike_zoo.nn.blueprints import read_blueprint
+from spike_zoo.testing import labelled_batch
+from spike_zoo.tracking import RunResult
+from spike_zoo.tracking.cost import count_macs
+from tests.conftest import ROOT
+from tests.helpers.measured import psnr_by_hand
+
+SCI = ROOT / "experiments" / "sci"
+VARIANTS = sorted((SCI / "variants").glob("*.yaml"))
+FILES = [*sorted((ROOT / "configs").glob("sci_*.yaml")), *VARIANTS]
+#: The stage whose configuration and profile a file is stacked with.
+STAGES = {"motion": "motion", "fam": "fam", "recognition": "recognition", "playback": "recognition"}
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return small archives by the name of the one that they stand for."""
+    folder = tmp_path_factory.mktemp("archives")
+    scenes = ["--train", "3", "--val", "1", "--test", "3", "--height", "32", "--width", "32"]
+    digits = ["--train", "4", "--val", "2", "--test", "3"]
+    for kind, options in {"sequence": scenes, "labelled": digits}.items():
+        line = ["simulate", "--kind", kind, "--size", "small", "--jobs", "1", *options]
+        assert main([*line, "--out", str(folder / f"{kind}.h5")]) == 0
+    return {"sequence.h5": str(folder / "sequence.h5"), "digits.h5": str(folder / "labelled.h5")}
+
+
+def content_of(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def class_of(path: Path) -> str:
+    """Return the class that a file trains or tests, without its module."""
+    return str(content_of(path)["model"]["class_path"]).rpartition(".")[2]
+
+
+def stage_of(path: Path) -> str:
+    """Return the stage that a file is about."""
+    name = path.stem.removeprefix("sci_")
+    return next((stage for begin, stage in STAGES.items() if name.startswith(begin)), "fem")
+
+
+def is_classical(path: Path) -> bool:
+    return class_of(path) in ("TFIModule", "TFPModule")
+
+
+def command(
+    path: Path, archives: dict[str, str], beginnings: dict[str, str], run_dir: Path
+) -> list[str]:
+    """Return the command line that runs a file for two updates on a small archive."""
+    name, stage = path.relative_to(ROOT).as_posix(), stage_of(path)
+    stacked = [name, "configs/profiles/smoke.yaml"]
+    if path in VARIANTS and not is_classical(path):
+        profiles = ["configs/profiles/smoke.yaml", f"experiments/sci/profiles/smoke/{stage}.yaml"]
+        stacked = [f"configs/sci_{stage}.yaml", *profiles, name]
+    line = ["test" if is_classical(path) else "fit"]
+    line += [argument for file in stacked for argument in ("--config", file)]
+    archive = "digits.h5" if stage == "recognition" else "sequence.h5"
+    line += ["--data.init_args.archive", archives[archive], "--run_dir", str(run_dir)]
+    line += ["--trainer.enable_progress_bar", "false"]
+    if is_classical(path):
+        return line
+    return [*line, "--trainer.max_steps", "2", *smaller(path, beginnings)]
+
+
+def smaller(path: Path, beginnings: dict[str, str]) -> list[str]:
+    """Return the options that give a configuration of its own small stages to begin with."""
+    given = content_of(path)["model"].get("init_args", {})
+    if path in VARIANTS or class_of(path) == "PlaybackRecognitionModule":
+        return []
+    widths = {"fem_width", "codec_width", "fam_width"} & given.keys()
+    options = dict.fromkeys(sorted(widths), "0.125")
+    options |= {name: file for name, file in beginnings.items() if name in given}
+    return [part for key, value in options.items() for part in (f"--model.init_args.{key}", value)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_configuration_runs_with_the_smoke_profile(
+    path: Path, archives: dict[str, str], beginnings: dict[str, str], tmp_path: Path
+) -> None:
+    line = command(path, archives, beginnings, tmp_path)
+    assert main(line) == 0
+    result = RunResult.read(tmp_path if line[0] == "fit" else tmp_path / "test")
+    assert result.variant == path.stem
+    assert result.method == ("classical" if is_classical(path) else "sci")
+    archive = result.config["data"]["init_args"]["archive"]
+    if stage_of(path) == "motion":
+        assert_motion_is_held_against_none(result)
+    elif stage_of(path) == "recognition":
+        assert_every_clip_is_told_as_by_hand(result, archive, tmp_path)
+    else:
+        by_hand = psnr_by_hand(result, archive)
+        assert result.metrics["test/psnr"] == pytest.approx(by_hand, abs=0.01)
+
+
+def assert_motion_is_held_against_none(result: RunResult) -> None:
+    measured = result.metrics
+    ratio = measured["test/epe"] / measured["test/epe_still"]
+    assert measured["test/epe_ratio"] == pytest.approx(ratio, rel=1e-3)
+
+
+def assert_every_clip_is_told_as_by_hand(result: RunResult, archive: str, folder: Path) -> None:
+    """Look at every clip that was tested with the module that the run left."""
+    module: Any = spike_zoo.load(str(result.checkpoint))
+    with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
+        tested = {line["name"]: float(line["accuracy"]) for line in csv.DictReader(file)}
+    with SpikeArchive(archive) as opened:
+        right = {
+            name: float(int(module.classify(opened[name]).argmax()) == opened.facts(name).label)
+            for name in tested
+        }
+    assert tested == right
+
+
+#: Studies with their rows beside the full one of their stage, and the switches that they move.
+STUDIES = {
+    "pathway": {"ventral", "dorsal"},
+    "pfu": {"pfu_concat", "pfu_none"},
+    "attention": {"attention_off"},
+    "binarize": {"binarize_off"},
+    "w_lap": {"w_lap_0", "w_lap_table2", "w_lap_2"},
+    "w_true": {"motion_photometric"},
+    "align": {"fam_dcn", "fam_warp", "fam_none"},
+    "neighbors": {"fam_neighbors_0", "fam_neighbors_2"},
+}
+FULL = {"fem": "full", "motion": "motion_truth", "fam": "fam_afr", "recognition": "recognition"}
+OURS = [path for path in VARIANTS if class_of(path) in ("SCICodecModule", "SCIRecognitionModule")]
+
+
+def arguments_of(stem: str) -> dict[str, Any]:
+    arguments: dict[str, Any] = content_of(SCI / "variants" / f"{stem}.yaml")["model"]["init_args"]
+    return arguments
+
+
+def test_every_row_belongs_to_a_study() -> None:
+    rows = set().union(*STUDIES.values(), FULL.values())
+    assert {path.stem for path in OURS} == rows
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_a_row_states_every_switch_and_moves_that_of_its_study_alone(path: Path) -> None:
+    stated, full = arguments_of(path.stem), arguments_of(FULL[stage_of(path)])
+    assert stated.keys() == full.keys()
+    moved = {name for name in stated if stated[name] != full[name]}
+    assert moved == {switch for switch, rows in STUDIES.items() if path.stem in rows}
+
+
+def test_the_rows_say_what_their_names_say() -> None:
+    weights = {stem: arguments_of(stem)["w_lap"] for stem in ("full", *STUDIES["w_lap"])}
+    assert weights == {"full": 0.05, "w_lap_0": 0.0, "w_lap_table2": 0.5, "w_lap_2": 2.0}
+    assert arguments_of("motion_photometric")["w_true"] == 0
+    neighbours = {stem: arguments_of(stem)["neighbors"] for stem in STUDIES["neighbors"]}
+    assert neighbours == {"fam_neighbors_0": 0, "fam_neighbors_2": 2}
+    for switch, start in {"align": "fam_", "pfu": "pfu_", "pathway": ""}.items():
+        for stem in STUDIES[switch]:
+            assert arguments_of(stem)[switch] == stem.removeprefix(start)
+
+
+@pytest.mark.parametrize("stem", ["motion_truth", "fam_afr", "recognition"])
+def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: str) -> None:
+    stated = arguments_of(stem)
+    for stage in {"fem", "motion"} & stated.keys():
+        made = read_blueprint(ROOT / stated[stage], {}).hyper_parameters
+        assert made["stage"] == stage
+        apart = {"stage", "fem", "motion", "w_true", "align", "neighbors"}
+        shared = stated.keys() - apart - ({"codec_width"} if stage == "fem" else set())
+        assert {name: made[name] for name in shared} == {name: stated[name] for name in shared}
+
+
+def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
+    line = ["make", "--no-print-directory", "-nB", "sci"]  # everything, and do none of it
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    stages = content_of(SCI / "stages.yaml")["stages"]
+    for stage, config in stages.items():
+        assert f"fit --config {config} --run_dir runs/sci/{stage} " in done.stdout
+        given = content_of(ROOT / config)["model"]["init_args"]
+        for earlier in {"fem", "motion"} & given.keys():
+            assert given[earlier] == f"runs/sci/{earlier}/checkpoints/best.ckpt"
+
+
+def test_stages_agree_on_what_is_handed_on() -> None:
+    made = {
+        stage: content_of(ROOT / config)["model"]["init_args"]
+        for stage, config in content_of(SCI / "stages.yaml")["stages"].items()
+    }
+    for stage in ("motion", "fam", "recognition"):
+        for name in ("fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"):
+            assert made[stage][name] == made["fem"][name], f"{stage}: {name}"
+    for stage in ("fam", "recognition"):
+        assert made[stage]["codec_width"] == made["motion"]["codec_width"], stage
+
+
+def test_playback_costs_as_much_as_what_is_held_against_it() -> None:
+    def macs(name: str) -> float:
+        model = content_of(ROOT / "configs" / f"sci_{name}.yaml")["model"]
+        given = {k: v for k, v in model["init_args"].items() if k not in ("fem", "motion")}
+        module = getattr(sci, class_of(ROOT / "configs" / f"sci_{name}.yaml"))
+        return float(count_macs(module(**given), labelled_batch(41, 48, 48)))
+
+    assert macs("playback") == pytest.approx(macs("recognition"), rel=0.1)
