@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.row import Row, alternate
-from benchmarks.sci_calls import GROUPS, TAPS, picture, there_and_back
+from benchmarks.sci_calls import (
+    GROUPS,
+    TAPS,
+    analysis_step,
+    extraction_step,
+    picture,
+    there_and_back,
+)
 from benchmarks.sci_memory import CHANNELS, SIDE, peak_bytes
 from benchmarks.stir import threads
 from benchmarks.stir_calls import THREADS
@@ -19,7 +26,20 @@ def rows() -> list[Row]:
     for count in (1, THREADS):
         with threads(count):
             found += [*(_training(count, side) for side in CROPS), _picture(count)]
+    with threads(1):
+        found += _steps()
     return [*found, _memory()]
+
+
+def _steps() -> list[Row]:
+    """Measure what training one image costs: of FEM alone, and of FAM beside the same samplers."""
+    (extraction,) = alternate([extraction_step(0.5, 4, 96)])
+    ours, reference = alternate([analysis_step(who, 0.5, 2, 64) for who in ("ours", "reference")])
+    name = "training step of FAM at half the width, 2x64x64, 1 thread"
+    return [
+        Row("training step of FEM at half the width, 4x96x96, 1 thread", extraction, "s"),
+        Row(name, ours, "s", reference, "a sampler for each tap"),
+    ]
 
 
 def _training(count: int, side: int) -> Row:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
+from unittest import mock
 
 import torch
 
 from benchmarks.sci_reference import reference_deform_conv2d
+from spike_zoo.methods.sci import FAM, FEM, alignment
 from spike_zoo.nn import deform_conv2d
 
 if TYPE_CHECKING:
@@ -62,3 +64,29 @@ def there_and_back(who: Who, batch: int, channels: int, side: int) -> Callable[[
         return torch.autograd.grad(convolved(who, tensors), tensors, gradient)
 
     return run
+
+
+def extraction_step(width: float, batch: int, side: int) -> Callable[[], object]:
+    """Return a training step of FEM less its optimiser."""
+    fem, planes = FEM(width), torch.zeros(batch, 13, side, side)
+    return lambda: fem(planes).mean().backward()
+
+
+def analysis_step(who: Who, width: float, targets: int, side: int) -> Callable[[], object]:
+    """Return a training step of FAM less its optimiser and the frozen parts before it."""
+    fam = FAM(width=width)
+    features = torch.rand(targets, 5, 3, side, side)
+    motions = torch.zeros(targets, 4, 2, side, side)
+    theirs = {"ours": deform_conv2d, "reference": _with_a_sampler_each}[who]
+
+    def run() -> None:
+        with mock.patch.object(alignment, "deform_conv2d", theirs):
+            fam(features, motions).mean().backward()
+
+    return run
+
+
+def _with_a_sampler_each(
+    x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor, *, padding: int, mask: Tensor
+) -> Tensor:
+    return reference_deform_conv2d(x, offset, weight, bias, mask)
