@@ -8,6 +8,11 @@ from torch import Tensor
 UNKNOWN = 0.5  # grey
 
 
+def longest(motion: Tensor) -> float:
+    """Return the length of the longest known motion of ``(2, H, W)``, at least one pixel."""
+    return max(1.0, float(motion.nan_to_num().float().norm(dim=0).max()))
+
+
 def flow_picture(motion: Tensor, largest: float) -> Tensor:
     """Return a motion in colours: hue is its direction, saturation its length, still is white.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
+from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.alignment import Align
 from spike_zoo.methods.sci.fam import FAM
 from spike_zoo.methods.sci.fem import FEM, Fusion, Pathway
@@ -18,6 +19,7 @@ from spike_zoo.methods.sci.motion_training import (
     feature_pairs,
     motion_metrics,
     padded_truth,
+    pair_origins,
 )
 from spike_zoo.methods.sci.network import SCICodec
 from spike_zoo.methods.sci.seen import Seen
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import ReconstructionBatch, SceneBatch, Split
     from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.tasks.evaluation import Evaluation, Origin
+    from spike_zoo.tasks.evaluation import Evaluation, Origin, Predicted
 
 
 class SCICodecModule(StagedModule, ReconstructionModule):
@@ -170,7 +172,13 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         """Return recording and plane of each sample."""
         if self.stage != "motion":
             return super().origins(batch)
-        return feature_pairs(self.codec, batch).origins
+        return pair_origins(batch)
+
+    def predicted(self, batch: Any, found: Tensor) -> Sequence[Predicted]:  # noqa: ANN401  (the stage's batch)
+        """Return the images of a batch, or its motions in colours, each up to its longest."""
+        if self.stage == "motion":
+            found = torch.stack([flow_picture(motion, longest(motion)) for motion in found])
+        return super().predicted(batch, found)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (the stage's batch)
         """Return reconstructions ``(B, 1, H, W)``, or motions ``(P, 2, H, W)`` in that stage."""

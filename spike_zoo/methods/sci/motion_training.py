@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.flow import flow_picture
+from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.fem import WINDOW
 from spike_zoo.methods.sci.motion import FACTORS
 from spike_zoo.metrics.image import MeanPerImage
@@ -67,14 +67,19 @@ def feature_pairs(codec: SCICodec, batch: SceneBatch) -> Pairs:
         scales = batch["rate_scale"].repeat_interleave(count)
         features = codec.feature(windows.flatten(0, 1), scales).unflatten(0, windows.shape[:2])
     truth = batch["motion"][:, 1:].flatten(0, 1) if "motion" in batch else None
-    named = zip(batch["name"], planes[:, 1:].tolist(), strict=True)
     return Pairs(
         features[:, 1:].flatten(0, 1),
         features[:, :-1].flatten(0, 1),
         truth,
-        [Origin(name, plane) for name, row in named for plane in row],
+        pair_origins(batch),
         batch["rate_scale"].repeat_interleave(count - 1).tolist(),
     )
+
+
+def pair_origins(batch: SceneBatch) -> list[Origin]:
+    """Return recording and later plane of each pair of a batch."""
+    named = zip(batch["name"], batch["planes"][:, 1:].tolist(), strict=True)
+    return [Origin(name, plane) for name, row in named for plane in row]
 
 
 def padded_truth(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -143,7 +148,7 @@ def evaluate_pairs(
     shown, measured = [], []
     for place in places:
         origin, truth = pairs.origins[place], pairs.truth[place]
-        largest = max(1.0, float(truth.nan_to_num().norm(dim=0).max()))
+        largest = longest(truth)
         pictures = {
             "feature before": pairs.reference[place],
             "feature": pairs.current[place],

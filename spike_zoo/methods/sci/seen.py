@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from spike_zoo.media.flow import flow_picture
+from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.fam import AROUND, CENTRE, FAM
 from spike_zoo.methods.sci.network import Analysis
 
@@ -56,7 +56,7 @@ class Seen(NamedTuple):
             return feature
         features, motions = (part[index : index + 1] for part in self.analysis)
         motion = motions[0, AROUND.index(BEFORE)].float()
-        largest = max(1.0, float(motion.norm(dim=0).max()))
+        largest = longest(motion)
         return {
             **feature,
             f"motion, up to {largest:.1f} px": flow_picture(motion, largest),

@@ -228,6 +228,10 @@ def test_motion_is_held_against_the_truth_by_pace(
     for pace, length in still.items():
         ratio = found[f"test/epe_{pace}"] / length
         assert found[f"test/epe_ratio_{pace}"] == pytest.approx(ratio, rel=1e-5)
+    batches = trainer.predict(module, data)
+    assert batches is not None
+    pictures = module.predicted(next(iter(data.test_dataloader())), cast("Any", batches[0]))
+    assert [one.image.shape for one in pictures if one.image is not None] == [(3, 32, 32)]
     mean = sum(still.values()) / 3
     assert found["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # as many pairs of each pace
 
