@@ -60,8 +60,9 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         attention: See there.
         binarize: See there.
         w_lap: Weight of the smoothness constraint in stage ``"fem"``.
-        w_true: Weight of the true motion at the start of stage ``"motion"``, falling to 0 at its
-            end; 0 is the paper's way.
+        w_true: Weight of the true motion at the start of stage ``"motion"``; 0 is the paper's way.
+        w_true_end: What of it is left at the end, to which it falls by the same at every update.
+            Where it fell to 0 the warped feature's error unlearned slow and fast motion again.
         align: See :class:`FAM`.
         neighbors: See there.
         scale_input: See :class:`SCICodec`.
@@ -93,6 +94,7 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         binarize: bool = True,
         w_lap: float = 0.05,
         w_true: float = 1.0,
+        w_true_end: float = 1.0,
         align: Align = "afr",
         neighbors: int = 4,
         scale_input: bool = True,
@@ -105,7 +107,7 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         super().__init__(lpips=lpips, protocols=protocols)
         row = row_of(stage)
         check_schedule(schedule, learning_rate, warmup)
-        check_weights(w_lap=w_lap, w_true=w_true)
+        check_weights(w_lap=w_lap, w_true=w_true, w_true_end=w_true_end)
         self.save_hyperparameters()
         codec = SCICodec(
             FEM(fem_width, pathway, pfu, attention=attention, binarize=binarize),
@@ -158,9 +160,10 @@ class SCICodecModule(StagedModule, ReconstructionModule):
 
     @property
     def w_true(self) -> float:
-        """Weight of the true motion now: it falls to 0 over the run."""
-        done = self.trainer.global_step / self._updates if self._updates else 0.0
-        return float(self.hparams["w_true"]) * max(0.0, 1.0 - done)
+        """Weight of the true motion now: it moves from its first to its last over the run."""
+        done = min(self.trainer.global_step / self._updates, 1.0) if self._updates else 0.0
+        first = float(self.hparams["w_true"])
+        return first * (1.0 - done * (1.0 - float(self.hparams["w_true_end"])))
 
     def make_metrics(self) -> MetricCollection:
         """Return the metrics of images, or of motion in the stage that estimates it."""
