@@ -13,7 +13,7 @@ from rich.console import Console
 ROOMS = (
     "spikes", "simulation", "archive", "data", "batch", "errors", "nn", "metrics", "media",
     "methods", "methods.base", "methods.loading", "methods.classical", "methods.stir",
-    "methods.ssdm", "tracking", "tables", "testing",
+    "methods.ssdm", "methods.sci", "tasks", "tracking", "tables", "testing",
 )  # fmt: skip
 
 
