@@ -1,0 +1,197 @@
+"""The stages of SCI one after the other, from nothing: each learns, and its file is enough."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import pytest
+import torch
+from lightning import Callback, LightningModule, Trainer, seed_everything
+
+import spike_zoo
+from spike_zoo import SpikeArchive
+from spike_zoo.cli.main import main
+from spike_zoo.data import ClassificationDataModule, ReconstructionDataModule, SceneDataModule
+from spike_zoo.methods.sci import SCICodecModule, SCIRecognitionModule
+from spike_zoo.methods.sci.fam import CENTRE
+from spike_zoo.metrics.smoothness import laplacian_norms
+from spike_zoo.testing import QUIET
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lightning import LightningDataModule
+    from torch import Tensor
+
+WIDTHS: dict[str, Any] = {"fem_width": 0.125, "codec_width": 0.125}
+SPLITS = ["train", "val", "test"]
+
+
+class Losses(Callback):
+    """Keeps what is logged at every update."""
+
+    def __init__(self) -> None:
+        self.values: list[dict[str, Tensor]] = []
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any, **__: Any) -> None:
+        self.values.append({name: value.clone() for name, value in trainer.logged_metrics.items()})
+
+    def fall(self, name: str = "train/total") -> float:
+        """Return the mean of the last quarter of a run, as a fraction of that of the first."""
+        values = torch.stack([one[name] for one in self.values])
+        quarter = len(values) // 4
+        return float(values[-quarter:].mean() / values[:quarter].mean())
+
+
+def trained(module: LightningModule, data: LightningDataModule, steps: int, file: Path) -> Losses:
+    """Train from nothing, leave a checkpoint and return what was logged."""
+    losses = Losses()
+    trainer = Trainer(
+        max_steps=steps,
+        limit_val_batches=0,
+        gradient_clip_val=1.0,
+        log_every_n_steps=1,
+        callbacks=[losses],
+        logger=False,
+        enable_checkpointing=False,
+        **QUIET,
+    )
+    trainer.fit(module, data)
+    trainer.save_checkpoint(file)
+    return losses
+
+
+def simulated(path: Path, kind: str, *options: str) -> str:
+    line = ["simulate", "--kind", kind, "--size", "small", "--jobs", "1", *options]
+    assert main([*line, "--out", str(path)]) == 0
+    return str(path)
+
+
+def psnr(images: Tensor, truth: Tensor) -> float:
+    """Return the mean over images of the PSNR in dB, of values in [0, 1]."""
+    errors = (images.clamp(0, 1) - truth).square().mean(dim=(1, 2, 3))
+    return float((-10 * errors.log10()).mean())
+
+
+class Run(NamedTuple):
+    """What the stages left: the folder of their files, and how much each lost."""
+
+    folder: Path
+    sequence: str
+    digits: str
+    losses: dict[str, Losses]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Train all stages, each from the files of those before it, which are gone in the end."""
+    folder = tmp_path_factory.mktemp("stages")
+    size = ["--train", "3", "--test", "3", "--val", "1", "--height", "32", "--width", "32"]
+    sequence = simulated(folder / "sequence.h5", "sequence", *size)
+    few = ["--train", "8", "--val", "2", "--test", "4", "--motions", "1"]
+    digits = simulated(folder / "digits.h5", "labelled", *few)
+    clips: dict[str, Any] = {"archive": sequence, "crop": 32, "seed": 0}
+    files = {name: folder / f"{name}.ckpt" for name in ("fem", "motion", "fam", "recognition")}
+    first: dict[str, Any] = {"fem": str(files["fem"])}
+    both: dict[str, Any] = {**first, "motion": str(files["motion"]), "fam_width": 0.125, **WIDTHS}
+    losses = {}
+    seed_everything(1)
+    fem = SCICodecModule("fem", fem_width=0.125, learning_rate=3e-3, lpips="off")
+    data: Any = ReconstructionDataModule(**clips, clip_length=13, batch_size=4)
+    losses["fem"] = trained(fem, data, 120, files["fem"])
+    motion = SCICodecModule("motion", **first, **WIDTHS, learning_rate=3e-3, lpips="off")
+    data = SceneDataModule(**clips, clip_length=13, images=3, whole=SPLITS, batch_size=2)
+    losses["motion"] = trained(motion, data, 60, files["motion"])
+    fam = SCICodecModule("fam", **both, learning_rate=3e-3, lpips="off")
+    data = ReconstructionDataModule(**clips, clip_length=41, batch_size=2)
+    losses["fam"] = trained(fam, data, 200, files["fam"])
+    told = SCIRecognitionModule(10, **both, learning_rate=3e-3, remember_gib=0.1)
+    data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
+    losses["recognition"] = trained(told, data, 60, files["recognition"])
+    for name in ("fem", "motion"):  # what later stages began with
+        files[name].rename(folder / f"kept-{name}.ckpt")
+    return Run(folder, sequence, digits, losses)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["fem", "fam", "recognition"])
+def test_a_stage_loses_a_fifth_of_its_loss(run: Run, stage: str) -> None:
+    assert run.losses[stage].fall() <= 0.8
+
+
+@pytest.mark.slow
+def test_motion_comes_nearer_to_the_truth(run: Run) -> None:
+    assert run.losses["motion"].fall("train/epe") < 1.0
+
+
+@pytest.mark.slow
+def test_analysis_makes_better_pictures_than_the_features_that_it_begins_with(run: Run) -> None:
+    fam = cast("SCICodecModule", spike_zoo.load(run.folder / "fam.ckpt"))
+    images, features, truths = [], [], []
+    with torch.no_grad():
+        for batch in batches_of(run.sequence, 41):
+            analysed = fam.codec.analysed(batch["spikes"], batch["rate_scale"])
+            features.append(analysed[0][:, CENTRE].mean(dim=1, keepdim=True))
+            images.append(fam(batch["spikes"], batch["rate_scale"]))
+            truths.append(batch["image"])
+    truth = torch.cat(truths)
+    assert psnr(torch.cat(images), truth) > psnr(torch.cat(features), truth) + 0.5
+
+
+@pytest.mark.slow
+def test_each_stages_file_is_enough_without_those_before_it(run: Run) -> None:
+    with SpikeArchive(run.sequence) as archive:
+        recording = archive[archive.names("test")[0]]
+        for name in ("kept-fem", "kept-motion", "fam"):
+            module = cast("SCICodecModule", spike_zoo.load(run.folder / f"{name}.ckpt"))
+            image = module.reconstruct(recording, [48])
+            assert image.shape == (1, 1, 32, 32)
+            assert image.std() > 0.02, "a picture, not a grey plane"
+    with SpikeArchive(run.digits) as archive:
+        told: Any = spike_zoo.load(run.folder / "recognition.ckpt")
+        assert told.classify(archive[archive.names("test")[0]]).sum() == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_what_the_next_stages_took_over_is_what_the_first_left(run: Run) -> None:
+    fem, motion = (
+        cast("SCICodecModule", spike_zoo.load(run.folder / f"kept-{name}.ckpt")).codec
+        for name in ("fem", "motion")
+    )
+    for name in ("fam", "recognition"):
+        later: Any = spike_zoo.load(run.folder / f"{name}.ckpt")
+        for part, made in {"fem": fem.fem, "motion": motion.motion}.items():
+            assert made is not None
+            taken = later.codec.get_submodule(part).state_dict()
+            assert all(torch.equal(taken[key], value) for key, value in made.state_dict().items())
+
+
+def batches_of(archive: str, clip_length: int) -> list[Any]:
+    """Return the batches of a test, unpacked."""
+    data = ReconstructionDataModule(archive, clip_length=clip_length)
+    data.setup("test")
+    return [
+        data.on_after_batch_transfer(batch, 0)
+        for batch in cast("Any", data.test_dataloader())  # one loader, not several
+    ]
+
+
+@pytest.mark.slow
+def test_the_constraint_smooths_features_and_not_by_fading_them(tmp_path: Path) -> None:
+    sequence = simulated(tmp_path / "sequence.h5", "sequence")
+    smoothness, pictures = {}, {}
+    for w_lap in (0.0, 0.05, 0.5):
+        seed_everything(1)
+        fem = SCICodecModule("fem", fem_width=0.125, w_lap=w_lap, learning_rate=3e-3, lpips="off")
+        data = ReconstructionDataModule(sequence, clip_length=13, batch_size=4, crop=32, seed=0)
+        trained(fem, data, 300, tmp_path / "fem.ckpt")
+        batches = batches_of(sequence, 13)
+        with torch.no_grad():
+            found = [fem.codec.features(one["spikes"], one["rate_scale"])[:, 0] for one in batches]
+        features, truth = torch.cat(found), torch.cat([one["image"] for one in batches])
+        smoothness[w_lap] = laplacian_norms(features)
+        pictures[w_lap] = psnr(features.mean(dim=1, keepdim=True), truth)
+    rough, smooth = (smoothness[w_lap].lap1_normalised.mean() for w_lap in (0.0, 0.05))
+    assert smooth <= 0.8 * rough
+    assert pictures[0.05] > pictures[0.0] - 1.5
+    assert smoothness[0.5].lap1.mean() <= 0.02  # the paper's is 0.0090
