@@ -14,7 +14,7 @@
 # ---
 
 # %% [markdown]
-# # Features that are pictures, motion that is learned, one eye for two tasks
+# # Features that are pictures, and motion that is learned
 #
 # SCI turns 13 spike planes into a **feature** that looks like a picture, so that a codec can carry
 # it, and makes images and classes of five features and the motion between them. This notebook
@@ -38,9 +38,8 @@ from spike_zoo.runs.trainer import quiet_libraries
 
 quiet_libraries()
 folder = Path("data") if Path("data").is_dir() else Path("../data")
-scenes, digits = folder / "notebook_sequence.h5", folder / "notebook_digits.h5"
+scenes = folder / "notebook_sequence.h5"
 simulate(str(scenes), kind="sequence", size="small")
-simulate(str(digits), kind="labelled", size="small")
 
 # %% [markdown]
 # ## A scene that moves, and how
@@ -98,24 +97,6 @@ for label, picture in pictures.items():
     print(f"{label:20} {psnr(picture[None], target).item():5.2f} dB")
 
 # %% [markdown]
-# ## The same eye tells digits apart
-#
-# FEM and motion estimation have never seen a digit; only the last part was trained on them.
-
-# %%
-reader = spike_zoo.load("sci-digits")
-digit_archive = spike_zoo.SpikeArchive(digits)
-names = digit_archive.names("test")[:6]
-shown, captions = [], []
-for name in names:
-    drifting = digit_archive[name]
-    probabilities = reader.classify(drifting)
-    best = int(probabilities.argmax())
-    shown.append((drifting.to_tensor(14, 27).float().mean(0) / drifting.rate_scale).clamp(0, 1))
-    captions.append(f"{best} ({100 * probabilities[best]:.0f} %)")
-to_pillow(side_by_side(shown, captions))
-
-# %% [markdown]
 # ## Train the first stage yourself
 #
 # Stage `fem` holds the mean of a feature's channels to the sharp image. A quarter of the width and
@@ -145,6 +126,6 @@ to_pillow(side_by_side([learned, image, truth], ["FEM, 120 steps", "SCI that shi
 #
 # ```
 # python -m spike_zoo reconstruct street.h5 --method sci-small --stride 7 --out street.mp4
-# python -m spike_zoo classify digit.npz --method sci-digits
 # make sci
+# python -m spike_zoo classify digit.npz --method runs/sci/recognition/checkpoints/best.ckpt
 # ```

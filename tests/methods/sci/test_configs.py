@@ -141,6 +141,7 @@ STUDIES = {
     "binarize": {"binarize_off"},
     "w_lap": {"w_lap_0", "w_lap_table2", "w_lap_2"},
     "w_true": {"motion_photometric"},
+    "w_true_end": {"motion_fading"},
     "align": {"fam_dcn", "fam_warp", "fam_none"},
     "neighbors": {"fam_neighbors_0", "fam_neighbors_2"},
 }
@@ -170,6 +171,7 @@ def test_the_rows_say_what_their_names_say() -> None:
     weights = {stem: arguments_of(stem)["w_lap"] for stem in ("full", *STUDIES["w_lap"])}
     assert weights == {"full": 0.05, "w_lap_0": 0.0, "w_lap_table2": 0.5, "w_lap_2": 2.0}
     assert arguments_of("motion_photometric")["w_true"] == 0
+    assert arguments_of("motion_fading")["w_true_end"] == 0
     neighbours = {stem: arguments_of(stem)["neighbors"] for stem in STUDIES["neighbors"]}
     assert neighbours == {"fam_neighbors_0": 0, "fam_neighbors_2": 2}
     for switch, start in {"align": "fam_", "pfu": "pfu_", "pathway": ""}.items():
