@@ -133,6 +133,8 @@ def assert_every_clip_is_told_as_by_hand(result: RunResult, archive: str, folder
     assert tested == right
 
 
+#: What later stages must know of the features that they begin with.
+HANDED_ON = {"fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"}
 #: Studies with their rows beside the full one of their stage, and the switches that they move.
 STUDIES = {
     "pathway": {"ventral", "dorsal"},
@@ -183,8 +185,7 @@ def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: st
     for stage in {"fem", "motion"} & stated.keys():
         made = read_blueprint(ROOT / stated[stage], {}).hyper_parameters
         assert made["stage"] == stage
-        apart = {"stage", "fem", "motion", "w_true", "align", "neighbors"}
-        shared = stated.keys() - apart - ({"codec_width"} if stage == "fem" else set())
+        shared = {*HANDED_ON, "codec_width"} if stage == "motion" else HANDED_ON
         assert {name: made[name] for name in shared} == {name: stated[name] for name in shared}
 
 
@@ -205,7 +206,7 @@ def test_stages_agree_on_what_is_handed_on() -> None:
         for stage, config in content_of(SCI / "stages.yaml")["stages"].items()
     }
     for stage in ("motion", "fam", "recognition"):
-        for name in ("fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"):
+        for name in HANDED_ON:
             assert made[stage][name] == made["fem"][name], f"{stage}: {name}"
     for stage in ("fam", "recognition"):
         assert made[stage]["codec_width"] == made["motion"]["codec_width"], stage
