@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
@@ -14,7 +15,6 @@ from spike_zoo.nn.official import read_state_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from torch import Tensor
 
@@ -65,9 +65,15 @@ def read_blueprint(file: Path, published: Mapping[str, str]) -> Blueprint:
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint without running anything it may hold.
 
+    A ``.safetensors`` file that this package wrote is one that holds weights alone.
+
     Raises:
         WeightsError: If it is damaged, or holds more than tensors and plain values.
     """
+    if Path(path).suffix == ".safetensors":
+        blueprint = _read_safetensors(Path(path))
+        said = {"class_path": blueprint.class_path, "hyper_parameters": blueprint.hyper_parameters}
+        return {"state_dict": blueprint.state, "spike_zoo": said}
     checkpoint = read_weights(path)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise WeightsError(

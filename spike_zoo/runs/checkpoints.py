@@ -8,12 +8,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import lightning
 import torch
 from lightning import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from spike_zoo.files import new_file
+from spike_zoo.nn.blueprints import read_checkpoint
 from spike_zoo.tasks.abilities import Monitored
 
 if TYPE_CHECKING:
@@ -109,6 +111,12 @@ def checkpoints_of(
 
 class WholeCheckpoints(TorchCheckpointIO):
     """Write checkpoints beside their target and rename them, keeping the last one before."""
+
+    def load_checkpoint(self, path: str | os.PathLike[str], *args: Any, **options: Any) -> Any:  # noqa: ANN401  (Lightning's)
+        """Read a checkpoint; weights that were exported are one without anything else."""
+        if Path(path).suffix != ".safetensors":
+            return super().load_checkpoint(Path(path), *args, **options)
+        return {**read_checkpoint(Path(path)), "pytorch-lightning_version": lightning.__version__}
 
     def save_checkpoint(
         self,

@@ -140,3 +140,24 @@ def test_tests_of_two_checkpoints_have_two_identities(archive: list[str], tmp_pa
         records.append(RunResult.read(run_dir / "test"))
     assert records[0].config_hash != records[1].config_hash
     assert records[0].checkpoint_sha256 != records[1].checkpoint_sha256
+
+
+def test_exported_weights_are_measured_as_the_checkpoint_is(
+    archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = write_checkpoint(tmp_path / "best.ckpt")
+    export = tmp_path / "small.safetensors"
+    assert main(["export", str(checkpoint), str(export)]) == 0
+    found = {}
+    for file in (checkpoint, export):
+        folder = tmp_path / file.stem
+        line = [*TEST, *archive, "--run_dir", str(folder), "--ckpt_path", str(file)]
+        assert main(["test", *line]) == 0
+        found[file] = RunResult.read(folder / "test")
+    assert found[export].metrics == found[checkpoint].metrics
+    assert found[export].parameters == found[checkpoint].parameters, "it says its own width"
+    assert found[export].checkpoint == str(export)
+    capsys.readouterr()
+    line = [*TEST, *archive, "--run_dir", str(tmp_path / "fit"), "--ckpt_path", str(export)]
+    assert main(["fit", *line]) == 1
+    assert "small.safetensors: holds weights alone" in capsys.readouterr().err

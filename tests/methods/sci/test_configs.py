@@ -24,6 +24,8 @@ from tests.helpers.measured import psnr_by_hand
 SCI = ROOT / "experiments" / "sci"
 VARIANTS = sorted((SCI / "variants").glob("*.yaml"))
 FILES = [*sorted((ROOT / "configs").glob("sci_*.yaml")), *VARIANTS]
+#: Classes of other methods, which learn nothing here.
+OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "stir"}
 #: The stage whose configuration and profile a file is stacked with.
 STAGES = {"motion": "motion", "fam": "fam", "recognition": "recognition", "playback": "recognition"}
 
@@ -60,25 +62,23 @@ def stage_of(path: Path) -> str:
     return next((stage for begin, stage in STAGES.items() if name.startswith(begin)), "fem")
 
 
-def is_classical(path: Path) -> bool:
-    return class_of(path) in ("TFIModule", "TFPModule")
-
-
 def command(
     path: Path, archives: dict[str, str], beginnings: dict[str, str], run_dir: Path
 ) -> list[str]:
     """Return the command line that runs a file for two updates on a small archive."""
     name, stage = path.relative_to(ROOT).as_posix(), stage_of(path)
     stacked = [name, "configs/profiles/smoke.yaml"]
-    if path in VARIANTS and not is_classical(path):
+    if path in VARIANTS and class_of(path) not in OTHERS:
         profiles = ["configs/profiles/smoke.yaml", f"experiments/sci/profiles/smoke/{stage}.yaml"]
         stacked = [f"configs/sci_{stage}.yaml", *profiles, name]
-    line = ["test" if is_classical(path) else "fit"]
+    line = ["test" if class_of(path) in OTHERS else "fit"]
+    if class_of(path) == "STIRModule":
+        line += ["--ckpt_path", "spike_zoo/weights/stir-small.safetensors"]
     line += [argument for file in stacked for argument in ("--config", file)]
     archive = "digits.h5" if stage == "recognition" else "sequence.h5"
     line += ["--data.init_args.archive", archives[archive], "--run_dir", str(run_dir)]
     line += ["--trainer.enable_progress_bar", "false"]
-    if is_classical(path):
+    if class_of(path) in OTHERS:
         return line
     return [*line, "--trainer.max_steps", "2", *smaller(path, beginnings)]
 
@@ -103,7 +103,7 @@ def test_configuration_runs_with_the_smoke_profile(
     assert main(line) == 0
     result = RunResult.read(tmp_path if line[0] == "fit" else tmp_path / "test")
     assert result.variant == path.stem
-    assert result.method == ("classical" if is_classical(path) else "sci")
+    assert result.method == OTHERS.get(class_of(path), "sci")
     archive = result.config["data"]["init_args"]["archive"]
     if stage_of(path) == "motion":
         assert_motion_is_held_against_none(result)
@@ -133,6 +133,8 @@ def assert_every_clip_is_told_as_by_hand(result: RunResult, archive: str, folder
     assert tested == right
 
 
+#: What later stages must know of the features that they begin with.
+HANDED_ON = {"fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"}
 #: Studies with their rows beside the full one of their stage, and the switches that they move.
 STUDIES = {
     "pathway": {"ventral", "dorsal"},
@@ -185,8 +187,7 @@ def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: st
     for stage in {"fem", "motion"} & stated.keys():
         made = read_blueprint(ROOT / stated[stage], {}).hyper_parameters
         assert made["stage"] == stage
-        apart = {"stage", "fem", "motion", "w_true", "align", "neighbors"}
-        shared = stated.keys() - apart - ({"codec_width"} if stage == "fem" else set())
+        shared = {*HANDED_ON, "codec_width"} if stage == "motion" else HANDED_ON
         assert {name: made[name] for name in shared} == {name: stated[name] for name in shared}
 
 
@@ -207,7 +208,7 @@ def test_stages_agree_on_what_is_handed_on() -> None:
         for stage, config in content_of(SCI / "stages.yaml")["stages"].items()
     }
     for stage in ("motion", "fam", "recognition"):
-        for name in ("fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"):
+        for name in HANDED_ON:
             assert made[stage][name] == made["fem"][name], f"{stage}: {name}"
     for stage in ("fam", "recognition"):
         assert made[stage]["codec_width"] == made["motion"]["codec_width"], stage
