@@ -51,18 +51,16 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         super().__init__()
         self.lpips = lpips
         self.protocols = tuple(protocols)
-        self.pace_metrics = nn.ModuleDict()
+        self.pace_metrics = nn.ModuleDict(
+            {
+                f"{split}/{metric}_{pace}": MeanOfValues()
+                for split, metric, pace in itertools.product(EVALUATED_SPLITS, BY_PACE, PACES)
+            }
+        )
 
     def make_metrics(self) -> MetricCollection:
         """Return the metrics of images, those of the wanted protocols among them."""
         return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
-
-    def setup(self, stage: str) -> None:
-        """Check the data and make the metrics, those of each pace among them."""
-        super().setup(stage)
-        if stage != "predict" and not self.pace_metrics:
-            for split, metric, pace in itertools.product(EVALUATED_SPLITS, BY_PACE, PACES):
-                self.pace_metrics[f"{split}/{metric}_{pace}"] = MeanOfValues()
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
         """Refuse clips of another length than the method takes.
