@@ -39,7 +39,7 @@ from spike_zoo.runs.trainer import quiet_libraries
 quiet_libraries()
 folder = Path("data") if Path("data").is_dir() else Path("../data")
 scenes = folder / "notebook_sequence.h5"
-simulate(str(scenes), kind="sequence", size="small")
+simulate(str(scenes), kind="sequence", size="small", height=128, width=128)
 
 # %% [markdown]
 # ## A scene that moves, and how
