@@ -10,10 +10,13 @@ import torch
 import spike_zoo
 from spike_zoo.media import load_picture
 from spike_zoo.methods.base import ReconstructionModule
+from spike_zoo.methods.classical import tfi
 from spike_zoo.methods.shipped import shipped_weights
 from spike_zoo.methods.ssdm import SSDMStudentModule
 from spike_zoo.metrics import psnr, ssim_uniform7
 from spike_zoo.simulation import deblur_scenes, simulate_exposures
+from spike_zoo.simulation.sequences import sequence_scenes
+from spike_zoo.simulation.takes import simulate_take
 from spike_zoo.spikes import Take
 
 #: Clip, ground truth, rows that count, PSNR and SSIM of the best classical method on them (TFI
@@ -97,3 +100,22 @@ def test_student_is_within_half_a_decibel_of_the_published_weights_or_better(
     assert isinstance(ours, SSDMStudentModule)
     for take in exposures:
         assert decibels_gained(ours, take) > decibels_gained(official, take) - 0.5
+
+
+@pytest.mark.slow
+def test_small_sci_beats_the_interval_on_fast_scenes_it_never_saw() -> None:
+    module = spike_zoo.load("sci-small")
+    assert isinstance(module, ReconstructionModule)
+    gains = []
+    for spec in sequence_scenes("test", 12, seed=7, height=64, width=64):
+        if "fast" not in spec.name:
+            continue
+        take = simulate_take(spec, image_stride=7, margin=6)
+        assert take.images is not None
+        truth = torch.from_numpy(take.images[6][None, None] / 255).float()
+        interval = tfi(take.recording.to_tensor(), 48, average=9) / spec.rate_scale
+        pair = module.reconstruct(take.recording, [48]), interval.clamp(0, 1)[None, None]
+        ours, theirs = (psnr(image, truth).item() for image in pair)
+        gains.append(ours - theirs)
+    assert len(gains) == 4
+    assert sum(gains) / len(gains) > 1.0  # 4.3 dB on the default test split
