@@ -52,6 +52,23 @@ def read_integers(file: Hdf5File, inside: str, dimensions: int) -> NDArray[np.in
         return stored[...].astype(np.int64)
 
 
+def check_pictures(file: Hdf5File, inside: str) -> None:
+    """Refuse a data set of pictures, or of motion, that is none or was not written whole.
+
+    Raises:
+        FormatError: E09.
+    """
+    part = inside.rpartition("/")[2]
+    dimensions = (4,) if part == schema.MOTION else (3, 4)
+    stored, problem = file.dataset(inside), None
+    if stored.dtype.kind not in "uf" or len(stored.shape) not in dimensions:
+        problem = f"{stored.dtype} {stored.shape} are no {part}"
+    elif not is_complete(file, inside, stored):
+        problem = f"part of the {part} was never written"
+    if problem:
+        raise FormatError(f"{file.path}: {inside}: {problem}", code="E09", path=inside)
+
+
 def split_names(file: Hdf5File, split: str) -> list[str]:
     """Return the recordings of a split.
 

@@ -8,19 +8,14 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.contents import Facts, read_facts, table_sha256
-from spike_zoo.archive.datasets import read_integers, split_names
+from spike_zoo.archive.datasets import check_pictures, read_integers, split_names
 from spike_zoo.archive.digest import content_sha256, legacy_sha256
 from spike_zoo.archive.label_names import read_label_names
 from spike_zoo.archive.rewriting import StoredTake
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import FormatError, MissingItemError, PlaneRangeError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
-from spike_zoo.formats.hdf5_recording import (
-    is_complete,
-    missing_recording,
-    read_group,
-    stored_planes,
-)
+from spike_zoo.formats.hdf5_recording import missing_recording, read_group, stored_planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -392,14 +387,7 @@ class SpikeArchive:
         if not self._has(name, part):
             raise MissingItemError(f"{self.path}: {name} has no {part}", path=name)
         inside = f"{schema.RECORDINGS}/{name}/{part}"
-        stored, problem = self._file.dataset(inside), None
-        dimensions = (4,) if part == schema.MOTION else (3, 4)
-        if stored.dtype.kind not in "uf" or len(stored.shape) not in dimensions:
-            problem = f"{stored.dtype} {stored.shape} are no {part}"
-        elif not is_complete(self._file, inside, stored):
-            problem = f"part of the {part} was never written"
-        if problem:
-            raise FormatError(f"{self.path}: {inside}: {problem}", code="E09", path=inside)
+        check_pictures(self._file, inside)
         self._checked.add(inside)
 
     def _integers(self, name: str, part: str, empty: tuple[int, ...]) -> NDArray[np.int64]:

@@ -10,7 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from spike_zoo.archive.datasets import checked_datasets, read_integers, split_names
+from spike_zoo.archive.datasets import (
+    check_pictures,
+    checked_datasets,
+    read_integers,
+    split_names,
+)
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File
 from tests.helpers.archives import add_annotations, change, write_archive
@@ -75,3 +80,14 @@ def test_a_split_is_a_list_of_names(
     with pytest.raises(FormatError, match=problem) as caught:
         split_names(Hdf5File(path), "val")
     assert caught.value.code == "E10"
+
+
+@pytest.mark.parametrize(("part", "shape"), [("images", (3, 4)), ("motion", (3, 4, 5))])
+def test_pictures_and_motion_of_too_few_dimensions_are_refused_by_name(
+    part: str, shape: tuple[int, ...], path: Path
+) -> None:
+    inside = f"recordings/take9/{part}"
+    change(path, lambda file: file.create_dataset(inside, data=np.zeros(shape, np.float16)))
+    with pytest.raises(FormatError, match=f"{inside}: float16 .* are no {part}") as caught:
+        check_pictures(Hdf5File(path), inside)
+    assert caught.value.code == "E09"

@@ -28,7 +28,6 @@ Fusion = Literal["pfu", "concat", "none"]
 
 WINDOW = 13  # planes of one feature: the widest ventral filter, and four dorsal ones fit exactly
 SMALLEST_SIDE = 16
-SOURCE = "A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera"
 
 VENTRAL_PLANES = tuple((6 - k // 2, 7 + k // 2) for k in (7, 9, 11, 13))
 """First and past-the-last plane of each ventral filter: symmetric growth from the centre."""

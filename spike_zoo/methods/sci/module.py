@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 from spike_zoo.media.flow import flow_picture, longest
@@ -16,6 +17,7 @@ from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.motion_training import (
     error_ratios,
     evaluate_pairs,
+    failed_motion,
     feature_pairs,
     motion_metrics,
     padded_truth,
@@ -215,15 +217,19 @@ class SCICodecModule(StagedModule, ReconstructionModule):
 
     def on_test_epoch_end(self) -> None:
         """Log the errors of motion beside those of no motion; or smoothness, in space and time."""
-        self._log_ratios()
+        ratios = self._log_ratios()
+        if failure := failed_motion(ratios):
+            rank_zero_warn(failure)
         if self.stage == "fem":
             self.log_dict(self.norms.compute())
             self.norms.reset()
         if self.stage != "motion":
             self.log("test/frame_deviation", deviation_at_rest(self))
 
-    def _log_ratios(self) -> None:
-        self.log_dict(error_ratios(self.trainer.callback_metrics))
+    def _log_ratios(self) -> dict[str, Tensor]:
+        ratios = error_ratios(self.trainer.callback_metrics)
+        self.log_dict(ratios)
+        return ratios
 
     def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
         """Return what stands side by side: playback, what networks saw, the image, the truth."""

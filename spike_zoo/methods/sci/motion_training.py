@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from spike_zoo.batch import SceneBatch
     from spike_zoo.methods.sci.network import SCICodec
 
+JUDGED = ("medium", "fast")
+LARGEST_RATIO = 0.4
+"""Error over that of no motion above which the stage has failed, on medium and fast scenes."""
+
 
 class Pairs(NamedTuple):
     """Features of neighbouring times, from all scenes of a batch.
@@ -99,6 +103,25 @@ def motion_metrics() -> MetricCollection:
         "epe_still": MeanPerImage(still_error),
     }
     return MetricCollection(metrics, compute_groups=False)
+
+
+def failed_motion(ratios: Mapping[str, Tensor]) -> str:
+    """Return in words on which scenes motion was not learned; empty where it was.
+
+    Args:
+        ratios: Of errors, see :func:`error_ratios`.
+    """
+    missed = {
+        pace: float(value)
+        for name, value in ratios.items()
+        for pace in JUDGED
+        if name.endswith(f"epe_ratio_{pace}") and value > LARGEST_RATIO
+    }
+    told = " and ".join(f"{ratio:.2f} on {pace} scenes" for pace, ratio in missed.items())
+    return told and (
+        f"motion is not learned well enough: its error is {told} of that of no motion, above "
+        f"{LARGEST_RATIO}; what warps along it will gain little. Train longer"
+    )
 
 
 def error_ratios(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

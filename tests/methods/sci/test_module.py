@@ -14,6 +14,7 @@ from spike_zoo.data import SceneDataModule
 from spike_zoo.errors import ConfigError, MissingFileError, PlaneRangeError, WeightsError
 from spike_zoo.methods.loading import save_weights
 from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci.motion_training import failed_motion
 from spike_zoo.methods.sci.stages import Stage
 from spike_zoo.simulation.recipes import RECIPES
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, training_loss
@@ -221,7 +222,8 @@ def test_motion_is_held_against_the_truth_by_pace(
     quiet = {**QUIET, "logger": False, "enable_checkpointing": False}
     trainer = Trainer(max_epochs=1, limit_train_batches=2, **quiet)
     trainer.fit(module, data)
-    (found,) = trainer.test(module, data, verbose=False)
+    with pytest.warns(UserWarning, match="motion is not learned well enough"):  # two updates
+        (found,) = trainer.test(module, data, verbose=False)
     still = {pace: found[f"test/epe_still_{pace}"] for pace in ("slow", "medium", "fast")}
     assert 0 < still["slow"] < 1.4 < still["fast"] < 21  # 7 planes at < 0.2, at 0.7 to 3 px
     for pace, length in still.items():
@@ -233,6 +235,13 @@ def test_motion_is_held_against_the_truth_by_pace(
     assert [one.image.shape for one in pictures if one.image is not None] == [(3, 32, 32)]
     mean = sum(still.values()) / 3
     assert found["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # as many pairs of each pace
+
+
+def test_a_stage_that_learned_no_motion_says_so() -> None:
+    ratios = {f"test/epe_ratio_{pace}": torch.tensor(0.45) for pace in ("slow", "medium", "fast")}
+    said = failed_motion({**ratios, "test/epe_ratio_medium": torch.tensor(0.39)})
+    assert "its error is 0.45 on fast scenes of that of no motion, above 0.4" in said
+    assert failed_motion({"test/epe_ratio_slow": torch.tensor(2.0)}) == ""
 
 
 def test_the_true_motion_counts_less_and_less(beginnings: dict[str, str]) -> None:
