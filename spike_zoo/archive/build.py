@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,9 +80,10 @@ def build_archive(
         generator=generator,
         label_names=label_names,
     )
+    cwd = Path.cwd()
     with writer, _shard_folder(path) as folder:
         tasks = [
-            delayed(_write_shard)(folder / f"{number}.h5", job, compression, bit_layout)
+            delayed(_write_shard)(cwd, folder / f"{number}.h5", job, compression, bit_layout)
             for number, job in enumerate(jobs.values())
         ]
         _run(tasks, n_jobs, progress)
@@ -141,9 +143,10 @@ def _shard_folder(path: Path) -> Iterator[Path]:
 
 
 def _write_shard(
-    path: Path, job: Callable[[], Take], compression: str | None, bit_layout: str
+    cwd: Path, path: Path, job: Callable[[], Take], compression: str | None, bit_layout: str
 ) -> None:
     """Make one take and write it to a file of its own; runs in a worker process."""
+    os.chdir(cwd)  # joblib keeps its workers, which stay where they were first started
     take = job()
     with new_archive_file(path) as file:
         write_take(new_group(file, _SHARD), take, compression=compression, bit_layout=bit_layout)

@@ -66,6 +66,22 @@ def test_processes_change_nothing_in_the_data(tmp_path: Path) -> None:
     assert SpikeArchive(one).data_sha256() == SpikeArchive(two).data_sha256()
 
 
+def test_workers_follow_to_the_folder_of_each_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """joblib keeps its workers between calls, in a notebook too."""
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        np.savez(folder / "seed.npz", seed=number)
+        monkeypatch.chdir(folder)
+        jobs = {name: lambda: make_take(int(np.load("seed.npz")["seed"])) for name in ("a", "b")}
+        build_archive("out.h5", jobs, n_jobs=2)
+        np.testing.assert_array_equal(
+            SpikeArchive("out.h5")["a"][:], make_take(number).recording[:]
+        )
+
+
 def test_functions_of_any_kind_travel_to_other_processes(tmp_path: Path) -> None:
     jobs = {name: lambda seed=seed: make_take(seed) for seed, name in enumerate("ab")}
     assert SpikeArchive(build_archive(tmp_path / "a.h5", jobs, n_jobs=2)).names() == ["a", "b"]

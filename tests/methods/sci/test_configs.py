@@ -95,6 +95,7 @@ def smaller(path: Path, beginnings: dict[str, str]) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:motion is not learned well enough")  # two updates
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_configuration_runs_with_the_smoke_profile(
     path: Path, archives: dict[str, str], beginnings: dict[str, str], tmp_path: Path
