@@ -58,6 +58,7 @@ class PackedScene(TypedDict):
         - mode: int64 ``(B,)``, 0..7, the flip or rotation of all planes and images of a scene.
         - images: uint8 or float32 ``(B, N, 1, H, W)``, ground truth in order of time.
         - planes: int64 ``(B, N)``, the plane of ``packed`` that each image is centred on.
+        - start: int64 ``(B,)``, the plane of the recording that ``packed`` begins with.
         - motion: float16 ``(B, N, 2, H, W)``, as in :class:`SceneBatch`; where it is known.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
         - name: names of the recordings, length B.
@@ -68,6 +69,7 @@ class PackedScene(TypedDict):
     mode: Tensor
     images: Tensor
     planes: Tensor
+    start: Tensor
     motion: NotRequired[Tensor]
     rate_scale: Tensor
     name: list[str]
@@ -80,6 +82,7 @@ class SceneBatch(TypedDict):
         - spikes: uint8 ``(B, T, H, W)``, 0 or 1; bytes, for a scene has hundreds of planes.
         - images: float32 ``(B, N, 1, H, W)`` in [0, 1], ground truth in order of time.
         - planes: int64 ``(B, N)``, the plane of ``spikes`` that each image is centred on.
+        - start: int64 ``(B,)``, the plane of the recording that ``spikes`` begins with.
         - motion: float32 ``(B, N, 2, H, W)``, pixels right and down: what image n shows at x is at
           x + v(x) in image n - 1 of the recording. NaN where it is not seen there; ``motion[:, 0]``
           leads out of the batch, and is NaN at the start of a recording. Only where it is known.
@@ -90,6 +93,7 @@ class SceneBatch(TypedDict):
     spikes: Tensor
     images: Tensor
     planes: Tensor
+    start: Tensor
     motion: NotRequired[Tensor]
     rate_scale: Tensor
     name: list[str]

@@ -105,6 +105,7 @@ class SceneWindows(ReconstructionWindows):
             "mode": mode,
             "images": np.stack([image[None, rows, columns] for image in images]),
             "planes": planes - start,
+            "start": start,
             "rate_scale": np.float32(first.rate_scale),
             "name": first.name,
         }

@@ -57,6 +57,33 @@ def residuals(channels: int, count: int) -> nn.Sequential:
     return nn.Sequential(*(Res(channels) for _ in range(count)))
 
 
+class DSB(nn.Module):
+    """A depthwise-separable block: a depthwise 3x3, then two 1x1 with a GELU between, and a shortcut.
+
+    Args:
+        inputs: Channels of the input, twice as many inside.
+        outputs: Channels of the output; by default as many.
+    """
+
+    def __init__(self, inputs: int, outputs: int | None = None) -> None:
+        super().__init__()
+        outputs = inputs if outputs is None else outputs
+        self.spatial = nn.Conv2d(inputs, inputs, 3, padding=1, groups=inputs)
+        self.widen = nn.Conv2d(inputs, 2 * inputs, 1)
+        self.narrow = nn.Conv2d(2 * inputs, outputs, 1)
+        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``(B, O, H, W)`` for ``(B, C, H, W)``."""
+        inside = nn.functional.gelu(self.widen(self.spatial(x)))
+        return self.shortcut(x) + self.narrow(inside)
+
+
+def separables(channels: int, count: int) -> nn.Sequential:
+    """Return some depthwise-separable blocks, one after the other."""
+    return nn.Sequential(*(DSB(channels) for _ in range(count)))
+
+
 class Up(nn.Module):
     """Twice the size by pixel shuffling, ``(B, C, H, W)`` -> ``(B, O, 2H, 2W)``.
 

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
-from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.alignment import Align
 from spike_zoo.methods.sci.fam import FAM
 from spike_zoo.methods.sci.fem import FEM, Fusion, Pathway
-from spike_zoo.methods.sci.losses import extraction_terms, motion_terms, reconstruction_terms
+from spike_zoo.methods.sci.jobs import FamJob, FemJob
 from spike_zoo.methods.sci.motion import MotionEstimation
-from spike_zoo.methods.sci.motion_training import (
-    error_ratios,
-    evaluate_pairs,
-    failed_motion,
-    feature_pairs,
-    motion_metrics,
-    padded_truth,
-    pair_origins,
-)
+from spike_zoo.methods.sci.motion_training import MotionJob
 from spike_zoo.methods.sci.network import SCICodec
-from spike_zoo.methods.sci.seen import Seen
-from spike_zoo.methods.sci.smoothness import add_norms, deviation_at_rest, norm_metrics
+from spike_zoo.methods.sci.remembered import SceneFeatures
+from spike_zoo.methods.sci.scenes import come_whole, scenes_of
 from spike_zoo.methods.sci.staged import StagedModule
 from spike_zoo.methods.sci.stages import Stage, row_of
 from spike_zoo.methods.sci.streaming import FeatureStream
-from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, updates_of_run
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -39,8 +28,12 @@ if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
     from spike_zoo.batch import ReconstructionBatch, SceneBatch, Split
+    from spike_zoo.methods.sci.jobs import StageJob
+    from spike_zoo.methods.sci.scenes import Scenes
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.tasks.evaluation import Evaluation, Origin, Predicted
+
+JOBS: Mapping[Stage, type[StageJob]] = {"fem": FemJob, "motion": MotionJob, "fam": FamJob}
 
 
 class SCICodecModule(StagedModule, ReconstructionModule):
@@ -68,6 +61,11 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         align: See :class:`FAM`.
         neighbors: See there.
         scale_input: See :class:`SCICodec`.
+        remember_gib: Memory for the frozen FEM's features of scenes, as half floats, in the stages
+            that learn from scenes: every epoch sees them again, if the data neither cut nor turn
+            them. 0 makes them anew each time.
+        patch: Side of the squares that those learn from, cut and turned once features are known;
+            None takes scenes as they come.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How it moves over the run, see :func:`factor_of`.
         warmup: Fraction of the run in which it rises.
@@ -100,6 +98,8 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         align: Align = "afr",
         neighbors: int = 4,
         scale_input: bool = True,
+        remember_gib: float = 0.0,
+        patch: int | None = None,
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
@@ -119,16 +119,18 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         )
         self.train_stage(stage, row, codec)
         self.clip_length = row.clip_length
-        if stage == "motion":
-            self.monitor, self.monitor_mode = "val/epe", "min"
-        self.norms = norm_metrics("test/")
-        self._seen: Seen | None = None  # of the batch that was evaluated last
+        check_patch(patch, remember_gib)
+        self.job: StageJob = JOBS[stage](self)
+        self.monitor, self.monitor_mode = self.job.monitor, self.job.monitor_mode
+        self._features = SceneFeatures(0.0)
         self._updates = 0.0
 
     def on_train_start(self) -> None:
-        """Tell the schedules how long the run is."""
+        """Tell the schedules how long the run is, and begin to remember features."""
         super().on_train_start()
         self._updates = updates_of_run(self.trainer)
+        if come_whole(getattr(self.trainer, "datamodule", None)):
+            self._features = SceneFeatures(self.hparams["remember_gib"])
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
@@ -136,121 +138,73 @@ class SCICodecModule(StagedModule, ReconstructionModule):
 
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
         """Return the stage's loss and log every term of it."""
-        terms = {"fem": self._fem, "motion": self._motion, "fam": self._fam}[self.stage](batch)
+        terms = self.job.terms(batch)
         logged = {f"train/{name}": value for name, value in terms.items()}
         self.log_dict(logged, batch_size=len(batch["spikes"]))
         return terms["total"]
 
-    def _fem(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
-        self.check_clip(batch["spikes"].shape[1])
-        feature = self.codec.features(batch["spikes"], batch["rate_scale"])[:, 0]
-        return extraction_terms(feature, batch["image"], self.hparams["w_lap"])
-
-    def _motion(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
-        pairs = feature_pairs(self.codec, batch)
-        estimation = cast("MotionEstimation", self.codec.motion)
-        motions = estimation.pyramid(pairs.current, pairs.reference)
-        current, reference, truth = padded_truth(pairs)
-        return motion_terms(motions, current, reference, truth, self.w_true)
-
-    def _fam(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
-        self.check_clip(batch["spikes"].shape[1])
-        with torch.no_grad():
-            features, motions = self.codec.analysed(batch["spikes"], batch["rate_scale"])
-        fam = cast("FAM", self.codec.fam)
-        return reconstruction_terms(fam.branches(features, motions), batch["image"])
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, from 0 to 1; 0 outside a run."""
+        return min(self.trainer.global_step / self._updates, 1.0) if self._updates else 0.0
 
     @property
     def w_true(self) -> float:
         """Weight of the true motion now: it moves from its first to its last over the run."""
-        done = min(self.trainer.global_step / self._updates, 1.0) if self._updates else 0.0
         first = float(self.hparams["w_true"])
-        return first * (1.0 - done * (1.0 - float(self.hparams["w_true_end"])))
+        return first * (1.0 - self.progress * (1.0 - float(self.hparams["w_true_end"])))
+
+    def generator(self) -> torch.Generator:
+        """Return what draws in this update: the same where a run is resumed before it."""
+        seed = torch.initial_seed() + 1000 * self.trainer.global_step + self.trainer.global_rank
+        return torch.Generator().manual_seed(seed % 2**63)
+
+    def scenes(self, batch: SceneBatch) -> Scenes:
+        """Return scenes with the features of the frozen FEM, as they are."""
+        return scenes_of(self._features(self.codec, batch), batch)
+
+    def learned_scenes(self, batch: SceneBatch) -> Scenes:
+        """Return scenes to learn from: cut and turned, where ``patch`` says how large."""
+        scenes, side = self.scenes(batch), self.hparams["patch"]
+        return scenes if side is None else scenes.patch(side, self.generator())
 
     def make_metrics(self) -> MetricCollection:
-        """Return the metrics of images, or of motion in the stage that estimates it."""
-        if self.stage == "motion":
-            return motion_metrics()
-        return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
+        """Return what the stage measures."""
+        return self.job.make_metrics()
 
     def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (the stage's batch)
         """Return recording and plane of each sample."""
-        if self.stage != "motion":
-            return super().origins(batch)
-        return pair_origins(batch)
+        return list(self.job.origins(batch))
 
     def predicted(self, batch: Any, found: Tensor) -> Sequence[Predicted]:  # noqa: ANN401  (the stage's batch)
-        """Return the images of a batch, or its motions in colours, each up to its longest."""
-        if self.stage == "motion":
-            found = torch.stack([flow_picture(motion, longest(motion)) for motion in found])
-        return super().predicted(batch, found)
+        """Return what files are written of a batch: pictures, of motion in colours."""
+        return self.job.predicted(batch, found)
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (the stage's batch)
         """Return reconstructions ``(B, 1, H, W)``, or motions ``(P, 2, H, W)`` in that stage."""
-        if self.stage != "motion":
-            self.check_clip(batch["spikes"].shape[1])
-            self._seen = Seen.of(self.codec, batch)
-            return self._seen.image.float().clamp(0.0, 1.0)
-        pairs = feature_pairs(self.codec, batch)
-        return self.codec.moved(pairs.current, pairs.reference)
+        return self.job.predict(batch)
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (the stage's batch)
         """Add a batch to the metrics of a split and return what was found out."""
-        if self.stage != "motion":
-            evaluation = super().evaluate(batch, split, batch_idx)
-            if split == "test" and self.stage == "fem":
-                add_norms(self.norms, cast("Seen", self._seen).feature)
-            return evaluation
-        pairs = feature_pairs(self.codec, batch)
-        found = self.codec.moved(pairs.current, pairs.reference)
-
-        def measured(names: Sequence[str], motions: Tensor, truths: Tensor) -> dict[str, Tensor]:
-            values = self.measure(split, motions, truths)
-            self.measure_paces(split, names, values)
-            return values
-
-        return evaluate_pairs(pairs, found, measured)
+        return self.job.evaluate(batch, split, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Log how the errors of motion compare with those of no motion."""
-        self._log_ratios()
+        """Log what is known at the end of a validation."""
+        self.job.finish("val")
 
     def on_test_epoch_end(self) -> None:
-        """Log the errors of motion beside those of no motion; or smoothness, in space and time."""
-        ratios = self._log_ratios()
-        if failure := failed_motion(ratios):
-            rank_zero_warn(failure)
-        if self.stage == "fem":
-            self.log_dict(self.norms.compute())
-            self.norms.reset()
-        if self.stage != "motion":
-            self.log("test/frame_deviation", deviation_at_rest(self))
-
-    def _log_ratios(self) -> dict[str, Tensor]:
-        ratios = error_ratios(self.trainer.callback_metrics)
-        self.log_dict(ratios)
-        return ratios
+        """Log what is known at the end of a test."""
+        self.job.finish("test")
 
     def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
         """Return what stands side by side: playback, what networks saw, the image, the truth."""
         usual = super().pictures(batch, index, image)
         first = next(iter(usual))
-        seen = {} if self._seen is None else self._seen.pictures(index)
-        return {first: usual.pop(first), **seen, **usual}
+        return {first: usual.pop(first), **self.job.seen(index), **usual}
 
     def cost_jobs(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the stage's batch)
-        """Return what is measured: all of it, one feature at the camera's side, and analysis."""
-        jobs = dict(super().cost_jobs(batch))
-        if self.stage == "motion":
-            return jobs
-        spikes, scale = batch["spikes"], batch["rate_scale"]
-        middle = spikes.shape[1] // 2
-        window = spikes[:, middle - 6 : middle + 7]
-        jobs["extract"] = lambda: self.codec.feature(window, scale)
-        if self.stage == "fam":
-            fam, analysed = cast("FAM", self.codec.fam), self.codec.analysed(spikes, scale)
-            jobs["analyse"] = lambda: fam(*analysed)
-        return jobs
+        """Return what is measured: all of it, and the stage's parts of it."""
+        return {**super().cost_jobs(batch), **self.job.cost_jobs(batch)}
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
@@ -272,3 +226,15 @@ def check_weights(**weights: float) -> None:
     for name, weight in weights.items():
         if not 0 <= weight < float("inf"):
             raise ValueError(f"{name} must be 0 or more, got {weight}")
+
+
+def check_patch(patch: int | None, remember_gib: float) -> None:
+    """Refuse a patch that no network takes, or a memory that is none.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    if patch is not None and patch < 16:
+        raise ValueError(f"patch must be 16 pixels or more, got {patch}")
+    if remember_gib < 0:
+        raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")

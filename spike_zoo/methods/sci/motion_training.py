@@ -1,28 +1,32 @@
-"""Pairs of neighbouring features with the true motion between them: stage ``motion``."""
+"""Stage ``motion``: pairs of neighbouring features with the true motion between them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
-from spike_zoo.methods.sci.fem import WINDOW
+from spike_zoo.methods.sci.jobs import StageJob
+from spike_zoo.methods.sci.losses import motion_terms
 from spike_zoo.methods.sci.motion import FACTORS
+from spike_zoo.methods.sci.scenes import check_scenes
 from spike_zoo.metrics.image import MeanPerImage
 from spike_zoo.metrics.motion import end_point_error, still_error
 from spike_zoo.nn.padding import centred_padding, pad_to_multiple
-from spike_zoo.tasks.evaluation import Evaluation, Measured, Origin, Shown
+from spike_zoo.tasks.evaluation import Evaluation, Measured, Origin, Predicted, Shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from spike_zoo.batch import SceneBatch
-    from spike_zoo.methods.sci.network import SCICodec
+    from spike_zoo.batch import SceneBatch, Split
+    from spike_zoo.methods.sci.motion import MotionEstimation
+    from spike_zoo.methods.sci.scenes import Scenes
 
 JUDGED = ("medium", "fast")
 LARGEST_RATIO = 0.4
@@ -35,54 +39,93 @@ class Pairs(NamedTuple):
     Shape:
         - current, reference: ``(P, 3, H, W)``, a feature and the one before it.
         - truth: ``(P, 2, H, W)``, backward motion in pixels, NaN where unknown; None without any.
-
-    Attributes:
-        origins: Recording and plane of each.
-        rate_scales: Spikes per plane at white.
     """
 
     current: Tensor
     reference: Tensor
     truth: Tensor | None
-    origins: list[Origin]
-    rate_scales: list[float]
 
 
-def feature_pairs(codec: SCICodec, batch: SceneBatch) -> Pairs:
-    """Return the pairs of neighbouring features of a batch of scenes, made by the frozen FEM.
+class MotionJob(StageJob):
+    """Stage ``motion``: motion between features of the frozen FEM, from the simulator's truth."""
 
-    Raises:
-        ConfigError: If the batch holds single clips, or scenes of one image.
-    """
-    if "planes" not in batch or batch["planes"].shape[1] < 2:
-        raise ConfigError(
-            "stage motion learns from pairs of neighbouring images: give data.class_path "
-            "spike_zoo.data.SceneDataModule with images: 2 and all splits in whole"
-        )
-    planes, half = batch["planes"], WINDOW // 2
-    windows = torch.stack(
-        [
-            torch.stack([spikes[plane - half : plane + half + 1] for plane in row])
-            for spikes, row in zip(batch["spikes"], planes.tolist(), strict=True)
+    monitor: ClassVar[str] = "val/epe"
+    monitor_mode: ClassVar[str] = "min"
+
+    def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
+        """Return the error of the warped feature, and of motion at every level."""
+        check_scenes(batch, "motion")
+        pairs = pairs_of(self.module.learned_scenes(batch))
+        estimation = cast("MotionEstimation", self.module.codec.motion)
+        motions = estimation.pyramid(pairs.current, pairs.reference)
+        return motion_terms(motions, *padded_truth(pairs), self.module.w_true)
+
+    def make_metrics(self) -> MetricCollection:
+        """Return the end-point errors of the motion and of no motion."""
+        return motion_metrics()
+
+    def origins(self, batch: SceneBatch) -> list[Origin]:
+        """Return recording and later plane of each pair."""
+        return pair_origins(batch)
+
+    def predict(self, batch: SceneBatch) -> Tensor:
+        """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
+        check_scenes(batch, "motion")
+        pairs = pairs_of(self.module.scenes(batch))
+        return self.module.codec.moved(pairs.current, pairs.reference)
+
+    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[Predicted]:
+        """Return motions in colours, each up to its longest."""
+        pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in found])
+        return super().predicted(batch, pictures)
+
+    def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Measure motions where the truth is known anywhere, and show them.
+
+        Raises:
+            ConfigError: If the data have no true motion.
+        """
+        check_scenes(batch, "motion")
+        pairs = pairs_of(self.module.scenes(batch))
+        if pairs.truth is None:
+            raise ConfigError(
+                "stage motion is measured against the true motion, and the archive has none: make "
+                "one with 'python -m spike_zoo simulate --kind sequence'"
+            )
+        found = self.module.codec.moved(pairs.current, pairs.reference)
+        known = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
+        places = known.nonzero()[:, 0].tolist()
+        if not places:
+            return Evaluation(())
+        origins = pair_origins(batch)
+        values = self.module.measure(split, found[known], pairs.truth[known])
+        self.module.measure_paces(split, [origins[place].name for place in places], values)
+        scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"]))
+        shown = [_shown(pairs, found, place, origins[place]) for place in places]
+        measured = [
+            Measured(origins[place], origins[place].plane, float(scales[place])) for place in places
         ]
-    )
-    count = planes.shape[1]
-    with torch.no_grad():
-        scales = batch["rate_scale"].repeat_interleave(count)
-        features = codec.feature(windows.flatten(0, 1), scales).unflatten(0, windows.shape[:2])
-    truth = batch["motion"][:, 1:].flatten(0, 1) if "motion" in batch else None
-    return Pairs(
-        features[:, 1:].flatten(0, 1),
-        features[:, :-1].flatten(0, 1),
-        truth,
-        pair_origins(batch),
-        batch["rate_scale"].repeat_interleave(count - 1).tolist(),
-    )
+        return Evaluation(shown, measured, values)
+
+    def finish(self, split: Split) -> None:
+        """Log how the errors of motion compare with those of no motion."""
+        ratios = error_ratios(self.module.trainer.callback_metrics)
+        self.module.log_dict(ratios)
+        if split == "test" and (failure := failed_motion(ratios)):
+            rank_zero_warn(failure)
+
+
+def pairs_of(scenes: Scenes) -> Pairs:
+    """Return each feature of scenes with the one before it."""
+    features, _, motion = scenes
+    truth = None if motion is None else motion[:, 1:].flatten(0, 1)
+    return Pairs(features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1), truth)
 
 
 def pair_origins(batch: SceneBatch) -> list[Origin]:
     """Return recording and later plane of each pair of a batch."""
-    named = zip(batch["name"], batch["planes"][:, 1:].tolist(), strict=True)
+    planes = batch["planes"][:, 1:] + batch["start"][:, None]
+    named = zip(batch["name"], planes.tolist(), strict=True)
     return [Origin(name, plane) for name, row in named for plane in row]
 
 
@@ -124,7 +167,7 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
     )
 
 
-def error_ratios(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def error_ratios(values: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the ratio of the mean errors of the motion and of no motion, of all and by pace.
 
     Args:
@@ -141,43 +184,13 @@ def error_ratios(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return ratios
 
 
-def evaluate_pairs(
-    pairs: Pairs,
-    found: Tensor,
-    measure: Callable[[Sequence[str], Tensor, Tensor], dict[str, Tensor]],
-) -> Evaluation:
-    """Measure motions where the truth is known anywhere, and show them.
-
-    Args:
-        pairs: The pairs.
-        found: Their motions, ``(P, 2, H, W)``.
-        measure: Adds motions and truths of recordings, whose names come first, to the metrics and
-            returns their single values.
-
-    Raises:
-        ConfigError: If the data have no true motion.
-    """
-    if pairs.truth is None:
-        raise ConfigError(
-            "stage motion is measured against the true motion, and the archive has none: make one "
-            "with 'python -m spike_zoo simulate --kind sequence'"
-        )
-    known = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
-    places = known.nonzero()[:, 0].tolist()
-    if not places:
-        return Evaluation(())
-    names = [pairs.origins[place].name for place in places]
-    values = measure(names, found[known], pairs.truth[known])
-    shown, measured = [], []
-    for place in places:
-        origin, truth = pairs.origins[place], pairs.truth[place]
-        largest = longest(truth)
-        pictures = {
-            "feature before": pairs.reference[place],
-            "feature": pairs.current[place],
-            f"motion, up to {largest:.1f} px": flow_picture(found[place], largest),
-            "true motion": flow_picture(truth, largest),
-        }
-        shown.append(Shown(origin, pictures, f"{origin.name}-plane{origin.plane}"))
-        measured.append(Measured(origin, origin.plane, pairs.rate_scales[place]))
-    return Evaluation(shown, measured, values)
+def _shown(pairs: Pairs, found: Tensor, place: int, origin: Origin) -> Shown:
+    truth = cast("Tensor", pairs.truth)[place]
+    largest = longest(truth)
+    pictures = {
+        "feature before": pairs.reference[place],
+        "feature": pairs.current[place],
+        f"motion, up to {largest:.1f} px": flow_picture(found[place], largest),
+        "true motion": flow_picture(truth, largest),
+    }
+    return Shown(origin, pictures, f"{origin.name}-plane{origin.plane}")

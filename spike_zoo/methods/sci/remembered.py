@@ -1,4 +1,4 @@
-"""Frozen features and motion of clips that come again at every epoch, remembered."""
+"""What frozen parts make of recordings that come again at every epoch, remembered."""
 
 from __future__ import annotations
 
@@ -7,13 +7,49 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from spike_zoo.methods.sci.fem import WINDOW
 from spike_zoo.methods.sci.network import Analysis
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import LabelledBatch
+    from collections.abc import Hashable, Sequence
+
+    from spike_zoo.batch import LabelledBatch, SceneBatch
     from spike_zoo.methods.sci.network import SCICodec
 
 _GIB = 2**30
+
+
+class Memory:
+    """Tensors by key, as half floats, as many as fit.
+
+    Args:
+        gib: How much they may fill; those that come later are not kept. 0 keeps nothing.
+
+    Raises:
+        ValueError: If it is negative.
+    """
+
+    def __init__(self, gib: float) -> None:
+        if gib < 0:
+            raise ValueError(f"remember_gib must be 0 or more, got {gib}")
+        self.remembers = gib > 0
+        self._room = int(gib * _GIB)
+        self._known: dict[Hashable, Tensor] = {}
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._known
+
+    def __getitem__(self, key: Hashable) -> Tensor:
+        """Return what is known of a key, half floats on the CPU."""
+        return self._known[key]
+
+    def keep(self, key: Hashable, value: Tensor) -> None:
+        """Remember a tensor, if there is room for it."""
+        half = value.half().cpu()
+        size = half.numel() * half.element_size()
+        if size <= self._room:
+            self._room -= size
+            self._known[key] = half.clone()  # not the batch it is part of
 
 
 class RememberedAnalysis:
@@ -22,40 +58,84 @@ class RememberedAnalysis:
     A clip is known by its recording and its middle plane, so it must come whole and unturned.
 
     Args:
-        memory_gib: How much memory features and motions may fill, as half floats; clips that come
-            later are analysed anew each time. 0 remembers nothing and rounds nothing.
+        memory_gib: How much memory features and motions may fill, see :class:`Memory`. 0 remembers
+            nothing and rounds nothing.
 
     Raises:
         ValueError: If the memory is negative.
     """
 
     def __init__(self, memory_gib: float) -> None:
-        if memory_gib < 0:
-            raise ValueError(f"remember_gib must be 0 or more, got {memory_gib}")
-        self.remembers = memory_gib > 0
-        self._room = int(memory_gib * _GIB)
-        self._known: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        self._memory = Memory(memory_gib)
 
     def __call__(self, codec: SCICodec, batch: LabelledBatch) -> Analysis:
         """Return the analysis of a batch, float32."""
-        if not self.remembers:
+        if not self._memory.remembers:
             return codec.analysed(batch["spikes"], batch["rate_scale"])
         keys = list(zip(batch["name"], batch["plane"].tolist(), strict=True))
-        new = [place for place, key in enumerate(keys) if key not in self._known]
-        made: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+        new = [place for place, key in enumerate(keys) if key not in self._memory]
+        made: dict[tuple[str, int], Tensor] = {}
         if new:
             found = codec.analysed(batch["spikes"][new], batch["rate_scale"][new])
-            halves = [part.half().cpu() for part in found]
-            made = {keys[place]: (halves[0][n], halves[1][n]) for n, place in enumerate(new)}
-        pairs = [made[key] if key in made else self._known[key] for key in keys]
-        for key, pair in made.items():
-            self._remember(key, pair)
-        device = batch["spikes"].device
-        features, motions = (torch.stack(part) for part in zip(*pairs, strict=True))
-        return Analysis(*(part.to(device, torch.float32) for part in (features, motions)))
+            joined = torch.cat([part.flatten(1, 2) for part in found], dim=1).half().cpu()
+            made = {keys[place]: joined[n] for n, place in enumerate(new)}
+        whole = torch.stack([made[key] if key in made else self._memory[key] for key in keys])
+        for key, one in made.items():
+            self._memory.keep(key, one)
+        return analysis_of(whole.to(batch["spikes"].device, torch.float32))
 
-    def _remember(self, key: tuple[str, int], pair: tuple[Tensor, Tensor]) -> None:
-        size = sum(part.numel() * part.element_size() for part in pair)
-        if size <= self._room:
-            self._room -= size
-            self._known[key] = (pair[0].clone(), pair[1].clone())  # not the batch they are part of
+
+def analysis_of(joined: Tensor) -> Analysis:
+    """Return the analysis whose parts were joined along that axis: 5 x 3 and 4 x 2 channels."""
+    features, motions = joined.split([15, 8], dim=1)
+    return Analysis(features.unflatten(1, (5, 3)), motions.unflatten(1, (4, 2)))
+
+
+class SceneFeatures:
+    """The features of scenes by the frozen FEM, each window's asked once.
+
+    A window is known by its recording and its plane, so scenes must come whole and unturned where
+    they are remembered; cut and turn their features instead, which is as good and costs nothing.
+
+    Args:
+        memory_gib: How much memory they may fill, see :class:`Memory`. 0 remembers nothing.
+
+    Raises:
+        ValueError: If the memory is negative.
+    """
+
+    def __init__(self, memory_gib: float) -> None:
+        self._memory = Memory(memory_gib)
+
+    @torch.no_grad()
+    def __call__(self, codec: SCICodec, batch: SceneBatch) -> Tensor:
+        """Return the features at the images of a batch, ``(B, N, 3, H, W)`` float32."""
+        rows = batch["planes"].tolist()
+        shape = len(rows), len(rows[0])
+        windows = [(sample, plane) for sample, row in enumerate(rows) for plane in row]
+        starts = batch["start"].tolist()
+        keys = [(batch["name"][sample], starts[sample] + plane) for sample, plane in windows]
+        new = [place for place, key in enumerate(keys) if key not in self._memory]
+        found: dict[int, Tensor] = {}
+        if new:
+            made = self._made(codec, batch, [windows[place] for place in new])
+            found = dict(zip(new, made, strict=True))
+        if self._memory.remembers:
+            for place, feature in found.items():
+                self._memory.keep(keys[place], feature)
+        device = batch["spikes"].device
+        parts = [
+            found[place] if place in found else self._memory[key].to(device, torch.float32)
+            for place, key in enumerate(keys)
+        ]
+        return torch.stack(parts).unflatten(0, shape)
+
+    def _made(
+        self, codec: SCICodec, batch: SceneBatch, windows: Sequence[tuple[int, int]]
+    ) -> Tensor:
+        half = WINDOW // 2
+        spikes = [
+            batch["spikes"][sample, plane - half : plane + half + 1] for sample, plane in windows
+        ]
+        scales = batch["rate_scale"][[sample for sample, _ in windows]]
+        return codec.feature(torch.stack(spikes), scales).float()

@@ -23,6 +23,7 @@ def batch_of(module: SCICodecModule, height: int = 32, width: int = 32) -> Any:
         "spikes": spikes.to(torch.uint8),
         "images": torch.zeros(2, 2, 1, height, width),
         "planes": torch.tensor([[6, 13], [6, 13]]),
+        "start": torch.tensor([0, 0]),
         "motion": motion,
         "rate_scale": torch.full((2,), 0.6),
         "name": ["slow-1", "fast-2"],
