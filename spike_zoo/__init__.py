@@ -44,6 +44,7 @@ _ROOMS = frozenset(
         "archive",
         "batch",
         "cli",
+        "coding",
         "data",
         "errors",
         "files",

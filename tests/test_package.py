@@ -68,6 +68,7 @@ def test_a_wheel_holds_every_configuration_weights_and_page(tmp_path: Path) -> N
     packed = set(zipfile.ZipFile(wheel).namelist())
     files = [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "spike_zoo").rglob("*.safetensors")]
     files += [*(ROOT / "spike_zoo").rglob("*.md"), *(ROOT / "spike_zoo").rglob("*.html")]
+    files += [*(ROOT / "spike_zoo").rglob("*.bin")]
     wanted = {file.relative_to(ROOT).as_posix() for file in files}
     wanted = {f"spike_zoo/{name}".replace("spike_zoo/spike_zoo", "spike_zoo") for name in wanted}
     assert len(wanted) > 25

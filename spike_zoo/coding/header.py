@@ -1,0 +1,175 @@
+"""The first 44 bytes of a ``.sci`` file: what was coded, how, and by which model."""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
+
+from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, TruncatedBitstreamError
+
+if TYPE_CHECKING:
+    from mmap import mmap
+
+MAGIC: Final = b"SCI1"
+MAX_PIXELS: Final = 1 << 24
+QUALITIES: Final = 4
+_FIELDS: Final = struct.Struct("<4s12sHHIBBBBHHff")
+_CHECKSUM: Final = struct.Struct("<I")
+HEADER_BYTES: Final = _FIELDS.size + _CHECKSUM.size
+_SIDE = (1, 0xFFFF)
+_BYTE = (1, 0xFF)
+_LIMITS: Final = {
+    "height": _SIDE,
+    "width": _SIDE,
+    "planes": (1, 0xFFFFFFFF),
+    "window": _BYTE,
+    "step": _BYTE,
+    "channels": _BYTE,
+    "quality": (0, QUALITIES - 1),
+    "gop": (1, 0xFFFF),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a bitstream holds.
+
+    Attributes:
+        digest: The first 12 bytes of the model's SHA-256.
+        height: Rows of a plane.
+        width: Columns of a plane.
+        planes: Spike planes that were coded.
+        window: Planes that one frame of features sees.
+        step: Planes from one frame to the next.
+        channels: Channels of the features.
+        quality: 0 to 3, the highest is the best.
+        gop: Frames of every group of pictures but the last.
+        fps: Planes per second; None where nobody said.
+        rate_scale: Spikes per plane at white; None where nobody said.
+    """
+
+    digest: bytes
+    height: int
+    width: int
+    planes: int
+    window: int = 13
+    step: int = 7
+    channels: int = 3
+    quality: int = 2
+    gop: int = 8
+    fps: float | None = None
+    rate_scale: float | None = None
+
+    @property
+    def frames(self) -> int:
+        """Frames of features that the planes give."""
+        return (self.planes - self.window) // self.step + 1
+
+    @property
+    def groups(self) -> int:
+        """Groups of pictures."""
+        return -(-self.frames // self.gop)
+
+    def group_length(self, k: int) -> int:
+        """Return the frames of a group of pictures.
+
+        Raises:
+            IndexError: If there is no such group.
+        """
+        if not 0 <= k < self.groups:
+            raise IndexError(f"group of pictures {k} was asked for; there are {self.groups}")
+        return min(self.gop, self.frames - k * self.gop)
+
+    def pack(self) -> bytes:
+        """Return the 44 bytes.
+
+        Raises:
+            ValueError: If a field is outside what they can hold.
+        """
+        problem = self._problem()
+        if problem:
+            raise ValueError(f"no bitstream can have {problem}")
+        fields = _FIELDS.pack(
+            *(MAGIC, self.digest, self.height, self.width, self.planes, self.window, self.step),
+            *(self.channels, self.quality, self.gop, 0),
+            *(math.nan if value is None else value for value in (self.fps, self.rate_scale)),
+        )
+        return fields + _CHECKSUM.pack(zlib.crc32(fields))
+
+    @classmethod
+    def parse(cls, data: bytes | mmap, path: str | None = None) -> Self:
+        """Return what the first bytes of a bitstream say.
+
+        Args:
+            data: The bitstream, or its first 44 bytes.
+            path: Where it comes from, for errors.
+
+        Raises:
+            BitstreamError: If it is no bitstream, of a version that is not known, or its geometry
+                is impossible.
+            TruncatedBitstreamError: If it ends before its header does.
+            CorruptBitstreamError: If the header's checksum is another.
+        """
+        head, where = data[:HEADER_BYTES], path or "the bitstream"
+        _check_magic(head, where, path)
+        *fields, flags, fps, rate_scale = _FIELDS.unpack_from(head)
+        (checksum,) = _CHECKSUM.unpack_from(head, _FIELDS.size)
+        if zlib.crc32(head[: _FIELDS.size]) != checksum:
+            raise CorruptBitstreamError(
+                f"{where}: the header is damaged (bytes 0 to {HEADER_BYTES - 1}, its checksum is "
+                "another), and nothing can be decoded without it; copy the file again",
+                byte_range=(0, HEADER_BYTES),
+                path=path,
+            )
+        if flags:
+            raise BitstreamError(
+                f"{where}: needs abilities (flags {flags:#06x}) that this version does not have; "
+                "decode it with a newer one",
+                path=path,
+            )
+        known = [None if math.isnan(value) else value for value in (fps, rate_scale)]
+        header = cls(*fields[1:], *known)
+        problem = header._problem()
+        if problem:
+            raise BitstreamError(f"{where}: no bitstream can have {problem}", path=path)
+        return header
+
+    def _problem(self) -> str | None:
+        """Return what is impossible about the fields, in words; None if nothing is."""
+        if len(self.digest) != 12:
+            return f"a digest of {len(self.digest)} bytes; it has 12"
+        for name, (least, most) in _LIMITS.items():
+            if not least <= getattr(self, name) <= most:
+                return f"{name} {getattr(self, name)}; it is {least} to {most}"
+        if self.height * self.width > MAX_PIXELS:
+            return f"{self.height}x{self.width} pixels; at most {MAX_PIXELS} are decoded"
+        if self.planes < self.window:
+            return f"{self.planes} planes, fewer than a window's {self.window}"
+        for name in ("fps", "rate_scale"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                return f"{name} {value:g}; it is above 0 and finite"
+        return None
+
+
+def _check_magic(head: bytes, where: str, path: str | None) -> None:
+    """Refuse what does not begin as a bitstream of this version, or ends within the header."""
+    begin = head[: len(MAGIC)]
+    if not MAGIC.startswith(begin):
+        is_other_version = begin[:3] == MAGIC[:3] and begin[3:].isdigit()
+        raise BitstreamError(
+            f"{where}: version {begin[3:].decode()} of .sci, this is version "
+            f"{MAGIC[3:].decode()}; decode it with the version that wrote it"
+            if is_other_version
+            else f"{where}: no .sci bitstream: it begins with {begin!r}, not {MAGIC!r}",
+            path=path,
+        )
+    if len(head) < HEADER_BYTES:
+        raise TruncatedBitstreamError(
+            f"{where}: ends after {len(head)} bytes, within the header of {HEADER_BYTES}; copy the "
+            "file again",
+            path=path,
+        )

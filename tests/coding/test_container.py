@@ -1,0 +1,242 @@
+"""``.sci`` files: whole or not at all, any group without the others, damage found and left out."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spike_zoo.coding import (
+    BitstreamError,
+    BitstreamReader,
+    BitstreamWriter,
+    CorruptBitstreamError,
+    DecodeMismatchError,
+    Header,
+    TruncatedBitstreamError,
+)
+from spike_zoo.errors import ExistingFileError, FormatError, MissingFileError
+from tests.conftest import ROOT
+from tests.helpers.bitstreams import bitstream, coded, decoded, random_symbols, small_header
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GROUPS = 4
+SYMBOLS = [random_symbols(30 + 11 * k, seed=k, escapes=0.05) for k in range(GROUPS)]
+PAYLOADS = [coded(part) for part in SYMBOLS]
+HEADER = small_header(GROUPS)
+DATA = bitstream(HEADER, PAYLOADS)
+STARTS = [44 + sum(8 + len(payload) for payload in PAYLOADS[:k]) for k in range(GROUPS + 1)]
+GOLDEN = ROOT / "tests" / "golden"
+
+
+def _symbols(reader: BitstreamReader) -> dict[int, list[int]]:
+    """Decode as a codec would: what a group holds depends on all of its bytes."""
+    return {k: decoded(payload, SYMBOLS[k][1], k).tolist() for k, payload in reader}
+
+
+TRUTH = {k: symbols.tolist() for k, (symbols, _) in enumerate(SYMBOLS)}
+
+
+def test_a_bitstream_is_its_header_and_chunks_with_length_and_checksum() -> None:
+    chunks = [
+        struct.pack("<II", len(payload), zlib.crc32(struct.pack("<II", k, len(payload)) + payload))
+        + payload
+        for k, payload in enumerate(PAYLOADS)
+    ]
+    assert HEADER.pack() + b"".join(chunks) == DATA
+
+
+def test_the_golden_file_is_read_and_made_again() -> None:
+    stored = np.load(GOLDEN / "three_frames.npz")
+    data = (GOLDEN / "three_frames.sci").read_bytes()
+    reader = BitstreamReader(data)
+    assert (reader.header.frames, reader.header.groups, reader.header.gop) == (3, 2, 2)
+    payloads = []
+    for k, payload in reader:
+        symbols, table = stored[f"symbols{k}"], stored[f"table{k}"]
+        np.testing.assert_array_equal(decoded(payload, table, k), symbols)
+        payloads.append(coded((symbols, table)))
+    assert bitstream(reader.header, payloads) == data
+
+
+def test_any_group_is_read_without_the_others(tmp_path: Path) -> None:
+    (tmp_path / "a.sci").write_bytes(DATA)
+    for source in (DATA, tmp_path / "a.sci", str(tmp_path / "a.sci")):
+        reader = BitstreamReader(source)
+        assert [reader.payload(k) for k in (2, 0, 3, 1)] == [PAYLOADS[k] for k in (2, 0, 3, 1)]
+        assert list(reader) == list(enumerate(PAYLOADS))
+        assert reader.payload_bytes() == {k: len(payload) for k, payload in enumerate(PAYLOADS)}
+        assert (reader.header, reader.size, reader.errors) == (HEADER, len(DATA), [])
+        for beyond in (-1, GROUPS):
+            with pytest.raises(IndexError, match=f"there are {GROUPS}"):
+                reader.payload(beyond)
+
+
+def test_damage_elsewhere_does_not_keep_a_group_from_being_read() -> None:
+    data = bytearray(DATA)
+    data[STARTS[1] + 20] ^= 1
+    reader = BitstreamReader(bytes(data[:-3]))
+    assert [reader.payload(k) for k in (0, 2)] == [PAYLOADS[0], PAYLOADS[2]]
+    with pytest.raises(CorruptBitstreamError, match=f"bytes {STARTS[1]} to {STARTS[2] - 1}"):
+        reader.payload(1)
+    with pytest.raises(TruncatedBitstreamError, match="groups up to 2 are whole"):
+        reader.payload(3)
+
+
+@pytest.mark.parametrize("change", [0x01, 0x80, 0xFF])
+def test_every_changed_byte_is_found_and_the_other_groups_come_back(change: int) -> None:
+    for place in range(len(DATA)):
+        data = bytearray(DATA)
+        data[place] ^= change
+        with pytest.raises(BitstreamError):
+            _symbols(BitstreamReader(bytes(data)))
+        if place < 44:
+            with pytest.raises(BitstreamError):
+                BitstreamReader(bytes(data), strict=False)
+            continue
+        reader = BitstreamReader(bytes(data), strict=False)
+        hit = next(k for k in range(GROUPS) if place < STARTS[k + 1])
+        assert _symbols(reader) == {k: TRUTH[k] for k in range(GROUPS) if k != hit}
+        (error,) = reader.errors
+        if isinstance(error, TruncatedBitstreamError):  # the last length promises too much
+            assert (hit, error.last_complete_gop) == (GROUPS - 1, GROUPS - 2)
+            continue
+        assert isinstance(error, CorruptBitstreamError)
+        assert (error.gop, error.byte_range) == (hit, (STARTS[hit], STARTS[hit + 1]))
+
+
+@pytest.mark.parametrize("length", [*range(0, len(DATA), 16), *range(44, len(DATA), 7)])
+def test_a_cut_file_is_refused_and_its_complete_groups_come_back(length: int) -> None:
+    data = DATA[:length]
+    with pytest.raises(TruncatedBitstreamError) as told:
+        list(BitstreamReader(data))
+    complete = sum(length >= start for start in STARTS[1:])
+    assert told.value.last_complete_gop == complete - 1
+    if length < 44:
+        with pytest.raises(TruncatedBitstreamError):
+            BitstreamReader(data, strict=False)
+        return
+    reader = BitstreamReader(data, strict=False)
+    assert _symbols(reader) == {k: TRUTH[k] for k in range(complete)}
+    (error,) = reader.errors
+    assert isinstance(error, TruncatedBitstreamError)
+    assert error.last_complete_gop == complete - 1
+
+
+def test_a_bit_that_was_changed_under_a_repaired_checksum_is_found_by_the_coder() -> None:
+    draws = np.random.default_rng(3)
+    for bit in draws.integers(0, 8 * len(PAYLOADS[1]), 200).tolist():
+        payload = bytearray(PAYLOADS[1])
+        payload[bit // 8] ^= 1 << bit % 8
+        data = bitstream(HEADER, [PAYLOADS[0], bytes(payload), *PAYLOADS[2:]])
+        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 1"):
+            _symbols(BitstreamReader(data))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lost=st.sets(st.integers(0, GROUPS - 1)),
+    noise=st.binary(max_size=40).filter(lambda part: part not in DATA),
+)
+def test_whole_groups_are_found_among_anything_else(lost: set[int], noise: bytes) -> None:
+    parts = [
+        noise if k in lost else DATA[start:end]
+        for k, (start, end) in enumerate(itertools.pairwise(STARTS))
+    ]
+    reader = BitstreamReader(DATA[:44] + b"".join(parts), strict=False)
+    assert _symbols(reader) == {k: TRUTH[k] for k in range(GROUPS) if k not in lost}
+    assert bool(reader.errors) == bool(lost)
+    for k in lost:
+        with pytest.raises(CorruptBitstreamError, match=f"group of pictures {k} "):
+            reader.payload(k)
+
+
+def test_groups_that_were_put_in_another_order_are_not_taken_for_each_other() -> None:
+    first, second = DATA[44 : STARTS[1]], DATA[STARTS[1] : STARTS[2]]
+    data = DATA[:44] + second + first + DATA[STARTS[2] :]
+    with pytest.raises(CorruptBitstreamError, match="group of pictures 0 "):
+        list(BitstreamReader(data))
+    assert set(_symbols(BitstreamReader(data, strict=False))) <= {0, 1, 2, 3}
+    assert all(TRUTH[k] == found for k, found in _symbols(BitstreamReader(data, False)).items())
+
+
+def test_a_length_that_no_file_has_room_for_is_refused_before_anything_is_read() -> None:
+    for length in (2**28 + 2, 2**32 - 1, 7, 0):
+        data = DATA[: STARTS[1]] + struct.pack("<I", length) + DATA[STARTS[1] + 4 :]
+        with pytest.raises(CorruptBitstreamError, match=f"bytes {STARTS[1]} to") as told:
+            BitstreamReader(data).payload(1)
+        assert told.value.gop == 1
+
+
+def test_bytes_behind_the_last_group_are_refused() -> None:
+    with pytest.raises(CorruptBitstreamError, match="3 bytes follow the last group"):
+        list(BitstreamReader(DATA + b"abc"))
+    reader = BitstreamReader(DATA + b"abc", strict=False)
+    assert _symbols(reader) == TRUTH
+    assert "3 bytes follow" in str(reader.errors[0])
+
+
+def test_a_header_that_promises_millions_of_groups_costs_nothing() -> None:
+    header = Header(bytes(12), 16, 16, 2**32 - 1, step=1, gop=1)
+    reader = BitstreamReader(header.pack(), strict=False)
+    assert header.groups > 4e9
+    assert (list(reader), len(reader.errors)) == ([], 1)
+
+
+def _write_and_fail(path: Path) -> None:
+    with BitstreamWriter(path, HEADER) as writer:
+        writer.append(PAYLOADS[0])
+        raise RuntimeError("stop")
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.sci"
+    with pytest.raises(RuntimeError, match="stop"):
+        _write_and_fail(path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="1 of 4 groups"), BitstreamWriter(path, HEADER) as writer:
+        writer.append(PAYLOADS[0])
+    assert list(tmp_path.iterdir()) == []
+    with BitstreamWriter(path, HEADER) as writer:
+        for payload in PAYLOADS:
+            writer.append(payload)
+        assert not path.exists()
+        with pytest.raises(ValueError, match="all 4 groups"):
+            writer.append(PAYLOADS[0])
+    assert path.read_bytes() == DATA
+    assert writer.size == len(DATA)
+    with pytest.raises(ExistingFileError, match="exists"), BitstreamWriter(path, HEADER):
+        pass
+    with BitstreamWriter(str(path), small_header(1), overwrite=True) as writer:
+        writer.append(PAYLOADS[0])
+    assert path.stat().st_size == STARTS[1]
+
+
+@pytest.mark.parametrize("length", [0, 6, 9])
+def test_what_is_no_payload_is_not_written(length: int) -> None:
+    stream = io.BytesIO()
+    with (
+        pytest.raises(ValueError, match=f"payload of {length} bytes"),
+        BitstreamWriter(stream, HEADER) as writer,
+    ):
+        writer.append(bytes(length))
+    assert stream.getvalue() == HEADER.pack()
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match="no such file"):
+        BitstreamReader(tmp_path / "none.sci")
+    with pytest.raises(FormatError, match="cannot be read"):
+        BitstreamReader(tmp_path)
+    (tmp_path / "empty.sci").touch()
+    with pytest.raises(TruncatedBitstreamError, match=r"empty\.sci: ends after 0 bytes"):
+        BitstreamReader(tmp_path / "empty.sci")

@@ -1,0 +1,65 @@
+"""Symbols as a codec would have them, and small bitstreams of them."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spike_zoo.coding import (
+    SIGMAS,
+    BitstreamWriter,
+    GroupDecoder,
+    GroupEncoder,
+    Header,
+    gaussian_tables,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Symbols = tuple["NDArray[np.int32]", "NDArray[np.int32]"]
+
+
+def random_symbols(count: int, seed: int = 0, escapes: float = 0.0) -> Symbols:
+    """Return symbols and the level of each, all 64 of them, some symbols far outside."""
+    draws = np.random.default_rng(seed)
+    table = draws.integers(0, 64, count, dtype=np.int32)
+    symbols = np.round(draws.normal(size=count) * SIGMAS[table]).astype(np.int32)
+    far = draws.random(count) < escapes
+    symbols[far] = draws.integers(-32767, 32768, np.count_nonzero(far))
+    return symbols, table
+
+
+def coded(*parts: Symbols) -> bytes:
+    """Return the payload of symbols under the Gaussian tables."""
+    encoder = GroupEncoder()
+    for symbols, table in parts:
+        encoder.push(symbols, table, gaussian_tables())
+    return encoder.finish()
+
+
+def decoded(payload: bytes, table: NDArray[np.int32], gop: int = 0) -> NDArray[np.int32]:
+    """Return the symbols of a payload, known to be those that were coded."""
+    decoder = GroupDecoder(payload, gop)
+    symbols = decoder.pull(table, gaussian_tables())
+    decoder.finish()
+    return symbols
+
+
+def small_header(groups: int, gop: int = 2) -> Header:
+    """Return the header of a bitstream of so many groups, the last of one frame."""
+    planes = 13 + 7 * ((groups - 1) * gop)
+    return Header(bytes(range(12)), 24, 32, planes, gop=gop, fps=20_000.0, rate_scale=0.5)
+
+
+def bitstream(header: Header, payloads: Sequence[bytes]) -> bytes:
+    """Return a bitstream of payloads."""
+    stream = io.BytesIO()
+    with BitstreamWriter(stream, header) as writer:
+        for payload in payloads:
+            writer.append(payload)
+    return stream.getvalue()
