@@ -155,3 +155,153 @@ def header_of(
         fps=recording.fps,
         rate_scale=rate_scale or recording.rate_scale,
     )
+
+
+def payloads(
+    codec: SCICodec,
+    features: Iterable[Tensor],
+    header: Header,
+) -> Iterator[bytes]:
+    """Yield the payload of every group of pictures.
+
+    Args:
+        codec: Final, in evaluation mode.
+        features: Every feature in order of time, ``(1, 3, H, W)``.
+        header: What the bitstream begins with.
+    """
+    coding, estimation = coding_of(codec), codec.motion
+    check_exact(codec)
+    size, waiting = (header.height, header.width), iter(features)
+    for group in range(header.groups):
+        count = header.group_length(group)
+        of_group = [next(waiting) for _ in range(count)]
+        encoder = GroupEncoder()
+        with exact_context(of_group[0].device):
+            for _ in coded_frames(
+                coding,
+                Written(encoder),
+                size,
+                header.quality,
+                count=count,
+                features=of_group,
+                estimation=estimation,
+            ):
+                pass
+        yield encoder.finish()
+
+
+def decoded_group(
+    codec: SCICodec, payload: bytes, header: Header, group: int
+) -> tuple[Tensor, Tensor]:
+    """Return features and motion of a group of pictures, ``(n, 3, H, W)`` and ``(n, 2, H, W)``.
+
+    Raises:
+        DecodeMismatchError: If the symbols are not those that were written.
+        CorruptBitstreamError: If they cannot be.
+    """
+    coding = coding_of(codec)
+    device = next(codec.parameters()).device
+    decoder = GroupDecoder(payload, group)
+    features, motions = [], []
+    with exact_context(device):
+        for frame in coded_frames(
+            coding,
+            Read(decoder, device),
+            (header.height, header.width),
+            header.quality,
+            count=header.group_length(group),
+        ):
+            features.append(frame.feature.clamp(0.0, 1.0).cpu())
+            still = torch.zeros(1, 2, header.height, header.width)
+            motions.append(still if frame.motion is None else frame.motion.cpu())
+    decoder.finish()
+    return torch.cat(features), torch.cat(motions)
+
+
+def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDecoded]:
+    """Yield every group of pictures, decoded.
+
+    Where the reader is not strict, groups that cannot be decoded are left out, and told in
+    ``reader.errors``.
+
+    Raises:
+        ModelMismatchError: If another model made the stream; before anything is decoded.
+        BitstreamError: If a group cannot be decoded, from a strict reader.
+    """
+    header = reader.header
+    check_model(codec, header)
+    check_exact(codec)
+    for group, payload in reader:
+        try:
+            features, motions = decoded_group(codec, payload, header, group)
+        except BitstreamError as error:
+            if reader.strict:
+                raise
+            reader.errors.append(error)
+            continue
+        first = group * header.gop
+        yield SCIDecoded(features, motions, tuple(range(first, first + len(features))), header)
+
+
+def together(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecoded:
+    """Return all decoded groups as one."""
+    parts, header = list(groups), reader.header
+    size = header.height, header.width
+    nothing = torch.zeros(0, 3, *size), torch.zeros(0, 2, *size)
+    return SCIDecoded(
+        torch.cat([part.features for part in parts] or [nothing[0]]),
+        torch.cat([part.motion for part in parts] or [nothing[1]]),
+        tuple(index for part in parts for index in part.feature_index),
+        header,
+        tuple(reader.errors),
+    )
+
+
+def check_model(codec: SCICodec, header: Header) -> None:
+    """Refuse a stream of another model.
+
+    Raises:
+        ModelMismatchError: With both digests.
+    """
+    coding_of(codec)
+    own = digest_of(codec)
+    if own != header.digest:
+        raise ModelMismatchError(
+            f"the bitstream was made by model {header.digest.hex()}, and this one is {own.hex()}; "
+            "decode with the weights that made it",
+            of_file=header.digest,
+            of_model=own,
+        )
+
+
+def check_exact(codec: SCICodec) -> None:
+    """Make sure, once for every device, that it computes integers exactly.
+
+    Raises:
+        DeviceNotExactError: If it does not.
+    """
+    device = next(codec.parameters()).device
+    key = str(device), tuple(int(net.probe_crc) for net in scale_nets(codec))
+    if key not in _CHECKED:
+        for net in scale_nets(codec):
+            net.check(device)
+        _CHECKED.add(key)
+
+
+_CHECKED: set[tuple[str, tuple[int, ...]]] = set()
+
+
+@contextlib.contextmanager
+def exact_context(device: torch.device) -> Iterator[None]:
+    """Compute in float32, one way: no autocast, no TF32, deterministic algorithms, no gradients."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
