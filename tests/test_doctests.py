@@ -20,6 +20,8 @@ EXAMPLES = (
     "spike_zoo.methods.classical.functional.tfi_video",
     "spike_zoo.methods.classical.functional.tfp",
     "spike_zoo.methods.classical.functional.tfp_video",
+    "spike_zoo.metrics.rate.bd_rate",
+    "spike_zoo.metrics.rate.bpp",
     "spike_zoo.simulation.camera.SpikeCamera",
     "spike_zoo.simulation.camera.simulate_spikes",
     "spike_zoo.spikes.packing.pack_bits",

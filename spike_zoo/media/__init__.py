@@ -8,6 +8,12 @@ from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
     from spike_zoo.media.charts import confusion_chart, map_chart
+    from spike_zoo.media.coded_video import (
+        CodedVideo,
+        available_codecs,
+        decode_video,
+        encode_video,
+    )
     from spike_zoo.media.page import Page, render_page, write_page
     from spike_zoo.media.pictures import (
         contact_sheet,
@@ -20,10 +26,14 @@ if TYPE_CHECKING:
     from spike_zoo.media.video import VideoWriter, save_video
 
 __all__ = [
+    "CodedVideo",
     "Page",
     "VideoWriter",
+    "available_codecs",
     "confusion_chart",
     "contact_sheet",
+    "decode_video",
+    "encode_video",
     "load_picture",
     "map_chart",
     "render_page",
@@ -36,10 +46,14 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CodedVideo": "coded_video",
     "Page": "page",
     "VideoWriter": "video",
+    "available_codecs": "coded_video",
     "confusion_chart": "charts",
     "contact_sheet": "pictures",
+    "decode_video": "coded_video",
+    "encode_video": "coded_video",
     "load_picture": "pictures",
     "map_chart": "charts",
     "render_page": "page",

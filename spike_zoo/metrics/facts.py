@@ -64,8 +64,13 @@ METRICS: Final[dict[str, MetricFacts]] = {
     "lap2_normalised": MetricFacts("L2 of Laplacian / variance", higher_is_better=False),
     "frame_deviation": MetricFacts("deviation at rest", higher_is_better=False),
     "bpp": MetricFacts("bpp", higher_is_better=False),
+    "bpp_f": MetricFacts("bits per pixel and feature", higher_is_better=False),
+    "bit_saving": MetricFacts("bit saving", "%"),
+    "accuracy_decrease": MetricFacts("accuracy decrease", "points", higher_is_better=False),
+    "accuracy_decrease_percent": MetricFacts("accuracy decrease", "%", higher_is_better=False),
     "bd_rate": MetricFacts("BD-rate", "%", higher_is_better=False),
     "liqe": MetricFacts("LIQE", needs_file=True),
+    "musiq": MetricFacts("MUSIQ", needs_file=True),
     "niqe": MetricFacts("NIQE", higher_is_better=False, needs_file=True),
     "brisque": MetricFacts("BRISQUE", higher_is_better=False, needs_file=True),
 }
@@ -73,6 +78,8 @@ METRICS: Final[dict[str, MetricFacts]] = {
 MIDDLE: Final = "_middle"
 #: Metrics of recognition that are also measured for each class: ``f1_3`` is that of class 3.
 OF_CLASS: Final = re.compile(r"(precision|recall|f1)_(\d+)")
+#: What a metric's name ends in that is measured at each rate point of a codec: ``psnr_q0``.
+OF_RATE_POINT: Final = re.compile(r"(.+)_(q\d+)")
 
 
 def facts_of(metric: str) -> MetricFacts | None:
@@ -80,9 +87,12 @@ def facts_of(metric: str) -> MetricFacts | None:
 
     >>> facts_of("psnr_middle").heading, facts_of("f1_3").heading
     ('PSNR (dB)', 'F1 of class 3')
-    >>> facts_of("ssim_fast").heading
-    'SSIM'
+    >>> facts_of("ssim_fast").heading, facts_of("psnr_q2").heading
+    ('SSIM', 'PSNR at q2 (dB)')
     """
+    if of_point := OF_RATE_POINT.fullmatch(metric):
+        measured = facts_of(of_point[1])
+        return measured and replace(measured, name=f"{measured.name} at {of_point[2]}")
     if of_class := OF_CLASS.fullmatch(metric):
         known, number = METRICS[of_class[1]], of_class[2]
         return replace(known, name=f"{known.name} of class {number}")

@@ -37,6 +37,8 @@ _OF_FORWARD: Final = {
     "seconds_per_image": ("forward", "seconds"),
 }
 _SCALES: Final = {"macs": 1e-9, "seconds": 1e3}
+#: Metrics in decibels or percent, of which two places count.
+_OF_TWO_PLACES: Final = ("psnr", "bd_rate", "bit_saving", "accuracy_decrease")
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ class Column:
         scaled = value * _SCALES.get(number, 1.0)
         if number in ("parameters", "macs_per_pixel"):
             return f"{scaled:,.0f}"
-        if self.metric.startswith(("psnr", "bd_rate")):
+        if self.metric.startswith(_OF_TWO_PLACES):
             return f"{scaled:.2f}"
         if "/" in self.key and not self.is_cost:
             return f"{scaled:.4f}"

@@ -12,6 +12,7 @@ from spike_zoo._first_use import on_first_use
 if TYPE_CHECKING:
     from spike_zoo.tasks.abilities import Classifies, Deblurs, Reconstructs, able
     from spike_zoo.tasks.base import TaskModule
+    from spike_zoo.tasks.coding import CodingModule, Compressed, Scene
     from spike_zoo.tasks.deblurring import DeblurModule
     from spike_zoo.tasks.evaluation import Evaluation, Labels, Measured, Origin, Predicted, Shown
     from spike_zoo.tasks.recognition import ClassificationModule
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassificationModule",
     "Classifies",
+    "CodingModule",
+    "Compressed",
     "DeblurModule",
     "Deblurs",
     "Evaluation",
@@ -29,6 +32,7 @@ __all__ = [
     "Predicted",
     "ReconstructionModule",
     "Reconstructs",
+    "Scene",
     "Shown",
     "TaskModule",
     "able",
@@ -37,6 +41,8 @@ __all__ = [
 _HOMES = {
     "ClassificationModule": "recognition",
     "Classifies": "abilities",
+    "CodingModule": "coding",
+    "Compressed": "coding",
     "DeblurModule": "deblurring",
     "Deblurs": "abilities",
     "Evaluation": "evaluation",
@@ -46,6 +52,7 @@ _HOMES = {
     "Predicted": "evaluation",
     "ReconstructionModule": "reconstruction",
     "Reconstructs": "abilities",
+    "Scene": "coding",
     "Shown": "evaluation",
     "TaskModule": "base",
     "able": "abilities",

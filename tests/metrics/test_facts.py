@@ -37,6 +37,14 @@ def test_a_pace_behind_a_metric_changes_nothing_but_its_name() -> None:
     assert facts_of("_fast") is None
 
 
+def test_a_rate_point_behind_a_metric_stands_in_its_heading() -> None:
+    assert heading(plain_column("test/psnr_q0")) == "PSNR at q0 (dB) ↑"
+    assert heading(plain_column("test/bpp_q12")) == "bpp at q12 ↓"
+    assert plain_column("test/accuracy_decrease_q1").text(13.25) == "13.25"
+    assert facts_of("nonsense_q1") is None
+    assert facts_of("psnr_q") is None
+
+
 def test_facts_need_no_library_that_measures() -> None:
     script = "import sys, spike_zoo.tables; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,258 @@
+"""Frames to the bytes of a video codec and back: what other codecs need for the same pictures."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
+
+import av
+import numpy as np
+
+from spike_zoo.errors import MediaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+RATE: Final = 25  # images per second; with constant quantisers it decides nothing
+MULTIPLE, SMALLEST = 8, 16  # pixels: what all encoders take
+NO_COLOUR: Final = 128
+#: Between two units of an H.264 stream; a unit of this type holds notes and no picture.
+UNIT_START, H264_NOTES = b"\x00\x00\x01", 6
+CHANNELS: Final = 3
+
+
+class Codec(NamedTuple):
+    """What is known of a codec.
+
+    Attributes:
+        encoder: FFmpeg's name.
+        decoder: Likewise.
+        options: The encoder's, ``{qp}`` for the quantiser.
+        largest_qp: The coarsest quantiser.
+        grey: Pixel format of one channel.
+        planar: Of three channels at full size; None where there is none.
+    """
+
+    encoder: str
+    decoder: str
+    options: dict[str, str]
+    largest_qp: int
+    grey: str
+    planar: str | None
+
+
+#: One thread, a constant quantiser, tuned to PSNR as all these are compared by it.
+CODECS: Final[dict[str, Codec]] = {
+    "x264": Codec(
+        "libx264",
+        "h264",
+        {"qp": "{qp}", "preset": "slow", "tune": "psnr"},
+        51,
+        "gray",
+        "yuv444p",
+    ),
+    "x265": Codec(
+        "libx265",
+        "hevc",
+        {
+            "x265-params": "qp={qp}:pools=none:frame-threads=1:info=0:log-level=none",
+            "preset": "slow",
+            "tune": "psnr",
+        },
+        51,
+        "gray",
+        "yuv444p",
+    ),
+    "svtav1": Codec(
+        "libsvtav1",
+        "libdav1d",
+        {"qp": "{qp}", "preset": "4", "svtav1-params": "lp=1"},
+        63,
+        "yuv420p",
+        None,
+    ),
+}
+
+
+class CodedVideo(NamedTuple):
+    """Frames as a codec writes them.
+
+    Attributes:
+        codec: A name of :data:`CODECS`.
+        packets: What the encoder wrote, in the order in which a decoder takes it. Put together
+            they are an elementary stream: H.264 and H.265 with start codes, AV1 as open bitstream
+            units.
+        shape: Of the frames.
+    """
+
+    codec: str
+    packets: tuple[bytes, ...]
+    shape: tuple[int, ...]
+
+    @property
+    def n_bytes(self) -> int:
+        """Length of the elementary stream: with its headers, without any container.
+
+        x264's note on its own version and settings (some 650 bytes) is left out, for no decoder
+        needs it; x265 and SVT-AV1 are asked for none.
+        """
+        return sum(map(len, self.packets))
+
+
+@cache
+def available_codecs() -> tuple[str, ...]:
+    """Return the names of :data:`CODECS` that this build of PyAV has encoder and decoder of."""
+    return tuple(name for name in CODECS if not _missing(name))
+
+
+def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
+    """Code frames with a constant quantiser; the same frames give the same bytes.
+
+    The encoder may look ahead and predict from both sides, as it would for a file. Frames are
+    enlarged to multiples of 8, by what stands at their edges, and cut when they are decoded.
+
+    Args:
+        frames: ``(N, H, W)`` of one channel, or ``(N, 3, H, W)``, whose channels are coded as
+            4:4:4 planes. AV1 has no such encoder here, so that it sees them below each other, as
+            one tall picture of one channel.
+        codec: A name of :data:`CODECS`.
+        qp: The quantiser: 0 is the finest, 51 the coarsest of x264 and x265, 63 of SVT-AV1.
+
+    Raises:
+        MediaError: If the codec is not in this build of PyAV; names it and those that are.
+        ValueError: If the codec is unknown, the quantiser outside its range, or the frames are
+            none.
+    """
+    known = _known(codec)
+    if not 0 <= qp <= known.largest_qp:
+        raise ValueError(f"{codec}: qp must be in 0..{known.largest_qp}, got {qp}")
+    is_planar = frames.ndim == 4 and frames.shape[1] == CHANNELS
+    if frames.dtype != np.uint8 or not frames.size or not (frames.ndim == 3 or is_planar):
+        raise ValueError(
+            f"{codec}: frames are uint8 (N, H, W) or (N, 3, H, W), got {frames.dtype} "
+            f"{frames.shape}"
+        )
+    pictures = _enlarged(_arranged(frames, known))
+    context = _context(known.encoder, "w")
+    context.height, context.width = pictures.shape[-2:]
+    context.pix_fmt = known.grey if pictures.ndim == 3 else str(known.planar)
+    context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
+    context.options = {name: text.format(qp=qp) for name, text in known.options.items()}
+    packets = [bytes(packet) for packet in _packets(context, pictures)]
+    if codec == "x264":
+        packets = [_without_notes(packet) for packet in packets]
+    return CodedVideo(codec, tuple(packets), frames.shape)
+
+
+def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
+    """Return the frames of a coded video, in order of time, of the shape that they had.
+
+    Raises:
+        MediaError: If the decoder is not in this build of PyAV, or the stream has not as many
+            frames as it should.
+    """
+    known = _known(coded.codec)
+    context = _context(known.decoder, "r")
+    try:
+        decoded = [one for data in coded.packets for one in context.decode(av.Packet(data))]
+        decoded += context.decode(None)
+    except av.FFmpegError as error:
+        raise MediaError(f"{coded.codec}: the stream is damaged ({error})") from error
+    count, *_, height, width = coded.shape
+    if len(decoded) != count:
+        raise MediaError(
+            f"{coded.codec}: the stream holds {len(decoded)} frames, {count} were coded"
+        )
+    is_planar = len(coded.shape) == 4
+    if is_planar and known.planar is None:
+        tall = np.stack([_luma(frame) for frame in decoded])[:, : CHANNELS * height, :width]
+        return np.ascontiguousarray(tall.reshape(count, CHANNELS, height, width))
+    read = _planes if is_planar else _luma
+    return np.ascontiguousarray(np.stack([read(one) for one in decoded])[..., :height, :width])
+
+
+def _known(codec: str) -> Codec:
+    """Return what is known of a codec that can be used here."""
+    if codec not in CODECS:
+        raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
+    if missing := _missing(codec):
+        raise MediaError(
+            f"{codec}: this build of PyAV has no {missing}; it can code with "
+            f"{', '.join(available_codecs()) or 'none of ours'}. Install PyAV's own wheel (pip "
+            "install av), or choose one of these."
+        )
+    # the library reads it when it first says something; 1 leaves its errors
+    os.environ.setdefault("SVT_LOG", "1")
+    return CODECS[codec]
+
+
+def _missing(codec: str) -> str:
+    """Return which half of a codec this build of PyAV lacks, nothing where it has both."""
+    known = CODECS[codec]
+    try:
+        av.Codec(known.encoder, "w")
+    except (ValueError, av.FFmpegError):  # its UnknownCodecError is a ValueError
+        return f"encoder {known.encoder}"
+    try:
+        av.Codec(known.decoder, "r")
+    except (ValueError, av.FFmpegError):
+        return f"decoder {known.decoder}"
+    return ""
+
+
+def _context(name: str, mode: Literal["r", "w"]) -> av.VideoCodecContext:
+    context = cast("av.VideoCodecContext", av.CodecContext.create(name, mode))
+    context.thread_count = 1
+    return context
+
+
+def _arranged(frames: NDArray[np.uint8], known: Codec) -> NDArray[np.uint8]:
+    """Return frames with their channels below each other, where a codec takes one alone."""
+    if frames.ndim == 3 or known.planar is not None:
+        return frames
+    count, channels, height, width = frames.shape
+    return frames.reshape(count, channels * height, width)
+
+
+def _enlarged(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    sides = [max(SMALLEST, side + -side % MULTIPLE) - side for side in frames.shape[-2:]]
+    rest = [(0, 0)] * (frames.ndim - 2)
+    return np.pad(frames, [*rest, *((0, side) for side in sides)], mode="edge")
+
+
+def _packets(
+    context: av.VideoCodecContext, pictures: NDArray[np.uint8]
+) -> Iterator[av.Packet[Any]]:
+    layout = str(context.pix_fmt)
+    for number, picture in enumerate(pictures):
+        planes = picture
+        if layout == "yuv420p":
+            height, width = picture.shape
+            planes = np.full((height * 3 // 2, width), NO_COLOUR, np.uint8)
+            planes[:height] = picture
+        frame = av.VideoFrame.from_ndarray(planes, format=layout)
+        frame.pts = number
+        yield from context.encode(frame)
+    yield from context.encode(None)
+
+
+def _without_notes(packet: bytes) -> bytes:
+    """Return a packet of H.264 without supplemental units."""
+    first, *units = packet.split(UNIT_START)
+    kept = [unit for unit in units if unit[0] & 0x1F != H264_NOTES]
+    return UNIT_START.join([first, *kept])
+
+
+def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    """Return the first plane of a frame, whatever stands beside it."""
+    plane = frame.planes[0]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width].copy()
+
+
+def _planes(frame: av.VideoFrame) -> NDArray[np.uint8]:
+    return cast("NDArray[np.uint8]", frame.to_ndarray(channel_last=False))

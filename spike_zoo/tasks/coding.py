@@ -1,0 +1,268 @@
+"""Coding: a whole recording in; at every rate point its bytes, and the images after them, out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
+
+import torch
+from torchmetrics import MetricCollection
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.metrics.image import MeanOfValues, psnr, ssim
+from spike_zoo.metrics.rate import bpp
+from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.evaluation import (
+    RECONSTRUCTION,
+    TRUTH,
+    Evaluation,
+    Measured,
+    Origin,
+    Predicted,
+    Shown,
+    playback,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from lightning import LightningDataModule
+    from torch import Tensor
+
+    from spike_zoo.batch import SceneBatch, Split
+
+CURVES = "rate_distortion"
+"""What curves of records begin with: ``rate_distortion/psnr``."""
+PREVIEW_PLANES = 13  # playback over so many stands beside decoded images
+MEASURES = {"psnr": psnr, "ssim": ssim}
+
+
+@runtime_checkable
+class ServesScenes(Protocol):
+    """Data that serve recordings with all their images.
+
+    Attributes:
+        whole: Splits that are served so.
+    """
+
+    whole: Sequence[str]
+
+
+class Scene(NamedTuple):
+    """One recording of a batch.
+
+    Shape:
+        - spikes: ``(T, H, W)``, 0 or 1.
+        - images: ``(N, 1, H, W)`` in [0, 1], the truth.
+
+    Attributes:
+        planes: What each image shows.
+        rate_scale: Spikes per plane at white.
+        name: The recording's.
+    """
+
+    spikes: Tensor
+    images: Tensor
+    planes: list[int]
+    rate_scale: float
+    name: str
+
+
+class Compressed(NamedTuple):
+    """A recording as bytes.
+
+    Attributes:
+        n_bytes: Length of the complete file.
+        content: The bytes, or what a decoder takes of them.
+    """
+
+    n_bytes: int
+    content: Any
+
+
+class Point(NamedTuple):
+    """What one rate point made of a recording.
+
+    Attributes:
+        rate: Bits per pixel and plane.
+        images: ``(N, 1, H, W)``; None of lossless coding.
+    """
+
+    rate: float
+    images: Tensor | None
+
+
+class CodingModule(TaskModule):
+    """A method that turns recordings into bytes, and those into images, and is evaluated.
+
+    A subclass defines :meth:`compress`, :meth:`decompress` where images come out, and
+    :meth:`prepared` where all rate points share some work. A test measures every rate point:
+    ``test/bpp_q0``, ``test/psnr_q0``, ``test/ssim_q0`` and so on, without ``_q0`` where there is
+    only one; the mean of bits per pixel over recordings, that of quality over their images. The
+    record has both as curves, ``rate_distortion/psnr`` and ``rate_distortion/ssim``; beside it,
+    ``per_image.csv`` has every image with the rate of its recording.
+
+    Attributes:
+        rate_points: What each rate point is called, from the fewest bits to the most.
+        makes_images: Whether images come out; of lossless coding the rate is all there is to know.
+    """
+
+    rate_points: Sequence[object] = ()
+    makes_images: bool = True
+
+    def prepared(self, scene: Scene) -> Any:  # noqa: ANN401  (the method's own)
+        """Return what every rate point of a recording begins with; by default the recording."""
+        return scene
+
+    def compress(self, prepared: Any, point: int) -> Compressed:  # noqa: ANN401  (the method's own)
+        """Return a recording as bytes.
+
+        Args:
+            prepared: What :meth:`prepared` made of it.
+            point: Which of :attr:`rate_points`, by its place.
+        """
+        raise NotImplementedError
+
+    def decompress(self, coded: Compressed, scene: Scene) -> Tensor:
+        """Return the images ``(N, 1, H, W)`` in [0, 1] of what was coded.
+
+        Args:
+            coded: What :meth:`compress` made.
+            scene: Whose planes are asked for; nothing else of it may be looked at but its size and
+                rate scale, which every file of spikes tells.
+        """
+        raise NotImplementedError
+
+    def named(self, metric: str, point: int) -> str:
+        """Return a metric's name at a rate point: ``psnr_q0``, or ``psnr`` where there is one."""
+        return f"{metric}_q{point}" if len(self.rate_points) > 1 else metric
+
+    def make_metrics(self) -> MetricCollection:
+        """Return the means of rate and quality at every rate point."""
+        kinds = ("bpp", *MEASURES) if self.makes_images else ("bpp",)
+        names = [self.named(kind, n) for n in range(len(self.rate_points)) for kind in kinds]
+        return MetricCollection({name: MeanOfValues() for name in names}, compute_groups=False)
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Refuse data that cut recordings into clips.
+
+        Raises:
+            ConfigError: Naming the data that serve whole recordings.
+        """
+        split = {"validate": "val"}.get(stage, "test")
+        if not isinstance(served, ServesScenes) or split not in served.whole:
+            raise ConfigError(
+                f"data: {type(self).__name__} codes whole recordings; serve them by "
+                f"spike_zoo.data.SceneDataModule with init_args.whole: [{split}]"
+            )
+
+    def scenes(self, batch: SceneBatch) -> Iterator[Scene]:
+        """Yield the recordings of a batch."""
+        for index, name in enumerate(batch["name"]):
+            planes, scale = batch["planes"][index].tolist(), float(batch["rate_scale"][index])
+            yield Scene(batch["spikes"][index], batch["images"][index], planes, scale, name)
+
+    def origins(self, batch: SceneBatch) -> list[Origin]:
+        """Return recording and plane of every image; of lossless coding the recordings."""
+        return [origin for scene in self.scenes(batch) for origin in self._origins(scene)]
+
+    def predict_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
+        """Return all images of a batch at the last rate point, or the bytes of each recording."""
+        last, found = len(self.rate_points) - 1, []
+        for scene in self.scenes(batch):
+            coded = self.compress(self.prepared(scene), last)
+            images = self.decompress(coded, scene) if self.makes_images else None
+            found.append(torch.tensor([coded.n_bytes]) if images is None else images)
+        return torch.cat(found)
+
+    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[Predicted]:
+        """Return the images of a batch, or the bytes of each recording."""
+        if self.makes_images:
+            return super().predicted(batch, found)
+        pairs = zip(self.origins(batch), found.tolist(), strict=True)
+        return [Predicted(origin, values={"bytes": n_bytes}) for origin, n_bytes in pairs]
+
+    def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Code a batch at every rate point, add it to the metrics of a split, and show it."""
+        shown: list[Shown] = []
+        measured: list[Measured] = []
+        values: dict[str, list[Tensor]] = {}
+        for scene in self.scenes(batch):
+            points = list(self._points(scene))
+            measured += [Measured(o, o.plane, scene.rate_scale) for o in self._origins(scene)]
+            for name, found in self._measured(split, scene, points).items():
+                values.setdefault(name, []).append(found)
+            shown += self._shown(scene, points)
+        metrics = cast("MetricCollection", self.split_metrics[split])
+        logged = {f"{split}/{name}": metrics[name] for name in values}
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(batch["name"]))
+        columns = {name: torch.cat(parts) for name, parts in values.items()}
+        return Evaluation(shown, measured, columns)
+
+    def _points(self, scene: Scene) -> Iterator[Point]:
+        """Code a recording at every rate point."""
+        prepared = self.prepared(scene)
+        planes, height, width = scene.spikes.shape
+        for number in range(len(self.rate_points)):
+            coded = self.compress(prepared, number)
+            images = self.decompress(coded, scene).float() if self.makes_images else None
+            yield Point(bpp(coded.n_bytes, (planes, height, width)), images)
+
+    def _measured(self, split: Split, scene: Scene, points: Sequence[Point]) -> dict[str, Tensor]:
+        """Add a recording to the metrics of a split; return their values for each of its images."""
+        metrics = cast("MetricCollection", self.split_metrics[split])
+        count = len(self._origins(scene))
+        values: dict[str, Tensor] = {}
+        for number, (rate, images) in enumerate(points):
+            name = self.named("bpp", number)
+            values[name] = torch.full((count,), rate, dtype=torch.float64)
+            metrics[name].update(values[name][:1])  # once for each recording, however long
+            if images is None:
+                continue
+            for metric, measure in MEASURES.items():
+                name = self.named(metric, number)
+                values[name] = measure(images, scene.images.to(images.device)).cpu()
+                metrics[name].update(values[name])
+        return values
+
+    def on_test_epoch_end(self) -> None:
+        """Keep the curves for the record."""
+        if not self.makes_images or len(self.rate_points) == 1:
+            return
+        found = cast("MetricCollection", self.split_metrics["test"])
+        means = {name: float(metric.compute()) for name, metric in found.items(keep_base=True)}
+        numbers = range(len(self.rate_points))
+        self.curves = {
+            f"{CURVES}/{kind}": [(means[f"bpp_q{n}"], means[f"{kind}_q{n}"]) for n in numbers]
+            for kind in MEASURES
+        }
+
+    def cost_jobs(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
+        """Return what is measured: all of it, and both ways alone, at the last rate point."""
+        last, scenes = len(self.rate_points) - 1, list(self.scenes(batch))
+        coded = [self.compress(self.prepared(scene), last) for scene in scenes]
+        jobs: dict[str, Callable[[], object]] = dict(super().cost_jobs(batch))
+        jobs["compress"] = lambda: [self.compress(self.prepared(one), last) for one in scenes]
+        if self.makes_images:
+            pairs = list(zip(coded, scenes, strict=True))
+            jobs["decompress"] = lambda: torch.cat([self.decompress(*pair) for pair in pairs])
+        return jobs
+
+    def _origins(self, scene: Scene) -> list[Origin]:
+        planes = scene.planes if self.makes_images else [None]
+        return [Origin(scene.name, plane) for plane in planes]
+
+    def _shown(self, scene: Scene, points: Sequence[Point]) -> Iterator[Shown]:
+        """Yield every image of a recording: playback, each rate point, the last one, the truth."""
+        named = {
+            f"{name}: {rate:.4f} bpp": images
+            for name, (rate, images) in zip(self.rate_points, points, strict=True)
+            if images is not None
+        }
+        for index, origin in enumerate(self._origins(scene) if named else []):
+            plane = scene.planes[index]
+            rate = playback(scene.spikes, scene.rate_scale, plane, PREVIEW_PLANES)
+            decoded = {name: images[index] for name, images in named.items()}
+            _, finest = decoded.popitem()
+            strip = {f"playback, {PREVIEW_PLANES} planes": rate, **decoded}
+            strip |= {RECONSTRUCTION: finest, TRUTH: scene.images[index]}
+            yield Shown(origin, strip, f"{scene.name}-plane{plane}")

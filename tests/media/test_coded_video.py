@@ -1,0 +1,153 @@
+"""Video codecs give back what they were given, as exactly as their quantiser says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spike_zoo.errors import MediaError
+from spike_zoo.media import coded_video
+from spike_zoo.media.coded_video import (
+    CODECS,
+    CodedVideo,
+    available_codecs,
+    decode_video,
+    encode_video,
+)
+from tests.helpers.processes import run_python
+
+QP = {"x264": 20, "x265": 20, "svtav1": 20}
+
+
+def moving(count: int, height: int, width: int, channels: int = 0) -> NDArray[np.uint8]:
+    """Return waves that move, each frame and channel another."""
+    rows, columns, times = np.mgrid[:height, :width, :count].transpose(0, 3, 1, 2)
+    grey = 127.5 + 60 * (np.sin((columns + 3 * times) / 7) + np.cos((rows - 2 * times) / 5))
+    shifts = np.arange(channels or 1)[None, :, None, None] * 9
+    frames = (grey[:, None] / 1.5 + shifts).clip(0, 255).astype(np.uint8)
+    return frames if channels else frames[:, 0]
+
+
+@pytest.fixture(params=CODECS)
+def codec(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    if name not in available_codecs():
+        pytest.skip(f"this build of PyAV has no {CODECS[name].encoder}")
+    return name
+
+
+def test_the_wheel_that_is_tested_has_every_codec() -> None:
+    assert available_codecs() == ("x264", "x265", "svtav1")
+
+
+@pytest.mark.parametrize("shape", [(13, 64, 64), (9, 33, 51), (1, 16, 16), (3, 5, 7)])
+@pytest.mark.parametrize("channels", [0, 3])
+def test_every_frame_comes_back_in_its_place_at_any_size(
+    codec: str, shape: tuple[int, int, int], channels: int
+) -> None:
+    frames = moving(*shape, channels)
+    found = decode_video(encode_video(frames, codec, QP[codec]))
+    assert found.shape == frames.shape
+    assert found.dtype == np.uint8
+    errors = np.abs(found.astype(float)[:, None] - frames[None]).reshape(*[shape[0]] * 2, -1)
+    assert errors.mean(axis=2).argmin(axis=1).tolist() == list(range(shape[0]))
+    assert np.abs(found.astype(float) - frames).mean() < 3
+
+
+def test_the_same_frames_give_the_same_bytes(codec: str) -> None:
+    frames = moving(9, 48, 64)
+    first, second = (encode_video(frames, codec, 30) for _ in range(2))
+    assert first.packets == second.packets
+
+
+def test_a_coarser_quantiser_takes_fewer_bytes_and_is_further_off(codec: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 40, (8, 64, 64), np.uint8)
+    frames = (moving(8, 64, 64) // 2 + noise).astype(np.uint8)
+    coded = [encode_video(frames, codec, qp) for qp in (12, 24, 36, 48)]
+    sizes = [one.n_bytes for one in coded]
+    errors = [np.abs(decode_video(one).astype(float) - frames).mean() for one in coded]
+    assert sizes == sorted(sizes, reverse=True)
+    assert errors == sorted(errors)
+    assert sizes[0] > 4 * sizes[-1]
+
+
+def test_all_channels_count(codec: str) -> None:
+    frames = moving(5, 48, 48, channels=3)
+    frames[:, 1] = 255 - frames[:, 1]
+    found = decode_video(encode_video(frames, codec, 12))
+    assert (np.abs(found.astype(float) - frames).mean(axis=(0, 2, 3)) < 3).all()
+
+
+def test_the_bytes_are_those_of_a_stream_that_another_reader_takes(codec: str) -> None:
+    """A stream without any container: FFmpeg's parser finds the frames by itself."""
+    frames = moving(6, 64, 64)
+    coded = encode_video(frames, codec, QP[codec])
+    assert coded.n_bytes == len(b"".join(coded.packets))
+    if codec == "svtav1":  # its units need no parser: a decoder takes them one by one
+        assert all(packet[0] == 0x12 for packet in coded.packets), "each begins a time of its own"
+        return
+    reader: Any = av.CodecContext.create(CODECS[codec].decoder, "r")
+    parsed = [*reader.parse(b"".join(coded.packets)), *reader.parse()]
+    read = [frame for packet in parsed for frame in reader.decode(packet)]
+    read += reader.decode(None)
+    assert [(frame.height, frame.width) for frame in read] == [(64, 64)] * 6
+
+
+def test_no_bytes_are_spent_on_the_encoders_name() -> None:
+    for codec in available_codecs():
+        stream = b"".join(encode_video(moving(2, 16, 16), codec, 40).packets)
+        assert b"x264" not in stream
+        assert b"x265" not in stream
+        assert len(stream) < 200
+
+
+def test_a_codec_that_is_not_there_is_named_with_those_that_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = CODECS["x265"]._replace(encoder="libnone265")
+    monkeypatch.setitem(coded_video.CODECS, "x265", gone)
+    coded_video.available_codecs.cache_clear()
+    try:
+        with pytest.raises(MediaError, match=r"x265: .*no encoder libnone265; .* x264, svtav1"):
+            encode_video(moving(2, 16, 16), "x265", 30)
+    finally:
+        coded_video.available_codecs.cache_clear()
+
+
+def test_a_stream_that_lost_frames_or_is_damaged_is_refused(codec: str) -> None:
+    coded = encode_video(moving(4, 32, 32), codec, 30)
+    with pytest.raises(MediaError, match=rf"{codec}: the stream"):
+        decode_video(CodedVideo(codec, coded.packets[:-2], coded.shape))
+
+
+@pytest.mark.parametrize(
+    ("frames", "qp", "message"),
+    [
+        (np.zeros((2, 16, 16), np.float32), 30, "uint8 .* got float32"),
+        (np.zeros((0, 16, 16), np.uint8), 30, r"got uint8 \(0, 16, 16\)"),
+        (np.zeros((2, 4, 16, 16), np.uint8), 30, r"got uint8 \(2, 4, 16, 16\)"),
+        (np.zeros((2, 16, 16), np.uint8), 52, "x264: qp must be in 0..51, got 52"),
+        (np.zeros((2, 16, 16), np.uint8), -1, "got -1"),
+    ],
+)
+def test_what_cannot_be_coded_is_refused(frames: NDArray[np.uint8], qp: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        encode_video(frames, "x264", qp)
+
+
+def test_an_unknown_codec_is_refused() -> None:
+    with pytest.raises(ValueError, match="one of x264, x265, svtav1, got 'vvc'"):
+        encode_video(np.zeros((1, 16, 16), np.uint8), "vvc", 30)
+
+
+def test_encoders_say_nothing() -> None:
+    done = run_python(
+        "import numpy as np\nfrom spike_zoo.media.coded_video import *\n"
+        "for name in available_codecs():\n"
+        "    decode_video(encode_video(np.zeros((2, 16, 16), np.uint8), name, 30))\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,0 +1,144 @@
+"""Rates and BD-rate against closed forms, published tables and an own integration."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from scipy.integrate import quad
+from scipy.interpolate import PchipInterpolator
+
+from spike_zoo.metrics.rate import (
+    Interpolation,
+    accuracy_decrease,
+    bd_rate,
+    bit_saving,
+    bpp,
+    bpp_f,
+)
+from tests.helpers.processes import run_python
+
+METHODS: tuple[Interpolation, ...] = ("cubic", "pchip")
+Curve = list[tuple[float, float]]
+#: Points of x265 with two presets, of the package's own page.
+SLOW: Curve = [(9487.76, 40.037), (4593.60, 38.615), (2486.44, 36.845), (1358.24, 34.851)]
+FAST: Curve = [(9787.80, 40.121), (4469.00, 38.651), (2451.52, 36.970), (1356.24, 34.987)]
+
+
+def bd_by_hand(anchor: Curve, tested: Curve, method: Interpolation) -> float:
+    """Integrate the difference of the logarithms numerically, without the package."""
+    fits = []
+    for curve in (anchor, tested):
+        rate, quality = (np.array(column) for column in zip(*sorted(curve), strict=True))
+        if method == "cubic":
+            fits.append(np.poly1d(np.polyfit(quality, np.log10(rate), 3)))
+        else:
+            fits.append(PchipInterpolator(quality, np.log10(rate)))
+    low = max(min(quality for _, quality in curve) for curve in (anchor, tested))
+    high = min(max(quality for _, quality in curve) for curve in (anchor, tested))
+    inside = [quality for _, quality in (*anchor, *tested) if low < quality < high]
+    total, _ = quad(lambda q: float(fits[1](q) - fits[0](q)), low, high, points=inside)
+    return float(100 * (10 ** (total / (high - low)) - 1))
+
+
+def test_bit_packed_spikes_have_one_bit_per_pixel_and_plane() -> None:
+    assert bpp(41 * 256 * 256 / 8, (41, 256, 256)) == 1.0
+
+
+def test_bits_per_feature_are_8_2_times_those_of_a_plane_at_5_features_of_41_planes() -> None:
+    shape = (41, 256, 256)
+    assert bpp_f(1234, shape, 5) / bpp(1234, shape) == pytest.approx(8.2)
+
+
+def test_a_rate_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected"):
+        bpp(10, (0, 4, 4))
+    with pytest.raises(ValueError, match="-1 bytes"):
+        bpp(-1, (1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("savings", "mean"),
+    [
+        ((99.00, 98.76, 98.91), 0.0111),
+        ((98.56, 98.18, 98.41), 0.0162),
+        ((97.79, 97.14, 97.53), 0.0251),
+        ((96.65, 95.66, 96.25), 0.0381),
+    ],
+)
+def test_the_published_savings_are_those_of_the_published_rates(
+    savings: tuple[float, ...], mean: float
+) -> None:
+    rates = [1 - saving / 100 for saving in savings]  # the table's rate is the mean of three sets
+    assert [bit_saving(rate) for rate in rates] == pytest.approx(savings)
+    assert statistics.fmean(rates) == pytest.approx(mean, abs=5e-5)
+
+
+def test_a_decrease_of_accuracy_is_absolute_and_relative() -> None:
+    found = accuracy_decrease(0.8, 0.6)
+    assert found.points == pytest.approx(20)
+    assert found.percent == pytest.approx(25)
+    with pytest.raises(ValueError, match="shares of 1"):
+        accuracy_decrease(99.6, 86.4)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_curve_against_itself_is_0_and_with_four_fifths_of_the_rate_minus_20_percent(
+    method: Interpolation,
+) -> None:
+    cheaper = [(0.8 * rate, quality) for rate, quality in SLOW]
+    assert bd_rate(SLOW, SLOW, method).percent == pytest.approx(0, abs=1e-9)
+    assert bd_rate(SLOW, cheaper, method).percent == pytest.approx(-20, abs=1e-6)
+    assert bd_rate(cheaper, SLOW, method).percent == pytest.approx(25, abs=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seed", range(4))
+def test_bd_rate_is_the_mean_difference_of_the_logarithms(method: Interpolation, seed: int) -> None:
+    drawn = np.random.default_rng(seed)
+    anchor, tested = (
+        list(zip(drawn.random(5 + n).cumsum(), 20 + 8 * drawn.random(5 + n).cumsum(), strict=True))
+        for n in range(2)
+    )
+    for first, second in ((anchor, tested), (SLOW, FAST)):
+        found = bd_rate(first, second, method)
+        assert found.percent == pytest.approx(bd_by_hand(first, second, method), rel=1e-6)
+        assert found.reason == ""
+
+
+def test_the_order_of_points_does_not_count() -> None:
+    assert bd_rate(SLOW[::-1], FAST).percent == bd_rate(SLOW, FAST[::-1]).percent
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("tested", "reason"),
+    [
+        (SLOW[:3], "the tested curve has 3 points, 4 are needed"),
+        ([(rate, quality - 20) for rate, quality in SLOW], "no quality is on both curves: 34.85"),
+        ([(rate, -quality) for rate, quality in SLOW], "does not grow with its rate"),
+        ([*SLOW, (9487.76, 41.0)], "does not grow with its rate"),
+        ([(0.0, 30.0), *SLOW], "not above 0"),
+        ([(math.inf, 50.0), *SLOW], "not finite"),
+    ],
+)
+def test_what_has_no_bd_rate_says_why(method: Interpolation, tested: Curve, reason: str) -> None:
+    found = bd_rate(SLOW, tested, method)
+    assert math.isnan(found.percent)
+    assert reason in found.reason
+    assert math.isnan(bd_rate(tested, SLOW, method).percent)
+
+
+def test_a_method_that_there_is_not_is_refused() -> None:
+    with pytest.raises(ValueError, match="cubic or pchip, got 'akima'"):
+        bd_rate(SLOW, FAST, "akima")  # type: ignore[arg-type]  # what a caller may mistake
+
+
+def test_rates_wait_for_no_library_until_curves_are_compared() -> None:
+    done = run_python(
+        "import sys\nimport spike_zoo.metrics.rate as rate\nrate.bpp(1, (1, 2, 4))\n"
+        "print(*{'torch', 'scipy', 'matplotlib', 'bjontegaard'} & set(sys.modules))"
+    )
+    assert done.stdout.strip() == ""

@@ -1,0 +1,176 @@
+"""Whole recordings at several rates: what a test logs, keeps as curves, writes by image."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+from spike_zoo.data import ReconstructionDataModule, SceneDataModule
+from spike_zoo.errors import ConfigError
+from spike_zoo.tasks import CodingModule, Compressed, Scene
+from spike_zoo.testing import QUIET, tiny_archive
+from spike_zoo.tracking import CostMeter, PerImageMetrics, SampleImages
+from spike_zoo.tracking.video import SampleVideo
+
+HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
+
+
+class Rounded(CodingModule):
+    """Keeps so many bits of every true pixel: rate and error are known in closed form."""
+
+    rate_points = ("2 bits", "4 bits", "6 bits")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def prepared(self, scene: Scene) -> Scene:
+        self.seen.append(scene.name)
+        return scene
+
+    def compress(self, prepared: Scene, point: int) -> Compressed:
+        steps = 4 ** (point + 1)
+        kept = (prepared.images * steps).floor().clamp(max=steps - 1)
+        n_bytes = (2 * point + 2) * kept.numel() // 8 + len(prepared.name)
+        return Compressed(n_bytes, (kept + 0.5) / steps)
+
+    def decompress(self, coded: Compressed, scene: Scene) -> Tensor:
+        images: Tensor = coded.content
+        return images
+
+
+class Counted(CodingModule):
+    """Lossless: a byte for every spike."""
+
+    rate_points = ("all",)
+    makes_images = False
+
+    def compress(self, prepared: Scene, point: int) -> Compressed:
+        return Compressed(int(prepared.spikes.sum()), None)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("scenes") / "tiny.h5"
+    return str(tiny_archive(path, planes=PLANES, height=HEIGHT, width=WIDTH, stride=STRIDE))
+
+
+def measured_by(module: CodingModule, archive: str, folder: Path) -> dict[str, float]:
+    """Test a module with all that watches a run; return what was logged."""
+    images = folder / "images"
+    callbacks = [PerImageMetrics(folder), CostMeter(), SampleImages(images), SampleVideo(images)]
+    trainer = Trainer(logger=False, callbacks=callbacks, **QUIET)
+    data = SceneDataModule(archive, clip_length=13, whole=["test"], workers=0)
+    (found,) = trainer.test(module, data, verbose=False)
+    return dict(found)
+
+
+def scenes_of(archive: str) -> list[dict[str, Any]]:
+    data = SceneDataModule(archive, clip_length=13, whole=["test"], workers=0)
+    data.setup("test")
+    return [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
+
+
+def test_every_rate_point_has_its_rate_and_quality(archive: str, tmp_path: Path) -> None:
+    found = measured_by(Rounded(), archive, tmp_path)
+    truths, rates = [], []
+    for batch in scenes_of(archive):
+        for name, images, spikes in zip(
+            batch["name"], batch["images"], batch["spikes"], strict=True
+        ):
+            truths.append(images)
+            rates.append(
+                [
+                    8 * ((2 * n + 2) * images.numel() // 8 + len(name)) / spikes.numel()
+                    for n in range(3)
+                ]
+            )
+    truth = torch.cat(truths)
+    for n in range(3):
+        steps = 4 ** (n + 1)
+        kept = ((truth * steps).floor().clamp(max=steps - 1) + 0.5) / steps
+        errors = (kept - truth).square().mean(dim=(1, 2, 3))
+        decibels = float((-10 * errors.log10()).mean())
+        assert found[f"test/psnr_q{n}"] == pytest.approx(decibels, abs=1e-3)
+        expected = sum(rate[n] for rate in rates) / len(rates)
+        assert found[f"test/bpp_q{n}"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_record_gets_curves_of_the_same_numbers(archive: str, tmp_path: Path) -> None:
+    module = Rounded()
+    found = measured_by(module, archive, tmp_path)
+    for metric in ("psnr", "ssim"):
+        points = module.curves[f"rate_distortion/{metric}"]
+        for n, (rate, quality) in enumerate(points):
+            assert rate == pytest.approx(found[f"test/bpp_q{n}"])
+            assert quality == pytest.approx(found[f"test/{metric}_q{n}"])
+        assert len(points) == 3
+
+
+def test_every_image_stands_in_the_file_with_the_rate_of_its_recording(
+    archive: str, tmp_path: Path
+) -> None:
+    found = measured_by(Rounded(), archive, tmp_path)
+    with (tmp_path / "per_image.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    images = sum(
+        batch["images"].shape[0] * batch["images"].shape[1] for batch in scenes_of(archive)
+    )
+    assert len(lines) == images > 1
+    mean = sum(float(line["psnr_q1"]) for line in lines) / len(lines)
+    assert mean == pytest.approx(found["test/psnr_q1"], abs=1e-4)
+    of_recording = {(line["name"], line["bpp_q2"]) for line in lines}
+    assert len(of_recording) == len({line["name"] for line in lines})
+    assert sorted(tmp_path.rglob("*.png"))
+    assert (tmp_path / "images" / "test.mp4").is_file()
+
+
+def test_what_rate_points_share_is_made_once(archive: str, tmp_path: Path) -> None:
+    module = Rounded()
+    trainer = Trainer(logger=False, **QUIET)
+    data = SceneDataModule(archive, clip_length=13, whole=["test"], workers=0)
+    trainer.test(module, data, verbose=False)
+    assert len(module.seen) == len(set(module.seen))
+
+
+def test_lossless_coding_has_a_rate_and_nothing_else(archive: str, tmp_path: Path) -> None:
+    module = Counted()
+    found = measured_by(module, archive, tmp_path)
+    spikes = torch.cat([batch["spikes"] for batch in scenes_of(archive)]).double()
+    assert found == {"test/bpp": pytest.approx(8 * spikes.mean().item(), rel=1e-6)}
+    assert not module.curves
+    assert not (tmp_path / "images").exists()
+
+
+def test_costs_of_both_ways_are_measured_per_image(archive: str) -> None:
+    meter = CostMeter()
+    trainer = Trainer(logger=False, callbacks=[meter], **QUIET)
+    data = SceneDataModule(archive, clip_length=13, whole=["test"], workers=0)
+    trainer.test(Rounded(), data, verbose=False)
+    assert set(meter.costs) == {"forward", "compress", "decompress"}
+    assert meter.costs["forward"].size == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize("module", [Rounded(), Counted()])
+def test_clips_are_refused_with_the_data_that_fit(module: CodingModule, archive: str) -> None:
+    trainer = Trainer(logger=False, **QUIET)
+    clips = ReconstructionDataModule(archive, clip_length=13, workers=0)
+    with pytest.raises(ConfigError, match=r"SceneDataModule with init_args.whole: \[test\]"):
+        trainer.test(module, clips, verbose=False)
+
+
+def test_predictions_are_images_or_the_number_of_bytes(archive: str) -> None:
+    batch: Any = scenes_of(archive)[0]
+    module = Rounded()
+    images = module.predict_step(batch, 0)
+    predicted = module.predicted(batch, images)
+    assert [one.origin.plane for one in predicted] == batch["planes"].flatten().tolist()
+    lossless = Counted()
+    (first, *_) = lossless.predicted(batch, lossless.predict_step(batch, 0))
+    assert first.values == {"bytes": int(batch["spikes"][0].sum())}
