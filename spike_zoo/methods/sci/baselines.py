@@ -8,8 +8,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from spike_zoo.methods.sci.blocks import conv3, residuals
-from spike_zoo.methods.sci.fem import WINDOW
-from spike_zoo.methods.sci.network import CLIP
+from spike_zoo.methods.sci.windows import CLIP, WINDOW
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
 from spike_zoo.tasks.recognition import ClassificationModule

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
-from spike_zoo.coding.errors import BitstreamError, NotFinalizedError
+from spike_zoo.coding.errors import (
+    BitstreamError,
+    DecodeMismatchError,
+    ModelMismatchError,
+    NotFinalizedError,
+)
 from spike_zoo.coding.header import Header
+from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
 from spike_zoo.coding.tables import asset_bytes
 from spike_zoo.errors import ConfigError, PlaneRangeError
-from spike_zoo.methods.sci.fem import WINDOW
-from spike_zoo.methods.sci.frames import Coding
+from spike_zoo.methods.sci.frames import Coding, coded_frames
 from spike_zoo.methods.sci.scale_net import QUALITIES, ScaleNet
+from spike_zoo.methods.sci.symbols import Read, Written
+from spike_zoo.methods.sci.windows import WINDOW
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from spike_zoo.coding.container import BitstreamReader
     from spike_zoo.methods.sci.network import SCICodec
     from spike_zoo.spikes import SpikeRecording
 
@@ -30,16 +42,12 @@ _DECODER: Final = (
     "inter.synthesis",
     "gains.decoder",
 )
-_SHADOWS: Final = (
-    "weight",
-    "bias",
-    "step",
-    "logits",
-    "means",
-    "log_scales",
-    "probe_crc",
-    "is_final",
-)
+_SHADOWS: Final = {
+    "IntegerLayer": ("weight", "bias", "step"),
+    "ScaleNet": ("probe_crc", "is_final"),
+    "HyperPrior": ("logits", "means", "log_scales"),
+}
+"""What is only trained with, or checked: integers and tables stand for it."""
 
 
 @dataclass
@@ -77,10 +85,9 @@ def digest_of(codec: SCICodec) -> bytes:
     Encoders and analysis modules may be trained on; streams stay readable.
     """
     found = hashlib.sha256(asset_bytes())
-    state = codec.state_dict()
-    for name in sorted(state):
-        inside = any(name.startswith(f"{part}.") for part in _DECODER)
-        if inside and not _is_shadow(codec, name):
+    state, shadows = codec.state_dict(), _shadows(codec)
+    for name in sorted(state.keys() - shadows):
+        if any(name.startswith(f"{part}.") for part in _DECODER):
             tensor = state[name].detach().cpu().contiguous()
             shape = ",".join(map(str, tensor.shape))
             found.update(f"{name}|{str(tensor.dtype).removeprefix('torch.')}|{shape}|".encode())
@@ -88,12 +95,13 @@ def digest_of(codec: SCICodec) -> bytes:
     return found.digest()[:DIGEST_BYTES]
 
 
-def _is_shadow(codec: SCICodec, name: str) -> bool:
-    """Return whether a tensor is only trained with: its integers or tables stand for it."""
-    owner, _, last = name.rpartition(".")
-    parts = owner.split(".")
-    in_scales = "scales" in parts or (parts[-1] == "prior" and "entropy" in parts)
-    return in_scales and last in _SHADOWS
+def _shadows(codec: SCICodec) -> set[str]:
+    """Return the names of tensors that a decoder does not look at."""
+    return {
+        f"{owner}.{own}"
+        for owner, module in codec.named_modules()
+        for own in _SHADOWS.get(type(module).__name__, ())
+    }
 
 
 def scale_nets(codec: SCICodec) -> list[ScaleNet]:
@@ -143,7 +151,7 @@ def header_of(
     planes, height, width = recording.shape
     if planes < WINDOW:
         raise PlaneRangeError(
-            f"{planes} planes hold no feature, which takes {WINDOW}", path=str(recording.source)
+            f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
         )
     return Header(
         digest_of(codec),
@@ -203,17 +211,24 @@ def decoded_group(
     device = next(codec.parameters()).device
     decoder = GroupDecoder(payload, group)
     features, motions = [], []
-    with exact_context(device):
-        for frame in coded_frames(
-            coding,
-            Read(decoder, device),
-            (header.height, header.width),
-            header.quality,
-            count=header.group_length(group),
-        ):
-            features.append(frame.feature.clamp(0.0, 1.0).cpu())
-            still = torch.zeros(1, 2, header.height, header.width)
-            motions.append(still if frame.motion is None else frame.motion.cpu())
+    still = torch.zeros(1, 2, header.height, header.width)
+    frames = coded_frames(
+        coding,
+        Read(decoder, device),
+        (header.height, header.width),
+        header.quality,
+        count=header.group_length(group),
+    )
+    try:
+        with exact_context(device):
+            for frame in frames:
+                features.append(frame.feature.clamp(0.0, 1.0).cpu())
+                motions.append(still if frame.motion is None else frame.motion.cpu())
+    except ValueError as error:  # motion without end, of symbols that nobody wrote
+        raise DecodeMismatchError(
+            f"group of pictures {group}: {error}; its symbols are not those that were written",
+            gop=group,
+        ) from error
     decoder.finish()
     return torch.cat(features), torch.cat(motions)
 
@@ -289,6 +304,17 @@ def check_exact(codec: SCICodec) -> None:
 
 
 _CHECKED: set[tuple[str, tuple[int, ...]]] = set()
+
+
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put a module into evaluation mode for a while."""
+    was_training = module.training
+    module.eval()
+    try:
+        yield
+    finally:
+        module.train(was_training)
 
 
 @contextlib.contextmanager

@@ -58,7 +58,7 @@ def residuals(channels: int, count: int) -> nn.Sequential:
 
 
 class DSB(nn.Module):
-    """A depthwise-separable block: a depthwise 3x3, then two 1x1 with a GELU between, and a shortcut.
+    """A depthwise-separable block: 3x3 by channel, two 1x1 with a GELU between, a shortcut.
 
     Args:
         inputs: Channels of the input, twice as many inside.

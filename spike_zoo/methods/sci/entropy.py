@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
@@ -128,7 +129,7 @@ class LatentEntropy(nn.Module):
         """
         predicted = self.raise_hyper(hyper) + self.quality[quality].view(1, -1, 1, 1)
         prediction = self.fuse(torch.cat([predicted, *extra], dim=1))
-        even = checkerboard(self.channels, *prediction.shape[-2:], device=prediction.device)
+        even = checkerboard(self.channels, prediction)
         before = [] if previous is None else [previous]
         zeros = torch.zeros_like(prediction[:, : self.channels])
 
@@ -151,16 +152,17 @@ class LatentEntropy(nn.Module):
 
 def chain(*channels: int) -> nn.Sequential:
     """Return depthwise-separable blocks between some numbers of channels."""
-    pairs = zip(channels[:-1], channels[1:], strict=True)
+    pairs = itertools.pairwise(channels)
     return nn.Sequential(*(DSB(inputs, outputs) for inputs, outputs in pairs))
 
 
-def checkerboard(channels: int, height: int, width: int, device: torch.device) -> Tensor:
-    """Return which elements the first pass codes, ``(channels, height, width)`` bool.
+def checkerboard(channels: int, like: Tensor) -> Tensor:
+    """Return which elements the first pass codes, ``(channels, h, w)`` bool, h and w of a tensor.
 
     Half of the channels at even positions, the other half at odd ones: each place and each channel
     is half known when the second pass begins.
     """
+    height, width, device = *like.shape[-2:], like.device
     rows = torch.arange(height, device=device)[:, None]
     columns = torch.arange(width, device=device)[None]
     even = (rows + columns) % 2 == 0

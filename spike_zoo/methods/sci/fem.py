@@ -18,6 +18,7 @@ from spike_zoo.methods.sci.blocks import (
     repeated,
     scaled,
 )
+from spike_zoo.methods.sci.windows import WINDOW
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 Pathway = Literal["dual", "ventral", "dorsal"]
 Fusion = Literal["pfu", "concat", "none"]
 
-WINDOW = 13  # planes of one feature: the widest ventral filter, and four dorsal ones fit exactly
 SMALLEST_SIDE = 16
 
 VENTRAL_PLANES = tuple((6 - k // 2, 7 + k // 2) for k in (7, 9, 11, 13))

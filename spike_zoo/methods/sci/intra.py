@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
@@ -70,7 +71,7 @@ class IntraSynthesis(nn.Module):
         super().__init__()
         sizes = [scaled(c, width) for c in (LATENT, 256, 192, 128)]
         layers: list[nn.Module] = [separables(sizes[0], repeated(4, width))]
-        for before, size in zip(sizes[:-1], sizes[1:], strict=True):
+        for before, size in itertools.pairwise(sizes):
             layers += [Up(before, size, 3), separables(size, 2)]
         self.transform = nn.Sequential(*layers, Up(sizes[-1], scaled(32, width), 3))
         self.mend = MendingUNet(width)

@@ -41,8 +41,9 @@ class StageJob:
     def __init__(self, module: SCICodecModule) -> None:
         self.module = module
 
-    def check_data(self, served: LightningDataModule) -> None:
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
         """Refuse data that do not fit; see :meth:`TaskModule.check_data`."""
+        ReconstructionModule.check_data(self.module, served, stage)
 
     def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
         """Return the terms of the loss, ``"total"`` among them."""
@@ -67,6 +68,9 @@ class StageJob:
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (the stage's batch)
         """Add a batch to the metrics of a split and return what was found out."""
         return ReconstructionModule.evaluate(self.module, batch, split, batch_idx)
+
+    def begin(self, split: Split) -> None:
+        """Do what must be done before a split is evaluated."""
 
     def finish(self, split: Split) -> None:
         """Log what is known once all of a split was evaluated."""

@@ -2,51 +2,71 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 from torch import Tensor
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.alignment import Align
+from spike_zoo.methods.sci.codec_training import CodecJob, CodingJob, JointJob
+from spike_zoo.methods.sci.decoded import Boundary, IFrameMotion
 from spike_zoo.methods.sci.fam import FAM
 from spike_zoo.methods.sci.fem import FEM, Fusion, Pathway
+from spike_zoo.methods.sci.frames import Coding
+from spike_zoo.methods.sci.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.jobs import FamJob, FemJob
 from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.motion_training import MotionJob
 from spike_zoo.methods.sci.network import SCICodec
+from spike_zoo.methods.sci.quantization import Quantisation
 from spike_zoo.methods.sci.remembered import SceneFeatures
+from spike_zoo.methods.sci.scale_net import QUALITIES
 from spike_zoo.methods.sci.scenes import come_whole, scenes_of
 from spike_zoo.methods.sci.staged import StagedModule
 from spike_zoo.methods.sci.stages import Stage, row_of
 from spike_zoo.methods.sci.streaming import FeatureStream
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, updates_of_run
+from spike_zoo.tasks.coding import CodingModule
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
+    from lightning import LightningDataModule
     from torchmetrics import MetricCollection
 
     from spike_zoo.batch import ReconstructionBatch, SceneBatch, Split
     from spike_zoo.methods.sci.jobs import StageJob
     from spike_zoo.methods.sci.scenes import Scenes
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.coding import Compressed, Scene
     from spike_zoo.tasks.evaluation import Evaluation, Origin, Predicted
 
-JOBS: Mapping[Stage, type[StageJob]] = {"fem": FemJob, "motion": MotionJob, "fam": FamJob}
+JOBS: Mapping[Stage, type[StageJob]] = {
+    "fem": FemJob,
+    "motion": MotionJob,
+    "codec": CodecJob,
+    "fam": FamJob,
+    "joint": JointJob,
+}
 
 
-class SCICodecModule(StagedModule, ReconstructionModule):
+class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
     """Train the parts of SCI stage by stage, and reconstruct with what there is.
 
     What a stage trains, freezes and begins with is one table,
     :data:`spike_zoo.methods.sci.stages.STAGES`. In stage ``"fem"`` and ``"motion"`` a picture is
-    the feature's mean over its channels, of 13 planes; in stage ``"fam"`` it is FAM's, of 41.
+    the feature's mean over its channels, of 13 planes; in stage ``"fam"`` it is FAM's, of 41. In
+    stage ``"codec"`` and ``"joint"`` whole recordings become bitstreams and pictures again.
 
     Args:
-        stage: ``"fem"``, ``"motion"`` or ``"fam"``.
+        stage: ``"fem"``, ``"motion"``, ``"codec"``, ``"fam"`` or ``"joint"``.
         fem: Checkpoint of stage ``"fem"`` to begin from; read when a fit begins.
         motion: Checkpoint of stage ``"motion"``, likewise.
+        codec: Checkpoint of stage ``"codec"``, likewise; its motion estimation counts.
+        fam: Checkpoint of stage ``"fam"``, likewise.
         fem_width: Width of FEM; 1 is the paper's, for all widths.
         codec_width: Width of motion estimation, and of the codec.
         fam_width: Width of FAM.
@@ -60,6 +80,17 @@ class SCICodecModule(StagedModule, ReconstructionModule):
             Where it fell to 0 the warped feature's error unlearned slow and fast motion again.
         align: See :class:`FAM`.
         neighbors: See there.
+        context: See :class:`Inter`.
+        temporal_prior: See there.
+        fmvr: Whether decoded motion is refined before it is analysed. Bitstreams do not change.
+        quant: How rounding is trained: ``"mixed"`` begins with noise and goes on with rounding,
+            ``"noise"`` and ``"ste"`` do one of both throughout.
+        lambdas: Weight of distortion at each of the four qualities.
+        phases: Parts of stage ``"codec"`` for I-frames, for one P-frame after each, and for all
+            images of a sample.
+        gop: Features of a group of pictures, where bitstreams are measured.
+        boundary: Whether an analysis looks across groups of pictures: ``"sequence"`` or ``"gop"``.
+        iframe_motion: Motion to an I-frame: ``"zero"``, or ``"decoder_me"`` estimates it.
         scale_input: See :class:`SCICodec`.
         remember_gib: Memory for the frozen FEM's features of scenes, as half floats, in the stages
             that learn from scenes: every epoch sees them again, if the data neither cut nor turn
@@ -85,6 +116,8 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         stage: Stage = "fam",
         fem: str | None = None,
         motion: str | None = None,
+        codec: str | None = None,
+        fam: str | None = None,
         fem_width: float = 1.0,
         codec_width: float = 1.0,
         fam_width: float = 1.0,
@@ -97,6 +130,15 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         w_true_end: float = 1.0,
         align: Align = "afr",
         neighbors: int = 4,
+        context: Context = "condition",
+        temporal_prior: TemporalPrior = "full",
+        fmvr: bool = True,
+        quant: Quantisation = "mixed",
+        lambdas: Sequence[float] = (64.0, 128.0, 256.0, 512.0),
+        phases: Sequence[float] = (0.45, 0.25, 0.3),
+        gop: int = 8,
+        boundary: Boundary = "sequence",
+        iframe_motion: IFrameMotion = "zero",
         scale_input: bool = True,
         remember_gib: float = 0.0,
         patch: int | None = None,
@@ -111,19 +153,31 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         check_schedule(schedule, learning_rate, warmup)
         check_weights(w_lap=w_lap, w_true=w_true, w_true_end=w_true_end)
         self.save_hyperparameters()
-        codec = SCICodec(
+        check_coding(quant, lambdas, phases, gop)
+        codes = "intra" not in row.absent
+        coding = Coding.of_width(codec_width, context, temporal_prior, fmvr=fmvr)
+        if "fmvr" in row.absent:
+            coding = coding._replace(fmvr=None)
+        networks = SCICodec(
             FEM(fem_width, pathway, pfu, attention=attention, binarize=binarize),
-            None if stage == "fem" else MotionEstimation(codec_width),
-            FAM(align, neighbors, fam_width) if stage == "fam" else None,
+            None if "motion" in row.absent else MotionEstimation(codec_width),
+            None if "fam" in row.absent else FAM(align, neighbors, fam_width),
+            coding if codes else None,
             scale_input=scale_input,
         )
-        self.train_stage(stage, row, codec)
+        networks.boundary, networks.iframe_motion = boundary, iframe_motion
+        self.rate_points = tuple(range(QUALITIES)) if codes else ()
+        self.train_stage(stage, row, networks)
         self.clip_length = row.clip_length
         check_patch(patch, remember_gib)
         self.job: StageJob = JOBS[stage](self)
         self.monitor, self.monitor_mode = self.job.monitor, self.job.monitor_mode
         self._features = SceneFeatures(0.0)
         self._updates = 0.0
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Refuse data that the stage cannot take."""
+        self.job.check_data(served, stage)
 
     def on_train_start(self) -> None:
         """Tell the schedules how long the run is, and begin to remember features."""
@@ -159,13 +213,13 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         seed = torch.initial_seed() + 1000 * self.trainer.global_step + self.trainer.global_rank
         return torch.Generator().manual_seed(seed % 2**63)
 
-    def scenes(self, batch: SceneBatch) -> Scenes:
+    def feature_scenes(self, batch: SceneBatch) -> Scenes:
         """Return scenes with the features of the frozen FEM, as they are."""
         return scenes_of(self._features(self.codec, batch), batch)
 
     def learned_scenes(self, batch: SceneBatch) -> Scenes:
         """Return scenes to learn from: cut and turned, where ``patch`` says how large."""
-        scenes, side = self.scenes(batch), self.hparams["patch"]
+        scenes, side = self.feature_scenes(batch), self.hparams["patch"]
         return scenes if side is None else scenes.patch(side, self.generator())
 
     def make_metrics(self) -> MetricCollection:
@@ -188,6 +242,10 @@ class SCICodecModule(StagedModule, ReconstructionModule):
         """Add a batch to the metrics of a split and return what was found out."""
         return self.job.evaluate(batch, split, batch_idx)
 
+    def on_validation_epoch_start(self) -> None:
+        """Prepare a validation."""
+        self.job.begin("val")
+
     def on_validation_epoch_end(self) -> None:
         """Log what is known at the end of a validation."""
         self.job.finish("val")
@@ -195,6 +253,30 @@ class SCICodecModule(StagedModule, ReconstructionModule):
     def on_test_epoch_end(self) -> None:
         """Log what is known at the end of a test."""
         self.job.finish("test")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write what rebuilds the module; a codec is final in every checkpoint."""
+        super().on_save_checkpoint(checkpoint)
+        if self.stage == "codec":
+            self.codec.finalize_entropy()  # in place, so in the checkpoint's tensors too
+
+    def prepared(self, scene: Scene) -> Any:  # noqa: ANN401  (the job's own)
+        """Return what all qualities of a recording share: its features."""
+        return self._coder.prepared(scene)
+
+    def compress(self, prepared: Any, point: int) -> Compressed:  # noqa: ANN401  (the job's own)
+        """Return a recording as bytes, see :meth:`CodingModule.compress`."""
+        return self._coder.compress(prepared, point)
+
+    def decompress(self, coded: Compressed, scene: Scene) -> Tensor:
+        """Return the images of what was coded, see :meth:`CodingModule.decompress`."""
+        return self._coder.decompress(coded, scene)
+
+    @property
+    def _coder(self) -> CodingJob:
+        if not isinstance(self.job, CodingJob):
+            raise ConfigError(f"stage {self.stage} has no codec; use stage codec or joint")
+        return self.job
 
     def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
         """Return what stands side by side: playback, what networks saw, the image, the truth."""
@@ -238,3 +320,19 @@ def check_patch(patch: int | None, remember_gib: float) -> None:
         raise ValueError(f"patch must be 16 pixels or more, got {patch}")
     if remember_gib < 0:
         raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
+
+
+def check_coding(quant: str, lambdas: Sequence[float], phases: Sequence[float], gop: int) -> None:
+    """Refuse settings of the codec that are none.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    if quant not in get_args(Quantisation):
+        raise ValueError(f"quant must be one of {', '.join(get_args(Quantisation))}, got {quant!r}")
+    if len(lambdas) != QUALITIES or not all(0 < one < float("inf") for one in lambdas):
+        raise ValueError(f"lambdas must be {QUALITIES} weights above 0, got {list(lambdas)}")
+    if len(phases) != 3 or min(phases) < 0 or sum(phases) <= 0:
+        raise ValueError(f"phases must be 3 parts of the run, 0 or more, got {list(phases)}")
+    if gop < 1:
+        raise ValueError(f"gop must be 1 or more, got {gop}")

@@ -71,7 +71,7 @@ class MotionJob(StageJob):
     def predict(self, batch: SceneBatch) -> Tensor:
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
         check_scenes(batch, "motion")
-        pairs = pairs_of(self.module.scenes(batch))
+        pairs = pairs_of(self.module.feature_scenes(batch))
         return self.module.codec.moved(pairs.current, pairs.reference)
 
     def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[Predicted]:
@@ -86,7 +86,7 @@ class MotionJob(StageJob):
             ConfigError: If the data have no true motion.
         """
         check_scenes(batch, "motion")
-        pairs = pairs_of(self.module.scenes(batch))
+        pairs = pairs_of(self.module.feature_scenes(batch))
         if pairs.truth is None:
             raise ConfigError(
                 "stage motion is measured against the true motion, and the archive has none: make "

@@ -1,37 +1,51 @@
-"""SCI itself: spikes to features and motion, and those to images; no trainer, no files."""
+"""SCI itself: spikes to features and motion, those to bits, images or classes; no trainer."""
 
 from __future__ import annotations
 
+import io
 import warnings
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.coding.container import BitstreamReader, BitstreamWriter
 from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci.analysis import Analysis, surroundings
+from spike_zoo.methods.sci.bitstream import (
+    SCIDecoded,
+    check_model,
+    decoded_group,
+    decoded_groups,
+    digest_of,
+    evaluating,
+    header_of,
+    payloads,
+    together,
+)
+from spike_zoo.methods.sci.decoded import (
+    Boundary,
+    IFrameMotion,
+    class_probabilities,
+    pictures,
+)
+from spike_zoo.methods.sci.entropy import LatentEntropy
 from spike_zoo.methods.sci.fam import FAM, ClassFAM
-from spike_zoo.methods.sci.fem import FEM, WINDOW
-from spike_zoo.methods.sci.motion import MotionEstimation, chained
+from spike_zoo.methods.sci.fem import FEM
+from spike_zoo.methods.sci.frames import Coding
+from spike_zoo.methods.sci.motion import MotionEstimation
+from spike_zoo.methods.sci.streaming import FeatureStream
+from spike_zoo.methods.sci.windows import CLIP, STEP, WINDOW
 
-STEP = 7
-"""Planes from one feature to the next; neighbouring windows share 6."""
-REACH = 2  # features on either side of a target
-CLIP = WINDOW + 2 * REACH * STEP
-"""Planes that the analysis of one target sees: 41."""
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from spike_zoo.coding.header import Header
+    from spike_zoo.spikes import SpikeRecording
+
 CAMERA_SCALE = 0.6  # rate scale at which FEM's filters see spikes
 _MAX_PIXELS = 2**24
-
-
-class Analysis(NamedTuple):
-    """What an analysis module takes.
-
-    Shape:
-        - features: ``(B, 5, 3, H, W)`` at t-2 .. t+2.
-        - motions: ``(B, 4, 2, H, W)`` in pixels, from t to t-2, t-1, t+1, t+2.
-    """
-
-    features: Tensor
-    motions: Tensor
 
 
 class SCICodec(nn.Module):
@@ -41,6 +55,7 @@ class SCICodec(nn.Module):
         fem: Extracts features.
         motion: Estimates the motion between two features; None before its stage.
         fam: Analyses features; None before its stage.
+        coding: What codes features; None before stage ``"codec"`` and where nothing is coded.
         scale_input: Whether FEM sees spikes times 0.6 / rate scale, so that a feature is luminance
             whatever the camera. Filters are linear, so a camera adds bits and scales their sums.
 
@@ -53,6 +68,7 @@ class SCICodec(nn.Module):
         fem: FEM,
         motion: MotionEstimation | None = None,
         fam: FAM | ClassFAM | None = None,
+        coding: Coding | None = None,
         *,
         scale_input: bool = True,
     ) -> None:
@@ -60,7 +76,19 @@ class SCICodec(nn.Module):
         self.fem = fem
         self.motion = motion
         self.fam = fam
+        self.intra = self.inter = self.gains = self.fmvr = None
+        if coding is not None:
+            self.intra, self.inter, self.gains, self.fmvr = coding
         self.scale_input = scale_input
+        self.boundary: Boundary = "sequence"
+        self.iframe_motion: IFrameMotion = "zero"
+
+    @property
+    def coding(self) -> Coding | None:
+        """What codes features, if anything does."""
+        if self.intra is None or self.inter is None or self.gains is None:
+            return None
+        return Coding(self.intra, self.inter, self.gains, self.fmvr)
 
     def features(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Return the feature of every window of a clip, 7 planes apart.
@@ -146,23 +174,138 @@ class SCICodec(nn.Module):
             return self.picture(features[:, features.shape[1] // 2])
         return self.fam(*self.analysed(spikes, rate_scale))
 
+    def finalize_entropy(self) -> bytes:
+        """Turn all that selects probability tables into integers, once a training is done.
 
-def surroundings(features: Tensor, links: Tensor, target: int) -> Analysis:
-    """Return five features around a target and the motion from it to the four others.
+        Returns:
+            The digest that bitstreams of these weights carry.
+        """
+        for module in self.modules():
+            if isinstance(module, LatentEntropy):
+                module.finalize()
+        return digest_of(self)
 
-    Where one is missing the nearest stands in, with the motion to the one that does.
+    def header(
+        self,
+        recording: SpikeRecording,
+        *,
+        quality: int = 2,
+        gop: int = 8,
+        rate_scale: float | None = None,
+    ) -> Header:
+        """Return what a recording's bitstream begins with; see :meth:`compress`."""
+        return header_of(self, recording, quality=quality, gop=gop, rate_scale=rate_scale)
 
-    Args:
-        features: ``(B, n, 3, H, W)``.
-        links: ``(B, n, 2, H, W)``, motion of each to the one before it.
-        target: Which of the n.
-    """
-    last = features.shape[1] - 1
-    around = [min(max(target + offset, 0), last) for offset in range(-REACH, REACH + 1)]
-    steps = [target + offset for offset in range(1 - REACH, REACH + 1)]  # each to the one before
-    still = torch.zeros_like(links[:, 0])
-    known = [links[:, step] if 0 < step <= last else still for step in steps]
-    return Analysis(features[:, around], chained(known))
+    def compress_stream(
+        self,
+        recording: SpikeRecording,
+        *,
+        quality: int = 2,
+        gop: int = 8,
+        rate_scale: float | None = None,
+    ) -> Iterator[bytes]:
+        """Yield the payload of each group of pictures, in memory that does not grow.
+
+        See :meth:`compress`; :class:`spike_zoo.coding.BitstreamWriter` makes a file of them.
+        """
+        header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
+        with evaluating(self):
+            stream = FeatureStream(self, recording, header.rate_scale or 1.0)
+            centers = (WINDOW // 2 + STEP * number for number in range(header.frames))
+            yield from payloads(self, (stream.feature(center) for center in centers), header)
+
+    def compress(
+        self,
+        recording: SpikeRecording,
+        quality: int = 2,
+        gop: int = 8,
+        *,
+        rate_scale: float | None = None,
+    ) -> bytes:
+        """Return a recording as a bitstream, see :mod:`spike_zoo.coding.container`.
+
+        Args:
+            recording: The spikes.
+            quality: 0 (fewest bits) to 3 (best).
+            gop: Features of a group of pictures: one I-frame, then P-frames. Groups are decoded
+                without each other.
+            rate_scale: Spikes per plane at white; by default the recording's, else 1.
+
+        Raises:
+            ConfigError: If this codec has no coder, or an argument is outside its range.
+            NotFinalizedError: If :meth:`finalize_entropy` was not called.
+            PlaneRangeError: If the recording has fewer than 13 planes.
+        """
+        options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": rate_scale}
+        target = io.BytesIO()
+        with BitstreamWriter(target, self.header(recording, **options)) as writer:
+            for payload in self.compress_stream(recording, **options):
+                writer.append(payload)
+        return target.getvalue()
+
+    def decompress_stream(self, reader: BitstreamReader) -> Iterator[SCIDecoded]:
+        """Yield the groups of pictures of a bitstream, in memory that does not grow.
+
+        Raises:
+            ModelMismatchError: If another model made it.
+            BitstreamError: If a group is damaged and the reader strict.
+        """
+        with evaluating(self):
+            yield from decoded_groups(self, reader)
+
+    def decompress(self, data: bytes | str | Path, strict: bool = True) -> SCIDecoded:
+        """Return what a bitstream holds: features and motion.
+
+        Args:
+            data: The bitstream, or a file.
+            strict: Refuse what is damaged; otherwise return what is whole, and the errors.
+
+        Raises:
+            ModelMismatchError: If another model made it.
+            BitstreamError: If it is damaged, or none.
+        """
+        reader = BitstreamReader(data, strict)
+        return together(reader, self.decompress_stream(reader))
+
+    def decode_gop(self, data: bytes | str | Path, k: int) -> SCIDecoded:
+        """Return one group of pictures of a bitstream, without decoding the others.
+
+        Raises:
+            IndexError: If there is no such group.
+            BitstreamError: As :meth:`decompress`.
+        """
+        reader = BitstreamReader(data)
+        check_model(self, reader.header)
+        with evaluating(self):
+            features, motion = decoded_group(self, reader.payload(k), reader.header, k)
+        first = k * reader.header.gop
+        index = tuple(range(first, first + len(features)))
+        return SCIDecoded(features, motion, index, reader.header)
+
+    def pictures(self, groups: Iterable[SCIDecoded]) -> Iterator[Tensor]:
+        """Yield the image of every feature of decoded groups, ``(1, H, W)`` in [0, 1], on the CPU.
+
+        Groups come in order; those around a feature are looked at, so that memory does not grow.
+        """
+        with evaluating(self):
+            yield from pictures(self, groups)
+
+    def reconstruct(self, decoded: SCIDecoded) -> Tensor:
+        """Return the images of decoded features, ``(N, 1, H, W)`` in [0, 1], on the CPU.
+
+        Where there is no FAM a picture is the feature's mean over its channels.
+        """
+        found = list(self.pictures([decoded]))
+        return torch.stack(found) if found else decoded.features.mean(dim=1, keepdim=True)
+
+    def classify(self, decoded: SCIDecoded) -> Tensor:
+        """Return the probability of every class, ``(classes,)``, of all features together.
+
+        Raises:
+            ConfigError: If these weights tell no classes, or nothing was decoded.
+        """
+        with evaluating(self):
+            return class_probabilities(self, decoded)
 
 
 def check_spikes(spikes: Tensor) -> None:

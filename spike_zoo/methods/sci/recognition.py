@@ -11,10 +11,11 @@ from spike_zoo.methods.sci.alignment import Align
 from spike_zoo.methods.sci.fam import ClassFAM
 from spike_zoo.methods.sci.fem import FEM, Fusion, Pathway
 from spike_zoo.methods.sci.motion import MotionEstimation
-from spike_zoo.methods.sci.network import CLIP, SCICodec
+from spike_zoo.methods.sci.network import SCICodec
 from spike_zoo.methods.sci.remembered import RememberedAnalysis
 from spike_zoo.methods.sci.staged import StagedModule
 from spike_zoo.methods.sci.stages import STAGES
+from spike_zoo.methods.sci.windows import CLIP
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.recognition import ClassificationModule
 

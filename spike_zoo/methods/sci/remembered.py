@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.sci.fem import WINDOW
-from spike_zoo.methods.sci.network import Analysis
+from spike_zoo.methods.sci.analysis import Analysis
+from spike_zoo.methods.sci.windows import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

@@ -27,6 +27,7 @@ FIRST_OFFSET = 0.5
 _WEIGHTS = 127
 _LEAST_STEP = 1e-12
 _FASTEST, _SLOWEST = 2**14, 40  # smallest multiplier, largest shift
+_UNSEEN = 2.0**-6
 _MOMENTUM = 0.99
 _QUANTILE = 0.999
 _PROBED = 2**15  # activations whose quantile is taken
@@ -78,6 +79,11 @@ class IntegerLayer(nn.Module):
         self.register_buffer("multiplier", torch.zeros(outputs, dtype=torch.int32))
         self.register_buffer("shift", torch.zeros(outputs, dtype=torch.int32))
 
+    @property
+    def value(self) -> Tensor:
+        """Value of one integer of the output; a guess before anything was seen."""
+        return torch.where(self.step > 0, self.step, _UNSEEN)
+
     def weight_steps(self) -> Tensor:
         """Return the value of one integer of each output channel's weights, ``(O,)``."""
         largest = self.weight.detach().abs().amax(dim=(1, 2, 3))
@@ -95,9 +101,9 @@ class IntegerLayer(nn.Module):
         weight = rounded(self.weight / steps.view(-1, 1, 1, 1))
         bias = rounded(self.bias[row] / (steps * input_step))
         sums = F.conv2d(x, weight, bias, padding=weight.shape[-1] // 2)
-        if self.learns_step and (self.training or not self.step):
+        if self.learns_step and self.training:
             self._follow(sums.detach() * (steps * input_step).view(1, -1, 1, 1))
-        multiplier, shift = scaling(steps.double() * input_step.double() / self.step.double())
+        multiplier, shift = scaling(steps.double() * input_step.double() / self.value.double())
         factor = (multiplier * torch.exp2(-shift)).to(sums.dtype)
         return sums * factor.view(1, -1, 1, 1)
 
@@ -123,12 +129,10 @@ class IntegerLayer(nn.Module):
         steps = self.weight_steps()
         weight = (self.weight / steps.view(-1, 1, 1, 1)).round()
         bias = (self.bias / (steps * input_step)).round().double()
-        multiplier, shift = scaling(steps.double() * input_step.double() / self.step.double())
+        multiplier, shift = scaling(steps.double() * input_step.double() / self.value.double())
         reach = (weight.double().abs().sum(dim=(2, 3)) * largest_inputs).sum(dim=1)
         if bool(((reach + bias.abs()) >= 2.0**31).any()):
-            raise ValueError(
-                "the sums of a scale network leave 32 bits; its weights are too far apart"
-            )
+            raise ValueError("the sums of a scale network leave 32 bits: its training diverged")
         self.weight_integer.copy_(weight)
         self.bias_integer.copy_(bias)
         self.multiplier.copy_(multiplier)
@@ -231,7 +235,7 @@ class ScaleNet(nn.Module):
                 layer = self._layer(number)
                 x = layer.trained(x, step, quality if number == 0 else 0)
                 x = rounded(x).clamp(0, LARGEST_ACTIVATION)
-                step = layer.step
+                step = layer.value
             return bounded(self._layer(2).trained(x, step, 0), 0.0, LEVELS - 1.0)
 
     @torch.no_grad()
@@ -264,7 +268,7 @@ class ScaleNet(nn.Module):
         for number in range(len(self.layers)):
             layer = self._layer(number)
             layer.export(step, largest)
-            step = layer.step
+            step = layer.value
             largest = layer.weight.new_full((layer.weight.shape[0],), LARGEST_ACTIVATION).double()
         self.probe_crc.fill_(self._probe(self.probe_crc.device))
         self.is_final.fill_(True)

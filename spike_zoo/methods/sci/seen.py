@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.methods.sci.analysis import Analysis
 from spike_zoo.methods.sci.fam import AROUND, CENTRE, FAM
-from spike_zoo.methods.sci.network import Analysis
 
 if TYPE_CHECKING:
     from torch import Tensor

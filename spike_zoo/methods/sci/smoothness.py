@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.methods.sci.fem import WINDOW
-from spike_zoo.methods.sci.network import REACH, STEP
+from spike_zoo.methods.sci.windows import REACH, STEP, WINDOW
 from spike_zoo.metrics import LaplacianNorms, frame_deviation, laplacian_norms
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.simulation.scenes import SceneSpec

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.methods.sci.stages import as_table
+from spike_zoo.methods.sci.stages import STAGES, as_table
 from spike_zoo.nn.files import weights_file
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.parts import learn_only, load_part, set_frozen_to_eval
@@ -126,7 +126,8 @@ def read_parts(codec: SCICodec, row: Row, files: Mapping[str, Any]) -> None:
                 f"runs/sci/{stage}', or name another in model.init_args.{stage}",
                 path=str(file),
             )
-        load_part(codec.get_submodule(stage), file, f"codec.{stage}")
+        for part in STAGES[stage].learns:
+            load_part(codec.get_submodule(part), file, f"codec.{part}")
 
 
 def _note_weights(module: Any, keys: object) -> None:  # noqa: ANN401  (torch's hook)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.sci.fem import WINDOW
 from spike_zoo.methods.sci.motion import chained
-from spike_zoo.methods.sci.network import REACH, STEP
+from spike_zoo.methods.sci.windows import REACH, STEP, WINDOW
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.clips import read_clip
 
@@ -49,10 +48,10 @@ class FeatureStream:
     def image(self, center: int) -> Tensor:
         """Return the image of a plane, ``(1, H, W)`` in [0, 1], on the CPU."""
         if self.codec.fam is None:
-            found = self.codec.picture(self._feature(center))
+            found = self.codec.picture(self.feature(center))
         else:
             around = [center + STEP * offset for offset in range(-REACH, REACH + 1)]
-            features = torch.stack([self._feature(plane) for plane in around], dim=1)
+            features = torch.stack([self.feature(plane) for plane in around], dim=1)
             found = self.codec.fam(features, chained([self._link(one) for one in around[1:]]))
         return found[0].float().clamp(0.0, 1.0).cpu()
 
@@ -61,8 +60,12 @@ class FeatureStream:
         for center in centers:
             yield self.image(center)
 
-    def _feature(self, plane: int) -> Tensor:
-        """Return the feature of the window around a plane, which may lie outside the recording."""
+    @torch.inference_mode()
+    def feature(self, plane: int) -> Tensor:
+        """Return the feature of the window around a plane, ``(1, 3, H, W)`` float32.
+
+        Where the window lies outside the recording, that is mirrored in time.
+        """
         if plane not in self._features:
             clip = read_clip(self.recording, plane, WINDOW).to(self.device)
             window = unpack_tensor(clip, self.recording.shape[2])[None]
@@ -72,7 +75,7 @@ class FeatureStream:
     def _link(self, plane: int) -> Tensor:
         """Return the backward motion from a plane to the one a step before it."""
         if plane not in self._links:
-            pair = self._feature(plane), self._feature(plane - STEP)
+            pair = self.feature(plane), self.feature(plane - STEP)
             _keep(self._links, plane, self.codec.moved(*pair))
         return self._links[plane]
 

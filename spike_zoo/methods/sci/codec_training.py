@@ -1,0 +1,381 @@
+"""Stages ``codec`` and ``joint``: features that become bits, and pictures after them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchmetrics import Metric, MetricCollection
+
+from spike_zoo.coding.chunks import HEAD_BYTES
+from spike_zoo.coding.header import HEADER_BYTES, Header
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci.analysis import surroundings
+from spike_zoo.methods.sci.bitstream import SCIDecoded, decoded_group, payloads
+from spike_zoo.methods.sci.blocks import warped
+from spike_zoo.methods.sci.frames import Coding, Frame, coded_frames
+from spike_zoo.methods.sci.jobs import StageJob
+from spike_zoo.methods.sci.losses import reconstruction_terms
+from spike_zoo.methods.sci.scale_net import QUALITIES
+from spike_zoo.methods.sci.scenes import check_scenes
+from spike_zoo.methods.sci.symbols import Counted
+from spike_zoo.methods.sci.windows import REACH, STEP, WINDOW
+from spike_zoo.metrics.image import MeanOfValues, psnr
+from spike_zoo.tasks.coding import CodingModule, Compressed
+from spike_zoo.tasks.evaluation import Evaluation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from lightning import LightningDataModule
+
+    from spike_zoo.batch import SceneBatch, Split
+    from spike_zoo.methods.sci.fam import FAM
+    from spike_zoo.methods.sci.module import SCICodecModule
+    from spike_zoo.tasks.coding import Scene
+    from spike_zoo.tasks.evaluation import Origin, Predicted
+
+Kind = Literal["intra", "pair", "rollout"]
+
+NOISY = 0.2
+"""Part of a run in which values get noise and are not rounded, where ``quant`` is mixed."""
+ROUNDED = 0.9
+"""Part of a run after which levels are rounded, as streams will have them."""
+ROLLOUT = 2 * REACH + 1
+"""Frames of one sample in the last phase, and of one analysis."""
+FEATURE_WEIGHT = 0.1
+CONSISTENCY_WEIGHT = 0.1
+ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in range(QUALITIES)))
+"""What a validation measures: rate and distortion together, and both at every quality."""
+_DIGEST = bytes(12)  # of streams that only estimates are made of
+
+
+class Prepared(NamedTuple):
+    """What all qualities of a recording share.
+
+    Attributes:
+        features: Every feature, ``(1, 3, H, W)``.
+        header: What its bitstreams begin with, but for the quality.
+    """
+
+    features: list[Tensor]
+    header: Header
+
+
+class CodingJob(StageJob):
+    """A stage that is judged by bits and by what is left after them."""
+
+    monitor: ClassVar[str] = "val/rd"
+    monitor_mode: ClassVar[str] = "min"
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Refuse data that cut recordings into clips."""
+        CodingModule.check_data(self.module, served, stage)
+
+    def make_metrics(self) -> MetricCollection:
+        """Return rate and quality of real streams, and what a validation estimates of them."""
+        found: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in ESTIMATED}
+        real = CodingModule.make_metrics(self.module)
+        return MetricCollection({**found, **dict(real.items())}, compute_groups=False)
+
+    def origins(self, batch: SceneBatch) -> Sequence[Origin]:
+        """Return recording and plane of every image."""
+        return CodingModule.origins(self.module, batch)
+
+    def predict(self, batch: SceneBatch) -> Tensor:
+        """Return all images of a batch, decoded from its best bitstreams."""
+        return CodingModule.predict_step(self.module, batch, 0)
+
+    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[Predicted]:
+        """Return the images of a batch."""
+        return CodingModule.predicted(self.module, batch, found)
+
+    def cost_jobs(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
+        """Return both ways of coding."""
+        return CodingModule.cost_jobs(self.module, batch)
+
+    def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Measure real streams in a test; estimate their bits in a validation."""
+        if split == "test":
+            return CodingModule.evaluate(self.module, batch, split, batch_idx)
+        for scene in CodingModule.scenes(self.module, batch):
+            self._estimate(scene)
+        return Evaluation(())
+
+    def begin(self, split: Split) -> None:
+        """Make the entropy model final, as it is now."""
+
+    def finish(self, split: Split) -> None:
+        """Keep the curves of a test."""
+        if split == "test":
+            CodingModule.on_test_epoch_end(self.module)
+
+    def prepared(self, scene: Scene) -> Prepared:
+        """Return the features of a recording.
+
+        Raises:
+            ConfigError: If images are asked for at planes that are no feature's.
+        """
+        planes, height, width = scene.spikes.shape
+        header = Header(
+            _DIGEST, height, width, planes, gop=self.module.hparams["gop"], rate_scale=None
+        )
+        centers = [WINDOW // 2 + STEP * number for number in range(header.frames)]
+        if not set(scene.planes) <= set(centers):
+            raise ConfigError(
+                f"{scene.name}: images at planes {scene.planes[:3]} ..., and features lie at "
+                f"{centers[:3]} ...; make an archive with 'python -m spike_zoo simulate --kind "
+                "sequence'"
+            )
+        scale = scene.spikes.new_tensor([scene.rate_scale], dtype=torch.float32)
+        codec, half = self.module.codec, WINDOW // 2
+        with torch.inference_mode():
+            windows = (scene.spikes[None, c - half : c + half + 1] for c in centers)
+            features = [codec.feature(window, scale).float() for window in windows]
+        return Prepared(features, header)
+
+    def compress(self, prepared: Prepared, point: int) -> Compressed:
+        """Return the payloads of a recording; the size is that of the whole file."""
+        header = _of_quality(prepared.header, point)
+        found = list(payloads(self.module.codec, prepared.features, header))
+        n_bytes = HEADER_BYTES + sum(HEAD_BYTES + len(payload) for payload in found)
+        return Compressed(n_bytes, (header, found))
+
+    def decompress(self, coded: Compressed, scene: Scene) -> Tensor:
+        """Return the images at the planes that are asked for."""
+        header, found = coded.content
+        groups = (
+            _decoded(header, number, *decoded_group(self.module.codec, payload, header, number))
+            for number, payload in enumerate(found)
+        )
+        images = list(self.module.codec.pictures(groups))
+        return torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in scene.planes])
+
+    def judged(self, scene: Scene, prepared: Prepared, groups: list[SCIDecoded]) -> Tensor:
+        """Return the distortion that a validation judges by."""
+        raise NotImplementedError
+
+    def _estimate(self, scene: Scene) -> None:
+        """Add what the streams of a scene would take and leave to the metrics."""
+        prepared = self.prepared(scene)
+        metrics = cast("MetricCollection", self.module.split_metrics["val"])
+        costs = []
+        for quality, weight in enumerate(self.module.hparams["lambdas"]):
+            rate, groups = self._coded(prepared, quality)
+            costs.append(rate + weight * self.judged(scene, prepared, groups))
+            decoded = torch.cat([group.features for group in groups])
+            features = torch.cat(prepared.features).to(decoded.device)
+            metrics[f"rate_q{quality}"].update(rate.reshape(1))
+            metrics[f"feature_psnr_q{quality}"].update(psnr(decoded, features))
+        metrics["rd"].update(torch.stack(costs).mean().reshape(1))
+        logged = {f"val/{name}": metrics[name] for name in ESTIMATED}
+        self.module.log_dict(logged, on_step=False, on_epoch=True, batch_size=1, prog_bar=False)
+
+    def _coded(self, prepared: Prepared, quality: int) -> tuple[Tensor, list[SCIDecoded]]:
+        """Return the bits of a feature's pixel, and the decoded groups, without writing any."""
+        codec, header = self.module.codec, _of_quality(prepared.header, quality)
+        size, symbols, groups = (header.height, header.width), Counted(is_exact=True), []
+        with torch.inference_mode():
+            for group in range(header.groups):
+                first, count = group * header.gop, header.group_length(group)
+                frames = coded_frames(
+                    cast("Coding", codec.coding),
+                    symbols,
+                    size,
+                    quality,
+                    count=count,
+                    features=prepared.features[first : first + count],
+                    estimation=codec.motion,
+                )
+                found = list(frames)
+                features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in found])
+                groups.append(_decoded(header, group, features, _motions(found)))
+        rate = torch.as_tensor(symbols.bits) / (header.frames * size[0] * size[1])
+        return rate, groups
+
+
+class CodecJob(CodingJob):
+    """Stage ``codec``: features through bits and back."""
+
+    def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
+        """Return rate and distortion at a quality that is drawn anew for every batch.
+
+        I-frames alone at first, then one P-frame after each, then all images of a sample.
+        """
+        check_scenes(batch, "codec")
+        module, generator = self.module, self.module.generator()
+        quality = int(torch.randint(QUALITIES, (), generator=generator))
+        weight = float(module.hparams["lambdas"][quality])
+        kind = phase_of(module.progress, module.hparams["phases"])
+        group = drawn_group(module.learned_scenes(batch).features, kind, generator)
+        symbols = counted(module, generator)
+        frames = list(
+            coded_frames(
+                cast("Coding", module.codec.coding),
+                symbols,
+                (group[0].shape[-2], group[0].shape[-1]),
+                quality,
+                count=len(group),
+                features=group,
+                estimation=module.codec.motion,
+            )
+        )
+        rate, distortion = rate_of(symbols, group), distortion_of(frames, group)
+        terms = {"rate": rate, "distortion": distortion, "total": rate + weight * distortion}
+        if kind == "pair":  # else decoded motion is noise, and contexts learn to do without
+            warp = F.mse_loss(warped(group[0], cast("Tensor", frames[1].motion)), group[1])
+            terms |= {"warp": warp, "total": terms["total"] + weight * warp}
+        return terms
+
+    def begin(self, split: Split) -> None:
+        """Make the entropy model final, as it is now: a validation measures what will be coded."""
+        if split == "val":
+            self.module.codec.finalize_entropy()
+
+    def judged(self, scene: Scene, prepared: Prepared, groups: list[SCIDecoded]) -> Tensor:
+        """Return the mean square error of features."""
+        found = torch.cat([group.features for group in groups])
+        return F.mse_loss(found, torch.cat(prepared.features))
+
+
+class JointJob(CodingJob):
+    """Stage ``joint``: the decoder learns what pictures need; what is written stays as it was."""
+
+    def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
+        """Return rate, the picture's error, the features' and that of refined motion (Eq. 6)."""
+        check_scenes(batch, "joint", ROLLOUT)
+        module, generator = self.module, self.module.generator()
+        quality = int(torch.randint(QUALITIES, (), generator=generator))
+        weight = float(module.hparams["lambdas"][quality])
+        scenes = module.learned_scenes(batch)
+        group = list(scenes.features[:, :ROLLOUT].unbind(1))
+        coding, symbols = cast("Coding", module.codec.coding), counted(module, generator)
+        size = group[0].shape[-2], group[0].shape[-1]
+        frames = list(
+            coded_frames(
+                coding,
+                symbols,
+                size,
+                quality,
+                count=len(group),
+                features=group,
+                estimation=module.codec.motion,
+            )
+        )
+        decoded = torch.stack([frame.feature.clamp(0.0, 1.0) for frame in frames], dim=1)
+        motion = refined(coding, frames)
+        around = surroundings(decoded, motion, REACH)
+        fam = cast("FAM", module.codec.fam)
+        task = reconstruction_terms(fam.branches(*around), scenes.images[:, REACH])
+        rate, distortion = rate_of(symbols, group), distortion_of(frames, group)
+        moved = warped(decoded[:, :-1].flatten(0, 1), motion[:, 1:].flatten(0, 1))
+        consistency = (moved - decoded[:, 1:].flatten(0, 1)).abs().mean()
+        total = (
+            rate
+            + weight * task["total"]
+            + FEATURE_WEIGHT * weight * distortion
+            + CONSISTENCY_WEIGHT * consistency
+        )
+        return {
+            "rate": rate,
+            "image": task["image"],
+            "distortion": distortion,
+            "consistency": consistency,
+            "total": total,
+        }
+
+    def judged(self, scene: Scene, prepared: Prepared, groups: list[SCIDecoded]) -> Tensor:
+        """Return the mean square error of pictures."""
+        images = list(self.module.codec.pictures(groups))
+        found = torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in scene.planes])
+        return F.mse_loss(found, scene.images.to(found.device))
+
+
+def phase_of(progress: float, phases: Sequence[float]) -> Kind:
+    """Return what is learned at a time of the run.
+
+    Args:
+        progress: From 0 to 1.
+        phases: Parts of the run for I-frames, for one P-frame after each, and for all of a sample.
+    """
+    total = sum(phases)
+    if progress * total < phases[0]:
+        return "intra"
+    return "pair" if progress * total < phases[0] + phases[1] else "rollout"
+
+
+def drawn_group(features: Tensor, kind: Kind, generator: torch.Generator) -> list[Tensor]:
+    """Return the frames of a group of pictures, each of many scenes.
+
+    Args:
+        features: ``(B, N, 3, H, W)``, N at least 2.
+        kind: I-frames: half of the images of each scene, drawn. Pairs: as many as do not overlap.
+            Rollouts: up to five in a row.
+        generator: Draws, on the CPU.
+
+    Returns:
+        ``(S, 3, H, W)`` each, in order of time.
+    """
+    count = features.shape[1]
+    if kind == "rollout":
+        return list(features[:, :ROLLOUT].unbind(1))
+    if kind == "intra":
+        chosen = torch.randperm(count, generator=generator)[: max(1, count // 2)]
+        return [features[:, chosen].flatten(0, 1)]
+    start = int(torch.randint(1 + count % 2, (), generator=generator))
+    pairs = features[:, start : start + count // 2 * 2]
+    return [pairs[:, 0::2].flatten(0, 1), pairs[:, 1::2].flatten(0, 1)]
+
+
+def counted(module: SCICodecModule, generator: torch.Generator) -> Counted:
+    """Return how symbols are counted at this time of the run."""
+    quant, progress = module.hparams["quant"], module.progress
+    is_noisy = quant == "noise" or (quant == "mixed" and progress < NOISY)
+    frozen = module.stage == "joint"
+    return Counted(
+        generator,
+        is_noisy=is_noisy and not frozen,
+        is_rounded=frozen or progress >= ROUNDED,
+    )
+
+
+def rate_of(symbols: Counted, group: Sequence[Tensor]) -> Tensor:
+    """Return the bits of a pixel of a feature, the mean over frames."""
+    samples, _, height, width = group[0].shape
+    return torch.as_tensor(symbols.bits) / (len(group) * samples * height * width)
+
+
+def distortion_of(frames: Sequence[Frame], group: Sequence[Tensor]) -> Tensor:
+    """Return the mean square error of decoded features, the mean over frames."""
+    errors = [F.mse_loss(frame.feature, one) for frame, one in zip(frames, group, strict=True)]
+    return torch.stack(errors).mean()
+
+
+def refined(coding: Coding, frames: Sequence[Frame]) -> Tensor:
+    """Return the motion of decoded frames as an analysis takes it, ``(B, n, 2, H, W)``."""
+    still = torch.zeros_like(frames[0].feature[:, :2])
+    found = []
+    for frame in frames:
+        motion = still if frame.motion is None else frame.motion
+        if frame.motion is not None and coding.fmvr is not None:
+            motion = coding.fmvr(motion, frame.feature.clamp(0.0, 1.0))
+        found.append(motion)
+    return torch.stack(found, dim=1)
+
+
+def _of_quality(header: Header, quality: int) -> Header:
+    return Header(
+        header.digest, header.height, header.width, header.planes, quality=quality, gop=header.gop
+    )
+
+
+def _motions(frames: Sequence[Frame]) -> Tensor:
+    still = torch.zeros_like(frames[0].feature[:, :2])
+    return torch.cat([still if frame.motion is None else frame.motion for frame in frames])
+
+
+def _decoded(header: Header, group: int, features: Tensor, motion: Tensor) -> SCIDecoded:
+    first = group * header.gop
+    return SCIDecoded(features, motion, tuple(range(first, first + len(features))), header)
