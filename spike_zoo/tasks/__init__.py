@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
-    from spike_zoo.tasks.abilities import Classifies, Deblurs, Reconstructs, able
+    from spike_zoo.tasks.abilities import Classifies, Compresses, Deblurs, Reconstructs, able
     from spike_zoo.tasks.base import TaskModule
     from spike_zoo.tasks.coding import CodingModule, Compressed, Scene
     from spike_zoo.tasks.deblurring import DeblurModule
@@ -23,6 +23,7 @@ __all__ = [
     "Classifies",
     "CodingModule",
     "Compressed",
+    "Compresses",
     "DeblurModule",
     "Deblurs",
     "Evaluation",
@@ -43,6 +44,7 @@ _HOMES = {
     "Classifies": "abilities",
     "CodingModule": "coding",
     "Compressed": "coding",
+    "Compresses": "abilities",
     "DeblurModule": "deblurring",
     "Deblurs": "abilities",
     "Evaluation": "evaluation",

@@ -1,0 +1,122 @@
+"""The range coder: its pace each way, and its bytes beside those that no coder can do without."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+import numpy as np
+
+from benchmarks.row import Row, alternate
+from spike_zoo.coding import (
+    SIGMAS,
+    GroupDecoder,
+    GroupEncoder,
+    gaussian_tables,
+    ideal_bits,
+    kernels,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Calls: TypeAlias = tuple[Callable[[], object], Callable[[], object]]
+
+SYMBOLS = 1 << 18
+ESCAPED = 1 / 5_000
+PACE_GOAL, SIZE_GOAL = 50.0, 1.005
+#: Level 0 is the most frequent, and each next one so much less: most of a codec's are near 0.
+RARER = 0.928
+EQUAL = 1.0
+
+
+def _drawn(rarer: float) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return symbols and their levels."""
+    draws = np.random.default_rng(0)
+    chances = rarer ** np.arange(64)
+    table = draws.choice(64, SYMBOLS, p=chances / chances.sum()).astype(np.int32)
+    symbols = np.round(draws.normal(size=SYMBOLS) * SIGMAS[table]).astype(np.int32)
+    far = draws.random(SYMBOLS) < ESCAPED
+    symbols[far] = draws.integers(-3_000, 3_001, np.count_nonzero(far))
+    return symbols, table
+
+
+def _ours(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> Calls:
+    """Return what encodes and what decodes."""
+    tables = gaussian_tables()
+
+    def encode() -> bytes:
+        encoder = GroupEncoder()
+        encoder.push(symbols, table, tables)
+        return encoder.finish()
+
+    payload = encode()
+
+    def decode() -> None:
+        decoder = GroupDecoder(payload, 0)
+        decoder.pull(table, tables)
+        decoder.finish()
+
+    return encode, decode
+
+
+def _of_a_library(symbols: NDArray[np.int32], table: NDArray[np.int32]) -> Calls | None:
+    """Return the same of constriction, where somebody has it; its tables are made of floats."""
+    if importlib.util.find_spec("constriction") is None:
+        return None
+    library: Any = importlib.import_module("constriction").stream
+    family, mean = library.model.QuantizedGaussian(-32_767, 32_767), np.zeros(SYMBOLS)
+
+    def encode() -> object:
+        coder = library.stack.AnsCoder()
+        coder.encode_reverse(symbols, family, mean, SIGMAS[table])
+        return coder.get_compressed()
+
+    words = encode()
+
+    def decode() -> None:
+        library.stack.AnsCoder(words).decode(family, mean, SIGMAS[table])
+
+    return encode, decode
+
+
+def _paces(rarer: float, name: str, goal: float | None = None) -> list[Row]:
+    """Measure both ways, as millions of symbols a second."""
+    drawn = _drawn(rarer)
+    calls, others = _ours(*drawn), _of_a_library(*drawn)
+    ways = [f"encode symbols, {name}", f"decode symbols, {name}"]
+    taken = [SYMBOLS / seconds / 1e6 for seconds in alternate(calls, repeats=15)]
+    made = [
+        Row(way, pace, "M/s", goal=goal, at_least=True)
+        for way, pace in zip(ways, taken, strict=True)
+    ]
+    if others is not None:
+        paces = [SYMBOLS / seconds / 1e6 for seconds in alternate(others)]
+        pairs = zip(ways, paces, strict=True)
+        made += [Row(f"{way}: constriction", pace, "M/s") for way, pace in pairs]
+    return made
+
+
+def _size() -> Row:
+    symbols, table = _drawn(RARER)
+    made = cast("bytes", _ours(symbols, table)[0]())
+    least = ideal_bits(symbols, table, gaussian_tables()) / 8
+    return Row("bytes of symbols at 1.1 bits each", len(made), "B", least, "ideal", SIZE_GOAL)
+
+
+def _as_python() -> Row:
+    """Measure what encodes where nothing is compiled."""
+    symbols, table = (array[: SYMBOLS // 16] for array in _drawn(EQUAL))
+    words, tables = np.empty(2 * symbols.size, np.uint16), gaussian_tables()
+    encode = cast("Any", kernels.encode).py_func
+    (taken,) = alternate([lambda: encode(symbols, table, tables, words, (1 << 16, words.size))], 3)
+    return Row("encode symbols as plain Python", symbols.size / taken / 1e6, "M/s")
+
+
+def rows() -> list[Row]:
+    """Measure symbols of all levels, most of them near 0 and as many of each."""
+    near = _paces(RARER, "1.1 bits each", PACE_GOAL)
+    return [*near, *_paces(EQUAL, "3.6 bits each"), _size(), _as_python()]
