@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from fractions import Fraction
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
 
 import av
@@ -103,10 +102,29 @@ class CodedVideo(NamedTuple):
         return sum(map(len, self.packets))
 
 
-@cache
 def available_codecs() -> tuple[str, ...]:
     """Return the names of :data:`CODECS` that this build of PyAV has encoder and decoder of."""
     return tuple(name for name in CODECS if not _missing(name))
+
+
+def codec_of(codec: str) -> Codec:
+    """Return what is known of a codec that can be used here.
+
+    Raises:
+        MediaError: If it is not in this build of PyAV; names it and those that are.
+        ValueError: If there is none of that name.
+    """
+    if codec not in CODECS:
+        raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
+    if missing := _missing(codec):
+        raise MediaError(
+            f"{codec}: this build of PyAV has no {missing}; it can code with "
+            f"{', '.join(available_codecs()) or 'none of ours'}. Install PyAV's own wheel (pip "
+            "install av), or choose one of these."
+        )
+    # the library reads it when it first says something; 1 leaves its errors
+    os.environ.setdefault("SVT_LOG", "1")
+    return CODECS[codec]
 
 
 def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
@@ -127,7 +145,7 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
         ValueError: If the codec is unknown, the quantiser outside its range, or the frames are
             none.
     """
-    known = _known(codec)
+    known = codec_of(codec)
     if not 0 <= qp <= known.largest_qp:
         raise ValueError(f"{codec}: qp must be in 0..{known.largest_qp}, got {qp}")
     is_planar = frames.ndim == 4 and frames.shape[1] == CHANNELS
@@ -155,7 +173,7 @@ def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
         MediaError: If the decoder is not in this build of PyAV, or the stream has not as many
             frames as it should.
     """
-    known = _known(coded.codec)
+    known = codec_of(coded.codec)
     context = _context(known.decoder, "r")
     try:
         decoded = [one for data in coded.packets for one in context.decode(av.Packet(data))]
@@ -173,21 +191,6 @@ def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
         return np.ascontiguousarray(tall.reshape(count, CHANNELS, height, width))
     read = _planes if is_planar else _luma
     return np.ascontiguousarray(np.stack([read(one) for one in decoded])[..., :height, :width])
-
-
-def _known(codec: str) -> Codec:
-    """Return what is known of a codec that can be used here."""
-    if codec not in CODECS:
-        raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
-    if missing := _missing(codec):
-        raise MediaError(
-            f"{codec}: this build of PyAV has no {missing}; it can code with "
-            f"{', '.join(available_codecs()) or 'none of ours'}. Install PyAV's own wheel (pip "
-            "install av), or choose one of these."
-        )
-    # the library reads it when it first says something; 1 leaves its errors
-    os.environ.setdefault("SVT_LOG", "1")
-    return CODECS[codec]
 
 
 def _missing(codec: str) -> str:

@@ -90,7 +90,7 @@ def judge(
     is left, d - margin or margin - |d|, is within noise where it is not larger than the bound
     of :func:`noise_bound`; otherwise its sign decides. Where the claim names a row to be
     ``above``, it says nothing unless the means of both rows are better than that row's. A limit is
-    a number without noise that d >= 0 reaches.
+    a number without noise that d >= 0 reaches; a BD-rate must be below it, d > 0.
 
     Args:
         expectation: The claim.
@@ -116,7 +116,8 @@ def judge(
     else:
         left = difference - expectation.margin
     noise = noise_bound(row, other)
-    is_strict = not (expectation.is_close or expectation.margin or expectation.limit is not None)
+    is_reached = expectation.limit is not None and expectation.anchor is None
+    is_strict = not (expectation.is_close or expectation.margin or is_reached)
     if noise is not None and noise > 0 and abs(left) <= noise:
         judgement = Judgement.NOISE
     elif left > 0 or (left == 0 and not is_strict):
@@ -156,6 +157,10 @@ def sum_up(verdicts: Sequence[Verdict]) -> str:
 def claim_text(expectation: Expectation, column: Column, than: Column | None = None) -> str:
     """Return a claim in words; ``than`` is the other column, where it is held against one."""
     row, other = expectation.row, expectation.other
+    if expectation.anchor is not None and expectation.limit is not None:
+        method = "" if expectation.method == "cubic" else f", {expectation.method}"
+        limit = column.text(expectation.limit)
+        return f"{row} below {limit} against {expectation.anchor} ({column.heading}{method})"
     if expectation.limit is not None:
         way = "at most" if column.better == "lower" else "at least"
         return f"{row} {way} {column.text(expectation.limit)} ({column.heading})"

@@ -19,6 +19,7 @@ from spike_zoo.tables.curves import fill_curves
 from spike_zoo.tables.expect import Sample, Verdict, judge
 from spike_zoo.tables.filled import Cell, FilledRow
 from spike_zoo.tables.notes import notes_of, warnings_of
+from spike_zoo.tables.rates import BD_RATE, compared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.curves import FilledCurve
     from spike_zoo.tables.recorded import RecordedRun
-    from spike_zoo.tables.spec import Row, TableSpec
+    from spike_zoo.tables.spec import Expectation, Row, TableSpec
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,14 @@ def fill_table(
     _refuse_absent(spec, [run for row in rows for run in row.runs])
     marked = _marked(rows, one_data=spec.one_data)
     named = [(row.name, row.runs) for row in marked]
+    curves = fill_curves(spec, marked)
     return FilledTable(
         spec,
         tuple(marked),
         tuple(warnings_of(spec, named)),
         tuple(notes_of(spec, named, repeats, others)),
-        tuple(_verdicts(spec, marked)),
-        fill_curves(spec, marked),
+        tuple(_verdicts(spec, marked, curves)),
+        curves,
     )
 
 
@@ -164,7 +166,9 @@ def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:
     ]
 
 
-def _verdicts(spec: TableSpec, rows: Sequence[FilledRow]) -> list[Verdict]:
+def _verdicts(
+    spec: TableSpec, rows: Sequence[FilledRow], curves: Sequence[FilledCurve]
+) -> list[Verdict]:
     named = {row.name: row for row in rows}
     places = {column.name: index for index, column in enumerate(spec.columns)}
 
@@ -174,6 +178,9 @@ def _verdicts(spec: TableSpec, rows: Sequence[FilledRow]) -> list[Verdict]:
 
     found = []
     for expectation in spec.expect:
+        if expectation.anchor is not None:
+            found.append(_rate_verdict(expectation, rows, curves))
+            continue
         by, than = expectation.by, expectation.than
         other = sample(expectation.other or expectation.row, than or by)
         found.append(
@@ -187,6 +194,16 @@ def _verdicts(spec: TableSpec, rows: Sequence[FilledRow]) -> list[Verdict]:
             )
         )
     return found
+
+
+def _rate_verdict(
+    expectation: Expectation, rows: Sequence[FilledRow], curves: Sequence[FilledCurve]
+) -> Verdict:
+    curve = next(one for one in curves if one.spec.name == expectation.by)
+    anchor, method = str(expectation.anchor), expectation.method
+    found = compared(curve, rows, expectation.row, anchor, method)
+    verdict = judge(expectation, BD_RATE, found.sample, None)
+    return dataclasses.replace(verdict, detail=found.reason) if found.reason else verdict
 
 
 def _sample(row: FilledRow, index: int, column: Column) -> Sample | None:

@@ -11,6 +11,7 @@ from spike_zoo.tables.curves import curve_drawings
 from spike_zoo.tables.expect import NOISE_RULE, Judgement, sum_up
 from spike_zoo.tables.pictures import sample_strips
 from spike_zoo.tables.plot import cost_plots
+from spike_zoo.tables.rates import rate_notes, rate_table
 from spike_zoo.tables.render import (
     all_notes,
     best_rows,
@@ -62,6 +63,11 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
         ]
         caption = f"Expected: {sum_up(table.verdicts)}"
         page.add_table(["claim", "judgement", "difference"], rows, caption=caption)
+    for curve in table.curves:
+        if curve.spec.anchor is not None and curve.lines:
+            head, body = rate_table(curve, table.rows)
+            notes = rate_notes(curve, table.rows)
+            page.add_table(head, body, notes=notes, caption=curve.title)
     drawings = [*cost_plots(table), *curve_drawings(table.curves)]
     if drawings:
         page.add_drawings(drawings)

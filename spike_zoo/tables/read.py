@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,18 +10,20 @@ import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.metrics.facts import METRICS
+from spike_zoo.tables.claims import Claims
 from spike_zoo.tables.columns import COSTS, FIELDS, Column, direction, near, plain_column
+from spike_zoo.tables.fields import Fields
+from spike_zoo.tables.published import read_points
 from spike_zoo.tables.spec import (
     DEFAULT_COLUMNS,
     CurveSpec,
-    Expectation,
     Row,
     TableFile,
     TableSpec,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from spike_zoo.tracking.result import Curve
 
@@ -91,12 +94,8 @@ def _parse(file: Path) -> Any:  # noqa: ANN401  (any YAML value)
         raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
 
 
-class _Reader:
+class _Reader(Fields):
     """Reads one table of a file; its errors name the file and the place."""
-
-    def __init__(self, file: Path, place: str) -> None:
-        self.file = file
-        self.place = place
 
     def table(self, content: Any, shared: dict[str, Any]) -> TableSpec:  # noqa: ANN401
         """Return a table, with what the file says for all of its tables."""
@@ -111,9 +110,13 @@ class _Reader:
         listed = self.sequence(content["rows"], "rows")
         rows = [self.row(f"row {n}", row, named, drawn) for n, row in enumerate(listed, 1)]
         self.once([row.name for row in rows], "row")
+        for content_of_curve in content.get("curves") or []:
+            rows = self.with_published(rows, content_of_curve)
+        self.anchors(curves, [row.name for row in rows])
         shown = [f"{row.variant} on {row.archive}" for row in rows if row.variant is not None]
         self.once(shown, "variant")
-        expect = self.expectations(content.get("expect") or [], [row.name for row in rows], columns)
+        claims = Claims(self, [row.name for row in rows], columns, drawn)
+        expect = claims.expectations(content.get("expect") or [])
         return TableSpec(
             title=str(content["title"]),
             columns=tuple(columns),
@@ -174,11 +177,39 @@ class _Reader:
 
     def curve(self, content: Any) -> CurveSpec:  # noqa: ANN401
         """Return one drawing of curves."""
-        self.keys(content, {"name", "x", "y"}, {"scale"}, "a curve")
+        self.keys(content, {"name", "x", "y"}, {"scale", "anchor", "published"}, "a curve")
         name, scale = str(content["name"]), content.get("scale", "linear")
         if scale not in ("linear", "log"):
             raise self.error(f"curve {name!r}: scale is linear or log, got {scale!r}")
-        return CurveSpec(name, str(content["x"]), str(content["y"]), scale == "log")
+        anchor = content.get("anchor")
+        return CurveSpec(name, str(content["x"]), str(content["y"]), scale == "log", anchor)
+
+    def with_published(self, rows: Sequence[Row], content: Mapping[str, Any]) -> list[Row]:
+        """Return rows with the points that a curve's file of published ones has.
+
+        Points of a name that is no row's yet make one.
+        """
+        if "published" not in content:
+            return list(rows)
+        name = str(content["name"])
+        found = read_points(self.file.parent / str(content["published"]))
+        kept = []
+        for row in rows:
+            points = found.pop(row.name, None)
+            if points is not None and name in row.published_curves:
+                raise self.error(f"row {row.name!r} has {name} here and in {content['published']}")
+            more = {} if points is None else {name: points}
+            kept.append(replace(row, published_curves={**row.published_curves, **more}))
+        return kept + [Row(new, published_curves={name: one}) for new, one in found.items()]
+
+    def anchors(self, curves: Sequence[CurveSpec], rows: Sequence[str]) -> None:
+        """Refuse a curve whose anchor is no row."""
+        for curve in curves:
+            if curve.anchor is not None and curve.anchor not in rows:
+                raise self.error(
+                    f"curve {curve.name!r}: the anchor names no row: {curve.anchor!r}."
+                    f"{near(curve.anchor, rows)}"
+                )
 
     def row(
         self,
@@ -234,127 +265,3 @@ class _Reader:
             )
             raise self.error(f"row {row!r}: there is no variant {path}.{near(path.name, beside)}")
         return path
-
-    def expectations(
-        self,
-        listed: Any,  # noqa: ANN401
-        rows: Sequence[str],
-        columns: Sequence[Column],
-    ) -> list[Expectation]:
-        """Return what the rows should show."""
-        found = [
-            self.expectation(f"expectation {n}", one, rows, columns)
-            for n, one in enumerate(self.sequence(listed, "expect"), 1)
-        ]
-        claims = [f"{e.row} / {e.other} / {e.by} / {e.is_close} / {e.than}" for e in found]
-        self.once(claims, "expectation")
-        return found
-
-    def expectation(
-        self,
-        place: str,
-        content: Any,  # noqa: ANN401
-        rows: Sequence[str],
-        columns: Sequence[Column],
-    ) -> Expectation:
-        """Return one claim: better than a row, close to it, or one about a row by itself."""
-        if isinstance(content, dict) and not {"within", "better_than"} & content.keys():
-            return self.lone_expectation(place, content, rows, columns)
-        is_close = isinstance(content, dict) and "within" in content
-        required = {"row", "by"} | ({"within", "of"} if is_close else {"better_than"})
-        optional = {"claim", "above"} | (set() if is_close else {"at_least"})
-        self.keys(content, required, optional, place)
-        row, by = str(content["row"]), str(content["by"])
-        other, above = str(content["of" if is_close else "better_than"]), content.get("above")
-        for name in (row, other) if above is None else (row, other, above):
-            self.known_row(place, name, rows)
-        if row == other or above in (row, other):
-            raise self.error(f"{place} holds row {above or row!r} against itself")
-        column = self.known_column(place, by, columns)
-        if column.better == "neither" and (above is not None or not is_close):
-            raise self.error(f"{place}: nobody knows whether more or less of {by!r} is better")
-        margin = self.number(place, content.get("within" if is_close else "at_least", 0.0))
-        return Expectation(row, other, by, margin, is_close, str(content.get("claim", "")), above)
-
-    def lone_expectation(
-        self, place: str, content: dict[str, Any], rows: Sequence[str], columns: Sequence[Column]
-    ) -> Expectation:
-        """Return a claim about one row: ``at_most``, ``at_least`` or better ``than`` a column."""
-        kinds = [key for key in ("at_most", "at_least", "than") if key in content]
-        if len(kinds) != 1:
-            self.keys(content, {"row", "by", "better_than"}, {"claim", "above", "at_least"}, place)
-        (kind,) = kinds
-        self.keys(content, {"row", "by", kind}, {"claim"}, place)
-        row, by = str(content["row"]), str(content["by"])
-        self.known_row(place, row, rows)
-        better, claim = self.known_column(place, by, columns).better, str(content.get("claim", ""))
-        if kind == "than":
-            than = self.known_column(place, str(content[kind]), columns)
-            if than.name == by or "neither" in (better, than.better) or better != than.better:
-                raise self.error(f"{place}: {by!r} and {than.name!r} cannot be compared")
-            return Expectation(row, None, by, claim=claim, than=than.name)
-        way = {"higher": "at_least", "lower": "at_most"}.get(better)
-        if kind != way:
-            raise self.error(
-                f"{place}: nobody knows whether more or less of {by!r} is better"
-                if way is None
-                else f"{place}: {better} is better of {by!r}, so a claim says {way}, not {kind}"
-            )
-        return Expectation(row, None, by, claim=claim, limit=self.number(place, content[kind]))
-
-    def known_row(self, place: str, name: str, rows: Sequence[str]) -> None:
-        """Refuse a row that is not there."""
-        if name not in rows:
-            raise self.error(f"{place} names no row: {name!r}.{near(name, rows)}")
-
-    def known_column(self, place: str, name: str, columns: Sequence[Column]) -> Column:
-        """Return the column of a name."""
-        named = {column.name: column for column in columns}
-        if name not in named:
-            raise self.error(f"{place} names no column: {name!r}.{near(name, named)}")
-        return named[name]
-
-    def sequence(self, content: Any, key: str) -> Sequence[Any]:  # noqa: ANN401
-        """Return a list."""
-        if not isinstance(content, list | tuple):
-            raise self.error(f"{key} must be a list, found {type(content).__name__}")
-        return content
-
-    def number(self, place: str, value: Any) -> float:  # noqa: ANN401
-        """Return a number."""
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.error(f"{place}: not a number: {value!r}")
-        return float(value)
-
-    def once(self, names: Sequence[str], what: str) -> None:
-        """Refuse a name that stands twice."""
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                raise self.error(f"the {what} {name!r} stands twice")
-
-    def keys(
-        self,
-        content: Any,  # noqa: ANN401
-        required: set[str],
-        optional: set[str],
-        place: str | None = None,
-    ) -> None:
-        """Refuse what is no mapping, lacks a key or has one that nobody knows."""
-        where = place or self.place
-        front = f"{self.file}: {where}" if place is None else f"{self.file}: {self.place}, {where}"
-        if not isinstance(content, dict):
-            raise ConfigError(f"{front} must be a mapping, found {type(content).__name__}")
-        missing = sorted(required - content.keys())
-        unknown = sorted(str(key) for key in content.keys() - required - optional)
-        if missing:
-            raise ConfigError(f"{front} lacks the key {missing[0]!r}")
-        if unknown:
-            known = sorted(required | optional)
-            raise ConfigError(
-                f"{front} has the unknown key {unknown[0]!r}.{near(unknown[0], known)} "
-                f"Known are {', '.join(known)}"
-            )
-
-    def error(self, text: str) -> ConfigError:
-        """Return an error that names the file and the table."""
-        return ConfigError(f"{self.file}: {self.place}: {text}", path=str(self.file))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from spike_zoo.tables.columns import ARROWS
 from spike_zoo.tables.curves import curve_lists
 from spike_zoo.tables.expect import NOISE_RULE, sum_up
+from spike_zoo.tables.rates import rate_notes, rate_table, rate_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 NOT_MEASURED = "n/a"
 STANDS_OUT = " †"
 _CURVE_FIELDS = ["curve", "x", "y", "x published", "y published"]
+_RATE_FIELDS = [
+    *("anchor", "BD-rate cubic", "BD-rate cubic deviation"),
+    *("BD-rate pchip", "BD-rate pchip deviation", "BD-rate missing"),
+]
 STANDS_OUT_NOTE = "† other data or another profile than most rows."
 
 
@@ -112,7 +117,8 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
         lines += [_line(row) for row in cells_as_text(table, "**")]
         lines += _expectations(table)
-        lines += curve_lists(table.curves)
+        lines += curve_lists([curve for curve in table.curves if curve.spec.anchor is None])
+        lines += _rates(table)
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     if any(table.verdicts for table in tables):
         lines += [NOISE_RULE, ""]
@@ -124,12 +130,14 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
 
     The columns of all tables stand beside each other, empty where a table has no such column; the
     expectations follow as rows of their own, judged in the last column, and where there are curves,
-    each of their points.
+    each of their points, and the BD-rates of each against its anchor.
     """
     names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
     parts = ("", " deviation", " published")
     fields = ["table", "row", "n", *(f"{name}{part}" for name in names for part in parts)]
-    fields += _CURVE_FIELDS if any(table.curves for table in tables) else []
+    curves = [curve for table in tables for curve in table.curves]
+    fields += _CURVE_FIELDS if curves else []
+    fields += _RATE_FIELDS if any(curve.spec.anchor is not None for curve in curves) else []
     file = io.StringIO()
     writer = csv.DictWriter(file, [*fields, "flag", "expectation"], restval="", lineterminator="\n")
     writer.writeheader()
@@ -148,6 +156,7 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
             line["expectation"] = verdict.judgement.value
             writer.writerow(line)
         writer.writerows(_points(table))
+        writer.writerows(_bd_rates(table))
     return file.getvalue()
 
 
@@ -160,6 +169,35 @@ def _points(table: FilledTable) -> Iterator[dict[str, object]]:
                 place: dict[str, object] = {"table": table.title, "row": line.row}
                 values = {f"x{part}": repr(x), f"y{part}": repr(y)}
                 yield {**place, "curve": curve.spec.name, **values}
+
+
+def _bd_rates(table: FilledTable) -> Iterator[dict[str, object]]:
+    """Yield a line of CSV for each line of a drawing whose curve has an anchor."""
+    for curve in table.curves:
+        for line in curve.lines if curve.spec.anchor is not None else ():
+            values: dict[str, object] = {"table": table.title, "row": line.name}
+            values |= {"curve": curve.spec.name, "anchor": curve.spec.anchor}
+            for method, found in rate_values(curve, table.rows, line).items():
+                if found.sample is None:
+                    values["BD-rate missing"] = found.reason
+                    continue
+                values[f"BD-rate {method}"] = repr(found.sample.mean)
+                if found.sample.deviation is not None:
+                    values[f"BD-rate {method} deviation"] = repr(found.sample.deviation)
+            yield values
+
+
+def _rates(table: FilledTable) -> list[str]:
+    """Return the curves that have an anchor as tables: points and BD-rates."""
+    lines: list[str] = []
+    for curve in table.curves:
+        if curve.spec.anchor is None or not curve.lines:
+            continue
+        head, body = rate_table(curve, table.rows)
+        lines += ["", f"{curve.title}:", "", _line(head)]
+        lines += [_line(["---"] + ["---:"] * (len(head) - 1)), *map(_line, body), ""]
+        lines += [f"{note}  " for note in rate_notes(curve, table.rows)]
+    return lines
 
 
 def _expectations(table: FilledTable) -> list[str]:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from spike_zoo.metrics.rate import Interpolation
     from spike_zoo.tables.columns import Column
     from spike_zoo.tracking.result import Curve, RunResult
 
@@ -66,6 +67,9 @@ class Expectation:
         above: Name of a row that both must be better than for the claim to mean anything.
         limit: The number that the row must reach: at most where less is better, else at least.
         than: Name of the column of the same row whose number must be worse.
+        anchor: Name of a row against whose curve the row's BD-rate must be below ``limit``; then
+            ``by`` is the name of the curve.
+        method: How that BD-rate interpolates.
     """
 
     row: str
@@ -77,6 +81,13 @@ class Expectation:
     above: str | None = None
     limit: float | None = None
     than: str | None = None
+    anchor: str | None = None
+    method: Interpolation = "cubic"
+
+    @property
+    def held_against(self) -> str:
+        """What the row is held against, for errors."""
+        return str(self.other) if self.anchor is None else f"{self.anchor}, {self.method}"
 
 
 @dataclass(frozen=True)
@@ -88,12 +99,14 @@ class CurveSpec:
         x: What stands below, with its unit.
         y: What stands beside.
         is_logarithmic: Whether the axis below is.
+        anchor: Name of the row that BD-rates of all others are held against; None shows none.
     """
 
     name: str
     x: str
     y: str
     is_logarithmic: bool = False
+    anchor: str | None = None
 
 
 @dataclass(frozen=True)

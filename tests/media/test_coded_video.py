@@ -110,12 +110,8 @@ def test_a_codec_that_is_not_there_is_named_with_those_that_are(
 ) -> None:
     gone = CODECS["x265"]._replace(encoder="libnone265")
     monkeypatch.setitem(coded_video.CODECS, "x265", gone)
-    coded_video.available_codecs.cache_clear()
-    try:
-        with pytest.raises(MediaError, match=r"x265: .*no encoder libnone265; .* x264, svtav1"):
-            encode_video(moving(2, 16, 16), "x265", 30)
-    finally:
-        coded_video.available_codecs.cache_clear()
+    with pytest.raises(MediaError, match=r"x265: .*no encoder libnone265; .* x264, svtav1"):
+        encode_video(moving(2, 16, 16), "x265", 30)
 
 
 def test_a_stream_that_lost_frames_or_is_damaged_is_refused(codec: str) -> None:

@@ -1,9 +1,11 @@
 """SCI: joint compression and perception of spikes; in this version its seeing half."""
 
 from spike_zoo.methods.sci.baselines import PlaybackRecognitionModule
+from spike_zoo.methods.sci.coded_baselines import ATCModule, CAASModule, CTAModule
 from spike_zoo.methods.sci.fam import FAM, ClassFAM
 from spike_zoo.methods.sci.fem import FEM
 from spike_zoo.methods.sci.fmvr import FMVR
+from spike_zoo.methods.sci.lossless_baselines import LosslessModule
 from spike_zoo.methods.sci.module import SCICodecModule
 from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.network import SCICodec
@@ -15,7 +17,11 @@ __all__ = [
     "FEM",
     "FMVR",
     "STAGES",
+    "ATCModule",
+    "CAASModule",
+    "CTAModule",
     "ClassFAM",
+    "LosslessModule",
     "MotionEstimation",
     "PlaybackRecognitionModule",
     "SCICodec",

@@ -1,0 +1,70 @@
+"""What every part of a table file is checked by; errors name the file and the place in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.tables.columns import near
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class Fields:
+    """Checks parts of a table file.
+
+    Args:
+        file: The table file.
+        place: Which of its tables, in words.
+    """
+
+    def __init__(self, file: Path, place: str) -> None:
+        self.file = file
+        self.place = place
+
+    def sequence(self, content: Any, key: str) -> Sequence[Any]:  # noqa: ANN401
+        """Return a list."""
+        if not isinstance(content, list | tuple):
+            raise self.error(f"{key} must be a list, found {type(content).__name__}")
+        return content
+
+    def number(self, place: str, value: Any) -> float:  # noqa: ANN401
+        """Return a number."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self.error(f"{place}: not a number: {value!r}")
+        return float(value)
+
+    def once(self, names: Sequence[str], what: str) -> None:
+        """Refuse a name that stands twice."""
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                raise self.error(f"the {what} {name!r} stands twice")
+
+    def keys(
+        self,
+        content: Any,  # noqa: ANN401
+        required: set[str],
+        optional: set[str],
+        place: str | None = None,
+    ) -> None:
+        """Refuse what is no mapping, lacks a key or has one that nobody knows."""
+        where = place or self.place
+        front = f"{self.file}: {where}" if place is None else f"{self.file}: {self.place}, {where}"
+        if not isinstance(content, dict):
+            raise ConfigError(f"{front} must be a mapping, found {type(content).__name__}")
+        missing = sorted(required - content.keys())
+        unknown = sorted(str(key) for key in content.keys() - required - optional)
+        if missing:
+            raise ConfigError(f"{front} lacks the key {missing[0]!r}")
+        if unknown:
+            known = sorted(required | optional)
+            raise ConfigError(
+                f"{front} has the unknown key {unknown[0]!r}.{near(unknown[0], known)} "
+                f"Known are {', '.join(known)}"
+            )
+
+    def error(self, text: str) -> ConfigError:
+        """Return an error that names the file and the table."""
+        return ConfigError(f"{self.file}: {self.place}: {text}", path=str(self.file))

@@ -1,0 +1,192 @@
+"""BD-rates stand beside the points of curves, in every form of a table, and claims are judged."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.media.page import render_page
+from spike_zoo.tables import (
+    FilledTable,
+    Judgement,
+    RecordedRun,
+    fill_table,
+    read_table_file,
+    render_csv,
+    render_markdown,
+    table_page,
+)
+from tests.helpers.pages import Tags
+from tests.helpers.tables import SPEC, make_run, write_spec
+
+NAME = "rate_distortion/psnr"
+ANCHOR = ((0.01, 30.0), (0.02, 33.0), (0.04, 35.5), (0.08, 37.0))
+RATES = SPEC.replace(
+    "rows:", f"curves: [{{name: {NAME}, x: bpp, y: PSNR (dB), anchor: half}}]\nrows:", 1
+)
+RATES = RATES.replace(
+    "  - {row: full, better_than: half, by: test/psnr}",
+    "  - {row: full, bd_rate_below: 0, anchor: half, claim: it saves}\n"
+    "  - {row: full, bd_rate_below: -30, anchor: half, method: pchip}\n"
+    "  - {row: never run, bd_rate_below: 0, anchor: half}",
+)
+
+
+def coded(variant: str, factor: float, seed: int = 0, **changes: object) -> RecordedRun:
+    """Return a run whose rates are those of the anchor times a factor."""
+    points = tuple((factor * rate, quality) for rate, quality in ANCHOR)
+    return make_run(variant, 30.0, seed=seed, curves={NAME: points}, **changes)
+
+
+def filled(folder: Path, runs: list[RecordedRun], text: str = RATES) -> FilledTable:
+    return fill_table(read_table_file(write_spec(folder, text)).tables[0], runs)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> FilledTable:
+    runs = [
+        coded("full", 0.8, 0),
+        coded("full", 0.7, 1),
+        coded("half", 0.9, 0),
+        coded("half", 1.1, 1),
+    ]
+    return filled(tmp_path, runs)
+
+
+def test_markdown_has_points_and_both_bd_rates_with_their_deviation(table: FilledTable) -> None:
+    lines = render_markdown([table]).splitlines()
+    (head,) = (line for line in lines if "BD-rate, cubic" in line)
+    assert head == "|  | q0 | q1 | q2 | q3 | BD-rate, cubic (%) ↓ | BD-rate, PCHIP (%) ↓ |"
+    (ours,) = (line for line in lines if line.startswith("| full | 0.0075; 30 |"))
+    assert ours.endswith("| -25.00 ± 7.07 | -25.00 ± 7.07 |")
+    (anchor,) = (line for line in lines if line.startswith("| half | 0.01; 30 |"))
+    assert anchor.endswith("| 0.00 ± 14.14 | 0.00 ± 14.14 |")
+    assert not any(line.startswith("- full:") for line in lines), "the points stand there once"
+
+
+def test_claims_are_held_against_the_noise_of_the_seeds(table: FilledTable) -> None:
+    first, second, third = table.verdicts
+    assert first.text == "full below 0.00 against half (BD-rate (%))"
+    assert first.expectation.claim == "it saves"
+    # one degree of freedom: t 12.7, s 7.07, sqrt(1/2)
+    assert first.noise == pytest.approx(12.7062 * 50**0.5 / 2**0.5, rel=1e-3)
+    assert first.judgement is Judgement.NOISE
+    assert second.text == "full below -30.00 against half (BD-rate (%), pchip)"
+    assert second.judgement is Judgement.NOISE
+    assert third.judgement is Judgement.NOT_MEASURED
+
+
+@pytest.mark.parametrize(
+    ("factor", "judgement"),
+    [(0.8, Judgement.HELD), (1.25, Judgement.NOT_HELD), (1.0, Judgement.NOT_HELD)],
+)
+def test_one_run_each_is_judged_by_the_bare_difference(
+    tmp_path: Path, factor: float, judgement: Judgement
+) -> None:
+    table = filled(tmp_path, [coded("full", factor), coded("half", 1.0)])
+    verdict = table.verdicts[0]
+    assert verdict.judgement is judgement
+    assert verdict.detail.startswith(f"{100 * (factor - 1):.2f}")
+
+
+def test_what_learns_nothing_has_no_noise(tmp_path: Path) -> None:
+    runs = [coded(name, factor, parameters=0) for name, factor in (("full", 0.9), ("half", 1.0))]
+    verdict = filled(tmp_path, runs).verdicts[0]
+    assert verdict.judgement is Judgement.HELD
+    assert verdict.detail == "-10.00"
+
+
+def test_what_has_no_bd_rate_says_why_in_the_claim_and_below_the_table(tmp_path: Path) -> None:
+    apart = make_run("full", 30.0, curves={NAME: tuple((x, y + 20) for x, y in ANCHOR)})
+    table = filled(tmp_path, [apart, coded("half", 1.0)])
+    text = render_markdown([table])
+    assert "n/a of full: no quality is on both curves: 30 to 37 and 50 to 57." in text
+    assert "**not measured**: full below 0.00 against half (BD-rate (%)) (no quality" in text
+
+
+def test_without_the_anchor_rows_show_their_points_alone(tmp_path: Path) -> None:
+    table = filled(tmp_path, [coded("full", 1.0)])
+    text = render_markdown([table])
+    assert "| full | 0.01; 30 | 0.02; 33 | 0.04; 35.5 | 0.08; 37 | n/a | n/a |" in text
+    assert "n/a of full: the anchor was not measured." in text
+    assert {verdict.judgement for verdict in table.verdicts} == {Judgement.NOT_MEASURED}
+
+
+def test_a_table_where_nothing_ran_is_whole(tmp_path: Path) -> None:
+    table = filled(tmp_path, [])
+    assert "Nothing ran yet." in render_markdown([table])
+    assert "BD-rate, cubic" not in render_markdown([table])
+    assert (
+        Tags(render_page(table_page(read_table_file(tmp_path / "table.yaml"), [table]))).open == []
+    )
+
+
+def test_the_page_has_the_same_table_and_a_drawing(table: FilledTable, tmp_path: Path) -> None:
+    page = Tags(render_page(table_page(read_table_file(tmp_path / "table.yaml"), [table])))
+    assert page.open == []
+    assert "-25.00 ± 7.07" in page.words
+    assert "PSNR (dB) against bpp" in page.words
+
+
+def test_csv_has_the_bd_rates_at_full_precision(table: FilledTable) -> None:
+    rows = list(csv.DictReader(io.StringIO(render_csv([table]))))
+    ours = next(row for row in rows if row["row"] == "full" and row["anchor"])
+    assert (ours["curve"], ours["anchor"]) == (NAME, "half")
+    assert float(ours["BD-rate cubic"]) == pytest.approx(-25, abs=1e-6)
+    assert float(ours["BD-rate pchip deviation"]) == pytest.approx(50**0.5, abs=1e-5)
+    assert ours["BD-rate missing"] == ""
+
+
+def test_published_points_of_a_file_are_rows_marked_as_such(tmp_path: Path) -> None:
+    points = [("VTM", 0.5 * x, y) for x, y in ANCHOR] + [("half", x, y - 1) for x, y in ANCHOR]
+    lines = ["name,bpp,psnr", *(",".join(map(str, point)) for point in points)]
+    (tmp_path / "theirs.csv").write_text("\n".join(lines))
+    text = RATES.replace("anchor: half}]", "anchor: half, published: theirs.csv}]")
+    table = filled(tmp_path, [coded("half", 1.0)], text)
+    rendered = render_markdown([table])
+    assert "| VTM [published] | 0.005; 30 |" in rendered
+    (theirs,) = (line for line in rendered.splitlines() if line.startswith("| VTM [published] |"))
+    assert theirs.endswith("| -50.00 | -50.00 |")
+    assert "| half [published] | 0.01; 29 |" in rendered
+    (line,) = (row for row in table.rows if row.name == "VTM")
+    assert line.runs == ()
+    assert "[ ] published: Fan et al., NeurIPS 2024." in rendered
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("anchor: half}]", "anchor: hlaf}]"), "the anchor names no row: 'hlaf'. Did you mean"),
+        (("0, anchor: half, c", "0, anchor: hafl, c"), "names no row: 'hafl'"),
+        (("0, anchor: half, c", "0, anchor: full, c"), "holds row 'full' against itself"),
+        (("0, anchor: half, c", "low, anchor: half, c"), "not a number: 'low'"),
+        (("0, anchor: half, c", "0, c"), "lacks the key 'anchor'"),
+        (("method: pchip", "method: akima"), "method is cubic or pchip, got 'akima'"),
+        (("method: pchip", "by: rate_distortion/snr"), "names no curve: .* Did you mean"),
+        (
+            ("bd_rate_below: -30, anchor: half, method: pchip", "bd_rate_below: 0, anchor: half"),
+            "the expectation .* stands twice",
+        ),
+        (("half}]", "half}, {name: other, x: a, y: b}]"), "by says which curve is meant"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in RATES
+    path = write_spec(tmp_path, RATES.replace(*change, 1))
+    with pytest.raises(ConfigError, match=rf"table\.yaml: .*{message}"):
+        read_table_file(path)
+
+
+def test_points_that_stand_in_both_places_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "theirs.csv").write_text("name,bpp,psnr\nfull,0.1,30\n")
+    text = RATES.replace("anchor: half}]", "anchor: half, published: theirs.csv}]").replace(
+        "published: {test/psnr: 38.8}", f"published: {{{NAME}: [[0.1, 30]]}}"
+    )
+    with pytest.raises(ConfigError, match=r"row 'full' has .* here and in theirs\.csv"):
+        read_table_file(write_spec(tmp_path, text))
