@@ -16,10 +16,11 @@ from spike_zoo.coding.errors import (
     ModelMismatchError,
     NotFinalizedError,
 )
-from spike_zoo.coding.header import Header
+from spike_zoo.coding.header import MAX_PIXELS, Header
 from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
 from spike_zoo.coding.tables import asset_bytes
 from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.methods.sci.fem import SMALLEST_SIDE
 from spike_zoo.methods.sci.frames import Coding, coded_frames
 from spike_zoo.methods.sci.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.symbols import Read, Written
@@ -149,6 +150,11 @@ def header_of(
     if not 1 <= gop <= 0xFFFF:
         raise ConfigError(f"gop must be 1 to 65535 frames, got {gop}")
     planes, height, width = recording.shape
+    if min(height, width) < SMALLEST_SIDE or height * width > MAX_PIXELS:
+        raise ConfigError(
+            f"planes of {height}x{width} pixels cannot be coded: both sides must be at least "
+            f"{SMALLEST_SIDE}, and a plane at most 2^24 pixels"
+        )
     if planes < WINDOW:
         raise PlaneRangeError(
             f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
@@ -160,7 +166,7 @@ def header_of(
         planes,
         quality=quality,
         gop=gop,
-        fps=recording.fps,
+        fps=recording.fps or None,
         rate_scale=rate_scale or recording.rate_scale,
     )
 

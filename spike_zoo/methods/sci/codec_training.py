@@ -27,7 +27,7 @@ from spike_zoo.tasks.coding import CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from lightning import LightningDataModule
 
@@ -150,8 +150,7 @@ class CodingJob(StageJob):
             _decoded(header, number, *decoded_group(self.module.codec, payload, header, number))
             for number, payload in enumerate(found)
         )
-        images = list(self.module.codec.pictures(groups))
-        return torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in scene.planes])
+        return images_at(scene.planes, self.module.codec.reconstruct_stream(groups))
 
     def judged(self, scene: Scene, prepared: Prepared, groups: list[SCIDecoded]) -> Tensor:
         """Return the distortion that a validation judges by."""
@@ -288,8 +287,7 @@ class JointJob(CodingJob):
 
     def judged(self, scene: Scene, prepared: Prepared, groups: list[SCIDecoded]) -> Tensor:
         """Return the mean square error of pictures."""
-        images = list(self.module.codec.pictures(groups))
-        found = torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in scene.planes])
+        found = images_at(scene.planes, self.module.codec.reconstruct_stream(groups))
         return F.mse_loss(found, scene.images.to(found.device))
 
 
@@ -363,6 +361,12 @@ def refined(coding: Coding, frames: Sequence[Frame]) -> Tensor:
             motion = coding.fmvr(motion, frame.feature.clamp(0.0, 1.0))
         found.append(motion)
     return torch.stack(found, dim=1)
+
+
+def images_at(planes: Sequence[int], found: Iterable[tuple[int, Tensor]]) -> Tensor:
+    """Return the images at some planes of a recording, of those of every feature."""
+    images = dict(found)
+    return torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in planes])
 
 
 def _of_quality(header: Header, quality: int) -> Header:

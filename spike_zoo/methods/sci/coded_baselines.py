@@ -14,9 +14,10 @@ from torch import Tensor, nn
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.coded_video import CODECS, CodedVideo, codec_of, decode_video, encode_video
 from spike_zoo.methods.loading import load
+from spike_zoo.methods.sci.analysis import surroundings
 from spike_zoo.methods.sci.fam import FAM
-from spike_zoo.methods.sci.fem import WINDOW
-from spike_zoo.methods.sci.network import SCICodec, surroundings
+from spike_zoo.methods.sci.network import SCICodec
+from spike_zoo.methods.sci.windows import WINDOW
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
 from spike_zoo.tasks.abilities import Adjustable, Reconstructs

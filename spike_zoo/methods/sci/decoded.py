@@ -64,8 +64,8 @@ def links(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[Link]:
 
 
 @torch.inference_mode()
-def analyses(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[Analysis]:
-    """Yield what an analysis takes of every decoded feature: those around it, and the motion.
+def analyses(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Analysis]]:
+    """Yield the number of every decoded feature and what an analysis takes: those around it.
 
     At most five features are held. Where one is missing, at an end or because its group was
     damaged, the nearest stands in.
@@ -90,15 +90,15 @@ def _continues(codec: SCICodec, before: Link, link: Link) -> bool:
     return link.number == before.number + 1 and not crosses
 
 
-def _around(run: list[Link], target: int) -> Analysis:
+def _around(run: list[Link], target: int) -> tuple[int, Analysis]:
     features = torch.stack([link.feature for link in run], dim=1)
     motions = torch.stack([link.motion for link in run], dim=1)
-    return surroundings(features, motions, target)
+    return run[target].number, surroundings(features, motions, target)
 
 
 @torch.inference_mode()
-def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[Tensor]:
-    """Yield the image of every decoded feature, ``(1, H, W)`` in [0, 1], on the CPU.
+def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
+    """Yield the number of every decoded feature and its image, ``(1, H, W)`` in [0, 1].
 
     Raises:
         ConfigError: If these weights tell classes.
@@ -107,10 +107,11 @@ def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[Tensor]:
         raise ConfigError("these weights tell classes and make no pictures; use those of sci-small")
     if codec.fam is None:
         for decoded in groups:
-            yield from codec.picture(decoded.features).clamp(0.0, 1.0)
+            images = codec.picture(decoded.features).clamp(0.0, 1.0)
+            yield from zip(decoded.feature_index, images, strict=True)
         return
-    for analysis in analyses(codec, groups):
-        yield codec.fam(*analysis)[0].float().clamp(0.0, 1.0).cpu()
+    for number, analysis in analyses(codec, groups):
+        yield number, codec.fam(*analysis)[0].float().clamp(0.0, 1.0).cpu()
 
 
 @torch.inference_mode()
@@ -128,5 +129,5 @@ def class_probabilities(codec: SCICodec, decoded: SCIDecoded) -> Tensor:
     if not every:
         raise ConfigError("nothing was decoded, so there is nothing to classify")
     whole = every[REACH:-REACH] or every[len(every) // 2 : len(every) // 2 + 1]
-    logits = torch.cat([codec.fam(*analysis) for analysis in whole]).float().mean(dim=0)
+    logits = torch.cat([codec.fam(*analysis) for _, analysis in whole]).float().mean(dim=0)
     return torch.softmax(logits, dim=0).cpu()

@@ -282,10 +282,10 @@ class SCICodec(nn.Module):
         index = tuple(range(first, first + len(features)))
         return SCIDecoded(features, motion, index, reader.header)
 
-    def pictures(self, groups: Iterable[SCIDecoded]) -> Iterator[Tensor]:
-        """Yield the image of every feature of decoded groups, ``(1, H, W)`` in [0, 1], on the CPU.
+    def reconstruct_stream(self, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
+        """Yield the number of every decoded feature and its image, ``(1, H, W)`` in [0, 1].
 
-        Groups come in order; those around a feature are looked at, so that memory does not grow.
+        Groups come in order; those around a feature are looked at, and memory does not grow.
         """
         with evaluating(self):
             yield from pictures(self, groups)
@@ -295,7 +295,7 @@ class SCICodec(nn.Module):
 
         Where there is no FAM a picture is the feature's mean over its channels.
         """
-        found = list(self.pictures([decoded]))
+        found = [image for _, image in self.reconstruct_stream([decoded])]
         return torch.stack(found) if found else decoded.features.mean(dim=1, keepdim=True)
 
     def classify(self, decoded: SCIDecoded) -> Tensor:

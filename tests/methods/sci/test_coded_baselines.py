@@ -15,7 +15,7 @@ from spike_zoo.media import coded_video
 from spike_zoo.methods.classical import TFP, tfp_video
 from spike_zoo.methods.loading import save_weights
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, SCICodecModule
-from spike_zoo.methods.sci.network import surroundings
+from spike_zoo.methods.sci.analysis import surroundings
 from spike_zoo.tasks import Compressed, Scene
 
 PLANES, SIDE, SCALE = 41, 48, 0.6
