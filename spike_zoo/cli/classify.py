@@ -6,12 +6,14 @@ import math
 import sys
 import warnings
 from json import dumps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.methods.loading import load, pick_device
-from spike_zoo.tasks.abilities import Classifies, able
+from spike_zoo.tasks.abilities import Classifies, able, codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.abilities import Compresses
 
 
 def classify(
@@ -37,7 +40,7 @@ def classify(
     """Tell what a recording shows, the most probable class first.
 
     Args:
-        recording: The recording: .dat, .npz, .npy or .h5.
+        recording: The recording: .dat, .npz, .npy or .h5; or a bitstream: .sci.
         method: A shipped name, a checkpoint or an export folder of a method that tells classes.
         name: Which recording of an archive.
         height: Rows of a .dat file.
@@ -51,8 +54,12 @@ def classify(
     _check_numbers(top=top, rate_scale=rate_scale)
     loaded = load(method, device=pick_device(device), trust=trust)
     module = able(loaded, Classifies, f"--method {method}")
-    source = read_recording(recording, name, height=height, width=width)
-    best = _best(_probabilities(module, source, rate_scale), module.label_names, top)
+    if is_bitstream(recording):
+        found = _of_bitstream(codec_of(loaded, f"--method {method}"), recording)
+    else:
+        source = read_recording(recording, name, height=height, width=width)
+        found = _probabilities(module, source, rate_scale)
+    best = _best(found, module.label_names, top)
     if json:
         print(dumps({"recording": recording, "method": method, **best[0], "best": best}, indent=2))
         return
@@ -77,6 +84,11 @@ def _probabilities(
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
     return found
+
+
+def _of_bitstream(codec: Compresses, path: str) -> Tensor:
+    """Classify what a bitstream holds."""
+    return codec.classify(codec.decompress(Path(path).read_bytes())).cpu()
 
 
 def _best(found: Tensor, names: Sequence[str], top: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""``info``: what a recording or archive is, from its header and a few planes."""
+"""``info``: what a recording, archive or bitstream is, from its header and a few planes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.header import QUALITIES, is_bitstream
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.spikes import unpack_bits
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spike_zoo.spikes import SpikeRecording
 
 _SAMPLED_PLANES = 64
@@ -28,25 +32,33 @@ def info(
     width: int | None = None,
     json: bool = False,
 ) -> None:
-    """Show what a recording or archive is, without decoding it.
+    """Show what a recording, archive or bitstream is, without decoding it.
 
     Args:
-        path: A .dat, .npz, .npy or .h5 file.
+        path: A .dat, .npz, .npy, .h5 or .sci file.
         name: The recording in an archive of several, or the key in an .npz.
         height: Rows of a .dat without a sidecar.
         width: Columns of a .dat without a sidecar.
         json: Print JSON instead.
     """
+    if is_bitstream(path):
+        _show(bitstream_facts(path), _bitstream_lines, json=json)
+        return
     kind = detect_format(path)
     if kind == "hdf5" and name is None and _recordings(path) != 1:
         archive_info(path, json=json)
         return
     recording = read_recording(path, name, height=height, width=width)
-    facts = recording_facts(recording, Path(path), kind)
+    _show(recording_facts(recording, Path(path), kind), _lines, json=json)
+
+
+def _show(
+    facts: dict[str, Any], lines: Callable[[dict[str, Any]], list[tuple[str, str]]], *, json: bool
+) -> None:
     if json:
         print(dumps(facts, indent=2, default=str))
         return
-    for label, text in _lines(facts):
+    for label, text in lines(facts):
         print(f"{label:<14} {text}")
 
 
@@ -83,18 +95,70 @@ def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[st
     }
 
 
+def bitstream_facts(path: str) -> dict[str, Any]:
+    """Return what is known about a bitstream, damaged or not, without the model that made it."""
+    reader = BitstreamReader(path, strict=False)
+    header, lengths = reader.header, reader.payload_bytes()
+    return {
+        "path": path,
+        "format": "sci",
+        "planes": header.planes,
+        "height": header.height,
+        "width": header.width,
+        "fps": header.fps,
+        "seconds": header.planes / header.fps if header.fps else None,
+        "rate_scale": header.rate_scale,
+        "quality": header.quality,
+        "gop": header.gop,
+        "groups": header.groups,
+        "frames": header.frames,
+        "window": header.window,
+        "step": header.step,
+        "channels": header.channels,
+        "digest": header.digest.hex(),
+        "bytes": reader.size,
+        "raw_bytes": -(-header.planes * header.height * header.width // 8),
+        "bpp": header.bits_per_pixel(reader.size),
+        "bits_per_group": {k: 8 * length for k, length in lengths.items()},
+        "errors": [str(error) for error in reader.errors],
+    }
+
+
+def _bitstream_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the same as labels and text."""
+    bits = list(facts["bits_per_group"].values())
+    mean = (
+        f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else "none is whole"
+    )
+    size = (
+        f"{readable_bytes(facts['bytes'])} ({facts['bytes'] / facts['raw_bytes']:.3g} x raw bits)"
+    )
+    return [
+        ("file", f"{facts['path']} (SCI bitstream)"),
+        *_known_of_planes(facts),
+        ("quality", f"{facts['quality']} of 0 to {QUALITIES - 1}"),
+        (
+            "features",
+            f"{facts['frames']} of {facts['channels']} channels, each of {facts['window']} planes, "
+            f"every {facts['step']} planes",
+        ),
+        ("groups", f"{facts['groups']} of up to {facts['gop']} frames"),
+        ("size", size),
+        ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
+        ("bits per group", mean),
+        ("model", facts["digest"]),
+        *(("damaged", error) for error in facts["errors"]),
+    ]
+
+
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the facts as labels and text, the unknown ones said to be so."""
-    fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
     size = readable_bytes(facts["bytes"])
     if facts["format"] != "hdf5":  # an archive holds more than the planes
         size += f" ({facts['bytes'] / facts['raw_bytes']:.3g} x raw bits)"
     lines = [
         ("file", f"{facts['path']} ({_FORMATS[facts['format']]})"),
-        ("planes", f"{facts['planes']}x{facts['height']}x{facts['width']} (TxHxW)"),
-        ("fps", "unknown" if fps is None else f"{fps:g}"),
-        ("duration", "unknown" if seconds is None else f"{seconds * 1000:.4g} ms"),
-        ("rate scale", "unknown" if scale is None else f"{scale:g} spikes per plane at white"),
+        *_known_of_planes(facts),
         ("size", size),
         (
             "firing rate",
@@ -105,3 +169,14 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["threshold"] is not None:
         lines.append(("threshold", f"{facts['threshold']:g}"))
     return lines + [(str(key), str(value)) for key, value in facts["meta"].items()]
+
+
+def _known_of_planes(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what recordings and bitstreams both tell."""
+    fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
+    return [
+        ("planes", f"{facts['planes']}x{facts['height']}x{facts['width']} (TxHxW)"),
+        ("fps", "unknown" if fps is None else f"{fps:g}"),
+        ("duration", "unknown" if seconds is None else f"{seconds * 1000:.4g} ms"),
+        ("rate scale", "unknown" if scale is None else f"{scale:g} spikes per plane at white"),
+    ]

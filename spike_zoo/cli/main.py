@@ -57,7 +57,15 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "spike_zoo.cli.classify:classify",
         "tell what a recording shows, with its probability",
     ),
-    "info": ("spike_zoo.cli.info:info", "show what a recording or archive is, without decoding it"),
+    "compress": ("spike_zoo.cli.compress:compress", "turn a recording into a bitstream"),
+    "decompress": (
+        "spike_zoo.cli.decompress:decompress",
+        "turn a bitstream into a video, a folder of pictures, or features",
+    ),
+    "info": (
+        "spike_zoo.cli.info:info",
+        "show what a recording, archive or bitstream is, without decoding it",
+    ),
     "sweep": ("spike_zoo.cli.sweep:sweep", "run a W&B sweep file here, without an account"),
     "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),
     "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),

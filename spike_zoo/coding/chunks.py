@@ -16,7 +16,7 @@ from spike_zoo.coding.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from mmap import mmap
 
 _HEAD: Final = struct.Struct("<II")  # length of the payload, checksum
@@ -25,6 +25,8 @@ HEAD_BYTES: Final = _HEAD.size
 LEAST_PAYLOAD: Final = 8
 MAX_PAYLOAD: Final = 1 << 28
 _BLOCK = 1 << 20  # bytes that are looked through at once
+_FOLLOWING = 6  # lengths that make sense one behind the other are no coincidence
+_MOST_SUMMED_UP = 1 << 33  # bytes, some seconds: after so much in vain the search is given up
 _POLYNOMIAL, _ONE, _ORDER = 0xEDB88320, 1 << 31, (1 << 32) - 1  # of CRC-32, lowest power first
 
 
@@ -155,13 +157,13 @@ def next_chunk(
         following = read_chunk(data, damaged.gop + 1, damaged.end)
         if following is not None and following.fits(data):
             return following
-    for start in _possible_starts(data, begin):
-        length, checksum = _HEAD.unpack_from(data, start)
-        chunk = Chunk(0, start, length, checksum)
-        gop = _number(checksum ^ _checksum(0, chunk.payload(data)), length)
-        if least <= gop < groups:
-            return chunk._replace(gop=gop)
-    return None
+    # In a large file many places could be lengths, and to sum up all that they span takes minutes.
+    # So first comes what several others follow; what lies before that can only be short.
+    starts = _possible_starts(data, begin, len(data))
+    followed = (start for start in starts if _is_followed(data, start))
+    anchor = _first_whole(data, followed, range(least, groups))
+    limit = len(data) if anchor is None else anchor.start
+    return _first_whole(data, _possible_starts(data, begin, limit), range(least, groups)) or anchor
 
 
 def corrupt(
@@ -221,15 +223,42 @@ def _checksum(gop: int, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(_NUMBERED.pack(gop, len(payload))))
 
 
-def _possible_starts(data: bytes | mmap, begin: int) -> Iterator[int]:
-    """Yield every place at which a chunk of its length would lie in the file."""
-    last = len(data) - HEAD_BYTES - LEAST_PAYLOAD
+def _first_whole(data: bytes | mmap, starts: Iterable[int], gops: range) -> Chunk | None:
+    """Return the first chunk that is whole and of one of some groups."""
+    summed_up = 0
+    for start in starts:
+        length, checksum = _HEAD.unpack_from(data, start)
+        chunk = Chunk(0, start, length, checksum)
+        gop = _number(checksum ^ _checksum(0, chunk.payload(data)), length)
+        if gop in gops:
+            return chunk._replace(gop=gop)
+        summed_up += length
+        if summed_up > _MOST_SUMMED_UP:
+            return None
+    return None
+
+
+def _possible_starts(data: bytes | mmap, begin: int, limit: int) -> Iterator[int]:
+    """Yield every place at which a chunk of its length would end before a limit."""
+    last = limit - HEAD_BYTES - LEAST_PAYLOAD
     for block in range(begin, last + 1, _BLOCK):
         starts = np.arange(block, min(block + _BLOCK, last + 1))
         raw = np.frombuffer(data, np.uint8, len(starts) + 3, block).astype(np.int64)
         lengths = raw[:-3] | raw[1:-2] << 8 | raw[2:-1] << 16 | raw[3:] << 24
         is_length = (lengths >= LEAST_PAYLOAD) & (lengths <= MAX_PAYLOAD) & (lengths % 2 == 0)
-        yield from starts[is_length & (starts + HEAD_BYTES + lengths <= len(data))].tolist()
+        yield from starts[is_length & (starts + HEAD_BYTES + lengths <= limit)].tolist()
+
+
+def _is_followed(data: bytes | mmap, start: int) -> bool:
+    """Return whether lengths lead from a place to several others, or to the end of the file."""
+    for _ in range(_FOLLOWING):
+        chunk = read_chunk(data, 0, start)
+        if chunk is None or not chunk.is_inside(data):
+            return False
+        start = chunk.end
+        if start == len(data):
+            return True
+    return True
 
 
 def _number(difference: int, length: int) -> int:

@@ -6,6 +6,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, TruncatedBitstreamError
@@ -72,6 +73,14 @@ class Header:
     def groups(self) -> int:
         """Groups of pictures."""
         return -(-self.frames // self.gop)
+
+    def bits_per_pixel(self, size: float) -> float:
+        """Return bits per pixel and plane of so many bytes; raw spikes have 1."""
+        return 8 * size / (self.planes * self.height * self.width)
+
+    def plane(self, index: int) -> int:
+        """Return the plane in the middle of a frame's window."""
+        return self.window // 2 + self.step * index
 
     def group_length(self, k: int) -> int:
         """Return the frames of a group of pictures.
@@ -153,6 +162,16 @@ class Header:
             if value is not None and not 0 < value < math.inf:
                 return f"{name} {value:g}; it is above 0 and finite"
         return None
+
+
+def is_bitstream(path: str | Path) -> bool:
+    """Return whether a file begins as a bitstream of any version, or is named as one."""
+    try:
+        with Path(path).open("rb") as file:
+            begin = file.read(len(MAGIC))
+    except OSError:
+        return False  # who reads it says why
+    return begin[:3] == MAGIC[:3] or Path(path).suffix.lower() == ".sci"
 
 
 def _check_magic(head: bytes, where: str, path: str | None) -> None:

@@ -59,6 +59,11 @@ def detect_format(path: str | Path) -> Format:
         raise FormatError(f"{path} is {kind}, not a recording", path=str(path))
     if status.st_size == 0:
         raise FormatError(f"{path}: the file is empty", path=str(path))
+    if path.suffix.lower() == ".sci":
+        raise FormatError(
+            f"{path} is a bitstream, not a recording; make pictures of it with decompress",
+            path=str(path),
+        )
     named, found = _SUFFIXES.get(path.suffix.lower()), _format_by_content(path)
     if named is None and found is None:
         raise FormatError(f"{path}: unknown format; {_KNOWN}", path=str(path))

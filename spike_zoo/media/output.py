@@ -99,7 +99,7 @@ class Target:
         Args:
             images: What a file of a folder is called, without suffix, and the image,
                 ``(C, H, W)`` in [0, 1]; a single picture is the first.
-            count: How many there are.
+            count: How many there should be, for the bar.
             detail: What they show, in words.
             doing: What the bar says.
 
@@ -116,11 +116,13 @@ class Target:
             with VideoWriter(self.path, self.fps, overwrite=self.overwrite) as video:
                 for _, image in shown:
                     video.write(image)
-            return f"video: {self.path} ({count} images, {self.fps:g} a second)"
+            return f"video: {self.path} ({video.images} images, {self.fps:g} a second)"
+        written = 0
         with new_folder(self.path) as folder:
             for stem, image in shown:
                 save_picture(image, folder / f"{stem}.png")
-        return f"pictures: {self.path} ({count} files, {detail})"
+                written += 1
+        return f"pictures: {self.path} ({written} files, {detail})"
 
 
 def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Item]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
-    from spike_zoo.tasks.abilities import Classifies, Deblurs, Reconstructs, able
+    from spike_zoo.tasks.abilities import Classifies, Compresses, Deblurs, Reconstructs, able
     from spike_zoo.tasks.base import TaskModule
     from spike_zoo.tasks.deblurring import DeblurModule
     from spike_zoo.tasks.evaluation import Evaluation, Labels, Measured, Origin, Predicted, Shown
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassificationModule",
     "Classifies",
+    "Compresses",
     "DeblurModule",
     "Deblurs",
     "Evaluation",
@@ -37,6 +38,7 @@ __all__ = [
 _HOMES = {
     "ClassificationModule": "recognition",
     "Classifies": "abilities",
+    "Compresses": "abilities",
     "DeblurModule": "deblurring",
     "Deblurs": "abilities",
     "Evaluation": "evaluation",

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkab
 from spike_zoo.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from spike_zoo.coding import BitstreamError, BitstreamReader, Header
     from spike_zoo.spikes import SpikeRecording
 
 Ability = TypeVar("Ability")
@@ -93,6 +94,120 @@ class Classifies(Protocol):
         ...
 
 
+class Decoded(Protocol):
+    """What a codec makes of a bitstream, or of one group of pictures of it."""
+
+    @property
+    def header(self) -> Header:
+        """What the bitstream holds."""
+        ...
+
+    @property
+    def features(self) -> Tensor:
+        """Features, ``(n, 3, H, W)``, on the CPU."""
+        ...
+
+    @property
+    def feature_index(self) -> Tensor | Sequence[int]:
+        """Which of the bitstream's features each is, counted from 0, ``(n,)``."""
+        ...
+
+    @property
+    def motion(self) -> Tensor:
+        """Backward motion of each to the one before it, ``(n, 2, H, W)`` in pixels, on the CPU.
+
+        Zero for the first of every group.
+        """
+        ...
+
+    @property
+    def errors(self) -> Sequence[BitstreamError]:
+        """What is wrong with groups that are left out."""
+        ...
+
+
+@runtime_checkable
+class Compresses(Protocol):
+    """It turns recordings into bitstreams, and those into features, images and classes.
+
+    What streams holds one group of pictures at a time, so that a recording may be longer than
+    memory.
+    """
+
+    def header(
+        self,
+        recording: SpikeRecording,
+        *,
+        quality: int,
+        gop: int,
+        rate_scale: float | None = None,
+    ) -> Header:
+        """Return what the bitstream of a recording begins with.
+
+        Raises:
+            SpikeZooError: If the recording cannot be coded so.
+        """
+        ...
+
+    def compress(self, recording: SpikeRecording, quality: int = 2, gop: int = 8) -> bytes:
+        """Return a recording as a whole bitstream.
+
+        Args:
+            recording: The spikes.
+            quality: 0 to 3, the highest is the best.
+            gop: Frames of a group of pictures.
+        """
+        ...
+
+    def compress_stream(
+        self,
+        recording: SpikeRecording,
+        *,
+        quality: int,
+        gop: int,
+        rate_scale: float | None = None,
+    ) -> Iterator[bytes]:
+        """Yield the payload of every group of pictures of a recording, in order."""
+        ...
+
+    def decompress(self, data: bytes, strict: bool = True) -> Decoded:
+        """Return all that a bitstream holds.
+
+        Args:
+            data: The bitstream.
+            strict: Refuse what is damaged; otherwise leave it out and say so in ``errors``.
+
+        Raises:
+            BitstreamError: See :mod:`spike_zoo.coding.errors`.
+        """
+        ...
+
+    def decompress_stream(self, reader: BitstreamReader) -> Iterator[Decoded]:
+        """Yield every group of pictures that a reader finds, in order.
+
+        Of a reader that is not strict, groups that cannot be decoded are left out, and the reader's
+        ``errors`` say why.
+        """
+        ...
+
+    def reconstruct(self, decoded: Decoded) -> Tensor:
+        """Return the image at every feature, ``(n, 1, H, W)`` in [0, 1]."""
+        ...
+
+    def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
+        """Yield the number of every feature and the image at it, ``(1, H, W)``, in order.
+
+        Args:
+            groups: As :meth:`decompress_stream` yields them. Images at the border of two see both,
+                as they do in :meth:`reconstruct`.
+        """
+        ...
+
+    def classify(self, decoded: Decoded) -> Tensor:
+        """Return the probability of every class, ``(classes,)``."""
+        ...
+
+
 @runtime_checkable
 class Adjustable(Protocol):
     """It has settings that a person may change without training anything.
@@ -136,7 +251,12 @@ class Monitored(Protocol):
     monitor_mode: str
 
 
-_VERBS: Final = {Reconstructs: "make pictures", Deblurs: "deblur", Classifies: "classify"}
+_VERBS: Final = {
+    Reconstructs: "make pictures",
+    Deblurs: "deblur",
+    Classifies: "classify",
+    Compresses: "compress",
+}
 
 
 def able(module: object, ability: type[Ability], option: str) -> Ability:
@@ -153,3 +273,13 @@ def able(module: object, ability: type[Ability], option: str) -> Ability:
     if not isinstance(module, ability):
         raise UsageError(f"{option}: {type(module).__name__} does not {_VERBS[ability]}")
     return module
+
+
+def codec_of(module: object, option: str) -> Compresses:
+    """Return what compresses of a module: its codec, or itself.
+
+    Raises:
+        UsageError: As :func:`able` does.
+    """
+    codec = getattr(module, "codec", None)
+    return codec if isinstance(codec, Compresses) else able(module, Compresses, option)

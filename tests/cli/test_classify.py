@@ -16,6 +16,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.loading import export
 from spike_zoo.testing import labelled_take
+from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule
 
 if TYPE_CHECKING:
@@ -62,6 +63,21 @@ def test_json_tells_the_same_with_indices(
     first = {"label": 2, "label_name": "flat", "probability": pytest.approx(8 / 15, abs=1e-6)}
     second = {"label": 0, "label_name": "upright", "probability": pytest.approx(4 / 15, abs=1e-6)}
     assert told == {"recording": stripes, "method": method, **first, "best": [first, second]}
+
+
+def test_a_bitstream_is_classified_by_a_codec(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(SumsModule(), tmp_path / "sums")
+    spikes = np.zeros((13, 16, 16), bool)
+    spikes[:, :4] = True  # a quarter is white
+    (tmp_path / "a.sci").write_bytes(SumsCodec().compress(SpikeRecording.from_planes(spikes)))
+    call = ["classify", str(tmp_path / "a.sci"), "--trust", "--method"]
+    assert main([*call, str(tmp_path / "sums")]) == 0
+    assert capsys.readouterr().out.splitlines() == ["dark    75.0 %", "light   25.0 %"]
+    export(_module(), tmp_path / "mine")
+    assert main([*call, str(tmp_path / "mine")]) == 2
+    assert "StripesModule does not compress" in capsys.readouterr().err
 
 
 def test_classes_nobody_named_are_told_by_their_index(

@@ -13,6 +13,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import write_archive
+from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
 from tests.helpers.streams import random_spikes
 
 
@@ -61,3 +62,54 @@ def test_an_archive_of_several_is_listed_and_one_of_it_described(
     assert "duration       1.85 ms" in out
     assert main(["info", path, "--name", "take9"]) == 2
     assert "it holds take0, take1" in capsys.readouterr().err
+
+
+PAYLOADS = [coded(random_symbols(40 * (k + 1), seed=k)) for k in range(3)]
+DATA = bitstream(small_header(3), PAYLOADS)
+
+
+def test_a_bitstream_is_described_without_the_model_that_made_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.sci"
+    path.write_bytes(DATA)
+    assert main(["info", str(path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["format"], facts["planes"], facts["height"], facts["width"]) == (
+        "sci",
+        41,
+        24,
+        32,
+    )
+    assert (facts["quality"], facts["gop"], facts["groups"], facts["frames"]) == (2, 2, 3, 5)
+    assert (facts["fps"], facts["rate_scale"]) == (20_000.0, 0.5)
+    assert facts["seconds"] == pytest.approx(41 / 20_000)
+    assert facts["bytes"] == len(DATA)
+    assert facts["bpp"] == pytest.approx(8 * len(DATA) / (41 * 24 * 32))
+    assert facts["bits_per_group"] == {str(k): 8 * len(one) for k, one in enumerate(PAYLOADS)}
+    assert facts["digest"] == bytes(range(12)).hex()
+    assert facts["errors"] == []
+    assert main(["info", str(path)]) == 0
+    said = capsys.readouterr().out
+    for words in ("SCI bitstream", "41x24x32", "2.05 ms", "2 of 0 to 3", "3 of up to 2 frames"):
+        assert words in said
+    assert "damaged" not in said
+
+
+def test_a_damaged_bitstream_is_described_as_far_as_it_is_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.sci"
+    path.write_bytes(DATA[:50] + b"?" + DATA[51:-1])
+    assert main(["info", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert f"{8 * len(PAYLOADS[1])} to {8 * len(PAYLOADS[1])}" in said
+    assert said.count("damaged  ") == 2
+    path.write_bytes(DATA[:44])
+    assert main(["info", str(path)]) == 0
+    assert "none is whole" in capsys.readouterr().out
+    for data, problem in ((DATA[:43], "within the header"), (b"other", "no .sci bitstream")):
+        path.write_bytes(data)
+        assert main(["info", str(path)]) == 1
+        assert problem in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "none.sci")]) == 2

@@ -10,6 +10,7 @@ import pytest
 
 from spike_zoo import SpikeRecording, write_recording
 from tests.helpers.archives import write_archive
+from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
 from tests.helpers.processes import run_python
 from tests.helpers.tables import make_run, write_spec
 
@@ -36,6 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("startup")
     spikes = np.random.default_rng(0).random((30, 8, 16)) < 0.3
     write_recording(SpikeRecording.from_planes(spikes, rate_scale=0.6), folder / "street.dat")
+    (folder / "street.sci").write_bytes(bitstream(small_header(1), [coded(random_symbols(9))]))
     write_archive(folder / "takes.h5")
     write_spec(folder)
     make_run("full", 31.0).result.write(folder / "results" / "full-0" / "result.json")
@@ -47,6 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("--help", set()),
         ("info street.dat --height 8 --width 16", set()),
+        ("info street.sci", set()),
         ("archive info takes.h5", set()),
         ("table table.yaml", {"jinja2"}),  # one of its three forms is a page
         ("page --help", {"jinja2"}),
@@ -55,6 +58,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"torch", "numba", "scipy"},  # numba loads scipy
         ),
         ("classify --help", {"torch"}),
+        ("compress --help", {"torch"}),
+        ("decompress --help", {"torch"}),
         ("export --help", {"torch"}),
         ("doctor", {"torch"}),
     ],

@@ -14,6 +14,7 @@ import spike_zoo
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.cli.main import COMMANDS, main
 from spike_zoo.media import save_picture
+from tests.helpers.codecs import SumsCodec
 from tests.helpers.marking import MARK, write_marking
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ CALLS = {
     "reconstruct": ["street.npz", "--method", "marking.ckpt", "--out", "out.png"],
     "deblur": ["blurry.png", "street.npz", "--weights", "marking.ckpt", "--out", "out.png"],
     "classify": ["street.npz", "--method", "marking.ckpt"],
+    "compress": ["street.npz", "--method", "marking.ckpt", "--out", "out.sci"],
+    "decompress": ["street.sci", "--method", "marking.ckpt", "--out", "out.npz"],
     "export": ["marking.ckpt", "out.safetensors"],
 }
 
@@ -30,7 +33,9 @@ CALLS = {
 @pytest.fixture(autouse=True)
 def _beside_a_checkpoint_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spikes = np.zeros((70, 6, 8), dtype=bool)
-    write_recording(SpikeRecording.from_planes(spikes, rate_scale=0.6), tmp_path / "street.npz")
+    recording = SpikeRecording.from_planes(spikes, rate_scale=0.6)
+    write_recording(recording, tmp_path / "street.npz")
+    (tmp_path / "street.sci").write_bytes(SumsCodec().compress(recording))
     save_picture(np.zeros((3, 24, 32), np.float32), tmp_path / "blurry.png")
     write_marking(tmp_path)
     monkeypatch.chdir(tmp_path)

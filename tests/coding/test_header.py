@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,11 @@ from spike_zoo.coding import (
     Header,
     TruncatedBitstreamError,
 )
+from spike_zoo.coding.header import is_bitstream
 from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOLDEN = ROOT / "tests" / "golden" / "header.sci"
 DIGEST = bytes(range(0xA0, 0xAC))
@@ -161,3 +165,23 @@ def test_a_cut_header_is_refused(length: int) -> None:
     with pytest.raises(TruncatedBitstreamError, match=f"ends after {length} bytes") as told:
         Header.parse(HEADER.pack()[:length])
     assert told.value.last_complete_gop == -1
+
+
+def test_a_bitstream_is_known_by_its_first_bytes_or_its_name(tmp_path: Path) -> None:
+    for name, content, known in (
+        ("a.sci", b"", True),
+        ("a", b"SCI7", True),
+        ("b.npz", b"PK", False),
+        ("folder", None, False),
+    ):
+        if content is None:
+            (tmp_path / name).mkdir()
+        else:
+            (tmp_path / name).write_bytes(content)
+        assert is_bitstream(tmp_path / name) is known
+    assert not is_bitstream(tmp_path / "none.sci")
+
+
+def test_rates_and_planes_follow_from_the_header() -> None:
+    assert HEADER.bits_per_pixel(301 * 250 * 400 / 8) == 1.0
+    assert [HEADER.plane(index) for index in (0, 1, 40)] == [6, 13, 286]

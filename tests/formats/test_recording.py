@@ -41,6 +41,12 @@ def test_every_format_gives_the_planes_back(tmp_path: Path, spikes: np.ndarray) 
         np.testing.assert_array_equal(read_back(path, recording)[:], spikes)
 
 
+def test_a_bitstream_is_no_recording_and_the_refusal_says_what_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "a.sci").write_bytes(b"SCI1")
+    with pytest.raises(FormatError, match=r"a\.sci is a bitstream, .* with decompress"):
+        read_recording(tmp_path / "a.sci")
+
+
 def test_a_sample_clip_passes_all_formats_and_comes_back_byte_for_byte(
     tmp_path: Path, shared: Path
 ) -> None:

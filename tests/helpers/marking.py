@@ -33,6 +33,12 @@ class Marking(torch.nn.Module):
     def classify(self, recording, *, rate_scale=None):
         return torch.tensor([0.75, 0.25])
 
+    @property
+    def codec(self):
+        from tests.helpers.codecs import SumsCodec
+
+        return SumsCodec()
+
     def deblur_stream(self, blurry, recording, centers, *, exposure=None, memory_gib=None):
         return (torch.zeros(*blurry.shape[-3:]) for _ in centers)
 """

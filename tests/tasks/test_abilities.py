@@ -13,14 +13,20 @@ from spike_zoo.tasks.abilities import (
     Adjustable,
     BringsWeights,
     Classifies,
+    Compresses,
     Deblurs,
     Monitored,
     Reconstructs,
     able,
+    codec_of,
 )
+from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule
 
-ABILITIES = (Adjustable, BringsWeights, Classifies, Deblurs, Monitored, Reconstructs)
+ABILITIES = (
+    *(Adjustable, BringsWeights, Classifies, Compresses, Deblurs, Monitored),
+    Reconstructs,
+)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +41,8 @@ ABILITIES = (Adjustable, BringsWeights, Classifies, Deblurs, Monitored, Reconstr
             SSDMCascadeModule(use_bsn=False, upsampler="bilinear"),
             {BringsWeights, Deblurs, Monitored},
         ),
+        (SumsModule(), {Classifies}),
+        (SumsCodec(), {Compresses}),
         (nn.Identity(), set()),
     ],
     ids=lambda one: type(one).__name__,
@@ -52,3 +60,12 @@ def test_who_asks_gets_the_very_module_or_a_refusal_with_the_option() -> None:
         able(SSDMStudentModule(), Reconstructs, "--method a")
     with pytest.raises(UsageError, match="--method tfp: TFP does not classify"):
         able(module, Classifies, "--method tfp")
+
+
+def test_what_compresses_is_a_module_or_its_codec() -> None:
+    module, codec = SumsModule(), SumsCodec()
+    assert codec_of(module, "--method a") is module.codec
+    assert codec_of(codec, "--method a") is codec
+    module.codec = nn.Identity()  # type: ignore[assignment]  # a codec that cannot compress yet
+    with pytest.raises(UsageError, match="--method a: SumsModule does not compress"):
+        codec_of(module, "--method a")

@@ -1,0 +1,106 @@
+"""A recording as a bitstream from the command line: what it holds, costs, and what is refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.cli.compress import compress
+from spike_zoo.cli.main import main
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.methods.loading import export
+from tests.helpers.codecs import SumsCodec, SumsModule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLANES, HEIGHT, WIDTH = 13 + 7 * 6, 24, 37
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> SpikeRecording:
+    """A recording, also at ``street.npz`` in the test's folder."""
+    spikes = np.random.default_rng(4).random((PLANES, HEIGHT, WIDTH)) < 0.3
+    recording = SpikeRecording.from_planes(spikes, fps=20_000.0, rate_scale=0.5)
+    write_recording(recording, tmp_path / "street.npz")
+    return recording
+
+
+@pytest.fixture
+def street(recording: SpikeRecording, tmp_path: Path) -> str:
+    return str(tmp_path / "street.npz")
+
+
+@pytest.fixture
+def method(tmp_path: Path) -> str:
+    export(SumsModule(), tmp_path / "mine")
+    return str(tmp_path / "mine")
+
+
+def test_the_file_is_the_whole_bitstream_and_its_cost_is_told(
+    recording: SpikeRecording,
+    street: str,
+    method: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "new" / "street.sci"
+    call = ["compress", street, "--out", str(out), "--method", method, "--trust"]
+    assert main([*call, "--quality", "1", "--gop", "3"]) == 0
+    assert out.read_bytes() == SumsCodec().compress(recording, quality=1, gop=3)
+    header = BitstreamReader(out).header
+    assert (header.quality, header.gop, header.groups, header.frames) == (1, 3, 3, 7)
+    assert (header.fps, header.rate_scale) == (20_000.0, 0.5)
+    size = out.stat().st_size
+    rate = 8 * size / (PLANES * HEIGHT * WIDTH)
+    words = f"{size} bytes: {rate:.4g} bits per pixel and plane, {8 * size / 7:.0f} bits per frame"
+    said = capsys.readouterr().out
+    assert said == f"bitstream: {out} (7 frames of 55 planes, {words}, {1 - rate:.1%} saved)\n"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["street.sci"]
+
+
+def test_a_rate_scale_that_is_given_is_written(street: str, method: str, tmp_path: Path) -> None:
+    compress(street, out=str(tmp_path / "a.sci"), method=method, trust=True, rate_scale=0.25)
+    assert BitstreamReader(tmp_path / "a.sci").header.rate_scale == 0.25
+
+
+def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(
+    street: str, method: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "a.sci"
+    out.write_bytes(b"mine")
+    with pytest.raises(ExistingFileError, match=r"a\.sci exists"):
+        compress(street, out=str(out), method=method, trust=True)
+    assert out.read_bytes() == b"mine"
+    compress(street, out=str(out), method=method, trust=True, overwrite=True)
+    assert BitstreamReader(out).header.planes == PLANES
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"out": "a.mp4"}, r"--out a\.mp4: a bitstream is named X\.sci"),
+        ({"quality": 4}, "--quality 4: it is 0 to 3"),
+        ({"quality": -1}, "--quality -1"),
+        ({"gop": 0}, "--gop 0"),
+        ({"rate_scale": 0.0}, "--rate-scale 0"),
+        ({"method": "tfi"}, "--method tfi: TFI does not compress"),
+    ],
+)
+def test_a_call_that_cannot_mean_anything_is_refused_before_any_work(
+    options: dict[str, object], problem: str
+) -> None:
+    with pytest.raises(UsageError, match=problem):
+        compress("none.npz", **{"out": "a.sci", "method": "none", **options})  # type: ignore[arg-type]  # any of them
+
+
+def test_a_call_that_is_ended_leaves_nothing_half_written(street: str, tmp_path: Path) -> None:
+    export(SumsModule(stops_after=2), tmp_path / "stops")
+    left = sorted(tmp_path.rglob("*"))
+    call = ["compress", street, "--gop", "2", "--trust", "--method", str(tmp_path / "stops")]
+    assert main([*call, "--out", str(tmp_path / "new" / "a.sci")]) == 143
+    assert sorted(tmp_path.rglob("*")) == left

@@ -1,0 +1,173 @@
+"""A bitstream from the command line: what appears where, and what becomes of damage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeRecording
+from spike_zoo.cli.decompress import decompress
+from spike_zoo.cli.main import main
+from spike_zoo.coding import (
+    BitstreamReader,
+    CorruptBitstreamError,
+    DecodeMismatchError,
+    ModelMismatchError,
+    TruncatedBitstreamError,
+)
+from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
+from spike_zoo.media import load_picture
+from spike_zoo.methods.loading import export
+from tests.helpers.bitstreams import bitstream
+from tests.helpers.codecs import SumsCodec, SumsModule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+FRAMES, HEIGHT, WIDTH = 7, 24, 36
+SPIKES = np.random.default_rng(4).random((13 + 7 * (FRAMES - 1), HEIGHT, WIDTH)) < 0.3
+DATA = SumsCodec().compress(SpikeRecording.from_planes(SPIKES, rate_scale=0.5), gop=3)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    path = tmp_path / "street.sci"
+    path.write_bytes(DATA)
+    return path
+
+
+@pytest.fixture
+def method(tmp_path: Path) -> str:
+    export(SumsModule(), tmp_path / "mine")
+    return str(tmp_path / "mine")
+
+
+def _rates(frames: list[int]) -> NDArray[np.floating]:
+    """Return firing rates in the windows of some frames."""
+    return np.stack([SPIKES[7 * frame : 7 * frame + 13].mean(axis=0) for frame in frames])
+
+
+def _damaged(path: Path, group: int) -> None:
+    """Change a byte of a group."""
+    reader, data = BitstreamReader(DATA), bytearray(DATA)
+    lengths = reader.payload_bytes()
+    data[44 + sum(8 + lengths[k] for k in range(group)) + 20] ^= 1
+    path.write_bytes(bytes(data))
+
+
+def test_a_folder_gets_a_picture_named_after_the_plane_in_the_middle_of_each_window(
+    street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pictures"
+    call = ["decompress", str(street), "--out", str(out), "--method", method, "--trust"]
+    assert main(call) == 0
+    assert capsys.readouterr().out == f"pictures: {out} (7 files, planes 6 to 48)\n"
+    names = [f"street-{plane:06d}.png" for plane in range(6, 49, 7)]
+    assert sorted(path.name for path in out.iterdir()) == names
+    for name, rate in zip(names, _rates(list(range(7))), strict=True):
+        wanted = (rate / 0.5).clip(0, 1)
+        np.testing.assert_allclose(load_picture(out / name)[0], wanted, atol=0.5 / 255 + 1e-6)
+
+
+def test_a_video_shows_every_frame(street: Path, method: str, tmp_path: Path) -> None:
+    decompress(str(street), out=str(tmp_path / "a.mp4"), method=method, trust=True, fps=50)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        assert len(list(container.decode(video=0))) == FRAMES
+        assert container.streams.video[0].average_rate == 50
+
+
+def test_arrays_are_those_of_decompressing_at_once(
+    street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    decompress(str(street), out=str(tmp_path / "a.npz"), method=method, trust=True)
+    assert capsys.readouterr().out == f"features: {tmp_path / 'a.npz'} (7 of 7 frames)\n"
+    whole = SumsCodec().decompress(DATA)
+    with np.load(tmp_path / "a.npz") as stored:
+        assert set(stored) == {"features", "feature_index", "motion"}
+        np.testing.assert_array_equal(stored["features"], whole.features)
+        np.testing.assert_array_equal(stored["motion"], whole.motion)
+        assert stored["feature_index"].tolist() == list(range(7))
+        np.testing.assert_allclose(stored["features"][:, 0], _rates(list(range(7))), rtol=1e-6)
+
+
+def test_damage_is_refused_and_what_is_whole_is_salvaged(
+    street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _damaged(street, group=1)
+    out = str(tmp_path / "a.npz")
+    with pytest.raises(CorruptBitstreamError, match=r"street\.sci: group of pictures 1 damaged"):
+        decompress(str(street), out=out, method=method, trust=True)
+    assert not (tmp_path / "a.npz").exists()
+    call = ["decompress", str(street), "--out", out, "--method", method, "--trust", "--salvage"]
+    assert main(call) == 0
+    said = capsys.readouterr()
+    assert "(4 of 7 frames)" in said.out
+    assert "warning: left out: " in said.err
+    assert "group of pictures 1 damaged" in said.err
+    with np.load(out) as stored:
+        assert stored["feature_index"].tolist() == [0, 1, 2, 6]
+        np.testing.assert_allclose(stored["features"][:, 0], _rates([0, 1, 2, 6]), rtol=1e-6)
+
+
+def test_salvaged_pictures_are_named_after_the_planes_they_show(
+    street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _damaged(street, group=0)
+    out = tmp_path / "pictures"
+    decompress(str(street), out=str(out), method=method, trust=True, salvage=True)
+    assert sorted(path.stem for path in out.iterdir())[0] == "street-000027"
+    assert "(4 files, " in capsys.readouterr().out
+
+
+def test_a_cut_file_gives_its_complete_groups(
+    street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    street.write_bytes(DATA[:-9])
+    out = str(tmp_path / "a.npz")
+    with pytest.raises(TruncatedBitstreamError, match="groups up to 1 are whole"):
+        decompress(str(street), out=out, method=method, trust=True)
+    decompress(str(street), out=out, method=method, trust=True, salvage=True)
+    assert "(6 of 7 frames)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", ["a.npz", "a.mp4", "pictures"])
+def test_where_nothing_can_be_decoded_nothing_appears(
+    out: str, street: Path, method: str, tmp_path: Path
+) -> None:
+    reader = BitstreamReader(DATA)
+    wrong = [payload[:4] + b"\0\0\1\0" + payload[8:] for _, payload in reader]
+    street.write_bytes(bitstream(reader.header, wrong))  # checksums fit, what they hold does not
+    before = sorted(tmp_path.iterdir())
+    for salvage in (False, True):
+        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 0"):
+            decompress(
+                str(street), out=str(tmp_path / out), method=method, trust=True, salvage=salvage
+            )
+        assert sorted(tmp_path.iterdir()) == before
+    street.write_bytes(DATA[:50])
+    with pytest.raises(TruncatedBitstreamError, match="no group is whole"):
+        decompress(str(street), out=str(tmp_path / out), method=method, trust=True, salvage=True)
+
+
+def test_another_model_is_refused(street: Path, tmp_path: Path) -> None:
+    export(SumsModule(version=2), tmp_path / "other")
+    with pytest.raises(ModelMismatchError):
+        decompress(str(street), out=str(tmp_path / "a"), method=str(tmp_path / "other"), trust=True)
+
+
+def test_what_is_in_the_way_is_refused_before_any_work(street: Path, tmp_path: Path) -> None:
+    for name in ("a.npz", "a.mp4"):
+        (tmp_path / name).write_bytes(b"mine")
+        with pytest.raises(ExistingFileError, match=name):
+            decompress(str(street), out=str(tmp_path / name), method="none")
+    with pytest.raises(UsageError, match=r"give X\.mp4, X\.npz or a folder"):
+        decompress(str(street), out="a.png", method="none")
+    with pytest.raises(MissingFileError, match="no such file"):
+        decompress(str(tmp_path / "none.sci"), out="a.npz", method="none")
+    with pytest.raises(UsageError, match="--method tfi: TFI does not compress"):
+        decompress(str(street), out=str(tmp_path / "b.npz"), method="tfi")

@@ -1,0 +1,169 @@
+"""A codec without networks: what it codes are numbers of spikes, so what comes out is known."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.coding import (
+    BitstreamError,
+    BitstreamReader,
+    BitstreamWriter,
+    GroupDecoder,
+    GroupEncoder,
+    Header,
+    ModelMismatchError,
+    gaussian_tables,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.abilities import Decoded
+
+LEVEL = 40  # a standard deviation of about 6
+
+
+class Sums(NamedTuple):
+    """Decoded features."""
+
+    header: Header
+    features: Tensor
+    feature_index: Tensor
+    motion: Tensor
+    errors: list[BitstreamError]
+
+
+class SumsCodec(nn.Module):
+    """Codes how often each pixel fires in 13 planes, losslessly, against the window before it.
+
+    Args:
+        version: What tells its bitstreams from those of another.
+        stops_after: Groups after which it sends its process SIGTERM.
+    """
+
+    def __init__(self, version: int = 1, stops_after: int | None = None) -> None:
+        super().__init__()
+        self.digest = bytes(11) + bytes([version])
+        self.stops_after = stops_after
+
+    def header(
+        self,
+        recording: SpikeRecording,
+        *,
+        quality: int,
+        gop: int,
+        rate_scale: float | None = None,
+    ) -> Header:
+        planes, height, width = recording.shape
+        return Header(
+            *(self.digest, height, width, planes),
+            quality=quality,
+            gop=gop,
+            fps=recording.fps or None,
+            rate_scale=rate_scale or recording.rate_scale,
+        )
+
+    def compress(self, recording: SpikeRecording, quality: int = 2, gop: int = 8) -> bytes:
+        stream = io.BytesIO()
+        with BitstreamWriter(stream, self.header(recording, quality=quality, gop=gop)) as writer:
+            for payload in self.compress_stream(recording, quality=quality, gop=gop):
+                writer.append(payload)
+        return stream.getvalue()
+
+    def compress_stream(
+        self,
+        recording: SpikeRecording,
+        *,
+        quality: int,
+        gop: int,
+        rate_scale: float | None = None,
+    ) -> Iterator[bytes]:
+        header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
+        for k in range(header.groups):
+            if k == self.stops_after:
+                os.kill(os.getpid(), signal.SIGTERM)
+            encoder, before = GroupEncoder(), np.zeros(recording.shape[1:], int)
+            for frame in range(header.group_length(k)):
+                first = header.step * (k * gop + frame)
+                sums = recording[first : first + header.window].sum(axis=0)
+                symbols = (sums - before).ravel()
+                encoder.push(symbols, np.full(symbols.size, LEVEL), gaussian_tables())
+                before = sums
+            yield encoder.finish()
+
+    def decompress(self, data: bytes, strict: bool = True) -> Sums:
+        reader = BitstreamReader(data, strict)
+        groups = list(self.decompress_stream(reader))
+        return Sums(
+            reader.header,
+            torch.cat([group.features for group in groups]),
+            torch.cat([group.feature_index for group in groups]),
+            torch.cat([group.motion for group in groups]),
+            reader.errors,
+        )
+
+    def decompress_stream(self, reader: BitstreamReader) -> Iterator[Sums]:
+        header = reader.header
+        if header.digest != self.digest:
+            raise ModelMismatchError("made by another", of_file=header.digest, of_model=self.digest)
+        for k, payload in reader:
+            try:
+                sums = self._group(payload, k, header)
+            except BitstreamError as error:
+                if reader.strict:
+                    raise
+                reader.errors.append(error)
+                continue
+            index = torch.arange(header.group_length(k)) + k * header.gop
+            features = torch.from_numpy(sums / header.window).float()[:, None].repeat(1, 3, 1, 1)
+            motion = torch.zeros(len(index), 2, header.height, header.width)
+            yield Sums(header, features, index, motion, [])
+
+    def _group(self, payload: bytes, k: int, header: Header) -> NDArray[np.int32]:
+        decoder, size = GroupDecoder(payload, k), header.height * header.width
+        table = np.full(size, LEVEL)
+        frames = [decoder.pull(table, gaussian_tables()) for _ in range(header.group_length(k))]
+        decoder.finish()
+        return np.cumsum(frames, axis=0, dtype=np.int32).reshape(-1, header.height, header.width)
+
+    def reconstruct(self, decoded: Decoded) -> Tensor:
+        scale = decoded.header.rate_scale or 1.0
+        return (decoded.features.mean(dim=1, keepdim=True) / scale).clamp(0, 1)
+
+    def reconstruct_stream(self, groups: Iterable[Decoded]) -> Iterator[tuple[int, Tensor]]:
+        for group in groups:
+            yield from zip(map(int, group.feature_index), self.reconstruct(group), strict=True)
+
+    def classify(self, decoded: Decoded) -> Tensor:
+        light = self.reconstruct(decoded).mean()
+        return torch.stack([1 - light, light])
+
+
+class SumsModule(nn.Module):
+    """A method that compresses, and tells dark from light.
+
+    Args:
+        version: See :class:`SumsCodec`.
+        stops_after: Likewise.
+    """
+
+    label_names = ("dark", "light")
+
+    def __init__(self, version: int = 1, stops_after: int | None = None) -> None:
+        super().__init__()
+        self.hparams = {"version": version, "stops_after": stops_after}
+        self.codec = SumsCodec(version, stops_after)
+
+    def classify(self, recording: SpikeRecording, *, rate_scale: float | None = None) -> Tensor:
+        light = torch.tensor(recording[:].mean() / (rate_scale or recording.rate_scale or 1.0))
+        return torch.stack([1 - light, light])
