@@ -14,6 +14,7 @@ before it, back to the last at which the model began anew; memory is that of one
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -143,7 +144,7 @@ def read(path: str | Path) -> SpikeRecording:
 
 
 class LosslessPlanes:
-    """Packed planes of a bitstream, decoded when they are asked for.
+    """Packed planes of a bitstream, decoded when they are asked for, by any thread.
 
     Args:
         data: The bitstream.
@@ -165,6 +166,7 @@ class LosslessPlanes:
         self._model: FiringModel | None = None
         self._next = 0  # the chunk that the model could decode now
         self._latest: tuple[int, NDArray[np.uint8]] | None = None
+        self._one_at_a_time = threading.Lock()
 
     def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
         """Decode planes ``[a, b)``; with three slices, keep those rows and bytes only.
@@ -181,7 +183,9 @@ class LosslessPlanes:
         for number in range(start // depth, -(-stop // depth) if stop > start else 0):
             first = number * depth
             begin, end = max(start, first), min(stop, first + depth)
-            out[begin - start : end - start] = self._chunk(number)[begin - first : end - first]
+            with self._one_at_a_time:
+                packed = self._chunk(number)
+            out[begin - start : end - start] = packed[begin - first : end - first]
         return out[(slice(None), *within)]
 
     def _chunk(self, number: int) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +148,16 @@ def test_any_window_reads_as_in_the_recording(tmp_path: Path) -> None:
     part = again.read_packed(7, 20, rows=slice(1, 4), byte_columns=slice(1, 3))
     wanted = recording.read_packed(7, 20, rows=slice(1, 4), byte_columns=slice(1, 3))
     np.testing.assert_array_equal(part, wanted)
+
+
+def test_threads_may_read_one_recording(tmp_path: Path) -> None:
+    spikes = lit_planes(64, 24, 24)
+    again = read(write(SpikeRecording.from_planes(spikes), tmp_path / "clip.spl", restart=8))
+    starts = [0, 40, 8, 56, 16, 48, 24, 32]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda start: again[start : start + 8], starts))
+    for start, planes in zip(starts, found, strict=True):
+        np.testing.assert_array_equal(planes, spikes[start : start + 8])
 
 
 def test_planes_behind_a_restart_need_none_before_it() -> None:
