@@ -128,7 +128,7 @@ class BitstreamReader:
 
     def __init__(self, source: bytes | str | Path, strict: bool = True) -> None:
         self.path = None if isinstance(source, bytes) else str(source)
-        self._data = source if isinstance(source, bytes) else _mapped(Path(source))
+        self._data = source if isinstance(source, bytes) else mapped_file(Path(source))
         self.size = len(self._data)
         self.header = Header.parse(self._data, self.path)
         self.strict = strict
@@ -194,7 +194,7 @@ class BitstreamReader:
         raise cut_or_corrupt(chunk, (k, k - 1), self._data, self.path)
 
 
-def _mapped(path: Path) -> bytes | mmap.mmap:
+def mapped_file(path: Path) -> bytes | mmap.mmap:
     """Return a file's bytes, which are read when they are looked at."""
     try:
         with path.open("rb") as file:
