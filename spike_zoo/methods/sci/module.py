@@ -105,7 +105,6 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
 
     Raises:
         ValueError: If an argument is outside its range.
-        ConfigError: If the stage is one that this version does not have yet.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV; schedules and weights that it leaves open are this project's.
@@ -210,7 +209,7 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
 
     def generator(self) -> torch.Generator:
         """Return what draws in this update: the same where a run is resumed before it."""
-        seed = torch.initial_seed() + 1000 * self.trainer.global_step + self.trainer.global_rank
+        seed = torch.initial_seed() + 1000 * self.global_step + self.global_rank
         return torch.Generator().manual_seed(seed % 2**63)
 
     def feature_scenes(self, batch: SceneBatch) -> Scenes:

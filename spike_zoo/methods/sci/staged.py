@@ -70,9 +70,9 @@ class StagedModule(TaskModule):
     def on_fit_start(self) -> None:
         """Write the schedule into the log, with what has how many parameters in this stage."""
         counts = "\n".join(
-            f"| {name} | {sum(one.numel() for one in part.parameters()):,} | "
-            f"{'yes' if name in self.row.learns else 'no'} |"
-            for name, part in self.codec.named_children()
+            f"| {part} | {sum(p.numel() for p in self.codec.get_submodule(part).parameters()):,} | "
+            f"{'yes' if part in self.row.learns else 'no'} |"
+            for part in (*self.row.learns, *self.row.frozen)
         )
         rank_zero_info(
             f"{as_table()}\n\nstage {self.stage}:\n| module | params | trainable |\n"
