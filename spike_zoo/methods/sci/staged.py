@@ -67,11 +67,16 @@ class StagedModule(TaskModule):
             read_parts(self.codec, self.row, self.hparams)
             self._has_weights = True
 
+    def finalize(self) -> None:
+        """Make the entropy model final, where there is one, of the weights as they are."""
+        if self.codec.coding is not None:
+            self.codec.finalize_entropy()
+
     def on_fit_start(self) -> None:
         """Write the schedule into the log, with what has how many parameters in this stage."""
         counts = "\n".join(
             f"| {name} | {sum(one.numel() for one in part.parameters()):,} | "
-            f"{'yes' if name in self.row.learns else 'no'} |"
+            f"{sum(one.numel() for one in part.parameters() if one.requires_grad):,} |"
             for name, part in self.codec.named_children()
         )
         rank_zero_info(
