@@ -15,6 +15,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis import surroundings
 from spike_zoo.methods.sci.bitstream import SCIDecoded, decoded_group, payloads
 from spike_zoo.methods.sci.blocks import warped
+from spike_zoo.methods.sci.costs import coding_jobs
 from spike_zoo.methods.sci.frames import Coding, Frame, coded_frames
 from spike_zoo.methods.sci.jobs import StageJob
 from spike_zoo.methods.sci.losses import reconstruction_terms
@@ -93,8 +94,11 @@ class CodingJob(StageJob):
         return CodingModule.predicted(self.module, batch, found)
 
     def cost_jobs(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
-        """Return both ways of coding."""
-        return CodingModule.cost_jobs(self.module, batch)
+        """Return both ways of coding, and each kind of frame at either side."""
+        scale = batch["rate_scale"][:1]
+        window = batch["spikes"][:1, :WINDOW]
+        parts = coding_jobs(self.module.codec, window, scale)
+        return {**CodingModule.cost_jobs(self.module, batch), **parts}
 
     def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
         """Measure real streams in a test; estimate their bits in a validation."""
