@@ -64,7 +64,8 @@ def coding_jobs(
         scale: Spikes per plane at white, ``(1,)``.
     """
     coding, motion = codec.coding, codec.motion
-    assert coding is not None and motion is not None
+    assert coding is not None
+    assert motion is not None
     zeros, quality = Zeros(window.device), 0
     feature = pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
     size = feature.shape[-2], feature.shape[-1]

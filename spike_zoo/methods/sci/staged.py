@@ -64,8 +64,15 @@ class StagedModule(TaskModule):
         super().setup(stage)
         resumes = self._trainer is not None and self._trainer.ckpt_path
         if stage == "fit" and not (resumes or self._has_weights):
-            read_parts(self.codec, self.row, self.hparams)
-            self._has_weights = True
+            self.begin()
+
+    def begin(self) -> None:
+        """Read the parts that the stage begins with, see :func:`read_parts`.
+
+        A fit does it; by itself it puts trained parts together, without training them together.
+        """
+        read_parts(self.codec, self.row, self.hparams)
+        self._has_weights = True
 
     def finalize(self) -> None:
         """Make the entropy model final, where there is one, of the weights as they are."""
