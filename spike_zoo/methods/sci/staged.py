@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.methods.sci.stages import STAGES, as_table
+from spike_zoo.methods.sci.stages import GIVES, as_table
 from spike_zoo.nn.files import weights_file
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.parts import learn_only, load_part, set_frozen_to_eval
@@ -65,6 +66,11 @@ class StagedModule(TaskModule):
         resumes = self._trainer is not None and self._trainer.ckpt_path
         if stage == "fit" and not (resumes or self._has_weights):
             self.begin()
+
+    def generator(self) -> torch.Generator:
+        """Return what draws in this update: the same where a run is resumed before it."""
+        seed = torch.initial_seed() + 1000 * self.trainer.global_step + self.trainer.global_rank
+        return torch.Generator().manual_seed(seed % 2**63)
 
     def begin(self) -> None:
         """Read the parts that the stage begins with, see :func:`read_parts`.
@@ -138,8 +144,9 @@ def read_parts(codec: SCICodec, row: Row, files: Mapping[str, Any]) -> None:
                 f"runs/sci/{stage}', or name another in model.init_args.{stage}",
                 path=str(file),
             )
-        for part in STAGES[stage].learns:
-            load_part(codec.get_submodule(part), file, f"codec.{part}")
+        for part in GIVES[stage]:
+            if getattr(codec, part) is not None:
+                load_part(codec.get_submodule(part), file, f"codec.{part}")
 
 
 def _note_weights(module: Any, keys: object) -> None:  # noqa: ANN401  (torch's hook)
