@@ -7,8 +7,9 @@ described; it takes what it is given, noise and dead pixels too, and costs at mo
 than one bit per pixel and plane where nothing can be foreseen.
 
 Planes are coded in chunks, each with checksums of its bytes and of its planes. A chunk needs those
-before it, back to the last at which the model began anew; memory is that of one chunk and the model
-(36 bytes a pixel and 12 MB), however long the recording is.
+before it, back to the last at which the model began anew; memory is that of one chunk, the planes
+decoded last (32 bytes a pixel) and the model (36 bytes a pixel and 12 MB), however long the
+recording is.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 RESTART: Final = 1024
 """Planes after which the model begins anew, about: to look into a long recording."""
+_KEPT: Final = 256  # planes decoded last that are kept, for windows that overlap
 _SYMBOLS: Final = 1 << 22  # spikes of a chunk, as far as whole planes allow
 _PAYLOAD: Final = struct.Struct("<II")  # the checksum of the packed planes, the coder's state
 
@@ -121,18 +123,24 @@ def write(
     return path
 
 
-def read(path: str | Path) -> SpikeRecording:
+def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> SpikeRecording:
     """Open a ``.spl`` file as a recording whose planes are decoded when they are asked for.
 
-    Reading on from where the last read ended decodes each plane once; reading elsewhere decodes
-    from the last beginning of the model, at most about a thousand planes before.
+    Reading on, from at most 256 planes before where the last read ended, decodes each plane once;
+    reading elsewhere decodes from the last beginning of the model, at most about a thousand planes
+    before.
+
+    Args:
+        path: The file.
+        progress: Called with the planes up to which it is decoded and planes in all, after each
+            chunk.
 
     Raises:
         MissingFileError: If there is no such file.
         BitstreamError: If it is none, or is cut short; damage inside shows when planes are read.
     """
     path = Path(path)
-    stored = LosslessPlanes(mapped_file(path), str(path))
+    stored = LosslessPlanes(mapped_file(path), str(path), progress)
     header = stored.header
     return SpikeRecording(
         stored,
@@ -149,6 +157,7 @@ class LosslessPlanes:
     Args:
         data: The bitstream.
         path: Where it comes from, for errors.
+        progress: See :func:`read`.
 
     Attributes:
         header: What it holds.
@@ -158,14 +167,19 @@ class LosslessPlanes:
         BitstreamError: If the header or the length of the bitstream is wrong.
     """
 
-    def __init__(self, data: bytes | mmap, path: str | None = None) -> None:
+    def __init__(
+        self,
+        data: bytes | mmap,
+        path: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         self.header = LosslessHeader.parse(data, path)
         self.shape = self.header.planes, self.header.height, packed_width(self.header.width)
-        self._data, self._path = data, path
+        self._data, self._path, self._progress = data, path, progress
         self._starts = self._found()
         self._model: FiringModel | None = None
         self._next = 0  # the chunk that the model could decode now
-        self._latest: tuple[int, NDArray[np.uint8]] | None = None
+        self._latest: dict[int, NDArray[np.uint8]] = {}  # chunks, the one decoded last at the end
         self._one_at_a_time = threading.Lock()
 
     def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
@@ -190,14 +204,20 @@ class LosslessPlanes:
 
     def _chunk(self, number: int) -> NDArray[np.uint8]:
         """Return the packed planes of a chunk, decoding those before it that it needs."""
-        if self._latest is not None and self._latest[0] == number:
-            return self._latest[1]
-        restart = number - number % self.header.restart
-        self._latest = None
-        for needed in range(self._next if restart <= self._next <= number else restart, number + 1):
-            packed = self._decoded(needed)
-        self._latest = number, packed
-        return packed
+        if number not in self._latest:
+            restart = number - number % self.header.restart
+            first = self._next if restart <= self._next <= number else restart
+            for needed in range(first, number + 1):
+                self._keep(needed, self._decoded(needed))
+        return self._latest[number]
+
+    def _keep(self, number: int, packed: NDArray[np.uint8]) -> None:
+        self._latest.pop(number, None)
+        self._latest[number] = packed
+        if len(self._latest) > 1 + -(-_KEPT // self.header.depth):
+            del self._latest[next(iter(self._latest))]
+        if self._progress is not None:
+            self._progress(min((number + 1) * self.header.depth, self.shape[0]), self.shape[0])
 
     def _decoded(self, number: int) -> NDArray[np.uint8]:
         """Decode the chunk that follows the one decoded last, or at which the model begins."""

@@ -169,6 +169,18 @@ def test_planes_behind_a_restart_need_none_before_it() -> None:
         recording[7:9]
 
 
+def test_windows_that_overlap_decode_each_plane_once() -> None:
+    spikes = lit_planes(80, 5, 9)
+    data = bytearray(encode(spikes, restart=8))
+    recording = SpikeRecording(LosslessPlanes(data), 9)  # type: ignore[arg-type]  # bytes that change
+    np.testing.assert_array_equal(recording[0:40], spikes[:40])
+    data[HEADER_BYTES:] = bytes(len(data) - HEADER_BYTES)  # nothing can be decoded any more
+    for start in (30, 20, 5):
+        np.testing.assert_array_equal(recording[start : start + 10], spikes[start : start + 10])
+    with pytest.raises(CorruptBitstreamError):
+        recording[35:45]
+
+
 def test_reading_goes_on_after_damage_was_met(tmp_path: Path) -> None:
     path = write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl", restart=8)
     changed = bytearray(path.read_bytes())
@@ -223,6 +235,15 @@ def test_progress_is_told_to_the_last_plane(tmp_path: Path) -> None:
         restart=8,
         progress=lambda done, of: told.append((done, of)),
     )
+    assert told == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_progress_of_reading_is_told_to_the_last_plane(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl", restart=8)
+    recording = read(path, progress=lambda done, of: told.append((done, of)))
+    assert told == []
+    assert recording[:].shape == SMALL.shape
     assert told == [(8, 20), (16, 20), (20, 20)]
 
 
