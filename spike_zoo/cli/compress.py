@@ -36,7 +36,7 @@ def compress(
     What was compressed by a method is decompressed by the same weights.
 
     Args:
-        recording: The recording: .dat, .npz, .npy or .h5.
+        recording: The recording: .dat, .npz, .npy, .h5 or .spl.
         out: X.sci.
         method: A shipped name, a checkpoint or an export folder of a method that compresses.
         quality: 0 to 3; 0 takes the fewest bits.

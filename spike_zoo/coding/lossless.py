@@ -30,7 +30,9 @@ from spike_zoo.coding.errors import (
     DecodeMismatchError,
     TruncatedBitstreamError,
 )
+from spike_zoo.coding.header import MAX_PIXELS
 from spike_zoo.coding.lossless_header import HEADER_BYTES, LosslessHeader
+from spike_zoo.errors import GeometryError
 from spike_zoo.files import new_file
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
@@ -59,7 +61,7 @@ def encode(planes: NDArray[Any], *, restart: int = RESTART) -> bytes:
         restart: Planes after which the model begins anew, rounded to whole chunks.
 
     Raises:
-        GeometryError: If the array is not 3-D.
+        GeometryError: If the array is not 3-D, or a plane has more pixels than are coded.
         ValueError: If a value is neither 0 nor 1, or ``restart`` is below 1.
 
     Example:
@@ -108,8 +110,9 @@ def write(
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
+        GeometryError: If a plane has more than 2^24 pixels.
         RecordingError: If it cannot be written.
-        ValueError: If the recording is larger than a header can say, or ``restart`` below 1.
+        ValueError: If ``restart`` is below 1.
     """
     header = _header(recording, restart)
     head = header.pack()
@@ -304,6 +307,11 @@ def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
     if restart < 1:
         raise ValueError(f"restart must be at least 1 plane, got {restart}")
     planes, height, width = recording.shape
+    if height * width > MAX_PIXELS:
+        raise GeometryError(
+            f"planes of {height}x{width} pixels are not coded, at most {MAX_PIXELS} are; keep the "
+            "recording in an archive"
+        )
     depth = min(max(1, _SYMBOLS // (height * width)), restart, planes)
     return LosslessHeader(
         *(planes, height, width, depth, max(1, restart // depth)),
