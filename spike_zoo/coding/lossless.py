@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spike_zoo.coding.errors import BitstreamError
     from spike_zoo.coding.firing import FiringModel
     from spike_zoo.spikes.recording import Selection
 
@@ -204,6 +205,16 @@ class LosslessPlanes:
                 packed = self._chunk(number)
             out[begin - start : end - start] = packed[begin - first : end - first]
         return out[(slice(None), *within)]
+
+    def damage(self) -> list[BitstreamError]:
+        """Return an error for each chunk whose bytes are not those written, decoding none."""
+        found: list[BitstreamError] = []
+        for number in range(self.header.chunks):
+            try:
+                self._payload(number)
+            except CorruptBitstreamError as error:
+                found.append(error)
+        return found
 
     def _chunk(self, number: int) -> NDArray[np.uint8]:
         """Return the packed planes of a chunk, decoding those before it that it needs."""

@@ -116,6 +116,18 @@ def test_damage_is_told_by_its_planes_and_bytes() -> None:
     assert caught.value.byte_range[1] == len(DATA)
 
 
+def test_damage_is_found_without_decoding() -> None:
+    assert LosslessPlanes(DATA).damage() == []
+    changed = bytearray(DATA)
+    changed[HEADER_BYTES + 12] ^= 1
+    changed[-1] ^= 1
+    found = [str(error) for error in LosslessPlanes(bytes(changed)).damage()]
+    assert [error.partition(" (")[0] for error in found] == [
+        "the bitstream: planes 0 to 7 are damaged",
+        "the bitstream: planes 16 to 19 are damaged",
+    ]
+
+
 @pytest.mark.parametrize("words", [b"", b"\x00\x00", bytes(200)])
 def test_a_chunk_that_only_looks_right_is_refused(words: bytes) -> None:
     planes = SMALL[:8]
