@@ -197,14 +197,15 @@ class LosslessPlanes:
         if step != 1:
             raise ValueError(f"planes are read one after the other, not in steps of {step}")
         depth = self.header.depth
-        out = np.empty((max(stop - start, 0), *self.shape[1:]), np.uint8)
+        part = np.broadcast_to(np.uint8(0), self.shape[1:])[tuple(within)].shape
+        out = np.empty((max(stop - start, 0), *part), np.uint8)
         for number in range(start // depth, -(-stop // depth) if stop > start else 0):
             first = number * depth
             begin, end = max(start, first), min(stop, first + depth)
             with self._one_at_a_time:
                 packed = self._chunk(number)
-            out[begin - start : end - start] = packed[begin - first : end - first]
-        return out[(slice(None), *within)]
+            out[begin - start : end - start] = packed[(slice(begin - first, end - first), *within)]
+        return out
 
     def damage(self) -> list[BitstreamError]:
         """Return an error for each chunk whose bytes are not those written, decoding none."""
