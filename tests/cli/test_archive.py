@@ -145,7 +145,7 @@ def test_verify_of_what_does_not_open_exits_as_documented(
     assert main(["archive", "verify", str(tmp_path / "absent.h5")]) == 2
 
 
-@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5"])
+@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5", "spl"])
 def test_one_recording_is_exported_in_any_format(tmp_path: Path, kind: str) -> None:
     path = str(write_archive(tmp_path / "a.h5"))
     options = ["--name", "take1", "--format", kind]
@@ -171,7 +171,7 @@ def test_a_recording_exported_to_an_archive_keeps_its_images_and_labels(tmp_path
         np.testing.assert_array_equal(file["recordings/take1/labels/boxes_index"], [4, 9])
 
 
-@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5"])
+@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5", "spl"])
 def test_the_suffix_of_a_file_is_its_format(tmp_path: Path, kind: str) -> None:
     several = str(write_archive(tmp_path / "a.h5"))
     single = str(write_archive(tmp_path / "b.h5", takes=1))
