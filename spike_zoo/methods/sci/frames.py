@@ -10,7 +10,8 @@ from torch import Tensor
 from spike_zoo.methods.sci.blocks import check_width, scaled
 from spike_zoo.methods.sci.fmvr import FMVR
 from spike_zoo.methods.sci.gains import Gains
-from spike_zoo.methods.sci.inter import CONTENT, MOTION, Before, Context, Inter, TemporalPrior
+from spike_zoo.methods.sci.inter import Before, Context, Inter, TemporalPrior
+from spike_zoo.methods.sci.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.intra import LATENT, STRIDE, Intra
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
