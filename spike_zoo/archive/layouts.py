@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     Finder = Callable[[Path, int | None, int | None], Iterator[Found]]
 
-_RECORDINGS = (".dat", ".npz", ".npy")
+_RECORDINGS = (".dat", ".npz", ".npy", ".spl")
 _SPLITS = ("train", "val", "valid", "validation", "test")
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import Take
 
 _MOST_ROWS = 24
-_SUFFIXES = (".dat", ".npz", ".npy", ".h5")  # of a recording in a file of its own
+_SUFFIXES = (".dat", ".npz", ".npy", ".h5", ".spl")  # of a recording in a file of its own
 _COLUMNS = {
     "name": "name",
     "TxHxW": "shape",
@@ -271,7 +271,7 @@ def archive_export(
     out: str,
     *,
     name: str | None = None,
-    format: Literal["dat", "npz", "npy", "h5"] | None = None,
+    format: Literal["dat", "npz", "npy", "h5", "spl"] | None = None,
     overwrite: bool = False,
 ) -> None:
     """Write recordings of an archive as files of their own.
@@ -280,7 +280,8 @@ def archive_export(
 
     Args:
         path: The archive.
-        out: A folder; for one recording also a file ending in .dat, .npz, .npy or .h5.
+        out: A folder; for one recording also a file ending in .dat, .npz, .npy, .h5 or
+            .spl.
         name: The one recording to write, by default all.
         format: Format of the files, by default that of the file, or dat.
         overwrite: Replace existing files.

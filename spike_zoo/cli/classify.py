@@ -40,7 +40,7 @@ def classify(
     """Tell what a recording shows, the most probable class first.
 
     Args:
-        recording: The recording: .dat, .npz, .npy or .h5; or a bitstream: .sci.
+        recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a bitstream: .sci.
         method: A shipped name, a checkpoint or an export folder of a method that tells classes.
         name: Which recording of an archive.
         height: Rows of a .dat file.

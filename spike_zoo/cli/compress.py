@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from spike_zoo.coding import BitstreamWriter, Header
+from spike_zoo.coding import BitstreamWriter
+from spike_zoo.coding import lossless as lossless_coding
 from spike_zoo.coding.header import QUALITIES
+from spike_zoo.coding.lossless_header import SUFFIX as LOSSLESS_SUFFIX
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
 from spike_zoo.formats import read_recording
-from spike_zoo.media.output import with_progress
-from spike_zoo.methods.loading import load, pick_device
-from spike_zoo.tasks.abilities import codec_of
+from spike_zoo.media.output import progress_bar, with_progress
+
+if TYPE_CHECKING:
+    from spike_zoo.coding import Header
+    from spike_zoo.spikes import SpikeRecording
 
 SUFFIX = ".sci"
+METHOD, QUALITY, GOP = "sci-small", 2, 8
 
 
 def compress(
     recording: str,
     *,
     out: str,
-    method: str = "sci-small",
-    quality: int = 2,
-    gop: int = 8,
+    lossless: bool = False,
+    method: str | None = None,
+    quality: int | None = None,
+    gop: int | None = None,
     rate_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
@@ -33,15 +40,19 @@ def compress(
 ) -> None:
     """Turn a recording into a bitstream.
 
-    What was compressed by a method is decompressed by the same weights.
+    What was compressed by a method is decompressed by the same weights. What was compressed with
+    --lossless comes back bit for bit, without any.
 
     Args:
-        recording: The recording: .dat, .npz, .npy or .h5.
-        out: X.sci.
-        method: A shipped name, a checkpoint or an export folder of a method that compresses.
-        quality: 0 to 3; 0 takes the fewest bits.
-        gop: Frames of a group of pictures. Each is read without the others; long ones take fewer
-            bits.
+        recording: The recording: .dat, .npz, .npy, .h5 or .spl.
+        out: X.sci, with --lossless X.spl.
+        lossless: Keep every spike. No method is needed: method, quality, gop, device and trust are
+            not for it.
+        method: A shipped name, a checkpoint or an export folder of a method that compresses;
+            sci-small by default.
+        quality: 0 to 3, default 2; 0 takes the fewest bits.
+        gop: Frames of a group of pictures, default 8. Each is read without the others; long ones
+            take fewer bits.
         rate_scale: Spikes per plane at white; by default what the recording says.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
@@ -51,7 +62,17 @@ def compress(
         overwrite: Replace a file that is there.
     """
     _check_numbers(quality=quality, gop=gop, rate_scale=rate_scale)
-    target = _target(out, overwrite=overwrite)
+    target = _target(out, lossless=lossless, overwrite=overwrite)
+    if lossless:
+        _refuse_with_lossless(method=method, quality=quality, gop=gop, device=device, trust=trust)
+        source = read_recording(recording, name, height=height, width=width, rate_scale=rate_scale)
+        print(_keep_all(source, target, overwrite=overwrite))
+        return
+    from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
+    from spike_zoo.tasks.abilities import codec_of
+
+    method = METHOD if method is None else method
+    quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     source = read_recording(recording, name, height=height, width=width)
     header = codec.header(source, quality=quality, gop=gop, rate_scale=rate_scale)
@@ -62,28 +83,56 @@ def compress(
     print(f"bitstream: {target} ({_measured(header, writer.size)})")
 
 
-def _check_numbers(*, quality: int, gop: int, rate_scale: float | None) -> None:
-    if not 0 <= quality < QUALITIES:
+def _check_numbers(*, quality: int | None, gop: int | None, rate_scale: float | None) -> None:
+    if quality is not None and not 0 <= quality < QUALITIES:
         raise UsageError(f"--quality {quality}: it is 0 to {QUALITIES - 1}")
-    if not 1 <= gop <= 0xFFFF:
+    if gop is not None and not 1 <= gop <= 0xFFFF:
         raise UsageError(f"--gop {gop}: a group of pictures has 1 to 65535 frames")
     if rate_scale is not None and not 0 < rate_scale < float("inf"):
         raise UsageError(f"--rate-scale {rate_scale:g}: spikes per plane at white are above 0")
 
 
-def _target(out: str, *, overwrite: bool) -> Path:
+def _target(out: str, *, lossless: bool, overwrite: bool) -> Path:
     """Return where the bitstream goes, known to be free before any work is done."""
-    if Path(out).suffix.lower() != SUFFIX:
-        raise UsageError(f"--out {out}: a bitstream is named X{SUFFIX}")
+    suffix = Path(out).suffix.lower()
+    if lossless and suffix != LOSSLESS_SUFFIX:
+        raise UsageError(f"--out {out}: a lossless bitstream is named X{LOSSLESS_SUFFIX}")
+    if not lossless and suffix != SUFFIX:
+        hint = f"; --lossless makes X{LOSSLESS_SUFFIX}" if suffix == LOSSLESS_SUFFIX else ""
+        raise UsageError(f"--out {out}: a bitstream is named X{SUFFIX}{hint}")
     refuse_existing(Path(out), overwrite=overwrite)
     return Path(out)
 
 
+def _refuse_with_lossless(*, device: str, trust: bool, **of_a_method: str | int | None) -> None:
+    """Refuse what is said to a method, for there is none."""
+    given = of_a_method | {"device": None if device == "auto" else device, "trust": trust or None}
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"--{option} {value}: --lossless keeps every spike and has no method to tell that; "
+                "leave one of the two out"
+            )
+
+
+def _keep_all(recording: SpikeRecording, target: Path, *, overwrite: bool) -> str:
+    """Write a lossless bitstream, and return one line that says where it is and what it costs."""
+    with progress_bar("compressing") as told:
+        lossless_coding.write(recording, target, overwrite=overwrite, progress=told)
+    planes, height, width = recording.shape
+    size = target.stat().st_size
+    cost = _cost(size, 8 * size / (planes * height * width))
+    return f"bitstream: {target} ({planes} planes, {cost})"
+
+
 def _measured(header: Header, size: int) -> str:
     """Return what a bitstream of so many bytes costs, in words."""
-    rate = header.bits_per_pixel(size)
+    per_frame = f"{8 * size / header.frames:.0f} bits per frame"
+    cost = _cost(size, header.bits_per_pixel(size), per_frame)
+    return f"{header.frames} frames of {header.planes} planes, {cost}"
+
+
+def _cost(size: int, rate: float, *further: str) -> str:
+    """Return bytes, bits per pixel and plane, and what they save of raw bits, in words."""
     saved = f"{1 - rate:.1%} saved" if rate <= 1 else f"{rate:.3g} x the raw bits"
-    return (
-        f"{header.frames} frames of {header.planes} planes, {size} bytes: {rate:.4g} bits per "
-        f"pixel and plane, {8 * size / header.frames:.0f} bits per frame, {saved}"
-    )
+    return ", ".join([f"{size} bytes: {rate:.4g} bits per pixel and plane", *further, saved])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 FRAMES = 7  # of a sequence where not said
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-RECORDINGS = (".dat", ".npz", ".npy", ".h5")
+RECORDINGS = (".dat", ".npz", ".npy", ".h5", ".spl")
 
 
 class Pair(NamedTuple):
@@ -66,7 +66,7 @@ def deblur(
 
     Args:
         image: The blurry image, or a folder of them.
-        spikes: The recording (.dat, .npz, .npy or .h5), or a folder of them.
+        spikes: The recording (.dat, .npz, .npy, .h5 or .spl), or a folder of them.
         out: X.mp4 for a video, X.png for the middle of the exposure, else a folder for PNGs.
         weights: Weights that ship, a checkpoint, an export folder, or the published file (.pth).
         frames: Sharp images, spread evenly from the exposure's first plane to its last; by

@@ -1,4 +1,4 @@
-"""``decompress``: a bitstream as a video, a folder of pictures, or its features."""
+"""``decompress``: a bitstream as a video, a folder of pictures, its features, or its recording."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding import BitstreamReader, lossless
+from spike_zoo.coding.lossless_header import is_lossless
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
+from spike_zoo.formats import write_recording
 from spike_zoo.media.arrays import ArraysWriter
-from spike_zoo.media.output import Target, with_progress
-from spike_zoo.methods.loading import load, pick_device
-from spike_zoo.tasks.abilities import codec_of
+from spike_zoo.media.output import Target, progress_bar, with_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,33 +23,51 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+METHOD, FPS = "sci-small", 25.0
+RECORDINGS = (".dat", ".npz", ".npy", ".h5", ".hdf5")
+
 
 def decompress(
     bitstream: str,
     *,
     out: str,
-    method: str = "sci-small",
-    fps: float = 25.0,
+    method: str | None = None,
+    fps: float | None = None,
     salvage: bool = False,
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Turn a bitstream into a video, a folder of pictures, or its features as arrays.
+    """Turn a bitstream into a video, a folder of pictures, its features, or its recording.
+
+    A lossless one (X.spl) becomes the recording it was, bit for bit: method, fps, salvage, device
+    and trust are not for it.
 
     Args:
-        bitstream: What compress made: X.sci.
-        out: X.mp4 for a video, X.npz for features and motion, else a folder that gets one PNG per
-            frame, named after the plane it shows.
-        method: The method that compressed it: a shipped name, a checkpoint or an export folder.
-        fps: Images per second in a video.
+        bitstream: What compress made: X.sci or X.spl.
+        out: Of X.sci, X.mp4 for a video, X.npz for features and motion, else a folder that gets one
+            PNG per frame, named after the plane it shows. Of X.spl, a recording: X.npz, X.npy, X.h5
+            or X.dat, which gets a sidecar with its size.
+        method: The method that compressed it: a shipped name, a checkpoint or an export folder;
+            sci-small by default.
+        fps: Images per second in a video, default 25.
         salvage: Decode what is whole of a damaged file, and say what is not.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
     """
-    target = _target(out, fps=fps, overwrite=overwrite)
+    if is_lossless(bitstream):
+        of_pictures = {"method": method, "fps": fps, "salvage": salvage or None}
+        on = {"device": None if device == "auto" else device, "trust": trust or None}
+        _refuse_for_lossless(bitstream, **of_pictures, **on)
+        print(_write_recording(bitstream, out, overwrite=overwrite))
+        return
+    target = _target(out, fps=FPS if fps is None else fps, overwrite=overwrite)
     reader = _opened(bitstream, salvage=salvage)
+    from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
+    from spike_zoo.tasks.abilities import codec_of
+
+    method = METHOD if method is None else method
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     if isinstance(target, Path):
         print(_write_arrays(codec, reader, target, overwrite=overwrite))
@@ -57,6 +75,33 @@ def decompress(
         print(_write_images(codec, reader, target, Path(bitstream).stem))
     for error in reader.errors:
         print(f"warning: left out: {error}", file=sys.stderr)
+
+
+def _refuse_for_lossless(bitstream: str, **given: str | float | None) -> None:
+    """Refuse what is said of pictures and methods, for there are none."""
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"--{option} {value}: {bitstream} is a lossless recording, which becomes what it "
+                f"was, without any method; leave --{option} out"
+            )
+
+
+def _write_recording(bitstream: str, out: str, *, overwrite: bool) -> str:
+    """Write the recording of a lossless bitstream, and return one line that says where it is."""
+    target = Path(out)
+    if target.suffix.lower() not in RECORDINGS:
+        raise UsageError(
+            f"--out {out}: {bitstream} is a lossless recording; give X.dat, X.npz, X.npy or X.h5 "
+            "(reconstruct makes pictures and videos of it)"
+        )
+    refuse_existing(target, overwrite=overwrite)
+    is_raw = target.suffix.lower() == ".dat"
+    with progress_bar("decompressing") as told:
+        recording = lossless.read(bitstream, progress=told)
+        write_recording(recording, target, overwrite=overwrite, with_sidecar=is_raw)
+    shape = "x".join(map(str, recording.shape))
+    return f"recording: {target} ({shape} (TxHxW), {target.stat().st_size} bytes)"
 
 
 def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:

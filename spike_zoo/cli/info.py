@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
-from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding import BitstreamError, BitstreamReader
+from spike_zoo.coding.container import mapped_file
 from spike_zoo.coding.header import QUALITIES, is_bitstream
+from spike_zoo.coding.lossless import LosslessPlanes
+from spike_zoo.coding.lossless_header import LosslessHeader
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.spikes import unpack_bits
@@ -35,7 +38,7 @@ def info(
     """Show what a recording, archive or bitstream is, without decoding it.
 
     Args:
-        path: A .dat, .npz, .npy, .h5 or .sci file.
+        path: A .dat, .npz, .npy, .h5, .spl or .sci file.
         name: The recording in an archive of several, or the key in an .npz.
         height: Rows of a .dat without a sidecar.
         width: Columns of a .dat without a sidecar.
@@ -45,6 +48,9 @@ def info(
         _show(bitstream_facts(path), _bitstream_lines, json=json)
         return
     kind = detect_format(path)
+    if kind == "spl":
+        _show(lossless_facts(path), _lossless_lines, json=json)
+        return
     if kind == "hdf5" and name is None and _recordings(path) != 1:
         archive_info(path, json=json)
         return
@@ -124,14 +130,49 @@ def bitstream_facts(path: str) -> dict[str, Any]:
     }
 
 
+def lossless_facts(path: str) -> dict[str, Any]:
+    """Return what is known about a lossless bitstream, damaged or not, without decoding it."""
+    data = mapped_file(Path(path))
+    header = LosslessHeader.parse(data, path)
+    try:
+        errors = LosslessPlanes(data, path).damage()
+    except BitstreamError as error:  # it is cut
+        errors = [error]
+    return {
+        "path": path,
+        "format": "spl",
+        "planes": header.planes,
+        "height": header.height,
+        "width": header.width,
+        "fps": header.fps or None,
+        "seconds": header.planes / header.fps if header.fps else None,
+        "rate_scale": header.rate_scale,
+        "threshold": header.threshold,
+        "bytes": len(data),
+        "raw_bytes": -(-header.planes * header.height * header.width // 8),
+        "bpp": header.bits_per_pixel(len(data)),
+        "errors": [str(error) for error in errors],
+    }
+
+
+def _lossless_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the same as labels and text."""
+    threshold = facts["threshold"]
+    return [
+        ("file", f"{facts['path']} (lossless bitstream)"),
+        *_known_of_planes(facts),
+        ("size", _size(facts)),
+        ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
+        *([] if threshold is None else [("threshold", f"{threshold:g}")]),
+        *(("damaged", error) for error in facts["errors"]),
+    ]
+
+
 def _bitstream_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the same as labels and text."""
     bits = list(facts["bits_per_group"].values())
     mean = (
         f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else "none is whole"
-    )
-    size = (
-        f"{readable_bytes(facts['bytes'])} ({facts['bytes'] / facts['raw_bytes']:.3g} x raw bits)"
     )
     return [
         ("file", f"{facts['path']} (SCI bitstream)"),
@@ -143,7 +184,7 @@ def _bitstream_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
             f"every {facts['step']} planes",
         ),
         ("groups", f"{facts['groups']} of up to {facts['gop']} frames"),
-        ("size", size),
+        ("size", _size(facts)),
         ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
         ("bits per group", mean),
         ("model", facts["digest"]),
@@ -153,9 +194,8 @@ def _bitstream_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the facts as labels and text, the unknown ones said to be so."""
-    size = readable_bytes(facts["bytes"])
-    if facts["format"] != "hdf5":  # an archive holds more than the planes
-        size += f" ({facts['bytes'] / facts['raw_bytes']:.3g} x raw bits)"
+    is_archive = facts["format"] == "hdf5"  # which holds more than the planes
+    size = readable_bytes(facts["bytes"]) if is_archive else _size(facts)
     lines = [
         ("file", f"{facts['path']} ({_FORMATS[facts['format']]})"),
         *_known_of_planes(facts),
@@ -169,6 +209,11 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if facts["threshold"] is not None:
         lines.append(("threshold", f"{facts['threshold']:g}"))
     return lines + [(str(key), str(value)) for key, value in facts["meta"].items()]
+
+
+def _size(facts: dict[str, Any]) -> str:
+    size, raw = facts["bytes"], facts["raw_bytes"]
+    return f"{readable_bytes(size)} ({size / raw:.3g} x raw bits)"
 
 
 def _known_of_planes(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -60,7 +60,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     "compress": ("spike_zoo.cli.compress:compress", "turn a recording into a bitstream"),
     "decompress": (
         "spike_zoo.cli.decompress:decompress",
-        "turn a bitstream into a video, a folder of pictures, or features",
+        "turn a bitstream into a video, pictures, features or its recording",
     ),
     "info": (
         "spike_zoo.cli.info:info",

@@ -16,6 +16,7 @@ from spike_zoo.tables import (
     scenes_in_words,
     table_of_runs,
 )
+from spike_zoo.tables.curves import curve_drawings
 from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.result import FILENAME, RECONSTRUCTIONS, TRUTHS
 
@@ -88,6 +89,8 @@ def _add_numbers(content: Page, runs: list[RecordedRun]) -> None:
         cells_as_text(table, emphasis="**"),
         notes=all_notes(table),
     )
+    if drawings := curve_drawings(table.curves):
+        content.add_drawings(drawings)
 
 
 def _add_pictures(content: Page, runs: list[Run]) -> None:

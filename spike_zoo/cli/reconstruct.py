@@ -45,7 +45,7 @@ def reconstruct(
     """Turn a recording into a picture, a folder of pictures or a video.
 
     Args:
-        recording: The recording: .dat, .npz, .npy or .h5.
+        recording: The recording: .dat, .npz, .npy, .h5 or .spl.
         out: X.mp4 for a video, X.png for one picture, else a folder that gets one PNG per plane.
         method: tfi, tfp, tfstp, a shipped name (stir-small), a checkpoint or an export folder.
         center: The plane to show in one picture, counted from 0; by default the middle one.

@@ -7,8 +7,9 @@ described; it takes what it is given, noise and dead pixels too, and costs at mo
 than one bit per pixel and plane where nothing can be foreseen.
 
 Planes are coded in chunks, each with checksums of its bytes and of its planes. A chunk needs those
-before it, back to the last at which the model began anew; memory is that of one chunk and the model
-(36 bytes a pixel and 12 MB), however long the recording is.
+before it, back to the last at which the model began anew; memory is that of one chunk, the planes
+decoded last (32 bytes a pixel) and the model (36 bytes a pixel and 12 MB), however long the
+recording is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from spike_zoo.coding.errors import (
     DecodeMismatchError,
     TruncatedBitstreamError,
 )
+from spike_zoo.coding.header import MAX_PIXELS
 from spike_zoo.coding.lossless_header import HEADER_BYTES, LosslessHeader
+from spike_zoo.errors import GeometryError
 from spike_zoo.files import new_file
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
@@ -40,11 +43,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spike_zoo.coding.errors import BitstreamError
     from spike_zoo.coding.firing import FiringModel
     from spike_zoo.spikes.recording import Selection
 
 RESTART: Final = 1024
 """Planes after which the model begins anew, about: to look into a long recording."""
+_KEPT: Final = 256  # planes decoded last that are kept, for windows that overlap
 _SYMBOLS: Final = 1 << 22  # spikes of a chunk, as far as whole planes allow
 _PAYLOAD: Final = struct.Struct("<II")  # the checksum of the packed planes, the coder's state
 
@@ -57,7 +62,7 @@ def encode(planes: NDArray[Any], *, restart: int = RESTART) -> bytes:
         restart: Planes after which the model begins anew, rounded to whole chunks.
 
     Raises:
-        GeometryError: If the array is not 3-D.
+        GeometryError: If the array is not 3-D, or a plane has more pixels than are coded.
         ValueError: If a value is neither 0 nor 1, or ``restart`` is below 1.
 
     Example:
@@ -106,8 +111,9 @@ def write(
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
+        GeometryError: If a plane has more than 2^24 pixels.
         RecordingError: If it cannot be written.
-        ValueError: If the recording is larger than a header can say, or ``restart`` below 1.
+        ValueError: If ``restart`` is below 1.
     """
     header = _header(recording, restart)
     head = header.pack()
@@ -121,18 +127,24 @@ def write(
     return path
 
 
-def read(path: str | Path) -> SpikeRecording:
+def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> SpikeRecording:
     """Open a ``.spl`` file as a recording whose planes are decoded when they are asked for.
 
-    Reading on from where the last read ended decodes each plane once; reading elsewhere decodes
-    from the last beginning of the model, at most about a thousand planes before.
+    Reading on, from at most 256 planes before where the last read ended, decodes each plane once;
+    reading elsewhere decodes from the last beginning of the model, at most about a thousand planes
+    before.
+
+    Args:
+        path: The file.
+        progress: Called with the planes up to which it is decoded and planes in all, after each
+            chunk.
 
     Raises:
         MissingFileError: If there is no such file.
         BitstreamError: If it is none, or is cut short; damage inside shows when planes are read.
     """
     path = Path(path)
-    stored = LosslessPlanes(mapped_file(path), str(path))
+    stored = LosslessPlanes(mapped_file(path), str(path), progress)
     header = stored.header
     return SpikeRecording(
         stored,
@@ -149,6 +161,7 @@ class LosslessPlanes:
     Args:
         data: The bitstream.
         path: Where it comes from, for errors.
+        progress: See :func:`read`.
 
     Attributes:
         header: What it holds.
@@ -158,14 +171,19 @@ class LosslessPlanes:
         BitstreamError: If the header or the length of the bitstream is wrong.
     """
 
-    def __init__(self, data: bytes | mmap, path: str | None = None) -> None:
+    def __init__(
+        self,
+        data: bytes | mmap,
+        path: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         self.header = LosslessHeader.parse(data, path)
         self.shape = self.header.planes, self.header.height, packed_width(self.header.width)
-        self._data, self._path = data, path
+        self._data, self._path, self._progress = data, path, progress
         self._starts = self._found()
         self._model: FiringModel | None = None
         self._next = 0  # the chunk that the model could decode now
-        self._latest: tuple[int, NDArray[np.uint8]] | None = None
+        self._latest: dict[int, NDArray[np.uint8]] = {}  # chunks, the one decoded last at the end
         self._one_at_a_time = threading.Lock()
 
     def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
@@ -179,25 +197,42 @@ class LosslessPlanes:
         if step != 1:
             raise ValueError(f"planes are read one after the other, not in steps of {step}")
         depth = self.header.depth
-        out = np.empty((max(stop - start, 0), *self.shape[1:]), np.uint8)
+        part = np.broadcast_to(np.uint8(0), self.shape[1:])[tuple(within)].shape
+        out = np.empty((max(stop - start, 0), *part), np.uint8)
         for number in range(start // depth, -(-stop // depth) if stop > start else 0):
             first = number * depth
             begin, end = max(start, first), min(stop, first + depth)
             with self._one_at_a_time:
                 packed = self._chunk(number)
-            out[begin - start : end - start] = packed[begin - first : end - first]
-        return out[(slice(None), *within)]
+            out[begin - start : end - start] = packed[(slice(begin - first, end - first), *within)]
+        return out
+
+    def damage(self) -> list[BitstreamError]:
+        """Return an error for each chunk whose bytes are not those written, decoding none."""
+        found: list[BitstreamError] = []
+        for number in range(self.header.chunks):
+            try:
+                self._payload(number)
+            except CorruptBitstreamError as error:
+                found.append(error)
+        return found
 
     def _chunk(self, number: int) -> NDArray[np.uint8]:
         """Return the packed planes of a chunk, decoding those before it that it needs."""
-        if self._latest is not None and self._latest[0] == number:
-            return self._latest[1]
-        restart = number - number % self.header.restart
-        self._latest = None
-        for needed in range(self._next if restart <= self._next <= number else restart, number + 1):
-            packed = self._decoded(needed)
-        self._latest = number, packed
-        return packed
+        if number not in self._latest:
+            restart = number - number % self.header.restart
+            first = self._next if restart <= self._next <= number else restart
+            for needed in range(first, number + 1):
+                self._keep(needed, self._decoded(needed))
+        return self._latest[number]
+
+    def _keep(self, number: int, packed: NDArray[np.uint8]) -> None:
+        self._latest.pop(number, None)
+        self._latest[number] = packed
+        if len(self._latest) > 1 + -(-_KEPT // self.header.depth):
+            del self._latest[next(iter(self._latest))]
+        if self._progress is not None:
+            self._progress(min((number + 1) * self.header.depth, self.shape[0]), self.shape[0])
 
     def _decoded(self, number: int) -> NDArray[np.uint8]:
         """Decode the chunk that follows the one decoded last, or at which the model begins."""
@@ -284,6 +319,11 @@ def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
     if restart < 1:
         raise ValueError(f"restart must be at least 1 plane, got {restart}")
     planes, height, width = recording.shape
+    if height * width > MAX_PIXELS:
+        raise GeometryError(
+            f"planes of {height}x{width} pixels are not coded, at most {MAX_PIXELS} are; keep the "
+            "recording in an archive"
+        )
     depth = min(max(1, _SYMBOLS // (height * width)), restart, planes)
     return LosslessHeader(
         *(planes, height, width, depth, max(1, restart // depth)),

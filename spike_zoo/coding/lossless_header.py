@@ -6,6 +6,7 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, TruncatedBitstreamError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mmap import mmap
 
 MAGIC: Final = b"SPL1"
+SUFFIX: Final = ".spl"
 _FIELDS: Final = struct.Struct("<4sIIIIIddd")
 _CHECKSUM: Final = struct.Struct("<I")
 HEADER_BYTES: Final = _FIELDS.size + _CHECKSUM.size
@@ -50,6 +52,10 @@ class LosslessHeader:
     def chunks(self) -> int:
         """How many chunks follow."""
         return -(-self.planes // self.depth)
+
+    def bits_per_pixel(self, size: float) -> float:
+        """Return bits per pixel and plane of so many bytes; raw spikes have 1."""
+        return 8 * size / (self.planes * self.height * self.width)
 
     def pack(self) -> bytes:
         """Return the header's bytes.
@@ -128,3 +134,18 @@ class LosslessHeader:
             if value is not None and not 0 < value < math.inf:
                 return f"{name} {value:g}; it is above 0 and finite"
         return None
+
+
+def is_lossless(path: str | Path) -> bool:
+    """Return whether a file begins as a lossless bitstream of any version, or is named as one."""
+    try:
+        with Path(path).open("rb") as file:
+            begin = file.read(len(MAGIC))
+    except OSError:
+        return Path(path).suffix.lower() == SUFFIX  # who reads it says why
+    return begins_lossless(begin) or Path(path).suffix.lower() == SUFFIX
+
+
+def begins_lossless(begin: bytes) -> bool:
+    """Return whether the first 4 bytes or more are those of a lossless bitstream of any version."""
+    return begin[:3] == MAGIC[:3] and begin[3:4].isdigit()

@@ -121,14 +121,13 @@ def write_npz(recording: SpikeRecording, path: Path) -> None:
         for name, value in recording.meta.items()
         if isinstance(value, _PLAIN) and name not in _NOT_SCALARS
     }
-    fields |= {"spikes": recording.packed, "width": np.int64(width), "fps": float(recording.fps)}
+    spikes = cleared_pad_bits(recording.packed, width)
+    fields |= {"spikes": spikes, "width": np.int64(width), "fps": float(recording.fps)}
     for name in ("threshold", "rate_scale"):
         value = getattr(recording, name)
         fields.pop(name, None)
         if value is not None:
             fields[name] = float(value)
-    if width % 8:
-        fields["spikes"] = cleared_pad_bits(recording.packed, width)
     with path.open("wb") as stream:
         np.savez(stream, **fields)
 

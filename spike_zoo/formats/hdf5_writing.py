@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 NAME_PATTERN = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,120}")
 PLANES_PER_CHUNK = 16
 _BLOCK_BYTES = 1 << 24
+_ROWS_BYTES = 1 << 26  # of all planes, read at once: a coded recording is decoded for each
 
 
 def write_h5(
@@ -141,10 +142,13 @@ def _write_along_time(group: h5py.Group, recording: SpikeRecording, compression:
         chunks=(rows, width, time_bytes),
         **compression_options(compression, level=9),
     )
-    for first in range(0, height, rows):
-        packed = recording.read_packed(rows=slice(first, first + rows))
-        block = unpack_bits(packed, width)  # (T, rows, W)
-        stored[first : first + block.shape[1]] = pack_bits(block.transpose(1, 2, 0))
+    at_once = rows * max(1, _ROWS_BYTES // (rows * planes * packed_width(width)))
+    for first in range(0, height, at_once):
+        packed = recording.read_packed(rows=slice(first, first + at_once))
+        for row in range(0, packed.shape[1], rows):
+            block = unpack_bits(packed[:, row : row + rows], width)  # (T, rows, W)
+            begin = first + row
+            stored[begin : begin + block.shape[1]] = pack_bits(block.transpose(1, 2, 0))
     digest = hashlib.sha256()
     for _, part in _blocks(recording, PLANES_PER_CHUNK):
         digest.update(part.data)

@@ -1,4 +1,4 @@
-"""Recordings on disk: one function reads and one writes ``.dat``, ``.npz``, ``.npy``, ``.h5``."""
+"""Recordings on disk: one function reads and one writes every format, known by its suffix."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from spike_zoo.coding import BitstreamError, lossless
+from spike_zoo.coding.lossless_header import HEADER_BYTES, LosslessHeader, begins_lossless
 from spike_zoo.errors import (
     FormatError,
     GeometryError,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.formats.sidecar import Sidecar
 
-Format = Literal["dat", "npz", "npy", "hdf5"]
+Format = Literal["dat", "npz", "npy", "hdf5", "spl"]
 
 _SUFFIXES: dict[str, Format] = {
     ".dat": "dat",
@@ -36,9 +38,10 @@ _SUFFIXES: dict[str, Format] = {
     ".npy": "npy",
     ".h5": "hdf5",
     ".hdf5": "hdf5",
+    ".spl": "spl",
 }
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_KNOWN = "known are .dat (raw bits), .npz, .npy (numpy) and .h5 (archive)"
+_KNOWN = "known are .dat (raw bits), .npz, .npy (numpy), .h5 (archive) and .spl (lossless)"
 
 
 def detect_format(path: str | Path) -> Format:
@@ -86,17 +89,28 @@ def detect_format(path: str | Path) -> Format:
 def _format_by_content(path: Path) -> Format | None:
     try:
         with path.open("rb", buffering=0) as stream:
-            start = stream.read(8)
+            start = stream.read(HEADER_BYTES)
     except OSError as error:
         raise FormatError(f"{path}: cannot be read ({error.strerror})", path=str(path)) from error
-    if start == _HDF5_SIGNATURE:
+    if start.startswith(_HDF5_SIGNATURE):
         return "hdf5"
     if start.startswith(b"\x93NUMPY"):
         return "npy"
     if start.startswith(b"PK\x03\x04"):
         raw = path.suffix.lower() == ".dat" and not zipfile.is_zipfile(path)
         return None if raw else "npz"
+    if begins_lossless(start):
+        raw = path.suffix.lower() == ".dat" and not _is_lossless_header(start)
+        return None if raw else "spl"
     return None
+
+
+def _is_lossless_header(start: bytes) -> bool:
+    try:
+        LosslessHeader.parse(start)
+    except BitstreamError:
+        return False
+    return True
 
 
 def read_recording(
@@ -112,13 +126,13 @@ def read_recording(
     fps: float | None = None,
     rate_scale: float | None = None,
 ) -> SpikeRecording:
-    """Open a spike recording; ``.dat`` and ``.h5`` are read when planes are asked for.
+    """Open a spike recording; ``.dat``, ``.h5``, ``.spl`` are read when planes are asked for.
 
     What the caller states comes first, then what the file says, then its sidecar
     (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` beside it or one folder up).
 
     Args:
-        path: A ``.dat``, ``.npz``, ``.npy`` or ``.h5`` file, known by content and suffix.
+        path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and suffix.
         name: Recording in an archive, or key of the spikes in an ``.npz``.
         height: Rows H; needed for ``.dat`` without a sidecar, elsewhere only checked.
         width: Stored columns, W unless ``columns`` selects among them; needed as ``height`` is.
@@ -147,7 +161,7 @@ def read_recording(
     """
     path = path if isinstance(path, Path) else Path(path)
     kind = detect_format(path)
-    if kind in ("dat", "npy") and name is not None:
+    if kind in ("dat", "npy", "spl") and name is not None:
         raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")
     if kind == "dat":
         beside = _dat_sidecar(path, height, width)
@@ -179,6 +193,8 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
         return arrays.read_npy(path)
     if kind == "npz":
         return arrays.read_npz(path, name)
+    if kind == "spl":
+        return lossless.read(path)
     from spike_zoo.formats.hdf5_recording import read_h5
 
     return read_h5(path, name)
@@ -262,12 +278,12 @@ def write_recording(
 ) -> Path:
     """Write a recording in the format its suffix names, as the exact inverse of reading it.
 
-    The file appears whole or not at all. ``.npz`` and ``.h5`` keep fps, scales and meta; ``.npy``
-    and ``.dat`` only the planes, ``.dat`` with a sidecar also fps and scales.
+    The file appears whole or not at all. ``.npz`` and ``.h5`` keep fps, scales and meta; ``.spl``,
+    and ``.dat`` with a sidecar, fps and scales; ``.npy`` and ``.dat`` alone only the planes.
 
     Args:
         recording: The recording, or an array ``(T, H, W)`` of zeros and ones.
-        path: Target ending in ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.hdf5``.
+        path: Target ending in ``.dat``, ``.npz``, ``.npy``, ``.h5``, ``.hdf5`` or ``.spl``.
         overwrite: Replace an existing target.
         frame_align: ``.dat`` only, where planes are not whole bytes: see :func:`read_recording`.
         columns: ``.dat`` only: where the image's columns are stored; the others become zero.
@@ -283,7 +299,8 @@ def write_recording(
     Raises:
         ExistingFileError: If the target exists and ``overwrite`` is off.
         UsageError: If the suffix names no format.
-        GeometryError: If an array is not 3-D, or the image does not fill ``columns``.
+        GeometryError: If an array is not 3-D, the image does not fill ``columns``, or a plane
+            has more than the 2^24 pixels of a ``.spl``.
         ValueError: If a value is neither 0 nor 1.
         RecordingError: If the folder cannot be written.
 
@@ -303,6 +320,8 @@ def write_recording(
         ranges = None if columns is None else tuple((a, b) for a, b in columns)
         layout = DatLayout(height, stored_width or width, frame_align, ranges, flip)
         _write_dat(recording, path, layout, overwrite=overwrite, with_sidecar=with_sidecar)
+    elif kind == "spl":
+        lossless.write(recording, path, overwrite=overwrite)
     else:
         with new_file(path, overwrite=overwrite) as temporary:
             _write_self_described(recording, temporary, kind, path.stem, compression)

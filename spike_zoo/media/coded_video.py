@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RATE: Final = 25  # images per second; with constant quantisers it decides nothing
-MULTIPLE, SMALLEST = 8, 16  # pixels: what all encoders take
+MULTIPLE, SMALLEST = 8, 24  # pixels: what all encoders take, and two units of x265's smallest
 NO_COLOUR: Final = 128
 #: Between two units of an H.264 stream; a unit of this type holds notes and no picture.
 UNIT_START, H264_NOTES = b"\x00\x00\x01", 6
@@ -30,7 +30,7 @@ class Codec(NamedTuple):
     Attributes:
         encoder: FFmpeg's name.
         decoder: Likewise.
-        options: The encoder's, ``{qp}`` for the quantiser.
+        options: The encoder's, ``{qp}`` for the quantiser, ``{unit}`` for the largest coding unit.
         largest_qp: The coarsest quantiser.
         grey: Pixel format of one channel.
         planar: Of three channels at full size; None where there is none.
@@ -58,7 +58,7 @@ CODECS: Final[dict[str, Codec]] = {
         "libx265",
         "hevc",
         {
-            "x265-params": "qp={qp}:pools=none:frame-threads=1:info=0:log-level=none",
+            "x265-params": "qp={qp}:ctu={unit}:pools=none:frame-threads=1:info=0:log-level=none",
             "preset": "slow",
             "tune": "psnr",
         },
@@ -159,7 +159,8 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
     context.height, context.width = pictures.shape[-2:]
     context.pix_fmt = known.grey if pictures.ndim == 3 else str(known.planar)
     context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
-    context.options = {name: text.format(qp=qp) for name, text in known.options.items()}
+    given = {"qp": qp, "unit": _unit(*pictures.shape[-2:])}
+    context.options = {name: text.format(**given) for name, text in known.options.items()}
     packets = [bytes(packet) for packet in _packets(context, pictures)]
     if codec == "x264":
         packets = [_without_notes(packet) for packet in packets]
@@ -211,6 +212,14 @@ def _context(name: str, mode: Literal["r", "w"]) -> av.VideoCodecContext:
     context = cast("av.VideoCodecContext", av.CodecContext.create(name, mode))
     context.thread_count = 1
     return context
+
+
+def _unit(height: int, width: int) -> int:
+    """Return the side of x265's largest coding units, so that two stand beside each other.
+
+    Where one is as wide as a picture it reads what it never wrote: bytes differ at every call.
+    """
+    return next((side for side in (64, 32) if width > side and height >= side), 16)
 
 
 def _arranged(frames: NDArray[np.uint8], known: Codec) -> NDArray[np.uint8]:

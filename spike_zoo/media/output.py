@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import refuse_existing, remove_leftovers, temporary_path
 from spike_zoo.media.pictures import save_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch import Tensor
 
@@ -136,6 +136,15 @@ def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Ite
         transient=True,
         disable=not console.is_terminal,
     )
+
+
+@contextlib.contextmanager
+def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr, if somebody is looking, and yield what tells it (done, in all)."""
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 @contextlib.contextmanager

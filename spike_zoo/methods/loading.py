@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors.torch import save_file
@@ -55,7 +56,8 @@ def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path
     Args:
         module: The module.
         folder: Made if it is not there.
-        half: Store floating-point weights as float16.
+        half: Store floating-point weights as float16; what is derived of weights (see
+            :class:`Finalizes`) is derived of the rounded ones.
 
     Returns:
         The folder's weights file.
@@ -77,6 +79,8 @@ def save_weights(
         half: Store floating-point weights as float16.
         metadata: Further texts to keep, as the recipe the weights were made with.
     """
+    if half and isinstance(module, Finalizes):
+        module = _rounded(module)
     state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     if half:
         state = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
@@ -89,6 +93,26 @@ def save_weights(
     }
     with new_file(Path(path), overwrite=True) as temporary:
         save_file(state, temporary, metadata=described)
+
+
+@runtime_checkable
+class Finalizes(Protocol):
+    """A module whose state holds more than weights: what is derived of them, once and for all."""
+
+    def finalize(self) -> None:
+        """Derive it of the weights as they are now."""
+        ...
+
+
+def _rounded(module: nn.Module) -> nn.Module:
+    """Return a module with weights that half floats hold, and what is derived of those."""
+    copied = copy.deepcopy(module)
+    for tensor in (*copied.parameters(), *copied.buffers()):
+        if tensor.is_floating_point():
+            tensor.data.copy_(tensor.data.half())
+    if isinstance(copied, Finalizes):
+        copied.finalize()
+    return copied
 
 
 def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:

@@ -9,13 +9,14 @@ from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.configurations import configurations_of, known_recipes
 from spike_zoo.tables.recorded import RecordedRun
-from spike_zoo.tables.spec import DEFAULT_COLUMNS, Row, TableSpec
+from spike_zoo.tables.spec import DEFAULT_COLUMNS, CurveSpec, Row, TableSpec
 from spike_zoo.tracking.result import FILENAME, RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-OF_RECOGNITION = ("test/accuracy", "test/f1")  # shown where runs have them
+FURTHER = ("test/accuracy", "test/f1", "test/bpp")  # shown where runs have them
+OF_RATES = "rate_distortion/"  # names of curves begin with it: what stands beside bits
 
 
 def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
@@ -89,7 +90,16 @@ def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableS
             home = one.runs[0].folder
             place = f"{name} ({home if home is not None else number})"
             rows.append(Row(place, variant, runs=tuple(run.result for run in one.runs)))
-    known = [plain_column(key) for key in (*DEFAULT_COLUMNS, *OF_RECOGNITION)]
+    known = [plain_column(key) for key in (*DEFAULT_COLUMNS, *FURTHER)]
     shown = [column for column in known if any(run.value(column) is not None for run in runs)]
     columns = sorted(shown, key=lambda column: column.is_cost)
-    return TableSpec(title, tuple(columns), tuple(rows))
+    return TableSpec(title, tuple(columns), tuple(rows), curves=tuple(_curves_of(runs)))
+
+
+def _curves_of(runs: Iterable[RecordedRun]) -> Iterator[CurveSpec]:
+    """Yield a drawing for each curve of quality against bits that runs have."""
+    for name in dict.fromkeys(name for run in runs for name in run.result.curves):
+        if name.startswith(OF_RATES):
+            metric = name.removeprefix(OF_RATES)
+            heading = plain_column(f"test/{metric}").heading
+            yield CurveSpec(name, "bpp", heading, is_logarithmic=True)

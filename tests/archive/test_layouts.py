@@ -103,12 +103,12 @@ def test_a_truth_that_is_no_image_is_named(tmp_path: Path) -> None:
 
 def test_recordings_anywhere_below_a_folder_are_found(tmp_path: Path) -> None:
     spikes = random_spikes(5, 6, 16)
-    for place in ("train/day 1/a.dat", "train/b.npz", "test/a.dat", "c.npy"):
+    for place in ("train/day 1/a.dat", "train/b.npz", "test/a.dat", "c.npy", "d.spl"):
         write_recording(spikes, tmp_path / place)
     (tmp_path / "notes.txt").write_text("not a recording")
     found = find_takes(tmp_path, height=6, width=16)
     assert found.splits == {"test": ["test-a"], "train": ["b", "train-day_1-a"]}
-    assert sorted(found.jobs) == ["b", "c", "test-a", "train-day_1-a"]
+    assert sorted(found.jobs) == ["b", "c", "d", "test-a", "train-day_1-a"]
     for job in found.jobs.values():
         np.testing.assert_array_equal(job().recording[:], spikes)
     assert find_takes(tmp_path, split="all").splits["all"] == list(found.jobs)

@@ -13,6 +13,7 @@ from spike_zoo import SpikeArchive
 from spike_zoo.cli.archive import readable_bytes
 from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import add_annotations, make_take, write_archive
 from tests.helpers.streams import random_spikes
 
@@ -29,6 +30,21 @@ def test_a_folder_is_built_verified_and_exported_byte_for_byte(
         exported = tmp_path / "clips" / f"{name}.dat"
         assert exported.read_bytes() == (source / split / "spike" / exported.name).read_bytes()
         assert read_recording(exported).rate_scale == 0.6
+
+
+def test_lossless_recordings_are_built_and_exported_bit_for_bit(tmp_path: Path) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(30, 6, 21), rate_scale=0.6)
+    kept = write_recording(recording, tmp_path / "clips" / "train" / "a.spl")
+    out = str(tmp_path / "a.h5")
+    for way in ((), ("--along_time", "true", "--overwrite")):
+        assert main(["archive", "build", str(tmp_path / "clips"), out, "--jobs", "1", *way]) == 0
+        assert main(["archive", "verify", out]) == 0
+        with SpikeArchive(out) as archive:
+            assert archive.names("train") == ["a"]
+            assert archive["a"].rate_scale == 0.6
+            np.testing.assert_array_equal(archive["a"][:], recording[:])
+    assert main(["archive", "export", out, str(tmp_path / "b.spl")]) == 0
+    assert (tmp_path / "b.spl").read_bytes() == kept.read_bytes()
 
 
 def test_cold_storage_is_half_the_size(tmp_path: Path, shared: Path) -> None:
@@ -145,7 +161,7 @@ def test_verify_of_what_does_not_open_exits_as_documented(
     assert main(["archive", "verify", str(tmp_path / "absent.h5")]) == 2
 
 
-@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5"])
+@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5", "spl"])
 def test_one_recording_is_exported_in_any_format(tmp_path: Path, kind: str) -> None:
     path = str(write_archive(tmp_path / "a.h5"))
     options = ["--name", "take1", "--format", kind]
@@ -171,7 +187,7 @@ def test_a_recording_exported_to_an_archive_keeps_its_images_and_labels(tmp_path
         np.testing.assert_array_equal(file["recordings/take1/labels/boxes_index"], [4, 9])
 
 
-@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5"])
+@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5", "spl"])
 def test_the_suffix_of_a_file_is_its_format(tmp_path: Path, kind: str) -> None:
     several = str(write_archive(tmp_path / "a.h5"))
     single = str(write_archive(tmp_path / "b.h5", takes=1))

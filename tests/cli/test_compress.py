@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import signal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from spike_zoo.cli.compress import compress
 from spike_zoo.cli.main import main
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.formats import read_recording
 from spike_zoo.methods.loading import export
 from tests.helpers.codecs import SumsCodec, SumsModule
 
@@ -84,6 +87,8 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(
     ("options", "problem"),
     [
         ({"out": "a.mp4"}, r"--out a\.mp4: a bitstream is named X\.sci"),
+        ({"out": "a.spl"}, r"a bitstream is named X\.sci; --lossless makes X\.spl"),
+        ({"lossless": True}, r"--out a\.sci: a lossless bitstream is named X\.spl"),
         ({"quality": 4}, "--quality 4: it is 0 to 3"),
         ({"quality": -1}, "--quality -1"),
         ({"gop": 0}, "--gop 0"),
@@ -103,4 +108,65 @@ def test_a_call_that_is_ended_leaves_nothing_half_written(street: str, tmp_path:
     left = sorted(tmp_path.rglob("*"))
     call = ["compress", street, "--gop", "2", "--trust", "--method", str(tmp_path / "stops")]
     assert main([*call, "--out", str(tmp_path / "new" / "a.sci")]) == 143
+    assert sorted(tmp_path.rglob("*")) == left
+
+
+def test_a_lossless_recording_comes_back_bit_for_bit_and_its_cost_is_told(
+    recording: SpikeRecording, street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / "street.spl"
+    assert main(["compress", street, "--lossless", "--out", str(out)]) == 0
+    again = read_recording(out)
+    np.testing.assert_array_equal(again[:], recording[:])
+    assert (again.fps, again.rate_scale) == (20_000.0, 0.5)
+    rate = 8 * out.stat().st_size / (PLANES * HEIGHT * WIDTH)
+    words = f"{out.stat().st_size} bytes: {rate:.4g} bits per pixel and plane"
+    assert capsys.readouterr().out == (
+        f"bitstream: {out} (55 planes, {words}, {1 - rate:.1%} saved)\n"
+    )
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["street.spl"]
+    assert main(["compress", street, "--lossless", "--out", str(out)]) == 2
+    assert "street.spl exists" in capsys.readouterr().err
+
+
+def test_a_raw_recording_is_kept_with_the_size_and_scale_that_were_given(
+    recording: SpikeRecording, tmp_path: Path
+) -> None:
+    raw = write_recording(recording, tmp_path / "street.dat")
+    out = tmp_path / "street.spl"
+    options = ["--height", str(HEIGHT), "--width", str(WIDTH), "--rate-scale", "0.25"]
+    assert main(["compress", str(raw), "--out", str(out), "--lossless", *options]) == 0
+    again = read_recording(out)
+    np.testing.assert_array_equal(again[:], recording[:])
+    assert (again.fps, again.rate_scale) == (0.0, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("method", "sci-small"), ("quality", "2"), ("gop", "8"), ("device", "cpu"), ("trust", "true")],
+)
+def test_what_is_said_to_a_method_is_refused_where_there_is_none(
+    option: str, value: str, street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["compress", street, "--lossless", "--out", str(tmp_path / "a.spl")]
+    assert main([*call, f"--{option}", value]) == 2
+    assert f"--{option} {value.title() if option == 'trust' else value}: --lossless keeps" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "a.spl").exists()
+
+
+def test_a_lossless_call_that_is_ended_leaves_nothing_half_written(
+    street: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_packed = SpikeRecording.read_packed
+
+    def ended(*arguments: Any, **options: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return read_packed(*arguments, **options)
+
+    monkeypatch.setattr(SpikeRecording, "read_packed", ended)
+    left = sorted(tmp_path.rglob("*"))
+    call = ["compress", street, "--lossless", "--out", str(tmp_path / "new" / "a.spl")]
+    assert main(call) == 143
     assert sorted(tmp_path.rglob("*")) == left

@@ -17,8 +17,10 @@ from spike_zoo.coding import (
     DecodeMismatchError,
     ModelMismatchError,
     TruncatedBitstreamError,
+    lossless,
 )
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
+from spike_zoo.formats import read_recording
 from spike_zoo.media import load_picture
 from spike_zoo.methods.loading import export
 from tests.helpers.bitstreams import bitstream
@@ -171,3 +173,71 @@ def test_what_is_in_the_way_is_refused_before_any_work(street: Path, tmp_path: P
         decompress(str(tmp_path / "none.sci"), out="a.npz", method="none")
     with pytest.raises(UsageError, match="--method tfi: TFI does not compress"):
         decompress(str(street), out=str(tmp_path / "b.npz"), method="tfi")
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """A lossless bitstream of three chunks."""
+    recording = SpikeRecording.from_planes(SPIKES, fps=20_000.0, rate_scale=0.5)
+    return lossless.write(recording, tmp_path / "street.spl", restart=20)
+
+
+@pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".h5"])
+def test_a_lossless_recording_becomes_what_it_was(
+    suffix: str, kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "new" / f"street{suffix}"
+    assert main(["decompress", str(kept), "--out", str(out)]) == 0
+    again = read_recording(out)  # the sidecar of a .dat tells its size
+    np.testing.assert_array_equal(again[:], SPIKES)
+    if suffix != ".npy":  # which holds planes only
+        assert (again.fps, again.rate_scale) == (20_000.0, 0.5)
+    size = out.stat().st_size
+    assert capsys.readouterr().out == f"recording: {out} (55x24x36 (TxHxW), {size} bytes)\n"
+    assert main(["decompress", str(kept), "--out", str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_of_a_damaged_lossless_recording_nothing_appears(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole, before = kept.read_bytes(), sorted(tmp_path.iterdir())
+    for data, problem in (
+        (whole[:-1] + bytes([whole[-1] ^ 1]), "planes 40 to 54 are damaged"),
+        (whole[:-1], "before the last of its 55 planes"),
+        (b"SCI1" + whole[4:], "begins with b'SCI1', not b'SPL1'"),
+    ):
+        kept.write_bytes(data)
+        for name in ("a.npz", "a.dat", "new/a.npy"):
+            assert main(["decompress", str(kept), "--out", str(tmp_path / name)]) == 1
+            assert problem in capsys.readouterr().err
+        assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (["--out", "a.mp4"], "give X.dat, X.npz, X.npy or X.h5 (reconstruct makes pictures"),
+        (["--out", "folder"], "--out folder: "),
+        (["--method", "sci-small"], "--method sci-small: "),
+        (["--fps", "25"], "--fps 25.0: "),
+        (["--salvage"], "--salvage True: "),
+        (["--device", "cpu"], "--device cpu: "),
+        (["--trust"], "--trust True: "),
+    ],
+)
+def test_what_is_said_of_pictures_is_refused_for_a_lossless_recording(
+    options: list[str],
+    problem: str,
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert main(["decompress", str(kept), "--out", "a.npz", *options]) == 2
+    assert problem in capsys.readouterr().err
+    assert main(["decompress", "none.spl", "--out", "a.npz"]) == 2
+    assert "none.spl: there is no such file" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before

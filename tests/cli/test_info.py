@@ -113,3 +113,45 @@ def test_a_damaged_bitstream_is_described_as_far_as_it_is_whole(
         assert main(["info", str(path)]) == 1
         assert problem in capsys.readouterr().err
     assert main(["info", str(tmp_path / "none.sci")]) == 2
+
+
+def test_a_lossless_recording_is_described_without_decoding_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(20, 6, 21), fps=20_000.0, rate_scale=0.6)
+    path = write_recording(recording, tmp_path / "a.spl")
+    assert main(["info", str(path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["format"], facts["planes"], facts["height"], facts["width"]) == ("spl", 20, 6, 21)
+    assert (facts["fps"], facts["rate_scale"], facts["threshold"]) == (20_000.0, 0.6, None)
+    assert facts["seconds"] == pytest.approx(0.001)
+    assert (facts["bytes"], facts["raw_bytes"]) == (path.stat().st_size, 20 * 6 * 21 / 8)
+    assert facts["bpp"] == pytest.approx(8 * facts["bytes"] / (20 * 6 * 21))
+    assert facts["errors"] == []
+    assert main(["info", str(path)]) == 0
+    said = capsys.readouterr().out
+    for words in ("lossless bitstream", "20x6x21", "1 ms", "0.6 spikes", "bits per pixel"):
+        assert words in said
+    assert "damaged" not in said
+    assert "threshold" not in said
+
+
+def test_a_damaged_lossless_recording_is_described_with_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(20, 6, 21), threshold=2.0)
+    path = write_recording(recording, tmp_path / "a.spl")
+    whole = path.read_bytes()
+    for data, problem in (
+        (whole[:-1] + bytes([whole[-1] ^ 1]), "planes 0 to 19 are damaged"),
+        (whole[:-1], "before the last of its 20 planes"),
+    ):
+        path.write_bytes(data)
+        assert main(["info", str(path)]) == 0
+        said = capsys.readouterr().out
+        assert "threshold      2\n" in said
+        assert problem in said.partition("damaged  ")[2]
+    path.write_bytes(whole[:51])
+    assert main(["info", str(path)]) == 1
+    assert "within the header" in capsys.readouterr().err
+    assert main(["info", str(tmp_path / "none.spl")]) == 2

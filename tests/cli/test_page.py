@@ -39,6 +39,14 @@ def test_page_shows_numbers_of_the_records_and_pictures_side_by_side(
     assert not re.search(r'(src|href)="https?:', html), "nothing is fetched"
 
 
+def test_page_draws_the_curves_that_runs_measured(tmp_path: Path) -> None:
+    points = {"rate_distortion/psnr": ((0.01, 30.0), (0.1, 34.0)), "other": ((1.0, 2.0),)}
+    html = _page(tmp_path, make_result(variant="ours", curves=points), make_result(variant="tfp"))
+    assert html.count("<svg") == 1
+    assert "PSNR (dB) against bpp" in html
+    assert "ours: 34 at 0.1" in html
+
+
 def _trained(name: str, tested: str = "test", **changes: Any) -> RunResult:
     data = {"archive": "data/own.h5", "train_split": "train", "test_split": tested}
     config = {"data": {"class_path": "spike_zoo.data.DeblurDataModule", "init_args": data}}

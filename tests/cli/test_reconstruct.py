@@ -13,6 +13,7 @@ from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.cli.main import main
 from spike_zoo.cli.reconstruct import reconstruct
+from spike_zoo.coding import lossless
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFI, TFPModule
@@ -65,6 +66,19 @@ def test_a_picture_of_the_sample_clip_reaches_the_measured_psnr(
     assert main(["reconstruct", clip, "--out", str(out), *size, *center, *options]) == 0
     error = load_picture(out) - load_picture(shared / "data" / "data.png")
     assert -10 * np.log10(np.mean(error**2)) == pytest.approx(measured, abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["tfi", "tfp"])
+def test_a_lossless_recording_gives_the_pictures_of_the_recording_it_was(
+    recording: SpikeRecording, street: str, tmp_path: Path, method: str
+) -> None:
+    kept = lossless.write(recording, tmp_path / "street.spl", restart=16)
+    for source, folder in ((street, "of_npz"), (str(kept), "of_spl")):
+        reconstruct(source, out=str(tmp_path / folder), method=method, stride=9)
+    pictures = sorted((tmp_path / "of_npz").iterdir())
+    assert len(pictures) == 8
+    for picture in pictures:
+        assert (tmp_path / "of_spl" / picture.name).read_bytes() == picture.read_bytes()
 
 
 def test_a_picture_without_a_centre_shows_the_middle_plane(

@@ -36,7 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a recording, an archive, and a table of one run."""
     folder = tmp_path_factory.mktemp("startup")
     spikes = np.random.default_rng(0).random((30, 8, 16)) < 0.3
-    write_recording(SpikeRecording.from_planes(spikes, rate_scale=0.6), folder / "street.dat")
+    for suffix in (".dat", ".npz", ".spl"):
+        recording = SpikeRecording.from_planes(spikes, rate_scale=0.6)
+        write_recording(recording, folder / f"street{suffix}")
     (folder / "street.sci").write_bytes(bitstream(small_header(1), [coded(random_symbols(9))]))
     write_archive(folder / "takes.h5")
     write_spec(folder)
@@ -50,6 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("--help", set()),
         ("info street.dat --height 8 --width 16", set()),
         ("info street.sci", set()),
+        ("info street.spl", set()),
         ("archive info takes.h5", set()),
         ("table table.yaml", {"jinja2"}),  # one of its three forms is a page
         ("page --help", {"jinja2"}),
@@ -58,8 +61,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"torch", "numba", "scipy"},  # numba loads scipy
         ),
         ("classify --help", {"torch"}),
-        ("compress --help", {"torch"}),
-        ("decompress --help", {"torch"}),
+        ("compress --help", set()),
+        ("compress street.npz --lossless --out new.spl", {"numba", "scipy"}),
+        ("decompress --help", set()),
+        ("decompress street.spl --out new.npz", {"numba", "scipy"}),
         ("export --help", {"torch"}),
         ("doctor", {"torch"}),
     ],

@@ -116,6 +116,18 @@ def test_damage_is_told_by_its_planes_and_bytes() -> None:
     assert caught.value.byte_range[1] == len(DATA)
 
 
+def test_damage_is_found_without_decoding() -> None:
+    assert LosslessPlanes(DATA).damage() == []
+    changed = bytearray(DATA)
+    changed[HEADER_BYTES + 12] ^= 1
+    changed[-1] ^= 1
+    found = [str(error) for error in LosslessPlanes(bytes(changed)).damage()]
+    assert [error.partition(" (")[0] for error in found] == [
+        "the bitstream: planes 0 to 7 are damaged",
+        "the bitstream: planes 16 to 19 are damaged",
+    ]
+
+
 @pytest.mark.parametrize("words", [b"", b"\x00\x00", bytes(200)])
 def test_a_chunk_that_only_looks_right_is_refused(words: bytes) -> None:
     planes = SMALL[:8]
@@ -167,6 +179,18 @@ def test_planes_behind_a_restart_need_none_before_it() -> None:
     np.testing.assert_array_equal(recording[8:20], SMALL[8:])
     with pytest.raises(CorruptBitstreamError):
         recording[7:9]
+
+
+def test_windows_that_overlap_decode_each_plane_once() -> None:
+    spikes = lit_planes(80, 5, 9)
+    data = bytearray(encode(spikes, restart=8))
+    recording = SpikeRecording(LosslessPlanes(data), 9)  # type: ignore[arg-type]  # bytes that change
+    np.testing.assert_array_equal(recording[0:40], spikes[:40])
+    data[HEADER_BYTES:] = bytes(len(data) - HEADER_BYTES)  # nothing can be decoded any more
+    for start in (30, 20, 5):
+        np.testing.assert_array_equal(recording[start : start + 10], spikes[start : start + 10])
+    with pytest.raises(CorruptBitstreamError):
+        recording[35:45]
 
 
 def test_reading_goes_on_after_damage_was_met(tmp_path: Path) -> None:
@@ -226,6 +250,15 @@ def test_progress_is_told_to_the_last_plane(tmp_path: Path) -> None:
     assert told == [(8, 20), (16, 20), (20, 20)]
 
 
+def test_progress_of_reading_is_told_to_the_last_plane(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl", restart=8)
+    recording = read(path, progress=lambda done, of: told.append((done, of)))
+    assert told == []
+    assert recording[:].shape == SMALL.shape
+    assert told == [(8, 20), (16, 20), (20, 20)]
+
+
 def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "clip.spl"
     path.write_bytes(b"mine")
@@ -240,6 +273,8 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
 def test_what_cannot_be_coded_is_refused() -> None:
     with pytest.raises(GeometryError, match="must be"):
         encode(np.zeros((3, 4), bool))
+    with pytest.raises(GeometryError, match=r"5000x5000 pixels are not coded, at most 16777216"):
+        encode(np.broadcast_to(np.False_, (1, 5000, 5000)))
     with pytest.raises(ValueError, match="must be 0 or 1"):
         encode(np.full((1, 2, 2), 2))
     with pytest.raises(ValueError, match="restart"):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import struct
 import zlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spike_zoo.coding import BitstreamError, CorruptBitstreamError, TruncatedBitstreamError
-from spike_zoo.coding.lossless_header import LosslessHeader
+from spike_zoo.coding.lossless_header import LosslessHeader, begins_lossless, is_lossless
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEADER = LosslessHeader(301, 250, 400, 41, 24, fps=20_000.0, rate_scale=0.6)
 
@@ -65,3 +68,20 @@ def test_a_changed_header_is_found() -> None:
     changed[9] ^= 4
     with pytest.raises(CorruptBitstreamError, match="header is damaged"):
         LosslessHeader.parse(bytes(changed))
+
+
+def test_a_rate_is_bits_for_every_pixel_of_every_plane() -> None:
+    assert HEADER.bits_per_pixel(301 * 250 * 400 / 8) == 1
+    assert HEADER.bits_per_pixel(301 * 250 * 50 / 4) == pytest.approx(0.25)
+
+
+def test_a_file_is_known_by_its_first_bytes_or_its_name(tmp_path: Path) -> None:
+    for name, content, wanted in [
+        *[("a.bin", HEADER.pack(), True), ("b.bin", b"SPL2", True), ("c.SPL", b"other", True)],
+        *[("d.bin", b"SPLINE", False), ("e.bin", b"SP", False), ("f.sci", b"SCI1", False)],
+    ]:
+        (tmp_path / name).write_bytes(content)
+        assert is_lossless(tmp_path / name) is wanted, name
+        assert begins_lossless(content) is (wanted and content != b"other")
+    assert is_lossless(tmp_path / "none.spl")
+    assert not is_lossless(tmp_path / "none.sci")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from spike_zoo.coding import lossless
 from spike_zoo.errors import (
     ExistingFileError,
     FormatError,
@@ -22,7 +23,7 @@ from spike_zoo.formats.recording import detect_format
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes, spike_streams
 
-SUFFIXES = [".dat", ".npz", ".npy", ".h5"]
+SUFFIXES = [".dat", ".npz", ".npy", ".h5", ".spl"]
 one_file = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
@@ -45,6 +46,48 @@ def test_a_bitstream_is_no_recording_and_the_refusal_says_what_reads_it(tmp_path
     (tmp_path / "a.sci").write_bytes(b"SCI1")
     with pytest.raises(FormatError, match=r"a\.sci is a bitstream, .* with decompress"):
         read_recording(tmp_path / "a.sci")
+
+
+def test_a_lossless_recording_keeps_what_was_known_and_a_sidecar_tells_the_rest(
+    tmp_path: Path,
+) -> None:
+    spikes = random_spikes(20, 6, 21)
+    path = write_recording(SpikeRecording.from_planes(spikes, rate_scale=0.6), tmp_path / "a.spl")
+    assert detect_format(path) == "spl"
+    (tmp_path / "a.spl.yaml").write_text("fps: 20000\nrate_scale: 0.9\n")
+    recording = read_recording(path)
+    assert (recording.shape, recording.fps, recording.rate_scale) == ((20, 6, 21), 20_000.0, 0.6)
+    assert (recording.meta["source"], recording.meta["source_format"]) == ("a.spl", "spl")
+    with pytest.raises(GeometryError, match="holds planes of 6x21, not 6x20"):
+        read_recording(path, width=20)
+    with pytest.raises(UsageError, match="none named 'a'"):
+        read_recording(path, "a")
+
+
+def test_of_a_lossless_recording_only_what_is_asked_for_is_decoded(tmp_path: Path) -> None:
+    spikes = random_spikes(24, 6, 21)
+    path = lossless.write(SpikeRecording.from_planes(spikes), tmp_path / "a.spl", restart=8)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # in the last of three chunks
+    path.write_bytes(content)
+    recording = read_recording(path)
+    np.testing.assert_array_equal(recording[3:16], spikes[3:16])
+    with pytest.raises(FormatError, match=r"a\.spl: planes 16 to 23 are damaged"):
+        recording[16]
+
+
+def test_a_lossless_recording_of_another_version_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "a.spl").write_bytes(b"SPL2" + bytes(60))
+    with pytest.raises(FormatError, match=r"a\.spl: no lossless bitstream of this version"):
+        read_recording(tmp_path / "a.spl")
+
+
+def test_raw_bits_that_begin_as_another_format_are_raw_bits(tmp_path: Path) -> None:
+    for begin in (b"SPL1", b"PK\3\4"):
+        (tmp_path / "a.dat").write_bytes(begin + bytes(96))
+        assert read_recording(tmp_path / "a.dat", height=10, width=8)[:].sum() == sum(
+            byte.bit_count() for byte in begin
+        )
 
 
 def test_a_sample_clip_passes_all_formats_and_comes_back_byte_for_byte(
@@ -101,8 +144,8 @@ def test_arrays_that_are_no_spikes_are_not_written(tmp_path: Path, suffix: str) 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("suffix", [".npz", ".npy", ".h5"])
-@pytest.mark.parametrize("name", ["clip.dat", "clip.npz", "clip.npy", "clip.h5"])
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".h5", ".spl"])
+@pytest.mark.parametrize("name", ["clip.dat", "clip.npz", "clip.npy", "clip.h5", "clip.spl"])
 def test_a_suffix_that_contradicts_the_content_is_named(
     tmp_path: Path, suffix: str, name: str
 ) -> None:
@@ -114,7 +157,9 @@ def test_a_suffix_that_contradicts_the_content_is_named(
         read_recording(tmp_path / name, height=3, width=8)
 
 
-@pytest.mark.parametrize(("suffix", "kind"), [(".npz", "npz"), (".npy", "npy"), (".h5", "hdf5")])
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".npz", "npz"), (".npy", "npy"), (".h5", "hdf5"), (".spl", "spl")]
+)
 def test_content_names_the_format_where_the_suffix_does_not(
     tmp_path: Path, suffix: str, kind: str
 ) -> None:
@@ -124,7 +169,7 @@ def test_content_names_the_format_where_the_suffix_does_not(
     assert read_recording(tmp_path / "clip.spikes").shape == (2, 3, 8)
 
 
-@pytest.mark.parametrize("name", ["clip.npz", "clip.npy", "clip.h5", "clip.txt"])
+@pytest.mark.parametrize("name", ["clip.npz", "clip.npy", "clip.h5", "clip.spl", "clip.txt"])
 def test_content_of_no_known_format_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bytes(range(250)))
     with pytest.raises(FormatError, match=rf"{name}.*known are \.dat"):

@@ -10,7 +10,14 @@ import torch
 
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.media import load_picture
-from spike_zoo.media.output import Target, check_target, kind_of, new_folder, with_progress
+from spike_zoo.media.output import (
+    Target,
+    check_target,
+    kind_of,
+    new_folder,
+    progress_bar,
+    with_progress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,3 +125,18 @@ def test_files_of_another_name_stay_in_a_folder_that_is_there(tmp_path: Path) ->
 def test_no_bar_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(with_progress(iter("abc"), 3, "making")) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")
+    with progress_bar("making") as told:
+        told(1, 3)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_goes_to_where_errors_go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as if somebody looked
+    with progress_bar("making") as told:
+        told(1, 4)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "making" in err
+    assert "25%" in err

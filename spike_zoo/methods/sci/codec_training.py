@@ -15,7 +15,8 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis import surroundings
 from spike_zoo.methods.sci.bitstream import SCIDecoded, decoded_group, payloads
 from spike_zoo.methods.sci.blocks import warped
-from spike_zoo.methods.sci.frames import Coding, Frame, coded_frames
+from spike_zoo.methods.sci.costs import coding_jobs
+from spike_zoo.methods.sci.frames import Coding, Frame, coded_frames, in_time
 from spike_zoo.methods.sci.jobs import StageJob
 from spike_zoo.methods.sci.losses import reconstruction_terms
 from spike_zoo.methods.sci.scale_net import QUALITIES
@@ -93,8 +94,11 @@ class CodingJob(StageJob):
         return CodingModule.predicted(self.module, batch, found)
 
     def cost_jobs(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
-        """Return both ways of coding."""
-        return CodingModule.cost_jobs(self.module, batch)
+        """Return both ways of coding, and each kind of frame at either side."""
+        scale = batch["rate_scale"][:1]
+        window = batch["spikes"][:1, :WINDOW]
+        parts = coding_jobs(self.module.codec, window, scale)
+        return {**CodingModule.cost_jobs(self.module, batch), **parts}
 
     def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
         """Measure real streams in a test; estimate their bits in a validation."""
@@ -263,8 +267,7 @@ class JointJob(CodingJob):
                 estimation=module.codec.motion,
             )
         )
-        decoded = torch.stack([frame.feature.clamp(0.0, 1.0) for frame in frames], dim=1)
-        motion = refined(coding, frames)
+        decoded, motion = in_time(coding, frames)
         around = surroundings(decoded, motion, REACH)
         fam = cast("FAM", module.codec.fam)
         task = reconstruction_terms(fam.branches(*around), scenes.images[:, REACH])
@@ -349,18 +352,6 @@ def distortion_of(frames: Sequence[Frame], group: Sequence[Tensor]) -> Tensor:
     """Return the mean square error of decoded features, the mean over frames."""
     errors = [F.mse_loss(frame.feature, one) for frame, one in zip(frames, group, strict=True)]
     return torch.stack(errors).mean()
-
-
-def refined(coding: Coding, frames: Sequence[Frame]) -> Tensor:
-    """Return the motion of decoded frames as an analysis takes it, ``(B, n, 2, H, W)``."""
-    still = torch.zeros_like(frames[0].feature[:, :2])
-    found = []
-    for frame in frames:
-        motion = still if frame.motion is None else frame.motion
-        if frame.motion is not None and coding.fmvr is not None:
-            motion = coding.fmvr(motion, frame.feature.clamp(0.0, 1.0))
-        found.append(motion)
-    return torch.stack(found, dim=1)
 
 
 def images_at(planes: Sequence[int], found: Iterable[tuple[int, Tensor]]) -> Tensor:

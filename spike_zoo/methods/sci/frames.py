@@ -10,7 +10,8 @@ from torch import Tensor
 from spike_zoo.methods.sci.blocks import check_width, scaled
 from spike_zoo.methods.sci.fmvr import FMVR
 from spike_zoo.methods.sci.gains import Gains
-from spike_zoo.methods.sci.inter import CONTENT, MOTION, Before, Context, Inter, TemporalPrior
+from spike_zoo.methods.sci.inter import Before, Context, Inter, TemporalPrior
+from spike_zoo.methods.sci.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.intra import LATENT, STRIDE, Intra
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
@@ -120,6 +121,20 @@ def coded_frames(
         yield Frame(crop_padding(moved.feature.float(), *size), crop_padding(moved.motion, *size))
 
 
-def in_float32(device: torch.device) -> torch.autocast:
-    """Return a context without autocast: decoding is of single precision everywhere."""
-    return torch.autocast(device.type, enabled=False)
+def in_time(coding: Coding, frames: Sequence[Frame]) -> tuple[Tensor, Tensor]:
+    """Return decoded frames as an analysis takes them.
+
+    Returns:
+        Features ``(B, n, 3, H, W)`` in [0, 1] and motion ``(B, n, 2, H, W)`` in pixels, of each to
+        the one before it, refined; zero of I-frames.
+    """
+    still = torch.zeros_like(frames[0].feature[:, :2])
+    features, motions = [], []
+    for frame in frames:
+        feature = frame.feature.clamp(0.0, 1.0)
+        motion = still if frame.motion is None else frame.motion
+        if frame.motion is not None and coding.fmvr is not None:
+            motion = coding.fmvr(motion, feature)
+        features.append(feature)
+        motions.append(motion)
+    return torch.stack(features, dim=1), torch.stack(motions, dim=1)

@@ -58,6 +58,7 @@ class HyperPrior(nn.Module):
         below = torch.sigmoid((edges - means[..., None]) / scales[..., None])
         cdf = (weights * below).sum(dim=1)
         tails = cdf[:, :1] + 1.0 - cdf[:, -1:]
-        masses = torch.cat([cdf.diff(dim=1), tails], dim=1)
-        table = quantised(masses.numpy())
+        # a mixture's sums end in digits that need not rise
+        masses = torch.cat([cdf.diff(dim=1), tails], dim=1).clamp(min=0.0)
+        table = quantised((masses / masses.sum(dim=1, keepdim=True)).numpy())
         self.frequencies.copy_(torch.from_numpy(table.astype("int32")))

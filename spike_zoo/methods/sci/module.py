@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-import torch
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError
@@ -206,11 +205,6 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         """Weight of the true motion now: it moves from its first to its last over the run."""
         first = float(self.hparams["w_true"])
         return first * (1.0 - self.progress * (1.0 - float(self.hparams["w_true_end"])))
-
-    def generator(self) -> torch.Generator:
-        """Return what draws in this update: the same where a run is resumed before it."""
-        seed = torch.initial_seed() + 1000 * self.global_step + self.global_rank
-        return torch.Generator().manual_seed(seed % 2**63)
 
     def feature_scenes(self, batch: SceneBatch) -> Scenes:
         """Return scenes with the features of the frozen FEM, as they are."""

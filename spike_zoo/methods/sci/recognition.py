@@ -6,23 +6,31 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.methods.sci.alignment import Align
+from spike_zoo.methods.sci.coded_clips import coded_clips
 from spike_zoo.methods.sci.fam import ClassFAM
 from spike_zoo.methods.sci.fem import FEM, Fusion, Pathway
+from spike_zoo.methods.sci.frames import Coding
+from spike_zoo.methods.sci.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.network import SCICodec
 from spike_zoo.methods.sci.remembered import RememberedAnalysis
+from spike_zoo.methods.sci.scale_net import QUALITIES
 from spike_zoo.methods.sci.staged import StagedModule
-from spike_zoo.methods.sci.stages import STAGES
+from spike_zoo.methods.sci.stages import DECODED, STAGES
 from spike_zoo.methods.sci.windows import CLIP
+from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.metrics.rate import accuracy_decrease, bit_saving, bpp
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.recognition import ClassificationModule
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spike_zoo.batch import LabelledBatch
+    from spike_zoo.batch import LabelledBatch, Split
+    from spike_zoo.tasks.evaluation import Evaluation
 
 
 class SCIRecognitionModule(StagedModule, ClassificationModule):
@@ -44,6 +52,12 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         binarize: See there.
         align: See :class:`FAM`.
         neighbors: See there.
+        joint: Checkpoint of stage ``"joint"``: classes are told from features that went through its
+            codec, at a quality that every batch draws. None, the default, has no codec.
+        fam: Checkpoint of this module without a codec, to begin from; read with ``joint`` alone.
+        context: See :class:`Inter`, of ``joint``, and so up to ``fmvr``.
+        temporal_prior: See there.
+        fmvr: Whether decoded motion is refined.
         scale_input: See :class:`SCICodec`.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How it moves over the run, see :func:`factor_of`.
@@ -75,6 +89,11 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         binarize: bool = True,
         align: Align = "afr",
         neighbors: int = 4,
+        joint: str | None = None,
+        fam: str | None = None,
+        context: Context = "condition",
+        temporal_prior: TemporalPrior = "full",
+        fmvr: bool = True,
         scale_input: bool = True,
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
@@ -88,10 +107,15 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
             FEM(fem_width, pathway, pfu, attention=attention, binarize=binarize),
             MotionEstimation(codec_width),
             ClassFAM(classes, align, neighbors, fam_width),
+            Coding.of_width(codec_width, context, temporal_prior, fmvr=fmvr) if joint else None,
             scale_input=scale_input,
         )
-        self.train_stage("fam", STAGES["fam"], codec)
+        row = DECODED if joint else STAGES["fam"]
+        if joint and not fmvr:
+            row = row._replace(frozen=tuple(part for part in row.frozen if part != "fmvr"))
+        self.train_stage("fam", row, codec)
         self._analysis = RememberedAnalysis(remember_gib)
+        self.coded = coded_metrics()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
@@ -100,9 +124,46 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
     def logits(self, batch: LabelledBatch) -> Tensor:
         """Return the logits of a batch to learn from, whose frozen part may be known already."""
         self.check_batch(batch)
+        quality = None
+        if self.codec.coding is not None:
+            quality = int(torch.randint(QUALITIES, (), generator=self.generator()))
         with torch.no_grad():
-            features, motions = self._analysis(self.codec, batch)
-        return self._fam(features, motions)
+            features, motions = self._analysis(self.codec, batch, quality)
+        return self._fam(features.clone(), motions.clone())
+
+    def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Classify a batch as it is and, in a test, after each quality's bits."""
+        evaluation = super().evaluate(batch, split, batch_idx)
+        if split == "test" and self.codec.coding is not None:
+            for quality in range(QUALITIES):
+                self._evaluate_coded(batch, quality)
+        return evaluation
+
+    def _evaluate_coded(self, batch: LabelledBatch, quality: int) -> None:
+        spikes = batch["spikes"]
+        found = coded_clips(self.codec, spikes, batch["rate_scale"], quality)
+        right = (self._fam(*found.analysis).argmax(dim=1) == batch["label"]).float()
+        shape = spikes.shape[1], spikes.shape[2], spikes.shape[3]
+        rates = torch.tensor([bpp(count, shape) for count in found.n_bytes])
+        self.coded[f"accuracy_q{quality}"].update(right.cpu())
+        self.coded[f"bpp_q{quality}"].update(rates)
+
+    def on_test_epoch_end(self) -> None:
+        """Log what is known of classes and, after a codec, accuracy against bits."""
+        accuracy = float(cast("MetricCollection", self.split_metrics["test"])["accuracy"].compute())
+        super().on_test_epoch_end()
+        if self.codec.coding is None:
+            return
+        found = {name: float(metric.compute()) for name, metric in self.coded.items()}
+        self.coded.reset()
+        for quality in range(QUALITIES):
+            if accuracy > 0:
+                decrease = accuracy_decrease(accuracy, found[f"accuracy_q{quality}"])
+                found[f"accuracy_decrease_q{quality}"] = decrease.points
+            found[f"bit_saving_q{quality}"] = bit_saving(found[f"bpp_q{quality}"])
+        self.log_dict({f"test/{name}": value for name, value in found.items()})
+        pairs = [(found[f"bpp_q{q}"], found[f"accuracy_q{q}"]) for q in range(QUALITIES)]
+        self.curves = {"rate_distortion/accuracy": pairs}
 
     def features(self, batch: LabelledBatch) -> Tensor:
         """Return what the last layer sees of each clip, ``(B, C)``."""
@@ -111,3 +172,10 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
     @property
     def _fam(self) -> ClassFAM:
         return cast("ClassFAM", self.codec.fam)
+
+
+def coded_metrics() -> MetricCollection:
+    """Return the means of accuracy and bits per pixel at every quality."""
+    names = [f"{name}_q{q}" for name in ("accuracy", "bpp") for q in range(QUALITIES)]
+    found: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
+    return MetricCollection(found, compute_groups=False)

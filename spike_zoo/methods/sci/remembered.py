@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spike_zoo.methods.sci.analysis import Analysis
+from spike_zoo.methods.sci.coded_clips import coded_clips
 from spike_zoo.methods.sci.windows import WINDOW
 
 if TYPE_CHECKING:
@@ -68,21 +69,37 @@ class RememberedAnalysis:
     def __init__(self, memory_gib: float) -> None:
         self._memory = Memory(memory_gib)
 
-    def __call__(self, codec: SCICodec, batch: LabelledBatch) -> Analysis:
-        """Return the analysis of a batch, float32."""
+    def __call__(
+        self, codec: SCICodec, batch: LabelledBatch, quality: int | None = None
+    ) -> Analysis:
+        """Return the analysis of a batch, float32.
+
+        Args:
+            codec: The frozen parts.
+            batch: The clips.
+            quality: Of the bits that features go through; None leaves them as they are.
+        """
         if not self._memory.remembers:
-            return codec.analysed(batch["spikes"], batch["rate_scale"])
-        keys = list(zip(batch["name"], batch["plane"].tolist(), strict=True))
+            return _analysed(codec, batch["spikes"], batch["rate_scale"], quality)
+        named = zip(batch["name"], batch["plane"].tolist(), strict=True)
+        keys = [(*one, quality) for one in named]
         new = [place for place, key in enumerate(keys) if key not in self._memory]
-        made: dict[tuple[str, int], Tensor] = {}
+        made: dict[Hashable, Tensor] = {}
         if new:
-            found = codec.analysed(batch["spikes"][new], batch["rate_scale"][new])
+            spikes, scales = batch["spikes"][new], batch["rate_scale"][new]
+            found = _analysed(codec, spikes, scales, quality)
             joined = torch.cat([part.flatten(1, 2) for part in found], dim=1).half().cpu()
             made = {keys[place]: joined[n] for n, place in enumerate(new)}
         whole = torch.stack([made[key] if key in made else self._memory[key] for key in keys])
         for key, one in made.items():
             self._memory.keep(key, one)
         return analysis_of(whole.to(batch["spikes"].device, torch.float32))
+
+
+def _analysed(codec: SCICodec, spikes: Tensor, scales: Tensor, quality: int | None) -> Analysis:
+    if quality is None:
+        return codec.analysed(spikes, scales)
+    return coded_clips(codec, spikes, scales, quality).analysis
 
 
 def analysis_of(joined: Tensor) -> Analysis:

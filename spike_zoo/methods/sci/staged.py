@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.methods.sci.stages import STAGES, as_table
+from spike_zoo.methods.sci.stages import GIVES, as_table
 from spike_zoo.nn.files import weights_file
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.parts import learn_only, load_part, set_frozen_to_eval
@@ -64,15 +65,32 @@ class StagedModule(TaskModule):
         super().setup(stage)
         resumes = self._trainer is not None and self._trainer.ckpt_path
         if stage == "fit" and not (resumes or self._has_weights):
-            read_parts(self.codec, self.row, self.hparams)
-            self._has_weights = True
+            self.begin()
+
+    def generator(self) -> torch.Generator:
+        """Return what draws in this update: the same where a run is resumed before it."""
+        seed = torch.initial_seed() + 1000 * self.global_step + self.global_rank
+        return torch.Generator().manual_seed(seed % 2**63)
+
+    def begin(self) -> None:
+        """Read the parts that the stage begins with, see :func:`read_parts`.
+
+        A fit does it; by itself it puts trained parts together, without training them together.
+        """
+        read_parts(self.codec, self.row, self.hparams)
+        self._has_weights = True
+
+    def finalize(self) -> None:
+        """Make the entropy model final, where there is one, of the weights as they are."""
+        if self.codec.coding is not None:
+            self.codec.finalize_entropy()
 
     def on_fit_start(self) -> None:
         """Write the schedule into the log, with what has how many parameters in this stage."""
         counts = "\n".join(
-            f"| {part} | {sum(p.numel() for p in self.codec.get_submodule(part).parameters()):,} | "
-            f"{'yes' if part in self.row.learns else 'no'} |"
-            for part in (*self.row.learns, *self.row.frozen)
+            f"| {name} | {sum(one.numel() for one in part.parameters()):,} | "
+            f"{sum(one.numel() for one in part.parameters() if one.requires_grad):,} |"
+            for name, part in self.codec.named_children()
         )
         rank_zero_info(
             f"{as_table()}\n\nstage {self.stage}:\n| module | params | trainable |\n"
@@ -126,8 +144,9 @@ def read_parts(codec: SCICodec, row: Row, files: Mapping[str, Any]) -> None:
                 f"runs/sci/{stage}', or name another in model.init_args.{stage}",
                 path=str(file),
             )
-        for part in STAGES[stage].learns:
-            load_part(codec.get_submodule(part), file, f"codec.{part}")
+        for part in GIVES[stage]:
+            if getattr(codec, part) is not None:
+                load_part(codec.get_submodule(part), file, f"codec.{part}")
 
 
 def _note_weights(module: Any, keys: object) -> None:  # noqa: ANN401  (torch's hook)

@@ -97,6 +97,25 @@ Source: the paper's three-stage training; ``motion`` names nothing in it.
 """
 
 
+GIVES: Final[Mapping[Stage, tuple[str, ...]]] = MappingProxyType(
+    {
+        **{stage: row.learns for stage, row in STAGES.items()},
+        "joint": ("fem", "motion", "intra", "inter", "gains", "fmvr"),
+    }
+)
+"""The parts that a later training takes of a stage's checkpoint."""
+
+DECODED: Final = Row(
+    learns=("fam",),
+    frozen=GIVES["joint"],
+    absent=(),
+    begins_with=("joint", "fam"),
+    clip_length=41,
+    loss="cross-entropy, from decoded features",
+)
+"""Stage ``fam`` of classes, after the codec: what decodes stays as pictures left it."""
+
+
 def row_of(stage: str) -> Row:
     """Return what a stage does.
 

@@ -93,21 +93,22 @@ class Counted:
 
 
 class Written:
-    """Write symbols into a group of pictures.
+    """Write symbols into groups of pictures, one for each sample of a batch.
 
     Args:
-        encoder: Takes them, in reading order.
+        encoders: Take them, in reading order.
     """
 
-    def __init__(self, encoder: GroupEncoder) -> None:
-        self._encoder = encoder
+    def __init__(self, *encoders: GroupEncoder) -> None:
+        self._encoders = encoders
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Round a hyper latent and write it."""
         assert latent is not None
         symbols = checked(latent.float().round())
-        values = as_integers(symbols)
-        self._encoder.push(values, channel_of_each(size), tables_of(prior))
+        channels, tables = channel_of_each(size), tables_of(prior)
+        for encoder, sample in zip(self._encoders, as_integers(symbols), strict=True):
+            encoder.push(sample, channels, tables)
         return symbols
 
     def levels(
@@ -123,9 +124,10 @@ class Written:
         assert latent is not None
         coded = mask & (level > 0)
         symbols = checked(torch.where(coded, (latent.float() - mean.float()).round(), 0.0))
-        places = coded.cpu().numpy().ravel()
-        values, table = as_integers(symbols)[places], as_integers(level)[places]
-        self._encoder.push(values, table, gaussian_tables())
+        samples = zip(as_integers(symbols), as_integers(level), as_integers(coded), strict=True)
+        for encoder, (values, table, is_coded) in zip(self._encoders, samples, strict=True):
+            places = is_coded > 0
+            encoder.push(values[places], table[places], gaussian_tables())
         return symbols, symbols
 
 
@@ -155,9 +157,9 @@ class Read:
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Read the symbols that lie where the mask is."""
-        places = (mask & (level > 0)).cpu().numpy().ravel()
+        (table,), (places,) = as_integers(level), as_integers(mask & (level > 0)) > 0
         found = np.zeros(places.shape, np.int32)
-        found[places] = self._decoder.pull(as_integers(level)[places], gaussian_tables())
+        found[places] = self._decoder.pull(table[places], gaussian_tables())
         symbols = torch.from_numpy(found.reshape(level.shape)).to(self._device, torch.float32)
         return symbols, symbols
 
@@ -181,8 +183,8 @@ def checked(symbols: Tensor) -> Tensor:
 
 
 def as_integers(values: Tensor) -> NDArray[np.int32]:
-    """Return a batch of one as flat integers, channel after channel, row after row."""
-    return values.to("cpu", torch.int32).numpy().ravel()
+    """Return each sample as flat integers, channel after channel, row after row, ``(B, n)``."""
+    return values.to("cpu", torch.int32).flatten(1).numpy()
 
 
 def channel_of_each(size: Sequence[int]) -> NDArray[np.int32]:

@@ -12,7 +12,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation
 from spike_zoo.methods.sci.blocks import FEATURES as CHANNELS
 from spike_zoo.methods.sci.gains import Gains
-from spike_zoo.methods.sci.inter import Contexts, Inter
+from spike_zoo.methods.sci.inter import Inter
+from spike_zoo.methods.sci.inter_layers import Contexts
 from spike_zoo.methods.sci.intra import Intra
 
 if TYPE_CHECKING:

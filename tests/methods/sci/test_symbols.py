@@ -137,6 +137,6 @@ def test_reading_at_another_level_is_noticed() -> None:
 
 
 def test_symbols_lie_channel_after_channel_and_row_after_row() -> None:
-    ordered = torch.arange(24.0).view(1, 2, 3, 4)
-    assert as_integers(ordered).tolist() == list(range(24))
+    ordered = torch.arange(48.0).view(2, 2, 3, 4)
+    assert as_integers(ordered).tolist() == [list(range(24)), list(range(24, 48))]
     np.testing.assert_array_equal(channel_of_each((2, 3, 4)), np.repeat([0, 1], 12))

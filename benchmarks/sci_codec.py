@@ -1,0 +1,97 @@
+"""SCI's codec: windows coded and decoded per second in the closed loop, and what entropy takes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from benchmarks.row import Row
+from benchmarks.stir import threads
+from spike_zoo.coding import BitstreamReader, GroupEncoder
+from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci.scale_net import ScaleNet
+from spike_zoo.spikes import SpikeRecording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from spike_zoo.methods.sci.network import SCICodec
+
+PLANES, HEIGHT, WIDTH = 13 + 7 * 8, 250, 400  # nine windows: two groups of pictures
+ENTROPY_GOAL = 0.1
+
+
+def rows() -> list[Row]:
+    """Return speed at 250 x 400, widths as in sci-small, and the share of the entropy coder."""
+    with threads(1):
+        return _rows(_codec(), _recording(PLANES))
+
+
+def _rows(codec: SCICodec, recording: SpikeRecording) -> list[Row]:
+    codec.compress(_recording(20))  # compiles
+    clock = _Clock((ScaleNet, "levels"), (GroupEncoder, "finish"), (GroupEncoder, "push"))
+    with clock:
+        seconds, data = _timed(lambda: codec.compress(recording))
+    windows = BitstreamReader(data).header.frames
+    spent = clock.seconds
+    decoding, _ = _timed(lambda: codec.decompress(data))
+    size = f"{HEIGHT}x{WIDTH}, 1 thread"
+    name = f"rANS and integer networks of encoding {size}"
+    return [
+        Row(f"windows encoded in the closed loop, {size}", windows / seconds, "per s"),
+        Row(f"windows decoded to features, {size}", windows / decoding, "per s"),
+        Row(name, spent, "s", seconds, "all of encoding", ENTROPY_GOAL),
+    ]
+
+
+def _codec() -> SCICodec:
+    """Return an untrained codec: what it computes does not depend on its weights."""
+    torch.manual_seed(0)
+    module = SCICodecModule("codec", fem_width=0.5, codec_width=0.25).eval()
+    module.codec.finalize_entropy()
+    return module.codec
+
+
+def _recording(count: int) -> SpikeRecording:
+    planes = np.random.default_rng(0).random((count, HEIGHT, WIDTH)) < 0.3
+    return SpikeRecording.from_planes(planes, fps=20000)
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    start = time.perf_counter()
+    found = work()
+    return time.perf_counter() - start, found
+
+
+class _Clock:
+    """Add up the time inside some methods."""
+
+    def __init__(self, *methods: tuple[type, str]) -> None:
+        self.seconds = 0.0
+        self._methods = methods
+        self._kept: list[Any] = []
+
+    def __enter__(self) -> _Clock:
+        for owner, name in self._methods:
+            original = getattr(owner, name)
+            self._kept.append(original)
+            setattr(owner, name, self._wrapped(original))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for (owner, name), original in zip(self._methods, self._kept, strict=True):
+            setattr(owner, name, original)
+
+    def _wrapped(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401  (whatever is timed)
+            start = time.perf_counter()
+            try:
+                return original(*arguments, **named)
+            finally:
+                self.seconds += time.perf_counter() - start
+
+        return call

@@ -1,0 +1,109 @@
+"""What coding one frame costs at either side, as the paper counts it: without the closed loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from spike_zoo.methods.sci.analysis import surroundings
+from spike_zoo.methods.sci.intra import STRIDE
+from spike_zoo.methods.sci.windows import REACH
+from spike_zoo.nn.padding import pad_to_multiple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from spike_zoo.methods.sci.hyperprior import HyperPrior
+    from spike_zoo.methods.sci.network import SCICodec
+    from spike_zoo.methods.sci.scale_net import ScaleNet
+
+
+class Zeros:
+    """Symbols that are all zero: a stream to decode that nobody has to write.
+
+    Args:
+        device: Where they go.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        """Return a hyper latent of zeros."""
+        return torch.zeros(1, *size, device=self._device)
+
+    def levels(
+        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
+    ) -> Tensor:
+        """Return the exact levels."""
+        return net.levels(hyper, context, quality)
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return zeros."""
+        zeros = torch.zeros_like(mean)
+        return zeros, zeros
+
+
+@torch.no_grad()
+def coding_jobs(
+    codec: SCICodec, window: Tensor, scale: Tensor
+) -> Mapping[str, Callable[[], object]]:
+    """Return the work of a frame at the camera's side and at the other, of both kinds of frames.
+
+    The camera's side is FEM and analysis, as the paper counts it: what an encoder computes of the
+    decoder beside, to know what is decoded, is not in it. The other side is entropy model,
+    synthesis and, where there is one, FAM.
+
+    Args:
+        codec: Final, with a coder.
+        window: ``(1, 13, H, W)``, spikes.
+        scale: Spikes per plane at white, ``(1,)``.
+    """
+    coding, motion = codec.coding, codec.motion
+    assert coding is not None
+    assert motion is not None
+    zeros, quality = Zeros(window.device), 0
+    feature = pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
+    size = feature.shape[-2], feature.shape[-1]
+    before = coding.inter.start(feature)
+    still = torch.zeros_like(feature[:, :2])
+    contexts = coding.inter.contexts(feature, still)
+
+    def encode_intra() -> Tensor:
+        found = pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
+        return coding.intra.analysis.hyper(coding.intra.analysis(found))
+
+    def encode_inter() -> tuple[Tensor, Tensor]:
+        found = pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
+        analysis = coding.inter.analysis
+        moved = analysis.motion(motion(found, before.feature))
+        latent = analysis.content(found, contexts)
+        return analysis.motion.hyper(moved), analysis.content.hyper(latent)
+
+    def decode_intra() -> Tensor:
+        return _seen(codec, coding.intra(zeros, None, size, coding.gains, quality), still)
+
+    def decode_inter() -> Tensor:
+        found = coding.inter(zeros, None, None, before, coding.gains, quality)
+        moved = found.motion
+        if coding.fmvr is not None:
+            moved = coding.fmvr(moved, found.feature)
+        return _seen(codec, found.feature, moved)
+
+    return {
+        job.__name__: torch.no_grad()(job)
+        for job in (encode_intra, encode_inter, decode_intra, decode_inter)
+    }
+
+
+def _seen(codec: SCICodec, feature: Tensor, motion: Tensor) -> Tensor:
+    """Return the analysis of a feature among five like it."""
+    if codec.fam is None:
+        return codec.picture(feature)
+    count = 2 * REACH + 1
+    features, motions = (x[:, None].expand(-1, count, -1, -1, -1) for x in (feature, motion))
+    return codec.fam(*surroundings(features, motions, REACH))
