@@ -229,10 +229,15 @@ class CodingModule(TaskModule):
         if not self.makes_images or len(self.rate_points) == 1:
             return
         found = cast("MetricCollection", self.split_metrics["test"])
-        means = {name: float(metric.compute()) for name, metric in found.items(keep_base=True)}
         numbers = range(len(self.rate_points))
+        means = {
+            kind: [
+                float(found[f"{kind}_q{n}"].compute()) for n in numbers
+            ]  # other ones may be empty
+            for kind in ("bpp", *MEASURES)
+        }
         self.curves = {
-            f"{CURVES}/{kind}": [(means[f"bpp_q{n}"], means[f"{kind}_q{n}"]) for n in numbers]
+            f"{CURVES}/{kind}": list(zip(means["bpp"], means[kind], strict=True))
             for kind in MEASURES
         }
 
