@@ -230,6 +230,8 @@ def decoded_group(
             for frame in frames:
                 features.append(frame.feature.clamp(0.0, 1.0).cpu())
                 motions.append(still if frame.motion is None else frame.motion.cpu())
+    except BitstreamError:
+        raise
     except ValueError as error:  # motion without end, of symbols that nobody wrote
         raise DecodeMismatchError(
             f"group of pictures {group}: {error}; its symbols are not those that were written",

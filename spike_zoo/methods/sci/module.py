@@ -104,7 +104,6 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
 
     Raises:
         ValueError: If an argument is outside its range.
-        ConfigError: If the stage is one that this version does not have yet.
 
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV; schedules and weights that it leaves open are this project's.

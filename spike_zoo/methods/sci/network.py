@@ -14,6 +14,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis import Analysis, surroundings
 from spike_zoo.methods.sci.bitstream import (
     SCIDecoded,
+    check_exact,
     check_model,
     decoded_group,
     decoded_groups,
@@ -276,6 +277,7 @@ class SCICodec(nn.Module):
         """
         reader = BitstreamReader(data)
         check_model(self, reader.header)
+        check_exact(self)
         with evaluating(self):
             features, motion = decoded_group(self, reader.payload(k), reader.header, k)
         first = k * reader.header.gop

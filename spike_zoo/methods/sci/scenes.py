@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.spikes.turning import MODES, apply_mode, turn_motion
+from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, turn_motion
 
 if TYPE_CHECKING:
     from spike_zoo.batch import SceneBatch
@@ -31,19 +31,21 @@ class Scenes(NamedTuple):
         """Return a random square of each scene, turned or flipped at random.
 
         Args:
-            side: Of the square in pixels; a smaller scene is left as it is.
+            side: Of the square in pixels; a smaller scene is not cut, and only turned where that
+                keeps its shape.
             generator: Draws, on the CPU.
         """
         height, width = self.features.shape[-2:]
         rows, columns = min(side, height), min(side, width)
+        modes = range(len(MODES)) if rows == columns else SHAPE_KEEPING_MODES
         drawn = []
         for sample in range(len(self.features)):
-            top, left, mode = (
+            top, left, turned = (
                 int(torch.randint(stop, (), generator=generator))
-                for stop in (height - rows + 1, width - columns + 1, len(MODES))
+                for stop in (height - rows + 1, width - columns + 1, len(modes))
             )
             here = slice(top, top + rows), slice(left, left + columns)
-            drawn.append((sample, *here, mode))
+            drawn.append((sample, *here, modes[turned]))
         parts = (
             None if part is None else torch.stack([cut(part, *one) for one in drawn])
             for part, cut in (

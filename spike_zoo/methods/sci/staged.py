@@ -69,7 +69,7 @@ class StagedModule(TaskModule):
 
     def generator(self) -> torch.Generator:
         """Return what draws in this update: the same where a run is resumed before it."""
-        seed = torch.initial_seed() + 1000 * self.trainer.global_step + self.trainer.global_rank
+        seed = torch.initial_seed() + 1000 * self.global_step + self.global_rank
         return torch.Generator().manual_seed(seed % 2**63)
 
     def begin(self) -> None:

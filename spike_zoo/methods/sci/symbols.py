@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spike_zoo.coding.rans import LARGEST
 from spike_zoo.coding.tables import from_frequencies, gaussian_tables
+from spike_zoo.methods.sci.hyperprior import RADIUS
 from spike_zoo.methods.sci.quantization import gaussian_bits, noisy, rounded, sigma_of
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ class Counted:
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Return the rounded hyper latent, and count it."""
         assert latent is not None
-        self.bits = self.bits + prior.bits(self._blurred(latent.float())).sum()
+        counted = self._blurred(latent.float())
+        bits = prior.bits(counted)
+        if self._is_exact:
+            bits = bits + escaped_bits(counted, RADIUS)
+        self.bits = self.bits + bits.sum()
         return rounded(latent.float())
 
     def levels(
@@ -74,6 +79,8 @@ class Counted:
         counted = symbols if self._is_exact else self._blurred(exact)
         bits = gaussian_bits(counted, sigma_of(level))
         if self._is_exact:
+            radius = torch.from_numpy(gaussian_tables().radius.copy()).to(level.device)
+            bits = bits + escaped_bits(symbols, radius[level.long()])
             bits = torch.where(level > 0, bits, 0.0)
         self.bits = self.bits + torch.where(mask, bits, 0.0).sum()
         values = counted if self._is_noisy else symbols
@@ -155,6 +162,11 @@ class Read:
         found[places] = self._decoder.pull(table[places], gaussian_tables())
         symbols = torch.from_numpy(found.reshape(level.shape)).to(self._device, torch.float32)
         return symbols, symbols
+
+
+def escaped_bits(symbols: Tensor, radius: Tensor | int) -> Tensor:
+    """Return what symbols beyond their table's radius take behind their escape."""
+    return 16.0 * (symbols.abs() > radius)
 
 
 def checked(symbols: Tensor) -> Tensor:

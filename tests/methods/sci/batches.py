@@ -11,18 +11,27 @@ from spike_zoo.testing import clip_batch
 if TYPE_CHECKING:
     from spike_zoo.methods.sci import SCICodecModule
 
+IMAGES = {"motion": 2, "codec": 5, "joint": 5}
+
 
 def batch_of(module: SCICodecModule, height: int = 32, width: int = 32) -> Any:
     """Return two samples of what a stage takes."""
-    if module.stage != "motion":
+    if module.stage not in IMAGES:
         return clip_batch(module.clip_length, height, width)
-    spikes = torch.rand(2, 20, height, width, generator=torch.Generator().manual_seed(1)) < 0.4
-    motion = torch.full((2, 2, 2, height, width), torch.nan)
-    motion[:, 1] = 1.0
+    return scene_batch(IMAGES[module.stage], height, width)
+
+
+def scene_batch(images: int, height: int = 32, width: int = 32) -> Any:
+    """Return two scenes with some images, 7 planes apart, and their motion."""
+    generator = torch.Generator().manual_seed(1)
+    planes = 13 + 7 * (images - 1)
+    spikes = torch.rand(2, planes, height, width, generator=generator) < 0.4
+    motion = torch.full((2, images, 2, height, width), torch.nan)
+    motion[:, 1:] = 1.0
     return {
         "spikes": spikes.to(torch.uint8),
-        "images": torch.zeros(2, 2, 1, height, width),
-        "planes": torch.tensor([[6, 13], [6, 13]]),
+        "images": torch.rand(2, images, 1, height, width, generator=generator),
+        "planes": torch.arange(6, planes - 6, 7).repeat(2, 1),
         "start": torch.tensor([0, 0]),
         "motion": motion,
         "rate_scale": torch.full((2,), 0.6),

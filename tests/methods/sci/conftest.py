@@ -1,19 +1,22 @@
-"""Checkpoints of tiny first stages, as files: what later stages begin with."""
+"""What later stages begin with as files, and a codec that is ready to code."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from lightning import seed_everything
 
 from spike_zoo.methods.loading import save_weights
 from spike_zoo.methods.sci import SCICodecModule
+from tests.methods.sci.codecs import lively_codec, recording
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TINY = {"fem_width": 0.125, "codec_width": 0.125}
+    from spike_zoo.methods.sci import SCICodec
+
+TINY: dict[str, Any] = {"fem_width": 0.125, "codec_width": 0.125}
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +26,36 @@ def beginnings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     seed_everything(5)
     fem = SCICodecModule("fem", fem_width=TINY["fem_width"])
     save_weights(fem, folder / "fem.safetensors")
-    motion = SCICodecModule("motion", **TINY)  # type: ignore[arg-type]  # plain values
+    motion = SCICodecModule("motion", **TINY)
     motion.codec.fem.load_state_dict(fem.codec.fem.state_dict())
     save_weights(motion, folder / "motion.safetensors")
     return {name: str(folder / f"{name}.safetensors") for name in ("fem", "motion")}
+
+
+@pytest.fixture(scope="session")
+def all_beginnings(
+    beginnings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """Return also those of stages ``codec``, which is final, and ``fam``."""
+    folder: Path = tmp_path_factory.mktemp("sci-later")
+    seed_everything(6)
+    made = {
+        "codec": SCICodecModule("codec", **TINY),
+        "fam": SCICodecModule("fam", fam_width=0.125, lpips="off", **TINY),
+    }
+    made["codec"].codec.finalize_entropy()
+    for name, module in made.items():
+        save_weights(module, folder / f"{name}.safetensors")
+    return {**beginnings, **{name: str(folder / f"{name}.safetensors") for name in made}}
+
+
+@pytest.fixture(scope="session")
+def codec() -> SCICodec:
+    """Return a codec that is final; whoever changes it takes a copy."""
+    return lively_codec()
+
+
+@pytest.fixture(scope="session")
+def stream(codec: SCICodec) -> bytes:
+    """Return its bitstream of ten features, in groups of four, four and two."""
+    return codec.compress(recording(), quality=2, gop=4)

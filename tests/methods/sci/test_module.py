@@ -184,7 +184,35 @@ def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
     ("make", "error", "message"),
     [
         (lambda: SCICodecModule("decode"), ValueError, "stage must be one of fem, motion"),  # type: ignore[arg-type]
-        (lambda: SCICodecModule("codec"), ConfigError, "stage: codec trains the codec"),
+        (
+            lambda: small("codec", quant="hard"),
+            ValueError,
+            "quant must be one of mixed, noise",
+        ),
+        (
+            lambda: small("codec", lambdas=(1.0, 2.0)),
+            ValueError,
+            r"lambdas must be 4 .*1.0, 2.0",
+        ),
+        (lambda: small("codec", phases=(0, 0, 0)), ValueError, "phases must be 3 parts of the run"),
+        (lambda: small("codec", gop=0), ValueError, "gop must be 1 or more, got 0"),
+        (
+            lambda: small("codec", context="both"),
+            ValueError,
+            "context must be one of condition",
+        ),
+        (
+            lambda: small("joint", temporal_prior="a"),
+            ValueError,
+            "temporal_prior must be one of",
+        ),
+        (lambda: small("codec", codec_width=0.0), ValueError, "codec_width must be above 0"),
+        (lambda: small("codec", patch=8), ValueError, "patch must be 16 pixels or more, got 8"),
+        (
+            lambda: small("codec", remember_gib=-1),
+            ValueError,
+            "remember_gib must be 0 or more",
+        ),
         (lambda: small("fem", w_lap=-1.0), ValueError, "w_lap must be 0 or more, got -1"),
         (lambda: small("motion", w_true=float("nan")), ValueError, "w_true must be 0 or more"),
         (lambda: small("fem", learning_rate=0.0), ValueError, "learning_rate must be a positive"),

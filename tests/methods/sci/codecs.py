@@ -1,0 +1,98 @@
+"""Tiny codecs whose untrained weights are enlarged, so that they have something to code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import seed_everything
+from torch import nn
+
+from spike_zoo.methods.sci import FAM, FEM, MotionEstimation, SCICodec
+from spike_zoo.methods.sci.bitstream import scale_nets
+from spike_zoo.methods.sci.frames import Coding, coded_frames
+from spike_zoo.methods.sci.symbols import Counted
+from spike_zoo.testing import pattern_take
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spike_zoo.methods.sci.fam import ClassFAM
+    from spike_zoo.methods.sci.inter import Context, TemporalPrior
+    from spike_zoo.spikes import SpikeRecording
+
+WIDTH = 0.125
+HEIGHT, COLUMNS = 40, 48  # padded to 64x64 inside
+
+
+def recording(planes: int = 76, seed: int = 3) -> SpikeRecording:
+    """Return a drifting pattern; 76 planes hold ten features."""
+    return pattern_take(seed, planes=planes, height=HEIGHT, width=COLUMNS).recording
+
+
+def features_of(codec: SCICodec, source: SpikeRecording) -> list[Tensor]:
+    """Return every feature of a recording, ``(1, 3, H, W)`` each."""
+    spikes = torch.from_numpy(source[0 : source.shape[0]])[None]
+    with torch.no_grad():
+        return list(codec.features(spikes, torch.tensor([source.rate_scale or 1.0])).unbind(1))
+
+
+def lively_codec(
+    context: Context = "condition",
+    temporal_prior: TemporalPrior = "full",
+    *,
+    fmvr: bool = True,
+    fam: FAM | ClassFAM | None = None,
+    final: bool = True,
+) -> SCICodec:
+    """Return a codec whose symbols reach from 0 to about 30 at levels from 0 to about 50.
+
+    Its levels know nothing of its symbols, so that many of those are escapes.
+    """
+    seed_everything(0, verbose=False)
+    coding = Coding.of_width(WIDTH, context, temporal_prior, fmvr=True)
+    codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), fam or FAM(width=WIDTH), coding)
+    _enlarge(codec)
+    _show(codec, recording(20))
+    if not fmvr:
+        codec.fmvr = None
+    if final:
+        codec.finalize_entropy()
+    return codec.eval()
+
+
+@torch.no_grad()
+def _enlarge(codec: SCICodec) -> None:
+    """Let untrained networks answer to what they see: symbols vary, and so do levels."""
+    coding: Any = codec.coding
+    for part in ("intra", "inter", "motion"):  # what is seen counts, not what is not
+        for layer in codec.get_submodule(part).modules():
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                layer.bias.zero_()
+    texture: Any = codec.fem.tail[-2]
+    texture.weight *= 20.0
+    for name, gain in {"intra": 4.2, "motion": 6.0, "content": 6.5}.items():
+        coding.gains.encoder[name] += gain
+        coding.gains.decoder[name] -= gain / 3
+    for net in scale_nets(codec):
+        layers: Any = net.layers
+        for layer, factor in zip(layers, (3.0, 3.0, 15.0), strict=True):
+            layer.weight *= factor
+        layers[-1].bias += 2.0
+    for last in (coding.intra.synthesis.mend.leave, coding.inter.synthesis.at_full[-1]):
+        last.weight *= 8.0
+        last.bias.fill_(0.5)
+    nn.init.normal_(coding.fmvr.layers[-1].weight, std=0.05)
+
+
+@torch.no_grad()
+def _show(codec: SCICodec, source: SpikeRecording) -> None:
+    """Let scale networks learn how large their activations are."""
+    codec.eval()
+    for net in scale_nets(codec):
+        net.train()
+    codes: Any = codec.coding
+    features = features_of(codec, source)
+    options: Any = {"count": len(features), "features": features, "estimation": codec.motion}
+    for quality in range(4):
+        list(coded_frames(codes, Counted(), (HEIGHT, COLUMNS), quality, **options))

@@ -1,0 +1,258 @@
+"""The rule of the bitstreams: whatever selects a probability table is computed from integers.
+
+So a stream that was written in one setting is read in any other, symbol for symbol: floats may move
+the value that a symbol stands for, never its table.
+"""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.coding import BitstreamError, BitstreamReader, GroupDecoder
+from spike_zoo.methods.sci import bitstream
+from spike_zoo.methods.sci.bitstream import decoded_group, exact_context, scale_nets
+from spike_zoo.methods.sci.frames import coded_frames
+from spike_zoo.methods.sci.symbols import Read
+from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from spike_zoo.methods.sci import SCICodec
+    from spike_zoo.methods.sci.hyperprior import HyperPrior
+    from spike_zoo.methods.sci.scale_net import ScaleNet
+
+pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # its flags
+
+FLOATS = (
+    "intra.entropy.raise_hyper",
+    "intra.entropy.fuse",
+    "intra.entropy.spatial",
+    "intra.synthesis",
+    "inter.entropy.prior",
+    "inter.entropy.motion.raise_hyper",
+    "inter.entropy.motion.fuse",
+    "inter.entropy.motion.spatial",
+    "inter.entropy.content.raise_hyper",
+    "inter.entropy.content.fuse",
+    "inter.entropy.content.spatial",
+    "inter.motion_synthesis",
+    "inter.contexts",
+    "inter.synthesis",
+)
+"""All networks of floats that a decoder runs."""
+
+
+class Kept(Read):
+    """Reads symbols, and keeps them."""
+
+    found: list[Tensor]
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        self.found.append(super().hyper(latent, prior, size))
+        return self.found[-1]
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        value, symbols = super().residual(latent, mean, level, mask)
+        self.found.append(symbols)
+        return value, symbols
+
+
+@pytest.fixture
+def symbols_of(
+    monkeypatch: pytest.MonkeyPatch, stream: bytes
+) -> Callable[[SCICodec], list[Tensor]]:
+    """Return what reads the symbols of a group with a codec; one that differs is an error."""
+    monkeypatch.setattr(bitstream, "Read", Kept)
+
+    def read(codec: SCICodec) -> list[Tensor]:
+        Kept.found = []
+        reader = BitstreamReader(stream)
+        decoded_group(codec, reader.payload(2), reader.header, 2)  # whose checksum must fit
+        return Kept.found
+
+    return read
+
+
+@pytest.fixture
+def wanted(codec: SCICodec, symbols_of: Callable[[SCICodec], list[Tensor]]) -> list[Tensor]:
+    """Return the symbols as they are read in the usual setting."""
+    found = symbols_of(codec)
+    assert len(found) == 3 + 6  # I: hyper, two passes; P: those of motion and of content
+    assert sum(one.abs().sum() for one in found) > 500, "there are symbols"
+    return found
+
+
+def same(found: list[Tensor], wanted: list[Tensor]) -> bool:
+    return len(found) == len(wanted) and all(map(torch.equal, found, wanted))
+
+
+def leaves_of(codec: SCICodec) -> Iterator[nn.Module]:
+    """Yield every convolution of the decoder's networks of floats."""
+    for name in FLOATS:
+        for layer in codec.get_submodule(name).modules():
+            if isinstance(layer, nn.Conv2d):
+                yield layer
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    yield
+    torch.set_num_threads(before)
+
+
+SETTINGS: dict[str, Callable[[], Any]] = {
+    "two threads": lambda: threads(2),
+    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "no oneDNN": lambda: torch.backends.mkldnn.flags(enabled=False),
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_stream_is_read_in_any_setting(
+    codec: SCICodec,
+    symbols_of: Callable[[SCICodec], list[Tensor]],
+    wanted: list[Tensor],
+    setting: str,
+) -> None:
+    with SETTINGS[setting]():
+        assert same(symbols_of(codec), wanted)
+
+
+@pytest.mark.parametrize("setting", ["autocast", "no oneDNN"])
+def test_a_stream_of_any_setting_is_read_in_the_usual_one(codec: SCICodec, setting: str) -> None:
+    with SETTINGS[setting]():
+        made = codec.compress(recording(20), quality=1)
+    features = codec.decompress(made).features  # would refuse another symbol
+    assert len(features) == 2
+
+
+def channels_last(codec: SCICodec) -> None:
+    codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's
+
+
+def in_float64(codec: SCICodec) -> None:
+    """Compute every convolution of floats in double precision."""
+    for layer in leaves_of(codec):
+        layer.double()
+        layer.register_forward_pre_hook(lambda _, inputs: tuple(one.double() for one in inputs))
+        layer.register_forward_hook(lambda _, inputs, output: output.float())
+
+
+def with_noise(codec: SCICodec) -> None:
+    """Add noise of 1e-6 to every mean."""
+    generator = torch.Generator().manual_seed(0)
+
+    def disturb(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
+        return output * (1 + 1e-6 * torch.randn(output.shape, generator=generator))
+
+    for name in FLOATS:
+        if name.endswith(("fuse", "spatial")):
+            codec.get_submodule(name).register_forward_hook(disturb)
+
+
+def of_other_floats(codec: SCICodec) -> None:
+    """Replace every weight of a network of floats, as if all of them were wrong."""
+    torch.manual_seed(99)
+    for layer in leaves_of(codec):
+        for parameter in layer.parameters():
+            nn.init.normal_(parameter, std=0.05)
+
+
+@pytest.mark.parametrize("change", [channels_last, in_float64, with_noise, of_other_floats])
+def test_no_float_selects_a_table(
+    codec: SCICodec,
+    symbols_of: Callable[[SCICodec], list[Tensor]],
+    wanted: list[Tensor],
+    change: Callable[[SCICodec], None],
+) -> None:
+    changed = copy.deepcopy(codec)
+    change(changed)
+    assert same(symbols_of(changed), wanted)
+
+
+def test_floats_that_differ_a_little_move_features_a_little(codec: SCICodec, stream: bytes) -> None:
+    reader = BitstreamReader(stream)
+    usual, _ = decoded_group(codec, reader.payload(0), reader.header, 0)
+    noisy = copy.deepcopy(codec)
+    with_noise(noisy)
+    moved, _ = decoded_group(noisy, reader.payload(0), reader.header, 0)
+    assert 0 < (moved - usual).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("net", range(3))
+def test_another_integer_selects_other_tables_and_is_noticed(
+    codec: SCICodec, stream: bytes, net: int
+) -> None:
+    changed = copy.deepcopy(codec)
+    layers: Any = scale_nets(changed)[net].layers
+    layers[2].bias_integer += 4 * int(2 ** layers[2].shift.max() // layers[2].multiplier.max())
+    reader = BitstreamReader(stream)
+    with pytest.raises(BitstreamError, match="group of pictures 0"):
+        decoded_group(changed, reader.payload(0), reader.header, 0)
+
+
+class Several:
+    """Reads as many groups as there are, side by side in one batch."""
+
+    def __init__(self, payloads: Sequence[bytes]) -> None:
+        self.decoders = [GroupDecoder(one, number) for number, one in enumerate(payloads)]
+        self.parts = [Read(one, torch.device("cpu")) for one in self.decoders]
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        return torch.cat([part.hyper(None, prior, size) for part in self.parts])
+
+    def levels(
+        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
+    ) -> Tensor:
+        return net.levels(hyper, context, quality)
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        pairs = zip(self.parts, level.split(1), strict=True)
+        symbols = torch.cat([part.residual(None, mean, one, mask)[1] for part, one in pairs])
+        return symbols, symbols
+
+
+def test_streams_that_were_written_one_by_one_are_read_in_a_batch(codec: SCICodec) -> None:
+    takes = [recording(34, seed) for seed in range(4)]
+    readers = [BitstreamReader(codec.compress(take, quality=1, gop=4)) for take in takes]
+    together = Several([reader.payload(0) for reader in readers])
+    assert codec.coding is not None
+    with exact_context(torch.device("cpu")):
+        frames = list(coded_frames(codec.coding, together, (HEIGHT, COLUMNS), 1, count=4))
+    for decoder in together.decoders:
+        decoder.finish()  # its checksum fits
+    alone = codec.decompress(codec.compress(takes[2], quality=1, gop=4)).features
+    found = torch.cat([frame.feature[2:3].clamp(0, 1) for frame in frames])
+    torch.testing.assert_close(found, alone, rtol=0, atol=1e-4)
+
+
+def test_bytes_do_not_depend_on_what_surrounds_the_encoder(codec: SCICodec) -> None:
+    features = features_of(codec, recording(34))
+    header = codec.header(recording(34), quality=2, gop=4)
+    usual = list(bitstream.payloads(codec, features, header))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert list(bitstream.payloads(codec, features, header)) == usual
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_stream_of_the_processor_is_read_on_a_gpu_and_the_other_way(
+    codec: SCICodec, stream: bytes
+) -> None:
+    there = copy.deepcopy(codec).cuda()
+    usual, found = codec.decompress(stream), there.decompress(stream)
+    assert (found.features - usual.features).abs().max() <= 1e-3
+    back = codec.decompress(there.compress(recording(), quality=2, gop=4))
+    assert len(back.features) == len(usual.features)
