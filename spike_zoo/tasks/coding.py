@@ -230,10 +230,8 @@ class CodingModule(TaskModule):
             return
         found = cast("MetricCollection", self.split_metrics["test"])
         numbers = range(len(self.rate_points))
-        means = {
-            kind: [
-                float(found[f"{kind}_q{n}"].compute()) for n in numbers
-            ]  # other ones may be empty
+        means = {  # of these alone: a validation's own may be empty
+            kind: [float(found[f"{kind}_q{n}"].compute()) for n in numbers]
             for kind in ("bpp", *MEASURES)
         }
         self.curves = {
