@@ -11,6 +11,7 @@ from lightning import Callback, LightningModule, Trainer, seed_everything
 import spike_zoo
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
+from spike_zoo.coding import ModelMismatchError
 from spike_zoo.data import ClassificationDataModule, ReconstructionDataModule, SceneDataModule
 from spike_zoo.methods.sci import SCICodecModule, SCIRecognitionModule
 from spike_zoo.methods.sci.fam import CENTRE
@@ -91,7 +92,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     few = ["--train", "8", "--val", "2", "--test", "4", "--motions", "1"]
     digits = simulated(folder / "digits.h5", "labelled", *few)
     clips: dict[str, Any] = {"archive": sequence, "crop": 32, "seed": 0}
-    files = {name: folder / f"{name}.ckpt" for name in ("fem", "motion", "fam", "recognition")}
+    names = ("fem", "motion", "codec", "fam", "joint", "recognition")
+    files = {name: folder / f"{name}.ckpt" for name in names}
     first: dict[str, Any] = {"fem": str(files["fem"])}
     both: dict[str, Any] = {**first, "motion": str(files["motion"]), "fam_width": 0.125, **WIDTHS}
     losses = {}
@@ -105,18 +107,54 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     fam = SCICodecModule("fam", **both, learning_rate=3e-3, lpips="off")
     data = ReconstructionDataModule(**clips, clip_length=41, batch_size=2)
     losses["fam"] = trained(fam, data, 200, files["fam"])
+    scenes: dict[str, Any] = {**clips, "clip_length": 13, "images": 5, "whole": SPLITS}
+    codec = SCICodecModule("codec", **first, motion=both["motion"], **WIDTHS, learning_rate=3e-3)
+    losses["codec"] = trained(codec, SceneDataModule(**scenes, batch_size=2), 120, files["codec"])
+    later = {name: str(files[name]) for name in ("fem", "codec", "fam")}
+    widths = {"fam_width": 0.125, **WIDTHS}
+    equal = [128.0] * 4  # so that a loss tells of learning, not of the quality that was drawn
+    joint = SCICodecModule("joint", **later, **widths, lambdas=equal, lpips="off")
+    losses["joint"] = trained(joint, SceneDataModule(**scenes, batch_size=2), 40, files["joint"])
     told = SCIRecognitionModule(10, **both, learning_rate=3e-3, remember_gib=0.1)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
     losses["recognition"] = trained(told, data, 60, files["recognition"])
-    for name in ("fem", "motion"):  # what later stages began with
+    for name in ("fem", "motion", "codec"):  # what later stages began with
         files[name].rename(folder / f"kept-{name}.ckpt")
     return Run(folder, sequence, digits, losses)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["fem", "fam", "recognition"])
+@pytest.mark.parametrize("stage", ["fem", "codec", "fam", "recognition"])
 def test_a_stage_loses_a_fifth_of_its_loss(run: Run, stage: str) -> None:
     assert run.losses[stage].fall() <= 0.8
+
+
+@pytest.mark.slow
+def test_the_last_stage_goes_on_learning(run: Run) -> None:
+    assert run.losses["joint"].fall() < 1.0
+
+
+@pytest.mark.slow
+def test_rates_are_finite_and_above_nothing(run: Run) -> None:
+    for stage in ("codec", "joint"):
+        rates = torch.stack([one["train/rate"] for one in run.losses[stage].values])
+        assert torch.isfinite(rates).all()
+        assert (rates > 0).all()
+
+
+@pytest.mark.slow
+def test_a_trained_codec_codes_recordings_and_joint_reads_no_streams_of_before(run: Run) -> None:
+    before = cast("SCICodecModule", spike_zoo.load(run.folder / "kept-codec.ckpt")).codec
+    after = cast("SCICodecModule", spike_zoo.load(run.folder / "joint.ckpt")).codec
+    with SpikeArchive(run.sequence) as archive:
+        recording = archive[archive.names("test")[0]]
+        sizes = [len(after.compress(recording, quality=quality)) for quality in range(4)]
+        streams = [codec.compress(recording) for codec in (before, after)]
+    assert sizes == sorted(sizes)
+    images = after.reconstruct(after.decompress(streams[1]))
+    assert images.std() > 0.02, "pictures, not grey planes"
+    with pytest.raises(ModelMismatchError):
+        after.decompress(streams[0])
 
 
 @pytest.mark.slow
@@ -142,7 +180,7 @@ def test_analysis_makes_better_pictures_than_the_features_that_it_begins_with(ru
 def test_each_stages_file_is_enough_without_those_before_it(run: Run) -> None:
     with SpikeArchive(run.sequence) as archive:
         recording = archive[archive.names("test")[0]]
-        for name in ("kept-fem", "kept-motion", "fam"):
+        for name in ("kept-fem", "kept-motion", "kept-codec", "fam", "joint"):
             module = cast("SCICodecModule", spike_zoo.load(run.folder / f"{name}.ckpt"))
             image = module.reconstruct(recording, [48])
             assert image.shape == (1, 1, 32, 32)
