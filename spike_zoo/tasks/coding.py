@@ -229,8 +229,12 @@ class CodingModule(TaskModule):
         if not self.makes_images or len(self.rate_points) == 1:
             return
         found = cast("MetricCollection", self.split_metrics["test"])
-        means = {name: float(metric.compute()) for name, metric in found.items(keep_base=True)}
         numbers = range(len(self.rate_points))
+        means = {
+            name: float(found[name].compute())
+            for kind in ("bpp", *MEASURES)
+            for name in (f"{kind}_q{n}" for n in numbers)
+        }
         self.curves = {
             f"{CURVES}/{kind}": [(means[f"bpp_q{n}"], means[f"{kind}_q{n}"]) for n in numbers]
             for kind in MEASURES
