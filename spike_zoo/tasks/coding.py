@@ -230,13 +230,12 @@ class CodingModule(TaskModule):
             return
         found = cast("MetricCollection", self.split_metrics["test"])
         numbers = range(len(self.rate_points))
-        means = {
-            name: float(found[name].compute())
+        means = {  # of these alone: a validation's own may be empty
+            kind: [float(found[f"{kind}_q{n}"].compute()) for n in numbers]
             for kind in ("bpp", *MEASURES)
-            for name in (f"{kind}_q{n}" for n in numbers)
         }
         self.curves = {
-            f"{CURVES}/{kind}": [(means[f"bpp_q{n}"], means[f"{kind}_q{n}"]) for n in numbers]
+            f"{CURVES}/{kind}": list(zip(means["bpp"], means[kind], strict=True))
             for kind in MEASURES
         }
 

@@ -1,0 +1,35 @@
+"""Clips through bits and back, many at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.methods.sci.coded_clips import coded_clips
+from spike_zoo.methods.sci.decoded import analyses
+from tests.methods.sci.codecs import lively_codec, recording
+
+if TYPE_CHECKING:
+    from spike_zoo.methods.sci import SCICodec
+
+
+def test_clips_of_a_batch_are_coded_as_each_by_itself(codec: SCICodec) -> None:
+    takes = [recording(41, seed) for seed in (3, 4)]
+    spikes = torch.stack([torch.from_numpy(take[0:41]) for take in takes])
+    found = coded_clips(codec, spikes, torch.tensor([0.6, 0.6]), 1)
+    for number, take in enumerate(takes):
+        data = codec.compress(take, quality=1, gop=5)
+        assert abs(found.n_bytes[number] - len(data)) <= 4  # means differ in their last digits
+        with torch.no_grad():
+            wanted = dict(analyses(codec, [codec.decompress(data)]))[2]
+        for part, one in zip(found.analysis, wanted, strict=True):
+            torch.testing.assert_close(part[number : number + 1], one, rtol=0, atol=1e-3)
+
+
+def test_a_codec_that_is_not_final_codes_no_clips() -> None:
+    spikes = torch.zeros(1, 41, 16, 16)
+    with pytest.raises(SpikeZooError, match="this codec is not final"):
+        coded_clips(lively_codec(final=False), spikes, torch.tensor([0.6]), 0)
