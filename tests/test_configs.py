@@ -1,4 +1,7 @@
-"""Every configuration runs through the command line: one that nobody runs does not exist."""
+"""Every configuration runs through the command line: one that nobody runs does not exist.
+
+Most variants of experiments/ run in ``make smoke-tables``; here they are built.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from spike_zoo.testing import tiny_archive
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
+from tests.helpers.variants import assert_builds, run_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +33,9 @@ METHODS = sorted(
     # tests/methods/ssdm/test_configs.py and tests/methods/sci/test_configs.py have theirs
     and not re.search(r"/(ssdm|sci)[/_]", path.relative_to(ROOT).as_posix())
 )
+VARIANTS = [path for path in METHODS if path.parent.name == "variants"]
+#: The others are built here and run by ``make smoke-tables``.
+RUN = [path for path in METHODS if path not in VARIANTS] + run_here(VARIANTS)
 #: What the files of a folder are stacked on.
 BASES = {"experiments/stir/variants": "configs/stir.yaml"}
 #: Files that need what cannot be had here (VGG19's weights), and what leaves it out.
@@ -64,7 +71,7 @@ def _arguments(path: Path, archive: str, tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", METHODS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", RUN, ids=lambda path: str(path.relative_to(ROOT)))
 def test_configuration_runs_with_the_smoke_profile(
     path: Path, archive: str, tmp_path: Path
 ) -> None:
@@ -79,6 +86,16 @@ def test_configuration_runs_with_the_smoke_profile(
     assert result.variant == path.stem
     assert result.profile == "smoke"
     assert result.metrics["test/psnr"] == pytest.approx(psnr_by_hand(result, archive), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in VARIANTS if path not in RUN], ids=lambda p: p.stem
+)
+def test_a_variant_builds_the_module_that_it_states(
+    path: Path, archive: str, tmp_path: Path
+) -> None:
+    verb = "test" if "classical" in path.parts else "fit"
+    assert_builds(path, [verb, *_arguments(path, archive, tmp_path)])
 
 
 @pytest.mark.parametrize("name", EXCEPTIONS)

@@ -162,10 +162,12 @@ class SceneDataModule(ReconstructionDataModule):
         stride: Take every ``stride``-th image of a recording; above 1 no motion is served.
         whole: Splits that are served as scenes; single clips are in the others' batches.
         images: Images of one sample; None takes all of a recording.
+        eval_images: Images of one sample to validate or test with, where that differs; 0 takes all
+            of a recording.
         loading: See :class:`ArchiveDataModule`.
 
     Raises:
-        ConfigError: If ``whole`` names no split, or ``images`` is below 1.
+        ConfigError: If ``whole`` names no split, ``images`` is below 1 or ``eval_images`` below 0.
     """
 
     def __init__(
@@ -175,6 +177,7 @@ class SceneDataModule(ReconstructionDataModule):
         stride: int = 1,
         whole: Sequence[str] = ("train",),
         images: int | None = None,
+        eval_images: int | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(archive, clip_length, stride, **loading)
@@ -182,9 +185,10 @@ class SceneDataModule(ReconstructionDataModule):
             raise ConfigError(
                 f"whole: {unknown[0]!r} is no split; they are {', '.join(self.named_splits)}"
             )
-        refuse_below({"images": (images, 1)})
+        refuse_below({"images": (images, 1), "eval_images": (eval_images, 0)})
         self.whole = tuple(whole)
         self.images = images
+        self.eval_images = images if eval_images is None else eval_images or None
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the scenes of a split that is served whole, the clips of another."""
@@ -195,7 +199,7 @@ class SceneDataModule(ReconstructionDataModule):
             self.archive,
             self.split_name(split),
             self.clip_length,
-            images=self.images,
+            images=self.images if is_training else self.eval_images,
             is_training=is_training,
             stride=self.stride,
             crop=self.crop if is_training else None,

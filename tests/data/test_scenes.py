@@ -170,6 +170,21 @@ def test_evaluation_sees_each_link_of_two_images_once(
     assert len(links) == len(set(links))
 
 
+@pytest.mark.parametrize(("eval_images", "served"), [(None, 2), (3, 3), (0, 9)])
+def test_evaluation_may_see_longer_runs_than_training(
+    moving_path: Path, eval_images: int | None, served: int
+) -> None:
+    every = ("train", "val", "test")
+    data = SceneDataModule(
+        str(moving_path), 61, whole=every, images=2, eval_images=eval_images, crop=24
+    )
+    data.setup("fit")
+    data.setup("test")
+    assert next(iter(data.train_dataloader()))["images"].shape[1] == 2
+    assert next(iter(data.val_dataloader()))["images"].shape[1] == served
+    assert next(iter(data.test_dataloader()))["images"].shape[1] == served
+
+
 def test_images_that_no_run_takes_are_told(moving_path: Path) -> None:
     data = SceneDataModule(str(moving_path), 61, whole=("test",), images=4)
     with pytest.warns(UserWarning, match=r"4 at the ends of recordings, too few for a sample"):
@@ -229,6 +244,8 @@ def test_motion_that_some_recordings_lack_is_not_served(tmp_path: Path) -> None:
 def test_runs_that_cannot_be_are_refused(moving_path: Path) -> None:
     with pytest.raises(ConfigError, match="images: at least 1, got 0"):
         SceneDataModule(str(moving_path), images=0)
+    with pytest.raises(ConfigError, match="eval_images: at least 0, got -1"):
+        SceneDataModule(str(moving_path), eval_images=-1)
     data = SceneDataModule(str(moving_path), 61, images=10, crop=24)
     with pytest.raises(
         ConfigError, match=r"images: 10 are asked for .*'take0'.* has 9 whose clips"

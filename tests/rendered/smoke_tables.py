@@ -14,19 +14,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spike_zoo.sweeps import needed_first, read_sweep
 from spike_zoo.tables import read_table_file
 from tests.helpers.pages import Tags
+from tests.helpers.variants import swept
 
 EXPERIMENTS, TABLES = Path("experiments"), Path("runs", "tables")
 METHODS = sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))
-
-
-def swept(method: str) -> set[Path]:
-    """Return the variants that the method's sweep and those it needs run."""
-    specs = needed_first(read_sweep(EXPERIMENTS / method / "sweep.yaml"))
-    named = (spec.parameters.get("config", {}) for spec in specs)
-    return {Path(name).resolve() for config in named for name in config.get("values", [])}
 
 
 def csv_rows(method: str) -> list[dict[str, str]]:

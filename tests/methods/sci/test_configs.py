@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.cost import count_macs
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
+from tests.helpers.variants import assert_builds, run_here
 
 SCI = ROOT / "experiments" / "sci"
 ROWS = sorted((SCI / "variants").glob("*.yaml"))
@@ -28,7 +30,10 @@ CODED = {"LosslessModule", "CTAModule", "ATCModule", "CAASModule"}
 #: Classes of other methods, which learn nothing here.
 OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "stir"}
 #: The stage whose configuration and profile a file is stacked with.
-STAGES = {"motion": "motion", "fam": "fam", "recognition": "recognition", "playback": "recognition"}
+STAGES = {
+    **{name: name for name in ("motion", "codec", "fam", "joint", "recognition")},
+    "playback": "recognition",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +70,8 @@ def stage_of(path: Path) -> str:
 
 VARIANTS = [path for path in ROWS if class_of(path) not in CODED]
 CONFIGS = sorted((ROOT / "configs").glob("sci_*.yaml"))
-FILES = [*(path for path in CONFIGS if class_of(path) not in CODED), *VARIANTS]
+RUN = run_here(VARIANTS)  # the others are built here and run by make smoke-tables
+FILES = [*(path for path in CONFIGS if class_of(path) not in CODED), *RUN]
 
 
 def command(
@@ -104,9 +110,9 @@ def smaller(path: Path, beginnings: dict[str, str]) -> list[str]:
 @pytest.mark.filterwarnings("ignore:motion is not learned well enough")  # two updates
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_configuration_runs_with_the_smoke_profile(
-    path: Path, archives: dict[str, str], beginnings: dict[str, str], tmp_path: Path
+    path: Path, archives: dict[str, str], all_beginnings: dict[str, str], tmp_path: Path
 ) -> None:
-    line = command(path, archives, beginnings, tmp_path)
+    line = command(path, archives, all_beginnings, tmp_path)
     assert main(line) == 0
     result = RunResult.read(tmp_path if line[0] == "fit" else tmp_path / "test")
     assert result.variant == path.stem
@@ -116,9 +122,21 @@ def test_configuration_runs_with_the_smoke_profile(
         assert_motion_is_held_against_none(result)
     elif stage_of(path) == "recognition":
         assert_every_clip_is_told_as_by_hand(result, archive, tmp_path)
+    elif stage_of(path) in ("codec", "joint"):
+        assert_the_rate_is_that_of_files(result, archive, tmp_path)
     else:
         by_hand = psnr_by_hand(result, archive)
         assert result.metrics["test/psnr"] == pytest.approx(by_hand, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in VARIANTS if path not in RUN], ids=lambda p: p.stem
+)
+def test_a_variant_builds_the_module_that_it_states(
+    path: Path, archives: dict[str, str], beginnings: dict[str, str], tmp_path: Path
+) -> None:
+    line = command(path, archives, beginnings, tmp_path)
+    assert_builds(path, line, apart_from=["fem_width", "fam_width", "codec_width"])
 
 
 def assert_motion_is_held_against_none(result: RunResult) -> None:
@@ -140,6 +158,19 @@ def assert_every_clip_is_told_as_by_hand(result: RunResult, archive: str, folder
     assert tested == right
 
 
+def assert_the_rate_is_that_of_files(result: RunResult, archive: str, folder: Path) -> None:
+    """Compress what was tested with the module that the run left."""
+    module: Any = spike_zoo.load(str(result.checkpoint))
+    with (folder / "per_image.csv").open(encoding="utf-8", newline="") as file:
+        (name,) = {line["name"] for line in csv.DictReader(file)}
+    with SpikeArchive(archive) as opened:
+        recording = opened[name]
+        sizes = [len(module.codec.compress(recording, quality)) for quality in (0, 3)]
+    pixels = math.prod(recording.shape)
+    told = [result.metrics[f"test/bpp_q{quality}"] for quality in (0, 3)]
+    assert told == pytest.approx([8 * size / pixels for size in sizes], rel=1e-3)
+
+
 #: What later stages must know of the features that they begin with.
 HANDED_ON = {"fem_width", "pathway", "pfu", "attention", "binarize", "scale_input"}
 #: Studies with their rows beside the full one of their stage, and the switches that they move.
@@ -153,8 +184,16 @@ STUDIES = {
     "w_true_end": {"motion_fading"},
     "align": {"fam_dcn", "fam_warp", "fam_none"},
     "neighbors": {"fam_neighbors_0", "fam_neighbors_2"},
+    "context": {"codec_residual"},
+    "temporal_prior": {"codec_prior_symbols", "codec_prior_none"},
 }
-FULL = {"fem": "full", "motion": "motion_truth", "fam": "fam_afr", "recognition": "recognition"}
+FULL = {
+    "fem": "full",
+    "motion": "motion_truth",
+    "codec": "codec_full",
+    "fam": "fam_afr",
+    "recognition": "recognition",
+}
 OURS = [path for path in VARIANTS if class_of(path) in ("SCICodecModule", "SCIRecognitionModule")]
 
 
@@ -188,7 +227,7 @@ def test_the_rows_say_what_their_names_say() -> None:
             assert arguments_of(stem)[switch] == stem.removeprefix(start)
 
 
-@pytest.mark.parametrize("stem", ["motion_truth", "fam_afr", "recognition"])
+@pytest.mark.parametrize("stem", ["motion_truth", "codec_full", "fam_afr", "recognition"])
 def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: str) -> None:
     stated = arguments_of(stem)
     for stage in {"fem", "motion"} & stated.keys():

@@ -14,9 +14,11 @@ from spike_zoo.methods.ssdm import BSN, EDSR
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
+from tests.helpers.variants import assert_builds, run_here
 
 STAGES = ("denoise", "upsample", "student")
 VARIANTS = sorted((ROOT / "experiments" / "ssdm" / "variants").glob("*.yaml"))
+RUN = run_here(VARIANTS)  # the others are built here and run by make smoke-tables
 PLAIN = sorted((ROOT / "configs").rglob("ssdm_*.yaml"))
 UNTRAINED = ("BlurryInputModule", "SSDMCascadeModule")
 
@@ -72,7 +74,7 @@ def command(path: Path, archive: str, files: dict[str, str], run_dir: Path) -> l
 @pytest.mark.slow
 # two updates can be over before a published schedule validates
 @pytest.mark.filterwarnings("ignore:`ModelCheckpoint\\(monitor='val/psnr'\\)` could not find")
-@pytest.mark.parametrize("path", [*PLAIN, *VARIANTS], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", [*PLAIN, *RUN], ids=lambda path: str(path.relative_to(ROOT)))
 def test_configuration_runs_with_the_smoke_profile(
     path: Path, archive: str, files: dict[str, str], tmp_path: Path
 ) -> None:
@@ -90,6 +92,15 @@ def test_configuration_runs_with_the_smoke_profile(
         by_hand = psnr_by_hand(result, archive)
         assert measured["test/psnr"] == pytest.approx(by_hand, abs=0.01)
     assert {"test/psnr_middle", "test/psnr_official", "test/psnr_before"} <= result.metrics.keys()
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in VARIANTS if path not in RUN], ids=lambda p: p.stem
+)
+def test_a_variant_builds_the_module_that_it_states(
+    path: Path, archive: str, files: dict[str, str], tmp_path: Path
+) -> None:
+    assert_builds(path, command(path, archive, files, tmp_path), apart_from=files.keys())
 
 
 @pytest.mark.parametrize("name", ["configs/paper/ssdm_student", "distance_lpips"])
