@@ -316,13 +316,14 @@ _CHECKED: set[tuple[str, tuple[int, ...]]] = set()
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode for a while."""
-    was_training = module.training
+    """Put a module into evaluation mode for a while; then each part is in its own again."""
+    modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
         yield
     finally:
-        module.train(was_training)
+        for part, was_training in modes:
+            part.training = was_training
 
 
 @contextlib.contextmanager

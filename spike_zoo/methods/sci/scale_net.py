@@ -283,8 +283,8 @@ class ScaleNet(nn.Module):
         if found != int(self.probe_crc):
             raise DeviceNotExactError(
                 f"{device} does not compute integers of float64 exactly ({found:#010x} instead of "
-                f"{int(self.probe_crc):#010x}): streams would not be readable elsewhere. Set "
-                "entropy_device='cpu'"
+                f"{int(self.probe_crc):#010x}): streams would not be readable elsewhere. "
+                "Code on the processor (--device cpu)"
             )
 
     @torch.no_grad()

@@ -331,10 +331,12 @@ def test_of_a_file_that_was_cut_the_complete_groups_are_left(
 
 def test_coding_leaves_modes_and_settings_as_they_were(codec: SCICodec, stream: bytes) -> None:
     other = copy.deepcopy(codec).train()
+    other.fem.eval()  # frozen
     flags = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
     other.compress(recording(20))
     other.decompress(stream)
     assert other.training
+    assert not other.fem.training
     assert flags == (
         torch.are_deterministic_algorithms_enabled(),
         torch.backends.cudnn.allow_tf32,

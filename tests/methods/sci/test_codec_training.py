@@ -76,6 +76,10 @@ class CodingTester(MethodTester):
     def make_data(self, module: TaskModule, folder: Path) -> LightningDataModule:
         return scenes_in(folder)
 
+    @pytest.mark.slow
+    def test_repeats_by_seed_and_resumes_to_the_same_weights(self, tmp_path: Path) -> None:
+        super().test_repeats_by_seed_and_resumes_to_the_same_weights(tmp_path)
+
     def test_overfits_one_batch(self) -> None:
         seed_everything(0)
         module = self.made(phases=(1.0, 0.0, 0.0))
