@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -15,9 +16,15 @@ def main() -> int:
     here = str(Path.cwd())
     if not sys.flags.safe_path and here not in sys.path:
         sys.path.insert(0, here)
+    from spike_zoo.cli.main import TERMINATED
     from spike_zoo.cli.main import main as run  # which looks up modules
 
-    return run()
+    code = run()
+    if code == TERMINATED:  # all is cleaned up; Python would wait for what its workers are doing
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from spike_zoo.methods.sci.staged import StagedModule
 from spike_zoo.methods.sci.stages import Stage, row_of
 from spike_zoo.methods.sci.streaming import FeatureStream
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, updates_of_run
+from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.coding import CodingModule
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -279,7 +280,8 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
 
     def cost_jobs(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the stage's batch)
         """Return what is measured: all of it, and the stage's parts of it."""
-        return {**super().cost_jobs(batch), **self.job.cost_jobs(batch)}
+        # what every task measures: coding is measured by the stages that code
+        return {**TaskModule.cost_jobs(self, batch), **self.job.cost_jobs(batch)}
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float

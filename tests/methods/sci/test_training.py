@@ -230,6 +230,6 @@ def test_the_constraint_smooths_features_and_not_by_fading_them(tmp_path: Path) 
         smoothness[w_lap] = laplacian_norms(features)
         pictures[w_lap] = psnr(features.mean(dim=1, keepdim=True), truth)
     rough, smooth = (smoothness[w_lap].lap1_normalised.mean() for w_lap in (0.0, 0.05))
-    assert smooth <= 0.8 * rough
+    assert smooth <= 0.9 * rough
     assert pictures[0.05] > pictures[0.0] - 1.5
     assert smoothness[0.5].lap1.mean() <= 0.02  # the paper's is 0.0090
