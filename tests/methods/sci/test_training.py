@@ -218,11 +218,11 @@ def batches_of(archive: str, clip_length: int) -> list[Any]:
 def test_the_constraint_smooths_features_and_not_by_fading_them(tmp_path: Path) -> None:
     sequence = simulated(tmp_path / "sequence.h5", "sequence")
     smoothness, pictures = {}, {}
-    for w_lap in (0.0, 0.05, 0.5):
+    for w_lap, updates in {0.0: 450, 0.05: 450, 0.5: 300}.items():
         seed_everything(1)
         fem = SCICodecModule("fem", fem_width=0.125, w_lap=w_lap, learning_rate=3e-3, lpips="off")
         data = ReconstructionDataModule(sequence, clip_length=13, batch_size=4, crop=32, seed=0)
-        trained(fem, data, 300, tmp_path / "fem.ckpt")
+        trained(fem, data, updates, tmp_path / "fem.ckpt")
         batches = batches_of(sequence, 13)
         with torch.no_grad():
             found = [fem.codec.features(one["spikes"], one["rate_scale"])[:, 0] for one in batches]
@@ -230,6 +230,6 @@ def test_the_constraint_smooths_features_and_not_by_fading_them(tmp_path: Path) 
         smoothness[w_lap] = laplacian_norms(features)
         pictures[w_lap] = psnr(features.mean(dim=1, keepdim=True), truth)
     rough, smooth = (smoothness[w_lap].lap1_normalised.mean() for w_lap in (0.0, 0.05))
-    assert smooth <= 0.9 * rough
+    assert smooth <= 0.8 * rough
     assert pictures[0.05] > pictures[0.0] - 1.5
     assert smoothness[0.5].lap1.mean() <= 0.02  # the paper's is 0.0090
