@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import h5py
 import numpy as np
 
+from spike_zoo.coding import lossless
 from spike_zoo.errors import ConfigError
 from spike_zoo.tasks.coding import CodingModule, Compressed
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.tasks.coding import Scene
 
-Coder = Literal["raw", "zstd", "blosc"]
+Coder = Literal["raw", "zstd", "blosc", "context"]
 ZSTD_LEVEL = 19
 BLOSC_LEVEL = 9
 BLOSC_FILTERS = 3  # none, by byte, by bit
@@ -30,6 +31,7 @@ class LosslessModule(CodingModule):
             ``"zstd"``: packed along time, see :func:`packed_in_time`, then Zstandard at level 19.
             ``"blosc"``: packed so too, then Blosc with Zstandard at its highest level, with the one
             of its filters that leaves least.
+            ``"context"``: this project's own, :mod:`spike_zoo.coding.lossless`, a complete file.
 
     Raises:
         ConfigError: If there is no such coder, or its library is not installed.
@@ -47,7 +49,7 @@ class LosslessModule(CodingModule):
 
     def setup(self, stage: str) -> None:
         """Look for the library before anything is computed."""
-        if self.coder != "raw":
+        if self.coder in ("zstd", "blosc"):
             _filters()
         super().setup(stage)
 
@@ -81,6 +83,8 @@ def coded_spikes(spikes: NDArray[Any], coder: Coder) -> bytes:
     """
     if coder == "raw":
         return np.packbits(spikes.astype(bool), bitorder="little").tobytes()
+    if coder == "context":
+        return lossless.encode(spikes.astype(bool))
     packed = packed_in_time(spikes)
     pixels = packed.view(f"V{packed.shape[-1]}")[..., 0]  # the filters see what belongs to a pixel
     if coder == "zstd":
