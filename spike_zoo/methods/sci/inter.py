@@ -105,7 +105,9 @@ class Inter(nn.Module):
     Args:
         width: Of all channels and repeats; 1 is the paper's budget.
         context: ``"condition"`` codes a feature given contexts; ``"residual"`` codes what the
-            warped frame before leaves of it, without contexts.
+            warped frame before leaves of it, without contexts. Both add the warped frame before to
+            what is synthesised, and begin with it alone: to hand on what is known already would
+            have to be learned, and what that loses adds up from frame to frame.
         temporal_prior: What of the frame before predicts latents: ``"full"`` lets its symbols
             choose levels, and its latents and the contexts choose means; ``"symbols"`` leaves the
             contexts out; ``"none"`` leaves all out.
@@ -151,10 +153,12 @@ class Inter(nn.Module):
         """
         known_motion = self._motion(symbols, motion, before, gains, quality)
         moved = self.motion_synthesis(gains.after("motion", known_motion.latent, quality)).float()
-        contexts, base = self._contexts(before.feature, moved)
+        base = warped(before.feature, moved)
+        contexts = self._contexts(before.feature, moved)
         latent = hyper = None
         if feature is not None:
-            latent = self.analysis.content(feature - base, contexts)
+            new = feature - base if self.context == "residual" else feature
+            latent = self.analysis.content(new, contexts)
             latent = gains.before("content", latent, quality)
             hyper = self.analysis.content.hyper(latent)
         known = self._content(symbols, latent, hyper, contexts, before, quality)
@@ -199,14 +203,12 @@ class Inter(nn.Module):
             return Known(*(torch.zeros_like(part) for part in known))
         return known
 
-    def _contexts(self, reference: Tensor, motion: Tensor) -> tuple[Contexts, Tensor]:
-        """Return the contexts, and what is subtracted before and added after coding."""
+    def _contexts(self, reference: Tensor, motion: Tensor) -> Contexts:
         if self.context == "condition":
-            return self.contexts(reference, motion), torch.zeros_like(reference)
-        base = warped(reference, motion)
+            return self.contexts(reference, motion)
         channels = self.contexts.at_quarter.widen.in_channels
         sizes = [(channels, reference.shape[-2] // f, reference.shape[-1] // f) for f in (1, 2, 4)]
-        return Contexts(*(base.new_zeros(len(base), *size) for size in sizes)), base
+        return Contexts(*(reference.new_zeros(len(reference), *size) for size in sizes))
 
 
 def grid_of(feature: Tensor) -> tuple[int, int]:

@@ -169,7 +169,9 @@ class MotionSynthesis(nn.Sequential):
 
 
 class ContentSynthesis(nn.Module):
-    """A latent and the contexts become a feature again.
+    """A latent and the contexts become what a feature has beside the warped one before it.
+
+    It begins with nothing.
 
     Args:
         width: Of all channels.
@@ -188,9 +190,11 @@ class ContentSynthesis(nn.Module):
         self.at_full = nn.Sequential(
             conv3(narrow + wide, wide), Res(wide), separables(wide, 2), conv3(wide, FEATURES)
         )
+        for parameter in self.at_full[-1].parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, latent: Tensor, contexts: Contexts) -> Tensor:
-        """Return the feature, ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``, not clamped."""
+        """Return what is added to it: ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``."""
         quarter = torch.cat([self.to_quarter(latent), contexts.quarter], dim=1)
         half = torch.cat([self.at_quarter(quarter), contexts.half], dim=1)
         return self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))

@@ -79,9 +79,10 @@ def _enlarge(codec: SCICodec) -> None:
         for layer, factor in zip(layers, (3.0, 3.0, 15.0), strict=True):
             layer.weight *= factor
         layers[-1].bias += 2.0
-    for last in (coding.intra.synthesis.mend.leave, coding.inter.synthesis.at_full[-1]):
-        last.weight *= 8.0
-        last.bias.fill_(0.5)
+    last = coding.intra.synthesis.mend.leave
+    last.weight *= 8.0
+    last.bias.fill_(0.5)
+    nn.init.normal_(coding.inter.synthesis.at_full[-1].weight, std=0.4)
     nn.init.normal_(coding.fmvr.layers[-1].weight, std=0.05)
 
 
