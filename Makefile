@@ -108,7 +108,9 @@ $(METHODS:%=ablation-%): ablation-%: setup \
 # archives that are not there are made small for this look alone, and never left for other targets
 smoke-tables: setup ## run every table of every method from nothing in minutes, and look whether they are whole
 	trap 'rm -f $(filter-out $(wildcard $(ARCHIVES)),$(ARCHIVES))' EXIT; \
-	$(MAKE) ablation-table PROFILE=smoke SIMULATE='--size small' && \
+	$(MAKE) $(ARCHIVES) SIMULATE='--size small' && \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -W default -n auto --maxprocesses 4 tests/rendered/smoke_runs.py && \
+	$(MAKE) ablation-table PROFILE=smoke && \
 	$(BIN)/python -m pytest -q tests/rendered/smoke_tables.py
 
 # a stage: its configuration, and the runs whose checkpoints that reads

@@ -16,6 +16,7 @@ NEIGHBOURS = (0, 2, 4)
 AROUND = (0, 1, 3, 4)  # places of the neighbours among the five features
 NEAREST = (1, 3)
 CENTRE = 2
+LEAST_DEVIATION = 0.01  # of features: noise of a still, even scene is not enlarged
 _MULTIPLE = 4  # of H and W inside
 
 
@@ -99,7 +100,8 @@ class FAM(nn.Module):
 class ClassFAM(nn.Module):
     """Tell the class of what moves, from five features and the motion between them.
 
-    The same alignment as :class:`FAM`, at half the size, then a plain convolutional classifier.
+    The same alignment as :class:`FAM`, at half the size, then a plain convolutional classifier. It
+    sees the features of a clip with mean 0 and deviation 1, so that brightness tells nothing.
 
     Args:
         classes: How many there are.
@@ -138,6 +140,7 @@ class ClassFAM(nn.Module):
             conv3(middle, last, stride=2),
             residuals(last, pair),
         )
+        self.norm = nn.LayerNorm(last)
         self.head = nn.Linear(last, classes)
 
     def forward(self, features: Tensor, motions: Tensor) -> Tensor:
@@ -147,13 +150,21 @@ class ClassFAM(nn.Module):
     def pooled(self, features: Tensor, motions: Tensor) -> Tensor:
         """Return what the last layer sees, ``(B, C)``."""
         _checked_size(features, motions)
-        features, motions = _padded(features), _padded(motions)
+        features, motions = _padded(standardised(features)), _padded(motions)
         embedded = self.embed(features.flatten(0, 1)).unflatten(0, features.shape[:2])
         halved = F.avg_pool2d(motions.flatten(0, 1), 2).unflatten(0, motions.shape[:2]) / 2
         around = aligned(self.alignment, embedded, halved, self.neighbors)
         far_before, before, after, far_after = around.unbind(1)
         in_time = [far_before, before, embedded[:, CENTRE], after, far_after]
-        return self.classify(torch.cat(in_time, dim=1)).mean(dim=(-2, -1))
+        return self.norm(self.classify(torch.cat(in_time, dim=1)).mean(dim=(-2, -1)))
+
+
+def standardised(features: Tensor) -> Tensor:
+    """Return features ``(B, n, C, H, W)`` with mean 0 and deviation 1 over each sample."""
+    each = features.flatten(1).float()
+    mean, deviation = each.mean(dim=1), each.std(dim=1, correction=0)
+    place = (-1, 1, 1, 1, 1)
+    return (features - mean.view(place)) / (deviation + LEAST_DEVIATION).view(place)
 
 
 def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: int) -> Tensor:
