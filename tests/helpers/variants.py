@@ -29,20 +29,29 @@ def swept(method: str) -> set[Path]:
     return {ROOT / name for config in named for name in config.get("values", [])}
 
 
-def run_here(variants: Iterable[Path]) -> list[Path]:
+def run_here(variants: Iterable[Path], *, beside: Iterable[Path] = ()) -> list[Path]:
     """Return one variant of each class and stage, and those that ``make smoke-tables`` leaves out.
 
     The others run there, as processes of a sweep; here they are built.
+
+    Args:
+        variants: All there are.
+        beside: Other configurations that run: of what they are, no variant has to.
     """
-    kinds: set[tuple[object, object]] = set()
+    kinds = {kind_of(path) for path in beside}
     chosen = []
     for path in sorted(variants, key=lambda path: (path.stem != "full", path)):
-        model = stated(path)
-        kind = model["class_path"], model.get("init_args", {}).get("stage")
+        kind = kind_of(path)
         if kind not in kinds or path not in swept(path.parent.parent.name):
             chosen.append(path)
         kinds.add(kind)
     return chosen
+
+
+def kind_of(path: Path) -> tuple[object, object]:
+    """Return class and stage of the module that a file states."""
+    model = stated(path)
+    return model["class_path"], model.get("init_args", {}).get("stage")
 
 
 def stated(path: Path) -> dict[str, Any]:

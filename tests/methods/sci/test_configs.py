@@ -70,8 +70,9 @@ def stage_of(path: Path) -> str:
 
 VARIANTS = [path for path in ROWS if class_of(path) not in CODED]
 CONFIGS = sorted((ROOT / "configs").glob("sci_*.yaml"))
-RUN = run_here(VARIANTS)  # the others are built here and run by make smoke-tables
-FILES = [*(path for path in CONFIGS if class_of(path) not in CODED), *RUN]
+PLAIN = [path for path in CONFIGS if class_of(path) not in CODED]
+RUN = run_here(VARIANTS, beside=PLAIN)  # make smoke-tables runs the others, here they are built
+FILES = [*PLAIN, *RUN]
 
 
 def command(

@@ -18,8 +18,8 @@ from tests.helpers.variants import assert_builds, run_here
 
 STAGES = ("denoise", "upsample", "student")
 VARIANTS = sorted((ROOT / "experiments" / "ssdm" / "variants").glob("*.yaml"))
-RUN = run_here(VARIANTS)  # the others are built here and run by make smoke-tables
 PLAIN = sorted((ROOT / "configs").rglob("ssdm_*.yaml"))
+RUN = run_here(VARIANTS, beside=PLAIN)  # make smoke-tables runs the others, here they are built
 UNTRAINED = ("BlurryInputModule", "SSDMCascadeModule")
 
 
