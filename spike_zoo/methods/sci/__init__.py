@@ -1,4 +1,4 @@
-"""SCI: joint compression and perception of spikes; in this version its seeing half."""
+"""SCI: joint compression and perception of spikes."""
 
 from spike_zoo.methods.sci.baselines import PlaybackRecognitionModule
 from spike_zoo.methods.sci.coded_baselines import ATCModule, CAASModule, CTAModule
@@ -6,6 +6,7 @@ from spike_zoo.methods.sci.fam import FAM, ClassFAM
 from spike_zoo.methods.sci.fem import FEM
 from spike_zoo.methods.sci.fmvr import FMVR
 from spike_zoo.methods.sci.lossless_baselines import LosslessModule
+from spike_zoo.methods.sci.measured_streams import SCIBitstreamModule
 from spike_zoo.methods.sci.module import SCICodecModule
 from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.network import SCICodec
@@ -24,6 +25,7 @@ __all__ = [
     "LosslessModule",
     "MotionEstimation",
     "PlaybackRecognitionModule",
+    "SCIBitstreamModule",
     "SCICodec",
     "SCICodecModule",
     "SCIRecognitionModule",

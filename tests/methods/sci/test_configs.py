@@ -26,7 +26,7 @@ from tests.helpers.variants import assert_builds, run_here
 SCI = ROOT / "experiments" / "sci"
 ROWS = sorted((SCI / "variants").glob("*.yaml"))
 #: Rows of other codecs, which tests/methods/sci/test_video_configs.py runs.
-CODED = {"LosslessModule", "CTAModule", "ATCModule", "CAASModule"}
+CODED = {"LosslessModule", "CTAModule", "ATCModule", "CAASModule", "SCIBitstreamModule"}
 #: Classes of other methods, which learn nothing here.
 OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "stir"}
 #: The stage whose configuration and profile a file is stacked with.

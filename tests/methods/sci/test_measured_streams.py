@@ -1,0 +1,60 @@
+"""Rows of SCI's bitstreams measure what its commands write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import spike_zoo
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.loading import save_weights
+from spike_zoo.methods.sci import SCIBitstreamModule, SCICodecModule
+from spike_zoo.tasks.coding import Scene
+from tests.methods.sci.codecs import recording
+from tests.methods.sci.conftest import TINY
+
+PLANES = [6, 13, 20, 27]
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    source = recording(34)
+    spikes = torch.from_numpy(source[0:34])
+    images = torch.zeros(len(PLANES), 1, *spikes.shape[1:])
+    return Scene(spikes, images, PLANES, float(source.rate_scale or 1.0), "pattern")
+
+
+@pytest.fixture(params=["codec", "joint"])
+def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_path: Path) -> str:
+    """Return weights without an analysis, and with one."""
+    if request.param == "codec":
+        return all_beginnings["codec"]
+    given: dict[str, Any] = {name: all_beginnings[name] for name in ("fem", "codec", "fam")}
+    module = SCICodecModule("joint", fam_width=0.125, lpips="off", **given, **TINY)
+    module.begin()
+    save_weights(module, tmp_path / "joint.safetensors")
+    return str(tmp_path / "joint.safetensors")
+
+
+@pytest.mark.parametrize("gop", [1, 3])
+def test_bytes_and_pictures_are_those_of_the_file(weights: str, gop: int, scene: Scene) -> None:
+    row = SCIBitstreamModule(weights, gop=gop)
+    row.read_weights()
+    assert row.rate_points == (0, 1, 2, 3)
+    codec: Any = spike_zoo.load(weights)
+    made = codec.codec.compress(recording(34), quality=2, gop=gop)
+    with torch.inference_mode():
+        coded = row.compress(row.prepared(scene), 2)
+        assert coded.n_bytes == len(made)
+        pictures = row.decompress(coded, scene)
+    torch.testing.assert_close(pictures, codec.codec.reconstruct(codec.codec.decompress(made)))
+
+
+def test_weights_without_a_codec_are_refused(all_beginnings: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="is not of SCI with a codec"):
+        SCIBitstreamModule(all_beginnings["fam"]).read_weights()
+    with pytest.raises(ConfigError, match="gop: 1 feature or more, got 0"):
+        SCIBitstreamModule("sci-small", gop=0)
