@@ -113,7 +113,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     later: dict[str, Any] = {name: str(files[name]) for name in ("fem", "codec", "fam")}
     later |= {"fam_width": 0.125, **WIDTHS}
     equal = [128.0] * 4  # so that a loss tells of learning, not of the quality that was drawn
-    joint = SCICodecModule("joint", **later, lambdas=equal, lpips="off")
+    joint = SCICodecModule("joint", **later, lambdas=equal, learning_rate=1e-3, lpips="off")
     losses["joint"] = trained(joint, SceneDataModule(**scenes, batch_size=2), 40, files["joint"])
     told = SCIRecognitionModule(10, **both, learning_rate=3e-3, remember_gib=0.1)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
