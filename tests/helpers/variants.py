@@ -32,7 +32,7 @@ def swept(method: str) -> set[Path]:
 def run_here(variants: Iterable[Path], *, beside: Iterable[Path] = ()) -> list[Path]:
     """Return one variant of each class and stage, and those that ``make smoke-tables`` leaves out.
 
-    The others run there, as processes of a sweep; here they are built.
+    The others run there, as a sweep runs them; here they are built.
 
     Args:
         variants: All there are.

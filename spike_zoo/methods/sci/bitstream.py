@@ -120,7 +120,7 @@ def coding_of(codec: SCICodec) -> Coding:
     if codec.coding is None:
         raise ConfigError(
             "these weights have no codec: they are of a stage before 'codec'; bitstreams are made "
-            "and read by weights of stage 'codec' or 'joint', as those of sci-small"
+            "and read by weights of stage 'codec' or 'joint'"
         )
     if not all(bool(net.is_final) for net in scale_nets(codec)):
         raise NotFinalizedError(

@@ -23,15 +23,14 @@ class SCIBitstreamModule(CodingModule):
 
     Args:
         weights: What :func:`spike_zoo.load` takes of SCI with a codec: a checkpoint of stage
-            ``"codec"`` or ``"joint"``, or ``"sci-small"``.
+            ``"codec"`` or ``"joint"``.
         gop: Features of a group of pictures, the first of which is an I-frame.
-        fmvr: Whether decoded motion is refined before it is analysed. Bitstreams do not change.
 
     Raises:
         ConfigError: If ``gop`` is below 1.
     """
 
-    def __init__(self, weights: str = "sci-small", gop: int = 8, *, fmvr: bool = True) -> None:
+    def __init__(self, weights: str, gop: int = 8) -> None:
         super().__init__()
         if gop < 1:
             raise ConfigError(f"gop: 1 feature or more, got {gop}")
@@ -63,8 +62,6 @@ class SCIBitstreamModule(CodingModule):
                 "of stage 'codec' or 'joint'"
             )
         found.hparams["gop"] = self.hparams["gop"]
-        if not self.hparams["fmvr"]:
-            found.codec.fmvr = None
         self.rate_points = found.rate_points
         self.coder = found.requires_grad_(False).eval().to(self.device)
 
