@@ -70,12 +70,14 @@ def compress(
         return
     from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
     from spike_zoo.tasks.abilities import codec_of
+    from spike_zoo.tasks.clips import known_rate_scale
 
     method = METHOD if method is None else method
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     source = read_recording(recording, name, height=height, width=width)
     header = codec.header(source, quality=quality, gop=gop, rate_scale=rate_scale)
+    known_rate_scale(header.rate_scale, danger="what is coded may be too dark")
     payloads = codec.compress_stream(source, quality=quality, gop=gop, rate_scale=rate_scale)
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):

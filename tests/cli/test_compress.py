@@ -71,6 +71,14 @@ def test_a_rate_scale_that_is_given_is_written(street: str, method: str, tmp_pat
     assert BitstreamReader(tmp_path / "a.sci").header.rate_scale == 0.25
 
 
+def test_a_rate_scale_that_nobody_knows_is_told(method: str, tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw.npy", tmp_path / "a.sci"
+    np.save(raw, np.zeros((PLANES, HEIGHT, WIDTH), np.uint8))
+    with pytest.warns(UserWarning, match=r"what is coded may be too dark.*--rate-scale R"):
+        compress(str(raw), out=str(out), method=method, trust=True)
+    assert BitstreamReader(out).header.rate_scale is None
+
+
 def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(
     street: str, method: str, tmp_path: Path
 ) -> None:
