@@ -152,6 +152,11 @@ class TaskModule(LightningModule):
             if isinstance(metric, MeanPerImage)
         }
 
+    def generator(self) -> torch.Generator:
+        """Return what draws in this update: the same where a run is resumed before it."""
+        seed = torch.initial_seed() + 1000 * self.global_step + self.global_rank
+        return torch.Generator().manual_seed(seed % 2**63)
+
     def on_train_start(self) -> None:
         """Tell the schedules how long the run is."""
         begin_schedules(self.trainer)

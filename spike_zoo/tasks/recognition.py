@@ -69,18 +69,22 @@ class ClassificationModule(TaskModule):
     Args:
         classes: How many there are.
         label_names: What they are called, by index; nothing is taken over from the data.
+        label_smoothing: Of the cross entropy: what of each label is spread over all classes.
 
     Attributes:
         clip_length: Planes of one clip.
 
     Raises:
-        ConfigError: If there are fewer than two classes, or not one name for each.
+        ConfigError: If there are fewer than two classes, not one name for each, or labels are
+            smoothed by less than 0 or by 1 and more.
     """
 
     clip_length: int
     monitor = "val/accuracy"
 
-    def __init__(self, *, classes: int, label_names: Sequence[str] = ()) -> None:
+    def __init__(
+        self, *, classes: int, label_names: Sequence[str] = (), label_smoothing: float = 0.0
+    ) -> None:
         super().__init__()
         if classes < FEWEST_CLASSES:
             raise ConfigError(f"classes: at least {FEWEST_CLASSES}, got {classes}")
@@ -89,7 +93,9 @@ class ClassificationModule(TaskModule):
                 f"label_names: {len(label_names)} names for {classes} classes; give one for each, "
                 "in the order of their indices, or none"
             )
-        self.classes = classes
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(f"label_smoothing: from 0 to less than 1, got {label_smoothing}")
+        self.classes, self.label_smoothing = classes, label_smoothing
         self.label_names = tuple(label_names)
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
@@ -165,7 +171,7 @@ class ClassificationModule(TaskModule):
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the cross entropy of a batch; log it (``train/total``) and ``train/accuracy``."""
         logits = self.logits(batch)
-        loss = F.cross_entropy(logits, batch["label"])
+        loss = F.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing)
         accuracy = (logits.argmax(dim=1) == batch["label"]).float().mean()
         logged = {"train/total": loss.detach(), "train/accuracy": accuracy}
         self.log_dict(logged, batch_size=len(logits))

@@ -110,6 +110,9 @@ def test_a_prediction_names_the_best_three_classes() -> None:
 def test_a_training_step_is_the_cross_entropy() -> None:
     loss = training_loss(_module(), _batch(0, 3))
     assert loss.item() == pytest.approx((np.log(2) + np.log(6)) / 2)
+    spread = training_loss(_module(label_smoothing=0.4), _batch(0, 3)).item()
+    others = (np.log(2) + 3 * np.log(6)) / 4  # of all classes, the same for both clips
+    assert spread == pytest.approx(0.6 * loss.item() + 0.4 * others)
 
 
 @pytest.mark.parametrize("label", [-1, 4])
@@ -146,6 +149,8 @@ def test_names_that_are_not_one_for_each_class_and_a_single_class_are_refused() 
         Counts(classes=4, label_names=("a", "b"))
     with pytest.raises(ConfigError, match="classes: at least 2, got 1"):
         Counts(classes=1)
+    with pytest.raises(ConfigError, match="label_smoothing: from 0 to less than 1, got 1"):
+        Counts(classes=4, label_smoothing=1.0)
 
 
 def _recording(*fired: int, rate_scale: float | None = 1.0) -> SpikeRecording:

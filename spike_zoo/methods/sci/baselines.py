@@ -8,6 +8,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from spike_zoo.methods.sci.blocks import conv3, residuals
+from spike_zoo.methods.sci.distortion import check_distort, distorted, drawn_distortion
 from spike_zoo.methods.sci.windows import CLIP, WINDOW
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
@@ -47,6 +48,7 @@ class PlaybackClassifier(nn.Module):
             residuals(2 * channels, blocks),
             conv3(2 * channels, 4 * channels, stride=2),
             residuals(4 * channels, blocks),
+            nn.BatchNorm2d(4 * channels),
         )
         self.head = nn.Linear(4 * channels, classes)
 
@@ -67,6 +69,8 @@ class PlaybackRecognitionModule(ClassificationModule):
         label_names: What they are called, by index.
         channels: See :class:`PlaybackClassifier`.
         blocks: See there.
+        distort: See :class:`SCIRecognitionModule`; here pictures are distorted.
+        label_smoothing: See :class:`ClassificationModule`.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How it moves over the run, see :func:`factor_of`.
         warmup: Fraction of the run in which it rises.
@@ -80,11 +84,14 @@ class PlaybackRecognitionModule(ClassificationModule):
         label_names: Sequence[str] = (),
         channels: int = 32,
         blocks: int = 3,
+        distort: float = 0.0,
+        label_smoothing: float = 0.0,
         learning_rate: float = 1e-3,
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
     ) -> None:
-        super().__init__(classes=classes, label_names=label_names)
+        super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
+        check_distort(distort)
         check_schedule(schedule, learning_rate, warmup)
         self.save_hyperparameters()
         self.network = PlaybackClassifier(classes, channels, blocks)
@@ -92,6 +99,15 @@ class PlaybackRecognitionModule(ClassificationModule):
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
         return self.network(self._playback(spikes, rate_scale))
+
+    def logits(self, batch: LabelledBatch) -> Tensor:
+        """Return the logits of a batch to learn from, whose pictures may be distorted."""
+        self.check_batch(batch)
+        picture = self._playback(batch["spikes"], batch["rate_scale"])
+        if self.hparams["distort"]:
+            drawn = drawn_distortion(len(picture), self.hparams["distort"], self.generator())
+            picture = distorted(picture, drawn)
+        return self.network(picture)
 
     def features(self, batch: LabelledBatch) -> Tensor:
         """Return what the last layer sees of each clip."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
@@ -42,6 +42,9 @@ Kind = Literal["intra", "pair", "rollout"]
 
 NOISY = 0.2
 """Part of a run in which values get noise and are not rounded, where ``quant`` is mixed."""
+FREE = 0.02
+"""What a P-frame's bits cost when pairs begin, of what they cost at their end; in between it rises
+by the same factor at every update. Where they cost all at once, content was never coded."""
 ROUNDED = 0.9
 """Part of a run after which levels are rounded, as streams will have them."""
 ROLLOUT = 2 * REACH + 1
@@ -205,31 +208,35 @@ class CodecJob(CodingJob):
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate and distortion at a quality that is drawn anew for every batch.
 
-        I-frames alone at first, then one P-frame after each, then all images of a sample.
+        I-frames alone at first, then one P-frame after each, then all images of a sample. P-frames
+        begin almost free, see :data:`FREE`, after I-frames that do not change meanwhile.
         """
         check_scenes(batch, "codec")
         module, generator = self.module, self.module.generator()
         quality = int(torch.randint(QUALITIES, (), generator=generator))
         weight = float(module.hparams["lambdas"][quality])
-        kind = phase_of(module.progress, module.hparams["phases"])
+        kind, done = phase_of(module.progress, module.hparams["phases"])
         group = drawn_group(module.learned_scenes(batch).features, kind, generator)
         symbols = counted(module, generator)
-        frames = list(
-            coded_frames(
-                cast("Coding", module.codec.coding),
-                symbols,
-                (group[0].shape[-2], group[0].shape[-1]),
-                quality,
-                count=len(group),
-                features=group,
-                estimation=module.codec.motion,
-            )
+        coded = coded_frames(
+            cast("Coding", module.codec.coding),
+            symbols,
+            (group[0].shape[-2], group[0].shape[-1]),
+            quality,
+            count=len(group),
+            features=group,
+            estimation=module.codec.motion,
         )
+        with torch.set_grad_enabled(kind != "pair"):
+            frames = [next(coded)]
+            first = rate_of(symbols, group)
+        frames += coded
         rate, distortion = rate_of(symbols, group), distortion_of(frames, group)
         terms = {"rate": rate, "distortion": distortion, "total": rate + weight * distortion}
         if kind == "pair":  # else decoded motion is noise, and contexts learn to do without
             warp = F.mse_loss(warped(group[0], cast("Tensor", frames[1].motion)), group[1])
-            terms |= {"warp": warp, "total": terms["total"] + weight * warp}
+            total = FREE ** (1 - done) * (rate - first) + weight * (distortion + warp)
+            terms |= {"warp": warp, "total": total}
         return terms
 
     def begin(self, split: Split) -> None:
@@ -294,17 +301,19 @@ class JointJob(CodingJob):
         return F.mse_loss(found, scene.images.to(found.device))
 
 
-def phase_of(progress: float, phases: Sequence[float]) -> Kind:
-    """Return what is learned at a time of the run.
+def phase_of(progress: float, phases: Sequence[float]) -> tuple[Kind, float]:
+    """Return what is learned at a time of the run, and how much of that is done, from 0 to 1.
 
     Args:
         progress: From 0 to 1.
         phases: Parts of the run for I-frames, for one P-frame after each, and for all of a sample.
     """
-    total = sum(phases)
-    if progress * total < phases[0]:
-        return "intra"
-    return "pair" if progress * total < phases[0] + phases[1] else "rollout"
+    kinds, now = get_args(Kind), progress * sum(phases)
+    for kind, part in zip(kinds, phases, strict=True):
+        if now < part:
+            return kind, now / part
+        now -= part
+    return kinds[-1], 1.0
 
 
 def drawn_group(features: Tensor, kind: Kind, generator: torch.Generator) -> list[Tensor]:

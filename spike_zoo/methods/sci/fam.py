@@ -101,7 +101,8 @@ class ClassFAM(nn.Module):
     """Tell the class of what moves, from five features and the motion between them.
 
     The same alignment as :class:`FAM`, at half the size, then a plain convolutional classifier. It
-    sees the features of a clip with mean 0 and deviation 1, so that brightness tells nothing.
+    sees the features of a clip with mean 0 and deviation 1, so that brightness tells nothing, and
+    the last layer sees what tells clips apart: batch normalisation takes away what all have.
 
     Args:
         classes: How many there are.
@@ -140,7 +141,7 @@ class ClassFAM(nn.Module):
             conv3(middle, last, stride=2),
             residuals(last, pair),
         )
-        self.norm = nn.LayerNorm(last)
+        self.norm = nn.BatchNorm2d(last)
         self.head = nn.Linear(last, classes)
 
     def forward(self, features: Tensor, motions: Tensor) -> Tensor:
@@ -156,7 +157,7 @@ class ClassFAM(nn.Module):
         around = aligned(self.alignment, embedded, halved, self.neighbors)
         far_before, before, after, far_after = around.unbind(1)
         in_time = [far_before, before, embedded[:, CENTRE], after, far_after]
-        return self.norm(self.classify(torch.cat(in_time, dim=1)).mean(dim=(-2, -1)))
+        return self.norm(self.classify(torch.cat(in_time, dim=1))).mean(dim=(-2, -1))
 
 
 def standardised(features: Tensor) -> Tensor:

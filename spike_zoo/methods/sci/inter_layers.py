@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ from spike_zoo.methods.sci.blocks import (
 
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96
+STEPS = 8.0
+"""How much larger than its feature a content's latent begins: rounding must leave some of it."""
 
 
 class Contexts(NamedTuple):
@@ -87,6 +89,9 @@ class ContentAnalysis(nn.Module):
             DSB(latent),
         )
         self.hyper = hyper_analysis(latent, latent, scaled(CONTENT_HYPER, width))
+        begin_lively(self.at_full, self.at_half, self.to_quarter, self.at_quarter)
+        with torch.no_grad():
+            cast("nn.Conv2d", self.at_quarter[-2]).weight.mul_(STEPS)
 
     def forward(self, feature: Tensor, contexts: Contexts) -> Tensor:
         """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
@@ -125,6 +130,7 @@ class ContextMining(nn.Module):
         self.raise_quarter, self.raise_half = Up(wide, wide), Up(wide, wide)
         self.at_half = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
         self.at_full = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
+        begin_lively(self)
 
     def forward(self, reference: Tensor, motion: Tensor) -> Contexts:
         """Return the contexts of a frame.
@@ -190,6 +196,7 @@ class ContentSynthesis(nn.Module):
         self.at_full = nn.Sequential(
             conv3(narrow + wide, wide), Res(wide), separables(wide, 2), conv3(wide, FEATURES)
         )
+        begin_lively(self)
         for parameter in self.at_full[-1].parameters():
             nn.init.zeros_(parameter)
 
@@ -198,6 +205,26 @@ class ContentSynthesis(nn.Module):
         quarter = torch.cat([self.to_quarter(latent), contexts.quarter], dim=1)
         half = torch.cat([self.at_quarter(quarter), contexts.half], dim=1)
         return self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))
+
+
+def begin_lively(*parts: nn.Module) -> None:
+    """Let what goes through convolutions outside of blocks keep its deviation, untrained.
+
+    torch's own start loses a factor of three at each: a latent that begins far below one step of
+    rounding says nothing, and what says nothing is not learned.
+    """
+    inside = {
+        layer
+        for part in parts
+        for block in part.modules()
+        if isinstance(block, (DSB, Res))
+        for layer in block.modules()
+    }
+    for part in parts:
+        for layer in part.modules():
+            if isinstance(layer, nn.Conv2d) and layer not in inside:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+                nn.init.zeros_(cast("Tensor", layer.bias))
 
 
 def hyper_analysis(channels: int, middle: int, hyper: int) -> nn.Sequential:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.alignment import Align
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from lightning import LightningDataModule
+    from torch.optim import Optimizer
     from torchmetrics import MetricCollection
 
     from spike_zoo.batch import ReconstructionBatch, SceneBatch, Split
@@ -51,6 +53,15 @@ JOBS: Mapping[Stage, type[StageJob]] = {
     "fam": FamJob,
     "joint": JointJob,
 }
+
+MOVING = (
+    "motion.",
+    "inter.analysis.motion.",
+    "inter.entropy.motion.",
+    "inter.motion_synthesis.",
+    "fmvr.",
+)
+"""Parts of a codec that learn through warping."""
 
 
 class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
@@ -195,6 +206,27 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         logged = {f"train/{name}": value for name, value in terms.items()}
         self.log_dict(logged, batch_size=len(batch["spikes"]))
         return terms["total"]
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Limit the gradients of motion by themselves.
+
+        They come through warping and are far larger: under one limit for all, what else a codec
+        learns would be scaled by them, and content was never coded.
+        """
+        if not gradient_clip_val or gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        apart: dict[bool, list[Tensor]] = {True: [], False: []}
+        for name, one in self.codec.named_parameters():
+            if one.grad is not None:
+                apart[name.startswith(MOVING)].append(one)
+        for parameters in apart.values():
+            clip_grad_norm_(parameters, gradient_clip_val)
 
     @property
     def progress(self) -> float:

@@ -10,6 +10,12 @@ from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.methods.sci.alignment import Align
 from spike_zoo.methods.sci.coded_clips import coded_clips
+from spike_zoo.methods.sci.distortion import (
+    check_distort,
+    distorted,
+    distorted_motions,
+    drawn_distortion,
+)
 from spike_zoo.methods.sci.fam import ClassFAM
 from spike_zoo.methods.sci.fem import FEM, Fusion, Pathway
 from spike_zoo.methods.sci.frames import Coding
@@ -59,6 +65,9 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         temporal_prior: See there.
         fmvr: Whether decoded motion is refined.
         scale_input: See :class:`SCICodec`.
+        distort: How much clips are turned, enlarged, sheared and moved in training, see
+            :func:`drawn_distortion`; their features and motion are, not their spikes.
+        label_smoothing: See :class:`ClassificationModule`.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How it moves over the run, see :func:`factor_of`.
         warmup: Fraction of the run in which it rises.
@@ -95,12 +104,15 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         temporal_prior: TemporalPrior = "full",
         fmvr: bool = True,
         scale_input: bool = True,
+        distort: float = 0.0,
+        label_smoothing: float = 0.0,
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
         remember_gib: float = 0.0,
     ) -> None:
-        super().__init__(classes=classes, label_names=label_names)
+        super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
+        check_distort(distort)
         check_schedule(schedule, learning_rate, warmup)
         self.save_hyperparameters()
         codec = SCICodec(
@@ -124,11 +136,14 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
     def logits(self, batch: LabelledBatch) -> Tensor:
         """Return the logits of a batch to learn from, whose frozen part may be known already."""
         self.check_batch(batch)
-        quality = None
+        generator, quality = self.generator(), None
         if self.codec.coding is not None:
-            quality = int(torch.randint(QUALITIES, (), generator=self.generator()))
+            quality = int(torch.randint(QUALITIES, (), generator=generator))
         with torch.no_grad():
             features, motions = self._analysis(self.codec, batch, quality)
+            if self.hparams["distort"]:
+                drawn = drawn_distortion(len(features), self.hparams["distort"], generator)
+                features, motions = distorted(features, drawn), distorted_motions(motions, drawn)
         return self._fam(features.clone(), motions.clone())
 
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-import torch
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
@@ -66,11 +65,6 @@ class StagedModule(TaskModule):
         resumes = self._trainer is not None and self._trainer.ckpt_path
         if stage == "fit" and not (resumes or self._has_weights):
             self.begin()
-
-    def generator(self) -> torch.Generator:
-        """Return what draws in this update: the same where a run is resumed before it."""
-        seed = torch.initial_seed() + 1000 * self.global_step + self.global_rank
-        return torch.Generator().manual_seed(seed % 2**63)
 
     def begin(self) -> None:
         """Read the parts that the stage begins with, see :func:`read_parts`.

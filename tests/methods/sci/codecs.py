@@ -82,7 +82,7 @@ def _enlarge(codec: SCICodec) -> None:
     last = coding.intra.synthesis.mend.leave
     last.weight *= 8.0
     last.bias.fill_(0.5)
-    nn.init.normal_(coding.inter.synthesis.at_full[-1].weight, std=0.4)
+    nn.init.normal_(coding.inter.synthesis.at_full[-1].weight, std=0.03)
     nn.init.normal_(coding.fmvr.layers[-1].weight, std=0.05)
 
 

@@ -16,6 +16,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.bitstream import digest_of
 from spike_zoo.methods.sci.codec_training import (
+    FREE,
     CodecJob,
     CodingJob,
     counted,
@@ -119,9 +120,12 @@ class TestJoint(CodingTester):
 def test_a_run_goes_from_i_frames_over_pairs_to_rollouts() -> None:
     phases = (0.45, 0.25, 0.3)
     found = [phase_of(progress, phases) for progress in (0.0, 0.44, 0.46, 0.69, 0.71, 1.0)]
-    assert found == ["intra", "intra", "pair", "pair", "rollout", "rollout"]
-    assert phase_of(0.5, (9, 5, 6)) == "pair"  # parts of any sum
-    assert [phase_of(x, (0, 0, 1)) for x in (0.0, 1.0)] == ["rollout"] * 2
+    assert [kind for kind, _ in found] == ["intra", "intra", "pair", "pair", "rollout", "rollout"]
+    assert [done for _, done in found] == pytest.approx([0, 44 / 45, 0.04, 0.96, 1 / 30, 1])
+    kind, done = phase_of(0.575, (9, 5, 6))  # parts of any sum
+    assert kind == "pair"
+    assert done == pytest.approx(0.5)
+    assert [phase_of(x, (0, 0, 1)) for x in (0.0, 1.0)] == [("rollout", 0.0), ("rollout", 1.0)]
 
 
 @pytest.mark.parametrize("count", [2, 5, 6])
@@ -186,6 +190,44 @@ def test_pairs_have_the_true_error_of_decoded_motion_beside(all_beginnings: dict
     for one in terms.values():
         assert all(torch.isfinite(value) for value in one.values())
         assert one["rate"] > 0
+
+
+def test_pairs_leave_i_frames_alone_and_begin_almost_free(
+    all_beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed_everything(0)
+    module = small("codec", phases=(0, 1, 0), quant="ste", **all_beginnings)
+    module.setup("fit")
+    weight = module.hparams["lambdas"][int(torch.randint(4, (), generator=module.generator()))]
+    costs = []
+    for progress in (0.0, 0.5):
+        monkeypatch.setattr(SCICodecModule, "progress", progress)
+        terms = module.job.terms(scene_batch(3))
+        named = {name: float(value.detach()) for name, value in terms.items()}
+        costs.append(named["total"] - weight * (named["distortion"] + named["warp"]))
+    assert costs[0] == pytest.approx(FREE**0.5 * costs[1], rel=0.01)
+    told = costs[1] / FREE**0.5 / named["rate"]
+    assert 0.05 < told < 0.95  # the I-frame's bits are no part of it
+    terms["total"].backward()
+    learned = {name for name, one in module.codec.named_parameters() if one.grad is not None}
+    assert {name.split(".")[0] for name in learned} == {"inter", "gains", "motion"}
+
+
+def test_motion_does_not_limit_what_else_is_learned() -> None:
+    module = small("codec")
+    parts: dict[str, Any] = dict(module.codec.named_parameters())
+    moving, other = (
+        parts["inter.motion_synthesis.8.weight"],
+        parts["inter.synthesis.at_full.0.weight"],
+    )
+    moving.grad, other.grad = torch.full_like(moving, 100.0), torch.full_like(other, 1e-3)
+    optimizer = torch.optim.Adam(module.codec.parameters())
+    module.configure_gradient_clipping(optimizer, 1.0, "norm")
+    assert torch.equal(other.grad, torch.full_like(other, 1e-3))
+    assert moving.grad.norm() == pytest.approx(1.0, rel=1e-3)
+    other.grad *= 1e5
+    module.configure_gradient_clipping(optimizer, 1.0, "norm")
+    assert other.grad.norm() == pytest.approx(1.0, rel=1e-3)
 
 
 def test_images_are_those_of_the_features_at_their_planes() -> None:

@@ -76,3 +76,29 @@ def test_without_room_nothing_is_remembered() -> None:
     assert asked.clips == 2 * len(batch["name"])
     with pytest.raises(ValueError, match="remember_gib must be 0 or more, got -1"):
         RememberedAnalysis(-1)
+
+
+@pytest.mark.parametrize("kind", [SCIRecognitionModule, PlaybackRecognitionModule])
+def test_clips_are_distorted_where_they_are_learned_and_nowhere_else(kind: type) -> None:
+    small: dict[str, Any] = WIDTHS if kind is SCIRecognitionModule else {"channels": 8, "blocks": 1}
+    made, batch = [], labelled_batch(41, 24, 24)
+    for amount in (0.0, 0.2):
+        seed_everything(0)
+        module = kind(2, distort=amount, **small).eval()
+        with torch.no_grad():
+            learned = [module.logits(batch) for _ in range(2)]
+            made.append((learned[0], module(batch["spikes"], batch["rate_scale"])))
+        assert torch.equal(*learned)  # drawn by the update's number
+    (plain, told), (distorted, told_too) = made
+    torch.testing.assert_close(plain, told)
+    torch.testing.assert_close(told, told_too)
+    assert not torch.allclose(distorted, plain, atol=1e-4)
+    with pytest.raises(ValueError, match="distort must be from 0 to 1, got 2"):
+        kind(2, distort=2.0, **small)
+
+
+def test_a_single_clip_is_learned_from() -> None:
+    seed_everything(0)
+    module, batch = SCIRecognitionModule(2, **WIDTHS).train(), labelled_batch(41, 16, 16)  # type: ignore[arg-type]  # plain
+    single: Any = {name: value[:1] for name, value in batch.items()}  # type: ignore[index]  # of each
+    assert torch.isfinite(module.logits(single)).all()
