@@ -21,7 +21,7 @@ PROFILE ?= cpu
 STAGED := $(patsubst experiments/%/stages.yaml,%,$(wildcard experiments/*/stages.yaml))
 ARCHIVES := $(sort $(foreach method,$(METHODS),$(call entries,experiments/$(method)/needs.yaml,archives)))
 
-.PHONY: help setup demo test lint audit train bench notebooks docs ablation-table smoke-tables clean
+.PHONY: help setup demo test test-slow lint audit train bench notebooks docs ablation-table smoke-tables clean
 .PHONY: $(STAGED) $(METHODS:%=ablation-%)
 # $$ in prerequisites is read once a target, and what $$* stands for, is known
 .SECONDEXPANSION:
@@ -39,8 +39,13 @@ $(STAMPS)/setup: pyproject.toml constraints.txt
 setup: $(STAMPS)/setup ## make .venv and install everything (begins demo and test; does nothing twice)
 
 # one thread each: processes that share cores wait for each other in every operation
-test: setup ## run the tests, one process per core
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal $(ARGS)
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist worksteal
+
+test: setup ## run the tests, one process per core, but for the slow ones: minutes
+	$(PYTEST) -m 'not slow' $(ARGS)
+
+test-slow: setup ## run the slow tests: that methods learn, that killed runs resume, whole sweeps
+	$(PYTEST) -m slow $(ARGS)
 
 lint: setup ## check format, style, types and who imports whom
 	$(BIN)/ruff check .

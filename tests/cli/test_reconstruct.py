@@ -90,6 +90,7 @@ def test_a_picture_without_a_centre_shows_the_middle_plane(
     assert f"{tmp_path / 'middle.png'} (plane 35 of 70)" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_video_shows_every_stride_th_plane(
     street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

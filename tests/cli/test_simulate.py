@@ -151,6 +151,7 @@ def test_impossible_options_are_refused_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_exposures_to_deblur_are_an_archive_of_their_own(tmp_path: Path) -> None:
     path, splits = tmp_path / "deblur.h5", ("train", "val", "test")
     size: dict[str, Any] = {"height": 8, "width": 12}

@@ -32,6 +32,7 @@ def digest_of_takes(**environment: str) -> str:
     return found.stdout.split()[-1]
 
 
+@pytest.mark.slow
 def test_spikes_do_not_depend_on_the_vectors_of_the_processor() -> None:
     extensions = np.show_config(mode="dicts")["SIMD Extensions"]
     found = [name for name in extensions["found"] if "V2" not in name]

@@ -123,6 +123,7 @@ def test_variants_that_no_table_shows_are_told_where_there_are_tables(tmp_path: 
         check_tables(spec)
 
 
+@pytest.mark.slow
 def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
     monkeypatch: pytest.MonkeyPatch, reader: LineReader
 ) -> None:

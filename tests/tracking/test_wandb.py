@@ -182,6 +182,7 @@ def test_checkpoints_of_an_online_run_are_artefacts_that_load_and_test(
     assert again == pytest.approx(RunResult.read(online.run_dir).metrics["test/psnr"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_without_an_account_a_run_at_a_terminal_goes_on_offline_and_says_so_once(
     tmp_path: Path,
 ) -> None:
@@ -203,6 +204,7 @@ def test_without_an_account_a_run_at_a_terminal_goes_on_offline_and_says_so_once
     assert {"val/psnr": 30.0} in history_of(records_of(run))
 
 
+@pytest.mark.slow
 def test_without_a_network_a_run_goes_on_offline(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -221,6 +223,7 @@ def test_without_a_network_a_run_goes_on_offline(tmp_path: Path) -> None:
     assert {"val/psnr": 30.0} in history_of(records_of(run))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_goes_on_where_it_was_online(tmp_path: Path) -> None:
     with WandbCloud() as cloud:
         for is_resumed in ("False", "True"):

@@ -63,6 +63,7 @@ def step(module: SSDMStudentModule, batch: Any) -> tuple[Tensor, dict[str, Tenso
     return module.training_step(batch, 0), logged
 
 
+@pytest.mark.slow
 def test_a_step_is_the_published_loss_of_five_times(
     ssdm_golden: Golden,
     official_path: Path,
