@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import pytest
 import torch
 from lightning import Trainer, seed_everything
+from torch.nn import functional as F
 
 import spike_zoo
 from spike_zoo import SpikeArchive
@@ -24,6 +25,9 @@ from spike_zoo.methods.sci.codec_training import (
     images_at,
     phase_of,
 )
+from spike_zoo.methods.sci.frames import coded_frames
+from spike_zoo.methods.sci.scenes import Scenes
+from spike_zoo.methods.sci.symbols import Counted
 from spike_zoo.testing import QUIET, MethodTester, tiny_archive
 from tests.methods.sci.batches import batch_of, scene_batch
 
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
     from lightning import LightningDataModule
 
+    from spike_zoo.methods.sci.frames import Coding
     from spike_zoo.methods.sci.stages import Stage
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.tasks.base import TaskModule
@@ -211,6 +216,33 @@ def test_pairs_leave_i_frames_alone_and_begin_almost_free(
     terms["total"].backward()
     learned = {name for name, one in module.codec.named_parameters() if one.grad is not None}
     assert {name.split(".")[0] for name in learned} == {"inter", "gains", "motion"}
+
+
+@pytest.mark.slow
+def test_what_is_new_in_a_frame_is_learned_to_be_coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seed_everything(0)
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(16, 3, 10, 10, generator=generator)
+    smooth = F.interpolate(coarse, (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
+    scenes = smooth.unflatten(0, (8, 2))  # of two frames that have nothing in common
+    module = small("codec", phases=(0, 1, 0), lambdas=[256.0] * 4)
+    drawn = (torch.randint(8, (4,), generator=generator) for _ in range(160))
+    monkeypatch.setattr(
+        module, "learned_scenes", lambda _: Scenes(scenes[next(drawn)], torch.empty(0), None)
+    )
+    optimizer = torch.optim.Adam(module.codec.parameters(), 1e-3)
+    for step in range(160):
+        monkeypatch.setattr(SCICodecModule, "progress", step / 200)
+        optimizer.zero_grad()
+        module.job.terms(scene_batch(2))["total"].backward()
+        module.configure_gradient_clipping(optimizer, 1.0, "norm")
+        optimizer.step()
+    coding, symbols = cast("Coding", module.codec.coding), Counted()
+    given: Any = {"features": list(scenes.unbind(1)), "estimation": module.codec.motion}
+    with torch.no_grad():
+        _, found = coded_frames(coding, symbols, (64, 64), 3, count=2, **given)
+    error = F.mse_loss(found.feature, scenes[:, 1])
+    assert error < 0.6 * scenes[:, 1].var(correction=0)
 
 
 def test_motion_does_not_limit_what_else_is_learned() -> None:
