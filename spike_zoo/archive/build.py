@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from spike_zoo.spikes.take import Take
 
-_SHARD = "shard"
-
 
 def build_archive(
     path: str | Path,
@@ -83,8 +81,8 @@ def build_archive(
     cwd = Path.cwd()
     with writer, _shard_folder(path) as folder:
         tasks = [
-            delayed(_write_shard)(cwd, folder / f"{number}.h5", job, compression, bit_layout)
-            for number, job in enumerate(jobs.values())
+            delayed(_write_shard)(cwd, folder / f"{number}.h5", name, job, compression, bit_layout)
+            for number, (name, job) in enumerate(jobs.items())
         ]
         _run(tasks, n_jobs, progress)
         _join(writer, folder, jobs, splits or {})
@@ -113,7 +111,7 @@ def _join(
     for number, name in enumerate(jobs):
         shard = folder / f"{number}.h5"
         with h5py.File(shard, "r", locking=False) as source:
-            writer.copy(source, _SHARD, name)
+            writer.copy(source, name, name)
         shard.unlink()
     for split, names in splits.items():
         writer.put_in_split(split, *names)
@@ -143,10 +141,15 @@ def _shard_folder(path: Path) -> Iterator[Path]:
 
 
 def _write_shard(
-    cwd: Path, path: Path, job: Callable[[], Take], compression: str | None, bit_layout: str
+    cwd: Path,
+    path: Path,
+    name: str,
+    job: Callable[[], Take],
+    compression: str | None,
+    bit_layout: str,
 ) -> None:
     """Make one take and write it to a file of its own; runs in a worker process."""
     os.chdir(cwd)  # joblib keeps its workers, which stay where they were first started
     take = job()
     with new_archive_file(path) as file:
-        write_take(new_group(file, _SHARD), take, compression=compression, bit_layout=bit_layout)
+        write_take(new_group(file, name), take, compression=compression, bit_layout=bit_layout)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spike_zoo.archive.published import read_image
-from spike_zoo.errors import GeometryError, MissingFileError, PlaneRangeError
-from spike_zoo.formats.recording import read_recording
+from spike_zoo.archive.camera import Camera
+from spike_zoo.archive.pictures import read_picture
+from spike_zoo.errors import MissingFileError, PlaneRangeError
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from spike_zoo.archive.published import Found
 
-GOPRO_SIZE = (180, 320)
-GOPRO_RATE_SCALE = 0.9927  # of S-SDM's simulator at its released threshold
-GOPRO_FPS = 240.0 * 8  # of the video times planes from one of its frames to the next
-RSB_SIZE = (250, 400)
+# S-SDM's simulator at its released threshold; the video's 240 frames, 8 planes to the next one
+GOPRO = Camera(180, 320, rate_scale=0.9927, fps=240.0 * 8)
+RSB = Camera(250, 400)
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -40,13 +39,11 @@ class ExposureRule:
         start: First plane, by default the one after the margin.
         length: Planes, by default all up to the margin before the end.
         margin: Planes recorded before and after the exposure.
-        rate_scale: Spikes per plane at white; None: what is known of the set.
     """
 
     start: int | None = None
     length: int | None = None
     margin: int = 20
-    rate_scale: float | None = None
 
     def span(self, planes: int, where: object) -> tuple[int, int]:
         """Return first and past-the-last plane of the exposure.
@@ -85,39 +82,28 @@ def is_rsb(root: Path) -> bool:
     return any(root.glob(f"{_SPIKES}/*/*.dat"))
 
 
-def find_gopro(
-    root: Path, height: int | None, width: int | None, rule: ExposureRule
-) -> Iterator[Found]:
+def find_gopro(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
     """Yield the exposures of ``<stage>/spike_data/<sequence>/<name>.dat``, by its spike files.
 
     A blurry image without spikes is no sample: the set has none for the ends of its sequences.
     """
-    rule = replace(rule, rate_scale=rule.rate_scale or GOPRO_RATE_SCALE)
     for stage in sorted(path for path in root.iterdir() if (path / _SPIKES).is_dir()):
-        yield from _exposures(stage, stage.name, (height, width), GOPRO_SIZE, rule, GOPRO_FPS)
+        yield from _exposures(stage, stage.name, rule, camera, GOPRO)
 
 
-def find_rsb(
-    root: Path, height: int | None, width: int | None, rule: ExposureRule
-) -> Iterator[Found]:
+def find_rsb(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
     """Yield the exposures of ``spike_data/<sequence>/<name>.dat``, all of them to test."""
     if (root / _SPIKES).is_dir():
-        yield from _exposures(root, "test", (height, width), RSB_SIZE, rule, 0.0)
+        yield from _exposures(root, "test", rule, camera, RSB)
 
 
 def _exposures(
-    home: Path,
-    split: str,
-    given: tuple[int | None, int | None],
-    usual: tuple[int, int],
-    rule: ExposureRule,
-    fps: float,
+    home: Path, split: str, rule: ExposureRule, camera: Camera, usual: Camera
 ) -> Iterator[Found]:
-    size = given[0] or usual[0], given[1] or usual[1]
     for spikes in sorted((home / _SPIKES).glob("*/*.dat")):
         files = _files_of(home, spikes)
         name = f"{spikes.parent.name}-{spikes.stem}"
-        yield name, split, partial(_read_exposure, files, size, rule, fps)
+        yield name, split, partial(_read_exposure, files, rule, camera, usual)
 
 
 def _files_of(home: Path, spikes: Path) -> _Files:
@@ -165,11 +151,10 @@ def _image(folder: Path, stem: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _read_exposure(files: _Files, size: tuple[int, int], rule: ExposureRule, fps: float) -> Take:
-    recording = read_recording(files.spikes, height=size[0], width=size[1])
-    recording.rate_scale = rule.rate_scale or recording.rate_scale
-    recording.fps = recording.fps or fps
-    start, stop = rule.span(len(recording), files.spikes)
+def _read_exposure(files: _Files, rule: ExposureRule, camera: Camera, usual: Camera) -> Take:
+    recording = camera.read(files.spikes, usual)
+    count, *size = recording.shape
+    start, stop = rule.span(count, files.spikes)
     blur = _read_colour(files.blur, size)
     places = {start + (stop - start) // 2 + far: path for far, path in sorted(files.sharp.items())}
     inside = {plane: path for plane, path in places.items() if start <= plane < stop}
@@ -180,22 +165,7 @@ def _read_exposure(files: _Files, size: tuple[int, int], rule: ExposureRule, fps
     return Take(recording, images, np.array(list(inside)), blur[None], span)
 
 
-def _read_colour(path: Path, size: tuple[int, int]) -> NDArray[Any]:
-    """Read a colour image whose sides are one whole multiple of the spikes'.
-
-    Raises:
-        GeometryError: If they are not.
-    """
-    image = read_image(path)
-    if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, axis=2)
-    image = image[..., :3]  # an opacity channel is left out
-    ratio = image.shape[0] // size[0]
-    if ratio < 1 or image.shape[:2] != (ratio * size[0], ratio * size[1]):
-        raise GeometryError(
-            f"{path}: {image.shape[0]}x{image.shape[1]} pixels are no whole multiple of the "
-            f"spikes' {size[0]}x{size[1]}; cut the image to what the spike camera saw, or pass the "
-            "spikes' --height and --width",
-            path=str(path),
-        )
-    return image
+def _read_colour(path: Path, size: Sequence[int]) -> NDArray[Any]:
+    """Read a picture of a recording as colours, whatever it is."""
+    image = read_picture(path, (size[0], size[1]))
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image

@@ -11,8 +11,9 @@ layout       what it is
 ``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
              :func:`~spike_zoo.archive.exposures.find_gopro`), 0.993 spikes at white
 ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
-``folder``   recordings anywhere below the folder, or one file; a first folder named
-             train, val or test is the split
+``folder``   recordings anywhere below the folder, or one file, with pictures beside them
+             (:class:`~spike_zoo.archive.truth.PictureFiles`); a first folder named train,
+             val or test is the split
 ``archive``  an archive, to be written again in another way
 ``auto``     whichever of these it looks like
 ============ =====================================================================
@@ -20,27 +21,25 @@ layout       what it is
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spike_zoo.archive.camera import Camera
 from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
+from spike_zoo.archive.folders import RECORDINGS, find_folder
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
-from spike_zoo.formats.recording import read_recording
-from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
 
-    Finder = Callable[[Path, int | None, int | None], Iterator[Found]]
+    from spike_zoo.spikes.take import Take
 
-_RECORDINGS = (".dat", ".npz", ".npy", ".spl")
-_SPLITS = ("train", "val", "valid", "validation", "test")
+    Finder = Callable[[Path, Camera], Iterator[Found]]
 
 
 @dataclass
@@ -51,21 +50,28 @@ class FoundTakes:
         jobs: A function that reads each take, by the name it will have.
         splits: Names of each split.
         origin: The archive they come from, if they come from one.
+        renamed: What recordings are called -> their names here, where these differ.
     """
 
     jobs: dict[str, Callable[[], Take]] = field(default_factory=dict)
     splits: dict[str, list[str]] = field(default_factory=dict)
     origin: Path | None = None
+    renamed: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
         """Note a take; one of the same name in another place gets its split in front."""
-        name = recording_name(name)
+        given, name = name, recording_name(name)
         if name in self.jobs and split is not None:
             name = recording_name(f"{split}-{name}")
         if name in self.jobs:
+            other = next((old for old, new in self.renamed.items() if new == name), name)
             raise FormatError(
-                f"two recordings would have the name {name!r}; rename one of them", path=name
+                f"recordings {other!r} and {given!r} would both be called {name!r} in an archive; "
+                "rename one of the files",
+                path=name,
             )
+        if name != given:
+            self.renamed[given] = name
         self.jobs[name] = job
         if split is not None:
             self.splits.setdefault(split, []).append(name)
@@ -77,6 +83,9 @@ def find_takes(
     layout: str = "auto",
     height: int | None = None,
     width: int | None = None,
+    rate_scale: float | None = None,
+    fps: float | None = None,
+    flip: bool = True,
     split: str | None = None,
     exposure: ExposureRule | None = None,
 ) -> FoundTakes:
@@ -85,8 +94,12 @@ def find_takes(
     Args:
         source: The folder or file.
         layout: One of those above.
-        height: Rows of ``.dat`` recordings, if no sidecar or layout tells.
-        width: Columns of ``.dat`` recordings, if no sidecar or layout tells.
+        height: Rows of ``.dat`` recordings; this and the next four come before what files, their
+            sidecars or the layout tell.
+        width: Columns of ``.dat`` recordings.
+        rate_scale: Spikes per plane at white.
+        fps: Planes per second.
+        flip: Whether ``.dat`` recordings store their rows bottom to top.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
 
@@ -95,16 +108,16 @@ def find_takes(
         UsageError: If the layout has another name, or has no exposures and some are given.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
-    source = Path(source)
+    source, camera = Path(source), Camera(height, width, rate_scale, fps, flip)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
     chosen = _recognise(source) if layout == "auto" else layout
     found = FoundTakes()
-    for name, home, job in _finder(chosen, exposure)(source, height, width):
+    for name, home, job in _finder(chosen, exposure)(source, camera):
         found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError(
-            f"{source}: no recordings of layout {chosen} in it ({', '.join(_RECORDINGS)})",
+            f"{source}: no recordings of layout {chosen} in it ({', '.join(RECORDINGS)})",
             path=str(source),
         )
     if chosen == "archive":
@@ -121,13 +134,13 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
         "recvidar": find_recvidar,
         "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
         "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
-        "folder": _folder,
+        "folder": find_folder,
         "archive": _archive,
     }
     if layout not in finders:
         raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
     if exposure is not None and layout not in ("gopro", "rsb"):
-        raise UsageError(f"exposures and their rate scale go with gopro or rsb, not with {layout}")
+        raise UsageError(f"exposures go with gopro or rsb, not with {layout}")
     return finders[layout]
 
 
@@ -143,37 +156,22 @@ def _recognise(source: Path) -> str:
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"
 
 
-def _folder(root: Path, height: int | None, width: int | None) -> Iterator[Found]:
-    """Yield every recording below a folder, or the one file."""
-    if root.is_file():
-        yield root.stem, None, partial(_read_plain, root, height, width)
-        return
-    files = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in _RECORDINGS]
-    stems = Counter(path.stem for path in files)
-    for path in files:
-        parts = path.relative_to(root).with_suffix("").parts
-        split = parts[0] if len(parts) > 1 and parts[0] in _SPLITS else None
-        name = path.stem if stems[path.stem] == 1 else "-".join(parts)
-        yield name, split, partial(_read_plain, path, height, width)
-
-
-def _read_plain(path: Path, height: int | None, width: int | None) -> Take:
-    raw = path.suffix.lower() == ".dat"
-    size = (height, width) if raw else (None, None)
-    recording = read_recording(path, height=size[0], width=size[1])
-    label = recording.meta.get("label")  # samples of recognition, in .npz or by their sidecar
-    return Take(recording, label=label if type(label) is int else None)
-
-
-def _archive(path: Path, height: int | None, width: int | None) -> Iterator[Found]:
+def _archive(path: Path, camera: Camera) -> Iterator[Found]:
     """Yield the takes of an archive; their splits are read by themselves."""
-    if height is not None or width is not None:
+    if (camera.height, camera.width, camera.flip) != (None, None, True):
         raise UsageError(
-            f"{path}: an archive knows its recordings' sizes; leave height and width out"
+            f"{path}: an archive knows its recordings' sizes; leave height, width and flip out"
         )
     archive = SpikeArchive(path)
     for name in archive:
-        yield name, None, partial(archive.take, name)
+        yield name, None, partial(_archived, archive, name, camera)
+
+
+def _archived(archive: SpikeArchive, name: str, camera: Camera) -> Take:
+    take = archive.take(name)
+    take.recording.rate_scale = camera.rate_scale or take.recording.rate_scale
+    take.recording.fps = camera.fps or take.recording.fps
+    return take
 
 
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:

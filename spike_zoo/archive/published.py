@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from spike_zoo.archive.camera import Camera
+from spike_zoo.archive.pictures import read_grey
+from spike_zoo.archive.truth import Truth, check_lengths
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
 from spike_zoo.formats.dat import DatLayout
-from spike_zoo.formats.recording import read_recording
+from spike_zoo.formats.sidecar import own_sidecar
 from spike_zoo.spikes.recording import SpikeRecording
-from spike_zoo.spikes.take import Take, grey
+from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
 #: Name, split and reader of a take.
 Found = tuple[str, str | None, "Callable[[], Take]"]
 
-BASE_SIZE = (250, 400)
-BASE_RATE_SCALE = 0.6  # spikes per plane where the ground truth is white
-RECVIDAR_SIZE = (250, 400)
+BASE = Camera(250, 400, rate_scale=0.6)
+RECVIDAR = Camera(250, 400)
 SREDS_PLANES = 20  # of one file, from one image to the next
 SREDS_FILES = 4  # the fewest that hold a window of 61 planes around an image
 SREDS_RATE_SCALE = 0.4
@@ -52,8 +52,12 @@ SREDS_PARTS = (
 )
 
 
-def find_base(root: Path, height: int | None, width: int | None) -> Iterator[Found]:
-    """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``."""
+def find_base(root: Path, camera: Camera) -> Iterator[Found]:
+    """Yield clips of ``<split>/spike`` with their images in ``<split>/gt``.
+
+    An image shows the middle plane, unless the clip's sidecar names another.
+    """
+    truths: dict[Path, Truth | None] = {}
     for clip in sorted(root.glob("*/spike/*.dat")):
         home = clip.parent.parent
         truth = home / "gt" / f"{clip.stem}.png"
@@ -62,33 +66,31 @@ def find_base(root: Path, height: int | None, width: int | None) -> Iterator[Fou
                 f"{clip}: its ground truth {truth} is missing; add it, or leave the folder gt out",
                 path=str(truth),
             )
-        size = height or BASE_SIZE[0], width or BASE_SIZE[1]
-        image = truth if truth.is_file() else None
-        yield clip.stem, home.name, partial(_read_base_clip, clip, image, size)
+        stated = own_sidecar(clip).planes
+        truths[clip] = Truth((truth,), stated) if truth.is_file() else None
+    check_lengths(truths, lambda clip: camera.read(clip, BASE))
+    for clip, found in truths.items():
+        home = clip.parent.parent
+        yield clip.stem, home.name, partial(_read_base_clip, clip, found, camera)
 
 
-def _read_base_clip(clip: Path, truth: Path | None, size: tuple[int, int]) -> Take:
-    recording = read_recording(clip, height=size[0], width=size[1])
-    recording.rate_scale = recording.rate_scale or BASE_RATE_SCALE
-    if truth is None:
-        return Take(recording)
-    middle = np.array([len(recording) // 2])
-    return Take(recording, images=read_image(truth)[None], image_index=middle)
+def _read_base_clip(clip: Path, truth: Truth | None, camera: Camera) -> Take:
+    recording = camera.read(clip, BASE)
+    return Take(recording) if truth is None else Take(recording, *truth.read(recording, clip))
 
 
-def find_recvidar(root: Path, height: int | None, width: int | None) -> Iterator[Found]:
+def find_recvidar(root: Path, camera: Camera) -> Iterator[Found]:
     """Yield the recordings of recVidarReal2019: ``.dat`` anywhere below, no ground truth."""
     files = sorted(root.rglob("*.dat"))
-    size = height or RECVIDAR_SIZE[0], width or RECVIDAR_SIZE[1]
     stems = Counter(path.stem for path in files)
     for path in files:
         parts = path.relative_to(root).with_suffix("").parts
         name = path.stem if stems[path.stem] == 1 else "-".join(parts)
-        yield name, "test", partial(_read_recvidar, path, size)
+        yield name, "test", partial(_read_recvidar, path, camera)
 
 
-def _read_recvidar(path: Path, size: tuple[int, int]) -> Take:
-    return Take(read_recording(path, height=size[0], width=size[1]))
+def _read_recvidar(path: Path, camera: Camera) -> Take:
+    return Take(camera.read(path, RECVIDAR))
 
 
 def is_sreds(root: Path) -> bool:
@@ -96,7 +98,7 @@ def is_sreds(root: Path) -> bool:
     return any((root / part.spikes).is_dir() for part in SREDS_PARTS)
 
 
-def find_sreds(root: Path, height: int | None, width: int | None) -> Iterator[Found]:
+def find_sreds(root: Path, camera: Camera) -> Iterator[Found]:
     """Yield the scenes of SREDS, those of the crops to train on first; either half may be absent.
 
     File n of a scene (from 0) holds planes ``20 n .. 20 n + 19``; image n belongs to plane
@@ -109,13 +111,13 @@ def find_sreds(root: Path, height: int | None, width: int | None) -> Iterator[Fo
     for part in SREDS_PARTS:
         if not (root / part.spikes).is_dir():
             continue
-        size = height or part.size[0], width or part.size[1]
+        size = camera.height or part.size[0], camera.width or part.size[1]
         scenes = {scene: _files(root, part, scene) for scene in _scenes(root, part)}
         _check_complete(scenes)
         for scene, pairs in scenes.items():
             for spikes, _ in pairs:
                 _check_spikes(spikes, size)
-            yield scene, part.split, partial(_read_sreds, pairs, size)
+            yield scene, part.split, partial(_read_sreds, pairs, size, camera)
 
 
 def _scenes(root: Path, part: SredsPart) -> list[str]:
@@ -168,42 +170,15 @@ def _check_spikes(path: Path, size: tuple[int, int]) -> None:
         )
 
 
-def _read_sreds(pairs: Sequence[tuple[Path, Path]], size: tuple[int, int]) -> Take:
-    parts = [read_recording(spikes, height=size[0], width=size[1]) for spikes, _ in pairs]
+def _read_sreds(pairs: Sequence[tuple[Path, Path]], size: tuple[int, int], camera: Camera) -> Take:
+    parts = [camera.read(spikes, Camera(*size)) for spikes, _ in pairs]
     recording = SpikeRecording(
         np.concatenate([part.packed for part in parts]),
         size[1],
-        fps=SREDS_FPS,
-        rate_scale=SREDS_RATE_SCALE,
+        fps=camera.fps or SREDS_FPS,
+        rate_scale=camera.rate_scale or SREDS_RATE_SCALE,
         meta=parts[0].meta | {"source": pairs[0][0].parent.name},
     )
-    images = [_read_grey(path, size) for _, path in pairs[1:]]
+    images = [read_grey(path, size) for _, path in pairs[1:]]
     index = SREDS_PLANES * np.arange(1, len(pairs)) - 1
     return Take(recording, images=np.stack(images), image_index=index)
-
-
-def _read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    image = read_image(path)
-    if image.shape[:2] != size:
-        raise FormatError(
-            f"{path}: {image.shape[0]}x{image.shape[1]} pixels, its spikes have "
-            f"{size[0]}x{size[1]}",
-            path=str(path),
-        )
-    shown = grey(image[..., :3] if image.ndim == 3 else image)  # an opacity channel is left out
-    white = np.float32(255 if shown.dtype == np.uint8 else 1)
-    return np.asarray(shown / white, dtype=np.float32)
-
-
-def read_image(path: Path) -> NDArray[Any]:
-    """Return an image file as it is stored.
-
-    Raises:
-        FormatError: If it is none.
-    """
-    from skimage.io import imread
-
-    try:
-        return np.asarray(imread(path))
-    except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
-        raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from json import dumps
@@ -26,9 +25,11 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import Take
 
 _MOST_ROWS = 24
+_MOST_RENAMED = 5
 _SUFFIXES = (".dat", ".npz", ".npy", ".h5", ".spl")  # of a recording in a file of its own
 _COLUMNS = {
     "name": "name",
+    "split": "splits",
     "TxHxW": "shape",
     "fps": "fps",
     "rate scale": "rate_scale",
@@ -53,6 +54,8 @@ def archive_build(
     exposure_length: int | None = None,
     margin: int | None = None,
     rate_scale: float | None = None,
+    fps: float | None = None,
+    flip: bool = True,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
@@ -67,14 +70,18 @@ def archive_build(
             recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
             anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
             each.
-        height: Rows of .dat recordings, if no sidecar or layout tells.
-        width: Columns of .dat recordings, if no sidecar or layout tells.
+        height: Rows of .dat recordings, by default what their sidecar or the layout says.
+        width: Columns of .dat recordings, likewise.
         split: Put everything in this split (train, val, test); otherwise the folders tell.
         exposure_start: First plane of a blurry image's exposure, by default the one after the
-            margin. This and the next three are for gopro and rsb.
+            margin. This and the next two are for gopro and rsb.
         exposure_length: Planes of it, by default all up to the margin at the end.
         margin: Planes recorded before and after the exposure, default 20.
-        rate_scale: Spikes per plane at white; for gopro by default 0.993.
+        rate_scale: Spikes per plane at white of all recordings, by default what each says, or
+            what the layout is known for.
+        fps: Planes per second of all recordings, likewise.
+        flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
+            reads them top to bottom.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
@@ -83,9 +90,19 @@ def archive_build(
     """
     if jobs < 0:
         raise UsageError(f"jobs must be 0 (one per core) or more, got {jobs}")
-    rule = _exposure_rule(exposure_start, exposure_length, margin, rate_scale)
-    size = {"height": height, "width": width}
-    found = find_takes(source, layout=layout, **size, split=split, exposure=rule)
+    rule = _exposure_rule(exposure_start, exposure_length, margin)
+    found = find_takes(
+        source,
+        layout=layout,
+        height=height,
+        width=width,
+        rate_scale=rate_scale,
+        fps=fps,
+        flip=flip,
+        split=split,
+        exposure=rule,
+    )
+    _tell_renamed(found.renamed)
     build_with_bar(
         out,
         found.jobs,
@@ -118,8 +135,16 @@ def build_with_bar(
         )
 
 
+def _tell_renamed(renamed: Mapping[str, str]) -> None:
+    """Say which recordings have another name in the archive."""
+    told = [f"{old!r} is called {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
+    more = len(renamed) - len(told)
+    if told:
+        print("in the archive " + ", ".join(told) + (f", {more} more likewise" if more else ""))
+
+
 def _exposure_rule(
-    start: int | None, length: int | None, margin: int | None, rate_scale: float | None
+    start: int | None, length: int | None, margin: int | None
 ) -> ExposureRule | None:
     """Return what was said of exposures, None where nothing was."""
     given = {"exposure_start": start, "exposure_length": length, "margin": margin}
@@ -128,11 +153,9 @@ def _exposure_rule(
         if value is not None and value < least:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} must be at least {least}, got {value}")
-    if rate_scale is not None and not 0 < rate_scale < math.inf:
-        raise UsageError(f"--rate-scale must be finite and above 0, got {rate_scale}")
-    if rate_scale is None and not any(value is not None for value in given.values()):
+    if not any(value is not None for value in given.values()):
         return None
-    return ExposureRule(start, length, 20 if margin is None else margin, rate_scale)
+    return ExposureRule(start, length, 20 if margin is None else margin)
 
 
 def archive_info(path: str, *, json: bool = False) -> None:
@@ -183,11 +206,17 @@ def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, A
         most: Only so many of the recordings, the first ones; None lists all.
     """
     recordings = []
+    splits = {split: archive.names(split) for split in archive.splits()}
+    within: dict[str, list[str]] = {}
+    for split, names in splits.items():
+        for name in names:
+            within.setdefault(name, []).append(split)
     for name in archive.names()[:most]:
         recording = archive[name]
         recordings.append(
             {
                 "name": name,
+                "splits": within.get(name, []),
                 "shape": list(recording.shape),
                 "fps": recording.fps or None,
                 "rate_scale": recording.rate_scale,
@@ -198,7 +227,6 @@ def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, A
                 "source": recording.meta.get("source"),
             }
         )
-    splits = {split: archive.names(split) for split in archive.splits()}
     return {
         "path": str(archive.path),
         "format": "archive",
@@ -328,7 +356,8 @@ def _print_table(headings: list[str], rows: list[list[str]]) -> None:
 
 def _cell(value: object) -> str:
     if isinstance(value, list):
-        return "x".join(map(str, value))
+        is_size = all(isinstance(one, int) for one in value)
+        return ("x" if is_size else ",").join(map(str, value)) or "-"
     if value is None:
         return "-"
     return f"{value:g}" if isinstance(value, float) else str(value)

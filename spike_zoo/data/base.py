@@ -110,12 +110,17 @@ class ArchiveDataModule(LightningDataModule):
         self.seed = seed
         self.rate_scale = rate_scale
         self._samples: dict[Split, Samples] = {}
+        self._predicted: Samples | None = None
         self._warned_of_scales = False
         self._archive: SpikeArchive | None = None
 
     @abstractmethod
     def make_samples(self, split: Split) -> Samples:
         """Return the samples of one split."""
+
+    def make_predicted(self) -> Samples:
+        """Return what is predicted, by default the samples that are tested."""
+        return self.make_samples("test")
 
     def split_name(self, split: Split) -> str:
         """Return the archive's split that a split is made of."""
@@ -157,16 +162,23 @@ class ArchiveDataModule(LightningDataModule):
             "test": ("test",),
             "predict": ("test",),
         }
-        for split in splits[stage]:
-            if split not in self._samples:
-                samples = self.make_samples(split)
-                if len(samples) == 0:
-                    raise ConfigError(
-                        f"{self.archive_path}: split {split!r} has no sample for this "
-                        f"configuration; its splits are {', '.join(self.archive.splits())}"
-                    )
-                self._samples[split] = samples
+        if stage == "predict":
+            self._predicted = self._checked("test", self.make_predicted())
+        else:
+            for split in splits[stage]:
+                if split not in self._samples:
+                    self._samples[split] = self._checked(split, self.make_samples(split))
         self._warn_of_unknown_scales(splits[stage])
+
+    def _checked(self, split: Split, samples: Samples) -> Samples:
+        if len(samples):
+            return samples
+        left_out = getattr(samples, "left_out", "")  # of samples that can tell
+        why = f": {left_out} are left out" if left_out else ""
+        raise ConfigError(
+            f"{self.archive_path}: split {split!r} has no sample for this configuration{why}; "
+            f"its splits are {', '.join(self.archive.splits())}"
+        )
 
     def teardown(self, stage: str) -> None:
         """Close the archive."""
@@ -197,11 +209,11 @@ class ArchiveDataModule(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Return the validation loader."""
-        return self._eval_loader("val", self._whole("val"))
+        return self._eval_loader(self._samples["val"], self._whole("val"))
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Return the test loader."""
-        return self._eval_loader("test", self._whole("test"))
+        return self._eval_loader(self._samples["test"], self._whole("test"))
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Return the loader of the images to predict: the test split.
@@ -209,13 +221,14 @@ class ArchiveDataModule(LightningDataModule):
         Raises:
             ConfigError: If more processes share them than there are.
         """
-        images, processes = len(self._samples["test"]), self._sharing().get("processes", 1)
+        assert self._predicted is not None  # set up
+        images, processes = len(self._predicted), self._sharing().get("processes", 1)
         if images < processes:
             raise ConfigError(
                 f"predict: {processes} processes, images to predict: {images}, and each process "
                 f"needs one; start at most {images} (--trainer.devices, torchrun)"
             )
-        return self._eval_loader("test")
+        return self._eval_loader(self._predicted)
 
     def on_after_batch_transfer(self, batch: Mapping[str, Any], dataloader_idx: int) -> Any:  # noqa: ANN401  (the task's batch)
         """Unpack and turn the samples, on the device."""
@@ -263,9 +276,11 @@ class ArchiveDataModule(LightningDataModule):
             return None
         return DistributedSampler(self._samples[split], 1, 0, shuffle=False)  # type: ignore[arg-type]  # map-style
 
-    def _eval_loader(self, split: Split, sampler: Sampler[int] | None = None) -> DataLoader[Any]:
+    def _eval_loader(
+        self, samples: Samples, sampler: Sampler[int] | None = None
+    ) -> DataLoader[Any]:
         return DataLoader(
-            self._samples[split],  # type: ignore[arg-type]  # map-style by its two methods
+            samples,  # type: ignore[arg-type]  # map-style by its two methods
             sampler=sampler,
             batch_size=self.eval_batch_size,
             num_workers=self.workers,

@@ -15,7 +15,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
 from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES
-from spike_zoo.spikes.windows import centred_window
+from spike_zoo.spikes.windows import centred_window, consecutive_clips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,11 +46,15 @@ class ReconstructionWindows:
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
         rate_scale: Of recordings that do not tell theirs, by default 1.
+        truth: Whether images are served. Without them a recording that has none is served too:
+            clips that follow one another, see :func:`spike_zoo.spikes.windows.consecutive_clips`.
 
     Attributes:
         images: Images of the split.
         fitting: How many of them have their clip inside their recording.
         windows: The clips that are left of these, by stride.
+        without: Names of recordings without images, where those are served.
+        short: Names of recordings with fewer planes than a clip.
 
     Raises:
         ConfigError: If a frame is smaller than the crop, or images are not of the spikes' size.
@@ -66,13 +70,17 @@ class ReconstructionWindows:
         crop: int | None = None,
         augment: bool = False,
         rate_scale: float | None = None,
+        truth: bool = True,
     ) -> None:
         self.archive = archive
+        self.truth = truth
         self.clip_length = clip_length
         self.crop = crop
         self.augment = augment
         self.rate_scale = rate_scale
         self.images = 0
+        self.without: list[str] = []
+        self.short: list[str] = []
         found = [self._windows_of(name) for name in archive.names(split)]
         self.fitting = sum(map(len, found))
         self.windows = [window for windows in found for window in windows[::stride]]
@@ -82,6 +90,19 @@ class ReconstructionWindows:
         """How many images are in a sample."""
         return len(self.windows)
 
+    @property
+    def left_out(self) -> str:
+        """How many recordings are left out and why, naming the first; empty where none is."""
+        reasons = {
+            "recordings without images": self.without,
+            f"recordings with fewer planes than clip_length {self.clip_length}": self.short,
+        }
+        return " and ".join(
+            f"{len(names)} {reason} (the first is {names[0]!r})"
+            for reason, names in reasons.items()
+            if names
+        )
+
     def __len__(self) -> int:
         return len(self.windows)
 
@@ -90,18 +111,20 @@ class ReconstructionWindows:
         index, seed = key if isinstance(key, SampleKey) else (key, None)
         window = self.windows[index]
         rows, columns, mode = self._cut(window, seed)
-        image = grey(self.archive.image(window.name, window.image, rows=rows, columns=columns))
-        return {
+        sample = {
             "packed": self._read(
                 window, *centred_window(window.plane, self.clip_length), rows, columns
             ),
             "width": columns.stop - columns.start,
             "mode": mode,
-            "image": np.ascontiguousarray(image[None]),
             "rate_scale": np.float32(window.rate_scale),
             "plane": window.plane,
             "name": window.name,
         }
+        if self.truth:
+            image = self.archive.image(window.name, window.image, rows=rows, columns=columns)
+            sample["image"] = np.ascontiguousarray(grey(image)[None])
+        return sample
 
     def _windows_of(self, name: str) -> list[Window]:
         facts = self.archive.facts(name)
@@ -114,8 +137,15 @@ class ReconstructionWindows:
                 "use a smaller crop"
             )
         found = []
-        self.images += len(facts.image_index)
-        for image, plane in enumerate(facts.image_index):
+        centers = list(facts.image_index)
+        self.images += len(centers)
+        if planes < self.clip_length:
+            self.short.append(name)
+        elif not centers and self.truth:
+            self.without.append(name)
+        elif not centers:
+            centers = consecutive_clips(planes, self.clip_length)
+        for image, plane in enumerate(centers):
             start, stop = centred_window(plane, self.clip_length)
             if start >= 0 and stop <= planes:
                 found.append(Window(name, image, plane, height, width, scale))
@@ -197,8 +227,12 @@ class ReconstructionDataModule(ArchiveDataModule):
         """
         listed = set(self._samples)
         super().setup(stage)
-        for split in self._samples.keys() - listed - {"train"}:
-            self._warn_of_images_left_out(split)
+        for split in self._samples.keys() - listed:
+            left_out = getattr(self._samples[split], "left_out", "")
+            if left_out:
+                rank_zero_warn(f"{self.archive_path}: of {split}, {left_out} are left out.")
+            if split != "train":
+                self._warn_of_images_left_out(split)
 
     def _warn_of_images_left_out(self, split: Split) -> None:
         samples = self._samples[split]
@@ -215,6 +249,17 @@ class ReconstructionDataModule(ArchiveDataModule):
         rank_zero_warn(
             f"{self.archive_path}: {samples.images - samples.served} of {samples.images} images of "
             f"{split} are left out: {why}. Results over other images do not compare."
+        )
+
+    def make_predicted(self) -> ReconstructionWindows:
+        """Return the clips of the split to test, whether there are images of them or not."""
+        return ReconstructionWindows(
+            self.archive,
+            self.split_name("test"),
+            self.clip_length,
+            stride=self.stride,
+            rate_scale=self.rate_scale,
+            truth=False,
         )
 
     def make_samples(self, split: Split) -> ReconstructionWindows:

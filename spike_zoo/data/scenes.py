@@ -190,6 +190,10 @@ class SceneDataModule(ReconstructionDataModule):
         self.images = images
         self.eval_images = images if eval_images is None else eval_images or None
 
+    def make_predicted(self) -> ReconstructionWindows:
+        """Return the scenes that are tested, or clips, whether there are images of them or not."""
+        return self.make_samples("test") if "test" in self.whole else super().make_predicted()
+
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the scenes of a split that is served whole, the clips of another."""
         if split not in self.whole:

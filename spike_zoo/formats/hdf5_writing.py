@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -43,8 +44,14 @@ def write_h5(
 
 
 def recording_name(text: str) -> str:
-    """Return the nearest name that the schema allows (E11)."""
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:120].lstrip(".")
+    """Return the nearest name that the schema allows (E11).
+
+    Accents are left out; letters of other scripts become their code points, so that two names stay
+    two: ``naïve 1`` is ``naive_1``, ``\u8857`` is ``u8857``.
+    """
+    plain = [one for one in unicodedata.normalize("NFKD", text) if not unicodedata.combining(one)]
+    spelt = (f"u{ord(one):x}" if one.isalnum() and not one.isascii() else one for one in plain)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "_", "".join(spelt))[:120].lstrip(".")
     return name or "recording"
 
 

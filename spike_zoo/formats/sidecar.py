@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,22 @@ if TYPE_CHECKING:
 
     from spike_zoo.spikes.recording import SpikeRecording
 
+FIELDS = (
+    *("spike_h", "spike_w", "columns", "frame_align", "flip", "fps", "threshold", "rate_scale"),
+    *("planes", "label", "label_name"),
+)
+"""Every field that means something; docs/data.md shows what."""
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
+_OF_SPIKECV = (
+    *_PATH_FIELDS,
+    *("device", "filename", "filepath", "is_labeled", "labeled_data_type", "labeled_data_suffix"),
+    *("label_root_list", "label_type", "preprocessed"),
+)
+_MEANT = {
+    **dict.fromkeys(("height", "rows", "spike_height"), "spike_h"),
+    **dict.fromkeys(("width", "spike_width"), "spike_w"),
+    "plane": "planes",
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +46,7 @@ class Sidecar:
         fps: Planes per second.
         threshold: Charge at which a pixel fires.
         rate_scale: Spikes per plane at white.
+        planes: Which planes the pictures of the recording show, in the order of their names.
         meta: All other fields, as they stand.
     """
 
@@ -41,6 +58,7 @@ class Sidecar:
     fps: float | None = None
     threshold: float | None = None
     rate_scale: float | None = None
+    planes: tuple[int, ...] | None = None
     meta: dict[str, Any] = field(default_factory=dict)
 
     def or_else(self, other: Sidecar | None) -> Sidecar:
@@ -128,6 +146,7 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
+    _check_spelling(path, fields)
     meta = dict(fields)
     for name in _PATH_FIELDS:  # written on Windows by some
         if isinstance(meta.get(name), str):
@@ -144,8 +163,36 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
         fps=_number(path, "fps", meta.pop("fps", None)),
         threshold=_number(path, "threshold", meta.pop("threshold", None)),
         rate_scale=_number(path, "rate_scale", meta.pop("rate_scale", None)),
+        planes=_planes(path, meta.pop("planes", None)),
         meta=meta,
     )
+
+
+def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
+    """Refuse fields that are nearly one that counts: they would be kept and do nothing."""
+    for name in fields:
+        if name in FIELDS or name in _OF_SPIKECV:
+            continue
+        meant = name.lower()
+        near = _MEANT.get(meant) or next(iter(get_close_matches(meant, FIELDS, 1, 0.75)), None)
+        if near is not None:
+            raise FormatError(
+                f"{path}: {name} is no field of a sidecar, did you mean {near}? Known are "
+                f"{', '.join(FIELDS)}; others are kept and mean nothing",
+                path=str(path),
+            )
+
+
+def _planes(path: Path, value: object) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    listed = value if isinstance(value, list) else [value]
+    if not listed or not all(type(one) is int and one >= 0 for one in listed):
+        raise FormatError(
+            f"{path}: planes is {value!r}, expected planes counted from 0, as [150] or [50, 100]",
+            path=str(path),
+        )
+    return tuple(listed)
 
 
 def _whole(path: Path, name: str, value: object) -> int | None:

@@ -102,3 +102,28 @@ def check_centers(centers: Sequence[int], planes: int) -> None:
             raise PlaneRangeError(
                 f"plane {center} was asked for, the recording has planes 0..{planes - 1}"
             )
+
+
+def consecutive_clips(planes: int, length: int) -> list[int]:
+    """Return the middle planes of the clips that a recording is cut into.
+
+    Each begins half a clip after the one before, and together they lie in the middle of the
+    recording: up to half a clip's planes, at both ends together, are in none of them. One clip is
+    the one that :class:`spike_zoo.data.LabelledClips` serves.
+
+    Raises:
+        PlaneRangeError: If the recording is shorter than a clip; with both lengths.
+
+    Example:
+        >>> consecutive_clips(41, 41), consecutive_clips(50, 41), consecutive_clips(100, 41)
+        ([20], [25], [30, 50, 70])
+    """
+    if planes < length:
+        raise PlaneRangeError(
+            f"the recording has {planes} planes, one clip takes {length}: give a longer recording, "
+            "or a method with shorter clips"
+        )
+    stride = max(length // 2, 1)
+    further = (planes - length) // stride
+    first = planes // 2 - (length + further * stride) // 2 + length // 2
+    return [first + number * stride for number in range(further + 1)]

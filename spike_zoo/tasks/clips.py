@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, check_centers, mirrored_planes
 
@@ -143,31 +143,6 @@ def check_clip(module: ServesClips, planes: int) -> None:
             f"data.init_args.clip_length: the clips have {planes} planes, "
             f"{type(module).__name__} takes {module.clip_length}; set it to {module.clip_length}"
         )
-
-
-def consecutive_clips(planes: int, length: int) -> list[int]:
-    """Return the middle planes of the clips that a recording is cut into.
-
-    Each begins half a clip after the one before, and together they lie in the middle of the
-    recording: up to half a clip's planes, at both ends together, are in none of them. One clip is
-    the one that :class:`spike_zoo.data.LabelledClips` serves.
-
-    Raises:
-        PlaneRangeError: If the recording is shorter than a clip; with both lengths.
-
-    Example:
-        >>> consecutive_clips(41, 41), consecutive_clips(50, 41), consecutive_clips(100, 41)
-        ([20], [25], [30, 50, 70])
-    """
-    if planes < length:
-        raise PlaneRangeError(
-            f"the recording has {planes} planes, one clip takes {length}: give a longer recording, "
-            "or a method with shorter clips"
-        )
-    stride = max(length // 2, 1)
-    further = (planes - length) // stride
-    first = planes // 2 - (length + further * stride) // 2 + length // 2
-    return [first + number * stride for number in range(further + 1)]
 
 
 def read_clip(recording: SpikeRecording, center: int, length: int) -> Tensor:

@@ -12,11 +12,11 @@ from torch import Tensor
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
 from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.windows import consecutive_clips
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.clips import (
     ServesClips,
     check_clip,
-    consecutive_clips,
     known_rate_scale,
     read_clip,
 )
@@ -241,7 +241,7 @@ class ClassificationModule(TaskModule):
         """Tell what a recording shows.
 
         A recording longer than a clip is cut into clips that begin half a clip apart, see
-        :func:`spike_zoo.tasks.clips.consecutive_clips`; the mean of their logits counts.
+        :func:`spike_zoo.spikes.windows.consecutive_clips`; the mean of their logits counts.
 
         Args:
             recording: The spikes.

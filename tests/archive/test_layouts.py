@@ -114,6 +114,18 @@ def test_recordings_anywhere_below_a_folder_are_found(tmp_path: Path) -> None:
     assert find_takes(tmp_path, split="all").splits["all"] == list(found.jobs)
 
 
+def test_names_that_an_archive_does_not_allow_are_told(tmp_path: Path) -> None:
+    for stem in ("day 1", "街", "道", "plain"):
+        write_recording(random_spikes(5, 6, 16), tmp_path / f"{stem}.npz")
+    found = find_takes(tmp_path)
+    assert found.renamed == {"day 1": "day_1", "街": "u8857", "道": "u9053"}
+    assert sorted(found.jobs) == ["day_1", "plain", "u8857", "u9053"]
+    write_recording(random_spikes(5, 6, 16), tmp_path / "day+1.npz")
+    told = r"recordings 'day 1' and 'day\+1' would both be called 'day_1'"
+    with pytest.raises(FormatError, match=told):
+        find_takes(tmp_path)
+
+
 def test_raw_recordings_without_a_size_are_refused_when_read(tmp_path: Path) -> None:
     write_recording(random_spikes(5, 6, 16), tmp_path / "a.dat")
     with pytest.raises(MissingGeometryError):

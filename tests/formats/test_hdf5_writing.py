@@ -52,7 +52,14 @@ def test_everything_known_about_a_take_survives(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stem", "name"), [("day 1", "day_1"), ("..hidden", "hidden"), ("été", "t_"), ("_", "_")]
+    ("stem", "name"),
+    [
+        ("day 1", "day_1"),
+        ("..hidden", "hidden"),
+        ("été", "ete"),
+        ("街道", "u8857u9053"),
+        ("_", "_"),
+    ],
 )
 def test_a_file_s_name_becomes_one_the_schema_allows(tmp_path: Path, stem: str, name: str) -> None:
     recording = read_recording(write_recording(SPIKES, tmp_path / f"{stem}.h5"))

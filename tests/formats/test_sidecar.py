@@ -129,3 +129,30 @@ def test_an_array_file_takes_its_rate_from_its_own_sidecar(tmp_path: Path) -> No
     write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
     (tmp_path / "clip.npy.yaml").write_text("fps: 40000\n")
     assert read_recording(tmp_path / "clip.npy").fps == 40_000.0
+
+
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [("rate_scal", "rate_scale"), ("spike_height", "spike_h"), ("height", "spike_h"),
+     ("Width", "spike_w"), ("plane", "planes"), ("treshold", "threshold"), ("Fps", "fps")],
+)  # fmt: skip
+def test_a_misspelt_field_is_refused_with_the_one_that_is_meant(
+    clip: Path, field: str, meant: str
+) -> None:
+    Path(f"{clip}.yaml").write_text(f"spike_h: 4\nspike_w: 8\n{field}: 3\n")
+    told = rf"\.yaml: {field} is no field of a sidecar, did you mean {meant}\? Known are spike_h"
+    with pytest.raises(FormatError, match=told):
+        read_recording(clip)
+
+
+def test_fields_of_one_s_own_are_kept(clip: Path) -> None:
+    Path(f"{clip}.yaml").write_text("spike_h: 4\nspike_w: 8\noperator: Ada\nlens: 35 mm\n")
+    meta = read_recording(clip).meta
+    assert (meta["operator"], meta["lens"]) == ("Ada", "35 mm")
+
+
+@pytest.mark.parametrize("planes", ["middle", "[1.5]", "[-1]", "[]"])
+def test_planes_that_are_none_are_refused(clip: Path, planes: str) -> None:
+    Path(f"{clip}.yaml").write_text(f"spike_h: 4\nspike_w: 8\nplanes: {planes}\n")
+    with pytest.raises(FormatError, match=r"expected planes counted from 0, as \[150\]"):
+        read_recording(clip)

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
-from spike_zoo.spikes.windows import centred_window
+from spike_zoo.spikes.windows import centred_window, consecutive_clips
 from spike_zoo.tasks.clips import (
     ClipReconstruction,
-    consecutive_clips,
     known_rate_scale,
     read_clip,
 )

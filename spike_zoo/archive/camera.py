@@ -1,0 +1,78 @@
+"""What a person says of recordings that do not tell it themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spike_zoo.errors import UsageError
+from spike_zoo.formats.recording import read_recording
+from spike_zoo.formats.sidecar import folder_sidecar, own_sidecar
+from spike_zoo.spikes.recording import positive_number
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spike_zoo.spikes.recording import SpikeRecording
+
+
+@dataclass(frozen=True)
+class Camera:
+    """The camera of a folder of recordings, as far as somebody states it.
+
+    What is stated comes before what files and their sidecars say, and that before what a layout
+    takes for granted.
+
+    Attributes:
+        height: Rows of ``.dat`` recordings.
+        width: Stored columns of ``.dat`` recordings.
+        rate_scale: Spikes per plane at white.
+        fps: Planes per second.
+        flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do.
+
+    Raises:
+        UsageError: If rate scale or planes per second are not above 0 and finite.
+    """
+
+    height: int | None = None
+    width: int | None = None
+    rate_scale: float | None = None
+    fps: float | None = None
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        for option, value in (("rate-scale", self.rate_scale), ("fps", self.fps)):
+            if value is not None and not positive_number(option, value):
+                raise UsageError(f"--{option} must be finite and above 0, got {value}")
+
+    def read(self, path: Path, usual: Camera | None = None) -> SpikeRecording:
+        """Open a recording.
+
+        Args:
+            path: A file of any format; only a ``.dat`` takes a size.
+            usual: What the layout takes for granted.
+
+        Raises:
+            MissingGeometryError: If nothing tells the size of a ``.dat``.
+        """
+        usual = usual or Camera()
+        height, width = self._size(path, usual) if path.suffix.lower() == ".dat" else (None, None)
+        recording = read_recording(
+            path,
+            height=height,
+            width=width,
+            flip=self.flip,
+            fps=self.fps,
+            rate_scale=self.rate_scale,
+        )
+        recording.rate_scale = recording.rate_scale or usual.rate_scale
+        recording.fps = recording.fps or usual.fps or 0.0
+        return recording
+
+    def _size(self, path: Path, usual: Camera) -> tuple[int | None, int | None]:
+        """Return rows and columns of a ``.dat``, as stated, by a sidecar, or as usual."""
+        beside = own_sidecar(path)
+        if None in (self.height or beside.height, self.width or beside.width):
+            beside = beside.or_else(folder_sidecar(path))
+        height = self.height or beside.height or usual.height
+        return height, self.width or beside.width or usual.width

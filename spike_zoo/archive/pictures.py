@@ -1,0 +1,85 @@
+"""Pictures of data sets, as archives store them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spike_zoo.errors import FormatError, GeometryError
+from spike_zoo.spikes.take import grey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+_GREY, _COLOUR = (1, 2), (3, 4)  # channels, the last of each with opacity
+
+
+def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
+    """Return a picture of a recording, ``(H', W')`` grey or ``(H', W', 3)``; opacity is left out.
+
+    Args:
+        path: The file.
+        size: H and W of the recording.
+
+    Raises:
+        FormatError: If it is no picture.
+        GeometryError: If its sides are not one whole multiple of the recording's.
+    """
+    image = read_image(path)
+    ratio = image.shape[0] // size[0]
+    if ratio < 1 or image.shape[:2] != (ratio * size[0], ratio * size[1]):
+        raise GeometryError(
+            f"{path}: {image.shape[0]}x{image.shape[1]} pixels are no whole multiple of the "
+            f"spikes' {size[0]}x{size[1]}; cut the image to what the spike camera saw, or pass the "
+            "spikes' --height and --width",
+            path=str(path),
+        )
+    return image
+
+
+def read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a picture of exactly the size of a recording as grey in [0, 1].
+
+    Raises:
+        FormatError: If it is none, or has another size.
+    """
+    image = read_image(path)
+    if image.shape[:2] != size:
+        raise FormatError(
+            f"{path}: {image.shape[0]}x{image.shape[1]} pixels, its spikes have "
+            f"{size[0]}x{size[1]}",
+            path=str(path),
+        )
+    shown = grey(image)
+    white = np.float32(255 if shown.dtype == np.uint8 else 1)
+    return np.asarray(shown / white, dtype=np.float32)
+
+
+def read_image(path: Path) -> NDArray[Any]:
+    """Return an image file, ``(H, W)`` grey or ``(H, W, 3)`` R,G,B; opacity is left out.
+
+    Returns:
+        uint8, uint16 or float, as it is stored; black and white become 0 and 255.
+
+    Raises:
+        FormatError: If it is none.
+    """
+    from skimage.io import imread
+
+    try:
+        image = np.asarray(imread(path))
+    except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
+        raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error
+    if image.ndim == 3 and image.shape[2] in _GREY:
+        image = image[..., 0]
+    elif image.ndim == 3 and image.shape[2] in _COLOUR:
+        image = image[..., :3]
+    elif image.ndim != 2:
+        raise FormatError(
+            f"{path}: {image.shape}, expected one picture, grey or R,G,B", path=str(path)
+        )
+    return 255 * image.astype(np.uint8) if image.dtype == np.bool_ else image

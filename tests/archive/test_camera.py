@@ -1,0 +1,75 @@
+"""What is stated of a camera comes first, then what files tell, then what a layout is known for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from spike_zoo.archive.camera import Camera
+from spike_zoo.archive.layouts import find_takes
+from spike_zoo.errors import MissingGeometryError, UsageError
+from spike_zoo.formats import write_recording
+from tests.helpers.archives import write_archive
+from tests.helpers.streams import random_spikes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPIKES = random_spikes(5, 6, 16)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "train" / "spike" / "clip.dat"
+    write_recording(SPIKES, path)
+    return path
+
+
+def test_a_stated_camera_comes_before_a_sidecar_and_that_before_the_layout(clip: Path) -> None:
+    usual = Camera(3, 32, rate_scale=0.6, fps=500.0)
+    known = usual.read(clip)
+    assert (known.shape, known.rate_scale, known.fps) == ((5, 3, 32), 0.6, 500.0)
+    clip.with_name("clip.dat.yaml").write_text("spike_h: 6\nspike_w: 16\nrate_scale: 0.3\n")
+    told = Camera().read(clip, usual)
+    assert (told.shape, told.rate_scale, told.fps) == ((5, 6, 16), 0.3, 500.0)
+    np.testing.assert_array_equal(told[:], SPIKES)
+    stated = Camera(12, 8, rate_scale=0.9, fps=1000.0).read(clip, usual)
+    assert (stated.shape, stated.rate_scale, stated.fps) == ((5, 12, 8), 0.9, 1000.0)
+
+
+def test_rows_may_be_read_as_they_lie(clip: Path) -> None:
+    found = Camera(6, 16, flip=False).read(clip)
+    np.testing.assert_array_equal(found[:], SPIKES[:, ::-1])
+
+
+def test_without_any_size_a_recording_is_refused(clip: Path) -> None:
+    with pytest.raises(MissingGeometryError, match="height and width must be given"):
+        Camera().read(clip)
+
+
+@pytest.mark.parametrize("layout", ["base", "folder", "recvidar"])
+def test_every_layout_takes_what_is_stated(clip: Path, layout: str) -> None:
+    root = clip.parents[2]
+    stated = {"height": 6, "width": 16, "rate_scale": 0.25, "fps": 40000.0, "flip": False}
+    (job,) = find_takes(root, layout=layout, **stated).jobs.values()  # type: ignore[arg-type]  # by name
+    found = job().recording
+    assert (found.rate_scale, found.fps) == (0.25, 40000.0)
+    np.testing.assert_array_equal(found[:], SPIKES[:, ::-1])
+
+
+def test_an_archive_s_brightness_can_be_corrected(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    found = find_takes(path, rate_scale=0.25, fps=40000.0)
+    recording = next(iter(found.jobs.values()))().recording
+    assert (recording.rate_scale, recording.fps) == (0.25, 40000.0)
+    with pytest.raises(UsageError, match="leave height, width and flip out"):
+        find_takes(path, flip=False)
+
+
+@pytest.mark.parametrize("stated", [{"rate_scale": 0.0}, {"fps": -1.0}, {"fps": 0.0}])
+def test_what_no_camera_has_is_refused(stated: dict[str, float]) -> None:
+    name = next(iter(stated)).replace("_", "-")
+    with pytest.raises(UsageError, match=f"--{name} must be finite and above 0"):
+        Camera(**stated)  # type: ignore[arg-type]  # numbers
