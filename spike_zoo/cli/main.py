@@ -69,6 +69,10 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     ),
     "sweep": ("spike_zoo.cli.sweep:sweep", "run a W&B sweep file here, without an account"),
     "table": ("spike_zoo.cli.table:table", "results of runs as a Markdown, CSV or HTML table"),
+    "compare": (
+        "spike_zoo.cli.compare:compare",
+        "a run beside methods that need no training, on the images it was tested on",
+    ),
     "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),
     "configs": (
         "spike_zoo.cli.configs:configs",

@@ -18,6 +18,7 @@ from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
+from spike_zoo.spikes import SpikeRecording, Take
 from spike_zoo.testing import pattern_take
 from tests.helpers.splits import archive_of, said_in_setup
 
@@ -51,6 +52,36 @@ def test_images_too_near_an_end_are_left_out(archive_path: Path) -> None:
     archive = SpikeArchive(archive_path)
     assert len(ReconstructionWindows(archive, "train", 81)) == 4
     assert len(ReconstructionWindows(archive, "train", 83)) == 0
+
+
+def test_recordings_that_cannot_be_samples_are_counted_and_the_first_is_named(
+    tmp_path: Path,
+) -> None:
+    short = SpikeRecording(pattern_take(2, planes=41).recording.packed, 48, rate_scale=0.6)
+    bare = replace(pattern_take(3), images=None, image_index=None)
+    path = archive_of(tmp_path / "a.h5", Take(short), bare)
+    told = (
+        r"1 recordings without images \(the first is 'take1'\) and 1 recordings with fewer planes "
+        r"than clip_length 61 \(the first is 'take0'\) are left out"
+    )
+    data = ReconstructionDataModule(str(path), 61, crop=32)
+    with pytest.raises(ConfigError, match=rf"has no sample for this configuration: {told}"):
+        data.setup("fit")
+    path = archive_of(tmp_path / "b.h5", Take(short), bare, pattern_take(4))
+    said = said_in_setup(ReconstructionDataModule(str(path), 61, crop=32), "fit")
+    assert any(re.search(rf"b\.h5: of train, {told}\.", one) for one in said)
+
+
+def test_recordings_without_images_are_predicted(tmp_path: Path) -> None:
+    bare = replace(pattern_take(3, planes=130), images=None, image_index=None)
+    path = archive_of(tmp_path / "a.h5", pattern_take(4), bare)
+    data = ReconstructionDataModule(str(path), 61, crop=32)
+    data.setup("predict")
+    batches = [data.on_after_batch_transfer(batch, 0) for batch in data.predict_dataloader()]
+    found = [(batch["name"][0], int(batch["plane"][0])) for batch in batches]
+    assert found == [("take0", 40), ("take1", 35), ("take1", 65), ("take1", 95)]
+    assert all("image" not in batch for batch in batches)
+    np.testing.assert_array_equal(batches[1]["spikes"][0].numpy(), bare.recording[5:66])
 
 
 def test_a_crop_larger_than_a_frame_is_refused(archive_path: Path) -> None:
