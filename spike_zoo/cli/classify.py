@@ -31,6 +31,7 @@ def classify(
     name: str | None = None,
     height: int | None = None,
     width: int | None = None,
+    flip: bool = True,
     rate_scale: float | None = None,
     top: int = 3,
     json: bool = False,
@@ -45,6 +46,7 @@ def classify(
         name: Which recording of an archive.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
         rate_scale: Spikes per plane at white; by default what the recording says.
         top: Classes to tell.
         json: Print JSON instead.
@@ -57,7 +59,7 @@ def classify(
     if is_bitstream(recording):
         found = _of_bitstream(codec_of(loaded, f"--method {method}"), recording)
     else:
-        source = read_recording(recording, name, height=height, width=width)
+        source = read_recording(recording, name, height=height, width=width, flip=flip)
         found = _probabilities(module, source, rate_scale)
     best = _best(found, module.label_names, top)
     if json:

@@ -33,6 +33,7 @@ def compress(
     rate_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
+    flip: bool = True,
     name: str | None = None,
     device: str = "auto",
     trust: bool = False,
@@ -56,6 +57,7 @@ def compress(
         rate_scale: Spikes per plane at white; by default what the recording says.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
@@ -65,7 +67,9 @@ def compress(
     target = _target(out, lossless=lossless, overwrite=overwrite)
     if lossless:
         _refuse_with_lossless(method=method, quality=quality, gop=gop, device=device, trust=trust)
-        source = read_recording(recording, name, height=height, width=width, rate_scale=rate_scale)
+        source = read_recording(
+            recording, name, height=height, width=width, flip=flip, rate_scale=rate_scale
+        )
         print(_keep_all(source, target, overwrite=overwrite))
         return
     from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
@@ -75,7 +79,7 @@ def compress(
     method = METHOD if method is None else method
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
-    source = read_recording(recording, name, height=height, width=width)
+    source = read_recording(recording, name, height=height, width=width, flip=flip)
     header = codec.header(source, quality=quality, gop=gop, rate_scale=rate_scale)
     known_rate_scale(header.rate_scale, danger="what is coded may be too dark")
     payloads = codec.compress_stream(source, quality=quality, gop=gop, rate_scale=rate_scale)

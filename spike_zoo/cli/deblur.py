@@ -53,6 +53,7 @@ def deblur(
     channel_order: Literal["auto", "rgb", "bgr"] = "auto",
     height: int | None = None,
     width: int | None = None,
+    flip: bool = True,
     name: str | None = None,
     device: str = "auto",
     skip_unmatched: bool = False,
@@ -79,6 +80,7 @@ def deblur(
         channel_order: What the weights were trained on, to be checked; they know it themselves.
         height: Rows of a .dat file; a quarter of the image's where nothing says it.
         width: Columns of a .dat file, likewise.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of refusing the folder.
@@ -97,7 +99,7 @@ def deblur(
     sequence_of = partial(
         _begin,
         module,
-        read=partial(_read, name=name, height=height, width=width),
+        read=partial(_read, name=name, height=height, width=width, flip=flip),
         exposure=partial(exposure_span, exposure_start, exposure_length, margin),
         frames=frames,
     )
@@ -217,14 +219,15 @@ def _read(
     name: str | None,
     height: int | None,
     width: int | None,
+    flip: bool,
 ) -> SpikeRecording:
     """Read a recording; one that does not know its size is taken to have the one that fits."""
     try:
-        return read_recording(path, name, height=height, width=width)
+        return read_recording(path, name, height=height, width=width, flip=flip)
     except MissingGeometryError:
         if (height, width) != (None, None):
             raise
-        return read_recording(path, name, height=fitting_height, width=fitting_width)
+        return read_recording(path, name, height=fitting_height, width=fitting_width, flip=flip)
 
 
 def _begin(

@@ -35,6 +35,7 @@ def reconstruct(
     rate_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
+    flip: bool = True,
     name: str | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
@@ -56,6 +57,7 @@ def reconstruct(
         rate_scale: Spikes per plane at white; by default what the recording says.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         precision: bf16 is faster where the processor has it; 32 is exact. For learned methods.
@@ -68,7 +70,7 @@ def reconstruct(
     loaded = load(method, device=pick_device(device), trust=trust)
     module = _with_settings(loaded, method, window=window, average=average)
     _set_picture_options(module, method, precision=precision, tile=tile)
-    source = read_recording(recording, name, height=height, width=width)
+    source = read_recording(recording, name, height=height, width=width, flip=flip)
     centers = _choose_centers(len(source), target.kind, center, stride)
     images = _begin(module, source, centers, rate_scale)
     shown = f"plane {centers[0]} of {len(source)}"

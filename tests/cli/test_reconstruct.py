@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from skimage.io import imread
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.archive import ArchiveWriter
@@ -88,6 +89,21 @@ def test_a_picture_without_a_centre_shows_the_middle_plane(
     reconstruct(street, out=str(tmp_path / "35.png"), center=35)
     assert (tmp_path / "middle.png").read_bytes() == (tmp_path / "35.png").read_bytes()
     assert f"{tmp_path / 'middle.png'} (plane 35 of 70)" in capsys.readouterr().out
+
+
+def test_a_raw_recording_is_read_from_the_bottom_unless_told_otherwise(
+    recording: SpikeRecording, tmp_path: Path
+) -> None:
+    upright = SpikeRecording.from_planes(recording[:][:, :, :32], rate_scale=0.6)
+    write_recording(upright, tmp_path / "street.dat", with_sidecar=False)
+    size = ["--height", str(HEIGHT), "--width", "32", "--rate-scale", "0.6"]
+    pictures = []
+    for name, options in (("a.png", []), ("b.png", ["--flip", "false"])):
+        call = ["reconstruct", str(tmp_path / "street.dat"), "--method", "tfp", *size, *options]
+        assert main([*call, "--out", str(tmp_path / name)]) == 0
+        pictures.append(imread(tmp_path / name))
+    np.testing.assert_array_equal(pictures[0], pictures[1][::-1])
+    assert (pictures[0] != pictures[1]).any()
 
 
 @pytest.mark.slow
