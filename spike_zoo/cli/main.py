@@ -16,7 +16,7 @@ import warnings
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import SpikeZooError
+from spike_zoo.errors import SpikeZooError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -187,13 +187,32 @@ def _run_function(command: str, arguments: list[str]) -> int:
         components = _load(target)
         switches = switches_of(components)
         arguments = as_lists(arguments, lists_of(components))
+        check_options(components, arguments)
     else:
         components = {name: _load(path) for name, path in target.items()}
         switches = set().union(*map(switches_of, components.values()))
+        if arguments and arguments[0] in components:
+            check_options(components[arguments[0]], arguments[1:])
     named = as_parsed(arguments, switches)
     with _ended_by_sigterm():  # Lightning's verbs have a handler of their own
         result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
     return result if isinstance(result, int) else 0
+
+
+def check_options(function: Callable[..., Any], arguments: Sequence[str]) -> None:
+    """Refuse the first option that a command does not have, with the nearest one that it has.
+
+    Raises:
+        UsageError: Naming both.
+    """
+    names = [*inspect.signature(function).parameters, "help", "config", "print_config"]
+    known = [f"--{name.replace('_', '-')}" for name in names]
+    for argument in arguments:
+        given = argument.partition("=")[0].rstrip("+").replace("_", "-")
+        if given.startswith("--") and given not in known:
+            from spike_zoo.runs.problems import unknown_option
+
+            raise UsageError(unknown_option(argument, known))
 
 
 def switches_of(function: Callable[..., Any]) -> set[str]:
@@ -306,11 +325,11 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
             else ""
         )
         return INTERRUPTED, f"interrupted{resumes}"  # Lightning turns it into an exit with 1
-    if isinstance(error, SystemExit):
-        return _of_exit(error)
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0, ""
+    if isinstance(error, SystemExit):
+        return _of_exit(error)
     from spike_zoo.runs.problems import explain
 
     explained = explain(error, arguments)

@@ -252,7 +252,16 @@ class ReconstructionDataModule(ArchiveDataModule):
         )
 
     def make_predicted(self) -> ReconstructionWindows:
-        """Return the clips of the split to test, whether there are images of them or not."""
+        """Return the clips of the split to test, whether there are images of them or not.
+
+        Those of a subclass with samples of its own are predicted as they are tested.
+        """
+        if type(self).make_samples is not ReconstructionDataModule.make_samples:
+            return self.make_samples("test")
+        return self.clips_to_predict()
+
+    def clips_to_predict(self) -> ReconstructionWindows:
+        """Return clips without their images: around each image, or one after another."""
         return ReconstructionWindows(
             self.archive,
             self.split_name("test"),

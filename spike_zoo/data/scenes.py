@@ -192,7 +192,7 @@ class SceneDataModule(ReconstructionDataModule):
 
     def make_predicted(self) -> ReconstructionWindows:
         """Return the scenes that are tested, or clips, whether there are images of them or not."""
-        return self.make_samples("test") if "test" in self.whole else super().make_predicted()
+        return self.make_samples("test") if "test" in self.whole else self.clips_to_predict()
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the scenes of a split that is served whole, the clips of another."""

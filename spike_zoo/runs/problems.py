@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from spike_zoo.errors import UsageError
 from spike_zoo.runs.configs import find_config, shipped_configs
 from spike_zoo.tracking.provenance import arguments_of
 
@@ -28,6 +29,8 @@ _OF_FILES = (
 _NAMES = {"lightning.fabric.utilities.seed": "seed_everything: "}
 #: Where torch.compile's errors live: no compiler, or a network that it cannot translate.
 _COMPILING = ("torch._dynamo", "torch._inductor")
+#: jsonargparse's reports of an option that it does not know.
+_UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)")
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -35,6 +38,23 @@ def closest(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` where a known word is close, else nothing."""
     found = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def unknown_option(given: str, known: Iterable[str]) -> str:
+    """Return what is said of an option that there is not, with the nearest one there is.
+
+    Args:
+        given: As it was given; a value may follow.
+        known: All there are, with their hyphens.
+    """
+    name = re.split(r"[ =]", given, maxsplit=1)[0]
+    return f"unknown option {given}.{closest(name, known)} --help lists what there is"
+
+
+def refuse_unknown(error: argparse.ArgumentError, known: Iterable[str]) -> None:
+    """Raise a usage error with the nearest option, where the parser's is of an unknown one."""
+    if unknown := _UNKNOWN.search(str(error)):
+        raise UsageError(unknown_option(unknown[1].splitlines()[0], known)) from error
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
@@ -97,9 +117,8 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
     missing = re.search(r"File does not exist: '?([^'\n]+)'?", message)
     if missing:
         return _of_missing_config(missing[1], arguments)
-    unknown = re.search(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)", message)
-    if unknown:
-        return f"unknown option {unknown[1].splitlines()[0]}; --help lists what there is"
+    if unknown := _UNKNOWN.search(message):
+        return unknown_option(unknown[1].splitlines()[0], ())
     needed = re.search(r"arguments are required: (.+)", message)
     if needed:
         names = needed[1].split(", ")

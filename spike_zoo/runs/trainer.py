@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 import warnings
+from argparse import ArgumentError
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,7 @@ from spike_zoo.runs.folders import folder_of, is_child, remove_beginnings
 from spike_zoo.runs.limits import check_limits
 from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
 from spike_zoo.runs.planning import defaults_of, dumped, fill_in, plan_of
+from spike_zoo.runs.problems import refuse_unknown
 from spike_zoo.runs.resuming import (
     adopt,
     cut_log,
@@ -138,7 +140,12 @@ class ZooCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
         """Parse, find the run's folder and the checkpoint before anything is built."""
         self.begin = time.perf_counter()
-        super().parse_arguments(parser, args)
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            of_verb = self._subcommand_parsers[sys.argv[1]]
+            refuse_unknown(error, [name for one in of_verb._actions for name in one.option_strings])
+            raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
         self.plan = plan_of(verb, config, parser)

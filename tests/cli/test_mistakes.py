@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +155,29 @@ def test_pictures_of_different_sizes_in_one_batch_are_refused_in_one_line(
     line = _refused(capsys, "test", call, tmp_path / "run")
     assert line.startswith("error: batch: packed of different sizes")
     assert "set batch_size or eval_batch_size to 1" in line
+
+
+@pytest.mark.parametrize(
+    ("call", "near"),
+    [
+        (["info", "a.dat", "--widht", "3"], "--width"),
+        (["archive", "build", "a", "b.h5", "--rate_scal=0.5"], "--rate-scale"),
+        (["fit", *STIR, "--trainer.max_epoch", "3"], "--trainer.max_epochs"),
+        (["test", *STIR, "--run_dri", "runs/x"], "--run_dir"),
+    ],
+)
+def test_a_mistyped_option_is_answered_with_the_nearest_one(
+    call: list[str], near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(call) == 2
+    said = capsys.readouterr().err
+    assert f"Did you mean '{near}'?" in said
+    assert said.startswith("error: unknown option --")
+
+
+def test_a_closed_pipe_ends_a_table_quietly(clips: str) -> None:
+    command = (
+        f"{sys.executable} -m spike_zoo archive info {clips} | head -n 0; exit ${{PIPESTATUS[0]}}"
+    )
+    found = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (0, "")

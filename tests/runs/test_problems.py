@@ -115,7 +115,7 @@ def _raised_in_lightning(**options: object) -> BaseException:
         ),
         (
             argparse.ArgumentError(None, "Unrecognized arguments: --wdith 3"),
-            "unknown option --wdith 3; --help lists what there is",
+            "unknown option --wdith 3. --help lists what there is",
         ),
     ],
 )
