@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import spike_zoo
 from tests.conftest import ROOT
@@ -73,3 +74,9 @@ def test_a_wheel_holds_every_configuration_weights_and_page(tmp_path: Path) -> N
     wanted = {f"spike_zoo/{name}".replace("spike_zoo/spike_zoo", "spike_zoo") for name in wanted}
     assert len(wanted) > 25
     assert wanted <= packed, f"left out: {wanted - packed}"
+
+
+def test_what_is_cited_is_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (cited["version"], cited["license"]) == (spike_zoo.__version__, "MIT")
+    assert {"cff-version", "message", "title", "authors"} <= set(cited)

@@ -6,6 +6,7 @@ import os
 import platform
 from importlib import metadata
 from importlib.util import find_spec
+from json import dumps
 
 import torch
 from rich.console import Console
@@ -25,14 +26,18 @@ OPTIONAL_PARTS = {
 }
 
 
-def doctor(*, precision: bool = False) -> None:
+def doctor(*, precision: bool = False, json: bool = False) -> None:
     """Show versions, devices, optional parts, and where weights and backbones are looked for.
 
     Args:
         precision: Print only the trainer precision that is fast on this machine.
+        json: Print JSON instead.
     """
     if precision:
         print("bf16-mixed" if has_fast_bf16() else "32-true")
+        return
+    if json:
+        print(dumps({title: dict(rows) for title, rows in _sections()}, indent=2))
         return
     console = Console(highlight=False)
     for title, rows in _sections():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 
 from spike_zoo.errors import MissingFileError, UsageError
@@ -11,6 +12,7 @@ from spike_zoo.tables import (
     FilledTable,
     RecordedRun,
     TableFile,
+    as_plain,
     collect_runs,
     fill_table,
     read_table_file,
@@ -31,6 +33,7 @@ def table(
     out: str | None = None,
     profile: str | None = None,
     sweep: str | None = None,
+    json: bool = False,
 ) -> None:
     """Put results of runs into tables, and print them as Markdown.
 
@@ -42,8 +45,12 @@ def table(
             .html; by default a table file's own folder below runs/tables.
         profile: Take only runs of this profile.
         sweep: Fill a table file with the runs of this W&B sweep (entity/project/sweep) instead.
+        json: Print JSON instead.
     """
     file, tables = _filled(source, results, profile, sweep)
+    if json:
+        print(dumps({"title": file.title, "tables": [as_plain(one) for one in tables]}, indent=2))
+        return
     written = _write(file, tables, _targets(file, out, is_spec=_is_spec(source)))
     if not out or Path(out).suffix not in FORMS:
         print(render_markdown(tables, file.title))

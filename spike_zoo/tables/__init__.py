@@ -9,6 +9,7 @@ from spike_zoo.tables.read import check_table, read_table_file
 from spike_zoo.tables.recorded import RecordedRun
 from spike_zoo.tables.render import (
     all_notes,
+    as_plain,
     cells_as_text,
     header,
     render_csv,
@@ -28,6 +29,7 @@ __all__ = [
     "TableSpec",
     "Verdict",
     "all_notes",
+    "as_plain",
     "cells_as_text",
     "check_table",
     "collect_runs",

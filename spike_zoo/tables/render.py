@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.tables.columns import ARROWS
 from spike_zoo.tables.curves import curve_lists
@@ -123,6 +123,37 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
     if any(table.verdicts for table in tables):
         lines += [NOISE_RULE, ""]
     return "\n".join(lines)
+
+
+def as_plain(table: FilledTable) -> dict[str, Any]:
+    """Return a table as plain values, for programs: cells by column, None where nothing is."""
+    return {
+        "title": table.title,
+        "rows": [
+            {
+                "name": row.name,
+                "runs": len(row.runs),
+                "cells": {
+                    column.name: {
+                        "mean": cell.mean,
+                        "deviation": cell.deviation,
+                        "published": cell.published,
+                    }
+                    for column, cell in zip(table.columns, row.cells, strict=True)
+                },
+            }
+            for row in table.rows
+        ],
+        "expectations": [
+            {"text": one.text, "judgement": one.judgement.value} for one in table.verdicts
+        ],
+        "curves": [
+            {"title": curve.title, "lines": {line.name: line.points for line in curve.lines}}
+            for curve in table.curves
+        ],
+        "warnings": list(table.warnings),
+        "notes": list(table.notes),
+    }
 
 
 def render_csv(tables: Sequence[FilledTable]) -> str:

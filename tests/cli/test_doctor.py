@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,10 @@ def test_doctor_names_versions_devices_and_where_things_are_looked_for(
 def test_doctor_tells_scripts_which_precision_pays(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--precision"]) == 0
     assert capsys.readouterr().out.strip() in ("bf16-mixed", "32-true")
+
+
+def test_doctor_tells_programs_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["Versions"]["torch"] == torch.__version__
+    assert told["Devices"]["bf16-mixed"] in ("fast", "emulated, slow")

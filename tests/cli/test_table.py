@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,17 @@ def test_a_table_file_is_printed_and_written_in_three_forms(
     assert any(line.startswith("| full | **31.00**") for line in lines)
     assert any(line.startswith("**Warning: The rows mix profiles") for line in lines)
     assert {path.name for path in paths[0].parent.iterdir()} == {path.name for path in paths}
+
+
+def test_programs_take_a_table_as_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", str(folder / "table.yaml"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (table,) = found["tables"]
+    rows = {row["name"]: row for row in table["rows"]}
+    column = next(iter(rows["full"]["cells"]))
+    assert rows["full"]["cells"][column] == {"mean": 31.0, "deviation": None, "published": 38.8}
+    assert rows["half"]["cells"][column]["mean"] == 29.0
+    assert any(one.startswith("The rows mix profiles") for one in table["warnings"])
 
 
 def test_profile_and_results_choose_what_is_shown(
