@@ -85,7 +85,7 @@ class Viewer {
     this.mode = "split";
     this.cut = 50;
     this.gain = 4;
-    this.zoom = 6;
+    this.zoom = clamped(Math.min(...shown.size) / 40, 2, 8);
     this.focus = [...shown.focus];
     this.clock = new Clock(
       shown.moments.length, shown.first, (moment) => shown.moments[moment], 250, () => this.draw());

@@ -99,9 +99,10 @@ def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
 def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
     """Add pictures and motion, or say why there are none."""
     from spike_zoo.methods.loading import load
+    from spike_zoo.reports.methods import called
     from spike_zoo.tasks.abilities import codec_of
 
-    page.add_section("Pictures", f"Decoded by {choices.codec}.")
+    page.add_section("Pictures", f"Decoded by {called(choices.codec)}.")
     try:
         loaded = load(choices.codec, device=choices.device, trust=choices.trust)
         codec = codec_of(loaded, f"--codec {choices.codec}")

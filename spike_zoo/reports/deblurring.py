@@ -10,6 +10,7 @@ from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.output import with_progress
 from spike_zoo.methods.loading import load
+from spike_zoo.reports.methods import called
 from spike_zoo.reports.pictures import TRUTH, quality
 from spike_zoo.reports.scene import interesting
 from spike_zoo.spikes import spread_planes
@@ -32,17 +33,17 @@ def add_deblurring(page: Page, scene: Scene, choices: Choices) -> None:
     exposed = scene.exposures[0]
     page.add_section(
         "Blurry to sharp",
-        "One photograph of the whole exposure, and the images that the spikes recorded meanwhile "
-        "find in it.",
+        "One photograph of the whole exposure, and the images that "
+        f"{called(choices.deblurring)} finds in it by the spikes recorded meanwhile.",
     )
     try:
         loaded = load(choices.deblurring, device=choices.device, trust=choices.trust)
         module = able(loaded, Deblurs, f"--deblurring {choices.deblurring}")
         planes = _planes(scene, exposed, choices)
         stream = module.deblur_stream(exposed.blur, scene.recording, planes, exposure=exposed.span)
-        images = torch.stack(list(with_progress(stream, len(planes), choices.deblurring)))
+        images = torch.stack(list(with_progress(stream, len(planes), called(choices.deblurring))))
     except (SpikeZooError, ValueError) as error:
-        page.add_warning(f"{choices.deblurring} makes no sharp images of it: {error}")
+        page.add_warning(f"{called(choices.deblurring)} makes no sharp images of it: {error}")
         return
     _show(page, scene, exposed, planes, images.float().cpu())
 
@@ -60,7 +61,8 @@ def _planes(scene: Scene, exposed: Exposed, choices: Choices) -> list[int]:
 
 def _show(page: Page, scene: Scene, exposed: Exposed, planes: list[int], images: Tensor) -> None:
     blurry = torch.from_numpy(exposed.blur)
-    layers, notes = [Layer.of("blurry", [blurry])], ()
+    layers = [Layer.of("blurry", [blurry])]
+    notes: tuple[str, ...] = ()
     truths = [torch.from_numpy(scene.truths[plane]) for plane in planes if plane in scene.truths]
     has_truth = len(truths) == len(planes) and truths[0].shape == images.shape[1:]
     if has_truth:

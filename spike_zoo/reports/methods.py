@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.errors import UsageError
@@ -12,7 +13,6 @@ from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from torch import nn
 
@@ -53,7 +53,7 @@ def _one(wanted: str, *, device: str, trust: bool) -> Named:
     name, settings = _split(wanted)
     module = load(name, device=device, trust=trust)
     if not settings:
-        return Named(_called(wanted), able(module, Reconstructs, f"--methods {wanted}"))
+        return Named(called(wanted), able(module, Reconstructs, f"--methods {wanted}"))
     return Named(wanted, _adjusted(module, wanted, settings))
 
 
@@ -80,11 +80,9 @@ def _adjusted(module: nn.Module, wanted: str, settings: dict[str, int]) -> Recon
     return adjusted
 
 
-def _called(wanted: str) -> str:
-    """Return a name as it is, and of a checkpoint the run it is of."""
-    from pathlib import Path
-
-    path: Path = Path(wanted)
+def called(wanted: str) -> str:
+    """Return what a method is called on a page: its name, or of a checkpoint the run it is of."""
+    path = Path(wanted)
     if path.suffix != ".ckpt":
         return path.name if path.exists() else wanted
     is_in_run = path.parent.name == "checkpoints"

@@ -11,6 +11,7 @@ from spike_zoo.errors import SpikeZooError
 from spike_zoo.media.output import with_progress
 from spike_zoo.methods.loading import load
 from spike_zoo.metrics import psnr
+from spike_zoo.reports.methods import called
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tables.curves import FilledCurve, Line, drawn
 from spike_zoo.tables.spec import CurveSpec
@@ -31,7 +32,7 @@ def add_rates(page: Page, scene: Scene, choices: Choices) -> None:
     """Compress a recording at every quality, and add what that costs and keeps as a curve."""
     page.add_section(
         "Rate and distortion",
-        f"{choices.codec} makes a bitstream of the recording at each of its {QUALITIES} qualities.",
+        f"{called(choices.codec)} makes a bitstream of it at each of its {QUALITIES} qualities.",
     )
     try:
         loaded = load(choices.codec, device=choices.device, trust=choices.trust)
@@ -41,7 +42,7 @@ def add_rates(page: Page, scene: Scene, choices: Choices) -> None:
         page.add_warning(f"No bitstream can be made: {error}")
         return
     spec = CurveSpec("rate", "bits per pixel and plane", f"PSNR (dB), {compared}", True)
-    curve = FilledCurve(spec, (Line(choices.codec, points),))
+    curve = FilledCurve(spec, (Line(called(choices.codec), points),))
     page.add_drawings(
         [(drawn(curve), f"Raw spikes have 1 bit per pixel and plane. PSNR {compared}.")]
     )
@@ -57,7 +58,9 @@ def _measured(
     part = _part(scene, choices)
     found: list[tuple[float, Tensor]] = []
     planes: list[int] = []
-    for quality in with_progress(range(QUALITIES), QUALITIES, f"{choices.codec}: qualities"):
+    for quality in with_progress(
+        range(QUALITIES), QUALITIES, f"{called(choices.codec)}: qualities"
+    ):
         data = codec.compress(part, quality=quality)
         decoded = codec.decompress(data)
         indices = [int(index) for index in decoded.feature_index]

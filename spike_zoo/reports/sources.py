@@ -64,11 +64,10 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
         if not names:
             raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
         page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
+        scenes = [scene_of_archive(archive, name) for name in names]  # refused before it takes long
         methods = _loaded(choices)
-        for name in names:
-            _add_scene(
-                page, scene_of_archive(archive, name), methods, choices, named=len(names) > 1
-            )
+        for scene in scenes:
+            _add_scene(page, scene, methods, choices, named=len(names) > 1)
     return page
 
 
@@ -102,8 +101,8 @@ def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
             page.add_section(f"{name}, anew", f"Computed with {checkpoint} for this page.")
             own = replace(choices, deblurring=str(checkpoint))
             if not scene.exposures:
-                methods = choices.methods or CLASSICAL
-                own = replace(choices, methods=(*methods, str(checkpoint)))
+                beside = choices.methods or CLASSICAL
+                own = replace(choices, methods=(*beside, str(checkpoint)))
             try:
                 methods = _loaded(own)
             except SpikeZooError as error:

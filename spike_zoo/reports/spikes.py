@@ -24,8 +24,8 @@ def add_facts(page: Page, scene: Scene, choices: Choices) -> None:
             ("pixels", f"{width} x {height}"),
             ("planes per second", f"{fps:g}" if fps else "unknown"),
             ("duration", f"{1000 * planes / fps:.4g} ms" if fps else "unknown"),
-            ("spikes per plane at white", f"{scale:.3g}{'' if is_known else ' (guessed)'}"),
-            ("images of the truth", len(scene.truths) or "none"),
+            ("rate scale", f"{scale:.3g}{'' if is_known else ' (guessed)'}"),
+            ("true images", len(scene.truths) or "none"),
         ]
     )
     if not is_known:

@@ -56,6 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("archive info takes.h5", set()),
         ("table table.yaml", {"jinja2"}),  # one of its three forms is a page
         ("page --help", {"jinja2"}),
+        ("report --help", set()),
         (
             "reconstruct street.dat --height 8 --width 16 --method tfi --out a.png",
             {"torch", "numba", "scipy"},  # numba loads scipy
