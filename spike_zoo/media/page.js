@@ -16,6 +16,7 @@ function make(tag, attributes = {}, ...content) {
 const pictures = new Map(); // data URI -> promise of its decoded picture
 
 function picture(source) {
+  if (!source) return Promise.resolve(null);
   if (!pictures.has(source)) {
     const image = new Image();
     image.src = source;
@@ -115,14 +116,14 @@ class Viewer {
     const parts = [alone ? "" : this.toolbar(), this.stage, this.scale, this.clock.element];
     if (this.shown.strip) parts.push(this.buildStrip());
     parts.push(...this.crops);
-    if (!alone) parts.push(this.hint());
+    if (!alone && !document.querySelector(".keys")) parts.push(this.hint()); // once on a page
     this.root.prepend(...parts);
   }
 
   hint() {
     const key = (name) => make("kbd", {}, name);
     const further = this.shown.differences ? [", ", key("d"), " difference"] : [];
-    return make("p", { class: "hint" },
+    return make("p", { class: "hint keys" },
       "Drag the picture to move the edge; click it, or drag a crop, to look closer. Keys: ",
       key("←"), " ", key("→"), " edge, ", key(","), " ", key("."), " moment, ", key("s"), " swap", ...further, ".");
   }
@@ -206,15 +207,17 @@ class Viewer {
     if (asked !== this.asked) return;
     const [width, height] = this.shown.size;
     this.panes.forEach((pane, side) => {
-      pane.context.imageSmoothingEnabled = images[this.sides[side]].naturalWidth > width;
-      pane.context.drawImage(images[this.sides[side]], 0, 0, width, height);
-      pane.label.textContent = this.shown.layers[this.sides[side]].name;
+      const image = images[this.sides[side]], name = this.shown.layers[this.sides[side]].name;
+      if (image) pane.context.drawImage(image, 0, 0, width, height);
+      else pane.context.clearRect(0, 0, width, height);
+      pane.label.textContent = image ? name : `${name}: none at this moment`;
     });
     if (this.mode === "difference") this.drawDifference();
     this.scale.hidden = this.mode !== "difference";
     this.stage.dataset.mode = this.shown.layers.length < 2 ? "alone" : this.mode;
     this.drawCrops(images);
     this.place();
+    this.stage.dataset.moment = this.clock.now;
     if (this.thumbs) this.thumbs.forEach((thumb, index) => {
       thumb.setAttribute("aria-pressed", String(index === this.clock.now));
       thumb.firstChild.src = this.source(this.sides[1], index);
@@ -248,13 +251,14 @@ class Viewer {
     this.focus[1] = clamped(this.focus[1], side / height / 2, 1 - side / height / 2);
     const left = this.focus[0] - side / width / 2, top = this.focus[1] - side / height / 2;
     this.loupes.forEach(({ canvas, context, note }, index) => {
-      const image = images[index];
+      const image = images[index], notes = this.shown.layers[index].notes;
+      note.textContent = notes.length ? notes[notes.length === 1 ? 0 : this.clock.now] : "";
+      context.clearRect(0, 0, canvas.width, canvas.height);
+      if (!image) { note.textContent = "none here"; return; }
       const [across, down] = [image.naturalWidth, image.naturalHeight];
       context.imageSmoothingEnabled = false;
       context.drawImage(image, left * across, top * down, (side / width) * across, (side / height) * down,
         0, 0, canvas.width, canvas.height);
-      const notes = this.shown.layers[index].notes;
-      note.textContent = notes.length ? notes[notes.length === 1 ? 0 : this.clock.now] : "";
     });
     for (const { frame } of this.panes) {
       Object.assign(frame.style, {

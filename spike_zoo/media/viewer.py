@@ -36,7 +36,8 @@ class Layer:
 
     Attributes:
         name: What it is called.
-        pictures: Data URIs, one for each moment, or a single one that stays.
+        pictures: Data URIs, one for each moment, or a single one that stays; empty where there is
+            none at that moment.
         notes: What is said of each picture, as its PSNR; empty where nothing is.
     """
 
@@ -46,10 +47,11 @@ class Layer:
 
     @classmethod
     def of(
-        cls, name: str, pictures: Sequence[Picture | str | Path], notes: Sequence[str] = ()
+        cls, name: str, pictures: Sequence[Picture | str | Path | None], notes: Sequence[str] = ()
     ) -> Layer:
-        """Return a layer of images or files, see :func:`picture_source`."""
-        return cls(name, tuple(map(picture_source, pictures)), tuple(notes))
+        """Return a layer of images or files, see :func:`picture_source`; None: there is none."""
+        sources = ("" if one is None else picture_source(one) for one in pictures)
+        return cls(name, tuple(sources), tuple(notes))
 
 
 @dataclass(frozen=True)

@@ -64,21 +64,36 @@ def add_pictures(page: Page, scene: Scene, methods: Sequence[Named], choices: Ch
             made[method.name] = _images(method, scene, planes, choices)
         except (SpikeZooError, ValueError) as error:  # too short or too small for this one
             page.add_warning(f"{method.name} is left out: {error}")
-    truths = torch.empty(0)
-    if scene.has_truth:
-        truths = torch.stack([torch.from_numpy(scene.truths[plane]) for plane in planes])
     if not made:
         return
-    measured = {name: quality(images, truths) for name, images in made.items() if len(truths)}
-    layers = [
-        Layer.of(name, list(images), measured[name].notes if len(truths) else ())
-        for name, images in made.items()
-    ]
-    shown = list(made.values())
-    if len(truths):
-        layers.append(Layer.of(TRUTH, list(truths)))
-        shown.append(truths)
+    known = [at for at, plane in enumerate(planes) if scene.has_truth and plane in scene.truths]
+    truths = [torch.from_numpy(scene.truths[planes[at]]) for at in known]
+    measured = {
+        name: quality(one[known], torch.stack(truths)) for name, one in made.items() if known
+    }
+    _add_viewer(page, scene, planes, made, measured, choices)
+    if measured:
+        _add_numbers(page, measured)
+
+
+def _add_viewer(
+    page: Page,
+    scene: Scene,
+    planes: Sequence[int],
+    made: dict[str, Tensor],
+    measured: dict[str, Quality],
+    choices: Choices,
+) -> None:
+    truths = scene.truths if scene.has_truth else {}
+    layers = []
+    for name, images in made.items():
+        notes = iter(measured[name].notes if measured else ())
+        told = [next(notes) if plane in truths else "" for plane in planes]
+        layers.append(Layer.of(name, list(images), told))
+    if measured:
+        layers.append(Layer.of(TRUTH, [truths.get(plane) for plane in planes]))
     first = planes.index(min(planes, key=lambda plane: abs(plane - scene.center(choices))))
+    _, height, width = scene.recording.shape
     page.add_viewer(
         Viewer(
             label=f"pictures of {scene.name}",
@@ -86,12 +101,10 @@ def add_pictures(page: Page, scene: Scene, methods: Sequence[Named], choices: Ch
             moments=tuple(f"plane {plane}" for plane in planes),
             size=(width, height),
             sides=(0, len(made) - 1 if len(made) > 1 else -1),
-            focus=interesting(shown[-1][first].numpy()),
+            focus=interesting(list(made.values())[-1][first].numpy()),
             first=first,
         )
     )
-    if measured:
-        _add_numbers(page, measured)
 
 
 def _images(method: Named, scene: Scene, planes: Sequence[int], choices: Choices) -> Tensor:
@@ -104,7 +117,7 @@ def _images(method: Named, scene: Scene, planes: Sequence[int], choices: Choices
 
 def _in_words(scene: Scene, shown: int, choices: Choices) -> str:
     """Say how pictures are to be read, and whether there are fewer than were asked for."""
-    fewer = min(choices.pictures, len(scene.truths) if scene.has_truth else len(scene.recording))
+    fewer = min(choices.pictures, len(scene.recording))
     left_out = (
         f" {shown} of the {fewer} planes asked for are shown, so that the page stays small."
         if shown < fewer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +22,12 @@ from spike_zoo.tables import (
 )
 from spike_zoo.tables.curves import curve_drawings
 from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.result import FILENAME, RECONSTRUCTIONS, TRUTHS
+from spike_zoo.tracking.result import FILENAME, PER_IMAGE_FILENAME, RECONSTRUCTIONS, TRUTHS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_RANKED_BY = "test/psnr"
+_RANKED_BY, _MEASURED = "test/psnr", "psnr"
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,11 @@ def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
         return
     page.add_section("Pictures", "Test samples that all of these runs reconstructed.")
     layers = [
-        Layer.of(run.name, [run.picture(RECONSTRUCTIONS, sample) for sample in samples])
+        Layer.of(
+            run.name,
+            [run.picture(RECONSTRUCTIONS, sample) for sample in samples],
+            _measured(run, [Path(sample).stem for sample in samples]),
+        )
         for run in runs
     ]
     truths = [runs[-1].picture(TRUTHS, sample) for sample in samples]
@@ -118,3 +123,16 @@ def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
             has_strip=len(samples) > 1,
         )
     )
+
+
+def _measured(run: Run, samples: Sequence[str]) -> list[str]:
+    """Return what a run's test measured on some samples, in words; empty where it did not say."""
+    path = run.folder / PER_IMAGE_FILENAME
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = {f"{row['name']}-plane{row['plane']}": row for row in csv.DictReader(file)}
+    return [
+        f"{float(rows[sample][_MEASURED]):.2f} dB" if rows.get(sample, {}).get(_MEASURED) else ""
+        for sample in samples
+    ]

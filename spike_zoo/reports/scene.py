@@ -62,20 +62,18 @@ class Scene:
         return wanted
 
     def moments(self, choices: Choices, count: int) -> list[int]:
-        """Return the planes that are reconstructed, those with a truth where there are any."""
+        """Return the planes that are reconstructed, those with a truth first of all."""
+        known = sorted(self.truths) if self.has_truth else []
+        chosen = {known[at] for at in _spread(0, len(known), count)}
+        planes = len(self.recording)
+        margin = min(_MARGIN, (planes - 1) // 2)
+        further = _spread(margin, planes - margin, count - len(chosen))
+        chosen |= set(further)
         center = self.center(choices)
-        if self.has_truth:
-            known = sorted(self.truths)
-            chosen = [known[at] for at in spread_planes(0, len(known), min(count, len(known)))]
-        else:
-            planes = len(self.recording)
-            margin = min(_MARGIN, (planes - 1) // 2)
-            room = planes - 2 * margin
-            chosen = spread_planes(margin, planes - margin, min(count, room))
-        if center in chosen or (choices.center is None and not self.has_truth and count > 1):
-            return chosen
-        nearest = min(chosen, key=lambda plane: abs(plane - center))
-        return sorted({*chosen, center} - {nearest})
+        if center not in chosen and (choices.center is not None or count == 1):
+            chosen.remove(min(chosen, key=lambda plane: abs(plane - center)))
+            chosen.add(center)
+        return sorted(chosen)
 
     def rate_scale(self, choices: Choices) -> tuple[float, bool]:
         """Return the spikes per plane at white, and whether somebody said so.
@@ -131,8 +129,7 @@ def chosen_names(archive: SpikeArchive, choices: Choices, split: str = "test") -
     if choices.names:
         return list(choices.names)
     names = archive.names(split) if split in archive.splits() else archive.names()
-    count = min(choices.scenes, len(names))
-    return [names[at] for at in spread_planes(0, len(names), count)] if count else []
+    return [names[at] for at in _spread(0, len(names), choices.scenes)]
 
 
 def interesting(image: NDArray[Any]) -> tuple[float, float]:
@@ -146,6 +143,12 @@ def interesting(image: NDArray[Any]) -> tuple[float, float]:
     inner = spread[1:-1, 1:-1]
     row, column = np.unravel_index(int(inner.argmax()), inner.shape)
     return (float(column) + 1.5) / blocks, (float(row) + 1.5) / blocks
+
+
+def _spread(start: int, stop: int, count: int) -> list[int]:
+    """Return up to so many planes of a range, spread evenly."""
+    fitting = min(count, stop - start)
+    return spread_planes(start, stop, fitting) if fitting > 0 else []
 
 
 def _as_image(stored: NDArray[Any]) -> NDArray[np.float32]:
