@@ -53,6 +53,7 @@ _ROOMS = frozenset(
         "methods",
         "metrics",
         "nn",
+        "reports",
         "runs",
         "simulation",
         "spikes",
