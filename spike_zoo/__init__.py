@@ -41,6 +41,7 @@ _HOMES = {
 }
 _ROOMS = frozenset(
     {
+        "app",
         "archive",
         "batch",
         "cli",

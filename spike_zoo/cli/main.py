@@ -78,6 +78,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "spike_zoo.cli.report:report",
         "a recording, archive, run or bitstream as one page to look at, compare and zoom into",
     ),
+    "app": ("spike_zoo.cli.app:app", "a page on this machine on which recordings are dropped"),
     "configs": (
         "spike_zoo.cli.configs:configs",
         "the configurations that ship: list them, or copy some to change them",
