@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from spike_zoo.app.work import BUILT_IN, SUFFIXES, Source, built_in, files_of, page_of
+from spike_zoo.app.work import SUFFIXES, Source, built_in, files_of, page_of
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.reports.methods import CLASSICAL
 
@@ -49,34 +49,37 @@ def build(setting: Setting) -> gradio.Blocks:
     """Return the app, not yet served."""
     import gradio
 
-    work = _Actions(setting)
-    with gradio.Blocks(title="Spike Zoo", analytics_enabled=False) as blocks:
+    act = _Actions(setting)
+    with gradio.Blocks(title="Spike Zoo", analytics_enabled=False, fill_width=True) as blocks:
         gradio.Markdown("# Spike Zoo\nA spike recording, and what every method makes of it.")
         with gradio.Row():
-            with gradio.Column(scale=1, min_width=280):
-                file = gradio.File(label="recording", file_types=list(SUFFIXES), height=140)
-                take = gradio.Button(f"Take the built-in scene ({BUILT_IN})")
-                name = gradio.Dropdown([], label="recording of the archive", visible=False)
-                with gradio.Row():
-                    height = gradio.Number(label="height (.dat)", precision=0, min_width=80)
-                    width = gradio.Number(label="width (.dat)", precision=0, min_width=80)
-                scale = gradio.Number(label="spikes per plane at white, where not known")
+            with gradio.Column(scale=1, min_width=300):
+                file = gradio.File(label="recording", file_types=list(SUFFIXES), height=130)
+                take = gradio.Button("Take the built-in scene")
+                name = gradio.Dropdown([], label="which of the archive", visible=False)
+                with gradio.Accordion("What the file does not say", open=False):
+                    with gradio.Row():
+                        height = gradio.Number(label="height of a .dat", precision=0, min_width=80)
+                        width = gradio.Number(label="width of a .dat", precision=0, min_width=80)
+                    scale = gradio.Number(label="spikes per plane at white")
                 methods = gradio.CheckboxGroup(
                     list(setting.methods), value=list(CLASSICAL[1:3]), label="methods"
                 )
                 pictures = gradio.Slider(1, 9, value=3, step=1, label="planes reconstructed")
                 show = gradio.Button("Show", variant="primary")
-                one = gradio.Dropdown(list(setting.methods), value="tfi", label="files made by")
-                plane = gradio.Number(label="plane of the picture; empty: the middle", precision=0)
+                one = gradio.Dropdown(list(setting.methods), value=CLASSICAL[2], label="files by")
+                moment = gradio.Slider(
+                    0, 1, value=0.5, label="moment of the PNG, from beginning to end"
+                )
                 make = gradio.Button("Make PNG, MP4 and .sci")
                 files = gradio.Files(label="to take away", interactive=False)
             with gradio.Column(scale=3, min_width=320):
                 shown = gradio.HTML(_EMPTY)
         source = [file, name, height, width, scale]
-        take.click(work.take, None, file)
-        file.change(work.names, file, name)
-        show.click(work.show, [*source, methods, pictures], [shown, files])
-        make.click(work.make, [*source, one, plane], files)
+        take.click(act.take, None, file)
+        file.change(act.names, file, name)
+        show.click(act.show, [*source, methods, pictures], [shown, files])
+        make.click(act.make, [*source, one, moment], files)
     return blocks
 
 
@@ -88,7 +91,8 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
         port: Where it listens.
         opens: Whether the browser is opened.
     """
-    build(setting).queue(default_concurrency_limit=1).launch(
+    blocks = build(setting).queue(default_concurrency_limit=1)
+    blocks.launch(
         server_name="127.0.0.1",
         server_port=port,
         share=False,
@@ -97,7 +101,10 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
         max_file_size="4gb",
         app_kwargs={"middleware": _guards()},
         footer_links=[],
+        prevent_thread_lock=True,
     )
+    print(f"app: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)  # noqa: T201  (it listens)
+    blocks.block_thread()
 
 
 def _guards() -> list[Any]:
@@ -136,7 +143,7 @@ class _Actions:
             choices=names, value=names[0] if names else None, visible=len(names) > 1
         )
 
-    def show(self, *fields: Any) -> tuple[str, None]:
+    def show(self, *fields: Any) -> tuple[str, list[str]]:
         *given, methods, pictures = fields
         source, setting = _source(given), self.setting
         known = [one for one in methods if one in setting.methods]
@@ -145,16 +152,19 @@ class _Actions:
         page = _said(
             page_of, source, known, int(pictures), device=setting.device, trust=setting.trust
         )
+        kept = Path(tempfile.mkdtemp(dir=setting.folder)) / "report.html"
+        kept.write_text(page, encoding="utf-8")
         # a document of its own, which may run its script and nothing else
-        return (
+        frame = (
             f'<iframe title="report" sandbox="allow-scripts" srcdoc="{html.escape(page)}" '
             f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
-        ), None
+        )
+        return frame, [str(kept)]
 
     def make(self, *fields: Any) -> list[str]:
         import gradio
 
-        *given, method, plane = fields
+        *given, method, moment = fields
         source, setting = _source(given), self.setting
         if method not in setting.methods:
             raise _refusal("choose one of the methods")
@@ -163,7 +173,7 @@ class _Actions:
             source,
             method,
             Path(tempfile.mkdtemp(dir=setting.folder)),
-            plane=plane,
+            moment=float(moment),
             codec=setting.codec,
             device=setting.device,
             trust=setting.trust,

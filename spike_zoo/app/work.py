@@ -18,7 +18,7 @@ from spike_zoo.spikes import centers_with_stride
 if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
-BUILT_IN: Final = "a moving scene.h5"
+BUILT_IN: Final = "moving-scene.h5"
 SUFFIXES: Final = (".dat", ".npz", ".npy", ".h5", ".hdf5", ".spl", ".sci")
 _MOST_IMAGES: Final = 100  # of a video
 
@@ -97,7 +97,7 @@ def files_of(
     method: str,
     folder: Path,
     *,
-    plane: int | None,
+    moment: float,
     codec: str,
     device: str,
     trust: bool,
@@ -108,7 +108,7 @@ def files_of(
         source: What was dropped.
         method: What reconstructs.
         folder: Where the files go.
-        plane: What the picture shows; by default the middle.
+        moment: What the picture shows, from 0, the first plane, to 1, the last.
         codec: What compresses.
         device: Where both compute.
         trust: Whether classes from outside this package may be imported.
@@ -117,7 +117,7 @@ def files_of(
         Suffix -> file, and what could not be made and why.
 
     Raises:
-        SpikeZooError: If the source cannot be read, or has no such plane.
+        SpikeZooError: If the source cannot be read.
     """
     from spike_zoo.media import VideoWriter, save_picture
     from spike_zoo.methods.loading import load
@@ -128,9 +128,9 @@ def files_of(
     recording = source.recording()
     scale, _ = Scene(method, recording).rate_scale(Choices(rate_scale=source.rate_scale))
     (named,) = loaded([method], device=device, trust=trust)
-    middle = len(recording) // 2 if plane is None else plane
+    plane = round(moment * (len(recording) - 1))
     files = {suffix: folder / f"recording{suffix}" for suffix in (".png", ".mp4", ".sci")}
-    (image,) = named.module.reconstruct(recording, [middle], rate_scale=scale)
+    (image,) = named.module.reconstruct(recording, [plane], rate_scale=scale)
     save_picture(image, files[".png"], overwrite=True)
     stride = max(2, -(-len(recording) // _MOST_IMAGES))
     centers = centers_with_stride(len(recording), stride)

@@ -51,5 +51,4 @@ def app(
         loaded(methods or ["tfi"], device=picked, trust=trust)  # refused now, not at a click
         shipped = [name for name in shipped_weights() if isinstance(load(name), Reconstructs)]
         offered = [*CLASSICAL, *shipped, *(methods or [])]
-        print(f"app: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
         serve(Setting(offered, codec, picked, trust, Path(folder)), port, opens=open)
