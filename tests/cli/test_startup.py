@@ -57,6 +57,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("table table.yaml", {"jinja2"}),  # one of its three forms is a page
         ("page --help", {"jinja2"}),
         ("report --help", set()),
+        ("app --help", set()),
         (
             "reconstruct street.dat --height 8 --width 16 --method tfi --out a.png",
             {"torch", "numba", "scipy"},  # numba loads scipy
