@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -126,7 +127,7 @@ def test_small_sci_beats_the_interval_on_fast_scenes_it_never_saw() -> None:
 
 @pytest.mark.slow
 def test_small_sci_codes_fast_scenes_into_little_and_its_pictures_beat_the_interval() -> None:
-    codec = spike_zoo.load("sci-small").codec
+    codec = cast("Any", spike_zoo.load("sci-small")).codec
     spec = next(one for one in sequence_scenes("test", 12, seed=7) if "fast" in one.name)
     take = simulate_take(spec, image_stride=7, margin=6)
     assert take.images is not None
