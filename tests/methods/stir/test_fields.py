@@ -101,7 +101,7 @@ def test_motion_is_served_where_it_belongs_and_cut_with_the_clip(archive: str) -
     data = served(archive, crop=16, augment=False)
     data.setup("fit")
     samples = data.train_dataloader().dataset
-    sample: Any = samples[0]  # type: ignore[index]  # the clips
+    sample: Any = samples[0]
     with SpikeArchive(archive) as stored:
         name = stored.names("train")[0]
         plane = int(stored.image_index(name)[0])
