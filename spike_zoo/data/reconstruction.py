@@ -220,14 +220,13 @@ class ReconstructionDataModule(ArchiveDataModule):
         self.clip_length = clip_length
         self.stride = stride
 
-    def setup(self, stage: str) -> None:
-        """List the samples of the splits that the stage needs, and tell images that do not count.
+    def list_samples(self, *splits: Split) -> None:
+        """List the samples of some splits anew, and tell images that do not count.
 
         Which images are tested decides the numbers, so validation and test say what they leave out.
         """
-        listed = set(self._samples)
-        super().setup(stage)
-        for split in self._samples.keys() - listed:
+        super().list_samples(*splits)
+        for split in splits:
             left_out = getattr(self._samples[split], "left_out", "")
             if left_out:
                 rank_zero_warn(f"{self.archive_path}: of {split}, {left_out} are left out.")
