@@ -206,6 +206,17 @@ class ReconstructionDataModule(ArchiveDataModule):
         clip_length: Planes of one clip; what the method's window takes.
         stride: Take every ``stride``-th image of a recording.
         loading: See :class:`ArchiveDataModule`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from spike_zoo.testing import tiny_archive
+        >>> archive = tiny_archive(Path("takes.h5"))  # or your own, or what simulate makes
+        >>> data = ReconstructionDataModule(str(archive), crop=32, batch_size=2, seed=0)
+        >>> for epoch in range(2):  # a loop without a Trainer; each epoch has an order of its own
+        ...     for batch in data.train_dataloader():
+        ...         spikes, image = batch["spikes"], batch["image"]
+        >>> spikes.shape, image.shape
+        (torch.Size([2, 61, 32, 32]), torch.Size([2, 1, 32, 32]))
     """
 
     def __init__(
