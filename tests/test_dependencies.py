@@ -82,7 +82,8 @@ def test_uv_sets_up_an_environment_in_which_the_command_runs(tmp_path: Path) -> 
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "spike_zoo", tmp_path / "spike_zoo")
-    call: dict[str, Any] = {"cwd": tmp_path, "env": environment, "check": True, "capture_output": True}
+    call: dict[str, Any] = {"cwd": tmp_path, "env": environment}
+    call |= {"check": True, "capture_output": True}
     subprocess.run(["uv", "sync"], **call)
     said = subprocess.run(["uv", "run", "spike-zoo", "doctor", "--json"], text=True, **call).stdout
     assert Version(json.loads(said)["Versions"]["torch"]).public == str(_tested()["torch"])
