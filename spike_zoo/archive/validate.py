@@ -62,6 +62,13 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
 
     Raises:
         MissingFileError: If there is no such file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from spike_zoo.testing import tiny_archive
+        >>> findings = verify_archive(tiny_archive(Path("takes.h5")))
+        >>> [finding for finding in findings if finding.severity == "error"]
+        []
     """
     with Hdf5File(path) as file:
         try:

@@ -55,6 +55,14 @@ class ArchiveWriter:
         ExistingFileError: If the archive exists and neither ``overwrite`` nor ``append`` is on.
         UsageError: If classes cannot be called so, or are called otherwise in an archive that is
             added to.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> with ArchiveWriter("takes.h5") as writer:
+        ...     writer.add("street", pattern_take(0), split="train")
+        >>> from spike_zoo import SpikeArchive
+        >>> SpikeArchive("takes.h5").names("train")
+        ['street']
     """
 
     def __init__(

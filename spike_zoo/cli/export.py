@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from spike_zoo.cli.telling import tell
 from spike_zoo.errors import ExistingFileError
 from spike_zoo.methods.loading import load, save_weights
 from spike_zoo.nn.files import EXPORT_NAME
@@ -32,7 +33,7 @@ def export(
     module = load(source, trust=trust)
     target.parent.mkdir(parents=True, exist_ok=True)
     save_weights(module, target, half=half, config=_recipe(Path(source)))
-    print(f"weights: {target} ({target.stat().st_size / 1e6:.2f} MB)")
+    tell(f"weights: {target} ({target.stat().st_size / 1e6:.2f} MB)")
 
 
 def _recipe(source: Path) -> str:

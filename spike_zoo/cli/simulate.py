@@ -11,6 +11,7 @@ from rich.console import Console
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.archive import build_with_bar
+from spike_zoo.cli.telling import is_quiet
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import NOISE_PRESETS
 from spike_zoo.simulation.footage import Footage
@@ -156,7 +157,7 @@ def _refuse_scene_options(given: dict[str, Any]) -> None:
 
 def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:
     """Write the archive, unless it is there already."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
     if path.exists() and not overwrite:
         if _made_with(path) != request.asked:
             raise ExistingFileError(

@@ -228,6 +228,17 @@ class ReconstructionDataModule(ArchiveDataModule):
         around: Also serve the motion from each image to the planes so many before and after it, as
             ``simulate --around`` keeps it; 0 serves none.
         loading: See :class:`ArchiveDataModule`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from spike_zoo.testing import tiny_archive
+        >>> archive = tiny_archive(Path("takes.h5"))  # or your own, or what simulate makes
+        >>> data = ReconstructionDataModule(str(archive), crop=32, batch_size=2, seed=0)
+        >>> for epoch in range(2):  # a loop without a Trainer; each epoch has an order of its own
+        ...     for batch in data.train_dataloader():
+        ...         spikes, image = batch["spikes"], batch["image"]
+        >>> spikes.shape, image.shape
+        (torch.Size([2, 61, 32, 32]), torch.Size([2, 1, 32, 32]))
     """
 
     def __init__(
@@ -246,14 +257,13 @@ class ReconstructionDataModule(ArchiveDataModule):
         self.clip_length = clip_length
         self.stride = stride
 
-    def setup(self, stage: str) -> None:
-        """List the samples of the splits that the stage needs, and tell images that do not count.
+    def list_samples(self, *splits: Split) -> None:
+        """List the samples of some splits anew, and tell images that do not count.
 
         Which images are tested decides the numbers, so validation and test say what they leave out.
         """
-        listed = set(self._samples)
-        super().setup(stage)
-        for split in self._samples.keys() - listed:
+        super().list_samples(*splits)
+        for split in splits:
             left_out = getattr(self._samples[split], "left_out", "")
             if left_out:
                 rank_zero_warn(f"{self.archive_path}: of {split}, {left_out} are left out.")

@@ -40,6 +40,13 @@ def load(
         MissingFileError: If it is neither a name nor a file; lists the names.
         WeightsError: If the file is no checkpoint of a module, or of a class that is not to be
             trusted, or cannot be fetched.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> recording = pattern_take(0).recording
+        >>> method = load("tfi")
+        >>> method.reconstruct(recording, [30, 40, 50]).shape
+        torch.Size([3, 1, 40, 48])
     """
     name = str(name_or_path)
     if name in WEIGHTLESS:

@@ -60,6 +60,12 @@ def simulate_take(
 
     Raises:
         ValueError: If no image or no exposure fits into the recording.
+
+    Example:
+        >>> from spike_zoo.simulation import SceneSpec
+        >>> take = simulate_take(SceneSpec(planes=61, height=16, width=24, seed=1), margin=20)
+        >>> take.recording.shape, take.image_index
+        ((61, 16, 24), array([20, 30, 40]))
     """
     index = np.arange(margin, spec.planes - margin, image_stride, dtype=np.int64)
     spans = exposure_spans(spec.planes, exposure) if exposure else np.empty((0, 2), np.int64)

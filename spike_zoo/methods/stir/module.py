@@ -68,6 +68,12 @@ class STIRModule(ReconstructionModule):
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> module = STIRModule(width=0.25, pyramid_levels=3, lpips="off").eval()
+        >>> module.reconstruct(pattern_take(0).recording, [40]).shape
+        torch.Size([1, 1, 40, 48])
     """
 
     clip_length = PLANES
