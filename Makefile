@@ -94,7 +94,7 @@ $(DEMO)/$(DEMO_SCENE).mp4: $(DEMO_FIT)
 	  --stride 2 --out $@ --overwrite
 
 demo: setup $(DEMO_TESTS) $(DEMO_FIT) $(DEMO)/$(DEMO_SCENE).mp4 ## simulate, train a small network, compare, reconstruct a video, write a page
-	@$(ZOO) page $(DEMO) --title 'Spike Zoo demo' --out $(DEMO)/index.html
+	@$(ZOO) report $(DEMO) --title 'Spike Zoo demo' --out $(DEMO)/index.html --overwrite
 
 # the quick look: one seed of each row, a run on every core
 SWEEP_smoke := --only seed_everything=0 --jobs 0

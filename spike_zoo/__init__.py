@@ -41,6 +41,7 @@ _HOMES = {
 }
 _ROOMS = frozenset(
     {
+        "app",
         "archive",
         "batch",
         "cli",
@@ -53,6 +54,7 @@ _ROOMS = frozenset(
         "methods",
         "metrics",
         "nn",
+        "reports",
         "runs",
         "simulation",
         "spikes",

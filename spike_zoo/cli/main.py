@@ -71,6 +71,11 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "a run beside methods that need no training, on the images it was tested on",
     ),
     "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),
+    "report": (
+        "spike_zoo.cli.report:report",
+        "a recording, archive, run or bitstream as one page to look at, compare and zoom into",
+    ),
+    "app": ("spike_zoo.cli.app:app", "a page on this machine on which recordings are dropped"),
     "configs": (
         "spike_zoo.cli.configs:configs",
         "the configurations that ship: list them, or copy some to change them",

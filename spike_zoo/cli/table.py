@@ -8,7 +8,7 @@ from pathlib import Path
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.files import new_file
-from spike_zoo.media.page import write_page
+from spike_zoo.media.rendering import write_page
 from spike_zoo.tables import (
     FilledTable,
     RecordedRun,

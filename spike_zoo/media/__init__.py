@@ -14,7 +14,7 @@ if TYPE_CHECKING:
         decode_video,
         encode_video,
     )
-    from spike_zoo.media.page import Page, render_page, write_page
+    from spike_zoo.media.page import Page
     from spike_zoo.media.pictures import (
         contact_sheet,
         load_picture,
@@ -23,12 +23,17 @@ if TYPE_CHECKING:
         to_bytes,
         to_pillow,
     )
+    from spike_zoo.media.rendering import render_page, write_page
     from spike_zoo.media.video import VideoWriter, save_video
+    from spike_zoo.media.viewer import Layer, SpikePlanes, Viewer
 
 __all__ = [
     "CodedVideo",
+    "Layer",
     "Page",
+    "SpikePlanes",
     "VideoWriter",
+    "Viewer",
     "available_codecs",
     "confusion_chart",
     "contact_sheet",
@@ -47,8 +52,11 @@ __all__ = [
 
 _HOMES = {
     "CodedVideo": "coded_video",
+    "Layer": "viewer",
     "Page": "page",
+    "SpikePlanes": "viewer",
     "VideoWriter": "video",
+    "Viewer": "viewer",
     "available_codecs": "coded_video",
     "confusion_chart": "charts",
     "contact_sheet": "pictures",
@@ -56,13 +64,13 @@ _HOMES = {
     "encode_video": "coded_video",
     "load_picture": "pictures",
     "map_chart": "charts",
-    "render_page": "page",
+    "render_page": "rendering",
     "save_picture": "pictures",
     "save_video": "video",
     "side_by_side": "pictures",
     "to_bytes": "pictures",
     "to_pillow": "pictures",
-    "write_page": "page",
+    "write_page": "rendering",
 }
 
 __getattr__ = on_first_use(__name__, _HOMES)

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import io
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
-
-from spike_zoo.errors import MissingFileError
-from spike_zoo.files import new_file
-from spike_zoo.media.pictures import to_pillow
+from spike_zoo.media.viewer import (
+    Layer,
+    SpikePlanes,
+    Viewer,
+    existing,
+    file_source,
+    picture_size,
+    picture_source,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
 
-    from spike_zoo.media.pictures import Picture
+    from markupsafe import Markup
 
-MIME_TYPES = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".mp4": "video/mp4",
-}
+    from spike_zoo.media.pictures import Picture
 
 
 @dataclass(frozen=True)
@@ -56,11 +50,16 @@ class Page:
     Args:
         title: Heading, and the name in the browser's tab.
         subtitle: A line below it.
+
+    Attributes:
+        blocks: Its parts, from top to bottom.
+        shown: What the interactive ones of them show, by their ``number``.
     """
 
     title: str
     subtitle: str = ""
     blocks: list[Block] = field(default_factory=list)
+    shown: list[Viewer | SpikePlanes] = field(default_factory=list)
 
     def add_section(self, heading: str, text: str = "") -> None:
         """Begin a section with a heading."""
@@ -109,12 +108,12 @@ class Page:
 
         A row with a single picture shows it over all columns.
         """
-        rows = [(name, [_picture_source(path) for path in pictures]) for name, pictures in strips]
+        rows = [(name, [picture_source(path) for path in pictures]) for name, pictures in strips]
         self._add("strips", names=names, rows=rows)
 
     def add_picture(self, picture: Picture | str | Path, caption: str = "") -> None:
         """Add a picture over the whole width: an image (see ``to_bytes``) or a file."""
-        self._add("gallery", figures=[Figure(_picture_source(picture), caption)], wide=True)
+        self._add("gallery", figures=[Figure(picture_source(picture), caption)], wide=True)
 
     def add_gallery(
         self, pictures: Sequence[Picture | str | Path], captions: Sequence[str] | None = None
@@ -127,7 +126,7 @@ class Page:
         texts = [""] * len(pictures) if captions is None else captions
         if len(texts) != len(pictures):
             raise ValueError(f"{len(pictures)} pictures need as many captions, got {len(texts)}")
-        sources = [_picture_source(picture) for picture in pictures]
+        sources = [picture_source(picture) for picture in pictures]
         figures = [Figure(source, text) for source, text in zip(sources, texts, strict=True)]
         self._add("gallery", figures=figures, wide=False)
 
@@ -139,9 +138,25 @@ class Page:
         caption: str = "",
     ) -> None:
         """Add two pictures of one scene above each other with a slider between them."""
-        figures = [Figure(_picture_source(before), labels[0])]
-        figures.append(Figure(_picture_source(after), labels[1]))
-        self._add("comparison", before=figures[0], after=figures[1], caption=caption)
+        layers = tuple(
+            Layer.of(name, [picture]) for name, picture in zip(labels, (before, after), strict=True)
+        )
+        label = f"{labels[0]} or {labels[1]}"
+        size = picture_size(layers[1].pictures[0])
+        self.add_viewer(Viewer(label, layers, (caption,), size, caption=caption))
+
+    def add_viewer(self, shown: Viewer | SpikePlanes) -> None:
+        """Add pictures over time under a slider, or raw planes that play."""
+        self._add("interactive", number=len(self.shown), label=shown.label, caption=shown.caption)
+        self.shown.append(shown)
+
+    def add_legend(self, picture: Picture, text: str) -> None:
+        """Add a small picture that says what colours mean, with words beside it."""
+        self._add("legend", source=picture_source(picture), text=text)
+
+    def add_facts(self, facts: Sequence[tuple[str, object]]) -> None:
+        """Add short facts, each a name with its value, beside each other."""
+        self._add("facts", facts=facts)
 
     def add_video(self, path: str | Path, caption: str = "", *, embed: bool = True) -> None:
         """Add an MP4 file, inside the page or (``embed=False``) linked from beside it.
@@ -149,71 +164,8 @@ class Page:
         Raises:
             MissingFileError: If there is no such file.
         """
-        source = _data_uri(Path(path)) if embed else _existing(Path(path))
+        source = file_source(Path(path)) if embed else existing(Path(path))
         self._add("video", figure=Figure(source, caption))
 
     def _add(self, kind: str, **content: Any) -> None:
         self.blocks.append(Block(kind, content))
-
-
-def write_page(page: Page, path: str | Path) -> None:
-    """Write a page as one HTML file, replacing one that is there; whole or not at all."""
-    target = Path(path)
-    html = render_page(page, target.parent)
-    with new_file(target, overwrite=True) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-
-
-def render_page(page: Page, folder: str | Path = ".") -> str:
-    """Return a page as HTML; linked videos are named as seen from ``folder``."""
-    environment = Environment(
-        loader=PackageLoader("spike_zoo.media", package_path="."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["emphasised"] = _emphasised
-
-    def link(source: str | Path) -> str:
-        if isinstance(source, str):
-            return source
-        return quote(Path(os.path.relpath(source, folder)).as_posix())
-
-    environment.filters["link"] = link
-    return environment.get_template("page.html").render(page=page)
-
-
-def _emphasised(text: object) -> Markup:
-    """Escape a text unless it is HTML; ``**`` around the whole of it becomes bold."""
-    if isinstance(text, Markup):
-        return text
-    plain = str(text)
-    if len(plain) > 4 and plain.startswith("**") and plain.endswith("**"):
-        return Markup("<strong>{}</strong>").format(plain[2:-2])
-    return escape(plain)
-
-
-def _picture_source(picture: Picture | str | Path) -> str:
-    if isinstance(picture, str | Path):
-        return _data_uri(Path(picture))
-    buffer = io.BytesIO()
-    to_pillow(picture).save(buffer, format="PNG", optimize=True)
-    return _encoded(buffer.getvalue(), "image/png")
-
-
-def _data_uri(path: Path) -> str:
-    kind = MIME_TYPES.get(path.suffix.lower())
-    if kind is None:
-        raise ValueError(f"{path}: a page shows {', '.join(MIME_TYPES)}")
-    return _encoded(_existing(path).read_bytes(), kind)
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        raise MissingFileError(f"{path}: there is no such file to show", path=str(path))
-    return path
-
-
-def _encoded(content: bytes, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

@@ -87,7 +87,7 @@ def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve
 def curve_drawings(curves: Sequence[FilledCurve]) -> list[tuple[Markup, str]]:
     """Return a drawing and its caption for each curve that has points."""
     return [
-        (_drawn(curve), f"{curve.title}; mean over seeds, dashed as published")
+        (drawn(curve), f"{curve.title}; mean over seeds, dashed as published")
         for curve in curves
         if curve.lines
     ]
@@ -143,7 +143,8 @@ def _mean(measured: Sequence[Curve]) -> Curve:
     )
 
 
-def _drawn(curve: FilledCurve) -> Markup:
+def drawn(curve: FilledCurve) -> Markup:
+    """Return the lines of a curve as a drawing with a legend; there is at least one."""
     points = [point for line in curve.lines for point in line.points]
     across = axis_below([x for x, _ in points], is_logarithmic=curve.spec.is_logarithmic)
     up = axis_beside([y for _, y in points])

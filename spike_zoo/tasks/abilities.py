@@ -55,6 +55,32 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class FindsMotion(Protocol):
+    """It finds how the scene moves on its way to an image.
+
+    Attributes:
+        finds_motion: Whether it does, as it is set.
+        motion_planes: Planes from an image's plane to the times before and after it.
+    """
+
+    finds_motion: bool
+    motion_planes: int
+
+    def motion(
+        self,
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        *,
+        rate_scale: float | None = None,
+    ) -> Tensor:
+        """Return where every pixel was before and is after, ``(N, 2, 2, H, W)``.
+
+        First the earlier, then the later time; (dx, dy) in pixels, counted from the pixel itself.
+        """
+        ...
+
+
+@runtime_checkable
 class Deblurs(Protocol):
     """It turns a blurry image and the spikes of its exposure into sharp images.
 

@@ -14,6 +14,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.media import save_picture
 from spike_zoo.tracking import RunResult
 from spike_zoo.tracking.result import RECONSTRUCTIONS, TRUTHS
+from tests.helpers.pages import shown_on
 from tests.helpers.results import make_result
 
 
@@ -35,7 +36,9 @@ def test_page_shows_numbers_of_the_records_and_pictures_side_by_side(
     assert capsys.readouterr().out.splitlines()[-1] == str(target)
     html = target.read_text()
     assert html.index("25.00") < html.index("31.00"), "the best comes last"
-    assert html.count("data:image/png;base64") == 2 + 3, "a comparison and a gallery of three"
+    (viewer,) = shown_on(html)
+    assert [layer["name"] for layer in viewer["layers"]] == ["tfp", "stir", "ground truth"]
+    assert html.count("data:image/png;base64") == 3
     assert not re.search(r'(src|href)="https?:', html), "nothing is fetched"
 
 

@@ -26,6 +26,7 @@ CALLS = {
     "classify": ["street.npz", "--method", "marking.ckpt"],
     "compress": ["street.npz", "--method", "marking.ckpt", "--out", "out.sci"],
     "decompress": ["street.sci", "--method", "marking.ckpt", "--out", "out.npz"],
+    "report": ["street.npz", "--methods", "marking.ckpt", "--out", "out.html"],
     "export": ["marking.ckpt", "out.safetensors"],
 }
 
@@ -78,7 +79,9 @@ def test_every_command_that_loads_a_method_has_the_switch() -> None:
         for path in [target] if isinstance(target, str) else target.values():
             home, _, function = path.partition(":")
             module = importlib.import_module(home)
-            imports_it = "loading import load" in inspect.getsource(module)  # where it is called
+            source = inspect.getsource(module)
+            ways = ("loading import load", "import Choices, report_of")  # where it is called
+            imports_it = any(way in source for way in ways)
             if imports_it or getattr(module, "load", None) is spike_zoo.load:
                 loading.add(name)
                 assert "trust" in inspect.signature(getattr(module, function)).parameters

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from html.parser import HTMLParser
+from typing import Any
 
 _NEVER_CLOSED = ("img", "meta", "link", "input", "br", "path", "circle")
 
@@ -28,3 +31,9 @@ class Tags(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.words.append(data.strip())
+
+
+def shown_on(html: str) -> list[dict[str, Any]]:
+    """Return what the interactive parts of a page show, as its script reads it."""
+    found = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', html)
+    return json.loads(found[1]) if found else []

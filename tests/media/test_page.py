@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 
 from spike_zoo.errors import MissingFileError
 from spike_zoo.media import Page, render_page, save_picture, save_video, to_bytes, write_page
+from tests.helpers.pages import shown_on
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +51,10 @@ class Outline(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
+def _layers(html: str) -> list[dict[str, Any]]:
+    return [layer for one in shown_on(html) for layer in one.get("layers", [])]
+
+
 @pytest.fixture
 def full_page(tmp_path: Path) -> Page:
     save_video([IMAGE] * 3, tmp_path / "a b.mp4")
@@ -69,25 +75,42 @@ def test_a_page_with_everything_is_well_formed_and_needs_no_other_file(full_page
     outline = Outline(html)
     assert outline.open == []
     sources = [a["src"] or "" for tag in ("img", "video") for a in outline.attributes(tag)]
+    sources += [one for layer in _layers(html) for one in layer["pictures"]]
     assert len(sources) == 6
     assert all(source.startswith("data:") for source in sources)
-    assert re.findall(r"""(?:https?:)?//[a-z]""", re.sub('base64,[^"]+', "", html)) == []
-    assert "script" not in {tag for tag, _ in outline.elements}
+    assert not any(a.get("src") or a.get("href") != "data:," for a in outline.attributes("link"))
+    assert all("src" not in a for a in outline.attributes("script"))
+
+
+def test_a_page_forbids_itself_all_but_its_own_style_and_script(full_page: Page) -> None:
+    html = render_page(full_page)
+    (policy,) = [
+        a["content"] or ""
+        for a in Outline(html).attributes("meta")
+        if a.get("http-equiv") == "Content-Security-Policy"
+    ]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'", "nothing may be fetched"
+    assert rules["img-src"] == "data:"
+    for rule, element in (("style-src", "style"), ("script-src", "script")):
+        (text,) = re.findall(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[rule] == f"'sha256-{digest}'"
+
+
+def test_a_page_on_which_nothing_moves_has_no_script() -> None:
+    html = render_page(Page("t"))
+    assert "<script" not in html
+    assert "script-src &#39;none&#39;" in html
 
 
 def test_pictures_in_a_page_are_those_that_were_given(full_page: Page) -> None:
-    sources = [a["src"] or "" for a in Outline(render_page(full_page)).attributes("img")]
+    html = render_page(full_page)
+    sources = [layer["pictures"][0] for layer in _layers(html)]
+    sources += [a["src"] or "" for a in Outline(html).attributes("img")]
     for source, wanted in zip(sources, [IMAGE, 1 - IMAGE, IMAGE, IMAGE, IMAGE], strict=True):
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"))
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), to_bytes(wanted))
-
-
-def test_the_slider_moves_the_edge_between_both_pictures(full_page: Page) -> None:
-    html = render_page(full_page)
-    (slider,) = Outline(html).attributes("input")
-    assert slider["type"] == "range"
-    assert "setProperty('--cut', this.value + '%')" in (slider["oninput"] or "")
-    assert "clip-path: inset(0 0 0 var(--cut))" in html
 
 
 def test_texts_are_never_run_as_html() -> None:
@@ -97,10 +120,23 @@ def test_texts_are_never_run_as_html() -> None:
     page.add_gallery([IMAGE], [attack])
     page.add_comparison(IMAGE, IMAGE, (attack, attack), attack)
     page.add_table([attack], [[f"**{attack}**"]], caption=attack, notes=[attack])
-    outline = Outline(render_page(page))
+    page.add_facts([(attack, attack)])
+    page.add_legend(IMAGE, attack)
+    html = render_page(page)
+    outline = Outline(html)
     assert all(a["src"] != "x" for a in outline.attributes("img"))
-    assert outline.texts.count(attack) == 13
+    assert outline.texts.count(attack) == 14
     assert outline.open == []
+    assert [layer["name"] for layer in _layers(html)] == [attack, attack]
+
+
+def test_no_name_ends_the_block_of_data() -> None:
+    page = Page("t")
+    name = "</script><script>alert(1)</script><!--\u2028"
+    page.add_comparison(IMAGE, IMAGE, (name, "b"))
+    html = render_page(page)
+    assert html.count("<script") == 2
+    assert _layers(html)[0]["name"] == name
 
 
 def test_two_stars_around_a_cell_make_it_bold() -> None:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.page import render_page
+from spike_zoo.media.rendering import render_page
 from spike_zoo.tables import (
     FilledTable,
     RecordedRun,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spike_zoo.media import save_picture
-from spike_zoo.media.page import render_page
+from spike_zoo.media.rendering import render_page
 from spike_zoo.tables import (
     FilledTable,
     RecordedRun,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.media.page import render_page
+from spike_zoo.media.rendering import render_page
 from spike_zoo.tables import (
     FilledTable,
     Judgement,

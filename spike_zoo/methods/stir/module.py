@@ -15,7 +15,7 @@ from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
 from spike_zoo.methods.stir.fields import REACH, field_loss, fields_of
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
-from spike_zoo.methods.stir.network import PLANES, STIR
+from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
 from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.scene_training import scene_terms
 from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
@@ -23,6 +23,9 @@ from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of, updates_of_run
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.windows import check_centers
+from spike_zoo.tasks.clips import known_rate_scale, read_clip
 from spike_zoo.tasks.motion import Found
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
@@ -77,6 +80,7 @@ class STIRModule(ReconstructionModule):
     """
 
     clip_length = PLANES
+    motion_planes = BLOCK_STARTS[1]
     picture_options = ("tile", "precision", "compiled")
 
     def __init__(
@@ -214,6 +218,50 @@ class STIRModule(ReconstructionModule):
             yield from windows.images(centers)
         finally:
             self.train(was_training)
+
+    @property
+    def finds_motion(self) -> bool:
+        """Whether its network predicts motion."""
+        return self.hparams["interaction"] != "synthesis_only"
+
+    @torch.inference_mode()
+    def motion(
+        self, recording: SpikeRecording, centers: Sequence[int], *, rate_scale: float | None = None
+    ) -> Tensor:
+        """Return the motion by which the features before and after an image are aligned with it.
+
+        Without ``loss_motion`` it is learned as what makes the best image, so that flat surfaces
+        may move anyhow. The whole frame is computed at once.
+
+        Args:
+            recording: The spikes.
+            centers: Planes of the images.
+            rate_scale: As for :meth:`reconstruct`.
+
+        Returns:
+            float32 ``(len(centers), 2, 2, H, W)``, on the CPU: to 20 planes before, to 20 planes
+            after; (dx, dy) in pixels.
+
+        Raises:
+            PlaneRangeError: If a centre lies outside the recording, or the recording is shorter
+                than half a window.
+            ValueError: If the network predicts none.
+        """
+        if not self.finds_motion:
+            raise ValueError("a network with interaction 'synthesis_only' finds no motion")
+        check_centers(centers, len(recording))
+        scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
+        _, height, width = recording.shape
+        found = torch.empty(len(centers), 2, 2, height, width)
+        was_training = self.training
+        self.eval()
+        for index, center in enumerate(centers):
+            clip = read_clip(recording, center, self.clip_length).to(self.device)
+            spikes = unpack_tensor(clip, width)[None].float()
+            shown = self._shown(spikes, torch.full((1,), scale, device=self.device))
+            found[index] = fields_of(self.network.pyramid(shown), (height, width))[0][0].cpu()
+        self.train(was_training)
+        return found
 
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
         """Return the summed loss of clips, or its mean over scenes' windows; log every term."""

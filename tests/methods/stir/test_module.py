@@ -128,3 +128,22 @@ def test_learning_rate_moves_every_step_over_the_length_of_the_run() -> None:
 def test_a_schedule_over_an_endless_run_is_refused() -> None:
     with pytest.raises(ConfigError, match="max_epochs"):
         learning_rates("cosine", warmup=0.0, max_epochs=-1)
+
+
+def test_motion_is_what_the_finest_level_aligns_by() -> None:
+    module = STIRModule(3, 1, width=0.34, lpips="off").eval()
+    recording = pattern_take(0, planes=81, height=22, width=36).recording
+    found = module.motion(recording, [40, 50], rate_scale=0.5)
+    assert found.shape == (2, 2, 2, 22, 36)
+    spikes = recording.to_tensor(10, 71)[None] / 0.5
+    with torch.inference_mode():
+        levels = module.network.pyramid(spikes).levels
+    upflow = levels[1].upflow
+    assert upflow is not None
+    cropped = upflow[0, :, 1:-1, :]  # 22 rows are padded to 24
+    torch.testing.assert_close(found[0].flatten(0, 1), cropped)
+    assert module.finds_motion
+    still = STIRModule(3, 1, "synthesis_only", width=0.34, lpips="off")
+    assert not still.finds_motion
+    with pytest.raises(ValueError, match="synthesis_only"):
+        still.motion(recording, [40])

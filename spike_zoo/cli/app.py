@@ -1,0 +1,54 @@
+"""``app``: a page on this machine on which recordings are dropped."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from spike_zoo.errors import UsageError
+
+
+def app(
+    *,
+    port: int = 7860,
+    methods: list[str] | None = None,
+    codec: str = "sci-small",
+    device: str = "auto",
+    trust: bool = False,
+    open: bool = False,
+) -> None:
+    """Serve a page to this machine alone: drop a recording, look, take pictures and videos away.
+
+    It needs the extra app: pip install 'spike-zoo[app]'. Ctrl-C ends it.
+
+    Args:
+        port: Where it listens, on 127.0.0.1 only.
+        methods: Checkpoints or export folders of your own that may be chosen too.
+        codec: The method that compresses.
+        device: auto, cpu, cuda or mps.
+        trust: Import the class that a checkpoint names though it is not of this package.
+        open: Open the browser.
+    """
+    if not 0 < port < 1 << 16:
+        raise UsageError(f"--port {port}: ports are 1 to 65535")
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    with tempfile.TemporaryDirectory(prefix="spike-zoo-app-") as folder:
+        os.environ["GRADIO_TEMP_DIR"] = folder  # what is dropped is gone at the end
+        try:
+            import gradio  # noqa: F401
+        except ImportError as error:
+            raise UsageError(
+                "the app needs Gradio, which is not installed: pip install 'spike-zoo[app]'"
+            ) from error
+        from spike_zoo.app.page import Setting, serve
+        from spike_zoo.methods.loading import load, pick_device
+        from spike_zoo.methods.shipped import shipped_weights
+        from spike_zoo.reports.methods import CLASSICAL, loaded
+        from spike_zoo.tasks.abilities import Reconstructs
+
+        picked = pick_device(device)
+        loaded(methods or ["tfi"], device=picked, trust=trust)  # refused now, not at a click
+        shipped = [name for name in shipped_weights() if isinstance(load(name), Reconstructs)]
+        offered = [*CLASSICAL, *shipped, *(methods or [])]
+        serve(Setting(offered, codec, picked, trust, Path(folder)), port, opens=open)

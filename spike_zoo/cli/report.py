@@ -1,0 +1,88 @@
+"""``report``: a recording, an archive, runs or a bitstream as one page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spike_zoo.errors import UsageError
+from spike_zoo.files import refuse_existing
+
+
+def report(
+    source: str,
+    *,
+    out: str | None = None,
+    title: str | None = None,
+    methods: list[str] | None = None,
+    center: int | None = None,
+    pictures: int = 5,
+    planes: int = 61,
+    scenes: int = 1,
+    name: list[str] | None = None,
+    truth: str | None = None,
+    codec: str = "sci-small",
+    deblurring: str = "ssdm-student",
+    rates: bool = False,
+    rate_scale: float | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    flip: bool = True,
+    device: str = "auto",
+    trust: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Write one page that shows what spikes become: a file that opens anywhere, without a network.
+
+    Args:
+        source: A recording (.dat, .npz, .npy, .h5 or .spl), an archive (.h5), a bitstream (.sci),
+            or a folder of runs.
+        out: The page, X.html; by default the source's name with .html, in the working folder.
+        title: Its heading; by default the source's name.
+        methods: Methods that stand beside each other: names, checkpoints or export folders, with
+            settings as in tfi:average=9; by default the classical ones and all that ship.
+        center: The plane that is shown first, counted from 0; by default the middle one.
+        pictures: Planes that are reconstructed, spread over the recording.
+        planes: Raw planes that the page plays, around the centre.
+        scenes: Recordings of an archive, or of a run's test, that are shown; of runs, 0 shows the
+            pictures they kept and computes nothing.
+        name: Which recordings of an archive; by default some of the test split.
+        truth: A picture of what a recording shows at the centre, as large as its planes.
+        codec: The method that decodes a bitstream, and compresses with --rates.
+        deblurring: The method that makes sharp images where there are blurry ones.
+        rates: Compress the recording at every quality for the rate-distortion curve: minutes.
+        rate_scale: Spikes per plane at white; by default what the recording says.
+        height: Rows of a .dat file.
+        width: Columns of a .dat file.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
+        device: auto, cpu, cuda or mps.
+        trust: Import the class that a checkpoint names though it is not of this package.
+        overwrite: Replace a page that is there.
+    """
+    target = Path(f"{Path(source).resolve().stem}.html" if out is None else out)
+    if target.suffix != ".html":
+        raise UsageError(f"--out {out}: a page is written as .html")
+    refuse_existing(target, overwrite=overwrite)
+    from spike_zoo.media import write_page
+    from spike_zoo.methods.loading import pick_device  # torch takes a while to load
+    from spike_zoo.reports import Choices, report_of
+
+    choices = Choices(
+        methods=tuple(methods or ()),
+        center=center,
+        pictures=pictures,
+        planes=planes,
+        scenes=scenes,
+        names=tuple(name or ()),
+        codec=codec,
+        deblurring=deblurring,
+        rates=rates,
+        rate_scale=rate_scale,
+        truth=truth,
+        height=height,
+        width=width,
+        flip=flip,
+        device=pick_device(device),
+        trust=trust,
+    )
+    write_page(report_of(Path(source), title, choices), target)
+    print(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

@@ -1,0 +1,100 @@
+"""Pages as HTML: one file with its styles, script, data and pictures, that asks nothing of anybody.
+
+The page forbids itself every other source (Content-Security-Policy): its one style sheet and its
+one script are named by their digests, pictures come from the page itself, and nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from spike_zoo.files import new_file
+
+if TYPE_CHECKING:
+    from spike_zoo.media.page import Page
+
+
+def write_page(page: Page, path: str | Path) -> None:
+    """Write a page as one HTML file, replacing one that is there; whole or not at all."""
+    target = Path(path)
+    html = render_page(page, target.parent)
+    with new_file(target, overwrite=True) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+
+
+def render_page(page: Page, folder: str | Path = ".") -> str:
+    """Return a page as HTML; linked videos are named as seen from ``folder``."""
+    environment = Environment(
+        loader=PackageLoader("spike_zoo.media", package_path="."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["emphasised"] = _emphasised
+
+    def link(source: str | Path) -> str:
+        if isinstance(source, str):
+            return source
+        return quote(Path(os.path.relpath(source, folder)).as_posix())
+
+    environment.filters["link"] = link
+    style, script = _part("page.css"), _part("page.js")
+    return environment.get_template("page.html").render(
+        page=page,
+        policy=_policy(style, script if page.shown else ""),
+        style=Markup(style),
+        script=Markup(script),
+        data=_as_block([one.as_data() for one in page.shown]),
+    )
+
+
+def _part(name: str) -> str:
+    return files("spike_zoo.media").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Return what a page may load: itself."""
+    rules = {
+        "default-src": "'none'",
+        "img-src": "data:",
+        "media-src": "data: 'self' file:",  # a video may lie beside the page
+        "style-src": _digest(style),
+        "style-src-attr": "'unsafe-inline'",  # dashes of lines in drawings
+        "script-src": _digest(script) if script else "'none'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in rules.items())
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _as_block(data: object) -> Markup:
+    """Return data as JSON that no text of it can end before its end."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def _emphasised(text: object) -> Markup:
+    """Escape a text unless it is HTML; ``**`` around the whole of it becomes bold."""
+    if isinstance(text, Markup):
+        return text
+    plain = str(text)
+    if len(plain) > 4 and plain.startswith("**") and plain.endswith("**"):
+        return Markup("<strong>{}</strong>").format(plain[2:-2])
+    return escape(plain)

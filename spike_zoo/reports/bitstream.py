@@ -1,0 +1,157 @@
+"""What a ``.sci`` file holds: its facts and bits without any model, its pictures with one."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.header import QUALITIES
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.media import Layer, Page, Viewer
+from spike_zoo.tables.drawing import (
+    BOTTOM,
+    HEIGHT,
+    Axis,
+    axis_below,
+    axis_beside,
+    drawing,
+    grid,
+)
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+    from spike_zoo.reports.choices import Choices
+    from spike_zoo.tasks.abilities import Compresses, Decoded
+
+_MOST_FRAMES: Final = 48  # that are decoded
+
+
+def bitstream_page(source: Path, title: str, choices: Choices) -> Page:
+    """Return the page of a bitstream, damaged or not.
+
+    Raises:
+        BitstreamError: If it has no whole header.
+    """
+    reader = BitstreamReader(source, strict=False)
+    header = reader.header
+    page = Page(title, f"{source.name}: a bitstream of spikes")
+    page.add_facts(
+        [
+            ("planes", header.planes),
+            ("pixels", f"{header.width} x {header.height}"),
+            ("quality", f"{header.quality} of 0 to {QUALITIES - 1}"),
+            ("frames", f"{header.frames} in {header.groups} groups"),
+            ("bytes", f"{reader.size:,}".replace(",", " ")),
+            ("bits per pixel and plane", f"{header.bits_per_pixel(reader.size):.4g}"),
+        ]
+    )
+    for error in reader.errors:
+        page.add_warning(f"Left out: {error}")
+    _add_bits(page, reader)
+    _add_decoded(page, reader, choices)
+    return page
+
+
+def _add_bits(page: Page, reader: BitstreamReader) -> None:
+    lengths = reader.payload_bytes()
+    if not lengths:
+        return
+    header = reader.header
+    bits = {k: 8 * length / header.group_length(k) for k, length in lengths.items()}
+    page.add_section(
+        "Bits per frame",
+        "A group of pictures is one stream of bits, so its frames share them. The first frame of "
+        "a group is coded by itself, the others from the one before.",
+    )
+    raw = header.height * header.width * header.step
+    mean = 8 * sum(lengths.values()) / sum(header.group_length(k) for k in lengths)
+    caption = f"{mean:.0f} bits per frame on average; {header.step} raw planes have {raw}."
+    page.add_drawings([(_bars(bits, reader), caption)])
+
+
+def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
+    """Draw the mean bits of each group's frames over the planes it covers."""
+    from markupsafe import Markup
+
+    header = reader.header
+    across = axis_below([0.0, float(header.planes)], is_logarithmic=False, least=0.0)
+    across = Axis(0.0, float(header.planes), across.begin, across.end)
+    up = Axis(0.0, 1.15 * max(bits.values()), HEIGHT - BOTTOM, axis_beside([0, 1]).end)
+    parts = [grid(across, up, ("plane", "bits per frame"), lambda tick: f"{tick:g}")]
+    bar = Markup(
+        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2" fill="var(--accent)">'
+        "<title>{}</title></rect>"
+    )
+    for k, value in bits.items():
+        first = k * header.gop
+        last = first + header.group_length(k) - 1
+        begin = across(max(0, header.plane(first) - header.step / 2))
+        end = across(min(header.planes, header.plane(last) + header.step / 2))
+        tip = f"group {k}, frames {first} to {last}: {value:.0f} bits each"
+        width = max(1.0, end - begin - 2)
+        parts.append(bar.format(begin + 1, up(value), width, up(0) - up(value), tip))
+    return drawing(parts, "bits per frame over the planes")
+
+
+def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
+    """Add pictures and motion, or say why there are none."""
+    from spike_zoo.methods.loading import load
+    from spike_zoo.reports.methods import called
+    from spike_zoo.tasks.abilities import codec_of
+
+    page.add_section("Pictures", f"Decoded by {called(choices.codec)}.")
+    try:
+        loaded = load(choices.codec, device=choices.device, trust=choices.trust)
+        codec = codec_of(loaded, f"--codec {choices.codec}")
+        _add_viewers(page, reader, codec)
+    except (SpikeZooError, ValueError) as error:
+        page.add_warning(f"The pictures cannot be made: {error}")
+
+
+def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None:
+    import torch
+
+    from spike_zoo.media.output import with_progress
+    from spike_zoo.reports.motion import add_motion_viewer
+
+    header = reader.header
+    wanted = max(1, _MOST_FRAMES // header.gop)
+    count = min(wanted, header.groups)
+    stream = islice(codec.decompress_stream(reader), wanted)
+    groups: list[Decoded] = list(with_progress(stream, count, "decoding"))
+    images = dict(codec.reconstruct_stream(iter(groups)))
+    if not images:
+        raise reader.errors[0]
+    frames = sorted(images)
+    if len(frames) < header.frames:
+        page.add_text(f"The first {len(frames)} of {header.frames} frames.")
+    moments = [f"plane {header.plane(index)}" for index in frames]
+    shown = torch.stack([images[index] for index in frames]).cpu()
+    numbers = [int(index) for group in groups for index in group.feature_index]
+    rows = [numbers.index(index) for index in frames]
+    motion = torch.cat([torch.as_tensor(group.motion) for group in groups])[rows]
+    features = torch.cat([torch.as_tensor(group.features) for group in groups])[rows]
+    layers = [Layer.of("picture", list(shown))]
+    if features.shape[1] == 3:
+        layers.append(Layer.of("features", list(features.clamp(0, 1).cpu())))
+    page.add_viewer(
+        Viewer(
+            label="decoded pictures",
+            layers=tuple(layers),
+            moments=tuple(moments),
+            size=(header.width, header.height),
+            sides=(len(layers) - 1, 0),
+            caption="The picture, and the features that the bits are of: three channels as "
+            "red, green and blue.",
+            has_differences=False,
+        )
+    )
+    page.add_section(
+        "Motion",
+        f"Where each pixel was {header.step} planes before, as the bitstream says it; the first "
+        "frame of a group has none.",
+    )
+    add_motion_viewer(page, "decoded motion", moments, shown, {"motion": motion.float().cpu()})

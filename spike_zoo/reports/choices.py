@@ -1,0 +1,79 @@
+"""What a person may choose about a page, and how much fits on one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from spike_zoo.errors import UsageError
+
+#: Bits of raw planes, and pixels of pictures, that one scene may bring into a page.
+MOST_BITS: Final = 16_000_000
+MOST_PIXELS: Final = 12_000_000
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What is shown, and how it is computed.
+
+    Attributes:
+        methods: Methods that reconstruct, see :func:`spike_zoo.reports.methods.loaded`; by default
+            the classical ones and all that ship.
+        center: The plane that is shown first; by default the middle one.
+        pictures: Planes that are reconstructed, spread over the recording.
+        planes: Raw planes that are shown around the centre.
+        scenes: Recordings of an archive or of a run's archive that are shown; 0 for none.
+        names: Which recordings of an archive; by default some of the test split.
+        codec: The method that decodes bitstreams and measures rates.
+        deblurring: The method that makes sharp images of blurry ones.
+        rates: Whether a recording is compressed at every quality, which takes minutes.
+        rate_scale: Spikes per plane at white; by default what the recording says.
+        truth: A picture of what the recording shows at the centre.
+        height: Rows of a ``.dat`` file.
+        width: Columns of a ``.dat`` file.
+        flip: Whether a ``.dat`` stores its rows bottom to top.
+        device: Where methods compute.
+        trust: Whether classes from outside this package may be imported.
+
+    Raises:
+        UsageError: If a number is outside its range.
+    """
+
+    methods: tuple[str, ...] = ()
+    center: int | None = None
+    pictures: int = 5
+    planes: int = 61
+    scenes: int = 1
+    names: tuple[str, ...] = ()
+    codec: str = "sci-small"
+    deblurring: str = "ssdm-student"
+    rates: bool = False
+    rate_scale: float | None = None
+    truth: str | None = None
+    height: int | None = None
+    width: int | None = None
+    flip: bool = True
+    device: str = "cpu"
+    trust: bool = False
+
+    def __post_init__(self) -> None:
+        for option, value, least in (
+            ("pictures", self.pictures, 1),
+            ("planes", self.planes, 1),
+            ("scenes", self.scenes, 0),
+        ):
+            if value < least:
+                raise UsageError(f"--{option} {value}: give at least {least}")
+        if self.rate_scale is not None and not 0 < self.rate_scale < float("inf"):
+            raise UsageError(
+                f"--rate-scale {self.rate_scale:g}: spikes per plane at white are above 0"
+            )
+
+    def planes_that_fit(self, height: int, width: int) -> int:
+        """Return how many raw planes of a size are shown, an odd number."""
+        most = max(1, min(self.planes, MOST_BITS // (height * width)))
+        return most - 1 + most % 2
+
+    def pictures_that_fit(self, layers: int, height: int, width: int) -> int:
+        """Return how many planes are shown in so many pictures of a size each."""
+        return max(1, min(self.pictures, MOST_PIXELS // (layers * height * width)))

@@ -1,0 +1,90 @@
+"""A blurry image beside the sharp sequence that the spikes of its exposure make of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.media import Layer, Viewer
+from spike_zoo.media.output import with_progress
+from spike_zoo.methods.loading import load
+from spike_zoo.reports.methods import called
+from spike_zoo.reports.pictures import TRUTH, quality
+from spike_zoo.reports.scene import interesting
+from spike_zoo.spikes import spread_planes
+from spike_zoo.tasks.abilities import Deblurs, able
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spike_zoo.media import Page
+    from spike_zoo.reports.choices import Choices
+    from spike_zoo.reports.scene import Exposed, Scene
+
+_MOST_PIXELS: Final = 3_000_000  # of one layer, in colour
+
+
+def add_deblurring(page: Page, scene: Scene, choices: Choices) -> None:
+    """Add the first exposure of a scene as a sharp sequence."""
+    if not scene.exposures:
+        return
+    exposed = scene.exposures[0]
+    page.add_section(
+        "Blurry to sharp",
+        "One photograph of the whole exposure, and the images that "
+        f"{called(choices.deblurring)} finds in it by the spikes recorded meanwhile.",
+    )
+    try:
+        loaded = load(choices.deblurring, device=choices.device, trust=choices.trust)
+        module = able(loaded, Deblurs, f"--deblurring {choices.deblurring}")
+        planes = _planes(scene, exposed, choices)
+        stream = module.deblur_stream(exposed.blur, scene.recording, planes, exposure=exposed.span)
+        images = torch.stack(list(with_progress(stream, len(planes), called(choices.deblurring))))
+    except (SpikeZooError, ValueError) as error:
+        page.add_warning(f"{called(choices.deblurring)} makes no sharp images of it: {error}")
+        return
+    _show(page, scene, exposed, planes, images.float().cpu())
+
+
+def _planes(scene: Scene, exposed: Exposed, choices: Choices) -> list[int]:
+    """Return the planes of the sharp images: known ones inside the exposure, else spread evenly."""
+    height, width = exposed.blur.shape[1:]
+    count = max(1, min(choices.pictures + 2, _MOST_PIXELS // (height * width)))
+    start, stop = exposed.span
+    known = [plane for plane in sorted(scene.truths) if start <= plane < stop]
+    if not known:
+        return spread_planes(start, stop, min(count, stop - start))
+    return [known[at] for at in spread_planes(0, len(known), min(count, len(known)))]
+
+
+def _show(page: Page, scene: Scene, exposed: Exposed, planes: list[int], images: Tensor) -> None:
+    blurry = torch.from_numpy(exposed.blur)
+    layers = [Layer.of("blurry", [blurry])]
+    notes: tuple[str, ...] = ()
+    truths = [torch.from_numpy(scene.truths[plane]) for plane in planes if plane in scene.truths]
+    has_truth = len(truths) == len(planes) and truths[0].shape == images.shape[1:]
+    if has_truth:
+        there = torch.stack(truths)
+        notes = tuple(quality(images, there).notes)
+        still = quality(blurry.expand_as(there), there).notes
+        layers = [Layer.of("blurry", [blurry] * len(planes), still)]
+    layers.append(Layer.of("deblurred", list(images), notes))
+    if has_truth:
+        layers.append(Layer.of(TRUTH, truths))
+    height, width = exposed.blur.shape[1:]
+    start, stop = exposed.span
+    page.add_viewer(
+        Viewer(
+            label=f"sharp sequence of {scene.name}",
+            layers=tuple(layers),
+            moments=tuple(f"plane {plane}" for plane in planes),
+            size=(width, height),
+            sides=(0, 1),
+            focus=interesting(images[len(images) // 2].numpy()),
+            caption=f"Exposed from plane {start} to {stop - 1}.",
+            has_strip=len(planes) > 1,
+            first=len(planes) // 2,
+        )
+    )

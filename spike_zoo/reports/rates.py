@@ -1,0 +1,85 @@
+"""How large a recording becomes as a bitstream, and how good its pictures are then."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from spike_zoo.coding.header import QUALITIES
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.media.output import with_progress
+from spike_zoo.methods.loading import load
+from spike_zoo.metrics import psnr
+from spike_zoo.reports.methods import called
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.tables.curves import FilledCurve, Line, drawn
+from spike_zoo.tables.spec import CurveSpec
+from spike_zoo.tasks.abilities import codec_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spike_zoo.media import Page
+    from spike_zoo.reports.choices import Choices
+    from spike_zoo.reports.scene import Scene
+    from spike_zoo.tasks.abilities import Compresses
+
+_MOST_PLANES: Final = 97  # of one measurement
+
+
+def add_rates(page: Page, scene: Scene, choices: Choices) -> None:
+    """Compress a recording at every quality, and add what that costs and keeps as a curve."""
+    page.add_section(
+        "Rate and distortion",
+        f"{called(choices.codec)} makes a bitstream of it at each of its {QUALITIES} qualities.",
+    )
+    try:
+        loaded = load(choices.codec, device=choices.device, trust=choices.trust)
+        codec = codec_of(loaded, f"--codec {choices.codec}")
+        points, compared = _measured(codec, scene, choices)
+    except (SpikeZooError, ValueError) as error:
+        page.add_warning(f"No bitstream can be made: {error}")
+        return
+    spec = CurveSpec("rate", "bits per pixel and plane", f"PSNR (dB), {compared}", True)
+    curve = FilledCurve(spec, (Line(called(choices.codec), points),))
+    page.add_drawings(
+        [(drawn(curve), f"Raw spikes have 1 bit per pixel and plane. PSNR {compared}.")]
+    )
+
+
+def _measured(
+    codec: Compresses, scene: Scene, choices: Choices
+) -> tuple[tuple[tuple[float, float], ...], str]:
+    """Return (bits per pixel and plane, PSNR) of each quality, and what pictures are held against.
+
+    That is the truth where it is known at the planes of the pictures, else the best quality's.
+    """
+    part = _part(scene, choices)
+    found: list[tuple[float, Tensor]] = []
+    planes: list[int] = []
+    for quality in with_progress(
+        range(QUALITIES), QUALITIES, f"{called(choices.codec)}: qualities"
+    ):
+        data = codec.compress(part, quality=quality)
+        decoded = codec.decompress(data)
+        indices = [int(index) for index in decoded.feature_index]
+        planes = [decoded.header.plane(index) for index in indices]
+        found.append((decoded.header.bits_per_pixel(len(data)), codec.reconstruct(decoded).cpu()))
+    known = [at for at, plane in enumerate(planes) if plane in scene.truths]
+    if known and scene.has_truth:
+        truths = torch.stack([torch.from_numpy(scene.truths[planes[at]]) for at in known])
+        points = [(rate, float(psnr(images[known], truths).mean())) for rate, images in found]
+        return tuple(points), "to the truth"
+    best = found[-1][1]
+    points = [(rate, float(psnr(images, best).mean())) for rate, images in found[:-1]]
+    return tuple(points), "to the pictures of the best quality"
+
+
+def _part(scene: Scene, choices: Choices) -> SpikeRecording:
+    """Return the first planes of a recording, as a recording."""
+    recording = scene.recording
+    stop = min(len(recording), _MOST_PLANES)
+    scale, _ = scene.rate_scale(choices)
+    packed = recording.read_packed(0, stop)
+    return SpikeRecording(packed, recording.shape[2], fps=recording.fps, rate_scale=scale)

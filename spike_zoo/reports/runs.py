@@ -1,0 +1,138 @@
+"""What some runs found: their table, curves, pictures and videos, and where all of it is."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spike_zoo.errors import MissingFileError
+from spike_zoo.media import Layer, Page, Viewer, load_picture
+from spike_zoo.media.viewer import picture_size
+from spike_zoo.reports.scene import interesting
+from spike_zoo.tables import (
+    RecordedRun,
+    all_notes,
+    cells_as_text,
+    fill_table,
+    header,
+    scenes_in_words,
+    table_of_runs,
+)
+from spike_zoo.tables.curves import curve_drawings
+from spike_zoo.tracking import RunResult
+from spike_zoo.tracking.result import FILENAME, PER_IMAGE_FILENAME, RECONSTRUCTIONS, TRUTHS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RANKED_BY, _MEASURED = "test/psnr", "psnr"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder with its record."""
+
+    folder: Path
+    result: RunResult
+
+    @property
+    def name(self) -> str:
+        """What the run is called on the page."""
+        return self.result.variant
+
+    def picture(self, kind: str, sample: str) -> Path:
+        """Return where a test sample's reconstruction or truth is."""
+        return self.folder / "images" / kind / sample
+
+
+def runs_page(source: Path, title: str, runs: Sequence[Run]) -> Page:
+    """Return the page of some runs, see :func:`find_runs`, but for where everything is."""
+    listed = [RecordedRun(run.result, run.folder) for run in runs]
+    page = Page(title, scenes_in_words(listed))
+    _add_numbers(page, listed)
+    _add_pictures(page, runs)
+    videos = sorted(source.glob("*.mp4"))
+    if videos:
+        page.add_section("Video", "Played slower than life: every image is some planes later.")
+    for video in videos:
+        page.add_video(video, caption=video.name)
+    return page
+
+
+def find_runs(source: Path) -> list[Run]:
+    """Return the runs at or below a folder, the best by test PSNR last.
+
+    Raises:
+        MissingFileError: If there is none.
+    """
+    files = sorted(source.rglob(FILENAME))
+    if not files:
+        raise MissingFileError(f"{source}: no {FILENAME} below; run fit or test first")
+    runs = [Run(file.parent, RunResult.read(file)) for file in files]
+    return sorted(runs, key=lambda run: run.result.metrics.get(_RANKED_BY, 0.0))
+
+
+def add_places(page: Page, runs: Sequence[Run]) -> None:
+    """Add where the runs and their checkpoints are."""
+    page.add_section("Where everything is")
+    rows = [[run.name, str(run.folder), run.result.checkpoint or "none needed"] for run in runs]
+    page.add_table(["", "folder", "checkpoint"], rows)
+
+
+def _add_numbers(page: Page, runs: list[RecordedRun]) -> None:
+    table = fill_table(table_of_runs(runs), runs)
+    page.add_section("Numbers")
+    for warning in table.warnings:
+        page.add_warning(warning)
+    page.add_table(
+        header(table),
+        cells_as_text(table, emphasis="**"),
+        notes=all_notes(table),
+    )
+    if drawings := curve_drawings(table.curves):
+        page.add_drawings(drawings)
+
+
+def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
+    """Add the test samples that all runs reconstructed, the ground truth last."""
+    kept = [{path.name for path in run.picture(RECONSTRUCTIONS, "").glob("*.png")} for run in runs]
+    samples = sorted(set.intersection(*kept))
+    if not samples:
+        return
+    page.add_section("Pictures", "Test samples that all of these runs reconstructed.")
+    layers = [
+        Layer.of(
+            run.name,
+            [run.picture(RECONSTRUCTIONS, sample) for sample in samples],
+            _measured(run, [Path(sample).stem for sample in samples]),
+        )
+        for run in runs
+    ]
+    truths = [runs[-1].picture(TRUTHS, sample) for sample in samples]
+    layers.append(Layer.of("ground truth", truths))
+    page.add_viewer(
+        Viewer(
+            label="test samples",
+            layers=tuple(layers),
+            moments=tuple(Path(sample).stem for sample in samples),
+            size=picture_size(layers[-1].pictures[0]),
+            sides=(0, len(runs) - 1 if len(runs) > 1 else -1),
+            focus=interesting(load_picture(truths[0])),
+            has_strip=len(samples) > 1,
+        )
+    )
+
+
+def _measured(run: Run, samples: Sequence[str]) -> list[str]:
+    """Return what a run's test measured on some samples, in words; empty where it did not say."""
+    path = run.folder / PER_IMAGE_FILENAME
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = {f"{row['name']}-plane{row['plane']}": row for row in csv.DictReader(file)}
+    return [
+        f"{float(rows[sample][_MEASURED]):.2f} dB" if rows.get(sample, {}).get(_MEASURED) else ""
+        for sample in samples
+    ]

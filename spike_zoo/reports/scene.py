@@ -1,0 +1,164 @@
+"""One recording with all that a page can show of it: its truth, its exposures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from spike_zoo.errors import GeometryError
+from spike_zoo.media import load_picture
+from spike_zoo.spikes import spread_planes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.archive import SpikeArchive
+    from spike_zoo.reports.choices import Choices
+    from spike_zoo.spikes import SpikeRecording
+
+_MARGIN: Final = 30  # planes at either end whose windows would be mirrored
+_BRIGHT: Final = 0.995  # share of pixels that are not white where nobody said what is
+
+
+class Exposed(NamedTuple):
+    """A blurry image: ``(3, H, W)`` in [0, 1], and first and past-the-last of its planes."""
+
+    blur: NDArray[np.float32]
+    span: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A recording with what is known about it.
+
+    Attributes:
+        name: What it is called.
+        recording: The spikes.
+        truths: Plane -> sharp image ``(C, H, W)`` in [0, 1].
+        exposures: Blurry images.
+    """
+
+    name: str
+    recording: SpikeRecording
+    truths: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
+    exposures: Sequence[Exposed] = ()
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether there are grey images as large as the planes: what reconstructions should be."""
+        sizes = {image.shape for image in self.truths.values()}
+        return sizes == {(1, *self.recording.shape[1:])}
+
+    def center(self, choices: Choices) -> int:
+        """Return the plane that is shown first: the wanted one, or a known one near the middle."""
+        planes = len(self.recording)
+        wanted = planes // 2 if choices.center is None else choices.center
+        if choices.center is None and self.has_truth:
+            return min(self.truths, key=lambda plane: abs(plane - wanted))
+        return wanted
+
+    def moments(self, choices: Choices, count: int) -> list[int]:
+        """Return the planes that are reconstructed, those with a truth first of all."""
+        known = sorted(self.truths) if self.has_truth else []
+        chosen = {known[at] for at in _spread(0, len(known), count)}
+        planes = len(self.recording)
+        margin = min(_MARGIN, (planes - 1) // 2)
+        further = _spread(margin, planes - margin, count - len(chosen))
+        chosen |= set(further)
+        center = self.center(choices)
+        if center not in chosen and (choices.center is not None or count == 1):
+            chosen.remove(min(chosen, key=lambda plane: abs(plane - center)))
+            chosen.add(center)
+        return sorted(chosen)
+
+    def rate_scale(self, choices: Choices) -> tuple[float, bool]:
+        """Return the spikes per plane at white, and whether somebody said so.
+
+        Where nobody did, the brightest pixels but a few count as white.
+        """
+        known = choices.rate_scale or self.recording.rate_scale
+        if known is not None:
+            return known, True
+        planes = len(self.recording)
+        start = max(0, planes // 2 - 100)
+        rates = self.recording[start : min(planes, start + 200)].mean(axis=0)
+        return float(max(np.quantile(rates, _BRIGHT), 1e-3)), False
+
+
+def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Scene:
+    """Return a recording of its own, with the picture that ``--truth`` names.
+
+    Raises:
+        MissingFileError, MediaError: If that picture cannot be read.
+        GeometryError: If it is not as large as the planes.
+    """
+    if choices.truth is None:
+        return Scene(name, recording)
+    image = _grey(load_picture(choices.truth))
+    if image.shape[1:] != recording.shape[1:]:
+        raise GeometryError(
+            f"{choices.truth}: a picture of {image.shape[1]}x{image.shape[2]}, the planes are "
+            f"{recording.shape[1]}x{recording.shape[2]}; --truth shows the same pixels",
+            path=choices.truth,
+        )
+    center = len(recording) // 2 if choices.center is None else choices.center
+    return Scene(name, recording, {center: image})
+
+
+def scene_of_archive(archive: SpikeArchive, name: str) -> Scene:
+    """Return a recording of an archive with its images."""
+    take = archive.take(name)
+    truths, exposures = {}, []
+    if take.images is not None and take.image_index is not None:
+        pairs = zip(take.image_index.tolist(), take.images, strict=True)
+        truths = {plane: _as_image(image) for plane, image in pairs}
+    if take.blur is not None and take.blur_span is not None:
+        for blur, (start, stop) in zip(take.blur, take.blur_span.tolist(), strict=True):
+            image = _as_image(blur)
+            coloured = image if len(image) == 3 else image.repeat(3, axis=0)
+            exposures.append(Exposed(coloured, (start, stop)))
+    return Scene(name, archive[name], truths, exposures)
+
+
+def chosen_names(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:
+    """Return the recordings of an archive that are shown: those named, or some of a split."""
+    if choices.names:
+        return list(choices.names)
+    names = archive.names(split) if split in archive.splits() else archive.names()
+    return [names[at] for at in _spread(0, len(names), choices.scenes)]
+
+
+def interesting(image: NDArray[Any]) -> tuple[float, float]:
+    """Return the place with the most detail in ``(C, H, W)``, as fractions of width and height."""
+    grey = np.asarray(image, np.float32).mean(axis=0)
+    blocks = 9
+    rows, columns = (np.array_split(np.arange(side), blocks) for side in grey.shape)
+    if min(grey.shape) < 2 * blocks:
+        return 0.5, 0.5
+    spread = np.array([[grey[np.ix_(r, c)].std() for c in columns] for r in rows])
+    inner = spread[1:-1, 1:-1]
+    row, column = np.unravel_index(int(inner.argmax()), inner.shape)
+    return (float(column) + 1.5) / blocks, (float(row) + 1.5) / blocks
+
+
+def _spread(start: int, stop: int, count: int) -> list[int]:
+    """Return up to so many planes of a range, spread evenly."""
+    fitting = min(count, stop - start)
+    return spread_planes(start, stop, fitting) if fitting > 0 else []
+
+
+def _as_image(stored: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a stored picture, ``(H, W)`` or ``(H, W, 3)``, as ``(C, H, W)`` in [0, 1]."""
+    scaled = stored.astype(np.float32)
+    if stored.dtype.kind in "ui":
+        scaled /= np.float32(np.iinfo(stored.dtype).max)
+    return scaled[None] if scaled.ndim == 2 else np.ascontiguousarray(np.moveaxis(scaled, -1, 0))
+
+
+def _grey(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    weights = np.array([0.299, 0.587, 0.114], np.float32)
+    return image if len(image) == 1 else np.tensordot(weights, image, 1)[None]

@@ -1,0 +1,153 @@
+"""Which page a source gets: a recording, an archive, a folder of runs or a bitstream."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.coding.header import is_bitstream
+from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
+from spike_zoo.formats import read_recording
+from spike_zoo.formats.recording import detect_format
+from spike_zoo.media import Page
+from spike_zoo.reports.bitstream import bitstream_page
+from spike_zoo.reports.scene import chosen_names, scene_of_archive, scene_of_file
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.reports.choices import Choices
+    from spike_zoo.reports.methods import Named
+    from spike_zoo.reports.runs import Run
+    from spike_zoo.reports.scene import Scene
+
+
+def report_of(source: Path, title: str | None, choices: Choices) -> Page:
+    """Return the page of a source.
+
+    Args:
+        source: A recording, an archive, a bitstream, or a folder of runs.
+        title: Heading; by default the source's name.
+        choices: What is shown of it.
+
+    Raises:
+        MissingFileError: If there is no such file or folder, or no run in it.
+        SpikeZooError: If it cannot be read.
+    """
+    heading = source.resolve().name if title is None else title
+    if source.is_dir():
+        return report_of_runs(source, heading, choices)
+    if not source.exists():
+        raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
+    if is_bitstream(source):
+        return bitstream_page(source, heading, choices)
+    if detect_format(source) == "hdf5":
+        return _page_of_archive(source, heading, choices)
+    recording = read_recording(
+        source,
+        choices.names[0] if choices.names else None,
+        height=choices.height,
+        width=choices.width,
+        flip=choices.flip,
+    )
+    scene = scene_of_file(source.name, recording, choices)
+    page = Page(heading, "A spike recording, and what can be made of it.")
+    _add_scene(page, scene, _loaded(choices), choices)
+    return page
+
+
+def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
+    with SpikeArchive(source) as archive:
+        names = chosen_names(archive, choices)
+        if not names:
+            raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
+        page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
+        scenes = [scene_of_archive(archive, name) for name in names]  # refused before it takes long
+        methods = _loaded(choices)
+        for scene in scenes:
+            _add_scene(page, scene, methods, choices, named=len(names) > 1)
+    return page
+
+
+def report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
+    """Return the page of a folder of runs; errors as for :func:`report_of`."""
+    from spike_zoo.reports.runs import add_places, find_runs, runs_page
+
+    runs = find_runs(source)
+    page = runs_page(source, heading, runs)
+    if choices.scenes:
+        _add_best(page, runs, choices)
+    add_places(page, runs)
+    return page
+
+
+def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
+    """Add scenes of the test with what the best run with a checkpoint makes of them now."""
+    from spike_zoo.reports.methods import CLASSICAL
+
+    for run in reversed(runs):
+        checkpoint = run.folder / "checkpoints" / "best.ckpt"
+        data = _data_of(run)
+        archive = Path(str(data.get("archive", "")))
+        if checkpoint.is_file() and archive.is_file():
+            break
+    else:
+        return
+    with SpikeArchive(archive) as opened:
+        for name in chosen_names(opened, choices, data.get("test_split") or "test"):
+            scene = scene_of_archive(opened, name)
+            page.add_section(f"{name}, anew", f"Computed with {checkpoint} for this page.")
+            own = replace(choices, deblurring=str(checkpoint))
+            if not scene.exposures:
+                beside = choices.methods or CLASSICAL
+                own = replace(choices, methods=(*beside, str(checkpoint)))
+            try:
+                methods = _loaded(own)
+            except SpikeZooError as error:
+                page.add_warning(f"Not shown: {error}")
+                return
+            _add_scene(page, scene, methods, own)
+
+
+def _data_of(run: Run) -> dict[str, Any]:
+    served = run.result.config.get("data") or {}
+    settings: dict[str, Any] = served.get("init_args") or {}
+    return settings
+
+
+def _add_scene(
+    page: Page,
+    scene: Scene,
+    methods: Sequence[Named],
+    choices: Choices,
+    *,
+    named: bool = False,
+) -> None:
+    """Add all that can be shown of one recording."""
+    from spike_zoo.reports.deblurring import add_deblurring
+    from spike_zoo.reports.motion import add_motion
+    from spike_zoo.reports.pictures import add_pictures
+    from spike_zoo.reports.rates import add_rates
+    from spike_zoo.reports.spikes import add_facts, add_spikes
+
+    if choices.center is not None and not 0 <= choices.center < len(scene.recording):
+        raise UsageError(
+            f"--center {choices.center}: {scene.name} has planes 0..{len(scene.recording) - 1}"
+        )
+    if named:
+        page.add_section(scene.name)
+    add_facts(page, scene, choices)
+    add_deblurring(page, scene, choices)
+    add_pictures(page, scene, methods, choices)
+    add_motion(page, scene, methods, choices)
+    add_spikes(page, scene, choices)
+    if choices.rates:
+        add_rates(page, scene, choices)
+
+
+def _loaded(choices: Choices) -> list[Named]:
+    from spike_zoo.reports.methods import loaded  # torch takes a while to load
+
+    return loaded(choices.methods, device=choices.device, trust=choices.trust)

@@ -1,0 +1,171 @@
+"""Reports of every kind of source, as a person asks for them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.cli.main import main
+from spike_zoo.methods.loading import export
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.reports.choices import Choices
+from spike_zoo.testing import pattern_take
+from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
+from tests.helpers.codecs import SumsCodec
+from tests.helpers.pages import shown_on
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUICK = ["--methods", "tfp", "tfi", "--pictures", "2", "--planes", "5"]
+
+
+def _report(source: object, folder: Path, *options: str) -> tuple[str, list[dict[str, Any]]]:
+    target = folder / "report.html"
+    assert main(["report", str(source), *options, "--out", str(target), "--overwrite"]) == 0
+    html = target.read_text(encoding="utf-8")
+    return html, shown_on(html)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    take = pattern_take(0, planes=81, height=32, width=48)
+    return write_recording(take.recording, tmp_path / "street.npz")
+
+
+def test_a_recording_shows_every_method_and_its_planes(
+    street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    html, (pictures, spikes) = _report(street, tmp_path, *QUICK)
+    assert capsys.readouterr().out.startswith(f"page: {tmp_path / 'report.html'} (")
+    assert [layer["name"] for layer in pictures["layers"]] == ["tfp", "tfi"]
+    assert len(pictures["moments"]) == 2
+    assert pictures["differences"]
+    assert spikes["shape"] == [5, 32, 48]
+    assert "PSNR" not in html, "there is no truth to measure against"
+
+
+def test_an_archive_is_measured_against_its_truth(clips_archive: Path, tmp_path: Path) -> None:
+    html, (pictures, _) = _report(clips_archive, tmp_path, *QUICK)
+    assert [layer["name"] for layer in pictures["layers"]] == ["tfp", "tfi", "ground truth"]
+    assert any("dB, SSIM" in note for note in pictures["layers"][0]["notes"])
+    assert "PSNR (dB)" in html
+
+
+def test_a_recording_without_a_known_white_says_that_it_is_guessed(tmp_path: Path) -> None:
+    spikes = np.random.default_rng(0).random((41, 24, 32)) < 0.3
+    path = write_recording(SpikeRecording.from_planes(spikes), tmp_path / "unknown.npz")
+    html, _ = _report(path, tmp_path, *QUICK)
+    assert "(guessed)" in html
+    assert "--rate-scale R says it" in html
+
+
+def test_a_method_that_cannot_is_left_out_and_the_page_says_why(tmp_path: Path) -> None:
+    take = pattern_take(0, planes=9, height=32, width=48)
+    path = write_recording(take.recording, tmp_path / "short.npz")
+    html, (pictures, _) = _report(path, tmp_path, "--methods", "tfp", "stir-small")
+    assert [layer["name"] for layer in pictures["layers"]] == ["tfp"]
+    assert "stir-small is left out: " in html
+
+
+def test_motion_is_shown_with_a_legend_where_a_method_finds_it(
+    street: Path, tmp_path: Path
+) -> None:
+    export(STIRModule(3, 1, width=0.34, lpips="off"), tmp_path / "mine")
+    html, (_, motion, _) = _report(street, tmp_path, "--methods", str(tmp_path / "mine"))
+    names = [layer["name"] for layer in motion["layers"]]
+    assert names == ["picture", "20 planes before", "20 planes after"]
+    assert not motion["differences"], "colours of motions are not to be subtracted"
+    assert "Motion: mine" in html
+    assert "full colour: " in html
+
+
+def test_exposures_become_a_strip_of_sharp_images(exposures_archive: Path, tmp_path: Path) -> None:
+    _, (sharp, *_) = _report(exposures_archive, tmp_path, *QUICK)
+    assert sharp["strip"]
+    assert [layer["name"] for layer in sharp["layers"]][:2] == ["blurry", "deblurred"]
+    assert len(sharp["layers"][1]["pictures"]) == len(sharp["moments"]) > 1
+
+
+def test_a_bitstream_shows_its_bits_without_any_model(tmp_path: Path) -> None:
+    path = tmp_path / "street.sci"
+    path.write_bytes(
+        bitstream(small_header(2), [coded(random_symbols(9)), coded(random_symbols(5))])
+    )
+    html, viewers = _report(path, tmp_path, "--codec", "nothing")
+    assert html.count("<rect ") == 2, "a bar for each group of pictures"
+    assert "bits per frame on average" in html
+    assert "The pictures cannot be made: nothing: neither a file nor" in html
+    assert viewers == []
+
+
+def test_a_damaged_bitstream_shows_what_is_whole(tmp_path: Path) -> None:
+    whole = bitstream(small_header(2), [coded(random_symbols(9)), coded(random_symbols(5))])
+    (tmp_path / "cut.sci").write_bytes(whole[:-3])
+    html, _ = _report(tmp_path / "cut.sci", tmp_path, "--codec", "nothing")
+    assert html.count("<rect ") == 1
+    assert "Left out: " in html
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.npz"], "no such file or folder"),
+        (["street.npz", "--center", "99"], "--center 99: street.npz has planes 0..80"),
+        (["street.npz", "--out", "page.pdf"], "a page is written as .html"),
+        (["street.npz", "--out", "there.html"], "there.html"),
+        (["street.npz", "--pictures", "0"], "--pictures 0: give at least 1"),
+    ],
+)
+def test_a_wrong_call_is_refused_before_anything_is_written(
+    street: Path,
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(street.parent)
+    (street.parent / "there.html").write_text("mine")
+    assert main(["report", *arguments, "--methods", "tfp"]) == 2
+    assert said in capsys.readouterr().err
+    assert (street.parent / "there.html").read_text() == "mine"
+    assert len(list(street.parent.iterdir())) == 2
+
+
+def test_every_choice_is_an_option() -> None:
+    import dataclasses
+    import inspect
+
+    from spike_zoo.cli.report import report
+
+    options = set(inspect.signature(report).parameters)
+    names = {one.name for one in dataclasses.fields(Choices)}
+    assert names - {"names"} <= options, "names are --name, as with every command"
+
+
+def test_a_codec_shows_pictures_and_motion_of_a_bitstream(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = SumsCodec()
+    (tmp_path / "street.sci").write_bytes(codec.compress(pattern_take(0, planes=81).recording))
+    monkeypatch.setattr("spike_zoo.methods.loading.load", lambda *_, **__: codec)
+    _, viewers = _report(tmp_path / "street.sci", tmp_path)
+    assert [one["label"] for one in viewers] == ["decoded pictures", "decoded motion"]
+
+
+def test_rates_are_measured_at_every_quality_against_the_truth(
+    clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spike_zoo.reports.rates.load", lambda *_, **__: SumsCodec())
+    html, _ = _report(clips_archive, tmp_path, *QUICK, "--rates")
+    assert html.count("<circle ") >= 3, "a point of each quality"
+    assert "bits per pixel and plane" in html
+    assert "Rate and distortion" not in _report(clips_archive, tmp_path, *QUICK)[0]
+
+
+def test_rates_of_a_method_without_a_codec_are_left_out(street: Path, tmp_path: Path) -> None:
+    html, _ = _report(street, tmp_path, *QUICK, "--rates", "--codec", "stir-small")
+    assert "No bitstream can be made: --codec stir-small: STIRModule does not compress" in html

@@ -1,0 +1,46 @@
+"""Methods by name, with settings, with what a page calls them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spike_zoo.errors import MissingFileError, UsageError
+from spike_zoo.reports.methods import called, loaded
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_settings_follow_a_name() -> None:
+    plain, averaged = loaded(["tfi", "tfi:average=9"], device="cpu", trust=False)
+    assert (plain.name, averaged.name) == ("tfi", "tfi:average=9")
+    assert averaged.module.hparams["average"] == 9  # type: ignore[attr-defined]
+    assert plain.module.hparams["average"] == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("tfi:depth=9", "there is no setting 'depth' to change"),
+        ("tfi:average=much", "settings are whole numbers"),
+        ("tfi:average=0", "average"),
+    ],
+)
+def test_settings_that_are_none_are_refused(wanted: str, said: str) -> None:
+    with pytest.raises(UsageError, match=f"--methods {wanted}: .*{said}"):
+        loaded([wanted], device="cpu", trust=False)
+
+
+def test_what_is_no_method_is_refused() -> None:
+    with pytest.raises(MissingFileError, match="neither a file nor a shipped method"):
+        loaded(["nothing"], device="cpu", trust=False)
+    with pytest.raises(UsageError, match="does not make pictures"):
+        loaded(["ssdm-student"], device="cpu", trust=False)
+
+
+def test_a_checkpoint_is_called_after_its_run(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "mine" / "checkpoints" / "best.ckpt"
+    assert called(str(checkpoint)) == "mine, best"
+    assert called("stir-small") == "stir-small"

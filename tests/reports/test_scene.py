@@ -1,0 +1,117 @@
+"""Which planes a page shows, what they should be, and how much fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeArchive, SpikeRecording
+from spike_zoo.errors import GeometryError, UsageError
+from spike_zoo.media import save_picture
+from spike_zoo.reports.choices import Choices
+from spike_zoo.reports.scene import (
+    Scene,
+    chosen_names,
+    interesting,
+    scene_of_archive,
+    scene_of_file,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TRUE = np.full((1, 8, 16), 0.5, np.float32)
+
+
+def _recording(planes: int = 161, rate: float = 0.3, scale: float | None = 0.6) -> SpikeRecording:
+    spikes = np.random.default_rng(0).random((planes, 8, 16)) < rate
+    return SpikeRecording.from_planes(spikes, rate_scale=scale)
+
+
+def test_moments_are_spread_away_from_the_ends_and_hold_the_wanted_one() -> None:
+    scene = Scene("clip", _recording())
+    assert scene.moments(Choices(), 3) == [30, 80, 130]
+    assert scene.moments(Choices(center=75), 3) == [30, 75, 130]
+    assert scene.moments(Choices(), 1) == [80]
+    assert scene.moments(Choices(center=2), 1) == [2]
+
+
+def test_planes_with_a_truth_come_first_and_others_fill_up() -> None:
+    scene = Scene("clip", _recording(), {70: TRUE, 80: TRUE, 90: TRUE})
+    assert scene.moments(Choices(), 2) == [70, 90]
+    assert {70, 80, 90} < set(scene.moments(Choices(), 5))
+    assert scene.center(Choices()) == 80
+
+
+def test_a_short_recording_shows_what_planes_it_has() -> None:
+    assert Scene("clip", _recording(3)).moments(Choices(), 5) == [1]
+
+
+def test_colour_or_larger_images_are_no_truth_of_planes() -> None:
+    large = np.zeros((3, 32, 64), np.float32)
+    assert not Scene("clip", _recording(), {80: large}).has_truth
+
+
+def test_white_is_guessed_where_nobody_says_it() -> None:
+    known = Scene("clip", _recording(scale=0.6))
+    assert known.rate_scale(Choices()) == (0.6, True)
+    assert known.rate_scale(Choices(rate_scale=0.4)) == (0.4, True)
+    scale, is_known = Scene("clip", _recording(scale=None)).rate_scale(Choices())
+    assert not is_known
+    assert 0.3 < scale < 0.45, "the brightest of pixels that fire three planes of ten"
+    silent, _ = Scene("dark", _recording(rate=0.0, scale=None)).rate_scale(Choices())
+    assert silent > 0
+
+
+def test_a_truth_beside_a_recording_is_as_large_as_its_planes(tmp_path: Path) -> None:
+    save_picture(TRUE, tmp_path / "true.png")
+    save_picture(np.zeros((3, 3)), tmp_path / "small.png")
+    scene = scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "true.png")))
+    assert list(scene.truths) == [80]
+    assert scene.has_truth
+    with pytest.raises(GeometryError, match="a picture of 3x3, the planes are 8x16"):
+        scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "small.png")))
+
+
+def test_an_archive_brings_its_images_and_exposures(
+    clips_archive: Path, exposures_archive: Path
+) -> None:
+    with SpikeArchive(clips_archive) as archive:
+        (name,) = chosen_names(archive, Choices())
+        assert name in archive.names("test")
+        scene = scene_of_archive(archive, name)
+        assert scene.has_truth
+        assert not scene.exposures
+        assert len(chosen_names(archive, Choices(scenes=100))) == len(archive.names("test"))
+        assert chosen_names(archive, Choices(scenes=0)) == []
+    with SpikeArchive(exposures_archive) as archive:
+        scene = scene_of_archive(archive, archive.names()[0])
+        assert scene.exposures[0].blur.shape[0] == 3
+        assert 0 <= scene.exposures[0].blur.min() <= scene.exposures[0].blur.max() <= 1
+
+
+def test_large_sensors_show_fewer_planes_and_pictures() -> None:
+    choices = Choices(pictures=5, planes=61)
+    assert choices.planes_that_fit(250, 400) == 61
+    assert choices.planes_that_fit(1000, 1000) == 15
+    assert choices.pictures_that_fit(7, 250, 400) == 5
+    assert choices.pictures_that_fit(7, 1000, 1000) == 1
+
+
+def test_numbers_out_of_range_are_refused_by_their_option() -> None:
+    for option in ("pictures", "planes"):
+        with pytest.raises(UsageError, match=f"--{option} 0: give at least 1"):
+            Choices(**{option: 0})  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--rate-scale 0"):
+        Choices(rate_scale=0.0)
+
+
+def test_crops_begin_where_there_is_something_to_see() -> None:
+    image = np.zeros((1, 90, 90), np.float32)
+    image[0, 60:70:2, 20:30:2] = 1.0
+    across, down = interesting(image)
+    assert 0.2 < across < 0.34
+    assert 0.66 < down < 0.79
+    assert interesting(np.zeros((1, 4, 4))) == (0.5, 0.5)
