@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GIVEN: dict[str, tuple[str, ...]] = {
     "CONTRIBUTING.md": ("ReconstructionModule",),
     "docs/howto/own-method.md": ("recording",),
+    "docs/howto/share.md": ("spike_zoo",),
     "docs/tracking.md": ("spike_zoo",),
     "spike_zoo/methods/classical/README.md": ("recording", "spikes", "rate_scale"),
     "spike_zoo/methods/stir/README.md": ("recording",),
@@ -36,6 +37,8 @@ def furnish(folder: Path) -> None:
     """Write what examples read; sizes are those that the documents name."""
     for name in ("configs", "experiments", "spike_zoo"):
         (folder / name).symlink_to(ROOT / name)
+    for name in ("spike_mean", "spike_mean.yaml"):
+        (folder / name).symlink_to(ROOT / "tests" / "outside" / name)
     street = pattern_take(0, planes=161, height=250, width=400).recording
     for name in ("street.dat", "raw.dat"):
         write_recording(street, folder / name)
@@ -117,10 +120,12 @@ def write_made(folder: Path) -> None:
     """Write what commands made before, and files like the authors' weights, of random numbers."""
     import torch
 
+    from spike_zoo.methods.loading import export
     from spike_zoo.methods.ssdm import LDN
-    from spike_zoo.methods.stir import STIR
+    from spike_zoo.methods.stir import STIR, STIRModule
     from spike_zoo.methods.stir.official import to_official
 
     write_recording(pattern_take(4, 161, 96, 96).recording, folder / "scene.npz")
+    export(STIRModule(width=0.25, motion_fields=1, lpips="off"), folder / "shared" / "own")
     torch.save(LDN().state_dict(), folder / "DeblurNet_100.pth")
     torch.save(to_official(STIR().state_dict()), folder / "STIR_pretrain.pth")

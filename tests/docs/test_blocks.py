@@ -35,7 +35,13 @@ CONSOLE = [block for block in BLOCKS if block.language == "console"]
 YAML = [block for block in BLOCKS if block.language == "yaml"]
 SHELL = [(b, line) for b in BLOCKS if b.language == "sh" for line in commands_of(b)]
 #: Python that needs what no test has, and why: it is compiled only.
-COMPILED = {("docs/tracking.md", "wandb:"): "an account of W&B"}
+COMPILED = {
+    ("docs/tracking.md", "wandb:"): "an account of W&B",
+    (
+        "docs/howto/share.md",
+        "push_to_hub",
+    ): "an account of the Hub; tests/methods/test_hub.py pushes",
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +58,7 @@ def work(furnished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     folder = tmp_path / "work"
     shutil.copytree(furnished, folder, symlinks=True)
     monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)  # as python -m finds what lies there
     return folder
 
 
@@ -158,7 +165,11 @@ def test_a_console_answers_what_is_written(
         assert fits, f"{block.place}: {command}\nwanted: {wanted}\ngot: {got}"
 
 
-PYTHON = sorted({block.document for block in BLOCKS if block.language == "python"})
+SLOW = {"spike_zoo/methods/sci/README.md", "spike_zoo/methods/stir/README.md"}  # whole networks
+PYTHON = [
+    pytest.param(document, marks=[pytest.mark.slow] if document in SLOW else [])
+    for document in sorted({block.document for block in BLOCKS if block.language == "python"})
+]
 
 
 @pytest.mark.parametrize("document", PYTHON)
