@@ -152,8 +152,10 @@ $(STAMPS)/docs: $(STAMPS)/setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
-docs: setup $(STAMPS)/docs ## write the methods' pages and the reference of all public names to docs/api
-	$(BIN)/python docs/build.py docs/api
+# -W: a link that leads nowhere, a page that nothing leads to, a name that is not there end it
+docs: setup $(STAMPS)/docs ## write the web site: guides, methods with their tables, notebooks, reference; to site/
+	$(BIN)/sphinx-build -W --keep-going -q -c docs . site
+	@echo site/index.html
 
 clean: ## remove what the targets made, except runs and data
 	rm -rf .venv build dist *.egg-info
