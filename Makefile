@@ -62,7 +62,7 @@ audit: setup $(STAMPS)/audit ## look for known vulnerabilities in the tested set
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
 # needs.yaml says how an archive is made; the default one is what simulate makes
-how_made = $(or $(shell sed -n 's|^  $(1): ||p' $(wildcard experiments/*/needs.yaml) /dev/null | sort -u | head -n 1), \
+how_made = $(or $(shell sed -n 's|^  $(1): ||p' $(wildcard experiments/*/needs*.yaml) /dev/null | sort -u | head -n 1), \
   $(if $(filter data/default.h5,$(1)),simulate,$(error $(1): no experiments/*/needs.yaml says how it is made)))
 
 data/%.h5: | $(STAMPS)/setup
@@ -99,16 +99,19 @@ demo: setup $(DEMO_TESTS) $(DEMO_FIT) $(DEMO)/$(DEMO_SCENE).mp4 ## simulate, tra
 # the quick look: one seed of each row, a run on every core
 SWEEP_smoke := --only seed_everything=0 --jobs 0
 
-ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, gpu, paper), then its table
+ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, long, gpu, paper), then its table
 
-# sweep_$(PROFILE).yaml where a profile has its own
+# sweep_$(PROFILE).yaml and table_$(PROFILE).yaml where a profile has its own
 $(METHODS:%=ablation-%): ablation-%: setup \
   $$(addprefix ablation-,$$(call entries,experiments/$$*/needs.yaml,tables)) \
-  | $$(call entries,experiments/$$*/needs.yaml,archives)
+  | $$(call entries,experiments/$$*/needs.yaml,archives) \
+  $$(call entries,experiments/$$*/needs_$(PROFILE).yaml,archives)
 	@code=0; $(ZOO) sweep --profile $(PROFILE) $(SWEEP_$(PROFILE)) $(ARGS) \
 	  $(firstword $(wildcard experiments/$*/sweep_$(PROFILE).yaml) experiments/$*/sweep.yaml) || code=$$?; \
 	[ $$code -le 1 ] || exit $$code; \
-	$(ZOO) table experiments/$*/table.yaml --profile $(PROFILE) && exit $$code # 1: some runs failed
+	$(ZOO) table --profile $(PROFILE) \
+	  $(firstword $(wildcard experiments/$*/table_$(PROFILE).yaml) experiments/$*/table.yaml) && \
+	exit $$code # 1: some runs failed
 
 # archives that are not there are made small for this look alone, and never left for other targets
 smoke-tables: setup ## run every table of every method from nothing in minutes, and look whether they are whole
@@ -149,8 +152,10 @@ $(STAMPS)/docs: $(STAMPS)/setup
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@
 
-docs: setup $(STAMPS)/docs ## write the methods' pages and the reference of all public names to docs/api
-	$(BIN)/python docs/build.py docs/api
+# -W: a link that leads nowhere, a page that nothing leads to, a name that is not there end it
+docs: setup $(STAMPS)/docs ## write the web site: guides, methods with their tables, notebooks, reference; to site/
+	$(BIN)/sphinx-build -W --keep-going -q -c docs . site
+	@echo site/index.html
 
 clean: ## remove what the targets made, except runs and data
 	rm -rf .venv build dist *.egg-info

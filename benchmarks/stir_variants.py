@@ -49,7 +49,7 @@ def cost(path: Path) -> Cost:
         network(spikes)
     return Cost(
         path.stem,
-        {key: value for key, value in stated.items() if value != published[key]},
+        {key: value for key, value in stated.items() if value != published.get(key)},
         sum(parameter.numel() for parameter in network.parameters()),
         counter.get_total_flops() // 2,
     )

@@ -18,25 +18,31 @@
 #
 # SCI turns 13 spike planes into a **feature** that looks like a picture, so that a codec can carry
 # it, and makes images and classes of five features and the motion between them. This notebook
-# looks at what its parts see, with the small weights that ship, and trains a smaller one.
+# looks at what its parts see, with the small weights that ship, compresses a recording, makes
+# pictures of the bits, and lets the same features tell classes.
 
 # %%
+import logging
 from pathlib import Path
 
 import spike_zoo  # isort: skip
 import torch
-from lightning import Trainer, seed_everything
+from IPython.utils.capture import capture_output
+from lightning import Trainer
 
 from spike_zoo.cli.simulate import simulate
-from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.data import ClassificationDataModule
 from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.media.flow import flow_picture
 from spike_zoo.methods.classical import tfi
-from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci import SCIRecognitionModule
+from spike_zoo.methods.shipped import shipped_weights
 from spike_zoo.metrics import psnr
 from spike_zoo.runs.trainer import quiet_libraries
+from spike_zoo.testing import labelled_archive
 
 quiet_libraries()
+logging.disable(logging.INFO)
 folder = Path("data") if Path("data").is_dir() else Path("../data")
 scenes = folder / "notebook_sequence.h5"
 simulate(str(scenes), kind="sequence", size="small", height=128, width=128)
@@ -83,7 +89,7 @@ to_pillow(
         [features[0, 1], features[0, 2], flow_picture(motions[0, 1], 5.0), image, truth],
         ["feature before", "feature", "its motion", "SCI", "the image"],
     )
-)
+).quantize(128)
 
 # %%
 target = torch.from_numpy(truth).float()[None, None]
@@ -97,35 +103,121 @@ for label, picture in pictures.items():
     print(f"{label:20} {psnr(picture[None], target).item():5.2f} dB")
 
 # %% [markdown]
-# ## Train the first stage yourself
+# ## Compress
 #
-# Stage `fem` holds the mean of a feature's channels to the sharp image. A quarter of the width and
-# 120 updates, about a minute, are far too few; see how far it comes all the same. `make sci` trains
-# all stages in order.
+# The codec turns features into bits at four qualities, of which this is the smallest and the
+# best. A bitstream begins with a header of 44 bytes; then come groups of pictures, each decoded
+# without the others. Bits are counted per pixel and plane: raw spikes have one.
 
 # %%
-seed_everything(0)
-data = ReconstructionDataModule(str(scenes), clip_length=13, batch_size=4, crop=48)
-module = SCICodecModule("fem", fem_width=0.25, learning_rate=2e-3, lpips="off")
+streams = {quality: codec.compress(recording, quality=quality, gop=4) for quality in (0, 3)}
+pixels = recording.shape[0] * recording.shape[1] * recording.shape[2]
+raw = pixels / 8
+print(f"raw spikes: {raw:.0f} bytes, 1 bit per pixel and plane")
+for quality, stream in streams.items():
+    bits = 8 * len(stream) / pixels
+    smaller = raw / len(stream)
+    print(f"quality {quality}: {len(stream):6} bytes, {bits:.4f} bits, {smaller:.0f} times smaller")
+
+# %% [markdown]
+# ## Decompress
+#
+# Whoever has the same weights gets the same features, on any machine: everything that selects a
+# probability table is computed in integers. The encoder is not asked again.
+
+# %%
+decoded = {quality: codec.decompress(stream) for quality, stream in streams.items()}
+index = decoded[0].planes.index(plane)
+shown, labels = [features[0, 2]], ["feature, not coded"]
+for quality in (0, 3):
+    shown.append(decoded[quality].features[index])
+    labels.append(f"decoded, quality {quality}")
+to_pillow(
+    side_by_side([*shown, flow_picture(decoded[3].motion[index], 5.0)], [*labels, "its motion"])
+).quantize(128)
+
+# %% [markdown]
+# Pictures are made of what was decoded: five features and the motion between them.
+
+# %%
+for quality, found in decoded.items():
+    picture = codec.reconstruct(found)[index]
+    print(f"quality {quality}: {psnr(picture[None], target).item():5.2f} dB")
+print(f"not coded: {psnr(image[None], target).item():5.2f} dB")
+to_pillow(
+    side_by_side(
+        [codec.reconstruct(decoded[0])[index], codec.reconstruct(decoded[3])[index], image, truth],
+        ["quality 0", "quality 3", "not coded", "the image"],
+    )
+)
+
+# %% [markdown]
+# A file that was damaged on its way is found out by its checksums, group by group; what is whole is
+# still decoded if asked for.
+
+# %%
+damaged = bytearray(streams[3])
+damaged[len(damaged) // 2] ^= 1
+try:
+    codec.decompress(bytes(damaged))
+except spike_zoo.SpikeZooError as error:
+    print(error)
+rest = codec.decompress(bytes(damaged), strict=False)
+print("features left:", len(rest.planes), "of", len(decoded[3].planes))
+
+# %% [markdown]
+# ## Classify
+#
+# The same features, another head. Ten digits take `make sci` an hour; here stripes run in two
+# directions, and FEM and motion estimation are those that ship, frozen: only the head learns, for
+# eight steps.
+
+# %%
+stripes = folder / "notebook_stripes.h5"
+if not stripes.exists():
+    labelled_archive(stripes, height=32, width=32)
+torch.manual_seed(0)
+weights = str(shipped_weights()["sci-small"])
+sizes = {"fem_width": 0.5, "codec_width": 0.25, "fam_width": 0.25}
+classifier = SCIRecognitionModule(
+    2,
+    ["along", "across"],
+    fem=weights,
+    motion=weights,
+    **sizes,
+    learning_rate=4e-3,
+    remember_gib=0.1,
+)
+classes = ClassificationDataModule(
+    str(stripes), clip_length=41, batch_size=4, crop=None, augment=False
+)
 trainer = Trainer(
-    max_steps=120,
-    gradient_clip_val=1.0,
+    max_epochs=8,
     limit_val_batches=0,
     logger=False,
     enable_checkpointing=False,
     enable_progress_bar=False,
     enable_model_summary=False,
 )
-trainer.fit(module, data)
-learned = module.reconstruct(recording, [plane])[0]
-print(f"{trainer.global_step} steps: {psnr(learned[None], target).item():.2f} dB")
-to_pillow(side_by_side([learned, image, truth], ["FEM, 120 steps", "SCI that ships", "the image"]))
+with capture_output():
+    trainer.fit(classifier, classes)
+with spike_zoo.SpikeArchive(stripes) as labelled:
+    for take in labelled.names("test"):
+        chances = classifier.eval().classify(labelled[take])
+        told = ", ".join(
+            f"{label} {chance:.0%}"
+            for label, chance in zip(("along", "across"), chances, strict=True)
+        )
+        print(f"{take}: {told}   (it is {('along', 'across')[labelled.label(take)]})")
 
 # %% [markdown]
 # ## On the command line
 #
 # ```
 # python -m spike_zoo reconstruct street.h5 --method sci-small --stride 7 --out street.mp4
-# make sci
+# python -m spike_zoo compress street.h5 --quality 2 --out street.sci
+# python -m spike_zoo info street.sci
+# python -m spike_zoo decompress street.sci --out decoded.mp4
+# make sci      # all stages of training, in order
 # python -m spike_zoo classify digit.npz --method runs/sci/recognition/checkpoints/best.ckpt
 # ```

@@ -38,12 +38,16 @@ class ReconstructionBatch(TypedDict):
         - spikes: float32 ``(B, T, H, W)``, 0 or 1.
         - image: float32 ``(B, 1, H, W)`` in [0, 1], ground truth at plane ``T // 2``.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
+        - motion: float32 ``(B, 2, 2, H, W)``, pixels right and down: what the image shows at x is
+          at x + v(x) at an earlier plane, and at a later one. NaN where it is not seen there. Only
+          where it is asked for.
         - plane: int64 ``(B,)``, index of the middle plane in its recording.
         - name: names of the recordings, length B.
     """
 
     spikes: Tensor
     image: NotRequired[Tensor]
+    motion: NotRequired[Tensor]
     rate_scale: Tensor
     plane: Tensor
     name: list[str]

@@ -12,6 +12,14 @@ class SpikeZooError(ValueError):
         message: One line: where, what is wrong, what was expected, the way out.
         code: Code of the violated rule, as ``"E04"`` for archives.
         path: File, or path inside an archive, that the error is about.
+
+    Example:
+        >>> import spike_zoo
+        >>> try:
+        ...     spike_zoo.read_recording("none.npz")
+        ... except spike_zoo.SpikeZooError as error:
+        ...     print(error)
+        none.npz: there is no such file
     """
 
     exit_code: ClassVar[int] = 1

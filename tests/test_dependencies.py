@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import re
+import shutil
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -17,7 +22,8 @@ from packaging.version import Version
 
 from tests.conftest import ROOT
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CONTENT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT, TOOLS = CONTENT["project"], CONTENT["tool"]
 
 APART = ("gradio", "starlette")  # the extra app
 
@@ -61,6 +67,30 @@ def test_the_tested_set_satisfies_every_bound(requirement: Requirement) -> None:
 def test_versions_known_to_be_unsafe_or_broken_are_refused(name: str, unsafe: str) -> None:
     requirement = next(each for each in _requirements() if each.name == name)
     assert not requirement.specifier.contains(unsafe)
+
+
+def test_uv_takes_tested_versions_of_what_decides_numbers() -> None:
+    held = [Requirement(line) for line in TOOLS["uv"]["constraint-dependencies"]]
+    assert {one.name for one in held} >= {"torch", "torchvision", "lightning", "numpy", "numba"}
+    tested = _tested()
+    assert {one.name: str(one.specifier) for one in held} == {
+        one.name: f"=={tested[canonicalize_name(one.name)]}" for one in held
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("uv"), reason="there is no uv here; make and pip set up too")
+def test_uv_sets_up_an_environment_in_which_the_command_runs(tmp_path: Path) -> None:
+    environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(tmp_path / "venv")}
+    environment.pop("PYTHONPATH", None)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "spike_zoo", tmp_path / "spike_zoo")
+    call: dict[str, Any] = {"cwd": tmp_path, "env": environment}
+    call |= {"check": True, "capture_output": True}
+    subprocess.run(["uv", "sync"], **call)
+    said = subprocess.run(["uv", "run", "spike-zoo", "doctor", "--json"], text=True, **call).stdout
+    assert Version(json.loads(said)["Versions"]["torch"]).public == str(_tested()["torch"])
 
 
 def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> None:

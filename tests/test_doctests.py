@@ -8,28 +8,54 @@ from pathlib import Path
 
 import pytest
 
+import spike_zoo
+
 EXAMPLES = (
+    "spike_zoo.archive.build.build_archive",
     "spike_zoo.archive.reader.SpikeArchive",
+    "spike_zoo.archive.validate.verify_archive",
+    "spike_zoo.archive.writer.ArchiveWriter",
+    "spike_zoo.data.classification.ClassificationDataModule",
+    "spike_zoo.data.deblur.DeblurDataModule",
+    "spike_zoo.data.reconstruction.ReconstructionDataModule",
+    "spike_zoo.data.scenes.SceneDataModule",
+    "spike_zoo.errors.SpikeZooError",
     "spike_zoo.formats.recording.read_recording",
     "spike_zoo.formats.recording.write_recording",
+    "spike_zoo.media.pictures.load_picture",
     "spike_zoo.media.pictures.save_picture",
     "spike_zoo.media.pictures.side_by_side",
+    "spike_zoo.media.pictures.to_bytes",
     "spike_zoo.media.video.VideoWriter",
     "spike_zoo.media.video.save_video",
     "spike_zoo.methods.classical.functional.tfi",
     "spike_zoo.methods.classical.functional.tfi_video",
     "spike_zoo.methods.classical.functional.tfp",
     "spike_zoo.methods.classical.functional.tfp_video",
+    "spike_zoo.methods.classical.methods.TFI",
+    "spike_zoo.methods.classical.methods.TFP",
+    "spike_zoo.methods.loading.load",
+    "spike_zoo.methods.sci.fem.FEM",
+    "spike_zoo.methods.ssdm.bsn.BSN",
+    "spike_zoo.methods.stir.module.STIRModule",
+    "spike_zoo.metrics.image.psnr",
+    "spike_zoo.metrics.image.ssim",
     "spike_zoo.metrics.rate.bd_rate",
     "spike_zoo.metrics.rate.bpp",
     "spike_zoo.simulation.camera.SpikeCamera",
     "spike_zoo.simulation.camera.simulate_spikes",
+    "spike_zoo.simulation.takes.simulate_take",
     "spike_zoo.spikes.packing.pack_bits",
     "spike_zoo.spikes.packing.unpack_bits",
     "spike_zoo.spikes.recording.SpikeRecording",
     "spike_zoo.spikes.take.Take",
     "spike_zoo.spikes.windows.centred_window",
 )
+
+
+def test_what_the_package_itself_offers_is_shown_by_example() -> None:
+    shown = {name.rpartition(".")[2] for name in EXAMPLES}
+    assert set(spike_zoo.__all__) - shown == {"__version__"}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

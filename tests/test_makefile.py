@@ -114,7 +114,7 @@ def test_tables_of_other_methods_come_before_those_that_show_them(methods: Path)
         method = file.parent.name
         others = yaml.safe_load(file.read_text(encoding="utf-8")).get("tables", {})
         done = _make(methods, "-n", "ablation-table", f"METHOD={method}")
-        tables = re.findall(r"table experiments/(\w+)/table\.yaml", done)
+        tables = re.findall(r"experiments/(\w+)/table\.yaml", done)
         assert tables == [*others, method]
 
 

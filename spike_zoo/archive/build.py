@@ -66,6 +66,14 @@ def build_archive(
         ExistingFileError: If the archive exists and ``overwrite`` is off.
         MissingItemError: If a split names a take that no job makes.
         FormatError: E11, if a name is not allowed.
+
+    Example:
+        >>> from functools import partial
+        >>> from spike_zoo.simulation import SceneSpec, simulate_take
+        >>> small = partial(SceneSpec, planes=41, height=16, width=24)
+        >>> jobs = {f"scene{n}": partial(simulate_take, small(seed=n), margin=10) for n in range(2)}
+        >>> build_archive("scenes.h5", jobs, splits={"train": ["scene0"], "test": ["scene1"]}).name
+        'scenes.h5'
     """
     path = Path(path)
     refuse_existing(path, overwrite=overwrite)

@@ -59,7 +59,7 @@ def check_pictures(file: Hdf5File, inside: str) -> None:
         FormatError: E09.
     """
     part = inside.rpartition("/")[2]
-    dimensions = (4,) if part == schema.MOTION else (3, 4)
+    dimensions = {schema.MOTION: (4,), schema.AROUND: (5,)}.get(part, (3, 4))
     stored, problem = file.dataset(inside), None
     if stored.dtype.kind not in "uf" or len(stored.shape) not in dimensions:
         problem = f"{stored.dtype} {stored.shape} are no {part}"

@@ -13,7 +13,7 @@ from spike_zoo.archive.digest import content_sha256, legacy_sha256
 from spike_zoo.archive.label_names import read_label_names
 from spike_zoo.archive.rewriting import StoredTake
 from spike_zoo.archive.validate import verify_archive
-from spike_zoo.errors import FormatError, MissingItemError, PlaneRangeError
+from spike_zoo.errors import MissingItemError, PlaneRangeError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
 from spike_zoo.formats.hdf5_recording import missing_recording, read_group, stored_planes
 
@@ -227,12 +227,17 @@ class SpikeArchive:
         """Return the plane each sharp image is centred on, int64 ``(N,)``; empty without images."""
         return self._integers(name, schema.IMAGE_INDEX, (0,))
 
-    def motion(self, name: str) -> NDArray[np.float16]:
+    def motion(self, name: str, *, around: bool = False) -> NDArray[np.float16]:
         """Return the motion from each sharp image back to the one before it, ``(N, 2, H, W)``.
 
-        See :class:`~spike_zoo.spikes.take.Take`; errors as for :meth:`images`.
+        With ``around`` the motion to both planes of :meth:`around_index`, ``(N, 2, 2, H, W)``. See
+        :class:`~spike_zoo.spikes.take.Take`; errors as for :meth:`images`.
         """
-        return self._pictures(name, schema.MOTION)
+        return self._pictures(name, schema.AROUND if around else schema.MOTION)
+
+    def around_index(self, name: str) -> NDArray[np.int64]:
+        """Return the planes that motion around images leads to, ``(N, 2)``; empty without."""
+        return self._integers(name, schema.AROUND_INDEX, (0, 2))
 
     def image_motion(
         self,
@@ -241,12 +246,14 @@ class SpikeArchive:
         *,
         rows: slice = slice(None),
         columns: slice = slice(None),
+        around: bool = False,
     ) -> NDArray[np.float16]:
-        """Return the motion of one image ``(2, H, W)``, or a crop of it, reading no other.
+        """Return the motion of one image, or a crop, reading no other; see :meth:`motion`.
 
         Errors as for :meth:`image`.
         """
-        return self._pictures(name, schema.MOTION, number, slice(None), rows, columns)
+        part, whole = (schema.AROUND, 2) if around else (schema.MOTION, 1)
+        return self._pictures(name, part, number, *[slice(None)] * whole, rows, columns)
 
     def blur(self, name: str) -> NDArray[Any]:
         """Return all blurry images ``(M, H', W'[, 3])``; errors as for :meth:`images`."""
@@ -277,8 +284,8 @@ class SpikeArchive:
 
     def picture_sizes(self, name: str) -> list[tuple[int, int]]:
         """Return height and width of the sharp and of the blurry images, as many as there are."""
-        parts = [part for part in (schema.IMAGES, schema.BLUR) if self._has(name, part)]
-        return [self._dataset(name, part).shape[1:3] for part in parts]
+        parts = schema.IMAGES, schema.BLUR
+        return [self._dataset(name, one).shape[1:3] for one in parts if self._has(name, one)]
 
     def blur_span(self, name: str) -> NDArray[np.int64]:
         """Return first and past-the-last plane of each exposure, ``(M, 2)``; empty without any."""
@@ -288,22 +295,21 @@ class SpikeArchive:
         """Return the class index of a take, None if it has none."""
         if not self._has(name, schema.LABEL):
             return None
-        stored = self._dataset(name, schema.LABEL)
-        if stored.shape != () or stored.dtype.kind not in "iu":
-            raise FormatError(f"{self.path}: the label of {name} is no whole number", path=name)
-        return int(stored[()])
+        return int(self._integers(name, schema.LABEL, ())[()])
 
     def take(self, name: str) -> StoredTake:
         """Return a recording with everything that belongs to it, images read, planes not yet."""
-        has_images, has_blur = self._has(name, schema.IMAGES), self._has(name, schema.BLUR)
+        has = {part for part in schema.OF_IMAGES if self._has(name, part)}
         return StoredTake(
             recording=self[name],
-            images=self.images(name) if has_images else None,
-            image_index=self.image_index(name) if has_images else None,
-            blur=self.blur(name) if has_blur else None,
-            blur_span=self.blur_span(name) if has_blur else None,
+            images=self.images(name) if schema.IMAGES in has else None,
+            image_index=self.image_index(name) if schema.IMAGES in has else None,
+            blur=self.blur(name) if schema.BLUR in has else None,
+            blur_span=self.blur_span(name) if schema.BLUR in has else None,
             label=self.label(name),
-            motion=self.motion(name) if self._has(name, schema.MOTION) else None,
+            motion=self.motion(name) if schema.MOTION in has else None,
+            around=self.motion(name, around=True) if schema.AROUND in has else None,
+            around_index=self.around_index(name) if schema.AROUND in has else None,
             path=self.path,
             name=name,
         )
@@ -332,10 +338,7 @@ class SpikeArchive:
     def legacy_data_sha256(self, split: str | None = None) -> str:
         """Return the digest that records of schema 1 carry.
 
-        It knows pictures only by their number and planes, and of labels only the class.
-
-        Args:
-            split: Only the recordings of this split.
+        It knows pictures only by their number and planes, of labels only the class.
         """
         return legacy_sha256(self._file, self.names(split), self._membership(split))
 

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 #: Data sets that a take holds itself; where one has none, it was left out.
-_OF_TAKES = (schema.SPIKES, *schema.OF_IMAGES, schema.IMAGE_INDEX, schema.BLUR_SPAN)
+_OF_TAKES = (
+    schema.SPIKES,
+    *schema.OF_IMAGES,
+    schema.IMAGE_INDEX,
+    schema.BLUR_SPAN,
+    schema.AROUND_INDEX,
+)
 
 
 @dataclass(frozen=True)

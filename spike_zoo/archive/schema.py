@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
 __all__ = [
+    "AROUND",
+    "AROUND_INDEX",
     "BLUR",
     "BLUR_SPAN",
     "CALIBRATION",
@@ -37,6 +39,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SPIKES",
     "SPLITS",
+    "around_problem",
     "chunk_planes",
     "image_problem",
     "index_problem",
@@ -49,6 +52,8 @@ SPLITS = "splits"
 IMAGES = "images"
 IMAGE_INDEX = "image_index"
 MOTION = "motion"
+AROUND = "around"
+AROUND_INDEX = "around_index"
 BLUR = "blur"
 BLUR_SPAN = "blur_span"
 LABELS = "labels"
@@ -57,13 +62,16 @@ CONTENTS = "contents"
 LABEL_NAMES = "label_names"
 
 #: Large parts of a recording beside its spikes.
-OF_IMAGES = (IMAGES, BLUR, MOTION)
+OF_IMAGES = (IMAGES, BLUR, MOTION, AROUND)
 KNOWN_ROOT = (RECORDINGS, SPLITS, CONTENTS)
 KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator", LABEL_NAMES)
 KNOWN_ATTRIBUTES = (*REQUIRED, *OPTIONAL)
 _MAPS = ("boxes", "flow", "depth")
 KNOWN_MEMBERS = {
-    "": (SPIKES, IMAGES, IMAGE_INDEX, MOTION, BLUR, BLUR_SPAN, LABELS, CALIBRATION),
+    "": (
+        *(SPIKES, IMAGES, IMAGE_INDEX, MOTION, AROUND, AROUND_INDEX),
+        *(BLUR, BLUR_SPAN, LABELS, CALIBRATION),
+    ),
     LABELS: ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
     CALIBRATION: ("dark", "gain"),
 }
@@ -107,6 +115,37 @@ def motion_problem(
             f"motion is {shape}, expected {(images, 2, *size)}: for each sharp image the pixels "
             "right and down to the image before it, of the spikes' size"
         )
+    return None
+
+
+def around_problem(
+    shape: tuple[int, ...],
+    dtype: DTypeLike,
+    index: NDArray[np.int64],
+    images: int,
+    size: tuple[int, int, int],
+) -> str | None:
+    """Say what is wrong with the motion to the planes around images (E09).
+
+    Args:
+        shape: Of the motion.
+        dtype: Of the motion.
+        index: The planes it leads to.
+        images: How many there are.
+        size: Planes, height and width of the recording.
+    """
+    planes, height, width = size
+    if np.dtype(dtype) != np.float16:
+        return f"motion around images is {np.dtype(dtype)}, expected float16"
+    if shape != (images, 2, 2, height, width):
+        return (
+            f"motion around images is {shape}, expected {(images, 2, 2, height, width)}: for each "
+            "sharp image the pixels right and down to an earlier and to a later plane"
+        )
+    if index.shape != (images, 2):
+        return f"around_index has shape {index.shape} for {images} images, expected {(images, 2)}"
+    if index.size and (index.min() < 0 or index.max() >= planes):
+        return f"around_index {index.min()}..{index.max()} leaves the planes 0..{planes - 1}"
     return None
 
 

@@ -62,6 +62,13 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
 
     Raises:
         MissingFileError: If there is no such file.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from spike_zoo.testing import tiny_archive
+        >>> findings = verify_archive(tiny_archive(Path("takes.h5")))
+        >>> [finding for finding in findings if finding.severity == "error"]
+        []
     """
     with Hdf5File(path) as file:
         try:
@@ -148,8 +155,8 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
         yield _finding(error, "E04", inside, file)
         return
     checks = (
-        (_images, "E07"), (_motion, "E09"), (_blur, "E08"), (_unknown_members, "E08"),
-        (_further_parts, "E06"),
+        (_images, "E07"), (_motion, "E09"), (_around, "E09"), (_blur, "E08"),
+        (_unknown_members, "E08"), (_further_parts, "E06"),
     )  # fmt: skip
     for check, code in checks:
         try:
@@ -207,6 +214,21 @@ def _motion(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> It
     stored, images = file.dataset(where), _count(file, f"{inside}/{schema.IMAGES}")
     size = planes.shape[1], planes.width
     problem = schema.motion_problem(stored.shape, stored.dtype, images, size)
+    yield from _findings_of_values(file, where, problem, deep)
+
+
+def _around(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
+    """Check the motion from images to planes around them (E09)."""
+    where, beside = f"{inside}/{schema.AROUND}", f"{inside}/{schema.AROUND_INDEX}"
+    if not file.holds(where):
+        return
+    if not file.holds(beside):
+        yield Finding("E09", beside, "missing beside the motion around images")
+        return
+    stored, images = file.dataset(where), _count(file, f"{inside}/{schema.IMAGES}")
+    size = planes.shape[0], planes.shape[1], planes.width
+    index = read_integers(file, beside, 2)
+    problem = schema.around_problem(stored.shape, stored.dtype, index, images, size)
     yield from _findings_of_values(file, where, problem, deep)
 
 

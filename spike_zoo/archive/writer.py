@@ -55,6 +55,14 @@ class ArchiveWriter:
         ExistingFileError: If the archive exists and neither ``overwrite`` nor ``append`` is on.
         UsageError: If classes cannot be called so, or are called otherwise in an archive that is
             added to.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> with ArchiveWriter("takes.h5") as writer:
+        ...     writer.add("street", pattern_take(0), split="train")
+        >>> from spike_zoo import SpikeArchive
+        >>> SpikeArchive("takes.h5").names("train")
+        ['street']
     """
 
     def __init__(
@@ -231,12 +239,26 @@ def write_take(
     if take.motion is not None:
         _check_motion(group.name, take.motion, take.images, (height, width))
         _write_pictures(group, schema.MOTION, take.motion, compression)
+    if take.around is not None:
+        _write_around(group, take, (planes, height, width), compression)
     with hdf5_errors(Path(group.file.filename), group.name):
         write_group(group, take.recording, compression=compression, layout=bit_layout)
     if take.label is not None:
         write_label(group, take.label, take.recording.meta.get("label_name"))
     if isinstance(take, StoredTake):
         copy_rest(group, take)
+
+
+def _write_around(
+    group: h5py.Group, take: Take, size: tuple[int, int, int], compression: str | None
+) -> None:
+    """Write the motion to the planes around images, which must fit them and the recording."""
+    motion, index = np.asarray(take.around), np.asarray(take.around_index)
+    count = 0 if take.images is None else len(take.images)
+    if problem := schema.around_problem(motion.shape, motion.dtype, index, count, size):
+        raise GeometryError(f"{group.name}: {problem}", code="E09", path=group.name)
+    _write_pictures(group, schema.AROUND, motion, compression)
+    group.create_dataset(schema.AROUND_INDEX, data=index.astype(np.int64))
 
 
 def _write_pictures(

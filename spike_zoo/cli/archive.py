@@ -15,6 +15,7 @@ from rich.table import Table
 from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
+from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.hdf5_writing import recording_name
@@ -114,7 +115,8 @@ def archive_build(
         generator=f"spike_zoo archive build --layout {layout}",
         origin=found.origin,
     )
-    archive_info(out)
+    if not is_quiet():
+        archive_info(out)
 
 
 def build_with_bar(
@@ -128,7 +130,9 @@ def build_with_bar(
         **options: Those of :func:`spike_zoo.archive.build_archive`.
     """
     columns = TextColumn("takes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    is_seen = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not is_seen) as bar:
         task = bar.add_task("takes", total=len(jobs))
         build_archive(
             path, jobs, progress=lambda done, _: bar.update(task, completed=done), **options
@@ -140,7 +144,7 @@ def _tell_renamed(renamed: Mapping[str, str]) -> None:
     told = [f"{old!r} is called {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
     more = len(renamed) - len(told)
     if told:
-        print("in the archive " + ", ".join(told) + (f", {more} more likewise" if more else ""))
+        tell("in the archive " + ", ".join(told) + (f", {more} more likewise" if more else ""))
 
 
 def _exposure_rule(
@@ -290,7 +294,7 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
         for finding in findings:
             print(finding)
         if not findings:
-            print(f"{path}: valid")
+            tell(f"{path}: valid")
     return 1 if errors else 0
 
 
@@ -329,7 +333,7 @@ def archive_export(
         for each in names:
             target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
             _export(archive, each, target, overwrite)
-            print(target)
+            tell(str(target))
 
 
 def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:

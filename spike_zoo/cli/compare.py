@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from spike_zoo.cli.table import table
+from spike_zoo.cli.telling import is_quiet, silenced, tell
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.runs.configs import find_config, shipped_configs
 from spike_zoo.runs.trainer import run_trainer
@@ -15,7 +16,9 @@ _CLASSICAL = "classical/"
 _SHARED = ("archive", "test_split", "clip_length", "stride", "rate_scale")  # what decides images
 
 
-def compare(run: str, *, methods: list[str] | None = None, out: str | None = None) -> None:
+def compare(
+    run: str, *, methods: list[str] | None = None, out: str | None = None, json: bool = False
+) -> None:
     """Test methods that need no training on the images that a run was tested on; print the table.
 
     Args:
@@ -24,6 +27,7 @@ def compare(run: str, *, methods: list[str] | None = None, out: str | None = Non
             tfp, tfi and tfi9.
         out: A folder for the other methods' runs and the table; by default the folder beside in
             the run's.
+        json: Print the table as JSON instead, and nothing else.
     """
     folder = Path(run)
     data = _data_of(folder)
@@ -31,11 +35,13 @@ def compare(run: str, *, methods: list[str] | None = None, out: str | None = Non
     for method in methods or ["tfp", "tfi", "tfi9"]:
         config = _config_of(method)
         options = [f"--data.init_args.{name}={value}" for name, value in data.items()]
-        run_trainer(
-            "test", ["--config", str(config), *options, "--run_dir", str(target / config.stem)]
-        )
-    table(str(folder), results=[str(target)] if out else None, out=str(target))
-    print(f"pictures side by side: python -m spike_zoo page {folder} --out {target}/page.html")
+        with silenced(wanted=json or is_quiet()):
+            run_trainer(
+                "test", ["--config", str(config), *options, "--run_dir", str(target / config.stem)]
+            )
+    table(str(folder), results=[str(target)] if out else None, out=str(target), json=json)
+    if not json:
+        tell(f"pictures side by side: python -m spike_zoo page {folder} --out {target}/page.html")
 
 
 def _data_of(folder: Path) -> dict[str, Any]:

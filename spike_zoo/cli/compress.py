@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spike_zoo.cli.telling import tell
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding import lossless as lossless_coding
 from spike_zoo.coding.header import QUALITIES
@@ -70,7 +71,7 @@ def compress(
         source = read_recording(
             recording, name, height=height, width=width, flip=flip, rate_scale=rate_scale
         )
-        print(_keep_all(source, target, overwrite=overwrite))
+        tell(_keep_all(source, target, overwrite=overwrite))
         return
     from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
     from spike_zoo.tasks.abilities import codec_of
@@ -86,7 +87,7 @@ def compress(
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
-    print(f"bitstream: {target} ({_measured(header, writer.size)})")
+    tell(f"bitstream: {target} ({_measured(header, writer.size)})")
 
 
 def _check_numbers(*, quality: int | None, gop: int | None, rate_scale: float | None) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 
+from spike_zoo.cli.telling import tell
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import new_file
-from spike_zoo.runs.configs import FOLDER, shipped_configs, summary_of
+from spike_zoo.runs.configs import shipped_configs, summary_of
 from spike_zoo.runs.problems import closest
 
 
-def configs(*, copy: list[str] | None = None, out: str = FOLDER) -> None:
+def configs(*, copy: list[str] | None = None, out: str = "configs", json: bool = False) -> None:
     """List the configurations that ship with the package, or copy some to change them.
 
     Every command takes one by its name, as ``--config stir --config profiles/cpu``; a copy at
@@ -19,8 +21,16 @@ def configs(*, copy: list[str] | None = None, out: str = FOLDER) -> None:
     Args:
         copy: Names of those to copy, as ``stir paper/stir``; no file is replaced.
         out: The folder that gets the copies.
+        json: List names, files and what they are as JSON.
     """
     shipped = shipped_configs()
+    if copy is None and json:
+        rows = [
+            {"name": name, "file": str(file), "summary": summary_of(file)}
+            for name, file in shipped.items()
+        ]
+        print(dumps({"configs": rows}, indent=2))
+        return
     if copy is None:
         width = max(map(len, shipped))
         for name, file in shipped.items():
@@ -39,4 +49,4 @@ def configs(*, copy: list[str] | None = None, out: str = FOLDER) -> None:
     for name, target in targets.items():
         with new_file(target) as temporary:
             temporary.write_bytes(shipped[name].read_bytes())
-        print(f"configuration: {target}")
+        tell(f"configuration: {target}")

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from spike_zoo.cli.telling import tell
 from spike_zoo.errors import (
     MissingFileError,
     MissingGeometryError,
@@ -103,7 +104,7 @@ def deblur(
         exposure=partial(exposure_span, exposure_start, exposure_length, margin),
         frames=frames,
     )
-    print(_write(pairs, sequence_of, target, frames))
+    tell(_write(pairs, sequence_of, target, frames))
 
 
 def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> list[Pair]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from spike_zoo.cli.telling import tell
 from spike_zoo.coding import BitstreamReader, lossless
 from spike_zoo.coding.lossless_header import is_lossless
 from spike_zoo.errors import UsageError
@@ -60,7 +61,7 @@ def decompress(
         of_pictures = {"method": method, "fps": fps, "salvage": salvage or None}
         on = {"device": None if device == "auto" else device, "trust": trust or None}
         _refuse_for_lossless(bitstream, **of_pictures, **on)
-        print(_write_recording(bitstream, out, overwrite=overwrite))
+        tell(_write_recording(bitstream, out, overwrite=overwrite))
         return
     target = _target(out, fps=FPS if fps is None else fps, overwrite=overwrite)
     reader = _opened(bitstream, salvage=salvage)
@@ -70,9 +71,9 @@ def decompress(
     method = METHOD if method is None else method
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     if isinstance(target, Path):
-        print(_write_arrays(codec, reader, target, overwrite=overwrite))
+        tell(_write_arrays(codec, reader, target, overwrite=overwrite))
     else:
-        print(_write_images(codec, reader, target, Path(bitstream).stem))
+        tell(_write_images(codec, reader, target, Path(bitstream).stem))
     for error in reader.errors:
         print(f"warning: left out: {error}", file=sys.stderr)
 

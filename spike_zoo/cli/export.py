@@ -1,38 +1,155 @@
-"""``export``: a checkpoint as weights that load anywhere with ``spike_zoo.load``."""
+"""``export``: a checkpoint as weights that load anywhere, a page of the Hub, or a graph."""
 
 from __future__ import annotations
 
+import inspect
+import json
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.errors import ExistingFileError
-from spike_zoo.methods.loading import load, save_weights
+from spike_zoo.cli.telling import tell
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.files import new_file
+from spike_zoo.methods.graphs import GRAPHS, write_graph
+from spike_zoo.methods.hub import CARD_NAME, is_on_hub, push_to_hub
+from spike_zoo.methods.loading import load, plain_hyper_parameters, save_weights
 from spike_zoo.nn.files import EXPORT_NAME
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from spike_zoo.tracking import RunResult
+
+WEIGHTS_SUFFIX = ".safetensors"
+RECORD_NAME = "result.json"
 
 
 def export(
-    source: str, out: str, *, half: bool = False, trust: bool = False, overwrite: bool = False
+    source: str,
+    out: str,
+    *,
+    half: bool = False,
+    height: int = 128,
+    width: int = 128,
+    licence: str = "mit",
+    private: bool = False,
+    trust: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Write a checkpoint's weights with everything that rebuilds the module, and nothing else.
 
     The file is safetensors: no code can hide in it. Optimiser states stay behind. Where the
-    checkpoint lies in a run's folder, the run's configuration is kept in the file.
+    checkpoint lies in a run's folder, the run's configuration is kept in it. A folder and the Hub
+    get a model card too, and the record of the run where it tested just these weights.
 
     Args:
         source: A checkpoint (.ckpt), weights (.safetensors) or a shipped name.
-        out: A .safetensors file, or a folder that gets one.
+        out: A .safetensors file, a folder, hf:owner/name, or a graph of one size of planes for
+            other programs: .onnx, or .pt2 for torch.export.
         half: Store weights as float16, half the size; they are used as float32.
+        height: Rows of the spikes that a graph takes.
+        width: Columns of the spikes that a graph takes.
+        licence: Of the weights, by the Hub's short name, for the card.
+        private: Make a new repository of the Hub private.
         trust: Import the class that the checkpoint names though it is not of this package.
         overwrite: Replace an existing file.
     """
-    target = Path(out) if Path(out).suffix == ".safetensors" else Path(out) / EXPORT_NAME
-    if target.exists() and not overwrite:
-        raise ExistingFileError(f"{target} exists already; pass --overwrite to replace it")
+    if is_on_hub(out):
+        with tempfile.TemporaryDirectory() as folder:
+            _write_folder(source, Path(folder), out, licence, half=half, trust=trust)
+            tell(f"weights: {push_to_hub(folder, out, private=private)}")
+        return
+    target = Path(out)
+    if target.suffix in GRAPHS:
+        _refuse_half(target, half=half)
+        _refuse_existing(target, overwrite=overwrite)
+        graph = write_graph(
+            load(source, trust=trust), target, height=height, width=width, overwrite=overwrite
+        )
+        given = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
+        tell(f"{GRAPHS[target.suffix]}: {target} ({target.stat().st_size / 1e6:.2f} MB)")
+        tell(f"takes {given}; gives {graph.output}; differs by {graph.difference:.1e} at most")
+        return
+    file = target if target.suffix == WEIGHTS_SUFFIX else target / EXPORT_NAME
+    _refuse_existing(file, overwrite=overwrite)
+    if file is target:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        module = load(source, trust=trust)
+        save_weights(module, file, half=half, config=_recipe(Path(source)))
+    else:
+        _write_folder(source, target, target.name, licence, half=half, trust=trust)
+    tell(f"weights: {file} ({file.stat().st_size / 1e6:.2f} MB)")
+
+
+def _refuse_existing(file: Path, *, overwrite: bool) -> None:
+    if file.exists() and not overwrite:
+        raise ExistingFileError(f"{file} exists already; pass --overwrite to replace it")
+
+
+def _refuse_half(target: Path, *, half: bool) -> None:
+    if half:
+        raise UsageError(f"{target}: a graph computes in float32; leave out --half")
+
+
+def _write_folder(
+    source: str, folder: Path, name: str, licence: str, *, half: bool, trust: bool
+) -> None:
+    """Write weights, card and record as they are published."""
+    from spike_zoo.tracking.cards import model_card
+    from spike_zoo.tracking.private import without_secrets
+
     module = load(source, trust=trust)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(module, target, half=half, config=_recipe(Path(source)))
-    print(f"weights: {target} ({target.stat().st_size / 1e6:.2f} MB)")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(module, folder / EXPORT_NAME, half=half, config=_recipe(Path(source)))
+    result = _record(Path(source))
+    card = model_card(name.removeprefix("hf:"), _described(module), result, licence=licence)
+    texts = {CARD_NAME: card}
+    if result is not None:
+        content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8"))
+        texts[RECORD_NAME] = json.dumps(without_secrets(content), indent=2) + "\n"
+    for file, text in texts.items():
+        with new_file(folder / file, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _described(module: nn.Module) -> dict[str, Any]:
+    """Return what a card says of a module."""
+    from spike_zoo.tasks.abilities import Classifies, Deblurs
+
+    command = "reconstruct"
+    for ability, verb in ((Deblurs, "deblur"), (Classifies, "classify")):
+        if isinstance(module, ability):
+            command = verb
+    return {
+        "class_path": f"{type(module).__module__}.{type(module).__qualname__}",
+        "hyper_parameters": plain_hyper_parameters(module),
+        "summary": next(iter((inspect.getdoc(type(module)) or "").splitlines()), ""),
+        "command": command,
+    }
+
+
+def _run_of(source: Path) -> Path:
+    """Return the run that a checkpoint lies in: ``<run>/checkpoints/<name>.ckpt``."""
+    return source.absolute().parent.parent
+
+
+def _is_of_run(source: Path) -> bool:
+    return source.suffix == ".ckpt" and source.absolute().parent.name == "checkpoints"
+
+
+def _record(source: Path) -> RunResult | None:
+    """Return the record of the run that a checkpoint lies in, if it is of just these weights."""
+    from spike_zoo.tracking import RunResult
+    from spike_zoo.tracking.origins import weights_sha256
+
+    file = _run_of(source) / RECORD_NAME
+    if not _is_of_run(source) or not file.is_file():
+        return None
+    result = RunResult.read(file)
+    return result if result.checkpoint_sha256 == weights_sha256(source) else None
 
 
 def _recipe(source: Path) -> str:
@@ -41,9 +158,8 @@ def _recipe(source: Path) -> str:
     Only ``<run>/checkpoints/<name>.ckpt`` lies in a run; any other file, and a shipped name, may
     stand beside somebody else's ``config.yaml``.
     """
-    folder = source.absolute().parent
-    file = folder.parent / "config.yaml"
-    if source.suffix != ".ckpt" or folder.name != "checkpoints" or not file.is_file():
+    file = _run_of(source) / "config.yaml"
+    if not _is_of_run(source) or not file.is_file():
         return ""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     for key in ("run_dir", "ckpt_path", "config"):

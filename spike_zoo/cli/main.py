@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import inspect
 import json
 import os
@@ -16,6 +15,9 @@ import warnings
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from spike_zoo.cli.outline import loaded, outline
+from spike_zoo.cli.telling import quietly
+from spike_zoo.cli.verbs import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError
 
 if TYPE_CHECKING:
@@ -25,12 +27,7 @@ if TYPE_CHECKING:
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, USAGE, FAULT = 130, 143, 2, 70
 
-TRAINER_VERBS = {
-    "fit": "train a method, test its best checkpoint, write result.json",
-    "validate": "measure a checkpoint on the validation split",
-    "test": "measure a method or checkpoint on the test split",
-    "predict": "write a method's pictures of the test split",
-}
+EVERYWHERE = ("--debug", "--quiet")  # switches of the program, anywhere on the line
 #: Command -> (where it is, what it does); a dictionary is a group of commands.
 COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     "simulate": (
@@ -85,6 +82,10 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     ),
     "export": ("spike_zoo.cli.export:export", "a checkpoint as weights that load anywhere"),
     "doctor": ("spike_zoo.cli.doctor:doctor", "versions, devices, optional parts, search paths"),
+    "completion": (
+        "spike_zoo.cli.completion:completion",
+        "what makes bash, zsh or fish complete commands and options",
+    ),
 }
 
 
@@ -97,13 +98,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: Arguments after the program's name; by default those of the process.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
+        from spike_zoo.cli.completion import complete
+
+        complete({name: entry[0] for name, entry in COMMANDS.items()}, TRAINER_VERBS)
+    given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = _plain_warning
-    wants_traceback = "--debug" in arguments
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    reported = _Reported(arguments, wants_traceback=wants_traceback)
-    with reported:
+    arguments = [argument for argument in given if argument not in EVERYWHERE]
+    reported = _Reported(arguments, wants_traceback="--debug" in given)
+    with reported, quietly(wanted="--quiet" in given):
         reported.code = _dispatch(arguments)
+        sys.stdout.flush()  # a pipe that was closed shows here, not when Python ends
     return reported.code
 
 
@@ -150,7 +155,11 @@ def overview() -> str:
     ]
     summaries = {**TRAINER_VERBS, **{name: entry[1] for name, entry in COMMANDS.items()}}
     lines += [f"  {name:<12} {summary}" for name, summary in summaries.items()]
-    lines += ["", "Everywhere: --help, --version, --debug (a traceback with an error)."]
+    lines += [
+        "",
+        "Everywhere: --help, --version, --quiet (results that are asked for, warnings and errors",
+        "alone), --debug (a traceback with an error).",
+    ]
     return "\n".join(lines)
 
 
@@ -168,9 +177,7 @@ def _dispatch(arguments: list[str]) -> int:
         print(f"{PROGRAM} {__version__}")
         return 0
     if command in TRAINER_VERBS:
-        from spike_zoo.runs.trainer import run_trainer
-
-        run_trainer(command, rest)
+        run_verb(command, rest)
         return 0
     if command not in COMMANDS:
         from spike_zoo.runs.problems import closest
@@ -187,18 +194,18 @@ def _run_function(command: str, arguments: list[str]) -> int:
     from jsonargparse import auto_cli
 
     target = COMMANDS[command][0]
-    components: Any
-    if isinstance(target, str):
-        components = _load(target)
-        switches = switches_of(components)
-        arguments = as_lists(arguments, lists_of(components))
-        check_options(components, arguments)
-    else:
-        components = {name: _load(path) for name, path in target.items()}
-        switches = set().union(*map(switches_of, components.values()))
-        if arguments and arguments[0] in components:
-            check_options(components[arguments[0]], arguments[1:])
-    named = as_parsed(arguments, switches)
+    is_group = isinstance(target, dict)
+    paths = target if isinstance(target, dict) else {command: target}
+    outlines = {name: outline(path) for name, path in paths.items()}
+    chosen = command if not is_group else arguments[0] if arguments else ""
+    if not is_group:
+        arguments = as_lists(arguments, lists_of(outlines[command]))
+    if chosen in outlines:
+        check_options(outlines[chosen], arguments[1:] if is_group else arguments)
+        if not {"-h", "--help"} & {*arguments}:
+            outlines[chosen] = loaded(paths[chosen])
+    components: Any = outlines if is_group else outlines[command]
+    named = as_parsed(arguments, set().union(*map(switches_of, outlines.values())))
     with _ended_by_sigterm():  # Lightning's verbs have a handler of their own
         result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
     return result if isinstance(result, int) else 0
@@ -305,11 +312,6 @@ def _terminate_again(
         threading.Timer(0.1, signal.pthread_kill, (main_thread, signal.SIGTERM)).start()
     else:
         hook(lost)
-
-
-def _load(path: str) -> Callable[..., Any]:
-    module, _, name = path.partition(":")
-    return getattr(importlib.import_module(module), name)
 
 
 def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+from spike_zoo.cli.telling import tell
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
@@ -78,7 +79,7 @@ def reconstruct(
         shown = f"planes {centers[0]} to {centers[-1]}"
     stem = Path(recording).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
-    print(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
+    tell(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
 
 
 def _check_numbers(*, stride: int, rate_scale: float | None) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.archive import build_with_bar
+from spike_zoo.cli.telling import is_quiet
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import NOISE_PRESETS
 from spike_zoo.simulation.footage import Footage
@@ -36,6 +37,7 @@ def simulate(
     stride: int | None = None,
     margin: int | None = None,
     motion: bool | None = None,
+    around: int | None = None,
     noise: str | None = None,
     threshold: Literal[2, 4, 8] | None = None,
     motions: int | None = None,
@@ -77,6 +79,8 @@ def simulate(
             sequence 6; to deblur before the exposure and after it, default 20.
         motion: Keep the motion from each sharp image to the one before it; by default only of
             sequences.
+        around: Keep the motion from each sharp image to the planes so many before and after it, not
+            more than the margin; 20 are the key times of STIR.
         noise: Noise of the camera in all scenes: none, indoor-v1, lowlight-v1 or ssdm-v1; without
             it every second scene has indoor-v1, and all to deblur ssdm-v1.
         threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
@@ -96,7 +100,8 @@ def simulate(
         overwrite: Replace an archive made with other options.
     """
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
-    given = _given(**scenes, planes=planes, stride=stride, margin=margin, motion=motion)
+    given = _given(**scenes, planes=planes, stride=stride, margin=margin)
+    given |= _given(motion=motion, around=around)
     _check(kind, noise, jobs)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
@@ -152,7 +157,7 @@ def _refuse_scene_options(given: dict[str, Any]) -> None:
 
 def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:
     """Write the archive, unless it is there already."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
     if path.exists() and not overwrite:
         if _made_with(path) != request.asked:
             raise ExistingFileError(

@@ -14,6 +14,7 @@ from joblib import cpu_count
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.sweeps import (
     PlannedRun,
@@ -27,7 +28,13 @@ from spike_zoo.sweeps import (
     run_all,
     with_origins,
 )
-from spike_zoo.sweeps.plan import LineReader, check_profile, check_tables, planned_runs
+from spike_zoo.sweeps.plan import (
+    LineReader,
+    check_profile,
+    check_tables,
+    planned_runs,
+    takes_profile,
+)
 from spike_zoo.tracking.result import FILENAME, RunResult
 
 if TYPE_CHECKING:
@@ -116,10 +123,9 @@ def sweep(
         raise UsageError(f"--jobs {jobs}: at least 0, which is one for each core")
     jobs = jobs or cpu_count()
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
-    check_profile(profile)
     environment = _environment(profile, jobs)
     stages = _stages(source, environment, count, only, retry=retry)
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=is_quiet())
     waiting = _announce(stages, profile, jobs, console)
     if dry_run:
         for run in waiting:
@@ -156,10 +162,12 @@ def _stages(
 ) -> list[Stage]:
     """Read all runs; a finished one waits again where others need a checkpoint that is gone."""
     specs = needed_first(read_sweep(source))
+    if any(takes_profile(spec) for spec in specs):
+        check_profile(environment["PROFILE"])
     unseen = [check_tables(spec) for spec in specs][-1]  # what others need may be in no table
     if unseen:
         names = ", ".join(path.name for path in unseen)
-        print(f"note: no row of a table shows {names}", file=sys.stderr)
+        tell(f"note: no row of a table shows {names}", sys.stderr)
     if only:
         _check_only(specs[-1], count, only)
     reader = LineReader()
@@ -186,7 +194,7 @@ def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
     name, _, value = only.partition("=")
     values = sorted({str(point[name]) for point in points if name in point})
     if not values:
-        print(f"note: {spec.path} has no parameter {name}: all of its runs", file=sys.stderr)
+        tell(f"note: {spec.path} has no parameter {name}: all of its runs", sys.stderr)
     elif str(chosen[0][name]) != value:
         raise UsageError(f"--only {only}: {spec.path} has {name} at {', '.join(values)}")
 
@@ -259,7 +267,7 @@ def _conclude(stages: Sequence[Stage], failed: Sequence[PlannedRun], console: Co
         console.print(f"{len(failed)} runs failed; --retry runs them again")
     runs = [run for stage in stages for run in stage.runs]
     places = sorted({str((run.kept or run.run_dir).parent) for run in runs})
-    print(f"results: {', '.join(places)}")
+    tell(f"results: {', '.join(places)}")
 
 
 def _left(took: Sequence[float], total: int, jobs: int) -> str:

@@ -5,31 +5,41 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import torch
 from lightning import LightningDataModule
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_warn
-from torch.utils.data import DataLoader, DistributedSampler, Sampler
+from torch.utils.data import DistributedSampler, Sampler
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.limits import refuse_below
-from spike_zoo.data.loader import TrainingLoader
-from spike_zoo.data.sampling import SeededSampler
+from spike_zoo.data.loader import EvalLoader, TrainingLoader
+from spike_zoo.data.sampling import Epochs, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.turning import apply_modes, turn_motions
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
+    from lightning import Trainer
     from torch import Tensor
 
     from spike_zoo.batch import Split
 
 DEFAULT_ARCHIVE = "data/default.h5"
 PICTURES = ("image", "images", "blur")  # entries of a batch that are turned with the planes
+#: Which splits a stage needs.
+STAGES: dict[str, tuple[Split, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("test",),
+}
 _OF_PACKING = ("packed", "width", "mode")
 _BATCHES_PER_SNAPSHOT = 16  # a resumed run reads fewer than these once more
 _PREFETCHED = 4  # batches of a worker
@@ -51,6 +61,10 @@ class ArchiveDataModule(LightningDataModule):
     Bits stay packed until they are on the device. The order of training samples and everything
     random about them depend on the seed and the epoch alone: not on workers, not on where a run
     was resumed. Several processes share the training samples, and each validates with all.
+
+    A loop without a Trainer needs nothing else: the loaders list their samples when they are made,
+    each pass over the training loader is the next epoch, and batches come as planes and pictures,
+    on the device that :meth:`to` names.
 
     Args:
         archive: The archive's file.
@@ -113,6 +127,13 @@ class ArchiveDataModule(LightningDataModule):
         self._predicted: Samples | None = None
         self._warned_of_scales = False
         self._archive: SpikeArchive | None = None
+        self._epochs = Epochs(self._trainers_epoch)
+        self._device = torch.device("cpu")
+
+    def to(self, device: str | torch.device) -> Self:
+        """Give the batches of loops without a Trainer on this device; bits are unpacked there."""
+        self._device = torch.device(device)
+        return self
 
     @abstractmethod
     def make_samples(self, split: Split) -> Samples:
@@ -155,20 +176,30 @@ class ArchiveDataModule(LightningDataModule):
         return self.archive.legacy_data_sha256()
 
     def setup(self, stage: str) -> None:
-        """Open the archive and list the samples of the splits that the stage needs."""
-        splits: dict[str, tuple[Split, ...]] = {
-            "fit": ("train", "val"),
-            "validate": ("val",),
-            "test": ("test",),
-            "predict": ("test",),
-        }
+        """Open the archive and list the samples of the splits that the stage needs.
+
+        Raises:
+            ValueError: If it is none of fit, validate, test and predict.
+        """
+        if stage not in STAGES:
+            raise ValueError(f"stage: one of {', '.join(STAGES)}, got {stage!r}")
         if stage == "predict":
             self._predicted = self._checked("test", self.make_predicted())
         else:
-            for split in splits[stage]:
-                if split not in self._samples:
-                    self._samples[split] = self._checked(split, self.make_samples(split))
-        self._warn_of_unknown_scales(splits[stage])
+            self.list_samples(*(split for split in STAGES[stage] if split not in self._samples))
+        self._warn_of_unknown_scales(STAGES[stage])
+
+    def list_samples(self, *splits: Split) -> None:
+        """List the samples of some splits anew."""
+        for split in splits:
+            self._samples[split] = self._checked(split, self.make_samples(split))
+
+    def _listed(self, split: Split) -> Samples:
+        """Return the samples of a split, listed now where no stage did it."""
+        if split not in self._samples:
+            self.list_samples(split)
+            self._warn_of_unknown_scales((split,))
+        return self._samples[split]
 
     def _checked(self, split: Split, samples: Samples) -> Samples:
         if len(samples):
@@ -187,15 +218,15 @@ class ArchiveDataModule(LightningDataModule):
 
     def train_dataloader(self) -> TrainingLoader:
         """Return the training loader; its position is part of a checkpoint."""
-        samples = self._samples["train"]
+        samples = self._listed("train")
         sampler = SeededSampler(
             len(samples),
             self._common_seed() if self.seed is None else self.seed,
-            self._epoch,
+            self._epochs,
             self.samples_per_epoch,
             **self._sharing(),
         )
-        return TrainingLoader(
+        loader = TrainingLoader(
             samples,
             batch_size=self.batch_size,
             sampler=sampler,
@@ -206,22 +237,26 @@ class ArchiveDataModule(LightningDataModule):
             snapshot_every_n_steps=_BATCHES_PER_SNAPSHOT,
             prefetch_factor=_PREFETCHED if self.workers else None,
         )
+        loader.finish = self._finish()
+        return loader
 
-    def val_dataloader(self) -> DataLoader[Any]:
+    def val_dataloader(self) -> EvalLoader:
         """Return the validation loader."""
-        return self._eval_loader(self._samples["val"], self._whole("val"))
+        return self._eval_loader(self._listed("val"), self._whole("val"))
 
-    def test_dataloader(self) -> DataLoader[Any]:
+    def test_dataloader(self) -> EvalLoader:
         """Return the test loader."""
-        return self._eval_loader(self._samples["test"], self._whole("test"))
+        return self._eval_loader(self._listed("test"), self._whole("test"))
 
-    def predict_dataloader(self) -> DataLoader[Any]:
+    def predict_dataloader(self) -> EvalLoader:
         """Return the loader of the images to predict: the test split.
 
         Raises:
             ConfigError: If more processes share them than there are.
         """
-        assert self._predicted is not None  # set up
+        if self._predicted is None:
+            self.setup("predict")
+        assert self._predicted is not None
         images, processes = len(self._predicted), self._sharing().get("processes", 1)
         if images < processes:
             raise ConfigError(
@@ -248,23 +283,37 @@ class ArchiveDataModule(LightningDataModule):
                 "it: data.init_args.rate_scale."
             )
 
-    def _epoch(self) -> int:
+    def _driving(self) -> Trainer | None:
+        """Return the trainer that asks for batches now; None in a loop of somebody's own."""
+        trainer = self.trainer
+        return trainer if trainer and trainer.state.status == TrainerStatus.RUNNING else None
+
+    def _finish(self) -> Callable[[Any], Any] | None:
+        """Return what Lightning's hooks would do to a batch, where it is not there to do it."""
+        return None if self._driving() else self._finished
+
+    def _finished(self, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401  (the task's batch)
+        return self.on_after_batch_transfer(move_data_to_device(dict(batch), self._device), 0)
+
+    def _trainers_epoch(self) -> int | None:
         """Return the epoch that is drawn next; where a run resumes, not yet the current one."""
-        if self.trainer is None:
-            return 0
-        return self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]  # its kind has it
+        trainer = self._driving()
+        if trainer is None:
+            return None
+        return trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]  # its kind has it
 
     def _sharing(self) -> dict[str, int]:
         """Return how many processes share the training samples, and which of them this is."""
-        given = None if self.trainer is None else self.trainer.distributed_sampler_kwargs
+        trainer = self._driving()
+        given = None if trainer is None else trainer.distributed_sampler_kwargs
         return {"processes": given["num_replicas"], "rank": given["rank"]} if given else {}
 
     def _common_seed(self) -> int:
         """Return a seed that all processes of a run have."""
-        seed = torch.initial_seed()
-        if self.trainer is None or not self._sharing():
+        seed, trainer = torch.initial_seed(), self._driving()
+        if trainer is None or not self._sharing():
             return seed
-        return int(self.trainer.strategy.broadcast(seed))
+        return int(trainer.strategy.broadcast(seed))
 
     def _whole(self, split: Split) -> Sampler[int] | None:
         """Return a sampler that gives each of several processes all samples.
@@ -276,10 +325,8 @@ class ArchiveDataModule(LightningDataModule):
             return None
         return DistributedSampler(self._samples[split], 1, 0, shuffle=False)  # type: ignore[arg-type]  # map-style
 
-    def _eval_loader(
-        self, samples: Samples, sampler: Sampler[int] | None = None
-    ) -> DataLoader[Any]:
-        return DataLoader(
+    def _eval_loader(self, samples: Samples, sampler: Sampler[int] | None = None) -> EvalLoader:
+        loader = EvalLoader(
             samples,  # type: ignore[arg-type]  # map-style by its two methods
             sampler=sampler,
             batch_size=self.eval_batch_size,
@@ -287,6 +334,8 @@ class ArchiveDataModule(LightningDataModule):
             collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
         )
+        loader.finish = self._finish()
+        return loader
 
 
 def _check_crop_and_scale(crop: int | None, rate_scale: float | None) -> None:
@@ -301,12 +350,14 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
 
     Whatever a sample is: ``packed``, ``width`` and ``mode`` become ``spikes``, the entries of
     :data:`PICTURES` are pictures, ``motion`` is turned as vectors are, and all others stay as they
-    are.
+    are. A batch of planes is returned as it is.
 
     Args:
         batch: As loaders give it, see :mod:`spike_zoo.batch`.
         spikes: Type of the planes.
     """
+    if "packed" not in batch:
+        return batch
     modes = batch["mode"]
     planes = apply_modes(unpack_tensor(batch["packed"], int(batch["width"][0])), modes)
     pictures = {

@@ -125,6 +125,14 @@ class ClassificationDataModule(ArchiveDataModule):
 
     Raises:
         ConfigError: If clips are to be turned, or the length is below 1.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from spike_zoo.testing import labelled_archive
+        >>> data = ClassificationDataModule(str(labelled_archive(Path("digits.h5"))), 21, seed=0)
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> batch["spikes"].shape, sorted(batch["label"].tolist())
+        (torch.Size([4, 21, 40, 48]), [0, 0, 1, 1])
     """
 
     simulate_command = "python -m spike_zoo simulate --kind labelled"

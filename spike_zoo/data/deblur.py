@@ -183,6 +183,15 @@ class DeblurDataModule(ArchiveDataModule):
         ConfigError: If the margin or ``frames`` is negative, or the ratio below 1.
 
     Source: Chen et al., *SpikeReveal*, NeurIPS 2024.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from spike_zoo.testing import exposure_archive
+        >>> archive = exposure_archive(Path("exposures.h5"))
+        >>> data = DeblurDataModule(str(archive), batch_size=1, crop=16, seed=0)
+        >>> batch = next(iter(data.train_dataloader()))
+        >>> batch["blur"].shape, batch["exposure"].tolist()
+        (torch.Size([1, 3, 64, 64]), [[20, 117]])
     """
 
     simulate_command = MAKE_DEBLUR_ARCHIVE

@@ -18,6 +18,8 @@ from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from spike_zoo.archive import SpikeArchive
@@ -46,6 +48,7 @@ class ReconstructionWindows:
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
         rate_scale: Of recordings that do not tell theirs, by default 1.
+        around: Serve the motion to the planes so many before and after each image; 0 serves none.
         truth: Whether images are served. Without them a recording that has none is served too:
             clips that follow one another, see :func:`spike_zoo.spikes.windows.consecutive_clips`.
 
@@ -70,9 +73,11 @@ class ReconstructionWindows:
         crop: int | None = None,
         augment: bool = False,
         rate_scale: float | None = None,
+        around: int = 0,
         truth: bool = True,
     ) -> None:
         self.archive = archive
+        self.around = around if truth else 0
         self.truth = truth
         self.clip_length = clip_length
         self.crop = crop
@@ -124,6 +129,10 @@ class ReconstructionWindows:
         if self.truth:
             image = self.archive.image(window.name, window.image, rows=rows, columns=columns)
             sample["image"] = np.ascontiguousarray(grey(image)[None])
+        if self.around:
+            sample["motion"] = self.archive.image_motion(
+                window.name, window.image, rows=rows, columns=columns, around=True
+            )
         return sample
 
     def _windows_of(self, name: str) -> list[Window]:
@@ -131,6 +140,8 @@ class ReconstructionWindows:
         planes, height, width = facts.shape
         scale = facts.rate_scale or self.rate_scale or 1.0
         self._check_images(name, facts.image_size, (height, width))
+        if self.around:
+            self._check_motion(name, facts.image_index)
         if self.crop is not None and self.crop > min(height, width):
             raise ConfigError(
                 f"crop: {self.crop} pixels do not fit into recording {name!r} of {height}x{width}; "
@@ -159,6 +170,15 @@ class ReconstructionWindows:
                 f"{self.archive.path}: recording {name!r} has images of {found[0]}x{found[1]} and "
                 f"spikes of {wanted[0]}x{wanted[1]}; to reconstruct, both need one size. Build the "
                 "archive from images of the spikes' size, or deblur with DeblurDataModule"
+            )
+
+    def _check_motion(self, name: str, planes: Sequence[int]) -> None:
+        around = self.archive.around_index(name)
+        if around.tolist() != [[plane - self.around, plane + self.around] for plane in planes]:
+            raise ConfigError(
+                f"{self.archive.path}: recording {name!r} has no motion to the planes "
+                f"{self.around} before and after each image, which around asks for; make an "
+                f"archive with 'python -m spike_zoo simulate --around {self.around}'"
             )
 
     def _read(
@@ -205,7 +225,20 @@ class ReconstructionDataModule(ArchiveDataModule):
         archive: The archive's file.
         clip_length: Planes of one clip; what the method's window takes.
         stride: Take every ``stride``-th image of a recording.
+        around: Also serve the motion from each image to the planes so many before and after it, as
+            ``simulate --around`` keeps it; 0 serves none.
         loading: See :class:`ArchiveDataModule`.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from spike_zoo.testing import tiny_archive
+        >>> archive = tiny_archive(Path("takes.h5"))  # or your own, or what simulate makes
+        >>> data = ReconstructionDataModule(str(archive), crop=32, batch_size=2, seed=0)
+        >>> for epoch in range(2):  # a loop without a Trainer; each epoch has an order of its own
+        ...     for batch in data.train_dataloader():
+        ...         spikes, image = batch["spikes"], batch["image"]
+        >>> spikes.shape, image.shape
+        (torch.Size([2, 61, 32, 32]), torch.Size([2, 1, 32, 32]))
     """
 
     def __init__(
@@ -213,21 +246,24 @@ class ReconstructionDataModule(ArchiveDataModule):
         archive: str = DEFAULT_ARCHIVE,
         clip_length: int = 61,
         stride: int = 1,
+        around: int = 0,
         **loading: Any,
     ) -> None:
         super().__init__(archive, **loading)
-        refuse_below({"clip_length": (clip_length, 1), "stride": (stride, 1)})
+        refuse_below(
+            {"clip_length": (clip_length, 1), "stride": (stride, 1), "around": (around, 0)}
+        )
+        self.around = around
         self.clip_length = clip_length
         self.stride = stride
 
-    def setup(self, stage: str) -> None:
-        """List the samples of the splits that the stage needs, and tell images that do not count.
+    def list_samples(self, *splits: Split) -> None:
+        """List the samples of some splits anew, and tell images that do not count.
 
         Which images are tested decides the numbers, so validation and test say what they leave out.
         """
-        listed = set(self._samples)
-        super().setup(stage)
-        for split in self._samples.keys() - listed:
+        super().list_samples(*splits)
+        for split in splits:
             left_out = getattr(self._samples[split], "left_out", "")
             if left_out:
                 rank_zero_warn(f"{self.archive_path}: of {split}, {left_out} are left out.")
@@ -282,4 +318,5 @@ class ReconstructionDataModule(ArchiveDataModule):
             crop=self.crop if is_training else None,
             augment=self.augment and is_training,
             rate_scale=self.rate_scale,
+            around=self.around,
         )

@@ -19,6 +19,28 @@ class SampleKey(NamedTuple):
     seed: int
 
 
+class Epochs:
+    """Count the epochs that are drawn: a trainer's own, or one more for each loop without one.
+
+    Args:
+        of_trainer: Tells the epoch of the trainer that runs; None where none does.
+
+    Attributes:
+        next: The epoch that a loop without a trainer draws next.
+    """
+
+    def __init__(self, of_trainer: Callable[[], int | None] = lambda: None) -> None:
+        self.of_trainer = of_trainer
+        self.next = 0
+
+    def begin(self) -> int:
+        """Return the epoch that begins now."""
+        told = self.of_trainer()
+        epoch = self.next if told is None else told
+        self.next = epoch + 1
+        return epoch
+
+
 class SeededSampler(DistributedSampler[SampleKey]):
     """Draw every sample once an epoch in random order, each with a seed of its own.
 
@@ -31,7 +53,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
     Args:
         size: Number of samples.
         seed: Seed of the run.
-        epoch: Tells the epoch when an iteration begins.
+        epochs: Tells the epoch when an iteration begins.
         draws: Samples of one epoch, by default all. More than ``size`` begins again.
         processes: How many processes share them.
         rank: Number of this process.
@@ -41,7 +63,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self,
         size: int,
         seed: int,
-        epoch: Callable[[], int],
+        epochs: Epochs,
         draws: int | None = None,
         processes: int = 1,
         rank: int = 0,
@@ -49,11 +71,13 @@ class SeededSampler(DistributedSampler[SampleKey]):
         super().__init__(range(size), processes, rank, shuffle=False)  # type: ignore[arg-type]  # it has a length
         self.size = size
         self.seed = seed
-        self.current_epoch = epoch
+        self.epochs = epochs
+        self.epoch = epochs.next
         self.draws = size if draws is None else draws
 
     def __iter__(self) -> Iterator[SampleKey]:
-        generator = np.random.default_rng((self.seed, self.current_epoch()))
+        self.epoch = self.epochs.begin()
+        generator = np.random.default_rng((self.seed, self.epoch))
         rounds = -(-self.draws // self.size)
         order = np.concatenate([generator.permutation(self.size) for _ in range(rounds)])
         seeds = generator.integers(2**62, size=self.draws)
@@ -62,6 +86,10 @@ class SeededSampler(DistributedSampler[SampleKey]):
         shared = len(self) * self.num_replicas
         # when the first is asked for, not before: a resumed run learns its epoch in between
         yield from itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw this epoch next, where no trainer tells another."""
+        self.epoch = self.epochs.next = epoch
 
     def __len__(self) -> int:
         return -(-self.draws // self.num_replicas)

@@ -168,6 +168,14 @@ class SceneDataModule(ReconstructionDataModule):
 
     Raises:
         ConfigError: If ``whole`` names no split, ``images`` is below 1 or ``eval_images`` below 0.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from spike_zoo.testing import tiny_archive
+        >>> archive = tiny_archive(Path("scenes.h5"), planes=121, stride=20)
+        >>> data = SceneDataModule(str(archive), crop=32, batch_size=2, seed=0)
+        >>> next(iter(data.train_dataloader()))["images"].shape
+        torch.Size([2, 3, 1, 32, 32])
     """
 
     def __init__(

@@ -39,6 +39,10 @@ def to_bytes(image: Picture) -> NDArray[np.uint8]:
 
     Raises:
         ValueError: If the shape or type is another, or a value is not a number.
+
+    Example:
+        >>> to_bytes(np.array([[0.0, 0.5, 1.0]])).tolist()
+        [[0, 128, 255]]
     """
     array = _as_array(image)
     if array.ndim == 3 and array.shape[0] in (1, 3):
@@ -95,6 +99,11 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
     Raises:
         MissingFileError: If there is no such file.
         MediaError: If it holds no picture, or a damaged one.
+
+    Example:
+        >>> save_picture(np.full((4, 6), 0.5), "grey.png")
+        >>> load_picture("grey.png").shape
+        (1, 4, 6)
     """
     file = Path(path)
     if not file.is_file():

@@ -15,6 +15,7 @@ from torch import nn
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.files import new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
+from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
 from spike_zoo.nn.blueprints import Blueprint, read_blueprint
 from spike_zoo.nn.files import EXPORT_NAME, state_digest, weights_file
@@ -30,8 +31,8 @@ def load(
     Args:
         name_or_path: A shipped name (``"tfi"``, ``"stir-small"``), a checkpoint (``.ckpt``), a
             weights file (``.safetensors``), a folder with one named ``model.safetensors``, or a
-            method's published file (``.pth``). Or what a run left with W&B, fetched once:
-            ``"wandb:entity/project/name:best"``.
+            method's published file (``.pth``). Or what is fetched once: ``"hf:owner/name"`` from
+            the Hub, ``"wandb:entity/project/name:best"`` of what a run left with W&B.
         device: Where the module computes.
         trust: Also import and build a class from outside this package; the file chooses which.
             A command that loads methods passes on its switch ``--trust``.
@@ -40,14 +41,28 @@ def load(
         MissingFileError: If it is neither a name nor a file; lists the names.
         WeightsError: If the file is no checkpoint of a module, or of a class that is not to be
             trusted, or cannot be fetched.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> recording = pattern_take(0).recording
+        >>> method = load("tfi")
+        >>> method.reconstruct(recording, [30, 40, 50]).shape
+        torch.Size([3, 1, 40, 48])
     """
     name = str(name_or_path)
     if name in WEIGHTLESS:
         blueprint = Blueprint(WEIGHTLESS[name], {}, {}, name)
     else:
-        local = fetch_artifact(name) if is_artifact(name) else name_or_path
-        blueprint = read_blueprint(_located(local), PUBLISHED)
+        blueprint = read_blueprint(_located(_fetched(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
+
+
+def _fetched(name_or_path: str | Path) -> str | Path:
+    """Return a name or path that is of this machine."""
+    name = str(name_or_path)
+    if is_artifact(name):
+        return fetch_artifact(name)
+    return fetch_from_hub(name) if is_on_hub(name) else name_or_path
 
 
 def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path:
@@ -133,7 +148,8 @@ def _located(name_or_path: str | Path) -> Path:
     if not path.is_file():
         raise MissingFileError(
             f"{name}: neither a file nor a shipped method. Shipped are "
-            f"{', '.join(shipped_names())}; else give a .ckpt, a .safetensors or an export folder.",
+            f"{', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an export folder or "
+            "hf:owner/name.",
             path=name,
         )
     return path

@@ -56,6 +56,12 @@ METRICS: Final[dict[str, MetricFacts]] = {
     "recall": MetricFacts("recall"),
     "f1": MetricFacts("F1"),
     "epe": MetricFacts("end-point error", "px", higher_is_better=False),
+    **{
+        f"epe_field_{number}": MetricFacts(
+            f"end-point error, field {number}", "px", higher_is_better=False
+        )
+        for number in range(2, 6)
+    },
     "epe_still": MetricFacts("error of no motion", "px", higher_is_better=False),
     "epe_ratio": MetricFacts("error / that of no motion", higher_is_better=False),
     "lap1": MetricFacts("L1 of Laplacian", higher_is_better=False),

@@ -28,6 +28,10 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
     Shape:
         - images, targets: ``(B, C, H, W)`` in [0, 1].
         - Output: ``(B,)``.
+
+    Example:
+        >>> psnr(torch.full((1, 1, 8, 8), 0.6), torch.full((1, 1, 8, 8), 0.5))
+        tensor([20.0000])
     """
     value = peak_signal_noise_ratio(
         images, targets, data_range=1.0, dim=(1, 2, 3), reduction="none"
@@ -36,7 +40,13 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def ssim(images: Tensor, targets: Tensor) -> Tensor:
-    """Return the SSIM of each image: Gaussian window, sigma 1.5, data range 1."""
+    """Return the SSIM of each image: Gaussian window, sigma 1.5, data range 1.
+
+    Example:
+        >>> image = torch.linspace(0, 1, 256).reshape(1, 1, 16, 16)
+        >>> ssim(image, image)
+        tensor([1.])
+    """
     value = structural_similarity_index_measure(images, targets, data_range=1.0, reduction="none")
     return torch.atleast_1d(value)
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def end_point_error(motions: Tensor, truths: Tensor) -> Tensor:
@@ -22,6 +27,23 @@ def end_point_error(motions: Tensor, truths: Tensor) -> Tensor:
 def still_error(motions: Tensor, truths: Tensor) -> Tensor:
     """Return the end-point error of no motion: how far things moved. Shapes as above."""
     return end_point_error(torch.zeros_like(motions), truths)
+
+
+def error_ratios(values: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the ratio of the mean errors of the motion and of no motion, of all and by pace.
+
+    Args:
+        values: What was measured, as ``val/epe`` and ``val/epe_still_fast``.
+
+    Returns:
+        As ``val/epe_ratio`` and ``val/epe_ratio_fast``.
+    """
+    ratios = {}
+    for name, still in values.items():
+        stem, found, pace = name.partition("epe_still")
+        if found and f"{stem}epe{pace}" in values and still > 0:
+            ratios[f"{stem}epe_ratio{pace}"] = values[f"{stem}epe{pace}"] / still
+    return ratios
 
 
 end_point_error.higher_is_better = False  # type: ignore[attr-defined]

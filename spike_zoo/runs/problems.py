@@ -48,6 +48,8 @@ def unknown_option(given: str, known: Iterable[str]) -> str:
         known: All there are, with their hyphens.
     """
     name = re.split(r"[ =]", given, maxsplit=1)[0]
+    if not name.startswith("-"):
+        return f"{given}: nothing takes this word; --help lists the options there are"
     return f"unknown option {given}.{closest(name, known)} --help lists what there is"
 
 

@@ -20,6 +20,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from spike_zoo.runs.bars import lines_for_bar
 from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
 from spike_zoo.runs.checkpoints import (
     BEFORE_LAST,
@@ -206,7 +207,8 @@ class ZooCLI(LightningCLI):
         trainer["logger"] = loggers_of(
             trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
-        trainer["callbacks"] = [*_listed(trainer["callbacks"]), *self._callbacks(trainer)]
+        own = [*_listed(trainer["callbacks"]), *lines_for_bar(trainer)]
+        trainer["callbacks"] = [*own, *self._callbacks(trainer)]
         plugins = _listed(trainer["plugins"])
         if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
             trainer["plugins"] = [*plugins, WholeCheckpoints()]

@@ -37,10 +37,10 @@ TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
 
 #: Options that came after archives had been made: at their defaults they are not written into the
 #: archive, so that those made before are still known as made with the same options.
-LATER_OPTIONS: Final = ("stride", "margin", "motion")
+LATER_OPTIONS: Final = ("stride", "margin", "motion", "around")
 
 _LEAST: Final = MappingProxyType(
-    {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0}
+    {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0, "around": 0}
 )
 
 
@@ -143,6 +143,11 @@ class Recipe:
                 bound = name == "planes" and "margin" in values
                 why = f" with --margin {values['margin']}" if bound else ""
                 raise UsageError(f"--{name} must be at least {least}{why}, got {value}")
+        if values.get("around", 0) > values.get("margin", 0):
+            raise UsageError(
+                f"--around {values['around']} leaves the recording at its first image; the margin "
+                f"is {values['margin']} planes"
+            )
         if not any(values[split] for split in SPLITS):
             raise UsageError("an archive needs a scene: --train, --val and --test are all 0")
 
@@ -180,7 +185,11 @@ def _clip_scenes(split: Split, count: int, seed: int, values: Options) -> list[S
 
 def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
     return simulate_take(
-        spec, image_stride=values["stride"], margin=values["margin"], motion=values["motion"]
+        spec,
+        image_stride=values["stride"],
+        margin=values["margin"],
+        motion=values["motion"],
+        around=values["around"],
     )
 
 
@@ -227,7 +236,13 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "default": _scenes(60, 6, 8, height=160, width=0, planes=201),
             },
             # without a noise every second scene has indoor-v1
-            options={"noise": None, "stride": STRIDE, "margin": MARGIN, "motion": False},
+            options={
+                "noise": None,
+                "stride": STRIDE,
+                "margin": MARGIN,
+                "motion": False,
+                "around": 0,
+            },
             least_planes=_planes_of_an_image,
             scenes=_clip_scenes,
             take=_clip,
@@ -245,6 +260,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "stride": SEQUENCE_STRIDE,
                 "margin": SEQUENCE_MARGIN,
                 "motion": True,
+                "around": 0,
             },
             least_planes=_planes_of_an_image,
             scenes=_sequence_scenes,

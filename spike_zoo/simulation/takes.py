@@ -39,6 +39,7 @@ def simulate_take(
     margin: int = MARGIN,
     exposure: int = 0,
     motion: bool = False,
+    around: int = 0,
 ) -> Take:
     """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
 
@@ -50,6 +51,8 @@ def simulate_take(
         exposure: Planes per blurry image; 0 for none. With blurry images, sharp ones are in
             colour too.
         motion: Keep the motion from each sharp image to the one before it.
+        around: Keep the motion from each sharp image to the planes so many before and after it;
+            0 keeps none.
 
     Returns:
         The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
@@ -57,6 +60,12 @@ def simulate_take(
 
     Raises:
         ValueError: If no image or no exposure fits into the recording.
+
+    Example:
+        >>> from spike_zoo.simulation import SceneSpec
+        >>> take = simulate_take(SceneSpec(planes=61, height=16, width=24, seed=1), margin=20)
+        >>> take.recording.shape, take.image_index
+        ((61, 16, 24), array([20, 30, 40]))
     """
     index = np.arange(margin, spec.planes - margin, image_stride, dtype=np.int64)
     spans = exposure_spans(spec.planes, exposure) if exposure else np.empty((0, 2), np.int64)
@@ -69,11 +78,14 @@ def simulate_take(
     camera = SpikeCamera(gain=spec.rate_scale, noise=spec.noise, generator=chance)
     recording = camera.record(_chunks(scene), fps=FPS, meta=scene_meta(spec, SIMULATOR))
     images = np.stack([_sharp(scene, int(plane), colour=exposure > 0) for plane in index])
-    moved = _motion(scene, index.tolist()) if motion else None
+    moved: dict[str, Any] = {"motion": _motion(scene, index.tolist())} if motion else {}
+    if around:
+        moved["around_index"] = index[:, None] + np.array([-around, around])
+        moved["around"] = _around(scene, index, moved["around_index"])
     if not exposure:
-        return Take(recording, images, index, motion=moved)
+        return Take(recording, images, index, **moved)
     blur = np.stack([as_levels(expose_image(scene, int(a), int(b))) for a, b in spans])
-    return Take(recording, images, index, blur, spans, motion=moved)
+    return Take(recording, images, index, blur, spans, **moved)
 
 
 def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
@@ -88,6 +100,15 @@ def _motion(scene: Scene, planes: list[int]) -> NDArray[np.float16]:
     for number, (earlier, plane) in enumerate(itertools.pairwise(planes), start=1):
         motion[number] = scene.motion(plane, earlier)
     return motion
+
+
+def _around(
+    scene: Scene, planes: NDArray[np.int64], others: NDArray[np.int64]
+) -> NDArray[np.float16]:
+    """Return the motion from each plane to its others, ``(N, F, 2, H, W)``."""
+    pairs = zip(planes.tolist(), others.tolist(), strict=True)
+    moved = [[scene.motion(plane, other) for other in row] for plane, row in pairs]
+    return np.array(moved, np.float16)
 
 
 def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, overload, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Selection: TypeAlias = "slice | tuple[slice, slice, slice]"  # planes, or planes, rows, bytes
 
 
+_CLOSE = 4  # planes from one to the next that are read with all between them
+
+
 @runtime_checkable
 class PackedPlanes(Protocol):
     """Where packed planes come from: an array, a memory map, a data set in an archive."""
@@ -34,6 +37,42 @@ class PackedPlanes(Protocol):
 
         With three slices, only those rows and bytes of a row.
         """
+
+
+def chosen_planes(chosen: object, count: int) -> NDArray[np.intp]:
+    """Return the numbers of planes that numpy's kinds of index choose out of ``count``.
+
+    Args:
+        chosen: A number, a slice, a sequence of numbers (from the end where below 0), or a mask.
+        count: Planes there are.
+
+    Raises:
+        PlaneRangeError: If a number is not that of a plane, or a mask has another length.
+        TypeError: If it is nothing of these.
+    """
+    if isinstance(chosen, slice):
+        return np.arange(count)[chosen]
+    planes = np.asarray(chosen)
+    if planes.dtype == bool and planes.ndim:
+        if planes.shape != (count,):
+            raise PlaneRangeError(
+                f"a mask of shape {planes.shape} chooses among the {count} planes of a recording: "
+                f"it must have the shape ({count},); masks of pixels: recording[:][mask]"
+            )
+        return np.flatnonzero(planes)
+    if planes.size and planes.dtype.kind not in "iu":
+        raise TypeError(
+            f"planes are chosen by number, range, list or mask, not by {chosen!r}: recording[5], "
+            "recording[10:20], recording[[1, 2]]; recording[:] is the whole array"
+        )
+    planes = planes.astype(np.intp)
+    outside = planes[(planes < -count) | (planes >= count)]
+    if outside.size:
+        raise PlaneRangeError(
+            f"plane {outside.flat[0]} was asked for, the recording has planes 0..{count - 1}, "
+            f"from the end -1..-{count}"
+        )
+    return planes % count
 
 
 def positive_number(name: str, value: object) -> float | None:
@@ -64,6 +103,8 @@ class SpikeRecording:
         SpikeRecording(4x2x9, fps=20000)
         >>> recording[1:3].shape, recording.packed.shape
         ((2, 2, 9), (4, 2, 2))
+        >>> recording[-1].shape, recording[2:400].shape, recording[[0, 3]].shape
+        ((2, 9), (2, 2, 9), (2, 2, 9))
     """
 
     def __init__(
@@ -159,21 +200,37 @@ class SpikeRecording:
     def __len__(self) -> int:
         return self._planes.shape[0]
 
-    @overload
-    def __getitem__(self, planes: int) -> NDArray[np.bool_]: ...
-    @overload
-    def __getitem__(self, planes: slice) -> NDArray[np.bool_]: ...
-    def __getitem__(self, planes: int | slice) -> NDArray[np.bool_]:
-        """Read one plane ``(H, W)`` or a range ``(b - a, H, W)``; counted from 0, never clipped."""
-        if isinstance(planes, slice):
-            start = 0 if planes.start is None else int(planes.start)
-            stop = len(self) if planes.stop is None else int(planes.stop)
-            return self.read(start, stop)[:: planes.step]
-        return self.read(int(planes), int(planes) + 1)[0]
+    def __getitem__(self, selection: Any, /) -> NDArray[np.bool_]:  # noqa: ANN401  (numpy's kinds)
+        """Read what numpy would take of the bool array ``(T, H, W)``, and of it only those planes.
+
+        ``[-1]`` is the last plane, ``[290:400]`` ends where the recording does, ``[[1, 2]]`` takes
+        a list or a mask of planes; rows and columns may follow, ``[5, 10:20, ::2]``.
+
+        Raises:
+            PlaneRangeError: If a number is not that of a plane; an ``IndexError`` too.
+            TypeError: If planes cannot be chosen in this way; says in which they can.
+        """
+        first, *rest = selection if isinstance(selection, tuple) and selection else (selection,)
+        if first is Ellipsis or isinstance(first, tuple):
+            return self.read()[selection]
+        if isinstance(first, slice) and first.step in (None, 1):
+            start, stop, _ = first.indices(len(self))
+            return self.read(start, max(start, stop))[(slice(None), *rest)]
+        planes = chosen_planes(first, len(self))
+        kept, places = np.unique(planes, return_inverse=True)
+        read = np.concatenate([*self._read_some(kept)] or [self.read(0, 0)])
+        one = places.reshape(planes.shape) if planes.ndim else int(places.item())
+        return read[(one, *rest)]
+
+    def _read_some(self, planes: NDArray[np.intp]) -> Iterator[NDArray[np.bool_]]:
+        """Yield planes in rising order, those that are close to each other by one range."""
+        for run in np.split(planes, np.flatnonzero(np.diff(planes) > _CLOSE) + 1):
+            if run.size:
+                yield self.read(int(run[0]), int(run[-1]) + 1)[run - run[0]]
 
     def __iter__(self) -> Iterator[NDArray[np.bool_]]:
         for plane in range(len(self)):
-            yield self[plane]
+            yield self.read(plane, plane + 1)[0]
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         return self.read() if dtype is None else self.read().astype(dtype)

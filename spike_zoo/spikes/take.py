@@ -30,6 +30,9 @@ class Take:
         motion: float16 ``(N, 2, H, W)``, pixels of the spikes, right and down: what image n shows
             at x is at x + v(x) in image n - 1. NaN where it is not seen there, and in all of the
             first image.
+        around: float16 ``(N, 2, 2, H, W)``, motion as above from each image to an earlier plane and
+            to a later one.
+        around_index: int64 ``(N, 2)``, these two planes.
 
     Example:
         >>> from spike_zoo import SpikeRecording
@@ -47,6 +50,8 @@ class Take:
     blur_span: NDArray[np.int64] | None = None
     label: int | None = None
     motion: NDArray[np.float16] | None = None
+    around: NDArray[np.float16] | None = None
+    around_index: NDArray[np.int64] | None = None
 
 
 def grey(image: NDArray[Any]) -> NDArray[Any]:

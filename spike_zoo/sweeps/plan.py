@@ -152,6 +152,11 @@ def check_tables(spec: SweepSpec) -> list[Path]:
     return unseen
 
 
+def takes_profile(spec: SweepSpec) -> bool:
+    """Tell whether the commands of a sweep read one of ``configs/profiles``."""
+    return any(f"{PROFILES.name}/${{envvar:PROFILE}}" in part for part in spec.command)
+
+
 def check_profile(profile: str) -> None:
     """Refuse a profile that does not exist.
 

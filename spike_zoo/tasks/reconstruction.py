@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.metrics.motion import error_ratios
 from spike_zoo.metrics.paces import BY_PACE, PACES, pace_of
 from spike_zoo.tasks.base import EVALUATED_SPLITS, TaskModule
 from spike_zoo.tasks.clips import ClipReconstruction, ServesClips, check_clip
@@ -21,6 +22,7 @@ from spike_zoo.tasks.evaluation import (
     Shown,
     playback,
 )
+from spike_zoo.tasks.motion import Found, field_errors, field_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,20 +91,53 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         self.check_clip(batch["spikes"].shape[1])
         return self(batch["spikes"], batch["rate_scale"]).float()
 
+    def found(self, batch: ReconstructionBatch, batch_idx: int) -> Found:
+        """Return the reconstruction, and the motion it was made with where a method has it."""
+        return Found(self.predict_step(batch, batch_idx))
+
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
         """Reconstruct a batch and add it to the metrics of a split."""
-        images = self.predict_step(batch, batch_idx)
+        images, fields = self.found(batch, batch_idx)
         origins, scales = self.origins(batch), batch["rate_scale"].tolist()
         values = self.measure(split, images, batch["image"])
         self.measure_paces(split, batch["name"], values)
+        truth = batch.get("motion")
+        if fields and truth is not None:
+            self._measure_motion(split, batch["name"], fields, truth)
         measured = [
             Measured(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
         ]
-        shown = [
-            Shown(origin, self.pictures(batch, index, image), f"{origin.name}-plane{origin.plane}")
-            for index, (origin, image) in enumerate(zip(origins, images, strict=True))
-        ]
+        shown = []
+        for index, (origin, image) in enumerate(zip(origins, images, strict=True)):
+            pictures = self.pictures(batch, index, image)
+            if fields and truth is not None:
+                pictures = {**field_pictures(fields[0][index], truth[index]), **pictures}
+            shown.append(Shown(origin, pictures, f"{origin.name}-plane{origin.plane}"))
         return Evaluation(shown, measured, values)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how the errors of motion compare with those of no motion, where there are any."""
+        self._log_ratios()
+
+    def on_test_epoch_end(self) -> None:
+        """Log how the errors of motion compare with those of no motion, where there are any."""
+        self._log_ratios()
+
+    def _log_ratios(self) -> None:
+        self.log_dict(error_ratios(self.trainer.callback_metrics))
+
+    def _measure_motion(
+        self, split: Split, names: Sequence[str], fields: Sequence[Tensor], truth: Tensor
+    ) -> None:
+        """Log the errors of motion fields, means over the images of which some motion is known."""
+        errors = field_errors(fields, truth)
+        known = [index for index, one in enumerate(errors["epe_still"].tolist()) if one == one]
+        if not known:
+            return
+        errors = {name: values[known] for name, values in errors.items()}
+        means = {f"{split}/{name}": values.mean() for name, values in errors.items()}
+        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(known))
+        self.measure_paces(split, [names[index] for index in known], errors)
 
     def measure_paces(
         self, split: Split, names: Sequence[str], values: Mapping[str, Tensor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,8 @@ def test_recordings_become_a_table_in_three_commands(
     assert "left out" not in table
     assert "page: " not in table
     assert f"spike_zoo page {run}" in capsys.readouterr().out
+    assert main(["compare", str(run), "--methods", "tfp", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["tables"], "and nothing else"
 
 
 def test_what_is_no_finished_run_is_refused(

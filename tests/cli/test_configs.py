@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
 
 import pytest
 
 from spike_zoo.cli.main import main
 from tests.conftest import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +24,14 @@ def test_every_configuration_is_listed_with_one_line(capsys: pytest.CaptureFixtu
         file.relative_to(ROOT / "configs").with_suffix("").as_posix() for file in files
     }
     assert listed["stir"] == "STIR, light default: an hour or so on two cores."
+
+
+def test_the_list_is_there_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["configs", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["configs"]
+    (stir,) = [row for row in rows if row["name"] == "stir"]
+    assert Path(stir["file"]).read_bytes() == (ROOT / "configs" / "stir.yaml").read_bytes()
+    assert stir["summary"] == "STIR, light default: an hour or so on two cores."
 
 
 def test_copies_lie_as_in_the_checkout_and_replace_nothing(

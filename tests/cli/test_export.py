@@ -14,6 +14,9 @@ from spike_zoo.cli.main import main
 from spike_zoo.methods.loading import save_weights
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.testing import QUIET
+from spike_zoo.tracking import RunResult
+from spike_zoo.tracking.origins import weights_sha256
+from tests.helpers.results import make_result
 
 
 @pytest.fixture
@@ -77,3 +80,28 @@ def test_a_checkpoint_named_from_its_own_folder_keeps_the_recipe(
     assert main(["export", "best.ckpt", "out.safetensors"]) == 0
     with safe_open(checkpoint.parent / "out.safetensors", framework="pt") as file:
         assert "seed_everything: 3" in file.metadata()["config"]
+
+
+def test_a_folder_gets_a_card_and_the_record_of_just_these_weights(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    digest = weights_sha256(checkpoint)
+    record = make_result(metrics={"test/psnr": 31.5}, checkpoint_sha256=digest)
+    record.write(checkpoint.parent.parent / "result.json")
+    assert main(["export", str(checkpoint), str(tmp_path / "own")]) == 0
+    card = (tmp_path / "own" / "README.md").read_text()
+    assert "| psnr | 31.5 |" in card
+    assert RunResult.read(tmp_path / "own").checkpoint_sha256 == digest
+    loaded = spike_zoo.load(tmp_path / "own")
+    assert isinstance(loaded, STIRModule)
+    assert loaded.hparams["width"] == 0.25
+
+
+def test_the_record_of_other_weights_of_the_run_is_left_out(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    record = make_result(metrics={"test/psnr": 31.5}, checkpoint_sha256="0" * 64)
+    record.write(checkpoint.parent.parent / "result.json")
+    assert main(["export", str(checkpoint), str(tmp_path / "own")]) == 0
+    assert "31.5" not in (tmp_path / "own" / "README.md").read_text()
+    assert not (tmp_path / "own" / "result.json").exists()

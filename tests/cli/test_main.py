@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli import main as main_module
-from spike_zoo.cli.main import COMMANDS, TRAINER_VERBS, as_parsed, main
+from spike_zoo.cli.main import COMMANDS, as_parsed, main
+from spike_zoo.cli.verbs import TRAINER_VERBS
 from spike_zoo.errors import FormatError, MissingFileError
 from tests.conftest import ROOT
 

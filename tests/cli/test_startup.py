@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.cli.main import COMMANDS
+from spike_zoo.cli.verbs import TRAINER_VERBS
 from tests.helpers.archives import write_archive
 from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
 from tests.helpers.processes import run_python
@@ -55,20 +57,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("info street.spl", set()),
         ("archive info takes.h5", set()),
         ("table table.yaml", {"jinja2"}),  # one of its three forms is a page
-        ("page --help", {"jinja2"}),
-        ("report --help", set()),
-        ("app --help", set()),
         (
             "reconstruct street.dat --height 8 --width 16 --method tfi --out a.png",
             {"torch", "numba", "scipy"},  # numba loads scipy
         ),
-        ("classify --help", {"torch"}),
-        ("compress --help", set()),
         ("compress street.npz --lossless --out new.spl", {"numba", "scipy"}),
-        ("decompress --help", set()),
         ("decompress street.spl --out new.npz", {"numba", "scipy"}),
-        ("export --help", {"torch"}),
         ("doctor", {"torch"}),
+        *((f"{name} --help", set()) for name in (*TRAINER_VERBS, *COMMANDS, "archive build")),
     ],
 )
 def test_a_command_loads_no_library_that_it_does_not_need(

@@ -71,6 +71,19 @@ def _call(*arguments: str) -> int:
     return main(["sweep", "experiments/own/sweep.yaml", "--profile", "smoke", *arguments])
 
 
+def test_a_profile_that_no_command_reads_need_not_be_there(
+    project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["sweep", "experiments/own/sweep.yaml", "--profile", "mine", "--dry_run"]
+    assert main(call) == 2
+    assert "profiles/mine.yaml: there is no such profile" in capsys.readouterr().err
+    sweep = _sweep(archive)
+    sweep["command"] = [part for part in sweep["command"] if "PROFILE" not in part]
+    _write(project / "sweep.yaml", sweep)
+    assert main(call) == 0
+    assert capsys.readouterr().out.count("python -m spike_zoo test") == 2
+
+
 def test_a_dry_run_shows_every_command_and_starts_none(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

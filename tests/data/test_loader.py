@@ -20,6 +20,6 @@ def test_spawned_workers_give_the_batches_of_none(tmp_path: Path) -> None:
         data.setup("fit")
         loader = data.train_dataloader()
         loader.multiprocessing_context = "spawn" if workers else None
-        epochs.append([batch["packed"] for batch in loader])
+        epochs.append([batch["spikes"] for batch in loader])
     assert len(epochs[0]) == 2
     torch.testing.assert_close(epochs[1], epochs[0], rtol=0, atol=0)

@@ -5,21 +5,21 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.data.sampling import SeededSampler
+from spike_zoo.data.sampling import Epochs, SeededSampler
 
 
 @given(size=st.integers(1, 40), seed=st.integers(0, 2**31), epoch=st.integers(0, 5))
 def test_an_epoch_draws_every_sample_once_and_repeats_by_seed(
     size: int, seed: int, epoch: int
 ) -> None:
-    keys = list(SeededSampler(size, seed, lambda: epoch))
+    keys = list(SeededSampler(size, seed, Epochs(lambda: epoch)))
     assert sorted(key.sample for key in keys) == list(range(size))
-    assert keys == list(SeededSampler(size, seed, lambda: epoch))
+    assert keys == list(SeededSampler(size, seed, Epochs(lambda: epoch)))
 
 
 def test_epochs_differ_in_order_and_in_seeds() -> None:
     epoch = 0
-    sampler = SeededSampler(50, 0, lambda: epoch)
+    sampler = SeededSampler(50, 0, Epochs(lambda: epoch))
     first = list(sampler)
     epoch = 1
     second = list(sampler)
@@ -29,7 +29,7 @@ def test_epochs_differ_in_order_and_in_seeds() -> None:
 
 @given(size=st.integers(1, 10), draws=st.integers(1, 35))
 def test_more_draws_than_samples_begin_again_evenly(size: int, draws: int) -> None:
-    sampler = SeededSampler(size, 3, lambda: 0, draws)
+    sampler = SeededSampler(size, 3, Epochs(lambda: 0), draws)
     indices = [key.sample for key in sampler]
     assert len(indices) == len(sampler) == draws
     counts = [indices.count(index) for index in range(size)]
@@ -46,9 +46,10 @@ def test_batches_of_several_processes_are_together_those_of_one_with_larger_batc
     size: int, batches: int, batch: int, processes: int
 ) -> None:
     draws = batches * batch * processes
-    whole = list(SeededSampler(size, 1, lambda: 2, draws))
+    whole = list(SeededSampler(size, 1, Epochs(lambda: 2), draws))
     shares = [
-        list(SeededSampler(size, 1, lambda: 2, draws, processes, rank)) for rank in range(processes)
+        list(SeededSampler(size, 1, Epochs(lambda: 2), draws, processes, rank))
+        for rank in range(processes)
     ]
     for number in range(batches):
         ours = [key for share in shares for key in share[number * batch : (number + 1) * batch]]
@@ -61,8 +62,9 @@ def test_every_process_has_as_many_samples_whatever_their_number(
     size: int, draws: int, processes: int
 ) -> None:
     shares = [
-        SeededSampler(size, 1, lambda: 0, draws, processes, rank) for rank in range(processes)
+        SeededSampler(size, 1, Epochs(lambda: 0), draws, processes, rank)
+        for rank in range(processes)
     ]
     assert {len(list(share)) for share in shares} == {len(shares[0])} == {-(-draws // processes)}
-    drawn = set(SeededSampler(size, 1, lambda: 0, draws))
+    drawn = set(SeededSampler(size, 1, Epochs(lambda: 0), draws))
     assert {key for share in shares for key in share} == drawn

@@ -97,3 +97,9 @@ class Builder(LineReader):
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         """Build none: nothing is run."""
+
+
+def profiles_of(sweep: Path) -> list[Path]:
+    """Return the profiles that a sweep runs under; ``long`` is for sweeps of that name alone."""
+    found = sorted((EXPERIMENTS.parent / "configs" / "profiles").glob("*.yaml"))
+    return [file for file in found if file.stem != "long" or sweep.stem == "sweep_long"]

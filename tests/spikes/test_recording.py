@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,56 @@ def test_planes_outside_the_recording_are_refused_never_filled(start: int, stop:
         recording.read(start, stop)
     with pytest.raises(IndexError):
         recording[5]
+
+
+def indices(planes: int) -> st.SearchStrategy[Any]:
+    """What numpy takes for an axis of so many planes."""
+    numbers = st.integers(-planes, planes - 1)
+    return st.one_of(
+        numbers,
+        st.slices(planes),
+        st.builds(slice, st.integers(-99, 99), st.integers(-99, 99), st.sampled_from([None, 1, 7])),
+        st.lists(numbers, max_size=6),
+        st.lists(st.booleans(), min_size=planes, max_size=planes).map(np.array),
+        st.just(Ellipsis),
+        st.lists(numbers, min_size=4, max_size=4).map(lambda four: np.array(four).reshape(2, 2)),
+    )
+
+
+@given(spikes=spike_streams(), data=st.data())
+def test_what_is_chosen_is_what_numpy_chooses(spikes: np.ndarray, data: st.DataObject) -> None:
+    recording = SpikeRecording.from_planes(spikes)
+    chosen = data.draw(indices(len(spikes)))
+    np.testing.assert_array_equal(recording[chosen], spikes[chosen])
+    if chosen is not Ellipsis:
+        rows = data.draw(st.slices(spikes.shape[1]))
+        np.testing.assert_array_equal(recording[chosen, rows], spikes[chosen, rows])
+        np.testing.assert_array_equal(recording[chosen, ..., 0], spikes[chosen, ..., 0])
+
+
+@pytest.mark.parametrize("chosen", [5, -6, [0, 5], np.array([-6]), np.ones(4, bool)])
+def test_a_choice_outside_the_recording_is_an_index_error_that_tells_its_planes(
+    chosen: object,
+) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(5, 4, 11))
+    with pytest.raises(IndexError, match=r"planes 0\.\.4, from the end -1\.\.-5|shape \(5,\)"):
+        recording[chosen]
+
+
+@pytest.mark.parametrize("chosen", [1.5, None, "last", [0.0, 1.0], True])
+def test_what_chooses_no_planes_is_answered_with_what_does(chosen: object) -> None:
+    with pytest.raises(TypeError, match=r"recording\[10:20\], recording\[\[1, 2\]\]"):
+        SpikeRecording.from_planes(random_spikes(5, 4, 11))[chosen]
+
+
+def test_planes_far_apart_are_read_without_those_between() -> None:
+    planes = CountedPlanes(pack_bits(random_spikes(90, 4, 16)))
+    SpikeRecording(planes, 16)[::30]
+    SpikeRecording(planes, 16)[[80, 3, 1, 3]]
+    assert planes.asked == [
+        *((0, 1), (30, 31), (60, 61)),
+        *((1, 4), (80, 81)),
+    ]
 
 
 def test_reading_a_range_asks_its_source_for_that_range_only() -> None:

@@ -11,6 +11,7 @@ import yaml
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.sweeps import needed_first, read_sweep
 from tests.conftest import ROOT
+from tests.helpers.variants import profiles_of
 
 SWEEPS = sorted((ROOT / "experiments").glob("*/sweep*.yaml"))
 SMALL: dict[str, Any] = {
@@ -45,7 +46,7 @@ def test_every_committed_sweep_runs_under_the_profile_of_the_environment(path: P
     files = [
         file.replace("${envvar:PROFILE}", profile.stem)
         for file in stacked
-        for profile in ROOT.glob("configs/profiles/*.yaml")
+        for profile in profiles_of(path)
     ]
     files += spec.parameters.get("config", {}).get("values", [])
     assert [file for file in files if not Path(ROOT / file).is_file()] == []

@@ -82,6 +82,11 @@ class TFP(ClassicalMethod):
 
     Raises:
         ValueError: If the window is empty.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> TFP(window=21).reconstruct(pattern_take(0).recording, [40]).shape
+        torch.Size([1, 1, 40, 48])
     """
 
     def __init__(self, window: int = 41) -> None:
@@ -107,6 +112,11 @@ class TFI(ClassicalMethod):
 
     Raises:
         ValueError: If there is no plane to average over.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> TFI(average=9).reconstruct(pattern_take(0).recording, [30, 40]).shape
+        torch.Size([2, 1, 40, 48])
     """
 
     def __init__(self, average: int = 1) -> None:

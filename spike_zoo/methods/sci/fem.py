@@ -187,6 +187,11 @@ class FEM(nn.Module):
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV-A. The paper gives the filters' windows and that they are binary; the layers are this
     project's, fitted to its budgets.
+
+    Example:
+        >>> planes = (torch.rand(1, 13, 24, 32) < 0.3).float()
+        >>> FEM(width=0.25)(planes).shape
+        torch.Size([1, 3, 24, 32])
     """
 
     def __init__(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.methods.sci.blocks import warped
 from spike_zoo.methods.sci.motion import FACTORS
 from spike_zoo.metrics.smoothness import laplacian
+from spike_zoo.nn.motion import mean_error, motion_loss
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 PRELIMINARY = 0.1
 """Weight of the preliminary images beside the final one."""
-LEVEL_WEIGHTS = (0.4, 0.2, 0.1, 0.05, 0.025)
-"""Weight of the end-point error at each level of the motion, the coarsest first."""
 
 
 def smoothness_terms(feature: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,35 +66,10 @@ def motion_terms(
     photometric = F.mse_loss(warped(reference.float(), motions[-1]), current.float())
     terms = {"warp": photometric, "total": photometric}
     if truth is not None and w_true > 0:
-        errors = [
-            end_point_error(motion, pooled_motion(truth, factor))
-            for motion, factor in zip(motions, FACTORS, strict=True)
-        ]
-        weighted = torch.stack([w * e for w, e in zip(LEVEL_WEIGHTS, errors, strict=True)]).sum()
-        terms |= {"epe": errors[-1].detach(), "true": weighted}
+        weighted = motion_loss(dict(zip(FACTORS, motions, strict=True)), truth)
+        terms |= {"epe": mean_error(motions[-1], truth).detach(), "true": weighted}
         terms["total"] = photometric + w_true * weighted
     return terms
-
-
-def pooled_motion(truth: Tensor, factor: int) -> Tensor:
-    """Return a motion at a smaller size, in pixels of that: the mean of what is known there.
-
-    Args:
-        truth: ``(B, 2, H, W)``, NaN where unknown.
-        factor: How much smaller.
-    """
-    known = torch.isfinite(truth).all(dim=1, keepdim=True)
-    share = F.avg_pool2d(known.to(truth.dtype), factor)
-    mean = F.avg_pool2d(torch.where(known, truth, 0.0), factor) / share / factor
-    return torch.where(share > 0, mean, torch.nan)
-
-
-def end_point_error(motion: Tensor, truth: Tensor) -> Tensor:
-    """Return the mean distance in pixels between a motion and the truth, where that is known."""
-    known = torch.isfinite(truth).all(dim=1)
-    difference = motion - torch.where(known[:, None], truth, 0.0)
-    distance = (difference.square().sum(dim=1) + 1e-6).sqrt()  # no kink where both agree
-    return (distance * known).sum() / known.sum().clamp(min=1)
 
 
 def reconstruction_terms(found: Branches, image: Tensor) -> dict[str, Tensor]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.errors import ConfigError
@@ -17,8 +16,9 @@ from spike_zoo.methods.sci.losses import motion_terms
 from spike_zoo.methods.sci.motion import FACTORS
 from spike_zoo.methods.sci.scenes import check_scenes
 from spike_zoo.metrics.image import MeanPerImage
-from spike_zoo.metrics.motion import end_point_error, still_error
-from spike_zoo.nn.padding import centred_padding, pad_to_multiple
+from spike_zoo.metrics.motion import end_point_error, error_ratios, still_error
+from spike_zoo.nn.motion import padded_motion
+from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.evaluation import Evaluation, Measured, Origin, Predicted, Shown
 
 if TYPE_CHECKING:
@@ -135,8 +135,7 @@ def padded_truth(pairs: Pairs) -> tuple[Tensor, Tensor, Tensor | None]:
     current, reference = (pad_to_multiple(x, factor) for x in (pairs.current, pairs.reference))
     if pairs.truth is None:
         return current, reference, None
-    rows, columns = (centred_padding(side, factor) for side in pairs.truth.shape[-2:])
-    return current, reference, F.pad(pairs.truth, (*columns, *rows), value=torch.nan)
+    return current, reference, padded_motion(pairs.truth, factor)
 
 
 def motion_metrics() -> MetricCollection:
@@ -165,23 +164,6 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
         f"motion is not learned well enough: its error is {told} of that of no motion, above "
         f"{LARGEST_RATIO}; what warps along it will gain little. Train longer"
     )
-
-
-def error_ratios(values: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the ratio of the mean errors of the motion and of no motion, of all and by pace.
-
-    Args:
-        values: What was measured, as ``val/epe`` and ``val/epe_still_fast``.
-
-    Returns:
-        As ``val/epe_ratio`` and ``val/epe_ratio_fast``.
-    """
-    ratios = {}
-    for name, still in values.items():
-        stem, found, pace = name.partition("epe_still")
-        if found and f"{stem}epe{pace}" in values and still > 0:
-            ratios[f"{stem}epe_ratio{pace}"] = values[f"{stem}epe{pace}"] / still
-    return ratios
 
 
 def _shown(pairs: Pairs, found: Tensor, place: int, origin: Origin) -> Shown:

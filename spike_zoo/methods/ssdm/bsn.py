@@ -113,6 +113,11 @@ class BSN(nn.Module):
 
     Source: Laine et al., *High-Quality Self-Supervised Deep Image Denoising*, NeurIPS 2019, as used
     by Chen et al., *SpikeReveal*, NeurIPS 2024, Sec. 3.3.
+
+    Example:
+        >>> rates = torch.rand(1, 1, 16, 16)
+        >>> BSN()(rates).shape
+        torch.Size([1, 1, 16, 16])
     """
 
     def __init__(self) -> None:

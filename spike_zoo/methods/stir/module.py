@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast, get_args
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.stir.attention import AttentionKind
 from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
+from spike_zoo.methods.stir.fields import REACH, field_loss, fields_of
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
 from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
 from spike_zoo.methods.stir.official import read_official
@@ -20,17 +22,18 @@ from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_prec
 from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.padding import crop_padding
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of, updates_of_run
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import check_centers
 from spike_zoo.tasks.clips import known_rate_scale, read_clip
+from spike_zoo.tasks.motion import Found
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
     from spike_zoo.spikes import SpikeRecording
 
+MotionSchedule: TypeAlias = Literal["constant", "fading"]
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
 
 
@@ -52,6 +55,9 @@ class STIRModule(ReconstructionModule):
         loss_rec: Weight of the L1 of the reconstruction.
         loss_ms: Weight of the L1 of the coarser images.
         loss_per: Weight of the perceptual term, the paper's is 0.2; needs VGG19's weights.
+        loss_motion: Weight of the error of the motion at every level against the true one, which
+            data serve with ``around: 20``. 0 is the published way.
+        motion_schedule: Whether that weight is ``"constant"``, or ``"fading"`` to 0 over the run.
         perceptual_backbone: File of VGG19's weights; by default it is searched for.
         clamp_loss: Whether the loss sees images clamped to [0, 1], as published. A pixel that has
             left the range then gets no gradient and can stay outside.
@@ -65,6 +71,12 @@ class STIRModule(ReconstructionModule):
 
     Raises:
         ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> module = STIRModule(width=0.25, pyramid_levels=3, lpips="off").eval()
+        >>> module.reconstruct(pattern_take(0).recording, [40]).shape
+        torch.Size([1, 1, 40, 48])
     """
 
     clip_length = PLANES
@@ -87,6 +99,8 @@ class STIRModule(ReconstructionModule):
         loss_rec: float = 1.0,
         loss_ms: float = 1.0,
         loss_per: float = 0.0,
+        loss_motion: float = 0.0,
+        motion_schedule: MotionSchedule = "constant",
         perceptual_backbone: str | None = None,
         clamp_loss: bool = False,
         first_window_loss: bool = False,
@@ -103,8 +117,13 @@ class STIRModule(ReconstructionModule):
             self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # true
         check_schedule(schedule, learning_rate, warmup)  # wrong values now, not after loading
         loss_weights(loss_rec, loss_ms, loss_per)
-        if not weight_decay >= 0:
-            raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}")
+        for name, value in (("weight_decay", weight_decay), ("loss_motion", loss_motion)):
+            if not value >= 0:
+                raise ValueError(f"{name} must be 0 or more, got {value}")
+        if motion_schedule not in get_args(MotionSchedule):
+            raise ValueError(f"motion_schedule must be constant or fading, got {motion_schedule!r}")
+        if loss_motion and interaction == "synthesis_only":
+            raise ValueError("loss_motion: interaction synthesis_only predicts no motion")
         self.loss: STIRLoss | None = None
         self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
         self._tile: int | None = None
@@ -172,6 +191,15 @@ class STIRModule(ReconstructionModule):
         check_precision(precision)
         self._precision = precision
 
+    def found(self, batch: ReconstructionBatch, batch_idx: int) -> Found:
+        """Return the reconstruction, with the motion fields where the true motion is known."""
+        if "motion" not in batch:
+            return super().found(batch, batch_idx)
+        self.check_clip(batch["spikes"].shape[1])
+        pyramid = self.network.pyramid(self._shown(batch["spikes"], batch["rate_scale"]))
+        size = batch["spikes"].shape[-2], batch["spikes"].shape[-1]
+        return Found(pyramid.image.float(), fields_of(pyramid, size))
+
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
@@ -202,8 +230,8 @@ class STIRModule(ReconstructionModule):
     ) -> Tensor:
         """Return the motion by which the features before and after an image are aligned with it.
 
-        It is learned without true motion, as what makes the best image, so flat surfaces may move
-        anyhow. The whole frame is computed at once.
+        Without ``loss_motion`` it is learned as what makes the best image, so that flat surfaces
+        may move anyhow. The whole frame is computed at once.
 
         Args:
             recording: The spikes.
@@ -224,17 +252,16 @@ class STIRModule(ReconstructionModule):
         check_centers(centers, len(recording))
         scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
         _, height, width = recording.shape
-        found = torch.empty(len(centers), 4, height, width)
+        found = torch.empty(len(centers), 2, 2, height, width)
         was_training = self.training
         self.eval()
         for index, center in enumerate(centers):
             clip = read_clip(recording, center, self.clip_length).to(self.device)
             spikes = unpack_tensor(clip, width)[None].float()
             shown = self._shown(spikes, torch.full((1,), scale, device=self.device))
-            upflow = self.network.pyramid(shown).levels[1].upflow
-            found[index] = crop_padding(cast(Tensor, upflow), height, width)[0].cpu()
+            found[index] = fields_of(self.network.pyramid(shown), (height, width))[0][0].cpu()
         self.train(was_training)
-        return found.unflatten(1, (2, 2))
+        return found
 
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
         """Return the summed loss of clips, or its mean over scenes' windows; log every term."""
@@ -275,7 +302,23 @@ class STIRModule(ReconstructionModule):
         self.check_clip(batch["spikes"].shape[1])
         self.loss = self.loss or self.make_loss()
         pyramid = self.network.pyramid(self._shown(batch["spikes"], batch["rate_scale"]))
-        return self.loss(pyramid, batch["image"])
+        terms = self.loss(pyramid, batch["image"])
+        weight = self.hparams["loss_motion"]
+        if weight:
+            if "motion" not in batch:
+                raise ConfigError(
+                    "loss_motion: the data serve no true motion; set data.init_args.around to "
+                    f"{REACH}, with an archive of 'python -m spike_zoo simulate --around {REACH}'"
+                )
+            terms["motion"] = field_loss(pyramid, batch["motion"])
+            terms["total"] = terms["total"] + weight * self._motion_left() * terms["motion"]
+        return terms
+
+    def _motion_left(self) -> float:
+        """Return the share of the weight of the true motion that is left."""
+        if self.hparams["motion_schedule"] == "constant" or self._trainer is None:
+            return 1.0
+        return 1.0 - min(1.0, self.global_step / max(1.0, updates_of_run(self.trainer)))
 
     def _loss_scale(self) -> float:
         """Return the factor by which float16 training scales losses, 1 elsewhere."""

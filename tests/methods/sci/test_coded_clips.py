@@ -22,7 +22,8 @@ def test_clips_of_a_batch_are_coded_as_each_by_itself(codec: SCICodec) -> None:
     found = coded_clips(codec, spikes, torch.tensor([0.6, 0.6]), 1)
     for number, take in enumerate(takes):
         data = codec.compress(take, quality=1, gop=5)
-        # A batch's features differ in their last digits: a symbol may round elsewhere, and all after it.
+        # A batch's features differ in their last digits: a symbol may round elsewhere, and all
+        # that follows it.
         assert found.n_bytes[number] == pytest.approx(len(data), rel=0.03)
         with torch.no_grad():
             wanted = dict(analyses(codec, [codec.decompress(data)]))[2]

@@ -7,14 +7,12 @@ import torch
 
 from spike_zoo.methods.sci.fam import Branches
 from spike_zoo.methods.sci.losses import (
-    LEVEL_WEIGHTS,
-    end_point_error,
     extraction_terms,
     motion_terms,
-    pooled_motion,
     reconstruction_terms,
 )
 from spike_zoo.methods.sci.motion import FACTORS
+from spike_zoo.nn.motion import MOTION_WEIGHTS
 
 
 def test_a_feature_that_is_the_image_costs_its_roughness_alone() -> None:
@@ -33,24 +31,13 @@ def test_the_anchor_is_the_mean_over_channels() -> None:
     assert terms["total"] == pytest.approx(0.25)
 
 
-def test_motion_shrinks_with_the_picture_and_knows_what_is_unknown() -> None:
-    truth = torch.zeros(1, 2, 4, 4)
-    truth[:, 0] = 6.0
-    truth[:, :, :2] = torch.nan
-    truth[:, :, 2, :2] = torch.nan
-    half = pooled_motion(truth, 2)
-    assert torch.isnan(half[:, :, 0]).all()
-    assert half[0, 0, 1].tolist() == [3.0, 3.0]  # pixels of the smaller picture
-    assert end_point_error(half.new_zeros(1, 2, 2, 2), half) == pytest.approx(3.0)
-
-
 def test_the_truth_counts_at_every_level_by_its_weight() -> None:
     truth = torch.zeros(1, 2, 32, 32)
     truth[:, 0] = 16.0
     motions = [torch.zeros(1, 2, 32 // factor, 32 // factor) for factor in FACTORS]
     current, reference = torch.rand(2, 1, 3, 32, 32)
     terms = motion_terms(motions, current, reference, truth, w_true=0.5)
-    wanted = sum(w * 16 / f for w, f in zip(LEVEL_WEIGHTS, FACTORS, strict=True))
+    wanted = sum(MOTION_WEIGHTS[factor] * 16 / factor for factor in FACTORS)
     assert terms["true"] == pytest.approx(wanted, rel=1e-4)
     photometric = (current - reference).square().mean()
     assert terms["total"] == pytest.approx(float(photometric + 0.5 * wanted), rel=1e-4)

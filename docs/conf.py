@@ -1,0 +1,124 @@
+"""The documentation's configuration: ``sphinx-build -c docs . site`` (``make docs``).
+
+The source folder is the repository, so that a method's page, a rendered table, a notebook and the
+changelog are pages where they lie: nothing is copied, and a link that works on the web works here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import posixpath
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import spike_zoo
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+ROOT = Path(__file__).resolve().parent.parent
+
+project = "Spike Zoo"
+copyright = "The Spike Zoo developers"
+version = release = spike_zoo.__version__
+root_doc = "docs/index"
+include_patterns = [
+    "docs/**",
+    "spike_zoo/methods/*/README.md",
+    "experiments/README.md",
+    "experiments/*/results/table.md",
+    "benchmarks/results.md",
+    "notebooks/*.ipynb",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+templates_path: list[str] = []
+
+html_theme = "furo"
+html_title = "Spike Zoo"
+html_theme_options = {"source_directory": "", "navigation_with_keys": True}
+html_show_sphinx = False
+html_copy_source = False
+
+myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist"]
+myst_heading_anchors = 4
+# an annotation that only type checkers resolve is a bare name, which two rooms may have
+suppress_warnings = ["ref.python"]
+nb_execution_mode = "off"  # their outputs are committed; 'make notebooks' runs them
+
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+napoleon_google_docstring = True
+napoleon_use_ivar = True
+napoleon_custom_sections = ["Shape"]
+
+
+def with_tables(name: str, text: str) -> str:
+    """Return a method's page with its rendered tables below, and any other page as it is."""
+    method = re.fullmatch(r"spike_zoo/methods/(\w+)/README", name)
+    table = Path("experiments", method[1], "results", "table.md") if method else None
+    if table is None or not (ROOT / table).is_file():
+        return text
+    steps = f"```{{include}} /{table.as_posix()}\n:heading-offset: 1\n```"
+    heading = "## Tables that ran here\n\n[Where they come from](/experiments/README.md)."
+    return f"{text}\n{heading}\n\n{steps}\n"
+
+
+def with_commands(name: str, text: str) -> str:
+    """Return the page of the commands with what every command says of itself."""
+    if name != "docs/reference/commands":
+        return text
+    from spike_zoo.cli.main import COMMANDS
+
+    sections = [text]
+    for command, (target, summary) in COMMANDS.items():
+        sections.append(f"## {command}\n\n{summary[0].upper()}{summary[1:]}.\n")
+        deeper = [[command, verb] for verb in target] if isinstance(target, dict) else [[command]]
+        sections += [f"```text\n{_help_of(words)}\n```\n" for words in deeper]
+    return "\n".join(sections)
+
+
+def _help_of(words: list[str]) -> str:
+    from spike_zoo.cli.main import main
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = main([*words, "--help"])
+    if code:
+        raise RuntimeError(f"{' '.join(words)} --help ended with {code}")
+    return said.getvalue().strip()
+
+
+def _read(app: Sphinx, name: str, source: list[str]) -> None:
+    source[0] = with_commands(name, with_tables(name, source[0]))
+
+
+def _name_everything(app: Sphinx) -> None:
+    """Put public names that load on first use where autodoc looks for them."""
+    for page in (ROOT / "docs" / "reference").glob("*.md"):
+        for room in re.findall(r"automodule:: (\S+)", page.read_text(encoding="utf-8")):
+            module = importlib.import_module(room)
+            for public in getattr(module, "__all__", ()):
+                setattr(module, public, getattr(module, public))
+
+
+def _begin_here(app: Sphinx, error: Exception | None) -> None:
+    """Let the site's folder open on the first page."""
+    if error is None and app.builder.format == "html":
+        target = posixpath.join(*root_doc.split("/")) + ".html"
+        page = f'<!doctype html><meta http-equiv="refresh" content="0; url={target}">\n'
+        (Path(app.outdir) / "index.html").write_text(page, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> None:
+    """Let the pages be read with what belongs to them."""
+    app.connect("builder-inited", _name_everything)
+    app.connect("source-read", _read)
+    app.connect("build-finished", _begin_here)

@@ -1,0 +1,79 @@
+"""What commands say beside what they are asked for: nothing of it under ``--quiet``."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from contextvars import ContextVar
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_IS_QUIET = ContextVar("_IS_QUIET", default=False)
+_LOGGERS = ("lightning.pytorch", "lightning.fabric")
+
+
+def is_quiet() -> bool:
+    """Tell whether only results that were asked for, warnings and errors are to be seen."""
+    return _IS_QUIET.get()
+
+
+def tell(text: str, file: IO[str] | None = None) -> None:
+    """Say where something is or how far it got, unless nobody wants to know.
+
+    Args:
+        text: One line or more.
+        file: Where to; by default stdout.
+    """
+    if not is_quiet():
+        print(text, file=file or sys.stdout)
+
+
+@contextlib.contextmanager
+def quietly(*, wanted: bool = True) -> Iterator[None]:
+    """Let nothing be told inside, and no bar be shown; warnings and errors pass."""
+    if not wanted:
+        yield
+        return
+    before = _IS_QUIET.set(True)
+    try:
+        with contextlib.redirect_stderr(_Unseen(sys.stderr)):
+            yield
+    finally:
+        _IS_QUIET.reset(before)
+
+
+@contextlib.contextmanager
+def silenced(*, wanted: bool = True) -> Iterator[None]:
+    """Leave out what a library prints and logs inside, which cannot be asked not to."""
+    if not wanted:
+        yield
+        return
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123  (no path on Windows)
+        contextlib.redirect_stdout(nowhere),
+    ):
+        try:
+            for name in levels:
+                logging.getLogger(name).setLevel(logging.WARNING)
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+
+
+class _Unseen:
+    """A stream that no terminal is behind, so that nobody draws a bar."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def isatty(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (a stream's)
+        return getattr(self._stream, name)

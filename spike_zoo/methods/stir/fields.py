@@ -1,0 +1,49 @@
+"""The motion fields of STIR beside the true motion, which simulated data have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from spike_zoo.nn.motion import motion_loss, padded_motion
+from spike_zoo.nn.padding import crop_padding
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spike_zoo.methods.stir.network import STIRPyramid
+
+REACH: Final = 20
+"""Planes from the middle of a window to the middle of the block before and after it."""
+
+
+def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:
+    """Return the error of the motion at every level, the mean of both sides.
+
+    A level's motion is its refined one; full size refines none, and has that of the level below.
+
+    Args:
+        pyramid: What the network found, with motion.
+        truth: ``(B, 2, 2, H, W)``, motion from the middle to the first and the last key time.
+    """
+    count = len(pyramid.levels)
+    padded = padded_motion(truth, 2 ** (count - 1)).flatten(0, 1)
+    found = {}
+    for number, level in pyramid.levels.items():
+        flow = level.upflow if number == 1 else level.flow
+        if flow is not None:
+            # (B, 4, h, w) is x, y to the first, then x, y to the last time
+            found[2 ** (number - 1)] = flow.float().unflatten(1, (2, 2)).flatten(0, 1)
+    return motion_loss(found, padded)
+
+
+def fields_of(pyramid: STIRPyramid, size: tuple[int, int]) -> list[Tensor]:
+    """Return the motion fields that align full size, the main one first, ``(B, 2, 2, H, W)`` each.
+
+    Args:
+        pyramid: What the network found; nothing is returned of one without motion.
+        size: H and W of the image.
+    """
+    finest = pyramid.levels[1]
+    flows = [flow for flow in (finest.upflow, finest.extra_flow) if flow is not None]
+    fields = [one for flow in flows for one in flow.float().split(4, dim=1)]
+    return [crop_padding(field, *size).unflatten(1, (2, 2)) for field in fields]

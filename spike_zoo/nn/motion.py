@@ -1,0 +1,59 @@
+"""Motion learned from the true one: at every size at which it is estimated."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spike_zoo.nn.padding import centred_padding
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOTION_WEIGHTS: Final = MappingProxyType({1: 0.025, 2: 0.05, 4: 0.1, 8: 0.2, 16: 0.4})
+"""Weight of the end-point error by how much smaller than the pictures a motion is."""
+
+
+def motion_loss(motions: Mapping[int, Tensor], truth: Tensor) -> Tensor:
+    """Return the weighted sum of the end-point errors of motions of several sizes.
+
+    Args:
+        motions: How much smaller -> motion ``(B, 2, H / n, W / n)`` in pixels of that size.
+        truth: ``(B, 2, H, W)`` in pixels, NaN where unknown.
+    """
+    weighted = [
+        MOTION_WEIGHTS[factor] * mean_error(motion, pooled_motion(truth, factor))
+        for factor, motion in motions.items()
+    ]
+    return torch.stack(weighted).sum()
+
+
+def mean_error(motion: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean distance in pixels between a motion and the truth, where that is known."""
+    known = torch.isfinite(truth).all(dim=1)
+    difference = motion - torch.where(known[:, None], truth, 0.0)
+    distance = (difference.square().sum(dim=1) + 1e-6).sqrt()  # no kink where both agree
+    return (distance * known).sum() / known.sum().clamp(min=1)
+
+
+def pooled_motion(truth: Tensor, factor: int) -> Tensor:
+    """Return a motion at a smaller size, in pixels of that: the mean of what is known there.
+
+    Args:
+        truth: ``(B, 2, H, W)``, NaN where unknown.
+        factor: How much smaller.
+    """
+    known = torch.isfinite(truth).all(dim=1, keepdim=True)
+    share = F.avg_pool2d(known.to(truth.dtype), factor)
+    mean = F.avg_pool2d(torch.where(known, truth, 0.0), factor) / share / factor
+    return torch.where(share > 0, mean, torch.nan)
+
+
+def padded_motion(truth: Tensor, multiple: int) -> Tensor:
+    """Return a motion ``(..., H, W)`` padded as by :func:`pad_to_multiple`, unknown outside."""
+    rows, columns = (centred_padding(side, multiple) for side in truth.shape[-2:])
+    return F.pad(truth, (*columns, *rows), value=torch.nan)

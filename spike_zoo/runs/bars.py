@@ -1,0 +1,70 @@
+"""How far a run is where no terminal shows a bar: a line now and then."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from lightning import Callback
+from lightning.pytorch.utilities import rank_zero_only
+
+if TYPE_CHECKING:
+    from lightning import LightningModule, Trainer
+
+EVERY = 60.0  # seconds from one line to the next
+
+
+def lines_for_bar(settings: dict[str, Any]) -> list[Callback]:
+    """Turn off a trainer's bar where no terminal shows it, and return what tells instead.
+
+    Args:
+        settings: The trainer's, of which the bar's is changed.
+    """
+    if sys.stdout.isatty() or not settings["enable_progress_bar"]:
+        return []
+    settings["enable_progress_bar"] = False
+    return [ProgressLines()]
+
+
+class ProgressLines(Callback):
+    """Print epoch, what a bar would show of metrics, and about how long it takes still.
+
+    Args:
+        every: Seconds from one line to the next.
+    """
+
+    def __init__(self, every: float = EVERY) -> None:
+        self.every = every
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note where training begins, which may be in the middle."""
+        self._told = self._begin = time.monotonic()
+        self._first = trainer.global_step
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,  # noqa: ANN401  (Lightning's)
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Tell where training is, if it was not told lately."""
+        now = time.monotonic()
+        if now - self._told >= self.every:
+            self._told = now
+            self._tell(trainer, now - self._begin)
+
+    @rank_zero_only
+    def _tell(self, trainer: Trainer, seconds: float) -> None:
+        of = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
+        metrics = trainer.progress_bar_metrics.items()
+        parts = [f"epoch {trainer.current_epoch + 1}{of}"]
+        parts += [f"{name} {value:.4g}" for name, value in metrics if isinstance(value, float)]
+        done, total = trainer.global_step, float(trainer.estimated_stepping_batches)
+        if math.isfinite(total) and self._first < done < total:
+            left = seconds * (total - done) / (done - self._first)
+            parts.append(f"about {left / 60:.0f} min left" if left >= 90 else f"{left:.0f} s left")
+        print(", ".join(parts), flush=True)

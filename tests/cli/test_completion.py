@@ -1,0 +1,67 @@
+"""What the shell offers: commands, options, their values, names that ship, and files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.cli.main import main
+
+
+def offered(line: str, folder: Path) -> set[str]:
+    """Return what is offered at the end of a line."""
+    found = folder / "offered.txt"
+    environment = {
+        **os.environ,
+        **{
+            "_ARGCOMPLETE": "1",
+            "_ARGCOMPLETE_IFS": "\n",
+            "_ARGCOMPLETE_STDOUT_FILENAME": str(found),
+        },
+        **{"COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_SHELL": "bash"},
+    }
+    call = [sys.executable, "-X", "importtime", "-m", "spike_zoo"]
+    done = subprocess.run(
+        call, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert "| torch" not in done.stderr, "nobody waits for torch at the tab key"
+    return {word.strip() for word in found.read_text().split("\n") if word.strip()}
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("spike-zoo rec", {"reconstruct"}),
+        ("spike-zoo archive ver", {"verify"}),
+        ("spike-zoo reconstruct a.dat --pre", {"--precision"}),
+        ("spike-zoo reconstruct a.dat --precision ", {"32", "bf16"}),
+        ("spike-zoo reconstruct a.dat --method stir", {"stir-small"}),
+        ("spike-zoo archive build a b --lay", {"--layout"}),
+        ("spike-zoo fit --config profiles/sm", {"profiles/smoke"}),
+        ("spike-zoo fit --run", {"--run_dir"}),
+        ("spike-zoo info stre", {"street.dat"}),
+        ("spike-zoo info street.dat --qu", {"--quiet"}),
+    ],
+)
+def test_the_tab_key_offers_what_fits(line: str, wanted: set[str], tmp_path: Path) -> None:
+    (tmp_path / "street.dat").touch()
+    assert offered(line, tmp_path) == wanted
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_takes_what_is_printed_for_it(
+    shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "spike-zoo" in script
+    if not shutil.which(shell):
+        pytest.skip(f"there is no {shell} here to read it")
+    (tmp_path / "completion").write_text(script)
+    read = [shell, "-n", str(tmp_path / "completion")]
+    assert subprocess.run(read, capture_output=True, check=False).returncode == 0

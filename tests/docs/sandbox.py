@@ -1,0 +1,131 @@
+"""The small files that the documents' examples work on, and the names their Python knows."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from spike_zoo import write_recording
+from spike_zoo.archive import build_archive
+from spike_zoo.media import save_picture
+from spike_zoo.testing import labelled_take, pattern_take
+from spike_zoo.testing.exposures import exposed_take
+from tests.conftest import ROOT
+from tests.helpers.tables import make_run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Documents whose Python begins with more than an interpreter knows: what a reader has by then.
+GIVEN: dict[str, tuple[str, ...]] = {
+    "CONTRIBUTING.md": ("ReconstructionModule",),
+    "docs/howto/own-method.md": ("recording",),
+    "docs/howto/share.md": ("spike_zoo",),
+    "docs/tracking.md": ("spike_zoo",),
+    "spike_zoo/methods/classical/README.md": ("recording", "spikes", "rate_scale"),
+    "spike_zoo/methods/stir/README.md": ("recording",),
+    "spike_zoo/methods/ssdm/README.md": (
+        *("blurry", "recording", "blur", "window", "bsn", "edsr", "spikes"),
+    ),
+}
+
+
+def furnish(folder: Path) -> None:
+    """Write what examples read; sizes are those that the documents name."""
+    for name in ("configs", "experiments", "spike_zoo"):
+        (folder / name).symlink_to(ROOT / name)
+    for name in ("spike_mean", "spike_mean.yaml"):
+        (folder / name).symlink_to(ROOT / "tests" / "outside" / name)
+    street = pattern_take(0, planes=161, height=250, width=400).recording
+    for name in ("street.dat", "raw.dat"):
+        write_recording(street, folder / name)
+        (folder / f"{name}.yaml").unlink(missing_ok=True)
+    write_recording(street, folder / "street.npz")
+    (folder / "there.spl").touch()
+    (folder / "cut.dat").write_bytes(bytes(37499))
+    scenes = {"train-0": 1, "train-1": 2, "val-0": 3, "test-astronaut-fast-02": 4}
+    jobs = {
+        name: functools.partial(pattern_take, seed, 161, 96, 96, 20)
+        for name, seed in scenes.items()
+    }
+    splits = {s: [n for n in scenes if n.startswith(s)] for s in ("train", "val", "test")}
+    for name in ("small", "default"):
+        build_archive(folder / "data" / f"{name}.h5", jobs, splits=splits)
+    write_recording(labelled_take(0).recording, folder / "digit.npz")
+    _write_pairs(folder)
+    _write_own(folder / "own")
+    _write_runs(folder)
+
+
+def _write_pairs(folder: Path) -> None:
+    take = exposed_take(0, height=24, width=40)
+    assert take.blur is not None
+    for picture, recording in (("photo.png", "spikes.dat"),):
+        save_picture(take.blur[0], folder / picture)
+        write_recording(take.recording, folder / recording)
+
+
+def _write_own(folder: Path) -> None:
+    for split, name in (("train", "street"), ("test", "night")):
+        take = pattern_take(5, planes=81, height=250, width=400)
+        assert take.images is not None
+        write_recording(take.recording, folder / split / f"{name}.dat")
+        (folder / split / f"{name}.dat.yaml").unlink(missing_ok=True)
+        save_picture(take.images[0], folder / split / f"{name}.png")
+
+
+def _write_runs(folder: Path) -> None:
+    for name in ("first", "a", "b", "widths/half"):
+        make_run("half", 30.0).result.write(folder / "runs" / name / "result.json")
+    for run in ("RUN", "runs/stir"):
+        (folder / run).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "configs" / "stir.yaml", folder / run / "config.yaml")
+
+
+def names_for(document: str) -> dict[str, Any]:
+    """Return what the examples of a document may use without having made it."""
+    import torch
+
+    import spike_zoo
+    from spike_zoo.methods.ssdm import BSN, EDSR
+    from spike_zoo.tasks import ReconstructionModule
+
+    take = exposed_take(0, height=16, width=24)
+    assert take.blur is not None
+    blurry = torch.from_numpy(np.asarray(take.blur)).permute(0, 3, 1, 2).float() / 255
+    made: dict[str, Any] = {
+        "spike_zoo": spike_zoo,
+        "ReconstructionModule": ReconstructionModule,
+        "recording": take.recording,
+        "spikes": take.recording.to_tensor().float(),
+        "rate_scale": 0.9,
+        "blurry": blurry,
+        "blur": blurry,
+        "window": take.recording.to_tensor(58, 79)[None].float(),
+        "bsn": BSN(),
+        "edsr": EDSR(),
+    }
+    if document == "spike_zoo/methods/classical/README.md":
+        long = pattern_take(0, planes=301, height=16, width=24).recording
+        made |= {"recording": long, "spikes": long.to_tensor()}
+    if document == "spike_zoo/methods/ssdm/README.md":
+        made["spikes"] = made["spikes"][None]
+    return {name: made[name] for name in GIVEN.get(document, ())}
+
+
+def write_made(folder: Path) -> None:
+    """Write what commands made before, and files like the authors' weights, of random numbers."""
+    import torch
+
+    from spike_zoo.methods.loading import export
+    from spike_zoo.methods.ssdm import LDN
+    from spike_zoo.methods.stir import STIR, STIRModule
+    from spike_zoo.methods.stir.official import to_official
+
+    write_recording(pattern_take(4, 161, 96, 96).recording, folder / "scene.npz")
+    export(STIRModule(width=0.25, motion_fields=1, lpips="off"), folder / "shared" / "own")
+    torch.save(LDN().state_dict(), folder / "DeblurNet_100.pth")
+    torch.save(to_official(STIR().state_dict()), folder / "STIR_pretrain.pth")

@@ -1,0 +1,127 @@
+"""A stand-in for the Hugging Face Hub: repositories in memory, for files there and back."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TOKEN = "hf_stand_in_token"
+
+
+class HubServer:
+    """Answers the Hub's own client.
+
+    Attributes:
+        files: Repository -> path -> content.
+        private: Whether a repository was made private.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, dict[str, bytes]] = {}
+        self.private: dict[str, bool] = {}
+        self._http = ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self})
+        )
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def create(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Make a repository."""
+        name = "/".join(part for part in (body.get("organization"), body["name"]) if part)
+        self.files.setdefault(name, {})
+        secret = body.get("private") or body.get("visibility") == "private"
+        self.private.setdefault(name, bool(secret))
+        return {"url": f"{self.address}/{name}", "name": name, "id": name}
+
+    def commit(self, repository: str, lines: list[dict[str, Any]]) -> dict[str, Any]:
+        """Take a commit's files."""
+        for line in lines:
+            if line["key"] == "file":
+                value = line["value"]
+                self.files[repository][value["path"]] = base64.b64decode(value["content"])
+        return {"commitUrl": f"{self.address}/{repository}/commit/{COMMIT}", "commitOid": COMMIT}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hub: HubServer  # whose files it answers with
+
+    def do_HEAD(self) -> None:
+        self._file(with_body=False)
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/api/models/"):
+            found = re.match(r"/api/models/([^/]+/[^/?]+)", self.path)
+            name = found[1] if found else ""
+            if name in self.hub.files:
+                siblings = [{"rfilename": path} for path in self.hub.files[name]]
+                self._json({"id": name, "sha": COMMIT, "siblings": siblings})
+            else:
+                self._missing("RepoNotFound")
+            return
+        self._file(with_body=True)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self._json({"error": "Invalid credentials"}, status=401)
+        elif self.path == "/api/repos/create":
+            self._json(self.hub.create(json.loads(body)))
+        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/preupload/[^/?]+", self.path):
+            files = json.loads(body)["files"]
+            plain = {"uploadMode": "regular", "shouldIgnore": False}
+            self._json({"files": [{"path": file["path"], **plain} for file in files]})
+        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/commit/[^/?]+", self.path):
+            lines = [json.loads(line) for line in body.splitlines() if line]
+            self._json(self.hub.commit(found[1], lines))
+        else:
+            self._json({"valid": True})
+
+    def _file(self, *, with_body: bool) -> None:
+        found = re.match(r"/([^/]+/[^/]+)/resolve/[^/]+/([^?]+)", self.path)
+        content = self.hub.files.get(found[1], {}).get(found[2]) if found else None
+        if content is None:
+            known = found is not None and found[1] in self.hub.files
+            self._missing("EntryNotFound" if known else "RepoNotFound")
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.end_headers()
+        if with_body:
+            self.wfile.write(content)
+
+    def _missing(self, code: str) -> None:
+        self._json({"error": "not found"}, status=404, **{"X-Error-Code": code})
+
+    def _json(self, content: dict[str, Any], status: int = 200, **headers: str) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""

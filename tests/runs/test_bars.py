@@ -1,0 +1,42 @@
+"""Where no terminal shows a bar there is none, and lines tell how far a run is."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lightning import Trainer
+
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.runs.bars import ProgressLines, lines_for_bar
+from tests.helpers.modules import DoubledModule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(("is_seen", "is_wanted"), [(True, True), (False, True), (False, False)])
+def test_a_bar_is_drawn_on_terminals_alone(
+    is_seen: bool, is_wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_seen)
+    settings = {"enable_progress_bar": is_wanted}
+    lines = lines_for_bar(settings)
+    assert settings["enable_progress_bar"] == (is_seen and is_wanted)
+    assert len(lines) == (not is_seen and is_wanted)
+
+
+def test_lines_tell_epoch_and_the_time_that_is_left(
+    clips_archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ReconstructionDataModule(str(clips_archive), 9, crop=16, samples_per_epoch=8)
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False}
+    quiet |= {"enable_progress_bar": False, "enable_model_summary": False}
+    quiet |= {"limit_val_batches": 0, "accelerator": "cpu"}
+    Trainer(max_epochs=2, callbacks=[ProgressLines(0)], **quiet).fit(DoubledModule(), data)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert len(lines) == 4, "each of 2 batches of 2 epochs"
+    assert re.fullmatch(r"epoch 1/2, \d s left", lines[0])
+    assert lines[-1] == "epoch 2/2"
