@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spike_zoo.cli.telling import tell
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
 
@@ -85,4 +86,4 @@ def report(
         trust=trust,
     )
     write_page(report_of(Path(source), title, choices), target)
-    print(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")
+    tell(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

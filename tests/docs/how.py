@@ -27,6 +27,8 @@ TABLE: tuple[tuple[str, str, How], ...] = (
     ("training: minutes to days", r".*spike_zoo (fit|test|validate|predict)\b", How.PARSE_SLOW),
     ("a run beside others: minutes", r".*spike_zoo compare\b", How.PARSE),
     ("rendering scenes: minutes", r".*spike_zoo simulate\b", How.PARSE),
+    ("every method that ships: a minute", r".*spike_zoo report\b", How.PARSE),
+    ("a server, until it is stopped", r".*spike_zoo app\b", How.PARSE),
     ("a sweep: hours", r".*spike_zoo sweep\b(?!.*--dry-run)", How.PARSE),
     ("a sweep that is only listed", r".*spike_zoo sweep\b.*--dry-run", How.RUN_SLOW),
     ("somebody's account", r".*(wandb:|hf:|ENTITY|entity/project)", How.PARSE),
