@@ -68,7 +68,12 @@ def test_a_wheel_holds_every_configuration_weights_and_page(tmp_path: Path) -> N
     (wheel,) = (tmp_path / "out").glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     files = [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "spike_zoo").rglob("*.safetensors")]
-    files += [*(ROOT / "spike_zoo").rglob("*.md"), *(ROOT / "spike_zoo").rglob("*.html")]
+    pages = [
+        one
+        for kind in ("md", "html", "css", "js")
+        for one in (ROOT / "spike_zoo").rglob(f"*.{kind}")
+    ]
+    files += pages
     files += [*(ROOT / "spike_zoo").rglob("*.bin")]
     wanted = {file.relative_to(ROOT).as_posix() for file in files}
     wanted = {f"spike_zoo/{name}".replace("spike_zoo/spike_zoo", "spike_zoo") for name in wanted}
