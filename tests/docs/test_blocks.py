@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from spike_zoo.cli.main import COMMANDS, TRAINER_VERBS, main
+from spike_zoo.cli.main import COMMANDS, main
+from spike_zoo.cli.verbs import TRAINER_VERBS
 from tests.conftest import ROOT
 from tests.docs.blocks import DOCUMENTS, Block, blocks_of, commands_of, exchanges_of
 from tests.docs.how import TABLE, How, how
