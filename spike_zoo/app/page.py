@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import html
+import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.app.work import SUFFIXES, Source, built_in, files_of, page_of
-from spike_zoo.errors import SpikeZooError
+from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.reports.methods import CLASSICAL
 
 if TYPE_CHECKING:
@@ -90,7 +91,13 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
         setting: What it was started with.
         port: Where it listens.
         opens: Whether the browser is opened.
+
+    Raises:
+        UsageError: If something else listens there.
     """
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise UsageError(f"--port {port}: something else listens there; give another one")
     blocks = build(setting).queue(default_concurrency_limit=1)
     blocks.launch(
         server_name="127.0.0.1",

@@ -9,13 +9,17 @@ import pytest
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.cli.main import main
+from spike_zoo.media import save_picture
 from spike_zoo.methods.loading import export
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.reports.choices import Choices
 from spike_zoo.testing import pattern_take
+from spike_zoo.tracking.result import RECONSTRUCTIONS, TRUTHS
 from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
+from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.codecs import SumsCodec
 from tests.helpers.pages import shown_on
+from tests.helpers.results import make_result
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -169,3 +173,26 @@ def test_rates_are_measured_at_every_quality_against_the_truth(
 def test_rates_of_a_method_without_a_codec_are_left_out(street: Path, tmp_path: Path) -> None:
     html, _ = _report(street, tmp_path, *QUICK, "--rates", "--codec", "stir-small")
     assert "No bitstream can be made: --codec stir-small: STIRModule does not compress" in html
+
+
+def test_a_run_shows_its_pictures_and_a_test_scene_anew(
+    clips_archive: Path, tmp_path: Path
+) -> None:
+    served = {"init_args": {"archive": str(clips_archive), "test_split": "test"}}
+    folder = tmp_path / "runs" / "mine"
+    make_result(variant="mine", config={"data": served}).write(folder / "result.json")
+    for kind in (RECONSTRUCTIONS, TRUTHS):
+        save_picture(np.full((16, 24), 0.5), folder / "images" / kind / "a-plane75.png")
+    (folder / "per_image.csv").write_text("name,plane,psnr\na,75,31.254\n")
+    (folder / "checkpoints").mkdir()
+    write_checkpoint(folder / "checkpoints" / "best.ckpt")
+    _, viewers = _report(tmp_path / "runs", tmp_path, *QUICK)
+    kept, anew, motion, spikes = viewers
+    assert kept["layers"][0]["notes"] == ["31.25 dB"]
+    assert [layer["name"] for layer in anew["layers"]] == [
+        *("tfp", "tfi", "mine, best", "ground truth")
+    ]
+    assert motion["label"].startswith("motion in")
+    assert spikes["kind"] == "spikes"
+    _, (kept,) = _report(tmp_path / "runs", tmp_path, "--scenes", "0")
+    assert kept["label"] == "test samples"

