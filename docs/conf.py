@@ -93,7 +93,7 @@ def _help_of(words: list[str]) -> str:
         code = main([*words, "--help"])
     if code:
         raise RuntimeError(f"{' '.join(words)} --help ended with {code}")
-    return said.getvalue().strip()
+    return said.getvalue().replace("\b", "").strip()  # jsonargparse glues a default to its option
 
 
 def _read(app: Sphinx, name: str, source: list[str]) -> None:

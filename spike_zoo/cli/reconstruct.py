@@ -71,6 +71,8 @@ def reconstruct(
     loaded = load(method, device=pick_device(device), trust=trust)
     module = _with_settings(loaded, method, window=window, average=average)
     _set_picture_options(module, method, precision=precision, tile=tile)
+    if precision == "bf16":
+        _warn_of_emulation()
     source = read_recording(recording, name, height=height, width=width, flip=flip)
     centers = _choose_centers(len(source), target.kind, center, stride)
     images = _begin(module, source, centers, rate_scale)
@@ -80,6 +82,16 @@ def reconstruct(
     stem = Path(recording).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
     tell(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
+
+
+def _warn_of_emulation() -> None:
+    from spike_zoo.cli.doctor import has_fast_bf16
+
+    if not has_fast_bf16():
+        said = (
+            "warning: --precision bf16: this machine emulates it; 32 takes a fraction of the time"
+        )
+        print(said, file=sys.stderr)
 
 
 def _check_numbers(*, stride: int, rate_scale: float | None) -> None:

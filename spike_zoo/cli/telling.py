@@ -36,7 +36,8 @@ def tell(text: str, file: IO[str] | None = None) -> None:
 def quietly(*, wanted: bool = True) -> Iterator[None]:
     """Let nothing be told inside, and no bar be shown; warnings and errors pass."""
     if not wanted:
-        yield
+        with _lines():
+            yield
         return
     before = _IS_QUIET.set(True)
     try:
@@ -44,6 +45,20 @@ def quietly(*, wanted: bool = True) -> Iterator[None]:
             yield
     finally:
         _IS_QUIET.reset(before)
+
+
+@contextlib.contextmanager
+def _lines() -> Iterator[None]:
+    """Show on stderr what this package logs of how far it is."""
+    logger, handler = logging.getLogger("spike_zoo"), logging.StreamHandler()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
 
 
 @contextlib.contextmanager

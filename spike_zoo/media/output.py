@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from torch import Tensor
+
+_LOG = logging.getLogger(__name__)
+EVERY = 60.0  # seconds from one line to the next where no terminal shows a bar
 
 Kind = Literal["picture", "video", "folder"]
 Item = TypeVar("Item")
@@ -126,16 +131,24 @@ class Target:
 
 
 def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Item]:
-    """Show a bar on stderr while they are made, if somebody is looking."""
+    """Show a bar with the time left on stderr while they are made, or log a line a minute."""
     console = Console(stderr=True)
-    return track(
-        items,
-        doing,
-        total=total,
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
+    if not console.is_terminal:
+        return _logged(items, total, doing)
+    return track(items, doing, total=total, console=console, transient=True)
+
+
+def _logged(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
+    """Yield items, and log how many there are and about how long the others take."""
+    begin = told = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if done and now - told >= EVERY:
+            told = now
+            left = (now - begin) * (total - done) / done
+            about = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
+            _LOG.info("%s: %d of %d, about %s left", doing, done, total, about)
+        yield item
 
 
 @contextlib.contextmanager

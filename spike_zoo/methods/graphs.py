@@ -102,8 +102,8 @@ def _example_inputs(module: nn.Module, height: int, width: int) -> dict[str, Ten
         spikes = _spikes(module.clip_length, height, width, generator)
         return {"spikes": spikes, "rate_scale": torch.tensor([0.6])}
     raise UsageError(
-        f"{_name(module)} has no network of weights that computes something of one "
-        "clip alone, so there is no graph of it. Methods without weights are a few lines: "
+        f"{_name(module)} has no network of weights that computes something of one clip alone, so "
+        "there is no graph of it. Methods without weights are a few lines: "
         "spike_zoo.methods.classical"
     )
 

@@ -80,7 +80,7 @@ def _write_own(folder: Path) -> None:
 def _write_runs(folder: Path) -> None:
     for name in ("first", "a", "b", "widths/half"):
         make_run("half", 30.0).result.write(folder / "runs" / name / "result.json")
-    for run in ("RUN", "runs/stir"):
+    for run in ("RUN", "runs/stir", "runs/mine"):
         (folder / run).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / "configs" / "stir.yaml", folder / run / "config.yaml")
 

@@ -51,6 +51,20 @@ def test_a_suffix_of_something_else_is_refused_with_the_way_out() -> None:
         kind_of("v1.5")
 
 
+def test_where_no_terminal_is_lines_tell_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = iter(range(0, 1000, 40))  # seconds: an item takes 40
+    monkeypatch.setattr("spike_zoo.media.output.time.monotonic", lambda: next(now))
+    with caplog.at_level("INFO", logger="spike_zoo"):
+        assert list(with_progress(range(6), 6, "making")) == [0, 1, 2, 3, 4, 5]
+    assert caplog.messages == [
+        "making: 1 of 6, about 7 min left",
+        "making: 3 of 6, about 3 min left",
+        "making: 5 of 6, about 48 s left",
+    ]
+
+
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1000.5, float("nan"), float("inf")])
 def test_a_speed_that_no_video_has_is_refused(fps: float, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="above 0 and up to 1000 images a second"):
