@@ -14,6 +14,7 @@ from spike_zoo.media import save_picture
 from spike_zoo.testing import labelled_take, pattern_take
 from spike_zoo.testing.exposures import exposed_take
 from tests.conftest import ROOT
+from tests.docs.blocks import blocks_of
 from tests.helpers.tables import make_run
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def _write_own(folder: Path) -> None:
 
 
 def _write_runs(folder: Path) -> None:
+    (sweep,) = (b for b in blocks_of("docs/howto/sweeps.md") if b.language == "yaml")
+    (folder / "sweep.yaml").write_text(sweep.text, encoding="utf-8")
     for name in ("first", "a", "b", "widths/half"):
         make_run("half", 30.0).result.write(folder / "runs" / name / "result.json")
     for run in ("RUN", "runs/stir", "runs/mine"):
