@@ -31,6 +31,9 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
 
 
 def test_only_joblibs_own_processes_watch_this_one() -> None:
-    assert worker_options() == {"initializer": end_with, "initargs": (os.getpid(),)}
+    options = worker_options()
+    assert (options["initializer"], options["initargs"]) == (end_with, (os.getpid(),))
+    # a worker that ends by itself just as work comes leaves the caller waiting for ever
+    assert options["idle_worker_timeout"] > 3600
     with joblib.parallel_config(backend="threading"):
         assert worker_options() == {}
