@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -127,7 +128,6 @@ class ArchiveDataModule(LightningDataModule):
         self._predicted: Samples | None = None
         self._warned_of_scales = False
         self._archive: SpikeArchive | None = None
-        self._epochs = Epochs(self._trainers_epoch)
         self._device = torch.device("cpu")
 
     def to(self, device: str | torch.device) -> Self:
@@ -294,6 +294,11 @@ class ArchiveDataModule(LightningDataModule):
 
     def _finished(self, batch: Mapping[str, Any]) -> Any:  # noqa: ANN401  (the task's batch)
         return self.on_after_batch_transfer(move_data_to_device(dict(batch), self._device), 0)
+
+    @cached_property
+    def _epochs(self) -> Epochs:
+        # made where batches are asked for: it holds this module, whose archive would stay open
+        return Epochs(self._trainers_epoch)
 
     def _trainers_epoch(self) -> int | None:
         """Return the epoch that is drawn next; where a run resumes, not yet the current one."""
