@@ -47,20 +47,17 @@ simulate(str(archive_path), size="small")
 # %% [markdown]
 # ## What a batch is
 #
-# Bits stay packed, eight to a byte, until they are on the device; there they become planes. A
-# batch holds a clip of 61 planes, the sharp image at its middle, and how many spikes a plane has
-# at white.
+# A data module needs no Trainer: its loaders list their samples by themselves, and bits, which stay
+# packed until they are on the device, arrive as planes. A batch holds a clip of 61 planes, the
+# sharp image at its middle, and how many spikes a plane has at white.
 
 # %%
 torch.manual_seed(0)
 data = ReconstructionDataModule(str(archive_path), clip_length=61, batch_size=2, crop=48)
-data.setup("fit")
 loader = data.train_dataloader()
-packed = next(iter(loader))
-batch = data.on_after_batch_transfer(packed, 0)
-for name in ("packed", "spikes", "image", "rate_scale"):
-    value = packed.get(name) if name in packed else batch[name]
-    print(f"{name:10} {tuple(value.shape)!s:18} {value.dtype}")
+batch = next(iter(loader))
+for name in ("spikes", "image", "rate_scale"):
+    print(f"{name:10} {tuple(batch[name].shape)!s:18} {batch[name].dtype}")
 
 # %%
 middle = batch["spikes"].shape[1] // 2
@@ -82,8 +79,7 @@ network = STIR(width=0.25, motion_fields=1)
 optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
 losses: list[float] = []
 while len(losses) < 60:
-    for packed in data.train_dataloader():
-        batch = data.on_after_batch_transfer(packed, 0)
+    for batch in loader:  # each pass is the next epoch
         scale = batch["rate_scale"].view(-1, 1, 1, 1)
         loss = (network(batch["spikes"] / scale) - batch["image"]).abs().mean()
         optimizer.zero_grad()
