@@ -34,7 +34,12 @@ def test_a_notebook_shows_what_it_does_and_where_nothing_lies(notebook: Path) ->
     outputs = [output for cell in _cells(notebook) for output in cell.get("outputs", ())]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     assert not [output for output in outputs if output["output_type"] == "error"]
-    written = "".join("".join(output.get("text", ())) for output in outputs)
+    written = "".join(
+        "".join(text)
+        for output in outputs
+        for kind, text in {"text": output.get("text", ()), **output.get("data", {})}.items()
+        if kind.startswith("text")
+    )
     assert not re.findall(r"(?<![\w.])/(?:home|root|tmp|work|Users)/\S+", written)
 
 
