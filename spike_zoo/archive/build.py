@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.rewriting import copy_unknown_root
-from spike_zoo.archive.workers import worker_options
+from spike_zoo.archive.workers import replaced_in_silence, worker_options
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
 from spike_zoo.errors import MissingItemError
 from spike_zoo.files import refuse_existing, temporary_path
@@ -103,7 +103,8 @@ def _run(tasks: Sequence[object], n_jobs: int, progress: Callable[[int, int], No
     """Run joblib's tasks in whatever order they are done."""
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **worker_options())
     results = parallel(tasks)
-    with contextlib.closing(results):  # stops the processes before their folder goes
+    # closing stops the processes before their folder goes
+    with replaced_in_silence(), contextlib.closing(results):
         for done, _ in enumerate(results, start=1):
             if progress is not None:
                 progress(done, len(tasks))

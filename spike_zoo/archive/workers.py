@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from joblib.parallel import BACKENDS, get_active_backend
 
 _SECONDS = 1.0
-_IDLE_SECONDS = 86_400
-"""joblib's own are 300. One that ends by itself just as work comes leaves the caller waiting."""
+_REPLACED = "A worker stopped while some jobs were given to the executor"
 
 
 def worker_options() -> dict[str, Any]:
@@ -23,11 +25,18 @@ def worker_options() -> dict[str, Any]:
     backend, _ = get_active_backend()
     if not isinstance(backend, BACKENDS["loky"]):
         return {}
-    return {
-        "initializer": end_with,
-        "initargs": (os.getpid(),),
-        "idle_worker_timeout": _IDLE_SECONDS,
-    }
+    return {"initializer": end_with, "initargs": (os.getpid(),)}
+
+
+@contextlib.contextmanager
+def replaced_in_silence() -> Iterator[None]:
+    """Keep joblib from warning of a worker that it replaces, as when one has grown by 300 MB.
+
+    Where warnings are errors it would end joblib's own thread, and the caller would wait for ever.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_REPLACED, category=UserWarning)
+        yield
 
 
 def end_with(parent: int) -> None:

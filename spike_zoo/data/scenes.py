@@ -167,7 +167,8 @@ class SceneDataModule(ReconstructionDataModule):
         loading: See :class:`ArchiveDataModule`.
 
     Raises:
-        ConfigError: If ``whole`` names no split, ``images`` is below 1 or ``eval_images`` below 0.
+        ConfigError: If ``whole`` names no split, ``images`` is below 1, ``eval_images`` below 0, or
+            ``around`` is asked for, which :class:`ReconstructionDataModule` serves.
 
     Example:
         >>> from pathlib import Path
@@ -189,6 +190,11 @@ class SceneDataModule(ReconstructionDataModule):
         **loading: Any,
     ) -> None:
         super().__init__(archive, clip_length, stride, **loading)
+        if self.around:
+            raise ConfigError(
+                "around: scenes have the motion from image to image, none to the planes around; "
+                "use ReconstructionDataModule, which serves it with single clips"
+            )
         if unknown := [split for split in whole if split not in self.named_splits]:
             raise ConfigError(
                 f"whole: {unknown[0]!r} is no split; they are {', '.join(self.named_splits)}"

@@ -23,6 +23,8 @@ from spike_zoo.files import new_file
 if TYPE_CHECKING:
     from spike_zoo.media.page import Page
 
+_SCRIPTS = ("page.js", "page_viewer.js", "page_start.js")  # one after another
+
 
 def write_page(page: Page, path: str | Path) -> None:
     """Write a page as one HTML file, replacing one that is there; whole or not at all."""
@@ -49,7 +51,7 @@ def render_page(page: Page, folder: str | Path = ".") -> str:
         return quote(Path(os.path.relpath(source, folder)).as_posix())
 
     environment.filters["link"] = link
-    style, script = _part("page.css"), _part("page.js")
+    style, script = _part("page.css"), "\n".join(map(_part, _SCRIPTS))
     return environment.get_template("page.html").render(
         page=page,
         policy=_policy(style, script if page.shown else ""),

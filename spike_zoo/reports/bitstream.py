@@ -22,6 +22,7 @@ from spike_zoo.tables.drawing import (
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+    from torch import Tensor
 
     from spike_zoo.reports.choices import Choices
     from spike_zoo.tasks.abilities import Compresses, Decoded
@@ -114,44 +115,52 @@ def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
 def _add_viewers(page: Page, reader: BitstreamReader, codec: Compresses) -> None:
     import torch
 
-    from spike_zoo.media.output import with_progress
     from spike_zoo.reports.motion import add_motion_viewer
 
     header = reader.header
-    wanted = max(1, _MOST_FRAMES // header.gop)
-    count = min(wanted, header.groups)
-    stream = islice(codec.decompress_stream(reader), wanted)
-    groups: list[Decoded] = list(with_progress(stream, count, "decoding"))
+    groups = _decoded(reader, codec)
     images = dict(codec.reconstruct_stream(iter(groups)))
     if not images:
         raise reader.errors[0]
     frames = sorted(images)
     if len(frames) < header.frames:
         page.add_text(f"The first {len(frames)} of {header.frames} frames.")
-    moments = [f"plane {header.plane(index)}" for index in frames]
+    moments = tuple(f"plane {header.plane(index)}" for index in frames)
     shown = torch.stack([images[index] for index in frames]).cpu()
     numbers = [int(index) for group in groups for index in group.feature_index]
     rows = [numbers.index(index) for index in frames]
-    motion = torch.cat([torch.as_tensor(group.motion) for group in groups])[rows]
     features = torch.cat([torch.as_tensor(group.features) for group in groups])[rows]
-    layers = [Layer.of("picture", list(shown))]
-    if features.shape[1] == 3:
-        layers.append(Layer.of("features", list(features.clamp(0, 1).cpu())))
-    page.add_viewer(
-        Viewer(
-            label="decoded pictures",
-            layers=tuple(layers),
-            moments=tuple(moments),
-            size=(header.width, header.height),
-            sides=(len(layers) - 1, 0),
-            caption="The picture, and the features that the bits are of: three channels as "
-            "red, green and blue.",
-            has_differences=False,
-        )
-    )
+    page.add_viewer(_viewer(shown, features.cpu(), moments))
     page.add_section(
         "Motion",
         f"Where each pixel was {header.step} planes before, as the bitstream says it; the first "
         "frame of a group has none.",
     )
+    motion = torch.cat([torch.as_tensor(group.motion) for group in groups])[rows]
     add_motion_viewer(page, "decoded motion", moments, shown, {"motion": motion.float().cpu()})
+
+
+def _decoded(reader: BitstreamReader, codec: Compresses) -> list[Decoded]:
+    """Return the first groups, as many as a page shows."""
+    from spike_zoo.media.output import with_progress
+
+    wanted = min(max(1, _MOST_FRAMES // reader.header.gop), reader.header.groups)
+    stream = islice(codec.decompress_stream(reader), wanted)
+    return list(with_progress(stream, wanted, "decoding"))
+
+
+def _viewer(shown: Tensor, features: Tensor, moments: tuple[str, ...]) -> Viewer:
+    """Return pictures ``(N, 1, H, W)`` beside their features, where these are three channels."""
+    layers = [Layer.of("picture", list(shown))]
+    if features.shape[1] == 3:
+        layers.append(Layer.of("features", list(features.clamp(0, 1))))
+    return Viewer(
+        label="decoded pictures",
+        layers=tuple(layers),
+        moments=moments,
+        size=(shown.shape[-1], shown.shape[-2]),
+        sides=(len(layers) - 1, 0),
+        caption="The picture, and the features that the bits are of: three channels as red, "
+        "green and blue.",
+        has_differences=False,
+    )

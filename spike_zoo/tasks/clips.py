@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
+from spike_zoo.nn.modes import evaluating
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, check_centers, mirrored_planes
 
@@ -97,19 +98,15 @@ class ClipReconstruction(nn.Module):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        was_training = self.training
-        self.eval()
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
         scale = torch.full((1,), rate_scale, device=device)
-        try:
+        with evaluating(self):
             for center in centers:
                 clip = read_clip(recording, center, self.clip_length).to(device)
                 spikes = unpack_tensor(clip, recording.shape[2])[None].float()
                 with torch.inference_mode():
                     image = self(spikes, scale)[0].float().cpu()
                 yield image
-        finally:
-            self.train(was_training)
 
 
 def known_rate_scale(

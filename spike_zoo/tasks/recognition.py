@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
+from spike_zoo.nn.modes import evaluating
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import consecutive_clips
 from spike_zoo.tasks.base import TaskModule
@@ -257,13 +258,8 @@ class ClassificationModule(TaskModule):
         centers = consecutive_clips(len(recording), self.clip_length)
         danger = "what is dark may be taken for something else"
         scale = known_rate_scale(rate_scale, recording.rate_scale, danger=danger)
-        was_training = self.training
-        self.eval()
-        try:
-            with torch.inference_mode():
-                logits = [self._logits_at(recording, center, scale) for center in centers]
-        finally:
-            self.train(was_training)
+        with evaluating(self), torch.inference_mode():
+            logits = [self._logits_at(recording, center, scale) for center in centers]
         return torch.stack(logits).mean(dim=0).softmax(dim=0)
 
     def _logits_at(self, recording: SpikeRecording, center: int, scale: float) -> Tensor:

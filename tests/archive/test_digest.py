@@ -11,7 +11,13 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter, digest
 from spike_zoo.data import ReconstructionDataModule
-from tests.helpers.archives import add_annotations, make_motion, make_take, write_archive
+from tests.helpers.archives import (
+    add_annotations,
+    make_around,
+    make_motion,
+    make_take,
+    write_archive,
+)
 
 TAKE = "recordings/take1"
 EDITS = {
@@ -116,6 +122,15 @@ def test_the_digest_of_old_records_is_still_known(tmp_path: Path) -> None:
 def test_the_data_module_tells_the_digest_of_its_archive(path: Path) -> None:
     data = ReconstructionDataModule(str(path))
     assert data.data_sha256 == SpikeArchive(path).data_sha256() != data.legacy_data_sha256
+
+
+def test_motion_to_both_sides_counts_by_its_values(tmp_path: Path) -> None:
+    digests = set()
+    for number, change in enumerate(({}, make_around(0), make_around(1))):
+        with ArchiveWriter(tmp_path / f"{number}.h5") as writer:
+            writer.add("a", make_take(**change), split="train")
+        digests.add(SpikeArchive(tmp_path / f"{number}.h5").data_sha256())
+    assert len(digests) == 3
 
 
 def test_motion_counts_by_its_values(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from spike_zoo.errors import (
 )
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_recording import StoredPlanes
-from tests.helpers.archives import make_motion, make_take, write_archive
+from tests.helpers.archives import make_around, make_motion, make_take, write_archive
 
 
 @pytest.fixture
@@ -239,6 +239,29 @@ def test_many_recordings_are_read_with_few_data_sets_open(tmp_path: Path) -> Non
         expected = make_take(seed).recording.read_packed(0, 5)
         np.testing.assert_array_equal(archive.read_packed(f"take{seed}", 0, 5), expected)
     assert len(archive._file._datasets) <= 32
+
+
+def test_motion_to_both_sides_comes_back_whole_and_in_crops(tmp_path: Path) -> None:
+    parts = make_around()
+    path = tmp_path / "a.h5"
+    with ArchiveWriter(path) as writer:
+        writer.add("a", make_take(**parts))
+        writer.add("b", make_take())
+    archive = SpikeArchive(path)
+    assert archive.verify() == []
+    np.testing.assert_array_equal(archive.motion("a", around=True), parts["around"])
+    assert archive.around_index("a").tolist() == parts["around_index"].tolist()
+    crop = archive.image_motion("a", 2, rows=slice(1, 5), columns=slice(8, 20), around=True)
+    np.testing.assert_array_equal(crop, parts["around"][2, :, :, 1:5, 8:20])
+    stored = archive.take("a")
+    assert stored.around is not None
+    assert stored.around_index is not None
+    np.testing.assert_array_equal(stored.around, parts["around"])
+    assert stored.around_index.tolist() == parts["around_index"].tolist()
+    assert archive.around_index("b").shape == (0, 2)
+    assert archive.take("b").around is None
+    with pytest.raises(MissingItemError, match="b has no around"):
+        archive.motion("b", around=True)
 
 
 def test_motion_comes_back_whole_and_in_crops(tmp_path: Path) -> None:

@@ -12,7 +12,13 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.cli.main import main
-from tests.helpers.archives import add_annotations, make_motion, make_take, write_archive
+from tests.helpers.archives import (
+    add_annotations,
+    make_around,
+    make_motion,
+    make_take,
+    write_archive,
+)
 
 WAYS = [(), ("--compression", "gzip"), ("--compression", "gzip", "--along_time", "true")]
 PACKING = ("layout", "sha256")
@@ -27,6 +33,8 @@ def path(tmp_path: Path) -> Path:
         del file["recordings/take2/labels/class"]
         file["recordings/take2/labels/class"] = np.int16(2)
         file["recordings/take2/motion"] = make_motion(2)
+        for name, data in make_around(2).items():
+            file[f"recordings/take2/{name}"] = data
         file["notebook/page"] = "rain"
         file.attrs["author"] = "Ada"
         file.attrs["label_names"] = '["car", "bus", "van"]'

@@ -75,6 +75,24 @@ def test_motion_has_two_numbers_for_each_pixel_of_each_image(
 
 
 @pytest.mark.parametrize(
+    ("shape", "dtype", "index", "message"),
+    [
+        ((2, 2, 2, 12, 21), np.float16, [[0, 8], [1, 36]], "None"),
+        ((2, 2, 2, 12, 21), np.float64, [[0, 8], [1, 9]], "is float64, expected float16"),
+        ((2, 2, 12, 21), np.float16, [[0, 8], [1, 9]], r"expected \(2, 2, 2, 12, 21\): for each"),
+        ((2, 2, 2, 12, 21), np.float16, [0, 8], r"shape \(2,\) for 2 images, expected \(2, 2\)"),
+        ((2, 2, 2, 12, 21), np.float16, [[0, 8], [1, 37]], "index 0..37 leaves the planes 0..36"),
+        ((2, 2, 2, 12, 21), np.float16, [[-1, 8], [1, 9]], "index -1..9 leaves the planes 0..36"),
+    ],
+)
+def test_motion_to_both_sides_leads_to_planes_of_the_recording(
+    shape: tuple[int, ...], dtype: type, index: list[object], message: str
+) -> None:
+    problem = schema.around_problem(shape, dtype, np.array(index), 2, (37, 12, 21))
+    assert re.search(message, str(problem))
+
+
+@pytest.mark.parametrize(
     ("names", "problem"),
     [
         (["cat", "dog"], "None"),

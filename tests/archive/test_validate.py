@@ -13,7 +13,7 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import Finding, verify_archive
 from spike_zoo.errors import FormatError, MissingFileError, SpikeZooError
-from tests.helpers.archives import write_archive
+from tests.helpers.archives import make_around, write_archive
 
 TAKE = "recordings/take0"
 
@@ -50,6 +50,17 @@ def link(place: str, to: object) -> Callable[[h5py.File], None]:
 
 def add_motion(data: object) -> Callable[[h5py.File], None]:
     return lambda file: file.__setitem__(f"{TAKE}/motion", data)
+
+
+def add_around(**changes: object) -> Callable[[h5py.File], None]:
+    parts = {**make_around(), **changes}
+
+    def act(file: h5py.File) -> None:
+        for name, data in parts.items():
+            if data is not None:
+                file[f"{TAKE}/{name}"] = data
+
+    return act
 
 
 def flip_a_spike(file: h5py.File) -> None:
@@ -108,6 +119,9 @@ NAMES = h5py.string_dtype()
         ("E09", f"{TAKE}/blur", replace(f"{TAKE}/blur", np.zeros((1, 24, 63, 3), "f4"))),
         ("E09", f"{TAKE}/motion", add_motion(np.zeros((3, 2, 12, 20), "f2"))),
         ("E09", f"{TAKE}/motion", add_motion(np.zeros((3, 2, 12, 21), "f4"))),
+        ("E09", f"{TAKE}/around", add_around(around=np.zeros((3, 2, 12, 21), "f2"))),
+        ("E09", f"{TAKE}/around", add_around(around_index=[[1, 9], [11, 19], [16, 37]])),
+        ("E09", f"{TAKE}/around_index", add_around(around_index=None)),
         ("E10", "splits/train", replace("splits/train", ["take0", "lost"], dtype=NAMES)),
         ("E10", "splits/train", replace("splits/train", ["take0", "take0"], dtype=NAMES)),
         ("E10", "splits/train", replace("splits/train", [1, 2])),

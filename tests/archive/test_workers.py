@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import joblib
 import pytest
 
+from spike_zoo import SpikeArchive
 from spike_zoo.archive.workers import end_with, worker_options
 
 PARENT = """
@@ -17,6 +19,20 @@ worker = "import os, sys, time; from spike_zoo.archive.workers import end_with;"
 worker += "end_with(os.getppid()); print('watching', flush=True); time.sleep(60)"
 subprocess.Popen([sys.executable, "-c", worker])
 time.sleep(60)
+"""
+
+BUILD = """
+import sys, time, warnings
+from spike_zoo.archive import build_archive
+from tests.helpers.archives import make_take
+
+def growing():
+    time.sleep(0.6)
+    sys.__dict__.setdefault("held", []).append(b"x" * (400 << 20))
+    return make_take(0)
+
+warnings.simplefilter("error")
+build_archive(sys.argv[1], {f"take{n}": growing for n in range(12)}, n_jobs=2)
 """
 
 
@@ -31,9 +47,13 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
 
 
 def test_only_joblibs_own_processes_watch_this_one() -> None:
-    options = worker_options()
-    assert (options["initializer"], options["initargs"]) == (end_with, (os.getpid(),))
-    # a worker that ends by itself just as work comes leaves the caller waiting for ever
-    assert options["idle_worker_timeout"] > 3600
+    assert worker_options() == {"initializer": end_with, "initargs": (os.getpid(),)}
     with joblib.parallel_config(backend="threading"):
         assert worker_options() == {}
+
+
+def test_a_worker_that_grew_is_replaced_where_warnings_are_errors(tmp_path: Path) -> None:
+    """The warning of it once ended the thread that hands out the work."""
+    line = [sys.executable, "-c", BUILD, str(tmp_path / "a.h5")]
+    subprocess.run(line, check=True, timeout=90)
+    assert len(SpikeArchive(tmp_path / "a.h5").names()) == 12

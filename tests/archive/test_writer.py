@@ -21,7 +21,13 @@ from spike_zoo.errors import (
     UsageError,
 )
 from spike_zoo.spikes import SpikeRecording
-from tests.helpers.archives import add_annotations, make_motion, make_take, write_archive
+from tests.helpers.archives import (
+    add_annotations,
+    make_around,
+    make_motion,
+    make_take,
+    write_archive,
+)
 from tests.helpers.streams import random_spikes
 
 
@@ -175,6 +181,9 @@ def test_a_split_names_recordings_that_exist_once(tmp_path: Path) -> None:
         ("E09", {"motion": np.zeros((2, 2, 12, 21), np.float16)}),
         ("E09", {"motion": np.zeros((3, 2, 12, 21), np.float32)}),
         ("E09", {"motion": make_motion(), "images": None, "image_index": None}),
+        ("E09", make_around() | {"around": np.zeros((3, 2, 12, 21), np.float16)}),
+        ("E09", make_around() | {"around_index": np.array([[1, 9], [11, 19], [16, 37]])}),
+        ("E09", make_around() | {"around_index": None}),
     ],
 )
 def test_images_that_do_not_fit_the_recording_are_refused(

@@ -124,6 +124,8 @@ def test_scenes_are_served_whole_to_every_split_that_is_named(archive_path: Path
         assert batch["images"].shape == (1, 3, 1, 40, 48)
     with pytest.raises(ConfigError, match="whole: 'tset' is no split; they are train, val, test"):
         SceneDataModule(str(archive_path), whole=("tset",))
+    with pytest.raises(ConfigError, match=r"around: .* use ReconstructionDataModule"):
+        SceneDataModule(str(archive_path), around=20)
 
 
 def test_training_takes_every_run_of_images(moving_path: Path) -> None:

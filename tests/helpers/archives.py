@@ -47,6 +47,14 @@ def make_motion(seed: int = 0, *, images: int = 3, height: int = 12, width: int 
     return motion
 
 
+def make_around(seed: int = 0, *, images: int = 3, height: int = 12, width: int = 21) -> Any:
+    """Return motion of the images of ``make_take`` to both sides, and the planes it leads to."""
+    generator = np.random.default_rng(seed + 200)
+    motion = generator.normal(size=(images, 2, 2, height, width)).astype(np.float16)
+    motion[1:, :, :, 2, 3] = np.nan
+    return {"around": motion, "around_index": np.array([[1, 9], [11, 19], [16, 24]])[:images]}
+
+
 def write_archive(path: Path, takes: int = 2, **options: Any) -> Path:
     """Write takes ``take0``, ``take1``, ...: the last in split test, the others in train."""
     with ArchiveWriter(path, **options) as writer:

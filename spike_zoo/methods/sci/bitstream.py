@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spike_zoo.coding.errors import (
     BitstreamError,
@@ -312,18 +312,6 @@ def check_exact(codec: SCICodec) -> None:
 
 
 _CHECKED: set[tuple[str, tuple[int, ...]]] = set()
-
-
-@contextlib.contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Put a module into evaluation mode for a while; then each part is in its own again."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, was_training in modes:
-            part.training = was_training
 
 
 @contextlib.contextmanager

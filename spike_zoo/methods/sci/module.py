@@ -27,6 +27,7 @@ from spike_zoo.methods.sci.scenes import come_whole, scenes_of
 from spike_zoo.methods.sci.staged import StagedModule
 from spike_zoo.methods.sci.stages import Stage, row_of
 from spike_zoo.methods.sci.streaming import FeatureStream
+from spike_zoo.nn.modes import evaluating
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, updates_of_run
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.coding import CodingModule
@@ -318,12 +319,8 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        was_training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             yield from FeatureStream(self.codec, recording, rate_scale).images(centers)
-        finally:
-            self.train(was_training)
 
 
 def check_weights(**weights: float) -> None:

@@ -19,7 +19,6 @@ from spike_zoo.methods.sci.bitstream import (
     decoded_group,
     decoded_groups,
     digest_of,
-    evaluating,
     header_of,
     payloads,
     together,
@@ -37,6 +36,7 @@ from spike_zoo.methods.sci.frames import Coding
 from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.streaming import FeatureStream
 from spike_zoo.methods.sci.windows import CLIP, STEP, WINDOW
+from spike_zoo.nn.modes import evaluating
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -30,6 +30,7 @@ from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.methods.ssdm.stages import TIMES
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.methods.ssdm.teacher_weights import load_part
+from spike_zoo.nn.modes import evaluating
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
@@ -273,10 +274,8 @@ class SSDMStudentModule(DeblurModule):
         exposure: tuple[int, int] | None,
         memory_gib: float | None,
     ) -> Iterator[Tensor]:
-        was_training = self.training
-        self.eval()
         count = self._images_at_once(image, memory_gib)
-        try:
+        with evaluating(self):
             with torch.inference_mode():
                 blur = reordered(image[None].to(self.device), self.channel_order)
                 encoded = self.network.encode_blur(blur)
@@ -286,8 +285,6 @@ class SSDMStudentModule(DeblurModule):
                     decoded = self.network.decode(encoded, windows)[:, 0].float()
                     images = reordered(decoded, self.channel_order).clamp(0.0, 1.0).cpu()
                 yield from images
-        finally:
-            self.train(was_training)
 
     def _windows(self, recording: SpikeRecording, centers: Sequence[int]) -> Tensor:
         """Return windows around some planes, ``(N, 1, window_length, h, w)``, on the device."""

@@ -20,6 +20,7 @@ from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.scene_training import scene_terms
 from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
 from spike_zoo.methods.stir.tiling import check_side
+from spike_zoo.nn.modes import evaluating
 from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of, updates_of_run
@@ -253,14 +254,12 @@ class STIRModule(ReconstructionModule):
         scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
         _, height, width = recording.shape
         found = torch.empty(len(centers), 2, 2, height, width)
-        was_training = self.training
-        self.eval()
-        for index, center in enumerate(centers):
-            clip = read_clip(recording, center, self.clip_length).to(self.device)
-            spikes = unpack_tensor(clip, width)[None].float()
-            shown = self._shown(spikes, torch.full((1,), scale, device=self.device))
-            found[index] = fields_of(self.network.pyramid(shown), (height, width))[0][0].cpu()
-        self.train(was_training)
+        known = torch.full((1,), scale, device=self.device)
+        with evaluating(self):
+            for index, center in enumerate(centers):
+                clip = read_clip(recording, center, self.clip_length).to(self.device)
+                shown = self._shown(unpack_tensor(clip, width)[None].float(), known)
+                found[index] = fields_of(self.network.pyramid(shown), (height, width))[0][0].cpu()
         return found
 
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
@@ -307,8 +306,9 @@ class STIRModule(ReconstructionModule):
         if weight:
             if "motion" not in batch:
                 raise ConfigError(
-                    "loss_motion: the data serve no true motion; set data.init_args.around to "
-                    f"{REACH}, with an archive of 'python -m spike_zoo simulate --around {REACH}'"
+                    "loss_motion: the data serve no true motion; use ReconstructionDataModule "
+                    f"with around: {REACH}, and an archive of 'python -m spike_zoo simulate "
+                    f"--around {REACH}'"
                 )
             terms["motion"] = field_loss(pyramid, batch["motion"])
             terms["total"] = terms["total"] + weight * self._motion_left() * terms["motion"]

@@ -26,11 +26,11 @@ from spike_zoo.methods.sci.bitstream import (
     DIGEST_BYTES,
     decoded_group,
     digest_of,
-    evaluating,
     exact_context,
     scale_nets,
 )
 from spike_zoo.methods.sci.symbols import tables_of
+from spike_zoo.nn.modes import evaluating
 from spike_zoo.spikes import SpikeRecording
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, lively_codec, recording
 

@@ -164,7 +164,7 @@ def test_data_without_motion_are_refused_by_the_loss_and_by_the_data(
     archive: str, tmp_path: Path
 ) -> None:
     module = STIRModule(**SMALL, loss_motion=1.0)
-    with pytest.raises(ConfigError, match=r"set data\.init_args\.around to 20"):
+    with pytest.raises(ConfigError, match="ReconstructionDataModule with around: 20"):
         trainer(max_epochs=1).fit(module, ReconstructionDataModule(archive, crop=None))
     with pytest.raises(ConfigError, match="no motion to the planes 10 before and after"):
         ReconstructionDataModule(archive, around=10, crop=None).setup("fit")

@@ -1,0 +1,172 @@
+"""What is measured of a codec that a run made: rates, distortions, whole files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+
+import spike_zoo
+from spike_zoo import SpikeArchive
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.data import ReconstructionDataModule, SceneDataModule
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci.bitstream import digest_of
+from spike_zoo.methods.sci.codec_training import (
+    CodecJob,
+    CodingJob,
+)
+from spike_zoo.testing import QUIET
+from tests.methods.sci.batches import batch_of
+from tests.methods.sci.coding import SPLITS, scenes_in, small
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.coding import Scene
+
+
+class Trained(NamedTuple):
+    """A run of stage ``codec``: two updates, a validation, a test.
+
+    Attributes:
+        module: As the run left it.
+        data: What it was trained on.
+        recordings: By split, the recordings of its archive.
+        validated: Values of the validation.
+        tested: Values of the test.
+        file: Its checkpoint.
+    """
+
+    module: SCICodecModule
+    data: SceneDataModule
+    recordings: dict[str, SpikeRecording]
+    validated: dict[str, float]
+    tested: dict[str, float]
+    file: Path
+
+    def scene(self, split: str) -> tuple[Any, Scene]:
+        """Return the only recording of a split as a batch and by itself."""
+        self.data.setup({"val": "validate"}.get(split, split))
+        loader: Any = getattr(self.data, f"{split}_dataloader")()
+        batch = self.data.on_after_batch_transfer(next(iter(loader)), 0)
+        (scene,) = self.module.scenes(cast("Any", batch))
+        return batch, scene
+
+
+@pytest.fixture(scope="module")
+def trained(all_beginnings: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    seed_everything(0)
+    module, data = small("codec", gop=3, **all_beginnings), scenes_in(folder)
+    quiet: dict[str, Any] = {**QUIET, "logger": False, "enable_checkpointing": False}
+    trainer = Trainer(max_epochs=1, num_sanity_val_steps=0, **quiet)
+    trainer.fit(module, data)
+    validated = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    trainer.save_checkpoint(folder / "codec.ckpt")
+    (tested,) = trainer.test(module, data, verbose=False)
+    archive = SpikeArchive(folder / "scenes.h5")
+    recordings = {split: archive[archive.names(split)[0]] for split in SPLITS}
+    return Trained(module, data, recordings, validated, dict(tested), folder / "codec.ckpt")
+
+
+def test_a_validation_estimates_rate_and_distortion_at_every_quality(trained: Trained) -> None:
+    assert (trained.module.monitor, trained.module.monitor_mode) == ("val/rd", "min")
+    costs = []
+    for quality, weight in enumerate(trained.module.hparams["lambdas"]):
+        rate = trained.validated[f"val/rate_q{quality}"]
+        assert 0 < rate < 20
+        error = 10 ** (-trained.validated[f"val/feature_psnr_q{quality}"] / 10)
+        costs.append(rate + weight * error)
+    mean = sum(costs) / 4
+    assert trained.validated["val/rd"] == pytest.approx(mean, rel=0.05)  # PSNR is a mean of logs
+
+
+def test_a_test_measures_whole_files(trained: Trained) -> None:
+    for quality in range(4):
+        made = trained.module.codec.compress(trained.recordings["test"], quality=quality, gop=3)
+        rate = 8 * len(made) / (41 * 32 * 40)
+        assert trained.tested[f"test/bpp_q{quality}"] == pytest.approx(rate, rel=0.02)
+        assert trained.tested[f"test/psnr_q{quality}"] > 0
+    curves = trained.module.curves
+    assert set(curves) == {"rate_distortion/psnr", "rate_distortion/ssim"}
+    for quality, point in enumerate(curves["rate_distortion/psnr"]):
+        wanted = [trained.tested[f"test/{name}_q{quality}"] for name in ("bpp", "psnr")]
+        assert point == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("quality", [0, 3])
+def test_estimates_of_a_validation_are_what_files_hold(trained: Trained, quality: int) -> None:
+    job, codec = trained.module.job, trained.module.codec
+    assert isinstance(job, CodecJob)
+    prepared = job.prepared(trained.scene("val")[1])
+    coded = job.compress(prepared, quality)
+    rate, groups = job._coded(prepared, quality)
+    header, payloads = coded.content
+    assert coded.n_bytes == 44 + sum(8 + len(payload) for payload in payloads)
+    words = sum(len(payload) - 8 for payload in payloads)
+    estimated = float(rate) * header.frames * 32 * 40 / 8
+    assert abs(estimated - words) <= 0.015 * words + 6 * len(payloads)
+    whole = codec.compress(trained.recordings["val"], quality=quality, gop=3)
+    assert len(whole) == coded.n_bytes
+    found = torch.cat([group.features for group in groups])
+    torch.testing.assert_close(found, codec.decompress(whole).features, rtol=0, atol=1e-4)
+
+
+def test_every_checkpoint_of_stage_codec_is_final(trained: Trained) -> None:
+    codec = cast("SCICodecModule", spike_zoo.load(trained.file)).codec
+    made = codec.compress(trained.recordings["test"], quality=1, gop=5)
+    assert BitstreamReader(made).header.digest == digest_of(codec)
+    assert codec.reconstruct(codec.decompress(made)).shape == (5, 1, 32, 40)
+
+
+def test_decoded_images_are_predicted(trained: Trained) -> None:
+    batch, _ = trained.scene("test")
+    found = trained.module.predict_step(batch, 0)
+    assert found.shape == (5, 1, 32, 40)
+    assert 0 <= found.min() <= found.max() <= 1
+    named = trained.module.predicted(batch, found)
+    assert [one.origin.plane for one in named] == [6, 13, 20, 27, 34]
+
+
+def test_images_between_features_are_refused(trained: Trained) -> None:
+    _, scene = trained.scene("test")
+    moved = scene._replace(planes=[plane + 1 for plane in scene.planes])
+    assert isinstance(trained.module.job, CodingJob)
+    with pytest.raises(ConfigError, match=r"images at planes \[7, 14, 21\].*simulate --kind seque"):
+        trained.module.job.prepared(moved)
+
+
+def test_data_of_single_clips_are_refused_before_a_run(trained: Trained) -> None:
+    clips = ReconstructionDataModule("none.h5", 13)
+    with pytest.raises(ConfigError, match=r"codes whole recordings; serve them by.*\[val\]"):
+        trained.module.check_data(clips, "validate")
+
+
+def test_a_stage_without_a_codec_codes_nothing() -> None:
+    module = small("fam")
+    with pytest.raises(ConfigError, match="stage fam has no codec; use stage codec or joint"):
+        module.prepared(cast("Any", None))
+
+
+def test_joint_leaves_what_is_written_as_it_was(all_beginnings: dict[str, str]) -> None:
+    seed_everything(0)
+    module = small("joint", **all_beginnings)
+    module.setup("fit")
+    codec = cast("SCICodecModule", spike_zoo.load(all_beginnings["codec"])).codec
+    frozen = ("intra.entropy.", "inter.entropy.", "intra.analysis.", "gains.encoder.", "motion.")
+    theirs, ours = codec.state_dict(), module.codec.state_dict()
+    shared = [name for name in theirs if name.startswith(frozen)]
+    assert any(name.endswith("scales.is_final") for name in shared)
+    assert all(torch.equal(theirs[name], ours[name]) for name in shared)
+    assert digest_of(module.codec) == digest_of(codec)  # until it has learned
+    optimiser = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], 1e-2)
+    module.train()
+    module.job.terms(batch_of(module))["total"].backward()
+    optimiser.step()
+    assert digest_of(module.codec) != digest_of(codec)
+    assert all(torch.equal(theirs[name], ours[name]) for name in shared)
