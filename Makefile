@@ -21,7 +21,7 @@ PROFILE ?= cpu
 STAGED := $(patsubst experiments/%/stages.yaml,%,$(wildcard experiments/*/stages.yaml))
 ARCHIVES := $(sort $(foreach method,$(METHODS),$(call entries,experiments/$(method)/needs.yaml,archives)))
 
-.PHONY: help setup demo test test-slow lint audit train bench notebooks docs ablation-table smoke-tables clean
+.PHONY: help setup demo test test-slow lint audit train reproduce bench notebooks docs ablation-table smoke-tables clean
 .PHONY: $(STAGED) $(METHODS:%=ablation-%)
 # $$ in prerequisites is read once a target, and what $$* stands for, is known
 .SECONDEXPANSION:
@@ -61,8 +61,8 @@ $(STAMPS)/audit: $(STAMPS)/setup
 audit: setup $(STAMPS)/audit ## look for known vulnerabilities in the tested set (needs the network)
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
 
-# needs.yaml says how an archive is made; the default one is what simulate makes
-how_made = $(or $(shell sed -n 's|^  $(1): ||p' $(wildcard experiments/*/needs*.yaml) /dev/null | sort -u | head -n 1), \
+# needs.yaml or recipes.yaml says how an archive is made; the default one is what simulate makes
+how_made = $(or $(shell sed -n 's|^  $(1): ||p' $(wildcard experiments/*/needs*.yaml experiments/*/recipes.yaml) /dev/null | sort -u | head -n 1), \
   $(if $(filter data/default.h5,$(1)),simulate,$(error $(1): no experiments/*/needs.yaml says how it is made)))
 
 data/%.h5: | $(STAMPS)/setup
@@ -136,6 +136,21 @@ $(STAGED): setup $$(filter runs/$$@/%,$(FITS))
 
 train: $(filter $(METHOD),$(STAGED)) ## train the stages of METHOD in order, going on where it was interrupted (in short: make METHOD)
 	@$(if $^,:,echo "$(METHOD): no stages.yaml in experiments/$(METHOD) says what to train"; exit 2)
+
+RECIPES := $(wildcard experiments/*/recipes.yaml)
+SHIPPED := $(call entries,$(RECIPES),recipes)
+REPRODUCED := $(SHIPPED:%=runs/reproduce/%/result.json)
+recipe = $(call entry,$(RECIPES),recipes,$(1))
+
+$(REPRODUCED): runs/reproduce/%/result.json: $$(call recipe,$$*) $$(call runs_in,$$(call recipe,$$*)) \
+  | $$(call archives_in,$$(call recipe,$$*))
+	$(fit)
+
+ifneq ($(filter reproduce,$(MAKECMDGOALS)),)
+$(if $(filter $(NAME),$(SHIPPED)),,$(error NAME=$(NAME): weights that ship are $(SHIPPED)))
+endif
+reproduce: setup runs/reproduce/$(NAME)/result.json ## run the recipe of the shipped weights NAME, going on where it was interrupted, and compare
+	$(BIN)/python -m benchmarks.reproduced $(call entry,$(RECIPES),records,$(NAME)) runs/reproduce/$(NAME)
 
 bench: setup ## measure against the limits, side by side, as one table
 	$(BIN)/python -m benchmarks.report $(ARGS)

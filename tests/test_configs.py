@@ -30,7 +30,7 @@ METHODS = sorted(
     for path in (ROOT / folder).rglob("*.yaml")
     if path not in [*PROFILES, *LOGGERS]
     and path.parent.parent.name != "profiles"  # layers over a profile, no methods
-    and not path.stem.startswith(("table", "sweep", "needs", "stages", "demo"))
+    and not path.stem.startswith(("table", "sweep", "needs", "stages", "recipes", "demo"))
     # tests/methods/ssdm/test_configs.py and tests/methods/sci/test_configs.py have theirs
     and not re.search(r"/(ssdm|sci)[/_]", path.relative_to(ROOT).as_posix())
 )

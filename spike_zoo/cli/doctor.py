@@ -15,6 +15,7 @@ from rich.table import Table
 import spike_zoo
 from spike_zoo.methods.shipped import WEIGHTS_FOLDER, shipped_names
 from spike_zoo.nn.backbones import BACKBONES, backbone_folders, find_backbone
+from spike_zoo.nn.precision import has_fast_bf16
 from spike_zoo.tracking import commit, versions
 
 #: Optional part -> (module that proves it, what it is for).
@@ -69,13 +70,6 @@ def _devices() -> list[tuple[str, str]]:
     if torch.backends.mps.is_available():
         rows.append(("mps", "Apple"))
     return rows
-
-
-def has_fast_bf16() -> bool:
-    """Tell whether bf16-mixed pays here: a GPU that has it, or a processor with instructions."""
-    if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _part(name: str) -> str:

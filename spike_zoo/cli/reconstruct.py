@@ -85,7 +85,7 @@ def reconstruct(
 
 
 def _warn_of_emulation() -> None:
-    from spike_zoo.cli.doctor import has_fast_bf16
+    from spike_zoo.nn.precision import has_fast_bf16
 
     if not has_fast_bf16():
         said = (

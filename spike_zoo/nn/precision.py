@@ -1,4 +1,4 @@
-"""Layers that must not be rounded to half precision, whatever the rest computes in."""
+"""Where half precision pays, and layers that must not be rounded to it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import contextlib
 
 import torch
 from torch import Tensor, nn
+
+
+def has_fast_bf16(*, gpu: bool = True) -> bool:
+    """Tell whether bf16 pays here: a GPU that has it, or a processor with instructions for it.
+
+    Args:
+        gpu: Whether a GPU would be taken where there is one.
+    """
+    if gpu and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def without_autocast(device: str) -> contextlib.AbstractContextManager[object]:

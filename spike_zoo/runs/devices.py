@@ -1,4 +1,4 @@
-"""On how many devices a verb runs, and by which means of starting processes."""
+"""On how many devices a verb runs, in what precision, by which means of starting processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_info
 
 from spike_zoo.errors import ConfigError
+from spike_zoo.nn.precision import has_fast_bf16
 
 _EVALUATING = ("validate", "test")
 _UNFIT = ("spawn", "fork", "notebook")  # their processes lack what ours prepared before imports
@@ -38,6 +39,16 @@ def settle_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (it
     if not is_one or trainer.num_nodes > 1:
         rank_zero_info(f"{verb}: on one device, so that every image counts once")
     trainer.devices, trainer.num_nodes, trainer.strategy = first, 1, "auto"
+
+
+def tell_of_emulation(trainer: Any) -> None:  # noqa: ANN401  (its arguments)
+    """Say that bf16 is asked for where it is computed by other means, ten times slower."""
+    on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
+    if "bf16" in str(trainer.precision) and not has_fast_bf16(gpu=on_gpu):
+        rank_zero_info(
+            f"warning: trainer.precision {trainer.precision}: this machine emulates it; "
+            "--trainer.precision 32-true takes a fraction of the time"
+        )
 
 
 def _starters(strategy: Any) -> list[str]:  # noqa: ANN401  (a name, or Lightning's)

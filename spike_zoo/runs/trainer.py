@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
-import warnings
 from argparse import ArgumentError
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,8 +31,9 @@ from spike_zoo.runs.checkpoints import (
 )
 from spike_zoo.runs.compiling import compile_networks
 from spike_zoo.runs.configs import with_files
-from spike_zoo.runs.devices import settle_devices
+from spike_zoo.runs.devices import settle_devices, tell_of_emulation
 from spike_zoo.runs.folders import folder_of, is_child, remove_beginnings
+from spike_zoo.runs.libraries import quiet_libraries, whole_numbers_first
 from spike_zoo.runs.limits import check_limits
 from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
 from spike_zoo.runs.planning import defaults_of, dumped, fill_in, plan_of
@@ -74,15 +73,6 @@ if TYPE_CHECKING:
     from spike_zoo.tracking.result import Curve
 
 VERBS = ("fit", "validate", "test", "predict")
-#: Warnings of libraries that a user can do nothing about, or that describe what we do on purpose.
-_CHATTER = (
-    ".*set_vital.*",
-    ".*LeafSpec.*",
-    ".*does not have many workers.*",
-    ".*callbacks used to create the checkpoint.*",
-    ".*Checkpoint directory .* exists and is not empty.*",
-    ".*is not supported by the model summary.*",
-)
 
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
@@ -118,6 +108,7 @@ class ZooCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run needs beside model, data and trainer."""
+        whole_numbers_first(parser)
         parser.add_argument(
             "--run_dir",
             type=str | None,
@@ -204,6 +195,7 @@ class ZooCLI(LightningCLI):
         """Build the trainer with the run's loggers, callbacks and way to write checkpoints."""
         trainer = self._get(self.config_init, "trainer")
         settle_devices(self.subcommand, trainer)
+        tell_of_emulation(trainer)
         trainer["logger"] = loggers_of(
             trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
@@ -378,14 +370,6 @@ def _process_arguments(arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-def quiet_libraries() -> None:
-    """Leave out chatter and advertisements of libraries."""
-    for message in _CHATTER:
-        warnings.filterwarnings("ignore", message=message)
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
 
 
 def _as_seen_from_here(path: str) -> str:

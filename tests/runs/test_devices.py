@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from spike_zoo.cli.main import main
 from spike_zoo.errors import ConfigError
+from spike_zoo.runs import devices
 from spike_zoo.runs.devices import settle_devices
 from tests.conftest import ROOT
 
@@ -87,3 +89,22 @@ def test_training_and_predicting_run_where_they_were_told(verb: str) -> None:
     trainer = _trainer(devices=[3, 1], num_nodes=2, strategy="ddp")
     settle_devices(verb, trainer)
     assert (trainer.devices, trainer.num_nodes, trainer.strategy) == ([3, 1], 2, "ddp")
+
+
+@pytest.mark.parametrize(
+    ("precision", "is_fast", "said"),
+    [
+        ("bf16-mixed", False, "precision bf16-mixed: this machine emulates it; .*32-true takes"),
+        ("bf16-mixed", True, "^$"),
+        ("32-true", False, "^$"),
+        (None, False, "^$"),
+    ],
+)
+def test_half_precision_that_is_emulated_is_told(
+    precision: str | None, is_fast: bool, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(devices, "has_fast_bf16", lambda **_: is_fast)
+    monkeypatch.setattr(devices, "rank_zero_info", told.append)
+    devices.tell_of_emulation(_trainer(accelerator="auto", precision=precision))
+    assert re.search(said, "".join(told))

@@ -1,0 +1,42 @@
+"""Libraries as a run wants them: quiet, and of the same mind whatever was imported before."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING, Union, get_args
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+#: Warnings of libraries that a user can do nothing about, or that describe what we do on purpose.
+_CHATTER = (
+    ".*set_vital.*",
+    ".*LeafSpec.*",
+    ".*does not have many workers.*",
+    ".*callbacks used to create the checkpoint.*",
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*is not supported by the model summary.*",
+)
+
+
+def quiet_libraries() -> None:
+    """Leave out chatter and advertisements of libraries."""
+    for message in _CHATTER:
+        warnings.filterwarnings("ignore", message=message)
+    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
+        logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
+
+
+def whole_numbers_first(parser: ArgumentParser) -> None:
+    """Let arguments that take whole numbers or fractions take 1 for 1 and not for 1.0.
+
+    A parser tries the types of a union in their order. Lightning says int first, but what
+    ``Optional[Union[int, float]]`` is comes out of typing.s memory, and is the other way round
+    where another library asked for that a moment before.
+    """
+    for action in parser._actions:
+        kinds = list(get_args(getattr(action, "_typehint", None)))
+        if int in kinds and float in kinds[: kinds.index(int)]:
+            kinds.remove(int)
+            action._typehint = Union[(int, *kinds)]  # type: ignore[attr-defined]

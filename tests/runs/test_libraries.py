@@ -1,0 +1,36 @@
+"""What other modules import first changes no run."""
+
+from __future__ import annotations
+
+from typing import Any, Optional, Union
+
+import pytest
+from jsonargparse import ArgumentParser
+
+from spike_zoo.runs.libraries import whole_numbers_first
+from spike_zoo.runs.trainer import VERBS
+from spike_zoo.sweeps.plan import LineReader
+
+# as rich asks for it, and as typing then remembers Lightning's own
+FLIPPED: Any = Optional[Union[float, int]]  # noqa: UP007, UP045
+
+
+@pytest.mark.parametrize("given", ["1", "1.0", "0.5", "null", "3"])
+def test_one_is_a_whole_number_whatever_was_imported_before(given: str) -> None:
+    parser = ArgumentParser()
+    parser.add_argument("--limit", type=FLIPPED)
+    parser.add_argument("--name", type=str)
+    whole_numbers_first(parser)
+    found = parser.parse_args(["--limit", given, "--name", "a"])
+    assert repr(found.limit) == given.replace("null", "None")
+    assert found.name == "a"
+
+
+def test_every_verb_parses_limits_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(
+        "spike_zoo.runs.trainer.whole_numbers_first",
+        lambda parser: seen.extend(a.dest for a in parser._actions if "limit_val" in a.dest),
+    )
+    LineReader()
+    assert seen == ["trainer.limit_val_batches"] * len(VERBS)
