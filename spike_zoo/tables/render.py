@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
 from spike_zoo.tables.curves import curve_lists
 from spike_zoo.tables.expect import NOISE_RULE, sum_up
+from spike_zoo.tables.prospects import (
+    CAPTION,
+    HEADER,
+    PROSPECT_RULE,
+    prospect_cells,
+    prospect_notes,
+)
 from spike_zoo.tables.rates import rate_notes, rate_table, rate_values
 
 if TYPE_CHECKING:
@@ -117,43 +124,15 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
         lines += [_line(row) for row in cells_as_text(table, "**")]
         lines += _expectations(table)
+        lines += _prospects(table)
         lines += curve_lists([curve for curve in table.curves if curve.spec.anchor is None])
         lines += _rates(table)
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     if any(table.verdicts for table in tables):
         lines += [NOISE_RULE, ""]
+    if any(table.prospects for table in tables):
+        lines += [PROSPECT_RULE, ""]
     return "\n".join(lines)
-
-
-def as_plain(table: FilledTable) -> dict[str, Any]:
-    """Return a table as plain values, for programs: cells by column, None where nothing is."""
-    return {
-        "title": table.title,
-        "rows": [
-            {
-                "name": row.name,
-                "runs": len(row.runs),
-                "cells": {
-                    column.name: {
-                        "mean": cell.mean,
-                        "deviation": cell.deviation,
-                        "published": cell.published,
-                    }
-                    for column, cell in zip(table.columns, row.cells, strict=True)
-                },
-            }
-            for row in table.rows
-        ],
-        "expectations": [
-            {"text": one.text, "judgement": one.judgement.value} for one in table.verdicts
-        ],
-        "curves": [
-            {"title": curve.title, "lines": {line.name: line.points for line in curve.lines}}
-            for curve in table.curves
-        ],
-        "warnings": list(table.warnings),
-        "notes": list(table.notes),
-    }
 
 
 def render_csv(tables: Sequence[FilledTable]) -> str:
@@ -184,7 +163,7 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
             writer.writerow(line)
         for verdict in table.verdicts:
             line = {"table": table.title, "row": verdict.text}
-            line["expectation"] = verdict.judgement.value
+            line["expectation"] = verdict.said
             writer.writerow(line)
         writer.writerows(_points(table))
         writer.writerows(_bd_rates(table))
@@ -238,8 +217,17 @@ def _expectations(table: FilledTable) -> list[str]:
     for verdict in table.verdicts:
         claim = f": {verdict.expectation.claim}" if verdict.expectation.claim else ""
         detail = f" ({verdict.detail})" if verdict.detail else ""
-        lines.append(f"- **{verdict.judgement.value}**: {verdict.text}{detail}{claim}")
+        lines.append(f"- **{verdict.said}**: {verdict.text}{detail}{claim}")
     return lines
+
+
+def _prospects(table: FilledTable) -> list[str]:
+    if not table.prospects:
+        return []
+    lines = ["", f"{CAPTION}:", "", _line(HEADER), _line(["---"] + ["---:"] * (len(HEADER) - 1))]
+    lines += [_line(cells) for cells in prospect_cells(table.prospects)]
+    notes = prospect_notes(table.spec, table.prospects)
+    return [*lines, *(["", *notes] if notes else [])]
 
 
 def _line(texts: Sequence[str]) -> str:

@@ -52,6 +52,20 @@ def test_programs_take_a_table_as_json(folder: Path, capsys: pytest.CaptureFixtu
     assert any(one.startswith("The rows mix profiles") for one in table["warnings"])
 
 
+def test_json_carries_what_the_seeds_can_tell(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
+    write_spec(folder, claimed + "spread: {source: a pilot, test/psnr: 0.15}\n")
+    assert main(["table", str(folder / "table.yaml"), "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)["tables"]
+    (found,) = table["prospects"]
+    assert (found["claimed"], found["spread"], found["is_stated"]) == (0.4, 0.15, True)
+    assert (found["seeds"], found["seeds_needed"]) == (3, 3)
+    assert found["can_tell"] == pytest.approx(0.34, abs=1e-3)
+    assert table["expectations"][0]["difference"] == 2.0
+
+
 def test_profile_and_results_choose_what_is_shown(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

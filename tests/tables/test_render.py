@@ -16,7 +16,7 @@ from spike_zoo.tables import (
     render_csv,
     render_markdown,
 )
-from tests.helpers.tables import make_run, write_spec
+from tests.helpers.tables import SPEC, make_run, write_spec
 
 
 @pytest.fixture
@@ -65,3 +65,21 @@ def test_csv_has_full_precision_gaps_and_judgements(file: TableFile) -> None:
     assert rows[2]["test/psnr"] == ""
     assert rows[3]["expectation"] == "not measured"
     assert [row["row"] for row in rows[:4]] == [row["row"] for row in rows[4:]]
+
+
+def test_what_the_seeds_can_tell_stands_below_the_claims_before_anything_ran(
+    tmp_path: Path,
+) -> None:
+    claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
+    stated = "spread: {source: a pilot, test/psnr: 0.15}\n"
+    (spec,) = read_table_file(write_spec(tmp_path, claimed + stated)).tables
+    text = render_markdown([fill_table(spec, [])])
+    lines = text.splitlines()
+    line = "| full better than half (PSNR (dB)) | 0.40 | 0.15 (stated) | 3 | 0.34 | 3 |"
+    assert lines.index("What the seeds can tell:") < lines.index(line)
+    assert "s stated beforehand: a pilot." in lines
+    assert text.index("not measured") < text.index("What the seeds can tell")
+    runs = [make_run("full", 30.0), make_run("full", 32.0, seed=1)]
+    done = fill_table(spec, [*runs, make_run("half", 29.0)])
+    assert "- **undecidable with n = 1**: full better than half" in render_markdown([done])
+    assert "undecidable with n = 1" in render_csv([done])
