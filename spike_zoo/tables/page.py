@@ -25,6 +25,7 @@ from spike_zoo.tables.render import (
     has_counts,
     header,
     ours_text,
+    published_texts,
     row_name,
 )
 
@@ -105,6 +106,7 @@ def _cells(table: FilledTable) -> list[list[object]]:
             _cell(column, cell, is_best=number in best[index])
             for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True))
         ]
+        cells += published_texts(table, row)
         rows.append([*cells, *([len(row.runs)] if has_counts(table) else [])])
     return rows
 

@@ -16,6 +16,10 @@ def as_plain(table: FilledTable) -> dict[str, Any]:
     return {
         "title": table.title,
         "rows": [_row(table, row) for row in table.rows],
+        "published_columns": [
+            {"name": one.name, "metric": one.column.key, "source": one.source}
+            for one in table.spec.published_columns
+        ],
         "expectations": [_verdict(one) for one in table.verdicts],
         "prospects": [_prospect(one) for one in table.prospects],
         "curves": [
@@ -39,6 +43,9 @@ def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
                 "published": cell.published,
             }
             for column, cell in cells
+        },
+        "published_columns": {
+            one.name: one.values.get(row.name) for one in table.spec.published_columns
         },
     }
 

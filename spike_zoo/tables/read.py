@@ -12,7 +12,7 @@ from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.tables.claims import Claims
 from spike_zoo.tables.columns import Column, direction, near, plain_column
 from spike_zoo.tables.fields import Fields
-from spike_zoo.tables.published import read_points
+from spike_zoo.tables.published import PublishedColumns, read_points, with_rows_of
 from spike_zoo.tables.spec import (
     DEFAULT_COLUMNS,
     CurveSpec,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Keys that all tables of a file may share.
 _SHARED = {"source", "columns", "archive", "command", "seeds", "spread"}
-_TABLE = {"expect", "note", "one_data", "curves", *_SHARED}
+_TABLE = {"expect", "note", "one_data", "curves", "published_columns", *_SHARED}
 
 
 def check_table(path: str | Path, variants: Iterable[str | Path] = ()) -> tuple[Path, ...]:
@@ -111,7 +111,8 @@ class _Reader(Fields):
         named, drawn = [column.name for column in columns], [curve.name for curve in curves]
         self.once([*named, *drawn], "curve")
         self.spread(own_spread, named)  # the file's may name columns of other tables
-        rows = self.rows(content, named, drawn)
+        theirs = PublishedColumns(self, named).read(content.get("published_columns") or [])
+        rows = with_rows_of(self.rows(content, named, drawn), theirs)
         self.anchors(curves, [row.name for row in rows])
         claims = Claims(self, rows, columns, drawn)
         expect = claims.expectations(content.get("expect") or [])
@@ -127,6 +128,7 @@ class _Reader(Fields):
             command=content.get("command"),
             file=self.file,
             curves=tuple(curves),
+            published_columns=tuple(theirs),
             spread=self.spread(content.get("spread")),
             seeds=self.seeds(content.get("seeds", 3)),
         )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.fill import FilledTable
     from spike_zoo.tables.filled import Cell, FilledRow
+    from spike_zoo.tables.spec import PublishedColumn
 
 NOT_MEASURED = "n/a"
 STANDS_OUT = " †"
@@ -82,7 +83,19 @@ def has_counts(table: FilledTable) -> bool:
 def header(table: FilledTable) -> list[str]:
     """Return what stands above the columns, the rows' names first."""
     counts = ["n"] if has_counts(table) else []
-    return ["", *(heading(column) for column in table.columns), *counts]
+    theirs = [
+        f"[{one.name}, {one.column.heading}]{ARROWS[one.column.better]}"
+        for one in table.spec.published_columns
+    ]
+    return ["", *(heading(column) for column in table.columns), *theirs, *counts]
+
+
+def published_texts(table: FilledTable, row: FilledRow) -> list[str]:
+    """Return a row's cells in the columns of others, in brackets; empty where they have none."""
+    return [
+        f"[{one.column.text(one.values[row.name])}]" if row.name in one.values else ""
+        for one in table.spec.published_columns
+    ]
 
 
 def row_name(row: FilledRow) -> str:
@@ -103,6 +116,7 @@ def cells_as_text(table: FilledTable, emphasis: str = "") -> list[list[str]]:
                 ours = ours_text(column, cell)
                 text = f"{mark}{ours}{mark}{text[len(ours) :]}"
             texts.append(text)
+        texts += published_texts(table, row)
         rows.append([*texts, *([str(len(row.runs))] if has_counts(table) else [])])
     return rows
 
@@ -138,13 +152,15 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
 def render_csv(tables: Sequence[FilledTable]) -> str:
     """Return tables as one CSV: full precision, mean, deviation and published value apart.
 
-    The columns of all tables stand beside each other, empty where a table has no such column; the
-    expectations follow as rows of their own, judged in the last column, and where there are curves,
-    each of their points, and the BD-rates of each against its anchor.
+    The columns of all tables stand beside each other, those of others last, empty where a table has
+    no such column; the expectations follow as rows of their own, judged in the last column, and
+    where there are curves, each of their points, and the BD-rates of each against its anchor.
     """
     names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
     parts = ("", " deviation", " published")
     fields = ["table", "row", "n", *(f"{name}{part}" for name in names for part in parts)]
+    theirs = [_their_field(one) for table in tables for one in table.spec.published_columns]
+    fields += dict.fromkeys(theirs)
     curves = [curve for table in tables for curve in table.curves]
     fields += _CURVE_FIELDS if curves else []
     fields += _RATE_FIELDS if any(curve.spec.anchor is not None for curve in curves) else []
@@ -160,6 +176,9 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
                 values = (cell.mean, cell.deviation, cell.published)
                 for part, value in zip(parts, values, strict=True):
                     line[f"{column.name}{part}"] = "" if value is None else repr(float(value))
+            for one in table.spec.published_columns:
+                if row.name in one.values:
+                    line[_their_field(one)] = repr(one.values[row.name])
             writer.writerow(line)
         for verdict in table.verdicts:
             line = {"table": table.title, "row": verdict.text}
@@ -168,6 +187,10 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
         writer.writerows(_points(table))
         writer.writerows(_bd_rates(table))
     return file.getvalue()
+
+
+def _their_field(one: PublishedColumn) -> str:
+    return f"{one.name} {one.column.key} published"
 
 
 def _points(table: FilledTable) -> Iterator[dict[str, object]]:

@@ -121,6 +121,23 @@ class CurveSpec:
 
 
 @dataclass(frozen=True)
+class PublishedColumn:
+    """Values of one source on one set: a column of its own, never beside ours.
+
+    Attributes:
+        name: The set, and the source where several measured on it.
+        column: What was measured.
+        source: Where the values stand.
+        values: Name of a row -> value.
+    """
+
+    name: str
+    column: Column
+    source: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Spread:
     """Standard deviations over seeds that were known before anything ran.
 
@@ -149,6 +166,7 @@ class TableSpec:
         command: The command that makes the results again; ``{profile}`` stands for the profile.
         file: Where it was read.
         curves: What is drawn below the numbers.
+        published_columns: Values of others that stand in columns of their own.
         spread: How much seeds differ, as known beforehand.
         seeds: How many runs a row is meant to have; 1 where nothing is trained.
     """
@@ -164,6 +182,7 @@ class TableSpec:
     command: str | None = None
     file: Path | None = None
     curves: tuple[CurveSpec, ...] = ()
+    published_columns: tuple[PublishedColumn, ...] = ()
     spread: Spread = field(default_factory=Spread)
     seeds: int = 3
 
