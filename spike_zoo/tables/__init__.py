@@ -5,11 +5,11 @@ from spike_zoo.tables.expect import Judgement, Verdict, sum_up
 from spike_zoo.tables.fill import FilledTable, fill_table
 from spike_zoo.tables.filled import Cell
 from spike_zoo.tables.page import table_page
+from spike_zoo.tables.plain import as_plain
 from spike_zoo.tables.read import check_table, read_table_file
 from spike_zoo.tables.recorded import RecordedRun
 from spike_zoo.tables.render import (
     all_notes,
-    as_plain,
     cells_as_text,
     header,
     render_csv,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.spec import Row
 
 
 class Claims(Fields):
@@ -20,7 +21,7 @@ class Claims(Fields):
 
     Args:
         place: File and table, for errors.
-        rows: Names of the table's rows.
+        rows: The table's rows.
         columns: Its columns.
         curves: Names of its curves.
     """
@@ -28,12 +29,12 @@ class Claims(Fields):
     def __init__(
         self,
         place: Fields,
-        rows: Sequence[str],
+        rows: Sequence[Row],
         columns: Sequence[Column],
         curves: Sequence[str] = (),
     ) -> None:
         super().__init__(place.file, place.place)
-        self.rows = rows
+        self.rows = {row.name: row for row in rows}
         self.columns = {column.name: column for column in columns}
         self.curves = curves
 
@@ -55,7 +56,7 @@ class Claims(Fields):
             return self.lone_expectation(place, content)
         is_close = isinstance(content, dict) and "within" in content
         required = {"row", "by"} | ({"within", "of"} if is_close else {"better_than"})
-        optional = {"claim", "above"} | (set() if is_close else {"at_least"})
+        optional = {"claim", "above"} | (set() if is_close else {"at_least", "reported"})
         self.keys(content, required, optional, place)
         row, by = str(content["row"]), str(content["by"])
         other, above = str(content["of" if is_close else "better_than"]), content.get("above")
@@ -67,7 +68,24 @@ class Claims(Fields):
         if column.better == "neither" and (above is not None or not is_close):
             raise self.error(f"{place}: nobody knows whether more or less of {by!r} is better")
         margin = self.number(place, content.get("within" if is_close else "at_least", 0.0))
-        return Expectation(row, other, by, margin, is_close, str(content.get("claim", "")), above)
+        claim, reported = str(content.get("claim", "")), None
+        if "reported" in content:
+            reported = self.finite(f"{place}: reported", content["reported"], above=0.0)
+        elif not is_close:
+            reported = self.published_difference(row, other, column)
+        return Expectation(row, other, by, margin, is_close, claim, above, reported=reported)
+
+    def published_difference(self, row: str, other: str, column: Column) -> float | None:
+        """Return by how much a row is better than another in what one source published.
+
+        None where it has not both, or the other is as good: then nobody reports a difference.
+        """
+        first, second = self.rows[row], self.rows[other]
+        pair = [one.published.get(column.name) for one in (first, second)]
+        if first.source != second.source or pair[0] is None or pair[1] is None:
+            return None
+        difference = (pair[0] - pair[1]) * (-1.0 if column.better == "lower" else 1.0)
+        return difference if difference > 0 else None
 
     def rate_expectation(self, place: str, content: dict[str, Any]) -> Expectation:
         """Return a claim about the BD-rate of a row's curve against that of an anchor."""

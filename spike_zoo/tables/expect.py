@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 STUDENT_T: Final = (
     *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
     *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
+    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423),
+    *(2.0395, 2.0369, 2.0345, 2.0322, 2.0301, 2.0281, 2.0262, 2.0244),
 )
 MANY: Final = STUDENT_T[-1]  # for more: a little too large, so that a bound is never too small
 
@@ -26,7 +28,8 @@ NOISE_RULE: Final = (
     "standard deviation over the seeds of both rows, t the two-sided 95 % point of Student's "
     "distribution with n₁ + n₂ - 2 degrees of freedom. With one seed each there is no such bound, "
     "and the bare difference decides. Parameters, MACs and methods that train nothing have no "
-    "noise."
+    "noise. Where the bound is larger than the difference that is claimed, a result within noise "
+    "is undecidable: so few seeds could not have told it."
 )
 
 
@@ -34,8 +37,9 @@ class Judgement(Enum):
     """What became of a claim."""
 
     HELD = "held"
-    NOT_HELD = "not held"
     NOISE = "within noise"
+    UNDECIDABLE = "undecidable"
+    NOT_HELD = "not held"
     NO_MEANING = "without meaning"
     NOT_MEASURED = "not measured"
 
@@ -64,6 +68,7 @@ class Verdict:
         difference: By how much the row is better than the other (closeness: how far apart).
         noise: Smallest difference that counts; None where one seed each leaves it unknown.
         detail: The numbers in words.
+        seeds: Runs of the row that has the fewest, of those with noise.
     """
 
     expectation: Expectation
@@ -72,6 +77,13 @@ class Verdict:
     difference: float | None = None
     noise: float | None = None
     detail: str = ""
+    seeds: int = 0
+
+    @property
+    def said(self) -> str:
+        """The judgement as tables show it: ``undecidable with n = 3``."""
+        said = self.judgement.value
+        return f"{said} with n = {self.seeds}" if self.judgement is Judgement.UNDECIDABLE else said
 
 
 def judge(
@@ -88,7 +100,8 @@ def judge(
     Let d be by how much ``row`` is better than ``other`` in the column's direction. The claim
     *better* says d > margin (d >= margin where a margin is given), *close* says |d| <= margin. What
     is left, d - margin or margin - |d|, is within noise where it is not larger than the bound
-    of :func:`noise_bound`; otherwise its sign decides. Where the claim names a row to be
+    of :func:`noise_bound`, and undecidable where that bound is larger than what is claimed;
+    otherwise its sign decides. Where the claim names a row to be
     ``above``, it says nothing unless the means of both rows are better than that row's. A limit is
     a number without noise that d >= 0 reaches; a BD-rate must be below it, d > 0.
 
@@ -116,16 +129,23 @@ def judge(
     else:
         left = difference - expectation.margin
     noise = noise_bound(row, other)
+    judgement = _decided(expectation, left, noise)
+    detail = _detail(expectation, column, row.mean, difference, noise)
+    if judgement is Judgement.UNDECIDABLE and expectation.claimed is not None:
+        detail += f", claimed {column.text(expectation.claimed)}"
+    seeds = min((sample.count for sample in (row, other) if not sample.is_exact), default=0)
+    return Verdict(expectation, judgement, text, difference, noise, detail, seeds)
+
+
+def _decided(expectation: Expectation, left: float, noise: float | None) -> Judgement:
+    """Return what became of a claim of which so much is left."""
     is_reached = expectation.limit is not None and expectation.anchor is None
     is_strict = not (expectation.is_close or expectation.margin or is_reached)
     if noise is not None and noise > 0 and abs(left) <= noise:
-        judgement = Judgement.NOISE
-    elif left > 0 or (left == 0 and not is_strict):
-        judgement = Judgement.HELD
-    else:
-        judgement = Judgement.NOT_HELD
-    detail = _detail(expectation, column, row.mean, difference, noise)
-    return Verdict(expectation, judgement, text, difference, noise, detail)
+        is_told = expectation.claimed is None or noise <= expectation.claimed
+        return Judgement.NOISE if is_told else Judgement.UNDECIDABLE
+    is_held = left > 0 or (left == 0 and not is_strict)
+    return Judgement.HELD if is_held else Judgement.NOT_HELD
 
 
 def noise_bound(first: Sample, second: Sample) -> float | None:
@@ -150,7 +170,7 @@ def sum_up(verdicts: Sequence[Verdict]) -> str:
     """Return all judgements in one line: ``7 of 9 held, 1 within noise, 1 not held``."""
     counts = Counter(verdict.judgement for verdict in verdicts)
     parts = [f"{counts[Judgement.HELD]} of {len(verdicts)} held"]
-    others = (Judgement.NOISE, Judgement.NOT_HELD, Judgement.NO_MEANING, Judgement.NOT_MEASURED)
+    others = [one for one in Judgement if one is not Judgement.HELD]
     return ", ".join([*parts, *(f"{counts[one]} {one.value}" for one in others if counts[one])])
 
 

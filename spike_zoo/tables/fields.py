@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tables.columns import near
+from spike_zoo.metrics.facts import METRICS
+from spike_zoo.tables.columns import COSTS, FIELDS, direction, near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +37,29 @@ class Fields:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(f"{place}: not a number: {value!r}")
         return float(value)
+
+    def finite(self, place: str, value: Any, *, above: float = -math.inf) -> float:  # noqa: ANN401
+        """Return a finite number above another."""
+        found = self.number(place, value)
+        if not math.isfinite(found) or found <= above:
+            wanted = "a finite number" if math.isinf(above) else f"a finite number above {above:g}"
+            raise self.error(f"{place}: expected {wanted}, got {value!r}")
+        return found
+
+    def metric(self, key: str) -> None:
+        """Refuse a metric that is not known."""
+        *place, _ = key.split("/")
+        if direction(key) is not None or place[:1] == ["train"]:
+            return
+        if place[:1] == ["costs"]:
+            raise self.error(
+                f"unknown column {key!r}: a cost is costs/JOB/WHAT, with {', '.join(COSTS)} as WHAT"
+            )
+        known = [*FIELDS, *("/".join([*(place or ["test"]), metric]) for metric in METRICS)]
+        raise self.error(
+            f"unknown column {key!r}.{near(key, known)} A metric of your own states its direction: "
+            f"{{metric: {key}, better: higher}}"
+        )
 
     def once(self, names: Sequence[str], what: str) -> None:
         """Refuse a name that stands twice."""

@@ -19,6 +19,7 @@ from spike_zoo.tables.curves import fill_curves
 from spike_zoo.tables.expect import Sample, Verdict, judge
 from spike_zoo.tables.filled import Cell, FilledRow
 from spike_zoo.tables.notes import notes_of, warnings_of
+from spike_zoo.tables.prospects import Prospect, prospects_of
 from spike_zoo.tables.rates import BD_RATE, compared
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class FilledTable:
         notes: Where the numbers come from.
         verdicts: What became of the expectations.
         curves: What is drawn below the numbers.
+        prospects: What the seeds can tell of the expectations.
     """
 
     spec: TableSpec
@@ -49,6 +51,7 @@ class FilledTable:
     notes: tuple[str, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     curves: tuple[FilledCurve, ...] = ()
+    prospects: tuple[Prospect, ...] = ()
 
     @property
     def title(self) -> str:
@@ -101,6 +104,7 @@ def fill_table(
         tuple(notes_of(spec, named, repeats, others)),
         tuple(_verdicts(spec, marked, curves)),
         curves,
+        prospects_of(spec, marked),
     )
 
 
@@ -210,5 +214,4 @@ def _sample(row: FilledRow, index: int, column: Column) -> Sample | None:
     cell = row.cells[index]
     if cell.mean is None:
         return None
-    is_exact = column.is_exact or (not column.is_cost and not any(r.is_trained for r in row.runs))
-    return Sample(cell.mean, cell.deviation, cell.count, is_exact=is_exact)
+    return Sample(cell.mean, cell.deviation, cell.count, is_exact=row.is_exact(column))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spike_zoo.tables.columns import Column
     from spike_zoo.tables.recorded import RecordedRun
     from spike_zoo.tables.spec import Row
 
@@ -47,3 +48,10 @@ class FilledRow:
     def name(self) -> str:
         """What stands in the first column."""
         return self.row.name
+
+    def is_exact(self, column: Column) -> bool:
+        """Tell whether seeds cannot change what it has in a column, as far as its runs tell."""
+        if column.is_exact:
+            return True
+        is_untrained = bool(self.runs) and not any(run.is_trained for run in self.runs)
+        return is_untrained and not column.is_cost

@@ -84,6 +84,11 @@ def _sources(spec: TableSpec) -> Iterator[str]:
             named.setdefault(row.source, []).append(row.name)
     for source, names in named.items():
         yield f"[ ] published for {' / '.join(names)}: {source}."
+    columns: dict[str, list[str]] = {}
+    for column in spec.published_columns:
+        columns.setdefault(column.source, []).append(f"[{column.name}]")
+    for source, names in columns.items():
+        yield f"{' '.join(names)} published: {source}."
 
 
 def _counted(rows: NamedRuns) -> str:

@@ -11,6 +11,13 @@ from spike_zoo.tables.curves import curve_drawings
 from spike_zoo.tables.expect import NOISE_RULE, Judgement, sum_up
 from spike_zoo.tables.pictures import sample_strips
 from spike_zoo.tables.plot import cost_plots
+from spike_zoo.tables.prospects import (
+    CAPTION,
+    HEADER,
+    PROSPECT_RULE,
+    prospect_cells,
+    prospect_notes,
+)
 from spike_zoo.tables.rates import rate_notes, rate_table
 from spike_zoo.tables.render import (
     all_notes,
@@ -18,6 +25,7 @@ from spike_zoo.tables.render import (
     has_counts,
     header,
     ours_text,
+    published_texts,
     row_name,
 )
 
@@ -31,11 +39,12 @@ if TYPE_CHECKING:
     from spike_zoo.tables.spec import TableFile
 
 _SIGNS = {
-    Judgement.HELD: "✓ held",
-    Judgement.NOT_HELD: "✗ not held",
-    Judgement.NOISE: "≈ within noise",
-    Judgement.NO_MEANING: "∅ without meaning",
-    Judgement.NOT_MEASURED: "not measured",
+    Judgement.HELD: "✓ ",
+    Judgement.NOT_HELD: "✗ ",
+    Judgement.NOISE: "≈ ",
+    Judgement.UNDECIDABLE: "? ",
+    Judgement.NO_MEANING: "∅ ",
+    Judgement.NOT_MEASURED: "",
 }
 
 
@@ -48,6 +57,8 @@ def table_page(file: TableFile, tables: Sequence[FilledTable]) -> Page:
         _add_table(page, table, is_only=len(tables) == 1)
     if verdicts:
         page.add_section("What is noise", NOISE_RULE)
+    if any(table.prospects for table in tables):
+        page.add_text(PROSPECT_RULE)
     return page
 
 
@@ -58,11 +69,14 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
     page.add_table(header(table), _cells(table), notes=all_notes(table))
     if table.verdicts:
         rows = [
-            [_claim(verdict), _SIGNS[verdict.judgement], verdict.detail or "n/a"]
-            for verdict in table.verdicts
+            [_claim(one), f"{_SIGNS[one.judgement]}{one.said}", one.detail or "n/a"]
+            for one in table.verdicts
         ]
         caption = f"Expected: {sum_up(table.verdicts)}"
         page.add_table(["claim", "judgement", "difference"], rows, caption=caption)
+    if table.prospects:
+        notes = prospect_notes(table.spec, table.prospects)
+        page.add_table(HEADER, prospect_cells(table.prospects), caption=CAPTION, notes=notes)
     for curve in table.curves:
         if curve.spec.anchor is not None and curve.lines:
             head, body = rate_table(curve, table.rows)
@@ -92,6 +106,7 @@ def _cells(table: FilledTable) -> list[list[object]]:
             _cell(column, cell, is_best=number in best[index])
             for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True))
         ]
+        cells += published_texts(table, row)
         rows.append([*cells, *([len(row.runs)] if has_counts(table) else [])])
     return rows
 

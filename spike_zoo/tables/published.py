@@ -1,17 +1,59 @@
-"""Points of curves that others measured, from CSV: shown as published, never as measured here."""
+"""What others measured, columns and points of curves: shown as published, never as ours."""
 
 from __future__ import annotations
 
 import csv
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.tables.columns import plain_column
+from spike_zoo.tables.fields import Fields
+from spike_zoo.tables.spec import PublishedColumn, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from spike_zoo.tracking.result import Curve
+
+
+class PublishedColumns(Fields):
+    """Reads the columns of others, each of one source, of one table.
+
+    Args:
+        place: File and table, for errors.
+        columns: Names of the table's own columns.
+    """
+
+    def __init__(self, place: Fields, columns: Sequence[str]) -> None:
+        super().__init__(place.file, place.place)
+        self.columns = columns
+
+    def read(self, listed: Any) -> list[PublishedColumn]:  # noqa: ANN401  (any YAML value)
+        """Return the columns, left to right."""
+        listed = self.sequence(listed, "published_columns")
+        found = [self.column(f"published column {n}", one) for n, one in enumerate(listed, 1)]
+        self.once([*self.columns, *(one.name for one in found)], "column")
+        return found
+
+    def column(self, place: str, content: Any) -> PublishedColumn:  # noqa: ANN401  (any YAML value)
+        """Return one column; its metric must be a known one."""
+        self.keys(content, {"name", "metric", "source", "values"}, set(), place)
+        name, key, values = str(content["name"]), str(content["metric"]), content["values"]
+        self.metric(key)
+        if not isinstance(values, dict) or not values:
+            raise self.error(f"{place} ({name}): values must map rows to numbers, got {values!r}")
+        where = f"published column {name!r}, row"
+        found = {str(row): self.finite(f"{where} {row!r}", one) for row, one in values.items()}
+        return PublishedColumn(name, plain_column(key), str(content["source"]), found)
+
+
+def with_rows_of(rows: Sequence[Row], columns: Iterable[PublishedColumn]) -> list[Row]:
+    """Return rows, and after them those that only columns of others name."""
+    named = dict.fromkeys(name for column in columns for name in column.values)
+    known = {row.name for row in rows}
+    return [*rows, *(Row(name) for name in named if name not in known)]
 
 
 def read_points(path: Path) -> dict[str, Curve]:

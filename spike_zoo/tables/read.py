@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError
-from spike_zoo.metrics.facts import METRICS
 from spike_zoo.tables.claims import Claims
-from spike_zoo.tables.columns import COSTS, FIELDS, Column, direction, near, plain_column
+from spike_zoo.tables.columns import Column, direction, near, plain_column
 from spike_zoo.tables.fields import Fields
-from spike_zoo.tables.published import read_points
+from spike_zoo.tables.published import PublishedColumns, read_points, with_rows_of
 from spike_zoo.tables.spec import (
     DEFAULT_COLUMNS,
     CurveSpec,
     Row,
+    Spread,
     TableFile,
     TableSpec,
 )
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from spike_zoo.tracking.result import Curve
 
 #: Keys that all tables of a file may share.
-_SHARED = {"source", "columns", "archive", "command"}
-_TABLE = {"expect", "note", "one_data", "curves", *_SHARED}
+_SHARED = {"source", "columns", "archive", "command", "seeds", "spread"}
+_TABLE = {"expect", "note", "one_data", "curves", "published_columns", *_SHARED}
 
 
 def check_table(path: str | Path, variants: Iterable[str | Path] = ()) -> tuple[Path, ...]:
@@ -72,6 +72,8 @@ def read_table_file(path: str | Path) -> TableFile:
     listed = whole.sequence(content["tables"], "tables")
     tables = [_Reader(file, f"table {n}").table(one, shared) for n, one in enumerate(listed, 1)]
     whole.once([table.title for table in tables], "table")
+    shown = {column.name for table in tables for column in table.columns}
+    whole.spread(content.get("spread"), shown)
     return TableFile(str(content["title"]), tuple(tables), file)
 
 
@@ -100,6 +102,7 @@ class _Reader(Fields):
     def table(self, content: Any, shared: dict[str, Any]) -> TableSpec:  # noqa: ANN401
         """Return a table, with what the file says for all of its tables."""
         self.keys(content, {"title", "rows"}, _TABLE)
+        own_spread = content.get("spread")
         content = {**shared, **content}
         if content["title"] and self.place != "the table":
             self.place = f"table {content['title']!r}"
@@ -107,15 +110,11 @@ class _Reader(Fields):
         curves = [self.curve(one) for one in self.sequence(content.get("curves") or [], "curves")]
         named, drawn = [column.name for column in columns], [curve.name for curve in curves]
         self.once([*named, *drawn], "curve")
-        listed = self.sequence(content["rows"], "rows")
-        rows = [self.row(f"row {n}", row, named, drawn) for n, row in enumerate(listed, 1)]
-        self.once([row.name for row in rows], "row")
-        for content_of_curve in content.get("curves") or []:
-            rows = self.with_published(rows, content_of_curve)
+        self.spread(own_spread, named)  # the file's may name columns of other tables
+        theirs = PublishedColumns(self, named).read(content.get("published_columns") or [])
+        rows = with_rows_of(self.rows(content, named, drawn), theirs)
         self.anchors(curves, [row.name for row in rows])
-        shown = [f"{row.variant} on {row.archive}" for row in rows if row.variant is not None]
-        self.once(shown, "variant")
-        claims = Claims(self, [row.name for row in rows], columns, drawn)
+        claims = Claims(self, rows, columns, drawn)
         expect = claims.expectations(content.get("expect") or [])
         return TableSpec(
             title=str(content["title"]),
@@ -129,7 +128,48 @@ class _Reader(Fields):
             command=content.get("command"),
             file=self.file,
             curves=tuple(curves),
+            published_columns=tuple(theirs),
+            spread=self.spread(content.get("spread")),
+            seeds=self.seeds(content.get("seeds", 3)),
         )
+
+    def rows(
+        self,
+        content: dict[str, Any],
+        columns: Collection[str],
+        curves: Collection[str],
+    ) -> list[Row]:
+        """Return the rows, and those that only published points name."""
+        listed = self.sequence(content["rows"], "rows")
+        rows = [self.row(f"row {n}", row, columns, curves) for n, row in enumerate(listed, 1)]
+        self.once([row.name for row in rows], "row")
+        shown = [f"{row.variant} on {row.archive}" for row in rows if row.variant is not None]
+        self.once(shown, "variant")
+        for curve in content.get("curves") or []:
+            rows = self.with_published(rows, curve)
+        return rows
+
+    def seeds(self, value: Any) -> int:  # noqa: ANN401
+        """Return how many runs a row is meant to have."""
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise self.error(f"seeds: expected a whole number, 1 at least, got {value!r}")
+        return value
+
+    def spread(self, content: Any, columns: Collection[str] | None = None) -> Spread:  # noqa: ANN401
+        """Return how much seeds differ as far as that was known; of ``columns`` alone, if given."""
+        if content is None:
+            return Spread()
+        if not isinstance(content, dict) or "source" not in content or len(content) < 2:
+            raise self.error(
+                f"spread: expected {{source: what it was taken from, COLUMN: deviation}}, "
+                f"got {content!r}"
+            )
+        named = [str(key) for key in content if key != "source"]
+        for key in named:
+            if columns is not None and key not in columns:
+                raise self.error(f"spread names no column: {key!r}.{near(key, columns)}")
+        values = {key: self.finite(f"spread {key}", content[key], above=0.0) for key in named}
+        return Spread(str(content["source"]), values)
 
     def columns(self, listed: Any) -> list[Column]:  # noqa: ANN401
         """Return the columns; each is a key or a mapping."""
@@ -159,21 +199,6 @@ class _Reader(Fields):
         name = str(content.get("name", key))
         way = better or direction(key) or "neither"
         return Column(key, name, way, content.get("scenes"), limits)
-
-    def metric(self, key: str) -> None:
-        """Refuse a metric that is not known."""
-        *place, _ = key.split("/")
-        if direction(key) is not None or place[:1] == ["train"]:
-            return
-        if place[:1] == ["costs"]:
-            raise self.error(
-                f"unknown column {key!r}: a cost is costs/JOB/WHAT, with {', '.join(COSTS)} as WHAT"
-            )
-        known = [*FIELDS, *("/".join([*(place or ["test"]), metric]) for metric in METRICS)]
-        raise self.error(
-            f"unknown column {key!r}.{near(key, known)} A metric of your own states its direction: "
-            f"{{metric: {key}, better: higher}}"
-        )
 
     def curve(self, content: Any) -> CurveSpec:  # noqa: ANN401
         """Return one drawing of curves."""

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
 from spike_zoo.tables.curves import curve_lists
 from spike_zoo.tables.expect import NOISE_RULE, sum_up
+from spike_zoo.tables.prospects import (
+    CAPTION,
+    HEADER,
+    PROSPECT_RULE,
+    prospect_cells,
+    prospect_notes,
+)
 from spike_zoo.tables.rates import rate_notes, rate_table, rate_values
 
 if TYPE_CHECKING:
@@ -17,6 +24,7 @@ if TYPE_CHECKING:
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.fill import FilledTable
     from spike_zoo.tables.filled import Cell, FilledRow
+    from spike_zoo.tables.spec import PublishedColumn
 
 NOT_MEASURED = "n/a"
 STANDS_OUT = " †"
@@ -75,7 +83,19 @@ def has_counts(table: FilledTable) -> bool:
 def header(table: FilledTable) -> list[str]:
     """Return what stands above the columns, the rows' names first."""
     counts = ["n"] if has_counts(table) else []
-    return ["", *(heading(column) for column in table.columns), *counts]
+    theirs = [
+        f"[{one.name}, {one.column.heading}]{ARROWS[one.column.better]}"
+        for one in table.spec.published_columns
+    ]
+    return ["", *(heading(column) for column in table.columns), *theirs, *counts]
+
+
+def published_texts(table: FilledTable, row: FilledRow) -> list[str]:
+    """Return a row's cells in the columns of others, in brackets; empty where they have none."""
+    return [
+        f"[{one.column.text(one.values[row.name])}]" if row.name in one.values else ""
+        for one in table.spec.published_columns
+    ]
 
 
 def row_name(row: FilledRow) -> str:
@@ -96,6 +116,7 @@ def cells_as_text(table: FilledTable, emphasis: str = "") -> list[list[str]]:
                 ours = ours_text(column, cell)
                 text = f"{mark}{ours}{mark}{text[len(ours) :]}"
             texts.append(text)
+        texts += published_texts(table, row)
         rows.append([*texts, *([str(len(row.runs))] if has_counts(table) else [])])
     return rows
 
@@ -117,55 +138,29 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
         lines += [_line(row) for row in cells_as_text(table, "**")]
         lines += _expectations(table)
+        lines += _prospects(table)
         lines += curve_lists([curve for curve in table.curves if curve.spec.anchor is None])
         lines += _rates(table)
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     if any(table.verdicts for table in tables):
         lines += [NOISE_RULE, ""]
+    if any(table.prospects for table in tables):
+        lines += [PROSPECT_RULE, ""]
     return "\n".join(lines)
-
-
-def as_plain(table: FilledTable) -> dict[str, Any]:
-    """Return a table as plain values, for programs: cells by column, None where nothing is."""
-    return {
-        "title": table.title,
-        "rows": [
-            {
-                "name": row.name,
-                "runs": len(row.runs),
-                "cells": {
-                    column.name: {
-                        "mean": cell.mean,
-                        "deviation": cell.deviation,
-                        "published": cell.published,
-                    }
-                    for column, cell in zip(table.columns, row.cells, strict=True)
-                },
-            }
-            for row in table.rows
-        ],
-        "expectations": [
-            {"text": one.text, "judgement": one.judgement.value} for one in table.verdicts
-        ],
-        "curves": [
-            {"title": curve.title, "lines": {line.name: line.points for line in curve.lines}}
-            for curve in table.curves
-        ],
-        "warnings": list(table.warnings),
-        "notes": list(table.notes),
-    }
 
 
 def render_csv(tables: Sequence[FilledTable]) -> str:
     """Return tables as one CSV: full precision, mean, deviation and published value apart.
 
-    The columns of all tables stand beside each other, empty where a table has no such column; the
-    expectations follow as rows of their own, judged in the last column, and where there are curves,
-    each of their points, and the BD-rates of each against its anchor.
+    The columns of all tables stand beside each other, those of others last, empty where a table has
+    no such column; the expectations follow as rows of their own, judged in the last column, and
+    where there are curves, each of their points, and the BD-rates of each against its anchor.
     """
     names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
     parts = ("", " deviation", " published")
     fields = ["table", "row", "n", *(f"{name}{part}" for name in names for part in parts)]
+    theirs = [_their_field(one) for table in tables for one in table.spec.published_columns]
+    fields += dict.fromkeys(theirs)
     curves = [curve for table in tables for curve in table.curves]
     fields += _CURVE_FIELDS if curves else []
     fields += _RATE_FIELDS if any(curve.spec.anchor is not None for curve in curves) else []
@@ -181,14 +176,21 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
                 values = (cell.mean, cell.deviation, cell.published)
                 for part, value in zip(parts, values, strict=True):
                     line[f"{column.name}{part}"] = "" if value is None else repr(float(value))
+            for one in table.spec.published_columns:
+                if row.name in one.values:
+                    line[_their_field(one)] = repr(one.values[row.name])
             writer.writerow(line)
         for verdict in table.verdicts:
             line = {"table": table.title, "row": verdict.text}
-            line["expectation"] = verdict.judgement.value
+            line["expectation"] = verdict.said
             writer.writerow(line)
         writer.writerows(_points(table))
         writer.writerows(_bd_rates(table))
     return file.getvalue()
+
+
+def _their_field(one: PublishedColumn) -> str:
+    return f"{one.name} {one.column.key} published"
 
 
 def _points(table: FilledTable) -> Iterator[dict[str, object]]:
@@ -238,8 +240,17 @@ def _expectations(table: FilledTable) -> list[str]:
     for verdict in table.verdicts:
         claim = f": {verdict.expectation.claim}" if verdict.expectation.claim else ""
         detail = f" ({verdict.detail})" if verdict.detail else ""
-        lines.append(f"- **{verdict.judgement.value}**: {verdict.text}{detail}{claim}")
+        lines.append(f"- **{verdict.said}**: {verdict.text}{detail}{claim}")
     return lines
+
+
+def _prospects(table: FilledTable) -> list[str]:
+    if not table.prospects:
+        return []
+    lines = ["", f"{CAPTION}:", "", _line(HEADER), _line(["---"] + ["---:"] * (len(HEADER) - 1))]
+    lines += [_line(cells) for cells in prospect_cells(table.prospects)]
+    notes = prospect_notes(table.spec, table.prospects)
+    return [*lines, *(["", *notes] if notes else [])]
 
 
 def _line(texts: Sequence[str]) -> str:

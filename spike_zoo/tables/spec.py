@@ -70,6 +70,8 @@ class Expectation:
         anchor: Name of a row against whose curve the row's BD-rate must be below ``limit``; then
             ``by`` is the name of the curve.
         method: How that BD-rate interpolates.
+        reported: The difference that the source reports, in the column's direction, above 0; None
+            where nobody knows it.
     """
 
     row: str
@@ -83,6 +85,15 @@ class Expectation:
     than: str | None = None
     anchor: str | None = None
     method: Interpolation = "cubic"
+    reported: float | None = None
+
+    @property
+    def claimed(self) -> float | None:
+        """The difference that seeds must tell: what was reported above the margin, else that."""
+        if self.reported is None:
+            return self.margin or None
+        above = self.reported - self.margin
+        return above if above > 0 else self.reported
 
     @property
     def held_against(self) -> str:
@@ -110,6 +121,36 @@ class CurveSpec:
 
 
 @dataclass(frozen=True)
+class PublishedColumn:
+    """Values of one source on one set: a column of its own, never beside ours.
+
+    Attributes:
+        name: The set, and the source where several measured on it.
+        column: What was measured.
+        source: Where the values stand.
+        values: Name of a row -> value.
+    """
+
+    name: str
+    column: Column
+    source: str
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviations over seeds that were known before anything ran.
+
+    Attributes:
+        source: What they were taken from.
+        values: Name of a column -> deviation, in the unit of the record.
+    """
+
+    source: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class TableSpec:
     """A table to be filled with results.
 
@@ -125,6 +166,9 @@ class TableSpec:
         command: The command that makes the results again; ``{profile}`` stands for the profile.
         file: Where it was read.
         curves: What is drawn below the numbers.
+        published_columns: Values of others that stand in columns of their own.
+        spread: How much seeds differ, as known beforehand.
+        seeds: How many runs a row is meant to have; 1 where nothing is trained.
     """
 
     title: str
@@ -138,6 +182,9 @@ class TableSpec:
     command: str | None = None
     file: Path | None = None
     curves: tuple[CurveSpec, ...] = ()
+    published_columns: tuple[PublishedColumn, ...] = ()
+    spread: Spread = field(default_factory=Spread)
+    seeds: int = 3
 
 
 @dataclass(frozen=True)

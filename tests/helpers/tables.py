@@ -20,6 +20,16 @@ expect:
   - {row: full, better_than: half, by: test/psnr}
 """
 
+#: Columns of one other source, with a row that only they have.
+THEIRS = """
+published_columns:
+  - name: REDS
+    metric: test/psnr
+    source: &other Dong et al., AAAI 2026
+    values: {full: 39.78, theirs: 40.126}
+  - {name: DAVIS, metric: test/psnr, source: *other, values: {half: 35.33}}
+"""
+
 
 def write_spec(folder: Path, text: str = SPEC) -> Path:
     """Write a table file with the variants it names, and return it."""

@@ -158,8 +158,58 @@ def test_equal_numbers_are_not_better() -> None:
     assert judge(BETTER, PSNR, *samples).judgement is Judgement.NOT_HELD
 
 
+@pytest.mark.parametrize(
+    ("reported", "judgement"),
+    [
+        (1.0, Judgement.UNDECIDABLE),
+        (2.0, Judgement.NOISE),
+        (None, Judgement.NOISE),  # what nobody reports cannot be too small
+    ],
+)
+def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
+    reported: float | None, judgement: Judgement
+) -> None:
+    claim = dataclasses.replace(BETTER, reported=reported)
+    samples = _sample([30.0, 31.0, 31.2]), _sample([30.0, 30.1, 30.2, 31.4])
+    verdict = judge(claim, PSNR, *samples)
+    assert verdict.noise == pytest.approx(1.2767, abs=1e-3)
+    assert verdict.judgement is judgement
+    if judgement is Judgement.UNDECIDABLE:
+        assert verdict.said == "undecidable with n = 3", "the smaller number of both rows"
+        assert verdict.detail.endswith(", claimed 1.00")
+
+
+@pytest.mark.parametrize(
+    ("shift", "judgement"), [(9.0, Judgement.HELD), (-9.0, Judgement.NOT_HELD)]
+)
+def test_a_difference_above_the_noise_decides_whatever_was_reported(
+    shift: float, judgement: Judgement
+) -> None:
+    claim = dataclasses.replace(BETTER, reported=0.01)
+    first, second = _sample([30.0 + shift, 31.0 + shift]), _sample([30.0, 31.0])
+    assert judge(claim, PSNR, first, second).judgement is judgement
+
+
+def test_a_margin_is_what_seeds_must_tell_where_nothing_was_reported() -> None:
+    samples = _sample([30.0, 31.0]), _sample([30.0, 30.8])
+    close = dataclasses.replace(CLOSE, margin=0.5)
+    asked = dataclasses.replace(BETTER, margin=0.5)
+    assert judge(close, PSNR, *samples).judgement is Judgement.UNDECIDABLE
+    assert judge(asked, PSNR, *samples).judgement is Judgement.UNDECIDABLE
+    wide = dataclasses.replace(CLOSE, margin=2.8)
+    assert judge(wide, PSNR, *samples).judgement is Judgement.NOISE
+
+
+def test_a_row_without_noise_is_no_seed_of_an_undecidable_claim() -> None:
+    claim = dataclasses.replace(BETTER, reported=0.1)
+    verdict = judge(claim, PSNR, _sample([30.0, 30.9, 31.1]), _sample([30.5], is_exact=True))
+    assert verdict.said == "undecidable with n = 3"
+
+
 def test_the_sum_counts_every_judgement() -> None:
     good, bad, noisy = _sample([31.0, 31.1]), _sample([30.0, 30.1]), _sample([29.0, 33.0])
     pairs = [(good, bad), (good, bad), (bad, good), (good, noisy), (good, None)]
     verdicts = [judge(BETTER, PSNR, first, second) for first, second in pairs]
     assert sum_up(verdicts) == "2 of 5 held, 1 within noise, 1 not held, 1 not measured"
+    small = dataclasses.replace(BETTER, reported=0.1)
+    assert sum_up([judge(small, PSNR, good, noisy)]) == "0 of 1 held, 1 undecidable"

@@ -18,7 +18,7 @@ from spike_zoo.tables import (
     table_page,
 )
 from tests.helpers.pages import Tags
-from tests.helpers.tables import make_run, write_spec
+from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
 
 @pytest.fixture
@@ -47,6 +47,20 @@ def test_page_says_what_became_of_the_expectations(file: TableFile, table: Fille
     assert "Expected of the rows: 0 of 1 held, 1 within noise." in words
     assert "≈ within noise" in words
     assert "[38.80]" in words, "the published value in smaller letters"
+
+
+def test_page_says_what_the_seeds_can_tell_and_what_others_measured(tmp_path: Path) -> None:
+    claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
+    stated = "spread: {source: a pilot, test/psnr: 0.15}\n"
+    file = read_table_file(write_spec(tmp_path, claimed + THEIRS + stated))
+    words = Tags(render_page(table_page(file, [fill_table(file.tables[0], [])]))).words
+    for told in ("What the seeds can tell", "0.15 (stated)", "s stated beforehand: a pilot."):
+        assert told in words
+    assert "[REDS, PSNR (dB)] ↑" in words
+    assert "[40.13]" in words
+    runs = [make_run("full", 30.0), make_run("full", 32.0, seed=1), make_run("half", 29.0)]
+    page = Tags(render_page(table_page(file, [fill_table(file.tables[0], runs)])))
+    assert "? undecidable with n = 1" in page.words
 
 
 def test_page_brings_the_pictures_of_its_rows(file: TableFile, tmp_path: Path) -> None:

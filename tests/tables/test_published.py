@@ -1,4 +1,4 @@
-"""Points of others from CSV: read in order, and every mistake named with its line."""
+"""What others measured: read in order, and every mistake named with its place."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.errors import ConfigError, FormatError, MissingFileError
+from spike_zoo.tables import check_table, read_table_file
 from spike_zoo.tables.published import read_points
+from tests.helpers.tables import SPEC, THEIRS, write_spec
 
 
 def test_lines_of_a_name_are_its_curve(tmp_path: Path) -> None:
@@ -36,3 +38,45 @@ def test_a_file_without_points_or_that_is_not_there_is_refused(tmp_path: Path) -
     path.write_text("name,bpp,psnr\n")
     with pytest.raises(FormatError, match="no points"):
         read_points(path)
+
+
+def test_a_row_that_only_others_measured_follows_those_of_the_file(tmp_path: Path) -> None:
+    (table,) = read_table_file(write_spec(tmp_path, SPEC + THEIRS)).tables
+    assert [row.name for row in table.rows] == ["full", "half", "never run", "theirs"]
+    assert table.rows[-1].variant is None
+    assert [column.name for column in table.published_columns] == ["REDS", "DAVIS"]
+    assert table.published_columns[0].values == {"full": 39.78, "theirs": 40.126}
+
+
+def test_what_others_measured_is_no_reported_difference_of_a_claim(tmp_path: Path) -> None:
+    both = SPEC + THEIRS.replace("theirs: 40.126", "half: 39.0")
+    (table,) = read_table_file(write_spec(tmp_path, both)).tables
+    assert table.expect[0].reported is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("name: REDS", "nmae: REDS"), "published column 1 lacks the key 'name'"),
+        (("{name: DAVIS,", "{name: DAVIS, x: 1,"), "published column 2 has the unknown key 'x'"),
+        (("source: *other, ", ""), "published column 2 lacks the key 'source'"),
+        (("name: DAVIS", "name: REDS"), "the column 'REDS' stands twice"),
+        (("name: DAVIS", "name: test/psnr"), "the column 'test/psnr' stands twice"),
+        (("metric: test/psnr", "metric: test/pnsr"), "unknown column 'test/pnsr'. Did you mean"),
+        (("{half: 35.33}", "{}"), r"published column 2 \(DAVIS\): values must map rows to numbers"),
+        (("{half: 35.33}", "35.33"), r"\(DAVIS\): values must map rows to numbers, got 35.33"),
+        (("35.33", "high"), "published column 'DAVIS', row 'half': not a number: 'high'"),
+        (("35.33", ".nan"), "published column 'DAVIS', row 'half': expected a finite number"),
+    ],
+)
+def test_a_mistake_in_a_column_of_others_is_named(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in THEIRS
+    with pytest.raises(ConfigError, match=rf"table\.yaml: .*{message}"):
+        check_table(write_spec(tmp_path, SPEC + THEIRS.replace(*change, 1)))
+
+
+def test_columns_of_others_are_a_list(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="published_columns must be a list, found dict"):
+        check_table(write_spec(tmp_path, SPEC + "published_columns: {REDS: {full: 39.78}}\n"))

@@ -16,7 +16,7 @@ from spike_zoo.tables import (
     render_csv,
     render_markdown,
 )
-from tests.helpers.tables import make_run, write_spec
+from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
 
 @pytest.fixture
@@ -65,3 +65,44 @@ def test_csv_has_full_precision_gaps_and_judgements(file: TableFile) -> None:
     assert rows[2]["test/psnr"] == ""
     assert rows[3]["expectation"] == "not measured"
     assert [row["row"] for row in rows[:4]] == [row["row"] for row in rows[4:]]
+
+
+def test_columns_of_others_stand_in_brackets_behind_ours_and_name_their_source(
+    tmp_path: Path,
+) -> None:
+    (spec,) = read_table_file(write_spec(tmp_path, SPEC + THEIRS)).tables
+    runs = [make_run("full", 30.0), make_run("half", 29.0, parameters=1_600_816)]
+    text = render_markdown([fill_table(spec, [*runs, make_run("full", 30.0, seed=1)])])
+    head = "|  | PSNR (dB) ↑ | parameters ↓ | [REDS, PSNR (dB)] ↑ | [DAVIS, PSNR (dB)] ↑ | n |"
+    assert head in text
+    assert "| full | **30.00 ± 0.00** [38.80] | 5,107,960 | [39.78] |  | 2 |" in text
+    assert "| theirs | n/a | n/a | [40.13] |  | 0 |" in text, "not bold, though the most"
+    assert "[REDS] [DAVIS] published: Dong et al., AAAI 2026." in text
+
+
+def test_csv_has_columns_of_others_in_full_precision_of_every_table_once(tmp_path: Path) -> None:
+    (spec,) = read_table_file(write_spec(tmp_path, SPEC + THEIRS)).tables
+    table = fill_table(spec, [make_run("full", 30.0)])
+    reader = csv.DictReader(io.StringIO(render_csv([table, table])))
+    rows = {row["row"]: row for row in reader}
+    assert list(reader.fieldnames or ()).count("REDS test/psnr published") == 1
+    assert rows["theirs"]["REDS test/psnr published"] == "40.126"
+    assert rows["theirs"]["test/psnr"] == rows["half"]["REDS test/psnr published"] == ""
+
+
+def test_what_the_seeds_can_tell_stands_below_the_claims_before_anything_ran(
+    tmp_path: Path,
+) -> None:
+    claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
+    stated = "spread: {source: a pilot, test/psnr: 0.15}\n"
+    (spec,) = read_table_file(write_spec(tmp_path, claimed + stated)).tables
+    text = render_markdown([fill_table(spec, [])])
+    lines = text.splitlines()
+    line = "| full better than half (PSNR (dB)) | 0.40 | 0.15 (stated) | 3 | 0.34 | 3 |"
+    assert lines.index("What the seeds can tell:") < lines.index(line)
+    assert "s stated beforehand: a pilot." in lines
+    assert text.index("not measured") < text.index("What the seeds can tell")
+    runs = [make_run("full", 30.0), make_run("full", 32.0, seed=1)]
+    done = fill_table(spec, [*runs, make_run("half", 29.0)])
+    assert "- **undecidable with n = 1**: full better than half" in render_markdown([done])
+    assert "undecidable with n = 1" in render_csv([done])

@@ -1,0 +1,72 @@
+"""Filled tables as plain values, for programs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spike_zoo.tables.expect import Verdict
+    from spike_zoo.tables.fill import FilledTable
+    from spike_zoo.tables.filled import FilledRow
+    from spike_zoo.tables.prospects import Prospect
+
+
+def as_plain(table: FilledTable) -> dict[str, Any]:
+    """Return a table as plain values, for programs: cells by column, None where nothing is."""
+    return {
+        "title": table.title,
+        "rows": [_row(table, row) for row in table.rows],
+        "published_columns": [
+            {"name": one.name, "metric": one.column.key, "source": one.source}
+            for one in table.spec.published_columns
+        ],
+        "expectations": [_verdict(one) for one in table.verdicts],
+        "prospects": [_prospect(one) for one in table.prospects],
+        "curves": [
+            {"title": curve.title, "lines": {line.name: line.points for line in curve.lines}}
+            for curve in table.curves
+        ],
+        "warnings": list(table.warnings),
+        "notes": list(table.notes),
+    }
+
+
+def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
+    cells = zip(table.columns, row.cells, strict=True)
+    return {
+        "name": row.name,
+        "runs": len(row.runs),
+        "cells": {
+            column.name: {
+                "mean": cell.mean,
+                "deviation": cell.deviation,
+                "published": cell.published,
+            }
+            for column, cell in cells
+        },
+        "published_columns": {
+            one.name: one.values.get(row.name) for one in table.spec.published_columns
+        },
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "text": verdict.text,
+        "judgement": verdict.judgement.value,
+        "difference": verdict.difference,
+        "noise": verdict.noise,
+        "seeds": verdict.seeds,
+    }
+
+
+def _prospect(prospect: Prospect) -> dict[str, Any]:
+    return {
+        "text": prospect.text,
+        "claimed": prospect.expectation.claimed,
+        "spread": prospect.spread,
+        "is_stated": prospect.is_stated,
+        "seeds": prospect.seeds,
+        "can_tell": prospect.bound,
+        "seeds_needed": prospect.needed,
+    }
