@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import pytest
 from jsonargparse import ArgumentParser
@@ -12,7 +12,7 @@ from spike_zoo.runs.trainer import VERBS
 from spike_zoo.sweeps.plan import LineReader
 
 # as rich asks for it, and as typing then remembers Lightning's own
-FLIPPED: Any = Optional[Union[float, int]]  # noqa: UP007, UP045
+FLIPPED: Any = Union[float, int, None]  # noqa: UP007
 
 
 @pytest.mark.parametrize("given", ["1", "1.0", "0.5", "null", "3"])
