@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from spike_zoo.methods.sci.blocks import conv3, residuals
+from spike_zoo.methods.sci.blocks import conv3
 from spike_zoo.methods.sci.distortion import check_distort, distorted, drawn_distortion
 from spike_zoo.methods.sci.windows import CLIP, WINDOW
 from spike_zoo.nn.optimizers import adam
@@ -18,6 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.batch import LabelledBatch
+
+
+class NormalisedBlock(nn.Module):
+    """Two 3x3 convolutions, each normalised over the batch, beside the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            conv3(channels, channels),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            conv3(channels, channels),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return values of the same shape, none below 0."""
+        return (x + self.layers(x)).relu()
 
 
 class PlaybackClassifier(nn.Module):
@@ -40,16 +58,13 @@ class PlaybackClassifier(nn.Module):
                 f"classes, channels and blocks must be at least 2, 1 and 1, got {classes}, "
                 f"{channels} and {blocks}"
             )
-        self.layers = nn.Sequential(
-            conv3(1, channels),
-            nn.ReLU(),
-            residuals(channels, blocks),
-            conv3(channels, 2 * channels, stride=2),
-            residuals(2 * channels, blocks),
-            conv3(2 * channels, 4 * channels, stride=2),
-            residuals(4 * channels, blocks),
-            nn.BatchNorm2d(4 * channels),
-        )
+        widths = [channels, 2 * channels, 4 * channels]
+        layers: list[nn.Module] = []
+        for before, width in zip([1, *widths], widths, strict=False):
+            stride = 1 if before == 1 else 2
+            layers += [conv3(before, width, stride=stride), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [NormalisedBlock(width) for _ in range(blocks)]
+        self.layers = nn.Sequential(*layers)
         self.head = nn.Linear(4 * channels, classes)
 
     def pooled(self, picture: Tensor) -> Tensor:

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 import torch
 from lightning import seed_everything
+from sklearn.datasets import load_digits
+from torch.nn import functional as F
 
 from spike_zoo.methods.sci import PlaybackRecognitionModule, SCIRecognitionModule
+from spike_zoo.methods.sci.baselines import PlaybackClassifier
 from spike_zoo.methods.sci.remembered import RememberedAnalysis
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
 
@@ -102,3 +105,21 @@ def test_a_single_clip_is_learned_from() -> None:
     module, batch = SCIRecognitionModule(2, **WIDTHS).train(), labelled_batch(41, 16, 16)  # type: ignore[arg-type]  # plain
     single: Any = {name: value[:1] for name, value in batch.items()}  # type: ignore[index]  # of each
     assert torch.isfinite(module.logits(single)).all()
+
+
+@pytest.mark.slow
+def test_the_plain_network_learns_at_the_depth_it_is_held_against() -> None:
+    """What learns nothing is no opponent: without norms it stays near one in ten."""
+    seed_everything(0)
+    digits = load_digits()
+    pictures = F.interpolate(torch.tensor(digits.images)[:, None].float() / 16, (24, 24))
+    labels = torch.tensor(digits.target)
+    network = PlaybackClassifier(channels=48, blocks=4)
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    for batch in torch.arange(1200).split(16):
+        optimizer.zero_grad()
+        F.cross_entropy(network(pictures[batch]), labels[batch]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = network.eval()(pictures[1400:1600]).argmax(dim=1)
+    assert (found == labels[1400:1600]).float().mean() >= 0.5
