@@ -32,7 +32,7 @@ def whole_numbers_first(parser: ArgumentParser) -> None:
     """Let arguments that take whole numbers or fractions take 1 for 1 and not for 1.0.
 
     A parser tries the types of a union in their order. Lightning says int first, but what
-    ``Optional[Union[int, float]]`` is comes out of typing.s memory, and is the other way round
+    ``Optional[Union[int, float]]`` is comes out of typing's memory, and is the other way round
     where another library asked for that a moment before.
     """
     for action in parser._actions:
