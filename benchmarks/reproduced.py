@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from spike_zoo.errors import SpikeZooError
 from spike_zoo.tracking import RunResult
 
 if TYPE_CHECKING:
@@ -51,9 +52,12 @@ def main() -> int:
     parser.add_argument("again", help="the run that was made now, or its result.json")
     parser.add_argument("--within", type=float, default=WITHIN, help="dB; default %(default)s")
     arguments = parser.parse_args()
-    committed, again = RunResult.read(arguments.committed), RunResult.read(arguments.again)
+    try:
+        committed, again = RunResult.read(arguments.committed), RunResult.read(arguments.again)
+        rows = compared(committed, again)
+    except (SpikeZooError, ValueError) as error:
+        parser.error(str(error))
     table = Table("measured", "committed", "again", "difference (dB)", title=arguments.again)
-    rows = compared(committed, again)
     for name, (then, now) in rows.items():
         table.add_row(name, f"{then:.3f}", f"{now:.3f}", f"{now - then:+.3f}")
     console = Console()

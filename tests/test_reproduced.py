@@ -66,3 +66,13 @@ def test_records_without_a_common_psnr_are_refused(tmp_path: Path) -> None:
     other = RunResult.read(ROOT / "experiments/sci/weights/joint_result.json")
     with pytest.raises(ValueError, match="no PSNR in common"):
         reproduced.compared(committed, other)
+
+
+def test_a_record_that_is_not_there_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["reproduced", "nowhere.json", str(COMMITTED)])
+    with pytest.raises(SystemExit) as caught:
+        reproduced.main()
+    assert caught.value.code == 2
+    assert "error: nowhere.json: there is no such result" in capsys.readouterr().err
