@@ -1,7 +1,8 @@
 """The runs of ``make smoke-tables``: sweeps as they are, but every run is made in this process.
 
-To import what a run needs takes three times as long as the run. Its name keeps it out of the usual
-tests, which start processes of sweeps too.
+To import what a run needs takes three times as long as the run. Each sweep is called twice, by two
+processes where there are two: calls share their runs, so no method keeps a core waiting for the
+other. Its name keeps it out of the usual tests, which start processes of sweeps too.
 """
 
 from __future__ import annotations
@@ -51,9 +52,10 @@ class Here:
 
 
 @pytest.mark.timeout(3600)  # seconds; all runs of a method are one test
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS)  # of one call all, then of the other: both go together
+@pytest.mark.parametrize("call", ["first", "second"])
 def test_every_run_of_the_smoke_profile_ends_well(
-    method: str, monkeypatch: pytest.MonkeyPatch
+    method: str, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here = SimpleNamespace(**{**vars(subprocess), "Popen": Here})
     monkeypatch.setattr("spike_zoo.sweeps.runner.subprocess", here)
