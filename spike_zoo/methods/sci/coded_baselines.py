@@ -15,7 +15,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.media.coded_video import CODECS, CodedVideo, codec_of, decode_video, encode_video
 from spike_zoo.methods.loading import load
 from spike_zoo.methods.sci.analysis import surroundings
-from spike_zoo.methods.sci.fam import FAM
+from spike_zoo.methods.sci.fam import FAM, ClassFAM
 from spike_zoo.methods.sci.network import SCICodec
 from spike_zoo.methods.sci.windows import WINDOW
 from spike_zoo.spikes import SpikeRecording
@@ -202,13 +202,14 @@ class CAASModule(CodedVideoModule):
     """Features are the video: SCI with a codec for everybody's pictures in place of its own.
 
     The three channels of a feature, in 8 bits, are coded as planes of full size (4:4:4); analysis
-    sees what returns, and the motion between decoded features.
+    sees what returns, and the motion between decoded features. Without an analysis pictures are the
+    means of decoded features over their channels.
 
     Args:
         codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
         qps: Quantisers, the coarsest first.
         weights: What :func:`spike_zoo.load` takes of SCI with FEM, motion and FAM: ``"sci-small"``,
-            a checkpoint of stage ``"fam"``.
+            a checkpoint of stage ``"fam"``; or with FEM alone, one of stage ``"fem"``.
         motion: ``"decoded"`` estimates it where features arrive, without a bit; ``"none"``: 0.
 
     Source: the same paper's Table IV and Fig. 11, with codecs that can run here.
@@ -230,7 +231,7 @@ class CAASModule(CodedVideoModule):
         self.networks: SCICodec | None = None
 
     def read_weights(self) -> None:
-        """Read FEM, motion estimation and FAM.
+        """Read FEM and, where pictures are analysed, motion estimation and FAM.
 
         Raises:
             ConfigError: If the weights are not of SCI's seeing half.
@@ -238,10 +239,10 @@ class CAASModule(CodedVideoModule):
         if self.networks is not None:
             return
         found = getattr(load(self.weights), "codec", None)
-        if not isinstance(found, SCICodec) or not isinstance(found.fam, FAM):
+        if not isinstance(found, SCICodec) or isinstance(found.fam, ClassFAM):
             raise ConfigError(
-                f"weights: {self.weights} is not of SCI with an analysis of pictures; name "
-                "sci-small, or a checkpoint of stage 'fam'"
+                f"weights: {self.weights} is not of SCI with pictures; name sci-small, or a "
+                "checkpoint of stage 'fem' or 'fam'"
             )
         self.networks = found.requires_grad_(False).eval().to(self.device)
 
@@ -256,6 +257,8 @@ class CAASModule(CodedVideoModule):
         """Return the analysis of the features that a codec left."""
         networks = self._networks
         features = self.decoded(coded).to(self.device)[None] / WHITE
+        if networks.fam is None:
+            return networks.picture(features[0])
         if self.motion == "decoded":
             links = networks.links(features)
         else:

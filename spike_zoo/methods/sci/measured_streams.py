@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.loading import load
+from spike_zoo.methods.sci.fam import FAM
 from spike_zoo.methods.sci.module import SCICodecModule
 from spike_zoo.tasks.coding import CodingModule
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from spike_zoo.methods.sci.fem import FEM
     from spike_zoo.tasks.coding import Compressed, Scene
 
 
@@ -25,12 +27,15 @@ class SCIBitstreamModule(CodingModule):
         weights: What :func:`spike_zoo.load` takes of SCI with a codec: a checkpoint of stage
             ``"codec"`` or ``"joint"``.
         gop: Features of a group of pictures, the first of which is an I-frame.
+        analysis: What :func:`spike_zoo.load` takes of stage ``"fam"``: its analysis makes the
+            pictures, which was not trained together with the codec. None leaves them to
+            ``weights``.
 
     Raises:
         ConfigError: If ``gop`` is below 1.
     """
 
-    def __init__(self, weights: str, gop: int = 8) -> None:
+    def __init__(self, weights: str, gop: int = 8, analysis: str | None = None) -> None:
         super().__init__()
         if gop < 1:
             raise ConfigError(f"gop: 1 feature or more, got {gop}")
@@ -51,16 +56,20 @@ class SCIBitstreamModule(CodingModule):
         """Read the networks, once.
 
         Raises:
-            ConfigError: If there is no codec among them.
+            ConfigError: If there is no codec among them, or the analysis that is named is none of
+                its features.
         """
         if self.coder is not None:
             return
-        found = load(self.hparams["weights"])
+        weights, analysis = self.hparams["weights"], self.hparams["analysis"]
+        found = load(weights)
         if not isinstance(found, SCICodecModule) or not found.rate_points:
             raise ConfigError(
-                f"weights: {self.hparams['weights']} is not of SCI with a codec; name a checkpoint "
+                f"weights: {weights} is not of SCI with a codec; name a checkpoint "
                 "of stage 'codec' or 'joint'"
             )
+        if analysis is not None:
+            found.codec.fam = analysis_of(analysis, found.codec.fem)
         found.hparams["gop"] = self.hparams["gop"]
         self.rate_points = found.rate_points
         self.coder = found.requires_grad_(False).eval().to(self.device)
@@ -80,3 +89,28 @@ class SCIBitstreamModule(CodingModule):
     @property
     def _coder(self) -> SCICodecModule:
         return cast("SCICodecModule", self.coder)
+
+
+def analysis_of(weights: str, fem: FEM) -> FAM:
+    """Return the analysis of weights of stage ``"fam"``, to look at what a codec leaves.
+
+    Args:
+        weights: What :func:`spike_zoo.load` takes.
+        fem: What makes the codec's features.
+
+    Raises:
+        ConfigError: If they are of another stage or method, or learned from other features.
+    """
+    found = load(weights)
+    if not isinstance(found, SCICodecModule) or not isinstance(found.codec.fam, FAM):
+        raise ConfigError(
+            f"analysis: {weights} is not of SCI with an analysis of pictures; name a checkpoint "
+            "of stage 'fam'"
+        )
+    theirs, ours = found.codec.fem.state_dict(), fem.state_dict()
+    if theirs.keys() != ours.keys() or any(not theirs[name].equal(ours[name]) for name in ours):
+        raise ConfigError(
+            f"analysis: {weights} learned from the features of another FEM than the codec's; name "
+            "one that began with the same"
+        )
+    return found.codec.fam

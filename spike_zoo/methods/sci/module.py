@@ -25,7 +25,7 @@ from spike_zoo.methods.sci.remembered import SceneFeatures
 from spike_zoo.methods.sci.scale_net import QUALITIES
 from spike_zoo.methods.sci.scenes import come_whole, scenes_of
 from spike_zoo.methods.sci.staged import StagedModule
-from spike_zoo.methods.sci.stages import Stage, row_of
+from spike_zoo.methods.sci.stages import Stage, row_of, without
 from spike_zoo.methods.sci.streaming import FeatureStream
 from spike_zoo.nn.modes import evaluating
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, updates_of_run
@@ -166,6 +166,8 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         self.save_hyperparameters()
         check_coding(quant, lambdas, phases, gop)
         codes = "intra" not in row.absent
+        if not fmvr:
+            row = without(row, "fmvr")
         coding = Coding.of_width(codec_width, context, temporal_prior, fmvr=fmvr)
         if "fmvr" in row.absent:
             coding = coding._replace(fmvr=None)

@@ -25,7 +25,7 @@ from spike_zoo.methods.sci.network import SCICodec
 from spike_zoo.methods.sci.remembered import RememberedAnalysis
 from spike_zoo.methods.sci.scale_net import QUALITIES
 from spike_zoo.methods.sci.staged import StagedModule
-from spike_zoo.methods.sci.stages import DECODED, STAGES
+from spike_zoo.methods.sci.stages import DECODED, STAGES, without
 from spike_zoo.methods.sci.windows import CLIP
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.metrics.rate import accuracy_decrease, bit_saving, bpp
@@ -124,7 +124,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         )
         row = DECODED if joint else STAGES["fam"]
         if joint and not fmvr:
-            row = row._replace(frozen=tuple(part for part in row.frozen if part != "fmvr"))
+            row = without(row, "fmvr")
         self.train_stage("fam", row, codec)
         self._analysis = RememberedAnalysis(remember_gib)
         self.coded = coded_metrics()

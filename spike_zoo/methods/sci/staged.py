@@ -91,6 +91,11 @@ class StagedModule(TaskModule):
             f"|---|---|---|\n{counts}"
         )
 
+    def on_train_start(self) -> None:
+        """Put frozen parts into evaluation mode: a trainer takes modes as it finds them."""
+        super().on_train_start()
+        self.train()
+
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Return Adam over exactly what the stage trains.
 

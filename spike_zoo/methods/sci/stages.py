@@ -127,6 +127,12 @@ def row_of(stage: str) -> Row:
     return STAGES[stage]  # type: ignore[index]  # it is one
 
 
+def without(row: Row, part: str) -> Row:
+    """Return what a stage does where a switch has taken a part away."""
+    learns, frozen, absent = (tuple(one for one in parts if one != part) for parts in row[:3])
+    return row._replace(learns=learns, frozen=frozen, absent=(*absent, part))
+
+
 def as_table() -> str:
     """Return the schedule as a Markdown table, for the method's page and the log."""
     head = "| stage | learns | frozen | absent | begins with | loss |\n|---|---|---|---|---|---|"

@@ -105,6 +105,17 @@ def test_features_of_a_fine_codec_are_analysed_as_they_were(
     assert psnr(images, expected.clamp(0, 1)) > 38
 
 
+def test_features_without_an_analysis_are_pictures_by_themselves(
+    scene: Scene, beginnings: dict[str, str]
+) -> None:
+    module = CAASModule("x264", qps=[40, 2], weights=beginnings["fem"])
+    _, images = made(module, scene)
+    networks: Any = module.networks
+    with torch.inference_mode():
+        features = networks.features(scene.spikes[None], torch.tensor([SCALE]))[0]
+    assert psnr(images, features.mean(dim=1, keepdim=True)) > 42
+
+
 @pytest.mark.parametrize("codec", coded_video.CODECS)
 @pytest.mark.parametrize("kind", [CTAModule, ATCModule, CAASModule])
 def test_a_coarser_quantiser_takes_fewer_bytes(
@@ -136,7 +147,7 @@ def test_weights_are_frozen_and_counted_once_they_are_read(weights: str) -> None
         (lambda: CTAModule(qps=[]), "the coarsest first"),
         (lambda: ATCModule("x264", qps=[60, 32]), "those of x264 lie in 0..51"),
         (lambda: CAASModule(motion="coded"), "motion: one of decoded, none, got 'coded'"),  # type: ignore[arg-type]  # what a person may write
-        (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with an analysis"),
+        (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with pictures"),
         (lambda: CTAModule(reconstructor="ssdm-student").read_weights(), "makes no pictures"),
     ],
 )

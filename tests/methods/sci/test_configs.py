@@ -31,6 +31,7 @@ CODED = {"LosslessModule", "CTAModule", "ATCModule", "CAASModule", "SCIBitstream
 OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "stir"}
 #: The stage whose configuration and profile a file is stacked with.
 STAGES = {
+    "recognition_coded": "recognition_coded",
     **{name: name for name in ("motion", "codec", "fam", "joint", "recognition")},
     "playback": "recognition",
 }
@@ -83,12 +84,12 @@ def command(
     stacked = [name, "configs/profiles/smoke.yaml"]
     if path in VARIANTS and class_of(path) not in OTHERS:
         profiles = ["configs/profiles/smoke.yaml", f"experiments/sci/profiles/smoke/{stage}.yaml"]
-        stacked = [f"configs/sci_{stage}.yaml", *profiles, name]
+        stacked = [f"configs/sci_{stage.removesuffix('_coded')}.yaml", *profiles, name]
     line = ["test" if class_of(path) in OTHERS else "fit"]
     if class_of(path) == "STIRModule":
         line += ["--ckpt_path", "spike_zoo/weights/stir-small.safetensors"]
     line += [argument for file in stacked for argument in ("--config", file)]
-    archive = "digits.h5" if stage == "recognition" else "sequence.h5"
+    archive = "digits.h5" if stage.startswith("recognition") else "sequence.h5"
     line += ["--data.init_args.archive", archives[archive], "--run_dir", str(run_dir)]
     line += ["--trainer.enable_progress_bar", "false"]
     if class_of(path) in OTHERS:
@@ -121,7 +122,7 @@ def test_configuration_runs_with_the_smoke_profile(
     archive = result.config["data"]["init_args"]["archive"]
     if stage_of(path) == "motion":
         assert_motion_is_held_against_none(result)
-    elif stage_of(path) == "recognition":
+    elif stage_of(path).startswith("recognition"):
         assert_every_clip_is_told_as_by_hand(result, archive, tmp_path)
     elif stage_of(path) in ("codec", "joint"):
         assert_the_rate_is_that_of_files(result, archive, tmp_path)
@@ -187,13 +188,16 @@ STUDIES = {
     "neighbors": {"fam_neighbors_0", "fam_neighbors_2"},
     "context": {"codec_residual"},
     "temporal_prior": {"codec_prior_symbols", "codec_prior_none"},
+    "fmvr": {"joint_fmvr_off"},
 }
 FULL = {
     "fem": "full",
     "motion": "motion_truth",
     "codec": "codec_full",
     "fam": "fam_afr",
+    "joint": "joint_full",
     "recognition": "recognition",
+    "recognition_coded": "recognition_coded",
 }
 OURS = [path for path in VARIANTS if class_of(path) in ("SCICodecModule", "SCIRecognitionModule")]
 
@@ -228,13 +232,19 @@ def test_the_rows_say_what_their_names_say() -> None:
             assert arguments_of(stem)[switch] == stem.removeprefix(start)
 
 
-@pytest.mark.parametrize("stem", ["motion_truth", "codec_full", "fam_afr", "recognition"])
+@pytest.mark.parametrize("stem", sorted(set(FULL.values()) - {"full"}))
 def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: str) -> None:
     stated = arguments_of(stem)
-    for stage in {"fem", "motion"} & stated.keys():
+    for stage in ("fem", "motion", "codec", "joint", "fam"):
+        if stated.get(stage) is None:
+            continue
         made = read_blueprint(ROOT / stated[stage], {}).hyper_parameters
-        assert made["stage"] == stage
-        shared = {*HANDED_ON, "codec_width"} if stage == "motion" else HANDED_ON
+        assert made.get("stage", "fam") == stage  # that of classes is of one stage alone
+        shared = HANDED_ON if stage == "fem" else {*HANDED_ON, "codec_width"}
+        if stage in ("codec", "joint"):
+            shared |= {"context", "temporal_prior"}
+        if stage == "fam":
+            shared |= {"fam_width", "align", "neighbors"}
         assert {name: made[name] for name in shared} == {name: stated[name] for name in shared}
 
 

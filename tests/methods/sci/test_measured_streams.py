@@ -39,6 +39,21 @@ def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_
     return str(tmp_path / "joint.safetensors")
 
 
+@pytest.fixture
+def own_features(all_beginnings: dict[str, str], tmp_path: Path) -> str:
+    """Return weights of an analysis that learned from the codec's features."""
+    module = SCICodecModule("fam", fam_width=0.125, lpips="off", **TINY)
+    codec: Any = spike_zoo.load(all_beginnings["codec"])
+    module.codec.fem.load_state_dict(codec.codec.fem.state_dict())
+    save_weights(module, tmp_path / "fam.safetensors")
+    return str(tmp_path / "fam.safetensors")
+
+
+def load_fam(path: str) -> Any:
+    module: Any = spike_zoo.load(path)
+    return module.codec.fam
+
+
 @pytest.mark.parametrize("gop", [1, 3])
 def test_bytes_and_pictures_are_those_of_the_file(weights: str, gop: int, scene: Scene) -> None:
     row = SCIBitstreamModule(weights, gop=gop)
@@ -51,6 +66,35 @@ def test_bytes_and_pictures_are_those_of_the_file(weights: str, gop: int, scene:
         assert coded.n_bytes == len(made)
         pictures = row.decompress(coded, scene)
     torch.testing.assert_close(pictures, codec.codec.reconstruct(codec.codec.decompress(made)))
+
+
+def test_another_analysis_looks_at_the_same_bits(
+    all_beginnings: dict[str, str], own_features: str, scene: Scene
+) -> None:
+    apart = SCIBitstreamModule(all_beginnings["codec"], analysis=own_features)
+    alone = SCIBitstreamModule(all_beginnings["codec"])
+    codec: Any = spike_zoo.load(all_beginnings["codec"])
+    codec.codec.fam = load_fam(own_features)
+    pictures, sizes = [], []
+    for row in (apart, alone):
+        row.read_weights()
+        with torch.inference_mode():
+            coded = row.compress(row.prepared(scene), 2)
+            sizes.append(coded.n_bytes)
+            pictures.append(row.decompress(coded, scene))
+    assert sizes[0] == sizes[1]
+    made = codec.codec.compress(recording(34), quality=2, gop=8)
+    torch.testing.assert_close(pictures[0], codec.codec.reconstruct(codec.codec.decompress(made)))
+    assert not torch.allclose(pictures[0], pictures[1], atol=1e-3)
+
+
+def test_an_analysis_of_other_features_is_refused(all_beginnings: dict[str, str]) -> None:
+    row = SCIBitstreamModule(all_beginnings["codec"], analysis=all_beginnings["fam"])
+    with pytest.raises(ConfigError, match="learned from the features of another FEM"):
+        row.read_weights()
+    row = SCIBitstreamModule(all_beginnings["codec"], analysis=all_beginnings["codec"])
+    with pytest.raises(ConfigError, match=r"codec\S+ is not of SCI with an analysis"):
+        row.read_weights()
 
 
 def test_weights_without_a_codec_are_refused(all_beginnings: dict[str, str]) -> None:

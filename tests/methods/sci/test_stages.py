@@ -6,25 +6,26 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 import torch
-from lightning import seed_everything
+from lightning import Callback, Trainer, seed_everything
+from torch.utils.data import DataLoader
 
 from spike_zoo.methods.sci import SCICodecModule
-from spike_zoo.methods.sci.stages import STAGES, Stage, as_table, row_of
+from spike_zoo.methods.sci.stages import STAGES, Stage, as_table, row_of, without
 from spike_zoo.testing import training_loss
 from tests.methods.sci.batches import batch_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from spike_zoo.methods.sci.stages import Row
+    from lightning import LightningModule
+    from torch import Tensor, nn
 
 #: What a stage is trained with here, so that every part of it takes part.
 SETTINGS: dict[Stage, dict[str, Any]] = {"codec": {"quant": "noise", "phases": (0.0, 0.0, 1.0)}}
 
 
-def small(stage: Stage, files: dict[str, str]) -> SCICodecModule:
+def small(stage: Stage, files: dict[str, str], **switches: Any) -> SCICodecModule:
     widths: dict[str, Any] = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
-    return SCICodecModule(stage, lpips="off", **{**widths, **files, **SETTINGS.get(stage, {})})
+    given = {**widths, **files, **SETTINGS.get(stage, {}), **switches}
+    return SCICodecModule(stage, lpips="off", **given)
 
 
 def inside(name: str, parts: tuple[str, ...]) -> bool:
@@ -51,13 +52,14 @@ def test_every_tensor_is_of_a_part_that_learns_or_is_frozen(stage: Stage) -> Non
     assert not any(inside(name, row.absent) for name in names)
 
 
+@pytest.mark.parametrize("fmvr", [True, False])
 @pytest.mark.parametrize("stage", STAGES)
 def test_exactly_what_the_table_says_changes_in_two_steps(
-    stage: Stage, all_beginnings: dict[str, str]
+    stage: Stage, fmvr: bool, all_beginnings: dict[str, str]
 ) -> None:
     seed_everything(0)
-    module = small(stage, all_beginnings)
-    row: Row = STAGES[stage]
+    module = small(stage, all_beginnings, fmvr=fmvr)
+    row = STAGES[stage] if fmvr else without(STAGES[stage], "fmvr")
     batch = batch_of(module)
     training_loss(module, batch)  # reads the files
     before = {name: value.clone() for name, value in module.codec.state_dict().items()}
@@ -70,7 +72,8 @@ def test_exactly_what_the_table_says_changes_in_two_steps(
     after = module.codec.state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     learning = {name for name, one in module.codec.named_parameters() if inside(name, row.learns)}
-    assert changed >= learning
+    assert changed >= learning > set()
+    assert fmvr or module.codec.fmvr is None
     assert {name for name in changed if not inside(name, row.learns)} == set()
 
 
@@ -85,3 +88,37 @@ def test_only_what_learns_is_in_training_mode(stage: Stage) -> None:
 
     assert all(modes(part) == {True} for part in row.learns)
     assert all(modes(part) == {False} for part in row.frozen)
+
+
+@pytest.mark.filterwarnings("ignore:Found .* in eval mode at the start")
+@pytest.mark.parametrize("begins_in_eval", [False, True])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_leaves_every_frozen_tensor_as_it_was(
+    stage: Stage, begins_in_eval: bool, all_beginnings: dict[str, str]
+) -> None:
+    """A trainer calls no train(): modes are those that it finds."""
+    seed_everything(0)
+    module = small(stage, all_beginnings)
+    if begins_in_eval:
+        module.eval()
+    before: dict[str, Tensor] = {}
+    batch: Any = batch_of(module)
+
+    class Kept(Callback):
+        def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+            before.update({k: v.clone() for k, v in module.codec.state_dict().items()})
+
+    trainer = Trainer(
+        max_steps=2,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[Kept()],
+    )
+    trainer.fit(module, DataLoader([batch, batch], batch_size=None))
+    after = module.codec.state_dict()
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed
+    assert {name for name in changed if not inside(name, STAGES[stage].learns)} == set()

@@ -130,5 +130,6 @@ def test_bit_savings_of_table_vii_are_those_of_its_mean_rates() -> None:
     content = yaml.safe_load((SCI / "table.yaml").read_text(encoding="utf-8"))
     (table,) = (one for one in content["tables"] if "(Table VII)" in one["title"])
     for point, rate in enumerate((0.0111, 0.0162, 0.0251, 0.0381)):
-        savings = [row["published"][f"test/bit_saving_q{point}"] for row in table["rows"]]
+        theirs = [row["published"] for row in table["rows"] if "published" in row]
+        savings = [values[f"test/bit_saving_q{point}"] for values in theirs]
         assert 1 - sum(savings) / 300 == pytest.approx(rate, abs=6e-5)
