@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 MAGIC: Final = b"SCI1"
 MAX_PIXELS: Final = 1 << 24
+LARGEST_SIDE: Final = 0xFFFF
 QUALITIES: Final = 4
 _FIELDS: Final = struct.Struct("<4s12sHHIBBBBHHff")
 _CHECKSUM: Final = struct.Struct("<I")
 HEADER_BYTES: Final = _FIELDS.size + _CHECKSUM.size
-_SIDE = (1, 0xFFFF)
+_SIDE = (1, LARGEST_SIDE)
 _BYTE = (1, 0xFF)
 _LIMITS: Final = {
     "height": _SIDE,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from hashlib import blake2b
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from lightning import LightningModule
@@ -15,7 +17,7 @@ from spike_zoo.nn.schedules import begin_schedules
 from spike_zoo.tasks.evaluation import Predicted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lightning import LightningDataModule
     from torch import Tensor
@@ -24,6 +26,22 @@ if TYPE_CHECKING:
     from spike_zoo.tasks.evaluation import Evaluation, Origin
 
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
+
+
+class ImageJob(NamedTuple):
+    """Work whose cost is that of one image, however many a batch has.
+
+    Attributes:
+        work: Does it once.
+        size: Height and width of the image.
+    """
+
+    work: Callable[[], object]
+    size: tuple[int, int]
+
+    def __call__(self) -> object:
+        """Do it once."""
+        return self.work()
 
 
 class TaskModule(LightningModule):
@@ -73,7 +91,8 @@ class TaskModule(LightningModule):
         """Return what is measured as this method's costs: job by name -> what does it once.
 
         Every method has the job ``"forward"``. One that does other work adds it; what a job begins
-        with is made before, outside the clock::
+        with is made before, outside the clock. What it costs is shared out among the samples of the
+        batch, that of an :class:`ImageJob` is not::
 
             def cost_jobs(self, batch):
                 data = self.codec.compress(batch)
@@ -152,10 +171,15 @@ class TaskModule(LightningModule):
             if isinstance(metric, MeanPerImage)
         }
 
-    def generator(self) -> torch.Generator:
-        """Return what draws in this update: the same where a run is resumed before it."""
-        seed = torch.initial_seed() + 1000 * self.global_step + self.global_rank
-        return torch.Generator().manual_seed(seed % 2**63)
+    def generator(self, purpose: str) -> torch.Generator:
+        """Return what draws in this update: the same where a run is resumed before it.
+
+        Args:
+            purpose: What is drawn; what differs in it is drawn independently.
+        """
+        parts = torch.initial_seed(), self.global_step, self.global_rank, purpose
+        digest = blake2b(repr(parts).encode(), digest_size=8).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)  # it takes 63 bits
 
     def on_train_start(self) -> None:
         """Tell the schedules how long the run is."""

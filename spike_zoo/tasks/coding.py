@@ -10,6 +10,7 @@ from torchmetrics import MetricCollection
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.image import MeanOfValues, psnr, ssim
 from spike_zoo.metrics.rate import bpp
+from spike_zoo.nn.precision import without_autocast
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
@@ -218,9 +219,11 @@ class CodingModule(TaskModule):
             metrics[name].update(values[name][:1])  # once for each recording, however long
             if images is None:
                 continue
+            truth = scene.images.to(images.device)
             for metric, measure in MEASURES.items():
                 name = self.named(metric, number)
-                values[name] = measure(images, scene.images.to(images.device)).cpu()
+                with without_autocast(images.device.type):  # bf16 windows halve an SSIM
+                    values[name] = measure(images, truth).cpu()
                 metrics[name].update(values[name])
         return values
 

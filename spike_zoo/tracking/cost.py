@@ -13,7 +13,7 @@ from lightning import Callback
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.base import ImageJob, TaskModule
 from spike_zoo.tracking.result import FORWARD, Cost
 
 if TYPE_CHECKING:
@@ -84,10 +84,11 @@ class CostMeter(Callback):
         samples = len(pl_module.origins(batch))
         with _as_predicted(trainer):
             for name, job in pl_module.cost_jobs(batch).items():
+                count = 1 if isinstance(job, ImageJob) else samples
                 if name not in self._measured:
                     macs, size = _counted(job)
-                    self._measured[name] = _Measured(macs // samples, size)
-                seconds = _seconds(job, pl_module.device) / samples
+                    self._measured[name] = _Measured(macs // count, size)
+                seconds = _seconds(job, pl_module.device) / count
                 self._measured[name].seconds.append(seconds)
 
 
@@ -102,8 +103,8 @@ def _counted(job: Callable[[], object]) -> tuple[int, tuple[int, int] | None]:
     """Return the multiply-accumulates of a job, and the size of the images that come out."""
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         made = job()
-    size = None
-    if isinstance(made, Tensor) and made.ndim > 2:
+    size = job.size if isinstance(job, ImageJob) else None
+    if size is None and isinstance(made, Tensor) and made.ndim > 2:
         size = made.shape[-2], made.shape[-1]
     return counter.get_total_flops() // 2, size
 

@@ -117,3 +117,18 @@ def test_what_costs_is_by_default_one_prediction() -> None:
     jobs = module.cost_jobs(images)
     assert list(jobs) == ["forward"]
     assert torch.equal(cast("Tensor", jobs["forward"]()), images + 0.25)
+
+
+def test_what_is_drawn_differs_by_purpose_update_and_process() -> None:
+    module: Any = _ready()
+
+    def drawn(purpose: str = "cuts", step: int = 0, rank: int = 0, seed: int = 0) -> list[int]:
+        torch.manual_seed(seed)
+        module._trainer = SimpleNamespace(global_step=step, global_rank=rank)
+        module._trainer.strategy = SimpleNamespace()
+        generator = module.generator(purpose)
+        return cast("list[int]", torch.randint(2**40, (8,), generator=generator).tolist())
+
+    assert drawn() == drawn()
+    others = [drawn("noise"), drawn(step=1), drawn(rank=1), drawn(seed=1), drawn(seed=1000)]
+    assert len({*map(tuple, [drawn(), *others])}) == 6

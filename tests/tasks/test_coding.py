@@ -102,6 +102,19 @@ def test_every_rate_point_has_its_rate_and_quality(archive: str, tmp_path: Path)
         assert found[f"test/bpp_q{n}"] == pytest.approx(expected, rel=1e-6)
 
 
+def test_quality_is_measured_in_whole_floats_within_autocast(archive: str) -> None:
+    (batch, *_), values = scenes_of(archive), []
+    for is_mixed in (False, True):
+        module: Any = Rounded()
+        module.setup("test")
+        module.log_dict = lambda *_, **__: None
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
+            found = module.evaluate(batch, "test", 0).values
+        values.append(found)
+    for name, wanted in values[0].items():
+        torch.testing.assert_close(values[1][name], wanted, msg=name)
+
+
 def test_the_record_gets_curves_of_the_same_numbers(archive: str, tmp_path: Path) -> None:
     module = Rounded()
     found = measured_by(module, archive, tmp_path)

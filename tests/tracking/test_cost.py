@@ -14,6 +14,7 @@ from torchmetrics import MetricCollection
 
 from spike_zoo.cli.main import main
 from spike_zoo.tasks import Evaluation, Origin, TaskModule
+from spike_zoo.tasks.base import ImageJob
 from spike_zoo.testing.exposures import exposure_archive
 from spike_zoo.tracking import CostMeter, RunResult
 
@@ -69,6 +70,7 @@ class _Codec(_Mean):
             **super().cost_jobs(batch),
             "compress": lambda: self.layer(batch["spikes"][:, :, ::2]),
             "decompress": decompress,
+            "window": ImageJob(lambda: self.layer(batch["spikes"][:1]).sum(), (SIDE, 2 * SIDE)),
         }
 
 
@@ -99,11 +101,12 @@ def test_operations_are_those_of_one_image_whatever_the_batch() -> None:
 
 def test_each_job_of_a_method_has_its_own_cost() -> None:
     costs = _measured("32-true", batches=2, module=_Codec())[0].costs
-    assert list(costs) == ["forward", "compress", "decompress"]
+    assert list(costs) == ["forward", "compress", "decompress", "window"]
     whole, half = SIDE * 2 * SIDE * CHANNELS * 9, SIDE * SIDE * CHANNELS * 9
-    assert [cost.macs for cost in costs.values()] == [whole, half, 0]
+    assert [cost.macs for cost in costs.values()] == [whole, half, 0, whole]
     assert costs["compress"].size == (SIDE // 2, 2 * SIDE)
     assert costs["decompress"].size is None, "no image comes out"
+    assert costs["window"].size == (SIDE, 2 * SIDE), "it says what it is of"
     assert costs["decompress"].seconds is not None
     assert costs["decompress"].seconds >= 0.01, "two samples in a batch"
 

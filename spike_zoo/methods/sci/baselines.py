@@ -120,7 +120,7 @@ class PlaybackRecognitionModule(ClassificationModule):
         self.check_batch(batch)
         picture = self._playback(batch["spikes"], batch["rate_scale"])
         if self.hparams["distort"]:
-            drawn = drawn_distortion(len(picture), self.hparams["distort"], self.generator())
+            drawn = drawn_distortion(len(picture), self.hparams["distort"], self.generator("clips"))
             picture = distorted(picture, drawn)
         return self.network(picture)
 

@@ -16,15 +16,16 @@ from spike_zoo.coding.errors import (
     ModelMismatchError,
     NotFinalizedError,
 )
-from spike_zoo.coding.header import MAX_PIXELS, Header
+from spike_zoo.coding.header import LARGEST_SIDE, MAX_PIXELS, Header
 from spike_zoo.coding.rans import GroupDecoder, GroupEncoder
 from spike_zoo.coding.tables import asset_bytes
 from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.methods.sci.blocks import FEATURES
 from spike_zoo.methods.sci.fem import SMALLEST_SIDE
 from spike_zoo.methods.sci.frames import Coding, coded_frames
 from spike_zoo.methods.sci.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.symbols import Read, Written
-from spike_zoo.methods.sci.windows import WINDOW
+from spike_zoo.methods.sci.windows import STEP, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -150,10 +151,11 @@ def header_of(
     if not 1 <= gop <= 0xFFFF:
         raise ConfigError(f"gop must be 1 to 65535 frames, got {gop}")
     planes, height, width = recording.shape
-    if min(height, width) < SMALLEST_SIDE or height * width > MAX_PIXELS:
+    sides = range(SMALLEST_SIDE, LARGEST_SIDE + 1)
+    if not (height in sides and width in sides) or height * width > MAX_PIXELS:
         raise ConfigError(
-            f"planes of {height}x{width} pixels cannot be coded: both sides must be at least "
-            f"{SMALLEST_SIDE}, and a plane at most 2^24 pixels"
+            f"planes of {height}x{width} pixels cannot be coded: both sides must be "
+            f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
         )
     if planes < WINDOW:
         raise PlaneRangeError(
@@ -281,12 +283,20 @@ def together(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecode
 
 
 def check_model(codec: SCICodec, header: Header) -> None:
-    """Refuse a stream of another model.
+    """Refuse a stream of another model, or of features that SCI does not have.
 
     Raises:
         ModelMismatchError: With both digests.
+        BitstreamError: If its frames are not of 13 planes, 7 apart, with 3 channels.
     """
     coding_of(codec)
+    told = header.window, header.step, header.channels
+    if told != (WINDOW, STEP, FEATURES):
+        raise BitstreamError(
+            f"the header tells frames of {told[0]} planes, {told[1]} apart, of {told[2]} channels; "
+            f"SCI's have {WINDOW}, {STEP} and {FEATURES}: another program wrote it, or it is "
+            "damaged"
+        )
     own = digest_of(codec)
     if own != header.digest:
         raise ModelMismatchError(

@@ -212,7 +212,7 @@ class CodecJob(CodingJob):
         begin almost free, see :data:`FREE`, after I-frames that do not change meanwhile.
         """
         check_scenes(batch, "codec")
-        module, generator = self.module, self.module.generator()
+        module, generator = self.module, self.module.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
         weight = float(module.hparams["lambdas"][quality])
         kind, done = phase_of(module.progress, module.hparams["phases"])
@@ -256,7 +256,7 @@ class JointJob(CodingJob):
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate, the picture's error, the features' and that of refined motion (Eq. 6)."""
         check_scenes(batch, "joint", ROLLOUT)
-        module, generator = self.module, self.module.generator()
+        module, generator = self.module, self.module.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
         weight = float(module.hparams["lambdas"][quality])
         scenes = module.learned_scenes(batch)

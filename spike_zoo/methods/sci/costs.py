@@ -11,9 +11,10 @@ from spike_zoo.methods.sci.analysis import surroundings
 from spike_zoo.methods.sci.intra import STRIDE
 from spike_zoo.methods.sci.windows import REACH
 from spike_zoo.nn.padding import pad_to_multiple
+from spike_zoo.tasks.base import ImageJob
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from spike_zoo.methods.sci.hyperprior import HyperPrior
     from spike_zoo.methods.sci.network import SCICodec
@@ -49,14 +50,12 @@ class Zeros:
 
 
 @torch.no_grad()
-def coding_jobs(
-    codec: SCICodec, window: Tensor, scale: Tensor
-) -> Mapping[str, Callable[[], object]]:
+def coding_jobs(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str, ImageJob]:
     """Return the work of a frame at the camera's side and at the other, of both kinds of frames.
 
-    The camera's side is FEM and analysis, as the paper counts it: what an encoder computes of the
-    decoder beside, to know what is decoded, is not in it. The other side is entropy model,
-    synthesis and, where there is one, FAM.
+    The camera's side (``encode_``) is FEM and analysis, as the paper counts it. ``loop_`` is what
+    an encoder really does, which also decodes the feature to know what the other side will have.
+    That other side (``decode_``) is entropy model, synthesis and, where there is one, FAM.
 
     Args:
         codec: Final, with a coder.
@@ -84,6 +83,14 @@ def coding_jobs(
         latent = analysis.content(found, contexts)
         return analysis.motion.hyper(moved), analysis.content.hyper(latent)
 
+    def loop_intra() -> Tensor:
+        encode_intra()
+        return coding.intra(zeros, None, size, coding.gains, quality)
+
+    def loop_inter() -> Tensor:
+        encode_inter()
+        return coding.inter(zeros, None, None, before, coding.gains, quality).feature
+
     def decode_intra() -> Tensor:
         return _seen(codec, coding.intra(zeros, None, size, coding.gains, quality), still)
 
@@ -94,10 +101,9 @@ def coding_jobs(
             moved = coding.fmvr(moved, found.feature)
         return _seen(codec, found.feature, moved)
 
-    return {
-        job.__name__: torch.no_grad()(job)
-        for job in (encode_intra, encode_inter, decode_intra, decode_inter)
-    }
+    jobs = (encode_intra, encode_inter, loop_intra, loop_inter, decode_intra, decode_inter)
+    image = window.shape[-2], window.shape[-1]
+    return {job.__name__: ImageJob(torch.no_grad()(job), image) for job in jobs}
 
 
 def _seen(codec: SCICodec, feature: Tensor, motion: Tensor) -> Tensor:

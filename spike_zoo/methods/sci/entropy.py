@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spike_zoo.methods.sci.blocks import DSB, Up
 from spike_zoo.methods.sci.hyperprior import HyperPrior
 from spike_zoo.methods.sci.scale_net import QUALITIES, ScaleNet
+from spike_zoo.nn.precision import in_full_precision
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,8 +128,8 @@ class LatentEntropy(nn.Module):
             extra: Other predictions of its size.
             previous: Symbols of the frame before, ``(B, N, h, w)``.
         """
-        predicted = self.raise_hyper(hyper) + self.quality[quality].view(1, -1, 1, 1)
-        prediction = self.fuse(torch.cat([predicted, *extra], dim=1))
+        predicted = self._told(hyper, quality)
+        prediction = in_full_precision(self.fuse, torch.cat([predicted, *extra], dim=1))
         even = checkerboard(self.channels, prediction)
         before = [] if previous is None else [previous]
         zeros = torch.zeros_like(prediction[:, : self.channels])
@@ -138,11 +139,15 @@ class LatentEntropy(nn.Module):
         first, first_symbols = symbols.residual(latent, mean, level, even)
         known = torch.where(even, mean + first, 0.0)
 
-        mean = self.spatial(torch.cat([prediction, known], dim=1))
+        mean = in_full_precision(self.spatial, torch.cat([prediction, known], dim=1))
         level = symbols.levels(self.scales, hyper, [first_symbols, *before], quality)
         second, second_symbols = symbols.residual(latent, mean, level, ~even)
         known = known + torch.where(even, 0.0, mean + second)
         return Known(known, first_symbols + second_symbols)
+
+    def _told(self, hyper: Tensor, quality: int) -> Tensor:
+        """Return what the hyper latent says: means move symbols, which 8 bits are too few for."""
+        return in_full_precision(self.raise_hyper, hyper) + self.quality[quality].view(1, -1, 1, 1)
 
     def finalize(self) -> None:
         """Turn what selects tables into integers, for good."""

@@ -21,6 +21,7 @@ from spike_zoo.methods.sci.inter_layers import (
     MotionSynthesis,
 )
 from spike_zoo.methods.sci.intra import LATENT_STRIDE, STRIDE
+from spike_zoo.nn.precision import in_full_precision
 
 if TYPE_CHECKING:
     from spike_zoo.methods.sci.entropy import Symbols
@@ -195,7 +196,7 @@ class Inter(nn.Module):
         hyper = symbols.hyper(hyper, entropy.prior, (self.hyper, *grid_of(before.feature)))
         prior = torch.zeros_like(known.latent)
         if self.temporal_prior == "full":
-            prior = self.entropy.prior(contexts.quarter)
+            prior = in_full_precision(self.entropy.prior, contexts.quarter)
         return entropy(symbols, latent, hyper, quality, [known.latent, prior], known.symbols)
 
     def _told(self, known: Known) -> Known:

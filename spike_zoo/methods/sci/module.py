@@ -165,6 +165,7 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         check_weights(w_lap=w_lap, w_true=w_true, w_true_end=w_true_end)
         self.save_hyperparameters()
         check_coding(quant, lambdas, phases, gop)
+        check_analysis(boundary, iframe_motion)
         codes = "intra" not in row.absent
         if not fmvr:
             row = without(row, "fmvr")
@@ -249,7 +250,7 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
     def learned_scenes(self, batch: SceneBatch) -> Scenes:
         """Return scenes to learn from: cut and turned, where ``patch`` says how large."""
         scenes, side = self.feature_scenes(batch), self.hparams["patch"]
-        return scenes if side is None else scenes.patch(side, self.generator())
+        return scenes if side is None else scenes.patch(side, self.generator("patches"))
 
     def make_metrics(self) -> MetricCollection:
         """Return what the stage measures."""
@@ -361,4 +362,18 @@ def check_coding(quant: str, lambdas: Sequence[float], phases: Sequence[float], 
     if len(phases) != 3 or min(phases) < 0 or sum(phases) <= 0:
         raise ValueError(f"phases must be 3 parts of the run, 0 or more, got {list(phases)}")
     if gop < 1:
-        raise ValueError(f"gop must be 1 or more, got {gop}")
+        raise ConfigError(f"gop must be 1 or more, got {gop}")
+
+
+def check_analysis(boundary: str, iframe_motion: str) -> None:
+    """Refuse what says how decoded features are analysed and is none of the choices.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    for name, value, choices in (
+        ("boundary", boundary, get_args(Boundary)),
+        ("iframe_motion", iframe_motion, get_args(IFrameMotion)),
+    ):
+        if value not in choices:
+            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

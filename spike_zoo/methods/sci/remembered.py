@@ -45,7 +45,9 @@ class Memory:
         return self._known[key]
 
     def keep(self, key: Hashable, value: Tensor) -> None:
-        """Remember a tensor, if there is room for it."""
+        """Remember a tensor, if it is new and there is room for it."""
+        if key in self._known:
+            return
         half = value.half().cpu()
         size = half.numel() * half.element_size()
         if size <= self._room:

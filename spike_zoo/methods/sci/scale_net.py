@@ -24,6 +24,8 @@ FIRST_LEVEL = 22.0
 """Level that an untrained network tells: a narrower start is one that never codes anything."""
 FIRST_OFFSET = 0.5
 
+#: Types of devices that have none: integers are computed on the processor, and sent back.
+WITHOUT_FLOAT64 = {"mps"}
 _WEIGHTS = 127
 _LEAST_STEP = 1e-12
 _FASTEST, _SLOWEST = 2**14, 40  # smallest multiplier, largest shift
@@ -131,7 +133,7 @@ class IntegerLayer(nn.Module):
         bias = (self.bias / (steps * input_step)).round().double()
         multiplier, shift = scaling(steps.double() * input_step.double() / self.value.double())
         reach = (weight.double().abs().sum(dim=(2, 3)) * largest_inputs).sum(dim=1)
-        if bool(((reach + bias.abs()) >= 2.0**31).any()):
+        if not bool((reach + bias.abs() < 2.0**31).all()):  # so that no number is refused too
             raise ValueError("the sums of a scale network leave 32 bits: its training diverged")
         self.weight_integer.copy_(weight)
         self.bias_integer.copy_(bias)
@@ -146,9 +148,10 @@ class IntegerLayer(nn.Module):
         """
         kernel = self.weight_integer.shape[-1]
         patches = F.unfold(x, kernel, padding=kernel // 2)
-        sums = self.weight_integer.double().flatten(1) @ patches
-        sums = sums + self.bias_integer[row].double()[:, None]
-        multiplier, shift = self.multiplier.double()[:, None], self.shift.double()[:, None]
+        held = (self.weight_integer, self.bias_integer[row], self.multiplier, self.shift)
+        weight, bias, multiplier, shift = (one.to(x.device).double() for one in held)
+        sums = weight.flatten(1) @ patches + bias[:, None]
+        multiplier, shift = multiplier[:, None], shift[:, None]
         found = torch.floor((sums * multiplier + torch.exp2(shift - 1)) * torch.exp2(-shift))
         return found.clamp(0, self.largest).unflatten(-1, x.shape[-2:])
 
@@ -250,8 +253,10 @@ class ScaleNet(nn.Module):
                 "this codec's entropy model is not final yet: call finalize_entropy() once its "
                 "training is done; checkpoints of stage 'codec' that ran to their end have it"
             )
-        with torch.autocast(hyper.device.type, enabled=False):
-            return self._exact(joined(hyper, context, torch.float64), quality)
+        place = exact_device(hyper.device)
+        with torch.autocast(place.type, enabled=False):
+            seen = joined(hyper.to(place), [one.to(place) for one in context], torch.float64)
+            return self._exact(seen, quality).to(hyper.device)
 
     def _exact(self, x: Tensor, quality: int) -> Tensor:
         for number in range(len(self.layers)):
@@ -295,9 +300,15 @@ class ScaleNet(nn.Module):
         limit = np.full((inputs, 1, 1), LARGEST_SYMBOL)
         limit[: self.hyper] = LARGEST_HYPER
         drawn = generator.integers(-limit, limit + 1, (inputs, _PROBE_SIDE, _PROBE_SIDE))
-        x = torch.from_numpy(drawn).to(device, torch.float64)[None]
-        with torch.autocast(device.type, enabled=False):
+        place = exact_device(device)
+        x = torch.from_numpy(drawn).to(place, torch.float64)[None]
+        with torch.autocast(place.type, enabled=False):
             return zlib.crc32(self._exact(x, 0).to("cpu", torch.uint8).numpy().tobytes())
+
+
+def exact_device(device: torch.device) -> torch.device:
+    """Return where levels are computed for a device: on the processor where it has no float64."""
+    return torch.device("cpu") if device.type in WITHOUT_FLOAT64 else device
 
 
 def joined(hyper: Tensor, context: Sequence[Tensor], dtype: torch.dtype) -> Tensor:

@@ -101,12 +101,13 @@ class Written:
 
     def __init__(self, *encoders: GroupEncoder) -> None:
         self._encoders = encoders
+        self._tables = HyperTables()
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Round a hyper latent and write it."""
         assert latent is not None
         symbols = checked(latent.float().round())
-        channels, tables = channel_of_each(size), tables_of(prior)
+        channels, tables = channel_of_each(size), self._tables.of(prior)
         for encoder, sample in zip(self._encoders, as_integers(symbols), strict=True):
             encoder.push(sample, channels, tables)
         return symbols
@@ -141,10 +142,11 @@ class Read:
 
     def __init__(self, decoder: GroupDecoder, device: torch.device) -> None:
         self._decoder, self._device = decoder, device
+        self._tables = HyperTables()
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Read a hyper latent."""
-        found = self._decoder.pull(channel_of_each(size), tables_of(prior))
+        found = self._decoder.pull(channel_of_each(size), self._tables.of(prior))
         return torch.from_numpy(found.reshape(1, *size)).to(self._device, torch.float32)
 
     def levels(
@@ -190,6 +192,19 @@ def as_integers(values: Tensor) -> NDArray[np.int32]:
 def channel_of_each(size: Sequence[int]) -> NDArray[np.int32]:
     """Return the channel of each element of ``(C, h, w)``."""
     return np.repeat(np.arange(size[0], dtype=np.int32), size[1] * size[2])
+
+
+class HyperTables:
+    """Tables of hyper latents, made once for all frames of a group of pictures."""
+
+    def __init__(self) -> None:
+        self._known: dict[HyperPrior, FrequencyTables] = {}
+
+    def of(self, prior: HyperPrior) -> FrequencyTables:
+        """Return the tables of a hyper latent."""
+        if prior not in self._known:
+            self._known[prior] = tables_of(prior)
+        return self._known[prior]
 
 
 def tables_of(prior: HyperPrior) -> FrequencyTables:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from spike_zoo.coding import (
+    BitstreamError,
     BitstreamReader,
     CorruptBitstreamError,
     DecodeMismatchError,
@@ -19,7 +21,7 @@ from spike_zoo.coding import (
     NotFinalizedError,
 )
 from spike_zoo.coding.chunks import pack_chunk
-from spike_zoo.coding.container import HEADER_BYTES
+from spike_zoo.coding.header import HEADER_BYTES, Header
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci import FEM, SCICodec, bitstream
 from spike_zoo.methods.sci.bitstream import (
@@ -210,7 +212,8 @@ def test_the_test_is_done_once_for_a_device(
     [
         (planes_of(12), {}, PlaneRangeError, "each of 13 planes; this recording has 12"),
         (planes_of(13, height=15), {}, ConfigError, "planes of 15x48 pixels cannot be coded: both"),
-        (planes_of(13, width=8), {}, ConfigError, "both sides must be at least 16"),
+        (planes_of(13, width=8), {}, ConfigError, "both sides must be 16 to 65535"),
+        (planes_of(13, 16, 65536), {}, ConfigError, "planes of 16x65536 pixels cannot be coded"),
         (planes_of(13, 4097, 4097), {}, ConfigError, r"4097x4097 .* a plane at most 2\^24 pixels"),
         (planes_of(13), {"quality": 4}, ConfigError, "quality must be 0 to 3, got 4"),
         (planes_of(13), {"quality": -1}, ConfigError, "quality must be 0 to 3, got -1"),
@@ -227,6 +230,16 @@ def test_what_cannot_be_coded_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(error, match=message):
         codec.compress(source, **options)
+
+
+@pytest.mark.parametrize("told", [{"window": 19}, {"step": 4}, {"channels": 5}])
+def test_frames_that_are_none_of_sci_are_refused(
+    codec: SCICodec, stream: bytes, told: dict[str, int]
+) -> None:
+    header = Header.parse(stream)
+    other = replace(header, **told).pack() + stream[HEADER_BYTES:]
+    with pytest.raises(BitstreamError, match="SCI's have 13, 7 and 3: another program wrote it"):
+        codec.decompress(other)
 
 
 @pytest.mark.parametrize("value", [False, True])

@@ -178,7 +178,9 @@ def test_pairs_leave_i_frames_alone_and_begin_almost_free(
     seed_everything(0)
     module = small("codec", phases=(0, 1, 0), quant="ste", **all_beginnings)
     module.setup("fit")
-    weight = module.hparams["lambdas"][int(torch.randint(4, (), generator=module.generator()))]
+    weight = module.hparams["lambdas"][
+        int(torch.randint(4, (), generator=module.generator("coding")))
+    ]
     costs = []
     for progress in (0.0, 0.5):
         monkeypatch.setattr(SCICodecModule, "progress", progress)

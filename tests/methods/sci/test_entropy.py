@@ -47,6 +47,16 @@ class Watched:
         return symbols, symbols
 
 
+def test_means_are_whole_floats_within_autocast(entropy: LatentEntropy) -> None:
+    latent = 4 * torch.randn(1, CHANNELS, 4, 4)
+    plain, decoded, _ = code(entropy, latent)
+    with torch.autocast("cpu", torch.bfloat16):
+        halved, cast, _ = code(entropy, latent)
+    for one, wanted in zip(halved.means, plain.means, strict=True):
+        assert torch.equal(one, wanted)
+    assert torch.equal(cast, decoded)
+
+
 @pytest.fixture
 def entropy() -> LatentEntropy:
     torch.manual_seed(0)

@@ -195,7 +195,7 @@ def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
             r"lambdas must be 4 .*1.0, 2.0",
         ),
         (lambda: small("codec", phases=(0, 0, 0)), ValueError, "phases must be 3 parts of the run"),
-        (lambda: small("codec", gop=0), ValueError, "gop must be 1 or more, got 0"),
+        (lambda: small("codec", gop=0), ConfigError, "gop must be 1 or more, got 0"),
         (
             lambda: small("codec", context="both"),
             ValueError,

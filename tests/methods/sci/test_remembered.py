@@ -63,6 +63,7 @@ def test_without_memory_every_window_is_asked_again(codec: Counting) -> None:
 def test_a_full_memory_keeps_what_it_has() -> None:
     memory = Memory(1000 / 2**30)
     memory.keep("a", torch.ones(400))
+    memory.keep("a", torch.ones(400))  # takes no more room
     memory.keep("b", torch.ones(200))  # 400 bytes more
     memory.keep("c", torch.ones(100))
     assert ["a" in memory, "b" in memory, "c" in memory] == [True, False, True]

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
-from spike_zoo.methods.sci.scale_net import QUALITIES, ScaleNet, joined, scaling
+from spike_zoo.methods.sci.scale_net import QUALITIES, ScaleNet, exact_device, joined, scaling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -235,6 +235,22 @@ def test_weights_of_a_diverged_training_are_refused(weight: float) -> None:
         layers[2].weight.fill_(weight)
     with pytest.raises(ValueError, match=r"its training (has )?diverged"):
         made.finalize()
+
+
+@pytest.mark.parametrize("bias", [float("nan"), float("inf")])
+def test_a_bias_that_is_no_number_is_refused(bias: float) -> None:
+    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    layers: Any = made.layers
+    with torch.no_grad():
+        layers[0].bias[2, 1] = bias
+    with pytest.raises(ValueError, match="leave 32 bits: its training diverged"):
+        made.finalize()
+
+
+def test_a_device_without_float64_has_its_integers_computed_on_the_processor() -> None:
+    assert exact_device(torch.device("mps", 0)) == torch.device("cpu")
+    for one in ("cpu", "cuda:1"):
+        assert exact_device(torch.device(one)) == torch.device(one)
 
 
 def test_factors_are_kept_to_15_bits() -> None:

@@ -11,7 +11,14 @@ import torch
 from spike_zoo.coding import BitstreamReader, DecodeMismatchError, GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci.frames import coded_frames
 from spike_zoo.methods.sci.hyperprior import HyperPrior
-from spike_zoo.methods.sci.symbols import Counted, Read, Written, as_integers, channel_of_each
+from spike_zoo.methods.sci.symbols import (
+    Counted,
+    HyperTables,
+    Read,
+    Written,
+    as_integers,
+    channel_of_each,
+)
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
 
 if TYPE_CHECKING:
@@ -52,6 +59,11 @@ def test_the_bits_that_are_counted_are_those_of_the_stream(codec: SCICodec, qual
             )
         words = len(payload) - 8  # without the checksum and the state
         assert abs(float(symbols.bits) / 8 - words) <= 0.015 * words + 6
+
+
+def test_tables_of_a_hyper_latent_are_made_once_for_all_frames(prior: HyperPrior) -> None:
+    tables = HyperTables()
+    assert tables.of(prior) is tables.of(prior)
 
 
 def residuals(level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
