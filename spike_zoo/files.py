@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
 
@@ -61,13 +63,18 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a new name beside a target, that tells the target and this process."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+    """Return a new name beside a target, that tells the target, this process and its machine."""
+    process = f"{os.getpid()}-{secrets.token_hex(4)}@{_MACHINE}"
+    return path.with_name(f".{path.name}.{process}.part")
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what processes that no longer live left of a target, and say so in a warning."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-[0-9a-f]{{8}}\.part")
+    """Remove what processes that no longer live left of a target, and say so in a warning.
+
+    Of those of other machines, which may share the folder, nobody here knows whether they live.
+    """
+    process = rf"(\d+)-[0-9a-f]{{8}}@{re.escape(_MACHINE)}"
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.{process}\.part")
     try:
         names = os.listdir(path.parent)  # noqa: PTH208  (twice as fast where there are many)
     except OSError:

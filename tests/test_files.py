@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ExistingFileError, FormatError, RecordingError
-from spike_zoo.files import new_file
+from spike_zoo.files import _MACHINE, new_file
 
 
 def test_the_file_appears_only_when_its_block_has_ended(tmp_path: Path) -> None:
@@ -110,14 +110,18 @@ def test_what_ended_processes_left_of_a_target_is_removed_and_nothing_else(
     tmp_path: Path,
 ) -> None:
     ended, living = ended_process(), os.getpid()
-    stale = [f".clip.dat.{ended}-0123abcd.part", f".clip.dat.{ended}-00000000.part"]
+    stale = [
+        f".clip.dat.{ended}-0123abcd@{_MACHINE}.part",
+        f".clip.dat.{ended}-00000000@{_MACHINE}.part",
+    ]
     kept = [
-        f".clip.dat.{living}-0123abcd.part",  # of a process that lives
-        f".clip.dat.x.{ended}-0123abcd.part",  # of another target
-        f".a.clip.dat.{ended}-0123abcd.part",
-        f".clip_dat.{ended}-0123abcd.part",
+        f".clip.dat.{living}-0123abcd@{_MACHINE}.part",  # of a process that lives
+        f".clip.dat.x.{ended}-0123abcd@{_MACHINE}.part",  # of another target
+        f".a.clip.dat.{ended}-0123abcd@{_MACHINE}.part",
+        f".clip_dat.{ended}-0123abcd@{_MACHINE}.part",
         f".clip.dat.{ended}-notes.part",  # of somebody else
-        f"clip.dat.{ended}-0123abcd.part",
+        f".clip.dat.{ended}-0123abcd@elsewhere.part",  # of a machine that shares the folder
+        f"clip.dat.{ended}-0123abcd@{_MACHINE}.part",
     ]
     for name in [*kept, stale[0]]:
         (tmp_path / name).write_bytes(b"half")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import inspect
 import os
-import shlex
 import typing
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -43,7 +42,7 @@ def complete(commands: Mapping[str, str | dict[str, str]], verbs: Mapping[str, s
     import argcomplete
 
     parser = argparse.ArgumentParser(PROGRAM, add_help=False)
-    words = shlex.split(os.environ.get("COMP_LINE", ""), posix=False)
+    words = os.environ.get("COMP_LINE", "").split()  # quotes may be open
     below = parser.add_subparsers()
     for name in [*verbs, *commands]:
         one = below.add_parser(name)

@@ -74,7 +74,9 @@ def export(
         tell(f"takes {given}; gives {graph.output}; differs by {graph.difference:.1e} at most")
         return
     file = target if target.suffix == WEIGHTS_SUFFIX else target / EXPORT_NAME
-    _refuse_existing(file, overwrite=overwrite)
+    beside = [] if file is target else [target / CARD_NAME, target / RECORD_NAME]
+    for one in [file, *beside]:
+        _refuse_existing(one, overwrite=overwrite)
     if file is target:
         file.parent.mkdir(parents=True, exist_ok=True)
         module = load(source, trust=trust)

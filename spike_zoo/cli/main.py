@@ -320,12 +320,13 @@ def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
 
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code and the one message for an error."""
-    ours = _ours(error)
+    is_interrupt = isinstance(error, KeyboardInterrupt)
+    ours = None if is_interrupt else _ours(error)
     if ours is not None:
         return ours.exit_code, f"error: {_said(ours)}"
     if type(error).__name__ == "SIGTERMException":  # a SystemExit of Lightning's
         return TERMINATED, "terminated; --ckpt_path last resumes where --run_dir says"
-    if isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
+    if is_interrupt or isinstance(error.__context__, KeyboardInterrupt):
         resumes = (
             "; --ckpt_path last resumes where --run_dir says"
             if list(arguments[:1]) == ["fit"]
@@ -350,9 +351,13 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
 
 
 def _ours(error: BaseException | None) -> SpikeZooError | None:
-    """Return the error of this package that was raised or wrapped, if there is one."""
+    """Return the error of this package that was raised or wrapped, if there is one.
+
+    What is raised while one is handled is another error, but for parsers, which end with their own.
+    """
     while error is not None and not isinstance(error, SpikeZooError):
-        error = error.__cause__ or error.__context__
+        is_parsers = isinstance(error, SystemExit) or type(error).__name__ == "ArgumentError"
+        error = error.__cause__ or (error.__context__ if is_parsers else None)
     return error
 
 

@@ -19,7 +19,7 @@ from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,
-    keep_record,
+    keep_finished,
     needed_first,
     only_points,
     points_of,
@@ -54,7 +54,7 @@ class Stage:
     waiting: list[PlannedRun] = field(default_factory=list)
 
     def sort(self, later: Sequence[PlannedRun], *, retry: bool) -> None:
-        """Put every run where it belongs; keep records that were not kept yet.
+        """Put every run where it belongs.
 
         Args:
             later: Runs of later stages that wait.
@@ -64,7 +64,6 @@ class Stage:
             if run.is_fit and any(_begins_with(one, run) for one in later):
                 run = replace(run, needs_checkpoint=True)
             if record_of(run) is not None:
-                keep_record(run)
                 self.finished.append(run)
             elif run.failure.is_file() and not retry:
                 self.failed.append(run)
@@ -134,6 +133,7 @@ def sweep(
     failed = [run for stage in stages for run in stage.failed]
     stuck: list[PlannedRun] = []
     for stage in stages:
+        keep_finished(stage.finished)
         stage.look_again()
         stuck += stage.leave_out(failed + stuck, console)
         failed += _run_stage(stage, environment, jobs, console)

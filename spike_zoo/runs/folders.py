@@ -13,8 +13,6 @@ from spike_zoo.tracking import start
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Given by whoever starts several processes of one run, so that all name the same folder.
-RUN_IDS = ("WANDB_RUN_ID", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")
 #: Tells the processes that a run starts its folder.
 PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
 #: What stands in a folder before anything is learned or measured.
@@ -34,7 +32,7 @@ def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
         configs: Configuration files, as stacked; the first names the new folder.
 
     Raises:
-        UsageError: If a file has that name.
+        UsageError: If a file has that name, or several processes cannot agree on a new folder.
     """
     if named is not None:
         folder = Path(named)
@@ -44,10 +42,31 @@ def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
         folder = Path(os.environ[PARENT_RUN_DIR])
     else:
         stem = Path(configs[0]).stem if configs else "run"
-        given = next((os.environ[name] for name in RUN_IDS if name in os.environ), None)
+        given = shared_id()
         folder = Path("runs", f"{stem}-{given}") if given else _new_folder(stem)
     os.environ[PARENT_RUN_DIR] = str(folder)
     return folder, named is not None
+
+
+def shared_id() -> str | None:
+    """Return what all processes of one run know it by, where something else started them.
+
+    Raises:
+        UsageError: If they know nothing of each other that no other run has.
+    """
+    given = os.environ
+    if "WANDB_RUN_ID" in given:
+        return given["WANDB_RUN_ID"]
+    if int(given.get("SLURM_STEP_NUM_TASKS", "1")) > 1:  # srun; a job may have many runs
+        return f"{given['SLURM_JOB_ID']}.{given['SLURM_STEP_ID']}"
+    if int(given.get("WORLD_SIZE", "1")) > 1 and "TORCHELASTIC_RUN_ID" in given:
+        if given["TORCHELASTIC_RUN_ID"] == "none":  # torchrun's static rendezvous
+            raise UsageError(
+                "torchrun gave this run no id of its own, by which its processes would agree on a "
+                "new folder; name one with --run_dir"
+            )
+        return given["TORCHELASTIC_RUN_ID"]
+    return None
 
 
 def _new_folder(stem: str) -> Path:

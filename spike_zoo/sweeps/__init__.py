@@ -3,7 +3,7 @@
 from spike_zoo.sweeps.command import expand_command
 from spike_zoo.sweeps.points import Point, has_first_seed, only_points, points_of
 from spike_zoo.sweeps.records import PlannedRun, keep_record, record_of, with_origins
-from spike_zoo.sweeps.runner import Outcome, run_all
+from spike_zoo.sweeps.runner import Outcome, keep_finished, run_all
 from spike_zoo.sweeps.spec import SweepSpec, needed_first, read_sweep
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "SweepSpec",
     "expand_command",
     "has_first_seed",
+    "keep_finished",
     "keep_record",
     "needed_first",
     "only_points",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, SpikeZooError
+from spike_zoo.files import remove_leftovers, temporary_path
 from spike_zoo.tracking.origins import MODEL, weights_sha256
 from spike_zoo.tracking.provenance import config_hash, differences
 from spike_zoo.tracking.result import (
@@ -174,23 +175,25 @@ def keep_record(run: PlannedRun) -> None:
     """Copy the small files of a finished run to where they last, once; the record comes last.
 
     A record that does not count, as one of other data, never takes the place of a kept one.
-    Pictures are kept of the first seed alone.
+    Pictures are kept of the first seed alone. Whoever calls it holds the run's lock.
     """
     if run.kept is None or _matching(run, run.result) is None:
         return
     kept = run.kept / FILENAME
     if kept.is_file() and kept.read_bytes() == run.result.read_bytes():
         return
-    part = run.kept.with_name(f".{run.kept.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    remove_leftovers(run.kept)
+    part, before = temporary_path(run.kept), temporary_path(run.kept)
     part.mkdir(parents=True)
     files = {**KEPT_FILES, **(KEPT_PICTURES if run.is_first_seed else {})}
     for source, name in files.items():
         if (file := run.result.parent / source).is_file():
             shutil.copyfile(file, part / name)
     shutil.copyfile(run.result, part / FILENAME)
-    shutil.rmtree(run.kept, ignore_errors=True)
-    part.replace(run.kept)
+    if run.kept.exists():
+        run.kept.rename(before)
+    part.rename(run.kept)
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def set_aside(run: PlannedRun) -> None:

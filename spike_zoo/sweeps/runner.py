@@ -131,6 +131,14 @@ class _Work:
         self.report("finished" if is_finished else "failed", run)
 
 
+def keep_finished(runs: Sequence[PlannedRun]) -> None:
+    """Keep records that were made but not kept yet, but for those that another call has in hand."""
+    for run in runs:
+        if run.result.is_file() and (lock := _locked(run)) is not None:
+            with lock:
+                keep_record(run)
+
+
 def _locked(run: PlannedRun) -> IO[bytes] | None:
     """Return the run's lock, None where another process holds it."""
     run.run_dir.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+import torch.distributed as dist
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from spike_zoo.files import new_file
@@ -34,6 +36,7 @@ class PredictionFiles(BasePredictionWriter):
         super().__init__(write_interval="batch")
         self.folder = folder
         self._rows: list[dict[str, Any]] = []
+        self._done = 0
 
     def write_on_batch_end(
         self,
@@ -49,7 +52,10 @@ class PredictionFiles(BasePredictionWriter):
         if not isinstance(pl_module, TaskModule):
             return  # whose batches nobody here knows
         found = pl_module.predicted(batch, prediction)
-        numbers = batch_indices or [batch_idx * len(found) + n for n in range(len(found))]
+        numbers: Sequence[int] = range(self._done, self._done + len(found))
+        if batch_indices and len(batch_indices) == len(found):  # a sample may be several images
+            numbers = batch_indices
+        self._done += len(found)
         for number, (origin, image, values) in zip(numbers, found, strict=True):
             if values:
                 self._rows.append({"name": origin.name, "plane": origin.plane, **values})
@@ -59,13 +65,24 @@ class PredictionFiles(BasePredictionWriter):
                 save_picture(image.float(), path, overwrite=True)
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write the values, whole or not at all."""
-        if not self._rows or not trainer.is_global_zero:
+        """Write the values of all processes, whole or not at all."""
+        rows = _of_all_processes(self._rows)
+        if not rows or not trainer.is_global_zero:
             return
         with (
             new_file(self.folder / FILENAME, overwrite=True) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
-            writer = csv.DictWriter(file, list(self._rows[0]), lineterminator="\n")
+            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             writer.writeheader()
-            writer.writerows(self._rows)
+            writer.writerows(rows)
+
+
+def _of_all_processes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of every process, each sample once: shares are filled up with the first."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return rows
+    shares: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(shares, rows)
+    taken_in_turn = (row for turn in zip_longest(*shares) for row in turn if row is not None)
+    return list({(row["name"], row["plane"]): row for row in taken_in_turn}.values())

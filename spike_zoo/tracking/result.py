@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
+from spike_zoo.files import new_file
 from spike_zoo.tracking.old_records import COST_FIELDS, cost_of_forward
 
 if TYPE_CHECKING:
@@ -144,11 +145,9 @@ class RunResult:
 
     def write(self, path: Path) -> None:
         """Write the record, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f"{path.name}.part")
         text = _PAIR.sub(r"[\1, \2]", json.dumps(self._content(), indent=2, default=str))
-        part.write_text(f"{text}\n", encoding="utf-8")
-        part.replace(path)
+        with new_file(path, overwrite=True) as temporary:
+            temporary.write_text(f"{text}\n", encoding="utf-8")
 
     def summary(self) -> dict[str, Any]:
         """Return the record as a tracking service shows it: without the configuration.

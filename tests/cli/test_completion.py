@@ -46,10 +46,12 @@ def offered(line: str, folder: Path) -> set[str]:
         ("spike-zoo fit --run", {"--run_dir"}),
         ("spike-zoo info stre", {"street.dat"}),
         ("spike-zoo info street.dat --qu", {"--quiet"}),
+        ('spike-zoo info "my str', {"my street.dat"}),
     ],
 )
 def test_the_tab_key_offers_what_fits(line: str, wanted: set[str], tmp_path: Path) -> None:
-    (tmp_path / "street.dat").touch()
+    for name in ("street.dat", "my street.dat"):
+        (tmp_path / name).touch()
     assert offered(line, tmp_path) == wanted
 
 

@@ -54,6 +54,17 @@ def test_an_existing_export_is_kept_unless_asked(
     assert target.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["README.md", "result.json"])
+def test_an_export_replaces_no_file_of_a_folder_unasked(
+    name: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text("mine")
+    assert main(["export", str(checkpoint), str(tmp_path)]) == 2
+    assert f"{name} exists already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     "source", ["stir-small", "sub/folder/best.ckpt", "checkpoints/w.safetensors"]
 )

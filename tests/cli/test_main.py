@@ -70,6 +70,20 @@ def test_errors_become_one_line_and_their_exit_code(
     assert "Traceback" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (KeyError, 70)])
+def test_what_is_raised_while_an_error_is_handled_is_no_error_of_the_user(
+    error: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        try:
+            raise FormatError("x.dat: empty")
+        except FormatError:
+            raise error  # noqa: B904  (a fault, or Ctrl-C, not a consequence)
+
+    monkeypatch.setattr(main_module, "_dispatch", fail)
+    assert main(["info"]) == code
+
+
 def test_hyphens_and_bare_switches_are_understood() -> None:
     given = ["x.dat", "--rate-scale", "0.6", "--overwrite", "--out=a-b.png", "--deep", "false"]
     assert as_parsed(given, {"overwrite", "deep"}) == [

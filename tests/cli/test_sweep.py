@@ -95,6 +95,18 @@ def test_a_dry_run_shows_every_command_and_starts_none(
     assert not Path("runs").exists()
 
 
+def test_a_dry_run_keeps_no_record_and_the_next_call_does(project: Path) -> None:
+    assert _call() == 0
+    kept = sorted((project / "results" / "smoke").iterdir())
+    assert len(kept) == 2
+    for folder in kept:
+        shutil.rmtree(folder)
+    assert _call("--dry_run") == 0
+    assert list((project / "results" / "smoke").iterdir()) == []
+    assert _call() == 0
+    assert sorted((project / "results" / "smoke").iterdir()) == kept
+
+
 def test_only_the_runs_asked_for_are_planned(
     project: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli.main import main
+from spike_zoo.errors import UsageError
 from spike_zoo.runs.folders import PARENT_RUN_DIR, folder_of
 from tests.conftest import ROOT
 
@@ -18,10 +19,17 @@ FIT = [
 ]
 
 
+STARTERS = (
+    *("LOCAL_RANK", "WORLD_SIZE", "WANDB_RUN_ID", "TORCHELASTIC_RUN_ID"),
+    *("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS"),
+)
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    for name in (*STARTERS, PARENT_RUN_DIR):
+        monkeypatch.delenv(name, raising=False)
 
 
 def test_runs_that_begin_in_the_same_second_have_folders_of_their_own() -> None:
@@ -36,6 +44,36 @@ def test_processes_that_a_run_starts_share_its_folder(monkeypatch: pytest.Monkey
     assert os.environ[PARENT_RUN_DIR] == str(first)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert folder_of(None, ["stir.yaml"]) == (first, False)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"WANDB_RUN_ID": "abc"}, "stir-abc"),
+        ({"SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "4"}, "stir-7.0"),
+        ({"WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "f00"}, "stir-f00"),
+    ],
+)
+def test_processes_that_another_program_starts_agree_on_a_folder(
+    given: dict[str, str], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert {folder_of(None, ["stir.yaml"])[0].name for _ in range(3)} == {wanted}
+
+
+def test_runs_of_one_job_have_folders_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    assert len({folder_of(None, ["stir.yaml"])[0] for _ in range(3)}) == 3
+
+
+def test_processes_that_cannot_agree_are_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match="name one with --run_dir"):
+        folder_of(None, ["stir.yaml"])
+    assert folder_of("runs/mine", []) == (Path("runs/mine"), True)
 
 
 @pytest.mark.parametrize("named", [[], ["--run_dir", "runs/mine"]])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
 from lightning import Trainer
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from spike_zoo.media import load_picture
@@ -15,12 +18,7 @@ from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.ssdm import BlurryInputModule
 from spike_zoo.tasks import Origin, Predicted, TaskModule
 from spike_zoo.testing import QUIET
-from spike_zoo.tracking import PredictionFiles
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor
+from spike_zoo.tracking import PredictionFiles, predictions
 
 
 class _Counts(TaskModule):
@@ -82,15 +80,65 @@ def test_predictions_of_no_single_plane_are_numbered(
     indices: list[int] | None, tmp_path: Path
 ) -> None:
     batch = {"name": ["street", "street"]}
-    found = _predicted(tmp_path, BlurryInputModule(), batch, indices)
-    assert found.keys() == {"street-000006.png", "street-000007.png"}
+    found = _predicted(tmp_path, BlurryInputModule(), batch, indices, batches=1 if indices else 4)
+    first = 6 if indices else 0
+    assert sorted(found) == [f"street-{number:06d}.png" for number in range(first, 8)]
+
+
+def test_a_sample_may_be_many_images(tmp_path: Path) -> None:
+    """Lightning numbers samples, here scenes, and each scene has two planes."""
+
+    class Scenes(TaskModule):
+        def origins(self, batch: Any) -> list[Origin]:
+            return [
+                Origin("street", 6),
+                Origin("street", 13),
+                Origin("alley", 6),
+                Origin("alley", 13),
+            ]
+
+    writer, images = PredictionFiles(tmp_path), torch.full((4, 1, 12, 16), 0.5)
+    writer.write_on_batch_end(cast("Any", None), Scenes(), images, [0, 1], {}, 0, 0)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == [
+        *("alley-000006", "alley-000013", "street-000006", "street-000013"),
+    ]
+
+
+def test_the_table_has_what_every_process_predicted_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three samples each of two processes has two: a sampler fills shares up with the first."""
+    shares = ["take0", "take2"], ["take1", "take0"]
+    writers, module = [PredictionFiles(tmp_path) for _ in shares], _Counts(as_image=False)
+    for writer, names in zip(writers, shares, strict=True):
+        batch = {"name": names, "spikes": torch.ones(2, 4, 8, 8)}
+        found = module.predict_step(batch, 0)
+        writer.write_on_batch_end(cast("Any", None), module, found, [0, 1], batch, 0, 0)
+
+    def gathered(into: list[Any], own: list[Any]) -> None:
+        assert own in (everybody := [[*writer._rows] for writer in writers])
+        into[:] = everybody
+
+    world = {"is_available": lambda: True, "is_initialized": lambda: True}
+    together = {"get_world_size": lambda: 2, "all_gather_object": gathered}
+    monkeypatch.setattr(predictions, "dist", SimpleNamespace(**world, **together))
+    for rank, writer in enumerate(writers):
+        trainer: Any = SimpleNamespace(is_global_zero=rank == 0)
+        writer.on_predict_end(trainer, module)
+    with (tmp_path / "predictions.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["take0", "take1", "take2"]
 
 
 def _predicted(
-    folder: Path, module: TaskModule, batch: dict[str, Any], indices: list[int] | None
+    folder: Path,
+    module: TaskModule,
+    batch: dict[str, Any],
+    indices: list[int] | None,
+    batches: int = 1,
 ) -> dict[str, float]:
-    """Return files and greys of two predictions, the batch after three of as many."""
+    """Return files and greys of the two predictions of each batch."""
     writer: Any = PredictionFiles(folder)
     found = torch.tensor([0.2, 0.6]).view(2, 1, 1, 1).expand(2, 1, 12, 16)
-    writer.write_on_batch_end(None, module, found, indices, batch, 3, 0)
+    for number in range(batches):
+        writer.write_on_batch_end(None, module, found, indices, batch, number, 0)
     return {path.name: float(load_picture(path).mean()) for path in folder.iterdir()}
