@@ -248,6 +248,10 @@ def _check_size(
 
 def _complete(recording: SpikeRecording, path: Path, kind: Format, beside: Sidecar) -> None:
     """Fill in what the file itself left open."""
+    label, said = recording.meta.get("label"), dict(beside.meta)
+    if label is not None and said.get("label", label) != label:
+        said.pop("label_name", None)  # of another class than the file's own
+    recording.meta = said | recording.meta
     recording.fps = recording.fps or beside.fps or 0.0
     recording.threshold = recording.threshold or beside.threshold
     recording.rate_scale = recording.rate_scale or beside.rate_scale

@@ -131,6 +131,27 @@ def test_an_array_file_takes_its_rate_from_its_own_sidecar(tmp_path: Path) -> No
     assert read_recording(tmp_path / "clip.npy").fps == 40_000.0
 
 
+@pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".h5", ".spl"])
+def test_a_file_of_any_format_takes_its_class_and_whatever_is_noted_from_its_sidecar(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
+    said = "{spike_h: 3, spike_w: 8, label: 3, label_name: cup, lens: 35 mm}"
+    Path(f"{path}.yaml").write_text(said)
+    meta = read_recording(path).meta
+    assert (meta["label"], meta["label_name"], meta["lens"]) == (3, "cup", "35 mm")
+
+
+def test_what_a_file_says_itself_comes_before_its_sidecar(tmp_path: Path) -> None:
+    spikes = random_spikes(2, 3, 8)
+    np.savez(tmp_path / "a.npz", spk=spikes, label=0, camera="north")
+    (tmp_path / "a.npz.yaml").write_text("{label: 3, label_name: cup, camera: south, fps: 40000}")
+    recording = read_recording(tmp_path / "a.npz")
+    assert (recording.meta["label"], recording.meta["camera"]) == (0, "north")
+    assert "label_name" not in recording.meta  # class 0 is no cup
+    assert recording.fps == 40_000.0
+
+
 @pytest.mark.parametrize(
     ("field", "meant"),
     [("rate_scal", "rate_scale"), ("spike_height", "spike_h"), ("height", "spike_h"),
