@@ -288,7 +288,7 @@ def write_recording(
     Args:
         recording: The recording, or an array ``(T, H, W)`` of zeros and ones.
         path: Target ending in ``.dat``, ``.npz``, ``.npy``, ``.h5``, ``.hdf5`` or ``.spl``.
-        overwrite: Replace an existing target.
+        overwrite: Replace an existing target, and with ``with_sidecar`` its sidecar.
         frame_align: ``.dat`` only, where planes are not whole bytes: see :func:`read_recording`.
         columns: ``.dat`` only: where the image's columns are stored; the others become zero.
         stored_width: ``.dat`` only: number of stored columns, with ``columns``.
@@ -301,7 +301,8 @@ def write_recording(
         The path written.
 
     Raises:
-        ExistingFileError: If the target exists and ``overwrite`` is off.
+        ExistingFileError: If the target exists and ``overwrite`` is off, or a sidecar that is not
+            written anew lies beside a ``.dat`` and says something else.
         UsageError: If the suffix names no format.
         GeometryError: If an array is not 3-D, the image does not fill ``columns``, or a plane
             has more than the 2^24 pixels of a ``.spl``.
@@ -356,6 +357,8 @@ def _write_dat(
     beside = sidecar.sidecar_path(path)
     if with_sidecar:
         refuse_existing(beside, overwrite=overwrite)
+    else:
+        sidecar.refuse_contradicting(path, recording, layout)
     with new_file(path, overwrite=overwrite) as temporary:
         with temporary.open("wb") as stream:
             for block in stored_bytes(recording, layout):
