@@ -95,8 +95,8 @@ class VideoFrames:
         with _opened(self.path) as container:
             stream = _video_stream(container, self.path)
             self.fps = float(stream.average_rate or 0)
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            stamps = [packet.pts for packet in packets if not packet.is_discard]
+            packets = container.demux(stream)  # kept, they would be the whole file in memory
+            stamps = [packet.pts for packet in packets if packet.size and not packet.is_discard]
         times = {time for time in stamps if time is not None}
         if not times or len(times) != len(stamps):
             raise MediaError(

@@ -13,6 +13,16 @@ from numpy.typing import NDArray
 from spike_zoo.errors import MediaError, MissingFileError
 from spike_zoo.media import save_picture
 from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage
+from tests.helpers.processes import run_python
+
+PEAK_OF_OPENING = """
+import re, sys
+from pathlib import Path
+from spike_zoo.media.frames import VideoFrames
+peak = lambda: re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
+before = peak()
+print(len(VideoFrames(sys.argv[1])), before, peak())
+"""
 
 
 def numbered(count: int = 20) -> list[NDArray[np.uint8]]:
@@ -50,6 +60,19 @@ def test_any_range_of_a_video_is_those_frames(tmp_path: Path, span: tuple[int, i
     assert len(got) == len(frames[slice(*span)])
     for found, expected in zip(got, frames[slice(*span)], strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+def test_opening_a_video_takes_no_memory_for_its_frames(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25, width=640, height=480, pix_fmt="gray")
+        image = np.zeros((480, 640), np.uint8)
+        for _ in range(200):  # 61 MB
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray")))
+    done = run_python(PEAK_OF_OPENING, str(tmp_path / "v.mkv"))
+    frames, before, after = map(int, done.stdout.split())
+    assert frames == 200
+    assert after - before < 20_000  # kB
 
 
 def test_any_range_of_a_folder_is_those_images(tmp_path: Path) -> None:
