@@ -10,7 +10,7 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from spike_zoo.errors import MediaError, MissingFileError
+from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media.pictures import load_picture, to_bytes
 
 if TYPE_CHECKING:
@@ -144,6 +144,7 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
     Raises:
         MissingFileError: If there is nothing of that name.
         MediaError: If there are no frames in it.
+        UsageError: If two of them have the same place and name.
     """
     root = Path(path)
     if root.is_file():
@@ -154,11 +155,17 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
         return {root.resolve().name: FolderFrames(root)}
     found: dict[str, FrameSource] = {}
     for entry in sorted(root.rglob("*")):
-        name = entry.relative_to(root).with_suffix("").as_posix()
-        if entry.is_dir() and images_in(entry):
-            found[entry.relative_to(root).as_posix()] = FolderFrames(entry)
-        elif entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
-            found[name] = VideoFrames(entry)
+        is_folder = entry.is_dir() and bool(images_in(entry))
+        if not is_folder and not (entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()):
+            continue
+        place = entry.relative_to(root)
+        name = (place if is_folder else place.with_suffix("")).as_posix()
+        if name in found:
+            raise UsageError(
+                f"{found[name].path} and {entry} would both be called {name}; rename one of them, "
+                "or move it elsewhere"
+            )
+        found[name] = FolderFrames(entry) if is_folder else VideoFrames(entry)
     if not found:
         raise MediaError(f"{root}: no video and no folder of images in it")
     return found

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spike_zoo.errors import MediaError, MissingFileError
+from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media import save_picture
 from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage
 from tests.helpers.processes import run_python
@@ -98,6 +98,19 @@ def test_footage_is_found_at_its_place(tmp_path: Path) -> None:
     }
     assert list(find_footage(tmp_path / "train" / "street.mp4")) == ["street"]
     assert list(find_footage(tmp_path / "test" / "GOPR0384")) == ["GOPR0384"]
+
+
+@pytest.mark.parametrize("other", ["a.mkv", "a"])
+def test_two_videos_that_would_be_called_the_same_are_both_named(
+    tmp_path: Path, other: str
+) -> None:
+    write_video(tmp_path / "train" / "a.mp4", numbered(2))
+    write = write_folder if other == "a" else write_video
+    write(tmp_path / "train" / other, numbered(2))
+    with pytest.raises(UsageError) as refused:
+        find_footage(tmp_path)
+    for name in ("a.mp4", other):
+        assert str(tmp_path / "train" / name) in str(refused.value)
 
 
 def test_what_is_no_footage_is_refused_by_name(tmp_path: Path) -> None:
