@@ -66,12 +66,17 @@ def read_image(path: Path) -> NDArray[Any]:
         uint8, uint16 or float, as it is stored; black and white become 0 and 255.
 
     Raises:
-        FormatError: If it is none.
+        FormatError: If it is none, or has more pixels than Pillow reads.
     """
+    from PIL.Image import DecompressionBombError
     from skimage.io import imread
 
     try:
         image = np.asarray(imread(path))
+    except DecompressionBombError as error:
+        raise FormatError(
+            f"{path}: too large for a picture; cut it, or make it smaller ({error})", path=str(path)
+        ) from error
     except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
         raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error
     if image.ndim == 3 and image.shape[2] in _GREY:

@@ -98,7 +98,7 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
 
     Raises:
         MissingFileError: If there is no such file.
-        MediaError: If it holds no picture, or a damaged one.
+        MediaError: If it holds no picture, a damaged one, or one of more pixels than Pillow reads.
 
     Example:
         >>> save_picture(np.full((4, 6), 0.5), "grey.png")
@@ -112,6 +112,10 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
         with Image.open(file) as image:
             image.load()
             array = np.asarray(image if image.mode in ("L", "I;16", "I") else _plain(image))
+    except Image.DecompressionBombError as error:
+        raise MediaError(
+            f"{file}: too large for a picture; cut it, or make it smaller ({error})", path=str(file)
+        ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise MediaError(f"{file}: not a picture that can be read ({error})", path=str(file)) from (
             error
