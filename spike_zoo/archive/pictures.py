@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _GREY, _COLOUR = (1, 2), (3, 4)  # channels, the last of each with opacity
 
 

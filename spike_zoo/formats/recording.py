@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Format = Literal["dat", "npz", "npy", "hdf5", "spl"]
 
-_SUFFIXES: dict[str, Format] = {
+_FORMATS: dict[str, Format] = {
     ".dat": "dat",
     ".npz": "npz",
     ".npy": "npy",
@@ -40,6 +40,10 @@ _SUFFIXES: dict[str, Format] = {
     ".hdf5": "hdf5",
     ".spl": "spl",
 }
+RECORDING_SUFFIXES: Final = tuple(_FORMATS)
+"""Of every file that can be read and written as a recording."""
+ARCHIVE_SUFFIXES: Final = tuple(end for end, kind in _FORMATS.items() if kind == "hdf5")
+"""Of those that may hold several, with images and labels."""
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = "known are .dat (raw bits), .npz, .npy (numpy), .h5 (archive) and .spl (lossless)"
 
@@ -67,7 +71,7 @@ def detect_format(path: str | Path) -> Format:
             f"{path} is a bitstream, not a recording; make pictures of it with decompress",
             path=str(path),
         )
-    named, found = _SUFFIXES.get(path.suffix.lower()), _format_by_content(path)
+    named, found = _FORMATS.get(path.suffix.lower()), _format_by_content(path)
     if named is None and found is None:
         raise FormatError(f"{path}: unknown format; {_KNOWN}", path=str(path))
     if found is None and named != "dat":
@@ -315,9 +319,9 @@ def write_recording(
         (4, 6, 8)
     """
     path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in _FORMATS:
         raise UsageError(f"{path}: the suffix names no format of recordings; {_KNOWN}")
-    kind = _SUFFIXES[path.suffix.lower()]
+    kind = _FORMATS[path.suffix.lower()]
     if not isinstance(recording, SpikeRecording):
         recording = SpikeRecording.from_planes(np.asarray(recording))
     if kind == "dat":

@@ -11,7 +11,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
-from spike_zoo.media.pictures import load_picture, to_bytes
+from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Frame = NDArray[np.uint8]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
@@ -61,7 +60,7 @@ class FolderFrames:
             raise MissingFileError(f"{self.path}: there is no such folder", path=str(self.path))
         self.files = images_in(self.path)
         if not self.files:
-            raise MediaError(f"{self.path}: no image in it ({', '.join(IMAGE_SUFFIXES)})")
+            raise MediaError(f"{self.path}: no image in it ({', '.join(PICTURE_SUFFIXES)})")
 
     def __len__(self) -> int:
         return len(self.files)
@@ -173,7 +172,7 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
 
 def images_in(folder: Path) -> list[Path]:
     """Return the image files of a folder in the order of their names."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     return sorted(path for path in files if path.is_file())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Picture: TypeAlias = Tensor | NDArray[Any]
 
+PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""Of files that are taken for pictures, wherever folders are looked through."""
 GAP = 6
 BACKGROUND, INK = 24, 235
 SMALLEST_TEXT, LARGEST_TEXT = 10, 26

@@ -49,6 +49,15 @@ def shown(take: Take) -> dict[int, int]:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".tiff", ".webp", ".PNG"])
+def test_a_picture_may_be_of_any_format_that_is_read_elsewhere(tmp_path: Path, suffix: str) -> None:
+    recording(tmp_path / "clip.dat")
+    Image.new("L", (WIDTH, HEIGHT), 128).save(tmp_path / f"clip{suffix}")
+    [(plane, level)] = shown(taken(tmp_path)).items()
+    assert plane == 4
+    assert abs(level - 128) <= 2  # some formats lose a little
+
+
 @pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".spl"])
 def test_a_picture_beside_a_recording_shows_its_middle_plane(tmp_path: Path, suffix: str) -> None:
     recording(tmp_path / "train" / f"clip{suffix}")
