@@ -10,7 +10,7 @@ from spike_zoo.archive import ArchiveWriter, SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
-from spike_zoo.formats.recording import detect_format
+from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
 from spike_zoo.media import render_page
 from spike_zoo.reports import Choices, report_of
 from spike_zoo.spikes import centers_with_stride
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 BUILT_IN: Final = "moving-scene.h5"
-SUFFIXES: Final = (".dat", ".npz", ".npy", ".h5", ".hdf5", ".spl", ".sci")
+SUFFIXES: Final = (*RECORDING_SUFFIXES, ".sci")
 _MOST_IMAGES: Final = 100  # of a video
 
 

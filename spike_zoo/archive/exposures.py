@@ -11,6 +11,7 @@ import numpy as np
 from spike_zoo.archive.camera import Camera
 from spike_zoo.archive.pictures import read_picture
 from spike_zoo.errors import MissingFileError, PlaneRangeError
+from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ GOPRO = Camera(180, 320, rate_scale=0.9927, fps=240.0 * 8)
 RSB = Camera(250, 400)
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _FRAMES = range(-6, 7, 2)  # of the video around a blurry image's middle one, as S-SDM is judged
 _FRAME_PLANES = 8
 
@@ -116,8 +116,8 @@ def _files_of(home: Path, spikes: Path) -> _Files:
     if blur is None:
         wanted = home / _BLUR / spikes.parent.name / f"{spikes.stem}.png"
         raise MissingFileError(
-            f"{spikes}: its blurry image {wanted} (or {', '.join(_SUFFIXES[1:])}) is missing; add "
-            "it, or leave these spikes out",
+            f"{spikes}: its blurry image {wanted} (or {', '.join(PICTURE_SUFFIXES[1:])}) is "
+            "missing; add it, or leave these spikes out",
             path=str(wanted),
         )
     folder = home / _SHARP / spikes.parent.name
@@ -147,7 +147,7 @@ def _neighbour(stem: str, frame: int) -> str | None:
 
 
 def _image(folder: Path, stem: str) -> Path | None:
-    candidates = (folder / f"{stem}{suffix}" for suffix in _SUFFIXES)
+    candidates = (folder / f"{stem}{suffix}" for suffix in PICTURE_SUFFIXES)
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spike_zoo.archive.truth import PictureFiles, Truth, check_lengths
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from spike_zoo.archive.camera import Camera
     from spike_zoo.archive.published import Found
 
-RECORDINGS = (".dat", ".npz", ".npy", ".spl")
+RECORDINGS = tuple(suffix for suffix in RECORDING_SUFFIXES if suffix not in ARCHIVE_SUFFIXES)
 _SPLITS = ("train", "val", "valid", "validation", "test")
 
 

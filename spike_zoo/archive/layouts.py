@@ -33,6 +33,7 @@ from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sr
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -146,7 +147,7 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
 
 def _recognise(source: Path) -> str:
     if source.is_file():
-        return "archive" if source.suffix.lower() in (".h5", ".hdf5") else "folder"
+        return "archive" if source.suffix.lower() in ARCHIVE_SUFFIXES else "folder"
     if is_sreds(source):
         return "sreds"
     if is_gopro(source) or is_rsb(source):

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _GREY, _COLOUR = (1, 2), (3, 4)  # channels, the last of each with opacity
 
 
@@ -66,12 +65,17 @@ def read_image(path: Path) -> NDArray[Any]:
         uint8, uint16 or float, as it is stored; black and white become 0 and 255.
 
     Raises:
-        FormatError: If it is none.
+        FormatError: If it is none, or has more pixels than Pillow reads.
     """
+    from PIL.Image import DecompressionBombError
     from skimage.io import imread
 
     try:
         image = np.asarray(imread(path))
+    except DecompressionBombError as error:
+        raise FormatError(
+            f"{path}: too large for a picture; cut it, or make it smaller ({error})", path=str(path)
+        ) from error
     except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
         raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error
     if image.ndim == 3 and image.shape[2] in _GREY:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spike_zoo.archive.pictures import PICTURES, read_picture
+from spike_zoo.archive.pictures import read_picture
 from spike_zoo.errors import FormatError, PlaneRangeError
 from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
+from spike_zoo.media.pictures import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -80,7 +81,7 @@ class PictureFiles:
         self._inside: dict[Path, list[Path]] = {}
         self._lone: dict[Path, None] = {}
         for file in sorted(files):
-            if file.suffix.lower() in PICTURES:
+            if file.suffix.lower() in PICTURE_SUFFIXES:
                 self._beside.setdefault(file.with_suffix(""), []).append(file)
                 self._inside.setdefault(file.parent, []).append(file)
                 self._lone[file] = None

@@ -19,6 +19,7 @@ from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 24
 _MOST_RENAMED = 5
-_SUFFIXES = (".dat", ".npz", ".npy", ".h5", ".spl")  # of a recording in a file of its own
 _COLUMNS = {
     "name": "name",
     "split": "splits",
@@ -312,17 +312,19 @@ def archive_export(
 
     Args:
         path: The archive.
-        out: A folder; for one recording also a file ending in .dat, .npz, .npy, .h5 or
+        out: A folder; for one recording also a file ending in .dat, .npz, .npy, .h5, .hdf5 or
             .spl.
         name: The one recording to write, by default all.
         format: Format of the files, by default that of the file, or dat.
         overwrite: Replace existing files.
     """
     suffix = Path(out).suffix.lower()
-    is_file = suffix in _SUFFIXES and not out.endswith(("/", os.sep)) and not Path(out).is_dir()
-    if is_file and format not in (None, suffix[1:]):
+    is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
+    is_file = is_named and not Path(out).is_dir()
+    own = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
+    if is_file and format not in (None, own):
         raise UsageError(f"{out} ends in {suffix}, and --format is {format}; leave one of them out")
-    kind = suffix[1:] if is_file else format or "dat"
+    kind = own if is_file else format or "dat"
     with SpikeArchive(path) as archive:
         names = archive.names() if name is None else [name]
         if is_file and len(names) != 1:
@@ -338,7 +340,7 @@ def archive_export(
 
 def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
     """Write one recording, into an .h5 with everything that the archive has of it."""
-    if target.suffix.lower() == ".h5":
+    if target.suffix.lower() in ARCHIVE_SUFFIXES:
         names = archive.label_names
         with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
             writer.add(recording_name(name), archive.take(name))

@@ -15,8 +15,9 @@ from spike_zoo.errors import (
     UsageError,
 )
 from spike_zoo.formats import read_recording
-from spike_zoo.media import load_picture
+from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.output import Kind, Target, kind_of
+from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
 from spike_zoo.methods.loading import load, pick_device
 from spike_zoo.spikes import spread_planes
 from spike_zoo.tasks.abilities import Deblurs, able
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 FRAMES = 7  # of a sequence where not said
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-RECORDINGS = (".dat", ".npz", ".npy", ".h5", ".spl")
 
 
 class Pair(NamedTuple):
@@ -128,7 +127,7 @@ def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> l
         )
     if not images.is_dir():
         return [Pair(images, spikes)]
-    named, recorded = _by_stem(images, IMAGES), _by_stem(spikes, RECORDINGS)
+    named, recorded = _by_stem(images, PICTURE_SUFFIXES), _by_stem(spikes, RECORDING_SUFFIXES)
     alone = [path for stem, path in named.items() if stem not in recorded]
     if alone and not skip_unmatched:
         raise MissingFileError(
@@ -140,7 +139,8 @@ def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> l
     pairs = [Pair(path, recorded[stem]) for stem, path in named.items() if stem in recorded]
     if not pairs:
         raise MissingFileError(
-            f"{images}: no image ({' '.join(IMAGES)}) with a recording of its name in {spikes}",
+            f"{images}: no image ({' '.join(PICTURE_SUFFIXES)}) with a recording of its name in "
+            f"{spikes}",
             path=str(images),
         )
     return pairs

@@ -10,10 +10,11 @@ import numpy as np
 
 from spike_zoo.cli.telling import tell
 from spike_zoo.coding import BitstreamReader, lossless
-from spike_zoo.coding.lossless_header import is_lossless
+from spike_zoo.coding.lossless_header import SUFFIX, is_lossless
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
 from spike_zoo.formats import write_recording
+from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.arrays import ArraysWriter
 from spike_zoo.media.output import Target, progress_bar, with_progress
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 METHOD, FPS = "sci-small", 25.0
-RECORDINGS = (".dat", ".npz", ".npy", ".h5", ".hdf5")
+RECORDINGS = tuple(suffix for suffix in RECORDING_SUFFIXES if suffix != SUFFIX)
 
 
 def decompress(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from importlib.util import find_spec
 from json import dumps
 
 import torch
@@ -18,11 +17,17 @@ from spike_zoo.nn.backbones import BACKBONES, backbone_folders, find_backbone
 from spike_zoo.nn.precision import has_fast_bf16
 from spike_zoo.tracking import commit, versions
 
-#: Optional part -> (module that proves it, what it is for).
+#: Package of an optional part -> what it is for.
 OPTIONAL_PARTS = {
+    "gradio": "the local page (extra 'app')",
     "hdf5plugin": "zstd in archives (extra 'cold')",
+    "huggingface-hub": "weights from and to the Hugging Face Hub (extra 'hub')",
     "jupytext": "notebooks as text (extra 'notebooks')",
     "nbmake": "running the notebooks (extra 'notebooks')",
+    "onnx": "networks as graphs, X.onnx (extra 'onnx')",
+    "onnxruntime": "comparing X.onnx with the method (extra 'onnx')",
+    "onnxscript": "making X.onnx (extra 'onnx')",
+    "sweeps": "random searches in sweeps (extra 'sweeps')",
     "tensorboard": "TensorBoard as a logger (extra 'tensorboard')",
 }
 
@@ -73,9 +78,11 @@ def _devices() -> list[tuple[str, str]]:
 
 
 def _part(name: str) -> str:
-    if find_spec(name) is None:
-        return f"not installed; for {OPTIONAL_PARTS[name]}"
-    return f"{metadata.version(name)}; for {OPTIONAL_PARTS[name]}"
+    try:  # not find_spec: any folder of that name in the working folder would be the package
+        found = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        found = "not installed"
+    return f"{found}; for {OPTIONAL_PARTS[name]}"
 
 
 def _backbones() -> list[tuple[str, str]]:

@@ -21,11 +21,13 @@ from spike_zoo.simulation.recipes import RECIPES, footage_request
 if TYPE_CHECKING:
     from spike_zoo.simulation.recipes import ArchiveRequest
 
+KIND = "reconstruction"  # where not said
+
 
 def simulate(
     out: str | None = None,
     *,
-    kind: str = "reconstruction",
+    kind: str | None = None,
     size: Literal["small", "default", "paper"] = "default",
     seed: int = 0,
     train: int | None = None,
@@ -59,12 +61,12 @@ def simulate(
     Args:
         out: The archive to write, by default data/default.h5, data/sequence.h5, data/deblur.h5 or
             data/digits.h5.
-        kind: "reconstruction" makes clips with sharp images; "sequence" clips at slow, medium and
-            fast paces with 13 images and the motion between them; "deblur" exposures of 97 planes
-            as S-SDM takes them, with a blurry colour image of four times the spikes' size, and
-            seven sharp ones to validate and test with; "labelled" handwritten digits in motion, to
-            recognise, or the pictures of --images; "s-mnist", "s-cifar", "s-caltech" and "s-vimeo"
-            the sets of that name, from their usual files in --images.
+        kind: "reconstruction", the default, makes clips with sharp images; "sequence" clips at
+            slow, medium and fast paces with 13 images and the motion between them; "deblur"
+            exposures of 97 planes as S-SDM takes them, with a blurry colour image of four times the
+            spikes' size, and seven sharp ones to validate and test with; "labelled" handwritten
+            digits in motion, to recognise, or the pictures of --images; "s-mnist", "s-cifar",
+            "s-caltech" and "s-vimeo" the sets of that name, from their usual files in --images.
         size: Preset for the options below: "small" takes seconds, "default" some minutes; "paper",
             only with "sequence", has 2000 clips to train on and takes an hour or more.
         seed: Seed of everything.
@@ -102,20 +104,20 @@ def simulate(
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
     given = _given(**scenes, planes=planes, stride=stride, margin=margin)
     given |= _given(motion=motion, around=around)
-    _check(kind, noise, jobs)
+    _check(kind or KIND, noise, jobs)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
     if video is not None and _given(images=images, limit=limit, balanced=balanced):
         raise UsageError("--images, --limit and --balanced make another archive than --video")
     if video is not None:
-        kind, default = "deblur", RECIPES["deblur"].out
-        _refuse_scene_options(given)
+        default = RECIPES["deblur"].out
+        _refuse_beside_video(kind, size, given | _given(motions=motions))
         footage = Footage(inserted, interpolation, float(threshold or 2), noise or "ssdm-v1", seed)
         request = footage_request(video, footage, split)
     else:
         given |= _given(noise=noise, threshold=threshold, motions=motions)
         given |= _given(limit=limit, balanced=balanced)
-        request, default = _of_kind(kind, images, size, seed, given)
+        request, default = _of_kind(kind or KIND, images, size, seed, given)
     _make(Path(out or default), request, jobs, overwrite)
 
 
@@ -149,10 +151,14 @@ def _check(kind: str, noise: str | None, jobs: int) -> None:
         raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
 
 
-def _refuse_scene_options(given: dict[str, Any]) -> None:
-    if given:
-        names = ", ".join(f"--{name}" for name in given)
-        raise UsageError(f"{names}: a video has its own size and length; leave it out")
+def _refuse_beside_video(kind: str | None, size: str, given: dict[str, Any]) -> None:
+    """Refuse what is said of scenes or pictures: it would do nothing."""
+    if kind not in (None, "deblur"):
+        raise UsageError(f"--kind {kind}: a video becomes exposures to deblur; leave it out")
+    names = [f"--{name}" for name in given] + ([] if size == "default" else [f"--size {size}"])
+    if names:
+        told = ", ".join(names)
+        raise UsageError(f"{told}: a video has its own size, length and motion; leave it out")
 
 
 def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:

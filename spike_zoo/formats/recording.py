@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Format = Literal["dat", "npz", "npy", "hdf5", "spl"]
 
-_SUFFIXES: dict[str, Format] = {
+_FORMATS: dict[str, Format] = {
     ".dat": "dat",
     ".npz": "npz",
     ".npy": "npy",
@@ -40,6 +40,10 @@ _SUFFIXES: dict[str, Format] = {
     ".hdf5": "hdf5",
     ".spl": "spl",
 }
+RECORDING_SUFFIXES: Final = tuple(_FORMATS)
+"""Of every file that can be read and written as a recording."""
+ARCHIVE_SUFFIXES: Final = tuple(end for end, kind in _FORMATS.items() if kind == "hdf5")
+"""Of those that may hold several, with images and labels."""
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _KNOWN = "known are .dat (raw bits), .npz, .npy (numpy), .h5 (archive) and .spl (lossless)"
 
@@ -67,7 +71,7 @@ def detect_format(path: str | Path) -> Format:
             f"{path} is a bitstream, not a recording; make pictures of it with decompress",
             path=str(path),
         )
-    named, found = _SUFFIXES.get(path.suffix.lower()), _format_by_content(path)
+    named, found = _FORMATS.get(path.suffix.lower()), _format_by_content(path)
     if named is None and found is None:
         raise FormatError(f"{path}: unknown format; {_KNOWN}", path=str(path))
     if found is None and named != "dat":
@@ -248,6 +252,10 @@ def _check_size(
 
 def _complete(recording: SpikeRecording, path: Path, kind: Format, beside: Sidecar) -> None:
     """Fill in what the file itself left open."""
+    label, said = recording.meta.get("label"), dict(beside.meta)
+    if label is not None and said.get("label", label) != label:
+        said.pop("label_name", None)  # of another class than the file's own
+    recording.meta = said | recording.meta
     recording.fps = recording.fps or beside.fps or 0.0
     recording.threshold = recording.threshold or beside.threshold
     recording.rate_scale = recording.rate_scale or beside.rate_scale
@@ -284,7 +292,7 @@ def write_recording(
     Args:
         recording: The recording, or an array ``(T, H, W)`` of zeros and ones.
         path: Target ending in ``.dat``, ``.npz``, ``.npy``, ``.h5``, ``.hdf5`` or ``.spl``.
-        overwrite: Replace an existing target.
+        overwrite: Replace an existing target, and with ``with_sidecar`` its sidecar.
         frame_align: ``.dat`` only, where planes are not whole bytes: see :func:`read_recording`.
         columns: ``.dat`` only: where the image's columns are stored; the others become zero.
         stored_width: ``.dat`` only: number of stored columns, with ``columns``.
@@ -297,7 +305,8 @@ def write_recording(
         The path written.
 
     Raises:
-        ExistingFileError: If the target exists and ``overwrite`` is off.
+        ExistingFileError: If the target exists and ``overwrite`` is off, or a sidecar that is not
+            written anew lies beside a ``.dat`` and says something else.
         UsageError: If the suffix names no format.
         GeometryError: If an array is not 3-D, the image does not fill ``columns``, or a plane
             has more than the 2^24 pixels of a ``.spl``.
@@ -310,9 +319,9 @@ def write_recording(
         (4, 6, 8)
     """
     path = Path(path)
-    if path.suffix.lower() not in _SUFFIXES:
+    if path.suffix.lower() not in _FORMATS:
         raise UsageError(f"{path}: the suffix names no format of recordings; {_KNOWN}")
-    kind = _SUFFIXES[path.suffix.lower()]
+    kind = _FORMATS[path.suffix.lower()]
     if not isinstance(recording, SpikeRecording):
         recording = SpikeRecording.from_planes(np.asarray(recording))
     if kind == "dat":
@@ -352,6 +361,8 @@ def _write_dat(
     beside = sidecar.sidecar_path(path)
     if with_sidecar:
         refuse_existing(beside, overwrite=overwrite)
+    else:
+        sidecar.refuse_contradicting(path, recording, layout)
     with new_file(path, overwrite=overwrite) as temporary:
         with temporary.open("wb") as stream:
             for block in stored_bytes(recording, layout):

@@ -7,12 +7,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import FormatError
+from spike_zoo.errors import ExistingFileError, FormatError
 from spike_zoo.spikes.recording import positive_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spike_zoo.formats.dat import DatLayout
     from spike_zoo.spikes.recording import SpikeRecording
 
 FIELDS = (
@@ -130,6 +131,54 @@ def sidecar_text(
     }
     known = {name: value for name, value in fields.items() if value is not None}
     return yaml.safe_dump(known, sort_keys=False, default_flow_style=None)
+
+
+def refuse_contradicting(path: Path, recording: SpikeRecording, layout: DatLayout) -> None:
+    """Refuse the own sidecar of a ``.dat`` that would be read as another recording by it.
+
+    What only one of both says is no contradiction.
+
+    Args:
+        path: The ``.dat`` that is about to be written, without a sidecar of its own.
+        recording: What is written.
+        layout: How it will lie in the file.
+
+    Raises:
+        ExistingFileError: If the sidecar says something else; names the fields.
+        FormatError: If it is none.
+    """
+    beside = own_sidecar(path)
+    said = {
+        "spike_h": (beside.height, layout.height),
+        "spike_w": (beside.width, layout.width),
+        "columns": (beside.columns, layout.columns or ((0, layout.width),)),
+        "frame_align": (beside.frame_align, layout.frame_align if layout.pixels % 8 else None),
+        "flip": (None if beside.flip else False, layout.flip),  # who reads may say false, not true
+        "fps": (beside.fps or None, recording.fps or None),
+        "threshold": (beside.threshold, recording.threshold),
+        "rate_scale": (beside.rate_scale, recording.rate_scale),
+    }
+    said |= {
+        key: (beside.meta.get(key), recording.meta.get(key)) for key in ("label", "label_name")
+    }
+    others = [
+        f"{name}: {_in_yaml(old)} (here {_in_yaml(new)})"
+        for name, (old, new) in said.items()
+        if None not in (old, new) and old != new
+    ]
+    if others:
+        raise ExistingFileError(
+            f"{sidecar_path(path)} says {', '.join(others)}, and {path.name} would be read so. "
+            "Write its sidecar too (with_sidecar=True, overwrite=True), or move this one away",
+            path=str(sidecar_path(path)),
+        )
+
+
+def _in_yaml(value: object) -> str:
+    """Return a value as it stands in a sidecar."""
+    if isinstance(value, tuple):
+        return str([list(pair) for pair in value])
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _load(path: Path) -> dict[str, Any]:

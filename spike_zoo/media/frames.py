@@ -10,8 +10,8 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from spike_zoo.errors import MediaError, MissingFileError
-from spike_zoo.media.pictures import load_picture, to_bytes
+from spike_zoo.errors import MediaError, MissingFileError, UsageError
+from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     Frame = NDArray[np.uint8]
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
@@ -61,7 +60,7 @@ class FolderFrames:
             raise MissingFileError(f"{self.path}: there is no such folder", path=str(self.path))
         self.files = images_in(self.path)
         if not self.files:
-            raise MediaError(f"{self.path}: no image in it ({', '.join(IMAGE_SUFFIXES)})")
+            raise MediaError(f"{self.path}: no image in it ({', '.join(PICTURE_SUFFIXES)})")
 
     def __len__(self) -> int:
         return len(self.files)
@@ -95,8 +94,8 @@ class VideoFrames:
         with _opened(self.path) as container:
             stream = _video_stream(container, self.path)
             self.fps = float(stream.average_rate or 0)
-            packets = [packet for packet in container.demux(stream) if packet.size]
-            stamps = [packet.pts for packet in packets if not packet.is_discard]
+            packets = container.demux(stream)  # kept, they would be the whole file in memory
+            stamps = [packet.pts for packet in packets if packet.size and not packet.is_discard]
         times = {time for time in stamps if time is not None}
         if not times or len(times) != len(stamps):
             raise MediaError(
@@ -144,6 +143,7 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
     Raises:
         MissingFileError: If there is nothing of that name.
         MediaError: If there are no frames in it.
+        UsageError: If two of them have the same place and name.
     """
     root = Path(path)
     if root.is_file():
@@ -154,11 +154,17 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
         return {root.resolve().name: FolderFrames(root)}
     found: dict[str, FrameSource] = {}
     for entry in sorted(root.rglob("*")):
-        name = entry.relative_to(root).with_suffix("").as_posix()
-        if entry.is_dir() and images_in(entry):
-            found[entry.relative_to(root).as_posix()] = FolderFrames(entry)
-        elif entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file():
-            found[name] = VideoFrames(entry)
+        is_folder = entry.is_dir() and bool(images_in(entry))
+        if not is_folder and not (entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()):
+            continue
+        place = entry.relative_to(root)
+        name = (place if is_folder else place.with_suffix("")).as_posix()
+        if name in found:
+            raise UsageError(
+                f"{found[name].path} and {entry} would both be called {name}; rename one of them, "
+                "or move it elsewhere"
+            )
+        found[name] = FolderFrames(entry) if is_folder else VideoFrames(entry)
     if not found:
         raise MediaError(f"{root}: no video and no folder of images in it")
     return found
@@ -166,7 +172,7 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
 
 def images_in(folder: Path) -> list[Path]:
     """Return the image files of a folder in the order of their names."""
-    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
     return sorted(path for path in files if path.is_file())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     Picture: TypeAlias = Tensor | NDArray[Any]
 
+PICTURE_SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+"""Of files that are taken for pictures, wherever folders are looked through."""
 GAP = 6
 BACKGROUND, INK = 24, 235
 SMALLEST_TEXT, LARGEST_TEXT = 10, 26
@@ -98,7 +100,7 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
 
     Raises:
         MissingFileError: If there is no such file.
-        MediaError: If it holds no picture, or a damaged one.
+        MediaError: If it holds no picture, a damaged one, or one of more pixels than Pillow reads.
 
     Example:
         >>> save_picture(np.full((4, 6), 0.5), "grey.png")
@@ -112,6 +114,10 @@ def load_picture(path: str | Path) -> NDArray[np.float32]:
         with Image.open(file) as image:
             image.load()
             array = np.asarray(image if image.mode in ("L", "I;16", "I") else _plain(image))
+    except Image.DecompressionBombError as error:
+        raise MediaError(
+            f"{file}: too large for a picture; cut it, or make it smaller ({error})", path=str(file)
+        ) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise MediaError(f"{file}: not a picture that can be read ({error})", path=str(file)) from (
             error

@@ -67,10 +67,12 @@ class VideoWriter:
         self._shape: tuple[int, ...] | None = None
 
     def __enter__(self) -> Self:
-        temporary = self._stack.enter_context(new_file(self.path, overwrite=self.overwrite))
-        options = {"movflags": "faststart"}
-        container = av.open(temporary, "w", format="mp4", options=options)
-        self._container = self._stack.enter_context(container)
+        with contextlib.ExitStack() as stack:  # no __exit__ is called where this fails
+            temporary = stack.enter_context(new_file(self.path, overwrite=self.overwrite))
+            options = {"movflags": "faststart"}
+            container = av.open(temporary, "w", format="mp4", options=options)
+            self._container = stack.enter_context(container)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(

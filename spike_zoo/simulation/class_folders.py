@@ -6,8 +6,8 @@ import functools
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.errors import FormatError, MissingFileError
-from spike_zoo.media.frames import IMAGE_SUFFIXES, images_in
-from spike_zoo.media.pictures import load_grey
+from spike_zoo.media.frames import images_in
+from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey
 from spike_zoo.simulation.drawing import draw, part
 from spike_zoo.simulation.labelled import FoundPictures, LabelledPicture
 
@@ -93,7 +93,7 @@ def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[Labell
         files = images_in(place)
         if not files:
             raise FormatError(
-                f"{place}: no picture of this class ({', '.join(IMAGE_SUFFIXES)}); remove the "
+                f"{place}: no picture of this class ({', '.join(PICTURE_SUFFIXES)}); remove the "
                 "folder, or put some into it",
                 path=str(place),
             )

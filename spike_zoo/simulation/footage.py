@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Images = NDArray[np.float32]
 
-FOOTAGE_SIMULATOR: Final = "spike_zoo.simulation footage v1"
+FOOTAGE_SIMULATOR: Final = "spike_zoo.simulation footage v2"
 EXPOSED_FRAMES: Final = 13
 """Frames of the video per exposure; as many begin it as from one exposure to the next."""
 
@@ -77,12 +77,13 @@ class Footage:
             if start >= EXPOSURE_MARGIN and start + self.exposure - 1 + EXPOSURE_MARGIN <= last
         ]
 
-    def take(self, source: FrameSource, group: int, *, sharp: bool = True) -> Take:
+    def take(self, source: FrameSource, group: int, name: str, *, sharp: bool = True) -> Take:
         """Return one exposure with its spikes.
 
         Args:
             source: The video.
             group: Which exposure.
+            name: Of the take, which no other of the archive has: its chance is its own.
             sharp: Whether sharp images are kept, frames 0, 2, .. 12 of the 13.
 
         Returns:
@@ -99,7 +100,7 @@ class Footage:
         exposed = ExposurePlanes(length, self.exposure, stride=stride)
         planes = self._planes(source, first, first + length)
         peeked = next(planes)
-        place = [self.seed, zlib.crc32(source.path.name.encode()), group]
+        place = [self.seed, zlib.crc32(name.encode()), group]
         chance = np.random.default_rng(np.random.SeedSequence(place))
         size = peeked.shape[2] // RATIO, peeked.shape[3] // RATIO
         draws = chance.random(size, np.float32)
@@ -159,7 +160,7 @@ def footage_takes(
             if name in names:
                 raise UsageError(f"{video}: two videos would make {name!r}; rename one of them")
             names.add(name)
-            job = partial(footage.take, source, group, sharp=home != "train")
+            job = partial(footage.take, source, group, name, sharp=home != "train")
             found.setdefault(home, {})[name] = job
     if not names:
         longest = max(len(source) for source in sources.values())

@@ -27,12 +27,15 @@ def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
 
     Raises:
         ConfigError: If a parameter cannot be what the method needs; names file and parameter.
-        UsageError: If the method needs W&B's server or an optional part of this package.
+        UsageError: If the method needs W&B's server or an optional part of this package, or
+            ``count`` is below 1.
     """
+    if count is not None and count < 1:
+        raise UsageError(f"--count {count}: at least 1 run; leave it out for run_cap of the file")
     if spec.method == "grid":
         return _grid(spec)
     if spec.method == "random":
-        return _random(spec, count or spec.run_cap)
+        return _random(spec, spec.run_cap if count is None else count)
     known = "a Bayesian search" if spec.method == "bayes" else f"method {spec.method!r}"
     raise UsageError(
         f"{spec.path}: {known} chooses each run by the ones before, on W&B's server: 'wandb sweep "

@@ -90,6 +90,9 @@ def read_sweep(path: str | Path) -> SweepSpec:
             raise ConfigError(f"{file}: parameters.{name} must be a mapping, found {choices!r}")
     if not isinstance(command, list):
         raise ConfigError(f"{file}: command must be a list, found {type(command).__name__}")
+    run_cap = content.get("run_cap")
+    if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
+        raise ConfigError(f"{file}: run_cap must be a whole number of runs >= 1, found {run_cap!r}")
     needs = read_needs(file.with_name(NEEDS_FILENAME))
     return SweepSpec(
         path=file,
@@ -98,7 +101,7 @@ def read_sweep(path: str | Path) -> SweepSpec:
         parameters=parameters,
         command=tuple(str(part) for part in command),
         program=content.get("program"),
-        run_cap=content.get("run_cap"),
+        run_cap=run_cap,
         needs=tuple(file.parent / other for other in needs.sweeps.get(file.name, [])),
         archives=needs.archives,
     )

@@ -55,6 +55,16 @@ def test_samples_of_recognition_become_a_labelled_archive(tmp_path: Path) -> Non
     assert archive.label("plain") is None
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".spl"])
+def test_a_sidecar_labels_a_recording_of_any_format_in_an_archive(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = write_recording(random_spikes(5, 6, 16), tmp_path / "set" / f"cup-1{suffix}")
+    Path(f"{path}.yaml").write_text("{label: 3, label_name: cup}")
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", find_takes(tmp_path / "set").jobs))
+    assert (archive.label("cup-1"), archive["cup-1"].meta["label_name"]) == (3, "cup")
+
+
 def test_the_sample_of_recognition_keeps_its_label_in_an_archive(
     tmp_path: Path, shared: Path
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 from skimage.io import imsave
 
 from spike_zoo.archive.layouts import find_takes
@@ -46,6 +47,15 @@ def shown(take: Take) -> dict[int, int]:
         zip(take.image_index.tolist(), take.images[:, 0, 0].reshape(len(take.images), -1)[:, 0],
             strict=True)
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".bmp", ".tif", ".tiff", ".webp", ".PNG"])
+def test_a_picture_may_be_of_any_format_that_is_read_elsewhere(tmp_path: Path, suffix: str) -> None:
+    recording(tmp_path / "clip.dat")
+    Image.new("L", (WIDTH, HEIGHT), 128).save(tmp_path / f"clip{suffix}")
+    [(plane, level)] = shown(taken(tmp_path)).items()
+    assert plane == 4
+    assert abs(level - 128) <= 2  # some formats lose a little
 
 
 @pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".spl"])
@@ -160,3 +170,13 @@ def test_pictures_of_nothing_are_told(tmp_path: Path) -> None:
     told = f"1 pictures belong to no recording, {re.escape(str(lone))} is the first"
     with pytest.warns(UserWarning, match=told):
         find_takes(tmp_path, **SIZE)  # type: ignore[arg-type]  # by name
+
+
+def test_a_picture_that_pillow_takes_for_an_attack_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording(tmp_path / "clip.dat")
+    picture(tmp_path / "clip.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)  # twice as many are refused
+    with pytest.raises(FormatError, match=r"clip\.png: too large .*cut it.*96 pixels"):
+        taken(tmp_path)

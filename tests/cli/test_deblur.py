@@ -301,6 +301,13 @@ def test_images_and_spikes_that_are_no_pairs_are_refused(
         find_pairs(scene / image, scene / spikes)
 
 
+@pytest.mark.parametrize("suffix", [".dat", ".npy", ".h5", ".hdf5", ".spl"])
+def test_recordings_of_any_format_are_found_in_a_folder(scene: Path, suffix: str) -> None:
+    (scene / "spikes" / "street.npz").rename(scene / "spikes" / f"street{suffix}")
+    [_, pair] = find_pairs(scene / "blur", scene / "spikes")
+    assert (pair.image.name, pair.spikes.name) == ("street.png", f"street{suffix}")
+
+
 def test_two_files_of_one_name_are_refused(scene: Path) -> None:
     save_picture(np.zeros((3, 4, 4)), scene / "a.png")
     (scene / "a.png").rename(scene / "blur" / "street.jpg")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
+from spike_zoo.cli.doctor import OPTIONAL_PARTS
 from spike_zoo.cli.main import main
 from spike_zoo.nn.backbones import FOLDER_VARIABLE
+from tests.conftest import ROOT
 
 
 def test_doctor_names_versions_devices_and_where_things_are_looked_for(
@@ -23,6 +26,26 @@ def test_doctor_names_versions_devices_and_where_things_are_looked_for(
     for fact in (torch.__version__, "cores", "tfstp", str(tmp_path / "alexnet-owt-7be5be79.pth")):
         assert fact in told
     assert "vgg16-397923af.pth" in told
+
+
+def test_doctor_knows_every_part_that_a_user_may_install() -> None:
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = set(content["project"]["optional-dependencies"])
+    told = " ".join(OPTIONAL_PARTS.values())
+    assert {extra for extra in extras if f"(extra '{extra}')" not in told} == {
+        *("dev", "audit", "docs")  # which developers install
+    }
+
+
+def test_a_folder_of_the_name_of_a_package_is_not_that_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gradiolike").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(OPTIONAL_PARTS, "gradiolike", "nothing")
+    assert main(["doctor", "--json"]) == 0
+    parts = json.loads(capsys.readouterr().out)["Optional parts"]
+    assert parts["gradiolike"] == "not installed; for nothing"
 
 
 def test_doctor_tells_scripts_which_precision_pays(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,6 +49,11 @@ def test_a_folder_of_footage_becomes_an_archive_to_train_on(
     ("words", "message"),
     [
         (["--height", "8"], "--height: a video has its own size"),
+        (["--size", "small"], "--size small: a video has its own size"),
+        (["--motions", "2"], "--motions: a video has its own size, length and motion"),
+        (["--kind", "labelled"], "--kind labelled: a video becomes exposures to deblur"),
+        (["--kind", "reconstruction"], "--kind reconstruction: a video becomes exposures"),
+        (["--kind", "deblur"], "no exposure fits"),  # what it is
         (["--inserted", "0"], "--inserted must be at least 1"),
         ([], "no exposure fits; the longest has 28 frames"),
     ],

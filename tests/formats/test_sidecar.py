@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spike_zoo.errors import FormatError, MissingGeometryError
+from spike_zoo.errors import ExistingFileError, FormatError, MissingGeometryError
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes
@@ -129,6 +129,67 @@ def test_an_array_file_takes_its_rate_from_its_own_sidecar(tmp_path: Path) -> No
     write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
     (tmp_path / "clip.npy.yaml").write_text("fps: 40000\n")
     assert read_recording(tmp_path / "clip.npy").fps == 40_000.0
+
+
+def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_over_it(
+    tmp_path: Path,
+) -> None:
+    old, path = random_spikes(10, 16, 24), tmp_path / "clip.dat"
+    write_recording(SpikeRecording.from_planes(old, rate_scale=0.6), path, with_sidecar=True)
+    told = r"clip\.dat\.yaml says spike_h: 16 \(here 24\), spike_w: 24 \(here 16\), .*with_sidecar"
+    with pytest.raises(ExistingFileError, match=told):
+        write_recording(random_spikes(10, 24, 16), path, overwrite=True)  # as many bytes
+    np.testing.assert_array_equal(read_recording(path)[:], old)
+    new = random_spikes(10, 24, 16, seed=1)
+    write_recording(new, path, overwrite=True, with_sidecar=True)
+    np.testing.assert_array_equal(read_recording(path)[:], new)
+
+
+@pytest.mark.parametrize(
+    ("said", "contradicts"),
+    [
+        ("rate_scale: 0.6", "rate_scale: 0.6 .here 0.4."),
+        ("flip: false", "flip: false .here true."),
+        ("columns: [[0, 8]]", r"columns: \[\[0, 8\]\] .here \[\[0, 16\]\]."),
+        ("label: 3", "label: 3 .here 0."),
+        ("{fps: 20000, rate_scale: 0.4, label: 0, lens: 35 mm, planes: [2]}", None),
+    ],
+)
+def test_a_sidecar_may_say_more_than_a_recording_written_beside_it_but_nothing_else(
+    tmp_path: Path, said: str, contradicts: str | None
+) -> None:
+    (tmp_path / "clip.dat.yaml").write_text(said)
+    meta = {"label": 0}
+    recording = SpikeRecording.from_planes(random_spikes(4, 6, 16), rate_scale=0.4, meta=meta)
+    if contradicts is None:
+        write_recording(recording, tmp_path / "clip.dat")
+        again = read_recording(tmp_path / "clip.dat", height=6, width=16)
+        np.testing.assert_array_equal(again[:], recording[:])
+        return
+    with pytest.raises(ExistingFileError, match=contradicts):
+        write_recording(recording, tmp_path / "clip.dat")
+    assert not (tmp_path / "clip.dat").exists()
+
+
+@pytest.mark.parametrize("suffix", [".dat", ".npz", ".npy", ".h5", ".spl"])
+def test_a_file_of_any_format_takes_its_class_and_whatever_is_noted_from_its_sidecar(
+    tmp_path: Path, suffix: str
+) -> None:
+    path = write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
+    said = "{spike_h: 3, spike_w: 8, label: 3, label_name: cup, lens: 35 mm}"
+    Path(f"{path}.yaml").write_text(said)
+    meta = read_recording(path).meta
+    assert (meta["label"], meta["label_name"], meta["lens"]) == (3, "cup", "35 mm")
+
+
+def test_what_a_file_says_itself_comes_before_its_sidecar(tmp_path: Path) -> None:
+    spikes = random_spikes(2, 3, 8)
+    np.savez(tmp_path / "a.npz", spk=spikes, label=0, camera="north")
+    (tmp_path / "a.npz.yaml").write_text("{label: 3, label_name: cup, camera: south, fps: 40000}")
+    recording = read_recording(tmp_path / "a.npz")
+    assert (recording.meta["label"], recording.meta["camera"]) == (0, "north")
+    assert "label_name" not in recording.meta  # class 0 is no cup
+    assert recording.fps == 40_000.0
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from spike_zoo.errors import MediaError, MissingFileError
+from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media import save_picture
 from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage
+from tests.helpers.processes import run_python
+
+PEAK_OF_OPENING = """
+import re, sys
+from pathlib import Path
+from spike_zoo.media.frames import VideoFrames
+peak = lambda: re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
+before = peak()
+print(len(VideoFrames(sys.argv[1])), before, peak())
+"""
 
 
 def numbered(count: int = 20) -> list[NDArray[np.uint8]]:
@@ -52,6 +62,19 @@ def test_any_range_of_a_video_is_those_frames(tmp_path: Path, span: tuple[int, i
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+def test_opening_a_video_takes_no_memory_for_its_frames(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25, width=640, height=480, pix_fmt="gray")
+        image = np.zeros((480, 640), np.uint8)
+        for _ in range(200):  # 61 MB
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="gray")))
+    done = run_python(PEAK_OF_OPENING, str(tmp_path / "v.mkv"))
+    frames, before, after = map(int, done.stdout.split())
+    assert frames == 200
+    assert after - before < 20_000  # kB
+
+
 def test_any_range_of_a_folder_is_those_images(tmp_path: Path) -> None:
     frames = numbered()
     source = FolderFrames(write_folder(tmp_path / "f", frames))
@@ -75,6 +98,19 @@ def test_footage_is_found_at_its_place(tmp_path: Path) -> None:
     }
     assert list(find_footage(tmp_path / "train" / "street.mp4")) == ["street"]
     assert list(find_footage(tmp_path / "test" / "GOPR0384")) == ["GOPR0384"]
+
+
+@pytest.mark.parametrize("other", ["a.mkv", "a"])
+def test_two_videos_that_would_be_called_the_same_are_both_named(
+    tmp_path: Path, other: str
+) -> None:
+    write_video(tmp_path / "train" / "a.mp4", numbered(2))
+    write = write_folder if other == "a" else write_video
+    write(tmp_path / "train" / other, numbered(2))
+    with pytest.raises(UsageError) as refused:
+        find_footage(tmp_path)
+    for name in ("a.mp4", other):
+        assert str(tmp_path / "train" / name) in str(refused.value)
 
 
 def test_what_is_no_footage_is_refused_by_name(tmp_path: Path) -> None:

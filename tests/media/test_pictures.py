@@ -165,6 +165,15 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
         load_picture(tmp_path / "cut.png")
 
 
+def test_a_picture_that_pillow_takes_for_an_attack_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_picture(np.zeros((8, 8)), tmp_path / "huge.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)  # twice as many are refused
+    with pytest.raises(MediaError, match=r"huge\.png: too large .*cut it.*64 pixels"):
+        load_picture(tmp_path / "huge.png")
+
+
 def test_a_strip_holds_every_picture_unchanged_in_its_order() -> None:
     images = [np.random.default_rng(seed).random((20, 30)) for seed in range(3)]
     strip = to_bytes(side_by_side(images, ["one", "two", "three"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -122,3 +123,16 @@ def test_rates_that_are_none_are_refused(tmp_path: Path, fps: float) -> None:
 def test_an_image_of_one_row_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="2x2 pixels, got 1x16"):
         save_video([np.zeros((1, 16))], tmp_path / "a.mp4")
+
+
+def test_a_video_that_cannot_be_begun_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_descriptors(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(av, "open", without_descriptors)
+    with pytest.raises(OSError, match="Too many open files") as raised:
+        save_video([ramp(16, 16)], tmp_path / "folder" / "a.mp4")
+    # the error holds the writer, which would clean up when it is collected
+    assert list(tmp_path.iterdir()) == [], raised

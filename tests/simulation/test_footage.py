@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
 from spike_zoo.simulation import Scene, deblur_scenes
-from spike_zoo.simulation.footage import Footage, sampled_light
+from spike_zoo.simulation.footage import Footage, footage_takes, sampled_light
+from tests.media.test_frames import write_folder
 
 
 class Frames:
@@ -52,7 +53,7 @@ def test_exposures_are_those_with_planes_before_and_after_them(
 
 def test_a_group_is_the_published_planes_of_the_published_frames() -> None:
     source = Frames(noise(60))
-    take = Footage(interpolation="blend").take(source, 2)
+    take = Footage(interpolation="blend").take(source, 2, "memory-000032")
     assert source.reads == [(23, 42)]  # 13 g - 3 .. 13 g + 15
     assert take.recording.shape == (137, 2, 3)
     assert take.recording.fps == 1920
@@ -89,7 +90,7 @@ def test_firing_rates_follow_the_light_at_every_threshold() -> None:
     light = sampled_light(image.transpose(0, 3, 1, 2))[0]
     for threshold in (2.0, 4.0, 8.0):
         take = Footage(interpolation="blend", threshold=threshold, noise="none").take(
-            Frames(frames), 1, sharp=False
+            Frames(frames), 1, "a", sharp=False
         )
         scale = take.recording.rate_scale
         assert scale == pytest.approx(1.98543 / threshold, rel=1e-4)
@@ -99,11 +100,23 @@ def test_firing_rates_follow_the_light_at_every_threshold() -> None:
         assert take.images is None
 
 
-def test_the_seed_and_the_group_decide_and_nothing_else() -> None:
+def test_seed_group_and_name_decide_and_nothing_else() -> None:
     source, footage = Frames(noise(60)), Footage(interpolation="blend")
-    packed = footage.take(source, 1).recording.packed
-    np.testing.assert_array_equal(footage.take(source, 1).recording.packed, packed)
-    assert (replace(footage, seed=1).take(source, 1).recording.packed != packed).any()
+    packed = footage.take(source, 1, "a").recording.packed
+    np.testing.assert_array_equal(footage.take(source, 1, "a").recording.packed, packed)
+    assert (replace(footage, seed=1).take(source, 1, "a").recording.packed != packed).any()
+    assert (footage.take(source, 1, "b").recording.packed != packed).any()
+
+
+def test_two_videos_in_folders_of_one_name_share_no_chance(tmp_path: Path) -> None:
+    still = [np.full((16, 24, 3), 90, np.uint8)] * 29
+    for place in ("train/GOPR0372/sharp", "test/GOPR0384/sharp"):
+        write_folder(tmp_path / place, still)
+    found = footage_takes(str(tmp_path), Footage(interpolation="blend", noise="none"), None)
+    [first], [second] = (list(found[split].values()) for split in ("train", "test"))
+    spikes = [job().recording[:] for job in (first, second)]
+    # under the same light only the charge that pixels begin with tells them apart
+    assert (spikes[0] != spikes[1]).any(axis=0).mean() > 0.5
 
 
 def test_an_exposure_of_video_is_nearly_that_of_the_rendered_scene() -> None:
@@ -113,7 +126,7 @@ def test_an_exposure_of_video_is_nearly_that_of_the_rendered_scene() -> None:
     exact = scene.colour(104, 201).mean(0).transpose(1, 2, 0) * 255
     errors = {}
     for name in ("flow", "blend"):
-        take = Footage(interpolation=name).take(Frames(frames), 1, sharp=False)
+        take = Footage(interpolation=name).take(Frames(frames), 1, "a", sharp=False)
         assert take.blur is not None
         errors[name] = float(np.sqrt(np.mean((take.blur[0] - exact) ** 2)))
     assert errors["flow"] < 0.6  # of 255 levels, 0.29 of them rounding
@@ -127,6 +140,6 @@ def test_frames_that_change_their_size_are_refused() -> None:
             yield from noise(30, 20, 20)
 
     with pytest.raises(MediaError, match=r"memory\.mp4: frame 15 has another size"):
-        Footage(interpolation="blend").take(Growing(noise(60)), 1)
+        Footage(interpolation="blend").take(Growing(noise(60)), 1, "a")
     with pytest.raises(MediaError, match="frames of 3x13 are too small"):
-        Footage(interpolation="blend").take(Frames(noise(60, 3)), 1)
+        Footage(interpolation="blend").take(Frames(noise(60, 3)), 1, "a")

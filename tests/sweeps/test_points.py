@@ -79,6 +79,13 @@ def test_what_cannot_be_run_here_is_refused_with_the_way_out(
         points_of(_spec(method, parameters))
 
 
+@pytest.mark.parametrize("method", ["random", "grid"])
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_search_of_no_run_is_refused(method: str, count: int) -> None:
+    with pytest.raises(UsageError, match=f"--count {count}: at least 1 run"):
+        points_of(_spec(method, {"width": {"values": [1, 2]}}, run_cap=20), count=count)
+
+
 def test_only_keeps_the_points_with_a_value_and_all_of_sweeps_without_it() -> None:
     points = [{"seed": seed, "rate": 0.5} for seed in (0, 1)]
     assert only_points(points, "seed=1") == [points[1]]

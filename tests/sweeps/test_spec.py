@@ -93,6 +93,8 @@ def test_the_sweeps_of_a_method_cover_its_variants() -> None:
         ({"parameters": {"a": [1, 2]}}, r"parameters\.a must be a mapping"),
         ({"parameters": {}}, "parameters must be a mapping of options"),
         ({"command": "python"}, "command must be a list"),
+        ({"run_cap": 0}, r"s\.yaml: run_cap must be a whole number of runs >= 1, found 0"),
+        ({"run_cap": "5"}, "run_cap must be a whole number of runs >= 1, found '5'"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key(
