@@ -79,10 +79,6 @@ class PlaneRangeError(RecordingError, IndexError):
     """Planes outside the recording were asked for."""
 
 
-class ChecksumError(RecordingError):
-    """Stored bytes differ from the checksum written with them."""
-
-
 class VersionError(RecordingError):
     """A file was written by a newer schema than this package reads."""
 

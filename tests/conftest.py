@@ -14,10 +14,6 @@ import spike_zoo  # noqa: F401  (its guard must run before lightning and torchme
 ROOT = Path(__file__).resolve().parent.parent
 collect_ignore = ["outside"]  # somebody else's package; test_outside.py installs it elsewhere
 
-# a busy machine takes its time: how long an example takes is no property of the code
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
-
 settings.register_profile("tests", deadline=None)  # a busy machine is no fault of a property
 settings.load_profile("tests")
 

@@ -70,6 +70,7 @@ METRICS: Final[dict[str, MetricFacts]] = {
     "lap2_normalised": MetricFacts("L2 of Laplacian / variance", higher_is_better=False),
     "frame_deviation": MetricFacts("deviation at rest", higher_is_better=False),
     "bpp": MetricFacts("bpp", higher_is_better=False),
+    "bpp_payload": MetricFacts("bpp of symbols alone", higher_is_better=False),
     "bpp_f": MetricFacts("bits per pixel and feature", higher_is_better=False),
     "bit_saving": MetricFacts("bit saving", "%"),
     "accuracy_decrease": MetricFacts("accuracy decrease", "points", higher_is_better=False),

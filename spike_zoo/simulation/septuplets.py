@@ -28,8 +28,6 @@ FRAMES: Final = 7
 FRAME_PLANES: Final = 7
 """Planes from one frame to the next; the first frame is one plane before the first."""
 
-SEPTUPLET_PLANES: Final = (FRAMES - 1) * FRAME_PLANES - 1
-
 _FOLDERS: Final = ("", "vimeo_septuplet")
 _LISTS: Final[dict[Split, str]] = {"train": "sep_trainlist.txt", "test": "sep_testlist.txt"}
 _CLIP: Final = re.compile(r"\d{1,9}/\d{1,9}")

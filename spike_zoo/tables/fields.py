@@ -46,6 +46,12 @@ class Fields:
             raise self.error(f"{place}: expected {wanted}, got {value!r}")
         return found
 
+    def text(self, place: str, value: Any) -> str:  # noqa: ANN401
+        """Return a text."""
+        if not isinstance(value, str):
+            raise self.error(f"{place}: expected text, got {value!r}")
+        return value
+
     def metric(self, key: str) -> None:
         """Refuse a metric that is not known."""
         *place, _ = key.split("/")

@@ -125,7 +125,7 @@ class _Reader(Fields):
             note=content.get("note"),
             archive=content.get("archive"),
             one_data=bool(content.get("one_data", True)),
-            command=content.get("command"),
+            command=self.command(content.get("command")),
             file=self.file,
             curves=tuple(curves),
             published_columns=tuple(theirs),
@@ -190,7 +190,8 @@ class _Reader(Fields):
             raise self.error(f"column {key!r}: better is higher, lower or neither, got {better!r}")
         limits = content.get("rate_scale")
         if limits is not None:
-            limits = tuple(self.number(f"column {key!r}: rate_scale", limit) for limit in limits)
+            place = f"column {key!r}: rate_scale"
+            limits = tuple(self.number(place, one) for one in self.sequence(limits, place))
         is_grouped = "scenes" in content or limits is not None
         if is_grouped and ("name" not in content or not key.startswith("test/")):
             raise self.error(f"column {key!r}: only test metrics, with a name, tell scenes apart")
@@ -198,7 +199,10 @@ class _Reader(Fields):
             raise self.error(f"column {key!r}: rate_scale is [at least, less than]")
         name = str(content.get("name", key))
         way = better or direction(key) or "neither"
-        return Column(key, name, way, content.get("scenes"), limits)
+        scenes = content.get("scenes")
+        if scenes is not None:
+            scenes = self.text(f"column {key!r}: scenes", scenes)
+        return Column(key, name, way, scenes, limits)
 
     def curve(self, content: Any) -> CurveSpec:  # noqa: ANN401
         """Return one drawing of curves."""
@@ -248,6 +252,8 @@ class _Reader(Fields):
         self.keys(content, {"name"}, optional, place)
         name = str(content["name"])
         published = content.get("published") or {}
+        if not isinstance(published, dict):
+            raise self.error(f"{place} ({name}): published must map columns to numbers")
         if "variant" not in content and not published:
             raise self.error(f"{place} ({name}) has neither a variant nor published values")
         values: dict[str, float] = {}
@@ -279,11 +285,24 @@ class _Reader(Fields):
             raise self.error(f"{place}: a curve is a list of points [x, y]")
         return tuple((self.number(place, x), self.number(place, y)) for x, y in points)
 
-    def variant(self, row: str, named: str | None) -> Path | None:
+    def command(self, content: Any) -> str | None:  # noqa: ANN401
+        """Return what makes a table again, in which {profile} stands for a profile alone."""
+        if content is None:
+            return None
+        command = self.text("command", content)
+        try:
+            command.format(profile="cpu")
+        except (KeyError, IndexError, ValueError) as error:
+            raise self.error(
+                f"command: {{profile}} alone may stand in braces: {command}"
+            ) from error
+        return command
+
+    def variant(self, row: str, named: Any) -> Path | None:  # noqa: ANN401
         """Return a variant's file."""
         if named is None:
             return None
-        path = self.file.parent / named
+        path = self.file.parent / self.text(f"row {row!r}: variant", named)
         if not path.is_file():
             beside = (
                 [one.name for one in path.parent.glob("*.yaml")] if path.parent.is_dir() else []

@@ -9,7 +9,7 @@ from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.image import MeanOfValues, psnr, ssim
-from spike_zoo.metrics.rate import bpp
+from spike_zoo.metrics.rate import bpp, bpp_f
 from spike_zoo.nn.precision import without_autocast
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.evaluation import (
@@ -74,21 +74,25 @@ class Compressed(NamedTuple):
     Attributes:
         n_bytes: Length of the complete file.
         content: The bytes, or what a decoder takes of them.
+        n_payload: How many of them are coded symbols; None where a method does not tell.
+        n_features: How many features they hold, of a method that codes features.
     """
 
     n_bytes: int
     content: Any
+    n_payload: int | None = None
+    n_features: int | None = None
 
 
 class Point(NamedTuple):
     """What one rate point made of a recording.
 
     Attributes:
-        rate: Bits per pixel and plane.
+        rates: Bits per pixel and plane, ``"bpp"``, and others of :attr:`CodingModule.rates`.
         images: ``(N, 1, H, W)``; None of lossless coding.
     """
 
-    rate: float
+    rates: Mapping[str, float]
     images: Tensor | None
 
 
@@ -105,10 +109,13 @@ class CodingModule(TaskModule):
     Attributes:
         rate_points: What each rate point is called, from the fewest bits to the most.
         makes_images: Whether images come out; of lossless coding the rate is all there is to know.
+        rates: What is measured of bits: ``"bpp"``, all bytes of a file by pixels and planes;
+            ``"bpp_payload"``, coded symbols alone; ``"bpp_f"``, all bytes by pixels and features.
     """
 
     rate_points: Sequence[object] = ()
     makes_images: bool = True
+    rates: Sequence[str] = ("bpp",)
 
     def prepared(self, scene: Scene) -> Any:  # noqa: ANN401  (the method's own)
         """Return what every rate point of a recording begins with; by default the recording."""
@@ -139,7 +146,7 @@ class CodingModule(TaskModule):
 
     def make_metrics(self) -> MetricCollection:
         """Return the means of rate and quality at every rate point."""
-        kinds = ("bpp", *MEASURES) if self.makes_images else ("bpp",)
+        kinds = (*self.rates, *(MEASURES if self.makes_images else ()))
         names = [self.named(kind, n) for n in range(len(self.rate_points)) for kind in kinds]
         return MetricCollection({name: MeanOfValues() for name in names}, compute_groups=False)
 
@@ -206,17 +213,18 @@ class CodingModule(TaskModule):
         for number in range(len(self.rate_points)):
             coded = self.compress(prepared, number)
             images = self.decompress(coded, scene).float() if self.makes_images else None
-            yield Point(bpp(coded.n_bytes, (planes, height, width)), images)
+            yield Point(rates_of(coded, (planes, height, width)), images)
 
     def _measured(self, split: Split, scene: Scene, points: Sequence[Point]) -> dict[str, Tensor]:
         """Add a recording to the metrics of a split; return their values for each of its images."""
         metrics = cast("MetricCollection", self.split_metrics[split])
         count = len(self._origins(scene))
         values: dict[str, Tensor] = {}
-        for number, (rate, images) in enumerate(points):
-            name = self.named("bpp", number)
-            values[name] = torch.full((count,), rate, dtype=torch.float64)
-            metrics[name].update(values[name][:1])  # once for each recording, however long
+        for number, (rates, images) in enumerate(points):
+            for kind in self.rates:
+                name = self.named(kind, number)
+                values[name] = torch.full((count,), rates[kind], dtype=torch.float64)
+                metrics[name].update(values[name][:1])  # once for each recording, however long
             if images is None:
                 continue
             truth = scene.images.to(images.device)
@@ -260,8 +268,8 @@ class CodingModule(TaskModule):
     def _shown(self, scene: Scene, points: Sequence[Point]) -> Iterator[Shown]:
         """Yield every image of a recording: playback, each rate point, the last one, the truth."""
         named = {
-            f"{name}: {rate:.4f} bpp": images
-            for name, (rate, images) in zip(self.rate_points, points, strict=True)
+            f"{name}: {rates['bpp']:.4f} bpp": images
+            for name, (rates, images) in zip(self.rate_points, points, strict=True)
             if images is not None
         }
         for index, origin in enumerate(self._origins(scene) if named else []):
@@ -272,3 +280,13 @@ class CodingModule(TaskModule):
             strip = {f"playback, {PREVIEW_PLANES} planes": rate, **decoded}
             strip |= {RECONSTRUCTION: finest, TRUTH: scene.images[index]}
             yield Shown(origin, strip, f"{scene.name}-plane{plane}")
+
+
+def rates_of(coded: Compressed, shape: tuple[int, int, int]) -> dict[str, float]:
+    """Return every rate that is known of a recording ``(T, H, W)``, see :class:`CodingModule`."""
+    found = {"bpp": bpp(coded.n_bytes, shape)}
+    if coded.n_payload is not None:
+        found["bpp_payload"] = bpp(coded.n_payload, shape)
+    if coded.n_features is not None:
+        found["bpp_f"] = bpp_f(coded.n_bytes, shape, coded.n_features)
+    return found

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 
 from spike_zoo.files import new_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class AppendingWriter(ExperimentWriter):
@@ -68,13 +72,15 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def write_rows(path: Path, rows: list[dict[str, str]], names: list[str]) -> None:
-    """Write a log, whole or not at all."""
+def write_rows(
+    path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str], *, end: str = "\r\n"
+) -> None:
+    """Write rows under names, whole or not at all; those of a log end as Lightning's do."""
     with (
         new_file(path, overwrite=True) as temporary,
         temporary.open("w", newline="", encoding="utf-8") as file,
     ):
-        writer = csv.DictWriter(file, names, restval="")
+        writer = csv.DictWriter(file, names, restval="", lineterminator=end)
         writer.writeheader()
         writer.writerows(rows)
 

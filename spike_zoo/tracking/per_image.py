@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning import Callback
 
-from spike_zoo.files import new_file
 from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tracking.csv import write_rows
 from spike_zoo.tracking.result import PER_IMAGE_FILENAME
 from spike_zoo.tracking.tested import digest_of_images
 
@@ -70,10 +69,4 @@ class PerImageMetrics(Callback):
         """Write the file, whole or not at all."""
         if not self._rows or not trainer.is_global_zero:
             return
-        with (
-            new_file(self.path, overwrite=True) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, list(self._rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self._rows)
+        write_rows(self.path, self._rows, list(self._rows[0]), end="\n")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 from lightning.pytorch.callbacks import BasePredictionWriter
 
-from spike_zoo.files import new_file
 from spike_zoo.media import save_picture
 from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tracking.csv import write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,13 +68,7 @@ class PredictionFiles(BasePredictionWriter):
         rows = _of_all_processes(self._rows)
         if not rows or not trainer.is_global_zero:
             return
-        with (
-            new_file(self.folder / FILENAME, overwrite=True) as temporary,
-            temporary.open("w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+        write_rows(self.folder / FILENAME, rows, list(rows[0]), end="\n")
 
 
 def _of_all_processes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -89,6 +89,27 @@ def test_a_mistake_in_a_claim_about_one_row_is_named(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "parameters]",
+            "{metric: test/psnr, name: a, rate_scale: 0.5}]",
+            "rate_scale must be a list",
+        ),
+        ("parameters]", "{metric: test/psnr, name: a, scenes: 7}]", "scenes: expected text, got 7"),
+        ("variant: variants/half.yaml", "published: [3]", "published must map columns to numbers"),
+        ("variants/half.yaml", "[half]", r"row .*: variant: expected text, got \['half'\]"),
+        ("rows:", "command: make {table}\nrows:", "{profile} alone may stand in braces"),
+        ("rows:", "command: [make]\nrows:", "command: expected text"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    assert old in SPEC
+    with pytest.raises(ConfigError, match=message):
+        check_table(write_spec(tmp_path, SPEC.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
     ("line", "message"),
     [
         ("seeds: 0", "seeds: expected a whole number, 1 at least, got 0"),

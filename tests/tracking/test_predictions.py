@@ -116,8 +116,8 @@ def test_the_table_has_what_every_process_predicted_once(
         writer.write_on_batch_end(cast("Any", None), module, found, [0, 1], batch, 0, 0)
 
     def gathered(into: list[Any], own: list[Any]) -> None:
-        assert own in (everybody := [[*writer._rows] for writer in writers])
-        into[:] = everybody
+        into[:] = [[*writer._rows] for writer in writers]
+        assert own in into
 
     world = {"is_available": lambda: True, "is_initialized": lambda: True}
     together = {"get_world_size": lambda: 2, "all_gather_object": gathered}

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["intra", "pair", "rollout"]
 
+RATES = ("bpp", "bpp_payload", "bpp_f")
+"""What a test measures of bits: of files, of their symbols alone, and by feature."""
 NOISY = 0.2
 """Part of a run in which values get noise and are not rounded, where ``quant`` is mixed."""
 FREE = 0.02
@@ -147,8 +149,9 @@ class CodingJob(StageJob):
         """Return the payloads of a recording; the size is that of the whole file."""
         header = _of_quality(prepared.header, point)
         found = list(payloads(self.module.codec, prepared.features, header))
-        n_bytes = HEADER_BYTES + sum(HEAD_BYTES + len(payload) for payload in found)
-        return Compressed(n_bytes, (header, found))
+        n_payload = sum(len(payload) for payload in found)
+        n_bytes = HEADER_BYTES + HEAD_BYTES * len(found) + n_payload
+        return Compressed(n_bytes, (header, found), n_payload, header.frames)
 
     def decompress(self, coded: Compressed, scene: Scene) -> Tensor:
         """Return the images at the planes that are asked for."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.loading import load
+from spike_zoo.methods.sci.codec_training import RATES
 from spike_zoo.methods.sci.fam import FAM
 from spike_zoo.methods.sci.module import SCICodecModule
 from spike_zoo.tasks.coding import CodingModule
@@ -34,6 +35,8 @@ class SCIBitstreamModule(CodingModule):
     Raises:
         ConfigError: If ``gop`` is below 1.
     """
+
+    rates = RATES
 
     def __init__(self, weights: str, gop: int = 8, analysis: str | None = None) -> None:
         super().__init__()

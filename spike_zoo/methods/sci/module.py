@@ -10,7 +10,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.alignment import Align
-from spike_zoo.methods.sci.codec_training import CodecJob, CodingJob, JointJob
+from spike_zoo.methods.sci.codec_training import RATES, CodecJob, CodingJob, JointJob
 from spike_zoo.methods.sci.decoded import Boundary, IFrameMotion
 from spike_zoo.methods.sci.fam import FAM
 from spike_zoo.methods.sci.fem import FEM, Fusion, Pathway
@@ -121,6 +121,8 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Sec. IV; schedules and weights that it leaves open are this project's.
     """
+
+    rates = RATES
 
     def __init__(
         self,

@@ -11,6 +11,8 @@ from lightning import Trainer, seed_everything
 import spike_zoo
 from spike_zoo import SpikeArchive
 from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.chunks import HEAD_BYTES
+from spike_zoo.coding.header import HEADER_BYTES
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
@@ -91,6 +93,11 @@ def test_a_test_measures_whole_files(trained: Trained) -> None:
         made = trained.module.codec.compress(trained.recordings["test"], quality=quality, gop=3)
         rate = 8 * len(made) / (41 * 32 * 40)
         assert trained.tested[f"test/bpp_q{quality}"] == pytest.approx(rate, rel=0.02)
+        payload = trained.tested[f"test/bpp_payload_q{quality}"]
+        heads = HEADER_BYTES + HEAD_BYTES * 2  # five features in groups of three
+        assert payload == pytest.approx(rate - 8 * heads / (41 * 32 * 40), rel=0.02)
+        by_feature = trained.tested[f"test/bpp_f_q{quality}"]
+        assert by_feature == pytest.approx(8.2 * trained.tested[f"test/bpp_q{quality}"], rel=1e-5)
         assert trained.tested[f"test/psnr_q{quality}"] > 0
     curves = trained.module.curves
     assert set(curves) == {"rate_distortion/psnr", "rate_distortion/ssim"}
