@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from spike_zoo.errors import WeightsError
 from spike_zoo.nn.files import weights_file
 from spike_zoo.nn.official import differences, read_state_dict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torch import nn
-
-#: Stage of a training -> the parts that learn in it; all others are frozen.
-StageTable: TypeAlias = Mapping[str, Sequence[str]]
 
 
 def load_part(
@@ -52,25 +49,6 @@ def load_part(
             path=str(file),
         )
     module.load_state_dict(found)
-
-
-def begin_stage(module: nn.Module, table: StageTable, stage: str) -> list[nn.Parameter]:
-    """Let the parts of a stage learn and freeze all others, see :func:`learn_only`.
-
-    Args:
-        module: With all parts of the stage.
-        table: The parts that learn in each stage.
-        stage: One of the table's.
-
-    Returns:
-        What learns, for the optimiser.
-
-    Raises:
-        ValueError: If the stage is unknown, or a part is not there.
-    """
-    if stage not in table:
-        raise ValueError(f"stage must be one of {tuple(table)}, got {stage!r}")
-    return learn_only(module, table[stage])
 
 
 def learn_only(module: nn.Module, parts: Sequence[str]) -> list[nn.Parameter]:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spike_zoo.errors import MissingFileError
 from spike_zoo.media import Layer, Page, Viewer, load_picture
 from spike_zoo.media.viewer import picture_size
 from spike_zoo.reports.scene import interesting
@@ -15,6 +14,7 @@ from spike_zoo.tables import (
     RecordedRun,
     all_notes,
     cells_as_text,
+    collect_runs,
     fill_table,
     header,
     scenes_in_words,
@@ -22,7 +22,7 @@ from spike_zoo.tables import (
 )
 from spike_zoo.tables.curves import curve_drawings
 from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.result import FILENAME, PER_IMAGE_FILENAME, RECONSTRUCTIONS, TRUTHS
+from spike_zoo.tracking.result import PER_IMAGE_FILENAME, RECONSTRUCTIONS, TRUTHS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,15 +62,13 @@ def runs_page(source: Path, title: str, runs: Sequence[Run]) -> Page:
 
 
 def find_runs(source: Path) -> list[Run]:
-    """Return the runs at or below a folder, the best by test PSNR last.
+    """Return the runs at or below a folder, each once, the best by test PSNR last.
 
     Raises:
         MissingFileError: If there is none.
     """
-    files = sorted(source.rglob(FILENAME))
-    if not files:
-        raise MissingFileError(f"{source}: no {FILENAME} below; run fit or test first")
-    runs = [Run(file.parent, RunResult.read(file)) for file in files]
+    found = collect_runs([source])
+    runs = [Run(run.folder, run.result) for run in found if run.folder is not None]
     return sorted(runs, key=lambda run: run.result.metrics.get(_RANKED_BY, 0.0))
 
 

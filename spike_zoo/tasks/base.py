@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from lightning import LightningModule
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
 
-class ImageJob(NamedTuple):
+@dataclass(frozen=True)
+class ImageJob:
     """Work whose cost is that of one image, however many a batch has.
 
     Attributes:

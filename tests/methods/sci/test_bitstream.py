@@ -234,7 +234,7 @@ def test_what_cannot_be_coded_is_refused_before_any_work(
 
 @pytest.mark.parametrize("told", [{"window": 19}, {"step": 4}, {"channels": 5}])
 def test_frames_that_are_none_of_sci_are_refused(
-    codec: SCICodec, stream: bytes, told: dict[str, int]
+    codec: SCICodec, stream: bytes, told: dict[str, Any]
 ) -> None:
     header = Header.parse(stream)
     other = replace(header, **told).pack() + stream[HEADER_BYTES:]

@@ -117,7 +117,8 @@ def test_a_run_leaves_every_frozen_tensor_as_it_was(
         enable_model_summary=False,
         callbacks=[Kept()],
     )
-    trainer.fit(module, DataLoader([batch, batch], batch_size=None))
+    batches: Any = [batch, batch]
+    trainer.fit(module, DataLoader(batches, batch_size=None))
     after = module.codec.state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed
