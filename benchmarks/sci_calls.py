@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 from unittest import mock
 
+import numpy as np
 import torch
 
 from benchmarks.sci_reference import reference_deform_conv2d
-from spike_zoo.methods.sci import FAM, FEM, alignment
+from spike_zoo.methods.sci import FAM, FEM, SCICodecModule, alignment
 from spike_zoo.nn import deform_conv2d
+from spike_zoo.spikes import SpikeRecording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
+
+    from spike_zoo.methods.sci import SCICodec
 
 GROUPS, TAPS, REACH = 8, 9, 10.0  # the paper's groups; no offset is longer, in pixels
 Who = Literal["ours", "reference"]
@@ -90,3 +94,17 @@ def _with_a_sampler_each(
     x: Tensor, offset: Tensor, weight: Tensor, bias: Tensor, *, padding: int, mask: Tensor
 ) -> Tensor:
     return reference_deform_conv2d(x, offset, weight, bias, mask)
+
+
+def untrained_codec() -> SCICodec:
+    """Return a codec as wide as sci-small; what it computes does not depend on its weights."""
+    torch.manual_seed(0)
+    module = SCICodecModule("codec", fem_width=0.5, codec_width=0.25).eval()
+    module.codec.finalize_entropy()
+    return module.codec
+
+
+def noise(planes: int, height: int, width: int) -> SpikeRecording:
+    """Return a recording of chance."""
+    spikes = np.random.default_rng(0).random((planes, height, width)) < 0.3
+    return SpikeRecording.from_planes(spikes, fps=20000)

@@ -5,34 +5,33 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-
 from benchmarks.row import Row
+from benchmarks.sci_calls import noise, untrained_codec
+from benchmarks.sci_memory import coding_bytes
 from benchmarks.stir import threads
 from spike_zoo.coding import BitstreamReader, GroupEncoder
-from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.scale_net import ScaleNet
-from spike_zoo.spikes import SpikeRecording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
     from spike_zoo.methods.sci.network import SCICodec
+    from spike_zoo.spikes import SpikeRecording
 
 PLANES, HEIGHT, WIDTH = 13 + 7 * 8, 250, 400  # nine windows: two groups of pictures
-ENTROPY_GOAL = 0.1
+LENGTHS = 200, 800  # planes
+ENTROPY_GOAL, MEMORY_GOAL = 0.1, 1.2
 
 
 def rows() -> list[Row]:
     """Return speed at 250 x 400, widths as in sci-small, and the share of the entropy coder."""
     with threads(1):
-        return _rows(_codec(), _recording(PLANES))
+        return _rows(untrained_codec(), noise(PLANES, HEIGHT, WIDTH))
 
 
 def _rows(codec: SCICodec, recording: SpikeRecording) -> list[Row]:
-    codec.compress(_recording(20))  # compiles
+    codec.compress(noise(20, HEIGHT, WIDTH))  # compiles
     clock = _Clock((ScaleNet, "levels"), (GroupEncoder, "finish"), (GroupEncoder, "push"))
     with clock:
         seconds, data = _timed(lambda: codec.compress(recording))
@@ -45,20 +44,15 @@ def _rows(codec: SCICodec, recording: SpikeRecording) -> list[Row]:
         Row(f"windows encoded in the closed loop, {size}", windows / seconds, "per s"),
         Row(f"windows decoded to features, {size}", windows / decoding, "per s"),
         Row(name, spent, "s", seconds, "all of encoding", ENTROPY_GOAL),
+        _memory(),
     ]
 
 
-def _codec() -> SCICodec:
-    """Return an untrained codec: what it computes does not depend on its weights."""
-    torch.manual_seed(0)
-    module = SCICodecModule("codec", fem_width=0.5, codec_width=0.25).eval()
-    module.codec.finalize_entropy()
-    return module.codec
-
-
-def _recording(count: int) -> SpikeRecording:
-    planes = np.random.default_rng(0).random((count, HEIGHT, WIDTH)) < 0.3
-    return SpikeRecording.from_planes(planes, fps=20000)
+def _memory() -> Row:
+    """Measure whether memory grows with what is coded; the packed spikes themselves are in it."""
+    few, many = (coding_bytes(count) / 1e6 for count in LENGTHS)
+    name = f"memory that coding {LENGTHS[1]} planes of 128x128 takes"
+    return Row(name, many, "MB", few, f"{LENGTHS[0]} planes", MEMORY_GOAL)
 
 
 def _timed(work: Callable[[], Any]) -> tuple[float, Any]:

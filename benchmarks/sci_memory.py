@@ -1,6 +1,7 @@
-"""The most memory a deformable convolution asks for, alone in a process of its own.
+"""The most memory that a deformable convolution, or coding a recording, asks for.
 
-Run as ``python -m benchmarks.sci_memory WHO``; prints bytes.
+Each alone in a process of its own: ``python -m benchmarks.sci_memory WHO``, or a number of planes
+that are coded, prints bytes.
 """
 
 from __future__ import annotations
@@ -8,32 +9,62 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.sci_calls import Who, picture
+from benchmarks.sci_calls import Who, noise, picture, untrained_codec
 from benchmarks.stir_calls import THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHANNELS, SIDE = 64, 256
 
 
-def peak_bytes(who: Who) -> int:
+def peak_bytes(who: str) -> int:
     """Return by how much a convolution for a picture raises the memory of a new process."""
     command = [sys.executable, "-m", "benchmarks.sci_memory", who]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
+def coding_bytes(planes: int) -> int:
+    """Return by how much coding so many planes of 128 x 128 raises the memory of a new process."""
+    return peak_bytes(str(planes))
+
+
 def _main() -> None:
-    who: Who = "ours" if sys.argv[1] == "ours" else "reference"
     torch.set_num_threads(THREADS)
-    picture(who, CHANNELS, 64)()  # libraries are loaded before it counts
-    call = picture(who, CHANNELS, SIDE)
+    call = _coding(int(sys.argv[1])) if sys.argv[1].isdigit() else _picture(sys.argv[1])
     # what making the arguments took for a while does not count: the peak begins anew
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     before = _status("VmRSS")
-    for _ in range(3):
-        call()
+    call()
     print(_status("VmHWM") - before)
+
+
+def _picture(who: str) -> Callable[[], object]:
+    chosen: Who = "ours" if who == "ours" else "reference"
+    picture(chosen, CHANNELS, 64)()  # libraries are loaded before it counts
+    call = picture(chosen, CHANNELS, SIDE)
+
+    def thrice() -> None:
+        for _ in range(3):
+            call()
+
+    return thrice
+
+
+def _coding(planes: int) -> Callable[[], object]:
+    codec = untrained_codec()
+    codec.compress(noise(20, 128, 128))
+    recording = noise(planes, 128, 128)
+
+    def coded() -> None:
+        for payload in codec.compress_stream(recording):
+            assert payload
+
+    return coded
 
 
 def _status(field: str) -> int:

@@ -211,7 +211,7 @@ class SCICodec(nn.Module):
         """
         header = self.header(recording, quality=quality, gop=gop, rate_scale=rate_scale)
         with evaluating(self):
-            stream = FeatureStream(self, recording, header.rate_scale or 1.0)
+            stream = FeatureStream(self, recording, header.rate_scale or 1.0, kept=0)
             centers = (WINDOW // 2 + STEP * number for number in range(header.frames))
             yield from payloads(self, (stream.feature(center) for center in centers), header)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spike_zoo.methods.sci.network import SCICodec
     from spike_zoo.spikes import SpikeRecording
 
-_KEPT = 32  # features, with their motion: what the centres of a stride of 1 share
+SHARED = 32  # features, with their motion: what the centres of a stride of 1 share
 
 
 class FeatureStream:
@@ -31,16 +31,21 @@ class FeatureStream:
         codec: In evaluation mode.
         recording: The spikes.
         rate_scale: Spikes per plane at white.
+        kept: How many features are remembered, with their motion; those who ask for each once need
+            none.
 
     Raises:
         PlaneRangeError: From :meth:`images`, where the recording is too short to be mirrored.
     """
 
-    def __init__(self, codec: SCICodec, recording: SpikeRecording, rate_scale: float) -> None:
+    def __init__(
+        self, codec: SCICodec, recording: SpikeRecording, rate_scale: float, kept: int = SHARED
+    ) -> None:
         self.codec = codec
         self.recording = recording
         self.device = next(codec.parameters()).device
         self.scale = torch.full((1,), rate_scale, device=self.device)
+        self._kept = kept
         self._features: dict[int, Tensor] = {}
         self._links: dict[int, Tensor] = {}
 
@@ -66,22 +71,22 @@ class FeatureStream:
 
         Where the window lies outside the recording, that is mirrored in time.
         """
-        if plane not in self._features:
-            clip = read_clip(self.recording, plane, WINDOW).to(self.device)
-            window = unpack_tensor(clip, self.recording.shape[2])[None]
-            _keep(self._features, plane, self.codec.feature(window, self.scale))
-        return self._features[plane]
+        if plane in self._features:
+            return self._features[plane]
+        clip = read_clip(self.recording, plane, WINDOW).to(self.device)
+        window = unpack_tensor(clip, self.recording.shape[2])[None]
+        return self._remembered(self._features, plane, self.codec.feature(window, self.scale))
 
     def _link(self, plane: int) -> Tensor:
         """Return the backward motion from a plane to the one a step before it."""
-        if plane not in self._links:
-            pair = self.feature(plane), self.feature(plane - STEP)
-            _keep(self._links, plane, self.codec.moved(*pair))
-        return self._links[plane]
+        if plane in self._links:
+            return self._links[plane]
+        pair = self.feature(plane), self.feature(plane - STEP)
+        return self._remembered(self._links, plane, self.codec.moved(*pair))
 
-
-def _keep(known: dict[int, Tensor], plane: int, made: Tensor) -> None:
-    """Remember what was made, and forget the oldest."""
-    known[plane] = made
-    if len(known) > _KEPT:
-        del known[next(iter(known))]
+    def _remembered(self, known: dict[int, Tensor], plane: int, made: Tensor) -> Tensor:
+        """Remember what was made, forget the oldest, and return it."""
+        known[plane] = made
+        if len(known) > self._kept:
+            del known[next(iter(known))]
+        return made

@@ -232,6 +232,14 @@ def test_what_cannot_be_coded_is_refused_before_any_work(
         codec.compress(source, **options)
 
 
+def test_other_probability_tables_are_another_model(
+    codec: SCICodec, stream: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spike_zoo.methods.sci.bitstream.asset_bytes", lambda: b"other tables")
+    with pytest.raises(ModelMismatchError, match="the bitstream was made by model"):
+        codec.decompress(stream)
+
+
 @pytest.mark.parametrize("told", [{"window": 19}, {"step": 4}, {"channels": 5}])
 def test_frames_that_are_none_of_sci_are_refused(
     codec: SCICodec, stream: bytes, told: dict[str, Any]

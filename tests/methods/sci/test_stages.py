@@ -102,11 +102,14 @@ def test_a_run_leaves_every_frozen_tensor_as_it_was(
     if begins_in_eval:
         module.eval()
     before: dict[str, Tensor] = {}
+    optimised: set[int] = set()
     batch: Any = batch_of(module)
 
     class Kept(Callback):
         def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
             before.update({k: v.clone() for k, v in module.codec.state_dict().items()})
+            groups = [group for one in trainer.optimizers for group in one.param_groups]
+            optimised.update(id(one) for group in groups for one in group["params"])
 
     trainer = Trainer(
         max_steps=2,
@@ -122,4 +125,7 @@ def test_a_run_leaves_every_frozen_tensor_as_it_was(
     after = module.codec.state_dict()
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert changed
-    assert {name for name in changed if not inside(name, STAGES[stage].learns)} == set()
+    learns = STAGES[stage].learns
+    assert {name for name in changed if not inside(name, learns)} == set()
+    parameters = module.codec.named_parameters()
+    assert optimised == {id(one) for name, one in parameters if inside(name, learns)}
