@@ -1,0 +1,125 @@
+"""Pictures of SCI's coding beside other ways: ``python -m benchmarks.sci_pictures [ARCHIVE]``.
+
+Writes docs/pictures/sci_coding.png (the paper's Figs. 10, 11 and 13: pictures at about equal bits,
+and the spikes that a video codec leaves) and sci_motion.png (its Fig. 16: motion as it was decoded
+and as it is refined), of two test scenes with the weights that ship.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from spike_zoo import SpikeArchive, load
+from spike_zoo.media import contact_sheet, save_picture
+from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, SCIBitstreamModule
+from spike_zoo.methods.sci.bitstream import decoded_group
+from spike_zoo.metrics.image import psnr
+from spike_zoo.metrics.rate import bpp
+from spike_zoo.tasks.coding import Scene
+from spike_zoo.tasks.evaluation import playback
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spike_zoo.tasks.coding import CodingModule
+
+SCENES = "medium", "fast"  # the first test scene of each pace
+SEEING = "experiments/sci/weights/fam.safetensors"
+SPIKES, PICTURES, FEATURES, OWN = (
+    51,
+    33,
+    37,
+    0,
+)  # quantisers and a quality: near 0.015 bpp but for CTA
+QUALITIES = 0, 3
+TIMES = 2  # pixels of a picture for each of a scene
+FOLDER = Path("docs/pictures")
+
+
+def main() -> None:
+    """Write both pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("archive", nargs="?", default="data/sequence.h5")
+    with SpikeArchive(parser.parse_args().archive) as archive, torch.inference_mode():
+        names = [next(n for n in archive.names("test") if pace in n) for pace in SCENES]
+        scenes = [_scene(archive, name) for name in names]
+        _write("sci_coding.png", [_coded(scene) for scene in scenes])
+        _write("sci_motion.png", [_moved(scene) for scene in scenes])
+
+
+def _scene(archive: SpikeArchive, name: str) -> Scene:
+    facts, recording = archive.facts(name), archive[name]
+    truth = torch.from_numpy(archive.images(name))[:, None].float() / 255
+    scale = float(recording.rate_scale or 1.0)
+    return Scene(torch.from_numpy(recording[:]), truth, list(facts.image_index), scale, name)
+
+
+def _coded(scene: Scene) -> list[tuple[str, Tensor]]:
+    """Return what stands beside each other of a scene: each way with its bits and its error."""
+    middle = len(scene.planes) // 2
+    plane, truth = scene.planes[middle], scene.images[middle]
+    cta = CTAModule("x265", [SPIKES])
+    found = [("spikes of a plane", scene.spikes[plane].float()), _spikes_left(cta, scene, plane)]
+    ways: dict[str, tuple[CodingModule, int]] = {
+        "CTA, x265": (cta, 0),
+        "ATC, x265": (ATCModule("x265", [PICTURES], reconstructor=SEEING), 0),
+        "CAAS, x265": (CAASModule("x265", [FEATURES], weights=SEEING), 0),
+        "SCI": (SCIBitstreamModule("sci-small"), OWN),
+    }
+    for name, (module, point) in ways.items():
+        rate, images = _through(module, scene, point)
+        quality = float(psnr(images[middle][None], truth[None]))
+        found.append((f"{name}: {rate:.3f} bpp, {quality:.1f} dB", images[middle]))
+    return [*found, ("ground truth", truth)]
+
+
+def _spikes_left(cta: CTAModule, scene: Scene, plane: int) -> tuple[str, Tensor]:
+    coded = cta.compress(cta.prepared(scene), 0)
+    return "through x265", (cta.decoded(coded)[plane] >= 128).float()
+
+
+def _through(module: CodingModule, scene: Scene, point: int) -> tuple[float, Tensor]:
+    """Return bits per pixel and plane of a scene, and its images."""
+    module.read_weights()  # type: ignore[operator]  # all of these do
+    coded = module.compress(module.prepared(scene), point)
+    planes, height, width = scene.spikes.shape
+    return bpp(coded.n_bytes, (planes, height, width)), module.decompress(coded, scene)
+
+
+def _moved(scene: Scene) -> list[tuple[str, Tensor]]:
+    """Return decoded motion at every quality, as it came and refined, in one scale of colours."""
+    codec = load("sci-small").codec
+    module = SCIBitstreamModule("sci-small")
+    module.read_weights()
+    frame, shown = 4, []  # of the first group of pictures
+    for quality in QUALITIES:
+        header, payloads = module.compress(module.prepared(scene), quality).content
+        features, motion = decoded_group(codec, payloads[0], header, 0)
+        refined = codec.fmvr(motion[frame : frame + 1], features[frame : frame + 1])[0]
+        shown += [(f"q{quality}, decoded", motion[frame]), (f"q{quality}, refined", refined)]
+    plane = scene.planes[frame]
+    picture = playback(scene.spikes, scene.rate_scale, plane, 13)
+    largest = max(longest(motion) for _, motion in shown)
+    return [("playback", picture), *((name, flow_picture(one, largest)) for name, one in shown)]
+
+
+def _write(name: str, rows: list[list[tuple[str, Tensor]]]) -> None:
+    """Write rows of captioned pictures below each other."""
+    enlarged = [
+        picture.repeat_interleave(TIMES, -1).repeat_interleave(TIMES, -2)
+        for row in rows
+        for _, picture in row
+    ]
+    captions = [caption for row in rows for caption, _ in row]
+    sheet = contact_sheet(enlarged, captions, columns=len(rows[0]))
+    save_picture(sheet, FOLDER / name, overwrite=True)
+    print(FOLDER / name)
+
+
+if __name__ == "__main__":
+    main()
