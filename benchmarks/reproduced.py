@@ -14,24 +14,28 @@ from spike_zoo.tracking import RunResult
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WITHIN = 0.1  # dB
+#: What is compared, the first that both records have: how far apart it may be, and its unit.
+WITHIN = {"psnr": (0.1, " dB"), "accuracy": (0.02, "")}
 
 
-def compared(committed: RunResult, again: RunResult) -> dict[str, tuple[float, float]]:
-    """Return the PSNRs of both records by name: those of the test, else of the validation.
+def compared(committed: RunResult, again: RunResult) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Return what is compared, and both records' values by name.
+
+    Values are those of the test, else of the validation.
 
     Raises:
-        ValueError: If they have none in common.
+        ValueError: If the records have none in common.
     """
-    both = {
-        name: (value, again.metrics[name])
-        for name, value in committed.metrics.items()
-        if "psnr" in name and name in again.metrics
-    }
-    tested = {name: values for name, values in both.items() if name.startswith("test/")}
-    if not both:
-        raise ValueError("the records have no PSNR in common")
-    return tested or both
+    for kind in WITHIN:
+        both = {
+            name: (value, again.metrics[name])
+            for name, value in committed.metrics.items()
+            if kind in name and name in again.metrics
+        }
+        tested = {name: values for name, values in both.items() if name.startswith("test/")}
+        if both:
+            return kind, tested or both
+    raise ValueError("the records have no PSNR and no accuracy in common")
 
 
 def differences(committed: RunResult, again: RunResult) -> Iterator[str]:
@@ -46,27 +50,30 @@ def differences(committed: RunResult, again: RunResult) -> Iterator[str]:
 
 
 def main() -> int:
-    """Show both records; 1 where a PSNR is further than ``--within`` from the committed one."""
+    """Show both records; 1 where a value is further than ``--within`` from the committed one."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reproduced", description=__doc__)
     parser.add_argument("committed", help="the committed result.json")
     parser.add_argument("again", help="the run that was made now, or its result.json")
-    parser.add_argument("--within", type=float, default=WITHIN, help="dB; default %(default)s")
+    limits = ", ".join(f"{limit:g}{unit} of {kind}" for kind, (limit, unit) in WITHIN.items())
+    parser.add_argument("--within", type=float, help=f"how far apart; by default {limits}")
     arguments = parser.parse_args()
     try:
         committed, again = RunResult.read(arguments.committed), RunResult.read(arguments.again)
-        rows = compared(committed, again)
+        kind, rows = compared(committed, again)
     except (SpikeZooError, ValueError) as error:
         parser.error(str(error))
-    table = Table("measured", "committed", "again", "difference (dB)", title=arguments.again)
+    limit, unit = WITHIN[kind]
+    limit = limit if arguments.within is None else arguments.within
+    table = Table("measured", "committed", "again", "difference", title=arguments.again)
     for name, (then, now) in rows.items():
         table.add_row(name, f"{then:.3f}", f"{now:.3f}", f"{now - then:+.3f}")
     console = Console()
     console.print(table)
     for difference in differences(committed, again):
         console.print(f"not the same: {difference}")
-    is_same = all(abs(now - then) <= arguments.within for then, now in rows.values())
+    is_same = all(abs(now - then) <= limit for then, now in rows.values())
     console.print(
-        f"{'reproduced' if is_same else 'NOT reproduced'}: the goal is {arguments.within:g} dB; "
+        f"{'reproduced' if is_same else 'NOT reproduced'}: the goal is {limit:g}{unit}; "
         f"the runs took {committed.wall_seconds / 60:.0f} and {again.wall_seconds / 60:.0f} minutes"
     )
     return 0 if is_same else 1

@@ -29,7 +29,7 @@ def test_every_weight_that_ships_has_a_recipe_and_a_record() -> None:
     for recipes in RECIPES:
         for path in recipes["records"].values():
             record = RunResult.read(ROOT / path)
-            assert reproduced.compared(record, record)
+            assert reproduced.compared(record, record)[1]
 
 
 def _changed(folder: Path, **changes: Any) -> Path:
@@ -61,10 +61,18 @@ def test_a_run_is_held_against_the_committed_record(
     assert "configuration" not in shown
 
 
+def test_accuracies_are_compared_where_there_are_no_pictures() -> None:
+    record = RunResult.read(ROOT / "experiments/sci/results/cpu/recognition-0/result.json")
+    kind, rows = reproduced.compared(record, record)
+    assert kind == "accuracy"
+    assert rows["test/accuracy"] == (record.metrics["test/accuracy"],) * 2
+    assert all(name.startswith("test/") for name in rows)
+
+
 def test_records_without_a_common_psnr_are_refused(tmp_path: Path) -> None:
     committed = RunResult.read(COMMITTED)
     other = RunResult.read(ROOT / "experiments/sci/weights/joint_result.json")
-    with pytest.raises(ValueError, match="no PSNR in common"):
+    with pytest.raises(ValueError, match="no PSNR and no accuracy in common"):
         reproduced.compared(committed, other)
 
 
