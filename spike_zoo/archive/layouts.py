@@ -59,6 +59,12 @@ class FoundTakes:
     origin: Path | None = None
     renamed: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def homeless(self) -> list[str]:
+        """Names of the takes that are in no split, which no training or test finds."""
+        housed = {name for names in self.splits.values() for name in names}
+        return [name for name in self.jobs if name not in housed]
+
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
         """Note a take; one of the same name in another place gets its split in front."""
         given, name = name, recording_name(name)

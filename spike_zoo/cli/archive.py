@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from json import dumps
 from pathlib import Path
@@ -104,6 +105,7 @@ def archive_build(
         exposure=rule,
     )
     _tell_renamed(found.renamed)
+    _warn_of_homeless(found.homeless, source)
     build_with_bar(
         out,
         found.jobs,
@@ -145,6 +147,17 @@ def _tell_renamed(renamed: Mapping[str, str]) -> None:
     more = len(renamed) - len(told)
     if told:
         tell("in the archive " + ", ".join(told) + (f", {more} more likewise" if more else ""))
+
+
+def _warn_of_homeless(names: list[str], source: str) -> None:
+    """Say which recordings neither training nor test will find."""
+    if names:
+        print(
+            f"warning: {source}: recordings in no split: {len(names)}, {names[0]} is the first; "
+            "training and test find none of them. Put them into folders train, val and test, or "
+            "all into one with --split",
+            file=sys.stderr,
+        )
 
 
 def _exposure_rule(

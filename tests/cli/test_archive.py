@@ -69,6 +69,20 @@ def test_building_over_an_archive_needs_to_be_asked_for(
     assert main([*arguments, "--layout", "reds"]) == 2
 
 
+def test_recordings_that_no_training_would_find_are_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("train/a", "b", "other/c"):
+        write_recording(random_spikes(5, 6, 16), tmp_path / "clips" / f"{place}.npz")
+    arguments = ["archive", "build", str(tmp_path / "clips"), str(tmp_path / "a.h5")]
+    assert main([*arguments, "--jobs", "1", "--quiet"]) == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("warning: ")
+    assert "in no split: 2, b is the first" in told
+    assert main([*arguments, "--jobs", "1", "--split", "train", "--overwrite", "true"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_info_shows_recordings_and_splits(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
