@@ -116,6 +116,20 @@ def test_a_recording_that_was_cut_short_does_not_move_its_picture(tmp_path: Path
     assert shown(taken(tmp_path, "c")) == {4: 7}
 
 
+def test_the_usual_length_is_also_that_of_recordings_without_pictures(tmp_path: Path) -> None:
+    for name, planes in (("a", 9), ("b", 9), ("c", 7)):
+        recording(tmp_path / f"{name}.dat", planes)
+    assert taken(tmp_path, "c").images is None  # of any length, where no middle is asked for
+    picture(tmp_path / "c.png")
+    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, where other recordings have 9"):
+        taken(tmp_path)
+    (tmp_path / "a.dat").unlink()  # of two, the shorter was cut
+    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, where other recordings have 9"):
+        taken(tmp_path)
+    (tmp_path / "c.png").rename(tmp_path / "b.png")
+    assert shown(taken(tmp_path, "b")) == {4: 7}
+
+
 def test_the_same_holds_for_clips_of_layout_base(tmp_path: Path) -> None:
     for name, planes in (("a", 9), ("b", 9), ("c", 7)):
         recording(tmp_path / "train" / "spike" / f"{name}.dat", planes)
