@@ -92,7 +92,7 @@ def find_takes(
     width: int | None = None,
     rate_scale: float | None = None,
     fps: float | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     split: str | None = None,
     exposure: ExposureRule | None = None,
 ) -> FoundTakes:
@@ -165,7 +165,7 @@ def _recognise(source: Path) -> str:
 
 def _archive(path: Path, camera: Camera) -> Iterator[Found]:
     """Yield the takes of an archive; their splits are read by themselves."""
-    if (camera.height, camera.width, camera.flip) != (None, None, True):
+    if (camera.height, camera.width, camera.flip) != (None, None, None):
         raise UsageError(
             f"{path}: an archive knows its recordings' sizes; leave height, width and flip out"
         )

@@ -57,7 +57,7 @@ def archive_build(
     margin: int | None = None,
     rate_scale: float | None = None,
     fps: float | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
@@ -83,7 +83,7 @@ def archive_build(
             what the layout is known for.
         fps: Planes per second of all recordings, likewise.
         flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
-            reads them top to bottom.
+            reads them top to bottom. By default what each sidecar says, else true.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can

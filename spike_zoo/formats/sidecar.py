@@ -55,7 +55,7 @@ class Sidecar:
     width: int | None = None
     columns: tuple[tuple[int, int], ...] | None = None
     frame_align: str | None = None
-    flip: bool = True
+    flip: bool | None = None
     fps: float | None = None
     threshold: float | None = None
     rate_scale: float | None = None
@@ -67,8 +67,7 @@ class Sidecar:
         if other is None:
             return self
         said = {name: value for name, value in vars(self).items() if value is not None}
-        both = {"flip": self.flip and other.flip, "meta": other.meta | self.meta}
-        return replace(other, **(said | both))
+        return replace(other, **(said | {"meta": other.meta | self.meta}))
 
 
 def sidecar_path(recording: Path) -> Path:
@@ -153,7 +152,7 @@ def refuse_contradicting(path: Path, recording: SpikeRecording, layout: DatLayou
         "spike_w": (beside.width, layout.width),
         "columns": (beside.columns, layout.columns or ((0, layout.width),)),
         "frame_align": (beside.frame_align, layout.frame_align if layout.pixels % 8 else None),
-        "flip": (None if beside.flip else False, layout.flip),  # who reads may say false, not true
+        "flip": (beside.flip, layout.flip),
         "fps": (beside.fps or None, recording.fps or None),
         "threshold": (beside.threshold, recording.threshold),
         "rate_scale": (beside.rate_scale, recording.rate_scale),
@@ -200,8 +199,8 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     for name in _PATH_FIELDS:  # written on Windows by some
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
-    flip = meta.pop("flip", True)
-    if not isinstance(flip, bool):
+    flip = meta.pop("flip", None)
+    if not isinstance(flip, bool | None):
         raise FormatError(f"{path}: flip is {flip!r}, expected true or false", path=str(path))
     return Sidecar(
         height=_whole(path, "spike_h", meta.pop("spike_h", None)),

@@ -150,6 +150,7 @@ def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_ov
     [
         ("rate_scale: 0.6", "rate_scale: 0.6 .here 0.4."),
         ("flip: false", "flip: false .here true."),
+        ("{flip: true, fps: 20000}", None),
         ("columns: [[0, 8]]", r"columns: \[\[0, 8\]\] .here \[\[0, 16\]\]."),
         ("label: 3", "label: 3 .here 0."),
         ("{fps: 20000, rate_scale: 0.4, label: 0, lens: 35 mm, planes: [2]}", None),
