@@ -8,7 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spike_zoo.archive.truth import PictureFiles, Truth, check_lengths
+from spike_zoo.errors import FormatError
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.sidecar import is_class
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
@@ -54,7 +56,13 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
 def _read(path: Path, truth: Truth | None, camera: Camera) -> Take:
     recording = camera.read(path)
     label = recording.meta.get("label")  # samples of recognition, in .npz or by their sidecar
-    known = label if type(label) is int else None
+    known = label if is_class(label) else None
+    if known is None and isinstance(label, int | float) and not isinstance(label, bool):
+        raise FormatError(
+            f"{path}: label is {label}, expected the index of a class, counted from 0; leave it "
+            "out where there is none",
+            path=str(path),
+        )
     if truth is None:
         return Take(recording, label=known)
     return Take(recording, *truth.read(recording, path), label=known)

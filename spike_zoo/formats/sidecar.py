@@ -202,6 +202,7 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     flip = meta.pop("flip", None)
     if not isinstance(flip, bool | None):
         raise FormatError(f"{path}: flip is {flip!r}, expected true or false", path=str(path))
+    _check_class(path, meta)
     return Sidecar(
         height=_whole(path, "spike_h", meta.pop("spike_h", None)),
         width=_whole(path, "spike_w", meta.pop("spike_w", None)),
@@ -229,6 +230,26 @@ def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
                 f"{', '.join(FIELDS)}; others are kept and mean nothing",
                 path=str(path),
             )
+
+
+def _check_class(path: Path, fields: Mapping[str, Any]) -> None:
+    """Refuse a class that no archive could hold; where it is one it stays among the notes."""
+    label, name = fields.get("label"), fields.get("label_name")
+    if label is not None and not is_class(label):
+        raise FormatError(
+            f"{path}: label is {label!r}, expected the index of a class, counted from 0; its name "
+            "is label_name",
+            path=str(path),
+        )
+    if name is not None and not isinstance(name, str):
+        raise FormatError(
+            f"{path}: label_name is {name!r}, expected text; put it in quotes", path=str(path)
+        )
+
+
+def is_class(label: object) -> bool:
+    """Tell whether a value is the index of a class: a whole number from 0."""
+    return type(label) is int and 0 <= label < 2**63
 
 
 def _planes(path: Path, value: object) -> tuple[int, ...] | None:

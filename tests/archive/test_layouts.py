@@ -65,6 +65,14 @@ def test_a_sidecar_labels_a_recording_of_any_format_in_an_archive(
     assert (archive.label("cup-1"), archive["cup-1"].meta["label_name"]) == (3, "cup")
 
 
+@pytest.mark.parametrize("label", [-1, 2.0])
+def test_a_class_that_is_none_is_not_taken_from_a_sample(tmp_path: Path, label: float) -> None:
+    np.savez(tmp_path / "a.npz", spk=random_spikes(5, 6, 16), label=label)
+    read_recording(tmp_path / "a.npz")  # can be looked at all the same
+    with pytest.raises(FormatError, match=rf"a\.npz: label is {label}, expected the index of a"):
+        find_takes(tmp_path).jobs["a"]()
+
+
 def test_the_sample_of_recognition_keeps_its_label_in_an_archive(
     tmp_path: Path, shared: Path
 ) -> None:
