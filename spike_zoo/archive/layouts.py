@@ -13,7 +13,7 @@ layout       what it is
 ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
 ``folder``   recordings anywhere below the folder, or one file, with pictures beside them
              (:class:`~spike_zoo.archive.truth.PictureFiles`); a first folder named train,
-             val or test is the split
+             val (valid, validation) or test, in any case, is the split
 ``archive``  an archive, to be written again in another way
 ``auto``     whichever of these it looks like
 ============ =====================================================================

@@ -132,6 +132,17 @@ def test_recordings_anywhere_below_a_folder_are_found(tmp_path: Path) -> None:
     assert find_takes(tmp_path, split="all").splits["all"] == list(found.jobs)
 
 
+def test_a_first_folder_is_the_split_that_data_modules_look_for(tmp_path: Path) -> None:
+    for number, home in enumerate(("Train", "valid", "Validation", "VAL", "TEST", "other")):
+        write_recording(random_spikes(5, 6, 16), tmp_path / home / f"clip{number}.npz")
+    write_recording(random_spikes(5, 6, 16), tmp_path / "val.npz")  # a file is no folder
+    found = find_takes(tmp_path)
+    assert {split: sorted(names) for split, names in found.splits.items()} == {
+        "train": ["clip0"], "val": ["clip1", "clip2", "clip3"], "test": ["clip4"],
+    }  # fmt: skip
+    assert sorted(found.homeless) == ["clip5", "val"]
+
+
 def test_names_that_an_archive_does_not_allow_are_told(tmp_path: Path) -> None:
     for stem in ("day 1", "街", "道", "plain"):
         write_recording(random_spikes(5, 6, 16), tmp_path / f"{stem}.npz")
