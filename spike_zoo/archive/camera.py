@@ -32,7 +32,8 @@ class Camera:
             None: as their sidecars say, else true.
 
     Raises:
-        UsageError: If rate scale or planes per second are not above 0 and finite.
+        UsageError: If rate scale or planes per second are not above 0 and finite, or height or
+            width is below 1.
     """
 
     height: int | None = None
@@ -42,6 +43,9 @@ class Camera:
     flip: bool | None = None
 
     def __post_init__(self) -> None:
+        for option, size in (("height", self.height), ("width", self.width)):
+            if size is not None and size < 1:
+                raise UsageError(f"--{option} must be at least 1, got {size}")
         for option, value in (("rate-scale", self.rate_scale), ("fps", self.fps)):
             if value is not None and not positive_number(option, value):
                 raise UsageError(f"--{option} must be finite and above 0, got {value}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RECORDINGS = tuple(suffix for suffix in RECORDING_SUFFIXES if suffix not in ARCHIVE_SUFFIXES)
 #: What a first folder is called, in small letters -> its split.
-_SPLITS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
+SPLIT_FOLDERS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
 
 
 def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
@@ -51,7 +51,7 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
     stems = Counter(path.stem for path in files)
     for path, truth in truths.items():
         parts = path.relative_to(root).with_suffix("").parts
-        split = _SPLITS.get(parts[0].lower()) if len(parts) > 1 else None
+        split = SPLIT_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
         name = path.stem if stems[path.stem] == 1 else "-".join(parts)
         yield name, split, partial(_read, path, truth, camera)
 

@@ -22,15 +22,17 @@ layout       what it is
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.archive.camera import Camera
 from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
-from spike_zoo.archive.folders import RECORDINGS, find_folder
+from spike_zoo.archive.folders import RECORDINGS, SPLIT_FOLDERS, find_folder
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
@@ -112,10 +114,12 @@ def find_takes(
 
     Raises:
         MissingFileError: If it is missing, or a file that belongs to it; names the first.
-        UsageError: If the layout has another name, or has no exposures and some are given.
+        UsageError: If the layout has another name, or has no exposures and some are given; if the
+            split is nearly train, val or test, or the camera is none.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
     source, camera = Path(source), Camera(height, width, rate_scale, fps, flip)
+    _check_split(split)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
     chosen = _recognise(source) if layout == "auto" else layout
@@ -131,6 +135,20 @@ def find_takes(
         found.origin = source
         found.splits = found.splits or _membership(source, found.jobs)
     return found
+
+
+def _check_split(split: str | None) -> None:
+    """Refuse what is nearly a split that data modules look for; names of one's own are free."""
+    if split is None or split in USUAL_SPLITS:
+        return
+    small, meant = split.lower(), SPLIT_FOLDERS.get(split.lower())
+    if meant is None and not any(usual in small for usual in USUAL_SPLITS):  # train-2 is meant so
+        meant = next(iter(get_close_matches(small, USUAL_SPLITS, 1, 0.7)), None)
+    if meant is not None:
+        raise UsageError(
+            f"--split {split}: did you mean {meant}? Training and test look for "
+            f"{', '.join(USUAL_SPLITS)} where nobody says otherwise"
+        )
 
 
 def _finder(layout: str, exposure: ExposureRule | None) -> Finder:

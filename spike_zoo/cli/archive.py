@@ -16,6 +16,7 @@ from rich.table import Table
 from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
+from spike_zoo.cli.targets import refuse_other_suffix
 from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
@@ -67,7 +68,7 @@ def archive_build(
 
     Args:
         source: A folder of recordings, one recording, or an archive to write in another way.
-        out: The archive to write, ending in .h5.
+        out: The archive to write, ending in .h5 or .hdf5.
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
             recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
             anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
@@ -332,6 +333,8 @@ def archive_export(
         overwrite: Replace existing files.
     """
     suffix = Path(out).suffix.lower()
+    if suffix not in RECORDING_SUFFIXES:
+        refuse_other_suffix(out, RECORDING_SUFFIXES)
     is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
     is_file = is_named and not Path(out).is_dir()
     own = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
