@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     Finder = Callable[[Path, Camera], Iterator[Found]]
 
 
+_RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is somebody's own
+
+
 @dataclass
 class FoundTakes:
     """What a folder holds, ready for :func:`~spike_zoo.archive.build_archive`.
@@ -176,7 +179,7 @@ def _recognise(source: Path) -> str:
         return "sreds"
     if is_gopro(source) or is_rsb(source):
         return "gopro" if is_gopro(source) else "rsb"
-    if "recvidar" in source.resolve().name.lower():
+    if source.resolve().name.lower() in _RECVIDAR_NAMES:
         return "recvidar"
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"
 
