@@ -15,9 +15,10 @@ from spike_zoo.archive import schema
 from spike_zoo.archive.rewriting import copy_unknown_root
 from spike_zoo.archive.workers import replaced_in_silence, worker_options
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
-from spike_zoo.errors import MissingItemError
+from spike_zoo.errors import MissingItemError, UsageError
 from spike_zoo.files import refuse_existing, temporary_path
 from spike_zoo.formats.hdf5_writing import new_archive_file, new_group
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,6 +64,7 @@ def build_archive(
         The path written.
 
     Raises:
+        UsageError: If the path has another suffix than an archive's.
         ExistingFileError: If the archive exists and ``overwrite`` is off.
         MissingItemError: If a split names a take that no job makes.
         FormatError: E11, if a name is not allowed.
@@ -76,6 +78,11 @@ def build_archive(
         'scenes.h5'
     """
     path = Path(path)
+    if path.suffix.lower() not in ARCHIVE_SUFFIXES:
+        raise UsageError(
+            f"{path}: an archive is read by its suffix, {' or '.join(ARCHIVE_SUFFIXES)}; give "
+            f"{path.with_suffix(ARCHIVE_SUFFIXES[0]).name}"
+        )
     refuse_existing(path, overwrite=overwrite)
     _check_names(jobs, splits or {})
     writer = ArchiveWriter(

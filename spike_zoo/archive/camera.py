@@ -28,19 +28,24 @@ class Camera:
         width: Stored columns of ``.dat`` recordings.
         rate_scale: Spikes per plane at white.
         fps: Planes per second.
-        flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do.
+        flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do;
+            None: as their sidecars say, else true.
 
     Raises:
-        UsageError: If rate scale or planes per second are not above 0 and finite.
+        UsageError: If rate scale or planes per second are not above 0 and finite, or height or
+            width is below 1.
     """
 
     height: int | None = None
     width: int | None = None
     rate_scale: float | None = None
     fps: float | None = None
-    flip: bool = True
+    flip: bool | None = None
 
     def __post_init__(self) -> None:
+        for option, size in (("height", self.height), ("width", self.width)):
+            if size is not None and size < 1:
+                raise UsageError(f"--{option} must be at least 1, got {size}")
         for option, value in (("rate-scale", self.rate_scale), ("fps", self.fps)):
             if value is not None and not positive_number(option, value):
                 raise UsageError(f"--{option} must be finite and above 0, got {value}")
@@ -70,9 +75,11 @@ class Camera:
         return recording
 
     def _size(self, path: Path, usual: Camera) -> tuple[int | None, int | None]:
-        """Return rows and columns of a ``.dat``, as stated, by a sidecar, or as usual."""
+        """Return rows and columns of a ``.dat`` as stated or usual, None where a sidecar tells."""
         beside = own_sidecar(path)
         if None in (self.height or beside.height, self.width or beside.width):
             beside = beside.or_else(folder_sidecar(path))
-        height = self.height or beside.height or usual.height
-        return height, self.width or beside.width or usual.width
+        # a size that is given keeps the reader from the folder's sidecar and all it says
+        height = None if beside.height else usual.height
+        width = None if beside.width else usual.width
+        return self.height or height, self.width or width

@@ -8,11 +8,14 @@ import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.errors import FormatError
+from spike_zoo.errors import FormatError, MissingItemError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors
 from spike_zoo.formats.hdf5_recording import is_complete
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
 
@@ -67,6 +70,20 @@ def check_pictures(file: Hdf5File, inside: str) -> None:
         problem = f"part of the {part} was never written"
     if problem:
         raise FormatError(f"{file.path}: {inside}: {problem}", code="E09", path=inside)
+
+
+def missing_split(path: Path, split: str, there: Sequence[str]) -> MissingItemError:
+    """Return the error that lists the splits of an archive and says how to go on."""
+    remedy = "name one of these"
+    if split in schema.USUAL_SPLITS:
+        nearest = [one for one in reversed(schema.USUAL_SPLITS) if one in there] or there
+        other = f"take another with --data.init_args.{split}_split {nearest[0]}" if nearest else ""
+        again = f"build it again with folders {', '.join(schema.USUAL_SPLITS)} or --split {split}"
+        remedy = f"{other}, or {again}" if other else again
+    return MissingItemError(
+        f"{path}: no split {split!r}; it has {', '.join(there) or 'none'}. To go on, {remedy}",
+        path=f"{schema.SPLITS}/{split}",
+    )
 
 
 def split_names(file: Hdf5File, split: str) -> list[str]:

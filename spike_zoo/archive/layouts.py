@@ -13,7 +13,7 @@ layout       what it is
 ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
 ``folder``   recordings anywhere below the folder, or one file, with pictures beside them
              (:class:`~spike_zoo.archive.truth.PictureFiles`); a first folder named train,
-             val or test is the split
+             val (valid, validation) or test, in any case, is the split
 ``archive``  an archive, to be written again in another way
 ``auto``     whichever of these it looks like
 ============ =====================================================================
@@ -22,15 +22,17 @@ layout       what it is
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.archive.camera import Camera
 from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
-from spike_zoo.archive.folders import RECORDINGS, find_folder
+from spike_zoo.archive.folders import RECORDINGS, SPLIT_FOLDERS, find_folder
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
@@ -41,6 +43,9 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.take import Take
 
     Finder = Callable[[Path, Camera], Iterator[Found]]
+
+
+_RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is somebody's own
 
 
 @dataclass
@@ -58,6 +63,12 @@ class FoundTakes:
     splits: dict[str, list[str]] = field(default_factory=dict)
     origin: Path | None = None
     renamed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def homeless(self) -> list[str]:
+        """Names of the takes that are in no split, which no training or test finds."""
+        housed = {name for names in self.splits.values() for name in names}
+        return [name for name in self.jobs if name not in housed]
 
     def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
         """Note a take; one of the same name in another place gets its split in front."""
@@ -86,7 +97,7 @@ def find_takes(
     width: int | None = None,
     rate_scale: float | None = None,
     fps: float | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     split: str | None = None,
     exposure: ExposureRule | None = None,
 ) -> FoundTakes:
@@ -106,10 +117,12 @@ def find_takes(
 
     Raises:
         MissingFileError: If it is missing, or a file that belongs to it; names the first.
-        UsageError: If the layout has another name, or has no exposures and some are given.
+        UsageError: If the layout has another name, or has no exposures and some are given; if the
+            split is nearly train, val or test, or the camera is none.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
     source, camera = Path(source), Camera(height, width, rate_scale, fps, flip)
+    _check_split(split)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
     chosen = _recognise(source) if layout == "auto" else layout
@@ -125,6 +138,20 @@ def find_takes(
         found.origin = source
         found.splits = found.splits or _membership(source, found.jobs)
     return found
+
+
+def _check_split(split: str | None) -> None:
+    """Refuse what is nearly a split that data modules look for; names of one's own are free."""
+    if split is None or split in USUAL_SPLITS:
+        return
+    small, meant = split.lower(), SPLIT_FOLDERS.get(split.lower())
+    if meant is None and not any(usual in small for usual in USUAL_SPLITS):  # train-2 is meant so
+        meant = next(iter(get_close_matches(small, USUAL_SPLITS, 1, 0.7)), None)
+    if meant is not None:
+        raise UsageError(
+            f"--split {split}: did you mean {meant}? Training and test look for "
+            f"{', '.join(USUAL_SPLITS)} where nobody says otherwise"
+        )
 
 
 def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
@@ -152,14 +179,14 @@ def _recognise(source: Path) -> str:
         return "sreds"
     if is_gopro(source) or is_rsb(source):
         return "gopro" if is_gopro(source) else "rsb"
-    if "recvidar" in source.resolve().name.lower():
+    if source.resolve().name.lower() in _RECVIDAR_NAMES:
         return "recvidar"
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"
 
 
 def _archive(path: Path, camera: Camera) -> Iterator[Found]:
     """Yield the takes of an archive; their splits are read by themselves."""
-    if (camera.height, camera.width, camera.flip) != (None, None, True):
+    if (camera.height, camera.width, camera.flip) != (None, None, None):
         raise UsageError(
             f"{path}: an archive knows its recordings' sizes; leave height, width and flip out"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _GREY, _COLOUR = (1, 2), (3, 4)  # channels, the last of each with opacity
+_OTHER_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")  # as many channels, which mean something else
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
@@ -62,22 +64,18 @@ def read_image(path: Path) -> NDArray[Any]:
     """Return an image file, ``(H, W)`` grey or ``(H, W, 3)`` R,G,B; opacity is left out.
 
     Returns:
-        uint8, uint16 or float, as it is stored; black and white become 0 and 255.
+        uint8 or uint16 as it is stored, or float32 in [0, 1]; black and white become 0 and 255.
 
     Raises:
-        FormatError: If it is none, or has more pixels than Pillow reads.
+        FormatError: If it is none, has more pixels than Pillow reads, is of other colours than
+            R,G,B, of other numbers than these, or of floats outside [0, 1].
     """
-    from PIL.Image import DecompressionBombError
-    from skimage.io import imread
-
-    try:
-        image = np.asarray(imread(path))
-    except DecompressionBombError as error:
+    image, mode = _loaded(path)
+    if mode in _OTHER_COLOURS:
         raise FormatError(
-            f"{path}: too large for a picture; cut it, or make it smaller ({error})", path=str(path)
-        ) from error
-    except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
-        raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error
+            f"{path}: its colours are {mode}, expected grey or R,G,B; save it as R,G,B",
+            path=str(path),
+        )
     if image.ndim == 3 and image.shape[2] in _GREY:
         image = image[..., 0]
     elif image.ndim == 3 and image.shape[2] in _COLOUR:
@@ -86,4 +84,44 @@ def read_image(path: Path) -> NDArray[Any]:
         raise FormatError(
             f"{path}: {image.shape}, expected one picture, grey or R,G,B", path=str(path)
         )
-    return 255 * image.astype(np.uint8) if image.dtype == np.bool_ else image
+    return _in_range(image, path)
+
+
+def _loaded(path: Path) -> tuple[NDArray[Any], str | None]:
+    """Return what is stored and what Pillow calls its colours, None where it does not know it."""
+    from PIL import Image, UnidentifiedImageError
+    from skimage.io import imread
+
+    try:
+        image = np.asarray(imread(path))
+        with contextlib.suppress(UnidentifiedImageError), Image.open(path) as opened:
+            return image, opened.mode
+    except Image.DecompressionBombError as error:
+        raise FormatError(
+            f"{path}: too large for a picture; cut it, or make it smaller ({error})", path=str(path)
+        ) from error
+    except (OSError, ValueError, SyntaxError) as error:  # what image plugins raise
+        raise FormatError(f"{path}: not an image that can be read", path=str(path)) from error
+    return image, None
+
+
+def _in_range(image: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return a picture of the numbers that archives store."""
+    if image.dtype == np.bool_:
+        return 255 * image.astype(np.uint8)
+    if image.dtype.kind == "f":
+        low, high = float(image.min()), float(image.max())
+        if not 0 <= low <= high <= 1:  # NaN too
+            raise FormatError(
+                f"{path}: floats from {low:g} to {high:g}, expected 0 (black) to 1 (white); divide "
+                "them by the value of white, or save the picture with 8 or 16 bits",
+                path=str(path),
+            )
+        return image.astype(np.float32)
+    if image.dtype not in (np.uint8, np.uint16):
+        raise FormatError(
+            f"{path}: its values are {image.dtype}, expected uint8, uint16 or floats in [0, 1]; "
+            "save it with 8 or 16 bits",
+            path=str(path),
+        )
+    return image

@@ -8,7 +8,7 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.contents import Facts, read_facts, table_sha256
-from spike_zoo.archive.datasets import check_pictures, read_integers, split_names
+from spike_zoo.archive.datasets import check_pictures, missing_split, read_integers, split_names
 from spike_zoo.archive.digest import content_sha256, legacy_sha256
 from spike_zoo.archive.label_names import read_label_names
 from spike_zoo.archive.rewriting import StoredTake
@@ -94,10 +94,7 @@ class SpikeArchive:
         if split is None:
             return list(self._known)
         if split not in self.splits():
-            raise MissingItemError(
-                f"{self.path}: no split {split!r}; it has {', '.join(self.splits()) or 'none'}",
-                path=f"{schema.SPLITS}/{split}",
-            )
+            raise missing_split(self.path, split, self.splits())
         return split_names(self._file, split)
 
     @property

@@ -39,6 +39,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "SPIKES",
     "SPLITS",
+    "USUAL_SPLITS",
     "around_problem",
     "chunk_planes",
     "image_problem",
@@ -49,6 +50,7 @@ __all__ = [
 ]
 
 SPLITS = "splits"
+USUAL_SPLITS = ("train", "val", "test")  # which data modules look for unless told otherwise
 IMAGES = "images"
 IMAGE_INDEX = "image_index"
 MOTION = "motion"

@@ -125,9 +125,10 @@ class PictureFiles:
 def check_lengths(
     truths: Mapping[Path, Truth | None], read: Callable[[Path], SpikeRecording]
 ) -> None:
-    """Refuse ``.dat`` recordings of several lengths whose pictures show their middle planes.
+    """Refuse a ``.dat`` of another length than most whose picture shows the middle plane.
 
-    One that was cut short is still a recording, whose middle is elsewhere.
+    One that was cut short is still a recording, whose middle is elsewhere. The usual length is
+    that of all ``.dat``, those without pictures too.
 
     Args:
         truths: Files of recordings -> their pictures.
@@ -136,15 +137,19 @@ def check_lengths(
     Raises:
         FormatError: Naming one that has another length than most.
     """
-    middles = [file for file, one in truths.items() if one is not None and one.planes is None]
-    lengths = {file: len(read(file)) for file in middles if file.suffix.lower() == ".dat"}
-    usual = Counter(lengths.values()).most_common(1)
-    odd = [file for file, length in lengths.items() if length != usual[0][0]]
+    raw = {file: one for file, one in truths.items() if file.suffix.lower() == ".dat"}
+    middles = [file for file, one in raw.items() if one is not None and one.planes is None]
+    if not middles:
+        return  # so a size that is not known yet is told of the recording that is read first
+    lengths = {file: len(read(file)) for file in raw}
+    counts = Counter(lengths.values())
+    usual = max(counts, key=lambda length: (counts[length], length))  # what was cut is shorter
+    odd = [file for file in middles if lengths[file] != usual]
     if odd:
         raise FormatError(
-            f"{odd[0]}: {lengths[odd[0]]} planes, where other recordings have {usual[0][0]}, and "
+            f"{odd[0]}: {lengths[odd[0]]} planes, where other recordings have {usual}, and "
             "its picture is to show the middle one. If it was cut short, copy it again; if not, "
-            f"say which plane the picture shows, as planes: [{usual[0][0] // 2}] in "
+            f"say which plane the picture shows, as planes: [{usual // 2}] in "
             f"{sidecar_path(odd[0]).name}",
             path=str(odd[0]),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from json import dumps
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
+from spike_zoo.cli.targets import refuse_other_suffix
 from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats import write_recording
@@ -56,7 +58,7 @@ def archive_build(
     margin: int | None = None,
     rate_scale: float | None = None,
     fps: float | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
@@ -66,7 +68,7 @@ def archive_build(
 
     Args:
         source: A folder of recordings, one recording, or an archive to write in another way.
-        out: The archive to write, ending in .h5.
+        out: The archive to write, ending in .h5 or .hdf5.
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
             recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
             anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
@@ -82,7 +84,7 @@ def archive_build(
             what the layout is known for.
         fps: Planes per second of all recordings, likewise.
         flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
-            reads them top to bottom.
+            reads them top to bottom. By default what each sidecar says, else true.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
@@ -104,6 +106,7 @@ def archive_build(
         exposure=rule,
     )
     _tell_renamed(found.renamed)
+    _warn_of_homeless(found.homeless, source)
     build_with_bar(
         out,
         found.jobs,
@@ -145,6 +148,17 @@ def _tell_renamed(renamed: Mapping[str, str]) -> None:
     more = len(renamed) - len(told)
     if told:
         tell("in the archive " + ", ".join(told) + (f", {more} more likewise" if more else ""))
+
+
+def _warn_of_homeless(names: list[str], source: str) -> None:
+    """Say which recordings neither training nor test will find."""
+    if names:
+        print(
+            f"warning: {source}: recordings in no split: {len(names)}, {names[0]} is the first; "
+            "training and test find none of them. Put them into folders train, val and test, or "
+            "all into one with --split",
+            file=sys.stderr,
+        )
 
 
 def _exposure_rule(
@@ -319,6 +333,8 @@ def archive_export(
         overwrite: Replace existing files.
     """
     suffix = Path(out).suffix.lower()
+    if suffix not in RECORDING_SUFFIXES:
+        refuse_other_suffix(out, RECORDING_SUFFIXES)
     is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
     is_file = is_named and not Path(out).is_dir()
     own = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]

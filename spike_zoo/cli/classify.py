@@ -31,7 +31,7 @@ def classify(
     name: str | None = None,
     height: int | None = None,
     width: int | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     rate_scale: float | None = None,
     top: int = 3,
     json: bool = False,
@@ -46,7 +46,8 @@ def classify(
         name: Which recording of an archive.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
+            default what its sidecar says, else true.
         rate_scale: Spikes per plane at white; by default what the recording says.
         top: Classes to tell.
         json: Print JSON instead.

@@ -34,7 +34,7 @@ def compress(
     rate_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     name: str | None = None,
     device: str = "auto",
     trust: bool = False,
@@ -58,7 +58,8 @@ def compress(
         rate_scale: Spikes per plane at white; by default what the recording says.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
+            default what its sidecar says, else true.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.

@@ -53,7 +53,7 @@ def deblur(
     channel_order: Literal["auto", "rgb", "bgr"] = "auto",
     height: int | None = None,
     width: int | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     name: str | None = None,
     device: str = "auto",
     skip_unmatched: bool = False,
@@ -80,7 +80,8 @@ def deblur(
         channel_order: What the weights were trained on, to be checked; they know it themselves.
         height: Rows of a .dat file; a quarter of the image's where nothing says it.
         width: Columns of a .dat file, likewise.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
+            default what its sidecar says, else true.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of refusing the folder.
@@ -220,7 +221,7 @@ def _read(
     name: str | None,
     height: int | None,
     width: int | None,
-    flip: bool,
+    flip: bool | None,
 ) -> SpikeRecording:
     """Read a recording; one that does not know its size is taken to have the one that fits."""
     try:

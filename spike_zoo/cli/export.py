@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from spike_zoo.cli.targets import refuse_other_suffix
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import new_file
@@ -62,6 +63,7 @@ def export(
             _write_folder(source, Path(folder), out, licence, half=half, trust=trust)
             tell(f"weights: {push_to_hub(folder, out, private=private)}")
         return
+    refuse_other_suffix(out, (WEIGHTS_SUFFIX, *GRAPHS))
     target = Path(out)
     if target.suffix in GRAPHS:
         _refuse_half(target, half=half)

@@ -36,7 +36,7 @@ def reconstruct(
     rate_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     name: str | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
@@ -58,7 +58,8 @@ def reconstruct(
         rate_scale: Spikes per plane at white; by default what the recording says.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
+            default what its sidecar says, else true.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         precision: bf16 is faster where the processor has it; 32 is exact. For learned methods.

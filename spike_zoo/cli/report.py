@@ -27,7 +27,7 @@ def report(
     rate_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
@@ -54,7 +54,8 @@ def report(
         rate_scale: Spikes per plane at white; by default what the recording says.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
+            default what its sidecar says, else true.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace a page that is there.

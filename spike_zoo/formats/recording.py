@@ -125,7 +125,7 @@ def read_recording(
     width: int | None = None,
     frame_align: str | None = None,
     columns: Sequence[tuple[int, int]] | None = None,
-    flip: bool = True,
+    flip: bool | None = None,
     allow_partial: bool = False,
     fps: float | None = None,
     rate_scale: float | None = None,
@@ -144,7 +144,8 @@ def read_recording(
             a byte, ``"bit"`` if they run on.
         columns: For a ``.dat`` with columns that are no image: the half-open ranges that are,
             as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
-        flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do.
+        flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do; None: as its
+            sidecar says, else true.
         allow_partial: Leave out an unfinished last plane of a ``.dat``, with a warning.
         fps: Planes per second, instead of what the file says.
         rate_scale: Spikes per plane at white, instead of what the file says.
@@ -219,7 +220,7 @@ def _dat_layout(
     width: int | None,
     frame_align: str | None,
     columns: Sequence[tuple[int, int]] | None,
-    flip: bool,
+    flip: bool | None,
 ) -> DatLayout:
     height = beside.height if height is None else height
     width = beside.width if width is None else width
@@ -232,8 +233,9 @@ def _dat_layout(
         )
     ranges = beside.columns if columns is None else tuple((a, b) for a, b in columns)
     align = frame_align or beside.frame_align
+    is_flipped = next((said for said in (flip, beside.flip) if said is not None), True)
     try:
-        return DatLayout(height, width, align, ranges, flip and beside.flip)
+        return DatLayout(height, width, align, ranges, is_flipped)
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}", path=str(path)) from error
 

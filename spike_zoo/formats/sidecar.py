@@ -55,7 +55,7 @@ class Sidecar:
     width: int | None = None
     columns: tuple[tuple[int, int], ...] | None = None
     frame_align: str | None = None
-    flip: bool = True
+    flip: bool | None = None
     fps: float | None = None
     threshold: float | None = None
     rate_scale: float | None = None
@@ -67,8 +67,7 @@ class Sidecar:
         if other is None:
             return self
         said = {name: value for name, value in vars(self).items() if value is not None}
-        both = {"flip": self.flip and other.flip, "meta": other.meta | self.meta}
-        return replace(other, **(said | both))
+        return replace(other, **(said | {"meta": other.meta | self.meta}))
 
 
 def sidecar_path(recording: Path) -> Path:
@@ -153,7 +152,7 @@ def refuse_contradicting(path: Path, recording: SpikeRecording, layout: DatLayou
         "spike_w": (beside.width, layout.width),
         "columns": (beside.columns, layout.columns or ((0, layout.width),)),
         "frame_align": (beside.frame_align, layout.frame_align if layout.pixels % 8 else None),
-        "flip": (None if beside.flip else False, layout.flip),  # who reads may say false, not true
+        "flip": (beside.flip, layout.flip),
         "fps": (beside.fps or None, recording.fps or None),
         "threshold": (beside.threshold, recording.threshold),
         "rate_scale": (beside.rate_scale, recording.rate_scale),
@@ -200,9 +199,10 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     for name in _PATH_FIELDS:  # written on Windows by some
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
-    flip = meta.pop("flip", True)
-    if not isinstance(flip, bool):
+    flip = meta.pop("flip", None)
+    if not isinstance(flip, bool | None):
         raise FormatError(f"{path}: flip is {flip!r}, expected true or false", path=str(path))
+    _check_class(path, meta)
     return Sidecar(
         height=_whole(path, "spike_h", meta.pop("spike_h", None)),
         width=_whole(path, "spike_w", meta.pop("spike_w", None)),
@@ -230,6 +230,26 @@ def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
                 f"{', '.join(FIELDS)}; others are kept and mean nothing",
                 path=str(path),
             )
+
+
+def _check_class(path: Path, fields: Mapping[str, Any]) -> None:
+    """Refuse a class that no archive could hold; where it is one it stays among the notes."""
+    label, name = fields.get("label"), fields.get("label_name")
+    if label is not None and not is_class(label):
+        raise FormatError(
+            f"{path}: label is {label!r}, expected the index of a class, counted from 0; its name "
+            "is label_name",
+            path=str(path),
+        )
+    if name is not None and not isinstance(name, str):
+        raise FormatError(
+            f"{path}: label_name is {name!r}, expected text; put it in quotes", path=str(path)
+        )
+
+
+def is_class(label: object) -> bool:
+    """Tell whether a value is the index of a class: a whole number from 0."""
+    return type(label) is int and 0 <= label < 2**63
 
 
 def _planes(path: Path, value: object) -> tuple[int, ...] | None:

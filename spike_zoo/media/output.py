@@ -30,8 +30,12 @@ Kind = Literal["picture", "video", "folder"]
 Item = TypeVar("Item")
 
 
-def kind_of(out: str) -> Kind:
+def kind_of(out: str, files: str = "X.mp4, X.png") -> Kind:
     """Return what a user's ``--out`` means.
+
+    Args:
+        out: What was given.
+        files: Those that the command writes, for the message.
 
     Raises:
         UsageError: If it ends in the suffix of something else.
@@ -43,8 +47,8 @@ def kind_of(out: str) -> Kind:
         return "video"
     if suffix and not out.endswith(("/", os.sep)) and not Path(out).is_dir():
         raise UsageError(
-            f"--out {out}: {suffix} is not written here; give X.mp4, X.png or a folder (a name "
-            "with a dot in it needs a slash at its end)"
+            f"--out {out}: {suffix} is not written here; give {files} or a folder (a name with "
+            "a dot in it needs a slash at its end)"
         )
     return "folder"
 
@@ -83,14 +87,14 @@ class Target:
     overwrite: bool
 
     @classmethod
-    def of(cls, out: str, *, fps: float, overwrite: bool) -> Self:
-        """Return what ``--out``, ``--fps`` and ``--overwrite`` mean.
+    def of(cls, out: str, *, fps: float, overwrite: bool, files: str = "X.mp4, X.png") -> Self:
+        """Return what ``--out``, ``--fps`` and ``--overwrite`` mean; see :func:`kind_of`.
 
         Raises:
             UsageError: If the suffix is that of something else, or no video has such a speed.
             ExistingFileError: See :func:`check_target`.
         """
-        kind = kind_of(out)
+        kind = kind_of(out, files)
         if not 0 < fps <= 1000:
             raise UsageError(f"--fps {fps:g}: a video has above 0 and up to 1000 images a second")
         check_target(Path(out), kind, overwrite=overwrite)

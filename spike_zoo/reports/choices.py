@@ -31,7 +31,7 @@ class Choices:
         truth: A picture of what the recording shows at the centre.
         height: Rows of a ``.dat`` file.
         width: Columns of a ``.dat`` file.
-        flip: Whether a ``.dat`` stores its rows bottom to top.
+        flip: Whether a ``.dat`` stores its rows bottom to top; None: as its sidecar says.
         device: Where methods compute.
         trust: Whether classes from outside this package may be imported.
 
@@ -52,7 +52,7 @@ class Choices:
     truth: str | None = None
     height: int | None = None
     width: int | None = None
-    flip: bool = True
+    flip: bool | None = None
     device: str = "cpu"
     trust: bool = False
 

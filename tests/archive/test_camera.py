@@ -10,7 +10,7 @@ import pytest
 from spike_zoo.archive.camera import Camera
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import MissingGeometryError, UsageError
-from spike_zoo.formats import write_recording
+from spike_zoo.formats import read_recording, write_recording
 from tests.helpers.archives import write_archive
 from tests.helpers.streams import random_spikes
 
@@ -42,6 +42,30 @@ def test_a_stated_camera_comes_before_a_sidecar_and_that_before_the_layout(clip:
 def test_rows_may_be_read_as_they_lie(clip: Path) -> None:
     found = Camera(6, 16, flip=False).read(clip)
     np.testing.assert_array_equal(found[:], SPIKES[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("stated", "own", "folder", "is_flipped"),
+    [
+        (None, None, None, True),
+        (None, "false", None, False),
+        (True, "false", None, True),
+        (False, "true", None, False),
+        (None, None, "false", False),
+        (None, "true", "false", True),
+        (True, None, "false", True),
+    ],
+)
+def test_what_is_stated_of_rows_comes_before_sidecars_the_recording_s_own_before_the_folder_s(
+    clip: Path, stated: bool | None, own: str | None, folder: str | None, is_flipped: bool
+) -> None:
+    clip.with_name("config.yaml").write_text(f"spike_h: 6\nspike_w: 16\nflip: {folder or 'null'}\n")
+    clip.with_name("clip.dat.yaml").write_text(f"flip: {own}\n" if own else "lens: 35 mm\n")
+    for found in (
+        read_recording(clip, flip=stated),
+        find_takes(clip.parents[2], layout="folder", flip=stated).jobs["clip"]().recording,
+    ):
+        np.testing.assert_array_equal(found[:], SPIKES if is_flipped else SPIKES[:, ::-1])
 
 
 def test_without_any_size_a_recording_is_refused(clip: Path) -> None:

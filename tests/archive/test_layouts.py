@@ -65,6 +65,14 @@ def test_a_sidecar_labels_a_recording_of_any_format_in_an_archive(
     assert (archive.label("cup-1"), archive["cup-1"].meta["label_name"]) == (3, "cup")
 
 
+@pytest.mark.parametrize("label", [-1, 2.0])
+def test_a_class_that_is_none_is_not_taken_from_a_sample(tmp_path: Path, label: float) -> None:
+    np.savez(tmp_path / "a.npz", spk=random_spikes(5, 6, 16), label=label)
+    read_recording(tmp_path / "a.npz")  # can be looked at all the same
+    with pytest.raises(FormatError, match=rf"a\.npz: label is {label}, expected the index of a"):
+        find_takes(tmp_path).jobs["a"]()
+
+
 def test_the_sample_of_recognition_keeps_its_label_in_an_archive(
     tmp_path: Path, shared: Path
 ) -> None:
@@ -122,6 +130,17 @@ def test_recordings_anywhere_below_a_folder_are_found(tmp_path: Path) -> None:
     for job in found.jobs.values():
         np.testing.assert_array_equal(job().recording[:], spikes)
     assert find_takes(tmp_path, split="all").splits["all"] == list(found.jobs)
+
+
+def test_a_first_folder_is_the_split_that_data_modules_look_for(tmp_path: Path) -> None:
+    for number, home in enumerate(("Train", "valid", "Validation", "VAL", "TEST", "other")):
+        write_recording(random_spikes(5, 6, 16), tmp_path / home / f"clip{number}.npz")
+    write_recording(random_spikes(5, 6, 16), tmp_path / "val.npz")  # a file is no folder
+    found = find_takes(tmp_path)
+    assert {split: sorted(names) for split, names in found.splits.items()} == {
+        "train": ["clip0"], "val": ["clip1", "clip2", "clip3"], "test": ["clip4"],
+    }  # fmt: skip
+    assert sorted(found.homeless) == ["clip5", "val"]
 
 
 def test_names_that_an_archive_does_not_allow_are_told(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from spike_zoo.archive import build_archive
 from spike_zoo.archive.layouts import FoundTakes, find_takes
 from spike_zoo.data import ReconstructionWindows
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
+from spike_zoo.formats import write_recording
 from tests.helpers.streams import random_spikes
 
 TRAIN_SPIKES = "crop_mini/spike/train/interp_20_alpha_0.40"
@@ -147,6 +148,17 @@ def test_an_image_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_sreds_is_told_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=rf"not SREDS, neither .*{TRAIN_SPIKES} nor .*val"):
         find_takes(tmp_path, layout="sreds")
+
+
+@pytest.mark.parametrize("name", ["my_recvidar", "recvidar-own", "recVidarReal2019.old"])
+def test_a_folder_of_one_s_own_is_not_taken_for_a_set_by_part_of_its_name(
+    tmp_path: Path, name: str
+) -> None:
+    write_recording(random_spikes(5, 6, 16), tmp_path / name / "train" / "s.dat")
+    imsave(tmp_path / name / "train" / "s.png", np.zeros((6, 16), np.uint8), check_contrast=False)
+    found = find_takes(tmp_path / name, height=6, width=16)
+    assert found.splits == {"train": ["s"]}
+    assert found.jobs["s"]().images is not None
 
 
 @pytest.mark.parametrize("layout", ["auto", "recvidar"])

@@ -19,9 +19,10 @@ from spike_zoo.errors import (
     MissingItemError,
     PlaneRangeError,
 )
-from spike_zoo.formats import read_recording
+from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.hdf5_recording import StoredPlanes
 from tests.helpers.archives import make_around, make_motion, make_take, write_archive
+from tests.helpers.streams import random_spikes
 
 
 @pytest.fixture
@@ -91,8 +92,14 @@ def test_what_is_not_there_is_named_beside_what_is(archive: SpikeArchive, tmp_pa
         archive["take9"]
     with pytest.raises(KeyError):
         archive.images("take9")
-    with pytest.raises(MissingItemError, match="no split 'val'; it has train, test"):
+    told = r"no split 'val'; it has train, test\. .*init_args\.val_split test, .*--split val"
+    with pytest.raises(MissingItemError, match=told):
         archive.names("val")
+    with pytest.raises(MissingItemError, match=r"'tset'; .* To go on, name one of these"):
+        archive.names("tset")
+    bare = write_recording(random_spikes(3, 6, 16), tmp_path / "bare.h5")
+    with pytest.raises(MissingItemError, match=r"has none\. To go on, build it .*--split train"):
+        SpikeArchive(bare).names("train")
     with pytest.raises(PlaneRangeError, match=r"image 3 .* it has 3"):
         archive.image("take0", 3)
     with pytest.raises(MissingFileError, match="no such file"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -116,6 +116,20 @@ def test_a_recording_that_was_cut_short_does_not_move_its_picture(tmp_path: Path
     assert shown(taken(tmp_path, "c")) == {4: 7}
 
 
+def test_the_usual_length_is_also_that_of_recordings_without_pictures(tmp_path: Path) -> None:
+    for name, planes in (("a", 9), ("b", 9), ("c", 7)):
+        recording(tmp_path / f"{name}.dat", planes)
+    assert taken(tmp_path, "c").images is None  # of any length, where no middle is asked for
+    picture(tmp_path / "c.png")
+    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, where other recordings have 9"):
+        taken(tmp_path)
+    (tmp_path / "a.dat").unlink()  # of two, the shorter was cut
+    with pytest.raises(FormatError, match=r"c\.dat: 7 planes, where other recordings have 9"):
+        taken(tmp_path)
+    (tmp_path / "c.png").rename(tmp_path / "b.png")
+    assert shown(taken(tmp_path, "b")) == {4: 7}
+
+
 def test_the_same_holds_for_clips_of_layout_base(tmp_path: Path) -> None:
     for name, planes in (("a", 9), ("b", 9), ("c", 7)):
         recording(tmp_path / "train" / "spike" / f"{name}.dat", planes)
@@ -170,6 +184,47 @@ def test_pictures_of_nothing_are_told(tmp_path: Path) -> None:
     told = f"1 pictures belong to no recording, {re.escape(str(lone))} is the first"
     with pytest.warns(UserWarning, match=told):
         find_takes(tmp_path, **SIZE)  # type: ignore[arg-type]  # by name
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "told"),
+    [
+        ("CMYK", ".jpg", "its colours are CMYK, expected grey or R,G,B"),
+        ("CMYK", ".tif", "its colours are CMYK"),
+        ("LAB", ".tif", "its colours are LAB"),
+        ("I", ".tif", "its values are int32, expected uint8, uint16 or floats"),
+    ],
+)
+def test_a_picture_of_other_colours_or_numbers_is_named(
+    tmp_path: Path, mode: str, suffix: str, told: str
+) -> None:
+    recording(tmp_path / "clip.dat")
+    Image.new(mode, (WIDTH, HEIGHT)).save(tmp_path / f"clip{suffix}")
+    with pytest.raises(FormatError, match=rf"clip\{suffix}: {told}.* save it"):
+        taken(tmp_path)
+
+
+@pytest.mark.parametrize("level", [0.0, 0.25, 1.0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_from_black_to_white_are_taken(
+    tmp_path: Path, level: float, dtype: type[np.floating[Any]]
+) -> None:
+    recording(tmp_path / "clip.dat")
+    imsave(tmp_path / "clip.tif", np.full((HEIGHT, WIDTH), level, dtype), check_contrast=False)
+    images = taken(tmp_path).images
+    assert images is not None
+    assert images.dtype == np.float32
+    assert (images == level).all()
+
+
+@pytest.mark.parametrize("level", [-0.5, 128.0, np.nan])
+def test_floats_beyond_white_are_named(tmp_path: Path, level: float) -> None:
+    recording(tmp_path / "clip.dat")
+    image = np.zeros((HEIGHT, WIDTH), np.float32)
+    image[2, 3] = level
+    imsave(tmp_path / "clip.tif", image, check_contrast=False)
+    with pytest.raises(FormatError, match=r"clip\.tif: floats from .* expected 0 .* to 1 .*divide"):
+        taken(tmp_path)
 
 
 def test_a_picture_that_pillow_takes_for_an_attack_is_named(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import h5py
@@ -67,6 +68,20 @@ def test_building_over_an_archive_needs_to_be_asked_for(
     assert main([*arguments, "--jobs", "1", "--overwrite", "true"]) == 0
     assert main([*arguments, "--jobs", "-2"]) == 2
     assert main([*arguments, "--layout", "reds"]) == 2
+
+
+def test_recordings_that_no_training_would_find_are_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("train/a", "b", "other/c"):
+        write_recording(random_spikes(5, 6, 16), tmp_path / "clips" / f"{place}.npz")
+    arguments = ["archive", "build", str(tmp_path / "clips"), str(tmp_path / "a.h5")]
+    assert main([*arguments, "--jobs", "1", "--quiet"]) == 0
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.startswith("warning: ")
+    assert "in no split: 2, b is the first" in told
+    assert main([*arguments, "--jobs", "1", "--split", "train", "--overwrite", "true"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_info_shows_recordings_and_splits(
@@ -223,6 +238,43 @@ def test_several_recordings_are_not_written_to_one_file(
         "take1.dat",
         "take2.dat",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("archive build clips o.dat", r"o\.dat: an archive is read by its suffix, .*give o\.h5"),
+        ("archive build clips o.h5 --split Trian", "--split Trian: did you mean train"),
+        ("archive build clips o.h5 --split validation", "did you mean val"),
+        ("archive build clips o.h5 --split TEST", "did you mean test"),
+        ("archive build clips o.h5 --height 0", "--height must be at least 1, got 0"),
+        ("archive build clips o.h5 --width -4", "--width must be at least 1, got -4"),
+        ("archive export a.h5 o.txt", r"o\.txt: \.txt is not written here; .*\.spl, or a folder"),
+        ("export stir-small o.pth", r"o\.pth: \.pth is not written here; .*\.safetensors"),
+        ("export stir-small o.ONNX", r"o\.ONNX: \.ONNX is not written here"),
+    ],
+)
+def test_a_name_that_cannot_be_meant_is_refused_and_nothing_is_written(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: str,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recording(random_spikes(5, 6, 16), "clips/train/a.npz")
+    write_archive(tmp_path / "a.h5")
+    assert main(arguments.split()) == 2
+    assert re.search(told, capsys.readouterr().err)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "clips"]
+
+
+def test_a_split_of_one_s_own_is_taken(tmp_path: Path) -> None:
+    write_recording(random_spikes(5, 6, 16), tmp_path / "clips" / "a.npz")
+    for split in ("train-2", "night", "valtest"):
+        words = ["archive", "build", str(tmp_path / "clips"), str(tmp_path / f"{split}.h5")]
+        assert main([*words, "--split", split, "--jobs", "1"]) == 0
+        assert SpikeArchive(tmp_path / f"{split}.h5").splits() == [split]
 
 
 @pytest.mark.parametrize(

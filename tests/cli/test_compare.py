@@ -3,47 +3,83 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
-import numpy as np
 import pytest
 from skimage.io import imsave
 
+from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
 from spike_zoo.formats import write_recording
+from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.testing import pattern_take
 from tests.conftest import ROOT
+from tests.docs.blocks import blocks_of, commands_of
 from tests.runs.test_resuming import SMALL
 
+SIZE = {"250": "32", "400": "40"}  # of the documents -> small
+TREES = {"docs/howto/recordings.md": "own", "docs/data.md": "FOLDER"}
 
-@pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of recordings as a person has them, with a picture of the middle of each."""
-    folder = tmp_path_factory.mktemp("own")
-    for number, split in enumerate(("train", "train", "val", "test")):
-        take = pattern_take(number, planes=81, height=32, width=40)
-        assert take.images is not None
-        path = folder / "recordings" / split / f"take {number}.dat"
-        write_recording(take.recording, path, with_sidecar=False)
-        middle = np.uint8(np.clip(255 * take.images[len(take.images) // 2], 0, 255))
-        imsave(path.with_suffix(".png"), middle, check_contrast=False)
-    return folder
+
+def lay_out(document: str, folder: Path) -> None:
+    """Write the tree of one's own recordings that a document shows, every line of it."""
+    root = TREES[document]
+    (tree,) = (b for b in blocks_of(document) if f"{root}/train/walk.dat" in b.text)
+    files = [Path(line.split()[0]) for line in tree.text.splitlines()]
+    for number, name in enumerate(files):
+        take = pattern_take(number, planes=201, height=32, width=40)
+        path = folder / name.relative_to(root)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix in RECORDING_SUFFIXES:
+            write_recording(take.recording, path)
+        elif path.suffix == ".png":
+            assert take.images is not None
+            imsave(path, take.images[0], check_contrast=False)
+        else:
+            path.write_text("rate_scale: 0.6\n")
+
+
+@pytest.mark.parametrize("document", TREES)
+def test_the_tree_of_each_document_has_all_splits_with_truth(
+    document: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lay_out(document, tmp_path / "own")
+    archive = str(tmp_path / "own.h5")
+    size = ["--height", "32", "--width", "40", "--jobs", "1"]
+    assert main(["archive", "build", str(tmp_path / "own"), archive, *size]) == 0
+    assert capsys.readouterr().err == ""
+    with SpikeArchive(archive) as built:
+        assert {split: len(built.names(split)) for split in ("train", "val", "test")} == {
+            "train": 2, "val": 1, "test": 1,
+        }  # fmt: skip
+        planes = {name: built.image_index(name).tolist() for name in built}
+    assert planes.pop("walk") == [150]
+    assert set(map(tuple, planes.values())) == {(100,)}
 
 
 @pytest.mark.slow
-def test_recordings_become_a_table_in_three_commands(
-    own: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("document", TREES)
+def test_the_commands_below_the_tree_make_a_table_of_it(
+    document: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.chdir(ROOT)
-    archive, run = own / "own.h5", own / "run"
-    size = ["--height", "32", "--width", "40", "--rate-scale", "0.6", "--jobs", "1"]
-    assert main(["archive", "build", str(own / "recordings"), str(archive), *size]) == 0
-    assert "'take 0' is called 'take_0'" in capsys.readouterr().out
-    small = [*SMALL, "--model.init_args.width", "0.25", "--model.init_args.pyramid_levels", "3"]
-    fit = ["--config", "configs/stir_demo.yaml", *small, "--data.init_args.archive", str(archive)]
-    assert main(["fit", *fit, "--trainer.limit_val_batches", "1", "--run_dir", str(run)]) == 0
-    capsys.readouterr()
-    assert main(["compare", str(run), "--methods", "tfp", "tfi9"]) == 0
+    monkeypatch.chdir(tmp_path)
+    lay_out(document, tmp_path / TREES[document])
+    smoke = [*SMALL[2:], "--model.init_args.width", "0.25", "--model.init_args.pyramid_levels", "3"]
+    further = {
+        "archive build": ["--jobs", "1"],
+        "fit": ["--config", str(ROOT / "configs" / "profiles" / "smoke.yaml"), *smoke],
+        "compare": ["--methods", "tfp", "tfi9"],
+    }
+    (block,) = (b for b in blocks_of(document) if "spike_zoo compare runs/own" in b.text)
+    for line in commands_of(block):
+        words = [SIZE.get(word, word) for word in shlex.split(line)[3:]]
+        verb = next((verb for verb in further if " ".join(words).startswith(verb)), "")
+        assert main([*words, *further.get(verb, [])]) == 0
+    run = Path("runs/own")
     table = (run / "beside" / "table.md").read_text()
     assert {"tfp", "tfi9", "stir_demo"} <= set(table.replace("|", " ").split())
     assert "left out" not in table

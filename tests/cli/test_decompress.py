@@ -167,8 +167,9 @@ def test_what_is_in_the_way_is_refused_before_any_work(street: Path, tmp_path: P
         (tmp_path / name).write_bytes(b"mine")
         with pytest.raises(ExistingFileError, match=name):
             decompress(str(street), out=str(tmp_path / name), method="none")
-    with pytest.raises(UsageError, match=r"give X\.mp4, X\.npz or a folder"):
-        decompress(str(street), out="a.png", method="none")
+    for name in ("a.png", "a.txt"):
+        with pytest.raises(UsageError, match=r"give X\.mp4, X\.npz or a folder"):
+            decompress(str(street), out=name, method="none")
     with pytest.raises(MissingFileError, match="no such file"):
         decompress(str(tmp_path / "none.sci"), out="a.npz", method="none")
     with pytest.raises(UsageError, match="--method tfi: TFI does not compress"):

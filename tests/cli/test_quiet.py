@@ -24,7 +24,7 @@ MAKES = (
     "reconstruct street.npz --out a.mp4",
     "compress street.npz --lossless --out a.spl",
     "archive export takes.h5 out",
-    "archive build street.npz b.h5",
+    "archive build street.npz b.h5 --split test",
     "archive verify takes.h5",
     "configs --copy stir --out copies",
     "export tfi weights.safetensors",

@@ -150,6 +150,7 @@ def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_ov
     [
         ("rate_scale: 0.6", "rate_scale: 0.6 .here 0.4."),
         ("flip: false", "flip: false .here true."),
+        ("{flip: true, fps: 20000}", None),
         ("columns: [[0, 8]]", r"columns: \[\[0, 8\]\] .here \[\[0, 16\]\]."),
         ("label: 3", "label: 3 .here 0."),
         ("{fps: 20000, rate_scale: 0.4, label: 0, lens: 35 mm, planes: [2]}", None),
@@ -210,6 +211,27 @@ def test_fields_of_one_s_own_are_kept(clip: Path) -> None:
     Path(f"{clip}.yaml").write_text("spike_h: 4\nspike_w: 8\noperator: Ada\nlens: 35 mm\n")
     meta = read_recording(clip).meta
     assert (meta["operator"], meta["lens"]) == ("Ada", "35 mm")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("label: cup", "label is 'cup', expected the index of a class"),
+        ("label: -1", "label is -1"),
+        ("label: true", "label is True"),
+        ("label: 1.0", r"label is 1\.0"),
+        ("label: 100000000000000000000", "label is 1000"),
+        ("{label: 3, label_name: 3}", "label_name is 3, expected text; put it in quotes"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".dat", ".npz"])
+def test_a_class_that_is_none_is_refused_by_field(
+    tmp_path: Path, suffix: str, said: str, told: str
+) -> None:
+    path = write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
+    Path(f"{path}.yaml").write_text(said)
+    with pytest.raises(FormatError, match=rf"clip\{suffix}\.yaml: {told}"):
+        read_recording(path, height=3, width=8)
 
 
 @pytest.mark.parametrize("planes", ["middle", "[1.5]", "[-1]", "[]"])
