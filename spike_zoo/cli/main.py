@@ -19,6 +19,7 @@ from spike_zoo.cli.outline import loaded, outline
 from spike_zoo.cli.telling import quietly
 from spike_zoo.cli.verbs import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError
+from spike_zoo.runs.libraries import plain_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         complete({name: entry[0] for name, entry in COMMANDS.items()}, TRAINER_VERBS)
     given = list(sys.argv[1:] if argv is None else argv)
-    warnings.formatwarning = _plain_warning
+    warnings.formatwarning = plain_warning
     arguments = [argument for argument in given if argument not in EVERYWHERE]
     reported = _Reported(arguments, wants_traceback="--debug" in given)
     with reported, quietly(wanted="--quiet" in given):
@@ -312,10 +313,6 @@ def _terminate_again(
         threading.Timer(0.1, signal.pthread_kill, (main_thread, signal.SIGTERM)).start()
     else:
         hook(lost)
-
-
-def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
-    return f"warning: {message}\n"
 
 
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
