@@ -141,7 +141,8 @@ class ZooCLI(LightningCLI):
             super().parse_arguments(parser, args)
         except ArgumentError as error:
             of_verb = self._subcommand_parsers[sys.argv[1]]
-            refuse_unknown(error, [name for one in of_verb._actions for name in one.option_strings])
+            known = [name for one in of_verb._actions for name in one.option_strings]
+            refuse_unknown(error, known, sys.argv[1:])
             raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
