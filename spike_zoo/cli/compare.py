@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from spike_zoo.cli.table import table
 from spike_zoo.cli.telling import is_quiet, silenced, tell
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.runs.configs import find_config, shipped_configs
 from spike_zoo.runs.trainer import run_trainer
-from spike_zoo.tracking.result import FILENAME
+from spike_zoo.tracking import described_configs
+from spike_zoo.tracking.result import FILENAME, RunResult
 
 _CLASSICAL = "classical/"
-_SHARED = ("archive", "test_split", "clip_length", "stride", "rate_scale")  # what decides images
+#: What decides which images are tested, of the data; with limit_test_batches the batch does too.
+_SHARED = ("archive", "test_split", "clip_length", "stride", "rate_scale", "eval_batch_size")
+_LIMIT = "limit_test_batches"
+#: What of a profile is about the machine that trained, which need not be this one.
+_HERE = ("--trainer.accelerator=auto", "--trainer.devices=1", "--trainer.precision=32-true")
 
 
 def compare(
@@ -30,11 +34,10 @@ def compare(
         json: Print the table as JSON instead, and nothing else.
     """
     folder = Path(run)
-    data = _data_of(folder)
+    configs = [_config_of(method) for method in methods or ["tfp", "tfi", "tfi9"]]
+    options = _options_of(folder)
     target = Path(out) if out else folder / "beside"
-    for method in methods or ["tfp", "tfi", "tfi9"]:
-        config = _config_of(method)
-        options = [f"--data.init_args.{name}={value}" for name, value in data.items()]
+    for config in configs:
         with silenced(wanted=json or is_quiet()):
             run_trainer(
                 "test", ["--config", str(config), *options, "--run_dir", str(target / config.stem)]
@@ -44,8 +47,8 @@ def compare(
         tell(f"pictures side by side: python -m spike_zoo page {folder} --out {target}/page.html")
 
 
-def _data_of(folder: Path) -> dict[str, Any]:
-    """Return the settings of a run that decide which images are tested."""
+def _options_of(folder: Path) -> list[str]:
+    """Return what makes a test see the images that a run was tested on, under its profile."""
     import yaml
 
     config, result = folder / "config.yaml", folder / FILENAME
@@ -55,14 +58,25 @@ def _data_of(folder: Path) -> dict[str, Any]:
             "run that was fitted to its end",
             path=str(folder),
         )
-    served = (yaml.safe_load(config.read_text(encoding="utf-8")) or {}).get("data") or {}
+    content = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+    served = content.get("data") or {}
     settings = served.get("init_args", {})
     if "clip_length" not in settings:
         raise UsageError(
             f"{folder}: its data are {served.get('class_path')}, not clips to reconstruct, so "
             "nothing that needs no training can stand beside it"
         )
-    return {name: settings[name] for name in _SHARED if settings.get(name) is not None}
+    told = {f"data.init_args.{name}": settings.get(name) for name in _SHARED}
+    told[f"trainer.{_LIMIT}"] = (content.get("trainer") or {}).get(_LIMIT)
+    options = [f"--{name}={value}" for name, value in told.items() if value is not None]
+    return [*_profile_of(RunResult.read(result)), *options]
+
+
+def _profile_of(record: RunResult) -> list[str]:
+    """Return the options of the profile that a run was stacked with, where it is still found."""
+    stacked = [config for config in record.configs if described_configs([config])[1]]
+    files = [find_config(config) for config in stacked[-1:]]
+    return [part for file in files if Path(file).is_file() for part in ("--config", file, *_HERE)]
 
 
 def _config_of(method: str) -> Path:

@@ -16,16 +16,17 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.cli.outline import loaded, outline
-from spike_zoo.cli.telling import quietly
+from spike_zoo.cli.telling import drop_unwritten, is_full, quietly, settle_streams
 from spike_zoo.cli.verbs import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError
+from spike_zoo.runs.libraries import plain_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import FrameType, TracebackType
 
 PROGRAM = "spike-zoo"
-INTERRUPTED, TERMINATED, USAGE, FAULT = 130, 143, 2, 70
+INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
 
 EVERYWHERE = ("--debug", "--quiet")  # switches of the program, anywhere on the line
 #: Command -> (where it is, what it does); a dictionary is a group of commands.
@@ -92,8 +93,8 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
-    Exit codes: 0 done, 1 unreadable or invalid content, 2 wrong usage, missing file or unknown
-    key, 130 interrupted, 143 terminated, 70 a fault of this package.
+    Exit codes: 0 done, 1 content unreadable or invalid, or no way to write, 2 wrong usage, missing
+    file or unknown key, 130 interrupted, 143 terminated, 70 a fault of this package.
 
     Args:
         argv: Arguments after the program's name; by default those of the process.
@@ -103,10 +104,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         complete({name: entry[0] for name, entry in COMMANDS.items()}, TRAINER_VERBS)
     given = list(sys.argv[1:] if argv is None else argv)
-    warnings.formatwarning = _plain_warning
+    warnings.formatwarning = plain_warning
     arguments = [argument for argument in given if argument not in EVERYWHERE]
     reported = _Reported(arguments, wants_traceback="--debug" in given)
     with reported, quietly(wanted="--quiet" in given):
+        settle_streams()
         reported.code = _dispatch(arguments)
         sys.stdout.flush()  # a pipe that was closed shows here, not when Python ends
     return reported.code
@@ -314,10 +316,6 @@ def _terminate_again(
         hook(lost)
 
 
-def _plain_warning(message: Warning | str, *_: object, **__: object) -> str:
-    return f"warning: {message}\n"
-
-
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code and the one message for an error."""
     is_interrupt = isinstance(error, KeyboardInterrupt)
@@ -334,8 +332,11 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         )
         return INTERRUPTED, f"interrupted{resumes}"  # Lightning turns it into an exit with 1
     if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_unwritten()
         return 0, ""
+    if is_full(error):
+        drop_unwritten()
+        return INVALID, f"error: {error}; free some room, or write elsewhere"
     if isinstance(error, SystemExit):
         return _of_exit(error)
     from spike_zoo.runs.problems import explain

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import SpikeZooError, UsageError
+from spike_zoo.runs.problems import closest
 from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,
@@ -35,6 +36,7 @@ from spike_zoo.sweeps.plan import (
     planned_runs,
     takes_profile,
 )
+from spike_zoo.sweeps.points import SEED
 from spike_zoo.tracking.result import FILENAME, RunResult
 
 if TYPE_CHECKING:
@@ -188,13 +190,21 @@ def _begins_with(run: PlannedRun, other: PlannedRun) -> bool:
 
 
 def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
-    """Refuse a value that no run of the sweep that was asked for has."""
+    """Refuse a parameter or a value that no run of the sweep that was asked for has.
+
+    A sweep without seeds has no repetitions to choose from, so one of them means all of its runs.
+    """
     points = points_of(spec, count)
     chosen = only_points(points, only)
     name, _, value = only.partition("=")
     values = sorted({str(point[name]) for point in points if name in point})
-    if not values:
+    if not values and name == SEED:
         tell(f"note: {spec.path} has no parameter {name}: all of its runs", sys.stderr)
+    elif not values:
+        raise UsageError(
+            f"--only {only}: {spec.path} has no parameter {name!r}; its parameters are "
+            f"{', '.join(spec.parameters)}.{closest(name, spec.parameters)}"
+        )
     elif str(chosen[0][name]) != value:
         raise UsageError(f"--only {only}: {spec.path} has {name} at {', '.join(values)}")
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import logging
 import os
 import sys
 from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
+from spike_zoo.errors import RecordingError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
@@ -30,6 +35,32 @@ def tell(text: str, file: IO[str] | None = None) -> None:
     """
     if not is_quiet():
         print(text, file=file or sys.stdout)
+
+
+def settle_streams() -> None:
+    """Let every name be told, whatever letters the terminal has, and refuse to speak to nobody.
+
+    Raises:
+        RecordingError: If stdout is closed.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:
+        raise RecordingError("stdout is closed; send it to a file, a pipe or /dev/null")
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether an error says that there was no room left for what was written."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def drop_unwritten() -> None:
+    """Send what stdout still holds nowhere if it cannot be written, before Python tries again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

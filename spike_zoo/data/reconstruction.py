@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.archive import SpikeArchive
     from spike_zoo.batch import Split
+    from spike_zoo.data.base import Samples
 
 
 class Window(NamedTuple):
@@ -264,11 +265,19 @@ class ReconstructionDataModule(ArchiveDataModule):
         """
         super().list_samples(*splits)
         for split in splits:
-            left_out = getattr(self._samples[split], "left_out", "")
-            if left_out:
-                rank_zero_warn(f"{self.archive_path}: of {split}, {left_out} are left out.")
+            self._warn_of_recordings_left_out(split, self._samples[split])
             if split != "train":
                 self._warn_of_images_left_out(split)
+
+    def setup(self, stage: str) -> None:
+        """List the samples of a stage; prediction tells recordings that it leaves out too."""
+        super().setup(stage)
+        if stage == "predict":
+            self._warn_of_recordings_left_out("test", self._predicted)
+
+    def _warn_of_recordings_left_out(self, split: Split, samples: Samples | None) -> None:
+        if left_out := getattr(samples, "left_out", ""):
+            rank_zero_warn(f"{self.archive_path}: of {split}, {left_out} are left out.")
 
     def _warn_of_images_left_out(self, split: Split) -> None:
         samples = self._samples[split]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING
 
 from torchmetrics import Metric, MetricCollection
@@ -60,5 +61,11 @@ def _lpips_backbone(choice: str) -> str | Path | None:
         return choice
     found = find_backbone("alex")
     if found is None:
-        warnings.warn(f"LPIPS is off: {missing_backbone('alex')}", stacklevel=5)
+        _tell_that_lpips_is_off()
     return found
+
+
+@cache
+def _tell_that_lpips_is_off() -> None:
+    """Warn once per process: libraries make Python forget what it has told."""
+    warnings.warn(f"LPIPS is off: {missing_backbone('alex')}", stacklevel=6)

@@ -57,7 +57,7 @@ def add_pictures(page: Page, scene: Scene, methods: Sequence[Named], choices: Ch
     _, height, width = scene.recording.shape
     count = choices.pictures_that_fit(len(methods) + scene.has_truth, height, width)
     planes = scene.moments(choices, count)
-    page.add_section("Pictures", _in_words(scene, len(planes), choices))
+    page.add_section("Pictures", _in_words(scene, len(planes), count, choices))
     made: dict[str, Tensor] = {}
     for method in methods:
         try:
@@ -115,13 +115,14 @@ def _images(method: Named, scene: Scene, planes: Sequence[int], choices: Choices
         return torch.stack(list(with_progress(stream, len(planes), method.name)))
 
 
-def _in_words(scene: Scene, shown: int, choices: Choices) -> str:
-    """Say how pictures are to be read, and whether there are fewer than were asked for."""
-    fewer = min(choices.pictures, len(scene.recording))
+def _in_words(scene: Scene, shown: int, fitting: int, choices: Choices) -> str:
+    """Say how pictures are to be read, and why there are fewer than were asked for."""
+    asked = min(choices.pictures, len(scene.recording))
+    why = "so that the page stays small"
+    if shown < min(asked, fitting):
+        why = "as the others lie so near an end that windows around them would be mirrored"
     left_out = (
-        f" {shown} of the {fewer} planes asked for are shown, so that the page stays small."
-        if shown < fewer
-        else ""
+        f" {shown} of the {asked} planes asked for are shown, {why}." if shown < asked else ""
     )
     return f"Each method reconstructs the same planes; white is the same for all.{left_out}"
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lightning import Callback
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 
 if TYPE_CHECKING:
@@ -20,10 +21,13 @@ def lines_for_bar(settings: dict[str, Any]) -> list[Callback]:
     """Turn off a trainer's bar where no terminal shows it, and return what tells instead.
 
     Args:
-        settings: The trainer's, of which the bar's is changed.
+        settings: The trainer's, of which the bar's is changed; None, the default, wants a bar.
     """
-    if sys.stdout.isatty() or not settings["enable_progress_bar"]:
+    if sys.stdout.isatty() or settings["enable_progress_bar"] is False:
         return []
+    given = settings["callbacks"] or []
+    if any(isinstance(one, ProgressBar) for one in (given if isinstance(given, list) else [given])):
+        return []  # somebody's own bar, which Lightning refuses beside False
     settings["enable_progress_bar"] = False
     return [ProgressLines()]
 

@@ -46,8 +46,11 @@ def recorded_name(file: str) -> str:
 
 
 def with_files(arguments: Sequence[str]) -> list[str]:
-    """Return arguments of a command in which every ``--config`` names a file."""
-    found = list(arguments)
+    """Return arguments of a verb as its parser takes them.
+
+    Every ``--config`` names a file, and options of no class, as ``--run-dir``, have underscores.
+    """
+    found = [_with_underscores(argument) for argument in arguments]
     for position, argument in enumerate(arguments):
         option, equals, value = argument.partition("=")
         if option in _OPTIONS and equals:
@@ -62,6 +65,13 @@ def summary_of(file: Path) -> str:
     lines = file.read_text(encoding="utf-8").splitlines()
     begins = next((n for n, line in enumerate(lines) if not line.startswith("#")), len(lines))
     return _SENTENCE.split(" ".join(line.lstrip("# ") for line in lines[:begins]))[0]
+
+
+def _with_underscores(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    if not name.startswith("--") or "." in name:
+        return argument
+    return f"--{name[2:].replace('-', '_')}{equals}{value}"
 
 
 def _name_of(named: str) -> str:

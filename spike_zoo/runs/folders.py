@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spike_zoo.errors import UsageError
-from spike_zoo.tracking import start
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.tracking import predictions, start
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +82,23 @@ def _new_folder(stem: str) -> Path:
             number += 1
         else:
             return folder
+
+
+def refuse_second_prediction(out: Path) -> None:
+    """Refuse to predict where an earlier prediction lies: nobody could tell the pictures apart.
+
+    Args:
+        out: Where ``predict`` writes.
+
+    Raises:
+        ExistingFileError: If it holds pictures or a table of predictions.
+    """
+    if any(out.glob("*.png")) or (out / predictions.FILENAME).exists():
+        raise ExistingFileError(
+            f"{out}: holds an earlier prediction, and pictures of two would be mixed; choose "
+            "another --run_dir, or remove the folder",
+            path=str(out),
+        )
 
 
 def remove_beginnings(run_dir: Path, out: Path) -> None:

@@ -20,8 +20,14 @@ _CHATTER = (
 )
 
 
+def plain_warning(message: Warning | str, *_: object, **__: object) -> str:
+    """Return a warning as one line, without the place in the code that gave it."""
+    return f"warning: {message}\n"
+
+
 def quiet_libraries() -> None:
-    """Leave out chatter and advertisements of libraries."""
+    """Leave out chatter and advertisements of libraries, and places in their code."""
+    warnings.formatwarning = plain_warning  # Lightning puts its own there when it is imported
     for message in _CHATTER:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):

@@ -31,6 +31,9 @@ _NAMES = {"lightning.fabric.utilities.seed": "seed_everything: "}
 _COMPILING = ("torch._dynamo", "torch._inductor")
 #: jsonargparse's reports of an option that it does not know.
 _UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)")
+#: Its report of a key that nothing takes, in a file.
+_UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'")
+_NO_CONFIG = ("Problems parsing config", "Unexpected config")  # its reports of a file's content
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -53,10 +56,27 @@ def unknown_option(given: str, known: Iterable[str]) -> str:
     return f"unknown option {given}.{closest(name, known)} --help lists what there is"
 
 
-def refuse_unknown(error: argparse.ArgumentError, known: Iterable[str]) -> None:
-    """Raise a usage error with the nearest option, where the parser's is of an unknown one."""
+def refuse_unknown(
+    error: argparse.ArgumentError, known: Iterable[str], arguments: Sequence[str] = ()
+) -> None:
+    """Raise a usage error with the nearest option, where the parser's is of an unknown one.
+
+    Args:
+        error: The parser's.
+        known: All options there are, with their hyphens.
+        arguments: The command line, for the file that holds an unknown key.
+
+    Raises:
+        UsageError: Naming the file, if it is of one, what is unknown and what is near.
+    """
     if unknown := _UNKNOWN.search(str(error)):
         raise UsageError(unknown_option(unknown[1].splitlines()[0], known)) from error
+    if unknown := _UNKNOWN_KEY.search(str(error)):
+        key, keys = unknown[1], [option.lstrip("-") for option in known]
+        holders = [file for file in config_files(arguments) if _has_path(_read(file), key)]
+        files = ", ".join(holders or config_files(arguments))
+        where = f"{files}: " if files else ""
+        raise UsageError(f"{where}{key}: nothing takes this key.{closest(key, keys)}") from error
 
 
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
@@ -116,6 +136,8 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
     option = re.search(r"Option '([^']+)' is not accepted", message)
     if option:
         return _of_unknown_option(option[1], message, arguments)
+    if message.startswith(_NO_CONFIG) and (broken := _no_mapping(arguments)):
+        return broken
     missing = re.search(r"File does not exist: '?([^'\n]+)'?", message)
     if missing:
         return _of_missing_config(missing[1], arguments)
@@ -128,7 +150,7 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
             return "no model or data is named; give --config FILE ('spike-zoo configs' lists some)"
         return f"{', '.join(name.upper() for name in names)} must be given; --help tells how"
     keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
-    where = _file_with(keys[-1].split("."), arguments) if keys else None
+    where = _file_with(keys[-1].rsplit(".", 1)[-1], arguments) if keys else None
     name = ".init_args.".join(keys)
     return ": ".join(part for part in (where, name, _flat(innermost(error))) if part)
 
@@ -154,7 +176,7 @@ def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str
     key = re.search(r'Parser key "([^"]+)"', message)
     path = re.search(r"class_path '([^']+)'", message)
     leaf = name.rsplit(".", 1)[-1]
-    where = _file_with([leaf], arguments)
+    where = _file_with(leaf, arguments)
     accepted = _accepted_options(path[1]) if path else []
     place = f" of {path[1]}" if path else ""
     listed = f" It takes: {', '.join(accepted)}." if accepted else ""
@@ -174,16 +196,53 @@ def _accepted_options(class_path: str) -> list[str]:
         return []
 
 
-def _file_with(keys: Sequence[str], arguments: Sequence[str]) -> str | None:
-    """Return the last stacked configuration that holds a key, the one whose value counted."""
-    for file in reversed(config_files(arguments)):
+def _file_with(key: str, arguments: Sequence[str]) -> str | None:
+    """Return the last stacked configuration that holds a key, the one whose value counted.
+
+    None where an option has it: what stands on the command line counts more than any file.
+    """
+    options = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
+    if any(re.split("--|[.]", option.removesuffix(".class_path"))[-1] == key for option in options):
+        return None
+    return next((f for f in reversed(config_files(arguments)) if _holds(_read(f), key)), None)
+
+
+def _no_mapping(arguments: Sequence[str]) -> str | None:
+    """Return what is wrong with the first configuration that is no mapping in YAML."""
+    for file in config_files(arguments):
         try:
-            content = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
-            continue
-        if _holds(content, keys[-1]):
-            return file
+            content = _parsed(file)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f"line {mark.line + 1}: " if mark else ""
+            return f"{file}: {line}not YAML: {getattr(error, 'problem', None) or error}"
+        except (OSError, UnicodeDecodeError):
+            continue  # parsers say so themselves
+        if content is None:
+            return f"{file}: empty; write what it sets, as 'trainer: {{max_epochs: 3}}'"
+        if not isinstance(content, dict):
+            return f"{file}: must be a mapping of keys, found {type(content).__name__}"
     return None
+
+
+def _read(file: str) -> Any:  # noqa: ANN401  (any YAML value)
+    """Return what a configuration says, None where it cannot be read."""
+    try:
+        return _parsed(file)
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return None
+
+
+def _parsed(file: str) -> Any:  # noqa: ANN401  (any YAML value)
+    return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+
+
+def _has_path(content: Any, dotted: str) -> bool:  # noqa: ANN401  (any YAML value)
+    for key in dotted.split("."):
+        if not isinstance(content, dict) or key not in content:
+            return False
+        content = content[key]
+    return True
 
 
 def _holds(content: Any, key: str) -> bool:  # noqa: ANN401  (any YAML value)

@@ -32,7 +32,12 @@ from spike_zoo.runs.checkpoints import (
 from spike_zoo.runs.compiling import compile_networks
 from spike_zoo.runs.configs import with_files
 from spike_zoo.runs.devices import settle_devices, tell_of_emulation
-from spike_zoo.runs.folders import folder_of, is_child, remove_beginnings
+from spike_zoo.runs.folders import (
+    folder_of,
+    is_child,
+    refuse_second_prediction,
+    remove_beginnings,
+)
 from spike_zoo.runs.libraries import quiet_libraries, whole_numbers_first
 from spike_zoo.runs.limits import check_limits
 from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
@@ -136,7 +141,8 @@ class ZooCLI(LightningCLI):
             super().parse_arguments(parser, args)
         except ArgumentError as error:
             of_verb = self._subcommand_parsers[sys.argv[1]]
-            refuse_unknown(error, [name for one in of_verb._actions for name in one.option_strings])
+            known = [name for one in of_verb._actions for name in one.option_strings]
+            refuse_unknown(error, known, sys.argv[1:])
             raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
@@ -147,6 +153,8 @@ class ZooCLI(LightningCLI):
         self.out = self.plan.out(self.run_dir)
         self.resumes = False
         with self._nothing_left_behind():
+            if verb == "predict" and not is_child():
+                refuse_second_prediction(self.out)
             if config.ckpt_path is not None:
                 begins = verb == "fit" and is_named
                 found = find_checkpoint(config.ckpt_path, self.run_dir, may_begin=begins)

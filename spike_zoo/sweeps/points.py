@@ -8,6 +8,8 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, UsageError
+from spike_zoo.runs.problems import closest
+from spike_zoo.sweeps.spec import METHODS
 
 if TYPE_CHECKING:
     from spike_zoo.sweeps.spec import SweepSpec
@@ -26,7 +28,8 @@ def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
         count: Number of runs of a random search; by default its ``run_cap``.
 
     Raises:
-        ConfigError: If a parameter cannot be what the method needs; names file and parameter.
+        ConfigError: If there is no such method, or a parameter cannot be what it needs; names
+            file and parameter.
         UsageError: If the method needs W&B's server or an optional part of this package, or
             ``count`` is below 1.
     """
@@ -36,10 +39,14 @@ def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
         return _grid(spec)
     if spec.method == "random":
         return _random(spec, spec.run_cap if count is None else count)
-    known = "a Bayesian search" if spec.method == "bayes" else f"method {spec.method!r}"
+    if spec.method not in METHODS:
+        raise ConfigError(
+            f"{spec.path}: method: {spec.method!r} is none, known are {', '.join(METHODS)}."
+            f"{closest(spec.method, METHODS)}"
+        )
     raise UsageError(
-        f"{spec.path}: {known} chooses each run by the ones before, on W&B's server: 'wandb sweep "
-        f"{spec.path}', then 'PROFILE=cpu wandb agent ID'. Here run grid and random."
+        f"{spec.path}: a Bayesian search chooses each run by the ones before, on W&B's server: "
+        f"'wandb sweep {spec.path}', then 'PROFILE=cpu wandb agent ID'. Here run grid and random."
     )
 
 

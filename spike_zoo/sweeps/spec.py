@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 NEEDS_FILENAME = "needs.yaml"  # beside the sweep files: W&B warns of keys it does not know
 TABLE_FILENAME = "table.yaml"
 REQUIRED = {"name", "method", "parameters", "command"}
+METHODS = ("grid", "random", "bayes")
 #: Keys of W&B's schema for sweeps.
 KNOWN = REQUIRED | {
     *("apiVersion", "kind", "controller", "description", "program", "job", "image_uri", "entity"),
@@ -144,7 +145,7 @@ def read_needs(sidecar: Path) -> Needs:
         if not is_right:
             raise ConfigError(f"{sidecar}: {key} must say one line of each name, found {named!r}")
     for method in tables:
-        table = sidecar.parent.parent / str(method) / TABLE_FILENAME
+        table = sidecar.resolve().parents[1] / str(method) / TABLE_FILENAME  # "." has no parent
         if not table.is_file():
             raise MissingFileError(f"{sidecar}: tables: {method}: there is no {table}")
     for name, others in content.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from spike_zoo.tables.configurations import data_digest
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from spike_zoo.tables.spec import TableSpec
 
     NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]
+
+CONFIG_FILENAME = "config.yaml"  # what a run leaves beside its record
 
 
 def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
@@ -126,11 +129,20 @@ def _again(spec: TableSpec, runs: Sequence[RecordedRun]) -> Iterator[str]:
     if spec.command:
         yield f"Again: {spec.command.format(profile=profile)}"
     elif runs:
-        result = runs[0].result
-        verb = "fit" if result.parameters else "test"
+        yield f"Again, first run: python -m spike_zoo {_arguments_of(runs[0])}"
+
+
+def _arguments_of(run: RecordedRun) -> str:
+    """Return what makes a run again: by the configuration it left, which has its options too."""
+    result = run.result
+    is_test = not result.parameters or "verbose" in result.config  # an argument of test alone
+    verb = "test" if is_test else "fit"
+    left = None if run.folder is None else run.folder / CONFIG_FILENAME
+    if left is None or not left.is_file():
         configs = " ".join(f"--config {config}" for config in result.configs)
-        command = f"python -m spike_zoo {verb} {configs} --seed_everything {result.seed}"
-        yield f"Again, first run: {command}"
+        return f"{verb} {configs} --seed_everything {result.seed}"
+    weights = f" --ckpt_path {quote(result.checkpoint)}" if is_test and result.checkpoint else ""
+    return f"{verb} --config {quote(str(left))}{weights} --run_dir NEW"
 
 
 def _grouped(rows: NamedRuns, key: Callable[[RecordedRun], str]) -> dict[str, list[str]]:

@@ -14,8 +14,10 @@ from spike_zoo.cli.main import main
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.testing import pattern_take
+from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.docs.blocks import blocks_of, commands_of
+from tests.helpers.splits import archive_of
 from tests.runs.test_resuming import SMALL
 
 SIZE = {"250": "32", "400": "40"}  # of the documents -> small
@@ -87,6 +89,25 @@ def test_the_commands_below_the_tree_make_a_table_of_it(
     assert f"spike_zoo page {run}" in capsys.readouterr().out
     assert main(["compare", str(run), "--methods", "tfp", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tables"], "and nothing else"
+
+
+def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    archive = archive_of(tmp_path / "a.h5", pattern_take(0, 121, 32, 40, stride=10))
+    tested = ["--config", "configs/classical/tfi.yaml", "--config", "profiles/smoke"]
+    tested += ["--data.init_args.archive", str(archive), "--data.init_args.clip_length", "61"]
+    tested += ["--trainer.limit_test_batches", "2", "--run_dir", str(tmp_path)]
+    assert main(["test", *tested]) == 0
+    run = tmp_path / "test"  # a record beside its configuration, as a fit leaves them
+    assert main(["compare", str(run), "--methods", "tfp"]) == 0
+    said = capsys.readouterr().out
+    assert "different images" not in said
+    assert "mix profiles" not in said
+    own, beside = (RunResult.read(one) for one in (run, run / "beside" / "tfp" / "test"))
+    assert (beside.images, beside.profile) == (2, "smoke")
+    assert beside.images_sha256 == own.images_sha256
 
 
 def test_what_is_no_finished_run_is_refused(

@@ -60,7 +60,8 @@ def _trained(name: str, tested: str = "test", **changes: Any) -> RunResult:
 def _page(tmp_path: Path, *results: RunResult) -> str:
     for result in results:
         result.write(tmp_path / "runs" / result.variant / "result.json")
-    assert main(["page", str(tmp_path / "runs"), "--out", str(tmp_path / "page.html")]) == 0
+    target = ["--out", str(tmp_path / "page.html"), "--overwrite"]
+    assert main(["page", str(tmp_path / "runs"), *target]) == 0
     return (tmp_path / "page.html").read_text()
 
 
@@ -88,6 +89,19 @@ def test_page_and_table_warn_of_a_test_on_what_was_trained_on(tmp_path: Path) ->
     target = tmp_path / "table.md"
     assert main(["table", str(tmp_path / "runs"), "--out", str(target)]) == 0
     assert re.search(r"Warning: Tested on the very scenes .*: seen\.", target.read_text())
+
+
+def test_page_replaces_a_file_only_where_it_is_told_to(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "page.html"
+    target.write_text("mine")
+    call = ["page", str(runs), "--out", str(target)]
+    assert main(call) != 0
+    assert "page.html exists already" in capsys.readouterr().err
+    assert target.read_text() == "mine"
+    assert main([*call, "--overwrite"]) == 0
+    assert target.read_text() != "mine"
 
 
 def test_page_of_a_folder_without_results_is_refused(

@@ -87,6 +87,34 @@ def test_a_closed_pipe_ends_a_command_quietly(command: str, folder: Path) -> Non
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        (">&-", "error: stdout is closed; send it to a file, a pipe or /dev/null\n"),
+        (
+            "> /dev/full",
+            "error: [Errno 28] No space left on device; free some room, or write elsewhere\n",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["--help", "archive info takes.h5"])
+def test_a_stdout_that_takes_nothing_is_told_and_no_fault(
+    command: str, shell: str, said: str, folder: Path
+) -> None:
+    line = f"{sys.executable} -m spike_zoo {command} {shell}"
+    done = subprocess.run(["bash", "-c", line], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_names_with_letters_that_a_terminal_lacks_are_told_in_its_letters(folder: Path) -> None:
+    (folder / "takes.h5").rename(folder / "été.h5")
+    call = [sys.executable, "-m", "spike_zoo", "archive", "info", "été.h5"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}
+    done = subprocess.run(call, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\xe9t\xe9.h5" in done.stdout
+
+
 def test_a_terminal_without_colours_gets_none(folder: Path) -> None:
     ours, theirs = pty.openpty()
     call = [sys.executable, "-m", "spike_zoo", "archive", "info", "takes.h5"]

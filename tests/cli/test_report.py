@@ -75,6 +75,19 @@ def test_a_method_that_cannot_is_left_out_and_the_page_says_why(tmp_path: Path) 
     assert "stir-small is left out: " in html
 
 
+def test_a_page_says_why_fewer_planes_are_shown_than_were_asked_for(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = pattern_take(0, planes=7, height=32, width=48)
+    short = write_recording(take.recording, tmp_path / "short.npz")
+    html, _ = _report(short, tmp_path, "--methods", "tfp")
+    assert "1 of the 5 planes asked for are shown, as the others lie so near an end" in html
+    assert "stays small" not in html
+    monkeypatch.setattr("spike_zoo.reports.choices.MOST_PIXELS", 2 * 32 * 48)
+    html, _ = _report(street, tmp_path, "--methods", "tfp")
+    assert "2 of the 5 planes asked for are shown, so that the page stays small" in html
+
+
 def test_motion_is_shown_with_a_legend_where_a_method_finds_it(
     street: Path, tmp_path: Path
 ) -> None:

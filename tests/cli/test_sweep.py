@@ -118,11 +118,19 @@ def test_only_the_runs_asked_for_are_planned(
     for wrong, complaint in (
         ("seed_everything=7", "seed_everything at 0, 1, 2"),
         ("seed_everything", "write NAME=VALUE"),
+        ("sed_everything=0", "are config, seed_everything. Did you mean 'seed_everything'?"),
     ):
         assert _call("--dry_run", "--only", wrong) == 2
-        assert complaint in capsys.readouterr().err
-    assert _call("--dry_run", "--only", "sede=0") == 0  # of a table without repetitions
-    assert "has no parameter sede: all of its runs" in capsys.readouterr().err
+        shown = capsys.readouterr()
+        assert complaint in shown.err
+        assert not shown.out, "and nothing is planned"
+
+
+def test_one_seed_of_a_sweep_without_repetitions_is_all_of_it(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _call("--dry_run", "--only", "seed_everything=0") == 0
+    assert "has no parameter seed_everything: all of its runs" in capsys.readouterr().err
 
 
 def _misspell_variant(project: Path, archive: Path) -> None:

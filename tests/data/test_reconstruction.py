@@ -84,6 +84,15 @@ def test_recordings_without_images_are_predicted(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batches[1]["spikes"][0].numpy(), bare.recording[5:66])
 
 
+def test_recordings_that_are_too_short_to_predict_are_counted(tmp_path: Path) -> None:
+    bare = replace(pattern_take(3), images=None, image_index=None)
+    path = archive_of(tmp_path / "a.h5", bare, pattern_take(2, planes=41), pattern_take(4))
+    said = said_in_setup(ReconstructionDataModule(str(path), 61, crop=32), "predict")
+    told = r"1 recordings with fewer planes than clip_length 61 \(the first is 'take1'\)"
+    assert len(said) == 1, "and none of the one without images, which is predicted"
+    assert re.search(rf"a\.h5: of test, {told} are left out\.", said[0])
+
+
 def test_a_crop_larger_than_a_frame_is_refused(archive_path: Path) -> None:
     data = ReconstructionDataModule(str(archive_path), 61, crop=48)
     with pytest.raises(ConfigError, match="crop: 48 pixels do not fit into recording 'train-0'"):

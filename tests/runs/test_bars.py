@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from lightning import Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
 
 from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.runs.bars import ProgressLines, lines_for_bar
@@ -17,15 +18,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize(("is_seen", "is_wanted"), [(True, True), (False, True), (False, False)])
+@pytest.mark.parametrize("is_seen", [True, False])
+@pytest.mark.parametrize("is_wanted", [None, True, False])
 def test_a_bar_is_drawn_on_terminals_alone(
-    is_seen: bool, is_wanted: bool, monkeypatch: pytest.MonkeyPatch
+    is_seen: bool, is_wanted: bool | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: is_seen)
-    settings = {"enable_progress_bar": is_wanted}
+    settings = {"enable_progress_bar": is_wanted, "callbacks": None}
     lines = lines_for_bar(settings)
-    assert settings["enable_progress_bar"] == (is_seen and is_wanted)
-    assert len(lines) == (not is_seen and is_wanted)
+    assert settings["enable_progress_bar"] is (is_wanted if is_seen else False)
+    assert len(lines) == (not is_seen and is_wanted is not False), "None is Lightning's default"
+
+
+def test_a_bar_of_ones_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    for callbacks in (TQDMProgressBar(), [TQDMProgressBar()]):
+        settings = {"enable_progress_bar": None, "callbacks": callbacks}
+        assert not lines_for_bar(settings)
+        assert settings["enable_progress_bar"] is None, "Lightning refuses False beside a bar"
 
 
 def test_lines_tell_epoch_and_the_time_that_is_left(

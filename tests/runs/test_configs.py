@@ -52,6 +52,13 @@ def test_only_configurations_of_a_command_line_are_looked_up() -> None:
     assert recorded_name(second.removeprefix("-c=")) == "configs/profiles/cpu.yaml"
 
 
+def test_options_of_verbs_may_have_hyphens_where_they_are_of_no_class() -> None:
+    given = ["--run-dir", "a-b", "--ckpt-path=a-b.ckpt", "--model.no-such", "--data.a-b=c-d"]
+    taken = with_files([*given, "--config=profiles/none-such", "--trainer.max_epochs", "-1"])
+    assert taken[:5] == ["--run_dir", "a-b", "--ckpt_path=a-b.ckpt", *given[3:]]
+    assert taken[5:] == ["--config=profiles/none-such", "--trainer.max_epochs", "-1"]
+
+
 def test_a_run_by_names_works_anywhere_and_its_record_names_the_files_of_the_checkout(
     elsewhere: Path,
 ) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli.main import main
-from spike_zoo.errors import UsageError
-from spike_zoo.runs.folders import PARENT_RUN_DIR, folder_of
+from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.runs.folders import PARENT_RUN_DIR, folder_of, refuse_second_prediction
 from tests.conftest import ROOT
 
 FIT = [
@@ -98,3 +98,15 @@ def test_files_of_others_in_the_folder_stay(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     assert main([*FIT, "--data.init_args.archive", "nowhere.h5", "--run_dir", str(folder)]) == 2
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("left", ["street-000040.png", "predictions.csv"])
+def test_a_folder_with_a_prediction_takes_no_other(left: str, tmp_path: Path) -> None:
+    out = tmp_path / "predict"
+    refuse_second_prediction(out)  # not there yet
+    out.mkdir()
+    (out / "config.yaml").touch()
+    refuse_second_prediction(out)  # one that ended before its first picture
+    (out / left).touch()
+    with pytest.raises(ExistingFileError, match=r"predict: .*another --run_dir, or remove"):
+        refuse_second_prediction(out)

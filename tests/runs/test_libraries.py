@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Union
 
 import pytest
 from jsonargparse import ArgumentParser
+from lightning.fabric.utilities import warnings as lightnings
 
-from spike_zoo.runs.libraries import whole_numbers_first
+from spike_zoo.runs.libraries import quiet_libraries, whole_numbers_first
 from spike_zoo.runs.trainer import VERBS
 from spike_zoo.sweeps.plan import LineReader
 
@@ -24,6 +26,14 @@ def test_one_is_a_whole_number_whatever_was_imported_before(given: str) -> None:
     found = parser.parse_args(["--limit", given, "--name", "a"])
     assert repr(found.limit) == given.replace("null", "None")
     assert found.name == "a"
+
+
+def test_warnings_in_lightnings_code_show_no_place_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its import puts a format of its own where the program put another."""
+    monkeypatch.setattr(warnings, "formatwarning", lightnings._custom_format_warning)
+    quiet_libraries()
+    said = warnings.formatwarning("LPIPS is off", UserWarning, "/lib/lightning/cli.py", 555)
+    assert said == "warning: LPIPS is off\n"
 
 
 def test_every_verb_parses_limits_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,11 +34,17 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--data.init_args.archive", "none.h5"], 2, "none.h5: .*python -m spike_zoo simulate"),
         (["--ckpt_path", "none.ckpt"], 2, "none.ckpt: there is no such checkpoint"),
         (["--ckpt_path", "README.md"], 1, "README.md: not a file of weights"),
-        (["--trainer.max_epochs", "many"], 2, "max_epochs"),
+        (["--trainer.max_epochs", "many"], 2, "^error: trainer.max_epochs: Expected a .*many"),
+        (["--trainer.max_epochs=many"], 2, "^error: trainer.max_epochs: Expected a .*many"),
+        (["--model.init_args.width", "wide"], 2, "^error: model.init_args.width: Expected"),
         (["--data.init_args.crop", "8"], 2, "error: crop: at least 16 pixels are needed, got 8$"),
         (["--model.init_args.width", "-1"], 2, "error: width must be a positive number"),
         (["--model.init_args.attention", "no"], 2, "model.init_args.attention: Expected one of"),
-        (["--model.class_path", "spike_zoo.methods.stir.No"], 2, "has no attribute 'No'"),
+        (
+            ["--model.class_path", "spike_zoo.methods.stir.No"],
+            2,
+            "error: model: .* attribute 'No'",
+        ),
     ],
 )
 def test_a_wrong_call_is_one_line_with_its_exit_code(
@@ -69,6 +75,32 @@ def test_a_typo_in_a_file_is_named_with_the_file(
     error = capsys.readouterr().err
     assert f"{typo}: model.init_args.learning_rat: unknown key" in error
     assert "'learning_rate'" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("trainer: {max_epochs: many}", "trainer.max_epochs: Expected a"),
+        (
+            "trainer: {max_epoch: 3}",
+            "trainer.max_epoch: nothing takes this key. Did you mean 'trainer.max_epochs'?",
+        ),
+        (
+            "trianer: {max_epochs: 3}",
+            "trianer.max_epochs: nothing takes this key. Did you mean 'trainer.max_epochs'?",
+        ),
+        ("trainer: {max_epochs: 3\nmodel: {", "line 2: not YAML: expected ',' or '}'"),
+        ("", "empty; write what it sets"),
+        ("- trainer", "must be a mapping of keys, found list"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named_with_the_file(
+    text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(text)
+    assert main(["validate", *FIT, "--config", str(own)]) == 2
+    assert f"error: {own}: {said}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,18 @@ def test_testing_the_best_checkpoint_gives_the_fits_own_numbers_and_touches_noth
     assert after == before
 
 
-def test_validate_and_predict_write_below_their_verb(fitted: Path) -> None:
+def test_validate_and_predict_write_below_their_verb(
+    fitted: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = ["--config", str(fitted / "config.yaml"), "--trainer.enable_progress_bar", "false"]
     assert main(["validate", *config, "--ckpt_path", "best"]) == 0
     assert _metrics(fitted / "validate")[-1]["val/psnr"]
     assert main(["predict", *config, "--ckpt_path", "last"]) == 0
-    assert [path.name for path in (fitted / "predict").glob("*.png")] == ["test-0-000080.png"]
+    files = sorted(path.name for path in (fitted / "predict").iterdir())
+    assert [name for name in files if name.endswith(".png")] == ["test-0-000080.png"]
+    assert main(["predict", *config, "--ckpt_path", "best"]) == 2, "its pictures would be mixed"
+    assert "predict: holds an earlier prediction" in capsys.readouterr().err
+    assert sorted(path.name for path in (fitted / "predict").iterdir()) == files
 
 
 def test_a_second_fit_in_the_same_folder_is_refused(

@@ -69,7 +69,7 @@ def test_drawing_leaves_pythons_generator_alone() -> None:
         ("grid", {"a": {"values": [1, None]}}, ConfigError, "parameters.a: .*'null'"),
         ("random", DRAWN, UsageError, "--count N, or run_cap"),
         ("bayes", DRAWN, UsageError, "wandb agent ID"),
-        ("gird", DRAWN, UsageError, "method 'gird'"),
+        ("gird", DRAWN, ConfigError, "'gird' is none, known are .* mean 'grid'"),
     ],
 )
 def test_what_cannot_be_run_here_is_refused_with_the_way_out(

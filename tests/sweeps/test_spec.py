@@ -175,3 +175,9 @@ def test_a_need_of_another_form_is_refused_by_name(
     (tmp_path / "needs.yaml").write_text(needs)
     with pytest.raises((ConfigError, MissingFileError), match=message):
         read_sweep(_write(tmp_path / "a.yaml"))
+
+
+def test_a_sweep_is_read_in_its_own_folder_as_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a relative path the folder above is none; tables it needs lie beside that folder."""
+    monkeypatch.chdir(ROOT / "experiments" / "stir")
+    assert read_sweep("sweep.yaml").archives == {"data/default.h5": "simulate"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,31 @@ def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> No
     spec = read_table_file(write_spec(tmp_path, text)).tables[0]
     notes = fill_table(spec, [make_run("full", 30.0, profile="gpu")]).notes
     assert notes[-1] == "Again: make ablation-table PROFILE=gpu"
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments"),
+    [
+        ({}, "fit --config {} --run_dir NEW"),
+        ({"parameters": 0}, "test --config {} --run_dir NEW"),
+        (
+            {"config": {"verbose": True}, "checkpoint": "runs/a b/best.ckpt"},
+            "test --config {} --ckpt_path 'runs/a b/best.ckpt' --run_dir NEW",
+        ),
+    ],
+)
+def test_a_run_is_made_again_by_the_configuration_that_it_left(
+    changes: dict[str, Any], arguments: str, spec: TableSpec, tmp_path: Path
+) -> None:
+    """Options of its command line stand in it, and in none of the files it was stacked of."""
+    run = dataclasses.replace(make_run("full", 30.0, seed=3, **changes), folder=tmp_path)
+    files = "--config configs/stir.yaml --config variants/full.yaml --seed_everything 3"
+    verb = arguments.split()[0]
+    assert fill_table(spec, [run]).notes[-1].endswith(f"python -m spike_zoo {verb} {files}")
+    left = tmp_path / "config.yaml"
+    left.write_text("model: {}\n")
+    said = fill_table(spec, [run]).notes[-1]
+    assert said == f"Again, first run: python -m spike_zoo {arguments.format(left)}"
 
 
 def test_a_row_that_was_tested_on_what_it_learned_from_is_flagged(spec: TableSpec) -> None:
