@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -26,6 +26,7 @@ from spike_zoo.tasks.evaluation import playback
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from spike_zoo.methods.sci import SCICodec
     from spike_zoo.tasks.coding import CodingModule
 
 SCENES = "medium", "fast"  # the first test scene of each pace
@@ -93,7 +94,8 @@ def _through(module: CodingModule, scene: Scene, point: int) -> tuple[float, Ten
 
 def _moved(scene: Scene) -> list[tuple[str, Tensor]]:
     """Return decoded motion at every quality, as it came and refined, in one scale of colours."""
-    codec = load("sci-small").codec
+    codec = cast("SCICodec", load("sci-small").codec)
+    assert codec.fmvr is not None
     module = SCIBitstreamModule("sci-small")
     module.read_weights()
     frame, shown = 4, []  # of the first group of pictures
