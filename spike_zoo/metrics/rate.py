@@ -94,7 +94,8 @@ def accuracy_decrease(before: float, after: float) -> AccuracyDecrease:
     The paper's tables do not say which of both they have.
 
     Args:
-        before: Accuracy without compression, in (0, 1].
+        before: Accuracy without compression, in [0, 1]; of 0 there is no share, so ``percent`` is
+            NaN.
         after: With it, in [0, 1].
 
     Raises:
@@ -104,10 +105,10 @@ def accuracy_decrease(before: float, after: float) -> AccuracyDecrease:
         >>> accuracy_decrease(0.75, 0.5)
         AccuracyDecrease(points=25.0, percent=33.33333333333333)
     """
-    if not (0 < before <= 1 and 0 <= after <= 1):
-        raise ValueError(f"accuracies are shares of 1, the first above 0: {before} and {after}")
+    if not (0 <= before <= 1 and 0 <= after <= 1):
+        raise ValueError(f"accuracies are shares of 1: {before} and {after}")
     points = 100 * (before - after)
-    return AccuracyDecrease(points, points / before)
+    return AccuracyDecrease(points, points / before if before else math.nan)
 
 
 def bd_rate(

@@ -80,6 +80,9 @@ def test_a_decrease_of_accuracy_is_absolute_and_relative() -> None:
     found = accuracy_decrease(0.8, 0.6)
     assert found.points == pytest.approx(20)
     assert found.percent == pytest.approx(25)
+    nothing = accuracy_decrease(0.0, 0.25)
+    assert nothing.points == -25
+    assert math.isnan(nothing.percent), "a share of nothing"
     with pytest.raises(ValueError, match="shares of 1"):
         accuracy_decrease(99.6, 86.4)
 

@@ -175,9 +175,9 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         found = {name: float(metric.compute()) for name, metric in self.coded.items()}
         self.coded.reset()
         for quality in range(QUALITIES):
+            points, percent = accuracy_decrease(accuracy, found[f"accuracy_q{quality}"])
+            found[f"accuracy_decrease_q{quality}"] = points
             if accuracy > 0:
-                points, percent = accuracy_decrease(accuracy, found[f"accuracy_q{quality}"])
-                found[f"accuracy_decrease_q{quality}"] = points
                 found[f"accuracy_decrease_percent_q{quality}"] = percent
             found[f"bit_saving_q{quality}"] = bit_saving(found[f"bpp_q{quality}"])
         self.log_dict({f"test/{name}": value for name, value in found.items()})
