@@ -10,13 +10,19 @@ import re
 import secrets
 import shutil
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, SpikeZooError
+from spike_zoo.errors import (
+    ExistingFileError,
+    FormatError,
+    RecordingError,
+    SpikeZooError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
@@ -124,6 +130,28 @@ def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
         raise ExistingFileError(
             f"{path} exists already; choose another name, or overwrite it (--overwrite)",
             path=str(path),
+        )
+
+
+def refuse_other_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
+    """Refuse a name that looks like a file of another sort and would become a folder.
+
+    Args:
+        out: What the user gave.
+        known: Suffixes of the files that are written.
+        option: What it was given by, as ``"--out "``.
+
+    Raises:
+        UsageError: If it ends in another suffix, without a slash behind it, and is no folder.
+    """
+    suffix = Path(out).suffix
+    if not suffix or out.endswith(("/", os.sep)) or Path(out).is_dir():
+        return
+    if suffix not in known:
+        named = ", ".join(f"X{one}" for one in known)
+        raise UsageError(
+            f"{option}{out}: {suffix} is not written here; give {named} or a folder (a name with "
+            "a dot in it needs a slash at its end)"
         )
 
 

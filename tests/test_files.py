@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from spike_zoo.errors import ExistingFileError, FormatError, RecordingError
-from spike_zoo.files import _MACHINE, new_file
+from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, UsageError
+from spike_zoo.files import _MACHINE, new_file, refuse_other_suffix
 
 
 def test_the_file_appears_only_when_its_block_has_ended(tmp_path: Path) -> None:
@@ -133,3 +133,19 @@ def test_what_ended_processes_left_of_a_target_is_removed_and_nothing_else(
     assert {str(warning.message) for warning in said} == {
         f"{tmp_path / name}: removed; process {ended} left it when it was killed" for name in stale
     }
+
+
+@pytest.mark.parametrize("out", ["clips", "a.npz", "v1.5/", "there.d", "down/clips"])
+def test_files_of_a_known_sort_and_folders_pass(
+    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("there.d").mkdir()
+    refuse_other_suffix(out, [".npz"])
+
+
+@pytest.mark.parametrize("out", ["a.txt", "v1.5", "a.NPZ", "v1.5/a.txt"])
+def test_another_suffix_is_refused_with_the_way_out(out: str) -> None:
+    told = r"is not written here; give X\.npz or a folder .*slash at its end"
+    with pytest.raises(UsageError, match=told):
+        refuse_other_suffix(out, [".npz"])

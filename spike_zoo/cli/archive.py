@@ -16,9 +16,9 @@ from rich.table import Table
 from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
-from spike_zoo.cli.targets import refuse_other_suffix
 from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import FormatError, UsageError
+from spike_zoo.files import refuse_other_suffix
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES

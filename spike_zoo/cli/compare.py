@@ -15,7 +15,6 @@ from spike_zoo.tracking.result import FILENAME, RunResult
 _CLASSICAL = "classical/"
 #: What decides which images are tested, of the data; with limit_test_batches the batch does too.
 _SHARED = ("archive", "test_split", "clip_length", "stride", "rate_scale", "eval_batch_size")
-_LIMIT = "limit_test_batches"
 #: What of a profile is about the machine that trained, which need not be this one.
 _HERE = ("--trainer.accelerator=auto", "--trainer.devices=1", "--trainer.precision=32-true")
 
@@ -67,7 +66,7 @@ def _options_of(folder: Path) -> list[str]:
             "nothing that needs no training can stand beside it"
         )
     told = {f"data.init_args.{name}": settings.get(name) for name in _SHARED}
-    told[f"trainer.{_LIMIT}"] = (content.get("trainer") or {}).get(_LIMIT)
+    told["trainer.limit_test_batches"] = (content.get("trainer") or {}).get("limit_test_batches")
     options = [f"--{name}={value}" for name, value in told.items() if value is not None]
     return [*_profile_of(RunResult.read(result)), *options]
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 METHOD, FPS = "sci-small", 25.0
-_FILES = "X.mp4, X.npz"  # of an .sci, beside a folder
+_FILES = (".mp4", ".npz")  # of an .sci, beside a folder
 RECORDINGS = tuple(suffix for suffix in RECORDING_SUFFIXES if suffix != SUFFIX)
 
 
@@ -114,7 +114,7 @@ def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:
         refuse_existing(Path(out), overwrite=overwrite)
         return Path(out)
     if suffix == ".png":
-        raise UsageError(f"--out {out}: give {_FILES} or a folder, which gets all pictures")
+        raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder, which gets all pictures")
     return Target.of(out, fps=fps, overwrite=overwrite, files=_FILES)
 
 

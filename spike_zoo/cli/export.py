@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.cli.targets import refuse_other_suffix
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import new_file
+from spike_zoo.files import new_file, refuse_other_suffix
 from spike_zoo.methods.graphs import GRAPHS, write_graph
 from spike_zoo.methods.hub import CARD_NAME, is_on_hub, push_to_hub
 from spike_zoo.methods.loading import load, plain_hyper_parameters, save_weights

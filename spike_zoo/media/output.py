@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -15,27 +14,28 @@ from rich.console import Console
 from rich.progress import Progress, track
 
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import refuse_existing, remove_leftovers, temporary_path
+from spike_zoo.files import refuse_existing, refuse_other_suffix, remove_leftovers, temporary_path
 from spike_zoo.media.pictures import save_picture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
 _LOG = logging.getLogger(__name__)
 EVERY = 60.0  # seconds from one line to the next where no terminal shows a bar
 
+FILES = (".mp4", ".png")  # beside a folder
 Kind = Literal["picture", "video", "folder"]
 Item = TypeVar("Item")
 
 
-def kind_of(out: str, files: str = "X.mp4, X.png") -> Kind:
+def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
     """Return what a user's ``--out`` means.
 
     Args:
         out: What was given.
-        files: Those that the command writes, for the message.
+        files: Suffixes of those that the command writes, for the message.
 
     Raises:
         UsageError: If it ends in the suffix of something else.
@@ -45,11 +45,7 @@ def kind_of(out: str, files: str = "X.mp4, X.png") -> Kind:
         return "picture"
     if suffix == ".mp4":
         return "video"
-    if suffix and not out.endswith(("/", os.sep)) and not Path(out).is_dir():
-        raise UsageError(
-            f"--out {out}: {suffix} is not written here; give {files} or a folder (a name with "
-            "a dot in it needs a slash at its end)"
-        )
+    refuse_other_suffix(out, files, option="--out ")
     return "folder"
 
 
@@ -87,7 +83,7 @@ class Target:
     overwrite: bool
 
     @classmethod
-    def of(cls, out: str, *, fps: float, overwrite: bool, files: str = "X.mp4, X.png") -> Self:
+    def of(cls, out: str, *, fps: float, overwrite: bool, files: Sequence[str] = FILES) -> Self:
         """Return what ``--out``, ``--fps`` and ``--overwrite`` mean; see :func:`kind_of`.
 
         Raises:

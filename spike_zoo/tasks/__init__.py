@@ -11,7 +11,7 @@ from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
     from spike_zoo.tasks.abilities import Classifies, Compresses, Deblurs, Reconstructs, able
-    from spike_zoo.tasks.base import TaskModule
+    from spike_zoo.tasks.base import ImageJob, TaskModule
     from spike_zoo.tasks.coding import CodingModule, Compressed, Scene
     from spike_zoo.tasks.deblurring import DeblurModule
     from spike_zoo.tasks.evaluation import Evaluation, Labels, Measured, Origin, Predicted, Shown
@@ -27,6 +27,7 @@ __all__ = [
     "DeblurModule",
     "Deblurs",
     "Evaluation",
+    "ImageJob",
     "Labels",
     "Measured",
     "Origin",
@@ -48,6 +49,7 @@ _HOMES = {
     "DeblurModule": "deblurring",
     "Deblurs": "abilities",
     "Evaluation": "evaluation",
+    "ImageJob": "base",
     "Labels": "evaluation",
     "Measured": "evaluation",
     "Origin": "evaluation",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning import Callback
 
+from spike_zoo.files import new_file
 from spike_zoo.media import confusion_chart, save_picture
 from spike_zoo.tasks.evaluation import Evaluation
-from spike_zoo.tracking.csv import write_rows
 from spike_zoo.tracking.images import log_picture
 from spike_zoo.tracking.result import CONFUSION_FILENAME, CONFUSION_PICTURE
 
@@ -65,9 +66,14 @@ class ConfusionPicture(Callback):
         """Write both files, whole or not at all, and log the picture."""
         if self._counts is None or not trainer.is_global_zero:
             return
-        counts = zip(self._names, self._counts.tolist(), strict=True)
-        rows = [{"truth": name, **dict(zip(self._names, row, strict=True))} for name, row in counts]
-        write_rows(self.folder / CONFUSION_FILENAME, rows, ["truth", *self._names], end="\n")
+        with (
+            new_file(self.folder / CONFUSION_FILENAME, overwrite=True) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            writer = csv.writer(file, lineterminator="\n")  # by place: names are the user's
+            writer.writerow(["truth", *self._names])
+            for name, row in zip(self._names, self._counts.tolist(), strict=True):
+                writer.writerow([name, *row])
         chart, path = confusion_chart(self._counts, self._names), self.folder / CONFUSION_PICTURE
         save_picture(chart, path, overwrite=True)
         caption = f"{np.trace(self._counts)} of {self._counts.sum()} found"

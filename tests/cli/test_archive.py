@@ -249,7 +249,7 @@ def test_several_recordings_are_not_written_to_one_file(
         ("archive build clips o.h5 --split TEST", "did you mean test"),
         ("archive build clips o.h5 --height 0", "--height must be at least 1, got 0"),
         ("archive build clips o.h5 --width -4", "--width must be at least 1, got -4"),
-        ("archive export a.h5 o.txt", r"o\.txt: \.txt is not written here; .*\.spl, or a folder"),
+        ("archive export a.h5 o.txt", r"o\.txt: \.txt is not written here; .*\.spl or a folder"),
         ("export stir-small o.pth", r"o\.pth: \.pth is not written here; .*\.safetensors"),
         ("export stir-small o.ONNX", r"o\.ONNX: \.ONNX is not written here"),
     ],

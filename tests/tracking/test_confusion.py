@@ -6,6 +6,7 @@ import csv
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import torch
 from sklearn.metrics import confusion_matrix
 
@@ -33,17 +34,20 @@ def _test(folder: Path, *evaluations: Any, **changes: Any) -> ConfusionPicture:
     return callback
 
 
-def _evaluations() -> list[Evaluation]:
+def _evaluations(names: tuple[str, ...] = NAMES) -> list[Evaluation]:
     parts = [slice(0, 3), slice(3, 7)]
-    return [Evaluation([], labels=Labels(TRUTH[one], FOUND[one], NAMES)) for one in parts]
+    return [Evaluation([], labels=Labels(TRUTH[one], FOUND[one], names)) for one in parts]
 
 
-def test_counts_are_those_of_scikit_learn_and_rows_are_the_truth(tmp_path: Path) -> None:
-    _test(tmp_path, *_evaluations())
+@pytest.mark.parametrize("names", [NAMES, ("no", "truth", "two", "two")])
+def test_counts_are_those_of_scikit_learn_and_rows_are_the_truth(
+    names: tuple[str, ...], tmp_path: Path
+) -> None:
+    _test(tmp_path, *_evaluations(names))
     with (tmp_path / "confusion.csv").open(newline="") as file:
         head, *rows = list(csv.reader(file))
-    assert head == ["truth", *NAMES]
-    assert [row[0] for row in rows] == list(NAMES)
+    assert head == ["truth", *names]
+    assert [row[0] for row in rows] == list(names)
     wanted = confusion_matrix(TRUTH, FOUND, labels=range(4)).tolist()
     assert [[int(count) for count in row[1:]] for row in rows] == wanted
     assert load_picture(tmp_path / "images" / "confusion.png").shape[0] == 3

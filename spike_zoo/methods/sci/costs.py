@@ -14,9 +14,10 @@ from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.base import ImageJob
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spike_zoo.methods.sci.hyperprior import HyperPrior
+    from spike_zoo.methods.sci.inter import Moved
     from spike_zoo.methods.sci.network import SCICodec
     from spike_zoo.methods.sci.scale_net import ScaleNet
 
@@ -66,44 +67,48 @@ def coding_jobs(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str, 
     assert coding is not None
     assert motion is not None
     zeros, quality = Zeros(window.device), 0
-    feature = pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
+
+    def extracted() -> Tensor:
+        return pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
+
+    feature = extracted()
     size = feature.shape[-2], feature.shape[-1]
     before = coding.inter.start(feature)
     still = torch.zeros_like(feature[:, :2])
     contexts = coding.inter.contexts(feature, still)
 
     def encode_intra() -> Tensor:
-        found = pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
-        return coding.intra.analysis.hyper(coding.intra.analysis(found))
+        return coding.intra.analysis.hyper(coding.intra.analysis(extracted()))
 
     def encode_inter() -> tuple[Tensor, Tensor]:
-        found = pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
-        analysis = coding.inter.analysis
+        found, analysis = extracted(), coding.inter.analysis
         moved = analysis.motion(motion(found, before.feature))
         latent = analysis.content(found, contexts)
         return analysis.motion.hyper(moved), analysis.content.hyper(latent)
 
-    def loop_intra() -> Tensor:
-        encode_intra()
+    def decoded_intra() -> Tensor:
         return coding.intra(zeros, None, size, coding.gains, quality)
 
-    def loop_inter() -> Tensor:
-        encode_inter()
-        return coding.inter(zeros, None, None, before, coding.gains, quality).feature
-
-    def decode_intra() -> Tensor:
-        return _seen(codec, coding.intra(zeros, None, size, coding.gains, quality), still)
+    def decoded_inter() -> Moved:
+        return coding.inter(zeros, None, None, before, coding.gains, quality)
 
     def decode_inter() -> Tensor:
-        found = coding.inter(zeros, None, None, before, coding.gains, quality)
+        found = decoded_inter()
         moved = found.motion
         if coding.fmvr is not None:
             moved = coding.fmvr(moved, found.feature)
         return _seen(codec, found.feature, moved)
 
-    jobs = (encode_intra, encode_inter, loop_intra, loop_inter, decode_intra, decode_inter)
+    jobs: dict[str, Callable[[], object]] = {
+        "encode_intra": encode_intra,
+        "encode_inter": encode_inter,
+        "loop_intra": lambda: (encode_intra(), decoded_intra()),
+        "loop_inter": lambda: (encode_inter(), decoded_inter()),
+        "decode_intra": lambda: _seen(codec, decoded_intra(), still),
+        "decode_inter": decode_inter,
+    }
     image = window.shape[-2], window.shape[-1]
-    return {job.__name__: ImageJob(torch.no_grad()(job), image) for job in jobs}
+    return {name: ImageJob(torch.no_grad()(job), image) for name, job in jobs.items()}
 
 
 def _seen(codec: SCICodec, feature: Tensor, motion: Tensor) -> Tensor:
