@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import difflib
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class SpikeZooError(ValueError):
@@ -95,3 +99,15 @@ class WeightsError(SpikeZooError):
 
 class MediaError(SpikeZooError):
     """A picture or video cannot be read or written."""
+
+
+def closest(word: str, known: Iterable[str], most: int = 1) -> str:
+    """Return `` Did you mean 'x'?`` where known words are close, else nothing.
+
+    Args:
+        word: What was given.
+        known: What there is.
+        most: How many are named at most, the closest first.
+    """
+    found = difflib.get_close_matches(word, sorted(set(known)), n=most)
+    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from spike_zoo import errors
-from spike_zoo.errors import SpikeZooError
+from spike_zoo.errors import SpikeZooError, closest
 
 
 def _kinds(kind: type[SpikeZooError] = SpikeZooError) -> Iterator[type[SpikeZooError]]:
@@ -56,3 +56,16 @@ def test_an_error_comes_whole_out_of_another_process(kind: type[SpikeZooError]) 
     came = pickle.loads(pickle.dumps(kind("a.h5: cut", code="E04", path="a.h5")))
     assert type(came) is kind
     assert (str(came), came.code, came.path) == ("a.h5: cut", "E04", "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [("tfpp", " Did you mean 'tfp'?"), ("sitr", " Did you mean 'stir'?"), ("deblur", "")],
+)
+def test_a_word_that_is_close_is_offered(word: str, said: str) -> None:
+    assert closest(word, ["tfp", "stir"]) == said
+
+
+def test_the_closest_words_come_first_where_several_are_offered() -> None:
+    offered = closest("tfpi", ["tfi", "tfp", "stir"], most=2)
+    assert offered == " Did you mean 'tfp' or 'tfi'?"

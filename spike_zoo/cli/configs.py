@@ -6,10 +6,9 @@ from json import dumps
 from pathlib import Path
 
 from spike_zoo.cli.telling import tell
-from spike_zoo.errors import ExistingFileError, UsageError
+from spike_zoo.errors import ExistingFileError, UsageError, closest
 from spike_zoo.files import new_file
 from spike_zoo.runs.configs import shipped_configs, summary_of
-from spike_zoo.runs.problems import closest
 
 
 def configs(*, copy: list[str] | None = None, out: str = "configs", json: bool = False) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.cli.outline import loaded, outline
 from spike_zoo.cli.telling import drop_unwritten, is_full, quietly, settle_streams
 from spike_zoo.cli.verbs import TRAINER_VERBS, run_verb
-from spike_zoo.errors import SpikeZooError, UsageError
+from spike_zoo.errors import SpikeZooError, UsageError, closest
 from spike_zoo.runs.libraries import plain_warning
 
 if TYPE_CHECKING:
@@ -182,8 +182,6 @@ def _dispatch(arguments: list[str]) -> int:
         run_verb(command, rest)
         return 0
     if command not in COMMANDS:
-        from spike_zoo.runs.problems import closest
-
         known = [*TRAINER_VERBS, *COMMANDS]
         raise SystemExit(
             f"{PROGRAM}: there is no command {command!r}.{closest(command, known)} "

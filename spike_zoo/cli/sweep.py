@@ -15,8 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from spike_zoo.cli.telling import is_quiet, tell
-from spike_zoo.errors import SpikeZooError, UsageError
-from spike_zoo.runs.problems import closest
+from spike_zoo.errors import SpikeZooError, UsageError, closest
 from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,

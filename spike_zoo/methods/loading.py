@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from spike_zoo.errors import MissingFileError, UsageError, WeightsError
+from spike_zoo.errors import MissingFileError, UsageError, WeightsError, closest
 from spike_zoo.files import new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
@@ -146,10 +146,17 @@ def _located(name_or_path: str | Path) -> Path:
     name = str(name_or_path)
     path = weights_file(shipped_weights().get(name, Path(name_or_path)))
     if not path.is_file():
+        if Path(name).is_dir():
+            raise MissingFileError(
+                f"{name}: this folder holds no {EXPORT_NAME}, so it is no export; give one that "
+                "'python -m spike_zoo export' wrote, or a checkpoint, as runs/RUN/checkpoints/"
+                "best.ckpt",
+                path=name,
+            )
         raise MissingFileError(
-            f"{name}: neither a file nor a shipped method. Shipped are "
-            f"{', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an export folder or "
-            "hf:owner/name.",
+            f"{name}: neither a file nor a shipped method.{closest(name, shipped_names())} "
+            f"Shipped are {', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an "
+            "export folder or hf:owner/name.",
             path=name,
         )
     return path

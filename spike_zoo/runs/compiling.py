@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.errors import ConfigError
-from spike_zoo.runs.problems import closest
+from spike_zoo.errors import ConfigError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

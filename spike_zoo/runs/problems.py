@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import re
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.errors import UsageError
+from spike_zoo.errors import UsageError, closest
 from spike_zoo.runs.configs import find_config, shipped_configs
 from spike_zoo.tracking.provenance import arguments_of
 
@@ -33,14 +32,10 @@ _COMPILING = ("torch._dynamo", "torch._inductor")
 _UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)")
 #: Its report of a key that nothing takes, in a file.
 _UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'")
+#: argparse's report of a word that is none of some.
+_CHOICES = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
 _NO_CONFIG = ("Problems parsing config", "Unexpected config")  # its reports of a file's content
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` where a known word is close, else nothing."""
-    found = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
 
 
 def unknown_option(given: str, known: Iterable[str]) -> str:
@@ -149,6 +144,12 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
         if any(name.endswith((".data", ".model")) for name in names):
             return "no model or data is named; give --config FILE ('spike-zoo configs' lists some)"
         return f"{', '.join(name.upper() for name in names)} must be given; --help tells how"
+    if absent := re.search(r'expected "subcommand" to be one of \{([^}]*)\}', message):
+        return f"say what to do: {absent[1].replace(',', ', ')}; --help tells about each"
+    if chosen := _CHOICES.search(message):
+        known = re.findall(r"'([^']+)'", chosen[2])
+        listed = ", ".join(known)
+        return f"there is no {chosen[1]!r} here.{closest(chosen[1], known)} There are {listed}"
     keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
     where = _file_with(keys[-1].rsplit(".", 1)[-1], arguments) if keys else None
     name = ".init_args.".join(keys)

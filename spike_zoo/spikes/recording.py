@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from spike_zoo.errors import GeometryError, PlaneRangeError
+from spike_zoo.errors import GeometryError, PlaneRangeError, UsageError
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 
 if TYPE_CHECKING:
@@ -73,6 +74,26 @@ def chosen_planes(chosen: object, count: int) -> NDArray[np.intp]:
             f"from the end -1..-{count}"
         )
     return planes % count
+
+
+def check_recording(value: object) -> None:
+    """Refuse what is no recording, and say how one is made of it.
+
+    Raises:
+        UsageError: If it is a path, an array, or anything else.
+    """
+    if isinstance(value, SpikeRecording):
+        return
+    if isinstance(value, str | PurePath):
+        way = f"read it first: spike_zoo.read_recording({str(value)!r})"
+    elif hasattr(value, "shape"):
+        way = (
+            "pack its planes, (planes, height, width) of zeros and ones, first: "
+            "spike_zoo.SpikeRecording.from_planes(array, rate_scale=R)"
+        )
+    else:
+        way = "spike_zoo.read_recording(path) gives one"
+    raise UsageError(f"this is no recording but of type {type(value).__name__}: {way}")
 
 
 def positive_number(name: str, value: object) -> float | None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import operator
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias
 
 import numpy as np
 
-from spike_zoo.errors import PlaneRangeError
+from spike_zoo.errors import PlaneRangeError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
+
+Planes: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
+"""One plane or several: a number, a list, a range, an array or a tensor of whole numbers."""
 
 
 def centred_window(center: int, length: int) -> tuple[int, int]:
@@ -91,17 +94,37 @@ def spread_planes(start: int, stop: int, count: int) -> list[int]:
     return [start + (2 * index * length + gaps) // (2 * gaps) for index in range(count)]
 
 
-def check_centers(centers: Sequence[int], planes: int) -> None:
-    """Refuse centres outside the recording.
+def wanted_planes(centers: Planes, planes: int) -> list[int]:
+    """Return the planes that are asked for, one or several, of a recording.
 
     Raises:
-        PlaneRangeError: Naming the first centre outside ``0..planes - 1``.
+        PlaneRangeError: Naming the first one outside ``0..planes - 1``.
+        UsageError: If they are no whole numbers.
+
+    Example:
+        >>> wanted_planes(5, 10), wanted_planes(np.arange(2, 4), 10)
+        ([5], [2, 3])
     """
-    for center in centers:
+    found = _integers(centers)
+    for center in found:
         if not 0 <= center < planes:
             raise PlaneRangeError(
                 f"plane {center} was asked for, the recording has planes 0..{planes - 1}"
             )
+    return found
+
+
+def _integers(numbers: Any) -> list[int]:  # noqa: ANN401  (refuses what is none)
+    try:
+        return [operator.index(numbers)]  # arrays of several numbers have the method too
+    except TypeError:
+        pass
+    try:
+        return [operator.index(number) for number in numbers]
+    except TypeError as error:
+        raise UsageError(
+            f"planes are whole numbers, as 150 or [150, 157], got {numbers!r}"
+        ) from error
 
 
 def consecutive_clips(planes: int, length: int) -> list[int]:

@@ -13,11 +13,11 @@ import yaml
 from jsonargparse import Namespace
 
 from spike_zoo.archive import SpikeArchive
-from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError
+from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, closest
 from spike_zoo.runs.configs import shipped_configs, with_files
 from spike_zoo.runs.libraries import quiet_libraries
 from spike_zoo.runs.planning import Plan, defaults_of, plan_of
-from spike_zoo.runs.problems import closest, explain
+from spike_zoo.runs.problems import explain
 from spike_zoo.runs.resuming import adopt, explicit_arguments
 from spike_zoo.runs.trainer import VERBS, ZooCLI, cli_settings
 from spike_zoo.sweeps import (

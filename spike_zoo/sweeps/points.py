@@ -7,8 +7,7 @@ import random
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.runs.problems import closest
+from spike_zoo.errors import ConfigError, UsageError, closest
 from spike_zoo.sweeps.spec import METHODS
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, get_args
 
+from spike_zoo.errors import closest
 from spike_zoo.metrics.rate import Interpolation
-from spike_zoo.tables.columns import near
 from spike_zoo.tables.fields import Fields
 from spike_zoo.tables.spec import Expectation
 
@@ -100,7 +100,7 @@ class Claims(Fields):
             raise self.error(f"{place}: by says which curve is meant; the table has {named}")
         by = str(content.get("by", *self.curves[:1]))
         if by not in self.curves:
-            raise self.error(f"{place} names no curve: {by!r}.{near(by, self.curves)}")
+            raise self.error(f"{place} names no curve: {by!r}.{closest(by, self.curves, most=3)}")
         method = content.get("method", "cubic")
         if method not in get_args(Interpolation):
             raise self.error(f"{place}: method is cubic or pchip, got {method!r}")
@@ -134,10 +134,12 @@ class Claims(Fields):
     def known_row(self, place: str, name: str) -> None:
         """Refuse a row that is not there."""
         if name not in self.rows:
-            raise self.error(f"{place} names no row: {name!r}.{near(name, self.rows)}")
+            raise self.error(f"{place} names no row: {name!r}.{closest(name, self.rows, most=3)}")
 
     def known_column(self, place: str, name: str) -> Column:
         """Return the column of a name."""
         if name not in self.columns:
-            raise self.error(f"{place} names no column: {name!r}.{near(name, self.columns)}")
+            raise self.error(
+                f"{place} names no column: {name!r}.{closest(name, self.columns, most=3)}"
+            )
         return self.columns[name]

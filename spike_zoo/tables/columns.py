@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from spike_zoo.metrics.facts import MIDDLE, facts_of
 from spike_zoo.metrics.paces import split_pace
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -161,9 +157,3 @@ def cost_of(key: str) -> tuple[str, str] | None:
 def plain_column(key: str) -> Column:
     """Return the column of a key that is known, or one without a better way."""
     return Column(key, key, direction(key) or "neither")
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """Return `` Did you mean 'x'?`` where known words are close, else nothing."""
-    found = difflib.get_close_matches(word, sorted(set(known)), n=3)
-    return f" Did you mean {' or '.join(map(repr, found))}?" if found else ""

@@ -6,8 +6,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from spike_zoo.errors import ConfigError
-from spike_zoo.tables.columns import near
+from spike_zoo.errors import ConfigError, closest
 from spike_zoo.tables.drawing import (
     HEIGHT,
     LEFT,
@@ -110,8 +109,8 @@ def _refuse_absent(name: str, rows: Sequence[FilledRow], where: str) -> None:
     known = sorted({key for run in used for key in run.result.curves})
     if used and name not in known:
         raise ConfigError(
-            f"{where}: none of its {len(used)} results has it.{near(name, known)} They have "
-            f"{', '.join(known) or 'no curves'}"
+            f"{where}: none of its {len(used)} results has it.{closest(name, known, most=3)} "
+            f"They have {', '.join(known) or 'no curves'}"
         )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import ConfigError
+from spike_zoo.errors import ConfigError, closest
 from spike_zoo.metrics.facts import METRICS
-from spike_zoo.tables.columns import COSTS, FIELDS, direction, near
+from spike_zoo.tables.columns import COSTS, FIELDS, direction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +63,8 @@ class Fields:
             )
         known = [*FIELDS, *("/".join([*(place or ["test"]), metric]) for metric in METRICS)]
         raise self.error(
-            f"unknown column {key!r}.{near(key, known)} A metric of your own states its direction: "
-            f"{{metric: {key}, better: higher}}"
+            f"unknown column {key!r}.{closest(key, known, most=3)} A metric of your own states its "
+            f"direction: {{metric: {key}, better: higher}}"
         )
 
     def once(self, names: Sequence[str], what: str) -> None:
@@ -92,7 +92,7 @@ class Fields:
         if unknown:
             known = sorted(required | optional)
             raise ConfigError(
-                f"{front} has the unknown key {unknown[0]!r}.{near(unknown[0], known)} "
+                f"{front} has the unknown key {unknown[0]!r}.{closest(unknown[0], known, most=3)} "
                 f"Known are {', '.join(known)}"
             )
 

@@ -7,8 +7,8 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spike_zoo.errors import ConfigError
-from spike_zoo.tables.columns import COSTS, near
+from spike_zoo.errors import ConfigError, closest
+from spike_zoo.tables.columns import COSTS
 from spike_zoo.tables.configurations import (
     configurations_of,
     data_digest,
@@ -139,7 +139,7 @@ def _refuse_absent(spec: TableSpec, used: Sequence[RecordedRun]) -> None:
         if used and is_needed and column.key not in known:
             raise ConfigError(
                 f"{spec.file or 'the table'}: table {spec.title!r}, column {column.key!r}: none of "
-                f"its {len(used)} results has it.{near(column.key, known)} They have "
+                f"its {len(used)} results has it.{closest(column.key, known, most=3)} They have "
                 f"{', '.join(key for key in known if key.startswith(kind)) or 'nothing'}"
             )
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.errors import ConfigError, MissingFileError, closest
 from spike_zoo.tables.claims import Claims
-from spike_zoo.tables.columns import Column, direction, near, plain_column
+from spike_zoo.tables.columns import Column, direction, plain_column
 from spike_zoo.tables.fields import Fields
 from spike_zoo.tables.published import PublishedColumns, read_points, with_rows_of
 from spike_zoo.tables.spec import (
@@ -167,7 +167,7 @@ class _Reader(Fields):
         named = [str(key) for key in content if key != "source"]
         for key in named:
             if columns is not None and key not in columns:
-                raise self.error(f"spread names no column: {key!r}.{near(key, columns)}")
+                raise self.error(f"spread names no column: {key!r}.{closest(key, columns, most=3)}")
         values = {key: self.finite(f"spread {key}", content[key], above=0.0) for key in named}
         return Spread(str(content["source"]), values)
 
@@ -237,7 +237,7 @@ class _Reader(Fields):
             if curve.anchor is not None and curve.anchor not in rows:
                 raise self.error(
                     f"curve {curve.name!r}: the anchor names no row: {curve.anchor!r}."
-                    f"{near(curve.anchor, rows)}"
+                    f"{closest(curve.anchor, rows, most=3)}"
                 )
 
     def row(
@@ -266,7 +266,7 @@ class _Reader(Fields):
                 self.number(where, value)
                 values[key] = value
             else:
-                known = near(str(key), [*columns, *curves])
+                known = closest(str(key), [*columns, *curves], most=3)
                 what = "column or curve" if curves else "column"
                 raise self.error(f"row {name!r}: published names no {what}: {key!r}.{known}")
         return Row(
@@ -307,5 +307,7 @@ class _Reader(Fields):
             beside = (
                 [one.name for one in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
             )
-            raise self.error(f"row {row!r}: there is no variant {path}.{near(path.name, beside)}")
+            raise self.error(
+                f"row {row!r}: there is no variant {path}.{closest(path.name, beside, most=3)}"
+            )
         return path

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 from spike_zoo.errors import ConfigError
 from spike_zoo.nn.modes import evaluating
 from spike_zoo.spikes.packing import unpack_tensor
-from spike_zoo.spikes.windows import centred_window, check_centers, mirrored_planes
+from spike_zoo.spikes.recording import check_recording
+from spike_zoo.spikes.windows import centred_window, mirrored_planes, wanted_planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.windows import Planes
 
 
 @runtime_checkable
@@ -57,7 +59,7 @@ class ClipReconstruction(nn.Module):
     def reconstruct(
         self,
         recording: SpikeRecording,
-        centers: Sequence[int],
+        centers: Planes,
         *,
         rate_scale: float | None = None,
     ) -> Tensor:
@@ -65,20 +67,23 @@ class ClipReconstruction(nn.Module):
 
         Args:
             recording: The spikes.
-            centers: Planes to reconstruct.
+            centers: Planes to reconstruct, or one.
             rate_scale: Spikes per plane at white; by default the recording's own, then the
                 method's, then 1 with a warning.
 
         Returns:
-            float32 ``(len(centers), 1, H, W)`` in [0, 1], on the CPU.
+            float32 ``(N, 1, H, W)`` in [0, 1], one for each plane, on the CPU.
 
         Raises:
             PlaneRangeError: If a centre lies outside the recording, or the recording is shorter
                 than half a window.
+            UsageError: If it is no recording, or a centre no whole number.
         """
-        images = self.reconstruct_stream(recording, centers, rate_scale=rate_scale)
+        check_recording(recording)
+        planes = wanted_planes(centers, len(recording))
+        images = self.reconstruct_stream(recording, planes, rate_scale=rate_scale)
         _, height, width = recording.shape
-        result = torch.empty(len(centers), 1, height, width)
+        result = torch.empty(len(planes), 1, height, width)
         for index, image in enumerate(images):
             result[index] = image
         return result
@@ -86,14 +91,15 @@ class ClipReconstruction(nn.Module):
     def reconstruct_stream(
         self,
         recording: SpikeRecording,
-        centers: Sequence[int],
+        centers: Planes,
         *,
         rate_scale: float | None = None,
     ) -> Iterator[Tensor]:
         """Yield the images of :meth:`reconstruct` one by one, ``(1, H, W)``, in constant memory."""
-        check_centers(centers, len(recording))
+        check_recording(recording)
+        planes = wanted_planes(centers, len(recording))
         scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
-        return self._stream(recording, centers, scale)
+        return self._stream(recording, planes, scale)
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float

@@ -11,7 +11,8 @@ from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import psnr, reconstruction_metrics
-from spike_zoo.spikes.windows import spread_planes
+from spike_zoo.spikes.recording import check_recording
+from spike_zoo.spikes.windows import spread_planes, wanted_planes
 from spike_zoo.tasks.base import EVALUATED_SPLITS, TaskModule
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
@@ -27,8 +28,8 @@ from spike_zoo.tasks.exposures import (
     Exposure,
     as_image,
     check_pair,
-    check_windows,
     exposures,
+    whole_windows,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import DeblurBatch, Split
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.windows import Planes
 
 BLURRY = "blurry"  # caption
 PREVIEW_PLANES = 9  # playback over so many stands beside a deblurred image
@@ -207,7 +209,7 @@ class DeblurModule(TaskModule):
         self,
         blurry: Tensor | NDArray[Any],
         recording: SpikeRecording,
-        centers: Sequence[int],
+        centers: Planes,
         *,
         exposure: tuple[int, int] | None = None,
         memory_gib: float | None = None,
@@ -217,23 +219,26 @@ class DeblurModule(TaskModule):
         Args:
             blurry: ``(3, 4h, 4w)``, R,G,B, float in [0, 1] or uint8.
             recording: The spikes, ``(T, h, w)``.
-            centers: Planes inside the exposure.
+            centers: Planes inside the exposure, or one.
             exposure: First and past-the-last plane of the exposure, for methods that look at all
                 of it; by default all but 20 planes at either end.
             memory_gib: About how much memory features may take; one image always goes. By default
                 what suits the device.
 
         Returns:
-            float32 ``(len(centers), 3, 4h, 4w)``, R,G,B in [0, 1], on the CPU.
+            float32 ``(N, 3, 4h, 4w)``, R,G,B in [0, 1], one for each plane, on the CPU.
 
         Raises:
             GeometryError: If the image is not :attr:`ratio` times as wide and high as the spikes.
             PlaneRangeError: If a window around a plane leaves the recording.
+            UsageError: If it is no recording, or a plane no whole number.
         """
+        check_recording(recording)
+        planes = wanted_planes(centers, len(recording))
         images = self.deblur_stream(
-            blurry, recording, centers, exposure=exposure, memory_gib=memory_gib
+            blurry, recording, planes, exposure=exposure, memory_gib=memory_gib
         )
-        result = torch.empty(len(centers), *tuple(blurry.shape)[-3:])
+        result = torch.empty(len(planes), *tuple(blurry.shape)[-3:])
         for index, image in enumerate(images):
             result[index] = image
         return result
@@ -242,16 +247,17 @@ class DeblurModule(TaskModule):
         self,
         blurry: Tensor | NDArray[Any],
         recording: SpikeRecording,
-        centers: Sequence[int],
+        centers: Planes,
         *,
         exposure: tuple[int, int] | None = None,
         memory_gib: float | None = None,
     ) -> Iterator[Tensor]:
         """Yield the images of :meth:`deblur` one by one, ``(3, 4h, 4w)``, in constant memory."""
         image = as_image(blurry)
+        check_recording(recording)
         check_pair(image, recording, self.ratio)
-        check_windows(centers, self.window_length, len(recording))
-        return self._stream(image, recording, centers, exposure, memory_gib)
+        planes = whole_windows(centers, self.window_length, len(recording))
+        return self._stream(image, recording, planes, exposure, memory_gib)
 
     def _stream(
         self,

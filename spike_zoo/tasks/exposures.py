@@ -8,15 +8,16 @@ import torch
 from torch import Tensor
 
 from spike_zoo.errors import GeometryError, PlaneRangeError
-from spike_zoo.spikes.windows import check_centers
+from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
     from spike_zoo.batch import DeblurBatch
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.windows import Planes
 
 
 class Exposure(NamedTuple):
@@ -111,8 +112,8 @@ def check_pair(image: Tensor, recording: SpikeRecording, ratio: int) -> None:
         )
 
 
-def check_windows(centers: Sequence[int], length: int, planes: int) -> None:
-    """Refuse windows that leave a recording.
+def whole_windows(centers: Planes, length: int, planes: int) -> list[int]:
+    """Return the planes that are asked for; refuse windows that leave a recording.
 
     Nothing is mirrored at its ends: the spikes would tell of a motion that turns back.
 
@@ -124,11 +125,11 @@ def check_windows(centers: Sequence[int], length: int, planes: int) -> None:
             f"the recording has {planes} planes, one window takes {length}; record more planes "
             "before and after the exposure"
         )
-    check_centers(centers, planes)
-    half = length // 2
-    for center in centers:
+    found, half = wanted_planes(centers, planes), length // 2
+    for center in found:
         if not half <= center < planes - half:
             raise PlaneRangeError(
                 f"the window of {length} planes around plane {center} leaves the recording with "
                 f"planes 0..{planes - 1}; choose planes from {half} to {planes - 1 - half}"
             )
+    return found

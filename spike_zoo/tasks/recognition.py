@@ -13,6 +13,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
 from spike_zoo.nn.modes import evaluating
 from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import consecutive_clips
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.clips import (
@@ -255,6 +256,7 @@ class ClassificationModule(TaskModule):
         Raises:
             PlaneRangeError: If the recording is shorter than a clip; with both lengths.
         """
+        check_recording(recording)
         centers = consecutive_clips(len(recording), self.clip_length)
         danger = "what is dark may be taken for something else"
         scale = known_rate_scale(rate_scale, recording.rate_scale, danger=danger)

@@ -34,6 +34,20 @@ def test_unknown_command_suggests_the_closest(capsys: pytest.CaptureFixture[str]
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["archive", "inof"], "there is no 'inof' here. Did you mean 'info'?"),
+        (["archive"], "say what to do: build, info, verify, export"),
+    ],
+)
+def test_a_group_of_commands_says_what_it_can_do(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage:" in capsys.readouterr().err

@@ -46,6 +46,13 @@ def test_a_shipped_name_gives_a_module_in_evaluation_mode() -> None:
 def test_unknown_name_lists_the_shipped_ones() -> None:
     with pytest.raises(MissingFileError, match=r"tif: neither a file nor .* tfp, tfi, tfstp"):
         spike_zoo.load("tif")
+    with pytest.raises(MissingFileError, match=r"Did you mean 'stir-small'\?"):
+        spike_zoo.load("stir_small")
+
+
+def test_a_folder_that_is_no_export_is_refused_as_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"this folder holds no model\.safetensors"):
+        spike_zoo.load(tmp_path)
 
 
 def test_an_export_folder_gives_the_same_module(module: STIRModule, tmp_path: Path) -> None:

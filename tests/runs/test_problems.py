@@ -14,7 +14,7 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from spike_zoo.cli.main import main
-from spike_zoo.runs.problems import closest, config_files, explain, innermost
+from spike_zoo.runs.problems import config_files, explain, innermost
 from tests.conftest import ROOT
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
@@ -103,14 +103,6 @@ def test_what_is_wrong_in_a_file_is_named_with_the_file(
     assert f"error: {own}: {said}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("word", "said"),
-    [("tfpp", " Did you mean 'tfp'?"), ("sitr", " Did you mean 'stir'?"), ("deblur", "")],
-)
-def test_a_word_that_is_close_is_offered(word: str, said: str) -> None:
-    assert closest(word, ["tfp", "stir"]) == said
-
-
 @given(
     files=st.lists(st.sampled_from(["a.yaml", "b/c.yaml", "-.yaml"]), max_size=4),
     style=st.integers(0, 2),
@@ -148,6 +140,14 @@ def _raised_in_lightning(**options: object) -> BaseException:
         (
             argparse.ArgumentError(None, "Unrecognized arguments: --wdith 3"),
             "unknown option --wdith 3. --help lists what there is",
+        ),
+        (
+            argparse.ArgumentError(None, "invalid choice: 'inof' (choose from 'build', 'info')"),
+            "there is no 'inof' here. Did you mean 'info'? There are build, info",
+        ),
+        (
+            argparse.ArgumentError(None, 'expected "subcommand" to be one of {build,info}, but it'),
+            "say what to do: build, info; --help tells about each",
         ),
     ],
 )

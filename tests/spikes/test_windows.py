@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.errors import PlaneRangeError
+from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.spikes import (
     centers_with_stride,
     centred_window,
@@ -15,7 +18,7 @@ from spike_zoo.spikes import (
     planes_inside,
     spread_planes,
 )
-from spike_zoo.spikes.windows import check_centers
+from spike_zoo.spikes.windows import wanted_planes
 
 
 @given(planes=st.integers(2, 40), before=st.integers(0, 39), after=st.integers(0, 39))
@@ -54,9 +57,31 @@ def test_strides_begin_where_told() -> None:
 
 
 def test_centres_outside_are_named() -> None:
-    check_centers([0, 4], 5)
+    assert wanted_planes([0, 4], 5) == [0, 4]
     with pytest.raises(PlaneRangeError, match=r"plane 5 .* 0\.\.4"):
-        check_centers([0, 5], 5)
+        wanted_planes([0, 5], 5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "planes"),
+    [
+        (3, [3]),
+        (np.int64(3), [3]),
+        (np.array([1, 3]), [1, 3]),
+        (torch.tensor([1, 3]), [1, 3]),
+        (torch.tensor(3), [3]),
+        (iter([1, 3]), [1, 3]),
+        (range(2), [0, 1]),
+    ],
+)
+def test_planes_are_asked_for_as_numpy_would_have_it(asked: Any, planes: list[int]) -> None:
+    assert wanted_planes(asked, 5) == planes
+
+
+@pytest.mark.parametrize("asked", ["3", [1.5], None, 2.0, [[1, 2]], np.array([1.0])])
+def test_planes_that_are_no_whole_numbers_are_refused(asked: Any) -> None:
+    with pytest.raises(UsageError, match="planes are whole numbers"):
+        wanted_planes(asked, 5)
 
 
 def test_the_published_exposure_lies_inside_the_published_margins() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spike_zoo.errors import PlaneRangeError
+from spike_zoo.errors import PlaneRangeError, UsageError
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
@@ -72,6 +74,29 @@ def test_images_come_one_by_one_and_a_wrong_plane_is_refused_before_the_first() 
         assert torch.equal(image, wanted)
     with pytest.raises(PlaneRangeError, match=r"plane 12 was asked for, .* planes 0\.\.11"):
         module.reconstruct_stream(numbered(), [3, PLANES])
+
+
+def test_one_plane_may_be_a_number_alone_and_several_an_array() -> None:
+    module = MeanOfClip()
+    assert torch.equal(
+        module.reconstruct(numbered(), 5), module.reconstruct(numbered(), np.array([5]))
+    )
+    assert module.reconstruct(numbered(), torch.arange(3)).shape == (3, 1, 2, WIDTH + 1)
+
+
+@pytest.mark.parametrize(
+    ("taken", "way"),
+    [
+        ("clip.dat", r"read_recording\('clip.dat'\)"),
+        (Path("clip.dat"), r"read_recording\('clip.dat'\)"),
+        (np.zeros((9, 4, 4)), "from_planes"),
+        (torch.zeros(9, 4, 4), "from_planes"),
+        (None, "read_recording"),
+    ],
+)
+def test_what_is_no_recording_is_refused_with_the_way_to_one(taken: Any, way: str) -> None:
+    with pytest.raises(UsageError, match=f"no recording but of type .*{way}"):
+        MeanOfClip().reconstruct(taken, [0])
 
 
 def test_a_recording_shorter_than_half_a_clip_is_refused() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spike_zoo.errors import GeometryError, PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.exposures import Exposure, as_image, check_pair, check_windows, exposures
+from spike_zoo.tasks.exposures import Exposure, as_image, check_pair, exposures, whole_windows
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 
 
@@ -86,7 +86,7 @@ def test_a_window_is_taken_exactly_where_it_lies_inside(
     center = data.draw(st.integers(-3, planes + 3))
     window = range(center - length // 2, center + length // 2 + 1)
     if window[0] >= 0 and window[-1] < planes:
-        check_windows([center], length, planes)
+        whole_windows([center], length, planes)
     else:
         with pytest.raises(PlaneRangeError):
-            check_windows([center], length, planes)
+            whole_windows([center], length, planes)

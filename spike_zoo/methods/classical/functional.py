@@ -25,7 +25,7 @@ from spike_zoo.methods.classical.plans import (
     interval_runs,
     playback_windows,
 )
-from spike_zoo.spikes.windows import check_centers
+from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -267,8 +267,7 @@ def _centers_or_all(
     centers: Sequence[int] | None, planes: int, window: int, edge: Edge
 ) -> list[int]:
     if centers is not None:
-        check_centers(centers, planes)
-        return [int(center) for center in centers]
+        return wanted_planes(centers, planes)
     if edge == "valid":
         return list(range(window // 2, planes - window + window // 2 + 1))
     return list(range(planes))

@@ -9,7 +9,7 @@ import torch
 
 from spike_zoo.methods.classical.functional import as_clips, in_callers_form
 from spike_zoo.methods.classical.streams import block_planes
-from spike_zoo.spikes.windows import check_centers
+from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -121,7 +121,7 @@ def plasticity_rates(
     """
     rules = rules or PlasticityRules()
     clips = as_clips(spikes).bool()
-    check_centers([center], clips.shape[1])
+    wanted_planes(center, clips.shape[1])
     states = list(_run(clips, [center], rules))
     rates = states[0].rates(rules)
     return rates if spikes.ndim == 4 else PlasticityRates(*(rate[0] for rate in rates))
@@ -153,7 +153,7 @@ def tfstp(
         return tfstp(spikes, [center], rules).squeeze(-3)
     rules = rules or PlasticityRules()
     clips = as_clips(spikes).bool()
-    check_centers(center, clips.shape[1])
+    wanted_planes(center, clips.shape[1])
 
     def video(ordered: list[int]) -> Tensor:
         batch, _, height, width = clips.shape
@@ -184,10 +184,10 @@ def tfstp_stream(
         PlaneRangeError: If a centre lies outside the recording.
         ValueError: If the centres descend.
     """
-    check_centers(centers, len(recording))
-    if list(centers) != sorted(centers):
+    planes = wanted_planes(centers, len(recording))
+    if planes != sorted(planes):
         raise ValueError("TFSTP takes its centres in ascending order")
-    return _stream(recording, list(centers), rules or PlasticityRules())
+    return _stream(recording, planes, rules or PlasticityRules())
 
 
 def _stream(

@@ -15,7 +15,7 @@ from spike_zoo.methods.classical.dispatch import (
 )
 from spike_zoo.methods.classical.plans import check_interval_rules, interval_runs, playback_windows
 from spike_zoo.spikes.packing import pack_bits, unpack_bits
-from spike_zoo.spikes.windows import check_centers
+from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -59,8 +59,8 @@ def tfp_stream(
         PlaneRangeError: If a centre lies outside the recording.
         ValueError: If the window is below 1, or leaves the recording with ``edge="valid"``.
     """
-    centers = range(len(recording)) if centers is None else centers
-    check_centers(centers, len(recording))
+    planes = range(len(recording)) if centers is None else centers
+    centers = wanted_planes(planes, len(recording))
     playback_windows(centers[:1], len(recording), window, edge)
     return _playback(recording, centers, window, edge)
 
@@ -97,11 +97,11 @@ def tfi_stream(
     check_interval_rules(average, convention, "zero", max_search)
     if reach < 1:
         raise ValueError(f"reach is at least 1 plane, got {reach}")
-    centers = range(len(recording)) if centers is None else centers
-    check_centers(centers, len(recording))
+    planes = range(len(recording)) if centers is None else centers
+    centers = wanted_planes(planes, len(recording))
     limit = (reach, 0.0) if max_search is None else (max_search, 1 / (2 * max_search))
     if len(centers) == average == 1:
-        return iter([_one_interval(recording, int(centers[0]), convention, limit)])
+        return iter([_one_interval(recording, centers[0], convention, limit)])
     return _intervals(recording, centers, average, convention, limit)
 
 

@@ -25,7 +25,8 @@ from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of, updates_of_run
 from spike_zoo.spikes.packing import unpack_tensor
-from spike_zoo.spikes.windows import check_centers
+from spike_zoo.spikes.recording import check_recording
+from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.clips import known_rate_scale, read_clip
 from spike_zoo.tasks.motion import Found
 from spike_zoo.tasks.reconstruction import ReconstructionModule
@@ -33,6 +34,7 @@ from spike_zoo.tasks.reconstruction import ReconstructionModule
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.windows import Planes
 
 MotionSchedule: TypeAlias = Literal["constant", "fading"]
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
@@ -227,7 +229,11 @@ class STIRModule(ReconstructionModule):
 
     @torch.inference_mode()
     def motion(
-        self, recording: SpikeRecording, centers: Sequence[int], *, rate_scale: float | None = None
+        self,
+        recording: SpikeRecording,
+        centers: Planes,
+        *,
+        rate_scale: float | None = None,
     ) -> Tensor:
         """Return the motion by which the features before and after an image are aligned with it.
 
@@ -236,12 +242,12 @@ class STIRModule(ReconstructionModule):
 
         Args:
             recording: The spikes.
-            centers: Planes of the images.
+            centers: Planes of the images, or one.
             rate_scale: As for :meth:`reconstruct`.
 
         Returns:
-            float32 ``(len(centers), 2, 2, H, W)``, on the CPU: to 20 planes before, to 20 planes
-            after; (dx, dy) in pixels.
+            float32 ``(N, 2, 2, H, W)``, N as many as planes, on the CPU: to 20 planes before, to 20
+            planes after; (dx, dy) in pixels.
 
         Raises:
             PlaneRangeError: If a centre lies outside the recording, or the recording is shorter
@@ -250,13 +256,14 @@ class STIRModule(ReconstructionModule):
         """
         if not self.finds_motion:
             raise ValueError("a network with interaction 'synthesis_only' finds no motion")
-        check_centers(centers, len(recording))
+        check_recording(recording)
+        planes = wanted_planes(centers, len(recording))
         scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
         _, height, width = recording.shape
-        found = torch.empty(len(centers), 2, 2, height, width)
+        found = torch.empty(len(planes), 2, 2, height, width)
         known = torch.full((1,), scale, device=self.device)
         with evaluating(self):
-            for index, center in enumerate(centers):
+            for index, center in enumerate(planes):
                 clip = read_clip(recording, center, self.clip_length).to(self.device)
                 shown = self._shown(unpack_tensor(clip, width)[None].float(), known)
                 found[index] = fields_of(self.network.pyramid(shown), (height, width))[0][0].cpu()
