@@ -174,14 +174,20 @@ class TaskModule(LightningModule):
         }
 
     def generator(self, purpose: str) -> torch.Generator:
-        """Return what draws in this update: the same where a run is resumed before it.
+        """Return what draws for this batch: the same where a run is resumed before it.
 
         Args:
             purpose: What is drawn; what differs in it is drawn independently.
         """
-        parts = torch.initial_seed(), self.global_step, self.global_rank, purpose
+        parts = torch.initial_seed(), self.global_step, self.global_rank, purpose, *self._further()
         digest = blake2b(repr(parts).encode(), digest_size=8).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest) >> 1)  # it takes 63 bits
+
+    def _further(self) -> tuple[int, ...]:
+        """Return which batch of its update this one is, behind the first: they draw apart."""
+        each = 1 if self._trainer is None else self._trainer.accumulate_grad_batches
+        number = 0 if each == 1 else self.trainer.fit_loop.epoch_loop.batch_idx % each
+        return (number,) if number else ()
 
     def on_train_start(self) -> None:
         """Tell the schedules how long the run is."""

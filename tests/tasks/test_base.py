@@ -119,16 +119,22 @@ def test_what_costs_is_by_default_one_prediction() -> None:
     assert torch.equal(cast("Tensor", jobs["forward"]()), images + 0.25)
 
 
-def test_what_is_drawn_differs_by_purpose_update_and_process() -> None:
+def test_what_is_drawn_differs_by_purpose_update_batch_and_process() -> None:
     module: Any = _ready()
 
-    def drawn(purpose: str = "cuts", step: int = 0, rank: int = 0, seed: int = 0) -> list[int]:
+    def drawn(
+        purpose: str = "cuts", step: int = 0, rank: int = 0, seed: int = 0, batch: int = 0
+    ) -> list[int]:
         torch.manual_seed(seed)
-        module._trainer = SimpleNamespace(global_step=step, global_rank=rank)
+        loop = SimpleNamespace(epoch_loop=SimpleNamespace(batch_idx=batch))
+        module._trainer = SimpleNamespace(
+            global_step=step, global_rank=rank, accumulate_grad_batches=4, fit_loop=loop
+        )
         module._trainer.strategy = SimpleNamespace()
         generator = module.generator(purpose)
         return cast("list[int]", torch.randint(2**40, (8,), generator=generator).tolist())
 
     assert drawn() == drawn()
     others = [drawn("noise"), drawn(step=1), drawn(rank=1), drawn(seed=1), drawn(seed=1000)]
-    assert len({*map(tuple, [drawn(), *others])}) == 6
+    others += [drawn(batch=1), drawn(batch=2)]
+    assert len({*map(tuple, [drawn(), *others])}) == 8
