@@ -10,6 +10,7 @@ import numpy as np
 from spike_zoo.errors import GeometryError
 from spike_zoo.media import load_picture
 from spike_zoo.spikes import spread_planes
+from spike_zoo.spikes.take import LUMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -160,5 +161,4 @@ def _as_image(stored: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _grey(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return image if len(image) == 1 else np.tensordot(weights, image, 1)[None]
+    return image if len(image) == 1 else np.tensordot(LUMA, image, 1)[None]
