@@ -1,8 +1,9 @@
 """Pictures of SCI's coding beside other ways: ``python -m benchmarks.sci_pictures [ARCHIVE]``.
 
 Writes docs/pictures/sci_coding.png (the paper's Figs. 10, 11 and 13: pictures at about equal bits,
-and the spikes that a video codec leaves) and sci_motion.png (its Fig. 16: motion as it was decoded
-and as it is refined), of two test scenes with the weights that ship.
+and the spikes that a video codec leaves), sci_motion.png (its Fig. 16: motion as it was decoded and
+as it is refined), of two test scenes with the weights that ship, and sci_smooth.png (its Fig. 8:
+features without and with the smoothness constraint through x265 at rising rates), of one.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ SPIKES, PICTURES, FEATURES, OWN = (
     0,
 )  # quantisers and a quality: near 0.015 bpp but for CTA
 QUALITIES = 0, 3
+SMOOTH = {
+    f"w_lap {weight}": f"experiments/sci/weights/fem_w_lap_{tag}.safetensors"
+    for weight, tag in (("0", "0"), ("0.05", "005"), ("0.5", "05"))
+}
+RISING = 47, 42, 37, 32  # quantisers
 TIMES = 2  # pixels of a picture for each of a scene
 FOLDER = Path("docs/pictures")
 
@@ -51,6 +57,7 @@ def main() -> None:
         scenes = [_scene(archive, name) for name in names]
         _write("sci_coding.png", [_coded(scene) for scene in scenes])
         _write("sci_motion.png", [_moved(scene) for scene in scenes])
+        _write("sci_smooth.png", [_smooth(scenes[0], weights) for weights in SMOOTH.items()])
 
 
 def _scene(archive: SpikeArchive, name: str) -> Scene:
@@ -108,6 +115,19 @@ def _moved(scene: Scene) -> list[tuple[str, Tensor]]:
     picture = playback(scene.spikes, scene.rate_scale, plane, 13)
     largest = max(longest(motion) for _, motion in shown)
     return [("playback", picture), *((name, flow_picture(one, largest)) for name, one in shown)]
+
+
+def _smooth(scene: Scene, constraint: tuple[str, str]) -> list[tuple[str, Tensor]]:
+    """Return a feature's mean at falling quantisers, uncoded last."""
+    name, weights = constraint
+    module = CAASModule("x265", RISING, weights=weights, motion="none")
+    middle, shown = len(scene.planes) // 2, []
+    for point, _ in enumerate(RISING):
+        rate, images = _through(module, scene, point)
+        quality = float(psnr(images[middle][None], scene.images[middle][None]))
+        shown.append((f"{name}: {rate:.4f} bpp, {quality:.1f} dB", images[middle]))
+    uncoded = torch.from_numpy(module.prepared(scene)[middle]).float().mean(dim=0) / 255
+    return [*shown, (f"{name}: uncoded", uncoded)]
 
 
 def _write(name: str, rows: list[list[tuple[str, Tensor]]]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.methods.sci.fam import Branches
+    from spike_zoo.methods.sci.frames import Frame
+    from spike_zoo.methods.sci.symbols import Counted
 
 PRELIMINARY = 0.1
 """Weight of the preliminary images beside the final one."""
@@ -86,3 +89,25 @@ def reconstruction_terms(found: Branches, image: Tensor) -> dict[str, Tensor]:
         "preliminary": preliminary,
         "total": final + PRELIMINARY * preliminary,
     }
+
+
+def rate_of(symbols: Counted, group: Sequence[Tensor]) -> Tensor:
+    """Return the bits of a pixel of a feature, the mean over frames."""
+    samples, _, height, width = group[0].shape
+    return torch.as_tensor(symbols.bits) / (len(group) * samples * height * width)
+
+
+def distortion_of(frames: Sequence[Frame], group: Sequence[Tensor]) -> Tensor:
+    """Return the mean square error of decoded features, the mean over frames."""
+    errors = [F.mse_loss(frame.feature, one) for frame, one in zip(frames, group, strict=True)]
+    return torch.stack(errors).mean()
+
+
+def warp_of(frames: Sequence[Frame], group: Sequence[Tensor]) -> Tensor:
+    """Return the mean square error of the frames before, as decoded, moved by decoded motion."""
+    before = [frame.feature.detach().clamp(0.0, 1.0) for frame in frames[:-1]]
+    errors = [
+        F.mse_loss(warped(known, cast("Tensor", frame.motion)), one)
+        for known, frame, one in zip(before, frames[1:], group[1:], strict=True)
+    ]
+    return torch.stack(errors).mean()

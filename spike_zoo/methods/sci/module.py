@@ -77,7 +77,8 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         stage: ``"fem"``, ``"motion"``, ``"codec"``, ``"fam"`` or ``"joint"``.
         fem: Checkpoint of stage ``"fem"`` to begin from; read when a fit begins.
         motion: Checkpoint of stage ``"motion"``, likewise.
-        codec: Checkpoint of stage ``"codec"``, likewise; its motion estimation counts.
+        codec: Checkpoint of stage ``"codec"``, likewise; its motion estimation counts. In that
+            stage itself, where ``motion`` is None: the codec that is trained on.
         fam: Checkpoint of stage ``"fam"``, likewise.
         fem_width: Width of FEM; 1 is the paper's, for all widths.
         codec_width: Width of motion estimation, and of the codec.
@@ -162,7 +163,7 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         protocols: Sequence[str] = (),
     ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
-        row = row_of(stage)
+        row = row_of(stage, goes_on=stage == "codec" and motion is None and codec is not None)
         check_schedule(schedule, learning_rate, warmup)
         check_weights(w_lap=w_lap, w_true=w_true, w_true_end=w_true_end)
         self.save_hyperparameters()

@@ -116,15 +116,21 @@ DECODED: Final = Row(
 """Stage ``fam`` of classes, after the codec: what decodes stays as pictures left it."""
 
 
-def row_of(stage: str) -> Row:
+def row_of(stage: str, *, goes_on: bool = False) -> Row:
     """Return what a stage does.
+
+    Args:
+        stage: Its name.
+        goes_on: Whether it begins with a checkpoint of its own, in place of the stage before it.
 
     Raises:
         ValueError: If there is no such stage.
     """
     if stage not in STAGES:
         raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
-    return STAGES[stage]  # type: ignore[index]  # it is one
+    name: Stage = stage  # type: ignore[assignment]  # it is one
+    row = STAGES[name]
+    return row._replace(begins_with=(*row.begins_with[:-1], name)) if goes_on else row
 
 
 def without(row: Row, part: str) -> Row:

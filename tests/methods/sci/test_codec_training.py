@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import torch
 from lightning import seed_everything
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec_training import (
     FREE,
@@ -158,15 +160,17 @@ def test_a_step_draws_by_its_number_and_not_by_what_was_drawn_before() -> None:
     assert not torch.equal(module.learned_scenes(batch).features, first)
 
 
-def test_pairs_have_the_true_error_of_decoded_motion_beside(all_beginnings: dict[str, str]) -> None:
+def test_p_frames_have_the_true_error_of_decoded_motion_beside(
+    all_beginnings: dict[str, str],
+) -> None:
     batch = scene_batch(3)
     terms = {}
     for kind, phases in {"intra": (1, 0, 0), "pair": (0, 1, 0), "rollout": (0, 0, 1)}.items():
         module = small("codec", phases=phases, **all_beginnings)
         module.setup("fit")
         terms[kind] = module.job.terms(batch)
-    assert set(terms["intra"]) == set(terms["rollout"]) == {"rate", "distortion", "total"}
-    assert set(terms["pair"]) == {"rate", "distortion", "total", "warp"}
+    assert set(terms["intra"]) == {"rate", "distortion", "total"}
+    assert set(terms["pair"]) == set(terms["rollout"]) == {"rate", "distortion", "total", "warp"}
     for one in terms.values():
         assert all(torch.isfinite(value) for value in one.values())
         assert one["rate"] > 0
@@ -243,3 +247,18 @@ def test_images_are_those_of_the_features_at_their_planes() -> None:
     found = [(number, torch.full((1, 2, 2), float(number))) for number in range(5)]
     images = images_at([27, 6], found)
     assert images[:, 0, 0, 0].tolist() == [3.0, 0.0]
+
+
+def test_a_codec_is_trained_on_where_no_motion_is_named(all_beginnings: dict[str, str]) -> None:
+    files = {"fem": all_beginnings["fem"], "codec": all_beginnings["codec"]}
+    module, before = small("codec", **files), small("codec", **all_beginnings)
+    for one in (module, before):
+        one.setup("fit")
+    known = load_file(files["codec"])
+    for name, value in module.codec.state_dict().items():
+        if not name.startswith("fem."):
+            assert torch.equal(value, known[f"codec.{name}"]), name
+    begun = before.codec.state_dict()["intra.analysis.transform.0.weight"]
+    assert not torch.equal(begun, known["codec.intra.analysis.transform.0.weight"])  # from nothing
+    with pytest.raises(ConfigError, match="motion: this stage begins with"):
+        small("codec", fem=files["fem"]).setup("fit")
