@@ -16,11 +16,11 @@ from spike_zoo.tables.configurations import (
     shown_configuration,
 )
 from spike_zoo.tables.curves import fill_curves
-from spike_zoo.tables.expect import Sample, Verdict, judge
+from spike_zoo.tables.expect import Judgement, Sample, Verdict, judge
 from spike_zoo.tables.filled import Cell, FilledRow
 from spike_zoo.tables.notes import notes_of, warnings_of
 from spike_zoo.tables.prospects import Prospect, prospects_of
-from spike_zoo.tables.rates import BD_RATE, compared
+from spike_zoo.tables.rates import BD_RATE, METHODS, NAMES, compared
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -204,10 +204,19 @@ def _rate_verdict(
     expectation: Expectation, rows: Sequence[FilledRow], curves: Sequence[FilledCurve]
 ) -> Verdict:
     curve = next(one for one in curves if one.spec.name == expectation.by)
-    anchor, method = str(expectation.anchor), expectation.method
-    found = compared(curve, rows, expectation.row, anchor, method)
-    verdict = judge(expectation, BD_RATE, found.sample, None)
-    return dataclasses.replace(verdict, detail=found.reason) if found.reason else verdict
+    found = {
+        method: compared(curve, rows, expectation.row, str(expectation.anchor), method)
+        for method in METHODS
+    }
+    verdicts = {
+        method: judge(expectation, BD_RATE, one.sample, None) for method, one in found.items()
+    }
+    verdict, reason = verdicts[expectation.method], found[expectation.method].reason
+    if {one.judgement for one in verdicts.values()} == {Judgement.HELD, Judgement.NOT_HELD}:
+        values = ", ".join(f"{NAMES[method]} {one.text}" for method, one in found.items())
+        detail = f"{values}: the way of interpolation decides it"
+        return dataclasses.replace(verdict, judgement=Judgement.NO_MEANING, detail=detail)
+    return dataclasses.replace(verdict, detail=reason) if reason else verdict
 
 
 def _sample(row: FilledRow, index: int, column: Column) -> Sample | None:

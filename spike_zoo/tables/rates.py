@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 METHODS: Final[tuple[Interpolation, ...]] = get_args(Interpolation)
 BD_RATE: Final = Column("test/bd_rate", "test/bd_rate", "lower")
 """How BD-rates are written, and which way is better."""
-_NAMES: Final[dict[Interpolation, str]] = {"cubic": "cubic", "pchip": "PCHIP"}
+NAMES: Final[dict[Interpolation, str]] = {"cubic": "cubic", "pchip": "PCHIP"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def rate_table(curve: FilledCurve, rows: Sequence[FilledRow]) -> tuple[list[str]
     """Return header and rows of a curve with an anchor: its points, and both BD-rates."""
     anchor, most = str(curve.spec.anchor), max((len(one.points) for one in curve.lines), default=0)
     places = [f"q{number}" for number in range(most)]
-    head = ["", *places, *(f"BD-rate, {_NAMES[method]} (%) ↓" for method in METHODS)]
+    head = ["", *places, *(f"BD-rate, {NAMES[method]} (%) ↓" for method in METHODS)]
     body = []
     for line in curve.lines:
         points = [f"{x:.4g}; {y:.4g}" for x, y in line.points]

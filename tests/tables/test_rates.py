@@ -93,6 +93,19 @@ def test_one_run_each_is_judged_by_the_bare_difference(
     assert verdict.detail.startswith(f"{100 * (factor - 1):.2f}")
 
 
+def test_a_claim_that_the_interpolation_decides_has_no_meaning(tmp_path: Path) -> None:
+    flat = ((0.0118, 27.33), (0.027, 28.19), (0.0743, 28.57), (0.1704, 28.58))
+    below = ((0.0085, 26.31), (0.0163, 27.17), (0.0372, 27.66), (0.0866, 27.86))
+    runs = [
+        make_run(name, 30.0, curves={NAME: points}, parameters=0)
+        for name, points in (("half", flat), ("full", below))
+    ]
+    verdict = filled(tmp_path, runs).verdicts[0]  # the polynomial through the anchor turns back
+    assert verdict.judgement is Judgement.NO_MEANING
+    assert verdict.detail.startswith("cubic -100.00, PCHIP 15")
+    assert verdict.detail.endswith("the way of interpolation decides it")
+
+
 def test_what_learns_nothing_has_no_noise(tmp_path: Path) -> None:
     runs = [coded(name, factor, parameters=0) for name, factor in (("full", 0.9), ("half", 1.0))]
     verdict = filled(tmp_path, runs).verdicts[0]
