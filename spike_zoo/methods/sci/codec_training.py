@@ -18,7 +18,7 @@ from spike_zoo.methods.sci.blocks import warped
 from spike_zoo.methods.sci.costs import coding_jobs
 from spike_zoo.methods.sci.frames import Coding, Frame, coded_frames, in_time
 from spike_zoo.methods.sci.jobs import StageJob
-from spike_zoo.methods.sci.losses import distortion_of, rate_of, reconstruction_terms, warp_of
+from spike_zoo.methods.sci.losses import distortion_of, rate_of, reconstruction_terms
 from spike_zoo.methods.sci.scale_net import QUALITIES
 from spike_zoo.methods.sci.scenes import check_scenes
 from spike_zoo.methods.sci.symbols import Counted
@@ -47,9 +47,6 @@ NOISY = 0.2
 FREE = 0.02
 """What a P-frame's bits cost when pairs begin, of what they cost at their end; in between it rises
 by the same factor at every update. Where they cost all at once, content was never coded."""
-WARP = 0.5
-"""Weight of what decoded motion alone leaves, beside a feature's error, where frames come in a row.
-Without it motion costs so few bits at low qualities that a frame at rest is better copied."""
 ROUNDED = 0.9
 """Part of a run after which levels are rounded, as streams will have them."""
 ROLLOUT = 2 * REACH + 1
@@ -242,10 +239,6 @@ class CodecJob(CodingJob):
         if kind == "pair":  # else decoded motion is noise, and contexts learn to do without
             warp = F.mse_loss(warped(group[0], cast("Tensor", frames[1].motion)), group[1])
             total = FREE ** (1 - done) * (rate - first) + weight * (distortion + warp)
-            terms |= {"warp": warp, "total": total}
-        elif kind == "rollout":
-            warp = warp_of(frames, group)
-            total = terms["total"] + WARP * weight * warp
             terms |= {"warp": warp, "total": total}
         return terms
 

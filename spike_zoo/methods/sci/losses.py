@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -100,14 +100,4 @@ def rate_of(symbols: Counted, group: Sequence[Tensor]) -> Tensor:
 def distortion_of(frames: Sequence[Frame], group: Sequence[Tensor]) -> Tensor:
     """Return the mean square error of decoded features, the mean over frames."""
     errors = [F.mse_loss(frame.feature, one) for frame, one in zip(frames, group, strict=True)]
-    return torch.stack(errors).mean()
-
-
-def warp_of(frames: Sequence[Frame], group: Sequence[Tensor]) -> Tensor:
-    """Return the mean square error of the frames before, as decoded, moved by decoded motion."""
-    before = [frame.feature.detach().clamp(0.0, 1.0) for frame in frames[:-1]]
-    errors = [
-        F.mse_loss(warped(known, cast("Tensor", frame.motion)), one)
-        for known, frame, one in zip(before, frames[1:], group[1:], strict=True)
-    ]
     return torch.stack(errors).mean()

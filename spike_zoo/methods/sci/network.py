@@ -37,6 +37,7 @@ from spike_zoo.methods.sci.motion import MotionEstimation
 from spike_zoo.methods.sci.streaming import FeatureStream
 from spike_zoo.methods.sci.windows import CLIP, STEP, WINDOW
 from spike_zoo.nn.modes import evaluating
+from spike_zoo.spikes.recording import check_recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -195,6 +196,7 @@ class SCICodec(nn.Module):
         rate_scale: float | None = None,
     ) -> Header:
         """Return what a recording's bitstream begins with; see :meth:`compress`."""
+        check_recording(recording)
         return header_of(self, recording, quality=quality, gop=gop, rate_scale=rate_scale)
 
     def compress_stream(
@@ -236,6 +238,7 @@ class SCICodec(nn.Module):
             ConfigError: If this codec has no coder, or an argument is outside its range.
             NotFinalizedError: If :meth:`finalize_entropy` was not called.
             PlaneRangeError: If the recording has fewer than 13 planes.
+            UsageError: If it is no recording.
         """
         options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": rate_scale}
         target = io.BytesIO()

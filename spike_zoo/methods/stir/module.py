@@ -252,6 +252,7 @@ class STIRModule(ReconstructionModule):
         Raises:
             PlaneRangeError: If a centre lies outside the recording, or the recording is shorter
                 than half a window.
+            UsageError: If it is no recording, or a centre no whole number.
             ValueError: If the network predicts none.
         """
         if not self.finds_motion:

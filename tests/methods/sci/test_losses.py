@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from spike_zoo.methods.sci.fam import Branches
-from spike_zoo.methods.sci.frames import Frame
 from spike_zoo.methods.sci.losses import (
     extraction_terms,
     motion_terms,
     reconstruction_terms,
-    warp_of,
 )
 from spike_zoo.methods.sci.motion import FACTORS
 from spike_zoo.nn.motion import MOTION_WEIGHTS
@@ -54,16 +51,3 @@ def test_preliminary_images_count_a_tenth() -> None:
     found = Branches(image + 0.5, image + 1.0, image + 2.0)
     terms = reconstruction_terms(found, image)
     assert terms["total"] == pytest.approx(0.25 + 0.1 * (1.0 + 4.0))
-
-
-def test_the_error_of_decoded_motion_is_that_of_the_frame_before_moved_by_it() -> None:
-    first = F.pad(torch.rand(2, 3, 8, 4), (2, 2))
-    second = first.roll(1, dims=-1)  # all moved a pixel to the right: it was a pixel to the left
-    motion = torch.zeros(2, 2, 8, 8)
-    motion[:, 0] = -1.0
-    before, decoded = Frame(first.clone().requires_grad_(), None), torch.rand(2, 3, 8, 8)
-    moved = warp_of([before, Frame(decoded, motion)], [first, second])
-    assert moved == pytest.approx(0.0, abs=1e-9)
-    assert not moved.requires_grad  # what was decoded before does not learn from it
-    still = warp_of([before, Frame(decoded, 0 * motion)], [first, second])
-    assert still == pytest.approx(float(F.mse_loss(first, second)), rel=1e-5)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from spike_zoo.coding import BitstreamError, BitstreamReader
+from spike_zoo.errors import UsageError
 from spike_zoo.methods.sci.bitstream import payloads
 from spike_zoo.methods.sci.blocks import warped
 from spike_zoo.methods.sci.scale_net import ScaleNet
@@ -175,3 +176,9 @@ def test_what_levels_see_of_the_frame_before_is_a_switch(
     monkeypatch.setattr(ScaleNet, "levels", watched)
     codec.compress(recording(27))
     assert seen == [False] * 4 + [temporal_prior != "none"] * 4
+
+
+def test_what_is_no_recording_is_not_coded(codec: SCICodec) -> None:
+    wrong: Any = "clip.dat"
+    with pytest.raises(UsageError, match=r"no recording .*read_recording\('clip.dat'\)"):
+        codec.compress(wrong)
