@@ -25,6 +25,7 @@ from tests.conftest import ROOT
 CONTENT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT, TOOLS = CONTENT["project"], CONTENT["tool"]
 
+
 def _requirements() -> list[Requirement]:
     extras = PROJECT["optional-dependencies"].values()
     return [Requirement(line) for lines in (PROJECT["dependencies"], *extras) for line in lines]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "spike-zoo"
 _METHODS = ("method", "weights")  # options that name one
-_NO_FILE = ("kind", "name", "device", "noise", "profile", "sweep")
+_NO_FILE = ("name", "device", "profile", "sweep")
 
 
 def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
@@ -70,7 +70,7 @@ def _add_parameters(parser: argparse.ArgumentParser, path: str) -> None:
         named = [f"--{name.replace('_', '-')}"] if is_option else [name]
         added = parser.add_argument(*named, nargs="?" if is_switch or not is_option else None)
         is_text = not choices and "str" in str(parameter.annotation)
-        _offer(added, _shipped(name) or choices, is_path=is_text and name not in _NO_FILE)
+        _offer(added, choices or _known(name), is_path=is_text and name not in _NO_FILE)
     for switch in ("--quiet", "--debug"):
         parser.add_argument(switch, action="store_true")
 
@@ -103,10 +103,14 @@ def _choices(hint: Any) -> list[str]:  # noqa: ANN401  (any type)
     return [value for part in typing.get_args(hint) for value in _choices(part)]
 
 
-def _shipped(name: str) -> list[str]:
-    """Return the methods that ship, for an option that names one."""
-    if name not in _METHODS:
-        return []
-    from spike_zoo.methods.shipped import shipped_names
+def _known(name: str) -> list[str]:
+    """Return the methods or profiles there are, for an option that names one."""
+    if name in _METHODS:
+        from spike_zoo.methods.shipped import shipped_names
 
-    return list(shipped_names())
+        return list(shipped_names())
+    if name == "profile":
+        from spike_zoo.runs.configs import known_profiles
+
+        return known_profiles()
+    return []

@@ -27,7 +27,17 @@ KIND = "reconstruction"  # where not said
 def simulate(
     out: str | None = None,
     *,
-    kind: str | None = None,
+    kind: Literal[
+        "reconstruction",
+        "sequence",
+        "deblur",
+        "labelled",
+        "s-mnist",
+        "s-cifar",
+        "s-caltech",
+        "s-vimeo",
+    ]
+    | None = None,
     size: Literal["small", "default", "paper"] = "default",
     seed: int = 0,
     train: int | None = None,
@@ -40,7 +50,7 @@ def simulate(
     margin: int | None = None,
     motion: bool | None = None,
     around: int | None = None,
-    noise: str | None = None,
+    noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None = None,
     threshold: Literal[2, 4, 8] | None = None,
     motions: int | None = None,
     video: str | None = None,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 FOLDER = "configs"  # of the checkout, and of whoever copies some of them
 SHIPPED = Path(__file__).parent.parent / FOLDER
+PROFILES = Path(FOLDER) / "profiles"
 _OPTIONS = ("-c", "--config")
 _SENTENCE = re.compile(r"(?<=[.?!])\s|\s\s")
 
@@ -21,6 +22,13 @@ def shipped_configs() -> dict[str, Path]:
         path.relative_to(SHIPPED).with_suffix("").as_posix(): path
         for path in sorted(SHIPPED.rglob("*.yaml"))
     }
+
+
+def known_profiles() -> list[str]:
+    """Return the names of the profiles in the working folder and in the package."""
+    stems = [path.stem for path in PROFILES.glob("*.yaml")]
+    stems += [path.stem for path in shipped_configs().values() if path.parent.name == PROFILES.name]
+    return sorted(set(stems))
 
 
 def find_config(named: str) -> str:

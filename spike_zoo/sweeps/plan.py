@@ -14,7 +14,7 @@ from jsonargparse import Namespace
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, closest
-from spike_zoo.runs.configs import shipped_configs, with_files
+from spike_zoo.runs.configs import PROFILES, known_profiles, with_files
 from spike_zoo.runs.libraries import quiet_libraries
 from spike_zoo.runs.planning import Plan, defaults_of, plan_of
 from spike_zoo.runs.problems import explain
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
 
 _PARSING = (argparse.ArgumentError, argparse.ArgumentTypeError)
-PROFILES = Path("configs/profiles")
 _NAMED = ("config", "seed_everything")  # parameters that a run's name tells by itself
 
 
@@ -164,10 +163,7 @@ def check_profile(profile: str) -> None:
     Raises:
         MissingFileError: If there is no such file; lists those there are.
     """
-    shipped = shipped_configs()
-    stems = [path.stem for path in PROFILES.glob("*.yaml")]
-    stems += [Path(name).name for name in shipped if Path(name).parent.name == PROFILES.name]
-    known = sorted(set(stems))
+    known = known_profiles()
     if profile not in known:
         raise MissingFileError(
             f"{PROFILES / profile}.yaml: there is no such profile.{closest(profile, known)} Known "

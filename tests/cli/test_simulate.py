@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import typing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,14 @@ from spike_zoo import SpikeArchive
 from spike_zoo.cli.simulate import simulate
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import (
+    NOISE_PRESETS,
     Scene,
     deblur_scenes,
     default_scenes,
     simulate_exposures,
     simulate_take,
 )
+from spike_zoo.simulation.picture_sets import PICTURE_SETS
 from spike_zoo.simulation.recipes import RECIPES
 from spike_zoo.simulation.sequences import sequence_scenes
 
@@ -120,6 +123,13 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
     with pytest.raises(ExistingFileError, match="--overwrite"):
         simulate(str(path), jobs=1, **TINY)
     assert path.read_text() == "mine"
+
+
+def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
+    hints = typing.get_type_hints(simulate)
+    kinds, noises = (typing.get_args(typing.get_args(hints[name])[0]) for name in ("kind", "noise"))
+    assert set(kinds) == {*RECIPES, *PICTURE_SETS}
+    assert noises == tuple(NOISE_PRESETS)
 
 
 @pytest.mark.parametrize(
