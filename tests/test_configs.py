@@ -43,11 +43,13 @@ BASES = {"experiments/stir/variants": "configs/stir.yaml"}
 NEEDS_VGG19 = ("--model.init_args.loss_per", "0", "vgg19-dcbb9e9d.pth")
 # tests/methods/stir/test_fields.py learns from an archive that tells it
 NEEDS_MOTION = ("--model.init_args.loss_motion", "0", "the data serve no true motion")
+TOLD_MOTION = ("--model.init_args.true_motion", "false", "the data serve no true motion")
 EXCEPTIONS = {
     "configs/paper/stir.yaml": NEEDS_VGG19,
     "experiments/stir/variants/loss_no_rec.yaml": NEEDS_VGG19,
     "experiments/stir/variants/motion_constant.yaml": NEEDS_MOTION,
     "experiments/stir/variants/motion_fading.yaml": NEEDS_MOTION,
+    "experiments/stir/variants/motion_true.yaml": TOLD_MOTION,
     "experiments/stir/variants/loss_per.yaml": NEEDS_VGG19,
 }
 #: What a profile may set beside the trainer: the arguments every data module has.

@@ -87,8 +87,8 @@ def test_a_kind_is_one_more_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     strange = replace(RECIPES["reconstruction"], simulator="strange v1", out="strange.h5")
     monkeypatch.setattr("spike_zoo.cli.simulate.RECIPES", {**RECIPES, "strange": strange})
     monkeypatch.chdir(tmp_path)
-    sizes = TINY | {"train": 0, "val": 0, "planes": 21}
-    simulate(kind="strange", jobs=1, stride=3, margin=4, **sizes)
+    sizes = TINY | {"kind": "strange", "train": 0, "val": 0, "planes": 21}
+    simulate(jobs=1, stride=3, margin=4, **sizes)
     with SpikeArchive("strange.h5") as archive:
         assert archive.image_index(archive.names("test")[0]).tolist() == [4, 7, 10, 13, 16]
 

@@ -47,7 +47,7 @@ def test_motion_is_kept_where_it_is_asked_for() -> None:
 
 def test_sequences_have_thirteen_images_and_a_size_of_the_papers() -> None:
     recipe = RECIPES["sequence"]
-    (make,) = recipe.request("small", 0, ONE | {"train": 0}).takes()["test"].values()
+    (make,) = recipe.request("default", 0, ONE | {"train": 0}).takes()["test"].values()
     take = make()
     assert take.recording.shape[0] == 97
     assert take.image_index is not None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -47,6 +48,15 @@ class Level(NamedTuple):
 
 def _doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(in_channels, out_channels, kernel_size=4, stride=2, padding=1)
+
+
+@torch.no_grad()
+def _start_bilinear(layer: nn.ConvTranspose2d) -> None:
+    """Let a layer enlarge every flow bilinearly, and double it, for it is in pixels."""
+    tent = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    one_to_one = torch.eye(layer.in_channels)[:, :, None, None]
+    layer.weight.copy_(2.0 * one_to_one * torch.outer(tent, tent))
+    cast("Tensor", layer.bias).zero_()
 
 
 class TopDecoder(nn.Module):
@@ -112,6 +122,17 @@ class FusionDecoder(nn.Module):
         self.res = ResidualBlock(3 * channels)
         self.head = NarrowConv2d(3 * channels, 5 if predicts_flow else 1)
 
+    def start_from_doubled_flows(self) -> None:
+        """Let an untrained decoder begin with the coarser flow, and learn what to change."""
+        for layer in (getattr(self, name, None) for name in ("up_flow", "up_extra_flow")):
+            if layer is not None:
+                _start_bilinear(layer)
+
+    def upflow(self, coarser: Tensor, known: Tensor | None) -> Tensor:
+        """Return the flow that aligns this level: the coarser one enlarged, or what is known."""
+        # Not doubled with the size, as flows in pixels would be: the layer learns any scale.
+        return in_full_precision(self.up_flow, coarser) if known is None else known
+
     def align(self, features: Features, fields: Sequence[Tensor]) -> list[Tensor]:
         """Return the features that enter the fusion, the sides warped by every motion field."""
         aligned = [features.middle] if self.interaction != "warp_only" else []
@@ -140,6 +161,7 @@ class RefiningDecoder(FusionDecoder):
     Shape:
         - features: three times ``(B, C, h, w)``.
         - coarser: the level of size ``h/2 x w/2``.
+        - known: ``(B, 4, h, w)``, a flow to align by in place of the coarser one.
     """
 
     def __init__(
@@ -158,13 +180,12 @@ class RefiningDecoder(FusionDecoder):
             predicts_flow=interaction != "synthesis_only",
         )
 
-    def forward(self, features: Features, coarser: Level) -> Level:
+    def forward(self, features: Features, coarser: Level, known: Tensor | None = None) -> Level:
         """Decode this level."""
         if coarser.flow is None:
             hidden = self.fuse(coarser, self.align(features, []), [])
             return Level(in_full_precision(self.head, hidden), hidden)
-        # Not doubled with the size, as flows in pixels would be: the layer learns any scale.
-        upflow = in_full_precision(self.up_flow, coarser.flow)
+        upflow = self.upflow(coarser.flow, known)
         hidden = self.fuse(coarser, self.align(features, [upflow]), [upflow])
         prediction = in_full_precision(self.head, hidden)
         change, image = prediction[:, :4], prediction[:, 4:]
@@ -186,6 +207,7 @@ class FinestDecoder(FusionDecoder):
     Shape:
         - features: three times ``(B, C, H, W)``.
         - coarser: level 2, of size ``H/2 x W/2``.
+        - known: ``(B, 4, H, W)``, a flow to align by in place of the main field.
     """
 
     def __init__(
@@ -211,11 +233,11 @@ class FinestDecoder(FusionDecoder):
             self.extra_flow = NarrowConv2d(coarser_hidden, flows)
             self.up_extra_flow = _doubling(flows, flows)
 
-    def forward(self, features: Features, coarser: Level) -> Level:
+    def forward(self, features: Features, coarser: Level, known: Tensor | None = None) -> Level:
         """Decode the full size."""
         upflow, extra = None, None
         if coarser.flow is not None:
-            upflow = in_full_precision(self.up_flow, coarser.flow)
+            upflow = self.upflow(coarser.flow, known)
         if coarser.upflow is not None and self.extra_fields:
             # From the flow that level 2 was warped by, so the further fields can differ from the
             # main one, which continues the refined flow.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from spike_zoo.nn.motion import motion_loss, padded_motion
+from spike_zoo.nn.motion import motion_loss, padded_motion, pooled_motion
 from spike_zoo.nn.padding import crop_padding
 
 if TYPE_CHECKING:
@@ -34,6 +34,21 @@ def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:
             # (B, 4, h, w) is x, y to the first, then x, y to the last time
             found[2 ** (number - 1)] = flow.float().unflatten(1, (2, 2)).flatten(0, 1)
     return motion_loss(found, padded)
+
+
+def known_flows(truth: Tensor, pyramid_levels: int) -> dict[int, Tensor]:
+    """Return the true motion as the flows that align every level, 0 where it is unknown.
+
+    Args:
+        truth: As in :func:`field_loss`.
+        pyramid_levels: How many levels the network has.
+    """
+    padded = padded_motion(truth, 2 ** (pyramid_levels - 1)).flatten(0, 1)
+    flows = {}
+    for level in range(1, pyramid_levels):
+        pooled = pooled_motion(padded, 2 ** (level - 1)).nan_to_num(nan=0.0)
+        flows[level] = pooled.unflatten(0, (-1, 2)).flatten(1, 2)  # x, y to the first, to the last
+    return flows
 
 
 def fields_of(pyramid: STIRPyramid, size: tuple[int, int]) -> list[Tensor]:

@@ -13,9 +13,9 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.stir.attention import AttentionKind
 from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
-from spike_zoo.methods.stir.fields import REACH, field_loss, fields_of
+from spike_zoo.methods.stir.fields import REACH, field_loss, fields_of, known_flows
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
-from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
+from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR, STIRPyramid
 from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.scene_training import scene_terms
 from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
@@ -61,6 +61,12 @@ class STIRModule(ReconstructionModule):
         loss_motion: Weight of the error of the motion at every level against the true one, which
             data serve with ``around: 20``. 0 is the published way.
         motion_schedule: Whether that weight is ``"constant"``, or ``"fading"`` to 0 over the run.
+        true_motion: Whether the true motion, which data serve with ``around: 20``, aligns the
+            features, in training and in tests alike: what knowing it could be worth at best.
+            Nothing can be reconstructed so where it is not known.
+        start_from_doubled_flows: Whether an untrained network hands flows from level to level
+            bilinearly enlarged and doubled, and learns what to change; as published it begins with
+            random layers.
         perceptual_backbone: File of VGG19's weights; by default it is searched for.
         clamp_loss: Whether the loss sees images clamped to [0, 1], as published. A pixel that has
             left the range then gets no gradient and can stay outside.
@@ -104,6 +110,8 @@ class STIRModule(ReconstructionModule):
         loss_per: float = 0.0,
         loss_motion: float = 0.0,
         motion_schedule: MotionSchedule = "constant",
+        true_motion: bool = False,
+        start_from_doubled_flows: bool = False,
         perceptual_backbone: str | None = None,
         clamp_loss: bool = False,
         first_window_loss: bool = False,
@@ -125,8 +133,13 @@ class STIRModule(ReconstructionModule):
                 raise ValueError(f"{name} must be 0 or more, got {value}")
         if motion_schedule not in get_args(MotionSchedule):
             raise ValueError(f"motion_schedule must be constant or fading, got {motion_schedule!r}")
-        if loss_motion and interaction == "synthesis_only":
-            raise ValueError("loss_motion: interaction synthesis_only predicts no motion")
+        if interaction == "synthesis_only" and (loss_motion or true_motion):
+            named = "loss_motion" if loss_motion else "true_motion"
+            raise ValueError(f"{named}: interaction synthesis_only has no motion")
+        if loss_motion and true_motion:
+            raise ValueError("loss_motion: with true_motion no motion is learned")
+        if start_from_doubled_flows:
+            self.network.start_from_doubled_flows()
         self.loss: STIRLoss | None = None
         self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
         self._tile: int | None = None
@@ -167,7 +180,12 @@ class STIRModule(ReconstructionModule):
         )
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
-        """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: If it was made to be told the true motion.
+        """
+        self._check_alone()
         return self.network(self._shown(spikes, rate_scale))
 
     @property
@@ -194,18 +212,24 @@ class STIRModule(ReconstructionModule):
         check_precision(precision)
         self._precision = precision
 
+    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        """Return the reconstruction, ``(B, 1, H, W)``, by the true motion if it wants that."""
+        if self.hparams["true_motion"]:
+            return self._pyramid(batch).image.float()
+        return super().predict_step(batch, batch_idx)
+
     def found(self, batch: ReconstructionBatch, batch_idx: int) -> Found:
         """Return the reconstruction, with the motion fields where the true motion is known."""
-        if "motion" not in batch:
+        if "motion" not in batch and not self.hparams["true_motion"]:
             return super().found(batch, batch_idx)
-        self.check_clip(batch["spikes"].shape[1])
-        pyramid = self.network.pyramid(self._shown(batch["spikes"], batch["rate_scale"]))
+        pyramid = self._pyramid(batch)
         size = batch["spikes"].shape[-2], batch["spikes"].shape[-1]
         return Found(pyramid.image.float(), fields_of(pyramid, size))
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
+        self._check_alone()
         was_training = self.training
         self.eval()
         try:
@@ -225,7 +249,7 @@ class STIRModule(ReconstructionModule):
     @property
     def finds_motion(self) -> bool:
         """Whether its network predicts motion."""
-        return self.hparams["interaction"] != "synthesis_only"
+        return self.hparams["interaction"] != "synthesis_only" and not self.hparams["true_motion"]
 
     @torch.inference_mode()
     def motion(
@@ -256,7 +280,9 @@ class STIRModule(ReconstructionModule):
             ValueError: If the network predicts none.
         """
         if not self.finds_motion:
-            raise ValueError("a network with interaction 'synthesis_only' finds no motion")
+            raise ValueError(
+                "a network with interaction 'synthesis_only', or with true_motion, finds no motion"
+            )
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
         scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
@@ -306,21 +332,35 @@ class STIRModule(ReconstructionModule):
         }
 
     def _terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
-        self.check_clip(batch["spikes"].shape[1])
         self.loss = self.loss or self.make_loss()
-        pyramid = self.network.pyramid(self._shown(batch["spikes"], batch["rate_scale"]))
+        pyramid = self._pyramid(batch)
         terms = self.loss(pyramid, batch["image"])
         weight = self.hparams["loss_motion"]
         if weight:
-            if "motion" not in batch:
-                raise ConfigError(
-                    "loss_motion: the data serve no true motion; use ReconstructionDataModule "
-                    f"with around: {REACH}, and an archive of 'python -m spike_zoo simulate "
-                    f"--around {REACH}'"
-                )
-            terms["motion"] = field_loss(pyramid, batch["motion"])
+            terms["motion"] = field_loss(pyramid, _motion_in(batch, "loss_motion"))
             terms["total"] = terms["total"] + weight * self._motion_left() * terms["motion"]
         return terms
+
+    def _pyramid(self, batch: ReconstructionBatch) -> STIRPyramid:
+        """Return what the network finds in a batch, aligned by the true motion where it is told."""
+        self.check_clip(batch["spikes"].shape[1])
+        shown = self._shown(batch["spikes"], batch["rate_scale"])
+        if not self.hparams["true_motion"]:
+            return self.network.pyramid(shown)
+        flows = known_flows(_motion_in(batch, "true_motion"), self.hparams["pyramid_levels"])
+        return self.network.pyramid(shown, flows)
+
+    def _check_alone(self) -> None:
+        """Refuse to reconstruct from spikes alone.
+
+        Raises:
+            ValueError: If the network was made to be told the true motion.
+        """
+        if self.hparams["true_motion"]:
+            raise ValueError(
+                "true_motion: this network is told how things move, so it only sees batches with "
+                "their motion: fit, validate and test it on data that serve it"
+            )
 
     def _motion_left(self) -> float:
         """Return the share of the weight of the true motion that is left."""
@@ -339,3 +379,17 @@ class STIRModule(ReconstructionModule):
         if rate_scale is None or not self.hparams["scale_input"]:
             return spikes
         return spikes / rate_scale.to(spikes).view(-1, 1, 1, 1)
+
+
+def _motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
+    """Return the true motion of a batch.
+
+    Raises:
+        ConfigError: If the data serve none.
+    """
+    if "motion" not in batch:
+        raise ConfigError(
+            f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
+            f"around: {REACH}, and an archive of 'python -m spike_zoo simulate --around {REACH}'"
+        )
+    return batch["motion"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple, Self, get_args
 
 import torch
@@ -12,6 +13,7 @@ from spike_zoo.methods.stir.attention import AttentionKind, SymmetricInteractive
 from spike_zoo.methods.stir.decoder import (
     Features,
     FinestDecoder,
+    FusionDecoder,
     Interaction,
     Level,
     RefiningDecoder,
@@ -146,8 +148,23 @@ class STIR(nn.Module):
         """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
         return self.pyramid(spikes).image
 
-    def pyramid(self, spikes: Tensor) -> STIRPyramid:
-        """Return the reconstruction with all that led to it: ``(B, 61, H, W)`` spikes.
+    def start_from_doubled_flows(self) -> None:
+        """Let an untrained network hand flows from level to level, and learn what to change.
+
+        Layers that enlarge flows begin at random else, so that what the coarsest level finds is
+        lost on its way to the finest, and motion is learned late or never.
+        """
+        for decoder in self.decoders.values():
+            if isinstance(decoder, FusionDecoder) and decoder.warps:
+                decoder.start_from_doubled_flows()
+
+    def pyramid(self, spikes: Tensor, flows: Mapping[int, Tensor] | None = None) -> STIRPyramid:
+        """Return the reconstruction with all that led to it.
+
+        Args:
+            spikes: ``(B, 61, H, W)``.
+            flows: Level -> flow ``(B, 4, h, w)`` of the padded size, in pixels of the level, that
+                aligns its features in place of what the network finds: see :func:`known_flows`.
 
         Raises:
             ValueError: If the input is not four-dimensional with 61 planes.
@@ -161,7 +178,7 @@ class STIR(nn.Module):
         blocks = [padded[:, start : start + BLOCK_PLANES] for start in BLOCK_STARTS]
         features = self.encode(torch.cat(blocks, dim=0))
         parts = [level.chunk(len(blocks), dim=0) for level in features]
-        levels, features_by_level = self._decode([Features(*part) for part in parts])
+        levels, features_by_level = self._decode([Features(*part) for part in parts], flows or {})
         image = crop_padding(levels[1].image, *spikes.shape[-2:]).clamp(0.0, 1.0)
         return STIRPyramid(image, levels, features_by_level)
 
@@ -185,10 +202,12 @@ class STIR(nn.Module):
     ) -> Tensor:
         """Return the image ``(B, 1, H, W)`` in [0, 1] at the middle of three encoded blocks."""
         triples = zip(first, middle, last, strict=True)
-        levels, _ = self._decode([Features(*triple) for triple in triples])
+        levels, _ = self._decode([Features(*triple) for triple in triples], {})
         return levels[1].image.clamp(0.0, 1.0)
 
-    def _decode(self, features: list[Features]) -> tuple[dict[int, Level], dict[int, Features]]:
+    def _decode(
+        self, features: list[Features], flows: Mapping[int, Tensor]
+    ) -> tuple[dict[int, Level], dict[int, Features]]:
         by_level = dict(enumerate(features, start=1))
         top = by_level[self.pyramid_levels]
         if self.attention is None:
@@ -198,7 +217,7 @@ class STIR(nn.Module):
         level = self.decoders[str(self.pyramid_levels)](joined)
         levels = {self.pyramid_levels: level}
         for number in range(self.pyramid_levels - 1, 0, -1):
-            level = self.decoders[str(number)](by_level[number], level)
+            level = self.decoders[str(number)](by_level[number], level, flows.get(number))
             levels[number] = level
         return levels, by_level
 

@@ -16,7 +16,7 @@ from spike_zoo.data import ReconstructionDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.methods.stir.decoder import Level
-from spike_zoo.methods.stir.fields import field_loss, fields_of
+from spike_zoo.methods.stir.fields import field_loss, fields_of, known_flows
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.nn.motion import MOTION_WEIGHTS
 from spike_zoo.tasks.evaluation import Evaluation
@@ -152,7 +152,9 @@ def test_a_fit_learns_the_motion_and_fading_lets_it_go(archive: str) -> None:
     [
         ({"loss_motion": -1.0}, "loss_motion must be 0 or more"),
         ({"motion_schedule": "rising"}, "motion_schedule must be constant or fading"),
-        ({"loss_motion": 1.0, "interaction": "synthesis_only"}, "predicts no motion"),
+        ({"loss_motion": 1.0, "interaction": "synthesis_only"}, "loss_motion: .* has no motion"),
+        ({"true_motion": True, "interaction": "synthesis_only"}, "true_motion: .* has no motion"),
+        ({"loss_motion": 1.0, "true_motion": True}, "with true_motion no motion is learned"),
     ],
 )
 def test_switches_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
@@ -168,3 +170,51 @@ def test_data_without_motion_are_refused_by_the_loss_and_by_the_data(
         trainer(max_epochs=1).fit(module, ReconstructionDataModule(archive, crop=None))
     with pytest.raises(ConfigError, match="no motion to the planes 10 before and after"):
         ReconstructionDataModule(archive, around=10, crop=None).setup("fit")
+
+
+def test_known_flows_are_the_truth_at_every_level_in_its_own_pixels() -> None:
+    truth = torch.zeros(1, 2, 2, 12, 16)  # padded to 16 rows, two more at either end
+    truth[:, 0, 0], truth[:, 1, 1] = 4.0, -8.0
+    truth[..., :8] = torch.nan
+    flows = known_flows(truth, 4)
+    assert sorted(flows) == [1, 2, 3]
+    for level, flow in flows.items():
+        side = 16 // 2 ** (level - 1)
+        assert flow.shape == (1, 4, side, side)
+        scale = 2 ** (level - 1)
+        middle = flow[0, :, side // 2, -1].tolist()
+        assert middle == [4.0 / scale, 0.0, 0.0, -8.0 / scale]
+        assert (flow[..., : side // 2] == 0).all(), "unknown is still"
+
+
+def test_told_the_true_motion_a_network_is_aligned_by_it_and_by_nothing_else(archive: str) -> None:
+    module = STIRModule(**SMALL, true_motion=True).eval()
+    data = served(archive)
+    data.setup("test")
+    batch: Any = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
+    found = module.found(batch, 0)
+    known = torch.isfinite(batch["motion"])
+    assert torch.equal(found.fields[0][known], batch["motion"][known])
+    still: Any = {**batch, "motion": torch.zeros_like(batch["motion"])}
+    assert not torch.equal(module.predict_step(still, 0), found.images), "it matters"
+    assert torch.equal(module.predict_step(batch, 0), found.images)
+    measured = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
+    assert measured["test/epe"] == 0
+    with pytest.raises(ValueError, match="true_motion: this network is told how things move"):
+        module(batch["spikes"], batch["rate_scale"])
+    still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
+    with pytest.raises(ConfigError, match="true_motion: the data serve no true motion"):
+        trainer(fast_dev_run=True).fit(module.train(), still_data)
+
+
+def test_from_doubled_flows_what_the_coarsest_level_finds_reaches_the_finest() -> None:
+    module = STIRModule(**SMALL, start_from_doubled_flows=True).eval()
+    with torch.no_grad():
+        heads: Any = {name: each.head for name, each in module.network.decoders.items()}
+        for level in ("3", "2"):  # no level but the coarsest finds anything
+            heads[level].weight[:4], heads[level].bias[:4] = 0.0, 0.0
+        heads["3"].bias[:4] = torch.tensor([0.5, -0.25, -0.5, 0.25])
+    pyramid = module.network.pyramid(torch.zeros(1, 61, 32, 32))
+    main_field = fields_of(pyramid, (32, 32))[0][0, :, :, 8:-8, 8:-8]  # borders fade
+    torch.testing.assert_close(main_field[0, 0], torch.full((16, 16), 2.0))
+    torch.testing.assert_close(main_field[1, 1], torch.full((16, 16), 1.0))

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 FILES = sorted(VARIANTS.glob("*.yaml"))
 SWITCHES = set(inspect.signature(STIR).parameters) | {"loss_rec", "loss_ms", "loss_per"}
 #: Switches that are not the paper's: rows that leave them alone do not state them.
-LEARNED = {"loss_motion", "motion_schedule"}
+MOTION = {"loss_motion", "motion_schedule", "true_motion", "start_from_doubled_flows"}
 PAGE = (ROOT / "spike_zoo" / "methods" / "stir" / "README.md").read_text(encoding="utf-8")
 #: Each study with its rows beside the full network, and the switches they may move.
 STUDIES = {
@@ -29,7 +29,7 @@ STUDIES = {
     ),
     "capacity": ({"width_050", "width_150"}, {"width"}),
     "hidden state": ({"hidden_4", "hidden_16"}, {"hidden_channels"}),
-    "motion": ({"motion_constant", "motion_fading"}, LEARNED),
+    "motion": ({"flows_doubled", "motion_constant", "motion_fading", "motion_true"}, MOTION),
     "loss": ({"loss_no_ms", "loss_no_rec", "loss_per"}, {"loss_rec", "loss_ms", "loss_per"}),
 }
 
@@ -42,7 +42,7 @@ def test_every_study_has_its_rows_and_no_row_is_without_a_study() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_variant_states_every_switch_and_moves_only_its_studys(path: Path) -> None:
     stated, full = switches(path), switches(VARIANTS / "full.yaml")
-    assert stated.keys() - LEARNED == SWITCHES
+    assert stated.keys() - MOTION == SWITCHES
     moved = {name for name, value in stated.items() if value != full.get(name)}
     allowed = next((keys for names, keys in STUDIES.values() if path.stem in names), set())
     assert moved <= allowed
