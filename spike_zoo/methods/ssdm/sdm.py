@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def spike_guided_deblur(blur: Tensor, long_exposure: Tensor, short_exposure: Tensor) -> Tensor:
@@ -48,3 +49,32 @@ def mean_rate(spikes: Tensor, start: int, stop: int) -> Tensor:
             "past the last)"
         )
     return spikes[:, start:stop].float().mean(dim=1, keepdim=True)
+
+
+def rate_of_own_times(
+    spikes: Tensor, start: int, stop: int, window: int, generator: torch.Generator
+) -> Tensor:
+    """Return the rate of a short window for every pixel, at a time of its own.
+
+    It is on average the rate of the whole exposure, and as noisy as that of a short window.
+
+    Args:
+        spikes: ``(B, T, h, w)``, 0 or 1.
+        start: First plane of the exposure.
+        stop: Its past-the-last plane.
+        window: Planes that are averaged.
+        generator: Draws the times, on the CPU.
+
+    Returns:
+        ``(B, 1, h, w)``.
+
+    Raises:
+        ValueError: If the window is longer than the exposure.
+    """
+    if not 0 < window <= stop - start:
+        raise ValueError(f"a window of {window} planes does not fit into planes {start}..{stop}")
+    counts = F.pad(spikes[:, start:stop].float().cumsum(dim=1), (0, 0, 0, 0, 1, 0))
+    sums = counts[:, window:] - counts[:, :-window]
+    size = (len(sums), 1, *sums.shape[2:])
+    times = torch.randint(sums.shape[1], size, generator=generator).to(sums.device)
+    return sums.gather(1, times) / window

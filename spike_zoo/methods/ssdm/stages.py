@@ -18,7 +18,7 @@ from spike_zoo.methods.ssdm.colour import grey
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
-from spike_zoo.methods.ssdm.sdm import mean_rate
+from spike_zoo.methods.ssdm.sdm import mean_rate, rate_of_own_times
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
@@ -45,9 +45,14 @@ class SSDMTeacherModule(TeacherModule):
     itself; the trainer cannot clip or accumulate gradients. Stage ``"upsample"`` holds the enlarged
     rate of the exposure to the blurry image in grey.
 
+    An EDSR that saw clean exposures alone sharpens what noise the denoiser leaves. With
+    ``from_denoised`` it learns from what is denoised: from short windows whose times differ from
+    pixel to pixel, so that their mean is the exposure and their noise that of the instant.
+
     ``val/psnr`` is BSN's image against the sharp one in grey at the spikes' size, or the enlarged
-    exposure against the grey blur; ``val/psnr_gain`` is how much better that is than the firing
-    rate itself, or bilinear enlargement.
+    exposure against the grey blur, or, ``from_denoised``, enlarged instants against sharp images in
+    grey; ``val/psnr_gain`` is how much better that is than the firing rate itself, or bilinear
+    enlargement.
 
     Args:
         stage: Which network is trained.
@@ -63,11 +68,14 @@ class SSDMTeacherModule(TeacherModule):
             outside and never learn.
         start_from_neighbours: Whether an untrained BSN gives the mean of a pixel's neighbours and
             learns what to change.
+        from_denoised: Whether stage ``"upsample"`` learns to enlarge what the denoiser leaves, see
+            above, which is not the paper's; needs ``bsn``.
         lpips: See :class:`DeblurModule`.
         protocols: See there.
 
     Raises:
         ValueError: If an argument is outside its range.
+        ConfigError: If ``from_denoised`` has no denoiser, or belongs to another stage.
 
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
     Spike Streams*, NeurIPS 2024, Eq. (9) and (10); five times and one update each as released.
@@ -84,6 +92,7 @@ class SSDMTeacherModule(TeacherModule):
         schedule: ScheduleKind = "cosine",
         clamp_loss: bool = False,
         start_from_neighbours: bool = False,
+        from_denoised: bool = False,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
@@ -92,6 +101,8 @@ class SSDMTeacherModule(TeacherModule):
         if times < 1:
             raise ValueError(f"times must be at least 1, got {times}")
         trains_bsn = stage == "denoise"
+        if from_denoised and (trains_bsn or not bsn):
+            raise ConfigError("from_denoised: stage upsample, with the denoiser's file in bsn")
         teacher = SSDMTeacher(
             BSN() if trains_bsn or bsn else nn.Identity(),
             nn.Identity() if trains_bsn and not edsr else EDSR(),
@@ -132,8 +143,7 @@ class SSDMTeacherModule(TeacherModule):
     def training_step(self, batch: DeblurBatch, batch_idx: int) -> Tensor | None:
         """Return the loss of the enlarged exposure; update by itself where rates are denoised."""
         if self.stage == "upsample":
-            start, stop = batch["exposure"][0].tolist()
-            enlarged = self.network(mean_rate(batch["spikes"], start, stop))
+            enlarged = self.network(self._rates_to_enlarge(batch))
             loss = enlarging_loss(enlarged, batch["blur"], clamp=self.hparams["clamp_loss"])
             self.log("train/total", loss, batch_size=len(batch["blur"]))
             return loss
@@ -148,6 +158,16 @@ class SSDMTeacherModule(TeacherModule):
             losses.append(loss.detach())
         self.log("train/total", torch.stack(losses).mean(), batch_size=len(batch["blur"]))
         return None
+
+    def _rates_to_enlarge(self, batch: DeblurBatch) -> Tensor:
+        """Return what the network learns to enlarge to the blurry image, ``(B, 1, h, w)``."""
+        start, stop = batch["exposure"][0].tolist()
+        if not self.hparams["from_denoised"]:
+            return mean_rate(batch["spikes"], start, stop)
+        window, draws = self.teacher.short_window, self.generator("times")
+        with torch.no_grad():
+            rates = rate_of_own_times(batch["spikes"], start, stop, window, draws)
+            return cast("Tensor", self.teacher.bsn(rates).clamp(0.0, 1.0))
 
     def denoising_losses(self, batch: DeblurBatch) -> Iterator[Tensor]:
         """Yield the loss at each time of a batch, made when it is asked for."""
@@ -172,7 +192,15 @@ class SSDMTeacherModule(TeacherModule):
         }
 
     def compared(self, exposure: Exposure) -> Compared | None:
-        """Return denoised rates beside sharp images, or the enlarged exposure beside the blur."""
+        """Return denoised rates beside sharp images, or the enlarged exposure beside the blur.
+
+        Rates that were denoised before they are enlarged stand beside sharp images too.
+        """
+        if self.hparams["from_denoised"] and exposure.planes:
+            denoised = self._denoised_first(exposure, exposure.planes)
+            plain = F.interpolate(denoised, scale_factor=RATIO, mode="bilinear")
+            before = (plain / exposure.rate_scale).clamp(0.0, 1.0)
+            return Compared(self(denoised).float(), before, grey(exposure.images))
         if self.stage == "upsample":
             rates = mean_rate(exposure.spikes, *exposure.span)
             plain = F.interpolate(rates, scale_factor=RATIO, mode="bilinear")
@@ -188,6 +216,8 @@ class SSDMTeacherModule(TeacherModule):
 
     def image_of(self, exposure: Exposure) -> Tensor:
         """Return the network's own image of an exposure: all of it, or its middle."""
+        if self.hparams["from_denoised"]:
+            return self(self._denoised_first(exposure, [exposure.middle])).float()
         if self.stage == "upsample":
             return self(mean_rate(exposure.spikes, *exposure.span)).float()
         return self._denoised(self._short_rates(exposure, [exposure.middle]), exposure)
@@ -196,6 +226,11 @@ class SSDMTeacherModule(TeacherModule):
         """Return firing rates around some planes, ``(N, 1, h, w)``."""
         windows = [centred_window(plane, self.teacher.short_window) for plane in planes]
         return torch.cat([mean_rate(exposure.spikes, *window) for window in windows])
+
+    def _denoised_first(self, exposure: Exposure, planes: Sequence[int]) -> Tensor:
+        """Return what the denoiser leaves around some planes, ``(N, 1, h, w)``, to be enlarged."""
+        denoised = self.teacher.bsn(self._short_rates(exposure, planes))
+        return cast("Tensor", denoised.clamp(0.0, 1.0))
 
     def _denoised(self, rates: Tensor, exposure: Exposure) -> Tensor:
         """Return denoised rates as images: divided by what white is."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spike_zoo.methods.ssdm import spike_guided_deblur
-from spike_zoo.methods.ssdm.sdm import mean_rate
+from spike_zoo.methods.ssdm.sdm import mean_rate, rate_of_own_times
 
 
 @given(threshold=st.floats(0.01, 100.0))
@@ -49,3 +49,25 @@ def test_a_rate_is_the_share_of_planes_with_a_spike(dtype: torch.dtype) -> None:
 def test_planes_outside_the_stream_are_refused(start: int, stop: int) -> None:
     with pytest.raises(ValueError, match=r"planes .* the stream has 0\.\.8"):
         mean_rate(torch.zeros(1, 8, 1, 1), start, stop)
+
+
+def test_every_pixel_has_the_rate_of_a_window_inside_the_exposure_at_a_time_of_its_own() -> None:
+    draws = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(2, 40, 16, 16, generator=draws) < 0.4).to(torch.uint8)
+    spikes[:, :10], spikes[:, 30:] = 1, 1  # outside the exposure
+    rates = rate_of_own_times(spikes, 10, 30, 5, draws)
+    windows = torch.cat([mean_rate(spikes, first, first + 5) for first in range(10, 26)], dim=1)
+    assert rates.shape == (2, 1, 16, 16)
+    is_one = (windows - rates).abs() < 1e-6
+    assert is_one.any(dim=1).all()
+    assert not is_one.all(dim=(0, 2, 3)).any(), "no time is that of all pixels"
+    many = torch.cat([rate_of_own_times(spikes, 10, 30, 5, draws) for _ in range(400)], dim=1)
+    torch.testing.assert_close(many.mean(1), windows.mean(1), atol=0.06, rtol=0)
+    torch.testing.assert_close(
+        rate_of_own_times(spikes, 10, 30, 20, draws), mean_rate(spikes, 10, 30)
+    )
+
+
+def test_a_window_longer_than_the_exposure_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"21 planes does not fit into planes 10\.\.30"):
+        rate_of_own_times(torch.zeros(1, 40, 1, 1), 10, 30, 21, torch.Generator())

@@ -244,3 +244,37 @@ def test_the_second_stage_with_the_first_one_s_file_is_a_teacher_that_needs_no_f
 def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SSDMTeacherModule(**arguments)
+
+
+def test_what_is_denoised_first_is_measured_enlarged_beside_sharp_images(
+    archive: Path, tmp_path: Path
+) -> None:
+    seed_everything(0)
+    first = SSDMTeacherModule("denoise", times=1)
+    fit(first, archive, tmp_path / "denoise", 1)
+    denoiser = str(tmp_path / "denoise" / "epoch=0-step=1.ckpt")
+    module = SSDMTeacherModule("upsample", bsn=denoiser, from_denoised=True)
+    before = [value.clone() for value in module.network.parameters()]
+    fit(module, archive, tmp_path / "upsample", 1)
+    after = module.network.parameters()
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
+    for name, value in first.network.state_dict().items():
+        assert torch.equal(module.teacher.bsn.state_dict()[name], value), "it only reads"
+    batch = exposure_batch(exposed_take())
+    module.eval().setup("test")
+    module.log_dict = lambda values, **_: None  # type: ignore[method-assign]  # outside a trainer
+    with torch.no_grad():
+        module.test_step(batch, 0)
+        planes = batch["planes"][0].tolist()
+        rates = [batch["spikes"][:, plane - 4 : plane + 5].float().mean(1) for plane in planes]
+        enlarged = module(module.teacher.bsn(torch.stack(rates)).clamp(0, 1))
+    wanted = psnr(enlarged, grey(batch["images"][0])).mean().item()
+    found = module.split_metrics["test"].compute()["test/psnr"].item()  # type: ignore[operator]  # a collection
+    assert found == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_enlarging_what_is_denoised_needs_the_denoiser_and_the_second_stage(stage: Any) -> None:
+    bsn = "bsn.safetensors" if stage == "denoise" else None
+    with pytest.raises(ConfigError, match="from_denoised: stage upsample, with the denoiser's"):
+        SSDMTeacherModule(stage, bsn=bsn, from_denoised=True)
