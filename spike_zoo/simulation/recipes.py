@@ -251,7 +251,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             simulator=SEQUENCE_SIMULATOR,
             out="data/sequence.h5",
             sizes={
-                "small": _scenes(9, 3, 3, height=64, width=64, planes=55),
+                "small": _scenes(9, 3, 3, height=64, width=64, planes=69),
                 "default": _scenes(96, 6, 12, height=128, width=128, planes=SEQUENCE_PLANES),
                 "paper": _scenes(2000, 200, 200, height=128, width=128, planes=SEQUENCE_PLANES),
             },
