@@ -43,11 +43,7 @@ def mean_rate(spikes: Tensor, start: int, stop: int) -> Tensor:
     Raises:
         ValueError: If the range is empty or leaves the stream.
     """
-    if not 0 <= start < stop <= spikes.shape[1]:
-        raise ValueError(
-            f"planes {start}..{stop} were asked for, the stream has 0..{spikes.shape[1]} (first, "
-            "past the last)"
-        )
+    _check_range(spikes, start, stop)
     return spikes[:, start:stop].float().mean(dim=1, keepdim=True)
 
 
@@ -69,8 +65,9 @@ def rate_of_own_times(
         ``(B, 1, h, w)``.
 
     Raises:
-        ValueError: If the window is longer than the exposure.
+        ValueError: If the exposure leaves the stream, or the window is longer than it.
     """
+    _check_range(spikes, start, stop)
     if not 0 < window <= stop - start:
         raise ValueError(f"a window of {window} planes does not fit into planes {start}..{stop}")
     counts = F.pad(spikes[:, start:stop].float().cumsum(dim=1), (0, 0, 0, 0, 1, 0))
@@ -78,3 +75,16 @@ def rate_of_own_times(
     size = (len(sums), 1, *sums.shape[2:])
     times = torch.randint(sums.shape[1], size, generator=generator).to(sums.device)
     return sums.gather(1, times) / window
+
+
+def _check_range(spikes: Tensor, start: int, stop: int) -> None:
+    """Refuse planes that are not there.
+
+    Raises:
+        ValueError: If the range is empty or leaves the stream.
+    """
+    if not 0 <= start < stop <= spikes.shape[1]:
+        raise ValueError(
+            f"planes {start}..{stop} were asked for, the stream has 0..{spikes.shape[1]} (first, "
+            "past the last)"
+        )

@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from spike_zoo.errors import ConfigError
+from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.methods.stir.attention import AttentionKind
 from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
@@ -354,10 +354,10 @@ class STIRModule(ReconstructionModule):
         """Refuse to reconstruct from spikes alone.
 
         Raises:
-            ValueError: If the network was made to be told the true motion.
+            UsageError: If the network was made to be told the true motion.
         """
         if self.hparams["true_motion"]:
-            raise ValueError(
+            raise UsageError(
                 "true_motion: this network is told how things move, so it only sees batches with "
                 "their motion: fit, validate and test it on data that serve it"
             )

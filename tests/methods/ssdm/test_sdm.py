@@ -71,3 +71,8 @@ def test_every_pixel_has_the_rate_of_a_window_inside_the_exposure_at_a_time_of_i
 def test_a_window_longer_than_the_exposure_is_refused() -> None:
     with pytest.raises(ValueError, match=r"21 planes does not fit into planes 10\.\.30"):
         rate_of_own_times(torch.zeros(1, 40, 1, 1), 10, 30, 21, torch.Generator())
+
+
+def test_an_exposure_that_leaves_the_stream_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"planes 10\.\.41 were asked for, the stream has 0\.\.40"):
+        rate_of_own_times(torch.zeros(1, 40, 1, 1), 10, 41, 9, torch.Generator())
