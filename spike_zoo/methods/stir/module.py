@@ -183,7 +183,7 @@ class STIRModule(ReconstructionModule):
         """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
 
         Raises:
-            ValueError: If it was made to be told the true motion.
+            UsageError: If it was made to be told the true motion.
         """
         self._check_alone()
         return self.network(self._shown(spikes, rate_scale))
