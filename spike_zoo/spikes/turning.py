@@ -34,6 +34,11 @@ def apply_mode(planes: Tensor, mode: int) -> Tensor:
     return turned.flip(-2) if is_flipped else turned
 
 
+def inverse_mode(mode: int) -> int:
+    """Return the mode that undoes another: only the two quarter turns are not their own."""
+    return {3: 5, 5: 3}.get(mode, mode)
+
+
 def apply_modes(planes: Tensor, modes: Tensor) -> Tensor:
     """Turn and flip each clip of a batch ``(B, C, H, W)`` by its own mode ``(B,)``."""
     turned = [apply_mode(clip, mode) for clip, mode in zip(planes, modes.tolist(), strict=True)]

@@ -14,6 +14,7 @@ from spike_zoo.spikes.turning import (
     SHAPE_KEEPING_MODES,
     apply_mode,
     apply_modes,
+    inverse_mode,
     turn_motion,
     turn_motions,
 )
@@ -31,6 +32,12 @@ def test_each_clip_of_a_batch_is_turned_by_its_own_mode() -> None:
     turned = apply_modes(batch, torch.tensor([2, 4]))
     torch.testing.assert_close(turned[0], batch[0].flip(-2))
     torch.testing.assert_close(turned[1], batch[1].flip(-1))
+
+
+@pytest.mark.parametrize("mode", range(8))
+def test_the_inverse_of_a_mode_undoes_it(mode: int) -> None:
+    clip = torch.arange(3 * 4).view(3, 4)
+    assert torch.equal(apply_mode(apply_mode(clip, mode), inverse_mode(mode)), clip)
 
 
 def test_shape_keeping_modes_keep_the_shape_and_the_others_do_not() -> None:

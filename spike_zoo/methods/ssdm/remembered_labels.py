@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spike_zoo.methods.ssdm.images_at_once import GIB
+from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, inverse_mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
 class RememberedLabels:
     """Ask a frozen teacher once for every exposure: it is most of a student's training step.
 
-    An exposure is known by its spikes. Whole frames in their eight turns come again every few
-    epochs; crops at random places hardly ever do.
+    An exposure is known by its spikes and its blurry image, in whichever of its eight turns it
+    comes; the teacher sees it in one of them, which follows from the exposure alone, so that a run
+    that goes on learns from the same images. Whole frames come again at every epoch; crops at
+    random places hardly ever do.
 
     Args:
         teacher: Makes the images.
         memory_gib: How much of the processor's memory they may fill, as half floats (2.4e-4 off
-            at most); what comes later is made anew each time. 0 remembers nothing.
+            at most); what comes later is made anew each time. 0 remembers nothing, and shows the
+            teacher every exposure as it comes.
     """
 
     def __init__(self, teacher: SSDMTeacher, memory_gib: float) -> None:
@@ -41,18 +45,28 @@ class RememberedLabels:
         teacher = self.teacher.to(blur.device)
         if not self.remembers:
             return teacher(blur, spikes, times, exposure).float()
+        modes = [_mode_shown(sample) for sample in spikes]
+        turned = [
+            (apply_mode(image, mode), apply_mode(sample, mode))
+            for image, sample, mode in zip(blur, spikes, modes, strict=True)
+        ]
+        keys = [_digest(*sample, times, exposure) for sample in turned]
         # Of a batch only the exposures that are new go through the teacher, together; what it made
         # of the others is put back in their places.
-        keys = [_digest(sample, times, exposure) for sample in spikes]
         new = [place for place, key in enumerate(keys) if key not in self._known]
         made: dict[bytes, Tensor] = {}
         if new:
-            labels = teacher(blur[new], spikes[new], times, exposure)
+            shown = zip(*(turned[place] for place in new), strict=True)
+            labels = teacher(*map(torch.stack, shown), times, exposure).half()
             made = {keys[place]: labels[:, number] for number, place in enumerate(new)}
         found = [made[key] if key in made else self._known[key] for key in keys]
         for key, images in made.items():
             self._remember(key, images)
-        return torch.stack([images.to(blur.device, torch.float32) for images in found], dim=1)
+        back = [
+            apply_mode(images.to(blur.device, torch.float32), inverse_mode(mode))
+            for images, mode in zip(found, modes, strict=True)
+        ]
+        return torch.stack(back, dim=1)
 
     def _remember(self, key: bytes, images: Tensor) -> None:
         # First come, first kept: with random crops nothing comes again, and to throw out the oldest
@@ -60,11 +74,21 @@ class RememberedLabels:
         size = 2 * images.numel()
         if size <= self._room:
             self._room -= size
-            self._known[key] = images.to("cpu", torch.float16)
+            self._known[key] = images.to("cpu", copy=True)  # a copy holds nothing else of its batch
 
 
-def _digest(spikes: Tensor, times: Sequence[int], exposure: tuple[int, int]) -> bytes:
-    """Name an exposure by its bits and what is asked of it."""
-    bits = spikes.to(torch.bool).cpu().contiguous().numpy()
-    asked = f"{tuple(bits.shape)} {tuple(times)} {exposure}".encode()
-    return hashlib.blake2b(bits.tobytes() + asked, digest_size=16).digest()
+def _mode_shown(spikes: Tensor) -> int:
+    """Return the mode that turns an exposure as the teacher sees it, whichever turn it comes in."""
+    counts = spikes.bool().sum(dim=0).cpu()
+    is_square = counts.shape[0] == counts.shape[1]
+    modes = range(len(MODES)) if is_square else SHAPE_KEEPING_MODES
+    return min(modes, key=lambda mode: apply_mode(counts, mode).contiguous().numpy().tobytes())
+
+
+def _digest(blur: Tensor, spikes: Tensor, times: Sequence[int], exposure: tuple[int, int]) -> bytes:
+    """Name an exposure by its values and what is asked of it."""
+    asked = f"{tuple(blur.shape)} {tuple(spikes.shape)} {tuple(times)} {exposure}"
+    digest = hashlib.blake2b(asked.encode(), digest_size=16)
+    for part in (blur, spikes.to(torch.bool)):
+        digest.update(part.cpu().numpy().tobytes())
+    return digest.digest()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 from spike_zoo.methods.ssdm import SSDMStudentModule, SSDMTeacher
 from spike_zoo.methods.ssdm.remembered_labels import RememberedLabels
+from spike_zoo.spikes.turning import SHAPE_KEEPING_MODES, apply_mode
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TIMES, SPAN = [20, 68, 116], (20, 117)
 IMAGES_GIB = 2 * len(TIMES) * 3 * 32 * 32 / 2**30  # of one exposure
@@ -26,6 +30,13 @@ class CountingBSN(nn.Module):
     def forward(self, rates: Tensor) -> Tensor:
         self.seen += len(rates)
         return rates
+
+
+class LeaningBSN(nn.Module):
+    """Makes the right of a picture brighter than its left."""
+
+    def forward(self, rates: Tensor) -> Tensor:
+        return rates * torch.linspace(0.5, 1.5, rates.shape[-1])
 
 
 @pytest.fixture
@@ -57,6 +68,44 @@ def test_what_is_remembered_is_what_the_teacher_makes(
         torch.testing.assert_close(found, made[:, order], atol=3e-4, rtol=0)
     asked = 6 - min(exposures_kept, 3)
     assert bsn.seen == asked * len(TIMES)
+
+
+@pytest.mark.parametrize(("width", "modes"), [(8, range(8)), (12, SHAPE_KEEPING_MODES)])
+def test_the_teacher_is_asked_once_for_all_turns_of_an_exposure(
+    width: int, modes: Sequence[int], bsn: CountingBSN, teacher: SSDMTeacher
+) -> None:
+    labels = RememberedLabels(teacher, 1.0)
+    batch = exposure_batch(exposed_take(0, 8, width))
+    for mode in modes:
+        blur, spikes = apply_mode(batch["blur"], mode), apply_mode(batch["spikes"], mode)
+        found = labels(blur, spikes, TIMES, SPAN)
+        asked, bsn.seen = bsn.seen, 0
+        assert asked == (len(TIMES) if mode == 0 else 0)
+        torch.testing.assert_close(found, teacher(blur, spikes, TIMES, SPAN), atol=3e-4, rtol=0)
+        bsn.seen = 0
+
+
+def test_a_run_that_goes_on_learns_from_the_images_it_would_have_remembered() -> None:
+    teacher = SSDMTeacher(LeaningBSN(), nn.Upsample(scale_factor=4, mode="bilinear"))
+    whole, resumed = RememberedLabels(teacher, 1.0), RememberedLabels(teacher, 1.0)
+    batch = exposures(2)
+    blur, spikes = batch["blur"], batch["spikes"]
+    turned = apply_mode(blur, 5), apply_mode(spikes, 5)
+    whole(blur, spikes, TIMES, SPAN)
+    later = whole(*turned, TIMES, SPAN)
+    assert torch.equal(resumed(*turned, TIMES, SPAN), later)
+    assert not torch.allclose(teacher(*turned, TIMES, SPAN), later, atol=3e-2), "it matters"
+
+
+def test_what_looks_alike_to_the_spikes_is_told_apart_by_its_blurry_image(
+    teacher: SSDMTeacher,
+) -> None:
+    labels, batch = RememberedLabels(teacher, 1.0), exposures(1)
+    still = torch.ones_like(batch["spikes"])  # the same in every turn
+    for mode in range(8):
+        blur = apply_mode(batch["blur"], mode)
+        made = teacher(blur, still, TIMES, SPAN)
+        torch.testing.assert_close(labels(blur, still, TIMES, SPAN), made, atol=3e-4, rtol=0)
 
 
 def test_other_times_are_other_images(bsn: CountingBSN, teacher: SSDMTeacher) -> None:
