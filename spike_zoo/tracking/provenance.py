@@ -33,7 +33,7 @@ INCIDENTAL_TRAINER = (
 COMPILE = "compile"
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 #: Dotted keys that change no number, but count in digests of earlier records.
-INCIDENTAL_KEYS = ("data.init_args.workers",)
+INCIDENTAL_KEYS = ("data.init_args.workers", "model.init_args.remember_in")
 
 
 def versions() -> dict[str, str]:

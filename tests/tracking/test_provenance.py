@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from spike_zoo.tracking import config_hash, versions
+from spike_zoo.tracking.provenance import differences
 
 
 def test_digest_ignores_where_and_how_a_run_is_watched() -> None:
@@ -31,3 +34,17 @@ def test_versions_name_python_and_torch() -> None:
 def test_a_whole_number_is_the_same_configuration_however_it_is_written() -> None:
     assert config_hash({"trainer": {"limit": 1.0}}) == config_hash({"trainer": {"limit": 1}})
     assert config_hash({"trainer": {"limit": 1.5}}) != config_hash({"trainer": {"limit": 1}})
+
+
+@pytest.mark.parametrize(
+    ("group", "key", "value"),
+    [("data", "workers", 2), ("model", "remember_in", "runs/ssdm/labels")],
+)
+def test_where_work_is_done_or_kept_is_no_other_configuration(
+    group: str, key: str, value: object
+) -> None:
+    before = {group: {"init_args": {"crop": 96, key: None}}}
+    now = {group: {"init_args": {"crop": 96, key: value}}}
+    assert not differences(before, now, {})
+    now[group]["init_args"]["crop"] = 64
+    assert differences(before, now, {}) == [f"{group}.init_args.crop: 64, was 96"]

@@ -82,6 +82,8 @@ class SSDMStudentModule(DeblurModule):
             random, as published.
         remember_gib: Memory for the teacher's images, see :class:`RememberedLabels`; it pays where
             whole frames are trained on.
+        remember_in: Folder that keeps these images too, so that further runs by the same teacher,
+            all rows of a table for example, need not ask it.
         lpips: See :class:`DeblurModule`; the metric, not the distance.
         protocols: See there.
 
@@ -116,13 +118,14 @@ class SSDMStudentModule(DeblurModule):
         clamp_loss: bool = False,
         start_from_blur: bool = False,
         remember_gib: float = 0.0,
+        remember_in: str | None = None,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
         check_channel_order(channel_order)
         check_schedule(schedule, learning_rate)
-        _check_choices(net, upsampler, distance, times, remember_gib)
+        _check_choices(net, upsampler, distance, times, remember_gib, remember_in)
         self.save_hyperparameters()
         self.channel_order, self.window_length = channel_order, window_length
         self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
@@ -164,8 +167,8 @@ class SSDMStudentModule(DeblurModule):
             return
         self.loss = self.loss or self.make_loss()
         if self.hparams["use_teacher"] and not self._teacher:
-            remembered = RememberedLabels(self.make_teacher(), self.hparams["remember_gib"])
-            self._teacher.append(remembered)
+            kept = (self.hparams["remember_gib"], self.hparams["remember_in"])
+            self._teacher.append(RememberedLabels(self.make_teacher(), *kept))
         named = self.hparams["distance"] if self.hparams["use_teacher"] else "none"
         ours = "" if named in (LPIPS, "none") else " (not the paper's, which is lpips)"
         rank_zero_info(f"distance to the teacher: {named}{ours}; reblur x {self.lambda_reblur:g}")
@@ -295,7 +298,12 @@ class SSDMStudentModule(DeblurModule):
 
 
 def _check_choices(
-    net: str, upsampler: str, distance: str, times: int, remember_gib: float
+    net: str,
+    upsampler: str,
+    distance: str,
+    times: int,
+    remember_gib: float,
+    remember_in: str | None,
 ) -> None:
     if net not in get_args(Net):
         raise ValueError(f"net must be one of {get_args(Net)}, got {net!r}")
@@ -305,6 +313,8 @@ def _check_choices(
         raise ValueError(f"times must be at least 1, got {times}")
     if remember_gib < 0:
         raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
+    if remember_in is not None and not remember_gib:
+        raise ValueError("remember_in needs remember_gib above 0: nothing is remembered")
     summed_distances(distance)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from spike_zoo.methods.ssdm.images_at_once import GIB
+from spike_zoo.methods.ssdm.stored_labels import StoredLabels
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, inverse_mode
 
 if TYPE_CHECKING:
@@ -30,11 +32,15 @@ class RememberedLabels:
         memory_gib: How much of the processor's memory they may fill, as half floats (2.4e-4 off
             at most); what comes later is made anew each time. 0 remembers nothing, and shows the
             teacher every exposure as it comes.
+        folder: Keeps them too, all of them, for the next run by the same teacher.
     """
 
-    def __init__(self, teacher: SSDMTeacher, memory_gib: float) -> None:
+    def __init__(
+        self, teacher: SSDMTeacher, memory_gib: float, folder: str | Path | None = None
+    ) -> None:
         self.teacher = teacher
         self.remembers = memory_gib > 0
+        self._stored = None if folder is None else StoredLabels(Path(folder), teacher)
         self._room = int(memory_gib * GIB)
         self._known: dict[bytes, Tensor] = {}
 
@@ -51,22 +57,34 @@ class RememberedLabels:
             for image, sample, mode in zip(blur, spikes, modes, strict=True)
         ]
         keys = [_digest(*sample, times, exposure) for sample in turned]
-        # Of a batch only the exposures that are new go through the teacher, together; what it made
-        # of the others is put back in their places.
-        new = [place for place, key in enumerate(keys) if key not in self._known]
-        made: dict[bytes, Tensor] = {}
+        found = {key: images for key in keys if (images := self._recall(key)) is not None}
+        # Of a batch only the exposures that are new go through the teacher, together.
+        new = [place for place, key in enumerate(keys) if key not in found]
         if new:
             shown = zip(*(turned[place] for place in new), strict=True)
             labels = teacher(*map(torch.stack, shown), times, exposure).half()
             made = {keys[place]: labels[:, number] for number, place in enumerate(new)}
-        found = [made[key] if key in made else self._known[key] for key in keys]
-        for key, images in made.items():
-            self._remember(key, images)
+            self._keep(made)
+            found |= made
         back = [
-            apply_mode(images.to(blur.device, torch.float32), inverse_mode(mode))
-            for images, mode in zip(found, modes, strict=True)
+            apply_mode(found[key].to(blur.device, torch.float32), inverse_mode(mode))
+            for key, mode in zip(keys, modes, strict=True)
         ]
         return torch.stack(back, dim=1)
+
+    def _recall(self, key: bytes) -> Tensor | None:
+        if key in self._known or self._stored is None:
+            return self._known.get(key)
+        images = self._stored.read(key)
+        if images is not None:
+            self._remember(key, images)
+        return images
+
+    def _keep(self, made: dict[bytes, Tensor]) -> None:
+        for key, images in made.items():
+            self._remember(key, images)
+            if self._stored is not None:
+                self._stored.write(key, images)
 
     def _remember(self, key: bytes, images: Tensor) -> None:
         # First come, first kept: with random crops nothing comes again, and to throw out the oldest

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.errors import WeightsError
 from spike_zoo.methods.ssdm import SSDMStudentModule, SSDMTeacher
 from spike_zoo.methods.ssdm.remembered_labels import RememberedLabels
 from spike_zoo.spikes.turning import SHAPE_KEEPING_MODES, apply_mode
@@ -15,6 +16,7 @@ from spike_zoo.testing.exposures import exposed_take, exposure_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 TIMES, SPAN = [20, 68, 116], (20, 117)
 IMAGES_GIB = 2 * len(TIMES) * 3 * 32 * 32 / 2**30  # of one exposure
@@ -116,6 +118,53 @@ def test_other_times_are_other_images(bsn: CountingBSN, teacher: SSDMTeacher) ->
         torch.testing.assert_close(found, made, atol=3e-4, rtol=0)
 
 
-def test_memory_below_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="remember_gib must be 0 or more"):
-        SSDMStudentModule(remember_gib=-1.0)
+@pytest.mark.parametrize("memory_gib", [IMAGES_GIB, 1.0])
+def test_the_next_run_by_the_same_teacher_need_not_ask_it(
+    memory_gib: float, bsn: CountingBSN, teacher: SSDMTeacher, tmp_path: Path
+) -> None:
+    batch = exposures(3)
+    asked = batch["blur"], batch["spikes"], TIMES, SPAN
+    first = RememberedLabels(teacher, memory_gib, tmp_path / "labels")(*asked)
+    bsn.seen = 0
+    again = RememberedLabels(teacher, memory_gib, tmp_path / "labels")
+    for _ in range(2):
+        assert torch.equal(again(*asked), first)
+    assert bsn.seen == 0
+
+
+def test_another_teacher_never_gives_the_images_of_the_first(tmp_path: Path) -> None:
+    batch = exposures(1)
+    asked = batch["blur"], batch["spikes"], TIMES, SPAN
+    found = []
+    for weight in (0.5, 1.0):
+        scale = nn.Conv2d(1, 1, 1, bias=False)
+        nn.init.constant_(scale.weight, weight)
+        for window in (3, 9):
+            for mode in ("nearest", "bilinear"):
+                teacher = SSDMTeacher(scale, nn.Upsample(scale_factor=4, mode=mode), window)
+                images = RememberedLabels(teacher, 1.0, tmp_path)(*asked)
+                torch.testing.assert_close(images, teacher(*asked), atol=3e-4, rtol=0)
+                found.append(images)
+    assert len({images.numpy().tobytes() for images in found}) == len(found)
+
+
+def test_a_damaged_file_of_images_is_named(teacher: SSDMTeacher, tmp_path: Path) -> None:
+    batch = exposures(1)
+    asked = batch["blur"], batch["spikes"], TIMES, SPAN
+    RememberedLabels(teacher, 1.0, tmp_path)(*asked)
+    [file] = tmp_path.rglob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(WeightsError, match=file.name):
+        RememberedLabels(teacher, 1.0, tmp_path)(*asked)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"remember_gib": -1.0}, "remember_gib must be 0 or more"),
+        ({"remember_in": "labels"}, "remember_in needs remember_gib above 0"),
+    ],
+)
+def test_what_cannot_be_remembered_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SSDMStudentModule(**wrong)
