@@ -101,17 +101,15 @@ SWEEP_smoke := --only seed_everything=0 --jobs 0
 
 ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, long, gpu, paper), then its table
 
-# sweep_$(PROFILE).yaml and table_$(PROFILE).yaml where a profile has its own
+# sweep_$(PROFILE).yaml, table_$(PROFILE).yaml and needs_$(PROFILE).yaml where a profile has its own
+of_profile = $(firstword $(wildcard experiments/$(1)/$(2)_$(PROFILE).yaml) experiments/$(1)/$(2).yaml)
+
 $(METHODS:%=ablation-%): ablation-%: setup \
-  $$(addprefix ablation-,$$(call entries,experiments/$$*/needs.yaml,tables)) \
-  | $$(call entries,experiments/$$*/needs.yaml,archives) \
-  $$(call entries,experiments/$$*/needs_$(PROFILE).yaml,archives)
-	@code=0; $(ZOO) sweep --profile $(PROFILE) $(SWEEP_$(PROFILE)) $(ARGS) \
-	  $(firstword $(wildcard experiments/$*/sweep_$(PROFILE).yaml) experiments/$*/sweep.yaml) || code=$$?; \
+  $$(addprefix ablation-,$$(call entries,$$(call of_profile,$$*,needs),tables)) \
+  | $$(call entries,$$(call of_profile,$$*,needs),archives)
+	@code=0; $(ZOO) sweep --profile $(PROFILE) $(SWEEP_$(PROFILE)) $(ARGS) $(call of_profile,$*,sweep) || code=$$?; \
 	[ $$code -le 1 ] || exit $$code; \
-	$(ZOO) table --profile $(PROFILE) \
-	  $(firstword $(wildcard experiments/$*/table_$(PROFILE).yaml) experiments/$*/table.yaml) && \
-	exit $$code # 1: some runs failed
+	$(ZOO) table --profile $(PROFILE) $(call of_profile,$*,table) && exit $$code # 1: some runs failed
 
 # archives that are not there are made small for this look alone, and never left for other targets
 smoke-tables: setup ## run every table of every method from nothing in minutes, and look whether they are whole

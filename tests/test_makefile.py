@@ -15,7 +15,7 @@ import yaml
 from tests.conftest import ROOT
 
 METHODS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/sweep.yaml"))
-NEEDS = sorted((ROOT / "experiments").glob("*/needs.yaml"))
+NEEDS = sorted((ROOT / "experiments").glob("*/needs*.yaml"))
 STAGES = sorted((ROOT / "experiments").glob("*/stages.yaml"))
 
 OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of a make that runs the tests
@@ -93,12 +93,28 @@ def test_the_makefile_names_no_method() -> None:
     assert named == []
 
 
-def test_make_reads_what_yaml_says_of_archives(methods: Path) -> None:
-    for file in NEEDS:
-        archives = yaml.safe_load(file.read_text(encoding="utf-8")).get("archives", {})
-        commands = _make(methods, "-n", "ablation-table", f"METHOD={file.parent.name}")
-        for archive, how in archives.items():
-            assert f"-m spike_zoo {how}  --out {archive}\n" in commands
+def _table(methods: Path, needs: Path) -> str:
+    """Return what make would do for the table of a method, under the profile that needs it."""
+    profile = needs.stem.partition("_")[2] or "cpu"
+    named = (f"METHOD={needs.parent.name}", f"PROFILE={profile}")
+    return _make(methods, "-n", "ablation-table", *named)
+
+
+@pytest.mark.parametrize("file", NEEDS, ids=lambda file: f"{file.parent.name}-{file.stem}")
+def test_make_reads_what_yaml_says_of_archives_and_tables(methods: Path, file: Path) -> None:
+    needs = yaml.safe_load(file.read_text(encoding="utf-8"))
+    done = _table(methods, file)
+    assert re.findall(r"experiments/(\w+)/table\w*\.yaml", done) == [
+        *needs.get("tables", {}),
+        file.parent.name,
+    ], "tables of other methods come before those that show them"
+    simulated = re.findall(r"-m spike_zoo (simulate.*?)  --out (data/\S+)", done)
+    made = {archive: how for how, archive in simulated}
+    assert needs["archives"].items() <= made.items()
+    assert made.keys() == needs["archives"].keys() or "tables" in needs
+
+
+def test_an_archive_that_nothing_says_how_to_make_is_refused(methods: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         _make(methods, "-n", "data/unknown.h5")
 
@@ -107,15 +123,6 @@ def test_an_archive_that_is_there_is_not_made_again(methods: Path) -> None:
     (methods / "data").mkdir()
     (methods / "data" / "default.h5").touch()
     assert "simulate" not in _make(methods, "-n", "data/default.h5")
-
-
-def test_tables_of_other_methods_come_before_those_that_show_them(methods: Path) -> None:
-    for file in NEEDS:
-        method = file.parent.name
-        others = yaml.safe_load(file.read_text(encoding="utf-8")).get("tables", {})
-        done = _make(methods, "-n", "ablation-table", f"METHOD={method}")
-        tables = re.findall(r"experiments/(\w+)/table\.yaml", done)
-        assert tables == [*others, method]
 
 
 @pytest.mark.parametrize("file", STAGES, ids=lambda file: file.parent.name)
