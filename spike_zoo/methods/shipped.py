@@ -11,6 +11,7 @@ WEIGHTLESS = {
     "tfp": "spike_zoo.methods.classical.TFP",
     "tfi": "spike_zoo.methods.classical.TFI",
     "tfstp": "spike_zoo.methods.classical.TFSTP",
+    "tfi-aligned": "spike_zoo.methods.classical.AlignedTFI",
 }
 
 #: Published files: an entry only they have -> the class whose ``from_official`` reads them.

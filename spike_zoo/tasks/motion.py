@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import torch
 
+from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.metrics.motion import end_point_error, still_error
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
+
+    from spike_zoo.batch import ReconstructionBatch
+
+REACH: Final = 20
+"""Planes from an image to where its motion leads to, before it and after it."""
 
 
 class Found(NamedTuple):
@@ -26,6 +32,33 @@ class Found(NamedTuple):
 
     images: Tensor
     fields: Sequence[Tensor] = ()
+
+
+def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
+    """Return the true motion of a batch, ``(B, 2, 2, H, W)``, NaN where unknown.
+
+    Raises:
+        ConfigError: If the data serve none.
+    """
+    if "motion" not in batch:
+        raise ConfigError(
+            f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
+            f"around: {REACH}, and an archive of 'python -m spike_zoo simulate --around {REACH}'"
+        )
+    return batch["motion"]
+
+
+def check_alone(*, true_motion: bool) -> None:
+    """Refuse spikes alone where a method is told the true motion.
+
+    Raises:
+        UsageError: If it is.
+    """
+    if true_motion:
+        raise UsageError(
+            "true_motion: this method is told how things move, so it only sees batches with their "
+            "motion: fit, validate and test it on data that serve it"
+        )
 
 
 def field_errors(fields: Sequence[Tensor], truth: Tensor) -> dict[str, Tensor]:

@@ -24,12 +24,20 @@ from spike_zoo.methods.classical.plasticity import (
 from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
 
 if TYPE_CHECKING:
-    from spike_zoo.methods.classical.module import TFIModule, TFPModule, TFSTPModule
+    from spike_zoo.methods.classical.aligned import AlignedTFI
+    from spike_zoo.methods.classical.module import (
+        AlignedTFIModule,
+        TFIModule,
+        TFPModule,
+        TFSTPModule,
+    )
 
 __all__ = [
     "TFI",
     "TFP",
     "TFSTP",
+    "AlignedTFI",
+    "AlignedTFIModule",
     "PlasticityRates",
     "PlasticityRules",
     "TFIModule",
@@ -48,7 +56,12 @@ __all__ = [
     "voxel_bins",
 ]
 
-#: These need a trainer's libraries.
-__getattr__ = on_first_use(
-    __name__, dict.fromkeys(("TFIModule", "TFPModule", "TFSTPModule"), "module")
-)
+#: These need a trainer's libraries, or one for optical flow.
+_ELSEWHERE = {
+    "AlignedTFI": "aligned",
+    "AlignedTFIModule": "module",
+    "TFIModule": "module",
+    "TFPModule": "module",
+    "TFSTPModule": "module",
+}
+__getattr__ = on_first_use(__name__, _ELSEWHERE)

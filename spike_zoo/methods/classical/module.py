@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
+from spike_zoo.methods.classical.aligned import WINDOW, AlignedTFI
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
+from spike_zoo.tasks.motion import REACH, Found, check_alone, motion_in
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -12,6 +16,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from spike_zoo.batch import ReconstructionBatch
     from spike_zoo.spikes import SpikeRecording
 
 
@@ -89,6 +94,55 @@ class TFIModule(ClassicalModule):
     ) -> None:
         super().__init__(TFI(average), clip_length, lpips, protocols)
         self.save_hyperparameters()
+
+
+class AlignedTFIModule(ClassicalModule):
+    """:class:`AlignedTFI` inside a trainer.
+
+    Args:
+        window: Planes to average over, cut to the clip; 5 or more.
+        true_motion: Whether planes are averaged along the true motion, which data serve with
+            ``around: 20``: what knowing it is worth. Nothing can be reconstructed so where it is
+            not known.
+        clip_length: Planes of one clip in evaluations.
+        lpips: As in :class:`ReconstructionModule`.
+        protocols: As there.
+    """
+
+    method: AlignedTFI
+
+    def __init__(
+        self,
+        window: int = WINDOW,
+        true_motion: bool = False,
+        clip_length: int = CLIP_LENGTH,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        super().__init__(AlignedTFI(window), clip_length, lpips, protocols)
+        self.save_hyperparameters()
+
+    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        """Return the reconstruction, ``(B, 1, H, W)``, by the true motion if it wants that."""
+        return self.found(batch, batch_idx).images
+
+    def found(self, batch: ReconstructionBatch, batch_idx: int) -> Found:
+        """Return the reconstruction and the motion it was made with."""
+        velocities = None
+        if self.hparams["true_motion"]:
+            away = torch.tensor([-REACH, REACH], device=self.device).view(2, 1, 1, 1)
+            velocities = motion_in(batch, "true_motion") / away
+        spikes = batch["spikes"]
+        along = self.method.along(spikes, spikes.shape[1] // 2, velocities)
+        images = torch.stack([one.rate for one in along])[:, None]
+        fields = torch.stack([one.field for one in along])
+        return Found((images / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1), [fields])
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        check_alone(true_motion=self.hparams["true_motion"])
+        return super()._stream(recording, centers, rate_scale)
 
 
 class TFSTPModule(ClassicalModule):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from spike_zoo.nn.motion import motion_loss, padded_motion, pooled_motion
 from spike_zoo.nn.padding import crop_padding
@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.methods.stir.network import STIRPyramid
-
-REACH: Final = 20
-"""Planes from the middle of a window to the middle of the block before and after it."""
 
 
 def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:

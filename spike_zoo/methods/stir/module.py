@@ -9,13 +9,12 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.methods.stir.attention import AttentionKind
 from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
-from spike_zoo.methods.stir.fields import REACH, field_loss, fields_of, known_flows
+from spike_zoo.methods.stir.fields import field_loss, fields_of, known_flows
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
-from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR, STIRPyramid
+from spike_zoo.methods.stir.network import PLANES, STIR, STIRPyramid
 from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.scene_training import scene_terms
 from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
@@ -28,7 +27,7 @@ from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.clips import known_rate_scale, read_clip
-from spike_zoo.tasks.motion import Found
+from spike_zoo.tasks.motion import REACH, Found, check_alone, motion_in
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ class STIRModule(ReconstructionModule):
     """
 
     clip_length = PLANES
-    motion_planes = BLOCK_STARTS[1]
+    motion_planes = REACH
     picture_options = ("tile", "precision", "compiled")
 
     def __init__(
@@ -185,7 +184,7 @@ class STIRModule(ReconstructionModule):
         Raises:
             UsageError: If it was made to be told the true motion.
         """
-        self._check_alone()
+        check_alone(true_motion=self.hparams["true_motion"])
         return self.network(self._shown(spikes, rate_scale))
 
     @property
@@ -229,7 +228,7 @@ class STIRModule(ReconstructionModule):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        self._check_alone()
+        check_alone(true_motion=self.hparams["true_motion"])
         was_training = self.training
         self.eval()
         try:
@@ -337,7 +336,7 @@ class STIRModule(ReconstructionModule):
         terms = self.loss(pyramid, batch["image"])
         weight = self.hparams["loss_motion"]
         if weight:
-            terms["motion"] = field_loss(pyramid, _motion_in(batch, "loss_motion"))
+            terms["motion"] = field_loss(pyramid, motion_in(batch, "loss_motion"))
             terms["total"] = terms["total"] + weight * self._motion_left() * terms["motion"]
         return terms
 
@@ -347,20 +346,8 @@ class STIRModule(ReconstructionModule):
         shown = self._shown(batch["spikes"], batch["rate_scale"])
         if not self.hparams["true_motion"]:
             return self.network.pyramid(shown)
-        flows = known_flows(_motion_in(batch, "true_motion"), self.hparams["pyramid_levels"])
+        flows = known_flows(motion_in(batch, "true_motion"), self.hparams["pyramid_levels"])
         return self.network.pyramid(shown, flows)
-
-    def _check_alone(self) -> None:
-        """Refuse to reconstruct from spikes alone.
-
-        Raises:
-            UsageError: If the network was made to be told the true motion.
-        """
-        if self.hparams["true_motion"]:
-            raise UsageError(
-                "true_motion: this network is told how things move, so it only sees batches with "
-                "their motion: fit, validate and test it on data that serve it"
-            )
 
     def _motion_left(self) -> float:
         """Return the share of the weight of the true motion that is left."""
@@ -379,17 +366,3 @@ class STIRModule(ReconstructionModule):
         if rate_scale is None or not self.hparams["scale_input"]:
             return spikes
         return spikes / rate_scale.to(spikes).view(-1, 1, 1, 1)
-
-
-def _motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
-    """Return the true motion of a batch.
-
-    Raises:
-        ConfigError: If the data serve none.
-    """
-    if "motion" not in batch:
-        raise ConfigError(
-            f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
-            f"around: {REACH}, and an archive of 'python -m spike_zoo simulate --around {REACH}'"
-        )
-    return batch["motion"]

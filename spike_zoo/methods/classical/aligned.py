@@ -1,0 +1,215 @@
+"""Intervals averaged along the motion, which is found between pictures of the same recording."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import torch
+from skimage.registration import optical_flow_tvl1
+from torch.nn import functional as F
+
+from spike_zoo.methods.classical.functional import tfi_video
+from spike_zoo.methods.classical.methods import ClassicalMethod
+from spike_zoo.methods.classical.streams import tfi_stream
+from spike_zoo.nn.warp import sampling_grid
+from spike_zoo.spikes.recording import check_recording
+from spike_zoo.spikes.windows import wanted_planes
+from spike_zoo.tasks.motion import REACH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.windows import Planes
+
+WINDOW: Final = 65
+GROUP: Final = 5  # planes that count together
+_HALF: Final = GROUP // 2
+_PICTURE: Final = 5  # planes on either side that a picture to find motion in averages
+_ATTACHMENT: Final = 15.0  # of TV-L1, for pictures between 0 and 1
+_SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
+_TOLERANCE: Final = 1.5  # of a difference, in noise powers
+_LEAST_NOISE: Final = 1e-5  # as a power, where white is 1
+
+
+class Along(NamedTuple):
+    """A mean along the motion, and the motion.
+
+    Attributes:
+        rate: ``(H, W)``, in the unit of what was averaged.
+        velocity: ``(2, 2, H, W)``, pixels a plane, right and down: of the planes before the middle
+            one, of those after it.
+    """
+
+    rate: Tensor
+    velocity: Tensor
+
+    @property
+    def field(self) -> Tensor:
+        """Where each pixel was :data:`REACH` planes before, and is as many after."""
+        return torch.stack([-REACH * self.velocity[0], REACH * self.velocity[1]])
+
+
+class AlignedTFI(ClassicalMethod):
+    """Texture from interval, averaged along the motion instead of at a pixel.
+
+    As :class:`TFI`, but every plane is first moved to where things are at the middle one, so that
+    65 planes can be averaged where 9 blur. The motion comes from pictures of the recording itself,
+    by dense optical flow (TV-L1) to 20 planes before and after, and is even in between. Where a
+    group of planes is not what the middle ones are (something passed in front, the flow went
+    astray), it counts for less. The flow takes most of the time, seconds a picture.
+
+    Args:
+        window: Planes to average over, cut to the clip; 5 or more.
+
+    Raises:
+        ValueError: If the window is below 5.
+
+    Source: the idea is that of motion-aligned filtering for spike cameras (Zhao et al., ISCAS
+    2020); motion and weights are ours.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> AlignedTFI().reconstruct(pattern_take(0).recording, [40]).shape
+        torch.Size([1, 1, 40, 48])
+    """
+
+    finds_motion = True
+    motion_planes = REACH
+
+    def __init__(self, window: int = WINDOW) -> None:
+        if window < GROUP:
+            raise ValueError(f"window is at least {GROUP} planes, got {window}")
+        super().__init__(window=window)
+        self.window = window
+
+    def rate(self, spikes: Tensor, center: int) -> Tensor:
+        """Return the mean of one over the intervals, along the motion."""
+        return torch.stack([one.rate for one in self.along(spikes, center)])
+
+    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the means at planes of a recording."""
+        for center in centers:
+            yield self._at(recording, center).rate[None]
+
+    def along(self, spikes: Tensor, center: int, velocities: Tensor | None = None) -> list[Along]:
+        """Return mean and motion of every clip.
+
+        Args:
+            spikes: ``(B, T, H, W)``.
+            center: The middle plane.
+            velocities: The motion, ``(B, 2, 2, H, W)`` as in :class:`Along`, NaN where unknown; by
+                default it is found.
+        """
+        around = self._around(center, spikes.shape[1])
+        known = [None] * len(spikes) if velocities is None else velocities
+        return [
+            mean_along(rates, around.index(center), velocity)
+            for rates, velocity in zip(tfi_video(spikes, around), known, strict=True)
+        ]
+
+    def motion(
+        self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
+    ) -> Tensor:
+        """Return the motion that planes of a recording are moved by.
+
+        Args:
+            recording: The spikes.
+            centers: Planes, or one.
+            rate_scale: Makes no difference.
+
+        Returns:
+            float32 ``(N, 2, 2, H, W)``, (dx, dy) in pixels to 20 planes before and after.
+
+        Raises:
+            PlaneRangeError: If a centre lies outside the recording.
+            UsageError: If it is no recording, or a centre no whole number.
+        """
+        check_recording(recording)
+        planes = wanted_planes(centers, len(recording))
+        return torch.stack([self._at(recording, plane).field for plane in planes])
+
+    def _at(self, recording: SpikeRecording, center: int) -> Along:
+        around = self._around(center, len(recording))
+        return mean_along(torch.cat(list(tfi_stream(recording, around))), around.index(center))
+
+    def _around(self, center: int, planes: int) -> range:
+        half = self.window // 2
+        return range(max(center - half, 0), min(center + half + 1, planes))
+
+
+def mean_along(rates: Tensor, middle: int, velocity: Tensor | None = None) -> Along:
+    """Return the mean of consecutive planes, each moved to where things are at the middle one.
+
+    Args:
+        rates: ``(T, H, W)``, 0 or more, in any unit.
+        middle: Number of the middle plane among them.
+        velocity: The motion, see :class:`Along`, NaN where unknown; by default it is found.
+    """
+    white = float(np.quantile(rates.cpu().numpy(), 0.99)) or 1.0
+    rates, offsets = rates / white, _offsets(middle, len(rates))
+    if velocity is None:
+        ends = (offsets[0], offsets[-1])
+        velocity = torch.stack([_velocity(rates, middle, reach) for reach in ends])
+    before, after = velocity.nan_to_num(nan=0.0)
+    groups = torch.stack(
+        [_group(rates, middle, offset, before if offset < 0 else after) for offset in offsets]
+    )
+    weights = _weights(groups, offsets)
+    return Along((weights * groups).sum(dim=0) / weights.sum(dim=0) * white, velocity)
+
+
+def _offsets(middle: int, planes: int) -> list[int]:
+    """Return the middles of the groups of planes that are whole, counted from the middle."""
+    before = (middle - _HALF) // GROUP * GROUP
+    after = (planes - 1 - middle - _HALF) // GROUP * GROUP
+    return list(range(-max(before, 0), max(after, 0) + 1, GROUP))
+
+
+def _velocity(rates: Tensor, middle: int, reach: int) -> Tensor:
+    """Return where things at the middle plane go, ``(2, H, W)``, right and down, in a plane."""
+    if reach == 0:
+        return rates.new_zeros(2, *rates.shape[1:])
+    reach = max(-REACH, min(reach, REACH))
+    here, there = (
+        rates[max(plane - _PICTURE, 0) : plane + _PICTURE + 1].mean(dim=0).cpu().numpy()
+        for plane in (middle, middle + reach)
+    )
+    down, right = optical_flow_tvl1(here, there, attachment=_ATTACHMENT, dtype=np.float32)
+    return torch.from_numpy(np.stack([right, down]) / reach).to(rates)
+
+
+def _group(rates: Tensor, middle: int, offset: int, velocity: Tensor) -> Tensor:
+    """Return the mean of a group of planes as things are at the middle one, ``(H, W)``."""
+    first = max(middle + offset - _HALF, 0)
+    planes = rates[first : middle + offset + _HALF + 1]
+    steps = torch.arange(first - middle, first - middle + len(planes), device=rates.device)
+    grid = sampling_grid(steps.view(-1, 1, 1, 1) * velocity)
+    moved = F.grid_sample(
+        planes[:, None], grid, mode="bicubic", padding_mode="border", align_corners=True
+    )
+    return moved[:, 0].mean(dim=0)
+
+
+def _weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
+    """Return how much every group counts at each pixel, ``(N, H, W)``.
+
+    A group that differs from the middle ones by more than noise does counts for less, as does one
+    further off. Noise is what the two groups beside the middle one differ by.
+    """
+    middle = offsets.index(0)
+    beside = groups[max(middle - 1, 0) : middle + 2]
+    difference = _spread((groups - beside.mean(dim=0)).square(), _SPREAD)
+    noise = _spread((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
+    excess = (difference / noise - _TOLERANCE).clamp(min=0)
+    far = torch.tensor(offsets, device=groups.device).abs() / (WINDOW // 2 + _HALF + 1)
+    return (1 - far).clamp(min=0.1).sqrt().view(-1, 1, 1) / (1 + excess.square())
+
+
+def _spread(values: Tensor, side: int) -> Tensor:
+    """Return means over squares around every pixel of ``(N, H, W)``, cut at the borders."""
+    near = F.avg_pool2d(values[:, None], side, 1, side // 2, count_include_pad=False)
+    return near[:, 0]
