@@ -154,7 +154,8 @@ def mean_along(rates: Tensor, middle: int, velocity: Tensor | None = None) -> Al
     if velocity is None:
         ends = (offsets[0], offsets[-1])
         velocity = torch.stack([_velocity(rates, middle, reach) for reach in ends])
-    before, after = velocity.nan_to_num(nan=0.0)
+    velocity = velocity.nan_to_num(nan=0.0)
+    before, after = velocity
     groups = torch.stack(
         [_group(rates, middle, offset, before if offset < 0 else after) for offset in offsets]
     )
