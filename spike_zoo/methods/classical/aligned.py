@@ -29,6 +29,8 @@ WINDOW: Final = 65
 GROUP: Final = 5  # planes that count together
 _HALF: Final = GROUP // 2
 _PICTURE: Final = 5  # planes on either side that a picture to find motion in averages
+_NEAR: Final = REACH // 2
+_EXPLAINED: Final = 0.75  # share of what differs without motion
 _ATTACHMENT: Final = 15.0  # of TV-L1, for pictures between 0 and 1
 _SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
 _TOLERANCE: Final = 1.5  # of a difference, in noise powers
@@ -171,16 +173,50 @@ def _offsets(middle: int, planes: int) -> list[int]:
 
 
 def _velocity(rates: Tensor, middle: int, reach: int) -> Tensor:
-    """Return where things at the middle plane go, ``(2, H, W)``, right and down, in a plane."""
+    """Return where things at the middle plane go, ``(2, H, W)``, right and down, in a plane.
+
+    Over a long way flow may lead to the next thing that looks alike. Where it does not explain what
+    happens on half of the way, it is looked for there first.
+    """
     if reach == 0:
         return rates.new_zeros(2, *rates.shape[1:])
     reach = max(-REACH, min(reach, REACH))
-    here, there = (
-        rates[max(plane - _PICTURE, 0) : plane + _PICTURE + 1].mean(dim=0).cpu().numpy()
-        for plane in (middle, middle + reach)
-    )
-    down, right = optical_flow_tvl1(here, there, attachment=_ATTACHMENT, dtype=np.float32)
-    return torch.from_numpy(np.stack([right, down]) / reach).to(rates)
+    here, there = _picture(rates, middle), _picture(rates, middle + reach)
+    velocity = _flow(here, there) / reach
+    if abs(reach) <= _NEAR:
+        return velocity
+    near = _NEAR if reach > 0 else -_NEAR
+    close = _picture(rates, middle + near)
+
+    def mismatch(found: Tensor) -> Tensor:
+        return (here - _moved(close, near * found)).abs().mean()
+
+    if mismatch(velocity) < _EXPLAINED * mismatch(torch.zeros_like(velocity)):
+        return velocity
+    first = reach * _flow(here, close) / near
+    second = (first + _flow(here, _moved(there, first))) / reach
+    return second if mismatch(second) < mismatch(velocity) / 2 else velocity
+
+
+def _picture(rates: Tensor, plane: int) -> Tensor:
+    """Return a picture ``(H, W)`` that motion can be found in."""
+    return rates[max(plane - _PICTURE, 0) : plane + _PICTURE + 1].mean(dim=0)
+
+
+def _flow(here: Tensor, there: Tensor) -> Tensor:
+    """Return where each pixel of a picture is in another, ``(2, H, W)``, right and down."""
+    pictures = (here.cpu().numpy(), there.cpu().numpy())
+    down, right = optical_flow_tvl1(*pictures, attachment=_ATTACHMENT, dtype=np.float32)
+    return torch.from_numpy(np.stack([right, down])).to(here)
+
+
+def _moved(planes: Tensor, flow: Tensor) -> Tensor:
+    """Return planes ``(..., H, W)`` sampled where flows ``(..., 2, H, W)`` lead."""
+    height, width = planes.shape[-2:]
+    grid = sampling_grid(flow.reshape(-1, 2, height, width))
+    shown = planes.reshape(-1, 1, height, width)
+    moved = F.grid_sample(shown, grid, "bicubic", padding_mode="border", align_corners=True)
+    return moved.view_as(planes)
 
 
 def _group(rates: Tensor, middle: int, offset: int, velocity: Tensor) -> Tensor:
@@ -188,11 +224,7 @@ def _group(rates: Tensor, middle: int, offset: int, velocity: Tensor) -> Tensor:
     first = max(middle + offset - _HALF, 0)
     planes = rates[first : middle + offset + _HALF + 1]
     steps = torch.arange(first - middle, first - middle + len(planes), device=rates.device)
-    grid = sampling_grid(steps.view(-1, 1, 1, 1) * velocity)
-    moved = F.grid_sample(
-        planes[:, None], grid, mode="bicubic", padding_mode="border", align_corners=True
-    )
-    return moved[:, 0].mean(dim=0)
+    return _moved(planes, steps.view(-1, 1, 1, 1) * velocity).mean(dim=0)
 
 
 def _weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:

@@ -1,0 +1,217 @@
+"""Intervals averaged along the motion: what moves is sharp, what passes in front does no harm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import spike_zoo
+from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
+from spike_zoo.media import load_picture
+from spike_zoo.methods.classical import TFI, AlignedTFI, AlignedTFIModule
+from spike_zoo.methods.classical.aligned import mean_along
+from spike_zoo.metrics import psnr
+from spike_zoo.simulation import SpikeCamera, default_scenes
+from spike_zoo.simulation.takes import simulate_take
+from spike_zoo.spikes import SpikeRecording, Take
+from spike_zoo.testing import ReconstructionTester, clip_batch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spike_zoo.methods.base import ReconstructionModule
+
+MIDDLE = 40
+
+
+class TestAlignedTFIModule(ReconstructionTester):
+    def make_module(self) -> ReconstructionModule:
+        return AlignedTFIModule(window=25, clip_length=31)
+
+
+def texture(height: int, width: int, seed: int = 0) -> NDArray[np.float32]:
+    """Return smooth random light between 0.1 and 0.9."""
+    spectrum = np.fft.rfft2(np.random.default_rng(seed).standard_normal((height, width)))
+    far = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    light = np.fft.irfft2(spectrum * np.exp(-((far / 0.12) ** 2)), (height, width))
+    return np.clip(0.5 + 0.2 * light / light.std(), 0.1, 0.9).astype(np.float32)
+
+
+def seen(light: NDArray[np.float32]) -> SpikeRecording:
+    """Return a noiseless camera's recording of light ``(T, H, W)``."""
+    camera = SpikeCamera(generator=np.random.default_rng(1))
+    return SpikeRecording.from_planes(camera.expose(light), rate_scale=camera.rate_scale)
+
+
+def panned(speed: float, planes: int = 81) -> tuple[SpikeRecording, NDArray[np.float32]]:
+    """Return a texture that moves right by so many pixels a plane, and its light at the middle."""
+    wide = np.fft.rfft(texture(48, 192), axis=1)
+    shifts = speed * (np.arange(planes) - planes // 2)[:, None, None]
+    turned = wide * np.exp(-2j * np.pi * np.fft.rfftfreq(192) * shifts)
+    light = np.fft.irfft(turned, 192, axis=2)[..., 64:128].astype(np.float32)
+    return seen(light.clip(0, 1)), light[planes // 2]
+
+
+def decibels(images: torch.Tensor, wanted: NDArray[np.float32]) -> float:
+    """Return the PSNR of the one image, away from where things come in."""
+    inside = (slice(8, -8), slice(12, -12))
+    shown, truth = images[0, 0][inside], torch.from_numpy(wanted)[inside]
+    return psnr(shown[None, None], truth[None, None]).item()
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.3, -0.6])
+def test_what_moves_is_averaged_over_many_planes_and_stays_sharp(speed: float) -> None:
+    recording, wanted = panned(speed)
+    reached = [
+        decibels(method.reconstruct(recording, [MIDDLE]), wanted)
+        for method in (TFI(9), TFI(21), AlignedTFI())
+    ]
+    assert reached[2] > max(reached[:2]) + 2.5
+
+
+def test_the_motion_found_is_that_of_the_scene() -> None:
+    recording, _ = panned(0.3)
+    (field,) = AlignedTFI().motion(recording, [MIDDLE])
+    inside = field[..., 8:-8, 12:-12]
+    for way, right in enumerate((-6.0, 6.0)):
+        assert (inside[way, 0] - right).abs().median() < 0.25
+        assert inside[way, 1].abs().median() < 0.25
+
+
+def test_it_is_far_better_on_scenes_in_motion_and_no_worse_where_nothing_moves() -> None:
+    scenes = default_scenes("test", 3, seed=5, height=64, width=80, planes=81)
+    for scene in scenes:
+        take = simulate_take(scene, margin=30)
+        assert take.images is not None
+        assert take.image_index is not None
+        plane = int(take.image_index[0])
+        wanted = take.images[0].astype(np.float32) / 255
+        gained = decibels(AlignedTFI().reconstruct(take.recording, [plane]), wanted) - max(
+            decibels(TFI(average).reconstruct(take.recording, [plane]), wanted)
+            for average in (9, 21)
+        )
+        assert gained > 1.0, scene
+    light = np.repeat(texture(48, 64)[None], 81, axis=0)
+    still = seen(light)
+    reached = [
+        decibels(method.reconstruct(still, [MIDDLE]), light[0])
+        for method in (TFI(21), AlignedTFI())
+    ]
+    assert reached[1] > reached[0]
+
+
+def test_what_passes_in_front_later_leaves_no_trace() -> None:
+    light = np.repeat(texture(48, 64)[None], 81, axis=0)
+    covered = light.copy()
+    covered[MIDDLE + 15 :, 16:32, 24:40] = 0.02
+    reached = [
+        decibels(AlignedTFI().reconstruct(seen(one), [MIDDLE]), light[0])
+        for one in (light, covered)
+    ]
+    plain = decibels(TFI(61).reconstruct(seen(covered), [MIDDLE]), light[0])
+    assert reached[1] > reached[0] - 3
+    assert reached[1] > plain + 8
+
+
+@given(period=st.integers(2, 9), scale=st.floats(0.05, 1.0), center=st.integers(20, 60))
+def test_light_that_fires_every_so_many_planes_has_that_brightness(
+    period: int, scale: float, center: int
+) -> None:
+    planes = np.zeros((91, 12, 17), np.bool_)
+    planes[::period] = True
+    recording = SpikeRecording.from_planes(planes, rate_scale=scale)
+    image = AlignedTFI(window=31).reconstruct(recording, [center])
+    torch.testing.assert_close(image, torch.full_like(image, min(1.0, 1 / period / scale)))
+
+
+@pytest.mark.parametrize("planes", [1, 3, 12, 40])
+def test_short_recordings_and_their_ends_are_no_obstacle(planes: int) -> None:
+    recording = SpikeRecording.from_planes(np.ones((planes, 12, 16), np.bool_), rate_scale=1.0)
+    images = AlignedTFI().reconstruct(recording, range(planes))
+    assert images.shape == (planes, 1, 12, 16)
+    assert images.isfinite().all()
+    with pytest.raises(PlaneRangeError, match=f"plane {planes}"):
+        AlignedTFI().motion(recording, [planes])
+
+
+def test_darkness_stays_dark() -> None:
+    recording = SpikeRecording.from_planes(np.zeros((81, 12, 16), np.bool_), rate_scale=1.0)
+    assert (AlignedTFI().reconstruct(recording, [MIDDLE]) == 0).all()
+
+
+def test_the_unit_of_the_rates_makes_no_difference() -> None:
+    rates = torch.from_numpy(np.stack([texture(24, 32, seed) for seed in range(21)]))
+    once, tenfold = (mean_along(rates * factor, 10).rate for factor in (1.0, 10.0))
+    torch.testing.assert_close(10 * once, tenfold, rtol=1e-3, atol=1e-3)
+
+
+def test_it_is_loaded_by_its_name() -> None:
+    assert isinstance(spike_zoo.load("tfi-aligned"), AlignedTFI)
+
+
+def test_windows_below_a_group_are_refused() -> None:
+    with pytest.raises(ValueError, match="window is at least 5 planes, got 4"):
+        AlignedTFI(window=4)
+
+
+def batch_in_motion() -> tuple[Any, Take]:
+    """Return a batch of one clip with its true motion, and the take."""
+    (scene,) = default_scenes("test", 1, seed=3, height=48, width=64, planes=81)
+    take = simulate_take(scene, margin=40, around=20)
+    assert take.images is not None
+    assert take.around is not None
+    batch: Any = {
+        "spikes": take.recording.to_tensor()[None],
+        "rate_scale": torch.tensor([take.recording.rate_scale]),
+        "motion": torch.from_numpy(take.around[:1].astype(np.float32)),
+        "image": torch.from_numpy(take.images[:1, None].astype(np.float32) / 255),
+        "plane": torch.tensor([40]),
+        "name": [scene.name],
+    }
+    return batch, take
+
+
+def test_told_the_true_motion_planes_are_averaged_along_it() -> None:
+    batch, take = batch_in_motion()
+    told, finds = AlignedTFIModule(true_motion=True), AlignedTFIModule()
+    images, (field,) = told.found(batch, 0)
+    known = batch["motion"].isfinite()
+    torch.testing.assert_close(field[known], batch["motion"][known])
+    assert torch.equal(told.predict_step(batch, 0), images)
+    other: Any = {**batch, "motion": -batch["motion"]}
+    assert psnr(images, batch["image"]) > psnr(told.predict_step(other, 0), batch["image"]) + 3
+    torch.testing.assert_close(
+        finds.predict_step(batch, 0), finds.reconstruct(take.recording, [40]), atol=1e-5, rtol=0
+    )
+    with pytest.raises(UsageError, match="true_motion: this method is told how things move"):
+        told.reconstruct(take.recording, [40])
+    with pytest.raises(ConfigError, match="true_motion: the data serve no true motion"):
+        told.predict_step(clip_batch(31), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("clip", "truth", "best"),
+    [
+        ("data.dat", "data.png", 35.83),
+        ("base/test/spike/203_part1_key_id151.dat", "base/test/gt/203_part1_key_id151.png", 30.35),
+        (
+            "base/train/spike/203_part2_key_id151.dat",
+            "base/train/gt/203_part2_key_id151.png",
+            30.64,
+        ),
+    ],
+)
+def test_sample_clips_are_a_decibel_and_a_half_better_than_without_alignment(
+    shared: Path, clip: str, truth: str, best: float
+) -> None:
+    recording = spike_zoo.read_recording(shared / "data" / clip, height=250, width=400)
+    image = AlignedTFI().reconstruct(recording, [150], rate_scale=0.6)
+    wanted = torch.from_numpy(load_picture(shared / "data" / truth))[None]
+    assert psnr(image, wanted).item() > best + 1.5
