@@ -45,6 +45,7 @@ NEEDS_VGG19 = ("--model.init_args.loss_per", "0", "vgg19-dcbb9e9d.pth")
 NEEDS_MOTION = ("--model.init_args.loss_motion", "0", "the data serve no true motion")
 TOLD_MOTION = ("--model.init_args.true_motion", "false", "the data serve no true motion")
 EXCEPTIONS = {
+    "experiments/classical/variants/tfi_true_motion.yaml": TOLD_MOTION,
     "configs/paper/stir.yaml": NEEDS_VGG19,
     "experiments/stir/variants/loss_no_rec.yaml": NEEDS_VGG19,
     "experiments/stir/variants/motion_constant.yaml": NEEDS_MOTION,
@@ -115,7 +116,8 @@ def test_what_cannot_be_had_here_is_asked_for_by_name(
 ) -> None:
     for variable in ("SPIKE_ZOO_BACKBONES", "TORCH_HOME"):
         monkeypatch.setenv(variable, str(tmp_path))
-    assert main(["fit", *_arguments(ROOT / name, archive, tmp_path)]) == 2
+    verb = "test" if "classical" in name else "fit"
+    assert main([verb, *_arguments(ROOT / name, archive, tmp_path)]) == 2
     assert EXCEPTIONS[name][-1] in capsys.readouterr().err
 
 

@@ -29,8 +29,8 @@ CLIPS = [
         "base/test/spike/203_part1_key_id151.dat",
         "base/test/gt/203_part1_key_id151.png",
         150,
-        30.35,
-        0.9152,
+        30.74,
+        0.9096,
     ),
 ]
 
