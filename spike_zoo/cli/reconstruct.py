@@ -49,7 +49,8 @@ def reconstruct(
     Args:
         recording: The recording: .dat, .npz, .npy, .h5 or .spl.
         out: X.mp4 for a video, X.png for one picture, else a folder that gets one PNG per plane.
-        method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an export folder.
+        method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
+            export folder.
         center: The plane to show in one picture, counted from 0; by default the middle one.
         stride: Planes from one image to the next in a video or folder.
         window: Planes that tfp averages; default 41.

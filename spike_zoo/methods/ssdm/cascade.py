@@ -25,7 +25,11 @@ Upsampler = Literal["edsr", "bilinear", "nearest"]
 
 
 def make_teacher(
-    *, use_bsn: bool = True, upsampler: Upsampler = "edsr", short_window: int = SHORT_WINDOW
+    *,
+    use_bsn: bool = True,
+    upsampler: Upsampler = "edsr",
+    short_window: int = SHORT_WINDOW,
+    along_motion: bool = False,
 ) -> SSDMTeacher:
     """Return a cascade whose networks are not trained yet.
 
@@ -33,10 +37,13 @@ def make_teacher(
         use_bsn: Whether rates are denoised.
         upsampler: What brings them to the image's size; only ``"edsr"`` is a network.
         short_window: Planes around a time that are averaged, odd.
+        along_motion: Whether they are averaged along the motion instead, many more of them.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range, or rates along the motion are to be
+            denoised.
     """
+    check_short(use_bsn=use_bsn, along_motion=along_motion)
     if upsampler not in get_args(Upsampler):
         raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
     plain: nn.Module = nn.Upsample(scale_factor=RATIO, mode=upsampler)
@@ -46,7 +53,18 @@ def make_teacher(
         BSN() if use_bsn else nn.Identity(),
         EDSR() if upsampler == "edsr" else plain,
         short_window,
+        along_motion=along_motion,
     )
+
+
+def check_short(*, use_bsn: bool, along_motion: bool) -> None:
+    """Refuse to denoise rates that are averaged along the motion.
+
+    Raises:
+        ValueError: If both are wanted.
+    """
+    if along_motion and use_bsn:
+        raise ValueError("along_motion leaves next to no noise: set use_bsn to false")
 
 
 class TeacherModule(DeblurModule):
@@ -117,8 +135,9 @@ class TeacherModule(DeblurModule):
         span = planes_inside(len(recording)) if exposure is None else exposure
         packed = torch.tensor(recording.read_packed(0, len(recording)), device=self.device)
         spikes, blur = unpack_tensor(packed, recording.shape[2])[None], image[None].to(self.device)
+        own = self.teacher
         teacher = SSDMTeacher(
-            self.teacher.bsn, self.teacher.edsr, self.teacher.short_window, memory_gib
+            own.bsn, own.edsr, own.short_window, memory_gib, along_motion=own.along_motion
         )
         long, count = teacher.long_exposure(spikes, span), teacher.times_at_once(blur)
         for first in range(0, len(centers), count):
@@ -135,6 +154,8 @@ class SSDMCascadeModule(TeacherModule):
         use_bsn: Whether firing rates are denoised.
         upsampler: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
         short_window: Planes around a time that are averaged, odd.
+        along_motion: Whether they are averaged along the motion instead, many more of them, which
+            takes the denoiser's place.
         lpips: See :class:`DeblurModule`.
         protocols: See there.
 
@@ -152,10 +173,16 @@ class SSDMCascadeModule(TeacherModule):
         use_bsn: bool = True,
         upsampler: Upsampler = "edsr",
         short_window: int = SHORT_WINDOW,
+        along_motion: bool = False,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
-        teacher = make_teacher(use_bsn=use_bsn, upsampler=upsampler, short_window=short_window)
+        teacher = make_teacher(
+            use_bsn=use_bsn,
+            upsampler=upsampler,
+            short_window=short_window,
+            along_motion=along_motion,
+        )
         files = teacher_files(bsn, edsr, use_bsn=use_bsn, upsampler=upsampler)
         super().__init__(teacher, files, lpips=lpips, protocols=protocols)
         self.save_hyperparameters()

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.ssdm.cascade import Upsampler, make_teacher, teacher_files
+from spike_zoo.methods.ssdm.cascade import Upsampler, check_short, make_teacher, teacher_files
 from spike_zoo.methods.ssdm.colour import ChannelOrder, check_channel_order, reordered
 from spike_zoo.methods.ssdm.distances import (
     LPIPS,
@@ -64,6 +64,8 @@ class SSDMStudentModule(DeblurModule):
         use_bsn: Whether the teacher denoises.
         upsampler: How the teacher enlarges: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
         short_window: Planes the teacher averages around a time, odd.
+        along_motion: Whether it averages many more along the motion instead, which takes the
+            denoiser's place.
         times: Times of one exposure that are learned together, spread evenly over it.
         use_teacher: Whether the teacher's images are learned from at all.
         distance: How far an image is from the teacher's, see :func:`make_distance`. The paper's is
@@ -106,6 +108,7 @@ class SSDMStudentModule(DeblurModule):
         use_bsn: bool = True,
         upsampler: Upsampler = "edsr",
         short_window: int = SHORT_WINDOW,
+        along_motion: bool = False,
         times: int = TIMES,
         use_teacher: bool = True,
         distance: str = "charbonnier",
@@ -125,6 +128,7 @@ class SSDMStudentModule(DeblurModule):
         super().__init__(lpips=lpips, protocols=protocols)
         check_channel_order(channel_order)
         check_schedule(schedule, learning_rate)
+        check_short(use_bsn=use_bsn, along_motion=along_motion)
         _check_choices(net, upsampler, distance, times, remember_gib, remember_in)
         self.save_hyperparameters()
         self.channel_order, self.window_length = channel_order, window_length
@@ -183,7 +187,8 @@ class SSDMStudentModule(DeblurModule):
         """
         hparams = self.hparams
         made = {name: hparams[name] for name in ("use_bsn", "upsampler")}
-        teacher = make_teacher(**made, short_window=hparams["short_window"])
+        seen = {name: hparams[name] for name in ("short_window", "along_motion")}
+        teacher = make_teacher(**made, **seen)
         for part, path in teacher_files(hparams["bsn"], hparams["edsr"], **made).items():
             load_part(getattr(teacher, part), part, path)
         return teacher.requires_grad_(False).eval()

@@ -57,7 +57,6 @@ class StoredLabels:
 
 
 def _name_of(teacher: SSDMTeacher) -> str:
-    """Name a teacher by all that decides its images: its layers, their weights, its window."""
+    """Name a teacher by all that decides its images: its layers, their weights, its settings."""
     state = {name: value.cpu() for name, value in teacher.state_dict().items()}
-    made = f"{teacher} {teacher.short_window} {state_digest(state)}"
-    return hashlib.blake2b(made.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(f"{teacher} {state_digest(state)}".encode(), digest_size=8).hexdigest()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.methods.classical import AlignedTFI
 from spike_zoo.methods.ssdm.images_at_once import images_at_once
 from spike_zoo.methods.ssdm.sdm import mean_rate, spike_guided_deblur
 from spike_zoo.spikes.windows import centred_window, planes_inside
@@ -28,6 +29,8 @@ class SSDMTeacher(nn.Module):
         short_window: Planes around a time that are averaged, odd.
         memory_gib: About how much memory the features may take; one time always goes. By default
             0.125 on CPUs, where more is slower, and 4 elsewhere.
+        along_motion: Whether the rates around a time are means along the motion,
+            :class:`AlignedTFI`, in place of denoised means of the short window.
 
     Shape:
         - blur: ``(B, 3, 4h, 4w)`` in [0, 1], any order of channels.
@@ -47,6 +50,8 @@ class SSDMTeacher(nn.Module):
         edsr: nn.Module,
         short_window: int = SHORT_WINDOW,
         memory_gib: float | None = None,
+        *,
+        along_motion: bool = False,
     ) -> None:
         super().__init__()
         if short_window < 1 or short_window % 2 == 0:
@@ -55,6 +60,11 @@ class SSDMTeacher(nn.Module):
         self.edsr = edsr
         self.short_window = short_window
         self.memory_gib = memory_gib
+        self.along_motion = along_motion
+
+    def extra_repr(self) -> str:
+        """Name what decides the images beside the networks."""
+        return f"short_window={self.short_window}, along_motion={self.along_motion}"
 
     @torch.no_grad()
     def forward(
@@ -96,11 +106,16 @@ class SSDMTeacher(nn.Module):
             spikes: Their recordings.
             times: Planes, counted from the first of ``spikes``.
         """
-        windows = [centred_window(time, self.short_window) for time in times]
-        rates = torch.cat([mean_rate(spikes, *window) for window in windows])  # (N * B, 1, h, w)
-        denoised = self.bsn(rates).clamp(0.0, 1.0)
-        short = self.edsr(denoised).clamp(0.0, 1.0).unflatten(0, (len(times), -1))
+        rates = torch.cat([self.short_exposure(spikes, time) for time in times])  # (N * B, 1, h, w)
+        short = self.edsr(rates).clamp(0.0, 1.0).unflatten(0, (len(times), -1))
         return spike_guided_deblur(blur, long, short).clamp(0.0, 1.0)
+
+    def short_exposure(self, spikes: Tensor, time: int) -> Tensor:
+        """Return the rate around a plane with little noise, ``(B, 1, h, w)``."""
+        if self.along_motion:
+            return AlignedTFI().rate(spikes, time)[:, None].clamp(0.0, 1.0)
+        rate = mean_rate(spikes, *centred_window(time, self.short_window))
+        return self.bsn(rate).clamp(0.0, 1.0)
 
     def times_at_once(self, blur: Tensor) -> int:
         """Return for how many times there is memory in one pass."""
