@@ -13,8 +13,14 @@ import spike_zoo
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ConfigError, MissingFileError, WeightsError
 from spike_zoo.methods import export
-from spike_zoo.methods.ssdm import BlurryInputModule, SSDMCascadeModule, SSDMTeacher
+from spike_zoo.methods.ssdm import (
+    BlurryInputModule,
+    SSDMCascadeModule,
+    SSDMStudentModule,
+    SSDMTeacher,
+)
 from spike_zoo.metrics import psnr
+from spike_zoo.simulation import deblur_scenes, simulate_exposures
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm.conftest import Golden
@@ -81,6 +87,36 @@ def test_the_model_on_raw_rates_is_sharper_than_the_blur_where_colours_agree() -
     blurry = batch["blur"].expand_as(batch["images"][0])
     gain = psnr(images, batch["images"][0]).mean() - psnr(blurry, batch["images"][0]).mean()
     assert gain > 1.0
+
+
+def test_rates_along_the_motion_make_a_far_better_teacher_than_a_window_of_planes() -> None:
+    plain = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
+    along = SSDMCascadeModule(use_bsn=False, upsampler="bilinear", along_motion=True)
+    for scene in deblur_scenes("test", 2, seed=7, height=48, width=48):
+        take = simulate_exposures(scene)
+        batch = exposure_batch(take)
+        assert take.images is not None
+        assert take.image_index is not None
+        times = [int(time) for time in take.image_index]
+        sharp = torch.from_numpy(take.images).permute(0, 3, 1, 2) / 255
+        gained = [
+            psnr(module.deblur(batch["blur"][0], take.recording, times), sharp).mean()
+            for module in (plain, along)
+        ]
+        assert gained[1] > gained[0] + 1.5
+        of_a_batch = along.images_at(batch["blur"], batch["spikes"], times, (20, 117))
+        found = along.deblur(batch["blur"][0], take.recording, times)
+        torch.testing.assert_close(of_a_batch[:, 0], found, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("module", [SSDMCascadeModule, SSDMStudentModule])
+def test_rates_along_the_motion_are_not_denoised(
+    module: type[SSDMCascadeModule | SSDMStudentModule],
+) -> None:
+    with pytest.raises(ValueError, match=r"along_motion .*: set use_bsn"):
+        module(along_motion=True)
+    made = SSDMStudentModule(along_motion=True, use_bsn=False, upsampler="bilinear").make_teacher()
+    assert made.along_motion
 
 
 def test_a_row_is_tested_on_all_images_and_the_middle_one_without_training(
