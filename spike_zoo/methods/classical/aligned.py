@@ -204,7 +204,12 @@ def _picture(rates: Tensor, plane: int) -> Tensor:
 
 
 def _flow(here: Tensor, there: Tensor) -> Tensor:
-    """Return where each pixel of a picture is in another, ``(2, H, W)``, right and down."""
+    """Return where each pixel of a picture is in another, ``(2, H, W)``, right and down.
+
+    A single row or column tells no motion: its pixels stay where they are.
+    """
+    if min(here.shape) < 2:
+        return here.new_zeros(2, *here.shape)
     pictures = (here.cpu().numpy(), there.cpu().numpy())
     down, right = optical_flow_tvl1(*pictures, attachment=_ATTACHMENT, dtype=np.float32)
     return torch.from_numpy(np.stack([right, down])).to(here)

@@ -140,6 +140,15 @@ def test_short_recordings_and_their_ends_are_no_obstacle(planes: int) -> None:
         AlignedTFI().motion(recording, [planes])
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 16), (12, 1), (2, 2)])
+def test_sensors_of_one_row_or_column_are_averaged_in_place(height: int, width: int) -> None:
+    planes = np.zeros((81, height, width), np.bool_)
+    planes[::2] = True
+    recording = SpikeRecording.from_planes(planes, rate_scale=1.0)
+    image = AlignedTFI().reconstruct(recording, [MIDDLE])
+    torch.testing.assert_close(image, torch.full((1, 1, height, width), 0.5))
+
+
 def test_darkness_stays_dark() -> None:
     recording = SpikeRecording.from_planes(np.zeros((81, 12, 16), np.bool_), rate_scale=1.0)
     assert (AlignedTFI().reconstruct(recording, [MIDDLE]) == 0).all()
