@@ -51,6 +51,7 @@ EXCEPTIONS = {
     "experiments/stir/variants/motion_constant.yaml": NEEDS_MOTION,
     "experiments/stir/variants/motion_fading.yaml": NEEDS_MOTION,
     "experiments/stir/variants/motion_true.yaml": TOLD_MOTION,
+    "experiments/stir/variants/along_true.yaml": TOLD_MOTION,
     "experiments/stir/variants/loss_per.yaml": NEEDS_VGG19,
 }
 #: What a profile may set beside the trainer: the arguments every data module has.

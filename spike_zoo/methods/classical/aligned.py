@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
-from skimage.registration import optical_flow_tvl1
 from torch.nn import functional as F
 
+from spike_zoo.methods.classical.flow import find_velocities, moved
 from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import tfi_stream
-from spike_zoo.nn.warp import sampling_grid
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.motion import REACH
@@ -28,10 +27,6 @@ if TYPE_CHECKING:
 WINDOW: Final = 65
 GROUP: Final = 5  # planes that count together
 _HALF: Final = GROUP // 2
-_PICTURE: Final = 5  # planes on either side that a picture to find motion in averages
-_NEAR: Final = REACH // 2
-_EXPLAINED: Final = 0.75  # share of what differs without motion
-_ATTACHMENT: Final = 15.0  # of TV-L1, for pictures between 0 and 1
 _SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
 _TOLERANCE: Final = 1.5  # of a difference, in noise powers
 _LEAST_NOISE: Final = 1e-5  # as a power, where white is 1
@@ -154,15 +149,24 @@ def mean_along(rates: Tensor, middle: int, velocity: Tensor | None = None) -> Al
     white = float(np.quantile(rates.cpu().numpy(), 0.99)) or 1.0
     rates, offsets = rates / white, _offsets(middle, len(rates))
     if velocity is None:
-        ends = (offsets[0], offsets[-1])
-        velocity = torch.stack([_velocity(rates, middle, reach) for reach in ends])
+        velocity = find_velocities(rates, middle, -offsets[0], offsets[-1])
     velocity = velocity.nan_to_num(nan=0.0)
     before, after = velocity
     groups = torch.stack(
         [_group(rates, middle, offset, before if offset < 0 else after) for offset in offsets]
     )
+    return Along(mean_of_groups(groups, offsets) * white, velocity)
+
+
+def mean_of_groups(groups: Tensor, offsets: Sequence[int]) -> Tensor:
+    """Return the mean of what groups of planes show of the middle one, ``(H, W)``.
+
+    Args:
+        groups: ``(N, H, W)``, moved to where things are at the middle one, white about 1.
+        offsets: Their planes, counted from the middle one; one is 0.
+    """
     weights = _weights(groups, offsets)
-    return Along((weights * groups).sum(dim=0) / weights.sum(dim=0) * white, velocity)
+    return (weights * groups).sum(dim=0) / weights.sum(dim=0)
 
 
 def _offsets(middle: int, planes: int) -> list[int]:
@@ -172,64 +176,12 @@ def _offsets(middle: int, planes: int) -> list[int]:
     return list(range(-max(before, 0), max(after, 0) + 1, GROUP))
 
 
-def _velocity(rates: Tensor, middle: int, reach: int) -> Tensor:
-    """Return where things at the middle plane go, ``(2, H, W)``, right and down, in a plane.
-
-    Over a long way flow may lead to the next thing that looks alike. Where it does not explain what
-    happens on half of the way, it is looked for there first.
-    """
-    if reach == 0:
-        return rates.new_zeros(2, *rates.shape[1:])
-    reach = max(-REACH, min(reach, REACH))
-    here, there = _picture(rates, middle), _picture(rates, middle + reach)
-    velocity = _flow(here, there) / reach
-    if abs(reach) <= _NEAR:
-        return velocity
-    near = _NEAR if reach > 0 else -_NEAR
-    close = _picture(rates, middle + near)
-
-    def mismatch(found: Tensor) -> Tensor:
-        return (here - _moved(close, near * found)).abs().mean()
-
-    if mismatch(velocity) < _EXPLAINED * mismatch(torch.zeros_like(velocity)):
-        return velocity
-    first = reach * _flow(here, close) / near
-    second = (first + _flow(here, _moved(there, first))) / reach
-    return second if mismatch(second) < mismatch(velocity) / 2 else velocity
-
-
-def _picture(rates: Tensor, plane: int) -> Tensor:
-    """Return a picture ``(H, W)`` that motion can be found in."""
-    return rates[max(plane - _PICTURE, 0) : plane + _PICTURE + 1].mean(dim=0)
-
-
-def _flow(here: Tensor, there: Tensor) -> Tensor:
-    """Return where each pixel of a picture is in another, ``(2, H, W)``, right and down.
-
-    A single row or column tells no motion: its pixels stay where they are.
-    """
-    if min(here.shape) < 2:
-        return here.new_zeros(2, *here.shape)
-    pictures = (here.cpu().numpy(), there.cpu().numpy())
-    down, right = optical_flow_tvl1(*pictures, attachment=_ATTACHMENT, dtype=np.float32)
-    return torch.from_numpy(np.stack([right, down])).to(here)
-
-
-def _moved(planes: Tensor, flow: Tensor) -> Tensor:
-    """Return planes ``(..., H, W)`` sampled where flows ``(..., 2, H, W)`` lead."""
-    height, width = planes.shape[-2:]
-    grid = sampling_grid(flow.reshape(-1, 2, height, width))
-    shown = planes.reshape(-1, 1, height, width)
-    moved = F.grid_sample(shown, grid, "bicubic", padding_mode="border", align_corners=True)
-    return moved.view_as(planes)
-
-
 def _group(rates: Tensor, middle: int, offset: int, velocity: Tensor) -> Tensor:
     """Return the mean of a group of planes as things are at the middle one, ``(H, W)``."""
     first = max(middle + offset - _HALF, 0)
     planes = rates[first : middle + offset + _HALF + 1]
     steps = torch.arange(first - middle, first - middle + len(planes), device=rates.device)
-    return _moved(planes, steps.view(-1, 1, 1, 1) * velocity).mean(dim=0)
+    return moved(planes, steps.view(-1, 1, 1, 1) * velocity).mean(dim=0)
 
 
 def _weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:

@@ -15,6 +15,8 @@ from spike_zoo.nn.precision import in_full_precision
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]
 
+_FAINT = 0.01
+
 
 class Features(NamedTuple):
     """Features of one level at the three key times, each ``(B, C, h, w)``."""
@@ -59,6 +61,13 @@ def _start_bilinear(layer: nn.ConvTranspose2d) -> None:
     cast("Tensor", layer.bias).zero_()
 
 
+@torch.no_grad()
+def _start_faintly(head: NarrowConv2d) -> None:
+    """Let a head predict next to no image; any flows stand before it."""
+    head.weight[-1:] *= _FAINT  # not 0, through which no gradient comes
+    cast("Tensor", head.bias)[-1:] = 0
+
+
 class TopDecoder(nn.Module):
     """First guess of image and motion at the coarsest level.
 
@@ -73,6 +82,10 @@ class TopDecoder(nn.Module):
         self.fuse = ConvPReLU(hidden, hidden)
         self.res = ResidualBlock(hidden)
         self.head = NarrowConv2d(hidden, 5 if predicts_motion else 1)
+
+    def start_faintly(self) -> None:
+        """Let an untrained decoder begin with next to no image."""
+        _start_faintly(self.head)
 
     def forward(self, joined: Tensor) -> Level:
         """Decode the coarsest level."""
@@ -127,6 +140,10 @@ class FusionDecoder(nn.Module):
         for layer in (getattr(self, name, None) for name in ("up_flow", "up_extra_flow")):
             if layer is not None:
                 _start_bilinear(layer)
+
+    def start_faintly(self) -> None:
+        """Let an untrained decoder begin with next to no image."""
+        _start_faintly(self.head)
 
     def upflow(self, coarser: Tensor, known: Tensor | None) -> Tensor:
         """Return the flow that aligns this level: the coarser one enlarged, or what is known."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from spike_zoo.nn.motion import motion_loss, padded_motion, pooled_motion
 from spike_zoo.nn.padding import crop_padding
@@ -11,6 +12,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.methods.stir.network import STIRPyramid
+
+MotionSchedule: TypeAlias = Literal["constant", "fading"]
+
+
+def check_motion_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of STIR about motion that are out of range or have no meaning together.
+
+    Raises:
+        ValueError: Naming the option.
+    """
+    loss, schedule = options["loss_motion"], options["motion_schedule"]
+    if not loss >= 0:
+        raise ValueError(f"loss_motion must be 0 or more, got {loss}")
+    if schedule not in get_args(MotionSchedule):
+        raise ValueError(f"motion_schedule must be constant or fading, got {schedule!r}")
+    along, told = options["along_motion"], options["true_motion"]
+    if options["interaction"] == "synthesis_only" and (loss or (told and not along)):
+        named = "loss_motion" if loss else "true_motion"
+        raise ValueError(f"{named}: interaction synthesis_only has no motion")
+    if loss and (told or along):
+        named = "true_motion" if told else "along_motion"
+        raise ValueError(f"loss_motion: with {named} no motion is learned")
+    if along and not options["scale_input"]:
+        raise ValueError("along_motion: brightness is shown, so scale_input is needed")
 
 
 def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:

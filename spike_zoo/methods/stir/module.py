@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias, cast, get_args
+from typing import TYPE_CHECKING, Self, cast
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
+from spike_zoo.methods.stir.along import CLIP_PLANES, motion_at, windows_along, with_errors
 from spike_zoo.methods.stir.attention import AttentionKind
 from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
-from spike_zoo.methods.stir.fields import field_loss, fields_of, known_flows
+from spike_zoo.methods.stir.fields import (
+    MotionSchedule,
+    check_motion_options,
+    field_loss,
+    fields_of,
+    known_flows,
+)
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
 from spike_zoo.methods.stir.network import PLANES, STIR, STIRPyramid
 from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.scene_training import scene_terms
-from spike_zoo.methods.stir.streaming import Precision, WindowStream, check_precision
+from spike_zoo.methods.stir.streaming import (
+    AlongStream,
+    Precision,
+    WindowStream,
+    check_precision,
+)
 from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.modes import evaluating
 from spike_zoo.nn.official import WeightsSource
@@ -35,7 +47,6 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.windows import Planes
 
-MotionSchedule: TypeAlias = Literal["constant", "fading"]
 SREDS_RATE_SCALE = 0.4  # spikes per plane at white in the data of the published weights
 
 
@@ -62,7 +73,12 @@ class STIRModule(ReconstructionModule):
         motion_schedule: Whether that weight is ``"constant"``, or ``"fading"`` to 0 over the run.
         true_motion: Whether the true motion, which data serve with ``around: 20``, aligns the
             features, in training and in tests alike: what knowing it could be worth at best.
-            Nothing can be reconstructed so where it is not known.
+            Nothing can be reconstructed so where it is not known. With ``along_motion`` it is what
+            planes are moved by.
+        along_motion: Whether the network is shown intervals moved along the motion in place of
+            spikes, and corrects their mean, see :func:`window_along`. Optical flow finds the
+            motion; in training it is the true one with some errors, where data serve it. Not the
+            published way.
         start_from_doubled_flows: Whether an untrained network hands flows from level to level
             bilinearly enlarged and doubled, and learns what to change; as published it begins with
             random layers.
@@ -110,6 +126,7 @@ class STIRModule(ReconstructionModule):
         loss_motion: float = 0.0,
         motion_schedule: MotionSchedule = "constant",
         true_motion: bool = False,
+        along_motion: bool = False,
         start_from_doubled_flows: bool = False,
         perceptual_backbone: str | None = None,
         clamp_loss: bool = False,
@@ -127,18 +144,14 @@ class STIRModule(ReconstructionModule):
             self.network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # true
         check_schedule(schedule, learning_rate, warmup)  # wrong values now, not after loading
         loss_weights(loss_rec, loss_ms, loss_per)
-        for name, value in (("weight_decay", weight_decay), ("loss_motion", loss_motion)):
-            if not value >= 0:
-                raise ValueError(f"{name} must be 0 or more, got {value}")
-        if motion_schedule not in get_args(MotionSchedule):
-            raise ValueError(f"motion_schedule must be constant or fading, got {motion_schedule!r}")
-        if interaction == "synthesis_only" and (loss_motion or true_motion):
-            named = "loss_motion" if loss_motion else "true_motion"
-            raise ValueError(f"{named}: interaction synthesis_only has no motion")
-        if loss_motion and true_motion:
-            raise ValueError("loss_motion: with true_motion no motion is learned")
+        if not weight_decay >= 0:
+            raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}")
+        check_motion_options(self.hparams)
         if start_from_doubled_flows:
             self.network.start_from_doubled_flows()
+        if along_motion:
+            self.clip_length = CLIP_PLANES
+            self.network.start_from_drafts()
         self.loss: STIRLoss | None = None
         self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
         self._tile: int | None = None
@@ -185,7 +198,8 @@ class STIRModule(ReconstructionModule):
             UsageError: If it was made to be told the true motion.
         """
         check_alone(true_motion=self.hparams["true_motion"])
-        return self.network(self._shown(spikes, rate_scale))
+        planes, draft, _ = self._shown(spikes, rate_scale)
+        return self.network(planes, draft)
 
     @property
     def tile(self) -> int | None:
@@ -214,16 +228,16 @@ class STIRModule(ReconstructionModule):
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction, ``(B, 1, H, W)``, by the true motion if it wants that."""
         if self.hparams["true_motion"]:
-            return self._pyramid(batch).image.float()
+            return self._pyramid(batch)[0].image.float()
         return super().predict_step(batch, batch_idx)
 
     def found(self, batch: ReconstructionBatch, batch_idx: int) -> Found:
         """Return the reconstruction, with the motion fields where the true motion is known."""
         if "motion" not in batch and not self.hparams["true_motion"]:
             return super().found(batch, batch_idx)
-        pyramid = self._pyramid(batch)
+        pyramid, found = self._pyramid(batch)
         size = batch["spikes"].shape[-2], batch["spikes"].shape[-1]
-        return Found(pyramid.image.float(), fields_of(pyramid, size))
+        return Found(pyramid.image.float(), fields_of(pyramid, size) if found is None else [found])
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
@@ -233,7 +247,8 @@ class STIRModule(ReconstructionModule):
         self.eval()
         try:
             scale = rate_scale if self.hparams["scale_input"] else 1.0
-            windows = WindowStream(
+            stream = AlongStream if self.hparams["along_motion"] else WindowStream
+            windows = stream(
                 self.network,
                 recording,
                 scale,
@@ -247,8 +262,9 @@ class STIRModule(ReconstructionModule):
 
     @property
     def finds_motion(self) -> bool:
-        """Whether its network predicts motion."""
-        return self.hparams["interaction"] != "synthesis_only" and not self.hparams["true_motion"]
+        """Whether it finds motion by itself."""
+        predicted = self.hparams["interaction"] != "synthesis_only"
+        return (self.hparams["along_motion"] or predicted) and not self.hparams["true_motion"]
 
     @torch.inference_mode()
     def motion(
@@ -285,15 +301,18 @@ class STIRModule(ReconstructionModule):
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
         scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
-        _, height, width = recording.shape
-        found = torch.empty(len(planes), 2, 2, height, width)
-        known = torch.full((1,), scale, device=self.device)
         with evaluating(self):
-            for index, center in enumerate(planes):
-                clip = read_clip(recording, center, self.clip_length).to(self.device)
-                shown = self._shown(unpack_tensor(clip, width)[None].float(), known)
-                found[index] = fields_of(self.network.pyramid(shown), (height, width))[0][0].cpu()
-        return found
+            return torch.cat([self._field(recording, center, scale).cpu() for center in planes])
+
+    def _field(self, recording: SpikeRecording, center: int, rate_scale: float) -> Tensor:
+        """Return the motion at a plane, ``(1, 2, 2, H, W)``."""
+        if self.hparams["along_motion"]:
+            return motion_at(recording, center, self.device)
+        _, height, width = recording.shape
+        clip = read_clip(recording, center, self.clip_length).to(self.device)
+        spikes = unpack_tensor(clip, width)[None].float()
+        planes, _, _ = self._shown(spikes, spikes.new_tensor([rate_scale]))
+        return fields_of(self.network.pyramid(planes), (height, width))[0]
 
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
         """Return the summed loss of clips, or its mean over scenes' windows; log every term."""
@@ -332,7 +351,7 @@ class STIRModule(ReconstructionModule):
 
     def _terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
         self.loss = self.loss or self.make_loss()
-        pyramid = self._pyramid(batch)
+        pyramid, _ = self._pyramid(batch)
         terms = self.loss(pyramid, batch["image"])
         weight = self.hparams["loss_motion"]
         if weight:
@@ -340,14 +359,23 @@ class STIRModule(ReconstructionModule):
             terms["total"] = terms["total"] + weight * self._motion_left() * terms["motion"]
         return terms
 
-    def _pyramid(self, batch: ReconstructionBatch) -> STIRPyramid:
-        """Return what the network finds in a batch, aligned by the true motion where it is told."""
+    def _pyramid(self, batch: ReconstructionBatch) -> tuple[STIRPyramid, Tensor | None]:
+        """Return what the network finds in a batch, and the motion that planes were moved by."""
         self.check_clip(batch["spikes"].shape[1])
-        shown = self._shown(batch["spikes"], batch["rate_scale"])
-        if not self.hparams["true_motion"]:
-            return self.network.pyramid(shown)
-        flows = known_flows(motion_in(batch, "true_motion"), self.hparams["pyramid_levels"])
-        return self.network.pyramid(shown, flows)
+        told = self._told(batch)
+        planes, draft, fields = self._shown(batch["spikes"], batch["rate_scale"], told)
+        aligns = told is not None and fields is None
+        flows = known_flows(told, self.hparams["pyramid_levels"]) if aligns else None
+        return self.network.pyramid(planes, flows, draft), fields
+
+    def _told(self, batch: ReconstructionBatch) -> Tensor | None:
+        """Return the motion that is known of a batch, as it is to be used; None is to find it."""
+        if self.hparams["true_motion"]:
+            return motion_in(batch, "true_motion")
+        if not (self.hparams["along_motion"] and self.training and "motion" in batch):
+            return None
+        # by the step, so that a resumed run draws the same
+        return with_errors(batch["motion"], torch.Generator().manual_seed(self.global_step))
 
     def _motion_left(self) -> float:
         """Return the share of the weight of the true motion that is left."""
@@ -361,8 +389,12 @@ class STIRModule(ReconstructionModule):
         scaler = getattr(plugin, "scaler", None)
         return 1.0 if scaler is None else float(scaler.get_scale())
 
-    def _shown(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
-        """Return what the network sees: ``(B, 61, H, W)`` spikes, divided by the rate scale."""
+    def _shown(
+        self, spikes: Tensor, rate_scale: Tensor | None, motion: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Return what the network sees of spikes, and along the motion also draft and motion."""
+        if self.hparams["along_motion"]:
+            return windows_along(spikes, rate_scale, motion)
         if rate_scale is None or not self.hparams["scale_input"]:
-            return spikes
-        return spikes / rate_scale.to(spikes).view(-1, 1, 1, 1)
+            return spikes, None, None
+        return spikes / rate_scale.to(spikes).view(-1, 1, 1, 1), None, None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, Self, get_args
+from typing import NamedTuple, Self, cast, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from spike_zoo.methods.stir.attention import AttentionKind, SymmetricInteractiveAttention
 from spike_zoo.methods.stir.decoder import (
@@ -144,9 +145,14 @@ class STIR(nn.Module):
         network.load_state_dict(read_official(source, network.state_dict()))
         return network.eval()
 
-    def forward(self, spikes: Tensor) -> Tensor:
+    def forward(self, spikes: Tensor, draft: Tensor | None = None) -> Tensor:
         """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
-        return self.pyramid(spikes).image
+        return self.pyramid(spikes, draft=draft).image
+
+    def start_from_drafts(self) -> None:
+        """Let an untrained network leave drafts all but as they are, and learn what to change."""
+        for decoder in self.decoders.values():
+            cast("TopDecoder | FusionDecoder", decoder).start_faintly()
 
     def start_from_doubled_flows(self) -> None:
         """Let an untrained network hand flows from level to level, and learn what to change.
@@ -158,13 +164,19 @@ class STIR(nn.Module):
             if isinstance(decoder, FusionDecoder) and decoder.warps:
                 decoder.start_from_doubled_flows()
 
-    def pyramid(self, spikes: Tensor, flows: Mapping[int, Tensor] | None = None) -> STIRPyramid:
+    def pyramid(
+        self,
+        spikes: Tensor,
+        flows: Mapping[int, Tensor] | None = None,
+        draft: Tensor | None = None,
+    ) -> STIRPyramid:
         """Return the reconstruction with all that led to it.
 
         Args:
             spikes: ``(B, 61, H, W)``.
             flows: Level -> flow ``(B, 4, h, w)`` of the padded size, in pixels of the level, that
                 aligns its features in place of what the network finds: see :func:`known_flows`.
+            draft: ``(B, 1, H, W)``, an image that every level corrects; as published there is none.
 
         Raises:
             ValueError: If the input is not four-dimensional with 61 planes.
@@ -178,7 +190,11 @@ class STIR(nn.Module):
         blocks = [padded[:, start : start + BLOCK_PLANES] for start in BLOCK_STARTS]
         features = self.encode(torch.cat(blocks, dim=0))
         parts = [level.chunk(len(blocks), dim=0) for level in features]
-        levels, features_by_level = self._decode([Features(*part) for part in parts], flows or {})
+        levels, features_by_level = self._decode(
+            [Features(*part) for part in parts],
+            flows or {},
+            None if draft is None else pad_to_multiple(draft, self.multiple),
+        )
         image = crop_padding(levels[1].image, *spikes.shape[-2:]).clamp(0.0, 1.0)
         return STIRPyramid(image, levels, features_by_level)
 
@@ -198,15 +214,22 @@ class STIR(nn.Module):
         return (embedded, *self.encoder(embedded))
 
     def decode(
-        self, first: tuple[Tensor, ...], middle: tuple[Tensor, ...], last: tuple[Tensor, ...]
+        self,
+        first: tuple[Tensor, ...],
+        middle: tuple[Tensor, ...],
+        last: tuple[Tensor, ...],
+        draft: Tensor | None = None,
     ) -> Tensor:
         """Return the image ``(B, 1, H, W)`` in [0, 1] at the middle of three encoded blocks."""
-        triples = zip(first, middle, last, strict=True)
-        levels, _ = self._decode([Features(*triple) for triple in triples], {})
+        features = [Features(*triple) for triple in zip(first, middle, last, strict=True)]
+        levels, _ = self._decode(features, {}, draft)
         return levels[1].image.clamp(0.0, 1.0)
 
     def _decode(
-        self, features: list[Features], flows: Mapping[int, Tensor]
+        self,
+        features: list[Features],
+        flows: Mapping[int, Tensor],
+        draft: Tensor | None,
     ) -> tuple[dict[int, Level], dict[int, Features]]:
         by_level = dict(enumerate(features, start=1))
         top = by_level[self.pyramid_levels]
@@ -214,10 +237,17 @@ class STIR(nn.Module):
             joined = torch.cat(top, dim=1)
         else:
             joined = in_full_precision(self.attention, *top)
-        level = self.decoders[str(self.pyramid_levels)](joined)
-        levels = {self.pyramid_levels: level}
-        for number in range(self.pyramid_levels - 1, 0, -1):
-            level = self.decoders[str(number)](by_level[number], level, flows.get(number))
+        level: Level | None = None
+        levels = {}
+        for number in range(self.pyramid_levels, 0, -1):
+            decoder = self.decoders[str(number)]
+            if level is None:
+                level = decoder(joined)
+            else:
+                level = decoder(by_level[number], level, flows.get(number))
+            if draft is not None:
+                known = F.avg_pool2d(draft, 2 ** (number - 1))
+                level = level._replace(image=level.image + known)
             levels[number] = level
         return levels, by_level
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
+from spike_zoo.methods.stir.along import read_along
 from spike_zoo.methods.stir.embedding import BLOCK_PLANES
 from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
 from spike_zoo.methods.stir.tiling import TileGrid
@@ -98,8 +99,10 @@ class WindowStream:
             # Tile by tile through the whole network: features of all tiles at once would be as
             # large as those of the untiled frame.
             for index in range(len(self.grid.tiles)):
-                features = [self._features(block, index, planes, kept) for block in blocks]
-                tiles.append(self.decode(*features).float())
+                first, middle, last = (
+                    self._features(block, index, planes, kept) for block in blocks
+                )
+                tiles.append(self.decode(first, middle, last).float())
             return self.grid.join(tiles)[0].cpu()
 
     def _features(
@@ -123,6 +126,27 @@ class WindowStream:
         """Return the planes around one, ``(21, H, W)`` of uint8 on the network's device."""
         packed = read_clip(self.recording, block, BLOCK_PLANES).to(self.device)
         return unpack_tensor(packed, self.recording.shape[2])
+
+
+class AlongStream(WindowStream):
+    """The images at some planes of a recording, each of planes moved along the motion.
+
+    Every window is moved by a motion of its own, found in the whole frame, so that they have no
+    blocks in common; finding it takes most of the time.
+    """
+
+    def _image(self, center: int, kept: set[int]) -> Tensor:
+        """Return the image at a plane; there is nothing to keep."""
+        shown = read_along(self.recording, center, self.rate_scale, self.device)
+        tiles: list[Tensor] = []
+        with torch.inference_mode(), self._autocast():
+            for tile in self.grid.tiles:
+                planes, draft = (self.grid.cut(one[0], tile)[None] for one in shown[:2])
+                first, middle, last = (
+                    self.encode(planes[:, start : start + BLOCK_PLANES]) for start in BLOCK_STARTS
+                )
+                tiles.append(self.decode(first, middle, last, draft).float())
+            return self.grid.join(tiles)[0].cpu()
 
 
 def blocks_of(center: int) -> tuple[int, ...]:

@@ -14,7 +14,9 @@ from tests.conftest import ROOT
 FILES = sorted(VARIANTS.glob("*.yaml"))
 SWITCHES = set(inspect.signature(STIR).parameters) | {"loss_rec", "loss_ms", "loss_per"}
 #: Switches that are not the paper's: rows that leave them alone do not state them.
-MOTION = {"loss_motion", "motion_schedule", "true_motion", "start_from_doubled_flows"}
+MOTION = {
+    *("loss_motion", "motion_schedule", "true_motion", "start_from_doubled_flows", "along_motion")
+}
 PAGE = (ROOT / "spike_zoo" / "methods" / "stir" / "README.md").read_text(encoding="utf-8")
 #: Each study with its rows beside the full network, and the switches they may move.
 STUDIES = {
@@ -29,7 +31,10 @@ STUDIES = {
     ),
     "capacity": ({"width_050", "width_150"}, {"width"}),
     "hidden state": ({"hidden_4", "hidden_16"}, {"hidden_channels"}),
-    "motion": ({"flows_doubled", "motion_constant", "motion_fading", "motion_true"}, MOTION),
+    "motion": (
+        {"flows_doubled", "motion_constant", "motion_fading", "motion_true", "along", "along_true"},
+        MOTION,
+    ),
     "loss": ({"loss_no_ms", "loss_no_rec", "loss_per"}, {"loss_rec", "loss_ms", "loss_per"}),
 }
 

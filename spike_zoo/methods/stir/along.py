@@ -1,0 +1,164 @@
+"""What STIR is shown in place of spikes: intervals around every plane, moved along the motion."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+from spike_zoo.methods.classical import tfi_video
+from spike_zoo.methods.classical.aligned import GROUP, mean_of_groups
+from spike_zoo.methods.classical.flow import find_velocities, moved
+from spike_zoo.methods.stir.network import PLANES
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.spikes.windows import centred_window, mirrored_planes
+from spike_zoo.tasks.motion import REACH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from spike_zoo.spikes import SpikeRecording
+
+CLIP_PLANES: Final = 151
+"""Planes of a clip, of which 61 are shown: their intervals may end up to 45 planes further off."""
+
+_GROUPS: Final = PLANES // GROUP - 1  # that a draft averages, one of them the middle
+_WHITE: Final = 0.99  # quantile of what is as bright as white
+# of the motion that optical flow finds in simulated scenes, where half of it is off by 0.12 pixels
+# if they are slow, by 0.15 to 0.3 if it is 5 to 12 pixels
+_ERROR: Final = 0.1  # pixels
+_ERROR_SHARE: Final = 0.015  # of the motion
+_ERROR_SIZE: Final = 16  # pixels over which errors are alike
+
+
+class Shown(NamedTuple):
+    """Windows along the motion.
+
+    Attributes:
+        planes: ``(B, 61, H, W)``, brightness.
+        draft: ``(B, 1, H, W)`` in [0, 1], their mean, the image that the network corrects.
+        fields: ``(B, 2, 2, H, W)``, the motion that planes were moved by, in pixels to 20 planes
+            before and after.
+    """
+
+    planes: Tensor
+    draft: Tensor
+    fields: Tensor
+
+
+def windows_along(
+    spikes: Tensor, rate_scale: Tensor | None = None, motion: Tensor | None = None
+) -> Shown:
+    """Return the windows in the middle of clips, see :func:`window_along`.
+
+    Args:
+        spikes: ``(B, T, H, W)``.
+        rate_scale: ``(B,)``, spikes a plane at white; by default 1.
+        motion: ``(B, 2, 2, H, W)``.
+    """
+    scales = [1.0] * len(spikes) if rate_scale is None else rate_scale.tolist()
+    motions = [None] * len(spikes) if motion is None else motion
+    each = zip(spikes, scales, motions, strict=True)
+    middle = spikes.shape[1] // 2
+    windows = [window_along(one, scale, middle, known) for one, scale, known in each]
+    planes, drafts, fields = zip(*windows, strict=True)
+    return Shown(torch.cat(planes), torch.cat(drafts), torch.cat(fields))
+
+
+def window_along(
+    spikes: Tensor, rate_scale: float, center: int, motion: Tensor | None = None
+) -> Shown:
+    """Return brightness at the 61 planes around one, moved to where things are at that one.
+
+    Args:
+        spikes: ``(T, H, W)``, consecutive planes. Where the window leaves them, it is mirrored.
+        rate_scale: Spikes a plane at white.
+        center: Number of the middle plane among them.
+        motion: ``(2, 2, H, W)`` as in :class:`Shown`, NaN where unknown; by default optical flow
+            finds it between pictures of these planes.
+
+    Returns:
+        The window, B = 1.
+    """
+    rates = tfi_video(spikes, missing="bound")
+    velocity = _velocity(rates, center) if motion is None else _known(motion)
+    planes = mirrored_planes(*centred_window(center, PLANES), len(rates)).tolist()
+    parts = [planes[first : first + GROUP] for first in range(0, PLANES, GROUP)]  # for memory
+    aligned = torch.cat([_moved(rates, part, center, velocity) for part in parts]) / rate_scale
+    return Shown(aligned[None], _draft(aligned), (velocity * _away(velocity))[None])
+
+
+def read_along(
+    recording: SpikeRecording, center: int, rate_scale: float, device: torch.device
+) -> Shown:
+    """Return the window around a plane of a recording, see :func:`window_along`."""
+    spikes, middle = _read(recording, center, device)
+    return window_along(spikes, rate_scale, middle)
+
+
+def motion_at(recording: SpikeRecording, center: int, device: torch.device) -> Tensor:
+    """Return the motion that planes around one are moved by, ``(1, 2, 2, H, W)``."""
+    spikes, middle = _read(recording, center, device)
+    velocity = _velocity(tfi_video(spikes, missing="bound"), middle)
+    return (velocity * _away(velocity))[None]
+
+
+def with_errors(motion: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the true motion as if optical flow had found it, so that a network learns from that.
+
+    Args:
+        motion: ``(B, 2, 2, H, W)`` in pixels, NaN where unknown, which becomes 0.
+        generator: Draws the errors, on the CPU.
+    """
+    known = motion.nan_to_num(nan=0.0)
+    height, width = motion.shape[-2:]
+    coarse = (max(height // _ERROR_SIZE, 2), max(width // _ERROR_SIZE, 2))
+    drawn = torch.randn(len(motion), 4, *coarse, generator=generator).to(motion)
+    errors = F.interpolate(drawn, (height, width), mode="bicubic", align_corners=True)
+    length = known.norm(dim=2, keepdim=True).mean(dim=(-2, -1), keepdim=True)
+    return known + (_ERROR + _ERROR_SHARE * length) * errors.view_as(known)
+
+
+def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple[Tensor, int]:
+    """Return what a recording has of the window around a plane, and the plane's number in it."""
+    mirrored_planes(*centred_window(center, PLANES), len(recording))  # refuses what is too short
+    start, stop = centred_window(center, CLIP_PLANES)
+    first = max(start, 0)
+    packed = torch.from_numpy(recording.read_packed(first, min(stop, len(recording))))
+    return unpack_tensor(packed.to(device), recording.shape[2]), center - first
+
+
+def _velocity(rates: Tensor, center: int) -> Tensor:
+    """Return the motion that optical flow finds, in pixels a plane, ``(2, 2, H, W)``."""
+    white = torch.quantile(rates.flatten()[:: rates.numel() // 2**20 + 1], _WHITE)
+    bright = rates / white.clamp(min=1e-6)
+    return find_velocities(bright, center, center, len(rates) - 1 - center)
+
+
+def _known(motion: Tensor) -> Tensor:
+    """Return motion as pixels a plane, 0 where it is unknown."""
+    return motion.nan_to_num(nan=0.0) / _away(motion)
+
+
+def _moved(rates: Tensor, planes: Sequence[int], center: int, velocity: Tensor) -> Tensor:
+    """Return planes, each as things are at the middle one."""
+    before, after = velocity
+    shifts = [(plane - center) * (before if plane < center else after) for plane in planes]
+    return moved(rates[list(planes)], torch.stack(shifts)).clamp(min=0)
+
+
+def _draft(aligned: Tensor) -> Tensor:
+    """Return the mean of the planes around the middle, ``(1, 1, H, W)``, see :func:`mean_along`."""
+    half = _GROUPS * GROUP // 2
+    middle = len(aligned) // 2
+    groups = aligned[middle - half : middle + half + 1].unflatten(0, (_GROUPS, GROUP)).mean(dim=1)
+    offsets = range(-(_GROUPS // 2) * GROUP, half, GROUP)
+    return mean_of_groups(groups, offsets)[None, None].clamp(0, 1)
+
+
+def _away(like: Tensor) -> Tensor:
+    """Return how many planes away motion leads, each way."""
+    return torch.tensor([-REACH, REACH]).to(like).view(2, 1, 1, 1)
