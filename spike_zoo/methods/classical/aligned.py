@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from spike_zoo.methods.classical.flow import find_velocities, moved
 from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import tfi_stream
+from spike_zoo.methods.classical.unblurring import unblurred
+from spike_zoo.nn.pooling import spread
+from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.motion import REACH
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.windows import Planes
 
 WINDOW: Final = 65
+_LOOK: Final = 15  # planes beyond it in which intervals are to end that tell what they blurred
 GROUP: Final = 5  # planes that count together
 _HALF: Final = GROUP // 2
 _SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
@@ -57,10 +60,13 @@ class AlignedTFI(ClassicalMethod):
     65 planes can be averaged where 9 blur. The motion comes from pictures of the recording itself,
     by dense optical flow (TV-L1) to 20 planes before and after, and is even in between. Where a
     group of planes is not what the middle ones are (something passed in front, the flow went
-    astray), it counts for less. The flow takes most of the time, seconds a picture.
+    astray), it counts for less. What every interval blurred by itself, for things move on between
+    its spikes, is then taken back, see :func:`unblurred`. The flow takes most of the time, seconds
+    a picture.
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
+        unblurs: Whether what intervals blur is taken back.
 
     Raises:
         ValueError: If the window is below 5.
@@ -77,11 +83,12 @@ class AlignedTFI(ClassicalMethod):
     finds_motion = True
     motion_planes = REACH
 
-    def __init__(self, window: int = WINDOW) -> None:
+    def __init__(self, window: int = WINDOW, *, unblurs: bool = True) -> None:
         if window < GROUP:
             raise ValueError(f"window is at least {GROUP} planes, got {window}")
-        super().__init__(window=window)
+        super().__init__(window=window, unblurs=unblurs)
         self.window = window
+        self.unblurs = unblurs
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
         """Return the mean of one over the intervals, along the motion."""
@@ -102,11 +109,10 @@ class AlignedTFI(ClassicalMethod):
                 default it is found.
         """
         around = self._around(center, spikes.shape[1])
+        wide = self._around(center, spikes.shape[1], _LOOK)
         known = [None] * len(spikes) if velocities is None else velocities
-        return [
-            mean_along(rates, around.index(center), velocity)
-            for rates, velocity in zip(tfi_video(spikes, around), known, strict=True)
-        ]
+        each = zip(tfi_video(spikes, around), spikes[:, wide.start : wide.stop], known, strict=True)
+        return [self._mean(rates, clip, center, velocity) for rates, clip, velocity in each]
 
     def motion(
         self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
@@ -131,20 +137,40 @@ class AlignedTFI(ClassicalMethod):
 
     def _at(self, recording: SpikeRecording, center: int) -> Along:
         around = self._around(center, len(recording))
-        return mean_along(torch.cat(list(tfi_stream(recording, around))), around.index(center))
+        wide = self._around(center, len(recording), _LOOK)
+        packed = torch.from_numpy(recording.read_packed(wide.start, wide.stop))
+        spikes = unpack_tensor(packed, recording.shape[2])
+        return self._mean(torch.cat(list(tfi_stream(recording, around))), spikes, center)
 
-    def _around(self, center: int, planes: int) -> range:
-        half = self.window // 2
+    def _mean(
+        self, rates: Tensor, spikes: Tensor, center: int, velocity: Tensor | None = None
+    ) -> Along:
+        """Return the mean of the window's rates; spikes reach a little further on either side."""
+        middle = min(center, self.window // 2)
+        if not self.unblurs:
+            return mean_along(rates, middle, velocity)
+        return mean_along(rates, middle, velocity, spikes, min(center, self.window // 2 + _LOOK))
+
+    def _around(self, center: int, planes: int, further: int = 0) -> range:
+        half = self.window // 2 + further
         return range(max(center - half, 0), min(center + half + 1, planes))
 
 
-def mean_along(rates: Tensor, middle: int, velocity: Tensor | None = None) -> Along:
+def mean_along(
+    rates: Tensor,
+    middle: int,
+    velocity: Tensor | None = None,
+    spikes: Tensor | None = None,
+    spikes_middle: int = 0,
+) -> Along:
     """Return the mean of consecutive planes, each moved to where things are at the middle one.
 
     Args:
-        rates: ``(T, H, W)``, 0 or more, in any unit.
+        rates: ``(T, H, W)``, spikes a plane, or in any unit without ``spikes``.
         middle: Number of the middle plane among them.
         velocity: The motion, see :class:`Along`, NaN where unknown; by default it is found.
+        spikes: ``(T', H, W)``, by which what intervals blur is taken back.
+        spikes_middle: Number of the middle plane among these.
     """
     white = float(np.quantile(rates.cpu().numpy(), 0.99)) or 1.0
     rates, offsets = rates / white, _offsets(middle, len(rates))
@@ -155,18 +181,12 @@ def mean_along(rates: Tensor, middle: int, velocity: Tensor | None = None) -> Al
     groups = torch.stack(
         [_group(rates, middle, offset, before if offset < 0 else after) for offset in offsets]
     )
-    return Along(mean_of_groups(groups, offsets) * white, velocity)
-
-
-def mean_of_groups(groups: Tensor, offsets: Sequence[int]) -> Tensor:
-    """Return the mean of what groups of planes show of the middle one, ``(H, W)``.
-
-    Args:
-        groups: ``(N, H, W)``, moved to where things are at the middle one, white about 1.
-        offsets: Their planes, counted from the middle one; one is 0.
-    """
-    weights = _weights(groups, offsets)
-    return (weights * groups).sum(dim=0) / weights.sum(dim=0)
+    weights = group_weights(groups, offsets)
+    mean = (weights * groups).sum(dim=0) * white
+    if spikes is not None:
+        planes = [_planes(spikes_middle + offset, len(spikes)) for offset in offsets]
+        mean = unblurred(mean, spikes, spikes_middle, velocity, planes, weights)
+    return Along(mean, velocity)
 
 
 def _offsets(middle: int, planes: int) -> list[int]:
@@ -178,28 +198,32 @@ def _offsets(middle: int, planes: int) -> list[int]:
 
 def _group(rates: Tensor, middle: int, offset: int, velocity: Tensor) -> Tensor:
     """Return the mean of a group of planes as things are at the middle one, ``(H, W)``."""
-    first = max(middle + offset - _HALF, 0)
-    planes = rates[first : middle + offset + _HALF + 1]
-    steps = torch.arange(first - middle, first - middle + len(planes), device=rates.device)
-    return moved(planes, steps.view(-1, 1, 1, 1) * velocity).mean(dim=0)
+    planes = _planes(middle + offset, len(rates))
+    steps = torch.tensor(planes, device=rates.device) - middle
+    return moved(rates[planes.start : planes.stop], steps.view(-1, 1, 1, 1) * velocity).mean(dim=0)
 
 
-def _weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
-    """Return how much every group counts at each pixel, ``(N, H, W)``.
+def _planes(middle: int, count: int) -> range:
+    """Return the planes of the group around one."""
+    return range(max(middle - _HALF, 0), min(middle + _HALF + 1, count))
+
+
+def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
+    """Return how much groups of planes count at each pixel, ``(N, H, W)``, 1 in all.
 
     A group that differs from the middle ones by more than noise does counts for less, as does one
     further off. Noise is what the two groups beside the middle one differ by.
+
+    Args:
+        groups: ``(N, H, W)``, their means, moved to where things are at the middle one, white
+            about 1.
+        offsets: Their middle planes, counted from the middle one; one is 0.
     """
     middle = offsets.index(0)
     beside = groups[max(middle - 1, 0) : middle + 2]
-    difference = _spread((groups - beside.mean(dim=0)).square(), _SPREAD)
-    noise = _spread((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
+    difference = spread((groups - beside.mean(dim=0)).square(), _SPREAD)
+    noise = spread((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
     excess = (difference / noise - _TOLERANCE).clamp(min=0)
     far = torch.tensor(offsets, device=groups.device).abs() / (WINDOW // 2 + _HALF + 1)
-    return (1 - far).clamp(min=0.1).sqrt().view(-1, 1, 1) / (1 + excess.square())
-
-
-def _spread(values: Tensor, side: int) -> Tensor:
-    """Return means over squares around every pixel of ``(N, H, W)``, cut at the borders."""
-    near = F.avg_pool2d(values[:, None], side, 1, side // 2, count_include_pad=False)
-    return near[:, 0]
+    weights = (1 - far).clamp(min=0.1).sqrt().view(-1, 1, 1) / (1 + excess.square())
+    return weights / weights.sum(dim=0)

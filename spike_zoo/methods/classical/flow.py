@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 import torch
@@ -36,12 +36,12 @@ def find_velocities(rates: Tensor, middle: int, before: int, after: int) -> Tens
     return torch.stack([_velocity(rates, middle, reach) for reach in (-before, after)])
 
 
-def moved(planes: Tensor, flow: Tensor) -> Tensor:
+def moved(planes: Tensor, flow: Tensor, by: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:
     """Return planes ``(..., H, W)`` sampled where flows ``(..., 2, H, W)`` lead."""
     height, width = planes.shape[-2:]
     grid = sampling_grid(flow.reshape(-1, 2, height, width))
     shown = planes.reshape(-1, 1, height, width)
-    sampled = F.grid_sample(shown, grid, "bicubic", padding_mode="border", align_corners=True)
+    sampled = F.grid_sample(shown, grid, by, padding_mode="border", align_corners=True)
     return sampled.view_as(planes)
 
 

@@ -113,7 +113,7 @@ class SSDMTeacher(nn.Module):
     def short_exposure(self, spikes: Tensor, time: int) -> Tensor:
         """Return the rate around a plane with little noise, ``(B, 1, h, w)``."""
         if self.along_motion:
-            return AlignedTFI().rate(spikes, time)[:, None].clamp(0.0, 1.0)
+            return AlignedTFI(unblurs=False).rate(spikes, time)[:, None].clamp(0.0, 1.0)
         rate = mean_rate(spikes, *centred_window(time, self.short_window))
         return self.bsn(rate).clamp(0.0, 1.0)
 

@@ -8,8 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical import tfi_video
-from spike_zoo.methods.classical.aligned import GROUP, mean_of_groups
+from spike_zoo.methods.classical.aligned import GROUP, group_weights
 from spike_zoo.methods.classical.flow import find_velocities, moved
+from spike_zoo.methods.classical.unblurring import unblurred
 from spike_zoo.methods.stir.network import PLANES
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 CLIP_PLANES: Final = 151
 """Planes of a clip, of which 61 are shown: their intervals may end up to 45 planes further off."""
 
-_GROUPS: Final = PLANES // GROUP - 1  # that a draft averages, one of them the middle
+_MARGIN: Final = 3  # planes at either end that the draft leaves out: 11 groups are left
+_FURTHEST: Final = (PLANES // 2 - _MARGIN) // GROUP * GROUP  # of their middle planes
 _WHITE: Final = 0.99  # quantile of what is as bright as white
 # of the motion that optical flow finds in simulated scenes, where half of it is off by 0.12 pixels
 # if they are slow, by 0.15 to 0.3 if it is 5 to 12 pixels
@@ -39,7 +41,8 @@ class Shown(NamedTuple):
 
     Attributes:
         planes: ``(B, 61, H, W)``, brightness.
-        draft: ``(B, 1, H, W)`` in [0, 1], their mean, the image that the network corrects.
+        draft: ``(B, 1, H, W)`` in [0, 1], the image that the network corrects: their mean without
+            what intervals blur, as :class:`AlignedTFI` makes it.
         fields: ``(B, 2, 2, H, W)``, the motion that planes were moved by, in pixels to 20 planes
             before and after.
     """
@@ -88,7 +91,13 @@ def window_along(
     planes = mirrored_planes(*centred_window(center, PLANES), len(rates)).tolist()
     parts = [planes[first : first + GROUP] for first in range(0, PLANES, GROUP)]  # for memory
     aligned = torch.cat([_moved(rates, part, center, velocity) for part in parts]) / rate_scale
-    return Shown(aligned[None], _draft(aligned), (velocity * _away(velocity))[None])
+    groups = [planes[first : first + GROUP] for first in range(_MARGIN, PLANES - _MARGIN, GROUP)]
+    means = aligned[_MARGIN:-_MARGIN].unflatten(0, (len(groups), GROUP)).mean(dim=1)
+    weights = group_weights(means, range(-_FURTHEST, _FURTHEST + 1, GROUP))
+    draft = rate_scale * (weights * means).sum(dim=0)
+    draft = unblurred(draft, spikes, center, velocity, groups, weights) / rate_scale
+    fields = velocity * _away(velocity)
+    return Shown(aligned[None], draft[None, None].clamp(0, 1), fields[None])
 
 
 def read_along(
@@ -148,15 +157,6 @@ def _moved(rates: Tensor, planes: Sequence[int], center: int, velocity: Tensor) 
     before, after = velocity
     shifts = [(plane - center) * (before if plane < center else after) for plane in planes]
     return moved(rates[list(planes)], torch.stack(shifts)).clamp(min=0)
-
-
-def _draft(aligned: Tensor) -> Tensor:
-    """Return the mean of the planes around the middle, ``(1, 1, H, W)``, see :func:`mean_along`."""
-    half = _GROUPS * GROUP // 2
-    middle = len(aligned) // 2
-    groups = aligned[middle - half : middle + half + 1].unflatten(0, (_GROUPS, GROUP)).mean(dim=1)
-    offsets = range(-(_GROUPS // 2) * GROUP, half, GROUP)
-    return mean_of_groups(groups, offsets)[None, None].clamp(0, 1)
 
 
 def _away(like: Tensor) -> Tensor:

@@ -364,8 +364,9 @@ class STIRModule(ReconstructionModule):
         self.check_clip(batch["spikes"].shape[1])
         told = self._told(batch)
         planes, draft, fields = self._shown(batch["spikes"], batch["rate_scale"], told)
-        aligns = told is not None and fields is None
-        flows = known_flows(told, self.hparams["pyramid_levels"]) if aligns else None
+        flows = None
+        if told is not None and fields is None:
+            flows = known_flows(told, self.hparams["pyramid_levels"])
         return self.network.pyramid(planes, flows, draft), fields
 
     def _told(self, batch: ReconstructionBatch) -> Tensor | None:
