@@ -364,18 +364,17 @@ class STIRModule(ReconstructionModule):
         self.check_clip(batch["spikes"].shape[1])
         told = self._told(batch)
         planes, draft, fields = self._shown(batch["spikes"], batch["rate_scale"], told)
-        flows = None
-        if told is not None and fields is None:
-            flows = known_flows(told, self.hparams["pyramid_levels"])
-        return self.network.pyramid(planes, flows, draft), fields
+        if told is None or fields is not None:
+            return self.network.pyramid(planes, draft=draft), fields
+        flows = known_flows(told, self.hparams["pyramid_levels"])
+        return self.network.pyramid(planes, flows), None
 
     def _told(self, batch: ReconstructionBatch) -> Tensor | None:
-        """Return the motion that is known of a batch, as it is to be used; None is to find it."""
+        """Return the known motion of a batch, with errors that the step decides; None: find it."""
         if self.hparams["true_motion"]:
             return motion_in(batch, "true_motion")
         if not (self.hparams["along_motion"] and self.training and "motion" in batch):
             return None
-        # by the step, so that a resumed run draws the same
         return with_errors(batch["motion"], torch.Generator().manual_seed(self.global_step))
 
     def _motion_left(self) -> float:
