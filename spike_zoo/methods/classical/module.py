@@ -101,6 +101,7 @@ class AlignedTFIModule(ClassicalModule):
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
+        unblurs: Whether what intervals blur while things move is taken back.
         true_motion: Whether planes are averaged along the true motion, which data serve with
             ``around: 20``: what knowing it is worth. Nothing can be reconstructed so where it is
             not known.
@@ -114,12 +115,13 @@ class AlignedTFIModule(ClassicalModule):
     def __init__(
         self,
         window: int = WINDOW,
+        unblurs: bool = True,
         true_motion: bool = False,
         clip_length: int = CLIP_LENGTH,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
-        super().__init__(AlignedTFI(window), clip_length, lpips, protocols)
+        super().__init__(AlignedTFI(window, unblurs=unblurs), clip_length, lpips, protocols)
         self.save_hyperparameters()
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:

@@ -172,7 +172,7 @@ def test_training_is_told_the_truth_with_errors_that_the_step_decides(
     known = batch["motion"].isfinite()
     difference = (first - batch["motion"])[known].abs()
     assert 0.01 < difference.mean() < 0.5
-    unknown = {name: value for name, value in batch.items() if name != "motion"}
+    unknown: Any = {name: value for name, value in batch.items() if name != "motion"}
     training_loss(module.train(), unknown)
     assert seen[-1] is None, "data without motion are trained on too"
 
@@ -193,7 +193,8 @@ def test_told_the_true_motion_planes_are_moved_by_it_in_tests_too(moving: tuple[
     images, (field,) = told.found(batch, 0)
     known = batch["motion"].isfinite()
     torch.testing.assert_close(field[known], batch["motion"][known])
-    wrong = told.predict_step({**batch, "motion": -batch["motion"]}, 0)
+    turned: Any = {**batch, "motion": -batch["motion"]}
+    wrong = told.predict_step(turned, 0)
     assert psnr(images, batch["image"]) > psnr(wrong, batch["image"]) + 1
     with pytest.raises(UsageError, match="true_motion: this method is told how things move"):
         told.reconstruct(recording, [CENTER])
@@ -213,6 +214,6 @@ def test_options_that_mean_nothing_are_refused(options: dict[str, Any], message:
 
 def test_clips_as_short_as_a_window_are_refused(moving: tuple[Any, Any]) -> None:
     _, batch = moving
-    short = {**batch, "spikes": batch["spikes"][:, 45:106]}
+    short: Any = {**batch, "spikes": batch["spikes"][:, 45:106]}
     with pytest.raises(ConfigError, match="STIRModule takes 151"):
         along().eval().predict_step(short, 0)
