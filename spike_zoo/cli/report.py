@@ -40,7 +40,7 @@ def report(
         out: The page, X.html; by default the source's name with .html, in the working folder.
         title: Its heading; by default the source's name.
         methods: Methods that stand beside each other: names, checkpoints or export folders, with
-            settings as in tfi:average=9; by default the classical ones and all that ship.
+            settings as in tfi:average=9; by default the quick ones, classical or shipped.
         center: The plane that is shown first, counted from 0; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that the page plays, around the centre.

@@ -18,7 +18,7 @@ class Choices:
 
     Attributes:
         methods: Methods that reconstruct, see :func:`spike_zoo.reports.methods.loaded`; by default
-            the classical ones and all that ship.
+            the classical ones and those that ship, if they are quick.
         center: The plane that is shown first; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that are shown around the centre.

@@ -32,7 +32,8 @@ def loaded(wanted: Sequence[str], *, device: str, trust: bool) -> list[Named]:
 
     Args:
         wanted: A name, checkpoint or export folder each; settings may follow, as in
-            ``"tfi:average=9"``. None at all stands for the classical ones and all that ship.
+            ``"tfi:average=9"``. None at all stands for the classical ones and all that ship, but
+            for those that take seconds a picture.
         device: Where they compute.
         trust: Whether classes from outside this package may be imported.
 
@@ -46,7 +47,8 @@ def loaded(wanted: Sequence[str], *, device: str, trust: bool) -> list[Named]:
     classical = [_one(each, device=device, trust=trust) for each in CLASSICAL]
     shipped = [(name, load(name, device=device)) for name in shipped_weights()]
     learned = [Named(name, one) for name, one in shipped if isinstance(one, Reconstructs)]
-    return [*classical, *learned]
+    quick = [one for one in learned if not getattr(one.module, "takes_seconds", False)]
+    return [*classical, *quick]
 
 
 def _one(wanted: str, *, device: str, trust: bool) -> Named:

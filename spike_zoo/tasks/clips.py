@@ -40,11 +40,13 @@ class ClipReconstruction(nn.Module):
     Attributes:
         clip_length: Planes of one clip; the image belongs to plane ``clip_length // 2``.
         own_rate_scale: Spikes per plane at white the method was made for, where it has one.
+        takes_seconds: Whether a picture takes seconds, so that pages wait to be asked.
         picture_options: Attributes that say how pictures are computed, not what they show.
     """
 
     clip_length: int
     own_rate_scale: float | None = None
+    takes_seconds: bool = False
     picture_options: tuple[str, ...] = ()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:

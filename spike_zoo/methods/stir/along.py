@@ -62,6 +62,8 @@ def windows_along(
         rate_scale: ``(B,)``, spikes a plane at white; by default 1.
         motion: ``(B, 2, 2, H, W)``.
     """
+    if torch.compiler.is_exporting():
+        raise RuntimeError("optical flow finds the motion outside of the network (along_motion)")
     scales = [1.0] * len(spikes) if rate_scale is None else rate_scale.tolist()
     motions = [None] * len(spikes) if motion is None else motion
     each = zip(spikes, scales, motions, strict=True)

@@ -80,8 +80,7 @@ class STIRModule(ReconstructionModule):
             motion; in training it is the true one with some errors, where data serve it. Not the
             published way.
         start_from_doubled_flows: Whether an untrained network hands flows from level to level
-            bilinearly enlarged and doubled, and learns what to change; as published it begins with
-            random layers.
+            enlarged and doubled, and learns what to change; as published it begins at random.
         perceptual_backbone: File of VGG19's weights; by default it is searched for.
         clamp_loss: Whether the loss sees images clamped to [0, 1], as published. A pixel that has
             left the range then gets no gradient and can stay outside.
@@ -150,7 +149,7 @@ class STIRModule(ReconstructionModule):
         if start_from_doubled_flows:
             self.network.start_from_doubled_flows()
         if along_motion:
-            self.clip_length = CLIP_PLANES
+            self.clip_length, self.takes_seconds = CLIP_PLANES, True
             self.network.start_from_drafts()
         self.loss: STIRLoss | None = None
         self.own_rate_scale = None if scale_input else SREDS_RATE_SCALE
