@@ -47,15 +47,20 @@ def unblurred(
 
     Source: ours; iterative back-projection is Irani and Peleg's, CVGIP 1991.
     """
+    count = len(spikes)
     begins, ends = interval_ends(spikes)
+    whole = (begins >= 0) & (ends < count)  # those that begin and end within the clip tell
+    shifts = [_shifts(group, middle, velocity) for group in groups]
+    known = _each_moved([whole[list(group)].to(picture) for group in groups], shifts)
+    known = (weights * known.clamp(0, 1)).sum(dim=0).clamp(min=_LEAST)
     for _ in range(ROUNDS):
-        light = _light(picture, len(spikes), middle, velocity)
-        seen = [
-            _beyond(light, begins[list(group)], ends[list(group)], _shifts(group, middle, velocity))
-            for group in groups
+        light = _light(picture, count, middle, velocity)
+        beyond = [
+            torch.where(whole[each], _beyond(light, begins[each], ends[each]), 0.0)
+            for each in map(list, groups)
         ]
-        beyond, known = (torch.stack(each) for each in zip(*seen, strict=True))
-        picture = (picture + _STEP * _agreed(beyond, known, weights)).clamp(min=0)
+        agreed = _agreed(_each_moved(beyond, shifts), known, weights)
+        picture = (picture + _STEP * agreed).clamp(min=0)
     return picture
 
 
@@ -82,26 +87,23 @@ def _light(picture: Tensor, count: int, middle: int, velocity: Tensor) -> Tensor
     return light.clamp_(min=0).cumsum(dim=0)
 
 
-def _beyond(light: Tensor, begins: Tensor, ends: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what intervals saw beyond the light predicted, and how many tell, moved, ``(H, W)``.
-
-    Only intervals that begin and end within the clip tell.
-    """
-    whole = (begins >= 0) & (ends < len(light) - 1)
-    length = (ends - begins).clamp(min=1)
-    # light of the planes after one spike up to the next: where that one is full, it fires
+def _beyond(light: Tensor, begins: Tensor, ends: Tensor) -> Tensor:
+    """Return by how much intervals were brighter than predicted, ``(N, H, W)``, spikes a plane."""
+    # light of the planes after one spike up to the next: where that is 1, the pixel fires
     predicted = light.gather(0, (ends.long() + 1).clamp(max=len(light) - 1))
     predicted = predicted - light.gather(0, begins.long() + 1)
-    beyond = torch.where(whole, (1 - predicted) / length, 0.0)
-    told = torch.stack([beyond, whole.to(beyond)], dim=1)
-    back = moved(told.flatten(0, 1), shifts.repeat_interleave(2, dim=0), "bilinear")
-    beyond, whole = back.unflatten(0, (-1, 2)).mean(dim=0)
-    return beyond, whole.clamp(0, 1)
+    return (1 - predicted) / (ends - begins).clamp(min=1)
+
+
+def _each_moved(groups: Sequence[Tensor], shifts: Sequence[Tensor]) -> Tensor:
+    """Return the mean of every group as things are at the middle plane, ``(N, H, W)``."""
+    pairs = zip(groups, shifts, strict=True)
+    return torch.stack([moved(planes, shift, "bilinear").mean(dim=0) for planes, shift in pairs])
 
 
 def _agreed(beyond: Tensor, known: Tensor, weights: Tensor) -> Tensor:
     """Return the mean of what groups saw beyond, less where they differ: a Wiener filter's."""
-    mean = (weights * beyond).sum(dim=0) / (weights * known).sum(dim=0).clamp(min=_LEAST)
+    mean = (weights * beyond).sum(dim=0) / known
     noise = (weights * (beyond - mean).square()).sum(dim=0) * weights.square().sum(dim=0)
     power, noise = spread(torch.stack([mean.square(), noise]), _SIDE)
     return mean * power / (power + _CAUTION * noise + 1e-12)
