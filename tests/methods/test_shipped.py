@@ -97,14 +97,13 @@ def test_student_brings_back_most_of_what_motion_blurred_in_scenes_it_never_saw(
 
 
 @pytest.mark.slow
-def test_student_is_within_half_a_decibel_of_the_published_weights_or_better(
-    exposures: list[Take], shared: Path
-) -> None:
+def test_student_is_better_than_the_published_weights(exposures: list[Take], shared: Path) -> None:
     official = SSDMStudentModule.from_official(shared / "weights" / "ssdm_ldn_official.pth")
     ours = spike_zoo.load("ssdm-student")
     assert isinstance(ours, SSDMStudentModule)
-    for take in exposures:
-        assert decibels_gained(ours, take) > decibels_gained(official, take) - 0.5
+    further = [decibels_gained(ours, take) - decibels_gained(official, take) for take in exposures]
+    assert min(further) > 0.3, further
+    assert sum(further) / len(further) > 1.0
 
 
 @pytest.fixture(scope="module")
