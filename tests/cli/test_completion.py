@@ -41,7 +41,7 @@ def offered(line: str, folder: Path) -> set[str]:
         ("spike-zoo archive ver", {"verify"}),
         ("spike-zoo reconstruct a.dat --pre", {"--precision"}),
         ("spike-zoo reconstruct a.dat --precision ", {"32", "bf16"}),
-        ("spike-zoo reconstruct a.dat --method stir", {"stir-small"}),
+        ("spike-zoo reconstruct a.dat --method stir", {"stir", "stir-small"}),
         ("spike-zoo archive build a b --lay", {"--layout"}),
         ("spike-zoo fit --config profiles/sm", {"profiles/smoke"}),
         ("spike-zoo fit --run", {"--run_dir"}),

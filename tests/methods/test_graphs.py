@@ -12,6 +12,7 @@ import spike_zoo
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError, WeightsError
 from spike_zoo.methods.graphs import write_graph
+from spike_zoo.methods.stir import STIRModule
 from spike_zoo.tasks import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -101,6 +102,12 @@ def test_a_method_that_chooses_by_its_data_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"Chooses cannot be written as torch\.export"):
         write_graph(Chooses().eval(), tmp_path / "x.pt2", height=16, width=16)
     assert not list(tmp_path.iterdir())
+
+
+def test_motion_that_is_found_outside_of_the_network_is_in_no_graph(tmp_path: Path) -> None:
+    module = STIRModule(along_motion=True, width=0.34, pyramid_levels=3, lpips="off").eval()
+    with pytest.raises(WeightsError, match="optical flow finds the motion outside"):
+        write_graph(module, tmp_path / "a.pt2", height=16, width=16)
 
 
 def test_what_has_no_network_or_another_suffix_is_refused(

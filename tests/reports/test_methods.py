@@ -20,6 +20,13 @@ def test_settings_follow_a_name() -> None:
     assert plain.module.hparams["average"] == 1  # type: ignore[attr-defined]
 
 
+def test_what_takes_seconds_a_picture_waits_to_be_named() -> None:
+    by_itself = {one.name for one in loaded([], device="cpu", trust=False)}
+    assert {"tfi", "stir-small", "sci-small"} <= by_itself
+    assert not {"stir", "tfi-aligned"} & by_itself
+    assert loaded(["stir"], device="cpu", trust=False)[0].name == "stir"
+
+
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
