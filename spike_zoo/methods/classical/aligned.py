@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import torch
 
-from spike_zoo.methods.classical.flow import find_velocities, moved
+from spike_zoo.methods.classical.flow import find_velocities, moved, shifts_at
 from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import tfi_stream
@@ -133,14 +133,18 @@ class AlignedTFI(ClassicalMethod):
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
-        return torch.stack([self._at(recording, plane).field for plane in planes])
+        return torch.stack([mean_along(*self._read(recording, plane)).field for plane in planes])
 
     def _at(self, recording: SpikeRecording, center: int) -> Along:
-        around = self._around(center, len(recording))
+        rates, _ = self._read(recording, center)
         wide = self._around(center, len(recording), _LOOK)
         packed = torch.from_numpy(recording.read_packed(wide.start, wide.stop))
-        spikes = unpack_tensor(packed, recording.shape[2])
-        return self._mean(torch.cat(list(tfi_stream(recording, around))), spikes, center)
+        return self._mean(rates, unpack_tensor(packed, recording.shape[2]), center)
+
+    def _read(self, recording: SpikeRecording, center: int) -> tuple[Tensor, int]:
+        """Return intervals around a plane of a recording, and its number among them."""
+        around = self._around(center, len(recording))
+        return torch.cat(list(tfi_stream(recording, around))), around.index(center)
 
     def _mean(
         self, rates: Tensor, spikes: Tensor, center: int, velocity: Tensor | None = None
@@ -177,10 +181,7 @@ def mean_along(
     if velocity is None:
         velocity = find_velocities(rates, middle, -offsets[0], offsets[-1])
     velocity = velocity.nan_to_num(nan=0.0)
-    before, after = velocity
-    groups = torch.stack(
-        [_group(rates, middle, offset, before if offset < 0 else after) for offset in offsets]
-    )
+    groups = torch.stack([_group(rates, middle, offset, velocity) for offset in offsets])
     weights = group_weights(groups, offsets)
     mean = (weights * groups).sum(dim=0) * white
     if spikes is not None:
@@ -199,8 +200,8 @@ def _offsets(middle: int, planes: int) -> list[int]:
 def _group(rates: Tensor, middle: int, offset: int, velocity: Tensor) -> Tensor:
     """Return the mean of a group of planes as things are at the middle one, ``(H, W)``."""
     planes = _planes(middle + offset, len(rates))
-    steps = torch.tensor(planes, device=rates.device) - middle
-    return moved(rates[planes.start : planes.stop], steps.view(-1, 1, 1, 1) * velocity).mean(dim=0)
+    shifts = shifts_at(planes, middle, velocity)
+    return moved(rates[planes.start : planes.stop], shifts).mean(dim=0)
 
 
 def _planes(middle: int, count: int) -> range:

@@ -13,6 +13,8 @@ from spike_zoo.nn.warp import sampling_grid
 from spike_zoo.tasks.motion import REACH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 _PICTURE: Final = 5  # planes on either side that a picture to find motion in averages
@@ -34,6 +36,18 @@ def find_velocities(rates: Tensor, middle: int, before: int, after: int) -> Tens
         ``(2, 2, H, W)``, pixels a plane, right and down: of the planes before, of those after.
     """
     return torch.stack([_velocity(rates, middle, reach) for reach in (-before, after)])
+
+
+def shifts_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Tensor:
+    """Return how far things of the middle plane have moved at others, ``(N, 2, H, W)``.
+
+    Args:
+        planes: Their numbers.
+        middle: The number of the middle one.
+        velocity: As :func:`find_velocities` returns it.
+    """
+    before, after = velocity
+    return torch.stack([(each - middle) * (before if each < middle else after) for each in planes])
 
 
 def moved(planes: Tensor, flow: Tensor, by: Literal["bicubic", "bilinear"] = "bicubic") -> Tensor:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from spike_zoo.methods.classical.flow import moved
+from spike_zoo.methods.classical.flow import moved, shifts_at
 from spike_zoo.nn.pooling import spread
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def unblurred(
     count = len(spikes)
     begins, ends = interval_ends(spikes)
     whole = (begins >= 0) & (ends < count)  # those that begin and end within the clip tell
-    shifts = [_shifts(group, middle, velocity) for group in groups]
+    shifts = [shifts_at(group, middle, velocity) for group in groups]
     known = _each_moved([whole[list(group)].to(picture) for group in groups], shifts)
     known = (weights * known.clamp(0, 1)).sum(dim=0).clamp(min=_LEAST)
     for _ in range(ROUNDS):
@@ -82,7 +82,7 @@ def _light(picture: Tensor, count: int, middle: int, velocity: Tensor) -> Tensor
     light = picture.new_zeros(count + 1, *picture.shape)
     for first in range(0, count, _FEW):
         planes = range(first, min(first + _FEW, count))
-        shifts = -_shifts(planes, middle, velocity)
+        shifts = -shifts_at(planes, middle, velocity)
         light[first + 1 : planes.stop + 1] = moved(picture.expand(len(planes), -1, -1), shifts)
     return light.clamp_(min=0).cumsum(dim=0)
 
@@ -107,9 +107,3 @@ def _agreed(beyond: Tensor, known: Tensor, weights: Tensor) -> Tensor:
     noise = (weights * (beyond - mean).square()).sum(dim=0) * weights.square().sum(dim=0)
     power, noise = spread(torch.stack([mean.square(), noise]), _SIDE)
     return mean * power / (power + _CAUTION * noise + 1e-12)
-
-
-def _shifts(planes: Sequence[int], middle: int, velocity: Tensor) -> Tensor:
-    """Return how far things of the middle plane have moved at others, ``(N, 2, H, W)``."""
-    before, after = velocity
-    return torch.stack([(each - middle) * (before if each < middle else after) for each in planes])

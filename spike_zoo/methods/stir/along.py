@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.classical import tfi_video
 from spike_zoo.methods.classical.aligned import GROUP, group_weights
-from spike_zoo.methods.classical.flow import find_velocities, moved
+from spike_zoo.methods.classical.flow import find_velocities, moved, shifts_at
 from spike_zoo.methods.classical.unblurring import unblurred
 from spike_zoo.methods.stir.network import PLANES
 from spike_zoo.spikes.packing import unpack_tensor
@@ -17,8 +17,6 @@ from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.motion import REACH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
     from spike_zoo.spikes import SpikeRecording
@@ -92,14 +90,15 @@ def window_along(
     velocity = _velocity(rates, center) if motion is None else _known(motion)
     planes = mirrored_planes(*centred_window(center, PLANES), len(rates)).tolist()
     parts = [planes[first : first + GROUP] for first in range(0, PLANES, GROUP)]  # for memory
-    aligned = torch.cat([_moved(rates, part, center, velocity) for part in parts]) / rate_scale
+    aligned = [moved(rates[part], shifts_at(part, center, velocity)) for part in parts]
+    bright = torch.cat(aligned).clamp(min=0) / rate_scale
     groups = [planes[first : first + GROUP] for first in range(_MARGIN, PLANES - _MARGIN, GROUP)]
-    means = aligned[_MARGIN:-_MARGIN].unflatten(0, (len(groups), GROUP)).mean(dim=1)
+    means = bright[_MARGIN:-_MARGIN].unflatten(0, (len(groups), GROUP)).mean(dim=1)
     weights = group_weights(means, range(-_FURTHEST, _FURTHEST + 1, GROUP))
     draft = rate_scale * (weights * means).sum(dim=0)
     draft = unblurred(draft, spikes, center, velocity, groups, weights) / rate_scale
     fields = velocity * _away(velocity)
-    return Shown(aligned[None], draft[None, None].clamp(0, 1), fields[None])
+    return Shown(bright[None], draft[None, None].clamp(0, 1), fields[None])
 
 
 def read_along(
@@ -152,13 +151,6 @@ def _velocity(rates: Tensor, center: int) -> Tensor:
 def _known(motion: Tensor) -> Tensor:
     """Return motion as pixels a plane, 0 where it is unknown."""
     return motion.nan_to_num(nan=0.0) / _away(motion)
-
-
-def _moved(rates: Tensor, planes: Sequence[int], center: int, velocity: Tensor) -> Tensor:
-    """Return planes, each as things are at the middle one."""
-    before, after = velocity
-    shifts = [(plane - center) * (before if plane < center else after) for plane in planes]
-    return moved(rates[list(planes)], torch.stack(shifts)).clamp(min=0)
 
 
 def _away(like: Tensor) -> Tensor:

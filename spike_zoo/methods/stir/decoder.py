@@ -15,7 +15,7 @@ from spike_zoo.nn.precision import in_full_precision
 
 Interaction = Literal["both", "warp_only", "synthesis_only"]
 
-_FAINT = 0.01
+_FAINT = 0.01  # of what a head predicts at random
 
 
 class Features(NamedTuple):
