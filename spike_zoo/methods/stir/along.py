@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical import tfi_video
-from spike_zoo.methods.classical.aligned import GROUP, group_weights
+from spike_zoo.methods.classical.aligned import GROUP, WINDOW, group_weights
 from spike_zoo.methods.classical.flow import find_velocities, moved, shifts_at
 from spike_zoo.methods.classical.unblurring import unblurred
 from spike_zoo.methods.stir.network import PLANES
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 CLIP_PLANES: Final = 151
 """Planes of a clip, of which 61 are shown: their intervals may end up to 45 planes further off."""
 
-_MARGIN: Final = 3  # planes at either end that the draft leaves out: 11 groups are left
-_FURTHEST: Final = (PLANES // 2 - _MARGIN) // GROUP * GROUP  # of their middle planes
+_MARGIN: Final = (WINDOW - PLANES) // 2  # planes at either end that only the draft averages
+_FURTHEST: Final = WINDOW // 2 // GROUP * GROUP  # middle plane of a group
 _WHITE: Final = 0.99  # quantile of what is as bright as white
 # of the motion that optical flow finds in simulated scenes, where half of it is off by 0.12 pixels
 # if they are slow, by 0.15 to 0.3 if it is 5 to 12 pixels
@@ -39,8 +39,8 @@ class Shown(NamedTuple):
 
     Attributes:
         planes: ``(B, 61, H, W)``, brightness.
-        draft: ``(B, 1, H, W)`` in [0, 1], the image that the network corrects: their mean without
-            what intervals blur, as :class:`AlignedTFI` makes it.
+        draft: ``(B, 1, H, W)`` in [0, 1], the image that the network corrects: the mean of 65
+            planes without what intervals blur, as :class:`AlignedTFI` makes it.
         fields: ``(B, 2, 2, H, W)``, the motion that planes were moved by, in pixels to 20 planes
             before and after.
     """
@@ -88,17 +88,16 @@ def window_along(
     """
     rates = tfi_video(spikes, missing="bound")
     velocity = _velocity(rates, center) if motion is None else _known(motion)
-    planes = mirrored_planes(*centred_window(center, PLANES), len(rates)).tolist()
-    parts = [planes[first : first + GROUP] for first in range(0, PLANES, GROUP)]  # for memory
-    aligned = [moved(rates[part], shifts_at(part, center, velocity)) for part in parts]
+    planes = mirrored_planes(*centred_window(center, WINDOW), len(rates)).tolist()
+    groups = [planes[first : first + GROUP] for first in range(0, WINDOW, GROUP)]
+    aligned = [moved(rates[group], shifts_at(group, center, velocity)) for group in groups]
     bright = torch.cat(aligned).clamp(min=0) / rate_scale
-    groups = [planes[first : first + GROUP] for first in range(_MARGIN, PLANES - _MARGIN, GROUP)]
-    means = bright[_MARGIN:-_MARGIN].unflatten(0, (len(groups), GROUP)).mean(dim=1)
+    means = bright.unflatten(0, (len(groups), GROUP)).mean(dim=1)
     weights = group_weights(means, range(-_FURTHEST, _FURTHEST + 1, GROUP))
     draft = rate_scale * (weights * means).sum(dim=0)
     draft = unblurred(draft, spikes, center, velocity, groups, weights) / rate_scale
     fields = velocity * _away(velocity)
-    return Shown(bright[None], draft[None, None].clamp(0, 1), fields[None])
+    return Shown(bright[None, _MARGIN:-_MARGIN], draft[None, None].clamp(0, 1), fields[None])
 
 
 def read_along(
@@ -134,7 +133,7 @@ def with_errors(motion: Tensor, generator: torch.Generator) -> Tensor:
 
 def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple[Tensor, int]:
     """Return what a recording has of the window around a plane, and the plane's number in it."""
-    mirrored_planes(*centred_window(center, PLANES), len(recording))  # refuses what is too short
+    mirrored_planes(*centred_window(center, WINDOW), len(recording))  # refuses what is too short
     start, stop = centred_window(center, CLIP_PLANES)
     first = max(start, 0)
     packed = torch.from_numpy(recording.read_packed(first, min(stop, len(recording))))

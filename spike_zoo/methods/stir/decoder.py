@@ -162,9 +162,12 @@ class FusionDecoder(nn.Module):
         )
         return aligned + [warped for pair in pairs for warped in pair]
 
-    def fuse(self, coarser: Level, aligned: list[Tensor], flows: list[Tensor]) -> Tensor:
+    def fuse(
+        self, coarser: Level, aligned: list[Tensor], flows: list[Tensor], draft: Tensor | None
+    ) -> Tensor:
         """Return the hidden state ``(B, 3C, h, w)`` of this level."""
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
+        image = image if draft is None else image + draft
         parts = [image, *aligned, self.up_hidden(coarser.hidden), *flows]
         aligned.clear()  # the widest tensors of all: nobody holds them once they are joined
         return self.res(self.fuse2(self.fuse1(parts)))
@@ -179,6 +182,7 @@ class RefiningDecoder(FusionDecoder):
         - features: three times ``(B, C, h, w)``.
         - coarser: the level of size ``h/2 x w/2``.
         - known: ``(B, 4, h, w)``, a flow to align by in place of the coarser one.
+        - draft: ``(B, 1, h, w)``, an image that all levels correct; none as published.
     """
 
     def __init__(
@@ -197,13 +201,19 @@ class RefiningDecoder(FusionDecoder):
             predicts_flow=interaction != "synthesis_only",
         )
 
-    def forward(self, features: Features, coarser: Level, known: Tensor | None = None) -> Level:
+    def forward(
+        self,
+        features: Features,
+        coarser: Level,
+        known: Tensor | None = None,
+        draft: Tensor | None = None,
+    ) -> Level:
         """Decode this level."""
         if coarser.flow is None:
-            hidden = self.fuse(coarser, self.align(features, []), [])
+            hidden = self.fuse(coarser, self.align(features, []), [], draft)
             return Level(in_full_precision(self.head, hidden), hidden)
         upflow = self.upflow(coarser.flow, known)
-        hidden = self.fuse(coarser, self.align(features, [upflow]), [upflow])
+        hidden = self.fuse(coarser, self.align(features, [upflow]), [upflow], draft)
         prediction = in_full_precision(self.head, hidden)
         change, image = prediction[:, :4], prediction[:, 4:]
         return Level(image, hidden, flow=upflow + change, upflow=upflow)
@@ -225,6 +235,7 @@ class FinestDecoder(FusionDecoder):
         - features: three times ``(B, C, H, W)``.
         - coarser: level 2, of size ``H/2 x W/2``.
         - known: ``(B, 4, H, W)``, a flow to align by in place of the main field.
+        - draft: ``(B, 1, H, W)``, an image that all levels correct; none as published.
     """
 
     def __init__(
@@ -250,7 +261,13 @@ class FinestDecoder(FusionDecoder):
             self.extra_flow = NarrowConv2d(coarser_hidden, flows)
             self.up_extra_flow = _doubling(flows, flows)
 
-    def forward(self, features: Features, coarser: Level, known: Tensor | None = None) -> Level:
+    def forward(
+        self,
+        features: Features,
+        coarser: Level,
+        known: Tensor | None = None,
+        draft: Tensor | None = None,
+    ) -> Level:
         """Decode the full size."""
         upflow, extra = None, None
         if coarser.flow is not None:
@@ -263,6 +280,6 @@ class FinestDecoder(FusionDecoder):
             extra = in_full_precision(self.up_extra_flow, start + change)
         flows = [flow for flow in (upflow, extra) if flow is not None]
         fields = [field for flow in flows for field in flow.chunk(flow.shape[1] // 4, dim=1)]
-        hidden = self.fuse(coarser, self.align(features, fields), flows)
+        hidden = self.fuse(coarser, self.align(features, fields), flows, draft)
         image = in_full_precision(self.head, hidden)
         return Level(image, hidden, upflow=upflow, extra_flow=extra)

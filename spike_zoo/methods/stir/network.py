@@ -241,14 +241,13 @@ class STIR(nn.Module):
         levels = {}
         for number in range(self.pyramid_levels, 0, -1):
             decoder = self.decoders[str(number)]
+            known = None if draft is None else F.avg_pool2d(draft, 2 ** (number - 1))
             if level is None:
                 level = decoder(joined)
             else:
-                level = decoder(by_level[number], level, flows.get(number))
-            if draft is not None:
-                known = F.avg_pool2d(draft, 2 ** (number - 1))
-                level = level._replace(image=level.image + known)
-            levels[number] = level
+                level = decoder(by_level[number], level, flows.get(number), known)
+            corrected = level.image if known is None else level.image + known
+            levels[number] = level._replace(image=corrected)
         return levels, by_level
 
 
