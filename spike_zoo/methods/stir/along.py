@@ -27,6 +27,7 @@ CLIP_PLANES: Final = 151
 _MARGIN: Final = (WINDOW - PLANES) // 2  # planes at either end that only the draft averages
 _FURTHEST: Final = WINDOW // 2 // GROUP * GROUP  # middle plane of a group
 _WHITE: Final = 0.99  # quantile of what is as bright as white
+_DARK: Final = 1 / (CLIP_PLANES // 2 - WINDOW // 2)  # black, of intervals without an end in a clip
 # of the motion that optical flow finds in simulated scenes, where half of it is off by 0.12 pixels
 # if they are slow, by 0.15 to 0.3 if it is 5 to 12 pixels
 _ERROR: Final = 0.1  # pixels
@@ -86,7 +87,7 @@ def window_along(
     Returns:
         The window, B = 1.
     """
-    rates = tfi_video(spikes, missing="bound")
+    rates = _rates(spikes)
     velocity = _velocity(rates, center) if motion is None else _known(motion)
     planes = mirrored_planes(*centred_window(center, WINDOW), len(rates)).tolist()
     groups = [planes[first : first + GROUP] for first in range(0, WINDOW, GROUP)]
@@ -111,7 +112,7 @@ def read_along(
 def motion_at(recording: SpikeRecording, center: int, device: torch.device) -> Tensor:
     """Return the motion that planes around one are moved by, ``(1, 2, 2, H, W)``."""
     spikes, middle = _read(recording, center, device)
-    velocity = _velocity(tfi_video(spikes, missing="bound"), middle)
+    velocity = _velocity(_rates(spikes), middle)
     return (velocity * _away(velocity))[None]
 
 
@@ -138,6 +139,12 @@ def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple
     first = max(start, 0)
     packed = torch.from_numpy(recording.read_packed(first, min(stop, len(recording))))
     return unpack_tensor(packed.to(device), recording.shape[2]), center - first
+
+
+def _rates(spikes: Tensor) -> Tensor:
+    """Return one over the intervals; those without an end are as long as they must be, or black."""
+    rates = tfi_video(spikes, missing="bound")
+    return torch.where((rates > _DARK) | (tfi_video(spikes) > 0), rates, 0.0)
 
 
 def _velocity(rates: Tensor, center: int) -> Tensor:
