@@ -144,6 +144,16 @@ def test_the_ends_of_a_recording_are_no_obstacle(center: int) -> None:
     assert psnr(image, wanted) > 26  # an interval without its end is taken to be short
 
 
+def test_what_does_not_fire_near_a_clips_window_is_black() -> None:
+    fires = torch.arange(151)[:, None, None] % 3 == 0
+    bright = torch.arange(24) >= 12
+    spikes = (fires & bright).expand(151, 16, 24).clone()
+    spikes[5, :, :6] = True  # once, 70 planes before the middle one: light that no interval tells
+    shown = windows_along(spikes[None].float(), None, torch.zeros(1, 2, 2, 16, 24))
+    assert shown.planes[..., :10].abs().max() < 1e-4
+    torch.testing.assert_close(shown.planes[..., 14:], torch.full((1, 61, 16, 10), 1 / 3))
+
+
 def test_a_recording_shorter_than_half_a_window_is_refused() -> None:
     short = SpikeRecording.from_planes(np.ones((20, 16, 16), np.bool_), rate_scale=1.0)
     with pytest.raises(PlaneRangeError):
