@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,9 @@ MANY: Final = STUDENT_T[-1]  # for more: a little too large, so that a bound is 
 NOISE_RULE: Final = (
     "A difference is within noise where it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s the pooled "
     "standard deviation over the seeds of both rows, t the two-sided 95 % point of Student's "
-    "distribution with n₁ + n₂ - 2 degrees of freedom. With one seed each there is no such bound, "
-    "and the bare difference decides. Parameters, MACs and methods that train nothing have no "
+    "distribution with n₁ + n₂ - 2 degrees of freedom. With one seed each s is what was stated "
+    "beforehand, or that of all rows of the table that have two seeds or more; where nobody knows "
+    "it, the bare difference decides. Parameters, MACs and methods that train nothing have no "
     "noise. Where the bound is larger than the difference that is claimed, a result within noise "
     "is undecidable: so few seeds could not have told it."
 )
@@ -44,17 +45,36 @@ class Judgement(Enum):
     NOT_MEASURED = "not measured"
 
 
+class SeedNoise(NamedTuple):
+    """How much seeds differ in a column, as other runs tell.
+
+    Attributes:
+        deviation: Their standard deviation.
+        freedom: Degrees of freedom that it has; None where it was stated, so that they are many.
+    """
+
+    deviation: float
+    freedom: int | None = None
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A row's number: mean, standard deviation and count over seeds.
+    """A row's number.
 
-    ``is_exact`` says that seeds cannot change it.
+    Attributes:
+        mean: Mean over seeds.
+        deviation: Their standard deviation; None for one.
+        count: How many.
+        is_exact: Whether seeds cannot change it.
+        elsewhere: How much they differ as other runs tell, which counts where one seed each is
+            compared.
     """
 
     mean: float
     deviation: float | None
     count: int
     is_exact: bool = False
+    elsewhere: SeedNoise | None = None
 
 
 @dataclass(frozen=True)
@@ -130,10 +150,11 @@ def judge(
         left = difference - expectation.margin
     noise = noise_bound(row, other)
     judgement = _decided(expectation, left, noise)
-    detail = _detail(expectation, column, row.mean, difference, noise)
+    seeds = min((sample.count for sample in (row, other) if not sample.is_exact), default=0)
+    most = max((sample.count for sample in (row, other) if not sample.is_exact), default=0)
+    detail = _detail(expectation, column, row.mean, difference, noise, is_one_seed=most == 1)
     if judgement is Judgement.UNDECIDABLE and expectation.claimed is not None:
         detail += f", claimed {column.text(expectation.claimed)}"
-    seeds = min((sample.count for sample in (row, other) if not sample.is_exact), default=0)
     return Verdict(expectation, judgement, text, difference, noise, detail, seeds)
 
 
@@ -149,21 +170,33 @@ def _decided(expectation: Expectation, left: float, noise: float | None) -> Judg
 
 
 def noise_bound(first: Sample, second: Sample) -> float | None:
-    """Return the smallest difference of means that counts at 95 %, None with one seed each.
+    """Return the smallest difference of means that counts at 95 %, None where nobody knows it.
 
     It is t · s · sqrt(1/n1 + 1/n2) of the two-sample t-test with pooled variance s². A row with
-    one seed borrows the other's deviation. An exact sample has no noise of its own.
+    one seed borrows the other's deviation; with one seed each both need one from elsewhere. An
+    exact sample has no noise of its own.
     """
     if first.is_exact and second.is_exact:
         return 0.0
     noisy = [sample for sample in (first, second) if not sample.is_exact]
     freedom = sum(sample.count - 1 for sample in noisy)
     if freedom == 0:
-        return None
+        return _bound_elsewhere([sample.elsewhere for sample in noisy])
     squares = sum((s.count - 1) * s.deviation**2 for s in noisy if s.deviation is not None)
     spread = math.sqrt(squares / freedom * sum(1 / sample.count for sample in noisy))
-    t = STUDENT_T[freedom - 1] if freedom <= len(STUDENT_T) else MANY
-    return t * spread
+    return _student_t(freedom) * spread
+
+
+def _bound_elsewhere(spreads: Sequence[SeedNoise | None]) -> float | None:
+    known = [spread for spread in spreads if spread is not None]
+    if len(known) < len(spreads):
+        return None
+    freedom = min((one.freedom for one in known if one.freedom is not None), default=None)
+    return _student_t(freedom) * math.hypot(*(one.deviation for one in known))
+
+
+def _student_t(freedom: int | None) -> float:
+    return MANY if freedom is None or freedom > len(STUDENT_T) else STUDENT_T[freedom - 1]
 
 
 def sum_up(verdicts: Sequence[Verdict]) -> str:
@@ -208,11 +241,17 @@ def _below(
 
 
 def _detail(
-    expectation: Expectation, column: Column, value: float, difference: float, noise: float | None
+    expectation: Expectation,
+    column: Column,
+    value: float,
+    difference: float,
+    noise: float | None,
+    *,
+    is_one_seed: bool,
 ) -> str:
     is_single = expectation.limit is not None
     sign = "" if is_single or expectation.is_close or difference <= 0 else "+"
     text = f"{sign}{column.text(value if is_single else difference)}"
-    if noise is None:
-        return f"{text}, one seed" if is_single else f"{text}, one seed each"
+    if is_one_seed:
+        text += ", one seed" if is_single else ", one seed each"
     return f"{text}, noise {column.text(noise)}" if noise else text

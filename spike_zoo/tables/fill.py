@@ -19,7 +19,7 @@ from spike_zoo.tables.curves import fill_curves
 from spike_zoo.tables.expect import Judgement, Sample, Verdict, judge
 from spike_zoo.tables.filled import Cell, FilledRow
 from spike_zoo.tables.notes import notes_of, warnings_of
-from spike_zoo.tables.prospects import Prospect, prospects_of
+from spike_zoo.tables.prospects import Prospect, pooled, prospects_of, stated
 from spike_zoo.tables.rates import BD_RATE, METHODS, NAMES, compared
 
 if TYPE_CHECKING:
@@ -178,7 +178,11 @@ def _verdicts(
 
     def sample(row: str | None, column: str) -> Sample | None:
         place = places[column]
-        return None if row is None else _sample(named[row], place, spec.columns[place])
+        if row is None or (cell := named[row].cells[place]).mean is None:
+            return None
+        is_exact = named[row].is_exact(spec.columns[place])
+        elsewhere = stated(spec, place) or pooled(spec, rows, place)
+        return Sample(cell.mean, cell.deviation, cell.count, is_exact, elsewhere)
 
     found = []
     for expectation in spec.expect:
@@ -217,10 +221,3 @@ def _rate_verdict(
         detail = f"{values}: the way of interpolation decides it"
         return dataclasses.replace(verdict, judgement=Judgement.NO_MEANING, detail=detail)
     return dataclasses.replace(verdict, detail=reason) if reason else verdict
-
-
-def _sample(row: FilledRow, index: int, column: Column) -> Sample | None:
-    cell = row.cells[index]
-    if cell.mean is None:
-        return None
-    return Sample(cell.mean, cell.deviation, cell.count, is_exact=row.is_exact(column))

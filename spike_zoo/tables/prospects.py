@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from spike_zoo.tables.expect import Sample, claim_text, noise_bound
+from spike_zoo.tables.expect import Sample, SeedNoise, claim_text, noise_bound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +114,23 @@ def prospect_notes(spec: TableSpec, prospects: Sequence[Prospect]) -> list[str]:
     return [f"s stated beforehand: {spec.spread.source}."]
 
 
+def pooled(spec: TableSpec, rows: Sequence[FilledRow], place: int) -> SeedNoise | None:
+    """Return how much seeds differ in a column, of all rows that have two seeds or more."""
+    column = spec.columns[place]
+    cells = [row.cells[place] for row in rows if not row.is_exact(column)]
+    seeded = [(cell.count - 1, cell.deviation) for cell in cells if cell.deviation is not None]
+    freedom = sum(count for count, _ in seeded)
+    if freedom == 0:
+        return None
+    return SeedNoise(math.sqrt(sum(count * s**2 for count, s in seeded) / freedom), freedom)
+
+
+def stated(spec: TableSpec, place: int) -> SeedNoise | None:
+    """Return how much seeds differ in a column, as the table's file states."""
+    deviation = spec.spread.values.get(spec.columns[place].name)
+    return None if deviation is None else SeedNoise(deviation)
+
+
 def seeds_needed(claimed: float, spreads: Sequence[float]) -> int | None:
     """Return the fewest seeds whose bound is not above a difference, None for too many.
 
@@ -155,8 +172,9 @@ def _prospect(
     if seeds < 2:  # one tells nothing about noise
         return None
     found = [_spread(spec, rows, place) for _, place in noisy]
-    spreads = [spread for spread, _ in found if spread is not None]
-    is_known, claimed = len(spreads) == len(noisy), expectation.claimed
+    known = [spread for spread in found if spread is not None]
+    spreads = [spread.deviation for spread in known]
+    is_known, claimed = len(known) == len(noisy), expectation.claimed
     column = spec.columns[sides[0][1]]
     than = spec.columns[places[expectation.than]] if expectation.than else None
     return Prospect(
@@ -164,19 +182,13 @@ def _prospect(
         text=claim_text(expectation, column, than),
         column=column,
         spread=math.sqrt(sum(s**2 for s in spreads) / len(spreads)) if is_known else None,
-        is_stated=is_known and any(is_stated for _, is_stated in found),
+        is_stated=is_known and any(spread.freedom is None for spread in known),
         seeds=seeds,
         bound=expected_bound(spreads, seeds) if is_known else None,
         needed=seeds_needed(claimed, spreads) if is_known and claimed is not None else None,
     )
 
 
-def _spread(spec: TableSpec, rows: Sequence[FilledRow], place: int) -> tuple[float | None, bool]:
-    """Return the deviation over seeds of a column, and whether the table's file states it."""
-    column = spec.columns[place]
-    cells = [row.cells[place] for row in rows if not row.is_exact(column)]
-    seeded = [(cell.count - 1, cell.deviation) for cell in cells if cell.deviation is not None]
-    freedom = sum(count for count, _ in seeded)
-    if freedom:
-        return math.sqrt(sum(count * s**2 for count, s in seeded) / freedom), False
-    return spec.spread.values.get(column.name), True
+def _spread(spec: TableSpec, rows: Sequence[FilledRow], place: int) -> SeedNoise | None:
+    """Return how much seeds differ in a column, if need be as the table's file states."""
+    return pooled(spec, rows, place) or stated(spec, place)

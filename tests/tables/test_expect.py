@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from spike_zoo.tables import Expectation, Judgement, sum_up
 from spike_zoo.tables.columns import plain_column
-from spike_zoo.tables.expect import STUDENT_T, Sample, judge, noise_bound
+from spike_zoo.tables.expect import STUDENT_T, Sample, SeedNoise, judge, noise_bound
 
 PSNR, LPIPS = plain_column("test/psnr"), plain_column("test/lpips")
 BETTER = Expectation("A", "B", "test/psnr")
@@ -151,6 +152,22 @@ def test_one_seed_each_leaves_the_noise_unknown_and_says_so() -> None:
     assert (verdict.judgement, verdict.noise) == (Judgement.HELD, None)
     assert "one seed each" in verdict.detail
     assert noise_bound(_sample([31.0]), _sample([30.0, 30.2])) is not None, "one borrows"
+
+
+@pytest.mark.parametrize("freedom", [1, 4, 38, None])
+def test_with_one_seed_each_the_noise_is_what_other_runs_tell(freedom: int | None) -> None:
+    noise = SeedNoise(0.15, freedom)
+    row, other = Sample(31.0, None, 1, elsewhere=noise), Sample(30.0, None, 1, elsewhere=noise)
+    t = scipy.stats.t.ppf(0.975, freedom or 38)  # a stated one is known well
+    assert noise_bound(row, other) == pytest.approx(t * 0.15 * math.sqrt(2), rel=1e-4)
+    one_sided = noise_bound(row, Sample(30.0, None, 1, is_exact=True))
+    assert one_sided == pytest.approx(t * 0.15, rel=1e-4)
+    verdict = judge(BETTER, PSNR, row, other)
+    assert verdict.judgement is (Judgement.NOISE if freedom == 1 else Judgement.HELD)
+    assert "one seed each, noise" in verdict.detail
+    assert noise_bound(row, _sample([30.0])) is None, "both need it"
+    own = noise_bound(row, _sample([30.0, 30.2]))
+    assert own == noise_bound(_sample([31.0]), _sample([30.0, 30.2])), "their own seeds come first"
 
 
 def test_equal_numbers_are_not_better() -> None:

@@ -92,6 +92,20 @@ def test_the_spread_of_the_runs_takes_over_pooled_over_all_rows(tmp_path: Path) 
     assert _table(tmp_path, _claiming("reported: 0.4"), runs).prospects[0].seeds == 2
 
 
+def test_one_seed_each_is_judged_by_the_spread_that_is_known(tmp_path: Path) -> None:
+    def verdict(text: str, *others: float) -> str:
+        runs = [make_run("full", 30.3), make_run("half", 30.0)]
+        runs += [make_run("never", psnr, seed=seed) for seed, psnr in enumerate(others)]
+        return _table(tmp_path, text, runs).verdicts[0].judgement.value
+
+    assert verdict(SPEC) == "held"
+    assert verdict(SPEC + STATED) == "within noise"  # 2.02 * 0.15 * sqrt(2) = 0.43
+    assert verdict(_claiming("reported: 0.35")) == "undecidable"
+    assert verdict(SPEC + STATED.replace("0.15", "0.1")) == "held"
+    assert verdict(SPEC, 29.0, 29.1, 29.2) == "within noise"  # 2 degrees: 4.30 * 0.1 * sqrt(2)
+    assert verdict(SPEC, 29.0, 29.04, 29.08) == "held"  # 0.24
+
+
 def test_a_row_that_learned_nothing_has_no_noise_of_its_own(tmp_path: Path) -> None:
     runs = [make_run("half", 29.0, parameters=0)]
     (found,) = _table(tmp_path, _claiming("reported: 0.4"), runs).prospects

@@ -1,0 +1,29 @@
+"""The tables that are committed are what the committed records make of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spike_zoo.cli.main import main
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROFILES = {"table": "cpu", "table_long": "long"}
+RENDERED = sorted((ROOT / "experiments").glob("*/results/*.md"))
+
+
+@pytest.mark.parametrize("rendered", RENDERED, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
+def test_a_committed_table_is_that_of_the_committed_records(
+    rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # runs of one's own, below the root, are no records
+    spec = rendered.parents[1] / f"{rendered.stem}.yaml"
+    options = ["--profile", PROFILES[rendered.stem], "--out", str(tmp_path)]
+    assert main(["table", str(spec), *options]) == 0
+    again = "make ablation-table or spike-zoo table renders it anew"
+    for path in (rendered, rendered.with_suffix(".csv")):
+        assert (tmp_path / path.name).read_text() == path.read_text(), again
