@@ -196,8 +196,8 @@ def test_samples_of_a_batch_do_not_see_each_other_in_evaluation(seed: int) -> No
 def test_blocks_encoded_one_by_one_decode_to_the_same_image(official_network: STIR) -> None:
     spikes = spikes_of(1, 48, 64)
     with torch.no_grad():
-        encoded = [official_network.encode(spikes[:, s : s + 21]) for s in (0, 20, 40)]
-        image = official_network.decode(*encoded)
+        first, middle, last = (official_network.encode(spikes[:, s : s + 21]) for s in (0, 20, 40))
+        image = official_network.decode(first, middle, last)
         whole = official_network(spikes)
     torch.testing.assert_close(image, whole, rtol=0.0, atol=1e-5)
 
