@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PROFILES = {"table": "cpu", "table_long": "long"}
+VERDICTS = ("held", "not held")
 RENDERED = sorted((ROOT / "experiments").glob("*/results/*.md"))
 
 
@@ -27,3 +28,10 @@ def test_a_committed_table_is_that_of_the_committed_records(
     again = "make ablation-table or spike-zoo table renders it anew"
     for path in (rendered, rendered.with_suffix(".csv")):
         assert (tmp_path / path.name).read_text() == path.read_text(), again
+
+
+def test_the_page_on_the_evidence_counts_the_claims_that_hold() -> None:
+    lines = [line for path in RENDERED for line in path.read_text().splitlines()]
+    held, not_held = (sum(line.startswith(f"- **{what}**") for line in lines) for what in VERDICTS)
+    page = (ROOT / "experiments/README.md").read_text()
+    assert f"Of the claims that the tables decide, {held} hold and {not_held} do not;" in page
