@@ -150,12 +150,12 @@ def judge(
         left = difference - expectation.margin
     noise = noise_bound(row, other)
     judgement = _decided(expectation, left, noise)
-    seeds = min((sample.count for sample in (row, other) if not sample.is_exact), default=0)
-    most = max((sample.count for sample in (row, other) if not sample.is_exact), default=0)
-    detail = _detail(expectation, column, row.mean, difference, noise, is_one_seed=most == 1)
+    counts = [sample.count for sample in (row, other) if not sample.is_exact]
+    is_one_seed = bool(counts) and max(counts) == 1
+    detail = _detail(expectation, column, row.mean, difference, noise, is_one_seed=is_one_seed)
     if judgement is Judgement.UNDECIDABLE and expectation.claimed is not None:
         detail += f", claimed {column.text(expectation.claimed)}"
-    return Verdict(expectation, judgement, text, difference, noise, detail, seeds)
+    return Verdict(expectation, judgement, text, difference, noise, detail, min(counts, default=0))
 
 
 def _decided(expectation: Expectation, left: float, noise: float | None) -> Judgement:
