@@ -43,6 +43,7 @@ BASES = {"experiments/stir/variants": "configs/stir.yaml"}
 NEEDS_VGG19 = ("--model.init_args.loss_per", "0", "vgg19-dcbb9e9d.pth")
 # tests/methods/stir/test_fields.py learns from an archive that tells it
 NEEDS_MOTION = ("--model.init_args.loss_motion", "0", "the data serve no true motion")
+AROUND = ("--data.init_args.around", "0", "has no motion to the planes 20 before and after")
 TOLD_MOTION = ("--model.init_args.true_motion", "false", "the data serve no true motion")
 EXCEPTIONS = {
     "experiments/classical/variants/tfi_true_motion.yaml": TOLD_MOTION,
@@ -53,6 +54,7 @@ EXCEPTIONS = {
     "experiments/stir/variants/motion_true.yaml": TOLD_MOTION,
     "experiments/stir/variants/along_true.yaml": TOLD_MOTION,
     "experiments/stir/variants/loss_per.yaml": NEEDS_VGG19,
+    "experiments/stir/weights/stir.yaml": AROUND,
 }
 #: What a profile may set beside the trainer: the arguments every data module has.
 SHARED_DATA_ARGUMENTS = {

@@ -14,6 +14,7 @@ from spike_zoo.cli.archive import build_with_bar
 from spike_zoo.cli.telling import is_quiet
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import NOISE_PRESETS
+from spike_zoo.simulation.defaults import TRAINING_MIXES
 from spike_zoo.simulation.footage import Footage
 from spike_zoo.simulation.picture_sets import PICTURE_SETS, picture_request
 from spike_zoo.simulation.recipes import RECIPES, footage_request
@@ -51,6 +52,10 @@ def simulate(
     motion: bool | None = None,
     around: int | None = None,
     noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None = None,
+    training: Literal[
+        "all", "photographs", "textures", "unoccluded", "slow", "faster", "one-camera"
+    ]
+    | None = None,
     threshold: Literal[2, 4, 8] | None = None,
     motions: int | None = None,
     video: str | None = None,
@@ -95,6 +100,10 @@ def simulate(
             more than the margin; 20 are the key times of STIR.
         noise: Noise of the camera in all scenes: none, indoor-v1, lowlight-v1 or ssdm-v1; without
             it every second scene has indoor-v1, and all to deblur ssdm-v1.
+        training: What the scenes to train on are, to learn what training data are worth: all (the
+            default), photographs, textures, unoccluded (no objects), slow (0.3 pixels a plane at
+            most, not 1), faster (3), one-camera (a rate scale of 0.6, no noise); only with
+            "reconstruction".
         threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
             only with "deblur", default 2.
         motions: Motions of each image to train on; default 4 of digits, 1 of --images.
@@ -113,8 +122,8 @@ def simulate(
     """
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
     given = _given(**scenes, planes=planes, stride=stride, margin=margin)
-    given |= _given(motion=motion, around=around)
-    _check(kind or KIND, noise, jobs)
+    given |= _given(motion=motion, around=around, training=training)
+    _check(kind or KIND, noise, training, jobs)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
     if video is not None and _given(images=images, limit=limit, balanced=balanced):
@@ -151,12 +160,14 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _check(kind: str, noise: str | None, jobs: int) -> None:
+def _check(kind: str, noise: str | None, training: str | None, jobs: int) -> None:
     kinds = dict.fromkeys((*RECIPES, *PICTURE_SETS))
     if kind not in kinds:
         raise UsageError(f"--kind must be one of {', '.join(kinds)}, got {kind}")
     if noise is not None and noise not in NOISE_PRESETS:
         raise UsageError(f"--noise must be one of {', '.join(NOISE_PRESETS)}, got {noise}")
+    if training is not None and training not in TRAINING_MIXES:
+        raise UsageError(f"--training must be one of {', '.join(TRAINING_MIXES)}, got {training}")
     if jobs < 0:
         raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
 

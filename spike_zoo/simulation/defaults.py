@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import zlib
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,17 +14,52 @@ from spike_zoo.simulation.photographs import PHOTOGRAPHS, Split
 from spike_zoo.simulation.scenes import SceneSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
 PACES: Final = {"slow": 0.08, "medium": 0.3, "fast": 0.8}
 """Peak speed of the background in pixels per plane, for the scenes that are judged."""
 
-_TRAIN_CYCLE: Final = (
-    "photo", "leaves+", "photo", "text", "photo", "leaves+", "photo", "leaves", "photo", "noise",
-    "photo", "leaves+", "photo", "stripes", "photo", "leaves+", "photo", "leaves", "photo",
-    "checker",
-)  # fmt: skip
-_OBJECTS: Final = (0.6, 0.15, 0.05, 0.1, 0.1)  # photograph, leaves, noise, stripes, text
+
+@dataclass(frozen=True)
+class TrainingMix:
+    """What scenes to train on show, and how they move and are seen.
+
+    Attributes:
+        cycle: Backgrounds, one scene after the other: ``photo``, ``leaves+`` (leaves cut from
+            photographs) or a texture as :func:`make_texture` names it.
+        objects: Shares of what objects show: a photograph, leaves, noise, stripes, text.
+        counts: Shares of scenes with 0, 1, 2 and 3 objects.
+        fastest: Fastest movement, in pixels per plane.
+        camera: What is the same for the cameras of all scenes, by name in :class:`SceneSpec`.
+    """
+
+    cycle: tuple[str, ...] = (
+        "photo", "leaves+", "photo", "text", "photo", "leaves+", "photo", "leaves", "photo",
+        "noise", "photo", "leaves+", "photo", "stripes", "photo", "leaves+", "photo", "leaves",
+        "photo", "checker",
+    )  # fmt: skip
+    objects: tuple[float, ...] = (0.6, 0.15, 0.05, 0.1, 0.1)
+    counts: tuple[float, ...] = (0.25, 0.35, 0.25, 0.15)
+    fastest: float = 1.0
+    camera: Mapping[str, Any] = field(default_factory=dict)
+
+
+TRAINING_MIXES: Final[Mapping[str, TrainingMix]] = MappingProxyType(
+    {
+        "all": TrainingMix(),
+        "photographs": TrainingMix(cycle=("photo",), objects=(1.0, 0.0, 0.0, 0.0, 0.0)),
+        "textures": TrainingMix(
+            cycle=("leaves", "text", "leaves", "noise", "leaves", "stripes", "leaves", "checker"),
+            objects=(0.0, 0.4, 0.1, 0.25, 0.25),
+        ),
+        "unoccluded": TrainingMix(counts=(1.0, 0.0, 0.0, 0.0)),
+        "slow": TrainingMix(fastest=0.3),
+        "faster": TrainingMix(fastest=3.0),
+        "one-camera": TrainingMix(camera={"rate_scale": 0.6, "noise": "none"}),
+    }
+)
+"""What scenes to train on show, by name; those to validate and test with stay the same."""
+
 _TEST_PLAN: Final = (
     ("astronaut", "slow"),
     ("astronaut", "medium"),
@@ -52,6 +89,7 @@ def default_scenes(
     width: int | None = None,
     planes: int = 201,
     noise: str | None = None,
+    training: str = "all",
 ) -> list[SceneSpec]:
     """Return the scenes of one split of the default archive.
 
@@ -68,16 +106,19 @@ def default_scenes(
         width: Columns; by default 160 for training and 208 else.
         planes: Planes per scene.
         noise: Noise preset for all scenes instead.
+        training: What training shows instead, one of :data:`TRAINING_MIXES`.
 
     Raises:
-        ValueError: If there is no such split, or ``count`` is negative.
+        ValueError: If there is no such split or mix, or ``count`` is negative.
     """
     if split not in PHOTOGRAPHS or count < 0:
         raise ValueError(f"no {count} scenes of split {split!r}; splits are {list(PHOTOGRAPHS)}")
-    makers = {"train": _training, "val": _judged, "test": _judged}
+    if training not in TRAINING_MIXES:
+        raise ValueError(f"training must be one of {list(TRAINING_MIXES)}, got {training!r}")
+    mix = TRAINING_MIXES[training]
     scenes = []
     for index, (rng, values) in enumerate(_drawn(split, count, seed)):
-        values |= makers[split](split, index, rng)
+        values |= _training(mix, index, rng) if split == "train" else _judged(split, index, rng)
         columns = width or (160 if split == "train" else 208)
         if noise is not None:
             values["noise"] = noise
@@ -103,30 +144,34 @@ def _drawn(
         )
 
 
-def _training(split: Split, index: int, rng: np.random.Generator) -> dict[str, Any]:
+def _training(mix: TrainingMix, index: int, rng: np.random.Generator) -> dict[str, Any]:
     """Draw what a training scene shows."""
-    photographs = PHOTOGRAPHS[split]
-    kind = _TRAIN_CYCLE[index % len(_TRAIN_CYCLE)]
+    photographs = PHOTOGRAPHS["train"]
+    kind = mix.cycle[index % len(mix.cycle)]
     background = kind
     if kind == "photo":
         background = f"photo:{photographs[(index // 2) % len(photographs)]}"
     elif kind == "leaves+":
         background = f"leaves:{'+'.join(rng.choice(photographs, 3, replace=False))}"
-    objects = tuple(
-        rng.choice(
-            [f"photo:{rng.choice(photographs)}", "leaves", "noise", "stripes", "text"], p=_OBJECTS
-        )
-        for _ in range(rng.choice([0, 1, 2, 3], p=[0.25, 0.35, 0.25, 0.15]))
-    )
-    speed = 0.0 if rng.random() < 0.06 else math.exp(rng.uniform(math.log(0.03), 0.0))
+    count = rng.choice([0, 1, 2, 3], p=mix.counts)
+    objects = tuple(_object(mix, photographs, rng) for _ in range(count))
+    fastest = math.log(mix.fastest)
+    speed = 0.0 if rng.random() < 0.06 else math.exp(rng.uniform(math.log(0.03), fastest))
     return {
         "name": f"train-{kind.rstrip('+')}-{index:03d}",
         "background": background,
-        "objects": tuple(map(str, objects)),
+        "objects": objects,
         "speed": round(speed, 4),
-        "object_speed": round(math.exp(rng.uniform(math.log(0.05), 0.0)), 4),
+        "object_speed": round(math.exp(rng.uniform(math.log(0.05), fastest)), 4),
         "tone": True,
+        **mix.camera,
     }
+
+
+def _object(mix: TrainingMix, photographs: Sequence[str], rng: np.random.Generator) -> str:
+    """Draw what a moving object shows."""
+    kinds = [f"photo:{rng.choice(photographs)}", "leaves", "noise", "stripes", "text"]
+    return str(rng.choice(kinds, p=mix.objects))
 
 
 def _judged(split: Split, index: int, rng: np.random.Generator) -> dict[str, Any]:

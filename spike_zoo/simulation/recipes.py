@@ -37,7 +37,7 @@ TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
 
 #: Options that came after archives had been made: at their defaults they are not written into the
 #: archive, so that those made before are still known as made with the same options.
-LATER_OPTIONS: Final = ("stride", "margin", "motion", "around")
+LATER_OPTIONS: Final = ("stride", "margin", "motion", "around", "training")
 
 _LEAST: Final = MappingProxyType(
     {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0, "around": 0}
@@ -180,6 +180,7 @@ def _clip_scenes(split: Split, count: int, seed: int, values: Options) -> list[S
         width=values["width"] or None,
         planes=values["planes"],
         noise=values["noise"],
+        training=values["training"],
     )
 
 
@@ -242,6 +243,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "margin": MARGIN,
                 "motion": False,
                 "around": 0,
+                "training": "all",
             },
             least_planes=_planes_of_an_image,
             scenes=_clip_scenes,

@@ -22,6 +22,7 @@ from spike_zoo.simulation import (
     simulate_exposures,
     simulate_take,
 )
+from spike_zoo.simulation.defaults import TRAINING_MIXES
 from spike_zoo.simulation.picture_sets import PICTURE_SETS
 from spike_zoo.simulation.recipes import RECIPES
 from spike_zoo.simulation.sequences import sequence_scenes
@@ -127,9 +128,11 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
 
 def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
     hints = typing.get_type_hints(simulate)
-    kinds, noises = (typing.get_args(typing.get_args(hints[name])[0]) for name in ("kind", "noise"))
+    named = ("kind", "noise", "training")
+    kinds, noises, mixes = (typing.get_args(typing.get_args(hints[name])[0]) for name in named)
     assert set(kinds) == {*RECIPES, *PICTURE_SETS}
     assert noises == tuple(NOISE_PRESETS)
+    assert mixes == tuple(TRAINING_MIXES)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,8 @@ def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
         ({"height": 0}, "--height must be at least 1"),
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
         ({"noise": "street"}, "--noise must be one of none, indoor-v1"),
+        ({"training": "video"}, "--training must be one of all, photographs, .*got video"),
+        ({"kind": "deblur", "training": "slow"}, "--training goes with --kind reconstruction"),
         ({"jobs": -2}, "--jobs must be 0"),
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
         ({"motions": 2}, "--motions goes with --kind labelled"),
@@ -234,6 +239,18 @@ def test_digits_in_motion_are_an_archive_with_labels(tmp_path: Path) -> None:
         assert archive.label(found["train"][0]) == 0  # the set begins with 0, 1, 2, ...
         assert [archive.label(name) for name in found["train"][::3]] == [0, 1, 2, 3, 4, 5]
         assert first.meta["label_name"] == "0"
+
+
+def test_a_mix_is_trained_on_and_tells_its_name(tmp_path: Path, made: Path) -> None:
+    path = tmp_path / "textures.h5"
+    simulate(str(path), jobs=1, training="textures", **TINY)
+    ours, usual = content(path), content(made)
+    assert b'"training": "textures"' in ours["generator"]
+    assert b"training" not in usual["generator"]  # archives made before are the same
+    (same,) = (name for name in usual if name.endswith("test-astronaut-slow-00/spikes"))
+    assert ours[same] == usual[same]
+    with SpikeArchive(path) as archive:
+        assert not any("photo" in name for name in archive.names("train"))
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from spike_zoo.simulation import PHOTOGRAPHS, Scene, SceneSpec, default_scenes
+from spike_zoo.simulation.defaults import TRAINING_MIXES
 from spike_zoo.simulation.photographs import Split
 
 SPLITS: list[Split] = ["train", "val", "test"]
@@ -55,6 +56,31 @@ def test_half_the_cameras_are_noisy_and_half_have_the_usual_rate_scale(split: Sp
     assert sum(spec.noise != "none" for spec in scenes) == 20
     assert sum(spec.rate_scale == 0.6 for spec in scenes) >= 20
     assert all(0.3 <= spec.rate_scale <= 0.9 for spec in scenes)
+
+
+def test_a_mix_changes_what_is_trained_on_alone() -> None:
+    for split in ("val", "test"):
+        plain = default_scenes(split, 8)
+        assert all(default_scenes(split, 8, training=mix) == plain for mix in TRAINING_MIXES)
+    shown = {mix: default_scenes("train", 60, training=mix) for mix in TRAINING_MIXES}
+    assert shown["all"] == default_scenes("train", 60)
+    layers = {mix: [(one.background, *one.objects) for one in shown[mix]] for mix in shown}
+    assert all(name.startswith("photo:") for one in layers["photographs"] for name in one)
+    assert not set().union(*map(photographs, shown["textures"]))
+    assert {len(one) for one in layers["textures"]} == {1, 2, 3, 4}
+    assert {len(one) for one in layers["unoccluded"]} == {1}
+    fastest = {mix: max(max(one.speed, one.object_speed) for one in shown[mix]) for mix in shown}
+    assert fastest["slow"] <= 0.3
+    assert 0.9 < fastest["all"] <= 1.0
+    assert 2.0 < fastest["faster"] <= 3.0
+    cameras = {mix: {(one.rate_scale, one.noise) for one in shown[mix]} for mix in shown}
+    assert cameras["one-camera"] == {(0.6, "none")}
+    assert len(cameras["textures"]) > 10
+
+
+def test_unknown_mixes_are_refused_with_those_there_are() -> None:
+    with pytest.raises(ValueError, match=r"training must be one of \['all', .*got 'everything'"):
+        default_scenes("train", 1, training="everything")
 
 
 def test_test_scenes_say_how_fast_they_are() -> None:
