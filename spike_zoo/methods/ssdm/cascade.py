@@ -30,6 +30,7 @@ def make_teacher(
     upsampler: Upsampler = "edsr",
     short_window: int = SHORT_WINDOW,
     along_motion: bool = False,
+    rate_gain: float = 1.0,
 ) -> SSDMTeacher:
     """Return a cascade whose networks are not trained yet.
 
@@ -38,6 +39,7 @@ def make_teacher(
         upsampler: What brings them to the image's size; only ``"edsr"`` is a network.
         short_window: Planes around a time that are averaged, odd.
         along_motion: Whether they are averaged along the motion instead, many more of them.
+        rate_gain: See :class:`SSDMTeacher`.
 
     Raises:
         ValueError: If an argument is outside its range, or rates along the motion are to be
@@ -54,6 +56,7 @@ def make_teacher(
         EDSR() if upsampler == "edsr" else plain,
         short_window,
         along_motion=along_motion,
+        rate_gain=rate_gain,
     )
 
 
@@ -137,7 +140,12 @@ class TeacherModule(DeblurModule):
         spikes, blur = unpack_tensor(packed, recording.shape[2])[None], image[None].to(self.device)
         own = self.teacher
         teacher = SSDMTeacher(
-            own.bsn, own.edsr, own.short_window, memory_gib, along_motion=own.along_motion
+            own.bsn,
+            own.edsr,
+            own.short_window,
+            memory_gib,
+            along_motion=own.along_motion,
+            rate_gain=own.rate_gain,
         )
         long, count = teacher.long_exposure(spikes, span), teacher.times_at_once(blur)
         for first in range(0, len(centers), count):
@@ -156,6 +164,8 @@ class SSDMCascadeModule(TeacherModule):
         short_window: Planes around a time that are averaged, odd.
         along_motion: Whether they are averaged along the motion instead, many more of them, which
             takes the denoiser's place.
+        rate_gain: What firing rates are multiplied by before the networks see them, see
+            :class:`SSDMTeacher`.
         lpips: See :class:`DeblurModule`.
         protocols: See there.
 
@@ -174,6 +184,7 @@ class SSDMCascadeModule(TeacherModule):
         upsampler: Upsampler = "edsr",
         short_window: int = SHORT_WINDOW,
         along_motion: bool = False,
+        rate_gain: float = 1.0,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
@@ -182,6 +193,7 @@ class SSDMCascadeModule(TeacherModule):
             upsampler=upsampler,
             short_window=short_window,
             along_motion=along_motion,
+            rate_gain=rate_gain,
         )
         files = teacher_files(bsn, edsr, use_bsn=use_bsn, upsampler=upsampler)
         super().__init__(teacher, files, lpips=lpips, protocols=protocols)

@@ -66,6 +66,8 @@ class SSDMStudentModule(DeblurModule):
         short_window: Planes the teacher averages around a time, odd.
         along_motion: Whether it averages many more along the motion instead, which takes the
             denoiser's place.
+        rate_gain: What the teacher multiplies rates by before its networks see them, see
+            :class:`SSDMTeacher`; the student sees spikes as they are.
         times: Times of one exposure that are learned together, spread evenly over it.
         use_teacher: Whether the teacher's images are learned from at all.
         distance: How far an image is from the teacher's, see :func:`make_distance`. The paper's is
@@ -109,6 +111,7 @@ class SSDMStudentModule(DeblurModule):
         upsampler: Upsampler = "edsr",
         short_window: int = SHORT_WINDOW,
         along_motion: bool = False,
+        rate_gain: float = 1.0,
         times: int = TIMES,
         use_teacher: bool = True,
         distance: str = "charbonnier",
@@ -187,7 +190,7 @@ class SSDMStudentModule(DeblurModule):
         """
         hparams = self.hparams
         made = {name: hparams[name] for name in ("use_bsn", "upsampler")}
-        seen = {name: hparams[name] for name in ("short_window", "along_motion")}
+        seen = {name: hparams[name] for name in ("short_window", "along_motion", "rate_gain")}
         teacher = make_teacher(**made, **seen)
         for part, path in teacher_files(hparams["bsn"], hparams["edsr"], **made).items():
             load_part(getattr(teacher, part), part, path)

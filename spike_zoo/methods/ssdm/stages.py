@@ -18,7 +18,7 @@ from spike_zoo.methods.ssdm.colour import grey
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
-from spike_zoo.methods.ssdm.sdm import mean_rate, rate_of_own_times
+from spike_zoo.methods.ssdm.sdm import rate_of_own_times
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
@@ -60,6 +60,8 @@ class SSDMTeacherModule(TeacherModule):
             cascade, so that the module deblurs.
         edsr: File to begin the enlarging network from; in stage ``"denoise"`` likewise.
         short_window: Planes around a time that are averaged, odd.
+        rate_gain: What rates are multiplied by before the networks see them, see
+            :class:`SSDMTeacher`: files trained with another threshold are then a beginning.
         times: Updates from every batch in stage ``"denoise"``.
         learning_rate: Of Adam; by default as released, 3e-4 and 2e-4.
         schedule: How it moves, see :func:`factor_of`; per update.
@@ -87,6 +89,7 @@ class SSDMTeacherModule(TeacherModule):
         bsn: str | None = None,
         edsr: str | None = None,
         short_window: int = SHORT_WINDOW,
+        rate_gain: float = 1.0,
         times: int = TIMES,
         learning_rate: float | None = None,
         schedule: ScheduleKind = "cosine",
@@ -107,6 +110,7 @@ class SSDMTeacherModule(TeacherModule):
             BSN() if trains_bsn or bsn else nn.Identity(),
             nn.Identity() if trains_bsn and not edsr else EDSR(),
             short_window,
+            rate_gain=rate_gain,
         )
         given: dict[Part, str | None] = {"bsn": bsn, "edsr": edsr}
         files: dict[Part, str | None] = {part: path for part, path in given.items() if path}
@@ -163,17 +167,19 @@ class SSDMTeacherModule(TeacherModule):
         """Return what the network learns to enlarge to the blurry image, ``(B, 1, h, w)``."""
         start, stop = batch["exposure"][0].tolist()
         if not self.hparams["from_denoised"]:
-            return mean_rate(batch["spikes"], start, stop)
+            return self.teacher.rate(batch["spikes"], start, stop)
         window, draws = self.teacher.short_window, self.generator("times")
         with torch.no_grad():
             rates = rate_of_own_times(batch["spikes"], start, stop, window, draws)
+            rates *= self.teacher.rate_gain
             return cast("Tensor", self.teacher.bsn(rates).clamp(0.0, 1.0))
 
     def denoising_losses(self, batch: DeblurBatch) -> Iterator[Tensor]:
         """Yield the loss at each time of a batch, made when it is asked for."""
         start, stop = batch["exposure"][0].tolist()
         for time in spread_planes(start, stop, self.times):
-            rates = mean_rate(batch["spikes"], *centred_window(time, self.teacher.short_window))
+            window = centred_window(time, self.teacher.short_window)
+            rates = self.teacher.rate(batch["spikes"], *window)
             clamp = self.hparams["clamp_loss"]
             yield denoising_loss(rates, self.network(rates), clamp=clamp)
 
@@ -199,42 +205,43 @@ class SSDMTeacherModule(TeacherModule):
         if self.hparams["from_denoised"] and exposure.planes:
             denoised = self._denoised_first(exposure, exposure.planes)
             plain = F.interpolate(denoised, scale_factor=RATIO, mode="bilinear")
-            before = (plain / exposure.rate_scale).clamp(0.0, 1.0)
+            before = self._as_images(plain, exposure)
             return Compared(self(denoised).float(), before, grey(exposure.images))
         if self.stage == "upsample":
-            rates = mean_rate(exposure.spikes, *exposure.span)
+            rates = self.teacher.rate(exposure.spikes, *exposure.span)
             plain = F.interpolate(rates, scale_factor=RATIO, mode="bilinear")
             # the network learns the blur itself, so what it gives is no rate any more
-            before = (plain / exposure.rate_scale).clamp(0.0, 1.0)
+            before = self._as_images(plain, exposure)
             return Compared(self(rates).float(), before, grey(exposure.blur))
         if not exposure.planes:
             return None
         rates = self._short_rates(exposure, exposure.planes)
         truth = grey(F.interpolate(exposure.images, scale_factor=1 / RATIO, mode="bilinear"))
-        before = (rates / exposure.rate_scale).clamp(0.0, 1.0)
-        return Compared(self._denoised(rates, exposure), before, truth)
+        denoised = self._as_images(self(rates).float(), exposure)
+        return Compared(denoised, self._as_images(rates, exposure), truth)
 
     def image_of(self, exposure: Exposure) -> Tensor:
         """Return the network's own image of an exposure: all of it, or its middle."""
         if self.hparams["from_denoised"]:
             return self(self._denoised_first(exposure, [exposure.middle])).float()
         if self.stage == "upsample":
-            return self(mean_rate(exposure.spikes, *exposure.span)).float()
-        return self._denoised(self._short_rates(exposure, [exposure.middle]), exposure)
+            return self(self.teacher.rate(exposure.spikes, *exposure.span)).float()
+        rates = self._short_rates(exposure, [exposure.middle])
+        return self._as_images(self(rates).float(), exposure)
 
     def _short_rates(self, exposure: Exposure, planes: Sequence[int]) -> Tensor:
         """Return firing rates around some planes, ``(N, 1, h, w)``."""
         windows = [centred_window(plane, self.teacher.short_window) for plane in planes]
-        return torch.cat([mean_rate(exposure.spikes, *window) for window in windows])
+        return torch.cat([self.teacher.rate(exposure.spikes, *window) for window in windows])
 
     def _denoised_first(self, exposure: Exposure, planes: Sequence[int]) -> Tensor:
         """Return what the denoiser leaves around some planes, ``(N, 1, h, w)``, to be enlarged."""
         denoised = self.teacher.bsn(self._short_rates(exposure, planes))
         return cast("Tensor", denoised.clamp(0.0, 1.0))
 
-    def _denoised(self, rates: Tensor, exposure: Exposure) -> Tensor:
-        """Return denoised rates as images: divided by what white is."""
-        return (self(rates).float() / exposure.rate_scale).clamp(0.0, 1.0)
+    def _as_images(self, rates: Tensor, exposure: Exposure) -> Tensor:
+        """Return rates that the networks see, or give, divided by what white is."""
+        return (rates / (exposure.rate_scale * self.teacher.rate_gain)).clamp(0.0, 1.0)
 
     def images_at(
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]

@@ -31,6 +31,8 @@ class SSDMTeacher(nn.Module):
             0.125 on CPUs, where more is slower, and 4 elsewhere.
         along_motion: Whether the rates around a time are means along the motion,
             :class:`AlignedTFI`, in place of denoised means of the short window.
+        rate_gain: What rates are multiplied by before the networks see them: 2 where the camera
+            has twice the threshold of the one they were trained with, so that white looks alike.
 
     Shape:
         - blur: ``(B, 3, 4h, 4w)`` in [0, 1], any order of channels.
@@ -38,7 +40,8 @@ class SSDMTeacher(nn.Module):
         - Output: ``(len(times), B, 3, 4h, 4w)`` in [0, 1].
 
     Raises:
-        ValueError: If there is no time, or a window around one leaves the stream.
+        ValueError: If there is no time, a window around one leaves the stream, or ``rate_gain`` is
+            not above 0.
 
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
     Spike Streams*, NeurIPS 2024, Sec. 3.3.
@@ -52,19 +55,24 @@ class SSDMTeacher(nn.Module):
         memory_gib: float | None = None,
         *,
         along_motion: bool = False,
+        rate_gain: float = 1.0,
     ) -> None:
         super().__init__()
         if short_window < 1 or short_window % 2 == 0:
             raise ValueError(f"short_window must be odd and positive, got {short_window}")
+        if rate_gain <= 0.0:
+            raise ValueError(f"rate_gain must be above 0, got {rate_gain}")
         self.bsn = bsn
         self.edsr = edsr
         self.short_window = short_window
         self.memory_gib = memory_gib
         self.along_motion = along_motion
+        self.rate_gain = rate_gain
 
     def extra_repr(self) -> str:
         """Name what decides the images beside the networks."""
-        return f"short_window={self.short_window}, along_motion={self.along_motion}"
+        names = ("short_window", "along_motion", "rate_gain")
+        return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
     @torch.no_grad()
     def forward(
@@ -94,7 +102,7 @@ class SSDMTeacher(nn.Module):
     @torch.no_grad()
     def long_exposure(self, spikes: Tensor, span: tuple[int, int]) -> Tensor:
         """Return the enlarged rate of a whole exposure, ``(B, 1, 4h, 4w)``, for all its times."""
-        return self.edsr(mean_rate(spikes, *span)).clamp(0.0, 1.0)
+        return self.edsr(self.rate(spikes, *span)).clamp(0.0, 1.0)
 
     @torch.no_grad()
     def labels(self, blur: Tensor, long: Tensor, spikes: Tensor, times: Sequence[int]) -> Tensor:
@@ -113,9 +121,14 @@ class SSDMTeacher(nn.Module):
     def short_exposure(self, spikes: Tensor, time: int) -> Tensor:
         """Return the rate around a plane with little noise, ``(B, 1, h, w)``."""
         if self.along_motion:
-            return AlignedTFI(unblurs=False).rate(spikes, time)[:, None].clamp(0.0, 1.0)
-        rate = mean_rate(spikes, *centred_window(time, self.short_window))
+            rate = AlignedTFI(unblurs=False).rate(spikes, time)[:, None]
+            return (rate * self.rate_gain).clamp(0.0, 1.0)
+        rate = self.rate(spikes, *centred_window(time, self.short_window))
         return self.bsn(rate).clamp(0.0, 1.0)
+
+    def rate(self, spikes: Tensor, start: int, stop: int) -> Tensor:
+        """Return what the networks see of planes ``[start, stop)``, ``(B, 1, h, w)``."""
+        return mean_rate(spikes, start, stop) * self.rate_gain
 
     def times_at_once(self, blur: Tensor) -> int:
         """Return for how many times there is memory in one pass."""

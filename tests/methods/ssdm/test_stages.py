@@ -143,10 +143,11 @@ def test_every_trained_parameter_gets_a_gradient_and_no_other(stage: Any, tmp_pa
     assert not any(p.requires_grad for p in getattr(module.teacher, other).parameters())
 
 
-def test_denoised_rates_are_measured_in_grey_at_the_size_of_the_spikes() -> None:
+@pytest.mark.parametrize("gain", [1.0, 2.0])
+def test_denoised_rates_are_measured_in_grey_at_the_size_of_the_spikes(gain: float) -> None:
     seed_everything(0)
-    module, take = SSDMTeacherModule("denoise").eval(), exposed_take(images=7)
-    batch = exposure_batch(take)
+    module = SSDMTeacherModule("denoise", rate_gain=gain).eval()
+    batch = exposure_batch(exposed_take(images=7))
     module.setup("test")
     logged: dict[str, Tensor] = {}
     module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]  # outside a trainer
@@ -176,8 +177,10 @@ def test_an_exposure_is_measured_against_its_blur_in_grey_without_any_sharp_imag
     torch.testing.assert_close(pictures["ground truth"], grey(batch["blur"])[0])
 
 
-def test_enlarged_rates_of_any_threshold_are_compared_as_images() -> None:
-    module, batch = SSDMTeacherModule("upsample").eval(), exposure_batch(exposed_take())
+@pytest.mark.parametrize("gain", [1.0, 2.0])
+def test_enlarged_rates_of_any_threshold_are_compared_as_images(gain: float) -> None:
+    module = SSDMTeacherModule("upsample", rate_gain=gain).eval()
+    batch = exposure_batch(exposed_take())
     module.setup("test")
     logged: dict[str, Tensor] = {}
     module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]  # outside a trainer

@@ -83,6 +83,46 @@ def test_times_and_exposures_outside_are_refused(
         plain(*scene(), **arguments)
 
 
+@pytest.mark.parametrize("along_motion", [False, True])
+def test_a_gain_shows_the_networks_the_brightness_of_another_threshold(
+    edsr: EDSR, *, along_motion: bool
+) -> None:
+    """Rates above one spike in two planes, fired every time or, at twice the threshold, every other.
+
+    What is enlarged looks alike with the gain, and far from alike without.
+    """
+    grid = torch.linspace(0.5, 1.0, 96).reshape(1, 1, 8, 12)
+    charge = grid * torch.arange(1, 138).reshape(1, -1, 1, 1)
+    often, rarely = (
+        (charge / threshold).floor().diff(dim=1, prepend=torch.zeros_like(charge[:, :1])) > 0
+        for threshold in (1.0, 2.0)
+    )
+    seen: list[Tensor] = []
+
+    def enlarge(rates: Tensor) -> Tensor:
+        seen.append(rates)
+        return edsr(rates)
+
+    network = nn.Identity()
+    network.forward = enlarge  # type: ignore[method-assign]
+    blur = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+    for spikes, gain in ((often, 1.0), (rarely, 2.0), (rarely, 1.0)):
+        teacher = SSDMTeacher(
+            nn.Identity(), network, along_motion=along_motion, short_window=45, rate_gain=gain
+        )
+        teacher(blur, spikes, times=[68])
+    long, short, long_gained, short_gained, long_plain, short_plain = seen
+    assert (long_gained - long).abs().max() < 0.03
+    assert (short_gained - short).abs().max() < 0.1
+    assert (long_plain - long).abs().min() > 0.2
+    assert (short_plain - short).abs().mean() > 0.2
+
+
 def test_a_short_window_without_a_middle_is_refused() -> None:
     with pytest.raises(ValueError, match="short_window must be odd"):
         SSDMTeacher(nn.Identity(), nn.Identity(), short_window=8)
+
+
+def test_a_gain_that_leaves_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="rate_gain must be above 0, got 0"):
+        SSDMTeacher(nn.Identity(), nn.Identity(), rate_gain=0.0)
