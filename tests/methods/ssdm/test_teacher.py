@@ -87,10 +87,7 @@ def test_times_and_exposures_outside_are_refused(
 def test_a_gain_shows_the_networks_the_brightness_of_another_threshold(
     edsr: EDSR, *, along_motion: bool
 ) -> None:
-    """Rates above one spike in two planes, fired every time or, at twice the threshold, every other.
-
-    What is enlarged looks alike with the gain, and far from alike without.
-    """
+    """The same light at twice the threshold: every other spike."""
     grid = torch.linspace(0.5, 1.0, 96).reshape(1, 1, 8, 12)
     charge = grid * torch.arange(1, 138).reshape(1, -1, 1, 1)
     often, rarely = (
