@@ -70,8 +70,10 @@ def sequence_scenes(
     Raises:
         ValueError: If there is no such split, or ``count`` is negative.
     """
-    size = {"height": height, "width": width, "planes": planes}
-    scenes = default_scenes(split, count, seed, noise=noise or "none", **size)
+    camera = noise or "none"
+    scenes = default_scenes(
+        split, count, seed, height=height, width=width, planes=planes, noise=camera
+    )
     if noise is None:
         scenes = [replace(spec, noise=_noise(index)) for index, spec in enumerate(scenes)]
     return [_paced(spec, split, index, seed) for index, spec in enumerate(scenes)]
