@@ -18,9 +18,9 @@ from tests.helpers.results import make_result
 @pytest.mark.parametrize(
     ("record", "size"),
     [
-        ("ssdm/results/cpu/v4-0-e5481a6b", (384, 384)),
-        ("ssdm/results/cpu/v4_upsample-0-dc5979d4", (384, 384)),
-        ("ssdm/results/cpu/v4_denoise-0", (96, 96)),
+        ("ssdm/results/cpu/full-0-c0b91d9a", (384, 384)),
+        ("ssdm/results/cpu/ssdm_upsample-0-dc5979d4", (384, 384)),
+        ("ssdm/results/cpu/ssdm_denoise-0", (96, 96)),
         ("stir/results/cpu/full-0", (160, 208)),
     ],
 )
