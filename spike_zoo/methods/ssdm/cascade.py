@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import RATIO
-from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, check_gain
 from spike_zoo.methods.ssdm.teacher_weights import Part, load_part
 from spike_zoo.spikes import unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
@@ -45,7 +45,7 @@ def make_teacher(
         ValueError: If an argument is outside its range, or rates along the motion are to be
             denoised.
     """
-    check_short(use_bsn=use_bsn, along_motion=along_motion)
+    check_short(use_bsn=use_bsn, along_motion=along_motion, rate_gain=rate_gain)
     if upsampler not in get_args(Upsampler):
         raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
     plain: nn.Module = nn.Upsample(scale_factor=RATIO, mode=upsampler)
@@ -60,12 +60,13 @@ def make_teacher(
     )
 
 
-def check_short(*, use_bsn: bool, along_motion: bool) -> None:
-    """Refuse to denoise rates that are averaged along the motion.
+def check_short(*, use_bsn: bool, along_motion: bool, rate_gain: float) -> None:
+    """Refuse to denoise rates that are averaged along the motion, and a gain that leaves none.
 
     Raises:
-        ValueError: If both are wanted.
+        ValueError: If both are wanted, or the gain is no number above 0.
     """
+    check_gain(rate_gain)
     if along_motion and use_bsn:
         raise ValueError("along_motion leaves next to no noise: set use_bsn to false")
 
@@ -138,19 +139,11 @@ class TeacherModule(DeblurModule):
         span = planes_inside(len(recording)) if exposure is None else exposure
         packed = torch.tensor(recording.read_packed(0, len(recording)), device=self.device)
         spikes, blur = unpack_tensor(packed, recording.shape[2])[None], image[None].to(self.device)
-        own = self.teacher
-        teacher = SSDMTeacher(
-            own.bsn,
-            own.edsr,
-            own.short_window,
-            memory_gib,
-            along_motion=own.along_motion,
-            rate_gain=own.rate_gain,
-        )
-        long, count = teacher.long_exposure(spikes, span), teacher.times_at_once(blur)
+        long = self.teacher.long_exposure(spikes, span)
+        count = self.teacher.times_at_once(blur, memory_gib)
         for first in range(0, len(centers), count):
             part = centers[first : first + count]
-            yield from teacher.labels(blur, long, spikes, part)[:, 0].float().cpu()
+            yield from self.teacher.labels(blur, long, spikes, part)[:, 0].float().cpu()
 
 
 class SSDMCascadeModule(TeacherModule):

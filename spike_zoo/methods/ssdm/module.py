@@ -131,7 +131,7 @@ class SSDMStudentModule(DeblurModule):
         super().__init__(lpips=lpips, protocols=protocols)
         check_channel_order(channel_order)
         check_schedule(schedule, learning_rate)
-        check_short(use_bsn=use_bsn, along_motion=along_motion)
+        check_short(use_bsn=use_bsn, along_motion=along_motion, rate_gain=rate_gain)
         _check_choices(net, upsampler, distance, times, remember_gib, remember_in)
         self.save_hyperparameters()
         self.channel_order, self.window_length = channel_order, window_length

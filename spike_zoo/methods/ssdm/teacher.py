@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -41,7 +42,7 @@ class SSDMTeacher(nn.Module):
 
     Raises:
         ValueError: If there is no time, a window around one leaves the stream, or ``rate_gain`` is
-            not above 0.
+            no finite number above 0.
 
     Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
     Spike Streams*, NeurIPS 2024, Sec. 3.3.
@@ -60,8 +61,7 @@ class SSDMTeacher(nn.Module):
         super().__init__()
         if short_window < 1 or short_window % 2 == 0:
             raise ValueError(f"short_window must be odd and positive, got {short_window}")
-        if rate_gain <= 0.0:
-            raise ValueError(f"rate_gain must be above 0, got {rate_gain}")
+        check_gain(rate_gain)
         self.bsn = bsn
         self.edsr = edsr
         self.short_window = short_window
@@ -130,7 +130,17 @@ class SSDMTeacher(nn.Module):
         """Return what the networks see of planes ``[start, stop)``, ``(B, 1, h, w)``."""
         return mean_rate(spikes, start, stop) * self.rate_gain
 
-    def times_at_once(self, blur: Tensor) -> int:
-        """Return for how many times there is memory in one pass."""
+    def times_at_once(self, blur: Tensor, memory_gib: float | None = None) -> int:
+        """Return for how many times there is memory in one pass, its own or what is given."""
         work = WORK_PER_PIXEL * len(blur) * blur.shape[-2] * blur.shape[-1]
-        return images_at_once(work, self.memory_gib, blur.device)
+        return images_at_once(work, memory_gib or self.memory_gib, blur.device)
+
+
+def check_gain(rate_gain: float) -> None:
+    """Refuse a gain that leaves nothing of the rates.
+
+    Raises:
+        ValueError: If it is no finite number above 0.
+    """
+    if not 0.0 < rate_gain < math.inf:
+        raise ValueError(f"rate_gain must be a number above 0, got {rate_gain}")

@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacher, spike_guided_deblur
+from spike_zoo.methods.ssdm import (
+    BSN,
+    EDSR,
+    SSDMCascadeModule,
+    SSDMStudentModule,
+    SSDMTeacher,
+    SSDMTeacherModule,
+    spike_guided_deblur,
+)
 
 
 class Counted(nn.Module):
@@ -115,6 +123,8 @@ def test_a_short_window_without_a_middle_is_refused() -> None:
         SSDMTeacher(nn.Identity(), nn.Identity(), short_window=8)
 
 
-def test_a_gain_that_leaves_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="rate_gain must be above 0, got 0"):
-        SSDMTeacher(nn.Identity(), nn.Identity(), rate_gain=0.0)
+@pytest.mark.parametrize("gain", [0.0, -2.0, float("nan"), float("inf")])
+def test_a_gain_that_leaves_nothing_is_refused_before_any_file_is_read(gain: float) -> None:
+    for make in (SSDMCascadeModule, SSDMStudentModule, SSDMTeacherModule):
+        with pytest.raises(ValueError, match="rate_gain must be a number above 0, got"):
+            make(rate_gain=gain)
