@@ -154,7 +154,8 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
 
     The columns of all tables stand beside each other, those of others last, empty where a table has
     no such column; the expectations follow as rows of their own, judged in the last column, and
-    where there are curves, each of their points, and the BD-rates of each against its anchor.
+    where there are curves, each of their points, and the BD-rates (to 1e-6 %) of each against its
+    anchor.
     """
     names = list(dict.fromkeys(column.name for table in tables for column in table.columns))
     parts = ("", " deviation", " published")
@@ -214,10 +215,15 @@ def _bd_rates(table: FilledTable) -> Iterator[dict[str, object]]:
                 if found.sample is None:
                     values["BD-rate missing"] = found.reason
                     continue
-                values[f"BD-rate {method}"] = repr(found.sample.mean)
+                values[f"BD-rate {method}"] = _steady(found.sample.mean)
                 if found.sample.deviation is not None:
-                    values[f"BD-rate {method} deviation"] = repr(found.sample.deviation)
+                    values[f"BD-rate {method} deviation"] = _steady(found.sample.deviation)
             yield values
+
+
+def _steady(percent: float) -> str:
+    """Return a BD-rate as every processor has it: fits differ from the tenth digit on."""
+    return repr(round(percent, 6))
 
 
 def _rates(table: FilledTable) -> list[str]:

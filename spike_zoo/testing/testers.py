@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.optim.lr_scheduler import LambdaLR
 
 from spike_zoo.data import (
     ClassificationDataModule,
@@ -240,6 +241,8 @@ class MethodTester(CheckpointTester):
     def learn(self, module: TaskModule, batch: Any, steps: int) -> list[float]:  # noqa: ANN401  (the task's batch)
         """Take some steps on one batch, outside a trainer, and return their losses."""
         optimiser = torch.optim.Adam(module.parameters(), lr=2e-3)
+        # it falls in the last third: else the last step may be a bad one on one processor alone
+        rate = LambdaLR(optimiser, lambda step: min(1.0, 3 * (1 - step / steps)))
         module.train()
         losses = []
         for _ in range(steps):
@@ -247,6 +250,7 @@ class MethodTester(CheckpointTester):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            rate.step()
             losses.append(loss.item())
         return losses
 

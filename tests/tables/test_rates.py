@@ -145,11 +145,11 @@ def test_the_page_has_the_same_table_and_a_drawing(table: FilledTable, tmp_path:
     assert "PSNR (dB) against bpp" in page.words
 
 
-def test_csv_has_the_bd_rates_at_full_precision(table: FilledTable) -> None:
+def test_csv_has_the_bd_rates_as_every_processor_finds_them(table: FilledTable) -> None:
     rows = list(csv.DictReader(io.StringIO(render_csv([table]))))
     ours = next(row for row in rows if row["row"] == "full" and row["anchor"])
     assert (ours["curve"], ours["anchor"]) == (NAME, "half")
-    assert float(ours["BD-rate cubic"]) == pytest.approx(-25, abs=1e-6)
+    assert ours["BD-rate cubic"] == "-25.0"
     assert float(ours["BD-rate pchip deviation"]) == pytest.approx(50**0.5, abs=1e-5)
     assert ours["BD-rate missing"] == ""
 

@@ -76,7 +76,7 @@ class TestStudent(DeblurTester, MethodTester):
 
 
 class TestStripes(MethodTester):
-    overfit_steps = 200
+    overfit_steps = 300
 
     def make_module(self) -> StripesModule:
         return StripesModule()
