@@ -33,6 +33,7 @@ _HALF: Final = GROUP // 2
 _SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
 _TOLERANCE: Final = 1.5  # of a difference, in noise powers
 _LEAST_NOISE: Final = 1e-5  # as a power, where white is 1
+_BLACK: Final = 43  # planes without a spike at an end, from which on a pixel stays black there
 
 
 class Along(NamedTuple):
@@ -64,9 +65,13 @@ class AlignedTFI(ClassicalMethod):
     its spikes, is then taken back, see :func:`unblurred`. The flow takes most of the time, seconds
     a picture.
 
+    Where TFI is black because the recording begins or ends within an interval, the nearest interval
+    of the pixel stands, see :func:`known_at_ends`.
+
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
         unblurs: Whether what intervals blur is taken back.
+        fills_ends: Whether intervals stand where a recording begins or ends within one.
 
     Raises:
         ValueError: If the window is below 5.
@@ -83,12 +88,15 @@ class AlignedTFI(ClassicalMethod):
     finds_motion = True
     motion_planes = REACH
 
-    def __init__(self, window: int = WINDOW, *, unblurs: bool = True) -> None:
+    def __init__(
+        self, window: int = WINDOW, *, unblurs: bool = True, fills_ends: bool = True
+    ) -> None:
         if window < GROUP:
             raise ValueError(f"window is at least {GROUP} planes, got {window}")
-        super().__init__(window=window, unblurs=unblurs)
+        super().__init__(window=window, unblurs=unblurs, fills_ends=fills_ends)
         self.window = window
         self.unblurs = unblurs
+        self.fills_ends = fills_ends
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
         """Return the mean of one over the intervals, along the motion."""
@@ -111,8 +119,10 @@ class AlignedTFI(ClassicalMethod):
         around = self._around(center, spikes.shape[1])
         wide = self._around(center, spikes.shape[1], _LOOK)
         known = [None] * len(spikes) if velocities is None else velocities
-        each = zip(tfi_video(spikes, around), spikes[:, wide.start : wide.stop], known, strict=True)
-        return [self._mean(rates, clip, center, velocity) for rates, clip, velocity in each]
+        planes = spikes.shape[1]
+        rates = [self._ends(each, around, planes) for each in tfi_video(spikes, around)]
+        each = zip(rates, spikes[:, wide.start : wide.stop], known, strict=True)
+        return [self._mean(rate, clip, center, velocity) for rate, clip, velocity in each]
 
     def motion(
         self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
@@ -144,7 +154,13 @@ class AlignedTFI(ClassicalMethod):
     def _read(self, recording: SpikeRecording, center: int) -> tuple[Tensor, int]:
         """Return intervals around a plane of a recording, and its number among them."""
         around = self._around(center, len(recording))
-        return torch.cat(list(tfi_stream(recording, around))), around.index(center)
+        rates = torch.cat(list(tfi_stream(recording, around)))
+        return self._ends(rates, around, len(recording)), around.index(center)
+
+    def _ends(self, rates: Tensor, around: range, planes: int) -> Tensor:
+        if not self.fills_ends:
+            return rates
+        return known_at_ends(rates, around.start, planes - around.stop)
 
     def _mean(
         self, rates: Tensor, spikes: Tensor, center: int, velocity: Tensor | None = None
@@ -158,6 +174,27 @@ class AlignedTFI(ClassicalMethod):
     def _around(self, center: int, planes: int, further: int = 0) -> range:
         half = self.window // 2 + further
         return range(max(center - half, 0), min(center + half + 1, planes))
+
+
+def known_at_ends(rates: Tensor, before: int = 0, after: int = 0) -> Tensor:
+    """Return intervals with the nearest of a pixel where the recording begins or ends within one.
+
+    It is no brighter there than one over the planes without a spike. Where these are 43 or more
+    the pixel stays black, as one that never fires does.
+
+    Args:
+        rates: ``(T, H, W)``, spikes a plane, 0 where an interval has no end.
+        before: Planes that the recording has before them.
+        after: Planes that it has after them.
+    """
+    for away in (before, after):
+        known = (rates > 0).to(torch.uint8)
+        first = known.argmax(dim=0, keepdim=True)
+        silent = first + away
+        nearest = rates.gather(0, first).minimum(1 / silent.clamp(min=1))
+        planes = torch.arange(len(rates), device=rates.device).view(-1, 1, 1)
+        rates = torch.where((planes < first) & (silent < _BLACK), nearest, rates).flip(0)
+    return rates
 
 
 def mean_along(

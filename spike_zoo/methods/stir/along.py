@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical import tfi_video
-from spike_zoo.methods.classical.aligned import GROUP, WINDOW, group_weights
+from spike_zoo.methods.classical.aligned import GROUP, WINDOW, group_weights, known_at_ends
 from spike_zoo.methods.classical.flow import find_velocities, moved, shifts_at
 from spike_zoo.methods.classical.unblurring import unblurred
 from spike_zoo.methods.stir.network import PLANES
@@ -27,7 +27,6 @@ CLIP_PLANES: Final = 151
 _MARGIN: Final = (WINDOW - PLANES) // 2  # planes at either end that only the draft averages
 _FURTHEST: Final = WINDOW // 2 // GROUP * GROUP  # middle plane of a group
 _WHITE: Final = 0.99  # quantile of what is as bright as white
-_DARK: Final = 1 / (CLIP_PLANES // 2 - WINDOW // 2)  # black, of intervals without an end in a clip
 # of the motion that optical flow finds in simulated scenes, where half of it is off by 0.12 pixels
 # if they are slow, by 0.15 to 0.3 if it is 5 to 12 pixels
 _ERROR: Final = 0.1  # pixels
@@ -142,9 +141,8 @@ def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple
 
 
 def _rates(spikes: Tensor) -> Tensor:
-    """Return one over the intervals; those without an end are as long as they must be, or black."""
-    rates = tfi_video(spikes, missing="bound")
-    return torch.where((rates > _DARK) | (tfi_video(spikes) > 0), rates, 0.0)
+    """Return one over the intervals, the nearest one at the ends of a recording."""
+    return known_at_ends(tfi_video(spikes))
 
 
 def _velocity(rates: Tensor, center: int) -> Tensor:

@@ -15,7 +15,7 @@ import spike_zoo
 from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFI, AlignedTFI, AlignedTFIModule
-from spike_zoo.methods.classical.aligned import mean_along
+from spike_zoo.methods.classical.aligned import known_at_ends, mean_along
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera, default_scenes
 from spike_zoo.simulation.takes import simulate_take
@@ -104,6 +104,33 @@ def test_it_is_far_better_on_scenes_in_motion_and_no_worse_where_nothing_moves()
         for method in (TFI(21), AlignedTFI())
     ]
     assert reached[1] > reached[0]
+
+
+@pytest.mark.parametrize("plane", [0, 80])
+def test_the_first_and_last_pictures_are_not_dark(plane: int) -> None:
+    light = np.repeat(texture(48, 64)[None], 81, axis=0)
+    still = seen(light)
+    reached = [
+        decibels(AlignedTFI(fills_ends=fills).reconstruct(still, [plane]), light[0])
+        for fills in (False, True)
+    ]
+    assert reached[1] > reached[0] + 6
+
+
+@pytest.mark.parametrize(
+    ("rates", "before", "after", "filled"),
+    [
+        pytest.param([0, 0, 0.5, 0.25, 0], 0, 0, [0.5, 0.5, 0.5, 0.25, 0.25], id="nearest"),
+        pytest.param([0, 0, 0.5, 0.25, 0], 8, 4, [0.1, 0.1, 0.5, 0.25, 0.2], id="silent before"),
+        pytest.param([0, 0.5, 0.5, 0.5, 0], 41, 42, [1 / 42, 0.5, 0.5, 0.5, 0], id="too long"),
+        pytest.param([0.0] * 5, 0, 0, [0.0] * 5, id="never fires"),
+    ],
+)
+def test_where_a_recording_ends_within_an_interval_the_nearest_stands(
+    rates: list[float], before: int, after: int, filled: list[float]
+) -> None:
+    found = known_at_ends(torch.tensor(rates).view(5, 1, 1), before, after)
+    torch.testing.assert_close(found.flatten(), torch.tensor(filled))
 
 
 def test_what_passes_in_front_later_leaves_no_trace() -> None:

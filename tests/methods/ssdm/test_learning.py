@@ -11,7 +11,7 @@ from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 
 # Samples and crops of each stage; the profile's own show that a run works, not that it learns.
-LESSONS = {"denoise": (20, 40), "upsample": (150, 24), "student": (300, 24)}
+LESSONS = {"denoise": (60, 40), "upsample": (150, 24), "student": (300, 24)}
 
 
 @pytest.mark.slow
