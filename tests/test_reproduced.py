@@ -40,7 +40,9 @@ def _changed(folder: Path, **changes: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("psnr", "code", "said"), [(35.25, 0, ""), (35.05, 1, "NOT ")])
+@pytest.mark.parametrize(
+    ("psnr", "code", "said"), [(35.25, 0, ""), (35.05, 1, "NOT "), (35.35, 1, "NOT ")]
+)
 def test_a_run_is_held_against_the_committed_record(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -59,6 +61,21 @@ def test_a_run_is_held_against_the_committed_record(
     assert f"{psnr:.3f}" in shown
     assert "not the same: data" in shown
     assert "configuration" not in shown
+
+
+def test_a_part_that_is_further_off_is_told_and_another_setting_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again = json.loads(COMMITTED.read_text())
+    again["config"]["trainer"]["precision"] = "32-true"
+    changes = {"metrics": {"test/psnr_stir": 36.0}, "config": again["config"], "config_hash": "0"}
+    path = _changed(tmp_path, **changes)
+    monkeypatch.setattr("sys.argv", ["reproduced", str(COMMITTED), str(path)])
+    assert reproduced.main() == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "not the same: trainer.precision: '32-true', was 'bf16-mixed'" in shown
+    assert "reproduced: the goal is 0.1 dB" in shown
+    assert "further off, beside the result itself: test/psnr_stir" in shown
 
 
 def test_accuracies_are_compared_where_there_are_no_pictures() -> None:
