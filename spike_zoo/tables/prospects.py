@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from spike_zoo.tables.spec import Expectation, TableSpec
 
 MOST_SEEDS: Final = 20  # nobody repeats a training more often than that
+FEWEST_FREEDOM: Final = 4  # of a spread that counts for more than the stated one
 UNKNOWN: Final = "unknown"
 CAPTION: Final = "What the seeds can tell"
 HEADER: Final = ("claim", "claimed", "spread s", "n", "n can tell", "n needed")
 PROSPECT_RULE: Final = (
     "What n seeds can tell is that bound before the result: t · s · sqrt(2/n), or "
     "t · s · sqrt(1/n) where only one side has noise, with s pooled over all rows of the table "
-    "that have two seeds or more, or as stated beforehand. Claimed is the difference that the "
+    "that have two seeds or more, or as stated beforehand while these have fewer than four degrees "
+    "of freedom. Claimed is the difference that the "
     "source reports, less what the claim asks for at least, or that margin alone; n needed are the "
     "seeds that can tell it, and find it in about half of all repetitions."
 )
@@ -37,7 +39,7 @@ class Prospect:
         text: The claim in words.
         column: How its numbers are written.
         spread: Standard deviation over seeds; None where nobody knows it yet.
-        is_stated: Whether the table's file states that spread, as nothing ran.
+        is_stated: Whether the table's file states that spread, as too little ran.
         seeds: How many runs each row has, or is meant to have.
         bound: Smallest difference that so many seeds can tell; None without a spread.
         needed: Fewest seeds that can tell the claimed difference; None where that or the spread is
@@ -190,5 +192,8 @@ def _prospect(
 
 
 def _spread(spec: TableSpec, rows: Sequence[FilledRow], place: int) -> SeedNoise | None:
-    """Return how much seeds differ in a column, if need be as the table's file states."""
-    return pooled(spec, rows, place) or stated(spec, place)
+    """Return how much seeds differ in a column: as stated, until enough of them have run."""
+    measured = pooled(spec, rows, place)
+    if measured is not None and (measured.freedom or 0) >= FEWEST_FREEDOM:
+        return measured
+    return stated(spec, place) or measured
