@@ -24,7 +24,7 @@ PROSPECT_RULE: Final = (
     "What n seeds can tell is that bound before the result: t · s · sqrt(2/n), or "
     "t · s · sqrt(1/n) where only one side has noise, with s pooled over all rows of the table "
     "that have two seeds or more, or as stated beforehand while these have fewer than four degrees "
-    "of freedom. Claimed is the difference that the "
+    "of freedom and differ by less. Claimed is the difference that the "
     "source reports, less what the claim asks for at least, or that margin alone; n needed are the "
     "seeds that can tell it, and find it in about half of all repetitions."
 )
@@ -192,8 +192,8 @@ def _prospect(
 
 
 def _spread(spec: TableSpec, rows: Sequence[FilledRow], place: int) -> SeedNoise | None:
-    """Return how much seeds differ in a column: as stated, until enough of them have run."""
-    measured = pooled(spec, rows, place)
-    if measured is not None and (measured.freedom or 0) >= FEWEST_FREEDOM:
-        return measured
-    return stated(spec, place) or measured
+    """Return how much seeds differ in a column, at least as stated until enough of them ran."""
+    measured, beforehand = pooled(spec, rows, place), stated(spec, place)
+    if measured is None or beforehand is None or (measured.freedom or 0) >= FEWEST_FREEDOM:
+        return measured or beforehand
+    return max(measured, beforehand, key=lambda one: one.deviation)

@@ -82,16 +82,24 @@ def test_of_close_rows_the_seeds_must_tell_how_far_apart_they_may_be(tmp_path: P
 
 
 def test_the_spread_of_the_runs_takes_over_pooled_over_all_rows(tmp_path: Path) -> None:
-    values = {"full": [30.0, 30.2], "half": [29.0], "never": [28.0, 28.3, 28.9, 28.4]}
+    values = {"full": [30.0, 30.2], "half": [29.0], "never": [28.0, 28.3, 28.9]}
     runs = [make_run(name, x, seed=n) for name, xs in values.items() for n, x in enumerate(xs)]
-    (few,) = _table(tmp_path, _claiming("reported: 0.4"), runs[:-1]).prospects
-    assert (few.is_stated, few.spread) == (True, 0.15), "three degrees of freedom tell little"
     (found,) = _table(tmp_path, _claiming("reported: 0.4"), runs).prospects
-    squares = 2 * 0.1**2 + 0.4**2 + 0.1**2 + 0.5**2 + 0  # about the means 30.1 and 28.4
-    assert found.spread == pytest.approx(math.sqrt(squares / 4))
+    squares = 2 * 0.1**2 + 0.4**2 + 0.1**2 + 0.5**2  # about the means 30.1 and 28.4
+    assert found.spread == pytest.approx(math.sqrt(squares / 3))
     assert (found.is_stated, found.seeds) == (False, 3), "one seed is no number of seeds yet"
     runs += [make_run("half", 29.1, seed=1)]
     assert _table(tmp_path, _claiming("reported: 0.4"), runs).prospects[0].seeds == 2
+
+
+@pytest.mark.parametrize(("seeds", "spread"), [(2, 0.15), (4, 0.15), (5, 0.0)])
+def test_seeds_that_happen_to_agree_count_from_four_degrees_of_freedom_on(
+    tmp_path: Path, seeds: int, spread: float
+) -> None:
+    runs = [make_run("full", 30.0, seed=seed) for seed in range(seeds)]
+    (found,) = _table(tmp_path, _claiming("reported: 0.4"), runs).prospects
+    assert found.spread == spread
+    assert found.is_stated == (spread > 0)
 
 
 def test_one_seed_each_is_judged_by_the_spread_that_is_known(tmp_path: Path) -> None:
