@@ -158,8 +158,9 @@ class ArchiveDataModule(LightningDataModule):
             if not self.archive_path.exists():
                 raise MissingFileError(
                     f"{self.archive_path}: there is no such archive. Make the default one with "
-                    f"'{self.simulate_command} --out {self.archive_path}', or build one from "
-                    "your recordings with 'python -m spike_zoo archive build'.",
+                    f"'{self.simulate_command} --out {self.archive_path}' (other archives of the "
+                    "tables need options, see experiments/*/needs*.yaml), or build one from your "
+                    "recordings with 'python -m spike_zoo archive build'.",
                     path=str(self.archive_path),
                 )
             self._archive = SpikeArchive(self.archive_path)

@@ -89,8 +89,11 @@ def test_another_split_can_be_tested_on(archive_path: Path) -> None:
 
 def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> None:
     data = ReconstructionDataModule(str(tmp_path / "none.h5"))
-    with pytest.raises(MissingFileError, match=r"none\.h5: .*python -m spike_zoo simulate --out"):
+    with pytest.raises(
+        MissingFileError, match=r"none\.h5: .*python -m spike_zoo simulate --out"
+    ) as error:
         data.setup("fit")
+    assert "experiments/*/needs*.yaml" in str(error.value)  # where the options of others stand
 
 
 def without_scale(take: Take) -> Take:
