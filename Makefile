@@ -69,9 +69,9 @@ data/%.h5: | $(STAMPS)/setup
 	$(ZOO) $(call how_made,$@) $(SIMULATE) --out $@
 
 # --ckpt_path last: what was interrupted goes on where it was
+precision = --trainer.precision $$($(ZOO) doctor --precision)
 define fit
-$(ZOO) fit --config $< --run_dir $(@D) --ckpt_path last \
-  --trainer.precision $$($(ZOO) doctor --precision) $(ARGS)
+$(ZOO) fit --config $< --run_dir $(@D) --ckpt_path last $(precision) $(ARGS)
 endef
 
 DEMO := runs/demo
@@ -147,6 +147,8 @@ $(REPRODUCED): runs/reproduce/%/result.json: $$(call recipe,$$*) $$(call runs_in
 ifneq ($(filter reproduce,$(MAKECMDGOALS)),)
 $(if $(filter $(NAME),$(SHIPPED)),,$(error NAME=$(NAME): weights that ship are $(SHIPPED)))
 endif
+# as the recipe says, and its stages: bfloat16 where the record has single precision is another recipe
+reproduce: precision :=
 reproduce: setup runs/reproduce/$(NAME)/result.json ## run the recipe of the shipped weights NAME, going on where it was interrupted, and compare
 	$(BIN)/python -m benchmarks.reproduced $(call entry,$(RECIPES),records,$(NAME)) runs/reproduce/$(NAME)
 

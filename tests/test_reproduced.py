@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +102,12 @@ def test_a_record_that_is_not_there_is_one_line(
         reproduced.main()
     assert caught.value.code == 2
     assert "error: nowhere.json: there is no such result" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ssdm-student", "sci-small", "stir-small"])
+def test_a_recipe_and_its_stages_run_in_the_precision_that_they_state(name: str) -> None:
+    command = ["make", "--no-print-directory", "-nB", "reproduce", f"NAME={name}"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    fits = [line for line in said.splitlines() if "spike_zoo fit" in line]
+    assert fits
+    assert not any("--trainer.precision" in line for line in fits)
