@@ -104,10 +104,31 @@ def test_a_record_that_is_not_there_is_one_line(
     assert "error: nowhere.json: there is no such result" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["ssdm-student", "sci-small", "stir-small"])
-def test_a_recipe_and_its_stages_run_in_the_precision_that_they_state(name: str) -> None:
-    command = ["make", "--no-print-directory", "-nB", "reproduce", f"NAME={name}"]
+def _fits(*goals: str) -> list[str]:
+    command = ["make", "--no-print-directory", "-nB", *goals]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    fits = [line for line in said.splitlines() if "spike_zoo fit" in line]
+    return [line for line in said.splitlines() if "spike_zoo fit" in line]
+
+
+@pytest.mark.parametrize(
+    "goals",
+    [
+        ("reproduce", "NAME=ssdm-student"),
+        ("reproduce", "NAME=sci-small"),
+        ("reproduce", "NAME=stir-small"),
+        ("ssdm",),
+        ("sci",),
+    ],
+    ids=lambda goals: goals[-1].removeprefix("NAME="),
+)
+def test_stages_and_recipes_run_in_the_precision_that_they_state(goals: tuple[str, ...]) -> None:
+    fits = _fits(*goals)
     assert fits
     assert not any("--trainer.precision" in line for line in fits)
+
+
+@pytest.mark.parametrize("goal", ["ssdm", "demo"])
+def test_the_precision_that_a_person_chooses_comes_last(goal: str) -> None:
+    fits = _fits(goal, "ARGS=--trainer.precision 16-mixed")
+    assert fits
+    assert all(line.endswith("--trainer.precision 16-mixed") for line in fits)
