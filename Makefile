@@ -80,7 +80,7 @@ DEMO_CONFIG := $(call entry,$(DEMO_FILE),fit,$(call entries,$(DEMO_FILE),fit))
 DEMO_TESTS := $(patsubst %,$(DEMO)/%/test/result.json,$(call entries,$(DEMO_FILE),test))
 DEMO_SCENE := $(call entry,$(DEMO_FILE),show,scene)
 
-# the demo alone takes the fastest precision: in bfloat16 one stage of S-SDM and one of SCI did not learn
+# the demo alone takes the fastest precision: in bfloat16 some stages did not learn (experiments/README.md)
 $(DEMO_FIT): precision = --trainer.precision $$($(ZOO) doctor --precision)
 $(DEMO_FIT): $(DEMO_CONFIG) | $$(call archives_in,$(DEMO_CONFIG))
 	$(fit)
