@@ -21,7 +21,7 @@ PROFILE ?= cpu
 STAGED := $(patsubst experiments/%/stages.yaml,%,$(wildcard experiments/*/stages.yaml))
 ARCHIVES := $(sort $(foreach method,$(METHODS),$(call entries,experiments/$(method)/needs.yaml,archives)))
 
-.PHONY: help setup demo test test-slow lint audit train reproduce bench notebooks docs ablation-table smoke-tables clean
+.PHONY: help setup demo test test-slow lint audit train reproduce bench notebooks docs ablation-table smoke-tables gpu clean
 .PHONY: $(STAGED) $(METHODS:%=ablation-%)
 # $$ in prerequisites is read once a target, and what $$* stands for, is known
 .SECONDEXPANSION:
@@ -100,7 +100,7 @@ demo: setup $(DEMO_TESTS) $(DEMO_FIT) $(DEMO)/$(DEMO_SCENE).mp4 ## simulate, tra
 # the quick look: one seed of each row, a run on every core
 SWEEP_smoke := --only seed_everything=0 --jobs 0
 
-ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, long, gpu, paper), then its table
+ablation-table: $(METHOD:%=ablation-%) ## run what is missing of METHOD's ablation under PROFILE (smoke, cpu, long, longer, gpu, paper), then its table
 
 # sweep_$(PROFILE).yaml, table_$(PROFILE).yaml and needs_$(PROFILE).yaml where a profile has its own
 of_profile = $(firstword $(wildcard experiments/$(1)/$(2)_$(PROFILE).yaml) experiments/$(1)/$(2).yaml)
@@ -135,6 +135,20 @@ $(STAGED): setup $$(filter runs/$$@/%,$(FITS))
 
 train: $(filter $(METHOD),$(STAGED)) ## train the stages of METHOD in order, going on where it was interrupted (in short: make METHOD)
 	@$(if $^,:,echo "$(METHOD): no stages.yaml in experiments/$(METHOD) says what to train"; exit 2)
+
+runs/gpu.md: | $(STAMPS)/setup
+	@mkdir -p $(@D)
+	$(BIN)/python -m benchmarks.report gpu --out $@
+
+# sweep_gpu.yaml and the stages of METHOD; what the time stops saves first, so that the next piece goes on
+MINUTES ?= 9
+piece = timeout --signal=TERM $(MINUTES)m $(1) || \
+  { [ $$? -eq 124 ] && echo "$(MINUTES) minutes are over: the same command goes on"; exit; }
+gpu: setup runs/gpu.md | $$(foreach method,$(METHOD),$$(call entries,experiments/$$(method)/needs.yaml,archives)) ## on a machine with a GPU: latency, steps, then rows and stages of METHOD in pieces of MINUTES, again to go on
+	@for sweep in $(wildcard $(METHOD:%=experiments/%/sweep_gpu.yaml)); do \
+	  $(call piece,$(ZOO) sweep --profile gpu $$sweep); done
+	@for method in $(filter $(METHOD),$(STAGED)); do \
+	  $(call piece,$(MAKE) train METHOD=$$method ARGS="--config configs/profiles/gpu.yaml"); done
 
 RECIPES := $(wildcard experiments/*/recipes.yaml)
 SHIPPED := $(call entries,$(RECIPES),recipes)

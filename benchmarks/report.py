@@ -20,6 +20,8 @@ BENCHMARKS = (
     *("startup", "formats", "archive", "loading", "classical", "simulation"),
     *("coding", "lossless", "stir", "ssdm", "sci", "sci_codec"),
 )
+#: What is measured where it is named: it needs a GPU.
+NAMED = ("gpu",)
 
 
 def render(rows: list[Row]) -> str:
@@ -43,7 +45,9 @@ def render(rows: list[Row]) -> str:
 def main() -> None:
     """Run the named benchmarks, or all, and print one table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[[], *BENCHMARKS], help="which; all if none")
+    parser.add_argument(
+        "names", nargs="*", choices=[[], *BENCHMARKS, *NAMED], help="all but gpu if none"
+    )
     parser.add_argument("--out", type=Path, help="also write the table to this Markdown file")
     arguments = parser.parse_args()
     console = Console(stderr=True)

@@ -98,15 +98,17 @@ def _step() -> list[Row]:
     ]
 
 
-def our_step(dtype: torch.dtype) -> Callable[[], Tensor]:
+def our_step(
+    dtype: torch.dtype, batch: int = BATCH, crop: int = CROP, device: str = "cpu"
+) -> Callable[[], Tensor]:
     """Return a training step with its teacher: labels, five times in one pass, Adam."""
-    blur, spikes = exposure(BATCH, CROP, CROP)
-    network, teacher = LDN(), SSDMTeacher(BSN(), EDSR()).eval()
+    blur, spikes = (part.to(device) for part in exposure(batch, crop, crop))
+    network, teacher = LDN().to(device), SSDMTeacher(BSN(), EDSR()).eval().to(device)
     loss = DistillationLoss(make_distance("charbonnier"), 1.0, REBLUR)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
 
     def run() -> Tensor:
-        with autocast(dtype):
+        with autocast(dtype, device):
             windows = windows_around(spikes, TIMES, network.window_length)
             predictions = network.decode(network.encode_blur(blur), windows)
             labels = teacher(blur, spikes, TIMES, SPAN)

@@ -19,28 +19,33 @@ THREADS = 2
 Who = Literal["ours", "reference"]
 
 
-def forward_pass(who: Who, dtype: torch.dtype, height: int, width: int) -> Callable[[], Tensor]:
+def forward_pass(
+    who: Who, dtype: torch.dtype, height: int, width: int, device: str = "cpu"
+) -> Callable[[], Tensor]:
     """Return a reconstruction of one random clip, in float32 or in bf16 by autocast."""
-    network = (STIR() if who == "ours" else ReferenceSTIR()).eval()
-    spikes = random_spikes(1, height, width)
+    network = (STIR() if who == "ours" else ReferenceSTIR()).eval().to(device)
+    spikes = random_spikes(1, height, width).to(device)
 
     def run() -> Tensor:
-        with torch.inference_mode(), autocast(dtype):
+        with torch.inference_mode(), autocast(dtype, device):
             return network(spikes)
 
     return run
 
 
-def training_step(who: Who, dtype: torch.dtype, batch: int, side: int) -> Callable[[], Tensor]:
+def training_step(
+    who: Who, dtype: torch.dtype, batch: int, side: int, device: str = "cpu"
+) -> Callable[[], Tensor]:
     """Return a forward and backward pass with an Adam step on random clips."""
-    spikes, target = random_spikes(batch, side, side), torch.rand(batch, 1, side, side)
-    network = STIR() if who == "ours" else ReferenceSTIR()
+    spikes = random_spikes(batch, side, side).to(device)
+    target = torch.rand(batch, 1, side, side).to(device)
+    network = (STIR() if who == "ours" else ReferenceSTIR()).to(device)
     loss = STIRLoss(clamp=False)
     weights = network.parameters()
     optimizer = adam(weights, 1e-6) if who == "ours" else torch.optim.Adam(weights, lr=1e-6)
 
     def run() -> Tensor:
-        with autocast(dtype):
+        with autocast(dtype, device):
             if isinstance(network, STIR):
                 total = loss(network.pyramid(spikes), target)["total"]
             else:
@@ -53,9 +58,9 @@ def training_step(who: Who, dtype: torch.dtype, batch: int, side: int) -> Callab
     return run
 
 
-def autocast(dtype: torch.dtype) -> torch.autocast:
+def autocast(dtype: torch.dtype, device: str = "cpu") -> torch.autocast:
     """Return the context that computes in a precision."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16)
+    return torch.autocast(device, torch.bfloat16, enabled=dtype is torch.bfloat16)
 
 
 def random_spikes(batch: int, height: int, width: int) -> Tensor:
