@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROFILES = {"table": "cpu", "table_long": "long"}
+PROFILES = {"table": "cpu", "table_long": "long", "table_longer": "longer"}
 VERDICTS = ("held", "not held")
 RENDERED = sorted((ROOT / "experiments").glob("*/results/*.md"))
 

@@ -100,6 +100,7 @@ class Builder(LineReader):
 
 
 def profiles_of(sweep: Path) -> list[Path]:
-    """Return the profiles that a sweep runs under; ``long`` is for sweeps of that name alone."""
+    """Return the profiles that a sweep runs under; long ones are for sweeps of that name alone."""
     found = sorted((EXPERIMENTS.parent / "configs" / "profiles").glob("*.yaml"))
-    return [file for file in found if file.stem != "long" or sweep.stem == "sweep_long"]
+    short = [file for file in found if not file.stem.startswith("long")]
+    return short + [file for file in found if sweep.stem == f"sweep_{file.stem}"]
