@@ -29,7 +29,7 @@ include_patterns = [
     "docs/**",
     "spike_zoo/methods/*/README.md",
     "experiments/README.md",
-    "experiments/*/results/table.md",
+    "experiments/*/results/*.md",
     "benchmarks/results.md",
     "notebooks/*.ipynb",
     "CONTRIBUTING.md",
@@ -63,10 +63,13 @@ napoleon_custom_sections = ["Shape"]
 def with_tables(name: str, text: str) -> str:
     """Return a method's page with its rendered tables below, and any other page as it is."""
     method = re.fullmatch(r"spike_zoo/methods/(\w+)/README", name)
-    table = Path("experiments", method[1], "results", "table.md") if method else None
-    if table is None or not (ROOT / table).is_file():
+    tables = sorted(ROOT.glob(f"experiments/{method[1]}/results/*.md")) if method else []
+    if not tables:
         return text
-    steps = f"```{{include}} /{table.as_posix()}\n:heading-offset: 1\n```"
+    steps = "\n\n".join(
+        f"```{{include}} /{table.relative_to(ROOT).as_posix()}\n:heading-offset: 1\n```"
+        for table in tables
+    )
     heading = "## Tables that ran here\n\n[Where they come from](/experiments/README.md)."
     return f"{text}\n{heading}\n\n{steps}\n"
 

@@ -129,10 +129,11 @@ def all_notes(table: FilledTable) -> list[str]:
 
 def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
     """Return tables as GitHub Markdown; a title stands above several."""
-    lines = [f"# {title}", ""] if title and len(tables) > 1 else []
+    several = len(tables) > 1
+    lines = [f"# {title}", ""] if title and several else []
     for table in tables:
         head = header(table)
-        lines += [f"## {table.title}", ""]
+        lines += [f"{'##' if several else '#'} {table.title}", ""]
         lines += [f"**Warning: {warning}**  " for warning in table.warnings]
         lines += [""] if table.warnings else []
         lines += [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
