@@ -144,9 +144,10 @@ runs/gpu.md: | $(STAMPS)/setup
 MINUTES ?= 9
 piece = timeout --signal=TERM $(MINUTES)m $(1) || \
   { [ $$? -eq 124 ] && echo "$(MINUTES) minutes are over: the same command goes on"; exit; }
+gpu_sweeps = $(wildcard $(METHOD:%=experiments/%/sweep_gpu.yaml))
 gpu: setup runs/gpu.md | $$(foreach method,$(METHOD),$$(call entries,experiments/$$(method)/needs.yaml,archives)) ## on a machine with a GPU: latency, steps, then rows and stages of METHOD in pieces of MINUTES, again to go on
-	@for sweep in $(wildcard $(METHOD:%=experiments/%/sweep_gpu.yaml)); do \
-	  $(call piece,$(ZOO) sweep --profile gpu $$sweep); done
+	@$(if $(gpu_sweeps)$(filter $(METHOD),$(STAGED)),:,echo "$(METHOD): no sweep_gpu.yaml and no stages.yaml in experiments/$(METHOD)"; exit 2)
+	@for sweep in $(gpu_sweeps); do $(call piece,$(ZOO) sweep --profile gpu $$sweep); done
 	@for method in $(filter $(METHOD),$(STAGED)); do \
 	  $(call piece,$(MAKE) train METHOD=$$method ARGS="--config configs/profiles/gpu.yaml"); done
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import matplotlib as mpl
 from matplotlib import pyplot
+from matplotlib.lines import Line2D
 
 from spike_zoo.tracking import RunResult
 
@@ -43,43 +44,41 @@ def records(row: str) -> list[dict[str, float]]:
 
 def main() -> None:
     """Write the picture."""
-    mpl.rcParams.update({"font.size": 9, "font.family": "DejaVu Sans"})
+    mpl.rcParams.update({"font.size": 9, "axes.spines.left": False})
+    mpl.rcParams.update({"axes.spines.top": False, "axes.spines.right": False})
     figure, (left, right) = pyplot.subplots(
-        1, 2, figsize=(11, 3.6), sharey=True, width_ratios=[2, 1], layout="constrained"
+        1, 2, figsize=(11, 3.8), sharey=True, width_ratios=[2, 1], layout="constrained"
     )
-    for place, (row, name) in enumerate(ROWS.items()):
+    for place, row in enumerate(ROWS):
         found = records(row)
         for pace, color in PACES.items():
-            _dots(left, place, [one[f"test/psnr_{pace}"] for one in found], color, "{:.1f}")
-            ratios = [one[key] for one in found if (key := f"test/epe_ratio_{pace}") in one]
-            if ratios and pace != "slow":  # which move by less than two pixels
-                _dots(right, place, ratios, color, "")
-        left.axhline(place, color="0.9", zorder=0)
-        right.axhline(place, color="0.9", zorder=0)
-        del name
+            values = [one[f"test/psnr_{pace}"] for one in found]
+            _dots(left, place, values, color)
+            above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
+            left.annotate(f"{mean(values):.1f}", (mean(values), place), color=color, **above)
+            if pace != "slow":  # which move by less than two pixels
+                key = f"test/epe_ratio_{pace}"
+                _dots(right, place, [one[key] for one in found if key in one], color)
     left.set_yticks(range(len(ROWS)), list(ROWS.values()))
     left.invert_yaxis()
-    left.set_xlabel("PSNR (dB), test scenes of known motion")
+    left.set_xlabel("PSNR (dB)")
     right.set_xlabel("error of the motion / that of no motion")
     right.set_xlim(-0.05, 1.1)
-    left.legend(
-        handles=[pyplot.Line2D([], [], marker="o", ls="", color=c, label=p) for p, c in PACES.items()],
-        loc="lower right",
-    )
     for axes in (left, right):
-        axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(left=False)
+        axes.grid(axis="y", color="0.9")
+        axes.set_axisbelow(True)
+    keys = [
+        Line2D([], [], marker="o", linestyle="", color=color, label=pace)
+        for pace, color in PACES.items()
+    ]
+    figure.legend(handles=keys, loc="outside upper center", ncols=3, frameon=False)
     figure.savefig(PICTURE, dpi=110)
     print(PICTURE)
 
 
-def _dots(axes: Axes, place: int, values: list[float], color: str, label: str) -> None:
+def _dots(axes: Axes, place: int, values: list[float], color: str) -> None:
     axes.plot(values, [place] * len(values), "o", color=color, markersize=5, alpha=0.6)
-    if label:
-        axes.annotate(
-            label.format(mean(values)), (mean(values), place), (0, 6), textcoords="offset points",
-            ha="center", color=color, fontsize=8,
-        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ EXCEPTIONS = {
     "experiments/stir/variants/motion_true.yaml": TOLD_MOTION,
     "experiments/stir/variants/along_true.yaml": TOLD_MOTION,
     "experiments/stir/variants/width_050_motion.yaml": NEEDS_MOTION,
+    "experiments/stir/variants/width_050_motion_4.yaml": NEEDS_MOTION,
     "experiments/stir/variants/width_050_true.yaml": TOLD_MOTION,
     "experiments/stir/variants/loss_per.yaml": NEEDS_VGG19,
     "experiments/stir/weights/stir.yaml": AROUND,

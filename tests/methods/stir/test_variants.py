@@ -35,7 +35,10 @@ STUDIES = {
         {"flows_doubled", "motion_constant", "motion_fading", "motion_true", "along", "along_true"},
         MOTION,
     ),
-    "motion at half the width": ({"width_050_motion", "width_050_true"}, {*MOTION, "width"}),
+    "motion at half the width": (
+        {"width_050_motion", "width_050_motion_4", "width_050_true"},
+        {*MOTION, "width"},
+    ),
     "loss": ({"loss_no_ms", "loss_no_rec", "loss_per"}, {"loss_rec", "loss_ms", "loss_per"}),
 }
 
