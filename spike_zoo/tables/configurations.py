@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.tracking.origins import how_made, recipe_of
-from spike_zoo.tracking.provenance import arguments_of
+from spike_zoo.tracking.provenance import INCIDENTAL_KEYS, arguments_of
 from spike_zoo.tracking.result import FILENAME
 
 if TYPE_CHECKING:
@@ -66,7 +66,8 @@ def configurations_of(
     """
     found: list[Configuration] = []
     for run in runs:
-        made, config = how_made(run.result, recipes), run.result.config
+        decides, config = how_made(run.result, recipes), run.result.config
+        made = {key: value for key, value in decides.items() if key not in INCIDENTAL_KEYS}
         home = next((one for one in found if one.is_alike(made, config)), None)
         if home is None:
             home = Configuration(made, config)

@@ -64,6 +64,13 @@ def test_students_of_differently_trained_teachers_do_not_repeat_each_other(
     assert fill_table(spec, [*students, *others]).rows[0].cells[0].count == 1
 
 
+def test_what_changes_no_number_splits_no_row(spec: TableSpec) -> None:
+    older, newer = _student(0, 30.0), _student(1, 31.0)
+    newer.result.config["data"] = {"init_args": {"workers": 2}}
+    newer.result.config["model"]["init_args"]["remember_in"] = "runs/labels"
+    assert fill_table(spec, [older, newer]).rows[0].cells[0].count == 2
+
+
 def test_a_parameter_that_came_in_between_at_its_default_splits_no_row(spec: TableSpec) -> None:
     older, newer, other = _student(0, 30.0), _student(1, 31.0), _student(2, 32.0)
     newer.result.config["model"]["init_args"]["motion_fields"] = 3
