@@ -81,7 +81,7 @@ def test_a_name_that_is_nothing_is_refused_with_the_closest(
 def test_profiles_that_ship_are_those_of_sweeps_too() -> None:
     check_profile("cpu")
     with pytest.raises(
-        MissingFileError, match=r"Did you mean 'smoke'\? Known are cpu, gpu, long, paper"
+        MissingFileError, match=r"Did you mean 'smoke'\? Known are cpu, gpu, long, longer, paper"
     ):
         check_profile("smok")
 
