@@ -259,14 +259,18 @@ def as_curve(points: Iterable[Iterable[float]]) -> Curve:
 
 
 def described_configs(files: list[str]) -> tuple[str, str | None]:
-    """Return the variant's name and the profile among stacked configuration files."""
-    profile, variant = None, "unnamed"
+    """Return the variant's name and the profile among stacked configuration files.
+
+    A profile of ``configs/profiles`` is what a run is called after; a method's own file beside it
+    may be another's, as where ``sweep_long.yaml`` is tried with the profile smoke.
+    """
+    profile, own, variant = None, None, "unnamed"
     for file in files:
         path = Path(file)
         if path.parent.name == "profiles":
             profile = path.stem
         elif path.parent.parent.name == "profiles":  # a method's own: profiles/cpu/student.yaml
-            profile = path.parent.name
+            own = path.parent.name
         elif path.parent.name != "loggers":
             variant = path.stem
-    return variant, profile
+    return variant, profile or own

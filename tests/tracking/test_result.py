@@ -84,6 +84,8 @@ def test_variant_is_the_last_configuration_that_is_not_a_profile_or_logger() -> 
     assert described_configs(files) == ("one_field", "smoke")
     own = [*files[:3], "experiments/stir/profiles/smoke/student.yaml"]
     assert described_configs(own) == ("one_field", "smoke")
+    tried = [*files[:3], "experiments/stir/profiles/long/motion.yaml"]
+    assert described_configs(tried) == ("one_field", "smoke")
 
 
 def test_record_comes_back_from_a_tracking_services_summary_but_for_its_configuration() -> None:
