@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks import evidence
 from spike_zoo.cli.main import main
 from tests.conftest import ROOT
 
@@ -35,3 +36,12 @@ def test_the_page_on_the_evidence_counts_the_claims_that_hold() -> None:
     held, not_held = (sum(line.startswith(f"- **{what}**") for line in lines) for what in VERDICTS)
     page = (ROOT / "experiments/README.md").read_text()
     assert f"Of the claims that the tables decide, {held} hold and {not_held} do not;" in page
+
+
+@pytest.mark.parametrize("row", evidence.ROWS)
+def test_the_picture_of_the_evidence_has_its_records(
+    row: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    for metrics in evidence.records(row):
+        assert {f"test/psnr_{pace}" for pace in evidence.PACES} <= metrics.keys()
