@@ -98,6 +98,7 @@ def find_takes(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     split: str | None = None,
     exposure: ExposureRule | None = None,
 ) -> FoundTakes:
@@ -112,6 +113,7 @@ def find_takes(
         rate_scale: Spikes per plane at white.
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top.
+        allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
 
@@ -121,7 +123,7 @@ def find_takes(
             split is nearly train, val or test, or the camera is none.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
-    source, camera = Path(source), Camera(height, width, rate_scale, fps, flip)
+    source, camera = Path(source), Camera(height, width, rate_scale, fps, flip, allow_partial)
     _check_split(split)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))

@@ -33,6 +33,7 @@ def info(
     name: str | None = None,
     height: int | None = None,
     width: int | None = None,
+    allow_partial: bool = False,
     json: bool = False,
 ) -> None:
     """Show what a recording, archive or bitstream is, without decoding it.
@@ -42,6 +43,7 @@ def info(
         name: The recording in an archive of several, or the key in an .npz.
         height: Rows of a .dat without a sidecar.
         width: Columns of a .dat without a sidecar.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         json: Print JSON instead.
     """
     if is_bitstream(path):
@@ -54,7 +56,9 @@ def info(
     if kind == "hdf5" and name is None and _recordings(path) != 1:
         archive_info(path, json=json)
         return
-    recording = read_recording(path, name, height=height, width=width)
+    recording = read_recording(
+        path, name, height=height, width=width, allow_partial=allow_partial, check_rows=True
+    )
     _show(recording_facts(recording, Path(path), kind), _lines, json=json)
 
 

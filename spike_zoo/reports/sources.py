@@ -51,6 +51,8 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         height=choices.height,
         width=choices.width,
         flip=choices.flip,
+        allow_partial=choices.allow_partial,
+        check_rows=True,
     )
     scene = scene_of_file(source.name, recording, choices)
     page = Page(heading, "A spike recording, and what can be made of it.")
