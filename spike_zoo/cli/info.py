@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _SAMPLED_PLANES = 64
-_FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "archive"}
+_FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "HDF5"}
 
 
 def info(
@@ -53,7 +53,7 @@ def info(
     if kind == "spl":
         _show(lossless_facts(path), _lossless_lines, json=json)
         return
-    if kind == "hdf5" and name is None and _recordings(path) != 1:
+    if kind == "hdf5" and name is None and _is_archive_of_several(path):
         archive_info(path, json=json)
         return
     recording = read_recording(
@@ -72,11 +72,14 @@ def _show(
         print(f"{label:<14} {text}")
 
 
-def _recordings(path: str) -> int:
+def _is_archive_of_several(path: str) -> bool:
     from spike_zoo.archive import SpikeArchive
+    from spike_zoo.formats.hdf5_plain import is_archive
 
+    if not is_archive(path):
+        return False
     with SpikeArchive(path) as archive:
-        return len(archive)
+        return len(archive) != 1
 
 
 def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:

@@ -140,7 +140,8 @@ def read_recording(
 
     Args:
         path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and suffix.
-        name: Recording in an archive, or key of the spikes in an ``.npz``.
+        name: Recording in an archive, key of the spikes in an ``.npz``, or data set of spikes
+            ``(T, H, W)`` in an HDF5 file that is not an archive.
         height: Rows H; needed for ``.dat`` without a sidecar, elsewhere only checked.
         width: Stored columns, W unless ``columns`` selects among them; needed as ``height`` is.
         frame_align: For a ``.dat`` whose planes are not whole bytes: ``"byte"`` if each begins on
