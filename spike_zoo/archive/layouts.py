@@ -35,6 +35,7 @@ from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -176,7 +177,8 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
 
 def _recognise(source: Path) -> str:
     if source.is_file():
-        return "archive" if source.suffix.lower() in ARCHIVE_SUFFIXES else "folder"
+        has_suffix = source.suffix.lower() in ARCHIVE_SUFFIXES
+        return "archive" if has_suffix and is_archive(source) else "folder"
     if is_sreds(source):
         return "sreds"
     if is_gopro(source) or is_rsb(source):

@@ -40,7 +40,8 @@ def info(
 
     Args:
         path: A .dat, .npz, .npy, .h5, .spl or .sci file.
-        name: The recording in an archive of several, or the key in an .npz.
+        name: The recording in an archive of several, the key in an .npz, or the data set of spikes
+            in an .h5 that is not an archive.
         height: Rows of a .dat without a sidecar.
         width: Columns of a .dat without a sidecar.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.

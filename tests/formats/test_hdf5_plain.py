@@ -100,3 +100,12 @@ def test_commands_read_a_plain_data_set_by_name(
     page = ["report", "two.h5", "--name", "right", "--methods", "tfi", "--rate-scale", "0.6"]
     assert main([*page, "--out", "a.html"]) == 0
     assert is_archive(write_recording(SPIKES, "archive.h5"))
+
+
+def test_an_archive_is_built_from_a_plain_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _file(Path("flow.h5"), raw_spike=SPIKES)
+    assert main(["archive", "build", "flow.h5", "a.h5", "--jobs", "1", "--rate-scale", "0.6"]) == 0
+    np.testing.assert_array_equal(read_recording("a.h5")[:], SPIKES)
