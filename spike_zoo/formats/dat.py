@@ -11,7 +11,7 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
 from spike_zoo.formats.dat_content import fitting_sizes, rolled_rows
-from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
+from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,6 +222,25 @@ class DatPlanes:
             else:
                 self._copy_rows(first, last, rows, whole[2], part)
         return packed
+
+    def unpacked(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
+        layout, columns = self.layout, self.layout.byte_columns
+        if columns is not None and not uses_kernel((stop - start) * layout.pixels // 8):
+            return unpack_bits(self[start:stop], layout.image_width)
+        planes = np.empty((stop - start, layout.height, layout.image_width), np.bool_)
+        # rows that begin inside a byte are unpacked into temporary planes, which stay in the cache
+        pixels = _BLOCK_PIXELS if columns is not None else _BLOCK_PIXELS >> 3
+        block = max(1, pixels // layout.pixels)
+        for first in range(start, stop, block):
+            last = min(first + block, stop)
+            part = planes[first - start : last - start]
+            if columns is None:
+                part[...] = self._planes(first, last)
+            else:
+                stored = self._read(first, last).reshape(last - first, layout.height, -1)
+                unpack_into(stored[:, :, columns], part, is_flipped=layout.flip)
+        return planes
 
     def _copy_rows(
         self,

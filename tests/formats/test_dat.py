@@ -234,6 +234,23 @@ def test_crops_of_a_file_are_crops_of_its_planes(tmp_path: Path, width: int) -> 
     np.testing.assert_array_equal(bits, spikes[1:4, 3:7, 8:])
 
 
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("planes", [2, 50])
+@pytest.mark.parametrize("columns", [None, [(8, 400)], [(0, 200), (203, 400)]])
+def test_windows_of_every_layout_are_the_planes_that_were_written(
+    tmp_path: Path, columns: list[tuple[int, int]] | None, planes: int, flip: bool
+) -> None:
+    stored = random_spikes(60, 250, 400)
+    path = write_recording(stored, tmp_path / "clip.dat", flip=flip)
+    recording = read_recording(path, height=250, width=400, columns=columns, flip=flip)
+    image = np.concatenate([stored[..., a:b] for a, b in columns or [(0, 400)]], axis=-1)
+    window = recording.read(7, 7 + planes)
+    np.testing.assert_array_equal(window, image[7 : 7 + planes], strict=True)
+    assert window.flags.c_contiguous
+    assert window.flags.writeable
+    assert recording.read(3, 3).shape == (0, *image.shape[1:])
+
+
 def test_a_file_of_many_blocks_is_decoded_like_one_of_few(tmp_path: Path) -> None:
     spikes = random_spikes(40, 250, 404)  # over two million pixels: several blocks
     write_recording(spikes, tmp_path / "clip.dat")
