@@ -10,6 +10,7 @@ from spike_zoo.archive import ArchiveWriter, SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
 from spike_zoo.media import render_page
 from spike_zoo.reports import Choices, report_of
@@ -50,14 +51,14 @@ class Source:
         """
         if is_bitstream(self.path):
             raise UsageError("a .sci file holds no spikes any more: its page shows its pictures")
-        name = self.name
-        if name is None and detect_format(self.path) == "hdf5":
-            name = self.names()[0]
+        name = self.name or next(iter(self.names()), None)
         return read_recording(self.path, name, height=self.height, width=self.width)
 
     def names(self) -> list[str]:
         """Return the recordings of an archive, those of its test split first; else nothing."""
         if is_bitstream(self.path) or detect_format(self.path) != "hdf5":
+            return []
+        if not is_archive(self.path):
             return []
         with SpikeArchive(self.path) as archive:
             first = archive.names("test") if "test" in archive.splits() else []

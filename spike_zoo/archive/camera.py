@@ -30,6 +30,7 @@ class Camera:
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do;
             None: as their sidecars say, else true.
+        allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
 
     Raises:
         UsageError: If rate scale or planes per second are not above 0 and finite, or height or
@@ -41,6 +42,7 @@ class Camera:
     rate_scale: float | None = None
     fps: float | None = None
     flip: bool | None = None
+    allow_partial: bool = False
 
     def __post_init__(self) -> None:
         for option, size in (("height", self.height), ("width", self.width)):
@@ -67,6 +69,8 @@ class Camera:
             height=height,
             width=width,
             flip=self.flip,
+            allow_partial=self.allow_partial,
+            check_rows=True,
             fps=self.fps,
             rate_scale=self.rate_scale,
         )

@@ -59,6 +59,7 @@ def archive_build(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
@@ -85,6 +86,7 @@ def archive_build(
         fps: Planes per second of all recordings, likewise.
         flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
             reads them top to bottom. By default what each sidecar says, else true.
+        allow_partial: Drop the incomplete last plane of .dat recordings, with a warning.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
@@ -102,6 +104,7 @@ def archive_build(
         rate_scale=rate_scale,
         fps=fps,
         flip=flip,
+        allow_partial=allow_partial,
         split=split,
         exposure=rule,
     )

@@ -32,6 +32,7 @@ def classify(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     rate_scale: float | None = None,
     top: int = 3,
     json: bool = False,
@@ -48,6 +49,7 @@ def classify(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         rate_scale: Spikes per plane at white; by default what the recording says.
         top: Classes to tell.
         json: Print JSON instead.
@@ -60,7 +62,15 @@ def classify(
     if is_bitstream(recording):
         found = _of_bitstream(codec_of(loaded, f"--method {method}"), recording)
     else:
-        source = read_recording(recording, name, height=height, width=width, flip=flip)
+        source = read_recording(
+            recording,
+            name,
+            height=height,
+            width=width,
+            flip=flip,
+            allow_partial=allow_partial,
+            check_rows=True,
+        )
         found = _probabilities(module, source, rate_scale)
     best = _best(found, module.label_names, top)
     if json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def compress(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     trust: bool = False,
@@ -60,6 +62,7 @@ def compress(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
@@ -67,11 +70,17 @@ def compress(
     """
     _check_numbers(quality=quality, gop=gop, rate_scale=rate_scale)
     target = _target(out, lossless=lossless, overwrite=overwrite)
+    read = partial(
+        read_recording,
+        height=height,
+        width=width,
+        flip=flip,
+        allow_partial=allow_partial,
+        check_rows=True,
+    )
     if lossless:
         _refuse_with_lossless(method=method, quality=quality, gop=gop, device=device, trust=trust)
-        source = read_recording(
-            recording, name, height=height, width=width, flip=flip, rate_scale=rate_scale
-        )
+        source = read(recording, name, rate_scale=rate_scale)
         tell(_keep_all(source, target, overwrite=overwrite))
         return
     from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
@@ -81,7 +90,7 @@ def compress(
     method = METHOD if method is None else method
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
-    source = read_recording(recording, name, height=height, width=width, flip=flip)
+    source = read(recording, name)
     header = codec.header(source, quality=quality, gop=gop, rate_scale=rate_scale)
     known_rate_scale(header.rate_scale, danger="what is coded may be too dark")
     payloads = codec.compress_stream(source, quality=quality, gop=gop, rate_scale=rate_scale)

@@ -54,6 +54,7 @@ def deblur(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     skip_unmatched: bool = False,
@@ -82,6 +83,7 @@ def deblur(
         width: Columns of a .dat file, likewise.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of refusing the folder.
@@ -100,7 +102,9 @@ def deblur(
     sequence_of = partial(
         _begin,
         module,
-        read=partial(_read, name=name, height=height, width=width, flip=flip),
+        read=partial(
+            _read, name=name, height=height, width=width, flip=flip, allow_partial=allow_partial
+        ),
         exposure=partial(exposure_span, exposure_start, exposure_length, margin),
         frames=frames,
     )
@@ -222,14 +226,18 @@ def _read(
     height: int | None,
     width: int | None,
     flip: bool | None,
+    allow_partial: bool,
 ) -> SpikeRecording:
     """Read a recording; one that does not know its size is taken to have the one that fits."""
+    read = partial(
+        read_recording, path, name, flip=flip, allow_partial=allow_partial, check_rows=True
+    )
     try:
-        return read_recording(path, name, height=height, width=width, flip=flip)
+        return read(height=height, width=width)
     except MissingGeometryError:
         if (height, width) != (None, None):
             raise
-        return read_recording(path, name, height=fitting_height, width=fitting_width, flip=flip)
+        return read(height=fitting_height, width=fitting_width)
 
 
 def _begin(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _SAMPLED_PLANES = 64
-_FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "archive"}
+_FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "HDF5"}
 
 
 def info(
@@ -33,15 +33,18 @@ def info(
     name: str | None = None,
     height: int | None = None,
     width: int | None = None,
+    allow_partial: bool = False,
     json: bool = False,
 ) -> None:
     """Show what a recording, archive or bitstream is, without decoding it.
 
     Args:
         path: A .dat, .npz, .npy, .h5, .spl or .sci file.
-        name: The recording in an archive of several, or the key in an .npz.
+        name: The recording in an archive of several, the key in an .npz, or the data set of spikes
+            in an .h5 that is not an archive.
         height: Rows of a .dat without a sidecar.
         width: Columns of a .dat without a sidecar.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         json: Print JSON instead.
     """
     if is_bitstream(path):
@@ -51,10 +54,12 @@ def info(
     if kind == "spl":
         _show(lossless_facts(path), _lossless_lines, json=json)
         return
-    if kind == "hdf5" and name is None and _recordings(path) != 1:
+    if kind == "hdf5" and name is None and _is_archive_of_several(path):
         archive_info(path, json=json)
         return
-    recording = read_recording(path, name, height=height, width=width)
+    recording = read_recording(
+        path, name, height=height, width=width, allow_partial=allow_partial, check_rows=True
+    )
     _show(recording_facts(recording, Path(path), kind), _lines, json=json)
 
 
@@ -68,11 +73,14 @@ def _show(
         print(f"{label:<14} {text}")
 
 
-def _recordings(path: str) -> int:
+def _is_archive_of_several(path: str) -> bool:
     from spike_zoo.archive import SpikeArchive
+    from spike_zoo.formats.hdf5_plain import is_archive
 
+    if not is_archive(path):
+        return False
     with SpikeArchive(path) as archive:
-        return len(archive)
+        return len(archive) != 1
 
 
 def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:

@@ -37,6 +37,7 @@ def reconstruct(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
@@ -61,6 +62,7 @@ def reconstruct(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         precision: bf16 is faster where the processor has it; 32 is exact. For learned methods.
@@ -75,7 +77,15 @@ def reconstruct(
     _set_picture_options(module, method, precision=precision, tile=tile)
     if precision == "bf16":
         _warn_of_emulation()
-    source = read_recording(recording, name, height=height, width=width, flip=flip)
+    source = read_recording(
+        recording,
+        name,
+        height=height,
+        width=width,
+        flip=flip,
+        allow_partial=allow_partial,
+        check_rows=True,
+    )
     centers = _choose_centers(len(source), target.kind, center, stride)
     images = _begin(module, source, centers, rate_scale)
     shown = f"plane {centers[0]} of {len(source)}"

@@ -28,6 +28,7 @@ def report(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
@@ -56,6 +57,7 @@ def report(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace a page that is there.
@@ -83,6 +85,7 @@ def report(
         height=height,
         width=width,
         flip=flip,
+        allow_partial=allow_partial,
         device=pick_device(device),
         trust=trust,
     )

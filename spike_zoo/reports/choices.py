@@ -32,6 +32,7 @@ class Choices:
         height: Rows of a ``.dat`` file.
         width: Columns of a ``.dat`` file.
         flip: Whether a ``.dat`` stores its rows bottom to top; None: as its sidecar says.
+        allow_partial: Drop an incomplete last plane of a ``.dat`` file, with a warning.
         device: Where methods compute.
         trust: Whether classes from outside this package may be imported.
 
@@ -53,6 +54,7 @@ class Choices:
     height: int | None = None
     width: int | None = None
     flip: bool | None = None
+    allow_partial: bool = False
     device: str = "cpu"
     trust: bool = False
 

@@ -10,6 +10,7 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
 from spike_zoo.reports.bitstream import bitstream_page
@@ -43,7 +44,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
     if is_bitstream(source):
         return bitstream_page(source, heading, choices)
-    if detect_format(source) == "hdf5":
+    if detect_format(source) == "hdf5" and is_archive(source):
         return _page_of_archive(source, heading, choices)
     recording = read_recording(
         source,
@@ -51,6 +52,8 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         height=choices.height,
         width=choices.width,
         flip=choices.flip,
+        allow_partial=choices.allow_partial,
+        check_rows=True,
     )
     scene = scene_of_file(source.name, recording, choices)
     page = Page(heading, "A spike recording, and what can be made of it.")

@@ -215,6 +215,26 @@ def test_of_a_damaged_lossless_recording_nothing_appears(
         assert sorted(tmp_path.iterdir()) == before
 
 
+def test_intact_planes_of_a_damaged_lossless_recording_are_salvaged(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = kept.read_bytes()
+    middle = 52 + (len(whole) - 52) // 2
+    kept.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    out = tmp_path / "a.npz"
+    assert main(["decompress", str(kept), "--out", str(out)]) == 1
+    assert "decompress --salvage" in capsys.readouterr().err
+    assert main(["decompress", str(kept), "--out", str(out), "--salvage"]) == 0
+    said = capsys.readouterr()
+    assert "(35x24x36 (TxHxW), " in said.out
+    assert "warning: left out: " in said.err
+    assert "street.spl: planes 20 to 39 of 55 are lost" in said.err
+    recording = read_recording(out)
+    np.testing.assert_array_equal(recording[:], np.concatenate([SPIKES[:20], SPIKES[40:]]))
+    assert recording.meta["lost_planes"] == "20 to 39"
+    assert (recording.fps, recording.rate_scale) == (20_000.0, 0.5)
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -222,7 +242,6 @@ def test_of_a_damaged_lossless_recording_nothing_appears(
         (["--out", "folder"], "--out folder: "),
         (["--method", "sci-small"], "--method sci-small: "),
         (["--fps", "25"], "--fps 25.0: "),
-        (["--salvage"], "--salvage True: "),
         (["--device", "cpu"], "--device cpu: "),
         (["--trust"], "--trust True: "),
     ],
