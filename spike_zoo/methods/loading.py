@@ -205,18 +205,26 @@ def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
 
 
 def pick_device(name: str) -> str:
-    """Return the device a user's ``auto``, ``cpu``, ``cuda`` or ``mps`` means on this machine.
+    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``mps`` selects on this machine.
+
+    ``auto`` selects an accelerator only if it is available: a CUDA build of torch also runs on
+    machines without a GPU or driver.
 
     Raises:
-        UsageError: If the named device is not there.
+        UsageError: If the named device is not available.
     """
     if name == "auto":
-        return str(torch.accelerator.current_accelerator() or "cpu")
+        has_accelerator = torch.accelerator.is_available()
+        return str(torch.accelerator.current_accelerator()) if has_accelerator else "cpu"
+    if problem := device_problem(name):
+        raise UsageError(f"--device {name}: not usable here ({problem}); try --device auto")
+    return name
+
+
+def device_problem(name: str) -> str:
+    """Return torch's reason why a device is not usable, or an empty string if it is usable."""
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(
-            f"--device {name}: not usable here ({first}); try --device auto"
-        ) from error
-    return name
+        return str(error).splitlines()[0]
+    return ""
