@@ -12,13 +12,15 @@ import sys
 import threading
 import traceback
 import warnings
+from argparse import ArgumentError
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.cli.outline import loaded, outline
+from spike_zoo.cli.outline import outline
 from spike_zoo.cli.telling import drop_unwritten, is_full, quietly, settle_streams
 from spike_zoo.cli.verbs import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError, closest
+from spike_zoo.runs.configs import check_configs
 from spike_zoo.runs.libraries import plain_warning
 
 if TYPE_CHECKING:
@@ -202,12 +204,19 @@ def _run_function(command: str, arguments: list[str]) -> int:
         arguments = as_lists(arguments, lists_of(outlines[command]))
     if chosen in outlines:
         check_options(outlines[chosen], arguments[1:] if is_group else arguments)
-        if not {"-h", "--help"} & {*arguments}:
-            outlines[chosen] = loaded(paths[chosen])
+        check_configs(arguments)
     components: Any = outlines if is_group else outlines[command]
     named = as_parsed(arguments, set().union(*map(switches_of, outlines.values())))
     with _ended_by_sigterm():  # Lightning's verbs have a handler of their own
-        result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
+        try:
+            result = auto_cli(
+                components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False
+            )
+        except ArgumentError as error:
+            from spike_zoo.runs.problems import refuse_missing
+
+            refuse_missing(error, options_of(outlines.get(chosen)))
+            raise
     return result if isinstance(result, int) else 0
 
 
@@ -231,6 +240,12 @@ def switches_of(function: Callable[..., Any]) -> set[str]:
     """Return the parameters of a command that are yes or no."""
     parameters = inspect.signature(function).parameters.values()
     return {parameter.name for parameter in parameters if isinstance(parameter.default, bool)}
+
+
+def options_of(function: Callable[..., Any] | None) -> set[str]:
+    """Return the parameters of a command that are options, not positional arguments."""
+    parameters = inspect.signature(function).parameters.values() if function else ()
+    return {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
 
 
 def lists_of(function: Callable[..., Any]) -> set[str]:

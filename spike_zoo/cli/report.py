@@ -7,6 +7,8 @@ from pathlib import Path
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
+from spike_zoo.methods.shipped import check_method
+from spike_zoo.reports.choices import split_settings
 
 
 def report(
@@ -64,8 +66,9 @@ def report(
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a page is written as .html")
     refuse_existing(target, overwrite=overwrite)
+    for wanted in methods or ():
+        check_method(split_settings(wanted)[0])
     from spike_zoo.media import write_page
-    from spike_zoo.methods.loading import pick_device  # torch takes a while to load
     from spike_zoo.reports import Choices, report_of
 
     choices = Choices(
@@ -83,7 +86,7 @@ def report(
         height=height,
         width=width,
         flip=flip,
-        device=pick_device(device),
+        device=device,
         trust=trust,
     )
     write_page(report_of(Path(source), title, choices), target)

@@ -12,13 +12,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from spike_zoo.errors import MissingFileError, UsageError, WeightsError, closest
-from spike_zoo.files import new_file
+from spike_zoo.errors import UsageError, WeightsError
+from spike_zoo.files import EXPORT_NAME, new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
-from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
+from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, located_weights
 from spike_zoo.nn.blueprints import Blueprint, read_blueprint
-from spike_zoo.nn.files import EXPORT_NAME, state_digest, weights_file
+from spike_zoo.nn.files import state_digest
 
 PACKAGE = "spike_zoo."
 
@@ -53,7 +53,7 @@ def load(
     if name in WEIGHTLESS:
         blueprint = Blueprint(WEIGHTLESS[name], {}, {}, name)
     else:
-        blueprint = read_blueprint(_located(_fetched(name_or_path)), PUBLISHED)
+        blueprint = read_blueprint(located_weights(_fetched(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
 
 
@@ -135,31 +135,6 @@ def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
     hidden = ("_class_path", "_instantiator")
     hparams: Any = module.hparams
     return {name: value for name, value in hparams.items() if name not in hidden}
-
-
-def _located(name_or_path: str | Path) -> Path:
-    """Return the file of weights that a name or path means.
-
-    Raises:
-        MissingFileError: If there is none; lists the names.
-    """
-    name = str(name_or_path)
-    path = weights_file(shipped_weights().get(name, Path(name_or_path)))
-    if not path.is_file():
-        if Path(name).is_dir():
-            raise MissingFileError(
-                f"{name}: this folder holds no {EXPORT_NAME}, so it is no export; give one that "
-                "'python -m spike_zoo export' wrote, or a checkpoint, as runs/RUN/checkpoints/"
-                "best.ckpt",
-                path=name,
-            )
-        raise MissingFileError(
-            f"{name}: neither a file nor a shipped method.{closest(name, shipped_names())} "
-            f"Shipped are {', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an "
-            "export folder or hf:owner/name.",
-            path=name,
-        )
-    return path
 
 
 def _built(blueprint: Blueprint, *, trust: bool) -> nn.Module:

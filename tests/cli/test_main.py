@@ -48,6 +48,22 @@ def test_a_group_of_commands_says_what_it_can_do(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["reconstruct", "a.dat"], "--out must be given"),
+        (["reconstruct"], "RECORDING and --out must be given"),
+        (["archive", "build", "a"], "OUT must be given"),
+        (["classify", "a.dat"], "--method must be given"),
+    ],
+)
+def test_missing_arguments_are_named_as_they_are_typed(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {named};")
+
+
 def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage:" in capsys.readouterr().err
