@@ -17,7 +17,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.cli.outline import outline
-from spike_zoo.cli.telling import drop_unwritten, is_full, quietly, settle_streams
+from spike_zoo.cli.telling import drop_unwritten, is_unwritable, quietly, settle_streams
 from spike_zoo.cli.verbs import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError, closest
 from spike_zoo.runs.configs import check_configs
@@ -347,9 +347,9 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         drop_unwritten()
         return 0, ""
-    if is_full(error):
+    if isinstance(error, OSError) and is_unwritable(error):
         drop_unwritten()
-        return INVALID, f"error: {error}; free some room, or write elsewhere"
+        return INVALID, _not_written(error, arguments[:1])
     if isinstance(error, SystemExit):
         return _of_exit(error)
     from spike_zoo.runs.problems import explain
@@ -361,6 +361,19 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     return FAULT, (
         f"error: a fault of this program: {type(error).__name__}: {summary}\n"
         "Run it again with --debug and report the traceback."
+    )
+
+
+def _not_written(error: OSError, command: Sequence[str]) -> str:
+    """Return the message for a disk that is full or a file system that is read-only."""
+    reason = error.strerror or error
+    if not error.filename:
+        return f"error: the output cannot be written ({reason}); free space, or write elsewhere"
+    option = "--run_dir" if TRAINER_VERBS.keys() & {*command} else "--out"
+    where = "" if "sweep" in command else f" ({option})"
+    return (
+        f"error: {error.filename}: cannot be written ({reason}); free space, or write to another "
+        f"folder{where}"
     )
 
 
