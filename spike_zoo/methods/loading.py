@@ -19,6 +19,7 @@ from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, located_weights
 from spike_zoo.nn.blueprints import Blueprint, read_blueprint
 from spike_zoo.nn.files import state_digest
+from spike_zoo.nn.threads import limit_threads
 
 PACKAGE = "spike_zoo."
 
@@ -183,11 +184,12 @@ def pick_device(name: str) -> str:
     """Return the device that ``auto``, ``cpu``, ``cuda`` or ``mps`` selects on this machine.
 
     ``auto`` selects an accelerator only if it is available: a CUDA build of torch also runs on
-    machines without a GPU or driver.
+    machines without a GPU or driver. Torch's threads are limited to the cores that are free.
 
     Raises:
         UsageError: If the named device is not available.
     """
+    limit_threads()
     if name == "auto":
         has_accelerator = torch.accelerator.is_available()
         return str(torch.accelerator.current_accelerator()) if has_accelerator else "cpu"

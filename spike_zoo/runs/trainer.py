@@ -18,6 +18,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from spike_zoo.nn.threads import limit_threads
 from spike_zoo.runs.bars import lines_for_bar
 from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
 from spike_zoo.runs.checkpoints import (
@@ -82,6 +83,7 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
     quiet_libraries()
     check_configs(arguments)
+    limit_threads()
     exit_code = 1  # W&B lists a run that does not come to its end as failed
     try:
         with _process_arguments([verb, *with_files(arguments)]):
