@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under another name, then renamed."""
+"""Atomic writes (temporary file, then rename) and the file that a path to weights names."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ from spike_zoo.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+#: Suffix of a file that holds a network as a graph -> its format.
+GRAPHS = {".onnx": "ONNX", ".pt2": "torch.export"}
+EXPORT_NAME = "model.safetensors"  # the weights in the folder that export writes
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 
@@ -115,6 +118,11 @@ def _removed(leftover: Path) -> bool:
             leftover.unlink()
         return True
     return False
+
+
+def weights_file(path: str | Path) -> Path:
+    """Return the file of weights that a path names: itself, or that of an export in a folder."""
+    return Path(path) / EXPORT_NAME if Path(path).is_dir() else Path(path)
 
 
 def refuse_existing(path: Path, *, overwrite: bool = False) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
-from spike_zoo.methods.loading import load, pick_device
+from spike_zoo.methods.shipped import check_method
 from spike_zoo.tasks.abilities import Classifies, able, codec_of
 
 if TYPE_CHECKING:
@@ -57,11 +57,9 @@ def classify(
         trust: Import the class that a checkpoint names though it is not of this package.
     """
     _check_numbers(top=top, rate_scale=rate_scale)
-    loaded = load(method, device=pick_device(device), trust=trust)
-    module = able(loaded, Classifies, f"--method {method}")
-    if is_bitstream(recording):
-        found = _of_bitstream(codec_of(loaded, f"--method {method}"), recording)
-    else:
+    check_method(method)
+    source = None
+    if not is_bitstream(recording):
         source = read_recording(
             recording,
             name,
@@ -71,6 +69,13 @@ def classify(
             allow_partial=allow_partial,
             check_rows=True,
         )
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+
+    loaded = load(method, device=pick_device(device), trust=trust)
+    module = able(loaded, Classifies, f"--method {method}")
+    if source is None:
+        found = _of_bitstream(codec_of(loaded, f"--method {method}"), recording)
+    else:
         found = _probabilities(module, source, rate_scale)
     best = _best(found, module.label_names, top)
     if json:

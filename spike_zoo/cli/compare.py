@@ -8,7 +8,6 @@ from spike_zoo.cli.table import table
 from spike_zoo.cli.telling import is_quiet, silenced, tell
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.runs.configs import find_config, shipped_configs
-from spike_zoo.runs.trainer import run_trainer
 from spike_zoo.tracking import described_configs
 from spike_zoo.tracking.result import FILENAME, RunResult
 
@@ -36,6 +35,8 @@ def compare(
     configs = [_config_of(method) for method in methods or ["tfp", "tfi", "tfi9"]]
     options = _options_of(folder)
     target = Path(out) if out else folder / "beside"
+    from spike_zoo.runs.trainer import run_trainer  # loads torch: after cheap checks
+
     for config in configs:
         with silenced(wanted=json or is_quiet()):
             run_trainer(

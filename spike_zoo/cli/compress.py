@@ -15,6 +15,7 @@ from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import progress_bar, with_progress
+from spike_zoo.methods.shipped import check_method
 
 if TYPE_CHECKING:
     from spike_zoo.coding import Header
@@ -83,14 +84,15 @@ def compress(
         source = read(recording, name, rate_scale=rate_scale)
         tell(_keep_all(source, target, overwrite=overwrite))
         return
-    from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
+    method = METHOD if method is None else method
+    check_method(method)
+    source = read(recording, name)
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
     from spike_zoo.tasks.abilities import codec_of
     from spike_zoo.tasks.clips import known_rate_scale
 
-    method = METHOD if method is None else method
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
-    source = read(recording, name)
     header = codec.header(source, quality=quality, gop=gop, rate_scale=rate_scale)
     known_rate_scale(header.rate_scale, danger="what is coded may be too dark")
     payloads = codec.compress_stream(source, quality=quality, gop=gop, rate_scale=rate_scale)

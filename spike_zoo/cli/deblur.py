@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -18,18 +19,22 @@ from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.output import Kind, Target, kind_of
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
-from spike_zoo.methods.loading import load, pick_device
+from spike_zoo.methods.shipped import check_method, shipped_weights
 from spike_zoo.spikes import spread_planes
 from spike_zoo.tasks.abilities import Deblurs, able
+from spike_zoo.tasks.exposures import check_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from spike_zoo.spikes import SpikeRecording
 
 FRAMES = 7  # of a sequence where not said
+SHIPPED_RATIO = 4  # pixels of the image along one of the spikes', for the weights that ship
 
 
 class Pair(NamedTuple):
@@ -97,17 +102,21 @@ def deblur(
     pairs = find_pairs(Path(image), Path(spikes), skip_unmatched=skip_unmatched)
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
-    loaded = load(weights, device=pick_device(device), trust=trust)
-    module = _deblurring(loaded, weights, channel_order)
-    sequence_of = partial(
-        _begin,
-        module,
+    check_method(weights)
+    opened = partial(
+        _opened,
         read=partial(
             _read, name=name, height=height, width=width, flip=flip, allow_partial=allow_partial
         ),
         exposure=partial(exposure_span, exposure_start, exposure_length, margin),
-        frames=frames,
     )
+    if weights in shipped_weights():  # other weights state their ratio only when loaded
+        opened(pairs[0], ratio=SHIPPED_RATIO)
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+
+    loaded = load(weights, device=pick_device(device), trust=trust)
+    module = _deblurring(loaded, weights, channel_order)
+    sequence_of = partial(_begin, module, opened=opened, frames=frames)
     tell(_write(pairs, sequence_of, target, frames))
 
 
@@ -240,25 +249,48 @@ def _read(
         return read(height=fitting_height, width=fitting_width)
 
 
-def _begin(
-    module: Deblurs,
+class Opened(NamedTuple):
+    """A blurry image ``(3, H, W)``, the recording of its exposure and the planes of that."""
+
+    blurry: NDArray[np.float32]
+    recording: SpikeRecording
+    span: tuple[int, int]
+
+
+def _opened(
     pair: Pair,
     read: Callable[[Path, int, int], SpikeRecording],
     exposure: Callable[[int], tuple[int, int]],
-    frames: int,
-) -> tuple[list[int], Iterator[Tensor]]:
-    """Return the planes of one sequence and its images, made while they are asked for."""
+    ratio: int,
+) -> Opened:
+    """Open the files of a pair and check that they fit together."""
     picture = load_picture(pair.image)
     blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # a grey one
-    recording = read(pair.spikes, *(side // module.ratio for side in blurry.shape[1:]))
-    try:
-        span = exposure(len(recording))
+    recording = read(pair.spikes, *(side // ratio for side in blurry.shape[1:]))
+    with _named(pair):
+        check_pair(blurry, recording, ratio)
+        return Opened(blurry, recording, exposure(len(recording)))
+
+
+def _begin(
+    module: Deblurs, pair: Pair, opened: Callable[..., Opened], frames: int
+) -> tuple[list[int], Iterator[Tensor]]:
+    """Return the planes of one sequence and its images, made while they are asked for."""
+    blurry, recording, span = opened(pair, ratio=module.ratio)
+    with _named(pair):
         centers = spread_planes(*span, frames)
         images = module.deblur_stream(blurry, recording, centers, exposure=span)
-    except RecordingError as error:  # which of many pairs it was
+    return centers, images
+
+
+@contextmanager
+def _named(pair: Pair) -> Iterator[None]:
+    """Name the files of a pair in errors about their content."""
+    try:
+        yield
+    except RecordingError as error:
         message = f"{pair.image} with {pair.spikes}: {error.message}"
         raise type(error)(message, path=str(pair.image)) from error
-    return centers, images
 
 
 def _write(

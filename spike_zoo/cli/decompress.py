@@ -17,6 +17,7 @@ from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.arrays import ArraysWriter
 from spike_zoo.media.output import Target, progress_bar, with_progress
+from spike_zoo.methods.shipped import check_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -68,11 +69,12 @@ def decompress(
         tell(_write_recording(bitstream, out, salvage=salvage, overwrite=overwrite))
         return
     target = _target(out, fps=FPS if fps is None else fps, overwrite=overwrite)
+    method = METHOD if method is None else method
+    check_method(method)
     reader = _opened(bitstream, salvage=salvage)
-    from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
     from spike_zoo.tasks.abilities import codec_of
 
-    method = METHOD if method is None else method
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     if isinstance(target, Path):
         tell(_write_arrays(codec, reader, target, overwrite=overwrite))

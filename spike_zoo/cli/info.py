@@ -35,7 +35,7 @@ def info(
     width: int | None = None,
     allow_partial: bool = False,
     json: bool = False,
-) -> None:
+) -> int:
     """Show what a recording, archive or bitstream is, without decoding it.
 
     Args:
@@ -46,31 +46,34 @@ def info(
         width: Columns of a .dat without a sidecar.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         json: Print JSON instead.
+
+    Returns:
+        0, or 1 if a bitstream is damaged.
     """
     if is_bitstream(path):
-        _show(bitstream_facts(path), _bitstream_lines, json=json)
-        return
+        return _show(bitstream_facts(path), _bitstream_lines, json=json)
     kind = detect_format(path)
     if kind == "spl":
-        _show(lossless_facts(path), _lossless_lines, json=json)
-        return
+        return _show(lossless_facts(path), _lossless_lines, json=json)
     if kind == "hdf5" and name is None and _is_archive_of_several(path):
         archive_info(path, json=json)
-        return
+        return 0
     recording = read_recording(
         path, name, height=height, width=width, allow_partial=allow_partial, check_rows=True
     )
-    _show(recording_facts(recording, Path(path), kind), _lines, json=json)
+    return _show(recording_facts(recording, Path(path), kind), _lines, json=json)
 
 
 def _show(
     facts: dict[str, Any], lines: Callable[[dict[str, Any]], list[tuple[str, str]]], *, json: bool
-) -> None:
+) -> int:
+    """Print facts and return the exit code: 1 if errors are among them."""
     if json:
         print(dumps(facts, indent=2, default=str))
-        return
-    for label, text in lines(facts):
-        print(f"{label:<14} {text}")
+    else:
+        for label, text in lines(facts):
+            print(f"{label:<14} {text}")
+    return 1 if facts.get("errors") else 0
 
 
 def _is_archive_of_several(path: str) -> bool:

@@ -11,7 +11,7 @@ from spike_zoo.cli.telling import tell
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
-from spike_zoo.methods.loading import load, pick_device
+from spike_zoo.methods.shipped import check_method
 from spike_zoo.spikes import centers_with_stride
 from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
 
@@ -72,11 +72,7 @@ def reconstruct(
     """
     _check_numbers(stride=stride, rate_scale=rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
-    loaded = load(method, device=pick_device(device), trust=trust)
-    module = _with_settings(loaded, method, window=window, average=average)
-    _set_picture_options(module, method, precision=precision, tile=tile)
-    if precision == "bf16":
-        _warn_of_emulation()
+    check_method(method)
     source = read_recording(
         recording,
         name,
@@ -87,6 +83,13 @@ def reconstruct(
         check_rows=True,
     )
     centers = _choose_centers(len(source), target.kind, center, stride)
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+
+    loaded = load(method, device=pick_device(device), trust=trust)
+    module = _with_settings(loaded, method, window=window, average=average)
+    _set_picture_options(module, method, precision=precision, tile=tile)
+    if precision == "bf16":
+        _warn_of_emulation()
     images = _begin(module, source, centers, rate_scale)
     shown = f"plane {centers[0]} of {len(source)}"
     if target.kind != "picture":

@@ -7,6 +7,8 @@ from pathlib import Path
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
+from spike_zoo.methods.shipped import check_method
+from spike_zoo.reports.choices import split_settings
 
 
 def report(
@@ -66,8 +68,9 @@ def report(
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a page is written as .html")
     refuse_existing(target, overwrite=overwrite)
+    for wanted in methods or ():
+        check_method(split_settings(wanted)[0])
     from spike_zoo.media import write_page
-    from spike_zoo.methods.loading import pick_device  # torch takes a while to load
     from spike_zoo.reports import Choices, report_of
 
     choices = Choices(
@@ -86,7 +89,7 @@ def report(
         width=width,
         flip=flip,
         allow_partial=allow_partial,
-        device=pick_device(device),
+        device=device,
         trust=trust,
     )
     write_page(report_of(Path(source), title, choices), target)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
@@ -50,9 +50,9 @@ def settle_streams() -> None:
         raise RecordingError("stdout is closed; send it to a file, a pipe or /dev/null")
 
 
-def is_full(error: BaseException) -> bool:
-    """Tell whether an error says that there was no room left for what was written."""
-    return isinstance(error, OSError) and error.errno in _FULL
+def is_unwritable(error: BaseException) -> bool:
+    """Return whether an error says that a disk is full or a file system is read-only."""
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE
 
 
 def drop_unwritten() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from spike_zoo.cli.telling import is_quiet, silenced
+from spike_zoo.runs.configs import check_configs
 
 TRAINER_VERBS = {
     "fit": "train a method, test its best checkpoint, write result.json",
@@ -58,7 +59,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     if arguments in HELP:
         print(verb_help(verb))
         return
-    from spike_zoo.runs.trainer import run_trainer
+    check_configs(arguments)
+    from spike_zoo.runs.trainer import run_trainer  # loads torch: after cheap checks
 
     with silenced(wanted=is_quiet()):
         run_trainer(verb, ["--help"] if arguments == ["--help", "all"] else arguments)

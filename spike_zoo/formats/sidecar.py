@@ -185,13 +185,9 @@ def _in_yaml(value: object) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    import yaml
+    from spike_zoo.yaml_files import read_yaml
 
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(f"{path}: not YAML in UTF-8 ({reason})", path=str(path)) from error
+    fields = read_yaml(path, FormatError)
     if not isinstance(fields, dict):
         raise FormatError(f"{path}: expected fields such as spike_w: 400", path=str(path))
     return {str(name): value for name, value in fields.items()}

@@ -12,13 +12,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from spike_zoo.errors import MissingFileError, UsageError, WeightsError, closest
-from spike_zoo.files import new_file
+from spike_zoo.errors import UsageError, WeightsError
+from spike_zoo.files import EXPORT_NAME, new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
-from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
+from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, located_weights
 from spike_zoo.nn.blueprints import Blueprint, read_blueprint
-from spike_zoo.nn.files import EXPORT_NAME, state_digest, weights_file
+from spike_zoo.nn.files import state_digest
+from spike_zoo.nn.threads import limit_threads
 
 PACKAGE = "spike_zoo."
 
@@ -53,7 +54,7 @@ def load(
     if name in WEIGHTLESS:
         blueprint = Blueprint(WEIGHTLESS[name], {}, {}, name)
     else:
-        blueprint = read_blueprint(_located(_fetched(name_or_path)), PUBLISHED)
+        blueprint = read_blueprint(located_weights(_fetched(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
 
 
@@ -137,31 +138,6 @@ def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in hparams.items() if name not in hidden}
 
 
-def _located(name_or_path: str | Path) -> Path:
-    """Return the file of weights that a name or path means.
-
-    Raises:
-        MissingFileError: If there is none; lists the names.
-    """
-    name = str(name_or_path)
-    path = weights_file(shipped_weights().get(name, Path(name_or_path)))
-    if not path.is_file():
-        if Path(name).is_dir():
-            raise MissingFileError(
-                f"{name}: this folder holds no {EXPORT_NAME}, so it is no export; give one that "
-                "'python -m spike_zoo export' wrote, or a checkpoint, as runs/RUN/checkpoints/"
-                "best.ckpt",
-                path=name,
-            )
-        raise MissingFileError(
-            f"{name}: neither a file nor a shipped method.{closest(name, shipped_names())} "
-            f"Shipped are {', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an "
-            "export folder or hf:owner/name.",
-            path=name,
-        )
-    return path
-
-
 def _built(blueprint: Blueprint, *, trust: bool) -> nn.Module:
     source = blueprint.source
     module_class: Any = _resolve(blueprint.class_path, source, trust=trust)
@@ -205,18 +181,27 @@ def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
 
 
 def pick_device(name: str) -> str:
-    """Return the device a user's ``auto``, ``cpu``, ``cuda`` or ``mps`` means on this machine.
+    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``mps`` selects on this machine.
+
+    ``auto`` selects an accelerator only if it is available: a CUDA build of torch also runs on
+    machines without a GPU or driver. Torch's threads are limited to the cores that are free.
 
     Raises:
-        UsageError: If the named device is not there.
+        UsageError: If the named device is not available.
     """
+    limit_threads()
     if name == "auto":
-        return str(torch.accelerator.current_accelerator() or "cpu")
+        has_accelerator = torch.accelerator.is_available()
+        return str(torch.accelerator.current_accelerator()) if has_accelerator else "cpu"
+    if problem := device_problem(name):
+        raise UsageError(f"--device {name}: not usable here ({problem}); try --device auto")
+    return name
+
+
+def device_problem(name: str) -> str:
+    """Return torch's reason why a device is not usable, or an empty string if it is usable."""
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(
-            f"--device {name}: not usable here ({first}); try --device auto"
-        ) from error
-    return name
+        return str(error).splitlines()[0]
+    return ""

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-EXPORT_NAME = "model.safetensors"  # the weights of an export, in its folder
 # what reading a damaged or crafted file can raise
 _DAMAGED = (
     AttributeError,
@@ -33,11 +32,6 @@ _DAMAGED = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
-
-
-def weights_file(path: str | Path) -> Path:
-    """Return the file of weights that a path names: itself, or that of an export in a folder."""
-    return Path(path) / EXPORT_NAME if Path(path).is_dir() else Path(path)
 
 
 def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (whatever the file holds)

@@ -33,7 +33,7 @@ class Choices:
         width: Columns of a ``.dat`` file.
         flip: Whether a ``.dat`` stores its rows bottom to top; None: as its sidecar says.
         allow_partial: Drop an incomplete last plane of a ``.dat`` file, with a warning.
-        device: Where methods compute.
+        device: Where methods compute: auto, cpu, cuda or mps.
         trust: Whether classes from outside this package may be imported.
 
     Raises:
@@ -79,3 +79,15 @@ class Choices:
     def pictures_that_fit(self, layers: int, height: int, width: int) -> int:
         """Return how many planes are shown in so many pictures of a size each."""
         return max(1, min(self.pictures, MOST_PIXELS // (layers * height * width)))
+
+
+def split_settings(wanted: str) -> tuple[str, dict[str, int]]:
+    """Return a method's name and its settings; paths and W&B's names may hold colons too."""
+    name, colon, rest = wanted.rpartition(":")
+    parts = [part.partition("=") for part in rest.split(",")]
+    if not colon or not all(equals for _, equals, _ in parts):
+        return wanted, {}
+    try:
+        return name, {setting: int(value) for setting, _, value in parts}
+    except ValueError as error:
+        raise UsageError(f"--methods {wanted}: settings are whole numbers") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from spike_zoo.errors import UsageError
 from spike_zoo.methods.loading import load
 from spike_zoo.methods.shipped import shipped_weights
+from spike_zoo.reports.choices import split_settings
 from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
 
 if TYPE_CHECKING:
@@ -52,23 +53,11 @@ def loaded(wanted: Sequence[str], *, device: str, trust: bool) -> list[Named]:
 
 
 def _one(wanted: str, *, device: str, trust: bool) -> Named:
-    name, settings = _split(wanted)
+    name, settings = split_settings(wanted)
     module = load(name, device=device, trust=trust)
     if not settings:
         return Named(called(wanted), able(module, Reconstructs, f"--methods {wanted}"))
     return Named(wanted, _adjusted(module, wanted, settings))
-
-
-def _split(wanted: str) -> tuple[str, dict[str, int]]:
-    """Return a method's name and its settings; paths and W&B's names may hold colons too."""
-    name, colon, rest = wanted.rpartition(":")
-    parts = [part.partition("=") for part in rest.split(",")]
-    if not colon or not all(equals for _, equals, _ in parts):
-        return wanted, {}
-    try:
-        return name, {setting: int(value) for setting, _, value in parts}
-    except ValueError as error:
-        raise UsageError(f"--methods {wanted}: settings are whole numbers") from error
 
 
 def _adjusted(module: nn.Module, wanted: str, settings: dict[str, int]) -> Reconstructs:

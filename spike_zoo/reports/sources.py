@@ -56,6 +56,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         check_rows=True,
     )
     scene = scene_of_file(source.name, recording, choices)
+    _check_center(scene, choices)
     page = Page(heading, "A spike recording, and what can be made of it.")
     _add_scene(page, scene, _loaded(choices), choices)
     return page
@@ -68,6 +69,8 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
             raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
         page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
         scenes = [scene_of_archive(archive, name) for name in names]  # refused before it takes long
+        for scene in scenes:
+            _check_center(scene, choices)
         methods = _loaded(choices)
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)
@@ -88,8 +91,10 @@ def report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
 
 def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
     """Add scenes of the test with what the best run with a checkpoint makes of them now."""
+    from spike_zoo.methods.loading import pick_device
     from spike_zoo.reports.methods import CLASSICAL
 
+    choices = replace(choices, device=pick_device(choices.device))
     for run in reversed(runs):
         checkpoint = run.folder / "checkpoints" / "best.ckpt"
         data = _data_of(run)
@@ -101,6 +106,7 @@ def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
     with SpikeArchive(archive) as opened:
         for name in chosen_names(opened, choices, data.get("test_split") or "test"):
             scene = scene_of_archive(opened, name)
+            _check_center(scene, choices)
             page.add_section(f"{name}, anew", f"Computed with {checkpoint} for this page.")
             own = replace(choices, deblurring=str(checkpoint))
             if not scene.exposures:
@@ -135,10 +141,6 @@ def _add_scene(
     from spike_zoo.reports.rates import add_rates
     from spike_zoo.reports.spikes import add_facts, add_spikes
 
-    if choices.center is not None and not 0 <= choices.center < len(scene.recording):
-        raise UsageError(
-            f"--center {choices.center}: {scene.name} has planes 0..{len(scene.recording) - 1}"
-        )
     if named:
         page.add_section(scene.name)
     add_facts(page, scene, choices)
@@ -150,7 +152,15 @@ def _add_scene(
         add_rates(page, scene, choices)
 
 
-def _loaded(choices: Choices) -> list[Named]:
-    from spike_zoo.reports.methods import loaded  # torch takes a while to load
+def _check_center(scene: Scene, choices: Choices) -> None:
+    if choices.center is not None and not 0 <= choices.center < len(scene.recording):
+        raise UsageError(
+            f"--center {choices.center}: {scene.name} has planes 0..{len(scene.recording) - 1}"
+        )
 
-    return loaded(choices.methods, device=choices.device, trust=choices.trust)
+
+def _loaded(choices: Choices) -> list[Named]:
+    from spike_zoo.methods.loading import pick_device  # loads torch: after cheap checks
+    from spike_zoo.reports.methods import loaded
+
+    return loaded(choices.methods, device=pick_device(choices.device), trust=choices.trust)

@@ -22,6 +22,7 @@ from spike_zoo.tracking.result import FILENAME
 if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
 
+VERBS = ("fit", "validate", "test", "predict")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _SHORT_HASH = 8
 #: Tells a run of a sweep its folder, so that code edited meanwhile cannot send it elsewhere.

@@ -18,6 +18,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from spike_zoo.nn.threads import limit_threads
 from spike_zoo.runs.bars import lines_for_bar
 from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
 from spike_zoo.runs.checkpoints import (
@@ -30,7 +31,7 @@ from spike_zoo.runs.checkpoints import (
     checkpoints_of,
 )
 from spike_zoo.runs.compiling import compile_networks
-from spike_zoo.runs.configs import with_files
+from spike_zoo.runs.configs import check_configs, with_files
 from spike_zoo.runs.devices import settle_devices, tell_of_emulation
 from spike_zoo.runs.folders import (
     folder_of,
@@ -41,7 +42,7 @@ from spike_zoo.runs.folders import (
 from spike_zoo.runs.libraries import quiet_libraries, whole_numbers_first
 from spike_zoo.runs.limits import check_limits
 from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
-from spike_zoo.runs.planning import defaults_of, dumped, fill_in, plan_of
+from spike_zoo.runs.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.runs.problems import refuse_unknown
 from spike_zoo.runs.resuming import (
     adopt,
@@ -77,12 +78,12 @@ if TYPE_CHECKING:
 
     from spike_zoo.tracking.result import Curve
 
-VERBS = ("fit", "validate", "test", "predict")
-
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
     quiet_libraries()
+    check_configs(arguments)
+    limit_threads()
     exit_code = 1  # W&B lists a run that does not come to its end as failed
     try:
         with _process_arguments([verb, *with_files(arguments)]):

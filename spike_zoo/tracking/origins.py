@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import SpikeZooError, WeightsError
+from spike_zoo.files import EXPORT_NAME
 from spike_zoo.tracking.provenance import computed_part, leaves, plain_numbers
 from spike_zoo.tracking.result import FILENAME, RunResult
 
@@ -36,8 +37,6 @@ def named_checkpoints(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
 
 def weights_file(text: str) -> Path | None:
     """Return the file of weights that a text names, None where it names none that is there."""
-    from spike_zoo.nn.files import EXPORT_NAME  # here, for tables read records without torch
-
     path = Path(text)
     if (path / EXPORT_NAME).is_file():
         return path / EXPORT_NAME

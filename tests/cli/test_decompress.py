@@ -171,7 +171,9 @@ def test_what_is_in_the_way_is_refused_before_any_work(street: Path, tmp_path: P
         with pytest.raises(UsageError, match=r"give X\.mp4, X\.npz or a folder"):
             decompress(str(street), out=name, method="none")
     with pytest.raises(MissingFileError, match="no such file"):
-        decompress(str(tmp_path / "none.sci"), out="a.npz", method="none")
+        decompress(str(tmp_path / "none.sci"), out="a.npz", method="tfi")
+    with pytest.raises(MissingFileError, match="none: neither a file nor a shipped method"):
+        decompress(str(street), out="a.npz", method="none")
     with pytest.raises(UsageError, match="--method tfi: TFI does not compress"):
         decompress(str(street), out=str(tmp_path / "b.npz"), method="tfi")
 

@@ -101,12 +101,14 @@ def test_a_damaged_bitstream_is_described_as_far_as_it_is_whole(
 ) -> None:
     path = tmp_path / "a.sci"
     path.write_bytes(DATA[:50] + b"?" + DATA[51:-1])
-    assert main(["info", str(path)]) == 0
+    assert main(["info", str(path)]) == 1
     said = capsys.readouterr().out
     assert f"{8 * len(PAYLOADS[1])} to {8 * len(PAYLOADS[1])}" in said
     assert said.count("damaged  ") == 2
     path.write_bytes(DATA[:44])
-    assert main(["info", str(path)]) == 0
+    assert main(["info", str(path), "--json"]) == 1
+    capsys.readouterr()
+    assert main(["info", str(path)]) == 1
     assert "none is whole" in capsys.readouterr().out
     for data, problem in ((DATA[:43], "within the header"), (b"other", "no .sci bitstream")):
         path.write_bytes(data)
@@ -147,7 +149,7 @@ def test_a_damaged_lossless_recording_is_described_with_what_is_wrong(
         (whole[:-1], "before the last of its 20 planes"),
     ):
         path.write_bytes(data)
-        assert main(["info", str(path)]) == 0
+        assert main(["info", str(path)]) == 1
         said = capsys.readouterr().out
         assert "threshold      2\n" in said
         assert problem in said.partition("damaged  ")[2]

@@ -10,8 +10,8 @@ from jsonargparse import ArgumentParser
 from lightning.fabric.utilities import warnings as lightnings
 
 from spike_zoo.runs.libraries import quiet_libraries, whole_numbers_first
-from spike_zoo.runs.trainer import VERBS
-from spike_zoo.sweeps.plan import LineReader
+from spike_zoo.runs.planning import VERBS
+from spike_zoo.sweeps.line_reader import LineReader
 
 # as rich asks for it, and as typing then remembers Lightning's own
 FLIPPED: Any = Union[float, int, None]  # noqa: UP007

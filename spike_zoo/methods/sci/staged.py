@@ -8,8 +8,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.files import weights_file
 from spike_zoo.methods.sci.stages import GIVES, as_table
-from spike_zoo.nn.files import weights_file
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.parts import learn_only, load_part, set_frozen_to_eval
 from spike_zoo.nn.schedules import scheduler_of
