@@ -42,7 +42,6 @@ STAGES: dict[str, tuple[Split, ...]] = {
     "predict": ("test",),
 }
 _OF_PACKING = ("packed", "width", "mode")
-_BATCHES_PER_SNAPSHOT = 16  # a resumed run reads fewer than these once more
 _PREFETCHED = 4  # batches of a worker
 
 
@@ -228,14 +227,14 @@ class ArchiveDataModule(LightningDataModule):
             **self._sharing(),
         )
         loader = TrainingLoader(
-            samples,
+            samples,  # type: ignore[arg-type]  # map-style by its two methods
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
             collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
             drop_last=False,
-            snapshot_every_n_steps=_BATCHES_PER_SNAPSHOT,
+            persistent_workers=self.workers > 0,
             prefetch_factor=_PREFETCHED if self.workers else None,
         )
         loader.finish = self._finish()
@@ -339,6 +338,7 @@ class ArchiveDataModule(LightningDataModule):
             num_workers=self.workers,
             collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.workers > 0,
         )
         loader.finish = self._finish()
         return loader

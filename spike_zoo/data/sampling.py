@@ -57,6 +57,10 @@ class SeededSampler(DistributedSampler[SampleKey]):
         draws: Samples of one epoch, by default all. More than ``size`` begins again.
         processes: How many processes share them.
         rank: Number of this process.
+
+    Attributes:
+        epoch: The epoch that is drawn.
+        skipped: How many of its draws are left out because a run was resumed behind them.
     """
 
     def __init__(
@@ -74,9 +78,15 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self.epochs = epochs
         self.epoch = epochs.next
         self.draws = size if draws is None else draws
+        self.skipped = 0
+        self._resumed: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[SampleKey]:
         self.epoch = self.epochs.begin()
+        epoch, skipped = self._resumed or (self.epoch, 0)
+        self._resumed = None
+        # a checkpoint after the last batch of an epoch continues with the first of the next
+        self.skipped = skipped if epoch == self.epoch else 0
         generator = np.random.default_rng((self.seed, self.epoch))
         rounds = -(-self.draws // self.size)
         order = np.concatenate([generator.permutation(self.size) for _ in range(rounds)])
@@ -84,12 +94,17 @@ class SeededSampler(DistributedSampler[SampleKey]):
         drawn = zip(order[: self.draws].tolist(), seeds.tolist(), strict=True)
         keys = [SampleKey(index, seed) for index, seed in drawn]
         shared = len(self) * self.num_replicas
-        # when the first is asked for, not before: a resumed run learns its epoch in between
-        yield from itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
+        own = itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
+        yield from itertools.islice(own, self.skipped, None)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw this epoch next, where no trainer tells another."""
+        """Draw this epoch next, unless a trainer determines the epoch."""
         self.epoch = self.epochs.next = epoch
+
+    def resume(self, epoch: int, draws: int) -> None:
+        """Continue in an epoch behind its first draws of this process."""
+        self.set_epoch(epoch)
+        self._resumed = epoch, draws
 
     def __len__(self) -> int:
         return -(-self.draws // self.num_replicas)

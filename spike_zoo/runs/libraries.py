@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
 #: Warnings of libraries that a user can do nothing about, or that describe what we do on purpose.
 _CHATTER = (
-    ".*set_vital.*",
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*callbacks used to create the checkpoint.*",

@@ -104,13 +104,17 @@ def _stopping(step: int, number: int, moment: str = "before") -> list[str]:
 
 
 def _assert_ended_alike(ours: Path, theirs: Path) -> None:
+    _assert_trained_alike(ours, theirs)
+    records = [RunResult.read(run_dir) for run_dir in (ours, theirs)]
+    assert records[0].metrics == records[1].metrics
+    assert records[0].config_hash == records[1].config_hash
+
+
+def _assert_trained_alike(ours: Path, theirs: Path) -> None:
     states = [_state(run_dir / "checkpoints" / "last.ckpt") for run_dir in (ours, theirs)]
     _assert_equal(states[0], states[1], "checkpoint")
     logs = [(run_dir / "metrics.csv").read_text() for run_dir in (ours, theirs)]
     assert logs[0] == logs[1]
-    records = [RunResult.read(run_dir) for run_dir in (ours, theirs)]
-    assert records[0].metrics == records[1].metrics
-    assert records[0].config_hash == records[1].config_hash
 
 
 def _state(file: Path) -> dict[str, Any]:
@@ -171,6 +175,13 @@ def test_a_run_does_not_go_on_with_other_settings(
     assert main([*stopped, *changes, "--ckpt_path", "last"]) == 2
     assert re.search(named, capsys.readouterr().err)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_stopped_in_mid_epoch_continues_with_another_number_of_workers(
+    stopped: list[str], undisturbed: Callable[[str], Path]
+) -> None:
+    assert main([*stopped, "--data.init_args.workers", "2", "--ckpt_path", "last"]) == 0
+    _assert_trained_alike(Path(stopped[-1]), undisturbed("cosine"))
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2", "words"])
