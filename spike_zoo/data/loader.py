@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.data import DataLoader
 
 from spike_zoo.data.batches import Collate, large_places
-from spike_zoo.data.sampling import SampleKey
+from spike_zoo.data.sampling import SampleKey, SeededSampler
 from spike_zoo.data.slots import Slots
 from spike_zoo.errors import VersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 _EPOCH, _BATCHES = "epoch", "batches"
 HELD = 2  # batches that training holds while a worker fills all it may fill ahead
@@ -45,10 +45,12 @@ class TrainingLoader(DataLoader[Any]):
         finish: Applied to each batch; None where Lightning calls a hook for it.
     """
 
+    sampler: SeededSampler
+    batch_size: int
     finish: Callable[[Any], Any] | None = None
     _position: tuple[int, int] | None = None  # epoch, and its batches that were returned
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Any:  # noqa: ANN401  (torch says: its own iterator)
         """Yield the batches of an epoch, which is chosen when the first is requested."""
         processes = self.multiprocessing_context or multiprocessing
         is_forked = self.num_workers and processes.get_start_method() == "fork"
@@ -84,4 +86,4 @@ class TrainingLoader(DataLoader[Any]):
         """Return slots that batches of the first sample's size fit into."""
         sample = self.dataset[SampleKey(0, 0)]
         _, size = large_places({key: [value] * self.batch_size for key, value in sample.items()})
-        return Slots(self.num_workers, self.prefetch_factor + HELD, size)
+        return Slots(self.num_workers, (self.prefetch_factor or 0) + HELD, size)

@@ -68,7 +68,7 @@ def test_a_loader_continues_at_the_same_batch_with_any_number_of_workers(
 
 def test_a_position_that_an_older_version_wrote_is_rejected(archive_path: Path) -> None:
     loader = ReconstructionDataModule(str(archive_path), 61, crop=32).train_dataloader()
-    with pytest.raises(VersionError, match="older version.*--init_from"):
+    with pytest.raises(VersionError, match=r"older version.*--init_from"):
         loader.load_state_dict({"_num_yielded": 3, "epoch": 0})
 
 
@@ -86,7 +86,7 @@ class _WithProcess:
 
 
 class _NamesProcesses(ReconstructionDataModule):
-    def make_samples(self, split: Split) -> Samples:
+    def make_samples(self, split: Split) -> Any:
         return _WithProcess(super().make_samples(split))
 
 
