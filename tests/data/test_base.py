@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning import LightningModule, Trainer
 
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.data.base import Samples, unit_range, unpacked
@@ -96,6 +97,35 @@ def test_workers_stay_alive_between_epochs(archive_path: Path) -> None:
         epochs = [{int(batch["process"]) for batch in loader} for _ in range(3)]
         assert os.getpid() not in epochs[0]
         assert epochs[1] == epochs[2] == epochs[0]
+
+
+class _CollectsNames(LightningModule):
+    """Notes which recordings an evaluation uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.names += batch["name"]
+
+    test_step = validation_step
+
+
+@pytest.mark.parametrize("verb", ["validate", "test"])
+@pytest.mark.parametrize(("limit", "used"), [(3, {"take0", "take1", "take2"}), (1, {"take0"})])
+def test_limited_evaluations_use_all_scenes_alike(
+    tmp_path: Path, verb: str, limit: int, used: set[str]
+) -> None:
+    takes = [pattern_take(number, stride=20) for number in range(3)]
+    data = ReconstructionDataModule(str(archive_of(tmp_path / "a.h5", *takes)), 13, crop=None)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    limits = {"limit_val_batches": limit, "limit_test_batches": limit}
+    trainer = Trainer(accelerator="cpu", enable_model_summary=False, **limits, **quiet)  # type: ignore[arg-type]
+    module = _CollectsNames()
+    getattr(trainer, verb)(module, data, verbose=False)
+    assert len(module.names) == limit
+    assert set(module.names) == used
 
 
 def test_batches_of_workers_stay_as_they_came_however_many_are_kept(archive_path: Path) -> None:
