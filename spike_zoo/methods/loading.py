@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError, closest
@@ -107,7 +107,7 @@ def save_weights(
         "sha256": state_digest(state),
     }
     with new_file(Path(path), overwrite=True) as temporary:
-        save_file(state, temporary, metadata=described)
+        temporary.write_bytes(save(state, metadata=described))  # OSError where the disk is full
 
 
 @runtime_checkable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import time
@@ -124,11 +125,16 @@ class WholeCheckpoints(TorchCheckpointIO):
         path: str | os.PathLike[str],
         storage_options: Any = None,  # noqa: ANN401  (Lightning's)
     ) -> None:
-        """Write one checkpoint; whatever happens, a whole one is there."""
-        target = Path(path)
+        """Write one checkpoint; if that fails, the one before is untouched.
+
+        Raises:
+            RecordingError: If it cannot be written, as on a full disk.
+        """
+        target, content = Path(path), io.BytesIO()
+        torch.save(checkpoint, content)  # torch's own error on a full disk does not say so
         with new_file(target, overwrite=True) as temporary:
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             if target.name == LAST and target.is_file():

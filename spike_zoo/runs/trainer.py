@@ -23,6 +23,7 @@ from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
 from spike_zoo.runs.checkpoints import (
     BEFORE_LAST,
     FOLDER,
+    LAST,
     RestoredData,
     RunCheckpoint,
     WallClock,
@@ -32,6 +33,7 @@ from spike_zoo.runs.checkpoints import (
 from spike_zoo.runs.compiling import compile_networks
 from spike_zoo.runs.configs import with_files
 from spike_zoo.runs.devices import settle_devices, tell_of_emulation
+from spike_zoo.runs.divergence import StopAtDivergence
 from spike_zoo.runs.folders import (
     folder_of,
     is_child,
@@ -359,7 +361,8 @@ class ZooCLI(LightningCLI):
         kept = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
         pictures = SampleImages(self.out / "images")
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
-        return [self.clock, self.stopper, RestoredData(), pictures, *rates, *kept]
+        finite = StopAtDivergence(self.run_dir / FOLDER / LAST)
+        return [finite, self.clock, self.stopper, RestoredData(), pictures, *rates, *kept]
 
 
 def _listed(given: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)
