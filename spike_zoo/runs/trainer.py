@@ -346,6 +346,8 @@ class ZooCLI(LightningCLI):
             yield
             has_failed = False
         except SIGTERMException:
+            if is_child():  # of a run whose first process reports how it ended
+                raise SystemExit(0) from None
             if self.stopper.is_interrupted:
                 raise KeyboardInterrupt from None  # it stopped by Lightning's other signal
             raise
