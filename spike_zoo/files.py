@@ -24,8 +24,14 @@ from spike_zoo.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Return the weights inside the package: name -> file."""
+    return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
 
 
 @contextlib.contextmanager

@@ -16,9 +16,10 @@ from spike_zoo.errors import MissingFileError, UsageError, WeightsError, closest
 from spike_zoo.files import new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
-from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
+from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names
 from spike_zoo.nn.blueprints import Blueprint, read_blueprint
 from spike_zoo.nn.files import EXPORT_NAME, state_digest, weights_file
+from spike_zoo.nn.official import differences
 
 PACKAGE = "spike_zoo."
 
@@ -53,11 +54,59 @@ def load(
     if name in WEIGHTLESS:
         blueprint = Blueprint(WEIGHTLESS[name], {}, {}, name)
     else:
-        blueprint = read_blueprint(_located(_fetched(name_or_path)), PUBLISHED)
+        blueprint = read_blueprint(located(fetched(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
 
 
-def _fetched(name_or_path: str | Path) -> str | Path:
+def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[str]:
+    """Load weights into a module that is about to be trained.
+
+    Args:
+        module: The module.
+        file: A checkpoint, an export, or a method's published file.
+        strict: Raise an error unless names and shapes are exactly those of the module. Otherwise
+            what does not fit is left out.
+
+    Returns:
+        What was left out, one line for each kind.
+
+    Raises:
+        WeightsError: If the weights do not fit, or none of them does.
+    """
+    blueprint = read_blueprint(file, PUBLISHED)
+    state, expected = blueprint.state, module.state_dict()
+    if blueprint.is_published:
+        state = _built(blueprint, trust=False).state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in expected and tensor.shape == expected[name].shape
+    }
+    faults = differences(state, expected)
+    if faults and (strict or not fitting):
+        way_out = ", or leave entries out with --init_strict false" if fitting else ""
+        raise WeightsError(
+            f"{file}: the weights do not fit {type(module).__name__}: {'; '.join(faults)}. "
+            f"{_other_arguments(module, blueprint)}Give the model the same arguments{way_out}.",
+            path=str(file),
+        )
+    module.load_state_dict(fitting, strict=False)
+    left_out = {
+        "entries of the file are left out": [name for name in state if name not in fitting],
+        "entries of the model keep their initial values": [n for n in expected if n not in fitting],
+    }
+    return [f"{len(names)} {what}: {', '.join(names)}" for what, names in left_out.items() if names]
+
+
+def _other_arguments(module: nn.Module, blueprint: Blueprint) -> str:
+    """Return in words with which other arguments the weights were made."""
+    own = plain_hyper_parameters(module)
+    made = blueprint.hyper_parameters.items()
+    others = [f"{name}={value}" for name, value in made if name in own and own[name] != value]
+    return f"They were made with {', '.join(others[:8])}. " if others else ""
+
+
+def fetched(name_or_path: str | Path) -> str | Path:
     """Return a name or path that is of this machine."""
     name = str(name_or_path)
     if is_artifact(name):
@@ -137,14 +186,14 @@ def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in hparams.items() if name not in hidden}
 
 
-def _located(name_or_path: str | Path) -> Path:
+def located(name_or_path: str | Path) -> Path:
     """Return the file of weights that a name or path means.
 
     Raises:
         MissingFileError: If there is none; lists the names.
     """
     name = str(name_or_path)
-    path = weights_file(shipped_weights().get(name, Path(name_or_path)))
+    path = weights_file(name_or_path)
     if not path.is_file():
         if Path(name).is_dir():
             raise MissingFileError(

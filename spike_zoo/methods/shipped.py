@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from spike_zoo.files import WEIGHTS_FOLDER, shipped_weights
 
-WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
+__all__ = ["PUBLISHED", "WEIGHTLESS", "WEIGHTS_FOLDER", "shipped_names", "shipped_weights"]
 
 #: Methods that need no weights: name -> class path.
 WEIGHTLESS = {
@@ -19,11 +19,6 @@ PUBLISHED = {
     "spike_enc2.0.weight": "spike_zoo.methods.ssdm.SSDMStudentModule",
     "encoder.conv0.net.0.weight": "spike_zoo.methods.stir.STIRModule",
 }
-
-
-def shipped_weights() -> dict[str, Path]:
-    """Return the weights inside the package: name -> file."""
-    return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
 
 
 def shipped_names() -> list[str]:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.files import shipped_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,8 +37,9 @@ _DAMAGED = (
 
 
 def weights_file(path: str | Path) -> Path:
-    """Return the file of weights that a path names: itself, or that of an export in a folder."""
-    return Path(path) / EXPORT_NAME if Path(path).is_dir() else Path(path)
+    """Return the file of weights that a shipped name, a file or the folder of an export names."""
+    file = shipped_weights().get(str(path), Path(path))
+    return file / EXPORT_NAME if file.is_dir() else file
 
 
 def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (whatever the file holds)

@@ -33,10 +33,12 @@ class StopBetweenBatches(Callback):
 
     Attributes:
         received: The signal that asked to stop, None as long as there is none.
+        has_begun: Whether training has begun; it does not where no epoch is left.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.has_begun = False
         self._before: dict[int, Handler] = {}
 
     @property
@@ -46,6 +48,7 @@ class StopBetweenBatches(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals."""
+        self.has_begun = True
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
 
