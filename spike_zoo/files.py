@@ -27,8 +27,14 @@ if TYPE_CHECKING:
 #: Suffix of a file that holds a network as a graph -> its format.
 GRAPHS = {".onnx": "ONNX", ".pt2": "torch.export"}
 EXPORT_NAME = "model.safetensors"  # the weights in the folder that export writes
+WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Return the weights inside the package: name -> file."""
+    return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
 
 
 @contextlib.contextmanager
@@ -121,8 +127,9 @@ def _removed(leftover: Path) -> bool:
 
 
 def weights_file(path: str | Path) -> Path:
-    """Return the file of weights that a path names: itself, or that of an export in a folder."""
-    return Path(path) / EXPORT_NAME if Path(path).is_dir() else Path(path)
+    """Return the file of weights that a shipped name, a file or the folder of an export names."""
+    file = shipped_weights().get(str(path), Path(path))
+    return file / EXPORT_NAME if file.is_dir() else file
 
 
 def refuse_existing(path: Path, *, overwrite: bool = False) -> None:

@@ -46,8 +46,8 @@ def app(
                 "the app needs Gradio, which is not installed: pip install 'spike-zoo[app]'"
             ) from error
         from spike_zoo.app.page import Setting, serve
+        from spike_zoo.files import shipped_weights
         from spike_zoo.methods.loading import load, pick_device
-        from spike_zoo.methods.shipped import shipped_weights
         from spike_zoo.reports.methods import CLASSICAL, loaded
         from spike_zoo.tasks.abilities import Reconstructs
 

@@ -15,11 +15,12 @@ from spike_zoo.errors import (
     RecordingError,
     UsageError,
 )
+from spike_zoo.files import shipped_weights
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.output import Kind, Target, kind_of
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
-from spike_zoo.methods.shipped import check_method, shipped_weights
+from spike_zoo.methods.shipped import check_method
 from spike_zoo.spikes import spread_planes
 from spike_zoo.tasks.abilities import Deblurs, able
 from spike_zoo.tasks.exposures import check_pair

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 import spike_zoo
+from spike_zoo.files import WEIGHTS_FOLDER
 from spike_zoo.methods.loading import device_problem, pick_device
-from spike_zoo.methods.shipped import WEIGHTS_FOLDER, shipped_names
+from spike_zoo.methods.shipped import shipped_names
 from spike_zoo.nn.backbones import BACKBONES, backbone_folders, find_backbone
 from spike_zoo.nn.precision import has_fast_bf16
 from spike_zoo.tracking import commit, versions

@@ -20,6 +20,9 @@ USUAL_OPTIONS = {
     "several stack, later ones win ('spike-zoo configs' lists those that ship)",
     "--run_dir FOLDER": "folder of the run, by default runs/<configuration>-<UTC time>",
     "--ckpt_path FILE": "fit: last, or a checkpoint to go on with; else the checkpoint to measure",
+    "--init_from FILE": "fit: weights that a new run starts from, with a new optimiser and "
+    "schedule: a shipped name, a .ckpt or a .safetensors",
+    "--init_strict false": "fit: use what fits of these weights, and list what does not",
     "--seed_everything N": "seed of weights, order and cuts, by default 0",
     "--test_after_fit false": "fit: do not test the best checkpoint at the end",
     "--compile true": "let torch.compile translate the networks first",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
 from spike_zoo.errors import UsageError, WeightsError
@@ -19,6 +19,7 @@ from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, located_weights
 from spike_zoo.nn.blueprints import Blueprint, read_blueprint
 from spike_zoo.nn.files import state_digest
+from spike_zoo.nn.official import differences
 from spike_zoo.nn.threads import limit_threads
 
 PACKAGE = "spike_zoo."
@@ -54,11 +55,59 @@ def load(
     if name in WEIGHTLESS:
         blueprint = Blueprint(WEIGHTLESS[name], {}, {}, name)
     else:
-        blueprint = read_blueprint(located_weights(_fetched(name_or_path)), PUBLISHED)
+        blueprint = read_blueprint(located_weights(fetched(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
 
 
-def _fetched(name_or_path: str | Path) -> str | Path:
+def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[str]:
+    """Load weights into a module that is about to be trained.
+
+    Args:
+        module: The module.
+        file: A checkpoint, an export, or a method's published file.
+        strict: Raise an error unless names and shapes are exactly those of the module. Otherwise
+            what does not fit is left out.
+
+    Returns:
+        What was left out, one line for each kind.
+
+    Raises:
+        WeightsError: If the weights do not fit, or none of them does.
+    """
+    blueprint = read_blueprint(file, PUBLISHED)
+    state, expected = blueprint.state, module.state_dict()
+    if blueprint.is_published:
+        state = _built(blueprint, trust=False).state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in expected and tensor.shape == expected[name].shape
+    }
+    faults = differences(state, expected)
+    if faults and (strict or not fitting):
+        way_out = ", or leave entries out with --init_strict false" if fitting else ""
+        raise WeightsError(
+            f"{file}: the weights do not fit {type(module).__name__}: {'; '.join(faults)}. "
+            f"{_other_arguments(module, blueprint)}Give the model the same arguments{way_out}.",
+            path=str(file),
+        )
+    module.load_state_dict(fitting, strict=False)
+    left_out = {
+        "entries of the file are left out": [name for name in state if name not in fitting],
+        "entries of the model keep their initial values": [n for n in expected if n not in fitting],
+    }
+    return [f"{len(names)} {what}: {', '.join(names)}" for what, names in left_out.items() if names]
+
+
+def _other_arguments(module: nn.Module, blueprint: Blueprint) -> str:
+    """Return in words with which other arguments the weights were made."""
+    own = plain_hyper_parameters(module)
+    made = blueprint.hyper_parameters.items()
+    others = [f"{name}={value}" for name, value in made if name in own and own[name] != value]
+    return f"They were made with {', '.join(others[:8])}. " if others else ""
+
+
+def fetched(name_or_path: str | Path) -> str | Path:
     """Return a name or path that is of this machine."""
     name = str(name_or_path)
     if is_artifact(name):
@@ -108,7 +157,7 @@ def save_weights(
         "sha256": state_digest(state),
     }
     with new_file(Path(path), overwrite=True) as temporary:
-        save_file(state, temporary, metadata=described)
+        temporary.write_bytes(save(state, metadata=described))  # OSError where the disk is full
 
 
 @runtime_checkable

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from spike_zoo.errors import MissingFileError, closest
-from spike_zoo.files import EXPORT_NAME, weights_file
+from spike_zoo.files import EXPORT_NAME, shipped_weights, weights_file
 from spike_zoo.methods.artifacts import is_artifact
 from spike_zoo.methods.hub import is_on_hub
-
-WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
 
 #: Methods that need no weights: name -> class path.
 WEIGHTLESS = {
@@ -26,11 +24,6 @@ PUBLISHED = {
 }
 
 
-def shipped_weights() -> dict[str, Path]:
-    """Return the weights inside the package: name -> file."""
-    return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
-
-
 def shipped_names() -> list[str]:
     """Return every name that needs no path."""
     return [*WEIGHTLESS, *shipped_weights()]
@@ -43,7 +36,7 @@ def located_weights(name_or_path: str | Path) -> Path:
         MissingFileError: If there is none; lists the names.
     """
     name = str(name_or_path)
-    path = weights_file(shipped_weights().get(name, Path(name_or_path)))
+    path = weights_file(name_or_path)
     if not path.is_file():
         if Path(name).is_dir():
             raise MissingFileError(

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.errors import UsageError
+from spike_zoo.files import shipped_weights
 from spike_zoo.methods.loading import load
-from spike_zoo.methods.shipped import shipped_weights
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
 

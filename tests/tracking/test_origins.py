@@ -16,7 +16,7 @@ from spike_zoo.tracking.origins import (
     named_checkpoints,
     origin_of,
     recipe_of,
-    weights_file,
+    existing_weights,
     weights_sha256,
 )
 from tests.helpers.results import make_result
@@ -89,11 +89,11 @@ def test_a_text_names_weights_where_they_are(tmp_path: Path) -> None:
     file, export = _checkpoint(tmp_path / "a.ckpt"), tmp_path / "export"
     export.mkdir()
     (tmp_path / "notes.txt").write_text("mine")
-    assert weights_file(str(file)) == file
+    assert existing_weights(str(file)) == file
     for text in (export, tmp_path / "notes.txt", tmp_path / "none.ckpt"):
-        assert weights_file(str(text)) is None
+        assert existing_weights(str(text)) is None
     inside = _export(export / "model.safetensors")
-    assert weights_file(str(export)) == weights_file(str(inside)) == inside
+    assert existing_weights(str(export)) == existing_weights(str(inside)) == inside
 
 
 def test_a_configuration_names_the_checkpoints_of_its_model_and_its_own(tmp_path: Path) -> None:

@@ -148,5 +148,5 @@ def read_parts(codec: SCICodec, row: Row, files: Mapping[str, Any]) -> None:
                 load_part(codec.get_submodule(part), file, f"codec.{part}")
 
 
-def _note_weights(module: Any, keys: object) -> None:  # noqa: ANN401  (torch's hook)
-    module._has_weights = True
+def _note_weights(module: Any, keys: Any) -> None:  # noqa: ANN401  (torch's hook)
+    module._has_weights = not keys.missing_keys
