@@ -12,17 +12,22 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
-from spike_zoo.errors import UsageError, WeightsError
+from spike_zoo.errors import SpikeZooError, UsageError, WeightsError
 from spike_zoo.files import EXPORT_NAME, new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
 from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, located_weights
 from spike_zoo.nn.blueprints import Blueprint, read_blueprint
-from spike_zoo.nn.files import state_digest
+from spike_zoo.nn.files import first_not_finite, state_digest
 from spike_zoo.nn.official import differences
 from spike_zoo.nn.threads import limit_threads
 
 PACKAGE = "spike_zoo."
+# what a constructor can raise for arguments of a damaged or crafted file
+_UNBUILDABLE = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 def load(
@@ -92,6 +97,7 @@ def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[st
             path=str(file),
         )
     module.load_state_dict(fitting, strict=False)
+    _check_finite(module, str(file))
     left_out = {
         "entries of the file are left out": [name for name in state if name not in fitting],
         "entries of the model keep their initial values": [n for n in expected if n not in fitting],
@@ -193,19 +199,29 @@ def _built(blueprint: Blueprint, *, trust: bool) -> nn.Module:
     if blueprint.is_published:
         return module_class.from_official(source)
     try:
-        module = module_class(**blueprint.hyper_parameters)
-    except TypeError as error:
-        raise WeightsError(f"{source}: {blueprint.class_path} was saved otherwise: {error}") from (
-            error
-        )
-    outcome = module.load_state_dict(blueprint.state, strict=False)
-    if outcome.missing_keys or outcome.unexpected_keys:
+        module: nn.Module = module_class(**blueprint.hyper_parameters)
+    except SpikeZooError:
+        raise
+    except _UNBUILDABLE as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise WeightsError(
-            f"{source}: the weights do not fit {blueprint.class_path}: first missing "
-            f"{next(iter(outcome.missing_keys), 'none')}, first unexpected "
-            f"{next(iter(outcome.unexpected_keys), 'none')}"
+            f"{source}: {blueprint.class_path} cannot be built with the arguments in the file "
+            f"({reason}); the file is damaged, or another version wrote it"
+        ) from error
+    faults = differences(blueprint.state, module.state_dict())
+    if faults:
+        raise WeightsError(
+            f"{source}: the weights do not fit {blueprint.class_path}: {'; '.join(faults)}"
         )
+    module.load_state_dict(blueprint.state)
+    _check_finite(module, source)
     return module
+
+
+def _check_finite(module: nn.Module, source: str) -> None:
+    name = first_not_finite(module.named_parameters())
+    if name is not None:
+        raise WeightsError(f"{source}: the weights {name} are not finite; use another checkpoint")
 
 
 def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from spike_zoo.errors import MissingFileError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
@@ -65,3 +65,8 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+    """Return the name of the first tensor that holds NaN or infinity, None if all are finite."""
+    return next((name for name, one in tensors if not torch.isfinite(one.detach()).all()), None)

@@ -11,7 +11,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 
 from spike_zoo.errors import ConfigError, WeightsError
 from spike_zoo.files import new_file
-from spike_zoo.runs.divergence import first_not_finite
+from spike_zoo.nn.files import first_not_finite
 from spike_zoo.runs.planning import dumped
 from spike_zoo.tasks.abilities import BringsWeights
 from spike_zoo.tracking import (

@@ -10,9 +10,9 @@ from lightning import Callback
 from torch.nn.utils import get_total_norm
 
 from spike_zoo.errors import DivergenceError
+from spike_zoo.nn.files import first_not_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from lightning import LightningModule, Trainer
@@ -114,8 +114,3 @@ class StopAtDivergence(Callback):
             parts.append(f"Recordings of the batch: {', '.join(self._names)}.")
         kept = f"The last good checkpoint is {self.last}." if self.last.is_file() else ""
         return DivergenceError(" ".join([*parts, kept or "No checkpoint was saved yet.", _WAY_OUT]))
-
-
-def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
-    """Return the name of the first tensor that holds NaN or infinity, None if all are finite."""
-    return next((name for name, one in tensors if not torch.isfinite(one.detach()).all()), None)

@@ -99,7 +99,7 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     """Return one line for an error of the user's, None for a fault of ours."""
     if isinstance(error, argparse.ArgumentError | argparse.ArgumentTypeError):
         return _of_arguments(error, arguments)
-    if isinstance(error, ValueError) and _UNION in str(error):  # raised while building a class
+    if isinstance(error, ValueError | TypeError) and _UNION in str(error):  # building a class
         return _flat(innermost(error))
     if isinstance(error, _OF_FILES):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)

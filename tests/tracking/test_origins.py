@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from spike_zoo.files import shipped_weights
 from spike_zoo.tracking.origins import (
+    existing_weights,
     how_made,
     named_checkpoints,
     origin_of,
     recipe_of,
-    existing_weights,
     weights_sha256,
 )
 from tests.helpers.results import make_result
@@ -94,6 +95,13 @@ def test_a_text_names_weights_where_they_are(tmp_path: Path) -> None:
         assert existing_weights(str(text)) is None
     inside = _export(export / "model.safetensors")
     assert existing_weights(str(export)) == existing_weights(str(inside)) == inside
+
+
+def test_a_shipped_name_is_recorded_as_the_weights_it_names() -> None:
+    shipped = shipped_weights()
+    config = {**_config(teacher="sci-small"), "init_from": "stir-small"}
+    named = {KEY: shipped["sci-small"], "init_from": shipped["stir-small"]}
+    assert dict(named_checkpoints(config)) == named
 
 
 def test_a_configuration_names_the_checkpoints_of_its_model_and_its_own(tmp_path: Path) -> None:
