@@ -7,6 +7,7 @@ from pathlib import Path
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 
 
 def report(
@@ -24,7 +25,7 @@ def report(
     codec: str = "sci-small",
     deblurring: str = "ssdm-student",
     rates: bool = False,
-    rate_scale: float | None = None,
+    rate_scale: float | str = "auto",
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
@@ -51,7 +52,8 @@ def report(
         codec: The method that decodes a bitstream, and compresses with --rates.
         deblurring: The method that makes sharp images where there are blurry ones.
         rates: Compress the recording at every quality for the rate-distortion curve: minutes.
-        rate_scale: Spikes per plane at white; by default what the recording says.
+        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
+            from the brightest pixels, which is printed.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
@@ -64,6 +66,7 @@ def report(
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a page is written as .html")
     refuse_existing(target, overwrite=overwrite)
+    stated = stated_rate_scale(rate_scale)
     from spike_zoo.media import write_page
     from spike_zoo.methods.loading import pick_device  # torch takes a while to load
     from spike_zoo.reports import Choices, report_of
@@ -78,7 +81,7 @@ def report(
         codec=codec,
         deblurring=deblurring,
         rates=rates,
-        rate_scale=rate_scale,
+        rate_scale=stated,
         truth=truth,
         height=height,
         width=width,

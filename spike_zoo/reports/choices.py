@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spike_zoo.errors import UsageError
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 
 #: Bits of raw planes, and pixels of pictures, that one scene may bring into a page.
 MOST_BITS: Final = 16_000_000
@@ -27,7 +28,8 @@ class Choices:
         codec: The method that decodes bitstreams and measures rates.
         deblurring: The method that makes sharp images of blurry ones.
         rates: Whether a recording is compressed at every quality, which takes minutes.
-        rate_scale: Spikes per plane at white; by default what the recording says.
+        rate_scale: Spikes per plane at white; by default what the recording states, else an
+            estimate.
         truth: A picture of what the recording shows at the centre.
         height: Rows of a ``.dat`` file.
         width: Columns of a ``.dat`` file.
@@ -64,10 +66,7 @@ class Choices:
         ):
             if value < least:
                 raise UsageError(f"--{option} {value}: give at least {least}")
-        if self.rate_scale is not None and not 0 < self.rate_scale < float("inf"):
-            raise UsageError(
-                f"--rate-scale {self.rate_scale:g}: spikes per plane at white are above 0"
-            )
+        stated_rate_scale(self.rate_scale)
 
     def planes_that_fit(self, height: int, width: int) -> int:
         """Return how many raw planes of a size are shown, an odd number."""

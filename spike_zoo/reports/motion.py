@@ -59,7 +59,7 @@ def add_motion(page: Page, scene: Scene, methods: Sequence[Named], choices: Choi
 def _add_fields(
     page: Page, scene: Scene, method: Named, planes: Sequence[int], choices: Choices
 ) -> None:
-    scale, _ = scene.rate_scale(choices)
+    scale = scene.rate_scale(choices).value
     module = method.module
     assert isinstance(module, FindsMotion)
     steps = with_progress(planes, len(planes), f"{method.name}: motion")

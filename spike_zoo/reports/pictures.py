@@ -108,7 +108,7 @@ def _add_viewer(
 
 
 def _images(method: Named, scene: Scene, planes: Sequence[int], choices: Choices) -> Tensor:
-    scale, _ = scene.rate_scale(choices)
+    scale = scene.rate_scale(choices).value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the page says what is not known
         stream = method.module.reconstruct_stream(scene.recording, planes, rate_scale=scale)

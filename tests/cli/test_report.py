@@ -59,12 +59,15 @@ def test_an_archive_is_measured_against_its_truth(clips_archive: Path, tmp_path:
     assert "PSNR (dB)" in html
 
 
-def test_a_recording_without_a_known_white_says_that_it_is_guessed(tmp_path: Path) -> None:
+def test_a_recording_without_a_rate_scale_is_marked_as_estimated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spikes = np.random.default_rng(0).random((41, 24, 32)) < 0.3
     path = write_recording(SpikeRecording.from_planes(spikes), tmp_path / "unknown.npz")
     html, _ = _report(path, tmp_path, *QUICK)
-    assert "(guessed)" in html
-    assert "--rate-scale R says it" in html
+    assert "(estimated)" in html
+    assert "--rate-scale sets it" in html
+    assert "spikes per plane at white, estimated" in capsys.readouterr().err
 
 
 def test_a_method_that_cannot_is_left_out_and_the_page_says_why(tmp_path: Path) -> None:
