@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import (
+    GeometryError,
     MissingFileError,
     MissingGeometryError,
     PlaneRangeError,
@@ -78,7 +80,8 @@ def deblur(
             is 97 planes long.
         fps: Images per second in a video.
         channel_order: What the weights were trained on, to be checked; they know it themselves.
-        height: Rows of a .dat file; a quarter of the image's where nothing says it.
+        height: Rows of a .dat file; by default what its sidecar states, else a quarter of the
+            image's, which is printed.
         width: Columns of a .dat file, likewise.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
@@ -223,13 +226,29 @@ def _read(
     width: int | None,
     flip: bool | None,
 ) -> SpikeRecording:
-    """Read a recording; one that does not know its size is taken to have the one that fits."""
+    """Read a recording; the size of a .dat that states none is assumed, and printed."""
     try:
         return read_recording(path, name, height=height, width=width, flip=flip)
-    except MissingGeometryError:
+    except MissingGeometryError as error:
         if (height, width) != (None, None):
             raise
-        return read_recording(path, name, height=fitting_height, width=fitting_width, flip=flip)
+        missing = error
+    quarter = f"{fitting_width} x {fitting_height} (W x H), a quarter of the image's"
+    try:
+        recording = read_recording(
+            path, name, height=fitting_height, width=fitting_width, flip=flip
+        )
+    except GeometryError as error:
+        raise MissingGeometryError(
+            f"{missing.message} {quarter}, does not give a whole number of planes of whole bytes.",
+            path=str(path),
+        ) from error
+    tell(
+        f"{path}: states no size; {quarter}, is assumed, which gives {len(recording)} planes "
+        "(--height and --width set it)",
+        sys.stderr,
+    )
+    return recording
 
 
 def _begin(
