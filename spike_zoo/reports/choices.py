@@ -19,7 +19,9 @@ class Choices:
 
     Attributes:
         methods: Methods that reconstruct, see :func:`spike_zoo.reports.methods.loaded`; by default
-            the classical ones and those that ship, if they are quick.
+            the classical ones and those that ship.
+        limits_slow: Whether named methods that take seconds per picture reconstruct only the plane
+            that is shown first, as they do by default.
         center: The plane that is shown first; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that are shown around the centre.
@@ -42,6 +44,7 @@ class Choices:
     """
 
     methods: tuple[str, ...] = ()
+    limits_slow: bool = False
     center: int | None = None
     pictures: int = 5
     planes: int = 61
