@@ -130,7 +130,7 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
         max_file_size="4gb",
         app_kwargs={"middleware": _guards()},
         footer_links=[],
-        i18n=gradio.I18n(en=_MISSING_WORDS),
+        i18n=gradio.I18n(en=_MISSING_WORDS),  # type: ignore[arg-type]  # keys may be nested
         prevent_thread_lock=True,
     )
     print(f"app: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)  # noqa: T201  (it listens)

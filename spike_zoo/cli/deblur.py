@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -243,12 +243,17 @@ def _read(
             f"{missing.message} {quarter}, does not give a whole number of planes of whole bytes.",
             path=str(path),
         ) from error
+    _report_assumed(path, quarter, len(recording))
+    return recording
+
+
+@cache  # once per file, however often it is opened
+def _report_assumed(path: Path, size: str, planes: int) -> None:
     tell(
-        f"{path}: states no size; {quarter}, is assumed, which gives {len(recording)} planes "
+        f"{path}: states no size; {size}, is assumed, which gives {planes} planes "
         "(--height and --width set it)",
         sys.stderr,
     )
-    return recording
 
 
 def _begin(

@@ -194,7 +194,7 @@ def middle_image(path: str | Path) -> NDArray[np.uint8]:
                 break
         if image is None:
             raise MediaError(f"{path}: the video has no image", path=str(path))
-        return image.to_ndarray(format="rgb24")
+        return np.asarray(image.to_ndarray(format="rgb24"), np.uint8)
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:

@@ -93,8 +93,8 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Sce
     image = _grey(load_picture(choices.truth))
     if image.shape[1:] != recording.shape[1:]:
         raise GeometryError(
-            f"{choices.truth}: a picture of {image.shape[1]}x{image.shape[2]}, the planes are "
-            f"{recording.shape[1]}x{recording.shape[2]}; --truth shows the same pixels",
+            f"{choices.truth}: a picture of {image.shape[2]} x {image.shape[1]} (W x H), "
+            f"the planes are {recording.shape[2]} x {recording.shape[1]}; --truth expects one size",
             path=choices.truth,
         )
     center = len(recording) // 2 if choices.center is None else choices.center

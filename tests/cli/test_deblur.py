@@ -260,7 +260,7 @@ def test_impossible_calls_are_refused_and_leave_nothing(
 def test_an_image_of_another_size_is_refused_with_the_size_that_fits(scene: Path) -> None:
     save_picture(np.zeros((3, 4 * HEIGHT, 4 * WIDTH + 4)), scene / "wide.png")
     for out in ("frames", "a.mp4", "a.png"):
-        with pytest.raises(GeometryError, match=r"wide\.png with .*street\.npz: .* 24x40\."):
+        with pytest.raises(GeometryError, match=r"wide\.png with .*street\.npz: .* 40 x 24\."):
             run(scene, out, image=str(scene / "wide.png"))
     assert files_beside(scene) == ["wide.png"]
 

@@ -71,7 +71,7 @@ def test_a_truth_beside_a_recording_is_as_large_as_its_planes(tmp_path: Path) ->
     scene = scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "true.png")))
     assert list(scene.truths) == [80]
     assert scene.has_truth
-    with pytest.raises(GeometryError, match="a picture of 3x3, the planes are 8x16"):
+    with pytest.raises(GeometryError, match=r"of 3 x 3 \(W x H\), the planes are 16 x 8"):
         scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "small.png")))
 
 
