@@ -33,7 +33,8 @@ _MOST_RENAMED = 5
 _COLUMNS = {
     "name": "name",
     "split": "splits",
-    "TxHxW": "shape",
+    "planes": "planes",
+    "W x H": "size",
     "fps": "fps",
     "rate scale": "rate_scale",
     "images": "images",
@@ -197,7 +198,11 @@ def archive_info(path: str, *, json: bool = False) -> None:
     for split, names in facts["splits"].items():
         print(f"split {split}: {len(names)}")
     _print_classes(facts)
-    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings]
+    rows = []
+    for row in recordings:
+        planes, height, width = row["shape"]
+        texts = row | {"planes": planes, "size": f"{width} x {height}"}
+        rows.append([_cell(texts[key]) for key in _COLUMNS.values()])
     if rows:
         _print_table(list(_COLUMNS), rows)
     if count > _MOST_ROWS:

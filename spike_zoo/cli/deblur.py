@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import (
+    GeometryError,
     MissingFileError,
     MissingGeometryError,
     PlaneRangeError,
@@ -85,7 +87,8 @@ def deblur(
             is 97 planes long.
         fps: Images per second in a video.
         channel_order: What the weights were trained on, to be checked; they know it themselves.
-        height: Rows of a .dat file; a quarter of the image's where nothing says it.
+        height: Rows of a .dat file; by default what its sidecar states, else a quarter of the
+            image's, which is printed.
         width: Columns of a .dat file, likewise.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
@@ -238,16 +241,35 @@ def _read(
     flip: bool | None,
     allow_partial: bool,
 ) -> SpikeRecording:
-    """Read a recording; one that does not know its size is taken to have the one that fits."""
+    """Read a recording; the size of a .dat that states none is assumed, and printed."""
     read = partial(
         read_recording, path, name, flip=flip, allow_partial=allow_partial, check_rows=True
     )
     try:
         return read(height=height, width=width)
-    except MissingGeometryError:
+    except MissingGeometryError as error:
         if (height, width) != (None, None):
             raise
-        return read(height=fitting_height, width=fitting_width)
+        missing = error
+    quarter = f"{fitting_width} x {fitting_height} (W x H), a quarter of the image's"
+    try:
+        recording = read(height=fitting_height, width=fitting_width)
+    except GeometryError as error:
+        raise MissingGeometryError(
+            f"{missing.message} {quarter}, does not give a whole number of planes of whole bytes.",
+            path=str(path),
+        ) from error
+    _report_assumed(path, quarter, len(recording))
+    return recording
+
+
+@cache  # once per file, however often it is opened
+def _report_assumed(path: Path, size: str, planes: int) -> None:
+    tell(
+        f"{path}: states no size; {size}, is assumed, which gives {planes} planes "
+        "(--height and --width set it)",
+        sys.stderr,
+    )
 
 
 class Opened(NamedTuple):

@@ -115,8 +115,9 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
             recording, lost = lossless.read(bitstream, progress=told), []
         write_recording(recording, target, overwrite=overwrite, with_sidecar=is_raw)
     _warn_of_lost_parts(lost)
-    shape = "x".join(map(str, recording.shape))
-    return f"recording: {target} ({shape} (TxHxW), {target.stat().st_size} bytes)"
+    planes, height, width = recording.shape
+    size = f"{planes} planes of {width} x {height} pixels"
+    return f"recording: {target} ({size}, {target.stat().st_size} bytes)"
 
 
 def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:

@@ -231,7 +231,7 @@ def _known_of_planes(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what recordings and bitstreams both tell."""
     fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
     return [
-        ("planes", f"{facts['planes']}x{facts['height']}x{facts['width']} (TxHxW)"),
+        ("planes", f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)"),
         ("fps", "unknown" if fps is None else f"{fps:g}"),
         ("duration", "unknown" if seconds is None else f"{seconds * 1000:.4g} ms"),
         ("rate scale", "unknown" if scale is None else f"{scale:g} spikes per plane at white"),

@@ -16,6 +16,8 @@ from spike_zoo.errors import RecordingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spike_zoo.spikes.rate_scale import RateScale
+
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
@@ -35,6 +37,12 @@ def tell(text: str, file: IO[str] | None = None) -> None:
     """
     if not is_quiet():
         print(text, file=file or sys.stdout)
+
+
+def report_rate_scale(scale: RateScale) -> None:
+    """Print a rate scale that was estimated, on stderr, and how to set it."""
+    if scale.is_estimated:
+        tell(scale.note, sys.stderr)
 
 
 def settle_streams() -> None:

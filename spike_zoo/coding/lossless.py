@@ -324,8 +324,8 @@ def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
     planes, height, width = recording.shape
     if height * width > MAX_PIXELS:
         raise GeometryError(
-            f"planes of {height}x{width} pixels are not coded, at most {MAX_PIXELS} are; keep the "
-            "recording in an archive"
+            f"planes of {width} x {height} pixels (W x H) are not coded, at most {MAX_PIXELS} are; "
+            "keep the recording in an archive"
         )
     depth = min(max(1, _SYMBOLS // (height * width)), restart, planes)
     return LosslessHeader(

@@ -65,8 +65,9 @@ class DatLayout:
         if self.pixels % 8 and self.frame_align is None:
             raise GeometryError(
                 f"a plane of {self.height}x{self.width} pixels is not a whole number of bytes, and "
-                'files differ in where the next one begins: state frame_align="byte" (on the next '
-                'byte, as this package writes) or frame_align="bit" (on the next bit)'
+                "files differ in where the next one begins: write 'frame_align: byte' (on the next "
+                "byte, as this package writes) or 'frame_align: bit' (on the next bit) into the "
+                "file's sidecar, FILE.dat.yaml"
             )
         if self.pixels < 8 and self.frame_align == "bit":
             raise GeometryError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spike_zoo.errors import UsageError
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 
 #: Bits of raw planes, and pixels of pictures, that one scene may bring into a page.
 MOST_BITS: Final = 16_000_000
@@ -18,7 +19,9 @@ class Choices:
 
     Attributes:
         methods: Methods that reconstruct, see :func:`spike_zoo.reports.methods.loaded`; by default
-            the classical ones and those that ship, if they are quick.
+            the classical ones and those that ship.
+        limits_slow: Whether named methods that take seconds per picture reconstruct only the plane
+            that is shown first, as they do by default.
         center: The plane that is shown first; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that are shown around the centre.
@@ -27,7 +30,8 @@ class Choices:
         codec: The method that decodes bitstreams and measures rates.
         deblurring: The method that makes sharp images of blurry ones.
         rates: Whether a recording is compressed at every quality, which takes minutes.
-        rate_scale: Spikes per plane at white; by default what the recording says.
+        rate_scale: Spikes per plane at white; by default what the recording states, else an
+            estimate.
         truth: A picture of what the recording shows at the centre.
         height: Rows of a ``.dat`` file.
         width: Columns of a ``.dat`` file.
@@ -41,6 +45,7 @@ class Choices:
     """
 
     methods: tuple[str, ...] = ()
+    limits_slow: bool = False
     center: int | None = None
     pictures: int = 5
     planes: int = 61
@@ -66,10 +71,7 @@ class Choices:
         ):
             if value < least:
                 raise UsageError(f"--{option} {value}: give at least {least}")
-        if self.rate_scale is not None and not 0 < self.rate_scale < float("inf"):
-            raise UsageError(
-                f"--rate-scale {self.rate_scale:g}: spikes per plane at white are above 0"
-            )
+        stated_rate_scale(self.rate_scale)
 
     def planes_that_fit(self, height: int, width: int) -> int:
         """Return how many raw planes of a size are shown, an odd number."""

@@ -80,6 +80,6 @@ def _part(scene: Scene, choices: Choices) -> SpikeRecording:
     """Return the first planes of a recording, as a recording."""
     recording = scene.recording
     stop = min(len(recording), _MOST_PLANES)
-    scale, _ = scene.rate_scale(choices)
+    scale = scene.rate_scale(choices).value
     packed = recording.read_packed(0, stop)
     return SpikeRecording(packed, recording.shape[2], fps=recording.fps, rate_scale=scale)

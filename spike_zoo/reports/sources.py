@@ -14,6 +14,7 @@ from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
 from spike_zoo.reports.bitstream import bitstream_page
+from spike_zoo.reports.next_steps import add_next_steps, add_next_steps_of_runs
 from spike_zoo.reports.scene import chosen_names, scene_of_archive, scene_of_file
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
     )
     scene = scene_of_file(source.name, recording, choices)
     _check_center(scene, choices)
-    page = Page(heading, "A spike recording, and what can be made of it.")
+    page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
     _add_scene(page, scene, _loaded(choices), choices)
+    add_next_steps(page, source, choices)
     return page
 
 
@@ -74,6 +76,7 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
         methods = _loaded(choices)
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)
+    add_next_steps(page, source, choices, names[0])
     return page
 
 
@@ -86,6 +89,8 @@ def report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
     if choices.scenes:
         _add_best(page, runs, choices)
     add_places(page, runs)
+    checkpoints = [run.result.checkpoint for run in reversed(runs) if run.result.checkpoint]
+    add_next_steps_of_runs(page, next(iter(checkpoints), None))
     return page
 
 
@@ -107,11 +112,12 @@ def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
         for name in chosen_names(opened, choices, data.get("test_split") or "test"):
             scene = scene_of_archive(opened, name)
             _check_center(scene, choices)
-            page.add_section(f"{name}, anew", f"Computed with {checkpoint} for this page.")
+            page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
             own = replace(choices, deblurring=str(checkpoint))
             if not scene.exposures:
-                beside = choices.methods or CLASSICAL
-                own = replace(choices, methods=(*beside, str(checkpoint)))
+                beside = choices.methods or (*CLASSICAL, "stir")
+                limits = choices.limits_slow or not choices.methods
+                own = replace(choices, methods=(*beside, str(checkpoint)), limits_slow=limits)
             try:
                 methods = _loaded(own)
             except SpikeZooError as error:
@@ -145,8 +151,8 @@ def _add_scene(
         page.add_section(scene.name)
     add_facts(page, scene, choices)
     add_deblurring(page, scene, choices)
-    add_pictures(page, scene, methods, choices)
-    add_motion(page, scene, methods, choices)
+    pictures = add_pictures(page, scene, methods, choices)
+    add_motion(page, scene, methods, pictures, choices)
     add_spikes(page, scene, choices)
     if choices.rates:
         add_rates(page, scene, choices)
@@ -163,4 +169,9 @@ def _loaded(choices: Choices) -> list[Named]:
     from spike_zoo.methods.loading import pick_device  # loads torch: after cheap checks
     from spike_zoo.reports.methods import loaded
 
-    return loaded(choices.methods, device=pick_device(choices.device), trust=choices.trust)
+    return loaded(
+        choices.methods,
+        device=pick_device(choices.device),
+        trust=choices.trust,
+        limits_slow=choices.limits_slow,
+    )

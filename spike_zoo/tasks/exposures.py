@@ -106,9 +106,9 @@ def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: i
     wanted = ratio * height, ratio * width
     if tuple(image.shape[-2:]) != wanted:
         raise GeometryError(
-            f"the blurry image is {image.shape[-2]}x{image.shape[-1]}, the spikes are "
-            f"{height}x{width}: the image must be {ratio} times as high and wide, "
-            f"{wanted[0]}x{wanted[1]}. Resize or crop it, or give the recording that belongs to it."
+            f"the blurry image is {image.shape[-1]} x {image.shape[-2]} (W x H), the spikes are "
+            f"{width} x {height}: the image must be {ratio} times as wide and high, "
+            f"{wanted[1]} x {wanted[0]}. Resize or crop it, or pass the recording of its exposure."
         )
 
 

@@ -196,7 +196,9 @@ def test_a_lossless_recording_becomes_what_it_was(
     if suffix != ".npy":  # which holds planes only
         assert (again.fps, again.rate_scale) == (20_000.0, 0.5)
     size = out.stat().st_size
-    assert capsys.readouterr().out == f"recording: {out} (55x24x36 (TxHxW), {size} bytes)\n"
+    assert (
+        capsys.readouterr().out == f"recording: {out} (55 planes of 36 x 24 pixels, {size} bytes)\n"
+    )
     assert main(["decompress", str(kept), "--out", str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
 

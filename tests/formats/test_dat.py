@@ -70,7 +70,8 @@ def test_writing_and_reading_any_size_gives_the_planes_back(
 def test_planes_that_are_not_whole_bytes_need_their_alignment_stated(tmp_path: Path) -> None:
     path = tmp_path / "clip.dat"
     path.write_bytes(bytes(10))
-    with pytest.raises(GeometryError, match=r'clip\.dat.*frame_align="byte".*"bit"'):
+    said = r"clip\.dat.*frame_align: byte.*frame_align: bit.*sidecar"
+    with pytest.raises(GeometryError, match=said):
         read_recording(path, height=3, width=5)
 
 
