@@ -68,8 +68,6 @@ def add_pictures(
     planes = scene.moments(choices, count)
     first = min(planes, key=lambda plane: abs(plane - scene.center(choices)))
     page.add_section("Pictures", _in_words(scene, len(planes), count, choices))
-    if texts := explanations([method.name for method in methods]):
-        page.add_text(" ".join(texts))
     made: dict[str, dict[int, Tensor]] = {}
     for method in methods:
         wanted = [first] if method.has_one_picture else planes
@@ -79,15 +77,17 @@ def add_pictures(
             page.add_warning(f"{method.name} is left out: {error}")
     if not made:
         return made
+    truths = scene.truths if scene.has_truth else {}
+    measured = {name: _measured(pictures, truths) for name, pictures in made.items()}
+    _add_viewer(page, scene, planes, first, made, measured)
+    if texts := explanations(list(made)):
+        page.add_text(" ".join(texts))
     slow = [one.name for one in methods if one.has_one_picture and one.name in made]
     if slow and len(planes) > 1:
         page.add_text(
             f"{' and '.join(slow)} take{'s' if len(slow) == 1 else ''} seconds per picture and "
             f"{'shows' if len(slow) == 1 else 'show'} plane {first} alone."
         )
-    truths = scene.truths if scene.has_truth else {}
-    measured = {name: _measured(pictures, truths) for name, pictures in made.items()}
-    _add_viewer(page, scene, planes, first, made, measured)
     if any(measured.values()):
         _add_numbers(page, measured)
     return made

@@ -105,9 +105,6 @@ def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
     if not samples:
         return
     page.add_section("Test samples", "Images of the test that all of these runs reconstructed.")
-    classical = [run.name for run in runs if run.name.startswith("tf")]
-    if texts := explanations(classical):
-        page.add_text(" ".join(texts))
     layers = [
         Layer.of(
             run.name,
@@ -129,6 +126,9 @@ def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
             has_strip=len(samples) > 1,
         )
     )
+    classical = [run.name for run in runs if run.name.startswith("tf")]
+    if texts := explanations(classical):
+        page.add_text(" ".join(texts))
 
 
 def _measured(run: Run, samples: Sequence[str]) -> list[str]:

@@ -90,7 +90,11 @@ def test_every_combination_of_switches_makes_features_and_learns_in_all_of_it(
         (lambda: FEM(0.125)(torch.zeros(1, 12, 16, 16)), ValueError, r"13 planes.*\(1, 12, 16"),
         (lambda: FEM(0.125)(torch.zeros(0, 13, 16, 16)), ValueError, r"got \(0, 13, 16, 16\)"),
         (lambda: FEM(0.125)(torch.zeros(13, 16, 16)), ValueError, r"got \(13, 16, 16\)"),
-        (lambda: FEM(0.125)(torch.zeros(1, 13, 15, 40)), ConfigError, "at least 16x16.*got 15x40"),
+        (
+            lambda: FEM(0.125)(torch.zeros(1, 13, 15, 40)),
+            ConfigError,
+            "at least 16 x 16.*got 40 x 15",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(
