@@ -39,7 +39,7 @@ def test_warnings_in_lightnings_code_show_no_place_of_it(monkeypatch: pytest.Mon
 def test_every_verb_parses_limits_so(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr(
-        "spike_zoo.runs.trainer.whole_numbers_first",
+        "spike_zoo.runs.options.whole_numbers_first",
         lambda parser: seen.extend(a.dest for a in parser._actions if "limit_val" in a.dest),
     )
     LineReader()
