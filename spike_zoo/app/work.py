@@ -129,6 +129,8 @@ def message_of(error: Exception, source: Source) -> str:
             f"'{FIELDS['width']}'. {fits}."
         )
     message = str(error).replace(f"{source.path.parent}{os.sep}", "")
+    # the form has no field for it
+    message = re.sub(r",? or [^,.]*\(--allow-partial\)", "", message)
     for option, field in FIELDS.items():
         message = re.sub(rf"--{option}(?![\w-])", f"'{field}'", message)
     return message

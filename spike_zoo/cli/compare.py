@@ -45,7 +45,7 @@ def compare(
             )
     table(str(folder), results=[str(target)] if out else None, out=str(target), json=json)
     if not json:
-        tell(f"pictures side by side: python -m spike_zoo page {folder} --out {target}/page.html")
+        tell(f"pictures side by side: python -m spike_zoo report {folder} --out {target}/page.html")
 
 
 def _options_of(folder: Path) -> list[str]:

@@ -73,7 +73,6 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "spike_zoo.cli.compare:compare",
         "a run beside methods that need no training, on the images it was tested on",
     ),
-    "page": ("spike_zoo.cli.page:page", "results, pictures and videos of runs as one HTML page"),
     "report": (
         "spike_zoo.cli.report:report",
         "a recording, archive, run or bitstream as one page to look at, compare and zoom into",

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.tracking import predictions, start
+from spike_zoo.tracking import start
+from spike_zoo.tracking.result import PREDICTIONS_FILENAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,7 +100,7 @@ def refuse_second_prediction(out: Path) -> None:
     Raises:
         ExistingFileError: If it holds pictures or a table of predictions.
     """
-    if any(out.glob("*.png")) or (out / predictions.FILENAME).exists():
+    if any(out.glob("*.png")) or (out / PREDICTIONS_FILENAME).exists():
         raise ExistingFileError(
             f"{out}: holds an earlier prediction, and pictures of two would be mixed; choose "
             "another --run_dir, or remove the folder",

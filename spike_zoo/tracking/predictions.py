@@ -11,14 +11,13 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from spike_zoo.media import save_picture
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tracking.csv import write_rows
+from spike_zoo.tracking.result import PREDICTIONS_FILENAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from lightning import LightningModule, Trainer
-
-FILENAME = "predictions.csv"
 
 
 class PredictionFiles(BasePredictionWriter):
@@ -68,7 +67,7 @@ class PredictionFiles(BasePredictionWriter):
         rows = _of_all_processes(self._rows)
         if not rows or not trainer.is_global_zero:
             return
-        write_rows(self.folder / FILENAME, rows, list(rows[0]), end="\n")
+        write_rows(self.folder / PREDICTIONS_FILENAME, rows, list(rows[0]), end="\n")
 
 
 def _of_all_processes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

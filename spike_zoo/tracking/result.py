@@ -20,6 +20,7 @@ FILENAME = "result.json"
 #: Below ``images``: folders with a test's pictures, each named after its sample.
 RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
 PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
+PREDICTIONS_FILENAME = "predictions.csv"
 #: What a test of recognition leaves in the run's folder.
 CONFUSION_FILENAME = "confusion.csv"
 CONFUSION_PICTURE, FEATURE_MAP = "images/confusion.png", "images/tsne.png"

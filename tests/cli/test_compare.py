@@ -86,7 +86,7 @@ def test_the_commands_below_the_tree_make_a_table_of_it(
     assert {"tfp", "tfi9", "stir_demo"} <= set(table.replace("|", " ").split())
     assert "left out" not in table
     assert "page: " not in table
-    assert f"spike_zoo page {run}" in capsys.readouterr().out
+    assert f"spike_zoo report {run}" in capsys.readouterr().out
     assert main(["compare", str(run), "--methods", "tfp", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["tables"], "and nothing else"
 

@@ -230,7 +230,7 @@ def test_intact_planes_of_a_damaged_lossless_recording_are_salvaged(
     assert "decompress --salvage" in capsys.readouterr().err
     assert main(["decompress", str(kept), "--out", str(out), "--salvage"]) == 0
     said = capsys.readouterr()
-    assert "(35x24x36 (TxHxW), " in said.out
+    assert "(35 planes of 36 x 24 pixels, " in said.out
     assert "warning: left out: " in said.err
     assert "street.spl: planes 20 to 39 of 55 are lost" in said.err
     recording = read_recording(out)

@@ -79,4 +79,4 @@ def test_a_rolled_picture_is_reported_until_its_offset_is_stated(
     with pytest.warns(UserWarning, match="incomplete plane") as caught:
         assert main([*command, "--allow-partial"]) == 0
     assert len(caught) == 1
-    assert "69x40x48" in capsys.readouterr().out
+    assert "69 of 48 x 40 pixels" in capsys.readouterr().out

@@ -32,8 +32,8 @@ def test_page_shows_numbers_of_the_records_and_pictures_side_by_side(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "page.html"
-    assert main(["page", str(runs), "--out", str(target)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(target)
+    assert main(["report", str(runs), "--scenes", "0", "--out", str(target)]) == 0
+    assert f"page: {target} (" in capsys.readouterr().out
     html = target.read_text()
     assert html.index("25.00") < html.index("31.00"), "the best comes last"
     (viewer,) = shown_on(html)
@@ -61,7 +61,7 @@ def _page(tmp_path: Path, *results: RunResult) -> str:
     for result in results:
         result.write(tmp_path / "runs" / result.variant / "result.json")
     target = ["--out", str(tmp_path / "page.html"), "--overwrite"]
-    assert main(["page", str(tmp_path / "runs"), *target]) == 0
+    assert main(["report", str(tmp_path / "runs"), "--scenes", "0", *target]) == 0
     return (tmp_path / "page.html").read_text()
 
 
@@ -96,7 +96,7 @@ def test_page_replaces_a_file_only_where_it_is_told_to(
 ) -> None:
     target = tmp_path / "page.html"
     target.write_text("mine")
-    call = ["page", str(runs), "--out", str(target)]
+    call = ["report", str(runs), "--scenes", "0", "--out", str(target)]
     assert main(call) != 0
     assert "page.html exists already" in capsys.readouterr().err
     assert target.read_text() == "mine"
@@ -107,7 +107,7 @@ def test_page_replaces_a_file_only_where_it_is_told_to(
 def test_page_of_a_folder_without_results_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["page", str(tmp_path)]) == 2
+    assert main(["report", str(tmp_path)]) == 2
     assert "no result.json below" in capsys.readouterr().err
 
 
