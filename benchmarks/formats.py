@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 WHOLE = ((1000, 250, 400), (400, 1000, 1000))
 CLIP = (301, 250, 400)
 WINDOW, WINDOWS = (130, 171), 20
-DECODE_GOAL, WINDOW_GOAL, MEMORY_GOAL = 2.0, 1.5, 1.2
+DECODE_GOAL, WINDOW_GOAL, MEMORY_GOAL = 2.0, 1.0, 1.2
 
 
 def _random_file(folder: Path, shape: tuple[int, int, int]) -> Path:

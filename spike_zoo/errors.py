@@ -97,6 +97,10 @@ class WeightsError(SpikeZooError):
     """A checkpoint or weights file does not fit the network, or is not trusted."""
 
 
+class DivergenceError(SpikeZooError):
+    """Training produced a loss, gradient or weight that is not finite."""
+
+
 class MediaError(SpikeZooError):
     """A picture or video cannot be read or written."""
 

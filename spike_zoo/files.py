@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under another name, then renamed."""
+"""Atomic writes (temporary file, then rename) and the file that a path to weights names."""
 
 from __future__ import annotations
 
@@ -24,8 +24,17 @@ from spike_zoo.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+#: Suffix of a file that holds a network as a graph -> its format.
+GRAPHS = {".onnx": "ONNX", ".pt2": "torch.export"}
+EXPORT_NAME = "model.safetensors"  # the weights in the folder that export writes
+WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Return the weights inside the package: name -> file."""
+    return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
 
 
 @contextlib.contextmanager
@@ -115,6 +124,12 @@ def _removed(leftover: Path) -> bool:
             leftover.unlink()
         return True
     return False
+
+
+def weights_file(path: str | Path) -> Path:
+    """Return the file of weights that a shipped name, a file or the folder of an export names."""
+    file = shipped_weights().get(str(path), Path(path))
+    return file / EXPORT_NAME if file.is_dir() else file
 
 
 def refuse_existing(path: Path, *, overwrite: bool = False) -> None:

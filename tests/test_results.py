@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import statistics
 from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks import evidence
 from spike_zoo.cli.main import main
+from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -36,6 +39,19 @@ def test_the_page_on_the_evidence_counts_the_claims_that_hold() -> None:
     held, not_held = (sum(line.startswith(f"- **{what}**") for line in lines) for what in VERDICTS)
     page = (ROOT / "experiments/README.md").read_text()
     assert f"Of the claims that the tables decide, {held} hold and {not_held} do not;" in page
+
+
+def test_the_page_states_the_minutes_that_the_committed_runs_took() -> None:
+    page = (ROOT / "experiments/README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"\| (\d+) \((\d+) to (\d+)\) \| \[.*?\]\((\w+)/results/(\w+)\.md\)", page)
+    assert len(rows) == 7
+    for *stated, method, table in rows:
+        records = (ROOT / "experiments" / method / "results" / PROFILES[table]).rglob("result.json")
+        minutes = [RunResult.read(record).wall_seconds / 60 for record in records]
+        measured = [statistics.median(minutes), min(minutes), max(minutes)]
+        assert [int(number) for number in stated] == [round(one) for one in measured], (
+            f"{method}, {table}"
+        )
 
 
 @pytest.mark.parametrize("row", evidence.ROWS)

@@ -1,4 +1,4 @@
-"""The app's looks, in Gradio: where to drop a recording, what to choose, what came out."""
+"""The form of the app, in Gradio: a recording, what to compute, and the results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from spike_zoo.app.work import SUFFIXES, Source, built_in, files_of, page_of
+from spike_zoo.app.work import (
+    FIELDS,
+    SUFFIXES,
+    Size,
+    Source,
+    built_in,
+    files_of,
+    message_of,
+    page_of,
+    sizes_to_choose,
+    uploaded,
+)
 from spike_zoo.errors import SpikeZooError, UsageError
 from spike_zoo.reports.methods import CLASSICAL
 
@@ -19,6 +30,11 @@ if TYPE_CHECKING:
     import gradio
 
 HEIGHT: Final = 900  # pixels of the report
+#: Methods that are chosen at first; the slow ones show one plane.
+_CHOSEN: Final = ("tfi", "tfi:average=9", "tfi-aligned", "stir")
+#: Words of Gradio for screen readers that it has no translation of.
+_MISSING_WORDS: Final = {"common": {"complete": "complete"}}
+_NOTHING: Final = "Drop a recording first, or take the built-in scene."
 _EMPTY: Final = "<p>Drop a recording or take the built-in scene, then press <b>Show</b>.</p>"
 #: Nothing from anywhere but this machine: Gradio's own page would ask for a script elsewhere.
 POLICY: Final = (
@@ -57,16 +73,20 @@ def build(setting: Setting) -> gradio.Blocks:
             with gradio.Column(scale=1, min_width=300):
                 file = gradio.File(label="recording", file_types=list(SUFFIXES), height=130)
                 take = gradio.Button("Take the built-in scene")
-                name = gradio.Dropdown([], label="which of the archive", visible=False)
-                with gradio.Accordion("What the file does not say", open=False):
+                note = gradio.HTML(elem_id="note")
+                name = gradio.Dropdown([], label=FIELDS["name"], visible=False)
+                with gradio.Accordion("Size and brightness", open=False) as more:
                     with gradio.Row():
-                        height = gradio.Number(label="height of a .dat", precision=0, min_width=80)
-                        width = gradio.Number(label="width of a .dat", precision=0, min_width=80)
-                    scale = gradio.Number(label="spikes per plane at white")
+                        height = gradio.Number(label=FIELDS["height"], precision=0, min_width=80)
+                        width = gradio.Number(label=FIELDS["width"], precision=0, min_width=80)
+                    scale = gradio.Number(
+                        label=FIELDS["rate-scale"], info="0: as stated, else estimated"
+                    )
+                chosen = [one for one in _CHOSEN if one in setting.methods]
                 methods = gradio.CheckboxGroup(
-                    list(setting.methods), value=list(CLASSICAL[1:3]), label="methods"
+                    list(setting.methods), value=chosen, label=FIELDS["methods"]
                 )
-                pictures = gradio.Slider(1, 9, value=3, step=1, label="planes reconstructed")
+                pictures = gradio.Slider(1, 9, value=3, step=1, label=FIELDS["pictures"])
                 show = gradio.Button("Show", variant="primary")
                 one = gradio.Dropdown(list(setting.methods), value=CLASSICAL[2], label="files by")
                 moment = gradio.Slider(
@@ -78,9 +98,9 @@ def build(setting: Setting) -> gradio.Blocks:
                 shown = gradio.HTML(_EMPTY)
         source = [file, name, height, width, scale]
         take.click(act.take, None, file)
-        file.change(act.names, file, name)
-        show.click(act.show, [*source, methods, pictures], [shown, files])
-        make.click(act.make, [*source, one, moment], files)
+        file.change(act.uploaded, file, [name, height, width, more, note])
+        show.click(act.show, [*source, methods, pictures], [shown, files, note])
+        make.click(act.make, [*source, one, moment], [files, note])
     return blocks
 
 
@@ -98,6 +118,8 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise UsageError(f"--port {port}: something else listens there; give another one")
+    import gradio
+
     blocks = build(setting).queue(default_concurrency_limit=1)
     blocks.launch(
         server_name="127.0.0.1",
@@ -108,6 +130,7 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
         max_file_size="4gb",
         app_kwargs={"middleware": _guards()},
         footer_links=[],
+        i18n=gradio.I18n(en=_MISSING_WORDS),  # type: ignore[arg-type]  # keys may be nested
         prevent_thread_lock=True,
     )
     print(f"app: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)  # noqa: T201  (it listens)
@@ -135,30 +158,47 @@ def _guards() -> list[Any]:
 
 @dataclass(frozen=True)
 class _Actions:
-    """What buttons do: values of fields in, values of fields out."""
+    """The functions of the buttons: values of fields in, values of fields out."""
 
     setting: Setting
 
     def take(self) -> str:
         return str(built_in(self.setting.folder))
 
-    def names(self, file: str | None) -> Any:  # noqa: ANN401  (Gradio's update)
+    def uploaded(self, file: str | None) -> tuple[Any, ...]:
+        """Return the recordings of an archive, or the size of a .dat where only one fits."""
         import gradio
 
-        names = _said(Source(Path(file)).names) if file else []
-        return gradio.update(
+        names: list[str] = []
+        sizes, note = None, ""
+        if file:
+            source = Source(uploaded(Path(file)))
+            try:
+                names, sizes = source.names(), sizes_to_choose(source.path)
+            except (SpikeZooError, ValueError) as error:
+                note = _problem(message_of(error, source))
+        height, width = sizes[0][:2] if sizes and len(sizes) == 1 else (None, None)
+        if sizes is not None:
+            note = _note(_about(sizes))
+        chosen = gradio.update(
             choices=names, value=names[0] if names else None, visible=len(names) > 1
         )
+        return chosen, height, width, gradio.update(open=sizes is not None), note
 
-    def show(self, *fields: Any) -> tuple[str, list[str]]:
+    def show(self, *fields: Any) -> tuple[Any, Any, str]:
+        import gradio
+
         *given, methods, pictures = fields
-        source, setting = _source(given), self.setting
+        setting = self.setting
         known = [one for one in methods if one in setting.methods]
-        if not known:
-            raise _refusal("choose at least one method")
-        page = _said(
-            page_of, source, known, int(pictures), device=setting.device, trust=setting.trust
-        )
+        if given[0] is None or not known:
+            missing = "Choose at least one method." if given[0] else _NOTHING
+            return gradio.skip(), gradio.skip(), _problem(missing)
+        source = _source(given)
+        try:
+            page = page_of(source, known, int(pictures), device=setting.device, trust=setting.trust)
+        except (SpikeZooError, ValueError) as error:
+            return _EMPTY, [], _problem(message_of(error, source))
         kept = Path(tempfile.mkdtemp(dir=setting.folder)) / "report.html"
         kept.write_text(page, encoding="utf-8")
         # a document of its own, which may run its script and nothing else
@@ -166,46 +206,53 @@ class _Actions:
             f'<iframe title="report" sandbox="allow-scripts" srcdoc="{html.escape(page)}" '
             f'style="width: 100%; height: {HEIGHT}px; border: 0"></iframe>'
         )
-        return frame, [str(kept)]
+        return frame, [str(kept)], ""
 
-    def make(self, *fields: Any) -> list[str]:
+    def make(self, *fields: Any) -> tuple[Any, str]:
         import gradio
 
         *given, method, moment = fields
-        source, setting = _source(given), self.setting
-        if method not in setting.methods:
-            raise _refusal("choose one of the methods")
-        files, problems = _said(
-            files_of,
-            source,
-            method,
-            Path(tempfile.mkdtemp(dir=setting.folder)),
-            moment=float(moment),
-            codec=setting.codec,
-            device=setting.device,
-            trust=setting.trust,
-        )
-        for problem in problems:
-            gradio.Warning(html.escape(problem))
-        return [str(path) for path in files.values()]
+        setting = self.setting
+        if given[0] is None or method not in setting.methods:
+            missing = "Choose one of the methods." if given[0] else _NOTHING
+            return gradio.skip(), _problem(missing)
+        source = _source(given)
+        try:
+            files, problems = files_of(
+                source,
+                method,
+                Path(tempfile.mkdtemp(dir=setting.folder)),
+                moment=float(moment),
+                codec=setting.codec,
+                device=setting.device,
+                trust=setting.trust,
+            )
+        except (SpikeZooError, ValueError) as error:
+            return [], _problem(message_of(error, source))
+        note = "".join(map(_problem, problems))
+        return [str(path) for path in files.values()], note
 
 
 def _source(fields: Sequence[Any]) -> Source:
     file, name, height, width, scale = fields
-    if file is None:
-        raise _refusal("drop a recording first, or take the built-in scene")
-    return Source(Path(file), name or None, height or None, width or None, scale or None)
+    path = uploaded(Path(file))
+    return Source(path, name or None, height or None, width or None, scale or None)
 
 
-def _said(work: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401  (any work's)
-    """Do some work, and say on the page why it cannot be done."""
-    try:
-        return work(*arguments, **options)
-    except (SpikeZooError, ValueError) as error:
-        raise _refusal(str(error)) from error
+def _about(sizes: Sequence[Size]) -> str:
+    """Return what is known about the size of a file that does not state it."""
+    unstated = "The file does not state its size"
+    if not sizes:
+        return f"{unstated}, and no common one fits: fill in height and width."
+    listed = ", ".join(map(str, sizes))
+    if len(sizes) == 1:
+        return f"{unstated}. The only common one that fits (W x H) is filled in: {listed}."
+    return f"{unstated}. Fill in one of those that fit (W x H): {listed}."
 
 
-def _refusal(message: str) -> Exception:
-    import gradio
+def _problem(message: str) -> str:
+    return f'<p role="alert" style="color: #b3261e">{html.escape(message)}</p>'
 
-    return gradio.Error(html.escape(message), print_exception=False)
+
+def _note(message: str) -> str:
+    return f'<p role="status">{html.escape(message)}</p>'

@@ -1,19 +1,23 @@
-"""What the app does with a recording, without any of its looks: pages and files to take away."""
+"""The work of the app without its form: pages and files of a recording, and its messages."""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spike_zoo.archive import ArchiveWriter, SpikeArchive
 from spike_zoo.coding.header import is_bitstream
-from spike_zoo.errors import SpikeZooError, UsageError
+from spike_zoo.errors import MissingGeometryError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import RECORDING_SUFFIXES, detect_format
 from spike_zoo.media import render_page
 from spike_zoo.reports import Choices, report_of
 from spike_zoo.spikes import centers_with_stride
+from spike_zoo.spikes.rate_scale import rate_scale_of
 
 if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
@@ -21,18 +25,30 @@ if TYPE_CHECKING:
 BUILT_IN: Final = "moving-scene.h5"
 SUFFIXES: Final = (*RECORDING_SUFFIXES, ".sci")
 _MOST_IMAGES: Final = 100  # of a video
+#: Option of the commands -> label of the form's field.
+FIELDS: Final = {
+    "height": "height (rows)",
+    "width": "width (columns)",
+    "rate-scale": "spikes per plane at white",
+    "name": "which of the archive",
+    "methods": "methods",
+    "pictures": "planes reconstructed",
+}
+_SIZE: Final = re.compile(r"(\d+)x(\d+) \((\d+) planes\)")
+_ESCAPED: Final = {"%22": '"', "%0D": " ", "%0A": " "}  # by browsers, in names of files
 
 
 @dataclass(frozen=True)
 class Source:
-    """What was dropped, and what had to be said about it.
+    """An uploaded file with the fields of the form that describe it.
 
     Attributes:
         path: The file.
         name: The recording of an archive; by default the one that a report shows first.
         height: Rows of a ``.dat`` file.
         width: Columns of a ``.dat`` file.
-        rate_scale: Spikes per plane at white, where the recording does not tell.
+        rate_scale: Spikes per plane at white; by default what the recording states, else an
+            estimate.
     """
 
     path: Path
@@ -50,18 +66,72 @@ class Source:
         """
         if is_bitstream(self.path):
             raise UsageError("a .sci file holds no spikes any more: its page shows its pictures")
-        name = self.name
-        if name is None and detect_format(self.path) == "hdf5":
-            name = self.names()[0]
+        name = self.name or next(iter(self.names()), None)
         return read_recording(self.path, name, height=self.height, width=self.width)
 
     def names(self) -> list[str]:
         """Return the recordings of an archive, those of its test split first; else nothing."""
         if is_bitstream(self.path) or detect_format(self.path) != "hdf5":
             return []
+        if not is_archive(self.path):
+            return []
         with SpikeArchive(self.path) as archive:
             first = archive.names("test") if "test" in archive.splits() else []
             return list(dict.fromkeys([*first, *archive.names()]))
+
+
+class Size(NamedTuple):
+    """A size that divides a ``.dat`` file into whole planes."""
+
+    height: int
+    width: int
+    planes: int
+
+    def __str__(self) -> str:
+        return f"{self.width} x {self.height} ({self.planes} planes)"
+
+
+def uploaded(path: Path) -> Path:
+    """Return an uploaded file under the name it had before the browser escaped it."""
+    name = path.name
+    for escaped, plain in _ESCAPED.items():
+        name = name.replace(escaped, plain)
+    named = path.with_name(name)
+    if named != path and not named.exists():
+        try:
+            os.link(path, named)
+        except OSError:  # a name or a link that this file system does not have
+            return path
+    return named
+
+
+def sizes_to_choose(path: Path) -> list[Size] | None:
+    """Return the common sizes that fit a ``.dat`` file, None where its size is known."""
+    if path.suffix.lower() != ".dat":
+        return None
+    try:
+        read_recording(path)
+    except MissingGeometryError as error:
+        return [Size(*map(int, found)) for found in _SIZE.findall(error.message)]
+    except SpikeZooError:
+        return None
+    return None
+
+
+def message_of(error: Exception, source: Source) -> str:
+    """Return an error in terms of the form: fields for options, no folder of this machine."""
+    name = source.path.name
+    if isinstance(error, MissingGeometryError):
+        sizes = ", ".join(map(str, sizes_to_choose(source.path) or []))
+        fits = f"Sizes (W x H) that fit: {sizes}" if sizes else "No common size fits its length"
+        return (
+            f"{name}: a .dat file does not state its size. Fill in '{FIELDS['height']}' and "
+            f"'{FIELDS['width']}'. {fits}."
+        )
+    message = str(error).replace(f"{source.path.parent}{os.sep}", "")
+    for option, field in FIELDS.items():
+        message = re.sub(rf"--{option}(?![\w-])", f"'{field}'", message)
+    return message
 
 
 def built_in(folder: Path) -> Path:
@@ -81,6 +151,7 @@ def page_of(source: Source, methods: list[str], pictures: int, *, device: str, t
     """Return the report of a source as HTML, see :func:`spike_zoo.reports.report_of`."""
     choices = Choices(
         methods=tuple(methods),
+        limits_slow=True,
         pictures=pictures,
         names=() if source.name is None else (source.name,),
         height=source.height,
@@ -122,11 +193,11 @@ def files_of(
     from spike_zoo.media import VideoWriter, save_picture
     from spike_zoo.methods.loading import load
     from spike_zoo.reports.methods import loaded
-    from spike_zoo.reports.scene import Scene
     from spike_zoo.tasks.abilities import codec_of
 
     recording = source.recording()
-    scale, _ = Scene(method, recording).rate_scale(Choices(rate_scale=source.rate_scale))
+    scale = rate_scale_of(recording, source.rate_scale).value
+    recording.rate_scale = scale
     (named,) = loaded([method], device=device, trust=trust)
     plane = round(moment * (len(recording) - 1))
     files = {suffix: folder / f"recording{suffix}" for suffix in (".png", ".mp4", ".sci")}

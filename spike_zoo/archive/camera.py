@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.recording import read_recording
 from spike_zoo.formats.sidecar import folder_sidecar, own_sidecar
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.spikes.recording import positive_number
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ class Camera:
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do;
             None: as their sidecars say, else true.
+        allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
 
     Raises:
-        UsageError: If rate scale or planes per second are not above 0 and finite, or height or
-            width is below 1.
+        UsageError: If the rate scale is not above 0 and at most 1, planes per second are not above
+            0 and finite, or height or width is below 1.
     """
 
     height: int | None = None
@@ -41,14 +43,15 @@ class Camera:
     rate_scale: float | None = None
     fps: float | None = None
     flip: bool | None = None
+    allow_partial: bool = False
 
     def __post_init__(self) -> None:
         for option, size in (("height", self.height), ("width", self.width)):
             if size is not None and size < 1:
                 raise UsageError(f"--{option} must be at least 1, got {size}")
-        for option, value in (("rate-scale", self.rate_scale), ("fps", self.fps)):
-            if value is not None and not positive_number(option, value):
-                raise UsageError(f"--{option} must be finite and above 0, got {value}")
+        stated_rate_scale(self.rate_scale)
+        if self.fps is not None and not positive_number("fps", self.fps):
+            raise UsageError(f"--fps must be finite and above 0, got {self.fps}")
 
     def read(self, path: Path, usual: Camera | None = None) -> SpikeRecording:
         """Open a recording.
@@ -67,6 +70,8 @@ class Camera:
             height=height,
             width=width,
             flip=self.flip,
+            allow_partial=self.allow_partial,
+            check_rows=True,
             fps=self.fps,
             rate_scale=self.rate_scale,
         )

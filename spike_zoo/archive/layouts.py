@@ -34,6 +34,7 @@ from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sr
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
 
@@ -98,6 +99,7 @@ def find_takes(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     split: str | None = None,
     exposure: ExposureRule | None = None,
 ) -> FoundTakes:
@@ -112,6 +114,7 @@ def find_takes(
         rate_scale: Spikes per plane at white.
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top.
+        allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
 
@@ -121,7 +124,7 @@ def find_takes(
             split is nearly train, val or test, or the camera is none.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
-    source, camera = Path(source), Camera(height, width, rate_scale, fps, flip)
+    source, camera = Path(source), Camera(height, width, rate_scale, fps, flip, allow_partial)
     _check_split(split)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
@@ -174,7 +177,8 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
 
 def _recognise(source: Path) -> str:
     if source.is_file():
-        return "archive" if source.suffix.lower() in ARCHIVE_SUFFIXES else "folder"
+        has_suffix = source.suffix.lower() in ARCHIVE_SUFFIXES
+        return "archive" if has_suffix and is_archive(source) else "folder"
     if is_sreds(source):
         return "sreds"
     if is_gopro(source) or is_rsb(source):

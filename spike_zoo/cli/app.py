@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 
 from spike_zoo.errors import UsageError
+from spike_zoo.methods.shipped import check_method
+from spike_zoo.reports.choices import split_settings
 
 
 def app(
@@ -32,6 +34,8 @@ def app(
     """
     if not 0 < port < 1 << 16:
         raise UsageError(f"--port {port}: ports are 1 to 65535")
+    for wanted in (*(methods or ()), codec):
+        check_method(split_settings(wanted)[0])
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     with tempfile.TemporaryDirectory(prefix="spike-zoo-app-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder  # what is dropped is gone at the end
@@ -42,8 +46,8 @@ def app(
                 "the app needs Gradio, which is not installed: pip install 'spike-zoo[app]'"
             ) from error
         from spike_zoo.app.page import Setting, serve
+        from spike_zoo.files import shipped_weights
         from spike_zoo.methods.loading import load, pick_device
-        from spike_zoo.methods.shipped import shipped_weights
         from spike_zoo.reports.methods import CLASSICAL, loaded
         from spike_zoo.tasks.abilities import Reconstructs
 

@@ -33,7 +33,8 @@ _MOST_RENAMED = 5
 _COLUMNS = {
     "name": "name",
     "split": "splits",
-    "TxHxW": "shape",
+    "planes": "planes",
+    "W x H": "size",
     "fps": "fps",
     "rate scale": "rate_scale",
     "images": "images",
@@ -59,6 +60,7 @@ def archive_build(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
@@ -85,6 +87,7 @@ def archive_build(
         fps: Planes per second of all recordings, likewise.
         flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
             reads them top to bottom. By default what each sidecar says, else true.
+        allow_partial: Drop the incomplete last plane of .dat recordings, with a warning.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
@@ -102,6 +105,7 @@ def archive_build(
         rate_scale=rate_scale,
         fps=fps,
         flip=flip,
+        allow_partial=allow_partial,
         split=split,
         exposure=rule,
     )
@@ -194,7 +198,11 @@ def archive_info(path: str, *, json: bool = False) -> None:
     for split, names in facts["splits"].items():
         print(f"split {split}: {len(names)}")
     _print_classes(facts)
-    rows = [[_cell(row[key]) for key in _COLUMNS.values()] for row in recordings]
+    rows = []
+    for row in recordings:
+        planes, height, width = row["shape"]
+        texts = row | {"planes": planes, "size": f"{width} x {height}"}
+        rows.append([_cell(texts[key]) for key in _COLUMNS.values()])
     if rows:
         _print_table(list(_COLUMNS), rows)
     if count > _MOST_ROWS:

@@ -1,18 +1,18 @@
-"""``classify``: what a recording shows, with its probability."""
+"""``classify``: the most probable classes of a recording."""
 
 from __future__ import annotations
 
-import math
 import sys
-import warnings
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from spike_zoo.cli.telling import report_rate_scale, tell
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
-from spike_zoo.methods.loading import load, pick_device
+from spike_zoo.methods.shipped import check_method
+from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.abilities import Classifies, able, codec_of
 
 if TYPE_CHECKING:
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from spike_zoo.spikes import SpikeRecording
     from spike_zoo.tasks.abilities import Compresses
+
+_LISTED: Final = 20  # names of classes in one line
+#: Nine of ten digits that ``sci-digits`` classifies correctly have a higher probability.
+_CONFIDENT: Final = 0.9
 
 
 def classify(
@@ -32,61 +35,67 @@ def classify(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
-    rate_scale: float | None = None,
+    allow_partial: bool = False,
+    rate_scale: float | str = "auto",
     top: int = 3,
     json: bool = False,
     device: str = "auto",
     trust: bool = False,
 ) -> None:
-    """Tell what a recording shows, the most probable class first.
+    """Print the most probable classes of a recording.
+
+    The classes that the weights distinguish are printed on stderr: a recording of anything else is
+    assigned to one of them too. A probability below 90 % is reported as low confidence.
 
     Args:
         recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a bitstream: .sci.
-        method: A shipped name, a checkpoint or an export folder of a method that tells classes.
+        method: A shipped name, a checkpoint or an export folder of a method that classifies.
         name: Which recording of an archive.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
-        rate_scale: Spikes per plane at white; by default what the recording says.
-        top: Classes to tell.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
+        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
+            from the brightest pixels, which is printed.
+        top: How many classes to print.
         json: Print JSON instead.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
     """
-    _check_numbers(top=top, rate_scale=rate_scale)
+    if top < 1:
+        raise UsageError(f"--top {top}: at least 1 class must be printed")
+    stated = stated_rate_scale(rate_scale)
+    check_method(method)
+    source = None
+    if not is_bitstream(recording):
+        source = read_recording(
+            recording,
+            name,
+            height=height,
+            width=width,
+            flip=flip,
+            allow_partial=allow_partial,
+            check_rows=True,
+        )
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+
     loaded = load(method, device=pick_device(device), trust=trust)
     module = able(loaded, Classifies, f"--method {method}")
-    if is_bitstream(recording):
+    if source is None:
         found = _of_bitstream(codec_of(loaded, f"--method {method}"), recording)
     else:
-        source = read_recording(recording, name, height=height, width=width, flip=flip)
-        found = _probabilities(module, source, rate_scale)
+        scale = rate_scale_of(source, stated)
+        report_rate_scale(scale)
+        found = module.classify(source, rate_scale=scale.value)
     best = _best(found, module.label_names, top)
+    for line in _remarks(method, module.label_names, found):
+        tell(line, sys.stderr)
     if json:
         print(dumps({"recording": recording, "method": method, **best[0], "best": best}, indent=2))
         return
     for line in _lines(best):
         print(line)
-
-
-def _check_numbers(*, top: int, rate_scale: float | None) -> None:
-    if top < 1:
-        raise UsageError(f"--top {top}: at least 1 class is told")
-    if rate_scale is not None and not 0 < rate_scale < math.inf:
-        raise UsageError(f"--rate-scale {rate_scale:g}: spikes per plane at white are above 0")
-
-
-def _probabilities(
-    module: Classifies, recording: SpikeRecording, rate_scale: float | None
-) -> Tensor:
-    """Classify, and tell a missing rate scale as a plain line."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = module.classify(recording, rate_scale=rate_scale)
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
-    return found
 
 
 def _of_bitstream(codec: Compresses, path: str) -> Tensor:
@@ -106,6 +115,22 @@ def _best(found: Tensor, names: Sequence[str], top: int) -> list[dict[str, Any]]
         }
         for label, probability in pairs
     ]
+
+
+def _remarks(method: str, names: Sequence[str], probabilities: Tensor) -> list[str]:
+    """Return the classes that a method distinguishes, and a remark where it is uncertain."""
+    known = list(names) or [str(label) for label in range(len(probabilities))]
+    listed = ", ".join(known[:_LISTED]) + (", …" if len(known) > _LISTED else "")
+    lines = [
+        f"classes of {method} ({len(known)}): {listed}; anything else is taken for one of them"
+    ]
+    highest = float(probabilities.max())
+    if highest < _CONFIDENT:
+        lines.append(
+            f"low confidence: {highest:.0%} for the most probable class; the recording may show "
+            "none of these classes"
+        )
+    return lines
 
 
 def _lines(best: list[dict[str, Any]]) -> list[str]:

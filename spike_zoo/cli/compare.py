@@ -8,11 +8,11 @@ from spike_zoo.cli.table import table
 from spike_zoo.cli.telling import is_quiet, silenced, tell
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.runs.configs import find_config, shipped_configs
-from spike_zoo.runs.trainer import run_trainer
 from spike_zoo.tracking import described_configs
 from spike_zoo.tracking.result import FILENAME, RunResult
 
 _CLASSICAL = "classical/"
+_DEFAULT = ("tfp", "tfi", "tfi9", "tfi_aligned")
 #: What decides which images are tested, of the data; with limit_test_batches the batch does too.
 _SHARED = ("archive", "test_split", "clip_length", "stride", "rate_scale", "eval_batch_size")
 #: What of a profile is about the machine that trained, which need not be this one.
@@ -27,15 +27,17 @@ def compare(
     Args:
         run: The folder of a fitted run that reconstructs.
         methods: Names of configurations of configs/classical, or files of one's own; by default
-            tfp, tfi and tfi9.
+            tfp, tfi, tfi9 and tfi_aligned, of which the last takes seconds per image.
         out: A folder for the other methods' runs and the table; by default the folder beside in
             the run's.
         json: Print the table as JSON instead, and nothing else.
     """
     folder = Path(run)
-    configs = [_config_of(method) for method in methods or ["tfp", "tfi", "tfi9"]]
+    configs = [_config_of(method) for method in methods or _DEFAULT]
     options = _options_of(folder)
     target = Path(out) if out else folder / "beside"
+    from spike_zoo.runs.trainer import run_trainer  # loads torch: after cheap checks
+
     for config in configs:
         with silenced(wanted=json or is_quiet()):
             run_trainer(

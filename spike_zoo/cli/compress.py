@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spike_zoo.cli.telling import tell
+from spike_zoo.cli.telling import report_rate_scale, tell
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding import lossless as lossless_coding
 from spike_zoo.coding.header import QUALITIES
@@ -14,6 +15,8 @@ from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import progress_bar, with_progress
+from spike_zoo.methods.shipped import check_method
+from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 
 if TYPE_CHECKING:
     from spike_zoo.coding import Header
@@ -31,10 +34,11 @@ def compress(
     method: str | None = None,
     quality: int | None = None,
     gop: int | None = None,
-    rate_scale: float | None = None,
+    rate_scale: float | str = "auto",
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     trust: bool = False,
@@ -55,49 +59,58 @@ def compress(
         quality: 0 to 3, default 2; 0 takes the fewest bits.
         gop: Frames of a group of pictures, default 8. Each is read without the others; long ones
             take fewer bits.
-        rate_scale: Spikes per plane at white; by default what the recording says.
+        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
+            from the brightest pixels, which is printed. With
+            --lossless the recording's own is kept.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace a file that is there.
     """
-    _check_numbers(quality=quality, gop=gop, rate_scale=rate_scale)
+    _check_numbers(quality=quality, gop=gop)
+    stated = stated_rate_scale(rate_scale)
     target = _target(out, lossless=lossless, overwrite=overwrite)
+    read = partial(
+        read_recording,
+        height=height,
+        width=width,
+        flip=flip,
+        allow_partial=allow_partial,
+        check_rows=True,
+    )
     if lossless:
         _refuse_with_lossless(method=method, quality=quality, gop=gop, device=device, trust=trust)
-        source = read_recording(
-            recording, name, height=height, width=width, flip=flip, rate_scale=rate_scale
-        )
+        source = read(recording, name, rate_scale=stated)
         tell(_keep_all(source, target, overwrite=overwrite))
         return
-    from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
-    from spike_zoo.tasks.abilities import codec_of
-    from spike_zoo.tasks.clips import known_rate_scale
-
     method = METHOD if method is None else method
+    check_method(method)
+    source = read(recording, name)
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+    from spike_zoo.tasks.abilities import codec_of
+
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
-    source = read_recording(recording, name, height=height, width=width, flip=flip)
-    header = codec.header(source, quality=quality, gop=gop, rate_scale=rate_scale)
-    known_rate_scale(header.rate_scale, danger="what is coded may be too dark")
-    payloads = codec.compress_stream(source, quality=quality, gop=gop, rate_scale=rate_scale)
+    scale = rate_scale_of(source, stated)
+    report_rate_scale(scale)
+    header = codec.header(source, quality=quality, gop=gop, rate_scale=scale.value)
+    payloads = codec.compress_stream(source, quality=quality, gop=gop, rate_scale=scale.value)
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
     tell(f"bitstream: {target} ({_measured(header, writer.size)})")
 
 
-def _check_numbers(*, quality: int | None, gop: int | None, rate_scale: float | None) -> None:
+def _check_numbers(*, quality: int | None, gop: int | None) -> None:
     if quality is not None and not 0 <= quality < QUALITIES:
         raise UsageError(f"--quality {quality}: it is 0 to {QUALITIES - 1}")
     if gop is not None and not 1 <= gop <= 0xFFFF:
         raise UsageError(f"--gop {gop}: a group of pictures has 1 to 65535 frames")
-    if rate_scale is not None and not 0 < rate_scale < float("inf"):
-        raise UsageError(f"--rate-scale {rate_scale:g}: spikes per plane at white are above 0")
 
 
 def _target(out: str, *, lossless: bool, overwrite: bool) -> Path:

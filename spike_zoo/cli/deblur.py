@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from functools import partial
+import sys
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import (
+    GeometryError,
     MissingFileError,
     MissingGeometryError,
     PlaneRangeError,
     RecordingError,
     UsageError,
 )
+from spike_zoo.files import shipped_weights
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.output import Kind, Target, kind_of
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
-from spike_zoo.methods.loading import load, pick_device
+from spike_zoo.methods.shipped import check_method
 from spike_zoo.spikes import spread_planes
 from spike_zoo.tasks.abilities import Deblurs, able
+from spike_zoo.tasks.exposures import check_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
     from spike_zoo.spikes import SpikeRecording
 
 FRAMES = 7  # of a sequence where not said
+SHIPPED_RATIO = 4  # pixels of the image along one of the spikes', for the weights that ship
 
 
 class Pair(NamedTuple):
@@ -54,6 +62,7 @@ def deblur(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     skip_unmatched: bool = False,
@@ -78,10 +87,12 @@ def deblur(
             is 97 planes long.
         fps: Images per second in a video.
         channel_order: What the weights were trained on, to be checked; they know it themselves.
-        height: Rows of a .dat file; a quarter of the image's where nothing says it.
+        height: Rows of a .dat file; by default what its sidecar states, else a quarter of the
+            image's, which is printed.
         width: Columns of a .dat file, likewise.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of refusing the folder.
@@ -95,15 +106,21 @@ def deblur(
     pairs = find_pairs(Path(image), Path(spikes), skip_unmatched=skip_unmatched)
     if kind == "picture" and Path(image).is_dir():
         raise UsageError(f"--out {out}: a folder of images does not fit into one picture")
+    check_method(weights)
+    opened = partial(
+        _opened,
+        read=partial(
+            _read, name=name, height=height, width=width, flip=flip, allow_partial=allow_partial
+        ),
+        exposure=partial(exposure_span, exposure_start, exposure_length, margin),
+    )
+    if weights in shipped_weights():  # other weights state their ratio only when loaded
+        opened(pairs[0], ratio=SHIPPED_RATIO)
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+
     loaded = load(weights, device=pick_device(device), trust=trust)
     module = _deblurring(loaded, weights, channel_order)
-    sequence_of = partial(
-        _begin,
-        module,
-        read=partial(_read, name=name, height=height, width=width, flip=flip),
-        exposure=partial(exposure_span, exposure_start, exposure_length, margin),
-        frames=frames,
-    )
+    sequence_of = partial(_begin, module, opened=opened, frames=frames)
     tell(_write(pairs, sequence_of, target, frames))
 
 
@@ -222,35 +239,81 @@ def _read(
     height: int | None,
     width: int | None,
     flip: bool | None,
+    allow_partial: bool,
 ) -> SpikeRecording:
-    """Read a recording; one that does not know its size is taken to have the one that fits."""
+    """Read a recording; the size of a .dat that states none is assumed, and printed."""
+    read = partial(
+        read_recording, path, name, flip=flip, allow_partial=allow_partial, check_rows=True
+    )
     try:
-        return read_recording(path, name, height=height, width=width, flip=flip)
-    except MissingGeometryError:
+        return read(height=height, width=width)
+    except MissingGeometryError as error:
         if (height, width) != (None, None):
             raise
-        return read_recording(path, name, height=fitting_height, width=fitting_width, flip=flip)
+        missing = error
+    quarter = f"{fitting_width} x {fitting_height} (W x H), a quarter of the image's"
+    try:
+        recording = read(height=fitting_height, width=fitting_width)
+    except GeometryError as error:
+        raise MissingGeometryError(
+            f"{missing.message} {quarter}, does not give a whole number of planes of whole bytes.",
+            path=str(path),
+        ) from error
+    _report_assumed(path, quarter, len(recording))
+    return recording
 
 
-def _begin(
-    module: Deblurs,
+@cache  # once per file, however often it is opened
+def _report_assumed(path: Path, size: str, planes: int) -> None:
+    tell(
+        f"{path}: states no size; {size}, is assumed, which gives {planes} planes "
+        "(--height and --width set it)",
+        sys.stderr,
+    )
+
+
+class Opened(NamedTuple):
+    """A blurry image ``(3, H, W)``, the recording of its exposure and the planes of that."""
+
+    blurry: NDArray[np.float32]
+    recording: SpikeRecording
+    span: tuple[int, int]
+
+
+def _opened(
     pair: Pair,
     read: Callable[[Path, int, int], SpikeRecording],
     exposure: Callable[[int], tuple[int, int]],
-    frames: int,
-) -> tuple[list[int], Iterator[Tensor]]:
-    """Return the planes of one sequence and its images, made while they are asked for."""
+    ratio: int,
+) -> Opened:
+    """Open the files of a pair and check that they fit together."""
     picture = load_picture(pair.image)
     blurry = picture if len(picture) == 3 else picture.repeat(3, axis=0)  # a grey one
-    recording = read(pair.spikes, *(side // module.ratio for side in blurry.shape[1:]))
-    try:
-        span = exposure(len(recording))
+    recording = read(pair.spikes, *(side // ratio for side in blurry.shape[1:]))
+    with _named(pair):
+        check_pair(blurry, recording, ratio)
+        return Opened(blurry, recording, exposure(len(recording)))
+
+
+def _begin(
+    module: Deblurs, pair: Pair, opened: Callable[..., Opened], frames: int
+) -> tuple[list[int], Iterator[Tensor]]:
+    """Return the planes of one sequence and its images, made while they are asked for."""
+    blurry, recording, span = opened(pair, ratio=module.ratio)
+    with _named(pair):
         centers = spread_planes(*span, frames)
         images = module.deblur_stream(blurry, recording, centers, exposure=span)
-    except RecordingError as error:  # which of many pairs it was
+    return centers, images
+
+
+@contextmanager
+def _named(pair: Pair) -> Iterator[None]:
+    """Name the files of a pair in errors about their content."""
+    try:
+        yield
+    except RecordingError as error:
         message = f"{pair.image} with {pair.spikes}: {error.message}"
         raise type(error)(message, path=str(pair.image)) from error
-    return centers, images
 
 
 def _write(

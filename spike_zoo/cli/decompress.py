@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from spike_zoo.cli.telling import tell
-from spike_zoo.coding import BitstreamReader, lossless
+from spike_zoo.coding import BitstreamReader, lossless, lossless_salvage
 from spike_zoo.coding.lossless_header import SUFFIX, is_lossless
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
@@ -17,10 +17,12 @@ from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.arrays import ArraysWriter
 from spike_zoo.media.output import Target, progress_bar, with_progress
+from spike_zoo.methods.shipped import check_method
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from spike_zoo.coding import BitstreamError
     from spike_zoo.tasks.abilities import Compresses
 
 Item = TypeVar("Item")
@@ -43,8 +45,8 @@ def decompress(
 ) -> None:
     """Turn a bitstream into a video, a folder of pictures, its features, or its recording.
 
-    A lossless one (X.spl) becomes the recording it was, bit for bit: method, fps, salvage, device
-    and trust are not for it.
+    A lossless one (X.spl) becomes the recording it was, bit for bit: method, fps, device and trust
+    do not apply to it.
 
     Args:
         bitstream: What compress made: X.sci or X.spl.
@@ -54,29 +56,35 @@ def decompress(
         method: The method that compressed it: a shipped name, a checkpoint or an export folder;
             sci-small by default.
         fps: Images per second in a video, default 25.
-        salvage: Decode what is whole of a damaged file, and say what is not.
+        salvage: Decode the intact parts of a damaged file, and report those that are lost. Of
+            X.spl, the planes after lost ones move up.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
     """
     if is_lossless(bitstream):
-        of_pictures = {"method": method, "fps": fps, "salvage": salvage or None}
+        of_pictures = {"method": method, "fps": fps}
         on = {"device": None if device == "auto" else device, "trust": trust or None}
         _refuse_for_lossless(bitstream, **of_pictures, **on)
-        tell(_write_recording(bitstream, out, overwrite=overwrite))
+        tell(_write_recording(bitstream, out, salvage=salvage, overwrite=overwrite))
         return
     target = _target(out, fps=FPS if fps is None else fps, overwrite=overwrite)
+    method = METHOD if method is None else method
+    check_method(method)
     reader = _opened(bitstream, salvage=salvage)
-    from spike_zoo.methods.loading import load, pick_device  # torch takes a while to load
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
     from spike_zoo.tasks.abilities import codec_of
 
-    method = METHOD if method is None else method
     codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     if isinstance(target, Path):
         tell(_write_arrays(codec, reader, target, overwrite=overwrite))
     else:
         tell(_write_images(codec, reader, target, Path(bitstream).stem))
-    for error in reader.errors:
+    _warn_of_lost_parts(reader.errors)
+
+
+def _warn_of_lost_parts(errors: Sequence[BitstreamError]) -> None:
+    for error in errors:
         print(f"warning: left out: {error}", file=sys.stderr)
 
 
@@ -90,7 +98,7 @@ def _refuse_for_lossless(bitstream: str, **given: str | float | None) -> None:
             )
 
 
-def _write_recording(bitstream: str, out: str, *, overwrite: bool) -> str:
+def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool) -> str:
     """Write the recording of a lossless bitstream, and return one line that says where it is."""
     target = Path(out)
     if target.suffix.lower() not in RECORDINGS:
@@ -101,10 +109,15 @@ def _write_recording(bitstream: str, out: str, *, overwrite: bool) -> str:
     refuse_existing(target, overwrite=overwrite)
     is_raw = target.suffix.lower() == ".dat"
     with progress_bar("decompressing") as told:
-        recording = lossless.read(bitstream, progress=told)
+        if salvage:
+            recording, lost = lossless_salvage.salvage(bitstream, progress=told)
+        else:
+            recording, lost = lossless.read(bitstream, progress=told), []
         write_recording(recording, target, overwrite=overwrite, with_sidecar=is_raw)
-    shape = "x".join(map(str, recording.shape))
-    return f"recording: {target} ({shape} (TxHxW), {target.stat().st_size} bytes)"
+    _warn_of_lost_parts(lost)
+    planes, height, width = recording.shape
+    size = f"{planes} planes of {width} x {height} pixels"
+    return f"recording: {target} ({size}, {target.stat().st_size} bytes)"
 
 
 def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:

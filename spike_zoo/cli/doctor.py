@@ -12,7 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 import spike_zoo
-from spike_zoo.methods.shipped import WEIGHTS_FOLDER, shipped_names
+from spike_zoo.files import WEIGHTS_FOLDER
+from spike_zoo.methods.loading import device_problem, pick_device
+from spike_zoo.methods.shipped import shipped_names
 from spike_zoo.nn.backbones import BACKBONES, backbone_folders, find_backbone
 from spike_zoo.nn.precision import has_fast_bf16
 from spike_zoo.tracking import commit, versions
@@ -67,6 +69,8 @@ def _sections() -> list[tuple[str, list[tuple[str, str]]]]:
 
 def _devices() -> list[tuple[str, str]]:
     rows = [("cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")]
+    rows += [*_build(), ("--device auto", pick_device("auto"))]
+    rows.append(("threads", f"{torch.get_num_threads()} (OMP_NUM_THREADS sets another number)"))
     rows.append(("bf16-mixed", "fast" if has_fast_bf16() else "emulated, slow"))
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
@@ -75,6 +79,19 @@ def _devices() -> list[tuple[str, str]]:
     if torch.backends.mps.is_available():
         rows.append(("mps", "Apple"))
     return rows
+
+
+def _build() -> list[tuple[str, str]]:
+    """Return for which device torch was built, and whether that device and its driver work."""
+    built_for = torch.accelerator.current_accelerator()  # whether available or not
+    if built_for is None:
+        return [("torch built for", "CPU"), ("driver", "not needed by this build")]
+    version = torch.version.hip or torch.version.cuda or ""
+    platform_name = "ROCm" if torch.version.hip else built_for.type.upper()
+    state = "works"
+    if not torch.accelerator.is_available():
+        state = f"no usable device: {device_problem(built_for.type) or 'none found'}"
+    return [("torch built for", f"{platform_name} {version}".strip()), ("driver", state)]
 
 
 def _part(name: str) -> str:

@@ -12,11 +12,9 @@ import yaml
 
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import new_file, refuse_other_suffix
-from spike_zoo.methods.graphs import GRAPHS, write_graph
+from spike_zoo.files import EXPORT_NAME, GRAPHS, new_file, refuse_other_suffix
 from spike_zoo.methods.hub import CARD_NAME, is_on_hub, push_to_hub
-from spike_zoo.methods.loading import load, plain_hyper_parameters, save_weights
-from spike_zoo.nn.files import EXPORT_NAME
+from spike_zoo.methods.shipped import check_method
 
 if TYPE_CHECKING:
     from torch import nn
@@ -57,6 +55,7 @@ def export(
         trust: Import the class that the checkpoint names though it is not of this package.
         overwrite: Replace an existing file.
     """
+    check_method(source)
     if is_on_hub(out):
         with tempfile.TemporaryDirectory() as folder:
             _write_folder(source, Path(folder), out, licence, half=half, trust=trust)
@@ -67,6 +66,9 @@ def export(
     if target.suffix in GRAPHS:
         _refuse_half(target, half=half)
         _refuse_existing(target, overwrite=overwrite)
+        from spike_zoo.methods.graphs import write_graph  # loads torch: after cheap checks
+        from spike_zoo.methods.loading import load
+
         graph = write_graph(
             load(source, trust=trust), target, height=height, width=width, overwrite=overwrite
         )
@@ -79,9 +81,7 @@ def export(
     for one in [file, *beside]:
         _refuse_existing(one, overwrite=overwrite)
     if file is target:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        module = load(source, trust=trust)
-        save_weights(module, file, half=half, config=_recipe(Path(source)))
+        _write_weights(source, file, half=half, trust=trust)
     else:
         _write_folder(source, target, target.name, licence, half=half, trust=trust)
     tell(f"weights: {file} ({file.stat().st_size / 1e6:.2f} MB)")
@@ -97,6 +97,15 @@ def _refuse_half(target: Path, *, half: bool) -> None:
         raise UsageError(f"{target}: a graph computes in float32; leave out --half")
 
 
+def _write_weights(source: str, file: Path, *, half: bool, trust: bool) -> nn.Module:
+    """Write the weights of a source with its recipe, and return its module."""
+    from spike_zoo.methods.loading import load, save_weights  # loads torch: after cheap checks
+
+    module = load(source, trust=trust)
+    save_weights(module, file, half=half, config=_recipe(Path(source)))
+    return module
+
+
 def _write_folder(
     source: str, folder: Path, name: str, licence: str, *, half: bool, trust: bool
 ) -> None:
@@ -104,9 +113,7 @@ def _write_folder(
     from spike_zoo.tracking.cards import model_card
     from spike_zoo.tracking.private import without_secrets
 
-    module = load(source, trust=trust)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_weights(module, folder / EXPORT_NAME, half=half, config=_recipe(Path(source)))
+    module = _write_weights(source, folder / EXPORT_NAME, half=half, trust=trust)
     result = _record(Path(source))
     card = model_card(name.removeprefix("hf:"), _described(module), result, licence=licence)
     texts = {CARD_NAME: card}
@@ -120,6 +127,7 @@ def _write_folder(
 
 def _described(module: nn.Module) -> dict[str, Any]:
     """Return what a card says of a module."""
+    from spike_zoo.methods.loading import plain_hyper_parameters
     from spike_zoo.tasks.abilities import Classifies, Deblurs
 
     command = "reconstruct"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _SAMPLED_PLANES = 64
-_FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "archive"}
+_FORMATS = {"dat": "raw bits", "npz": "numpy", "npy": "numpy", "hdf5": "HDF5"}
 
 
 def info(
@@ -33,46 +33,57 @@ def info(
     name: str | None = None,
     height: int | None = None,
     width: int | None = None,
+    allow_partial: bool = False,
     json: bool = False,
-) -> None:
+) -> int:
     """Show what a recording, archive or bitstream is, without decoding it.
 
     Args:
         path: A .dat, .npz, .npy, .h5, .spl or .sci file.
-        name: The recording in an archive of several, or the key in an .npz.
+        name: The recording in an archive of several, the key in an .npz, or the data set of spikes
+            in an .h5 that is not an archive.
         height: Rows of a .dat without a sidecar.
         width: Columns of a .dat without a sidecar.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         json: Print JSON instead.
+
+    Returns:
+        0, or 1 if a bitstream is damaged.
     """
     if is_bitstream(path):
-        _show(bitstream_facts(path), _bitstream_lines, json=json)
-        return
+        return _show(bitstream_facts(path), _bitstream_lines, json=json)
     kind = detect_format(path)
     if kind == "spl":
-        _show(lossless_facts(path), _lossless_lines, json=json)
-        return
-    if kind == "hdf5" and name is None and _recordings(path) != 1:
+        return _show(lossless_facts(path), _lossless_lines, json=json)
+    if kind == "hdf5" and name is None and _is_archive_of_several(path):
         archive_info(path, json=json)
-        return
-    recording = read_recording(path, name, height=height, width=width)
-    _show(recording_facts(recording, Path(path), kind), _lines, json=json)
+        return 0
+    recording = read_recording(
+        path, name, height=height, width=width, allow_partial=allow_partial, check_rows=True
+    )
+    return _show(recording_facts(recording, Path(path), kind), _lines, json=json)
 
 
 def _show(
     facts: dict[str, Any], lines: Callable[[dict[str, Any]], list[tuple[str, str]]], *, json: bool
-) -> None:
+) -> int:
+    """Print facts and return the exit code: 1 if errors are among them."""
     if json:
         print(dumps(facts, indent=2, default=str))
-        return
-    for label, text in lines(facts):
-        print(f"{label:<14} {text}")
+    else:
+        for label, text in lines(facts):
+            print(f"{label:<14} {text}")
+    return 1 if facts.get("errors") else 0
 
 
-def _recordings(path: str) -> int:
+def _is_archive_of_several(path: str) -> bool:
     from spike_zoo.archive import SpikeArchive
+    from spike_zoo.formats.hdf5_plain import is_archive
 
+    if not is_archive(path):
+        return False
     with SpikeArchive(path) as archive:
-        return len(archive)
+        return len(archive) != 1
 
 
 def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:
@@ -220,7 +231,7 @@ def _known_of_planes(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what recordings and bitstreams both tell."""
     fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
     return [
-        ("planes", f"{facts['planes']}x{facts['height']}x{facts['width']} (TxHxW)"),
+        ("planes", f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)"),
         ("fps", "unknown" if fps is None else f"{fps:g}"),
         ("duration", "unknown" if seconds is None else f"{seconds * 1000:.4g} ms"),
         ("rate scale", "unknown" if scale is None else f"{scale:g} spikes per plane at white"),

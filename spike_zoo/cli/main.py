@@ -12,13 +12,15 @@ import sys
 import threading
 import traceback
 import warnings
+from argparse import ArgumentError
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.cli.outline import loaded, outline
-from spike_zoo.cli.telling import drop_unwritten, is_full, quietly, settle_streams
+from spike_zoo.cli.outline import outline
+from spike_zoo.cli.telling import drop_unwritten, is_unwritable, quietly, settle_streams
 from spike_zoo.cli.verbs import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError, closest
+from spike_zoo.runs.configs import check_configs
 from spike_zoo.runs.libraries import plain_warning
 
 if TYPE_CHECKING:
@@ -202,12 +204,19 @@ def _run_function(command: str, arguments: list[str]) -> int:
         arguments = as_lists(arguments, lists_of(outlines[command]))
     if chosen in outlines:
         check_options(outlines[chosen], arguments[1:] if is_group else arguments)
-        if not {"-h", "--help"} & {*arguments}:
-            outlines[chosen] = loaded(paths[chosen])
+        check_configs(arguments)
     components: Any = outlines if is_group else outlines[command]
     named = as_parsed(arguments, set().union(*map(switches_of, outlines.values())))
     with _ended_by_sigterm():  # Lightning's verbs have a handler of their own
-        result = auto_cli(components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False)
+        try:
+            result = auto_cli(
+                components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False
+            )
+        except ArgumentError as error:
+            from spike_zoo.runs.problems import refuse_missing
+
+            refuse_missing(error, options_of(outlines.get(chosen)))
+            raise
     return result if isinstance(result, int) else 0
 
 
@@ -231,6 +240,12 @@ def switches_of(function: Callable[..., Any]) -> set[str]:
     """Return the parameters of a command that are yes or no."""
     parameters = inspect.signature(function).parameters.values()
     return {parameter.name for parameter in parameters if isinstance(parameter.default, bool)}
+
+
+def options_of(function: Callable[..., Any] | None) -> set[str]:
+    """Return the parameters of a command that are options, not positional arguments."""
+    parameters = inspect.signature(function).parameters.values() if function else ()
+    return {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
 
 
 def lists_of(function: Callable[..., Any]) -> set[str]:
@@ -332,9 +347,9 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
         drop_unwritten()
         return 0, ""
-    if is_full(error):
+    if isinstance(error, OSError) and is_unwritable(error):
         drop_unwritten()
-        return INVALID, f"error: {error}; free some room, or write elsewhere"
+        return INVALID, _not_written(error, arguments[:1])
     if isinstance(error, SystemExit):
         return _of_exit(error)
     from spike_zoo.runs.problems import explain
@@ -346,6 +361,19 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
     return FAULT, (
         f"error: a fault of this program: {type(error).__name__}: {summary}\n"
         "Run it again with --debug and report the traceback."
+    )
+
+
+def _not_written(error: OSError, command: Sequence[str]) -> str:
+    """Return the message for a disk that is full or a file system that is read-only."""
+    reason = error.strerror or error
+    if not error.filename:
+        return f"error: the output cannot be written ({reason}); free space, or write elsewhere"
+    option = "--run_dir" if TRAINER_VERBS.keys() & {*command} else "--out"
+    where = "" if "sweep" in command else f" ({option})"
+    return (
+        f"error: {error.filename}: cannot be written ({reason}); free space, or write to another "
+        f"folder{where}"
     )
 
 

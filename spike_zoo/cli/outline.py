@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_CALL = ast.parse("def _():\n    return _call(locals())").body[0].body  # type: ignore[attr-defined]  # a function
 _FLAGS = __future__.annotations.compiler_flag
 
 
@@ -27,7 +28,7 @@ def loaded(path: str) -> Callable[..., Any]:
 
 
 def outline(path: str) -> Callable[..., Any]:
-    """Return a function with the signature and the docstring of a command's, and nothing else.
+    """Return a function with the signature and docstring of a command, which loads it when called.
 
     Args:
         path: As for :func:`loaded`.
@@ -40,9 +41,10 @@ def outline(path: str) -> Callable[..., Any]:
     tree = ast.parse(Path(file).read_text(encoding="utf-8"))
     defined = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == name]
     for function in defined:
-        function.body = function.body[:1]  # the docstring
+        function.body = [*function.body[:1], *_CALL]  # the docstring, then the command itself
     tree.body = list(defined)
     names: dict[str, Any] = {"Literal": Literal, "__name__": __name__}  # parsers import it
+    names["_call"] = lambda arguments: loaded(path)(**arguments)
     try:
         exec(compile(tree, file, "exec", _FLAGS, dont_inherit=True), names)
     except NameError:  # a default is a name of the module's

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from spike_zoo.cli.telling import tell
+from spike_zoo.cli.telling import report_rate_scale, tell
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
-from spike_zoo.methods.loading import load, pick_device
+from spike_zoo.methods.shipped import check_method
 from spike_zoo.spikes import centers_with_stride
+from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor, nn
-
-    from spike_zoo.spikes import SpikeRecording
+    from torch import nn
 
 
 def reconstruct(
@@ -33,10 +29,11 @@ def reconstruct(
     window: int | None = None,
     average: int | None = None,
     fps: float = 25.0,
-    rate_scale: float | None = None,
+    rate_scale: float | str = "auto",
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
@@ -56,11 +53,13 @@ def reconstruct(
         window: Planes that tfp averages; default 41.
         average: Planes over which tfi is averaged, default 1; 9 to 21 look best.
         fps: Images per second in a video.
-        rate_scale: Spikes per plane at white; by default what the recording says.
+        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
+            from the brightest pixels, which is printed.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         precision: bf16 is faster where the processor has it; 32 is exact. For learned methods.
@@ -68,16 +67,31 @@ def reconstruct(
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
     """
-    _check_numbers(stride=stride, rate_scale=rate_scale)
+    if stride < 1:
+        raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")
+    stated = stated_rate_scale(rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
+    check_method(method)
+    source = read_recording(
+        recording,
+        name,
+        height=height,
+        width=width,
+        flip=flip,
+        allow_partial=allow_partial,
+        check_rows=True,
+    )
+    centers = _choose_centers(len(source), target.kind, center, stride)
+    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+
     loaded = load(method, device=pick_device(device), trust=trust)
     module = _with_settings(loaded, method, window=window, average=average)
     _set_picture_options(module, method, precision=precision, tile=tile)
     if precision == "bf16":
         _warn_of_emulation()
-    source = read_recording(recording, name, height=height, width=width, flip=flip)
-    centers = _choose_centers(len(source), target.kind, center, stride)
-    images = _begin(module, source, centers, rate_scale)
+    scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
+    report_rate_scale(scale)
+    images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
     shown = f"plane {centers[0]} of {len(source)}"
     if target.kind != "picture":
         shown = f"planes {centers[0]} to {centers[-1]}"
@@ -94,13 +108,6 @@ def _warn_of_emulation() -> None:
             "warning: --precision bf16: this machine emulates it; 32 takes a fraction of the time"
         )
         print(said, file=sys.stderr)
-
-
-def _check_numbers(*, stride: int, rate_scale: float | None) -> None:
-    if stride < 1:
-        raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")
-    if rate_scale is not None and not 0 < rate_scale < float("inf"):
-        raise UsageError(f"--rate-scale {rate_scale:g}: spikes per plane at white are above 0")
 
 
 def _with_settings(module: nn.Module, method: str, **settings: int | None) -> Reconstructs:
@@ -141,18 +148,3 @@ def _choose_centers(planes: int, kind: Kind, center: int | None, stride: int) ->
             f"--center {center} makes one picture: give --out X.png, or leave --center out"
         )
     return centers_with_stride(planes, stride)
-
-
-def _begin(
-    module: Reconstructs,
-    recording: SpikeRecording,
-    centers: list[int],
-    rate_scale: float | None,
-) -> Iterator[Tensor]:
-    """Begin to reconstruct, and tell a missing rate scale as a plain line."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        images = module.reconstruct_stream(recording, centers, rate_scale=rate_scale)
-    for warning in caught:
-        print(f"warning: {warning.message}", file=sys.stderr)
-    return images

@@ -7,6 +7,9 @@ from pathlib import Path
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import UsageError
 from spike_zoo.files import refuse_existing
+from spike_zoo.methods.shipped import check_method
+from spike_zoo.reports.choices import split_settings
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 
 
 def report(
@@ -24,10 +27,11 @@ def report(
     codec: str = "sci-small",
     deblurring: str = "ssdm-student",
     rates: bool = False,
-    rate_scale: float | None = None,
+    rate_scale: float | str = "auto",
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    allow_partial: bool = False,
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
@@ -40,7 +44,8 @@ def report(
         out: The page, X.html; by default the source's name with .html, in the working folder.
         title: Its heading; by default the source's name.
         methods: Methods that stand beside each other: names, checkpoints or export folders, with
-            settings as in tfi:average=9; by default the quick ones, classical or shipped.
+            settings as in tfi:average=9; by default all classical and shipped ones, of which
+            tfi-aligned and stir, which take seconds per picture, show one plane.
         center: The plane that is shown first, counted from 0; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that the page plays, around the centre.
@@ -51,11 +56,13 @@ def report(
         codec: The method that decodes a bitstream, and compresses with --rates.
         deblurring: The method that makes sharp images where there are blurry ones.
         rates: Compress the recording at every quality for the rate-distortion curve: minutes.
-        rate_scale: Spikes per plane at white; by default what the recording says.
+        rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
+            from the brightest pixels, which is printed.
         height: Rows of a .dat file.
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace a page that is there.
@@ -64,8 +71,10 @@ def report(
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a page is written as .html")
     refuse_existing(target, overwrite=overwrite)
+    stated = stated_rate_scale(rate_scale)
+    for wanted in methods or ():
+        check_method(split_settings(wanted)[0])
     from spike_zoo.media import write_page
-    from spike_zoo.methods.loading import pick_device  # torch takes a while to load
     from spike_zoo.reports import Choices, report_of
 
     choices = Choices(
@@ -78,12 +87,13 @@ def report(
         codec=codec,
         deblurring=deblurring,
         rates=rates,
-        rate_scale=rate_scale,
+        rate_scale=stated,
         truth=truth,
         height=height,
         width=width,
         flip=flip,
-        device=pick_device(device),
+        allow_partial=allow_partial,
+        device=device,
         trust=trust,
     )
     write_page(report_of(Path(source), title, choices), target)

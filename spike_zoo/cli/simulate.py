@@ -6,18 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import h5py
 from rich.console import Console
 
-from spike_zoo.archive import SpikeArchive
-from spike_zoo.cli.archive import build_with_bar
 from spike_zoo.cli.telling import is_quiet
-from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.simulation import NOISE_PRESETS
-from spike_zoo.simulation.defaults import TRAINING_MIXES
-from spike_zoo.simulation.footage import Footage
-from spike_zoo.simulation.picture_sets import PICTURE_SETS, picture_request
-from spike_zoo.simulation.recipes import RECIPES, footage_request
+from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
 
 if TYPE_CHECKING:
     from spike_zoo.simulation.recipes import ArchiveRequest
@@ -123,11 +115,15 @@ def simulate(
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
     given = _given(**scenes, planes=planes, stride=stride, margin=margin)
     given |= _given(motion=motion, around=around, training=training)
-    _check(kind or KIND, noise, training, jobs)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
     if video is not None and _given(images=images, limit=limit, balanced=balanced):
         raise UsageError("--images, --limit and --balanced make another archive than --video")
+    _check_inputs(jobs, video, images)
+    from spike_zoo.simulation.footage import Footage  # loads torch: after cheap checks
+    from spike_zoo.simulation.recipes import RECIPES, footage_request
+
+    _check(kind or KIND, noise, training)
     if video is not None:
         default = RECIPES["deblur"].out
         _refuse_beside_video(kind, size, given | _given(motions=motions))
@@ -144,6 +140,9 @@ def _of_kind(
     kind: str, images: str | None, size: str, seed: int, given: dict[str, Any]
 ) -> tuple[ArchiveRequest, str]:
     """Return what makes an archive of scenes or pictures, and the archive written by default."""
+    from spike_zoo.simulation.picture_sets import PICTURE_SETS, picture_request
+    from spike_zoo.simulation.recipes import RECIPES
+
     if images is None and kind in RECIPES:
         if "limit" in given or "balanced" in given:
             raise UsageError("--limit and --balanced go with --images")
@@ -160,7 +159,21 @@ def _given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _check(kind: str, noise: str | None, training: str | None, jobs: int) -> None:
+def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
+    """Check what needs no library: the number of processes and that inputs exist."""
+    if jobs < 0:
+        raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
+    for option, path, kind in (("video", video, "video or folder"), ("images", images, "folder")):
+        if path is not None and not Path(path).exists():
+            raise MissingFileError(f"--{option} {path}: there is no such {kind}", path=path)
+
+
+def _check(kind: str, noise: str | None, training: str | None) -> None:
+    from spike_zoo.simulation import NOISE_PRESETS
+    from spike_zoo.simulation.defaults import TRAINING_MIXES
+    from spike_zoo.simulation.picture_sets import PICTURE_SETS
+    from spike_zoo.simulation.recipes import RECIPES
+
     kinds = dict.fromkeys((*RECIPES, *PICTURE_SETS))
     if kind not in kinds:
         raise UsageError(f"--kind must be one of {', '.join(kinds)}, got {kind}")
@@ -168,8 +181,6 @@ def _check(kind: str, noise: str | None, training: str | None, jobs: int) -> Non
         raise UsageError(f"--noise must be one of {', '.join(NOISE_PRESETS)}, got {noise}")
     if training is not None and training not in TRAINING_MIXES:
         raise UsageError(f"--training must be one of {', '.join(TRAINING_MIXES)}, got {training}")
-    if jobs < 0:
-        raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
 
 
 def _refuse_beside_video(kind: str | None, size: str, given: dict[str, Any]) -> None:
@@ -184,6 +195,8 @@ def _refuse_beside_video(kind: str | None, size: str, given: dict[str, Any]) -> 
 
 def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:
     """Write the archive, unless it is there already."""
+    from spike_zoo.cli.archive import build_with_bar
+
     console = Console(highlight=False, soft_wrap=True, quiet=is_quiet())
     if path.exists() and not overwrite:
         if _made_with(path) != request.asked:
@@ -210,6 +223,8 @@ def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> No
 
 def _made_with(path: Path) -> dict[str, Any] | None:
     """Return the options an archive was simulated with; None if it was not, or is none."""
+    import h5py
+
     try:
         with h5py.File(path, "r", locking=False) as file:
             made = json.loads(str(file.attrs.get("generator", "")))
@@ -220,6 +235,8 @@ def _made_with(path: Path) -> dict[str, Any] | None:
 
 def _summarise(path: Path, console: Console) -> None:
     """Say where the archive is and what it holds."""
+    from spike_zoo.archive import SpikeArchive
+
     with SpikeArchive(path) as archive:
         counts = ", ".join(f"{split} {len(archive.names(split))}" for split in archive.splits())
     console.print(f"{path}: {counts} recordings, {path.stat().st_size / 1e6:.1f} MB")

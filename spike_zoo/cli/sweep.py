@@ -29,7 +29,7 @@ from spike_zoo.sweeps import (
     with_origins,
 )
 from spike_zoo.sweeps.plan import (
-    LineReader,
+    check_commands,
     check_profile,
     check_tables,
     planned_runs,
@@ -171,6 +171,10 @@ def _stages(
         tell(f"note: no row of a table shows {names}", sys.stderr)
     if only:
         _check_only(specs[-1], count, only)
+    for spec in specs:
+        check_commands(spec, environment, count=count, only=only)
+    from spike_zoo.sweeps.line_reader import LineReader  # loads torch: after cheap checks
+
     reader = LineReader()
     stages: list[Stage] = []
     for spec in specs:

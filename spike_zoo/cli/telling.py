@@ -16,8 +16,10 @@ from spike_zoo.errors import RecordingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spike_zoo.spikes.rate_scale import RateScale
+
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
@@ -37,6 +39,12 @@ def tell(text: str, file: IO[str] | None = None) -> None:
         print(text, file=file or sys.stdout)
 
 
+def report_rate_scale(scale: RateScale) -> None:
+    """Print a rate scale that was estimated, on stderr, and how to set it."""
+    if scale.is_estimated:
+        tell(scale.note, sys.stderr)
+
+
 def settle_streams() -> None:
     """Let every name be told, whatever letters the terminal has, and refuse to speak to nobody.
 
@@ -50,9 +58,9 @@ def settle_streams() -> None:
         raise RecordingError("stdout is closed; send it to a file, a pipe or /dev/null")
 
 
-def is_full(error: BaseException) -> bool:
-    """Tell whether an error says that there was no room left for what was written."""
-    return isinstance(error, OSError) and error.errno in _FULL
+def is_unwritable(error: BaseException) -> bool:
+    """Return whether an error says that a disk is full or a file system is read-only."""
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE
 
 
 def drop_unwritten() -> None:

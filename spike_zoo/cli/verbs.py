@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from spike_zoo.cli.telling import is_quiet, silenced
+from spike_zoo.runs.configs import check_configs
 
 TRAINER_VERBS = {
     "fit": "train a method, test its best checkpoint, write result.json",
@@ -19,6 +20,9 @@ USUAL_OPTIONS = {
     "several stack, later ones win ('spike-zoo configs' lists those that ship)",
     "--run_dir FOLDER": "folder of the run, by default runs/<configuration>-<UTC time>",
     "--ckpt_path FILE": "fit: last, or a checkpoint to go on with; else the checkpoint to measure",
+    "--init_from FILE": "fit: weights that a new run starts from, with a new optimiser and "
+    "schedule: a shipped name, a .ckpt or a .safetensors",
+    "--init_strict false": "fit: use what fits of these weights, and list what does not",
     "--seed_everything N": "seed of weights, order and cuts, by default 0",
     "--test_after_fit false": "fit: do not test the best checkpoint at the end",
     "--compile true": "let torch.compile translate the networks first",
@@ -58,7 +62,8 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     if arguments in HELP:
         print(verb_help(verb))
         return
-    from spike_zoo.runs.trainer import run_trainer
+    check_configs(arguments)
+    from spike_zoo.runs.trainer import run_trainer  # loads torch: after cheap checks
 
     with silenced(wanted=is_quiet()):
         run_trainer(verb, ["--help"] if arguments == ["--help", "all"] else arguments)

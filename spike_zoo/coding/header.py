@@ -155,7 +155,7 @@ class Header:
             if not least <= getattr(self, name) <= most:
                 return f"{name} {getattr(self, name)}; it is {least} to {most}"
         if self.height * self.width > MAX_PIXELS:
-            return f"{self.height}x{self.width} pixels; at most {MAX_PIXELS} are decoded"
+            return f"{self.width} x {self.height} pixels; at most {MAX_PIXELS} are decoded"
         if self.planes < self.window:
             return f"{self.planes} planes, fewer than a window's {self.window}"
         for name in ("fps", "rate_scale"):

@@ -51,6 +51,7 @@ RESTART: Final = 1024
 """Planes after which the model begins anew, about: to look into a long recording."""
 _KEPT: Final = 256  # planes decoded last that are kept, for windows that overlap
 _SYMBOLS: Final = 1 << 22  # spikes of a chunk, as far as whole planes allow
+_WAYS: Final = "copy the file again, or recover the intact planes (decompress --salvage)"
 _PAYLOAD: Final = struct.Struct("<II")  # the checksum of the packed planes, the coder's state
 
 
@@ -162,6 +163,7 @@ class LosslessPlanes:
         data: The bitstream.
         path: Where it comes from, for errors.
         progress: See :func:`read`.
+        starts: Where the intact chunks of a damaged bitstream begin; None: it must be complete.
 
     Attributes:
         header: What it holds.
@@ -176,11 +178,12 @@ class LosslessPlanes:
         data: bytes | mmap,
         path: str | None = None,
         progress: Callable[[int, int], None] | None = None,
+        starts: dict[int, int] | None = None,
     ) -> None:
         self.header = LosslessHeader.parse(data, path)
         self.shape = self.header.planes, self.header.height, packed_width(self.header.width)
         self._data, self._path, self._progress = data, path, progress
-        self._starts = self._found()
+        self._starts = dict(enumerate(self._found())) if starts is None else starts
         self._model: FiringModel | None = None
         self._next = 0  # the chunk that the model could decode now
         self._latest: dict[int, NDArray[np.uint8]] = {}  # chunks, the one decoded last at the end
@@ -296,11 +299,11 @@ class LosslessPlanes:
         span = (
             (start, len(self._data))
             if start is not None
-            else (self._starts[number], self._starts[number + 1])
+            else (self._starts[number], self._starts.get(number + 1, len(self._data)))
         )
         return CorruptBitstreamError(
             f"{self._where}: planes {first} to {min(first + depth, self.header.planes) - 1} are "
-            f"damaged (bytes {span[0]} to {span[1] - 1}); copy the file again",
+            f"damaged (bytes {span[0]} to {span[1] - 1}); {_WAYS}",
             gop=number,
             byte_range=span,
             path=self._path,
@@ -309,7 +312,7 @@ class LosslessPlanes:
     def _cut(self, last: int) -> TruncatedBitstreamError:
         return TruncatedBitstreamError(
             f"{self._where}: ends after {len(self._data)} bytes, before the last of its "
-            f"{self.header.planes} planes; copy the file again",
+            f"{self.header.planes} planes; {_WAYS}",
             last_complete_gop=last,
             path=self._path,
         )
@@ -321,8 +324,8 @@ def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
     planes, height, width = recording.shape
     if height * width > MAX_PIXELS:
         raise GeometryError(
-            f"planes of {height}x{width} pixels are not coded, at most {MAX_PIXELS} are; keep the "
-            "recording in an archive"
+            f"planes of {width} x {height} pixels (W x H) are not coded, at most {MAX_PIXELS} are; "
+            "keep the recording in an archive"
         )
     depth = min(max(1, _SYMBOLS // (height * width)), restart, planes)
     return LosslessHeader(

@@ -124,7 +124,7 @@ class LosslessHeader:
             if not 1 <= getattr(self, name) <= 0xFFFFFFFF:
                 return f"{name} {getattr(self, name)}; it is 1 to {0xFFFFFFFF}"
         if self.height * self.width > MAX_PIXELS:
-            return f"{self.height}x{self.width} pixels; at most {MAX_PIXELS} are coded"
+            return f"{self.width} x {self.height} pixels; at most {MAX_PIXELS} are coded"
         if self.depth * self.height * self.width > MAX_SYMBOLS:
             return f"chunks of {self.depth} planes; at most {MAX_SYMBOLS} spikes are in one"
         if not 0 <= self.fps < math.inf:

@@ -13,13 +13,12 @@ from lightning import LightningDataModule
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_warn
-from torch.utils.data import DistributedSampler, Sampler
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.data.batches import PICTURES, Collate
 from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.loader import EvalLoader, TrainingLoader
-from spike_zoo.data.sampling import Epochs, SeededSampler
+from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.turning import apply_modes, turn_motions
@@ -41,7 +40,6 @@ STAGES: dict[str, tuple[Split, ...]] = {
     "predict": ("test",),
 }
 _OF_PACKING = ("packed", "width", "mode")
-_BATCHES_PER_SNAPSHOT = 16  # a resumed run reads fewer than these once more
 _PREFETCHED = 4  # batches of a worker
 
 
@@ -227,14 +225,14 @@ class ArchiveDataModule(LightningDataModule):
             **self._sharing(),
         )
         loader = TrainingLoader(
-            samples,
+            samples,  # type: ignore[arg-type]  # map-style by its two methods
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
             collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
             drop_last=False,
-            snapshot_every_n_steps=_BATCHES_PER_SNAPSHOT,
+            persistent_workers=self.workers > 0,
             prefetch_factor=_PREFETCHED if self.workers else None,
         )
         loader.finish = self._finish()
@@ -242,11 +240,11 @@ class ArchiveDataModule(LightningDataModule):
 
     def val_dataloader(self) -> EvalLoader:
         """Return the validation loader."""
-        return self._eval_loader(self._listed("val"), self._whole("val"))
+        return self._eval_loader(self._listed("val"), self._sampler("val"))
 
     def test_dataloader(self) -> EvalLoader:
         """Return the test loader."""
-        return self._eval_loader(self._listed("test"), self._whole("test"))
+        return self._eval_loader(self._listed("test"), self._sampler("test"))
 
     def predict_dataloader(self) -> EvalLoader:
         """Return the loader of the images to predict: the test split.
@@ -320,17 +318,20 @@ class ArchiveDataModule(LightningDataModule):
             return seed
         return int(trainer.strategy.broadcast(seed))
 
-    def _whole(self, split: Split) -> Sampler[int] | None:
-        """Return a sampler that gives each of several processes all samples.
+    def _sampler(self, split: Split) -> EvaluationSampler:
+        """Return the samples that a trainer evaluates: all, or as many as its limit says.
 
-        Lightning's own shares them out evenly, by repeating some: means would count those twice,
-        and pictures and single images would be those of the first process.
+        Lightning would take the first ones, which may all be of one recording.
         """
-        if not self._sharing():
-            return None
-        return DistributedSampler(self._samples[split], 1, 0, shuffle=False)  # type: ignore[arg-type]  # map-style
+        trainer = self._driving()
+        limits = trainer and {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
+        limit = limits and limits[split]
+        count = limit * self.eval_batch_size if isinstance(limit, int) else None
+        return EvaluationSampler(len(self._samples[split]), count)
 
-    def _eval_loader(self, samples: Samples, sampler: Sampler[int] | None = None) -> EvalLoader:
+    def _eval_loader(
+        self, samples: Samples, sampler: EvaluationSampler | None = None
+    ) -> EvalLoader:
         loader = EvalLoader(
             samples,  # type: ignore[arg-type]  # map-style by its two methods
             sampler=sampler,
@@ -338,6 +339,7 @@ class ArchiveDataModule(LightningDataModule):
             num_workers=self.workers,
             collate_fn=Collate(),
             pin_memory=torch.cuda.is_available(),
+            persistent_workers=self.workers > 0,
         )
         loader.finish = self._finish()
         return loader

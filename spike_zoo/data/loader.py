@@ -1,4 +1,4 @@
-"""Loaders whose batches come as they are needed, and the one whose position can be kept."""
+"""Loaders of samples: one for evaluation, and one for training whose position can be saved."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import multiprocessing
 from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader
-from torchdata.stateful_dataloader import StatefulDataLoader
 
 from spike_zoo.data.batches import Collate, large_places
-from spike_zoo.data.sampling import SampleKey
+from spike_zoo.data.sampling import SampleKey, SeededSampler
 from spike_zoo.data.slots import Slots
+from spike_zoo.errors import VersionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-_EPOCH = "epoch"
+_EPOCH, _BATCHES = "epoch", "batches"
 HELD = 2  # batches that training holds while a worker fills all it may fill ahead
 
 
 class EvalLoader(DataLoader[Any]):
-    """Load samples one after the other.
+    """Load samples in order.
 
     Attributes:
-        finish: What is done to each batch; None where Lightning calls a hook for it.
+        finish: Applied to each batch; None where Lightning calls a hook for it.
     """
 
     finish: Callable[[Any], Any] | None = None
@@ -34,37 +34,56 @@ class EvalLoader(DataLoader[Any]):
         return iterator if self.finish is None else map(self.finish, iterator)
 
 
-class TrainingLoader(StatefulDataLoader):  # type: ignore[misc]  # torchdata has no types
-    """Load samples by key; where workers are forked, large arrays cross in shared memory.
+class TrainingLoader(DataLoader[Any]):
+    """Load samples by key; forked workers pass large arrays in shared memory.
 
-    Its state is its position: which epoch, how many batches of it.
+    Its state is the epoch and the number of batches of that epoch that were returned. The order of
+    samples follows from seed and epoch, so a loader with another number of workers continues at
+    the same batch. Workers stay alive between epochs, with the recordings they have opened.
 
     Attributes:
-        finish: See :class:`EvalLoader`.
+        finish: Applied to each batch; None where Lightning calls a hook for it.
     """
 
+    sampler: SeededSampler
+    batch_size: int
     finish: Callable[[Any], Any] | None = None
+    _position: tuple[int, int] | None = None  # epoch, and its batches that were returned
 
-    def __iter__(self) -> Iterator[Any]:
-        """Return an iterator with slots of its own."""
+    def __iter__(self) -> Any:  # noqa: ANN401  (torch says: its own iterator)
+        """Yield the batches of an epoch, which is chosen when the first is requested."""
         processes = self.multiprocessing_context or multiprocessing
-        if self.num_workers and processes.get_start_method() == "fork":
+        is_forked = self.num_workers and processes.get_start_method() == "fork"
+        if is_forked and self._iterator is None:  # its workers are forked now
             self.collate_fn = Collate(self._slots())
-        iterator: Iterator[Any] = super().__iter__()
-        return iterator if self.finish is None else map(self.finish, iterator)
+        for number, batch in enumerate(super().__iter__(), 1):
+            done = self.sampler.skipped // self.batch_size + number
+            self._position = self.sampler.epoch, done
+            yield batch if self.finish is None else self.finish(batch)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Return the position, for a checkpoint."""
-        return {**super().state_dict(), _EPOCH: self.sampler.epoch}
+    def state_dict(self) -> dict[str, int]:
+        """Return the position, for a checkpoint; after the last batch it is the next epoch's."""
+        epoch, done = self._position or (self.sampler.epoch, 0)
+        if done >= len(self):
+            epoch, done = epoch + 1, 0
+        return {_EPOCH: epoch, _BATCHES: done}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a position when the next loop begins."""
-        if _EPOCH in state:  # checkpoints from before have none, and a trainer tells it
-            self.sampler.set_epoch(state[_EPOCH])
-        super().load_state_dict({key: state[key] for key in state if key != _EPOCH})
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue from a position when the next loop begins.
+
+        Raises:
+            VersionError: If another version of this package wrote the state.
+        """
+        if state.keys() != {_EPOCH, _BATCHES}:
+            raise VersionError(
+                "the checkpoint was written by an older version, whose position in an epoch "
+                "cannot be read; start a new run from its weights with --init_from FILE"
+            )
+        self._position = state[_EPOCH], state[_BATCHES]
+        self.sampler.resume(state[_EPOCH], state[_BATCHES] * self.batch_size)
 
     def _slots(self) -> Slots:
         """Return slots that batches of the first sample's size fit into."""
         sample = self.dataset[SampleKey(0, 0)]
         _, size = large_places({key: [value] * self.batch_size for key, value in sample.items()})
-        return Slots(self.num_workers, self.prefetch_factor + HELD, size)
+        return Slots(self.num_workers, (self.prefetch_factor or 0) + HELD, size)

@@ -57,6 +57,10 @@ class SeededSampler(DistributedSampler[SampleKey]):
         draws: Samples of one epoch, by default all. More than ``size`` begins again.
         processes: How many processes share them.
         rank: Number of this process.
+
+    Attributes:
+        epoch: The epoch that is drawn.
+        skipped: How many of its draws are left out because a run was resumed behind them.
     """
 
     def __init__(
@@ -74,9 +78,15 @@ class SeededSampler(DistributedSampler[SampleKey]):
         self.epochs = epochs
         self.epoch = epochs.next
         self.draws = size if draws is None else draws
+        self.skipped = 0
+        self._resumed: tuple[int, int] | None = None
 
     def __iter__(self) -> Iterator[SampleKey]:
         self.epoch = self.epochs.begin()
+        epoch, skipped = self._resumed or (self.epoch, 0)
+        self._resumed = None
+        # a checkpoint after the last batch of an epoch continues with the first of the next
+        self.skipped = skipped if epoch == self.epoch else 0
         generator = np.random.default_rng((self.seed, self.epoch))
         rounds = -(-self.draws // self.size)
         order = np.concatenate([generator.permutation(self.size) for _ in range(rounds)])
@@ -84,12 +94,44 @@ class SeededSampler(DistributedSampler[SampleKey]):
         drawn = zip(order[: self.draws].tolist(), seeds.tolist(), strict=True)
         keys = [SampleKey(index, seed) for index, seed in drawn]
         shared = len(self) * self.num_replicas
-        # when the first is asked for, not before: a resumed run learns its epoch in between
-        yield from itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
+        own = itertools.islice(itertools.cycle(keys), self.rank, shared, self.num_replicas)
+        yield from itertools.islice(own, self.skipped, None)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw this epoch next, where no trainer tells another."""
+        """Draw this epoch next, unless a trainer determines the epoch."""
         self.epoch = self.epochs.next = epoch
+
+    def resume(self, epoch: int, draws: int) -> None:
+        """Continue in an epoch behind its first draws of this process."""
+        self.set_epoch(epoch)
+        self._resumed = epoch, draws
 
     def __len__(self) -> int:
         return -(-self.draws // self.num_replicas)
+
+
+class EvaluationSampler(DistributedSampler[int]):
+    """Take samples in order, the same in each of several processes.
+
+    It is a distributed sampler so that Lightning does not share the samples out: it would repeat
+    some, which means would count twice, and single images would be those of the first process.
+
+    Args:
+        size: Number of samples.
+        count: How many are taken, spread evenly over all; by default all.
+
+    Example:
+        >>> list(EvaluationSampler(36, 8))
+        [0, 4, 9, 13, 18, 22, 27, 31]
+    """
+
+    def __init__(self, size: int, count: int | None = None) -> None:
+        super().__init__(range(size), 1, 0, shuffle=False)  # type: ignore[arg-type]  # it has a length
+        self.size = size
+        self.count = size if count is None else min(count, size)
+
+    def __iter__(self) -> Iterator[int]:
+        return (number * self.size // self.count for number in range(self.count))
+
+    def __len__(self) -> int:
+        return self.count

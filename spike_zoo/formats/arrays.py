@@ -6,6 +6,7 @@ import contextlib
 import math
 import struct
 import tokenize
+import warnings
 import zipfile
 import zlib
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError
+from spike_zoo.formats.dat_content import COMMON_SIZES
 from spike_zoo.spikes.packing import pack_bits, packed_width
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
@@ -28,6 +30,7 @@ _ATTRIBUTES = ("fps", "threshold", "rate_scale")
 _PLAIN = (bool, int, float, str, np.bool_, np.integer, np.floating)
 _NOT_SCALARS = (*_SPIKE_KEYS, "file", "allow_pickle")  # the last two are numpy's own arguments
 _BLOCK_BYTES = 1 << 22
+_MOST_ASPECT, _LEAST_SIDE = 4, 32  # of a plane of a camera
 
 
 class _Header(NamedTuple):
@@ -192,10 +195,13 @@ def _find_spikes(path: Path, headers: Mapping[str, _Header], key: str | None) ->
     if found:
         return found[0]
     listed = ", ".join(f"{name} {header.shape}" for name, header in headers.items())
-    lacks = "the usual spikes, spike, spk and not exactly one 3-D array" if key is None else key
+    lacks = (
+        f"no array is named {', '.join(_SPIKE_KEYS)}, and {len(cubes) or 'none'} have three axes"
+        if key is None
+        else f"no array is named {key}"
+    )
     raise MissingItemError(
-        f"{path}: it has no array {lacks}; it holds {listed}. Name the one to read.",
-        path=str(path),
+        f"{path}: {lacks}. The file holds {listed}; choose one with --name", path=str(path)
     )
 
 
@@ -220,13 +226,61 @@ def _spikes(
     return data, width
 
 
-def _check_size(header: _Header, left: int, name: str) -> None:
-    if len(header.shape) != 3 or min(header.shape) < 1 or header.dtype.kind not in "biuf":
+def check_spikes(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
+    """Check that an array can be a spike stream ``(T, H, W)``; warn of another order of axes.
+
+    Raises:
+        FormatError: If it has another number of axes, is empty, or holds no numbers.
+    """
+    if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "biuf":
         raise FormatError(
-            f"{name}: an array {header.shape} of {header.dtype} is no spike stream; expected "
-            "numbers 0 or 1 of shape (planes, height, width)",
+            f"{name}: an array {shape} of {dtype} is no spike stream; expected numbers 0 or 1 of "
+            "shape (planes, height, width)",
             path=name,
         )
+    planes, height, width = shape
+    if _is_transposed(planes, height, width):
+        warnings.warn(
+            f"{name}: the shape {shape} is read as {planes} planes of {height}x{width}, an unusual "
+            "size. If its axes are (height, width, planes), save array.transpose(2, 0, 1)",
+            stacklevel=3,
+        )
+
+
+def _is_transposed(planes: int, height: int, width: int) -> bool:
+    """Return whether a shape ``(T, H, W)`` is more plausible as ``(H, W, T)``."""
+    if (height, width) in COMMON_SIZES:
+        return False
+    is_narrow = max(height, width) > _MOST_ASPECT * min(height, width)
+    is_picture = max(planes, height) <= _MOST_ASPECT * min(planes, height)
+    return (planes, height) in COMMON_SIZES or (
+        is_narrow and is_picture and min(planes, height) >= _LEAST_SIDE
+    )
+
+
+def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
+    """Pack planes of zeros and ones.
+
+    Raises:
+        FormatError: If a value is neither 0 nor 1; if the values look packed, it states how to
+            declare that.
+    """
+    try:
+        return pack_bits(data)
+    except ValueError as error:
+        hint = ""
+        if data.dtype == np.uint8 and np.unique(data).size > 2:
+            width = 8 * data.shape[2]
+            hint = (
+                f". The array looks packed, with 8 pixels in each byte of the last axis; then save "
+                f"it with the width W of a plane, {width - 7} to {width}: np.savez('clip.npz', "
+                "spikes=array, width=W). The leftmost pixel is the lowest bit: "
+                "np.packbits(planes, axis=-1, bitorder='little')"
+            )
+        raise FormatError(f"{name}: {error}{hint}", path=name) from error
+
+
+def _check_size(header: _Header, left: int, name: str) -> None:
     if header.size > left:
         raise FormatError(
             f"{name}: cut short, the header promises {header.size} bytes and {left} follow",
@@ -235,6 +289,7 @@ def _check_size(header: _Header, left: int, name: str) -> None:
 
 
 def _pack_stream(stream: IO[bytes], header: _Header, left: int, name: str) -> NDArray[np.uint8]:
+    check_spikes(header.shape, header.dtype, name)
     _check_size(header, left, name)
     planes, height, width = header.shape
     per_plane = height * width * header.dtype.itemsize
@@ -244,10 +299,7 @@ def _pack_stream(stream: IO[bytes], header: _Header, left: int, name: str) -> ND
         data = _read_block(stream, header, min(block, planes - first))
         if header.dtype == np.bool_:
             data = data.view(np.uint8)  # a damaged bool may hold another value than 0 or 1
-        try:
-            parts.append(pack_bits(data))
-        except ValueError as error:
-            raise FormatError(f"{name}: {error}", path=name) from error
+        parts.append(pack_checked(data, name))
     return np.concatenate(parts)
 
 

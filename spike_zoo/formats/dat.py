@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
-from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
+from spike_zoo.formats.dat_content import fitting_sizes, rolled_rows
+from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,21 +21,6 @@ if TYPE_CHECKING:
 
     from spike_zoo.spikes.recording import Selection, SpikeRecording
 
-# height, width: sensors, simulators and training crops in use
-COMMON_SIZES = (
-    (250, 400),
-    (1000, 1000),
-    (180, 320),
-    (720, 1280),
-    (250, 416),
-    (1000, 1024),
-    (96, 96),
-    (240, 320),
-    (250, 250),
-    (480, 640),
-    (128, 128),
-    (64, 64),
-)
 _BLOCK_PIXELS = 1 << 23  # at a time: small beside any result, large beside a call
 
 
@@ -50,10 +37,11 @@ class DatLayout:
             byte and fills its last byte with zeros, ``"bit"`` runs on over the whole file.
         columns: Half-open ranges of the stored columns that are image, left to right; None: all.
         flip: Stored rows run bottom to top, as the sensors write them.
+        offset: Bytes before the first whole plane.
 
     Raises:
-        GeometryError: If height, width or columns make no image, or planes are not whole bytes
-            and ``frame_align`` does not say where they begin.
+        GeometryError: If height, width, columns or offset make no image, or planes are not whole
+            bytes and ``frame_align`` does not say where they begin.
         UsageError: If ``frame_align`` is another word.
     """
 
@@ -62,20 +50,24 @@ class DatLayout:
     frame_align: str | None = None
     columns: tuple[tuple[int, int], ...] | None = None
     flip: bool = True
+    offset: int = 0
 
     def __post_init__(self) -> None:
         if self.height < 1 or self.width < 1:
             raise GeometryError(
                 f"height and width must be at least 1, got {self.height}x{self.width}"
             )
+        if self.offset < 0:
+            raise GeometryError(f"offset must be a number of bytes >= 0, got {self.offset}")
         if self.frame_align not in (None, "byte", "bit"):
             raise UsageError(f"frame_align must be byte or bit, got {self.frame_align!r}")
         self._check_columns()
         if self.pixels % 8 and self.frame_align is None:
             raise GeometryError(
                 f"a plane of {self.height}x{self.width} pixels is not a whole number of bytes, and "
-                'files differ in where the next one begins: state frame_align="byte" (on the next '
-                'byte, as this package writes) or frame_align="bit" (on the next bit)'
+                "files differ in where the next one begins: write 'frame_align: byte' (on the next "
+                "byte, as this package writes) or 'frame_align: bit' (on the next bit) into the "
+                "file's sidecar, FILE.dat.yaml"
             )
         if self.pixels < 8 and self.frame_align == "bit":
             raise GeometryError(
@@ -120,11 +112,12 @@ class DatLayout:
         return slice(first // 8, past // 8)
 
     def bytes_for(self, planes: int) -> int:
-        """Return the length of a file of so many planes."""
+        """Return the number of bytes of so many planes, without the offset."""
         return -(-planes * self.pixels // 8) if self.runs_on else planes * -(-self.pixels // 8)
 
     def planes_in(self, size: int) -> tuple[int, int]:
-        """Return how many whole planes ``size`` bytes hold and how many bytes are left over."""
+        """Return how many whole planes a file of ``size`` bytes holds and how many bytes remain."""
+        size = max(0, size - self.offset)
         planes = size * 8 // self.pixels if self.runs_on else size // -(-self.pixels // 8)
         return planes, size - self.bytes_for(planes)
 
@@ -132,20 +125,16 @@ class DatLayout:
         return f"{self.height}x{self.width}"
 
 
-def fitting_sizes(size: int) -> str:
-    """Name the common sensor sizes that divide a file of ``size`` bytes into whole planes."""
-    fits = [
-        f"{height}x{width} ({size * 8 // (height * width)} planes)"
-        for height, width in COMMON_SIZES
-        if size and size * 8 % (height * width) == 0
-    ]
-    if not fits:
-        return f"None of the common sensor sizes divides {size} bytes."
-    return f"Sizes that fit {size} bytes: {', '.join(fits)}."
-
-
-def open_dat(path: Path, layout: DatLayout, *, allow_partial: bool = False) -> DatPlanes:
+def open_dat(
+    path: Path, layout: DatLayout, *, allow_partial: bool = False, check_rows: bool = False
+) -> DatPlanes:
     """Open a ``.dat`` file; its bytes are read when planes are asked for.
+
+    Args:
+        path: The file.
+        layout: How planes lie in it.
+        allow_partial: Drop an incomplete last plane, with a warning.
+        check_rows: Warn if the picture is rolled, so that the file seems to begin inside a plane.
 
     Raises:
         GeometryError: If the file is not a whole number of planes, or holds none.
@@ -153,27 +142,42 @@ def open_dat(path: Path, layout: DatLayout, *, allow_partial: bool = False) -> D
     """
     size = path.stat().st_size
     planes, left = layout.planes_in(size)
-    if left and not (allow_partial and planes):
+    if not planes or (left and not allow_partial):
         raise GeometryError(_partial_message(path, layout, size, planes, left), path=str(path))
     if left:
-        import warnings
-
         warnings.warn(
-            f"{path}: the last {left} bytes are no whole plane of {layout} and are left out",
-            stacklevel=4,
+            f"{path}: dropped the last {left} bytes, an incomplete plane of {layout} after "
+            f"{planes} whole planes",
+            stacklevel=3,
         )
     opened = DatPlanes(path, layout, planes)
     opened.check_last_byte()
+    if check_rows:
+        _warn_if_rolled(opened)
     return opened
+
+
+def _warn_if_rolled(planes: DatPlanes) -> None:
+    rows, layout = rolled_rows(planes), planes.layout
+    if not rows or layout.width % 8:
+        return
+    warnings.warn(
+        f"{planes.path}: the picture seems to be rolled by {rows} rows: the file probably begins "
+        f"inside a plane. To skip the incomplete first plane, write 'offset: "
+        f"{rows * layout.width // 8}' into {planes.path.name}.yaml (and pass --allow-partial if "
+        "the last plane is then incomplete); 'offset: 0' keeps the picture as it is",
+        stacklevel=4,
+    )
 
 
 def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left: int) -> str:
     per_plane = f"{layout.pixels / 8:g}" if layout.runs_on else str(layout.bytes_for(1))
+    skipped = f" after an offset of {layout.offset}" if layout.offset else ""
     return (
-        f"{path}: {size} bytes is not a whole number of planes ({per_plane} per plane at {layout}: "
-        f"{planes} planes and {left} bytes over). The file was cut short or the size is another: "
-        "copy it again, or pass the camera's height and width (--height and --width). "
-        + fitting_sizes(size)
+        f"{path}: {size} bytes{skipped} is not a whole number of planes ({per_plane} per plane at "
+        f"{layout}: {planes} planes and {left} bytes over). The file is truncated or the size is "
+        "wrong. Copy it again, pass the camera's height and width (--height and --width), or drop "
+        f"the incomplete last plane (--allow-partial). {fitting_sizes(path)}"
     )
 
 
@@ -198,7 +202,9 @@ class DatPlanes:
         if columns is None:
             return None
         shape = (self.shape[0], self.layout.height, self.layout.width // 8)
-        stored = np.memmap(self.path, dtype=np.uint8, mode="r", shape=shape)
+        stored = np.memmap(
+            self.path, dtype=np.uint8, mode="r", offset=self.layout.offset, shape=shape
+        )
         return self._upright(stored)[:, :, columns]
 
     def __getitem__(self, selection: Selection) -> NDArray[np.uint8]:
@@ -217,6 +223,25 @@ class DatPlanes:
             else:
                 self._copy_rows(first, last, rows, whole[2], part)
         return packed
+
+    def unpacked(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
+        layout, columns = self.layout, self.layout.byte_columns
+        if columns is not None and not uses_kernel((stop - start) * layout.pixels // 8):
+            return unpack_bits(self[start:stop], layout.image_width)
+        planes = np.empty((stop - start, layout.height, layout.image_width), np.bool_)
+        # rows that begin inside a byte are unpacked into temporary planes, which stay in the cache
+        pixels = _BLOCK_PIXELS if columns is not None else _BLOCK_PIXELS >> 3
+        block = max(1, pixels // layout.pixels)
+        for first in range(start, stop, block):
+            last = min(first + block, stop)
+            part = planes[first - start : last - start]
+            if columns is None:
+                part[...] = self._planes(first, last)
+            else:
+                stored = self._read(first, last).reshape(last - first, layout.height, -1)
+                unpack_into(stored[:, :, columns], part, is_flipped=layout.flip)
+        return planes
 
     def _copy_rows(
         self,
@@ -257,7 +282,7 @@ class DatPlanes:
             first, past = layout.bytes_for(start), layout.bytes_for(stop)
         data = np.empty(past - first, np.uint8)
         with self.path.open("rb") as stream:
-            stream.seek(first)
+            stream.seek(layout.offset + first)
             if stream.readinto(data.data) != data.size:
                 raise FormatError(f"{self.path}: was cut short after opening", path=str(self.path))
         return data

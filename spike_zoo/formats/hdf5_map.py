@@ -87,9 +87,13 @@ def map_dataset(
         length = dataset.chunks[0]
         if dataset.chunks[1:] != dataset.shape[1:]:
             return None
-        # chunks may lie anywhere in the file: their order is that of the planes they begin with
-        stored = [dataset.id.get_chunk_info(n) for n in range(dataset.id.get_num_chunks())]
-        offsets = [chunk.byte_offset for chunk in sorted(stored, key=lambda c: c.chunk_offset[0])]
+        # one pass over the chunk index: get_chunk_info(n) would walk it from the start for every n
+        stored: list[tuple[int, int]] = []
+        dataset.id.chunk_iter(
+            lambda chunk: stored.append((chunk.chunk_offset[0], chunk.byte_offset))
+        )
+        # chunks may lie anywhere in the file: sort them by their first plane
+        offsets = [offset for _, offset in sorted(stored)]
     if len(offsets) != -(-dataset.shape[0] // length):
         return None  # parts that were never written: HDF5 knows what they mean
     block = (length, *dataset.shape[1:])

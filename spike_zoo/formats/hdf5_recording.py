@@ -17,6 +17,7 @@ from spike_zoo.formats.hdf5 import (
     hdf5_errors,
     read_attributes,
 )
+from spike_zoo.formats.hdf5_plain import read_plain
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
@@ -87,14 +88,19 @@ class StoredPlanes:
 
 
 def read_h5(path: Path, name: str | None = None) -> SpikeRecording:
-    """Open one recording of an archive; ``name`` may be left out where there is only one.
+    """Open one recording of an archive, or read a plain data set of spikes ``(T, H, W)``.
+
+    The name may be omitted if there is only one.
 
     Raises:
         MissingItemError: If the name is unknown or needed; the message lists those there are.
-        FormatError: If the file is no archive, damaged, or reads from outside itself.
+        FormatError: If the file holds neither, is damaged, or reads from outside itself.
         VersionError: If it was written by a newer schema.
     """
     file = Hdf5File(path)
+    plain = read_plain(file, name)
+    if plain is not None:
+        return plain
     check_root(file)
     names = file.members(RECORDINGS)
     if name is None and len(names) == 1:

@@ -20,7 +20,8 @@ from spike_zoo.errors import (
 )
 from spike_zoo.files import new_file, refuse_existing
 from spike_zoo.formats import arrays, sidecar
-from spike_zoo.formats.dat import DatLayout, fitting_sizes, open_dat, stored_bytes
+from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
+from spike_zoo.formats.dat_content import fitting_sizes
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
 if TYPE_CHECKING:
@@ -126,7 +127,9 @@ def read_recording(
     frame_align: str | None = None,
     columns: Sequence[tuple[int, int]] | None = None,
     flip: bool | None = None,
+    offset: int | None = None,
     allow_partial: bool = False,
+    check_rows: bool = False,
     fps: float | None = None,
     rate_scale: float | None = None,
 ) -> SpikeRecording:
@@ -137,7 +140,8 @@ def read_recording(
 
     Args:
         path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and suffix.
-        name: Recording in an archive, or key of the spikes in an ``.npz``.
+        name: Recording in an archive, key of the spikes in an ``.npz``, or data set of spikes
+            ``(T, H, W)`` in an HDF5 file that is not an archive.
         height: Rows H; needed for ``.dat`` without a sidecar, elsewhere only checked.
         width: Stored columns, W unless ``columns`` selects among them; needed as ``height`` is.
         frame_align: For a ``.dat`` whose planes are not whole bytes: ``"byte"`` if each begins on
@@ -146,7 +150,10 @@ def read_recording(
             as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
         flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do; None: as its
             sidecar says, else true.
-        allow_partial: Leave out an unfinished last plane of a ``.dat``, with a warning.
+        offset: Bytes of a ``.dat`` before its first whole plane; None: as its sidecar says, else 0.
+        allow_partial: Drop an incomplete last plane of a ``.dat``, with a warning.
+        check_rows: Warn if the picture of a ``.dat`` seems to be rolled because the file begins
+            inside a plane, unless its offset is stated. Reads up to 256 planes.
         fps: Planes per second, instead of what the file says.
         rate_scale: Spikes per plane at white, instead of what the file says.
 
@@ -170,11 +177,17 @@ def read_recording(
         raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")
     if kind == "dat":
         beside = _dat_sidecar(path, height, width)
-        layout = _dat_layout(path, beside, height, width, frame_align, columns, flip)
-        recording = _read_dat(path, layout, beside, allow_partial=allow_partial)
+        offset = beside.offset if offset is None else offset
+        layout = _dat_layout(path, beside, height, width, frame_align, columns, flip, offset)
+        check_rows = check_rows and offset is None
+        planes = open_dat(path, layout, allow_partial=allow_partial, check_rows=check_rows)
+        meta = beside.meta | {"source_flipped": layout.flip}
+        recording = SpikeRecording(planes, layout.image_width, meta=meta)
     else:
-        if frame_align is not None or columns is not None:
-            raise UsageError(f"{path}: frame_align and columns are for .dat, this is {kind}")
+        if (frame_align, columns, offset) != (None, None, None):
+            raise UsageError(
+                f"{path}: frame_align, columns and offset are for .dat, this is {kind}"
+            )
         beside = sidecar.own_sidecar(path)
         recording = _read_self_described(path, kind, name)
         _check_size(path, recording, height, width)
@@ -183,14 +196,6 @@ def read_recording(
     if rate_scale is not None:
         recording.rate_scale = _stated("rate_scale", rate_scale)
     return recording
-
-
-def _read_dat(
-    path: Path, layout: DatLayout, beside: Sidecar, *, allow_partial: bool
-) -> SpikeRecording:
-    planes = open_dat(path, layout, allow_partial=allow_partial)
-    meta = beside.meta | {"source_flipped": layout.flip}
-    return SpikeRecording(planes, layout.image_width, meta=meta)
 
 
 def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRecording:
@@ -221,6 +226,7 @@ def _dat_layout(
     frame_align: str | None,
     columns: Sequence[tuple[int, int]] | None,
     flip: bool | None,
+    offset: int | None,
 ) -> DatLayout:
     height = beside.height if height is None else height
     width = beside.width if width is None else width
@@ -228,14 +234,14 @@ def _dat_layout(
         raise MissingGeometryError(
             f"{path}: a .dat file has no header, so its height and width must be given (--height "
             f"and --width, or spike_h and spike_w in {sidecar.sidecar_path(path).name} or "
-            f"config.yaml). {fitting_sizes(path.stat().st_size)}",
+            f"config.yaml). {fitting_sizes(path)}",
             path=str(path),
         )
     ranges = beside.columns if columns is None else tuple((a, b) for a, b in columns)
     align = frame_align or beside.frame_align
     is_flipped = next((said for said in (flip, beside.flip) if said is not None), True)
     try:
-        return DatLayout(height, width, align, ranges, is_flipped)
+        return DatLayout(height, width, align, ranges, is_flipped, offset or 0)
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}", path=str(path)) from error
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.recording import SpikeRecording
 
 FIELDS = (
-    *("spike_h", "spike_w", "columns", "frame_align", "flip", "fps", "threshold", "rate_scale"),
-    *("planes", "label", "label_name"),
+    *("spike_h", "spike_w", "columns", "frame_align", "flip", "offset", "fps", "threshold"),
+    *("rate_scale", "planes", "label", "label_name"),
 )
 """Every field that means something; docs/data.md shows what."""
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
@@ -30,6 +30,7 @@ _OF_SPIKECV = (
 _MEANT = {
     **dict.fromkeys(("height", "rows", "spike_height"), "spike_h"),
     **dict.fromkeys(("width", "spike_width"), "spike_w"),
+    **dict.fromkeys(("skip", "skip_bytes", "header_bytes"), "offset"),
     "plane": "planes",
 }
 
@@ -44,6 +45,7 @@ class Sidecar:
         columns: Half-open ranges of the stored columns that belong to the image.
         frame_align: ``"byte"`` or ``"bit"``, where planes are not whole bytes.
         flip: Whether the stored rows run bottom to top.
+        offset: Bytes before the first whole plane.
         fps: Planes per second.
         threshold: Charge at which a pixel fires.
         rate_scale: Spikes per plane at white.
@@ -56,6 +58,7 @@ class Sidecar:
     columns: tuple[tuple[int, int], ...] | None = None
     frame_align: str | None = None
     flip: bool | None = None
+    offset: int | None = None
     fps: float | None = None
     threshold: float | None = None
     rate_scale: float | None = None
@@ -153,6 +156,7 @@ def refuse_contradicting(path: Path, recording: SpikeRecording, layout: DatLayou
         "columns": (beside.columns, layout.columns or ((0, layout.width),)),
         "frame_align": (beside.frame_align, layout.frame_align if layout.pixels % 8 else None),
         "flip": (beside.flip, layout.flip),
+        "offset": (beside.offset, layout.offset),
         "fps": (beside.fps or None, recording.fps or None),
         "threshold": (beside.threshold, recording.threshold),
         "rate_scale": (beside.rate_scale, recording.rate_scale),
@@ -181,13 +185,9 @@ def _in_yaml(value: object) -> str:
 
 
 def _load(path: Path) -> dict[str, Any]:
-    import yaml
+    from spike_zoo.yaml_files import read_yaml
 
-    try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
-        raise FormatError(f"{path}: not YAML in UTF-8 ({reason})", path=str(path)) from error
+    fields = read_yaml(path, FormatError)
     if not isinstance(fields, dict):
         raise FormatError(f"{path}: expected fields such as spike_w: 400", path=str(path))
     return {str(name): value for name, value in fields.items()}
@@ -209,6 +209,7 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
         columns=_columns(path, meta.pop("columns", None)),
         frame_align=_align(path, meta.pop("frame_align", None)),
         flip=flip,
+        offset=_whole(path, "offset", meta.pop("offset", None), least=0),
         fps=_number(path, "fps", meta.pop("fps", None)),
         threshold=_number(path, "threshold", meta.pop("threshold", None)),
         rate_scale=_number(path, "rate_scale", meta.pop("rate_scale", None)),
@@ -264,11 +265,13 @@ def _planes(path: Path, value: object) -> tuple[int, ...] | None:
     return tuple(listed)
 
 
-def _whole(path: Path, name: str, value: object) -> int | None:
+def _whole(path: Path, name: str, value: object, *, least: int = 1) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise FormatError(f"{path}: {name} is {value!r}, expected a number >= 1", path=str(path))
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise FormatError(
+            f"{path}: {name} is {value!r}, expected a whole number >= {least}", path=str(path)
+        )
     return value
 
 

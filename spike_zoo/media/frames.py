@@ -176,6 +176,27 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(path for path in files if path.is_file())
 
 
+def middle_image(path: str | Path) -> NDArray[np.uint8]:
+    """Return the image in the middle of a video, ``(H, W, 3)``.
+
+    Raises:
+        MediaError: If it is not a video that can be read.
+    """
+    path = Path(path)
+    with _opened(path) as container:
+        stream = _video_stream(container, path)
+        middle = (stream.start_time or 0) + (stream.duration or 0) // 2
+        container.seek(middle, stream=stream)  # to the key frame before it
+        image = None
+        for frame in container.decode(stream):
+            image = frame
+            if frame.pts is None or frame.pts >= middle:
+                break
+        if image is None:
+            raise MediaError(f"{path}: the video has no image", path=str(path))
+        return np.asarray(image.to_ndarray(format="rgb24"), np.uint8)
+
+
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     if not container.streams.video:
         raise MediaError(f"{path}: there is no video in it")

@@ -141,13 +141,15 @@ def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Ite
 def _logged(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
     """Yield items, and log how many there are and about how long the others take."""
     begin = told = time.monotonic()
-    for done, item in enumerate(items):
+    for later, item in enumerate(items):
         now = time.monotonic()
-        if done and now - told >= EVERY:
+        if not later:
+            begin = now  # the first item also compiles kernels
+        elif now - told >= EVERY:
             told = now
-            left = (now - begin) * (total - done) / done
+            left = (now - begin) * (total - 1 - later) / later
             about = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
-            _LOG.info("%s: %d of %d, about %s left", doing, done, total, about)
+            _LOG.info("%s: %d of %d, about %s left", doing, later + 1, total, about)
         yield item
 
 

@@ -158,14 +158,24 @@ class Page:
         """Add short facts, each a name with its value, beside each other."""
         self._add("facts", facts=facts)
 
+    def add_commands(self, commands: Sequence[tuple[str, str]]) -> None:
+        """Add commands for a terminal, each with its purpose."""
+        self._add("commands", commands=commands)
+
     def add_video(self, path: str | Path, caption: str = "", *, embed: bool = True) -> None:
         """Add an MP4 file, inside the page or (``embed=False``) linked from beside it.
 
+        The image in its middle is shown until the video plays.
+
         Raises:
             MissingFileError: If there is no such file.
+            MediaError: If it is not a video that can be read.
         """
+        from spike_zoo.media.frames import middle_image
+
         source = file_source(Path(path)) if embed else existing(Path(path))
-        self._add("video", figure=Figure(source, caption))
+        poster = picture_source(middle_image(path))
+        self._add("video", figure=Figure(source, caption), poster=poster)
 
     def _add(self, kind: str, **content: Any) -> None:
         self.blocks.append(Block(kind, content))

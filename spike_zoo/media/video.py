@@ -117,7 +117,7 @@ class VideoWriter:
     def _begin(self, pixels: NDArray[np.uint8]) -> None:
         height, width = pixels.shape[:2]
         if min(height, width) < SMALLEST_SIDE:
-            raise MediaError(f"{self.path}: a video needs 2x2 pixels, got {height}x{width}")
+            raise MediaError(f"{self.path}: a video needs 2 x 2 pixels, got {width} x {height}")
         self._shape = pixels.shape
         stream = self._container.add_stream("libx264", rate=self.rate)
         stream.width, stream.height = width + width % 2, height + height % 2

@@ -12,15 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import UsageError, WeightsError
-from spike_zoo.files import new_file
+from spike_zoo.files import GRAPHS, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch.export import ExportedProgram
 
-#: Suffix of a file -> what it holds.
-GRAPHS: Final = {".onnx": "ONNX", ".pt2": "torch.export"}
 TOLERANCE: Final = 1e-4  # of the largest value; float32 in another order gives 1e-6
 SMALLEST: Final = 16  # pixels
 

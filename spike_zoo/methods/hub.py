@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
-from spike_zoo.nn.files import EXPORT_NAME
+from spike_zoo.files import EXPORT_NAME
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -9,18 +9,25 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
-from spike_zoo.errors import MissingFileError, UsageError, WeightsError, closest
-from spike_zoo.files import new_file
+from spike_zoo.errors import SpikeZooError, UsageError, WeightsError
+from spike_zoo.files import EXPORT_NAME, new_file
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
 from spike_zoo.methods.hub import fetch_from_hub, is_on_hub
-from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, shipped_names, shipped_weights
+from spike_zoo.methods.shipped import PUBLISHED, WEIGHTLESS, located_weights
 from spike_zoo.nn.blueprints import Blueprint, read_blueprint
-from spike_zoo.nn.files import EXPORT_NAME, state_digest, weights_file
+from spike_zoo.nn.files import first_not_finite, state_digest
+from spike_zoo.nn.official import differences
+from spike_zoo.nn.threads import limit_threads
 
 PACKAGE = "spike_zoo."
+# what a constructor can raise for arguments of a damaged or crafted file
+_UNBUILDABLE = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 def load(
@@ -53,11 +60,60 @@ def load(
     if name in WEIGHTLESS:
         blueprint = Blueprint(WEIGHTLESS[name], {}, {}, name)
     else:
-        blueprint = read_blueprint(_located(_fetched(name_or_path)), PUBLISHED)
+        blueprint = read_blueprint(located_weights(fetched(name_or_path)), PUBLISHED)
     return _built(blueprint, trust=trust).to(device).eval()
 
 
-def _fetched(name_or_path: str | Path) -> str | Path:
+def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[str]:
+    """Load weights into a module that is about to be trained.
+
+    Args:
+        module: The module.
+        file: A checkpoint, an export, or a method's published file.
+        strict: Raise an error unless names and shapes are exactly those of the module. Otherwise
+            what does not fit is left out.
+
+    Returns:
+        What was left out, one line for each kind.
+
+    Raises:
+        WeightsError: If the weights do not fit, or none of them does.
+    """
+    blueprint = read_blueprint(file, PUBLISHED)
+    state, expected = blueprint.state, module.state_dict()
+    if blueprint.is_published:
+        state = _built(blueprint, trust=False).state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in expected and tensor.shape == expected[name].shape
+    }
+    faults = differences(state, expected)
+    if faults and (strict or not fitting):
+        way_out = ", or leave entries out with --init_strict false" if fitting else ""
+        raise WeightsError(
+            f"{file}: the weights do not fit {type(module).__name__}: {'; '.join(faults)}. "
+            f"{_other_arguments(module, blueprint)}Give the model the same arguments{way_out}.",
+            path=str(file),
+        )
+    module.load_state_dict(fitting, strict=False)
+    _check_finite(module, str(file))
+    left_out = {
+        "entries of the file are left out": [name for name in state if name not in fitting],
+        "entries of the model keep their initial values": [n for n in expected if n not in fitting],
+    }
+    return [f"{len(names)} {what}: {', '.join(names)}" for what, names in left_out.items() if names]
+
+
+def _other_arguments(module: nn.Module, blueprint: Blueprint) -> str:
+    """Return in words with which other arguments the weights were made."""
+    own = plain_hyper_parameters(module)
+    made = blueprint.hyper_parameters.items()
+    others = [f"{name}={value}" for name, value in made if name in own and own[name] != value]
+    return f"They were made with {', '.join(others[:8])}. " if others else ""
+
+
+def fetched(name_or_path: str | Path) -> str | Path:
     """Return a name or path that is of this machine."""
     name = str(name_or_path)
     if is_artifact(name):
@@ -107,7 +163,7 @@ def save_weights(
         "sha256": state_digest(state),
     }
     with new_file(Path(path), overwrite=True) as temporary:
-        save_file(state, temporary, metadata=described)
+        temporary.write_bytes(save(state, metadata=described))  # OSError where the disk is full
 
 
 @runtime_checkable
@@ -137,50 +193,35 @@ def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
     return {name: value for name, value in hparams.items() if name not in hidden}
 
 
-def _located(name_or_path: str | Path) -> Path:
-    """Return the file of weights that a name or path means.
-
-    Raises:
-        MissingFileError: If there is none; lists the names.
-    """
-    name = str(name_or_path)
-    path = weights_file(shipped_weights().get(name, Path(name_or_path)))
-    if not path.is_file():
-        if Path(name).is_dir():
-            raise MissingFileError(
-                f"{name}: this folder holds no {EXPORT_NAME}, so it is no export; give one that "
-                "'python -m spike_zoo export' wrote, or a checkpoint, as runs/RUN/checkpoints/"
-                "best.ckpt",
-                path=name,
-            )
-        raise MissingFileError(
-            f"{name}: neither a file nor a shipped method.{closest(name, shipped_names())} "
-            f"Shipped are {', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an "
-            "export folder or hf:owner/name.",
-            path=name,
-        )
-    return path
-
-
 def _built(blueprint: Blueprint, *, trust: bool) -> nn.Module:
     source = blueprint.source
     module_class: Any = _resolve(blueprint.class_path, source, trust=trust)
     if blueprint.is_published:
         return module_class.from_official(source)
     try:
-        module = module_class(**blueprint.hyper_parameters)
-    except TypeError as error:
-        raise WeightsError(f"{source}: {blueprint.class_path} was saved otherwise: {error}") from (
-            error
-        )
-    outcome = module.load_state_dict(blueprint.state, strict=False)
-    if outcome.missing_keys or outcome.unexpected_keys:
+        module: nn.Module = module_class(**blueprint.hyper_parameters)
+    except SpikeZooError:
+        raise
+    except _UNBUILDABLE as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise WeightsError(
-            f"{source}: the weights do not fit {blueprint.class_path}: first missing "
-            f"{next(iter(outcome.missing_keys), 'none')}, first unexpected "
-            f"{next(iter(outcome.unexpected_keys), 'none')}"
+            f"{source}: {blueprint.class_path} cannot be built with the arguments in the file "
+            f"({reason}); the file is damaged, or another version wrote it"
+        ) from error
+    faults = differences(blueprint.state, module.state_dict())
+    if faults:
+        raise WeightsError(
+            f"{source}: the weights do not fit {blueprint.class_path}: {'; '.join(faults)}"
         )
+    module.load_state_dict(blueprint.state)
+    _check_finite(module, source)
     return module
+
+
+def _check_finite(module: nn.Module, source: str) -> None:
+    name = first_not_finite(module.named_parameters())
+    if name is not None:
+        raise WeightsError(f"{source}: the weights {name} are not finite; use another checkpoint")
 
 
 def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
@@ -205,18 +246,27 @@ def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
 
 
 def pick_device(name: str) -> str:
-    """Return the device a user's ``auto``, ``cpu``, ``cuda`` or ``mps`` means on this machine.
+    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``mps`` selects on this machine.
+
+    ``auto`` selects an accelerator only if it is available: a CUDA build of torch also runs on
+    machines without a GPU or driver. Torch's threads are limited to the cores that are free.
 
     Raises:
-        UsageError: If the named device is not there.
+        UsageError: If the named device is not available.
     """
+    limit_threads()
     if name == "auto":
-        return str(torch.accelerator.current_accelerator() or "cpu")
+        has_accelerator = torch.accelerator.is_available()
+        return str(torch.accelerator.current_accelerator()) if has_accelerator else "cpu"
+    if problem := device_problem(name):
+        raise UsageError(f"--device {name}: not usable here ({problem}); try --device auto")
+    return name
+
+
+def device_problem(name: str) -> str:
+    """Return torch's reason why a device is not usable, or an empty string if it is usable."""
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(
-            f"--device {name}: not usable here ({first}); try --device auto"
-        ) from error
-    return name
+        return str(error).splitlines()[0]
+    return ""

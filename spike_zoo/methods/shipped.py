@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-WEIGHTS_FOLDER = Path(__file__).resolve().parent.parent / "weights"
+from spike_zoo.errors import MissingFileError, closest
+from spike_zoo.files import EXPORT_NAME, shipped_weights, weights_file
+from spike_zoo.methods.artifacts import is_artifact
+from spike_zoo.methods.hub import is_on_hub
 
 #: Methods that need no weights: name -> class path.
 WEIGHTLESS = {
@@ -21,11 +24,41 @@ PUBLISHED = {
 }
 
 
-def shipped_weights() -> dict[str, Path]:
-    """Return the weights inside the package: name -> file."""
-    return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
-
-
 def shipped_names() -> list[str]:
     """Return every name that needs no path."""
     return [*WEIGHTLESS, *shipped_weights()]
+
+
+def located_weights(name_or_path: str | Path) -> Path:
+    """Return the file of weights that a shipped name or a path means.
+
+    Raises:
+        MissingFileError: If there is none; lists the names.
+    """
+    name = str(name_or_path)
+    path = weights_file(name_or_path)
+    if not path.is_file():
+        if Path(name).is_dir():
+            raise MissingFileError(
+                f"{name}: this folder holds no {EXPORT_NAME}, so it is no export; give one that "
+                "'python -m spike_zoo export' wrote, or a checkpoint, as runs/RUN/checkpoints/"
+                "best.ckpt",
+                path=name,
+            )
+        raise MissingFileError(
+            f"{name}: neither a file nor a shipped method.{closest(name, shipped_names())} "
+            f"Shipped are {', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an "
+            "export folder or hf:owner/name.",
+            path=name,
+        )
+    return path
+
+
+def check_method(name: str) -> None:
+    """Check that a method exists, without importing torch; names of remote weights pass.
+
+    Raises:
+        MissingFileError: If the name is neither shipped nor a file of weights.
+    """
+    if not (name in WEIGHTLESS or is_artifact(name) or is_on_hub(name)):
+        located_weights(name)

@@ -178,8 +178,8 @@ class MeanPerImage(Metric):
             )
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
-                f"metrics need images of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got "
-                f"{images.shape[-2]}x{images.shape[-1]}"
+                f"metrics need images of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got "
+                f"{images.shape[-1]} x {images.shape[-2]} (W x H)"
             )
         with torch.autocast(images.device.type, enabled=False):  # bf16 windows halve an SSIM
             values = self.measure(images.detach().float(), targets.detach().float())

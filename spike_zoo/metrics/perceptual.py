@@ -68,8 +68,8 @@ class LPIPS:
         """
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
-                f"LPIPS needs at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels, got "
-                f"{images.shape[-2]}x{images.shape[-1]}"
+                f"LPIPS needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got "
+                f"{images.shape[-1]} x {images.shape[-2]} (W x H)"
             )
         network = self._network.to(images.device)
         pair = [image.clamp(0, 1).expand(-1, 3, -1, -1) for image in (images, targets)]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors import safe_open
 
 from spike_zoo.errors import WeightsError
@@ -14,8 +16,6 @@ from spike_zoo.nn.files import read_weights, state_digest
 from spike_zoo.nn.official import read_state_dict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
 PUBLISHED_SUFFIXES = (".pth", ".pt")
@@ -81,17 +81,58 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "with the method's from_official.",
             path=str(path),
         )
+    _check_content(checkpoint, path)
     return checkpoint
 
 
 def described(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """Return what a checkpoint says of its module: class path and the constructor's arguments."""
+    """Return the class path and the constructor's arguments that a read checkpoint holds."""
     arguments = dict(checkpoint.get("hyper_parameters", {}))
     class_path = arguments.pop("_class_path", None)
     arguments.pop("_instantiator", None)
     noted = checkpoint.get("spike_zoo", {})
     class_path = noted.get("class_path", class_path)
     return class_path, dict(noted.get("hyper_parameters", arguments))
+
+
+def _check_content(checkpoint: dict[str, Any], path: str | Path) -> None:
+    """Check that a checkpoint holds tensors by name and describes its module by plain values.
+
+    Raises:
+        WeightsError: Naming the first entry that is of another type.
+    """
+    noted = checkpoint.get("spike_zoo", {})
+    parts = {"state_dict": checkpoint["state_dict"], "spike_zoo": noted}
+    parts["hyper_parameters"] = checkpoint.get("hyper_parameters", {})
+    if isinstance(noted, dict):
+        parts["spike_zoo.hyper_parameters"] = noted.get("hyper_parameters", {})
+    for name, part in parts.items():
+        if not isinstance(part, Mapping) or not all(isinstance(key, str) for key in part):
+            raise WeightsError(
+                f"{path}: {name} is not a mapping with names as keys; the file is damaged",
+                path=str(path),
+            )
+    if not isinstance(described(checkpoint)[0], str | None):
+        raise WeightsError(f"{path}: its class path is not a text; the file is damaged")
+    _check_tensors(checkpoint["state_dict"], path)
+
+
+def _check_tensors(state: Mapping[str, Any], path: str | Path) -> None:
+    for name, tensor in state.items():
+        if not _is_plain_tensor(tensor):
+            raise WeightsError(
+                f"{path}: state_dict[{name!r}] is not a dense tensor of real numbers; the file is "
+                "damaged",
+                path=str(path),
+            )
+
+
+def _is_plain_tensor(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
+    if not isinstance(value, torch.Tensor) or value.is_complex() or value.is_meta:
+        return False
+    if value.layout != torch.strided:
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
 
 
 def _read_safetensors(path: Path) -> Blueprint:
@@ -111,8 +152,17 @@ def _read_safetensors(path: Path) -> Blueprint:
             code="checksum",
             path=str(path),
         )
+    _check_tensors(state, path)
     floats = {n: t.float() if t.is_floating_point() else t for n, t in state.items()}
-    arguments = json.loads(metadata.get("hyper_parameters", "{}"))
+    try:
+        arguments = json.loads(metadata.get("hyper_parameters", "{}"))
+    except json.JSONDecodeError:
+        arguments = None
+    if not isinstance(arguments, dict):
+        raise WeightsError(
+            f"{path}: hyper_parameters in its metadata is not a JSON object; the file is damaged",
+            path=str(path),
+        )
     return Blueprint(metadata["class_path"], arguments, floats, str(path))
 
 

@@ -15,11 +15,10 @@ from safetensors.torch import load_file
 from spike_zoo.errors import MissingFileError, WeightsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from torch import Tensor
 
-EXPORT_NAME = "model.safetensors"  # the weights of an export, in its folder
 # what reading a damaged or crafted file can raise
 _DAMAGED = (
     AttributeError,
@@ -33,11 +32,6 @@ _DAMAGED = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
-
-
-def weights_file(path: str | Path) -> Path:
-    """Return the file of weights that a path names: itself, or that of an export in a folder."""
-    return Path(path) / EXPORT_NAME if Path(path).is_dir() else Path(path)
 
 
 def read_weights(path: str | Path) -> Any:  # noqa: ANN401  (whatever the file holds)
@@ -71,3 +65,8 @@ def state_digest(state: Mapping[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def first_not_finite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+    """Return the name of the first tensor that holds NaN or infinity, None if all are finite."""
+    return next((name for name, one in tensors if not torch.isfinite(one.detach()).all()), None)

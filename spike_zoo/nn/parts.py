@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import WeightsError
-from spike_zoo.nn.files import weights_file
+from spike_zoo.files import weights_file
 from spike_zoo.nn.official import differences, read_state_dict
 
 if TYPE_CHECKING:

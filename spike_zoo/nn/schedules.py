@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 #: Number of the update, from 0, and updates of the run -> what the learning rate is multiplied by.
 Factor: TypeAlias = Callable[[int, float], float]
 ScheduleKind = Literal["cosine", "milestones", "linear", "constant", "per_step_official"]
-_OWN = ("factor", "count", "updates")
+#: What a checkpoint does not restore: settings and length are those of the run that continues.
+_OWN = ("factor", "count", "updates", "base_lrs", "_last_lr")
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ class RunSchedule(LambdaLR):
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs: not the length, which is that of the new run."""
+        """Return the progress, without length and learning rates: those are the new run's."""
         return {name: value for name, value in super().state_dict().items() if name not in _OWN}
 
 

@@ -21,13 +21,14 @@ def sampling_grid(flow: Tensor) -> Tensor:
 
     Returns:
         ``(B, H, W, 2)``, -1 and 1 on the centres of the first and last pixel; float32 for every
-        lower precision, because bfloat16 and float16 cannot tell neighbouring columns apart.
+        lower precision, because bfloat16 and float16 cannot tell neighbouring columns apart. NaN
+        becomes the first pixel: grid_sample would read outside its memory.
     """
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))
     height, width = flow.shape[-2:]
     x = _axis(width, flow) + flow[:, 0] * (2.0 / max(width - 1, 1))
     y = _axis(height, flow)[:, None] + flow[:, 1] * (2.0 / max(height - 1, 1))
-    return torch.stack((x, y), dim=-1)
+    return torch.stack((x, y), dim=-1).nan_to_num(-1.0)
 
 
 def warp(features: Tensor, flow: Tensor) -> Tensor:

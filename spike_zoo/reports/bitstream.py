@@ -99,13 +99,14 @@ def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
 
 def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
     """Add pictures and motion, or say why there are none."""
-    from spike_zoo.methods.loading import load
+    from spike_zoo.methods.loading import load, pick_device
     from spike_zoo.reports.methods import called
     from spike_zoo.tasks.abilities import codec_of
 
     page.add_section("Pictures", f"Decoded by {called(choices.codec)}.")
+    device = pick_device(choices.device)
     try:
-        loaded = load(choices.codec, device=choices.device, trust=choices.trust)
+        loaded = load(choices.codec, device=device, trust=choices.trust)
         codec = codec_of(loaded, f"--codec {choices.codec}")
         _add_viewers(page, reader, codec)
     except (SpikeZooError, ValueError) as error:

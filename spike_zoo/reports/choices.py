@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from spike_zoo.errors import UsageError
+from spike_zoo.spikes.rate_scale import stated_rate_scale
 
 #: Bits of raw planes, and pixels of pictures, that one scene may bring into a page.
 MOST_BITS: Final = 16_000_000
@@ -18,7 +19,9 @@ class Choices:
 
     Attributes:
         methods: Methods that reconstruct, see :func:`spike_zoo.reports.methods.loaded`; by default
-            the classical ones and those that ship, if they are quick.
+            the classical ones and those that ship.
+        limits_slow: Whether named methods that take seconds per picture reconstruct only the plane
+            that is shown first, as they do by default.
         center: The plane that is shown first; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that are shown around the centre.
@@ -27,12 +30,14 @@ class Choices:
         codec: The method that decodes bitstreams and measures rates.
         deblurring: The method that makes sharp images of blurry ones.
         rates: Whether a recording is compressed at every quality, which takes minutes.
-        rate_scale: Spikes per plane at white; by default what the recording says.
+        rate_scale: Spikes per plane at white; by default what the recording states, else an
+            estimate.
         truth: A picture of what the recording shows at the centre.
         height: Rows of a ``.dat`` file.
         width: Columns of a ``.dat`` file.
         flip: Whether a ``.dat`` stores its rows bottom to top; None: as its sidecar says.
-        device: Where methods compute.
+        allow_partial: Drop an incomplete last plane of a ``.dat`` file, with a warning.
+        device: Where methods compute: auto, cpu, cuda or mps.
         trust: Whether classes from outside this package may be imported.
 
     Raises:
@@ -40,6 +45,7 @@ class Choices:
     """
 
     methods: tuple[str, ...] = ()
+    limits_slow: bool = False
     center: int | None = None
     pictures: int = 5
     planes: int = 61
@@ -53,6 +59,7 @@ class Choices:
     height: int | None = None
     width: int | None = None
     flip: bool | None = None
+    allow_partial: bool = False
     device: str = "cpu"
     trust: bool = False
 
@@ -64,10 +71,7 @@ class Choices:
         ):
             if value < least:
                 raise UsageError(f"--{option} {value}: give at least {least}")
-        if self.rate_scale is not None and not 0 < self.rate_scale < float("inf"):
-            raise UsageError(
-                f"--rate-scale {self.rate_scale:g}: spikes per plane at white are above 0"
-            )
+        stated_rate_scale(self.rate_scale)
 
     def planes_that_fit(self, height: int, width: int) -> int:
         """Return how many raw planes of a size are shown, an odd number."""
@@ -77,3 +81,15 @@ class Choices:
     def pictures_that_fit(self, layers: int, height: int, width: int) -> int:
         """Return how many planes are shown in so many pictures of a size each."""
         return max(1, min(self.pictures, MOST_PIXELS // (layers * height * width)))
+
+
+def split_settings(wanted: str) -> tuple[str, dict[str, int]]:
+    """Return a method's name and its settings; paths and W&B's names may hold colons too."""
+    name, colon, rest = wanted.rpartition(":")
+    parts = [part.partition("=") for part in rest.split(",")]
+    if not colon or not all(equals for _, equals, _ in parts):
+        return wanted, {}
+    try:
+        return name, {setting: int(value) for setting, _, value in parts}
+    except ValueError as error:
+        raise UsageError(f"--methods {wanted}: settings are whole numbers") from error

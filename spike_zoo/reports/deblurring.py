@@ -9,7 +9,7 @@ import torch
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.output import with_progress
-from spike_zoo.methods.loading import load
+from spike_zoo.methods.loading import load, pick_device
 from spike_zoo.reports.methods import called
 from spike_zoo.reports.pictures import TRUTH, quality
 from spike_zoo.reports.scene import interesting
@@ -37,7 +37,7 @@ def add_deblurring(page: Page, scene: Scene, choices: Choices) -> None:
         f"{called(choices.deblurring)} finds in it by the spikes recorded meanwhile.",
     )
     try:
-        loaded = load(choices.deblurring, device=choices.device, trust=choices.trust)
+        loaded = load(choices.deblurring, device=pick_device(choices.device), trust=choices.trust)
         module = able(loaded, Deblurs, f"--deblurring {choices.deblurring}")
         planes = _planes(scene, exposed, choices)
         stream = module.deblur_stream(exposed.blur, scene.recording, planes, exposure=exposed.span)

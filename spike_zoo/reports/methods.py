@@ -1,14 +1,15 @@
-"""The methods whose pictures stand beside each other: names with settings become modules."""
+"""The methods whose pictures a page compares: names with settings become modules."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.errors import UsageError
+from spike_zoo.files import shipped_weights
 from spike_zoo.methods.loading import load
-from spike_zoo.methods.shipped import shipped_weights
+from spike_zoo.reports.choices import split_settings
 from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
 
 if TYPE_CHECKING:
@@ -16,59 +17,78 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-CLASSICAL: Final = ("tfp", "tfi", "tfi:average=9", "tfstp")
+CLASSICAL: Final = ("tfp", "tfi", "tfi:average=9", "tfstp", "tfi-aligned")
+#: What readers who are new to spike cameras must know about the methods of a page: name -> text.
+EXPLAINED: Final = {
+    "tfp": "TFP (texture from playback) averages the spikes of a window of planes: little noise, "
+    "but what moves is blurred.",
+    "tfi": "TFI (texture from interval) takes one over the time between two spikes of a pixel: "
+    "sharp, but noisy; with average=9 it is the mean of nine planes.",
+    "tfi-aligned": "tfi-aligned averages TFI along the estimated motion, over 65 planes.",
+    "stir": "stir corrects tfi-aligned by a network.",
+}
 
 
 @dataclass(frozen=True)
 class Named:
-    """A method with what it is called on a page."""
+    """A method with its name on a page.
+
+    Attributes:
+        name: The name.
+        module: The method.
+        has_one_picture: Whether it reconstructs only the plane that is shown first, because it
+            takes seconds per picture.
+    """
 
     name: str
     module: Reconstructs
+    has_one_picture: bool = False
 
 
-def loaded(wanted: Sequence[str], *, device: str, trust: bool) -> list[Named]:
+def loaded(
+    wanted: Sequence[str], *, device: str, trust: bool, limits_slow: bool = False
+) -> list[Named]:
     """Return methods, loaded.
 
     Args:
         wanted: A name, checkpoint or export folder each; settings may follow, as in
-            ``"tfi:average=9"``. None at all stands for the classical ones and all that ship, but
-            for those that take seconds a picture.
+            ``"tfi:average=9"``. If empty, the classical methods and all shipped ones that
+            reconstruct; slow ones among them come last and have one picture.
         device: Where they compute.
         trust: Whether classes from outside this package may be imported.
+        limits_slow: Whether slow ones come last and have one picture if they are named, too.
 
     Raises:
         UsageError: If one makes no pictures or has no such setting.
         MissingFileError: If there is none of a name.
         WeightsError: See :func:`spike_zoo.load`.
     """
-    if wanted:
-        return [_one(each, device=device, trust=trust) for each in wanted]
-    classical = [_one(each, device=device, trust=trust) for each in CLASSICAL]
-    shipped = [(name, load(name, device=device)) for name in shipped_weights()]
-    learned = [Named(name, one) for name, one in shipped if isinstance(one, Reconstructs)]
-    quick = [one for one in learned if not getattr(one.module, "takes_seconds", False)]
-    return [*classical, *quick]
+    methods = [_one(each, device=device, trust=trust) for each in wanted or CLASSICAL]
+    if not wanted:
+        shipped = [(name, load(name, device=device)) for name in shipped_weights()]
+        methods += [Named(name, one) for name, one in shipped if isinstance(one, Reconstructs)]
+    if wanted and not limits_slow:
+        return methods
+    limited = [replace(one, has_one_picture=_takes_seconds(one)) for one in methods]
+    return sorted(limited, key=lambda one: one.has_one_picture)
+
+
+def _takes_seconds(method: Named) -> bool:
+    return getattr(method.module, "takes_seconds", False)
+
+
+def explanations(names: Sequence[str]) -> list[str]:
+    """Return what readers must know about methods, given their names or names with settings."""
+    bare = {name.partition(":")[0].rstrip("0123456789_").replace("_", "-") for name in names}
+    return [text for name, text in EXPLAINED.items() if name in bare]
 
 
 def _one(wanted: str, *, device: str, trust: bool) -> Named:
-    name, settings = _split(wanted)
+    name, settings = split_settings(wanted)
     module = load(name, device=device, trust=trust)
     if not settings:
         return Named(called(wanted), able(module, Reconstructs, f"--methods {wanted}"))
     return Named(wanted, _adjusted(module, wanted, settings))
-
-
-def _split(wanted: str) -> tuple[str, dict[str, int]]:
-    """Return a method's name and its settings; paths and W&B's names may hold colons too."""
-    name, colon, rest = wanted.rpartition(":")
-    parts = [part.partition("=") for part in rest.split(",")]
-    if not colon or not all(equals for _, equals, _ in parts):
-        return wanted, {}
-    try:
-        return name, {setting: int(value) for setting, _, value in parts}
-    except ValueError as error:
-        raise UsageError(f"--methods {wanted}: settings are whole numbers") from error
 
 
 def _adjusted(module: nn.Module, wanted: str, settings: dict[str, int]) -> Reconstructs:

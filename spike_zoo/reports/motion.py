@@ -1,4 +1,4 @@
-"""How the scene moves, as those methods found it that look for motion."""
+"""The optical flow of methods that estimate it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.flow import flow_picture
 from spike_zoo.media.output import with_progress
 from spike_zoo.reports.scene import interesting
-from spike_zoo.tasks.abilities import FindsMotion
+from spike_zoo.spikes import spread_planes
+from spike_zoo.tasks.abilities import EstimatesFlow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -30,44 +31,63 @@ _LEAST: Final = 0.1  # pixels of full colour
 _LEGEND: Final = 120  # pixels
 
 
-def add_motion(page: Page, scene: Scene, methods: Sequence[Named], choices: Choices) -> None:
-    """Add the motion that each method finds, where it looks for any."""
+def add_motion(
+    page: Page,
+    scene: Scene,
+    methods: Sequence[Named],
+    pictures: Mapping[str, Mapping[int, Tensor]],
+    choices: Choices,
+) -> None:
+    """Add the optical flow of each method that estimates it, once for a shared estimator.
+
+    Args:
+        page: The page.
+        scene: The recording.
+        methods: All methods of the page.
+        pictures: Name of a method -> plane -> its picture ``(1, H, W)``; a method without any is
+            left out.
+        choices: What is shown.
+    """
     _, height, width = scene.recording.shape
+    added = set()
     for method in methods:
-        module = method.module
-        if not isinstance(module, FindsMotion) or not module.finds_motion:
+        module, images = method.module, pictures.get(method.name)
+        if not images or not isinstance(module, EstimatesFlow) or not module.estimates_flow:
             continue
+        if (source := module.flow_source or method.name) in added:
+            continue
+        added.add(source)
         page.add_section(
-            f"Motion: {method.name}",
+            f"Optical flow: {method.name}",
             f"Where each pixel was {module.motion_planes} planes before and is "
-            f"{module.motion_planes} planes after: the colour is the direction, its strength how "
-            "far. The network learns motion only as far as it helps the picture, so flat "
-            "surfaces may have any colour.",
+            f"{module.motion_planes} planes after: the hue is the direction, the saturation is "
+            "the distance.",
         )
         if height * width > MOST_PIXELS:
             page.add_warning(
                 f"Not shown: frames above {MOST_PIXELS} pixels are reconstructed in tiles"
             )
             continue
-        planes = scene.moments(choices, min(_MOMENTS, choices.pictures))
         try:
-            _add_fields(page, scene, method, planes, choices)
+            _add_fields(page, scene, method, images, choices)
         except (SpikeZooError, ValueError) as error:
             page.add_warning(f"Not shown: {error}")
 
 
 def _add_fields(
-    page: Page, scene: Scene, method: Named, planes: Sequence[int], choices: Choices
+    page: Page, scene: Scene, method: Named, pictures: Mapping[int, Tensor], choices: Choices
 ) -> None:
-    scale, _ = scene.rate_scale(choices)
+    scale = scene.rate_scale(choices).value
     module = method.module
-    assert isinstance(module, FindsMotion)
-    steps = with_progress(planes, len(planes), f"{method.name}: motion")
+    assert isinstance(module, EstimatesFlow)
+    known = sorted(pictures)
+    planes = [known[at] for at in spread_planes(0, len(known), min(_MOMENTS, len(known)))]
+    steps = with_progress(planes, len(planes), f"{method.name}: flow")
     fields = torch.cat([module.motion(scene.recording, [one], rate_scale=scale) for one in steps])
-    images = method.module.reconstruct(scene.recording, planes, rate_scale=scale)
+    images = torch.stack([pictures[plane] for plane in planes])
     add_motion_viewer(
         page,
-        f"motion in {scene.name}",
+        f"optical flow in {scene.name}",
         [f"plane {plane}" for plane in planes],
         images,
         {

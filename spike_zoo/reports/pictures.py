@@ -1,4 +1,4 @@
-"""What every method makes of a recording, beside each other and beside the truth."""
+"""The pictures of all methods for one recording, beside each other and beside the truth."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.output import with_progress
 from spike_zoo.metrics import psnr, ssim
 from spike_zoo.metrics.image import SMALLEST_SIDE
+from spike_zoo.reports.methods import explanations
 from spike_zoo.reports.scene import interesting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from spike_zoo.media import Page
@@ -52,47 +55,71 @@ def quality(images: Tensor, truths: Tensor) -> Quality:
     return Quality(measured, ssim(images, truths).tolist())
 
 
-def add_pictures(page: Page, scene: Scene, methods: Sequence[Named], choices: Choices) -> None:
-    """Add the pictures of all methods under a slider, and their numbers where there is a truth."""
+def add_pictures(
+    page: Page, scene: Scene, methods: Sequence[Named], choices: Choices
+) -> dict[str, dict[int, Tensor]]:
+    """Add the pictures of all methods under a slider, and their numbers where there is a truth.
+
+    Returns:
+        Name of a method -> plane -> its picture, ``(1, H, W)``.
+    """
     _, height, width = scene.recording.shape
     count = choices.pictures_that_fit(len(methods) + scene.has_truth, height, width)
     planes = scene.moments(choices, count)
+    first = min(planes, key=lambda plane: abs(plane - scene.center(choices)))
     page.add_section("Pictures", _in_words(scene, len(planes), count, choices))
-    made: dict[str, Tensor] = {}
+    if texts := explanations([method.name for method in methods]):
+        page.add_text(" ".join(texts))
+    made: dict[str, dict[int, Tensor]] = {}
     for method in methods:
+        wanted = [first] if method.has_one_picture else planes
         try:
-            made[method.name] = _images(method, scene, planes, choices)
+            made[method.name] = _images(method, scene, wanted, choices)
         except (SpikeZooError, ValueError) as error:  # too short or too small for this one
             page.add_warning(f"{method.name} is left out: {error}")
     if not made:
-        return
-    known = [at for at, plane in enumerate(planes) if scene.has_truth and plane in scene.truths]
-    truths = [torch.from_numpy(scene.truths[planes[at]]) for at in known]
-    measured = {
-        name: quality(one[known], torch.stack(truths)) for name, one in made.items() if known
-    }
-    _add_viewer(page, scene, planes, made, measured, choices)
-    if measured:
+        return made
+    slow = [one.name for one in methods if one.has_one_picture and one.name in made]
+    if slow and len(planes) > 1:
+        page.add_text(
+            f"{' and '.join(slow)} take{'s' if len(slow) == 1 else ''} seconds per picture and "
+            f"{'shows' if len(slow) == 1 else 'show'} plane {first} alone."
+        )
+    truths = scene.truths if scene.has_truth else {}
+    measured = {name: _measured(pictures, truths) for name, pictures in made.items()}
+    _add_viewer(page, scene, planes, first, made, measured)
+    if any(measured.values()):
         _add_numbers(page, measured)
+    return made
+
+
+def _measured(
+    pictures: Mapping[int, Tensor], truths: Mapping[int, NDArray[np.float32]]
+) -> dict[int, Quality]:
+    """Return how near pictures are to the truth, for planes with one."""
+    return {
+        plane: quality(image[None], torch.from_numpy(truths[plane])[None])
+        for plane, image in pictures.items()
+        if plane in truths
+    }
 
 
 def _add_viewer(
     page: Page,
     scene: Scene,
     planes: Sequence[int],
-    made: dict[str, Tensor],
-    measured: dict[str, Quality],
-    choices: Choices,
+    first: int,
+    made: Mapping[str, Mapping[int, Tensor]],
+    measured: Mapping[str, Mapping[int, Quality]],
 ) -> None:
-    truths = scene.truths if scene.has_truth else {}
     layers = []
     for name, images in made.items():
-        notes = iter(measured[name].notes if measured else ())
-        told = [next(notes) if plane in truths else "" for plane in planes]
-        layers.append(Layer.of(name, list(images), told))
-    if measured:
-        layers.append(Layer.of(TRUTH, [truths.get(plane) for plane in planes]))
-    first = planes.index(min(planes, key=lambda plane: abs(plane - scene.center(choices))))
+        known = measured[name]
+        notes = [known[plane].notes[0] if plane in known else "" for plane in planes]
+        layers.append(Layer.of(name, [images.get(plane) for plane in planes], notes))
+    if any(measured.values()):
+        layers.append(Layer.of(TRUTH, [scene.truths.get(plane) for plane in planes]))
+    complete = [at for at, images in enumerate(made.values()) if len(images) == len(planes)]
     _, height, width = scene.recording.shape
     page.add_viewer(
         Viewer(
@@ -100,19 +127,22 @@ def _add_viewer(
             layers=tuple(layers),
             moments=tuple(f"plane {plane}" for plane in planes),
             size=(width, height),
-            sides=(0, len(made) - 1 if len(made) > 1 else -1),
+            sides=(complete[0], complete[-1]) if len(complete) > 1 else (0, -1),
             focus=interesting(list(made.values())[-1][first].numpy()),
-            first=first,
+            first=planes.index(first),
         )
     )
 
 
-def _images(method: Named, scene: Scene, planes: Sequence[int], choices: Choices) -> Tensor:
-    scale, _ = scene.rate_scale(choices)
+def _images(
+    method: Named, scene: Scene, planes: Sequence[int], choices: Choices
+) -> dict[int, Tensor]:
+    scale = scene.rate_scale(choices).value
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the page says what is not known
         stream = method.module.reconstruct_stream(scene.recording, planes, rate_scale=scale)
-        return torch.stack(list(with_progress(stream, len(planes), method.name)))
+        images = list(with_progress(stream, len(planes), method.name))
+    return dict(zip(planes, images, strict=True))
 
 
 def _in_words(scene: Scene, shown: int, fitting: int, choices: Choices) -> str:
@@ -127,27 +157,38 @@ def _in_words(scene: Scene, shown: int, fitting: int, choices: Choices) -> str:
     return f"Each method reconstructs the same planes; white is the same for all.{left_out}"
 
 
-def _add_numbers(page: Page, measured: dict[str, Quality]) -> None:
-    """Add means over the shown planes, the best in bold."""
-    means = {
-        name: [sum(values) / len(values) for values in (one.psnr, one.ssim) if values]
-        for name, one in measured.items()
-    }
-    best = [max(column) for column in zip(*means.values(), strict=True)]
+def _add_numbers(page: Page, measured: Mapping[str, Mapping[int, Quality]]) -> None:
+    """Add means over the planes with a truth, the best of those over all planes in bold."""
+    counts = {name: len(known) for name, known in measured.items()}
+    most = max(counts.values())
+    means = {name: _means(list(known.values())) for name, known in measured.items() if known}
+    complete = [values for name, values in means.items() if counts[name] == most]
+    best = [max(column) for column in zip(*complete, strict=True)]
     forms = ("{:.2f}", "{:.4f}")
     rows = []
     for name, values in means.items():
+        is_complete = counts[name] == most
         texts = [form.format(value) for form, value in zip(forms, values, strict=False)]
         rows.append(
-            [name]
+            [name if is_complete else f"{name} ({_planes(counts[name])})"]
             + [
-                f"**{text}**" if value == top else text
+                f"**{text}**" if is_complete and value == top else text
                 for text, value, top in zip(texts, values, best, strict=True)
             ]
         )
-    count = len(next(iter(measured.values())).psnr)
     page.add_table(
         ["", "PSNR (dB)", "SSIM"][: 1 + len(best)],
         rows,
-        caption=f"Mean over {count} plane{'s' if count > 1 else ''}; more is better",
+        caption=f"Mean over {_planes(most)}; more is better",
     )
+
+
+def _means(measured: Sequence[Quality]) -> list[float]:
+    """Return mean PSNR, and mean SSIM where it was measured."""
+    columns = [[value for one in measured for value in one.psnr]]
+    columns += [[value for one in measured for value in one.ssim]]
+    return [sum(values) / len(values) for values in columns if values]
+
+
+def _planes(count: int) -> str:
+    return f"{count} plane{'s' if count > 1 else ''}"

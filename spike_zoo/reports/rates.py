@@ -9,7 +9,7 @@ import torch
 from spike_zoo.coding.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media.output import with_progress
-from spike_zoo.methods.loading import load
+from spike_zoo.methods.loading import load, pick_device
 from spike_zoo.metrics import psnr
 from spike_zoo.reports.methods import called
 from spike_zoo.spikes import SpikeRecording
@@ -35,7 +35,7 @@ def add_rates(page: Page, scene: Scene, choices: Choices) -> None:
         f"{called(choices.codec)} makes a bitstream of it at each of its {QUALITIES} qualities.",
     )
     try:
-        loaded = load(choices.codec, device=choices.device, trust=choices.trust)
+        loaded = load(choices.codec, device=pick_device(choices.device), trust=choices.trust)
         codec = codec_of(loaded, f"--codec {choices.codec}")
         points, compared = _measured(codec, scene, choices)
     except (SpikeZooError, ValueError) as error:
@@ -80,6 +80,6 @@ def _part(scene: Scene, choices: Choices) -> SpikeRecording:
     """Return the first planes of a recording, as a recording."""
     recording = scene.recording
     stop = min(len(recording), _MOST_PLANES)
-    scale, _ = scene.rate_scale(choices)
+    scale = scene.rate_scale(choices).value
     packed = recording.read_packed(0, stop)
     return SpikeRecording(packed, recording.shape[2], fps=recording.fps, rate_scale=scale)

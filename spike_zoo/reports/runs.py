@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spike_zoo.errors import MediaError
 from spike_zoo.media import Layer, Page, Viewer, load_picture
 from spike_zoo.media.viewer import picture_size
+from spike_zoo.reports.methods import explanations
 from spike_zoo.reports.scene import interesting
 from spike_zoo.tables import (
     RecordedRun,
@@ -55,9 +57,12 @@ def runs_page(source: Path, title: str, runs: Sequence[Run]) -> Page:
     _add_pictures(page, runs)
     videos = sorted(source.glob("*.mp4"))
     if videos:
-        page.add_section("Video", "Played slower than life: every image is some planes later.")
+        page.add_section("Video", "In slow motion: consecutive images are a few planes apart.")
     for video in videos:
-        page.add_video(video, caption=video.name)
+        try:
+            page.add_video(video, caption=video.name)
+        except MediaError as error:
+            page.add_warning(f"Not shown: {error}")
     return page
 
 
@@ -99,7 +104,10 @@ def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
     samples = sorted(set.intersection(*kept))
     if not samples:
         return
-    page.add_section("Pictures", "Test samples that all of these runs reconstructed.")
+    page.add_section("Test samples", "Images of the test that all of these runs reconstructed.")
+    classical = [run.name for run in runs if run.name.startswith("tf")]
+    if texts := explanations(classical):
+        page.add_text(" ".join(texts))
     layers = [
         Layer.of(
             run.name,

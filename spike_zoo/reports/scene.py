@@ -10,6 +10,7 @@ import numpy as np
 from spike_zoo.errors import GeometryError
 from spike_zoo.media import load_picture
 from spike_zoo.spikes import spread_planes
+from spike_zoo.spikes.rate_scale import RateScale, rate_scale_of
 from spike_zoo.spikes.take import LUMA
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 _MARGIN: Final = 30  # planes at either end whose windows would be mirrored
-_BRIGHT: Final = 0.995  # share of pixels that are not white where nobody said what is
 
 
 class Exposed(NamedTuple):
@@ -76,18 +76,9 @@ class Scene:
             chosen.add(center)
         return sorted(chosen)
 
-    def rate_scale(self, choices: Choices) -> tuple[float, bool]:
-        """Return the spikes per plane at white, and whether somebody said so.
-
-        Where nobody did, the brightest pixels but a few count as white.
-        """
-        known = choices.rate_scale or self.recording.rate_scale
-        if known is not None:
-            return known, True
-        planes = len(self.recording)
-        start = max(0, planes // 2 - 100)
-        rates = self.recording[start : min(planes, start + 200)].mean(axis=0)
-        return float(max(np.quantile(rates, _BRIGHT), 1e-3)), False
+    def rate_scale(self, choices: Choices) -> RateScale:
+        """Return the spikes per plane at white, stated or estimated."""
+        return rate_scale_of(self.recording, choices.rate_scale)
 
 
 def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Scene:
@@ -102,8 +93,8 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Sce
     image = _grey(load_picture(choices.truth))
     if image.shape[1:] != recording.shape[1:]:
         raise GeometryError(
-            f"{choices.truth}: a picture of {image.shape[1]}x{image.shape[2]}, the planes are "
-            f"{recording.shape[1]}x{recording.shape[2]}; --truth shows the same pixels",
+            f"{choices.truth}: a picture of {image.shape[2]} x {image.shape[1]} (W x H), "
+            f"the planes are {recording.shape[2]} x {recording.shape[1]}; --truth expects one size",
             path=choices.truth,
         )
     center = len(recording) // 2 if choices.center is None else choices.center

@@ -10,9 +10,11 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
 from spike_zoo.reports.bitstream import bitstream_page
+from spike_zoo.reports.next_steps import add_next_steps, add_next_steps_of_runs
 from spike_zoo.reports.scene import chosen_names, scene_of_archive, scene_of_file
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
     if is_bitstream(source):
         return bitstream_page(source, heading, choices)
-    if detect_format(source) == "hdf5":
+    if detect_format(source) == "hdf5" and is_archive(source):
         return _page_of_archive(source, heading, choices)
     recording = read_recording(
         source,
@@ -51,10 +53,14 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         height=choices.height,
         width=choices.width,
         flip=choices.flip,
+        allow_partial=choices.allow_partial,
+        check_rows=True,
     )
     scene = scene_of_file(source.name, recording, choices)
-    page = Page(heading, "A spike recording, and what can be made of it.")
+    _check_center(scene, choices)
+    page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
     _add_scene(page, scene, _loaded(choices), choices)
+    add_next_steps(page, source, choices)
     return page
 
 
@@ -65,9 +71,12 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
             raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
         page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
         scenes = [scene_of_archive(archive, name) for name in names]  # refused before it takes long
+        for scene in scenes:
+            _check_center(scene, choices)
         methods = _loaded(choices)
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)
+    add_next_steps(page, source, choices, names[0])
     return page
 
 
@@ -80,13 +89,17 @@ def report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
     if choices.scenes:
         _add_best(page, runs, choices)
     add_places(page, runs)
+    checkpoints = [run.result.checkpoint for run in reversed(runs) if run.result.checkpoint]
+    add_next_steps_of_runs(page, next(iter(checkpoints), None))
     return page
 
 
 def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
     """Add scenes of the test with what the best run with a checkpoint makes of them now."""
+    from spike_zoo.methods.loading import pick_device
     from spike_zoo.reports.methods import CLASSICAL
 
+    choices = replace(choices, device=pick_device(choices.device))
     for run in reversed(runs):
         checkpoint = run.folder / "checkpoints" / "best.ckpt"
         data = _data_of(run)
@@ -98,11 +111,13 @@ def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
     with SpikeArchive(archive) as opened:
         for name in chosen_names(opened, choices, data.get("test_split") or "test"):
             scene = scene_of_archive(opened, name)
-            page.add_section(f"{name}, anew", f"Computed with {checkpoint} for this page.")
+            _check_center(scene, choices)
+            page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
             own = replace(choices, deblurring=str(checkpoint))
             if not scene.exposures:
-                beside = choices.methods or CLASSICAL
-                own = replace(choices, methods=(*beside, str(checkpoint)))
+                beside = choices.methods or (*CLASSICAL, "stir")
+                limits = choices.limits_slow or not choices.methods
+                own = replace(choices, methods=(*beside, str(checkpoint)), limits_slow=limits)
             try:
                 methods = _loaded(own)
             except SpikeZooError as error:
@@ -132,22 +147,31 @@ def _add_scene(
     from spike_zoo.reports.rates import add_rates
     from spike_zoo.reports.spikes import add_facts, add_spikes
 
-    if choices.center is not None and not 0 <= choices.center < len(scene.recording):
-        raise UsageError(
-            f"--center {choices.center}: {scene.name} has planes 0..{len(scene.recording) - 1}"
-        )
     if named:
         page.add_section(scene.name)
     add_facts(page, scene, choices)
     add_deblurring(page, scene, choices)
-    add_pictures(page, scene, methods, choices)
-    add_motion(page, scene, methods, choices)
+    pictures = add_pictures(page, scene, methods, choices)
+    add_motion(page, scene, methods, pictures, choices)
     add_spikes(page, scene, choices)
     if choices.rates:
         add_rates(page, scene, choices)
 
 
-def _loaded(choices: Choices) -> list[Named]:
-    from spike_zoo.reports.methods import loaded  # torch takes a while to load
+def _check_center(scene: Scene, choices: Choices) -> None:
+    if choices.center is not None and not 0 <= choices.center < len(scene.recording):
+        raise UsageError(
+            f"--center {choices.center}: {scene.name} has planes 0..{len(scene.recording) - 1}"
+        )
 
-    return loaded(choices.methods, device=choices.device, trust=choices.trust)
+
+def _loaded(choices: Choices) -> list[Named]:
+    from spike_zoo.methods.loading import pick_device  # loads torch: after cheap checks
+    from spike_zoo.reports.methods import loaded
+
+    return loaded(
+        choices.methods,
+        device=pick_device(choices.device),
+        trust=choices.trust,
+        limits_slow=choices.limits_slow,
+    )

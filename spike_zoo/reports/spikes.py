@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Final
 
 from spike_zoo.media import SpikePlanes
 
@@ -11,12 +12,14 @@ if TYPE_CHECKING:
     from spike_zoo.reports.choices import Choices
     from spike_zoo.reports.scene import Scene
 
+_LOGGER: Final = logging.getLogger(__name__)
+
 
 def add_facts(page: Page, scene: Scene, choices: Choices) -> None:
-    """Add what is known of a recording, and say what was only guessed."""
+    """Add the facts of a recording; an estimated rate scale is marked as such."""
     recording = scene.recording
     planes, height, width = recording.shape
-    scale, is_known = scene.rate_scale(choices)
+    scale = scene.rate_scale(choices)
     fps = recording.fps
     page.add_facts(
         [
@@ -24,15 +27,16 @@ def add_facts(page: Page, scene: Scene, choices: Choices) -> None:
             ("pixels", f"{width} x {height}"),
             ("planes per second", f"{fps:g}" if fps else "unknown"),
             ("duration", f"{1000 * planes / fps:.4g} ms" if fps else "unknown"),
-            ("rate scale", f"{scale:.3g}{'' if is_known else ' (guessed)'}"),
+            ("rate scale", f"{scale.value:.3g}{' (estimated)' if scale.is_estimated else ''}"),
             ("true images", len(scene.truths) or "none"),
         ]
     )
-    if not is_known:
+    if scale.is_estimated:
+        _LOGGER.info(scale.note)
         page.add_warning(
-            f"The recording does not say how many spikes a plane holds at white: {scale:.3g} is "
-            "taken, at which the brightest half percent of the pixels is white. --rate-scale R "
-            "says it."
+            "The recording does not state its rate scale, the spikes per plane at white: "
+            f"{scale.value:.3g} is an estimate at which the brightest 0.5 % of the pixels are "
+            "white. --rate-scale sets it, in the app the field 'spikes per plane at white'."
         )
 
 
@@ -43,7 +47,7 @@ def add_spikes(page: Page, scene: Scene, choices: Choices) -> None:
     center = scene.center(choices)
     shown = min(choices.planes_that_fit(height, width), planes)
     start = min(max(0, center - shown // 2), planes - shown)
-    scale, _ = scene.rate_scale(choices)
+    scale = scene.rate_scale(choices).value
     page.add_section(
         "Spikes",
         "One plane is one bit per pixel. The more planes are averaged, the less noise there is, "

@@ -43,9 +43,9 @@ class ProgressLines(Callback):
         self.every = every
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note where training begins, which may be in the middle."""
-        self._told = self._begin = time.monotonic()
-        self._first = trainer.global_step
+        """Reset the clock; a run that goes on begins in the middle."""
+        self._told = time.monotonic()
+        self._begin: float | None = None  # after the first batch, which also compiles kernels
 
     def on_train_batch_end(
         self,
@@ -57,6 +57,8 @@ class ProgressLines(Callback):
     ) -> None:
         """Tell where training is, if it was not told lately."""
         now = time.monotonic()
+        if self._begin is None:
+            self._begin, self._first = now, trainer.global_step
         if now - self._told >= self.every:
             self._told = now
             self._tell(trainer, now - self._begin)

@@ -9,8 +9,9 @@ import yaml
 from lightning import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 
-from spike_zoo.errors import ConfigError
+from spike_zoo.errors import ConfigError, WeightsError
 from spike_zoo.files import new_file
+from spike_zoo.nn.files import first_not_finite
 from spike_zoo.runs.planning import dumped
 from spike_zoo.tasks.abilities import BringsWeights
 from spike_zoo.tracking import (
@@ -73,6 +74,12 @@ class NoRandomWeights(Callback):
             raise ConfigError(
                 f"{type(module).__name__} has random weights: name a checkpoint with --ckpt_path "
                 "FILE, or --ckpt_path best and the --run_dir of a fit"
+            )
+        name = first_not_finite(module.named_parameters())
+        if name is not None:
+            raise WeightsError(
+                f"{trainer.ckpt_path or type(module).__name__}: the weights {name} are not finite; "
+                "name another checkpoint"
             )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import time
@@ -19,6 +20,8 @@ from spike_zoo.nn.blueprints import read_checkpoint
 from spike_zoo.tasks.abilities import Monitored
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from lightning import LightningModule, Trainer
 
 FOLDER = "checkpoints"
@@ -26,6 +29,7 @@ BEST, LAST = "best.ckpt", "last.ckpt"
 BEFORE_LAST = "last.before.ckpt"
 #: Entry of our checkpoints: the first step that a resumed run logs.
 LOG_STEP = "spike_zoo_log_step"
+_VAL = "val/"
 STEPPED = "_batches_that_stepped"  # Lightning's count of what it logs by
 
 
@@ -37,12 +41,16 @@ class RunCheckpoint(ModelCheckpoint):
         is_resumed: Whether the run goes on in the folder where it was; else what the checkpoint
             says of the best one before is about another run.
         options: Of Lightning's callback.
+
+    Attributes:
+        best_metrics: Everything that was measured when the best checkpoint was saved, by log key.
     """
 
     def __init__(self, path: Path, *, is_resumed: bool, **options: Any) -> None:
         options["enable_version_counter"] = False
         super().__init__(path.parent, path.stem, **options)
         self.is_resumed = is_resumed
+        self.best_metrics: dict[str, float] = {}
         self._validated: int | None = None  # the step after which an evaluation ended
         self._is_stopping = False
 
@@ -62,6 +70,12 @@ class RunCheckpoint(ModelCheckpoint):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save the best checkpoint, and note where it was measured."""
         self._validated = trainer.global_step
+        measured = trainer.callback_metrics
+        is_best = self.monitor in measured and not trainer.sanity_checking
+        if is_best and self.check_monitor_top_k(trainer, measured[str(self.monitor)]):
+            self.best_metrics = {
+                name: float(value) for name, value in measured.items() if name.startswith(_VAL)
+            }
         super().on_validation_end(trainer, pl_module)
 
     def on_exception(
@@ -79,12 +93,35 @@ class RunCheckpoint(ModelCheckpoint):
         if self._is_stopping:
             super().on_exception(trainer, pl_module, exception)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return which checkpoint is the best, and what was measured with it."""
+        return {**super().state_dict(), "best_metrics": self.best_metrics}
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over which checkpoint was the best, also where the run's folder was moved."""
         if not self.is_resumed:
             return
+        self.best_metrics = state_dict.get("best_metrics", {})
         here, before = str(self.dirpath), str(state_dict.get("dirpath"))
         super().load_state_dict(_moved(state_dict, before, here))
+
+
+def with_best(metrics: Mapping[str, Any], callbacks: Sequence[Any]) -> tuple[str, dict[str, Any]]:
+    """Return the best checkpoint of a run and its metrics, those of validation being that one's.
+
+    Args:
+        metrics: The last values of everything that was logged.
+        callbacks: The run's checkpoints.
+
+    Returns:
+        The file, empty where nothing was validated, and the metrics.
+    """
+    kept = [one for one in callbacks if isinstance(one, RunCheckpoint)]
+    best = next((one for one in kept if one.monitor and one.best_model_path), None)
+    if best is None:
+        return next((one.best_model_path for one in kept if one.best_model_path), ""), {**metrics}
+    others = {name: value for name, value in metrics.items() if not name.startswith(_VAL)}
+    return best.best_model_path, {**others, **best.best_metrics}
 
 
 def checkpoints_of(
@@ -124,11 +161,16 @@ class WholeCheckpoints(TorchCheckpointIO):
         path: str | os.PathLike[str],
         storage_options: Any = None,  # noqa: ANN401  (Lightning's)
     ) -> None:
-        """Write one checkpoint; whatever happens, a whole one is there."""
-        target = Path(path)
+        """Write one checkpoint; if that fails, the one before is untouched.
+
+        Raises:
+            RecordingError: If it cannot be written, as on a full disk.
+        """
+        target, content = Path(path), io.BytesIO()
+        torch.save(checkpoint, content)  # torch's own error on a full disk does not say so
         with new_file(target, overwrite=True) as temporary:
             with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             if target.name == LAST and target.is_file():

@@ -6,6 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spike_zoo.errors import ConfigError, MissingFileError, closest
+from spike_zoo.yaml_files import read_yaml
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -66,6 +69,41 @@ def with_files(arguments: Sequence[str]) -> list[str]:
         elif argument in _OPTIONS and position + 1 < len(found):
             found[position + 1] = find_config(arguments[position + 1])
     return found
+
+
+def config_files(arguments: Sequence[str]) -> list[str]:
+    """Return the files of every ``--config`` on a command line, in order."""
+    files = []
+    for position, argument in enumerate(arguments):
+        if argument in ("-c", "--config") and position + 1 < len(arguments):
+            files.append(find_config(arguments[position + 1]))
+        elif argument.startswith("--config="):
+            files.append(find_config(argument.removeprefix("--config=")))
+    return files
+
+
+def check_configs(arguments: Sequence[str]) -> None:
+    """Check the files of every ``--config`` before the libraries that use them are loaded.
+
+    Raises:
+        MissingFileError: If a file does not exist; names the nearest configuration that ships.
+        ConfigError: If a file is not a mapping in YAML, or has a key twice.
+    """
+    for file in config_files(arguments):
+        if not Path(file).is_file():
+            near = closest(file.removesuffix(".yaml"), shipped_configs())
+            raise MissingFileError(
+                f"{file}: there is no such configuration file.{near} 'spike-zoo configs' lists "
+                "those that ship",
+                path=file,
+            )
+        content = read_yaml(Path(file))
+        if content is None:
+            raise ConfigError(f"{file}: empty; write what it sets, as 'trainer: {{max_epochs: 3}}'")
+        if not isinstance(content, dict):
+            raise ConfigError(
+                f"{file}: must be a mapping of keys, found {type(content).__name__}", path=file
+            )
 
 
 def summary_of(file: Path) -> str:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.tracking import predictions, start
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 #: Tells the processes that a run starts its folder.
 PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
+LOCK_FILENAME = ".lock"  # locked while a run trains in its folder
+#: A sweep names here the folder of its run, which it has locked; code that is edited meanwhile
+#: cannot send the run elsewhere.
+RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
 #: What stands in a folder before anything is learned or measured.
 _BEGINNINGS = {"config.yaml", "hparams.yaml", start.FILENAME}
 
@@ -99,6 +105,44 @@ def refuse_second_prediction(out: Path) -> None:
             "another --run_dir, or remove the folder",
             path=str(out),
         )
+
+
+def lock_of(run_dir: Path) -> IO[bytes] | None:
+    """Lock a run's folder until the returned file is closed; None where another process has it."""
+    run_dir.mkdir(parents=True, exist_ok=True)
+    file = (run_dir / LOCK_FILENAME).open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+@contextlib.contextmanager
+def training_in(run_dir: Path) -> Iterator[None]:
+    """Keep other fits out of a run's folder.
+
+    Further processes of the same run, and runs of a sweep, are inside a lock already.
+
+    Raises:
+        ExistingFileError: If another fit trains there.
+    """
+    if is_child() or RUN_DIR_VARIABLE in os.environ:
+        yield
+        return
+    lock = lock_of(run_dir)
+    if lock is None:
+        raise ExistingFileError(
+            f"{run_dir}: another fit is training in this folder; wait for its end, or choose "
+            "another --run_dir",
+            path=str(run_dir),
+        )
+    with lock:
+        try:
+            yield
+        finally:
+            (run_dir / LOCK_FILENAME).unlink(missing_ok=True)
 
 
 def remove_beginnings(run_dir: Path, out: Path) -> None:

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
 #: Warnings of libraries that a user can do nothing about, or that describe what we do on purpose.
 _CHATTER = (
-    ".*set_vital.*",
     ".*LeafSpec.*",
     ".*does not have many workers.*",
     ".*callbacks used to create the checkpoint.*",
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*is not supported by the model summary.*",
 )
+#: Lines of Lightning's log: advertisements, and a blank report of a signal that stopped a run.
+_OMITTED = ("Tip:", "SIGTERMException was raised")
 
 
 def plain_warning(message: Warning | str, *_: object, **__: object) -> str:
@@ -31,7 +32,12 @@ def quiet_libraries() -> None:
     for message in _CHATTER:
         warnings.filterwarnings("ignore", message=message)
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.rank_zero"):
-        logging.getLogger(name).addFilter(lambda record: "Tip:" not in record.getMessage())
+        logging.getLogger(name).addFilter(_is_of_use)
+
+
+def _is_of_use(record: logging.LogRecord) -> bool:
+    """Return whether a line of Lightning's log says what the program does not say itself."""
+    return not any(part in record.getMessage() for part in _OMITTED)
 
 
 def whole_numbers_first(parser: ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from spike_zoo.errors import UsageError
-from spike_zoo.runs.planning import RUN_DIR_VARIABLE
+from spike_zoo.runs.folders import RUN_DIR_VARIABLE
 from spike_zoo.tracking import AppendingCSVLogger, SafeWandbLogger
 
 if TYPE_CHECKING:

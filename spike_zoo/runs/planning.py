@@ -14,18 +14,18 @@ import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError, UsageError
 from spike_zoo.runs.configs import recorded_name
+from spike_zoo.runs.folders import RUN_DIR_VARIABLE
 from spike_zoo.tracking import config_hash, described_configs
-from spike_zoo.tracking.origins import CKPT_PATH, MODEL
+from spike_zoo.tracking.origins import CKPT_PATH, INIT_FROM, MODEL
 from spike_zoo.tracking.provenance import arguments_of
 from spike_zoo.tracking.result import FILENAME
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
 
+VERBS = ("fit", "validate", "test", "predict")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _SHORT_HASH = 8
-#: Tells a run of a sweep its folder, so that code edited meanwhile cannot send it elsewhere.
-RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
 #: Tells it the files that it begins with: what its configuration says -> the file, as JSON.
 FILES_VARIABLE = "SPIKE_ZOO_SWEEP_FILES"
 
@@ -78,7 +78,7 @@ class Plan:
         """Dotted key -> file that the run begins with, ``*`` for what is not known of its name."""
         arguments = self.config["model"].get("init_args") or {}
         texts = {f"{MODEL}{name}": value for name, value in arguments.items()}
-        texts[CKPT_PATH] = self.config.get(CKPT_PATH)
+        texts |= {key: self.config.get(key) for key in (CKPT_PATH, INIT_FROM)}
         return {
             key: self.filled(text)
             for key, text in texts.items()
@@ -122,10 +122,10 @@ def dumped(parser: LightningArgumentParser, config: Any, **options: bool) -> dic
 
 
 def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's Namespace)
-    """Fill names into ``run_dir``, ``ckpt_path`` and the model's texts; find files they match.
+    """Fill names into ``run_dir``, ``ckpt_path`` and names of weights; find files they match.
 
-    A text of the model's with a name in braces is a file that another run made, as
-    ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``. A sweep tells its runs which run it
+    An ``init_from`` or a text of the model's with a name in braces is a file that another run made,
+    as ``runs/teacher/{profile}/*-{seed}-*/checkpoints/best.ckpt``. A sweep states which run it
     planned that file from; else only one may match.
 
     Raises:
@@ -139,10 +139,12 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
         config.ckpt_path = plan.filled(config.ckpt_path)
     arguments = config.model.get("init_args") or {}
     known = json.loads(os.environ.get(FILES_VARIABLE, "{}"))
-    for name, value in list(vars(arguments).items()):
+    named = [(arguments, name, f"{MODEL}{name}") for name in vars(arguments)]
+    for holder, name, key in [*named, (config, INIT_FROM, INIT_FROM)]:
+        value = holder[name]
         if isinstance(value, str) and _PLACEHOLDER.search(value):
             pattern = plan.filled(value)
-            arguments[name] = _matching(known.get(pattern, pattern), name)
+            holder[name] = _matching(known.get(pattern, pattern), key)
 
 
 def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
@@ -174,13 +176,13 @@ def _matching(pattern: str, name: str) -> str:
     found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
     if not found:
         raise MissingFileError(
-            f"{pattern}: model.init_args.{name} names what another run makes, and it is not there; "
+            f"{pattern}: {name} names what another run makes, and it is not there; "
             "'python -m spike_zoo sweep' runs what a sweep needs first"
         )
     if len(found) > 1:
         listed = ", ".join(map(str, found))
         raise ConfigError(
-            f"{pattern}: model.init_args.{name} may be any of {listed}; name the one that is "
+            f"{pattern}: {name} may be any of {listed}; name the one that is "
             "meant, or remove runs of older configurations"
         )
     return str(found[0])

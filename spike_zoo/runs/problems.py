@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.errors import UsageError, closest
-from spike_zoo.runs.configs import find_config, shipped_configs
+from spike_zoo.errors import ConfigError, UsageError, closest
+from spike_zoo.runs.configs import config_files
 from spike_zoo.tracking.provenance import arguments_of
+from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +35,7 @@ _UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*
 _UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'")
 #: argparse's report of a word that is none of some.
 _CHOICES = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
-_NO_CONFIG = ("Problems parsing config", "Unexpected config")  # its reports of a file's content
+_REQUIRED = re.compile(r"arguments are required: (.+)")  # argparse's report
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -74,11 +75,31 @@ def refuse_unknown(
         raise UsageError(f"{where}{key}: nothing takes this key.{closest(key, keys)}") from error
 
 
+def refuse_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None:
+    """Raise a usage error where required arguments are missing, named as they are typed.
+
+    Args:
+        error: The parser's.
+        options: Names of the command's arguments that are options, such as ``out``.
+
+    Raises:
+        UsageError: Naming the missing arguments.
+    """
+    if required := _REQUIRED.search(str(error)):
+        names = [name.rpartition(".")[2] for name in required[1].split(", ")]
+        typed = [
+            f"--{name.replace('_', '-')}" if name in options else name.upper() for name in names
+        ]
+        raise UsageError(
+            f"{' and '.join(typed)} must be given; --help describes the arguments"
+        ) from error
+
+
 def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
     """Return one line for an error of the user's, None for a fault of ours."""
     if isinstance(error, argparse.ArgumentError | argparse.ArgumentTypeError):
         return _of_arguments(error, arguments)
-    if isinstance(error, ValueError) and _UNION in str(error):  # raised while building a class
+    if isinstance(error, ValueError | TypeError) and _UNION in str(error):  # building a class
         return _flat(innermost(error))
     if isinstance(error, _OF_FILES):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error)
@@ -98,17 +119,6 @@ def explain(error: BaseException, arguments: Sequence[str]) -> str | None:
         first = str(error).splitlines()[1:2]
         return f"the weights do not fit the model that is configured: {''.join(first).strip()}"
     return None
-
-
-def config_files(arguments: Sequence[str]) -> list[str]:
-    """Return the files of every ``--config`` on a command line, in order."""
-    files = []
-    for position, argument in enumerate(arguments):
-        if argument in ("-c", "--config") and position + 1 < len(arguments):
-            files.append(find_config(arguments[position + 1]))
-        elif argument.startswith("--config="):
-            files.append(find_config(argument.removeprefix("--config=")))
-    return files
 
 
 def innermost(error: BaseException) -> BaseException:
@@ -131,19 +141,13 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
     option = re.search(r"Option '([^']+)' is not accepted", message)
     if option:
         return _of_unknown_option(option[1], message, arguments)
-    if message.startswith(_NO_CONFIG) and (broken := _no_mapping(arguments)):
-        return broken
-    missing = re.search(r"File does not exist: '?([^'\n]+)'?", message)
-    if missing:
-        return _of_missing_config(missing[1], arguments)
     if unknown := _UNKNOWN.search(message):
         return unknown_option(unknown[1].splitlines()[0], ())
-    needed = re.search(r"arguments are required: (.+)", message)
-    if needed:
+    if needed := _REQUIRED.search(message):
         names = needed[1].split(", ")
         if any(name.endswith((".data", ".model")) for name in names):
             return "no model or data is named; give --config FILE ('spike-zoo configs' lists some)"
-        return f"{', '.join(name.upper() for name in names)} must be given; --help tells how"
+        return f"{', '.join(f'--{name}' for name in names)} must be given; --help lists the options"
     if absent := re.search(r'expected "subcommand" to be one of \{([^}]*)\}', message):
         return f"say what to do: {absent[1].replace(',', ', ')}; --help tells about each"
     if chosen := _CHOICES.search(message):
@@ -154,15 +158,6 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
     where = _file_with(keys[-1].rsplit(".", 1)[-1], arguments) if keys else None
     name = ".init_args.".join(keys)
     return ": ".join(part for part in (where, name, _flat(innermost(error))) if part)
-
-
-def _of_missing_config(path: str, arguments: Sequence[str]) -> str:
-    named = next((file for file in config_files(arguments) if path.endswith(file)), path)
-    near = closest(named.removesuffix(".yaml"), shipped_configs())
-    return (
-        f"{named}: there is no such configuration file.{near} 'spike-zoo configs' lists those that "
-        "ship"
-    )
 
 
 def _flat(error: BaseException) -> str:
@@ -208,34 +203,12 @@ def _file_with(key: str, arguments: Sequence[str]) -> str | None:
     return next((f for f in reversed(config_files(arguments)) if _holds(_read(f), key)), None)
 
 
-def _no_mapping(arguments: Sequence[str]) -> str | None:
-    """Return what is wrong with the first configuration that is no mapping in YAML."""
-    for file in config_files(arguments):
-        try:
-            content = _parsed(file)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f"line {mark.line + 1}: " if mark else ""
-            return f"{file}: {line}not YAML: {getattr(error, 'problem', None) or error}"
-        except (OSError, UnicodeDecodeError):
-            continue  # parsers say so themselves
-        if content is None:
-            return f"{file}: empty; write what it sets, as 'trainer: {{max_epochs: 3}}'"
-        if not isinstance(content, dict):
-            return f"{file}: must be a mapping of keys, found {type(content).__name__}"
-    return None
-
-
 def _read(file: str) -> Any:  # noqa: ANN401  (any YAML value)
     """Return what a configuration says, None where it cannot be read."""
     try:
-        return _parsed(file)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return read_yaml(Path(file))
+    except (OSError, ConfigError):
         return None
-
-
-def _parsed(file: str) -> Any:  # noqa: ANN401  (any YAML value)
-    return yaml.safe_load(Path(file).read_text(encoding="utf-8"))
 
 
 def _has_path(content: Any, dotted: str) -> bool:  # noqa: ANN401  (any YAML value)

@@ -14,6 +14,7 @@ from spike_zoo.errors import (
     ExistingFileError,
     FormatError,
     MissingFileError,
+    UsageError,
     WeightsError,
 )
 from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
@@ -118,10 +119,21 @@ def refuse_weights_alone(checkpoint: Path) -> None:
     """
     if "optimizer_states" not in read_checkpoint(checkpoint):
         raise WeightsError(
-            f"{checkpoint}: holds weights alone, without the optimiser, so no fit can go on from "
-            "it; name a checkpoint of a fit, as its last.ckpt",
+            f"{checkpoint}: holds weights alone, without the optimiser, so a fit cannot continue "
+            f"from it; start a new run from these weights with --init_from {checkpoint}, or name a "
+            "checkpoint of a fit, as its last.ckpt",
             path=str(checkpoint),
         )
+
+
+def refuse_initial_weights(arguments: Sequence[str]) -> None:
+    """Reject the option for initial weights on the command line of a verb that does not train.
+
+    Raises:
+        UsageError: If it is given.
+    """
+    if any(argument.partition("=")[0] == "--init_from" for argument in arguments):
+        raise UsageError("--init_from is an option of fit; name what is measured with --ckpt_path")
 
 
 def is_own(checkpoint: Path, run_dir: Path) -> bool:

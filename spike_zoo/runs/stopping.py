@@ -7,8 +7,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+
+from spike_zoo.runs.folders import is_child
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -23,15 +26,19 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class StopBetweenBatches(Callback):
     """Hold a signal back until weights, schedule and log of a batch are complete.
 
-    Lightning then stops by its own handling of SIGTERM. A second Ctrl-C ends the run at once; what
-    was saved before stays. Processes that train together keep Lightning's handling.
+    Processes that train together agree at the end of each batch, so that all of them stop at the
+    same one, whichever of them received the signal. Lightning then stops as it does after SIGTERM,
+    and restores the signal handlers. A second Ctrl-C ends the run at once; what was saved before
+    stays.
 
     Attributes:
-        received: The signal that asked to stop, None while nobody has.
+        received: The signal that asked to stop, None as long as there is none.
+        has_begun: Whether training has begun; it does not where no epoch is left.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.has_begun = False
         self._before: dict[int, Handler] = {}
 
     @property
@@ -41,8 +48,8 @@ class StopBetweenBatches(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take over the signals."""
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main and trainer.world_size == 1:
+        self.has_begun = True
+        if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in _SIGNALS}
 
     def on_train_batch_end(
@@ -53,13 +60,14 @@ class StopBetweenBatches(Callback):
         batch: Any,  # noqa: ANN401  (any batch)
         batch_idx: int,
     ) -> None:
-        """Pass a signal on where no gradient waits for further batches."""
+        """Stop after this batch if a signal came and no gradient waits for further batches."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0:
-            self._pass_on()
+            self._stop_if_asked(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Pass on a signal that came during an evaluation."""
-        self._pass_on()
+        """Stop if a signal came during an evaluation."""
+        if not trainer.sanity_checking:
+            self._stop_if_asked(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Give the signals back; one that came after the last batch stops the run before its test.
@@ -67,27 +75,29 @@ class StopBetweenBatches(Callback):
         Raises:
             SIGTERMException: If there is one.
         """
+        self._agree(trainer)
         self._give_back()
         if self.received is not None:
             raise SIGTERMException
-
-    def on_exception(
-        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
-    ) -> None:
-        """Give the signals back."""
-        self._give_back()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             self._give_back()
             raise KeyboardInterrupt
         self.received = number
-        print("stopping after this batch; Ctrl-C ends it at once", file=sys.stderr)
+        if not is_child():
+            print("stopping after this batch; Ctrl-C ends it at once", file=sys.stderr)
 
-    def _pass_on(self) -> None:
-        handler = self._before.get(signal.SIGTERM)
-        if self.received is not None and callable(handler):
-            handler(signal.SIGTERM, None)
+    def _stop_if_asked(self, trainer: Trainer) -> None:
+        self._agree(trainer)
+        if self.received is not None:
+            trainer._signal_connector.received_sigterm = True
+
+    def _agree(self, trainer: Trainer) -> None:
+        """Take over a signal that any of the processes received."""
+        if trainer.world_size > 1:
+            own = torch.tensor(self.received or 0, device=trainer.strategy.root_device)
+            self.received = int(trainer.strategy.reduce(own, reduce_op="max")) or None
 
     def _give_back(self) -> None:
         for number, handler in self._before.items():

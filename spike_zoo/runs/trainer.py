@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from argparse import ArgumentError
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,30 +18,39 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from spike_zoo.errors import ConfigError, UsageError
+from spike_zoo.methods.loading import fetched, initialise
+from spike_zoo.methods.shipped import located_weights
+from spike_zoo.nn.threads import limit_threads
 from spike_zoo.runs.bars import lines_for_bar
 from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
 from spike_zoo.runs.checkpoints import (
     BEFORE_LAST,
     FOLDER,
+    LAST,
     RestoredData,
-    RunCheckpoint,
     WallClock,
     WholeCheckpoints,
     checkpoints_of,
+    with_best,
 )
 from spike_zoo.runs.compiling import compile_networks
-from spike_zoo.runs.configs import with_files
+from spike_zoo.runs.configs import check_configs, with_files
+from spike_zoo.runs.continuing import SettingsOfThisRun
 from spike_zoo.runs.devices import settle_devices, tell_of_emulation
+from spike_zoo.runs.divergence import StopAtDivergence
 from spike_zoo.runs.folders import (
     folder_of,
     is_child,
     refuse_second_prediction,
     remove_beginnings,
+    training_in,
 )
-from spike_zoo.runs.libraries import quiet_libraries, whole_numbers_first
-from spike_zoo.runs.limits import check_limits
+from spike_zoo.runs.libraries import quiet_libraries
+from spike_zoo.runs.limits import check_limits, nothing_trained
 from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
-from spike_zoo.runs.planning import defaults_of, dumped, fill_in, plan_of
+from spike_zoo.runs.options import add_run_options
+from spike_zoo.runs.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.runs.problems import refuse_unknown
 from spike_zoo.runs.resuming import (
     adopt,
@@ -50,11 +59,13 @@ from spike_zoo.runs.resuming import (
     find_checkpoint,
     is_own,
     refuse_changes,
+    refuse_initial_weights,
     refuse_other_data,
     refuse_second_fit,
     refuse_weights_alone,
 )
 from spike_zoo.runs.stopping import StopBetweenBatches
+from spike_zoo.runs.testing import tester_of
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tracking import (
     CostMeter,
@@ -66,8 +77,14 @@ from spike_zoo.tracking import (
     finish_wandb,
     versions,
 )
-from spike_zoo.tracking.origins import CKPT_PATH, named_checkpoints, origin_of, weights_sha256
-from spike_zoo.tracking.result import as_curve
+from spike_zoo.tracking.origins import (
+    CKPT_PATH,
+    as_seen_from_here,
+    named_checkpoints,
+    origin_of,
+    weights_sha256,
+)
+from spike_zoo.tracking.result import FILENAME, as_curve
 from spike_zoo.tracking.start import RunStart
 
 if TYPE_CHECKING:
@@ -77,12 +94,12 @@ if TYPE_CHECKING:
 
     from spike_zoo.tracking.result import Curve
 
-VERBS = ("fit", "validate", "test", "predict")
-
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
     """Run one of Lightning's verbs with stacked configurations."""
     quiet_libraries()
+    check_configs(arguments)
+    limit_threads()
     exit_code = 1  # W&B lists a run that does not come to its end as failed
     try:
         with _process_arguments([verb, *with_files(arguments)]):
@@ -113,26 +130,7 @@ class ZooCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add what a run needs beside model, data and trainer."""
-        whole_numbers_first(parser)
-        parser.add_argument(
-            "--run_dir",
-            type=str | None,
-            default=None,
-            help="Folder of the run; {variant}, {profile}, {seed} and {hash} (of what it computes) "
-            "are filled in; by default runs/<configuration>-<UTC time>.",
-        )
-        parser.add_argument(
-            "--test_after_fit",
-            type=bool,
-            default=True,
-            help="Whether a fit ends by testing its best checkpoint on one device.",
-        )
-        parser.add_argument(
-            "--compile",
-            type=bool | str,
-            default=False,
-            help="Whether torch.compile translates the networks, or which of its backends does.",
-        )
+        add_run_options(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
         """Parse, find the run's folder and the checkpoint before anything is built."""
@@ -146,6 +144,11 @@ class ZooCLI(LightningCLI):
             raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
+        if verb != "fit":
+            refuse_initial_weights(sys.argv)
+            config.init_from = None  # of the fit whose configuration this is
+        elif config.init_from is not None:
+            config.init_from = str(fetched(config.init_from))
         self.plan = plan_of(verb, config, parser)
         fill_in(config, self.plan)
         self.run_dir, is_named = folder_of(config.run_dir, self.plan.configs)
@@ -175,6 +178,11 @@ class ZooCLI(LightningCLI):
         if self.resumes:
             content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
             refuse_changes(self.run_dir, content, defaults_of(content, stated))
+        elif config.init_from is not None:
+            raise UsageError(
+                "--init_from starts a new optimiser and --ckpt_path continues with an old one; "
+                "give one of them"
+            )
         elif adopt(config.model, checkpoint, explicit_arguments(sys.argv)):
             self.plan = plan_of(self.config.subcommand, config, parser)
 
@@ -196,7 +204,12 @@ class ZooCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         """Build everything; leave no folder where that fails."""
         with self._nothing_left_behind():
+            config = self.config[self.subcommand]
+            initial = None if config.init_from is None else located_weights(config.init_from)
             super().instantiate_classes()
+            if initial is not None and not self.resumes:
+                for line in initialise(self.model, initial, strict=config.init_strict):
+                    _say(f"init_from {config.init_from}: {line}")
             compile_networks(self.model, self._get(self.config, "compile"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -215,7 +228,8 @@ class ZooCLI(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     def _run_subcommand(self, subcommand: str) -> None:
-        with self._nothing_left_behind():
+        trains = training_in(self.run_dir) if subcommand == "fit" else nullcontext()
+        with self._nothing_left_behind(), trains:
             self.start = RunStart(getattr(self.datamodule, "data_sha256", None), self._origins())
             super()._run_subcommand(subcommand)
 
@@ -233,17 +247,13 @@ class ZooCLI(LightningCLI):
         trainer = self.trainer
         if trainer.interrupted or self._get(self.config, "trainer").fast_dev_run:
             return
-        metrics = dict(trainer.callback_metrics)
-        kept = [c for c in trainer.checkpoint_callbacks if isinstance(c, RunCheckpoint)]
-        best = next((c.best_model_path for c in kept if c.best_model_path), "")
-        for callback in kept:
-            if callback.monitor and callback.best_model_score is not None:
-                metrics[callback.monitor] = callback.best_model_score
+        before = {} if self.stopper.has_begun else self._metrics_without_training()
+        best, metrics = with_best(trainer.callback_metrics, trainer.checkpoint_callbacks)
         is_main = trainer.is_global_zero
         if trainer.world_size > 1:
             torch.distributed.destroy_process_group()
         if is_main:
-            self._test_and_record(best, metrics)
+            self._test_and_record(best, {**before, **metrics})
             (self.run_dir / FOLDER / BEFORE_LAST).unlink(missing_ok=True)
 
     def after_test(self) -> None:
@@ -261,26 +271,25 @@ class ZooCLI(LightningCLI):
         """Say where the predictions are."""
         _say(f"predictions: {self.out}")
 
+    def _metrics_without_training(self) -> dict[str, float]:
+        """Report that the fit ended before its first batch, and return what it recorded before.
+
+        Raises:
+            ConfigError: If the run is a new one, whose record would be of another's training.
+        """
+        what = nothing_trained(self.trainer)
+        if not self.resumes:
+            raise ConfigError(
+                f"{what}. Raise the limit, or start a new run from weights with --init_from FILE"
+            )
+        _say(f"{self.run_dir}: {what}; the best checkpoint is tested")
+        return RunResult.read(self.out).metrics if (self.out / FILENAME).is_file() else {}
+
     def _test_and_record(self, best: str, metrics: dict[str, Any]) -> None:
         meter, tested = CostMeter(), PerImageMetrics(self.out)
         if self._get(self.config, "test_after_fit"):
-            settings = self._get(self.config_init, "trainer")
-            tester = Trainer(
-                accelerator=settings["accelerator"],
-                devices=1,
-                precision=settings["precision"],
-                limit_test_batches=settings["limit_test_batches"],
-                enable_progress_bar=settings["enable_progress_bar"],
-                enable_model_summary=False,
-                enable_checkpointing=False,
-                deterministic=settings["deterministic"],
-                logger=self.trainer.loggers,
-                callbacks=[meter, *pictures_of(self.out), tested],
-                default_root_dir=str(self.out),
-            )
-            # where the log goes on: a trainer that only tests would count from 0
-            done = self.trainer.fit_loop.epoch_loop._batches_that_stepped
-            tester.fit_loop.epoch_loop._batches_that_stepped = done
+            callbacks = [meter, *pictures_of(self.out), tested]
+            tester = tester_of(self._get(self.config_init, "trainer"), self.trainer, callbacks)
             tester.test(
                 self.model, datamodule=self.datamodule, ckpt_path=best or None, weights_only=True
             )
@@ -309,7 +318,7 @@ class ZooCLI(LightningCLI):
             config_hash=config_hash(self.plan.config, self.start.begins_with),
             versions=versions(),
             commit=commit(),
-            checkpoint=checkpoint and _as_seen_from_here(checkpoint),
+            checkpoint=checkpoint and as_seen_from_here(checkpoint),
             checkpoint_sha256=checkpoint and weights_sha256(Path(checkpoint)),
             begins_with=self.start.begins_with,
             legacy_data_sha256=getattr(self.datamodule, "legacy_data_sha256", None),
@@ -334,7 +343,7 @@ class ZooCLI(LightningCLI):
         found = {key: origin_of(path) for key, path in named_checkpoints(config)}
         if self.resumes:
             found.pop(CKPT_PATH, None)
-        return {key: {**one, "path": _as_seen_from_here(one["path"])} for key, one in found.items()}
+        return {key: {**one, "path": as_seen_from_here(one["path"])} for key, one in found.items()}
 
     @contextmanager
     def _nothing_left_behind(self) -> Iterator[None]:
@@ -344,6 +353,8 @@ class ZooCLI(LightningCLI):
             yield
             has_failed = False
         except SIGTERMException:
+            if is_child():  # of a run whose first process reports how it ended
+                raise SystemExit(0) from None
             if self.stopper.is_interrupted:
                 raise KeyboardInterrupt from None  # it stopped by Lightning's other signal
             raise
@@ -359,7 +370,10 @@ class ZooCLI(LightningCLI):
         kept = checkpoints_of(self.run_dir, monitored, is_resumed=self.resumes)
         pictures = SampleImages(self.out / "images")
         rates = [LearningRateMonitor(logging_interval="step")] if trainer["logger"] else []
-        return [self.clock, self.stopper, RestoredData(), pictures, *rates, *kept]
+        own: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
+        if self._get(self.config, CKPT_PATH) and not self.resumes:
+            own.append(SettingsOfThisRun())
+        return [*own, self.clock, self.stopper, RestoredData(), pictures, *rates, *kept]
 
 
 def _listed(given: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)
@@ -378,12 +392,6 @@ def _process_arguments(arguments: list[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-def _as_seen_from_here(path: str) -> str:
-    """Return a path relative to the working folder where it lies below: records travel."""
-    absolute = Path(path).resolve()
-    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)
 
 
 @rank_zero_only

@@ -52,19 +52,34 @@ def unpack_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
         array([[1, 0, 0, 1, 0, 0, 0, 0, 1]])
     """
     if packed.shape[-1] * 8 == width and packed.flags.c_contiguous:  # no row by row: a third faster
-        return _unpack_flat(packed.reshape(-1)).reshape(*packed.shape[:-1], width)
+        if not uses_kernel(packed.size):
+            flat = np.unpackbits(packed.reshape(-1), bitorder="little").view(np.bool_)
+            return flat.reshape(*packed.shape[:-1], width)
+        planes = np.empty((*packed.shape[:-1], width), np.bool_)
+        unpack_into(packed.reshape(1, 1, -1), planes.reshape(1, 1, -1))
+        return planes
     bits = np.unpackbits(packed, axis=-1, count=width, bitorder="little")
     return bits.view(np.bool_)
 
 
-def _unpack_flat(packed: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    if packed.size < _WORTH_COMPILED or sys.byteorder == "big":
-        return np.unpackbits(packed, bitorder="little").view(np.bool_)
+def uses_kernel(size: int) -> bool:
+    """Return whether so many packed bytes are unpacked by the compiled kernel."""
+    return size >= _WORTH_COMPILED and sys.byteorder == "little"
+
+
+def unpack_into(
+    packed: NDArray[np.uint8], planes: NDArray[np.bool_], *, is_flipped: bool = False
+) -> None:
+    """Unpack rows of whole bytes ``(T, H, B)`` into planes ``(T, H, 8 B)`` by the kernel.
+
+    Args:
+        packed: Read.
+        planes: Written, contiguous.
+        is_flipped: Write the rows of each plane in reverse order.
+    """
     from spike_zoo.spikes.kernels import spread_bits
 
-    spread = np.empty(packed.size, np.uint64)
-    spread_bits(packed, spread)
-    return spread.view(np.bool_)
+    spread_bits(np.ascontiguousarray(packed), planes.view(np.uint64), is_flipped)
 
 
 @functools.cache

@@ -198,17 +198,25 @@ class SpikeRecording:
         Raises:
             PlaneRangeError: If the range leaves the recording.
         """
+        stop = self._checked_stop(start, stop)
+        return np.asarray(self._planes[start:stop, rows, byte_columns])
+
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
+        """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
+        unpacked = getattr(self._planes, "unpacked", None)  # files that are not stored as packed
+        if unpacked is None:
+            return unpack_bits(self.read_packed(start, stop), self._width)
+        planes: NDArray[np.bool_] = unpacked(start, self._checked_stop(start, stop))
+        return planes
+
+    def _checked_stop(self, start: int, stop: int | None) -> int:
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):
             raise PlaneRangeError(
                 f"planes {start}..{stop} were asked for, the recording has planes 0..{len(self)} "
                 "(first, past the last)"
             )
-        return np.asarray(self._planes[start:stop, rows, byte_columns])
-
-    def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.bool_]:
-        """Read planes ``[start, stop)`` as bool ``(stop - start, H, W)``."""
-        return unpack_bits(self.read_packed(start, stop), self._width)
+        return stop
 
     def to_tensor(
         self, start: int = 0, stop: int | None = None, dtype: torch.dtype | None = None

@@ -10,16 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from jsonargparse import Namespace
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, closest
-from spike_zoo.runs.configs import PROFILES, known_profiles, with_files
-from spike_zoo.runs.libraries import quiet_libraries
-from spike_zoo.runs.planning import Plan, defaults_of, plan_of
+from spike_zoo.runs.configs import PROFILES, check_configs, known_profiles
+from spike_zoo.runs.planning import VERBS, Plan
 from spike_zoo.runs.problems import explain
-from spike_zoo.runs.resuming import adopt, explicit_arguments
-from spike_zoo.runs.trainer import VERBS, ZooCLI, cli_settings
 from spike_zoo.sweeps import (
     PlannedRun,
     Point,
@@ -34,42 +30,10 @@ from spike_zoo.tables import check_table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lightning.pytorch.cli import LightningArgumentParser
+    from spike_zoo.sweeps.line_reader import LineReader
 
 _PARSING = (argparse.ArgumentError, argparse.ArgumentTypeError)
 _NAMED = ("config", "seed_everything")  # parameters that a run's name tells by itself
-
-
-class LineReader(ZooCLI):
-    """Reads command lines of the verbs and builds nothing."""
-
-    def __init__(self) -> None:
-        quiet_libraries()
-        super().__init__(**cli_settings())
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
-        """Wait for a line to read."""
-        self.config = Namespace({"subcommand": None, "seed_everything": False})  # type: ignore[no-untyped-call]  # jsonargparse has no hints there
-
-    def before_instantiate_classes(self) -> None:
-        """Change nothing."""
-
-    def instantiate_classes(self) -> None:
-        """Build nothing."""
-
-    def read(self, verb: str, arguments: Sequence[str]) -> tuple[Plan, str | None, dict[str, Any]]:
-        """Return a line's plan, its ``--run_dir`` and the keys that stand at their default.
-
-        Raises:
-            argparse.ArgumentError: If the line cannot be parsed; and whatever else parsing raises.
-        """
-        parser = self._parser(verb)
-        config = self.parser.parse_args([verb, *with_files(arguments)])[verb]
-        if verb != "fit" and config.ckpt_path and Path(config.ckpt_path).is_file():
-            adopt(config.model, Path(config.ckpt_path), explicit_arguments(arguments))
-        plan = plan_of(verb, config, parser)
-        stated = yaml.safe_load(parser.dump(config, skip_default=True))
-        return plan, config.run_dir, defaults_of(plan.config, stated)
 
 
 def planned_runs(
@@ -87,7 +51,10 @@ def planned_runs(
             and key.
         MissingFileError: If a configuration, profile or archive is not there.
     """
-    reader = reader or LineReader()
+    if reader is None:
+        from spike_zoo.sweeps.line_reader import LineReader  # loads torch: after cheap checks
+
+        reader = LineReader()
     digests: dict[Path, tuple[str, str]] = {}
     runs: dict[Path, PlannedRun] = {}
     points = points_of(spec, count)
@@ -100,6 +67,23 @@ def planned_runs(
             )
         runs[run.run_dir] = replace(run, is_first_seed=has_first_seed(point, points))
     return list(runs.values())
+
+
+def check_commands(
+    spec: SweepSpec, environment: Mapping[str, str], *, count: int | None, only: str | None
+) -> None:
+    """Check the verbs and configuration files of a sweep's commands without loading torch.
+
+    Raises:
+        ConfigError: If a command or a configuration is not valid.
+        MissingFileError: If a configuration does not exist.
+    """
+    for point in only_points(points_of(spec, count), only):
+        arguments = _verb(spec, expand_command(spec, point, environment))[1]
+        try:
+            check_configs(arguments)
+        except (ConfigError, MissingFileError) as error:
+            raise ConfigError(f"{spec.path}: {error.message}", path=str(spec.path)) from error
 
 
 def _planned(

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
-LOCK_FILENAME = ".lock"
 CHECKPOINTS = "checkpoints"
 #: File of a run -> its name among the kept ones; checkpoints are too large to keep.
 KEPT_FILES = {name: name for name in (PER_IMAGE_FILENAME, "metrics.csv", CONFUSION_FILENAME)}

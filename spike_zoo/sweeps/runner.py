@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -13,9 +12,9 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING, Literal
 
-from spike_zoo.runs.planning import FILES_VARIABLE, RUN_DIR_VARIABLE
+from spike_zoo.runs.folders import RUN_DIR_VARIABLE, lock_of
+from spike_zoo.runs.planning import FILES_VARIABLE
 from spike_zoo.sweeps.records import (
-    LOCK_FILENAME,
     PlannedRun,
     keep_record,
     record_of,
@@ -107,7 +106,7 @@ class _Work:
             self.waiting, self.elsewhere = self.elsewhere, self.waiting
         while self.waiting and len(self.running) < self.jobs:
             run = self.waiting.popleft()
-            lock = _locked(run)
+            lock = lock_of(run.run_dir)
             if lock is None:
                 self.elsewhere.append(run)
                 break
@@ -134,21 +133,9 @@ class _Work:
 def keep_finished(runs: Sequence[PlannedRun]) -> None:
     """Keep records that were made but not kept yet, but for those that another call has in hand."""
     for run in runs:
-        if run.result.is_file() and (lock := _locked(run)) is not None:
+        if run.result.is_file() and (lock := lock_of(run.run_dir)) is not None:
             with lock:
                 keep_record(run)
-
-
-def _locked(run: PlannedRun) -> IO[bytes] | None:
-    """Return the run's lock, None where another process holds it."""
-    run.run_dir.mkdir(parents=True, exist_ok=True)
-    file = (run.run_dir / LOCK_FILENAME).open("ab")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def _start(run: PlannedRun, lock: IO[bytes], environment: Mapping[str, str]) -> _Process:
@@ -186,10 +173,15 @@ def _judge(process: _Process) -> bool:
             why = "left no complete result"
         elif record_of(replace(run, needs_checkpoint=False)) is not None:
             why = "left no checkpoint, which other runs begin with"
-        text = f"the process ended with {process.popen.returncode} and {why}\n"
+        text = f"the process {_how_it_ended(process.popen.returncode)} and {why}\n"
         run.failure.write_text(text + _tail(run), encoding="utf-8")
     process.lock.close()
     return is_finished
+
+
+def _how_it_ended(code: int) -> str:
+    """Return the exit code of a process, or the signal that ended it, in words."""
+    return f"ended with {code}" if code >= 0 else f"was ended by {signal.Signals(-code).name}"
 
 
 def _tail(run: PlannedRun) -> str:

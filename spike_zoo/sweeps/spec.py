@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -161,10 +160,7 @@ def read_needs(sidecar: Path) -> Needs:
 def _mapping(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise MissingFileError(f"{file}: there is no such sweep file", path=str(file))
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(file)
     if not isinstance(content, dict):
         raise ConfigError(f"{file}: must be a mapping, found {type(content).__name__}")
     return content

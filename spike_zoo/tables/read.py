@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from spike_zoo.errors import ConfigError, MissingFileError, closest
+from spike_zoo.errors import MissingFileError, closest
 from spike_zoo.tables.claims import Claims
 from spike_zoo.tables.columns import Column, direction, plain_column
 from spike_zoo.tables.fields import Fields
@@ -21,6 +19,7 @@ from spike_zoo.tables.spec import (
     TableFile,
     TableSpec,
 )
+from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -62,7 +61,7 @@ def read_table_file(path: str | Path) -> TableFile:
     file = Path(path)
     if not file.is_file():
         raise MissingFileError(f"{file}: there is no such table file", path=str(file))
-    content = _parse(file)
+    content = read_yaml(file)
     if not isinstance(content, dict) or "tables" not in content:
         table = _Reader(file, "the table").table(content, {})
         return TableFile(table.title, (table,), file)
@@ -75,25 +74,6 @@ def read_table_file(path: str | Path) -> TableFile:
     shown = {column.name for table in tables for column in table.columns}
     whole.spread(content.get("spread"), shown)
     return TableFile(str(content["title"]), tuple(tables), file)
-
-
-class _OnceLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no hints
-    """Refuses a key that stands twice in one mapping; YAML's own loader takes the last."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401  (yaml has no hints)
-        """Build one mapping."""
-        keys = [str(key.value) for key, _ in node.value]  # before what "<<" merges is among them
-        for index, key in enumerate(keys):
-            if key in keys[:index]:
-                raise yaml.YAMLError(f"the key {key!r} stands twice,{node.start_mark}")
-        return super().construct_mapping(node, deep)
-
-
-def _parse(file: Path) -> Any:  # noqa: ANN401  (any YAML value)
-    try:
-        return yaml.load(file.read_text(encoding="utf-8"), _OnceLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
 
 
 class _Reader(Fields):

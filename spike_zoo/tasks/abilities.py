@@ -55,15 +55,18 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
-class FindsMotion(Protocol):
-    """It finds how the scene moves on its way to an image.
+class EstimatesFlow(Protocol):
+    """It estimates optical flow on its way to an image.
 
     Attributes:
-        finds_motion: Whether it does, as it is set.
+        estimates_flow: Whether it does, with its present settings. Fields that a network learned
+            for the image alone, without any loss on motion, are not optical flow.
+        flow_source: Name of an estimator that several methods share; empty for a method's own.
         motion_planes: Planes from an image's plane to the times before and after it.
     """
 
-    finds_motion: bool
+    estimates_flow: bool
+    flow_source: str
     motion_planes: int
 
     def motion(

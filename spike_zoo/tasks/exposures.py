@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from torch import Tensor
-
 from spike_zoo.errors import GeometryError, PlaneRangeError
 from spike_zoo.spikes.windows import wanted_planes
 
@@ -14,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from spike_zoo.batch import DeblurBatch
     from spike_zoo.spikes import SpikeRecording
@@ -88,6 +86,8 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
     Raises:
         GeometryError: If it is of another shape.
     """
+    import torch  # here: commands check pairs before they load torch
+
     image = torch.as_tensor(blurry)
     if image.ndim == 4 and len(image) == 1:
         image = image[0]
@@ -96,7 +96,7 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
     return image.float() / 255 if image.dtype == torch.uint8 else image.float()
 
 
-def check_pair(image: Tensor, recording: SpikeRecording, ratio: int) -> None:
+def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: int) -> None:
     """Refuse an image whose size is not that of the recording times the ratio.
 
     Raises:
@@ -106,9 +106,9 @@ def check_pair(image: Tensor, recording: SpikeRecording, ratio: int) -> None:
     wanted = ratio * height, ratio * width
     if tuple(image.shape[-2:]) != wanted:
         raise GeometryError(
-            f"the blurry image is {image.shape[-2]}x{image.shape[-1]}, the spikes are "
-            f"{height}x{width}: the image must be {ratio} times as high and wide, "
-            f"{wanted[0]}x{wanted[1]}. Resize or crop it, or give the recording that belongs to it."
+            f"the blurry image is {image.shape[-1]} x {image.shape[-2]} (W x H), the spikes are "
+            f"{width} x {height}: the image must be {ratio} times as wide and high, "
+            f"{wanted[1]} x {wanted[0]}. Resize or crop it, or pass the recording of its exposure."
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import SpikeZooError, WeightsError
+from spike_zoo.files import weights_file
 from spike_zoo.tracking.provenance import computed_part, leaves, plain_numbers
 from spike_zoo.tracking.result import FILENAME, RunResult
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 MODEL = "model.init_args."
 CKPT_PATH = "ckpt_path"
+INIT_FROM = "init_from"
 SUFFIXES = (".ckpt", ".safetensors", ".pth", ".pt")
 
 
@@ -24,24 +26,20 @@ def named_checkpoints(config: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     """Yield dotted key and file of every checkpoint that a complete configuration names.
 
     Args:
-        config: With ``model``, and ``ckpt_path`` where a run begins from one.
+        config: With ``model``, and ``ckpt_path`` or ``init_from`` where a run starts from one.
     """
     arguments = (config.get("model") or {}).get("init_args") or {}
     named = {f"{MODEL}{name}": value for name, value in arguments.items()}
-    named[CKPT_PATH] = config.get(CKPT_PATH)
+    named |= {key: config.get(key) for key in (CKPT_PATH, INIT_FROM)}
     for key, value in named.items():
-        if isinstance(value, str) and (file := weights_file(value)) is not None:
+        if isinstance(value, str) and (file := existing_weights(value)) is not None:
             yield key, file
 
 
-def weights_file(text: str) -> Path | None:
+def existing_weights(text: str) -> Path | None:
     """Return the file of weights that a text names, None where it names none that is there."""
-    from spike_zoo.nn.files import EXPORT_NAME  # here, for tables read records without torch
-
-    path = Path(text)
-    if (path / EXPORT_NAME).is_file():
-        return path / EXPORT_NAME
-    return path if path.suffix in SUFFIXES and path.is_file() else None
+    file = weights_file(text)
+    return file if file.suffix in SUFFIXES and file.is_file() else None
 
 
 def origin_of(path: Path) -> dict[str, Any]:
@@ -55,6 +53,12 @@ def origin_of(path: Path) -> dict[str, Any]:
     except SpikeZooError:  # damaged: it is only known which weights these are
         recipe = None
     return {"path": str(path), "sha256": weights_sha256(path), "recipe": recipe}
+
+
+def as_seen_from_here(path: str) -> str:
+    """Return a path relative to the working folder where it lies below: records travel."""
+    absolute = Path(path).resolve()
+    return str(absolute.relative_to(Path.cwd()) if absolute.is_relative_to(Path.cwd()) else path)
 
 
 def weights_sha256(path: Path) -> str:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "lightning", "torchmetrics", "kornia", "numpy", "h5py")
 #: Keys of a configuration that say where or how a run is watched, not what it computes.
-INCIDENTAL = ("run_dir", "config", "ckpt_path", "verbose", "test_after_fit", "weights_only")
+INCIDENTAL = (
+    *("run_dir", "config", "ckpt_path", "verbose", "test_after_fit", "weights_only"),
+    "init_strict",  # decides whether a run starts, not what it computes
+)
 INCIDENTAL_TRAINER = (
     "logger",
     "default_root_dir",
@@ -29,8 +32,8 @@ INCIDENTAL_TRAINER = (
     "enable_model_summary",
     "log_every_n_steps",
 )
-#: Decides numbers, by rounding, where it is not false; earlier records did not know it.
-COMPILE = "compile"
+#: Decide numbers where they are given; records of earlier versions do not have them.
+OPTIONAL = ("compile", "init_from")
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 #: Dotted keys that change no number, but count in digests of earlier records.
 INCIDENTAL_KEYS = ("data.init_args.workers", "model.init_args.remember_in")
@@ -56,9 +59,11 @@ def commit() -> str | None:
 
 def computed_part(config: dict[str, Any]) -> dict[str, Any]:
     """Return what of a configuration decides the numbers, without names and ways to watch."""
-    kept = {key: value for key, value in config.items() if key not in INCIDENTAL}
-    if not kept.get(COMPILE):
-        kept.pop(COMPILE, None)
+    kept = {
+        key: value
+        for key, value in config.items()
+        if key not in INCIDENTAL and (value or key not in OPTIONAL)
+    }
     if isinstance(kept.get("trainer"), dict):
         kept["trainer"] = {
             key: value for key, value in kept["trainer"].items() if key not in INCIDENTAL_TRAINER

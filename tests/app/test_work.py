@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive, write_recording
-from spike_zoo.app.work import Source, built_in, files_of, page_of
-from spike_zoo.errors import MissingGeometryError, UsageError
+from spike_zoo.app.work import (
+    Source,
+    built_in,
+    files_of,
+    message_of,
+    page_of,
+    sizes_to_choose,
+    uploaded,
+)
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.errors import MissingGeometryError, SpikeZooError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.testing import pattern_take
 from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
@@ -74,3 +83,61 @@ def test_a_bitstream_has_a_page_and_no_spikes(tmp_path: Path) -> None:
     assert Source(path).names() == []
     with pytest.raises(UsageError, match="holds no spikes any more"):
         Source(path).recording()
+
+
+def test_the_only_size_that_fits_a_headerless_file_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    path.write_bytes(bytes(3 * 250 * 400 // 8))
+    assert sizes_to_choose(path) == [(250, 400, 3)]
+    path.write_bytes(bytes(7))
+    assert sizes_to_choose(path) == []
+    (tmp_path / "a.dat.yaml").write_text("spike_h: 7\nspike_w: 8\n")
+    assert sizes_to_choose(path) is None, "its sidecar states it"
+    assert sizes_to_choose(tmp_path / "a.npz") is None
+
+
+def test_messages_name_the_fields_and_no_folder_of_the_server(tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    path.write_bytes(bytes(3 * 250 * 400 // 8))
+    messages = []
+    for wrong in (
+        {},
+        {"height": 7, "width": 8000},
+        {"height": 250, "width": 400, "rate_scale": 60},
+    ):
+        source = Source(path, **wrong)  # type: ignore[arg-type]  # many types in one table
+        with pytest.raises(SpikeZooError) as caught:
+            page_of(source, ["tfi"], 1, device="cpu", trust=False)
+        messages.append(message_of(caught.value, source))
+    missing, partial, scale = messages
+    assert "Fill in 'height (rows)' and 'width (columns)'" in missing
+    assert "400 x 250 (3 planes)" in missing
+    assert partial.startswith("a.dat: 37500 bytes is not a whole number of planes")
+    assert scale.startswith("'spikes per plane at white' 60")
+    for message in messages:
+        assert "--" not in message
+        assert str(tmp_path) not in message
+
+
+def test_a_name_that_the_browser_escaped_is_restored_in_titles(tmp_path: Path) -> None:
+    path = tmp_path / "my %22street%22.npz"
+    write_recording(pattern_take(0, planes=61, height=32, width=48).recording, path)
+    html = page_of(Source(uploaded(path)), ["tfi"], 1, device="cpu", trust=False)
+    assert "<title>my &#34;street&#34;.npz</title>" in html
+    assert "%22" not in html
+    assert path.exists(), "the browser may still ask for it"
+    assert uploaded(tmp_path / "plain.npz") == tmp_path / "plain.npz"
+
+
+def test_files_of_a_recording_without_a_rate_scale_are_bright(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec = SumsCodec()
+    monkeypatch.setattr("spike_zoo.methods.loading.load", lambda *_, **__: codec)
+    spikes = np.zeros((61, 32, 48), bool)
+    spikes[::5] = True
+    np.save(tmp_path / "raw.npy", spikes)
+    wanted = {"moment": 0.5, "codec": "sums", "device": "cpu", "trust": False}
+    files, _ = files_of(Source(tmp_path / "raw.npy"), "tfi", tmp_path, **wanted)  # type: ignore[arg-type]
+    assert load_picture(files[".png"]).min() > 0.9
+    assert BitstreamReader(files[".sci"]).header.rate_scale == pytest.approx(0.2, abs=0.02)

@@ -95,5 +95,5 @@ def test_an_archive_s_brightness_can_be_corrected(tmp_path: Path) -> None:
 @pytest.mark.parametrize("stated", [{"rate_scale": 0.0}, {"fps": -1.0}, {"fps": 0.0}])
 def test_what_no_camera_has_is_refused(stated: dict[str, float]) -> None:
     name = next(iter(stated)).replace("_", "-")
-    with pytest.raises(UsageError, match=f"--{name} must be finite and above 0"):
+    with pytest.raises(UsageError, match=f"--{name} .*above 0"):
         Camera(**stated)  # type: ignore[arg-type]  # numbers

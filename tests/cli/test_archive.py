@@ -24,7 +24,7 @@ def test_a_folder_is_built_verified_and_exported_byte_for_byte(
 ) -> None:
     source, out = shared / "data" / "base", str(tmp_path / "base.h5")
     assert main(["archive", "build", str(source), out, "--jobs", "1"]) == 0
-    assert "203_part1_key_id151  test   301x250x400" in capsys.readouterr().out
+    assert "203_part1_key_id151  test   301     400 x 250" in capsys.readouterr().out
     assert main(["archive", "verify", out]) == 0
     assert main(["archive", "export", out, str(tmp_path / "clips")]) == 0
     for split, name in (("test", "203_part1_key_id151"), ("train", "203_part2_key_id151")):
@@ -92,7 +92,7 @@ def test_info_shows_recordings_and_splits(
     out = capsys.readouterr().out
     assert "archive of 3 recordings" in out
     assert "split train: 2" in out
-    assert "take2  test   37x12x21  20000  0.6         3       1       2      scene2" in out
+    assert "take2  test   37      21 x 12  20000  0.6         3       1       2      scene2" in out
     assert main(["archive", "info", path, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["splits"] == {"train": ["take0", "take1"], "test": ["take2"]}

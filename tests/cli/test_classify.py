@@ -107,16 +107,32 @@ def test_a_recording_may_lie_in_an_archive_or_be_raw_bits(
     assert capsys.readouterr().out == in_archive != ""
 
 
-def test_an_unknown_rate_scale_is_told_in_one_line(
+def test_an_unknown_rate_scale_is_estimated_in_one_line(
     method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     dark = SpikeRecording.from_planes(np.zeros((9, 8, 8), np.bool_))
     write_recording(dark, tmp_path / "dark.npz")
     classify(str(tmp_path / "dark.npz"), method=method, trust=True)
     error = capsys.readouterr().err
-    assert error.startswith("warning: ")
-    assert "--rate-scale" in error
-    assert error.count("\n") == 1
+    assert error.startswith("rate scale: 0.001 spikes per plane at white, estimated")
+    assert error.count("rate scale:") == 1
+
+
+def test_the_known_classes_and_low_confidence_are_reported(
+    stripes: str, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["classify", stripes, "--trust", "--method"]
+    assert main([*call, method]) == 0
+    known, low = capsys.readouterr().err.splitlines()
+    assert "(4): upright, slanted, flat, tilted; anything else is taken for one of them" in known
+    assert low.startswith("low confidence: 53%")
+    assert "may show none of these classes" in low
+    certain = _module()
+    with torch.no_grad():
+        certain.head.bias[2] += 10
+    export(certain, tmp_path / "certain")
+    assert main([*call, str(tmp_path / "certain")]) == 0
+    assert "low confidence" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,9 @@ def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(
     tested += ["--trainer.limit_test_batches", "2", "--run_dir", str(tmp_path)]
     assert main(["test", *tested]) == 0
     run = tmp_path / "test"  # a record beside its configuration, as a fit leaves them
-    assert main(["compare", str(run), "--methods", "tfp"]) == 0
+    assert main(["compare", str(run)]) == 0
+    names = {path.name for path in (run / "beside").iterdir() if path.is_dir()}
+    assert names == {"tfp", "tfi", "tfi9", "tfi_aligned"}
     said = capsys.readouterr().out
     assert "different images" not in said
     assert "mix profiles" not in said

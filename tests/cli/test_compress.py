@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from spike_zoo import SpikeRecording, write_recording
+from spike_zoo import SpikeRecording, read_recording, write_recording
 from spike_zoo.cli.compress import compress
 from spike_zoo.cli.main import main
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.formats import read_recording
 from spike_zoo.methods.loading import export
 from tests.helpers.codecs import SumsCodec, SumsModule
 
@@ -71,12 +70,26 @@ def test_a_rate_scale_that_is_given_is_written(street: str, method: str, tmp_pat
     assert BitstreamReader(tmp_path / "a.sci").header.rate_scale == 0.25
 
 
-def test_a_rate_scale_that_nobody_knows_is_told(method: str, tmp_path: Path) -> None:
+def test_an_unknown_rate_scale_is_estimated_printed_and_written(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     raw, out = tmp_path / "raw.npy", tmp_path / "a.sci"
-    np.save(raw, np.zeros((PLANES, HEIGHT, WIDTH), np.uint8))
-    with pytest.warns(UserWarning, match=r"what is coded may be too dark.*--rate-scale R"):
-        compress(str(raw), out=str(out), method=method, trust=True)
-    assert BitstreamReader(out).header.rate_scale is None
+    spikes = np.zeros((PLANES, HEIGHT, WIDTH), np.uint8)
+    spikes[: PLANES // 5] = 1
+    np.save(raw, spikes)
+    compress(str(raw), out=str(out), method=method, trust=True)
+    assert BitstreamReader(out).header.rate_scale == pytest.approx(1 / 5, abs=0.01)
+    assert capsys.readouterr().err.startswith("rate scale: 0.2 spikes per plane at white")
+
+
+def test_a_lossless_bitstream_of_unknown_rate_scale_states_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out = tmp_path / "raw.npy", tmp_path / "a.spl"
+    np.save(raw, np.ones((PLANES, HEIGHT, WIDTH), np.uint8))
+    compress(str(raw), out=str(out), lossless=True)
+    assert read_recording(out).rate_scale is None
+    assert capsys.readouterr().err == ""
 
 
 def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(
@@ -101,7 +114,6 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(
         ({"quality": -1}, "--quality -1"),
         ({"gop": 0}, "--gop 0"),
         ({"rate_scale": 0.0}, "--rate-scale 0"),
-        ({"method": "tfi"}, "--method tfi: TFI does not compress"),
     ],
 )
 def test_a_call_that_cannot_mean_anything_is_refused_before_any_work(
@@ -109,6 +121,11 @@ def test_a_call_that_cannot_mean_anything_is_refused_before_any_work(
 ) -> None:
     with pytest.raises(UsageError, match=problem):
         compress("none.npz", **{"out": "a.sci", "method": "none", **options})  # type: ignore[arg-type]  # any of them
+
+
+def test_a_method_that_does_not_compress_is_rejected(street: str) -> None:
+    with pytest.raises(UsageError, match="--method tfi: TFI does not compress"):
+        compress(street, out="a.sci", method="tfi")
 
 
 def test_a_call_that_is_ended_leaves_nothing_half_written(street: str, tmp_path: Path) -> None:

@@ -166,7 +166,9 @@ def test_a_grey_image_is_taken_as_one_of_equal_colours(scene: Path) -> None:
     assert load_picture(scene / "a.png").shape[0] == 3
 
 
-def test_a_headerless_recording_is_taken_to_have_the_size_that_fits(scene: Path) -> None:
+def test_a_headerless_recording_is_taken_to_have_the_size_that_fits(
+    scene: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from spike_zoo import read_recording
 
     bits = read_recording(scene / "spikes" / "street.npz").read()
@@ -178,11 +180,28 @@ def test_a_headerless_recording_is_taken_to_have_the_size_that_fits(scene: Path)
     pair = {"image": str(scene / "bare.png"), "spikes": str(scene / "spikes" / "bare.dat")}
     run(scene, "a.png", **pair)
     assert load_picture(scene / "a.png").shape == (3, 24, 32)
+    said = capsys.readouterr().err
+    assert "bare.dat: states no size; 8 x 6 (W x H), a quarter of the image's, is assumed" in said
+    assert f"{PLANES} planes (--height and --width set it)" in said
     with pytest.raises(MissingGeometryError, match="--height and --width"):
         run(scene, "b.png", height=HEIGHT, **pair)
     save_picture(np.zeros((3, 40, 32)), scene / "bare.png", overwrite=True)
-    with pytest.raises(GeometryError, match=r"bare\.dat.*not a whole number of planes"):
+    with pytest.raises(MissingGeometryError) as caught:
         run(scene, "b.png", **pair)
+    assert "bare.dat: a .dat file has no header" in caught.value.message
+    assert "8 x 10 (W x H), a quarter of the image's, does not give" in caught.value.message
+
+
+def test_a_quarter_that_does_not_fit_is_reported_in_terms_of_the_options(scene: Path) -> None:
+    spikes = SpikeRecording.from_planes(np.ones((PLANES, 40, 60), bool))
+    write_recording(spikes, scene / "spikes" / "bare.dat")
+    save_picture(np.zeros((3, 40, 60)), scene / "bare.png")
+    pair = {"image": str(scene / "bare.png"), "spikes": str(scene / "spikes" / "bare.dat")}
+    with pytest.raises(MissingGeometryError) as caught:
+        run(scene, "b.png", **pair)
+    assert "15 x 10 (W x H), a quarter of the image's" in caught.value.message
+    assert "--height and --width" in caught.value.message
+    assert "frame_align" not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -241,7 +260,7 @@ def test_impossible_calls_are_refused_and_leave_nothing(
 def test_an_image_of_another_size_is_refused_with_the_size_that_fits(scene: Path) -> None:
     save_picture(np.zeros((3, 4 * HEIGHT, 4 * WIDTH + 4)), scene / "wide.png")
     for out in ("frames", "a.mp4", "a.png"):
-        with pytest.raises(GeometryError, match=r"wide\.png with .*street\.npz: .* 24x40\."):
+        with pytest.raises(GeometryError, match=r"wide\.png with .*street\.npz: .* 40 x 24\."):
             run(scene, out, image=str(scene / "wide.png"))
     assert files_beside(scene) == ["wide.png"]
 

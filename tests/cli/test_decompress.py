@@ -171,7 +171,9 @@ def test_what_is_in_the_way_is_refused_before_any_work(street: Path, tmp_path: P
         with pytest.raises(UsageError, match=r"give X\.mp4, X\.npz or a folder"):
             decompress(str(street), out=name, method="none")
     with pytest.raises(MissingFileError, match="no such file"):
-        decompress(str(tmp_path / "none.sci"), out="a.npz", method="none")
+        decompress(str(tmp_path / "none.sci"), out="a.npz", method="tfi")
+    with pytest.raises(MissingFileError, match="none: neither a file nor a shipped method"):
+        decompress(str(street), out="a.npz", method="none")
     with pytest.raises(UsageError, match="--method tfi: TFI does not compress"):
         decompress(str(street), out=str(tmp_path / "b.npz"), method="tfi")
 
@@ -194,7 +196,9 @@ def test_a_lossless_recording_becomes_what_it_was(
     if suffix != ".npy":  # which holds planes only
         assert (again.fps, again.rate_scale) == (20_000.0, 0.5)
     size = out.stat().st_size
-    assert capsys.readouterr().out == f"recording: {out} (55x24x36 (TxHxW), {size} bytes)\n"
+    assert (
+        capsys.readouterr().out == f"recording: {out} (55 planes of 36 x 24 pixels, {size} bytes)\n"
+    )
     assert main(["decompress", str(kept), "--out", str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
 
@@ -215,6 +219,26 @@ def test_of_a_damaged_lossless_recording_nothing_appears(
         assert sorted(tmp_path.iterdir()) == before
 
 
+def test_intact_planes_of_a_damaged_lossless_recording_are_salvaged(
+    kept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = kept.read_bytes()
+    middle = 52 + (len(whole) - 52) // 2
+    kept.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    out = tmp_path / "a.npz"
+    assert main(["decompress", str(kept), "--out", str(out)]) == 1
+    assert "decompress --salvage" in capsys.readouterr().err
+    assert main(["decompress", str(kept), "--out", str(out), "--salvage"]) == 0
+    said = capsys.readouterr()
+    assert "(35x24x36 (TxHxW), " in said.out
+    assert "warning: left out: " in said.err
+    assert "street.spl: planes 20 to 39 of 55 are lost" in said.err
+    recording = read_recording(out)
+    np.testing.assert_array_equal(recording[:], np.concatenate([SPIKES[:20], SPIKES[40:]]))
+    assert recording.meta["lost_planes"] == "20 to 39"
+    assert (recording.fps, recording.rate_scale) == (20_000.0, 0.5)
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
@@ -222,7 +246,6 @@ def test_of_a_damaged_lossless_recording_nothing_appears(
         (["--out", "folder"], "--out folder: "),
         (["--method", "sci-small"], "--method sci-small: "),
         (["--fps", "25"], "--fps 25.0: "),
-        (["--salvage"], "--salvage True: "),
         (["--device", "cpu"], "--device cpu: "),
         (["--trust"], "--trust True: "),
     ],

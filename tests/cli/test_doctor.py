@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from spike_zoo.cli import doctor
 from spike_zoo.cli.doctor import OPTIONAL_PARTS
 from spike_zoo.cli.main import main
 from spike_zoo.nn.backbones import FOLDER_VARIABLE
@@ -58,3 +59,32 @@ def test_doctor_tells_programs_the_same_as_json(capsys: pytest.CaptureFixture[st
     told = json.loads(capsys.readouterr().out)
     assert told["Versions"]["torch"] == torch.__version__
     assert told["Devices"]["bf16-mixed"] in ("fast", "emulated, slow")
+
+
+def test_doctor_names_the_build_the_driver_and_what_auto_selects(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "torch.accelerator.current_accelerator", lambda *_, **__: torch.device("cuda")
+    )
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    monkeypatch.setattr("torch.version.hip", None)
+    monkeypatch.setattr(doctor, "device_problem", lambda name: f"no driver for {name}")
+    assert main(["doctor", "--json"]) == 0
+    devices = json.loads(capsys.readouterr().out)["Devices"]
+    assert devices["torch built for"] == "CUDA 13.0"
+    assert devices["driver"] == "no usable device: no driver for cuda"
+    assert devices["--device auto"] == "cpu"
+
+
+def test_doctor_reports_that_a_cpu_build_needs_no_driver(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: None)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    assert main(["doctor", "--json"]) == 0
+    devices = json.loads(capsys.readouterr().out)["Devices"]
+    assert devices["torch built for"] == "CPU"
+    assert devices["driver"] == "not needed by this build"
+    assert devices["--device auto"] == "cpu"

@@ -21,7 +21,12 @@ def test_a_sample_clip_is_described(shared: Path, capsys: pytest.CaptureFixture[
     clip = str(shared / "data" / "data.dat")
     assert main(["info", clip, "--height", "250", "--width", "400"]) == 0
     out = capsys.readouterr().out
-    for words in ("301x250x400", "3.76 MB (1 x raw bits)", "64 planes of 301", "raw bits"):
+    for words in (
+        "301 of 400 x 250 pixels",
+        "3.76 MB (1 x raw bits)",
+        "64 planes of 301",
+        "raw bits",
+    ):
         assert words in out
     assert main(["info", clip]) == 2
     assert "250x400 (301 planes)" in capsys.readouterr().err
@@ -58,7 +63,7 @@ def test_an_archive_of_several_is_listed_and_one_of_it_described(
     assert "archive of 2 recordings" in capsys.readouterr().out
     assert main(["info", path, "--name", "take1"]) == 0
     out = capsys.readouterr().out
-    assert "37x12x21" in out
+    assert "37 of 21 x 12 pixels (W x H)" in out
     assert "duration       1.85 ms" in out
     assert main(["info", path, "--name", "take9"]) == 2
     assert "it holds take0, take1" in capsys.readouterr().err
@@ -91,7 +96,13 @@ def test_a_bitstream_is_described_without_the_model_that_made_it(
     assert facts["errors"] == []
     assert main(["info", str(path)]) == 0
     said = capsys.readouterr().out
-    for words in ("SCI bitstream", "41x24x32", "2.05 ms", "2 of 0 to 3", "3 of up to 2 frames"):
+    for words in (
+        "SCI bitstream",
+        "41 of 32 x 24 pixels (W x H)",
+        "2.05 ms",
+        "2 of 0 to 3",
+        "3 of up to 2 frames",
+    ):
         assert words in said
     assert "damaged" not in said
 
@@ -101,12 +112,14 @@ def test_a_damaged_bitstream_is_described_as_far_as_it_is_whole(
 ) -> None:
     path = tmp_path / "a.sci"
     path.write_bytes(DATA[:50] + b"?" + DATA[51:-1])
-    assert main(["info", str(path)]) == 0
+    assert main(["info", str(path)]) == 1
     said = capsys.readouterr().out
     assert f"{8 * len(PAYLOADS[1])} to {8 * len(PAYLOADS[1])}" in said
     assert said.count("damaged  ") == 2
     path.write_bytes(DATA[:44])
-    assert main(["info", str(path)]) == 0
+    assert main(["info", str(path), "--json"]) == 1
+    capsys.readouterr()
+    assert main(["info", str(path)]) == 1
     assert "none is whole" in capsys.readouterr().out
     for data, problem in ((DATA[:43], "within the header"), (b"other", "no .sci bitstream")):
         path.write_bytes(data)
@@ -130,7 +143,13 @@ def test_a_lossless_recording_is_described_without_decoding_it(
     assert facts["errors"] == []
     assert main(["info", str(path)]) == 0
     said = capsys.readouterr().out
-    for words in ("lossless bitstream", "20x6x21", "1 ms", "0.6 spikes", "bits per pixel"):
+    for words in (
+        "lossless bitstream",
+        "20 of 21 x 6 pixels",
+        "1 ms",
+        "0.6 spikes",
+        "bits per pixel",
+    ):
         assert words in said
     assert "damaged" not in said
     assert "threshold" not in said
@@ -147,7 +166,7 @@ def test_a_damaged_lossless_recording_is_described_with_what_is_wrong(
         (whole[:-1], "before the last of its 20 planes"),
     ):
         path.write_bytes(data)
-        assert main(["info", str(path)]) == 0
+        assert main(["info", str(path)]) == 1
         said = capsys.readouterr().out
         assert "threshold      2\n" in said
         assert problem in said.partition("damaged  ")[2]

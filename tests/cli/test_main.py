@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +48,22 @@ def test_a_group_of_commands_says_what_it_can_do(
 ) -> None:
     assert main(arguments) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["reconstruct", "a.dat"], "--out must be given"),
+        (["reconstruct"], "RECORDING and --out must be given"),
+        (["archive", "build", "a"], "OUT must be given"),
+        (["classify", "a.dat"], "--method must be given"),
+    ],
+)
+def test_missing_arguments_are_named_as_they_are_typed(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(f"error: {named};")
 
 
 def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,6 +114,29 @@ def test_what_is_raised_while_an_error_is_handled_is_no_error_of_the_user(
 
     monkeypatch.setattr(main_module, "_dispatch", fail)
     assert main(["info"]) == code
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("test --config classical/tfi", r"runs: cannot be written \(Read-only .*\(--run_dir\)"),
+        ("simulate --size small", r"data: cannot be written \(Read-only .*\(--out\)"),
+    ],
+)
+def test_a_default_folder_on_a_read_only_file_system_is_an_error_of_the_user(
+    call: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "mkdir", fail)
+    assert main(call.split()) == 1
+    assert re.search(message, capsys.readouterr().err)
 
 
 def test_hyphens_and_bare_switches_are_understood() -> None:

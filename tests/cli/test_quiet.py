@@ -93,7 +93,8 @@ def test_a_closed_pipe_ends_a_command_quietly(command: str, folder: Path) -> Non
         (">&-", "error: stdout is closed; send it to a file, a pipe or /dev/null\n"),
         (
             "> /dev/full",
-            "error: [Errno 28] No space left on device; free some room, or write elsewhere\n",
+            "error: the output cannot be written (No space left on device); free space, or write "
+            "elsewhere\n",
         ),
     ],
 )

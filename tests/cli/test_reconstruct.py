@@ -160,16 +160,36 @@ def test_a_learned_method_takes_a_precision_and_tiles(
         reconstruct(street, out=str(tmp_path / "b.png"), **(options | {"tile": 100}))  # type: ignore[arg-type]  # mixed
 
 
-def test_an_unknown_rate_scale_is_told_in_one_line(
+def test_a_recording_without_a_rate_scale_gives_a_bright_picture_and_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dark = SpikeRecording.from_planes(np.zeros((5, 4, 4), np.bool_))
-    write_recording(dark, tmp_path / "dark.npz")
-    reconstruct(str(tmp_path / "dark.npz"), out=str(tmp_path / "a.png"))
+    spikes = np.zeros((60, 8, 16), np.bool_)
+    spikes[::4, :, :8] = True  # a quarter of the planes
+    write_recording(SpikeRecording.from_planes(spikes), tmp_path / "raw.dat")
+    size = ["--height", "8", "--width", "16"]
+    out = ["--out", str(tmp_path / "a.png")]
+    assert main(["reconstruct", str(tmp_path / "raw.dat"), *size, *out]) == 0
+    assert load_picture(tmp_path / "a.png")[0].mean(axis=0).tolist() == [1.0] * 8 + [0.0] * 8
     error = capsys.readouterr().err
-    assert error.startswith("warning: ")
-    assert "--rate-scale" in error
+    assert error.startswith("rate scale: 0.25 spikes per plane at white, estimated")
+    assert "--rate-scale sets it" in error
     assert error.count("\n") == 1
+    call = ["reconstruct", str(tmp_path / "raw.dat"), *size, *out, "--overwrite"]
+    assert main([*call, "--rate-scale", "0.5"]) == 0
+    assert load_picture(tmp_path / "a.png").max() == pytest.approx(0.5, abs=0.01)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_rate_scale_that_gives_black_pictures_is_rejected(
+    street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value in ("60", "bright"):
+        call = ["reconstruct", street, "--out", str(tmp_path / "a.png"), "--rate-scale", value]
+        assert main(call) == 2
+        error = capsys.readouterr().err
+        assert "rate" in error
+        assert value in error
+    assert not (tmp_path / "a.png").exists()
 
 
 @pytest.mark.parametrize(

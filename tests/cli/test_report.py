@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from spike_zoo.media import save_picture
 from spike_zoo.methods.loading import export
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.reports.choices import Choices
+from spike_zoo.reports.methods import Named, loaded
 from spike_zoo.testing import pattern_take
+from spike_zoo.testing.patterns import tiny_archive
 from spike_zoo.tracking.result import RECONSTRUCTIONS, TRUTHS
 from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
 from tests.helpers.checkpoints import write_checkpoint
@@ -59,12 +62,15 @@ def test_an_archive_is_measured_against_its_truth(clips_archive: Path, tmp_path:
     assert "PSNR (dB)" in html
 
 
-def test_a_recording_without_a_known_white_says_that_it_is_guessed(tmp_path: Path) -> None:
+def test_a_recording_without_a_rate_scale_is_marked_as_estimated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     spikes = np.random.default_rng(0).random((41, 24, 32)) < 0.3
     path = write_recording(SpikeRecording.from_planes(spikes), tmp_path / "unknown.npz")
     html, _ = _report(path, tmp_path, *QUICK)
-    assert "(guessed)" in html
-    assert "--rate-scale R says it" in html
+    assert "(estimated)" in html
+    assert "--rate-scale sets it" in html
+    assert "spikes per plane at white, estimated" in capsys.readouterr().err
 
 
 def test_a_method_that_cannot_is_left_out_and_the_page_says_why(tmp_path: Path) -> None:
@@ -88,16 +94,61 @@ def test_a_page_says_why_fewer_planes_are_shown_than_were_asked_for(
     assert "2 of the 5 planes asked for are shown, so that the page stays small" in html
 
 
-def test_motion_is_shown_with_a_legend_where_a_method_finds_it(
+def test_flow_is_shown_with_a_legend_where_a_method_estimates_it(
     street: Path, tmp_path: Path
 ) -> None:
-    export(STIRModule(3, 1, width=0.34, lpips="off"), tmp_path / "mine")
+    export(STIRModule(3, 1, width=0.34, lpips="off", loss_motion=0.1), tmp_path / "mine")
     html, (_, motion, _) = _report(street, tmp_path, "--methods", str(tmp_path / "mine"))
     names = [layer["name"] for layer in motion["layers"]]
     assert names == ["picture", "20 planes before", "20 planes after"]
     assert not motion["differences"], "colours of motions are not to be subtracted"
-    assert "Motion: mine" in html
+    assert "Optical flow: mine" in html
     assert "full colour: " in html
+
+
+def test_fields_that_a_network_learned_for_the_image_alone_are_not_shown_as_flow(
+    street: Path, tmp_path: Path
+) -> None:
+    html, viewers = _report(street, tmp_path, "--methods", "stir-small")
+    assert "flow" not in html.partition("<script")[0].partition("<body>")[2]
+    assert [one["kind"] for one in viewers] == ["viewer", "spikes"]
+
+
+def test_a_flow_that_several_methods_share_is_shown_once(
+    street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = [*loaded(["tfi-aligned"], device="cpu", trust=False)] * 2
+    methods = [Named(name, one.module) for name, one in zip(("one", "two"), two, strict=True)]
+    monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda _: methods)
+    html, _ = _report(street, tmp_path, "--pictures", "1")
+    assert html.count("<h2>Optical flow: one</h2>") == 1
+    assert "Optical flow: two" not in html
+
+
+def test_a_slow_method_has_a_picture_of_the_first_plane_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tiny_archive(tmp_path / "three.h5", planes=161, stride=40)
+    quick, slow = loaded(["tfp", "tfi"], device="cpu", trust=False)
+    methods = [quick, replace(slow, has_one_picture=True)]
+    monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda _: methods)
+    html, (pictures, _) = _report(archive, tmp_path, "--pictures", "3")
+    full, single, _ = pictures["layers"]
+    assert [bool(one) for one in full["pictures"]] == [True] * 3
+    assert [bool(one) for one in single["pictures"]].count(True) == 1
+    assert single["pictures"][pictures["first"]]
+    assert "tfi takes seconds per picture" in html
+    assert ">tfi (1 plane)</th>" in html, "its mean is of fewer planes than the others'"
+
+
+def test_a_page_explains_methods_and_names_the_next_commands(street: Path, tmp_path: Path) -> None:
+    html, _ = _report(street, tmp_path, *QUICK)
+    assert "TFP (texture from playback) averages the spikes" in html
+    assert "TFI (texture from interval) takes one over the time" in html
+    assert "What to do next" in html
+    assert "reconstruct street.npz --method tfi --average 9 --out street.mp4" in html
+    assert html.count("<h2>Pictures</h2>") == 1
+    assert str(tmp_path) not in html, "a page is passed on, and folders of its maker are not"
 
 
 def test_exposures_become_a_strip_of_sharp_images(exposures_archive: Path, tmp_path: Path) -> None:
@@ -160,7 +211,7 @@ def test_every_choice_is_an_option() -> None:
 
     options = set(inspect.signature(report).parameters)
     names = {one.name for one in dataclasses.fields(Choices)}
-    assert names - {"names"} <= options, "names are --name, as with every command"
+    assert names - {"names", "limits_slow"} <= options, "names are --name, as everywhere"
 
 
 def test_a_codec_shows_pictures_and_motion_of_a_bitstream(
@@ -188,7 +239,7 @@ def test_rates_of_a_method_without_a_codec_are_left_out(street: Path, tmp_path: 
     assert "No bitstream can be made: --codec stir-small: STIRModule does not compress" in html
 
 
-def test_a_run_shows_its_pictures_and_a_test_scene_anew(
+def test_a_run_shows_its_test_samples_and_a_scene_of_the_test_split(
     clips_archive: Path, tmp_path: Path
 ) -> None:
     served = {"init_args": {"archive": str(clips_archive), "test_split": "test"}}
@@ -199,13 +250,13 @@ def test_a_run_shows_its_pictures_and_a_test_scene_anew(
     (folder / "per_image.csv").write_text("name,plane,psnr\na,75,31.254\n")
     (folder / "checkpoints").mkdir()
     write_checkpoint(folder / "checkpoints" / "best.ckpt")
-    _, viewers = _report(tmp_path / "runs", tmp_path, *QUICK)
-    kept, anew, motion, spikes = viewers
+    html, viewers = _report(tmp_path / "runs", tmp_path, *QUICK)
+    assert html.count("<h2>Pictures</h2>") == 1
+    kept, computed, spikes = viewers
     assert kept["layers"][0]["notes"] == ["31.25 dB"]
-    assert [layer["name"] for layer in anew["layers"]] == [
+    assert [layer["name"] for layer in computed["layers"]] == [
         *("tfp", "tfi", "mine, best", "ground truth")
     ]
-    assert motion["label"].startswith("motion in")
     assert spikes["kind"] == "spikes"
     _, (kept,) = _report(tmp_path / "runs", tmp_path, "--scenes", "0")
     assert kept["label"] == "test samples"

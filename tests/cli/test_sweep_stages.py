@@ -36,7 +36,7 @@ def stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stages:
         stages["student"][seed] = replace(run, reads=reads)
     for name in stages:
         content = {"name": name, "method": "grid", "parameters": {"seed_everything": {"value": 0}}}
-        content |= {"command": ["${args}"]}
+        content |= {"command": ["-m", "spike_zoo", "fit", "${args}"]}
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
     (tmp_path / "needs.yaml").write_text("student.yaml: [teacher.yaml, row.yaml]\n")
 

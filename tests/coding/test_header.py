@@ -97,7 +97,7 @@ def test_frames_and_groups_follow_from_the_planes(
 IMPOSSIBLE = [
     ({"height": 0}, "height 0; it is 1 to 65535"),
     ({"width": 70_000}, "width 70000; it is 1 to 65535"),
-    ({"height": 4_097, "width": 4_096}, "4097x4096 pixels; at most 16777216"),
+    ({"height": 4_097, "width": 4_096}, "4096 x 4097 pixels; at most 16777216"),
     ({"planes": 12}, "12 planes, fewer than a window's 13"),
     ({"window": 0}, "window 0"),
     ({"step": 0}, "step 0"),
@@ -120,7 +120,7 @@ def test_an_impossible_header_is_not_written(change: dict[str, Any], problem: st
     ("place", "values", "problem"),
     [
         (16, (0, 0), "height 0"),
-        (16, (255, 255, 255, 255), "65535x65535 pixels"),
+        (16, (255, 255, 255, 255), "65535 x 65535 pixels"),
         (20, (12, 0, 0, 0), "12 planes"),
         (24, (0,), "window 0"),
         (25, (0,), "step 0"),

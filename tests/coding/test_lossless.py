@@ -273,7 +273,9 @@ def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
 def test_what_cannot_be_coded_is_refused() -> None:
     with pytest.raises(GeometryError, match="must be"):
         encode(np.zeros((3, 4), bool))
-    with pytest.raises(GeometryError, match=r"5000x5000 pixels are not coded, at most 16777216"):
+    with pytest.raises(
+        GeometryError, match=r"5000 x 5000 pixels \(W x H\) are not coded, at most 16777216"
+    ):
         encode(np.broadcast_to(np.False_, (1, 5000, 5000)))
     with pytest.raises(ValueError, match="must be 0 or 1"):
         encode(np.full((1, 2, 2), 2))

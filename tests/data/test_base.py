@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning import LightningModule, Trainer
 
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
-from spike_zoo.data.base import unit_range, unpacked
-from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.data.base import Samples, unit_range, unpacked
+from spike_zoo.errors import ConfigError, MissingFileError, VersionError
 from spike_zoo.spikes import Take
 from spike_zoo.testing import pattern_take
 from tests.helpers.splits import archive_of, said_in_setup
+
+if TYPE_CHECKING:
+    from spike_zoo.batch import Split
 
 
 def _epoch(archive: Path, **options: Any) -> list[dict[str, Any]]:
@@ -36,25 +41,92 @@ def test_an_epoch_does_not_depend_on_workers(archive_path: Path, workers: int) -
         torch.testing.assert_close(ours["image"], theirs["image"], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_loader_goes_on_where_its_state_was_taken(archive_path: Path, workers: int) -> None:
-    data = ReconstructionDataModule(
-        str(archive_path), 61, batch_size=2, crop=32, seed=5, workers=workers, samples_per_epoch=40
-    )
-    data.setup("fit")
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (2, 2), (0, 2), (2, 0), (1, 2)])
+def test_a_loader_continues_at_the_same_batch_with_any_number_of_workers(
+    archive_path: Path, before: int, after: int
+) -> None:
+    def loader_of(workers: int) -> Any:
+        options: dict[str, Any] = {"workers": workers, "samples_per_epoch": 40, "seed": 5}
+        return ReconstructionDataModule(
+            str(archive_path), 61, batch_size=2, crop=32, **options
+        ).train_dataloader()
+
     batches, state = [], None
-    loader = data.train_dataloader()
+    loader = loader_of(before)
     for batch in loader:
         batches.append(batch)
-        if len(batches) == 18:  # between two snapshots
+        if len(batches) == 18:
             state = loader.state_dict()
-    assert state is not None
-    resumed = data.train_dataloader()
+    assert state == {"epoch": 0, "batches": 18}
+    assert loader.state_dict() == {"epoch": 1, "batches": 0}
+    resumed = loader_of(after)
     resumed.load_state_dict(state)
+    assert resumed.state_dict() == state, "no batch was loaded yet"
     rest = list(resumed)
     assert len(rest) == len(batches) - 18
     for ours, theirs in zip(rest, batches[18:], strict=True):
         torch.testing.assert_close(ours["spikes"], theirs["spikes"], rtol=0, atol=0)
+
+
+def test_a_position_that_an_older_version_wrote_is_rejected(archive_path: Path) -> None:
+    loader = ReconstructionDataModule(str(archive_path), 61, crop=32).train_dataloader()
+    with pytest.raises(VersionError, match=r"older version.*--init_from"):
+        loader.load_state_dict({"_num_yielded": 3, "epoch": 0})
+
+
+class _WithProcess:
+    """Samples with the number of the process that loads them."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: Any) -> dict[str, Any]:
+        return {**self.samples[key], "process": os.getpid()}
+
+
+class _NamesProcesses(ReconstructionDataModule):
+    def make_samples(self, split: Split) -> Any:
+        return _WithProcess(super().make_samples(split))
+
+
+def test_workers_stay_alive_between_epochs(archive_path: Path) -> None:
+    data = _NamesProcesses(str(archive_path), 61, batch_size=1, crop=32, workers=2)
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        epochs = [{int(batch["process"]) for batch in loader} for _ in range(3)]
+        assert os.getpid() not in epochs[0]
+        assert epochs[1] == epochs[2] == epochs[0]
+
+
+class _CollectsNames(LightningModule):
+    """Notes which recordings an evaluation uses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.names += batch["name"]
+
+    test_step = validation_step
+
+
+@pytest.mark.parametrize("verb", ["validate", "test"])
+@pytest.mark.parametrize(("limit", "used"), [(3, {"take0", "take1", "take2"}), (1, {"take0"})])
+def test_limited_evaluations_use_all_scenes_alike(
+    tmp_path: Path, verb: str, limit: int, used: set[str]
+) -> None:
+    takes = [pattern_take(number, stride=20) for number in range(3)]
+    data = ReconstructionDataModule(str(archive_of(tmp_path / "a.h5", *takes)), 13, crop=None)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    limits = {"limit_val_batches": limit, "limit_test_batches": limit}
+    trainer = Trainer(accelerator="cpu", enable_model_summary=False, **limits, **quiet)  # type: ignore[arg-type]
+    module = _CollectsNames()
+    getattr(trainer, verb)(module, data, verbose=False)
+    assert len(module.names) == limit
+    assert set(module.names) == used
 
 
 def test_batches_of_workers_stay_as_they_came_however_many_are_kept(archive_path: Path) -> None:

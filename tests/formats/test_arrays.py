@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -63,10 +64,19 @@ def test_the_only_stack_of_planes_is_taken_whatever_its_key(tmp_path: Path) -> N
     np.testing.assert_array_equal(read_recording(tmp_path / "clip.npz")[:], spikes)
 
 
-@pytest.mark.parametrize("key", [None, "spikes"])
-def test_when_no_array_is_meant_the_keys_are_listed(tmp_path: Path, key: str | None) -> None:
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (None, "no array is named spikes, spike, spk, and 2 have three axes"),
+        ("spikes", "no array is named spikes"),
+    ],
+)
+def test_when_no_array_is_meant_the_keys_are_listed(
+    tmp_path: Path, key: str | None, said: str
+) -> None:
     np.savez(tmp_path / "clip.npz", left=random_spikes(2, 3, 8), right=random_spikes(2, 3, 8))
-    with pytest.raises(MissingItemError, match=r"left \(2, 3, 8\), right \(2, 3, 8\)"):
+    listed = r"left \(2, 3, 8\), right \(2, 3, 8\); choose one with --name"
+    with pytest.raises(MissingItemError, match=rf"clip\.npz: {said}\. The file holds {listed}"):
         read_recording(tmp_path / "clip.npz", key)
 
 
@@ -88,6 +98,48 @@ def test_a_bool_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> Non
     (tmp_path / "clip.npy").write_bytes(data)
     with pytest.raises(FormatError, match="must be 0 or 1"):
         read_recording(tmp_path / "clip.npy")
+
+
+@pytest.mark.parametrize("name", ["clip.npy", "clip.npz", "clip.h5"])
+def test_packed_arrays_without_a_width_are_rejected_with_how_to_state_it(
+    tmp_path: Path, name: str
+) -> None:
+    import h5py
+
+    packed = pack_bits(random_spikes(7, 5, 21))
+    np.save(tmp_path / "clip.npy", packed)
+    np.savez(tmp_path / "clip.npz", spikes=packed)
+    with h5py.File(tmp_path / "clip.h5", "w") as file:
+        file["spikes"] = packed
+    with pytest.raises(FormatError, match=rf"{name}.*looks packed.*17 to 24: np\.savez\(.*width=W"):
+        read_recording(tmp_path / name)
+
+
+def test_grey_values_of_zero_and_one_other_do_not_look_packed(tmp_path: Path) -> None:
+    np.save(tmp_path / "clip.npy", np.uint8(255) * random_spikes(7, 5, 21))
+    with pytest.raises(FormatError, match=r"must be 0 or 1, found \[255\]$"):
+        read_recording(tmp_path / "clip.npy")
+
+
+@pytest.mark.parametrize("shape", [(250, 400, 41), (250, 400, 300), (48, 64, 9)])
+def test_planes_along_the_last_axis_are_warned_of_with_the_way_to_move_them(
+    tmp_path: Path, shape: tuple[int, int, int]
+) -> None:
+    np.savez(tmp_path / "clip.npz", spk=np.zeros(shape, bool))
+    height, width, planes = shape
+    said = rf"{height} planes of {width}x{planes}.*save array\.transpose\(2, 0, 1\)"
+    with pytest.warns(UserWarning, match=said):
+        assert read_recording(tmp_path / "clip.npz").shape == shape
+
+
+@pytest.mark.parametrize("shape", [(250, 250, 400), (1000, 96, 96), (300, 40, 48), (40, 4, 48)])
+def test_usual_shapes_are_read_without_a_warning(
+    tmp_path: Path, shape: tuple[int, int, int]
+) -> None:
+    np.save(tmp_path / "clip.npy", np.zeros(shape, bool))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_recording(tmp_path / "clip.npy").shape == shape
 
 
 def test_bits_beyond_the_width_are_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from spike_zoo.errors import FormatError, GeometryError, MissingGeometryError, UsageError
 from spike_zoo.formats import read_recording, write_recording
-from spike_zoo.formats.dat import DatLayout, fitting_sizes
+from spike_zoo.formats.dat import DatLayout
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.streams import random_spikes, spike_streams
 
@@ -70,7 +70,8 @@ def test_writing_and_reading_any_size_gives_the_planes_back(
 def test_planes_that_are_not_whole_bytes_need_their_alignment_stated(tmp_path: Path) -> None:
     path = tmp_path / "clip.dat"
     path.write_bytes(bytes(10))
-    with pytest.raises(GeometryError, match=r'clip\.dat.*frame_align="byte".*"bit"'):
+    said = r"clip\.dat.*frame_align: byte.*frame_align: bit.*sidecar"
+    with pytest.raises(GeometryError, match=said):
         read_recording(path, height=3, width=5)
 
 
@@ -142,7 +143,7 @@ def test_a_partial_plane_is_left_out_only_on_request_and_with_a_warning(
     path.write_bytes(path.read_bytes()[:-2] + bytes(0))
     with pytest.raises(GeometryError, match="bytes over"):
         read_recording(path, height=8, width=9, frame_align=align)
-    with pytest.warns(UserWarning, match="left out"):
+    with pytest.warns(UserWarning, match=r"dropped the last 7 bytes.* after 3 whole planes"):
         recording = read_recording(path, height=8, width=9, allow_partial=True)
     np.testing.assert_array_equal(recording[:], spikes[:3])
 
@@ -161,31 +162,39 @@ def test_missing_geometry_lists_the_sensors_that_fit(shared: Path) -> None:
     assert "1000x1000" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("size", "fits"),
-    [
-        (125_000, "1000x1000 (1 planes)"),
-        (137 * 7200, "180x320 (137 planes)"),
-        (61 * 1152, "96x96 (61 planes)"),
-        (115_200, "720x1280 (1 planes)"),
-        (12_500, "250x400 (1 planes)"),
-        (9_600 * 7, "240x320 (7 planes)"),
-    ],
-)
-def test_sizes_that_fit_are_named_with_their_planes(size: int, fits: str) -> None:
-    assert fits in fitting_sizes(size)
-
-
-def test_a_length_that_fits_no_sensor_says_so() -> None:
-    assert fitting_sizes(37_499).startswith("None of the common sensor sizes")
-
-
 @pytest.mark.parametrize(("height", "width"), [(0, 400), (250, 0), (-1, 8)])
 def test_sizes_below_one_are_refused(tmp_path: Path, height: int, width: int) -> None:
     path = tmp_path / "clip.dat"
     path.write_bytes(bytes(12_500))
     with pytest.raises(GeometryError, match="at least 1"):
         read_recording(path, height=height, width=width)
+
+
+def test_bytes_before_the_first_whole_plane_are_skipped(tmp_path: Path) -> None:
+    stored = random_spikes(4, 6, 1024)
+    path = tmp_path / "board.dat"
+    write_recording(stored, path, flip=False)
+    path.write_bytes(path.read_bytes()[2 * 128 :])  # the file begins at the third row
+    ranges = [(0, 500), (512, 1012)]
+    recording = read_recording(
+        path, height=6, width=1024, columns=ranges, flip=False, offset=4 * 128
+    )
+    image = np.concatenate([stored[1:, :, :500], stored[1:, :, 512:1012]], axis=-1)
+    np.testing.assert_array_equal(recording[:], image)
+    plain = read_recording(path, height=6, width=1024, flip=False, offset=4 * 128)
+    np.testing.assert_array_equal(plain.packed, plain.read_packed())  # also through the memory map
+    np.testing.assert_array_equal(plain[:], stored[1:])
+
+
+def test_an_offset_is_named_where_the_rest_is_no_whole_number_of_planes(tmp_path: Path) -> None:
+    path = tmp_path / "board.dat"
+    path.write_bytes(bytes(3 * 8 + 5))
+    with pytest.raises(GeometryError, match=r"29 bytes after an offset of 4 .*3 planes and 1 b"):
+        read_recording(path, height=8, width=8, offset=4)
+    with pytest.raises(GeometryError, match="0 planes and 0 bytes over"):
+        read_recording(path, height=8, width=8, offset=400)
+    with pytest.raises(GeometryError, match="offset must be a number of bytes >= 0, got -1"):
+        read_recording(path, height=8, width=8, offset=-1)
 
 
 def test_unknown_alignments_and_uncountable_planes_are_refused() -> None:
@@ -224,6 +233,23 @@ def test_crops_of_a_file_are_crops_of_its_planes(tmp_path: Path, width: int) -> 
     crop = recording.read_packed(1, 4, rows=slice(3, 7), byte_columns=slice(1, 2))
     bits = np.unpackbits(crop, axis=-1, bitorder="little", count=width - 8)
     np.testing.assert_array_equal(bits, spikes[1:4, 3:7, 8:])
+
+
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("planes", [2, 50])
+@pytest.mark.parametrize("columns", [None, [(8, 400)], [(0, 200), (203, 400)]])
+def test_windows_of_every_layout_are_the_planes_that_were_written(
+    tmp_path: Path, columns: list[tuple[int, int]] | None, planes: int, flip: bool
+) -> None:
+    stored = random_spikes(60, 250, 400)
+    path = write_recording(stored, tmp_path / "clip.dat", flip=flip)
+    recording = read_recording(path, height=250, width=400, columns=columns, flip=flip)
+    image = np.concatenate([stored[..., a:b] for a, b in columns or [(0, 400)]], axis=-1)
+    window = recording.read(7, 7 + planes)
+    np.testing.assert_array_equal(window, image[7 : 7 + planes], strict=True)
+    assert window.flags.c_contiguous
+    assert window.flags.writeable
+    assert recording.read(3, 3).shape == (0, *image.shape[1:])
 
 
 def test_a_file_of_many_blocks_is_decoded_like_one_of_few(tmp_path: Path) -> None:

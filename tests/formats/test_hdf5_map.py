@@ -84,6 +84,14 @@ def test_chunks_that_were_never_written_are_left_to_hdf5(tmp_path: Path) -> None
     assert Hdf5File(path).mapped("planes") is None
 
 
+@pytest.mark.timeout(60)  # one look-up per chunk takes half an hour
+def test_a_data_set_of_very_many_chunks_is_mapped_in_one_pass_over_them(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 256, (100_000, 1, 1), dtype=np.uint8)
+    mapped = _stored(tmp_path / "long.h5", values, chunks=(1, 1, 1)).mapped("planes")
+    assert mapped is not None
+    np.testing.assert_array_equal(mapped[0:100_000], values)
+
+
 def test_a_chunk_beyond_the_end_is_refused_before_it_is_touched(tmp_path: Path) -> None:
     # h5py refuses a file that is shorter than its header says, but not one cut while it is open
     file = _stored(tmp_path / "cut.h5", chunks=(8, 9, 5))

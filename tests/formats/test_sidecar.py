@@ -94,6 +94,7 @@ def test_arguments_come_before_every_sidecar(clip: Path) -> None:
         ("{spike_w: 16, spike_h: 6, columns: 8}", "columns is 8"),
         ("[1, 2]", "expected fields"),
         ("{spike_w: [", "not YAML"),
+        ("{spike_w: 16, spike_h: 6, spike_w: 8}", "the key 'spike_w' is given twice"),
         ("!!python/object/apply:os.getcwd []", "not YAML"),
     ],
 )

@@ -12,7 +12,7 @@ from lightning.pytorch.cli import LightningCLI
 from spike_zoo.data import ArchiveDataModule
 from spike_zoo.runs.configs import with_files
 from spike_zoo.sweeps import needed_first, read_sweep
-from spike_zoo.sweeps.plan import LineReader
+from spike_zoo.sweeps.line_reader import LineReader
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
 from spike_zoo.media import save_picture
-from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage
+from spike_zoo.media.frames import FolderFrames, VideoFrames, find_footage, middle_image
 from tests.helpers.processes import run_python
 
 PEAK_OF_OPENING = """
@@ -132,3 +132,12 @@ def test_a_damaged_video_is_refused_where_it_is_damaged(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(MediaError, match=r"v\.mkv"):
         list(source.read(0, 20))
+
+
+def test_the_middle_image_of_a_video_is_its_middle_frame(tmp_path: Path) -> None:
+    frames = numbered(20)
+    image = middle_image(write_video(tmp_path / "a.mp4", frames))
+    np.testing.assert_array_equal(image, frames[10])
+    (tmp_path / "b.mp4").write_bytes(b"no video")
+    with pytest.raises(MediaError, match=r"b\.mp4"):
+        middle_image(tmp_path / "b.mp4")

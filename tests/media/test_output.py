@@ -54,14 +54,14 @@ def test_a_suffix_of_something_else_is_refused_with_the_way_out() -> None:
 def test_where_no_terminal_is_lines_tell_the_time_that_is_left(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    now = iter(range(0, 1000, 40))  # seconds: an item takes 40
+    now = iter([0, 300, 340, 380, 420, 460, 500])  # seconds: the first item takes longer
     monkeypatch.setattr("spike_zoo.media.output.time.monotonic", lambda: next(now))
     with caplog.at_level("INFO", logger="spike_zoo"):
         assert list(with_progress(range(6), 6, "making")) == [0, 1, 2, 3, 4, 5]
     assert caplog.messages == [
-        "making: 1 of 6, about 7 min left",
-        "making: 3 of 6, about 3 min left",
-        "making: 5 of 6, about 48 s left",
+        "making: 2 of 6, about 3 min left",
+        "making: 4 of 6, about 80 s left",
+        "making: 6 of 6, about 0 s left",
     ]
 
 

@@ -77,6 +77,7 @@ def test_a_page_with_everything_is_well_formed_and_needs_no_other_file(full_page
     sources = [a["src"] or "" for tag in ("img", "video") for a in outline.attributes(tag)]
     sources += [one for layer in _layers(html) for one in layer["pictures"]]
     assert len(sources) == 6
+    sources += [str(video["poster"]) for video in outline.attributes("video")]
     assert all(source.startswith("data:") for source in sources)
     assert not any(a.get("src") or a.get("href") != "data:," for a in outline.attributes("link"))
     assert all("src" not in a for a in outline.attributes("script"))

@@ -121,7 +121,7 @@ def test_rates_that_are_none_are_refused(tmp_path: Path, fps: float) -> None:
 
 
 def test_an_image_of_one_row_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="2x2 pixels, got 1x16"):
+    with pytest.raises(MediaError, match="2 x 2 pixels, got 16 x 1"):
         save_video([np.zeros((1, 16))], tmp_path / "a.mp4")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -141,6 +142,82 @@ def test_damaged_files_are_refused_by_name(tmp_path: Path, content: bytes) -> No
             spike_zoo.load(path)
 
 
+def _described(**arguments: Any) -> dict[str, Any]:
+    return {
+        "class_path": "spike_zoo.methods.stir.STIRModule",
+        "hyper_parameters": {"width": 0.25, "motion_fields": 1, "lpips": "off", **arguments},
+    }
+
+
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
+    "description a text": ({"spike_zoo": "x"}, "spike_zoo is not a mapping"),
+    "description a list": ({"spike_zoo": [1]}, "spike_zoo is not a mapping"),
+    "arguments a list": (
+        {"spike_zoo": {}, "hyper_parameters": [1, 2]},
+        "hyper_parameters is not a mapping",
+    ),
+    "arguments a text": (
+        {"spike_zoo": {**_described(), "hyper_parameters": "abc"}},
+        "hyper_parameters is not a mapping",
+    ),
+    "class a number": (
+        {"spike_zoo": {"class_path": 3, "hyper_parameters": {}}},
+        "its class path is not a text",
+    ),
+    "width of NaN": ({"spike_zoo": _described(width=float("nan"))}, "cannot be built .*width"),
+    "width below 0": ({"spike_zoo": _described(width=-1)}, "cannot be built .*width"),
+    "unknown argument": ({"spike_zoo": _described(nothing=1)}, "cannot be built .*nothing"),
+    "weights a list": ({"state_dict": [1]}, "state_dict is not a mapping"),
+    "names numbers": ({"state_dict": {0: torch.zeros(1)}}, "state_dict is not a mapping"),
+    "weights texts": ({"state_dict": {"a": "x"}}, "not a dense tensor of real numbers"),
+    "weights complex": (
+        {"state_dict": {"a": torch.zeros(1, dtype=torch.complex64)}},
+        "not a dense tensor of real numbers",
+    ),
+    "weights sparse": (
+        {"state_dict": {"a": torch.zeros(1).to_sparse()}},
+        "not a dense tensor of real numbers",
+    ),
+    "weights expanded": (
+        {"state_dict": {"a": torch.zeros(1).expand(10**12)}},
+        "not a dense tensor of real numbers",
+    ),
+    "weights of another network": ({"state_dict": {"a": torch.zeros(1)}}, "do not fit .*missing"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_checkpoint_is_one_error_that_names_it(
+    module: STIRModule, tmp_path: Path, name: str
+) -> None:
+    changes, message = MALFORMED[name]
+    content = {"state_dict": module.state_dict(), "spike_zoo": _described(), **changes}
+    torch.save(content, tmp_path / "crafted.ckpt")
+    with pytest.raises(WeightsError, match=rf"crafted\.ckpt: .*{message}"):
+        spike_zoo.load(tmp_path / "crafted.ckpt")
+
+
+def test_weights_that_are_not_finite_are_rejected(module: STIRModule, tmp_path: Path) -> None:
+    state = dict(module.state_dict())
+    name = next(name for name, _ in module.named_parameters())
+    state[name] = state[name] * torch.nan
+    torch.save({"state_dict": state, "spike_zoo": _described()}, tmp_path / "nan.ckpt")
+    with pytest.raises(WeightsError, match=rf"nan\.ckpt: the weights {name} are not finite"):
+        spike_zoo.load(tmp_path / "nan.ckpt")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "null"])
+def test_an_export_whose_arguments_are_no_object_is_rejected(
+    module: STIRModule, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "crafted.safetensors"
+    metadata = {"class_path": "spike_zoo.methods.stir.STIRModule", "hyper_parameters": text}
+    state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    save_file(state, path, metadata=metadata)
+    with pytest.raises(WeightsError, match=r"crafted\.safetensors: .*not a JSON object"):
+        spike_zoo.load(path)
+
+
 def test_weights_without_metadata_point_to_from_official(tmp_path: Path) -> None:
     path = tmp_path / "plain.safetensors"
     save_file({"a": torch.zeros(1)}, path)
@@ -152,6 +229,22 @@ def test_a_device_that_is_not_there_is_refused() -> None:
     assert pick_device("cpu") == "cpu"
     with pytest.raises(UsageError, match="--device cuda:99"):
         pick_device("cuda:99")
+
+
+def test_auto_selects_the_cpu_where_torch_was_built_for_a_gpu_that_is_not_available(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built_for = torch.device("cuda")
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    assert pick_device("auto") == "cpu"
+
+
+def test_auto_selects_a_gpu_that_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    built_for = torch.device("cuda")
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    assert pick_device("auto") == "cuda"
 
 
 def test_a_published_file_is_known_by_its_entries(tmp_path: Path) -> None:

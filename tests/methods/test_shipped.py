@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 import spike_zoo
+from spike_zoo.files import shipped_weights
 from spike_zoo.media import load_picture
 from spike_zoo.methods.base import ReconstructionModule
 from spike_zoo.methods.classical import tfi
-from spike_zoo.methods.shipped import shipped_weights
 from spike_zoo.methods.ssdm import SSDMStudentModule
 from spike_zoo.metrics import psnr, ssim_uniform7
 from spike_zoo.simulation import deblur_scenes, simulate_exposures

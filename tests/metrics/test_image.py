@@ -81,7 +81,7 @@ def test_values_do_not_depend_on_the_precision_a_module_computes_in(
 
 def test_images_smaller_than_the_windows_are_refused() -> None:
     small = torch.zeros(1, 1, 10, 64)
-    with pytest.raises(ValueError, match="at least 11x11 pixels, got 10x64"):
+    with pytest.raises(ValueError, match="at least 11 x 11 pixels, got 64 x 10"):
         MeanPerImage(ssim).update(small, small)
 
 

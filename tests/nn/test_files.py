@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 
 from spike_zoo.errors import MissingFileError, WeightsError
-from spike_zoo.nn.files import read_weights, state_digest, weights_file
+from spike_zoo.files import weights_file
+from spike_zoo.nn.files import read_weights, state_digest
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.steps": torch.tensor(7)}
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spike_zoo.nn import sampling_grid, warp
+from tests.helpers.processes import run_python
 
 
 @settings(max_examples=25, deadline=None)
@@ -54,6 +55,25 @@ def test_low_precision_features_are_sampled_in_single_precision(dtype: torch.dty
 def test_a_single_row_or_column_stays_as_it_is(size: tuple[int, int]) -> None:
     image = torch.rand(1, 1, *size)
     torch.testing.assert_close(warp(image, torch.zeros(1, 2, *size)), image)
+
+
+@pytest.mark.parametrize(("value", "pixels"), [("nan", "one"), ("nan", "all"), ("inf", "all")])
+def test_a_flow_that_is_not_finite_leaves_the_process_alive(value: str, pixels: str) -> None:
+    code = """
+import sys, torch
+from spike_zoo.nn import warp
+features = torch.rand(1, 8, 32, 32, requires_grad=True)
+flow = torch.zeros(1, 2, 32, 32)
+flow[..., 5, 5] = float(sys.argv[1])
+if sys.argv[2] == "all":
+    flow[:] = float(sys.argv[1])
+flow.requires_grad_(True)
+warped = warp(features, flow)
+warped.sum().backward()
+print(bool(torch.isfinite(warped).all() and torch.isfinite(features.grad).all()))
+"""
+    done = run_python(code, value, pixels)
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr
 
 
 def test_flow_gets_the_gradient_of_the_ramp() -> None:

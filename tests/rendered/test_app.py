@@ -103,9 +103,20 @@ def test_names_of_files_are_words_and_nothing_else(visit: Visit, is_whole: bool)
         assert report.locator("h1 *").count() == 0
         assert report.locator("img[src='x']").count() == 0
     else:
-        page.locator(".toast-body").first.wait_for(timeout=PATIENCE)
-        assert page.locator(".toast-body img[src='x']").count() == 0
+        page.locator("#note [role=alert]").wait_for(timeout=PATIENCE)
+        assert page.locator("#note img[src='x']").count() == 0
+        assert "spike-zoo-app-" not in page.locator("#note").inner_text()
     assert page.locator("img[src='x']").count() == 0
+    assert "common.complete" not in page.content()
+
+
+def test_the_only_size_that_fits_is_shown_and_filled_in(visit: Visit) -> None:
+    page = visit.page
+    _dropped(visit, "street.dat", bytes(61 * 250 * 400 // 8))
+    page.locator("#note [role=status]").wait_for(timeout=PATIENCE)
+    assert "400 x 250 (61 planes)" in page.locator("#note").inner_text()
+    assert page.get_by_label("height (rows)").input_value() == "250"
+    assert page.get_by_label("width (columns)").input_value() == "400"
 
 
 def test_a_name_leads_nowhere(visit: Visit, home: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.reports.methods import called, loaded
+from spike_zoo.reports.methods import called, explanations, loaded
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +20,23 @@ def test_settings_follow_a_name() -> None:
     assert plain.module.hparams["average"] == 1  # type: ignore[attr-defined]
 
 
-def test_what_takes_seconds_a_picture_waits_to_be_named() -> None:
-    by_itself = {one.name for one in loaded([], device="cpu", trust=False)}
-    assert {"tfi", "stir-small", "sci-small"} <= by_itself
-    assert not {"stir", "tfi-aligned"} & by_itself
-    assert loaded(["stir"], device="cpu", trust=False)[0].name == "stir"
+def test_by_default_methods_that_take_seconds_come_last_and_have_one_picture() -> None:
+    by_default = loaded([], device="cpu", trust=False)
+    assert {"tfi", "stir-small", "sci-small"} <= {one.name for one in by_default}
+    slow = [(one.name, one.has_one_picture) for one in by_default[-2:]]
+    assert slow == [("tfi-aligned", True), ("stir", True)]
+    assert not any(one.has_one_picture for one in by_default[:-2])
+    named = ["stir", "tfp"]
+    assert not any(one.has_one_picture for one in loaded(named, device="cpu", trust=False))
+    limited = loaded(named, device="cpu", trust=False, limits_slow=True)
+    assert [(one.name, one.has_one_picture) for one in limited] == [("tfp", False), ("stir", True)]
+
+
+def test_only_the_methods_of_a_page_are_explained() -> None:
+    (tfi,) = explanations(["tfi:average=9", "mine, best"])
+    assert tfi.startswith("TFI (texture from interval)")
+    assert [text.split()[0] for text in explanations(["tfp", "tfi9"])] == ["TFP", "TFI"]
+    assert explanations(["stir-small"]) == []
 
 
 @pytest.mark.parametrize(

@@ -54,12 +54,12 @@ def test_colour_or_larger_images_are_no_truth_of_planes() -> None:
     assert not Scene("clip", _recording(), {80: large}).has_truth
 
 
-def test_white_is_guessed_where_nobody_says_it() -> None:
+def test_the_rate_scale_is_estimated_where_none_is_stated() -> None:
     known = Scene("clip", _recording(scale=0.6))
-    assert known.rate_scale(Choices()) == (0.6, True)
-    assert known.rate_scale(Choices(rate_scale=0.4)) == (0.4, True)
-    scale, is_known = Scene("clip", _recording(scale=None)).rate_scale(Choices())
-    assert not is_known
+    assert known.rate_scale(Choices()) == (0.6, False)
+    assert known.rate_scale(Choices(rate_scale=0.4)) == (0.4, False)
+    scale, is_estimated = Scene("clip", _recording(scale=None)).rate_scale(Choices())
+    assert is_estimated
     assert 0.3 < scale < 0.45, "the brightest of pixels that fire three planes of ten"
     silent, _ = Scene("dark", _recording(rate=0.0, scale=None)).rate_scale(Choices())
     assert silent > 0
@@ -71,7 +71,7 @@ def test_a_truth_beside_a_recording_is_as_large_as_its_planes(tmp_path: Path) ->
     scene = scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "true.png")))
     assert list(scene.truths) == [80]
     assert scene.has_truth
-    with pytest.raises(GeometryError, match="a picture of 3x3, the planes are 8x16"):
+    with pytest.raises(GeometryError, match=r"of 3 x 3 \(W x H\), the planes are 16 x 8"):
         scene_of_file("clip", _recording(), Choices(truth=str(tmp_path / "small.png")))
 
 

@@ -14,6 +14,7 @@ from spike_zoo.runs.checkpoints import WholeCheckpoints
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.processes import run_python
 
 TEST = ["--config", "configs/stir.yaml", "--config", "configs/profiles/smoke.yaml"]
 MARKER = "imported_by_a_checkpoint"
@@ -48,6 +49,36 @@ def test_a_write_that_fails_leaves_the_checkpoint_before(
     assert torch.load(target) == {"number": 2}
     assert torch.load(tmp_path / "last.before.ckpt") == {"number": 1}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.before.ckpt", "last.ckpt"]
+
+
+FULL_DISK = """
+import resource, signal, sys, torch
+from spike_zoo.errors import RecordingError
+from spike_zoo.methods.loading import save_weights
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.runs.checkpoints import WholeCheckpoints
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+module = STIRModule(width=0.25, lpips="off")
+for write in (
+    lambda: WholeCheckpoints().save_checkpoint({"state_dict": module.state_dict()}, sys.argv[1]),
+    lambda: save_weights(module, sys.argv[1]),
+):
+    try:
+        write()
+    except RecordingError as error:
+        print(error)
+"""
+
+
+def test_weights_that_do_not_fit_on_the_disk_are_one_clear_line(tmp_path: Path) -> None:
+    target = tmp_path / "last.ckpt"
+    target.write_bytes(b"the one before")
+    done = run_python(FULL_DISK, str(target))
+    line = f"{target}: cannot be written (File too large)"
+    assert [said[: len(line)] for said in done.stdout.splitlines()] == [line, line], done.stderr
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the one before"]
 
 
 @pytest.fixture

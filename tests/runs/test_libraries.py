@@ -10,8 +10,8 @@ from jsonargparse import ArgumentParser
 from lightning.fabric.utilities import warnings as lightnings
 
 from spike_zoo.runs.libraries import quiet_libraries, whole_numbers_first
-from spike_zoo.runs.trainer import VERBS
-from spike_zoo.sweeps.plan import LineReader
+from spike_zoo.runs.planning import VERBS
+from spike_zoo.sweeps.line_reader import LineReader
 
 # as rich asks for it, and as typing then remembers Lightning's own
 FLIPPED: Any = Union[float, int, None]  # noqa: UP007
@@ -39,7 +39,7 @@ def test_warnings_in_lightnings_code_show_no_place_of_it(monkeypatch: pytest.Mon
 def test_every_verb_parses_limits_so(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     monkeypatch.setattr(
-        "spike_zoo.runs.trainer.whole_numbers_first",
+        "spike_zoo.runs.options.whole_numbers_first",
         lambda parser: seen.extend(a.dest for a in parser._actions if "limit_val" in a.dest),
     )
     LineReader()

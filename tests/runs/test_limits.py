@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ USUAL: dict[str, Any] = {
     "max_epochs": None,
     "max_steps": -1,
     "barebones": False,
+    "callbacks": None,
 }
 
 
@@ -38,6 +40,21 @@ USUAL: dict[str, Any] = {
 def test_a_number_that_no_fit_can_have_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         check_limits("fit", {**USUAL, **changes})
+
+
+@pytest.mark.parametrize(
+    ("callback", "option"),
+    [
+        ("LearningRateFinder", "--model.learning_rate"),
+        ("BatchSizeFinder", "--data.init_args.batch_size"),
+    ],
+)
+def test_a_callback_that_replaces_a_recorded_setting_is_rejected(
+    callback: str, option: str
+) -> None:
+    named = SimpleNamespace(class_path=f"lightning.pytorch.callbacks.{callback}")
+    with pytest.raises(ConfigError, match=rf"trainer\.callbacks: {callback} .*{option}$"):
+        check_limits("fit", {**USUAL, "callbacks": [named]})
 
 
 @pytest.mark.parametrize(

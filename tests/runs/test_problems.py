@@ -14,7 +14,8 @@ from lightning import Trainer
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from spike_zoo.cli.main import main
-from spike_zoo.runs.problems import config_files, explain, innermost
+from spike_zoo.runs.configs import config_files
+from spike_zoo.runs.problems import explain, innermost
 from tests.conftest import ROOT
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
@@ -90,6 +91,7 @@ def test_a_typo_in_a_file_is_named_with_the_file(
             "trianer.max_epochs: nothing takes this key. Did you mean 'trainer.max_epochs'?",
         ),
         ("trainer: {max_epochs: 3\nmodel: {", "line 2: not YAML: expected ',' or '}'"),
+        ("trainer: {max_epochs: 3}\ntrainer: {}", "line 2: the key 'trainer' is given twice"),
         ("", "empty; write what it sets"),
         ("- trainer", "must be a mapping of keys, found list"),
     ],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import math
 import os
 import re
 import shutil
@@ -104,13 +106,17 @@ def _stopping(step: int, number: int, moment: str = "before") -> list[str]:
 
 
 def _assert_ended_alike(ours: Path, theirs: Path) -> None:
+    _assert_trained_alike(ours, theirs)
+    records = [RunResult.read(run_dir) for run_dir in (ours, theirs)]
+    assert records[0].metrics == records[1].metrics
+    assert records[0].config_hash == records[1].config_hash
+
+
+def _assert_trained_alike(ours: Path, theirs: Path) -> None:
     states = [_state(run_dir / "checkpoints" / "last.ckpt") for run_dir in (ours, theirs)]
     _assert_equal(states[0], states[1], "checkpoint")
     logs = [(run_dir / "metrics.csv").read_text() for run_dir in (ours, theirs)]
     assert logs[0] == logs[1]
-    records = [RunResult.read(run_dir) for run_dir in (ours, theirs)]
-    assert records[0].metrics == records[1].metrics
-    assert records[0].config_hash == records[1].config_hash
 
 
 def _state(file: Path) -> dict[str, Any]:
@@ -173,6 +179,13 @@ def test_a_run_does_not_go_on_with_other_settings(
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
+def test_a_run_stopped_in_mid_epoch_continues_with_another_number_of_workers(
+    stopped: list[str], undisturbed: Callable[[str], Path]
+) -> None:
+    assert main([*stopped, "--data.init_args.workers", "2", "--ckpt_path", "last"]) == 0
+    _assert_trained_alike(Path(stopped[-1]), undisturbed("cosine"))
+
+
 @pytest.mark.parametrize("content", ["", "[1, 2", "words"])
 def test_a_damaged_configuration_of_a_run_is_named(
     stopped: list[str], content: str, capsys: pytest.CaptureFixture[str]
@@ -196,16 +209,91 @@ def test_a_run_does_not_go_on_with_other_data(
     assert main([*call, str(moved)]) == 0, "the same data elsewhere"
 
 
-def test_weights_go_on_in_another_folder_under_other_settings(stopped: list[str]) -> None:
+def test_a_checkpoint_continues_in_another_folder_with_other_settings(stopped: list[str]) -> None:
     last = Path(stopped[-1]) / "checkpoints" / "last.ckpt"
     run_dir = Path(stopped[-1]).with_name("longer")
     call = [*stopped, "--run_dir", str(run_dir), "--ckpt_path", str(last)]
-    assert main([*call, "--trainer.max_epochs", "3", "--model.learning_rate", "2e-3"]) == 0
+    call += ["--trainer.max_epochs", "3", "--model.learning_rate", "2e-3"]
+    assert main([*call, "--model.weight_decay", "1e-4"]) == 0
     record = RunResult.read(run_dir)
     assert record.config["model"]["init_args"]["learning_rate"] == 2e-3
     assert record.config["trainer"]["max_epochs"] == 3
     assert record.begins_with["ckpt_path"]["sha256"] == weights_sha256(last)
     assert str(record.checkpoint).startswith(str(run_dir)), "the best is the new run's own"
+    with (run_dir / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["lr-Adam"]]
+    done = [(int(row["step"]) / 12 - 0.02) / 0.98 for row in rows]  # behind 2 % of warm-up
+    cosine = [1e-3 * (1 + math.cos(math.pi * share)) for share in done]
+    assert [float(row["lr-Adam"]) for row in rows] == pytest.approx(cosine, rel=1e-6)
+    (group,) = _state(run_dir / "checkpoints" / "last.ckpt")["optimizer_states"][0]["param_groups"]
+    assert (group["weight_decay"], group["initial_lr"]) == (1e-4, 2e-3)
+
+
+def test_a_schedule_that_cannot_change_is_rejected_by_name(
+    undisturbed: Callable[[str], Path],
+    command: Callable[[str, Path], list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "of another package"
+    last = undisturbed(name) / "checkpoints" / "last.ckpt"
+    call = [*command(name, tmp_path / "longer"), "--ckpt_path", str(last)]
+    assert main([*call, "--trainer.max_epochs", "3"]) == 2
+    line = f"OneCycleLR: total_steps is 12 in this run and 8 in {last}"
+    assert line in capsys.readouterr().err
+
+
+def test_early_stopping_has_the_patience_of_the_run_that_continues(
+    stopped: list[str], tmp_path: Path
+) -> None:
+    stopping = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/psnr"]
+    first = [*stopped, "--run_dir", str(tmp_path / "first"), *stopping]
+    assert main([*first, "--trainer.callbacks.patience=1"]) == 0
+    last = tmp_path / "first" / "checkpoints" / "last.ckpt"
+    second = [*stopped, "--run_dir", str(tmp_path / "second"), *stopping, "--ckpt_path", str(last)]
+    assert main([*second, "--trainer.callbacks.patience=7", "--trainer.max_epochs=3"]) == 0
+    content = torch.load(tmp_path / "second" / "checkpoints" / "last.ckpt", weights_only=True)
+    (state,) = [one for key, one in content["callbacks"].items() if key.startswith("EarlyStopping")]
+    assert state["patience"] == 7
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--trainer.max_epochs=2", "2 epochs and 8 updates are done, trainer.max_epochs is 2"),
+        ("--trainer.max_steps=5", "trainer.max_steps 5"),
+        ("--trainer.limit_train_batches=0", "trainer.limit_train_batches 0"),
+    ],
+)
+def test_a_new_run_with_nothing_left_to_train_is_rejected(
+    undisturbed: Callable[[str], Path],
+    command: Callable[[str, Path], list[str]],
+    tmp_path: Path,
+    option: str,
+    named: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    last = undisturbed("cosine") / "checkpoints" / "last.ckpt"
+    call = [*command("cosine", tmp_path / "again"), "--ckpt_path", str(last)]
+    assert main([*call, option]) == 2
+    said = capsys.readouterr().err
+    assert "nothing was trained" in said
+    assert named in said
+    assert not (tmp_path / "again").exists()
+
+
+def test_a_finished_run_that_continues_says_so_and_keeps_its_record(
+    undisturbed: Callable[[str], Path],
+    command: Callable[[str, Path], list[str]],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_dir = tmp_path / "run"
+    shutil.copytree(undisturbed("cosine"), run_dir)
+    assert main([*command("cosine", run_dir), "--ckpt_path", "last"]) == 0
+    assert "nothing was trained: 2 epochs and 8 updates are done" in capsys.readouterr().out
+    ours, theirs = RunResult.read(run_dir), RunResult.read(undisturbed("cosine"))
+    assert ours.metrics == theirs.metrics
 
 
 def test_half_a_checkpoint_is_named_and_the_one_before_it_taken(

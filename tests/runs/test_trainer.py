@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning import Callback, LightningModule, Trainer
 
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
+from spike_zoo.runs.folders import lock_of
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
@@ -99,6 +101,48 @@ def test_a_second_fit_in_the_same_folder_is_refused(
     data = ["--data.init_args.archive", archive]
     assert main(["fit", *FIT, *SMALL, *data, "--run_dir", str(fitted)]) == 2
     assert "Resume it with --ckpt_path last" in capsys.readouterr().err
+
+
+class SpoilSecondEpoch(Callback):
+    """Make the weights of the second epoch useless, so that the first has the best checkpoint."""
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            with torch.no_grad():
+                for parameter in pl_module.parameters():
+                    parameter.zero_()
+
+
+def test_all_validation_numbers_of_a_record_are_those_of_its_checkpoint(
+    archive: str, tmp_path: Path
+) -> None:
+    quiet = ["--trainer.enable_progress_bar", "false", "--data.init_args.archive", archive]
+    run = ["--run_dir", str(tmp_path), *SMALL, *quiet]
+    spoiling = "--trainer.callbacks+=tests.runs.test_trainer.SpoilSecondEpoch"
+    assert main(["fit", *FIT, *run, spoiling]) == 0
+    record = RunResult.read(tmp_path).metrics
+    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["epoch"] == 0
+    assert main(["validate", *FIT, *run, "--ckpt_path", "best"]) == 0
+    measured = _metrics(tmp_path / "validate")[-1]
+    for name in ("val/psnr", "val/ssim"):
+        assert record[name] == pytest.approx(float(measured[name]), abs=1e-4), name
+
+
+def test_a_second_fit_in_a_folder_in_which_one_trains_is_rejected(
+    archive: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["fit", *FIT, *SMALL, "--data.init_args.archive", archive, "--run_dir", str(tmp_path)]
+    lock = lock_of(tmp_path)
+    assert lock is not None
+    with lock:
+        assert main(call) == 2
+        assert main([*call, "--ckpt_path", "last"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("another fit is training in this folder") == 2
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    assert main(call) == 0
+    assert not (tmp_path / ".lock").exists()
 
 
 @pytest.mark.parametrize("resumes", [[], ["--ckpt_path", "last"]])

@@ -19,7 +19,8 @@ from spike_zoo.sweeps import (
     with_origins,
 )
 from spike_zoo.sweeps import plan as sweep_plan
-from spike_zoo.sweeps.plan import LineReader, check_profile, check_tables, planned_runs
+from spike_zoo.sweeps.line_reader import LineReader
+from spike_zoo.sweeps.plan import check_profile, check_tables, planned_runs
 from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, write_spec
 

@@ -61,6 +61,13 @@ def test_a_finished_run_is_never_run_twice(tmp_path: Path) -> None:
     assert [times_begun(run) for run in runs] == [1, 1]
 
 
+def test_a_run_that_a_signal_ended_names_the_signal(tmp_path: Path) -> None:
+    code = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)"
+    run = replace(planned_run(tmp_path), command=(sys.executable, "-c", code))
+    assert not run_all([run], os.environ)[0].is_finished
+    assert "was ended by SIGSEGV and left no complete result" in run.failure.read_text()
+
+
 @pytest.mark.parametrize("code", ["", "raise SystemExit(0)"])
 def test_success_is_the_record_and_not_the_exit_code(tmp_path: Path, code: str) -> None:
     run = replace(planned_run(tmp_path), command=(sys.executable, "-c", code))

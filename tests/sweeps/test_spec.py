@@ -104,6 +104,13 @@ def test_a_mistake_is_named_with_file_and_key(
         read_sweep(_write(tmp_path / "s.yaml", **changes))
 
 
+def test_a_key_that_a_sweep_has_twice_is_rejected(tmp_path: Path) -> None:
+    path = _write(tmp_path / "s.yaml")
+    path.write_text(path.read_text(encoding="utf-8") + "method: random\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"s\.yaml: line \d+: the key 'method' is given twice"):
+        read_sweep(path)
+
+
 def test_a_missing_key_and_a_missing_file_are_named(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text("name: s\nmethod: grid\nparameters: {a: {value: 1}}\n")
     with pytest.raises(ConfigError, match="must have the key 'command'"):

@@ -40,7 +40,10 @@ FOLDERS = sorted({path.parent for path in (ROOT / "experiments").glob("*/table*.
         ),
         (("by: test/psnr", "by: test/psnr, above: half"), "holds row 'half' against itself"),
         (("better_than: half", "better: half"), "expectation 1 lacks the key 'better_than'"),
-        (("title: Capacity", "title: Capacity\ntitle: Other"), "the key 'title' stands twice"),
+        (
+            ("title: Capacity", "title: Capacity\ntitle: Other"),
+            "line 3: the key 'title' is given twice",
+        ),
         ((", variant: variants/half.yaml", ""), "neither a variant nor published values"),
     ],
 )

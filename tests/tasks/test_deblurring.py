@@ -155,7 +155,7 @@ def test_data_with_too_few_planes_around_an_exposure_are_refused(module: Clock) 
 @pytest.mark.parametrize(
     ("shape", "centers", "error", "message"),
     [
-        ((3, 24, 40), [20], GeometryError, "24x40, the spikes are 6x11: .* 24x44"),
+        ((3, 24, 40), [20], GeometryError, "40 x 24 .*, the spikes are 11 x 6: .* 44 x 24"),
         ((1, 24, 44), [20], GeometryError, r"\(3, H, W\), got \(1, 24, 44\)"),
         ((3, 24, 44), [9], PlaneRangeError, "21 planes around plane 9 .* from 10 to 34"),
         ((3, 24, 44), [20, 35], PlaneRangeError, "around plane 35 leaves the recording"),

@@ -73,7 +73,7 @@ def test_an_image_belongs_to_spikes_of_one_size_alone(height: int, width: int, r
     image = torch.zeros(3, ratio * height, ratio * width)
     check_pair(image, recording, ratio)
     for other in (image[:, 1:], image[..., 1:]):
-        with pytest.raises(GeometryError, match=f"wide, {ratio * height}x{ratio * width}"):
+        with pytest.raises(GeometryError, match=f"high, {ratio * width} x {ratio * height}"):
             check_pair(other, recording, ratio)
 
 

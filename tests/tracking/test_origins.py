@@ -11,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from spike_zoo.files import shipped_weights
 from spike_zoo.tracking.origins import (
+    existing_weights,
     how_made,
     named_checkpoints,
     origin_of,
     recipe_of,
-    weights_file,
     weights_sha256,
 )
 from tests.helpers.results import make_result
@@ -89,11 +90,18 @@ def test_a_text_names_weights_where_they_are(tmp_path: Path) -> None:
     file, export = _checkpoint(tmp_path / "a.ckpt"), tmp_path / "export"
     export.mkdir()
     (tmp_path / "notes.txt").write_text("mine")
-    assert weights_file(str(file)) == file
+    assert existing_weights(str(file)) == file
     for text in (export, tmp_path / "notes.txt", tmp_path / "none.ckpt"):
-        assert weights_file(str(text)) is None
+        assert existing_weights(str(text)) is None
     inside = _export(export / "model.safetensors")
-    assert weights_file(str(export)) == weights_file(str(inside)) == inside
+    assert existing_weights(str(export)) == existing_weights(str(inside)) == inside
+
+
+def test_a_shipped_name_is_recorded_as_the_weights_it_names() -> None:
+    shipped = shipped_weights()
+    config = {**_config(teacher="sci-small"), "init_from": "stir-small"}
+    named = {KEY: shipped["sci-small"], "init_from": shipped["stir-small"]}
+    assert dict(named_checkpoints(config)) == named
 
 
 def test_a_configuration_names_the_checkpoints_of_its_model_and_its_own(tmp_path: Path) -> None:

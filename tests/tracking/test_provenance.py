@@ -14,6 +14,15 @@ def test_digest_ignores_where_and_how_a_run_is_watched() -> None:
     assert config_hash(config) == config_hash(renamed)
 
 
+def test_digest_follows_initial_weights_only_where_they_are_given() -> None:
+    before = {"model": {"width": 1}, "trainer": {"max_steps": 3}}
+    without = {**before, "init_from": None, "init_strict": True}
+    assert config_hash(without) == config_hash(before)
+    given = config_hash({**without, "init_from": "stir-small"})
+    assert given != config_hash(before)
+    assert given == config_hash({**without, "init_from": "stir-small", "init_strict": False})
+
+
 def test_digest_follows_model_seed_and_length() -> None:
     config = {"model": {"width": 1}, "seed_everything": 0, "trainer": {"max_steps": 3}}
     for changed in (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import torch
 
-from spike_zoo.methods.classical.flow import find_velocities, moved, shifts_at
+from spike_zoo.methods.classical.flow import FLOW_SOURCE, find_velocities, moved, shifts_at
 from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import tfi_stream
@@ -85,7 +85,9 @@ class AlignedTFI(ClassicalMethod):
         torch.Size([1, 1, 40, 48])
     """
 
-    finds_motion = True
+    takes_seconds = True
+    estimates_flow = True
+    flow_source = FLOW_SOURCE
     motion_planes = REACH
 
     def __init__(

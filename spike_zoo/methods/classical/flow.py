@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+FLOW_SOURCE: Final = "TV-L1"
+"""Name of the estimator of :func:`find_velocities`, which several methods share."""
 _PICTURE: Final = 5  # planes on either side that a picture to find motion in averages
 _NEAR: Final = REACH // 2
 _EXPLAINED: Final = 0.75  # share of what differs without motion

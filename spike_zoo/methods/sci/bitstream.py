@@ -154,7 +154,7 @@ def header_of(
     sides = range(SMALLEST_SIDE, LARGEST_SIDE + 1)
     if not (height in sides and width in sides) or height * width > MAX_PIXELS:
         raise ConfigError(
-            f"planes of {height}x{width} pixels cannot be coded: both sides must be "
+            f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
             f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
         )
     if planes < WINDOW:

@@ -262,6 +262,6 @@ def _check_planes(planes: Tensor) -> None:
         )
     if min(planes.shape[-2:]) < SMALLEST_SIDE:
         raise ConfigError(
-            f"planes of at least {SMALLEST_SIDE}x{SMALLEST_SIDE} pixels are needed, got "
-            f"{planes.shape[-2]}x{planes.shape[-1]}"
+            f"planes of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels are needed, got "
+            f"{planes.shape[-1]} x {planes.shape[-2]} (W x H)"
         )

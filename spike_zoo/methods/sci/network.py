@@ -331,7 +331,9 @@ def check_spikes(spikes: Tensor) -> None:
             "(data.init_args.clip_length)"
         )
     if height * width > _MAX_PIXELS:
-        raise ConfigError(f"planes of {height}x{width} have more than 2^24 pixels; crop them")
+        raise ConfigError(
+            f"planes of {width} x {height} pixels (W x H) have more than 2^24 pixels; crop them"
+        )
     is_real = not (spikes.is_meta or torch.compiler.is_compiling())
     if is_real and not ((spikes == 0) | (spikes == 1)).all():
         raise ValueError("spikes must be 0 or 1; they hold other values, or NaN")

@@ -8,8 +8,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.files import weights_file
 from spike_zoo.methods.sci.stages import GIVES, as_table
-from spike_zoo.nn.files import weights_file
 from spike_zoo.nn.optimizers import adam
 from spike_zoo.nn.parts import learn_only, load_part, set_frozen_to_eval
 from spike_zoo.nn.schedules import scheduler_of
@@ -148,5 +148,5 @@ def read_parts(codec: SCICodec, row: Row, files: Mapping[str, Any]) -> None:
                 load_part(codec.get_submodule(part), file, f"codec.{part}")
 
 
-def _note_weights(module: Any, keys: object) -> None:  # noqa: ANN401  (torch's hook)
-    module._has_weights = True
+def _note_weights(module: Any, keys: Any) -> None:  # noqa: ANN401  (torch's hook)
+    module._has_weights = not keys.missing_keys

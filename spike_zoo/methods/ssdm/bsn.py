@@ -210,5 +210,5 @@ def _check_shape(rates: Tensor) -> None:
     if short < 4 or missing - missing // 2 >= short:
         raise ValueError(
             "BSN takes images of at least 4x4 pixels whose longer side is less than three times "
-            f"the shorter one, got {rates.shape[-2]}x{rates.shape[-1]}"
+            f"the shorter one, got {rates.shape[-1]} x {rates.shape[-2]} (W x H)"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from spike_zoo.files import new_file
 from spike_zoo.nn.files import read_weights, state_digest
@@ -50,7 +50,8 @@ class StoredLabels:
             RecordingError: If the folder cannot be written.
         """
         with new_file(self._path(key), overwrite=True) as temporary:
-            save_file({_ENTRY: images.cpu().contiguous()}, temporary)
+            # OSError where the disk is full
+            temporary.write_bytes(save({_ENTRY: images.cpu().contiguous()}))
 
     def _path(self, key: bytes) -> Path:
         return self.folder / f"{key.hex()}.safetensors"

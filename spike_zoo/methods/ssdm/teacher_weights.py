@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.files import weights_file
 from spike_zoo.methods.ssdm.edsr import FIXED_PARTS
 from spike_zoo.nn import parts
-from spike_zoo.nn.files import weights_file
 
 if TYPE_CHECKING:
     from torch import nn

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
+from spike_zoo.methods.classical.flow import FLOW_SOURCE
 from spike_zoo.nn.motion import motion_loss, padded_motion, pooled_motion
 from spike_zoo.nn.padding import crop_padding
 
@@ -36,6 +37,18 @@ def check_motion_options(options: Mapping[str, Any]) -> None:
         raise ValueError(f"loss_motion: with {named} no motion is learned")
     if along and not options["scale_input"]:
         raise ValueError("along_motion: brightness is shown, so scale_input is needed")
+
+
+def flow_of(options: Mapping[str, Any]) -> tuple[bool, str]:
+    """Return whether the fields of STIR are optical flow, and the shared estimator they are from.
+
+    A network that is trained for the image alone learns fields that are far from the flow.
+    """
+    if options["true_motion"]:
+        return False, ""
+    if options["along_motion"]:
+        return True, FLOW_SOURCE
+    return bool(options["loss_motion"]), ""
 
 
 def field_loss(pyramid: STIRPyramid, truth: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from spike_zoo.methods.stir.fields import (
     check_motion_options,
     field_loss,
     fields_of,
+    flow_of,
     known_flows,
 )
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
@@ -146,6 +147,7 @@ class STIRModule(ReconstructionModule):
         if not weight_decay >= 0:
             raise ValueError(f"weight_decay must be 0 or more, got {weight_decay}")
         check_motion_options(self.hparams)
+        self.estimates_flow, self.flow_source = flow_of(self.hparams)
         if start_from_doubled_flows:
             self.network.start_from_doubled_flows()
         if along_motion:
@@ -275,8 +277,7 @@ class STIRModule(ReconstructionModule):
     ) -> Tensor:
         """Return the motion by which the features before and after an image are aligned with it.
 
-        Without ``loss_motion`` it is learned as what makes the best image, so that flat surfaces
-        may move anyhow. The whole frame is computed at once.
+        It is optical flow where ``estimates_flow`` holds. The whole frame is computed at once.
 
         Args:
             recording: The spikes.

@@ -69,6 +69,6 @@ def _corner_and_rest(normalised: Tensor, length: int) -> tuple[Tensor, Tensor]:
     """Return the pixel before a position in [-1, 1] and how far beyond it the position lies."""
     # The border rule: outside means on the border. The last pixel has none beyond, so there the
     # corner is the one before it and the rest is 1.
-    position = (normalised + 1.0).mul_(0.5 * (length - 1)).nan_to_num_(0.0).clamp_(0.0, length - 1)
+    position = (normalised + 1.0).mul_(0.5 * (length - 1)).clamp_(0.0, length - 1)
     pixel = position.floor().clamp_(max=length - 2)
     return pixel.int(), position.sub_(pixel)

@@ -83,6 +83,16 @@ def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str]) -> None
         assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
 
 
+def test_a_stage_takes_the_parts_of_weights_that_ship() -> None:
+    shipped = cast("SCICodecModule", spike_zoo.load("sci-small"))
+    widths = {name: shipped.hparams[name] for name in ("fem_width", "codec_width", "fam_width")}
+    module = small("fam", **{**widths, "fem": "sci-small", "motion": "sci-small"})
+    module.setup("fit")
+    for part in ("fem", "motion"):
+        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (shipped, module))
+        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
+
+
 def test_a_checkpoint_needs_no_file_of_the_stages_before(
     beginnings: dict[str, str], tmp_path: Path
 ) -> None:

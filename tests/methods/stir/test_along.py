@@ -127,6 +127,7 @@ def test_the_motion_is_what_planes_were_moved_by(moving: tuple[Any, Any]) -> Non
     recording, batch = moving
     module = along().eval()
     assert module.finds_motion
+    assert module.estimates_flow
     field = module.motion(recording, [CENTER])
     _, fields = module.found(batch, 0)
     torch.testing.assert_close(fields[0], field)

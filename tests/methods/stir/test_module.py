@@ -143,6 +143,8 @@ def test_motion_is_what_the_finest_level_aligns_by() -> None:
     cropped = upflow[0, :, 1:-1, :]  # 22 rows are padded to 24
     torch.testing.assert_close(found[0].flatten(0, 1), cropped)
     assert module.finds_motion
+    assert not module.estimates_flow, "fields of a network without a loss on motion are no flow"
+    assert STIRModule(3, 1, width=0.34, lpips="off", loss_motion=0.1).estimates_flow
     still = STIRModule(3, 1, "synthesis_only", width=0.34, lpips="off")
     assert not still.finds_motion
     with pytest.raises(ValueError, match="synthesis_only"):

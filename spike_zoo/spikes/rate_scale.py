@@ -1,0 +1,79 @@
+"""The rate scale of a recording: its valid range, and an estimate where none is stated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from spike_zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from spike_zoo.spikes.recording import SpikeRecording
+
+_PLANES: Final = 200  # around the middle, whose firing rate is measured
+_BLOCK: Final = 20  # planes in memory at a time
+_QUANTILE: Final = 0.995  # of the pixels' firing rates, taken as white
+_LEAST: Final = 1e-3  # of a recording without spikes
+
+
+class RateScale(NamedTuple):
+    """Spikes per plane at white, and whether they are stated or estimated."""
+
+    value: float
+    is_estimated: bool = False
+
+    @property
+    def note(self) -> str:
+        """How an estimate came about and how to replace it, in one line."""
+        return (
+            f"rate scale: {self.value:.3g} spikes per plane at white, estimated from the brightest "
+            "pixels (the recording states none; --rate-scale sets it)"
+        )
+
+
+def stated_rate_scale(option: float | str | None) -> float | None:
+    """Return the value of ``--rate-scale``, or None for ``auto``.
+
+    Raises:
+        UsageError: If it is neither ``auto`` nor a number above 0 and at most 1.
+    """
+    if option is None or option == "auto":
+        return None
+    if isinstance(option, str) or not 0 < option <= 1:
+        raise UsageError(
+            f"--rate-scale {option}: expected auto, or spikes per plane at white, above 0 and at "
+            "most 1 (a pixel fires at most once per plane)"
+        )
+    return float(option)
+
+
+def rate_scale_of(
+    recording: SpikeRecording, stated: float | None = None, own: float | None = None
+) -> RateScale:
+    """Return the first known rate scale, or an estimate where none is known.
+
+    Args:
+        recording: The spikes; its own rate scale comes second.
+        stated: The value of ``--rate-scale``, which comes first.
+        own: The rate scale that a method was trained for, which comes third.
+    """
+    for value in (stated, recording.rate_scale, own):
+        if value is not None:
+            return RateScale(float(value))
+    return RateScale(estimate_rate_scale(recording), is_estimated=True)
+
+
+def estimate_rate_scale(recording: SpikeRecording) -> float:
+    """Estimate the spikes per plane at white: the firing rate of the brightest 0.5 % of pixels.
+
+    The rate is measured over up to 200 planes around the middle of the recording. A scene without
+    a white surface is thus shown brighter than it is.
+    """
+    planes = len(recording)
+    start = max(0, planes // 2 - _PLANES // 2)
+    stop = min(planes, start + _PLANES)
+    spikes = np.zeros(recording.shape[1:], np.uint16)
+    for first in range(start, stop, _BLOCK):
+        spikes += recording.read(first, min(first + _BLOCK, stop)).sum(axis=0, dtype=np.uint16)
+    return max(float(np.quantile(spikes, _QUANTILE)) / (stop - start), _LEAST)

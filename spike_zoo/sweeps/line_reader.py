@@ -1,0 +1,52 @@
+"""Command lines of fit, validate, test and predict as their process will read them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from jsonargparse import Namespace
+
+from spike_zoo.runs.configs import with_files
+from spike_zoo.runs.libraries import quiet_libraries
+from spike_zoo.runs.planning import Plan, defaults_of, plan_of
+from spike_zoo.runs.resuming import adopt, explicit_arguments
+from spike_zoo.runs.trainer import ZooCLI, cli_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lightning.pytorch.cli import LightningArgumentParser
+
+
+class LineReader(ZooCLI):
+    """Reads command lines of the verbs and builds nothing."""
+
+    def __init__(self) -> None:
+        quiet_libraries()
+        super().__init__(**cli_settings())
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:  # noqa: ANN401
+        """Wait for a line to read."""
+        self.config = Namespace({"subcommand": None, "seed_everything": False})  # type: ignore[no-untyped-call]  # jsonargparse has no hints there
+
+    def before_instantiate_classes(self) -> None:
+        """Change nothing."""
+
+    def instantiate_classes(self) -> None:
+        """Build nothing."""
+
+    def read(self, verb: str, arguments: Sequence[str]) -> tuple[Plan, str | None, dict[str, Any]]:
+        """Return a line's plan, its ``--run_dir`` and the keys that stand at their default.
+
+        Raises:
+            argparse.ArgumentError: If the line cannot be parsed; and whatever else parsing raises.
+        """
+        parser = self._parser(verb)
+        config = self.parser.parse_args([verb, *with_files(arguments)])[verb]
+        if verb != "fit" and config.ckpt_path and Path(config.ckpt_path).is_file():
+            adopt(config.model, Path(config.ckpt_path), explicit_arguments(arguments))
+        plan = plan_of(verb, config, parser)
+        stated = yaml.safe_load(parser.dump(config, skip_default=True))
+        return plan, config.run_dir, defaults_of(plan.config, stated)

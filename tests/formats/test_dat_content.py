@@ -1,0 +1,129 @@
+"""Sizes and rolled pictures are recognised from the bits of a headerless recording."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.formats.dat_content import COMMON_SIZES, fitting_sizes
+
+HEIGHT, WIDTH = 64, 96
+
+
+def _spikes(planes: int, height: int, width: int) -> np.ndarray:
+    """Return spikes of a smooth still scene."""
+    random = np.random.default_rng(0)
+    scene = gaussian_filter(random.random((height, width)), 4)
+    scene = (scene - scene.min()) / np.ptp(scene)
+    return random.random((planes, height, width)) < 0.6 * scene
+
+
+def _empty(path: Path, size: int) -> Path:
+    with path.open("wb") as stream:
+        stream.truncate(size)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("size", "fits"),
+    [
+        (125_000, "1000x1000 (1 planes)"),
+        (137 * 7200, "180x320 (137 planes)"),
+        (61 * 1152, "96x96 (61 planes)"),
+        (115_200, "720x1280 (1 planes)"),
+        (12_500, "250x400 (1 planes)"),
+        (9_600 * 7, "240x320 (7 planes)"),
+        (25 * 50_000, "500x800 (25 planes)"),
+        (177 * 30_000, "400x600 (177 planes)"),
+        (91 * 14_336, "256x448 (91 planes)"),
+        (25 * 28_800, "360x640 (25 planes)"),
+    ],
+)
+def test_sizes_that_fit_are_named_with_their_planes(tmp_path: Path, size: int, fits: str) -> None:
+    said = fitting_sizes(_empty(tmp_path / "clip.dat", size))
+    assert fits in said
+    assert "likely" not in said  # nothing can be learned from empty planes
+
+
+def test_a_length_that_fits_no_sensor_says_so(tmp_path: Path) -> None:
+    said = fitting_sizes(_empty(tmp_path / "clip.dat", 37_499))
+    assert said.startswith("None of the common sensor sizes")
+
+
+@pytest.mark.parametrize("size", [(250, 400), (1000, 1000), (360, 640), (180, 320), (96, 96)])
+def test_of_the_sizes_that_fit_the_one_with_the_most_alike_rows_comes_first(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    planes = 100 if size != (1000, 1000) else 10
+    path = write_recording(_spikes(planes, *size), tmp_path / "clip.dat")
+    said = fitting_sizes(path)
+    assert f"the most likely first: {size[0]}x{size[1]} (" in said
+    others = [f"{h}x{w} (" for h, w in COMMON_SIZES if planes * size[0] * size[1] % (h * w) == 0]
+    assert all(other in said for other in others)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("rows", [1, 20, HEIGHT - 1])
+def test_the_offset_that_is_suggested_for_a_rolled_picture_sets_it_right(
+    tmp_path: Path, rows: int, flip: bool
+) -> None:
+    spikes = _spikes(66, HEIGHT, WIDTH)
+    path = write_recording(spikes, tmp_path / "clip.dat", flip=flip)
+    row_bytes = WIDTH // 8
+    first, last = HEIGHT - rows, rows  # rows of the first and of the last plane that are cut off
+    path.write_bytes(path.read_bytes()[first * row_bytes : -last * row_bytes])
+    with pytest.warns(UserWarning, match=rf"rolled by {rows} rows.*'offset: {rows * row_bytes}'"):
+        read_recording(path, height=HEIGHT, width=WIDTH, flip=flip, check_rows=True)
+    (tmp_path / "clip.dat.yaml").write_text(f"offset: {rows * row_bytes}")
+    with pytest.warns(UserWarning, match="incomplete plane") as caught:
+        found = read_recording(
+            path, height=HEIGHT, width=WIDTH, flip=flip, check_rows=True, allow_partial=True
+        )
+    assert len(caught) == 1
+    np.testing.assert_array_equal(found[:], spikes[1:-1])
+
+
+@pytest.mark.parametrize(
+    "spikes",
+    [
+        _spikes(64, HEIGHT, WIDTH),
+        np.random.default_rng(0).random((64, HEIGHT, WIDTH)) < 0.3,
+        np.zeros((4, HEIGHT, WIDTH), bool),
+        np.concatenate([np.zeros((8, 20, WIDTH), bool), _spikes(8, 44, WIDTH)], axis=1),
+        np.roll(_spikes(64, 8, WIDTH), 3, axis=1),
+    ],
+    ids=["scene", "noise", "dark", "dark top", "too low"],
+)
+def test_pictures_that_are_not_rolled_are_read_without_a_warning(
+    tmp_path: Path, spikes: np.ndarray
+) -> None:
+    path = write_recording(spikes, tmp_path / "clip.dat")
+    _, height, width = spikes.shape
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_recording(path, height=height, width=width, check_rows=True)
+
+
+def test_an_offset_of_zero_states_that_a_picture_is_as_it_should_be(tmp_path: Path) -> None:
+    rolled = np.roll(_spikes(64, HEIGHT, WIDTH), 20, axis=1)
+    path = write_recording(rolled, tmp_path / "clip.dat")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_recording(path, height=HEIGHT, width=WIDTH, offset=0, check_rows=True)
+
+
+def test_the_sample_clip_is_recognised_and_its_rolled_copy_warned_of(
+    tmp_path: Path, shared: Path
+) -> None:
+    stored = (shared / "data" / "data.dat").read_bytes()
+    path = tmp_path / "clip.dat"
+    path.write_bytes(stored)
+    assert "first: 250x400" in fitting_sizes(path) or "bytes: 250x400" in fitting_sizes(path)
+    path.write_bytes(stored[50 * 97 :] + stored[: 50 * 97])
+    with pytest.warns(UserWarning, match="rolled by 153 rows.*'offset: 7650'"):
+        read_recording(path, height=250, width=400, check_rows=True)

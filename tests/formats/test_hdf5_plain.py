@@ -1,0 +1,111 @@
+"""HDF5 files that are not archives: data sets of spikes are read by their name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from spike_zoo.cli.main import main
+from spike_zoo.errors import FormatError, MissingItemError
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.formats.hdf5_plain import is_archive
+from tests.helpers.streams import random_spikes
+
+SPIKES = random_spikes(70, 40, 48)
+
+
+def _file(path: Path, **datasets: Any) -> Path:
+    with h5py.File(path, "w") as file:
+        for name, values in datasets.items():
+            file[name] = values
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "f4", ">i2"])
+@pytest.mark.parametrize("chunks", [None, (16, 40, 48), (70, 8, 8)])
+def test_the_only_data_set_with_three_axes_is_read(
+    tmp_path: Path, dtype: str, chunks: tuple[int, ...] | None
+) -> None:
+    path = _file(tmp_path / "flow.h5", flow=np.zeros((2, 40, 48, 2)), timestamps=np.arange(70))
+    with h5py.File(path, "a") as file:
+        file.create_dataset("raw_spike", data=SPIKES.astype(dtype), chunks=chunks)
+    recording = read_recording(path)
+    np.testing.assert_array_equal(recording[:], SPIKES)
+    assert recording.meta["source"] == "flow.h5"
+    assert not is_archive(path)
+
+
+def test_of_several_data_sets_one_is_chosen_by_name(tmp_path: Path) -> None:
+    path = _file(tmp_path / "two.h5", left=SPIKES, right=~SPIKES)
+    with h5py.File(path, "a") as file:
+        file["camera/above"] = SPIKES[:, ::-1]
+    np.testing.assert_array_equal(read_recording(path, "right")[:], ~SPIKES)
+    np.testing.assert_array_equal(read_recording(path, "camera/above")[:], SPIKES[:, ::-1])
+    listed = r"left \(70, 40, 48\), right \(70, 40, 48\), camera/above \(70, 40, 48\).*--name"
+    with pytest.raises(MissingItemError, match=rf"several data sets have three axes.*{listed}"):
+        read_recording(path)
+    with pytest.raises(MissingItemError, match=rf"no data set 'below'.*{listed}"):
+        read_recording(path, "below")
+
+
+def test_values_that_are_not_spikes_are_rejected(tmp_path: Path) -> None:
+    path = _file(tmp_path / "grey.h5", video=np.full((2, 40, 48), 0.5), label=np.arange(3))
+    with pytest.raises(
+        FormatError, match=r"grey\.h5: video: spikes must be 0 or 1, found \[0\.5\]"
+    ):
+        read_recording(path)
+    with pytest.raises(FormatError, match=r"grey\.h5: label: an array \(3,\) of int64"):
+        read_recording(path, "label")
+
+
+def test_files_without_a_stack_of_planes_are_not_archives(tmp_path: Path) -> None:
+    path = _file(tmp_path / "labels.h5", label=np.arange(3))
+    with pytest.raises(FormatError, match="not a spike archive"):
+        read_recording(path)
+
+
+def test_nothing_outside_the_file_is_read(tmp_path: Path) -> None:
+    _file(tmp_path / "other.h5", spikes=SPIKES)
+    path = tmp_path / "links.h5"
+    with h5py.File(path, "w") as file:
+        file["away"] = h5py.ExternalLink("other.h5", "/spikes")
+        file["nowhere"] = h5py.SoftLink("/none")
+        file["circle/again"] = file["/"]
+        layout = h5py.VirtualLayout(SPIKES.shape, SPIKES.dtype)
+        layout[:] = h5py.VirtualSource("other.h5", "spikes", SPIKES.shape)
+        file.create_virtual_dataset("pieced", layout)
+    with pytest.raises(FormatError, match="virtual data set") as caught:
+        read_recording(path)
+    assert caught.value.code == "E12"
+    with pytest.raises(MissingItemError, match="no data set 'away'"):
+        read_recording(path, "away")
+    with h5py.File(path, "a") as file:
+        file["inside"] = SPIKES
+    np.testing.assert_array_equal(read_recording(path, "inside")[:], SPIKES)
+
+
+def test_commands_read_a_plain_data_set_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _file(Path("two.h5"), left=SPIKES, right=SPIKES[:50])
+    assert main(["info", "two.h5"]) != 0
+    assert "several data sets have three axes" in capsys.readouterr().err
+    assert main(["info", "two.h5", "--name", "right"]) == 0
+    assert "50x40x48" in capsys.readouterr().out
+    page = ["report", "two.h5", "--name", "right", "--methods", "tfi", "--rate-scale", "0.6"]
+    assert main([*page, "--out", "a.html"]) == 0
+    assert is_archive(write_recording(SPIKES, "archive.h5"))
+
+
+def test_an_archive_is_built_from_a_plain_data_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _file(Path("flow.h5"), raw_spike=SPIKES)
+    assert main(["archive", "build", "flow.h5", "a.h5", "--jobs", "1", "--rate-scale", "0.6"]) == 0
+    np.testing.assert_array_equal(read_recording("a.h5")[:], SPIKES)

@@ -1,0 +1,64 @@
+"""The valid range of a rate scale, which one is used, and how it is estimated."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeRecording, read_recording
+from spike_zoo.errors import UsageError
+from spike_zoo.media import load_picture
+from spike_zoo.simulation import simulate_spikes
+from spike_zoo.spikes.rate_scale import (
+    RateScale,
+    estimate_rate_scale,
+    rate_scale_of,
+    stated_rate_scale,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("option", [0.001, 0.6, 1.0, 1])
+def test_a_rate_scale_up_to_one_is_taken_as_it_is(option: float) -> None:
+    assert stated_rate_scale(option) == option
+
+
+def test_auto_states_no_rate_scale() -> None:
+    assert stated_rate_scale("auto") is None
+
+
+@pytest.mark.parametrize("option", [0.0, -0.5, 1.001, 60.0, float("inf"), float("nan"), "bright"])
+def test_a_rate_scale_that_no_camera_reaches_is_rejected(option: float | str) -> None:
+    with pytest.raises(UsageError, match=f"--rate-scale {option}: .*above 0 and at most 1"):
+        stated_rate_scale(option)
+
+
+def test_the_stated_rate_scale_precedes_the_recordings_and_that_the_methods() -> None:
+    planes = np.ones((4, 8, 8), bool)
+    known = SpikeRecording.from_planes(planes, rate_scale=0.5)
+    unknown = SpikeRecording.from_planes(planes)
+    assert rate_scale_of(known, 0.25, own=0.4) == RateScale(0.25)
+    assert rate_scale_of(known, own=0.4) == RateScale(0.5)
+    assert rate_scale_of(unknown, own=0.4) == RateScale(0.4)
+    assert rate_scale_of(unknown) == RateScale(1.0, is_estimated=True)
+
+
+def test_the_estimate_is_the_firing_rate_of_the_brightest_pixels() -> None:
+    luminance = np.full((250, 40, 40), 0.2, np.float32)
+    luminance[:, :4] = 1.0  # a tenth of the pixels is white
+    recording = SpikeRecording.from_planes(simulate_spikes(luminance, gain=0.6, start="zero"))
+    assert estimate_rate_scale(recording) == pytest.approx(0.6, abs=0.01)
+
+
+def test_a_recording_without_spikes_has_an_estimate_above_zero() -> None:
+    assert estimate_rate_scale(SpikeRecording.from_planes(np.zeros((5, 4, 4), bool))) > 0
+
+
+def test_the_estimate_makes_the_brightest_pixels_of_the_sample_clip_white(shared: Path) -> None:
+    recording = read_recording(shared / "data" / "data.dat", height=250, width=400)
+    brightest = np.quantile(load_picture(shared / "data" / "data.png"), 0.995)
+    assert estimate_rate_scale(recording) == pytest.approx(0.6 * brightest, rel=0.1)

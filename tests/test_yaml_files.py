@@ -1,0 +1,45 @@
+"""YAML files that users write: the same content as YAML's own loader gives, or a named error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.errors import ConfigError, FormatError
+from spike_zoo.yaml_files import read_yaml
+
+
+def _written(folder: Path, text: str) -> Path:
+    path = folder / "own.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: {c: 2, c: 3}\n", r"own\.yaml: line 2: the key 'c' is given twice"),
+        ("- {a: 1}\n- a: 1\n  b: 2\n  a: 3\n", r"own\.yaml: line 4: the key 'a' is given twice"),
+        ("a: 1\nb: [", r"own\.yaml: line 2: not YAML: "),
+        ("a: !!python/name:os.getcwd\n", r"own\.yaml: line 1: not YAML: could not determine"),
+    ],
+)
+def test_content_that_is_not_valid_is_rejected_with_file_and_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(_written(tmp_path, text))
+    with pytest.raises(FormatError, match=message):
+        read_yaml(_written(tmp_path, text), FormatError)
+
+
+def test_a_file_that_is_not_utf_8_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_bytes(b"a: \xff\n")
+    with pytest.raises(ConfigError, match=r"own\.yaml: not YAML in UTF-8"):
+        read_yaml(tmp_path / "own.yaml")
+
+
+def test_a_merged_mapping_may_have_a_key_that_replaces_one_of_the_anchor(tmp_path: Path) -> None:
+    text = "base: &base {a: 1, b: 2}\nown: {<<: *base, b: 3}\n"
+    assert read_yaml(_written(tmp_path, text))["own"] == {"a": 1, "b": 3}
