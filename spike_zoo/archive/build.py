@@ -13,7 +13,7 @@ from joblib import Parallel, delayed
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.rewriting import copy_unknown_root
-from spike_zoo.archive.workers import replaced_in_silence, worker_options
+from spike_zoo.archive.workers import worker_faults_handled, worker_options
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
 from spike_zoo.errors import MissingItemError, UsageError
 from spike_zoo.files import refuse_existing, temporary_path
@@ -68,6 +68,8 @@ def build_archive(
         ExistingFileError: If the archive exists and ``overwrite`` is off.
         MissingItemError: If a split names a take that no job makes.
         FormatError: E11, if a name is not allowed.
+        RecordingError: If the file cannot be written, as on a full disk.
+        SpikeZooError: If a worker process was killed.
 
     Example:
         >>> from functools import partial
@@ -111,7 +113,7 @@ def _run(tasks: Sequence[object], n_jobs: int, progress: Callable[[int, int], No
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **worker_options())
     results = parallel(tasks)
     # closing stops the processes before their folder goes
-    with replaced_in_silence(), contextlib.closing(results):
+    with worker_faults_handled(), contextlib.closing(results):
         for done, _ in enumerate(results, start=1):
             if progress is not None:
                 progress(done, len(tasks))

@@ -21,6 +21,7 @@ from spike_zoo.archive.datasets import checked_datasets, read_integers
 from spike_zoo.archive.digest import MOST_BYTES_READ, content_row, digest_of_rows, part_row
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
+from spike_zoo.formats.hdf5_writing import OutputFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +104,7 @@ def write_contents(path: Path) -> None:
         names = file.members(schema.RECORDINGS)
         is_small = path.stat().st_size <= MOST_FILE_BYTES
         rows = _rows(file, names) if len(names) >= LEAST_RECORDINGS and is_small else None
-    with h5py.File(path, "r+", libver=("v110", "v110")) as target:
+    with OutputFile(path, "r+") as target:
         if schema.CONTENTS in target:
             del target[schema.CONTENTS]
         if rows is None:
@@ -112,7 +113,6 @@ def write_contents(path: Path) -> None:
         chunk = (min(len(text), _BLOCK_BYTES),)
         target.create_dataset(_TABLE, data=text, chunks=chunk, compression="gzip")
         stamp = target.create_dataset(_STAMP, data=np.zeros(_DIGEST_BYTES, np.uint8))
-        target.flush()
         place = stamp.id.get_offset()
     with path.open("r+b") as stream:
         digest = _sha256_around(stream.fileno(), place)

@@ -10,7 +10,10 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from joblib.parallel import BACKENDS, get_active_backend
+
+from spike_zoo.errors import SpikeZooError
 
 _SECONDS = 1.0
 _REPLACED = "A worker stopped while some jobs were given to the executor"
@@ -29,14 +32,24 @@ def worker_options() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def replaced_in_silence() -> Iterator[None]:
-    """Keep joblib from warning of a worker that it replaces, as when one has grown by 300 MB.
+def worker_faults_handled() -> Iterator[None]:
+    """Ignore joblib's warning about a replaced worker, and explain one that was killed.
 
-    Where warnings are errors it would end joblib's own thread, and the caller would wait for ever.
+    joblib replaces a worker that has grown by 300 MB. Where warnings are errors, the warning would
+    end joblib's own thread, and the caller would wait forever.
+
+    Raises:
+        SpikeZooError: If a worker was killed.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_REPLACED, category=UserWarning)
-        yield
+        try:
+            yield
+        except TerminatedWorkerError as error:
+            raise SpikeZooError(
+                "a worker process was killed, which the system does when memory runs out; use "
+                "fewer processes (--jobs 1) or free memory"
+            ) from error
 
 
 def end_with(parent: int) -> None:

@@ -23,9 +23,15 @@ from spike_zoo.errors import (
     RecordingError,
 )
 from spike_zoo.files import new_file
-from spike_zoo.formats.hdf5 import Hdf5File, check_root, compression_options, hdf5_errors
+from spike_zoo.formats.hdf5 import Hdf5File, check_root, compression_options
 from spike_zoo.formats.hdf5_checksums import write_checked
-from spike_zoo.formats.hdf5_writing import new_archive_file, new_group, write_group, write_label
+from spike_zoo.formats.hdf5_writing import (
+    OutputFile,
+    new_archive_file,
+    new_group,
+    write_group,
+    write_label,
+)
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
@@ -86,7 +92,7 @@ class ArchiveWriter:
         self.label_names = tuple(label_names)
         self._splits: dict[str, dict[str, None]] = {}  # names in order, each once
         self._open = contextlib.ExitStack()
-        self._file: h5py.File | None = None
+        self._file: OutputFile | None = None
         self._wants_table = False
 
     def __enter__(self) -> Self:
@@ -96,7 +102,7 @@ class ArchiveWriter:
             stack.callback(self._write_table, temporary)  # when the file below is closed
             if self.append:
                 self._copy_existing(temporary)
-                file = h5py.File(temporary, "r+", libver=("v110", "v110"))
+                file = OutputFile(temporary, "r+")
             else:
                 file = new_archive_file(temporary, self.generator)
             self._file = stack.enter_context(file)
@@ -143,6 +149,7 @@ class ArchiveWriter:
             compression=self.compression,
             bit_layout=self.bit_layout,
         )
+        self.file.check()
         if split is not None:
             self.put_in_split(split, name)
 
@@ -151,6 +158,7 @@ class ArchiveWriter:
         self._make_room(name, overwrite=False)
         inside = f"{schema.RECORDINGS}/{source_name}"
         source.copy(source[inside], self.file[schema.RECORDINGS], name=name)
+        self.file.check()
 
     def put_in_split(self, split: str, *names: str) -> None:
         """Add recordings to a split, in this order and each once.
@@ -170,7 +178,7 @@ class ArchiveWriter:
             listed.setdefault(name)
 
     @property
-    def file(self) -> h5py.File:
+    def file(self) -> OutputFile:
         """The HDF5 file being written."""
         if self._file is None:
             raise RecordingError(f"{self.path}: open the writer with a with statement first")
@@ -241,8 +249,7 @@ def write_take(
         _write_pictures(group, schema.MOTION, take.motion, compression)
     if take.around is not None:
         _write_around(group, take, (planes, height, width), compression)
-    with hdf5_errors(Path(group.file.filename), group.name):
-        write_group(group, take.recording, compression=compression, layout=bit_layout)
+    write_group(group, take.recording, compression=compression, layout=bit_layout)
     if take.label is not None:
         write_label(group, take.label, take.recording.meta.get("label_name"))
     if isinstance(take, StoredTake):

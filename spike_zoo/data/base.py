@@ -15,7 +15,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.archive import SpikeArchive
-from spike_zoo.data.batches import Collate
+from spike_zoo.data.batches import PICTURES, Collate
 from spike_zoo.data.limits import refuse_below
 from spike_zoo.data.loader import EvalLoader, TrainingLoader
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from spike_zoo.batch import Split
 
 DEFAULT_ARCHIVE = "data/default.h5"
-PICTURES = ("image", "images", "blur")  # entries of a batch that are turned with the planes
 #: Which splits a stage needs.
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),
@@ -357,8 +356,8 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
     """Turn a packed batch into planes and pictures of [0, 1], turned and flipped as drawn.
 
     Whatever a sample is: ``packed``, ``width`` and ``mode`` become ``spikes``, the entries of
-    :data:`PICTURES` are pictures, ``motion`` is turned as vectors are, and all others stay as they
-    are. A batch of planes is returned as it is.
+    :data:`~spike_zoo.data.batches.PICTURES` are pictures, ``motion`` is turned as vectors are, and
+    all others stay as they are. A batch of planes is returned as it is.
 
     Args:
         batch: As loaders give it, see :mod:`spike_zoo.batch`.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LARGE = 4096  # bytes of a sample's array; smaller ones are no trouble to a pipe
+PICTURES = ("image", "images", "blur")  # entries of a batch that hold intensities
 
 Place = tuple[tuple[int, ...], str, int]  # shape, type and offset of an array in a slot
 
@@ -65,12 +66,15 @@ class Collate:
     def __call__(self, samples: Sequence[Mapping[str, Any]]) -> Batch:
         """Return the batch of some samples.
 
+        Pictures stay bytes where all of them are; otherwise all become float32 in [0, 1].
+
         Raises:
-            ConfigError: If the samples differ in size.
+            ConfigError: If the samples differ in size, or in type where they are not pictures.
         """
         columns = {key: [sample[key] for sample in samples] for key in samples[0]}
         for key, column in columns.items():
             _check_sizes(key, column)
+            columns[key] = _of_one_type(key, column)
         batch = Batch()
         memory = self._take(batch, columns)
         for key, column in columns.items():
@@ -113,6 +117,22 @@ def _check_sizes(key: str, column: Sequence[Any]) -> None:
                 f"batch: {key} of different sizes {sorted(shapes)} cannot share a batch; set "
                 "batch_size or eval_batch_size to 1, or crop"
             )
+
+
+def _of_one_type(key: str, column: list[Any]) -> list[Any]:
+    """Return values of one type, which stacking alone would give without scaling bytes."""
+    types = sorted({str(value.dtype) for value in column if isinstance(value, np.ndarray)})
+    if len(types) < 2:
+        return column
+    if key not in PICTURES:
+        raise ConfigError(
+            f"batch: {key} of the types {', '.join(types)} cannot share a batch; set batch_size or "
+            "eval_batch_size to 1"
+        )
+    return [
+        value.astype(np.float32) / np.float32(255 if value.dtype == np.uint8 else 1)
+        for value in column
+    ]
 
 
 def _view(memory: Any, place: Place) -> NDArray[Any]:  # noqa: ANN401  # any buffer

@@ -113,7 +113,8 @@ def write_npy(recording: SpikeRecording, path: Path) -> None:
     with path.open("wb") as stream:
         npy.write_array_header_1_0(stream, header)
         for first in range(0, planes, block):
-            recording.read(first, min(first + block, planes)).tofile(stream)
+            values = recording.read(first, min(first + block, planes))
+            stream.write(np.ascontiguousarray(values))  # tofile would not say why a write failed
 
 
 def write_npz(recording: SpikeRecording, path: Path) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
+import contextlib
 import hashlib
+import io
 import json
 import math
 import re
+import signal
+import threading
 import unicodedata
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from _typeshed import ReadableBuffer
     from numpy.typing import NDArray
 
     from spike_zoo.spikes.recording import SpikeRecording
@@ -32,6 +36,88 @@ NAME_PATTERN = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,120}")
 PLANES_PER_CHUNK = 16
 _BLOCK_BYTES = 1 << 24
 _ROWS_BYTES = 1 << 26  # of all planes, read at once: a coded recording is decoded for each
+
+
+class _Output(io.FileIO):
+    """The bytes of an HDF5 file being written, with the first error instead of an exception.
+
+    HDF5 crashes the process when it closes a file that it could not write, so it must not notice.
+
+    Attributes:
+        error: Of the first write that failed; later writes do nothing.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Write all bytes, or keep the error."""
+        rest = memoryview(data)
+        size = len(rest)
+        try:
+            while rest and self.error is None:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.error = error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the size of the file, or keep the error."""
+        try:
+            if self.error is None:
+                return super().truncate(size)
+        except OSError as error:
+            self.error = error
+        return size or 0
+
+
+class OutputFile(h5py.File):  # type: ignore[misc]  # h5py has no types
+    """An HDF5 file for writing, in the layout of HDF5 1.10.
+
+    Older layouts need twice the bytes around the data.
+
+    Args:
+        path: The file.
+        mode: ``"w"`` for a new file, ``"r+"`` to change one.
+
+    Raises:
+        OSError: From :meth:`check` and :meth:`close`, if the file could not be written.
+    """
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._output = _Output(path, "w+" if mode == "w" else mode)
+        super().__init__(self._output, mode, libver=("v110", "v110"))
+
+    def check(self) -> None:
+        """Raise the error of the first write that failed."""
+        if self._output.error is not None:
+            raise self._output.error
+
+    def close(self) -> None:
+        """Close the file and raise the error of a write that failed."""
+        with _signals_held_back():  # an exception from a handler would reach HDF5
+            super().close()
+            self._output.close()
+        self.check()
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Run the handlers of SIGINT and SIGTERM after the block instead of inside it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread only
+        return
+    received: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda received_number, _: received.append(received_number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for received_number in received:
+            signal.raise_signal(received_number)
 
 
 def write_h5(
@@ -55,15 +141,11 @@ def recording_name(text: str) -> str:
     return name or "recording"
 
 
-def new_archive_file(path: Path, generator: str | None = None) -> h5py.File:
-    """Make an HDF5 file that is an archive of this schema, without recordings yet.
-
-    HDF5 1.10 and later read it; older layouts need twice the bytes around the data.
-    """
-    file = h5py.File(path, "w", libver=("v110", "v110"))
+def new_archive_file(path: Path, generator: str | None = None) -> OutputFile:
+    """Make an HDF5 file that is an archive of this schema, without recordings yet."""
+    file = OutputFile(path, "w")
     file.attrs["schema"] = SCHEMA
     file.attrs["schema_version"] = np.int64(SCHEMA_VERSION)
-    file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     file.attrs["generator"] = generator or "spike_zoo"
     file.create_group(RECORDINGS, track_order=True)  # in the order they were added
     return file
@@ -73,6 +155,7 @@ def new_group(file: h5py.File, name: str) -> h5py.Group:
     """Make the empty group of a recording; its attributes will lie in the header itself."""
     creation = h5py.h5p.create(h5py.h5p.GROUP_CREATE)
     creation.set_attr_phase_change(64, 32)
+    creation.set_obj_track_times(False)  # the same content has the same bytes
     h5py.h5g.create(file[RECORDINGS].id, name.encode(), gcpl=creation)
     return file[RECORDINGS][name]
 

@@ -16,9 +16,16 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive
-from spike_zoo.errors import ExistingFileError, FormatError, MissingItemError
+from spike_zoo.errors import (
+    ExistingFileError,
+    FormatError,
+    MissingItemError,
+    RecordingError,
+    SpikeZooError,
+)
 from spike_zoo.spikes import Take
 from tests.helpers.archives import make_take
+from tests.helpers.limits import largest_file
 
 JOBS = {f"take{seed}": partial(make_take, seed) for seed in (3, 1, 2, 0)}
 
@@ -93,6 +100,34 @@ def test_a_job_that_fails_leaves_nothing_behind(tmp_path: Path, n_jobs: int) -> 
         build_archive(tmp_path / "a.h5", {**JOBS, "bad": failing_take}, n_jobs=n_jobs)
     assert caught.value.code == "E99"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("size", [1000, 9_000, 30_000])  # no room for a shard, a shard, the archive
+def test_an_archive_without_room_ends_in_one_error_and_leaves_nothing(
+    tmp_path: Path, n_jobs: int, size: int
+) -> None:
+    told = r"a\.h5: cannot be written \(File too large\); .*has room"
+    with largest_file(size), pytest.raises(RecordingError, match=told):
+        build_archive(tmp_path / "a.h5", JOBS, n_jobs=n_jobs)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_worker_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
+    def killed() -> Take:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError
+
+    with pytest.raises(SpikeZooError, match=r"worker process was killed.*--jobs 1"):
+        build_archive(tmp_path / "a.h5", {**JOBS, "bad": killed}, n_jobs=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_builds_have_the_same_bytes(tmp_path: Path) -> None:
+    first = build_archive(tmp_path / "first.h5", JOBS, splits={"train": ["take2"]})
+    time.sleep(1.1)  # HDF5 keeps times in seconds
+    second = build_archive(tmp_path / "second.h5", JOBS, splits={"train": ["take2"]}, n_jobs=2)
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_faults_of_the_call_are_found_before_any_job_runs(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.spikes import SpikeRecording
 from tests.helpers.archives import add_annotations, make_take, write_archive
+from tests.helpers.limits import largest_file
 from tests.helpers.streams import random_spikes
 
 
@@ -46,6 +47,26 @@ def test_lossless_recordings_are_built_and_exported_bit_for_bit(tmp_path: Path) 
             np.testing.assert_array_equal(archive["a"][:], recording[:])
     assert main(["archive", "export", out, str(tmp_path / "b.spl")]) == 0
     assert (tmp_path / "b.spl").read_bytes() == kept.read_bytes()
+
+
+@pytest.mark.parametrize("command", ["build", "export", "simulate"])
+def test_a_full_disk_is_one_line_with_exit_code_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    archive = str(write_archive(tmp_path / "a.h5"))
+    out = tmp_path / "out" / "b.h5"
+    line = {
+        "build": ["archive", "build", archive, str(out), "--jobs", "1"],
+        "export": ["archive", "export", archive, str(out), "--name", "take0"],
+        "simulate": ["simulate", "--size", "small", "--out", str(out), "--jobs", "1"],
+    }[command]
+    with largest_file(9000):
+        assert main(line) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {out}: cannot be written (File too large)")
+    assert said.count("\n") == 1
+    assert not out.exists()
+    assert not out.parent.exists() or not list(out.parent.iterdir())
 
 
 def test_cold_storage_is_half_the_size(tmp_path: Path, shared: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -242,6 +243,28 @@ def test_planes_come_out_of_their_bits_and_all_else_stays(width: int, data: st.D
     assert batch["blur"].unique().tolist() == pytest.approx([0.2])
     assert batch["images"].unique().tolist() == [0.25]
     assert batch["plane"].tolist() == [7, 8]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_of_8_and_16_bits_and_of_colours_have_one_scale(
+    tmp_path: Path, workers: int
+) -> None:
+    grey = np.full((1, 40, 48), 128, np.uint8)
+    kinds = grey, 257 * grey.astype(np.uint16), np.repeat(grey[..., None], 3, axis=3), grey
+    takes = [replace(pattern_take(0), images=images) for images in kinds]
+    data = ReconstructionDataModule(
+        str(archive_of(tmp_path / "a.h5", *takes)),
+        crop=None,
+        batch_size=4,
+        eval_batch_size=4,
+        workers=workers,
+        seed=0,
+    )
+    for loader in (data.train_dataloader(), data.val_dataloader()):
+        [batch] = loader
+        images = batch["image"]
+        assert len(images) == 4
+        torch.testing.assert_close(images, torch.full_like(images, 128 / 255))
 
 
 def test_bytes_of_images_fill_the_unit_range() -> None:

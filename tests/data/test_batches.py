@@ -99,3 +99,21 @@ def test_a_batch_larger_than_a_slot_takes_the_pipe() -> None:
 def test_samples_of_different_sizes_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="packed of different sizes"):
         Collate()([sample(1, side=8), sample(2, side=9)])
+
+
+@pytest.mark.parametrize("key", ["image", "images", "blur"])
+def test_pictures_of_bytes_and_of_floats_in_one_batch_have_one_scale(key: str) -> None:
+    grey = np.float32(128) / np.float32(255)
+    mixed = [{key: np.full((1, 80, 80), value)} for value in (np.uint8(128), grey)]
+    for samples in (mixed, mixed[::-1]):
+        slots = Slots(workers=2, each=1, size=4 * mixed[0][key].size * len(mixed))
+        for collate in (Collate(), Collate(slots)):
+            batch = sent(collate(samples))[key]
+            assert batch.dtype == torch.float32
+            assert batch.unique().tolist() == [float(grey)]
+
+
+def test_other_values_of_two_types_cannot_share_a_batch() -> None:
+    samples = [{"packed": np.zeros((1, 80, 80), kind)} for kind in (np.uint8, np.float32)]
+    with pytest.raises(ConfigError, match=r"packed of the types float32, uint8"):
+        Collate()(samples)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import h5py
 import numpy as np
 import pytest
 
-from spike_zoo.formats import read_recording, write_recording
-from spike_zoo.formats.hdf5_writing import write_group
+from spike_zoo.errors import RecordingError
+from spike_zoo.formats import hdf5_writing, read_recording, write_recording
+from spike_zoo.formats.hdf5_writing import OutputFile, write_group
 from spike_zoo.spikes import SpikeRecording, pack_bits, unpack_bits
+from tests.helpers.limits import largest_file
 from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:
@@ -96,3 +99,46 @@ def test_bits_along_time_take_two_looks_at_planes_that_may_be_costly(tmp_path: P
         by_time = unpack_bits(packed, 128).transpose(1, 2, 0)
         np.testing.assert_array_equal(stored[:], pack_bits(by_time))
     assert planes.read == 2 * 2048  # for the bits, and for their checksum
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".dat", ".npy", ".npz", ".spl"])
+def test_a_recording_without_room_ends_in_one_error_and_leaves_nothing(
+    tmp_path: Path, suffix: str
+) -> None:
+    told = rf"clip\{suffix}: cannot be written \(File too large\)"
+    with largest_file(2000), pytest.raises(RecordingError, match=told):
+        write_recording(random_spikes(400, 16, 24), tmp_path / f"clip{suffix}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", range(200, 14_000, 600))
+def test_hdf5_never_notices_that_it_cannot_write(tmp_path: Path, size: int) -> None:
+    """After a failed write it would crash when it closes the file."""
+
+    def write() -> None:
+        with OutputFile(tmp_path / "a.h5", "w") as file:
+            for name in ("a", "b"):
+                file.create_dataset(name, data=np.ones((9, 800), np.uint8), chunks=(2, 800))
+                file[name].attrs["much"] = "x" * 2000
+
+    with largest_file(size), pytest.raises(OSError, match="File too large"):
+        write()
+
+
+def test_ctrl_c_while_a_file_is_closed_comes_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = hdf5_writing._Output.write
+
+    def interrupted(output: hdf5_writing._Output, data: bytes) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return write(output, data)
+
+    file = OutputFile(tmp_path / "a.h5", "w")
+    file["a"] = np.arange(3)
+    monkeypatch.setattr(hdf5_writing._Output, "write", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        file.close()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with h5py.File(tmp_path / "a.h5") as stored:
+        assert stored["a"][...].tolist() == [0, 1, 2]
