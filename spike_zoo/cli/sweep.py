@@ -25,6 +25,7 @@ from spike_zoo.sweeps import (
     points_of,
     read_sweep,
     record_of,
+    repetitions,
     run_all,
     with_origins,
 )
@@ -178,6 +179,7 @@ def _stages(
     reader = LineReader()
     stages: list[Stage] = []
     for spec in specs:
+        _announce_differences(spec, count)
         planned = planned_runs(spec, environment, count=count, only=only, reader=reader)
         earlier = [run for stage in stages for run in stage.runs]
         stages.append(Stage(spec, with_origins(planned, earlier)))
@@ -186,6 +188,24 @@ def _stages(
         stage.sort(waiting, retry=retry)
         waiting += stage.waiting
     return stages
+
+
+def _announce_differences(spec: SweepSpec, count: int | None) -> None:
+    """Print in what the runs here differ from those of W&B's agent."""
+    repeated = repetitions(spec, count)
+    if repeated:
+        left = len(points_of(spec, count))
+        tell(
+            f"note: {spec.path}: {repeated} of {left + repeated} draws repeat an earlier point and "
+            f"are left out; {left} runs are left",
+            sys.stderr,
+        )
+    if spec.stops_early:
+        tell(
+            f"note: {spec.path}: early_terminate is not applied here: every run is trained to its "
+            "end. W&B's agent applies it.",
+            sys.stderr,
+        )
 
 
 def _begins_with(run: PlannedRun, other: PlannedRun) -> bool:

@@ -1,7 +1,13 @@
 """Sweeps: W&B's sweep files, run on this machine without an account."""
 
 from spike_zoo.sweeps.command import expand_command
-from spike_zoo.sweeps.points import Point, has_first_seed, only_points, points_of
+from spike_zoo.sweeps.points import (
+    Point,
+    has_first_seed,
+    only_points,
+    points_of,
+    repetitions,
+)
 from spike_zoo.sweeps.records import PlannedRun, keep_record, record_of, with_origins
 from spike_zoo.sweeps.runner import Outcome, keep_finished, run_all
 from spike_zoo.sweeps.spec import SweepSpec, needed_first, read_sweep
@@ -20,6 +26,7 @@ __all__ = [
     "points_of",
     "read_sweep",
     "record_of",
+    "repetitions",
     "run_all",
     "with_origins",
 ]

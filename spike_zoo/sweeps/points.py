@@ -7,8 +7,7 @@ import random
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import ConfigError, UsageError, closest
-from spike_zoo.sweeps.spec import METHODS
+from spike_zoo.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from spike_zoo.sweeps.spec import SweepSpec
@@ -20,33 +19,34 @@ SEED = "seed_everything"  # the option that a run's seed is
 def points_of(spec: SweepSpec, count: int | None = None) -> list[Point]:
     """Return the points of a sweep, the same at every call.
 
-    Parameters are sorted by name, as W&B's server sends them.
+    Parameters are sorted by name, as W&B's server sends them. A point that repeats an earlier one
+    is left out.
 
     Args:
         spec: The sweep.
         count: Number of runs of a random search; by default its ``run_cap``.
 
     Raises:
-        ConfigError: If there is no such method, or a parameter cannot be what it needs; names
-            file and parameter.
+        ConfigError: If a parameter has no values for a grid; names file and parameter.
         UsageError: If the method needs W&B's server or an optional part of this package, or
             ``count`` is below 1.
     """
     if count is not None and count < 1:
         raise UsageError(f"--count {count}: at least 1 run; leave it out for run_cap of the file")
     if spec.method == "grid":
-        return _grid(spec)
+        return _distinct(_grid(spec))[: spec.run_cap]
     if spec.method == "random":
-        return _random(spec, spec.run_cap if count is None else count)
-    if spec.method not in METHODS:
-        raise ConfigError(
-            f"{spec.path}: method: {spec.method!r} is none, known are {', '.join(METHODS)}."
-            f"{closest(spec.method, METHODS)}"
-        )
+        return _distinct(_random(spec, spec.run_cap if count is None else count))
     raise UsageError(
         f"{spec.path}: a Bayesian search chooses each run by the ones before, on W&B's server: "
         f"'wandb sweep {spec.path}', then 'PROFILE=cpu wandb agent ID'. Here run grid and random."
     )
+
+
+def repetitions(spec: SweepSpec, count: int | None = None) -> int:
+    """Return how many draws of a random search repeat an earlier point; they are left out."""
+    drawn = spec.run_cap if count is None else count
+    return (drawn or 0) - len(points_of(spec, count)) if spec.method == "random" else 0
 
 
 def only_points(points: list[Point], only: str | None) -> list[Point]:
@@ -79,6 +79,11 @@ def has_first_seed(point: Point, points: list[Point]) -> bool:
     return all(one[SEED] >= seed for one in alike)
 
 
+def _distinct(points: list[Point]) -> list[Point]:
+    """Return points without repetitions; 1, 1.0 and True are different values."""
+    return list({repr(sorted(point.items())): point for point in points}.values())
+
+
 def _grid(spec: SweepSpec) -> list[Point]:
     names = sorted(spec.parameters)
     choices = [_choices(spec, name) for name in names]
@@ -88,20 +93,15 @@ def _grid(spec: SweepSpec) -> list[Point]:
 def _choices(spec: SweepSpec, name: str) -> list[Any]:
     """Return the values a parameter of a grid takes."""
     parameter = spec.parameters[name]
-    where = f"{spec.path}: parameters.{name}"
     if "value" in parameter:
-        choices = [parameter["value"]]
-    elif "values" in parameter:
-        choices = parameter["values"]
-    elif isinstance(parameter.get("min"), int) and isinstance(parameter.get("max"), int):
-        choices = list(range(parameter["min"], parameter["max"] + 1))
-    else:
-        raise ConfigError(f"{where}: a grid needs 'value', 'values' or whole 'min' and 'max'")
-    if not isinstance(choices, list) or not choices:
-        raise ConfigError(f"{where}: a list with at least one value is needed, found {choices!r}")
-    if any(choice is None for choice in choices):
-        raise ConfigError(f"{where}: the agent passes None as a word; write the string 'null'")
-    return choices
+        return [parameter["value"]]
+    if "values" in parameter:
+        return list(parameter["values"])
+    if isinstance(parameter.get("min"), int) and isinstance(parameter.get("max"), int):
+        return list(range(parameter["min"], parameter["max"] + 1))
+    raise ConfigError(
+        f"{spec.path}: parameters.{name}: a grid needs 'value', 'values' or whole 'min' and 'max'"
+    )
 
 
 def _random(spec: SweepSpec, count: int | None) -> list[Point]:

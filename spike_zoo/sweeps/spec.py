@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.errors import ConfigError, MissingFileError, closest
+from spike_zoo.sweeps.parameters import read_parameters
 from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ KNOWN = REQUIRED | {
     *("apiVersion", "kind", "controller", "description", "program", "job", "image_uri", "entity"),
     *("project", "run_cap", "metric", "metrics", "scheduler", "early_terminate"),
 }
+GOALS = ("maximize", "minimize")
+#: Keys of mappings that W&B's agent reads: those that must be there, and the others.
+_NESTED = {
+    "metric": ({"name"}, {"goal", "target", "impute"}),
+    "early_terminate": ({"type"}, {"min_iter", "max_iter", "s", "eta", "strict"}),
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class SweepSpec:
         parameters: Dotted option -> what it may be, in W&B's words.
         command: How a run is started, with W&B's macros.
         program: What ``${program}`` stands for.
-        run_cap: Number of runs of a search.
+        run_cap: Largest number of runs.
+        stops_early: Whether W&B's agent ends poor runs early (``early_terminate``).
         needs: Sweep files whose runs must be finished before.
         archives: Archive -> the command that makes it, but for ``--out``.
     """
@@ -46,6 +54,7 @@ class SweepSpec:
     command: tuple[str, ...]
     program: str | None = None
     run_cap: int | None = None
+    stops_early: bool = False
     needs: tuple[Path, ...] = ()
     archives: Mapping[str, str] = field(default_factory=dict)
 
@@ -74,25 +83,9 @@ def read_sweep(path: str | Path) -> SweepSpec:
     """
     file = Path(path)
     content = _mapping(file)
-    missing, unknown = sorted(REQUIRED - content.keys()), sorted(content.keys() - KNOWN)
-    if missing:
-        raise ConfigError(f"{file}: a sweep must have the key {missing[0]!r}")
-    if unknown:
-        raise ConfigError(
-            f"{file}: {unknown[0]!r} is no key of W&B's sweeps; known are "
-            f"{', '.join(sorted(KNOWN))}. What a sweep needs stands in {NEEDS_FILENAME} beside it."
-        )
-    parameters, command = content["parameters"], content["command"]
-    if not isinstance(parameters, dict) or not parameters:
-        raise ConfigError(f"{file}: parameters must be a mapping of options, found {parameters!r}")
-    for name, choices in parameters.items():
-        if not isinstance(choices, dict):
-            raise ConfigError(f"{file}: parameters.{name} must be a mapping, found {choices!r}")
-    if not isinstance(command, list):
-        raise ConfigError(f"{file}: command must be a list, found {type(command).__name__}")
-    run_cap = content.get("run_cap")
-    if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
-        raise ConfigError(f"{file}: run_cap must be a whole number of runs >= 1, found {run_cap!r}")
+    _check_keys(file, content)
+    parameters = read_parameters(file, content["parameters"])
+    command, run_cap = content["command"], content.get("run_cap")
     needs = read_needs(file.with_name(NEEDS_FILENAME))
     return SweepSpec(
         path=file,
@@ -102,9 +95,61 @@ def read_sweep(path: str | Path) -> SweepSpec:
         command=tuple(str(part) for part in command),
         program=content.get("program"),
         run_cap=run_cap,
+        stops_early=content.get("early_terminate") is not None,
         needs=tuple(file.parent / other for other in needs.sweeps.get(file.name, [])),
         archives=needs.archives,
     )
+
+
+def _check_keys(file: Path, content: dict[str, Any]) -> None:
+    """Raise an error if a key is missing, unknown or of the wrong kind; parameters are separate."""
+    missing, unknown = sorted(REQUIRED - content.keys()), sorted(map(str, content.keys() - KNOWN))
+    if missing:
+        raise ConfigError(f"{file}: a sweep must have the key {missing[0]!r}")
+    if unknown:
+        raise ConfigError(
+            f"{file}: {unknown[0]!r} is not a key of W&B's sweeps; known are "
+            f"{', '.join(sorted(KNOWN))}. "
+            f"What a sweep needs is listed in {NEEDS_FILENAME} beside it."
+        )
+    method, command, run_cap = str(content["method"]), content["command"], content.get("run_cap")
+    if method not in METHODS:
+        raise ConfigError(
+            f"{file}: unknown method {method!r}.{closest(method, METHODS)} W&B has "
+            f"{', '.join(METHODS)}"
+        )
+    if not isinstance(command, list):
+        raise ConfigError(f"{file}: command must be a list, found {type(command).__name__}")
+    if run_cap is not None and (type(run_cap) is not int or run_cap < 1):
+        raise ConfigError(f"{file}: run_cap must be a whole number of runs >= 1, found {run_cap!r}")
+    for key, (required, optional) in _NESTED.items():
+        _check_nested(file, key, content.get(key), required, optional)
+    goal = (content.get("metric") or {}).get("goal", GOALS[0])
+    if goal not in GOALS:
+        raise ConfigError(f"{file}: metric.goal must be {' or '.join(GOALS)}, found {goal!r}")
+
+
+def _check_nested(
+    file: Path,
+    key: str,
+    content: Any,  # noqa: ANN401  (any YAML value)
+    required: set[str],
+    optional: set[str],
+) -> None:
+    """Raise an error if a mapping of W&B's lacks a key or has one that W&B does not know."""
+    if content is None:
+        return
+    if not isinstance(content, dict) or not required <= content.keys():
+        raise ConfigError(
+            f"{file}: {key} must be a mapping with {', '.join(sorted(required))}, found {content!r}"
+        )
+    known = required | optional
+    unknown = sorted(map(str, content.keys() - known))
+    if unknown:
+        raise ConfigError(
+            f"{file}: {key}: unknown key {unknown[0]!r}.{closest(unknown[0], known)} Its keys are "
+            f"{', '.join(sorted(known))}"
+        )
 
 
 def needed_first(spec: SweepSpec) -> list[SweepSpec]:

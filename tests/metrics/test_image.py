@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
@@ -50,6 +52,22 @@ def test_ssim_equals_scikit_image_away_from_the_border() -> None:
         use_sample_covariance=False,
     )
     assert ssim(image, target).item() == pytest.approx(expected, abs=0.003)
+
+
+def test_ssim_counts_the_border_with_the_image_mirrored(pair: tuple[Tensor, Tensor]) -> None:
+    image, target = (one[0, 0].double().numpy() for one in pair)
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(gaussian_filter(values, 1.5, mode="mirror", truncate=3.5))
+
+    mean_x, mean_y = mean(image), mean(target)
+    covariance = mean(image * target) - mean_x * mean_y
+    variances = mean(image**2) - mean_x**2 + mean(target**2) - mean_y**2
+    similarity = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
+    similarity *= (2 * covariance + 0.03**2) / (variances + 0.03**2)
+    counted = ssim(pair[0], pair[1])[0].item()
+    assert counted == pytest.approx(similarity.mean(), abs=1e-5)
+    assert abs(counted - similarity[5:-5, 5:-5].mean()) > 1e-4
 
 
 def test_one_perfect_image_does_not_make_the_mean_infinite() -> None:

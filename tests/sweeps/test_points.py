@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.sweeps import SweepSpec, has_first_seed, only_points, points_of
+from spike_zoo.sweeps import SweepSpec, has_first_seed, only_points, points_of, repetitions
 
 DRAWN = {
     "rate": {"distribution": "log_uniform_values", "min": 1.0e-4, "max": 1.0e-2},
@@ -65,11 +65,8 @@ def test_drawing_leaves_pythons_generator_alone() -> None:
     ("method", "parameters", "kind", "message"),
     [
         ("grid", {"a": {"min": 0.1, "max": 0.2}}, ConfigError, "parameters.a: a grid needs"),
-        ("grid", {"a": {"values": []}}, ConfigError, "parameters.a: .*at least one"),
-        ("grid", {"a": {"values": [1, None]}}, ConfigError, "parameters.a: .*'null'"),
         ("random", DRAWN, UsageError, "--count N, or run_cap"),
         ("bayes", DRAWN, UsageError, "wandb agent ID"),
-        ("gird", DRAWN, ConfigError, "'gird' is none, known are .* mean 'grid'"),
     ],
 )
 def test_what_cannot_be_run_here_is_refused_with_the_way_out(
@@ -77,6 +74,21 @@ def test_what_cannot_be_run_here_is_refused_with_the_way_out(
 ) -> None:
     with pytest.raises(kind, match=message):
         points_of(_spec(method, parameters))
+
+
+def test_a_point_that_is_drawn_twice_is_left_out_and_counted() -> None:
+    pytest.importorskip("sweeps")
+    spec = _spec("random", {"crop": {"values": [16, 24, 32]}}, run_cap=5)
+    points = points_of(spec)
+    assert len({point["crop"] for point in points}) == len(points) <= 3
+    assert repetitions(spec) == 5 - len(points)
+    assert repetitions(_spec("random", DRAWN, run_cap=20)) == 0
+
+
+def test_a_grid_keeps_one_of_equal_points_and_ends_at_run_cap() -> None:
+    parameters = {"a": {"values": [1, 2, 1, 1.0]}}
+    assert points_of(_spec("grid", parameters)) == [{"a": 1}, {"a": 2}, {"a": 1.0}]
+    assert points_of(_spec("grid", parameters, run_cap=2)) == [{"a": 1}, {"a": 2}]
 
 
 @pytest.mark.parametrize("method", ["random", "grid"])

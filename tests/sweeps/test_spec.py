@@ -53,6 +53,12 @@ def test_every_committed_sweep_runs_under_the_profile_of_the_environment(path: P
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_no_sweep_that_trains_chooses_its_runs_by_the_test_split(path: Path) -> None:
+    content = yaml.safe_load(path.read_text())
+    assert "fit" not in content["command"] or content["metric"]["name"].startswith("val/")
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_run_is_validated_so_that_it_has_a_best_checkpoint(path: Path) -> None:
     files = [part.partition("=")[2] for part in read_sweep(path).command if "--config=" in part]
     for profile in ["paper"] if path.stem == "sweep_paper" else ["smoke", "cpu", "gpu"]:
@@ -88,11 +94,17 @@ def test_the_sweeps_of_a_method_cover_its_variants() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"metod": "grid"}, r"s\.yaml: 'metod' is no key of W&B's sweeps"),
-        ({"needs": ["t.yaml"]}, r"'needs' is no key.*needs\.yaml beside it"),
+        ({"metod": "grid"}, r"s\.yaml: 'metod' is not a key of W&B's sweeps"),
+        ({"needs": ["t.yaml"]}, r"'needs' is not a key.*needs\.yaml beside it"),
         ({"parameters": {"a": [1, 2]}}, r"parameters\.a must be a mapping"),
         ({"parameters": {}}, "parameters must be a mapping of options"),
         ({"command": "python"}, "command must be a list"),
+        ({"method": "gird"}, "unknown method 'gird'. Did you mean 'grid'"),
+        ({"metric": {"nam": "a"}}, "metric must be a mapping with name, found"),
+        ({"metric": {"name": "a", "gaol": "b"}}, "metric: unknown key 'gaol'. .*'goal'"),
+        ({"metric": {"name": "a", "goal": "max"}}, r"metric\.goal must be maximize or minimize"),
+        ({"early_terminate": "hyperband"}, "early_terminate must be a mapping with type"),
+        ({"early_terminate": {"type": "hyperband", "mini": 1}}, "unknown key 'mini'"),
         ({"run_cap": 0}, r"s\.yaml: run_cap must be a whole number of runs >= 1, found 0"),
         ({"run_cap": "5"}, "run_cap must be a whole number of runs >= 1, found '5'"),
     ],

@@ -1,0 +1,158 @@
+"""Parameters of a sweep file, validated against the keys of W&B's distributions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from spike_zoo.errors import ConfigError, closest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    Parameter = dict[str, Any]
+
+
+class Distribution(NamedTuple):
+    """Keys of one distribution beside ``distribution`` itself."""
+
+    required: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+
+
+_RANGE: Final = Distribution(("min", "max"))
+_QUANTIZED_RANGE: Final = Distribution(("min", "max"), ("q",))
+_NORMAL: Final = Distribution((), ("mu", "sigma"))
+_QUANTIZED_NORMAL: Final = Distribution((), ("mu", "sigma", "q"))
+
+DISTRIBUTIONS: Final[dict[str, Distribution]] = {
+    "constant": Distribution(("value",)),
+    "categorical": Distribution(("values",)),
+    "categorical_w_probabilities": Distribution(("values", "probabilities")),
+    "int_uniform": _RANGE,
+    "uniform": _RANGE,
+    "q_uniform": _QUANTIZED_RANGE,
+    "log_uniform": _RANGE,
+    "log_uniform_values": _RANGE,
+    "q_log_uniform": _QUANTIZED_RANGE,
+    "q_log_uniform_values": _QUANTIZED_RANGE,
+    "inv_log_uniform": _RANGE,
+    "inv_log_uniform_values": _RANGE,
+    "normal": _NORMAL,
+    "q_normal": _QUANTIZED_NORMAL,
+    "log_normal": _NORMAL,
+    "q_log_normal": _QUANTIZED_NORMAL,
+    "beta": Distribution((), ("a", "b")),
+    "q_beta": Distribution((), ("a", "b", "q")),
+}
+"""W&B's distributions, by name."""
+_NUMBERS: Final = ("min", "max", "mu", "sigma", "q", "a", "b")
+_KEYS: Final = ("distribution", "value", "values", "probabilities", *_NUMBERS)
+
+
+def read_parameters(file: Path, content: Any) -> dict[str, Parameter]:  # noqa: ANN401  (any YAML value)
+    """Return the parameters of a sweep file, with bounds as numbers.
+
+    YAML 1.1 reads ``1e-5`` as text, so that text which is a number is accepted as one.
+
+    Raises:
+        ConfigError: If a parameter is not one of W&B's distributions; names file and parameter.
+    """
+    if not isinstance(content, dict) or not content:
+        raise ConfigError(f"{file}: parameters must be a mapping of options, found {content!r}")
+    return {
+        str(name): _parameter(f"{file}: parameters.{name}", one) for name, one in content.items()
+    }
+
+
+def _parameter(place: str, content: Any) -> Parameter:  # noqa: ANN401  (any YAML value)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{place} must be a mapping, found {content!r}")
+    parameter = {
+        key: _number(f"{place}.{key}", value) if key in _NUMBERS else value
+        for key, value in content.items()
+    }
+    name = str(parameter.get("distribution") or _implied(place, parameter))
+    if name not in DISTRIBUTIONS:
+        raise ConfigError(
+            f"{place}: unknown distribution {name!r}.{closest(name, DISTRIBUTIONS, most=3)} "
+            f"W&B has {', '.join(DISTRIBUTIONS)}"
+        )
+    required, optional = DISTRIBUTIONS[name]
+    allowed = ("distribution", *required, *optional)
+    unknown = [str(key) for key in parameter if key not in allowed]
+    if unknown:
+        raise ConfigError(
+            f"{place}: unknown key {unknown[0]!r} for the distribution {name!r}."
+            f"{closest(unknown[0], allowed)} Its keys are {', '.join(allowed)}"
+        )
+    missing = [key for key in required if key not in parameter]
+    if missing:
+        raise ConfigError(f"{place}: the distribution {name!r} needs the key {missing[0]!r}")
+    _check_choices(place, parameter)
+    _check_range(place, name, parameter)
+    return parameter
+
+
+def _implied(place: str, parameter: Parameter) -> str:
+    """Return the distribution that W&B assumes where none is named."""
+    if "values" in parameter:
+        is_weighted = "probabilities" in parameter
+        return "categorical_w_probabilities" if is_weighted else "categorical"
+    if "value" in parameter:
+        return "constant"
+    bounds = [parameter.get("min"), parameter.get("max")]
+    if None not in bounds:
+        return "int_uniform" if all(isinstance(bound, int) for bound in bounds) else "uniform"
+    unknown = [str(key) for key in parameter if key not in _KEYS]
+    hint = closest(unknown[0], _KEYS) if unknown else ""
+    if unknown:
+        raise ConfigError(f"{place}: unknown key {unknown[0]!r}.{hint} Use {', '.join(_KEYS)}")
+    raise ConfigError(f"{place} needs 'value', 'values', 'min' and 'max', or 'distribution'")
+
+
+def _number(place: str, value: Any) -> float:  # noqa: ANN401  (any YAML value)
+    number = value
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if not is_number or not math.isfinite(number):
+        raise ConfigError(f"{place} must be a finite number, found {value!r}")
+    return number
+
+
+def _check_choices(place: str, parameter: Parameter) -> None:
+    values = parameter.get("values", [parameter.get("value", "")])
+    if not isinstance(values, list) or not values:
+        raise ConfigError(
+            f"{place}: values must be a list with at least one value, found {values!r}"
+        )
+    if None in values:
+        raise ConfigError(f"{place}: W&B's agent passes null as 'None'; write the text 'null'")
+    weights = parameter.get("probabilities")
+    if weights is None:
+        return
+    is_list = isinstance(weights, list) and len(weights) == len(values)
+    if not is_list or not all(isinstance(one, int | float) and one >= 0 for one in weights):
+        raise ConfigError(f"{place}: probabilities must be one number >= 0 for each value")
+    if not math.isclose(sum(weights), 1.0, rel_tol=1e-5):
+        raise ConfigError(f"{place}: probabilities must add up to 1, found {sum(weights):g}")
+
+
+def _check_range(place: str, name: str, parameter: Parameter) -> None:
+    """Check the numbers of a distribution against each other."""
+    low, high = parameter.get("min", 0), parameter.get("max", 1)
+    if low >= high:
+        raise ConfigError(f"{place}: min {low} must be less than max {high}")
+    if name == "int_uniform" and not (isinstance(low, int) and isinstance(high, int)):
+        raise ConfigError(f"{place}: min and max of 'int_uniform' must be whole numbers")
+    if name.endswith("log_uniform_values") and low <= 0:
+        raise ConfigError(f"{place}: min of {name!r} must be above 0, found {low}")
+    if parameter.get("q", 1) <= 0:
+        raise ConfigError(f"{place}: q must be above 0, found {parameter['q']}")
+    for key in ("sigma", "a", "b"):
+        if parameter.get(key, 1) < 0:
+            raise ConfigError(f"{place}: {key} must be at least 0, found {parameter[key]}")
