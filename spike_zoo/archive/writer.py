@@ -23,10 +23,11 @@ from spike_zoo.errors import (
     RecordingError,
 )
 from spike_zoo.files import new_file
-from spike_zoo.formats.hdf5 import Hdf5File, check_root, compression_options
+from spike_zoo.formats.hdf5 import Hdf5File, check_root
 from spike_zoo.formats.hdf5_checksums import write_checked
 from spike_zoo.formats.hdf5_writing import (
     OutputFile,
+    compression_options,
     new_archive_file,
     new_group,
     write_group,
