@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.validate import Finding
+    from spike_zoo.archive.findings import Finding
     from spike_zoo.formats.hdf5_recording import StoredPlanes
     from spike_zoo.spikes.recording import SpikeRecording
 
