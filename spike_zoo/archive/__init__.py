@@ -1,8 +1,9 @@
 """Many recordings in one HDF5 file: reading, writing, building in parallel, checking."""
 
 from spike_zoo.archive.build import build_archive
+from spike_zoo.archive.findings import Finding
 from spike_zoo.archive.reader import SpikeArchive
-from spike_zoo.archive.validate import Finding, verify_archive
+from spike_zoo.archive.validate import verify_archive
 from spike_zoo.archive.writer import ArchiveWriter
 
 __all__ = ["ArchiveWriter", "Finding", "SpikeArchive", "build_archive", "verify_archive"]

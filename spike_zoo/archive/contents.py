@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import mmap
+import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import h5py
@@ -159,13 +159,14 @@ def _true_rows(file: Hdf5File) -> list[Row]:
 
 def _sha256_around(descriptor: int, place: int) -> bytes:
     """Return the SHA-256 of a file without the bytes that hold one."""
-    digest = hashlib.sha256()
-    with (
-        mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as bytes_of_file,
-        memoryview(bytes_of_file) as view,
-    ):
-        digest.update(view[:place])
-        digest.update(view[place + _DIGEST_BYTES :])
+    digest, size = hashlib.sha256(), os.fstat(descriptor).st_size
+    for start, stop in ((0, place), (place + _DIGEST_BYTES, size)):
+        while start < stop:  # not mapped: a file that becomes shorter would end the process
+            block = os.pread(descriptor, min(_BLOCK_BYTES, stop - start), start)
+            if not block:
+                break
+            digest.update(block)
+            start += len(block)
     return digest.digest()
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.validate import Finding
+    from spike_zoo.archive.findings import Finding
     from spike_zoo.formats.hdf5_recording import StoredPlanes
     from spike_zoo.spikes.recording import SpikeRecording
 
@@ -33,8 +33,8 @@ class SpikeArchive:
     """Many recordings with their images and splits in one HDF5 file.
 
     May be used with or without ``with``; leaving it drops the handle, a later read opens the file
-    again. Pickles as its path: every process opens the file for itself. Nothing outside the file
-    is read.
+    again. Every process opens the file for itself. A file that is replaced or modified meanwhile
+    is rejected. Nothing outside the file is read.
 
     Args:
         path: The archive.
@@ -69,6 +69,10 @@ class SpikeArchive:
         """Drop the handle of this process."""
         self._facts = None
         self._file.close()
+
+    def check_unchanged(self) -> None:
+        """Raise RecordingError if the file was replaced, modified or removed meanwhile."""
+        self._file.check_unchanged()
 
     def __enter__(self) -> Self:
         return self

@@ -46,7 +46,9 @@ __all__ = [
     "index_problem",
     "label_names_problem",
     "motion_problem",
+    "rate_scale_problem",
     "span_problem",
+    "values_problem",
 ]
 
 SPLITS = "splits"
@@ -77,6 +79,7 @@ KNOWN_MEMBERS = {
     LABELS: ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
     CALIBRATION: ("dark", "gain"),
 }
+_ROUNDING = 1e-3
 _IMAGE_TYPES = (np.uint8, np.uint16, np.float32)
 
 
@@ -91,6 +94,25 @@ def image_problem(shape: tuple[int, ...], dtype: DTypeLike, height: int, width: 
         return (
             f"images of {shape[1]}x{shape[2]} are not {height}x{width} or an integer multiple "
             "of both sides by one factor"
+        )
+    return None
+
+
+def values_problem(low: float, high: float) -> str | None:
+    """Say what is wrong with float images of a least and greatest value, NaN if any is NaN (E09).
+
+    Rounding may lead a little out of the range.
+    """
+    if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
+        return f"float images have values from {low:g} to {high:g}, expected 0 (black) to 1 (white)"
+    return None
+
+
+def rate_scale_problem(rate_scale: object) -> str | None:
+    """Say what is wrong with the rate scale of a recording (E04)."""
+    if rate_scale is not None and not (isinstance(rate_scale, int | float) and 0 < rate_scale <= 1):
+        return (
+            f"rate_scale is {rate_scale}, expected spikes per plane at white, above 0 and at most 1"
         )
     return None
 

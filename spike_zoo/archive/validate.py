@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.datasets import checked_datasets, read_integers, split_names
+from spike_zoo.archive.findings import Finding, counted, finding_of
 from spike_zoo.archive.label_names import read_label_names
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
-from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
+from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256, value_range
 from spike_zoo.formats.hdf5_recording import SOURCE_FORMATS, is_complete, read_group, stored_planes
 from spike_zoo.spikes.packing import packed_width
 
@@ -27,30 +27,6 @@ if TYPE_CHECKING:
     from spike_zoo.formats.hdf5_recording import StoredPlanes
 
 _BLOCK_BYTES = 1 << 24
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One rule that an archive breaks.
-
-    Attributes:
-        code: E01..E13 for errors, W01..W03 for warnings.
-        path: Place inside the file.
-        message: What is wrong there.
-        severity: ``"error"`` or ``"warning"``.
-    """
-
-    code: str
-    path: str
-    message: str
-
-    @property
-    def severity(self) -> Literal["error", "warning"]:
-        """Whether the archive is invalid or only worth a look."""
-        return "error" if self.code.startswith("E") else "warning"
-
-    def __str__(self) -> str:
-        return f"{self.code} {self.path} {self.message}"
 
 
 def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
@@ -76,7 +52,7 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
         except MissingFileError:
             raise
         except SpikeZooError as error:
-            return [_finding(error, "E01", "/", file, path="/")]
+            return [finding_of(error, "E01", "/", file, path="/")]
         findings = [*foreign_objects(file), *_unknown_parts(file, "/")]
         refused = {finding.path for finding in findings if finding.code == "E12"}
         names = _members(file, schema.RECORDINGS, findings)
@@ -90,22 +66,14 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
                 findings += _recording(file, name, deep=deep)
         findings += _splits(file, names)
         findings += _classes(file, names)
-    return list(dict.fromkeys(findings))
-
-
-def _finding(
-    error: SpikeZooError, code: str, inside: str, file: Hdf5File, path: str | None = None
-) -> Finding:
-    """Turn an error of a reader into a finding, without the file's name in front."""
-    message = error.message.removeprefix(f"{file.path}: ").removeprefix(f"{inside}: ")
-    return Finding(error.code or code, path or error.path or inside, message)
+    return counted(findings)
 
 
 def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:
     try:
         return file.members(inside)
     except SpikeZooError as error:
-        findings.append(_finding(error, "E12", inside, file))
+        findings.append(finding_of(error, "E12", inside, file))
         return []
 
 
@@ -127,7 +95,7 @@ def foreign_objects(file: Hdf5File, start: str = "") -> Iterator[Finding]:
                 members = [] if known else file.members(inside)  # hard links may make circles
         except SpikeZooError as error:
             lost = isinstance(error, MissingItemError)  # a soft link to nothing
-            yield _finding(error, "E12" if lost else "E01", inside, file)
+            yield finding_of(error, "E12" if lost else "E01", inside, file)
             continue
         for name in objects:
             yield Finding("E12", inside or "/", f"attribute {name!r} is made of objects")
@@ -152,7 +120,7 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
         planes = stored_planes(file, name, attributes)
         read_group(file, name)
     except SpikeZooError as error:
-        yield _finding(error, "E04", inside, file)
+        yield finding_of(error, "E04", inside, file)
         return
     checks = (
         (_images, "E07"), (_motion, "E09"), (_around, "E09"), (_blur, "E08"),
@@ -162,12 +130,12 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
         try:
             yield from check(file, inside, planes, deep)
         except SpikeZooError as error:
-            yield _finding(error, code, inside, file)
+            yield finding_of(error, code, inside, file)
     yield from _unknown_attributes(inside, attributes)
     try:
         yield from _spikes(planes, attributes.get("sha256"), deep=deep)
     except SpikeZooError as error:
-        yield _finding(error, "E06", planes.inside, file)
+        yield finding_of(error, "E06", planes.inside, file)
 
 
 def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
@@ -188,6 +156,8 @@ def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]
             )
     if attributes.get("fps") == 0:
         yield Finding("W02", inside, "fps is 0: the rate is unknown")
+    if problem := schema.rate_scale_problem(attributes.get("rate_scale")):
+        yield Finding("E04", inside, problem)
     digest = attributes.get("sha256")
     if digest is not None and not re.fullmatch(r"[0-9a-f]{64}", str(digest)):
         yield Finding("E06", inside, "attribute sha256 is not 64 lower-case hex digits")
@@ -250,7 +220,11 @@ def _pictures(file: Hdf5File, where: str, planes: StoredPlanes, deep: bool) -> I
         return
     stored = file.dataset(where)
     problem = schema.image_problem(stored.shape, stored.dtype, planes.shape[1], planes.width)
-    yield from _findings_of_values(file, where, problem, deep)
+    findings = list(_findings_of_values(file, where, problem, deep))
+    yield from findings
+    has_values = deep and not findings and stored.dtype.kind == "f" and stored.size
+    if has_values and (problem := schema.values_problem(*value_range(file, where))):
+        yield Finding("E09", where, problem)
 
 
 def _findings_of_values(
@@ -337,24 +311,44 @@ def _padded_in_time(planes: StoredPlanes) -> bool:
 
 
 def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
-    """Check that splits name what exists, once (E10, W01)."""
+    """Check that splits list existing recordings once (E10) and share none of them (W01)."""
     findings: list[Finding] = []
-    known, homes = set(names), Counter[str]()
+    known, homes = set(names), dict[str, list[str]]()
     for split in _members(file, schema.SPLITS, findings):
         where = f"{schema.SPLITS}/{split}"
         try:
             listed = split_names(file, split)
         except SpikeZooError as error:
-            findings.append(_finding(error, "E10", where, file))
+            findings.append(finding_of(error, "E10", where, file))
             continue
         twice = sorted(name for name, times in Counter(listed).items() if times > 1)
         findings += [Finding("E10", where, f"{name!r} stands in it twice") for name in twice]
         lost = sorted(set(listed) - known)
         findings += [Finding("E10", where, f"there is no recording {name!r}") for name in lost]
-        homes.update(set(listed))
-    shared = sorted(name for name, times in homes.items() if times > 1)
+        for name in dict.fromkeys(listed):
+            homes.setdefault(name, []).append(split)
+    shared = sorted(name for name, splits in homes.items() if len(splits) > 1)
     findings += [Finding("W01", schema.SPLITS, f"{name!r} is in several splits") for name in shared]
     yield from findings
+    yield from _same_spikes(file, {name: homes[name] for name in homes if name in known})
+
+
+def _same_spikes(file: Hdf5File, homes: Mapping[str, list[str]]) -> Iterator[Finding]:
+    """Find recordings with the spikes of another one in another split (W01)."""
+    first: dict[object, str] = {}
+    for name, splits in homes.items():
+        try:
+            digest = read_attributes(file, f"{schema.RECORDINGS}/{name}").get("sha256")
+        except SpikeZooError:  # reported with its recording
+            continue
+        other = first.setdefault(digest, name)
+        if digest is not None and set(homes[other]) != set(splits):
+            yield Finding(
+                "W01",
+                schema.SPLITS,
+                f"{other!r} ({', '.join(homes[other])}) and {name!r} ({', '.join(splits)}) have "
+                "the same spikes",
+            )
 
 
 def _classes(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
@@ -362,7 +356,7 @@ def _classes(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
     try:
         classes = read_label_names(file)
     except SpikeZooError as error:
-        yield _finding(error, "E13", "/", file)
+        yield finding_of(error, "E13", "/", file)
         return
     for name in names if classes else []:
         where = f"{schema.RECORDINGS}/{name}/{schema.LABEL}"

@@ -23,10 +23,11 @@ from spike_zoo.errors import (
     RecordingError,
 )
 from spike_zoo.files import new_file
-from spike_zoo.formats.hdf5 import Hdf5File, check_root, compression_options
+from spike_zoo.formats.hdf5 import Hdf5File, check_root
 from spike_zoo.formats.hdf5_checksums import write_checked
 from spike_zoo.formats.hdf5_writing import (
     OutputFile,
+    compression_options,
     new_archive_file,
     new_group,
     write_group,
@@ -139,7 +140,8 @@ class ArchiveWriter:
 
         Raises:
             ExistingFileError: If the name exists and ``overwrite`` is off.
-            FormatError: E11, if the name is not allowed.
+            FormatError: E11, if the name is not allowed; E04, if the rate scale is above 1; E09,
+                if float images have values outside [0, 1].
             GeometryError: E07..E09, if images or their motion do not fit the recording.
         """
         self._make_room(name, overwrite=overwrite)
@@ -230,10 +232,13 @@ def write_take(
     A take of another archive brings what else its group holds there.
 
     Raises:
+        FormatError: E04, if the rate scale is above 1; E09, if float images leave [0, 1].
         GeometryError: E07..E09, if images, their planes, motion or exposures do not fit the
             recording.
     """
     planes, height, width = take.recording.shape
+    if problem := schema.rate_scale_problem(take.recording.rate_scale):
+        raise FormatError(f"{group.name}: {problem}", code="E04", path=group.name)
     pairs = (
         (schema.IMAGES, take.images, schema.IMAGE_INDEX, take.image_index, "E07"),
         (schema.BLUR, take.blur, schema.BLUR_SPAN, take.blur_span, "E08"),
@@ -308,6 +313,9 @@ def _check_pair(
         return
     if problem := schema.image_problem(pictures.shape, pictures.dtype, height, width):
         raise GeometryError(f"{inside}: {part}: {problem}", code="E09", path=inside)
+    is_float = pictures.dtype.kind == "f" and pictures.size
+    if is_float and (problem := schema.values_problem(pictures.min(), pictures.max())):
+        raise FormatError(f"{inside}: {part}: {problem}", code="E09", path=inside)
     check = schema.index_problem if code == "E07" else schema.span_problem
     if problem := check(np.asarray(places, np.int64), len(pictures), planes):
         raise GeometryError(f"{inside}: {problem}", code=code, path=inside)

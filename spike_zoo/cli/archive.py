@@ -307,7 +307,8 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
     Args:
         path: The archive.
         deep: Also read spikes, pictures, labels and calibration and compare their checksums.
-        json: Print the findings as JSON instead of a line each: CODE path message.
+        json: Print the findings as JSON instead of a line each: CODE path message. A warning about
+            several recordings is printed once, with their number.
     """
     findings = verify_archive(path, deep=deep)
     errors = sum(finding.severity == "error" for finding in findings)
@@ -325,8 +326,10 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
     else:
         for finding in findings:
             print(finding)
-        if not findings:
-            tell(f"{path}: valid")
+        counts = {"error": errors, "warning": len(findings) - errors}
+        listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
+        detail = f" ({', '.join(listed)})" if listed else ""
+        tell(f"{path}: {'not valid' if errors else 'valid'}{detail}")
     return 1 if errors else 0
 
 

@@ -235,7 +235,7 @@ class ArchiveDataModule(LightningDataModule):
             persistent_workers=self.workers > 0,
             prefetch_factor=_PREFETCHED if self.workers else None,
         )
-        loader.finish = self._finish()
+        loader.check, loader.finish = self.archive.check_unchanged, self._finish()
         return loader
 
     def val_dataloader(self) -> EvalLoader:
@@ -341,7 +341,7 @@ class ArchiveDataModule(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             persistent_workers=self.workers > 0,
         )
-        loader.finish = self._finish()
+        loader.check, loader.finish = self.archive.check_unchanged, self._finish()
         return loader
 
 

@@ -23,13 +23,17 @@ class EvalLoader(DataLoader[Any]):
     """Load samples in order.
 
     Attributes:
+        check: Called when an epoch begins.
         finish: Applied to each batch; None where Lightning calls a hook for it.
     """
 
+    check: Callable[[], None] | None = None
     finish: Callable[[Any], Any] | None = None
 
     def __iter__(self) -> Any:  # noqa: ANN401  (torch's, or one around it)
         """Return an iterator over finished batches."""
+        if self.check is not None:
+            self.check()
         iterator = super().__iter__()
         return iterator if self.finish is None else map(self.finish, iterator)
 
@@ -42,9 +46,11 @@ class TrainingLoader(DataLoader[Any]):
     the same batch. Workers stay alive between epochs, with the recordings they have opened.
 
     Attributes:
+        check: Called when an epoch begins.
         finish: Applied to each batch; None where Lightning calls a hook for it.
     """
 
+    check: Callable[[], None] | None = None
     sampler: SeededSampler
     batch_size: int
     finish: Callable[[Any], Any] | None = None
@@ -52,6 +58,8 @@ class TrainingLoader(DataLoader[Any]):
 
     def __iter__(self) -> Any:  # noqa: ANN401  (torch says: its own iterator)
         """Yield the batches of an epoch, which is chosen when the first is requested."""
+        if self.check is not None:
+            self.check()
         processes = self.multiprocessing_context or multiprocessing
         is_forked = self.num_workers and processes.get_start_method() == "fork"
         if is_forked and self._iterator is None:  # its workers are forked now

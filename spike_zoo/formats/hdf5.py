@@ -15,8 +15,8 @@ from spike_zoo.errors import (
     FormatError,
     MissingFileError,
     MissingItemError,
+    RecordingError,
     SpikeZooError,
-    UsageError,
     VersionError,
 )
 from spike_zoo.formats.hdf5_map import MappedDataset, map_dataset
@@ -49,8 +49,8 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(
-            f"{path}{inside and ': '}{inside}: damaged or cut short ({reason}); copy or build it "
-            "again",
+            f"{path}{inside and ': '}{inside}: damaged or cut short ({reason}), or another program "
+            "is writing it; wait for that program to end, else copy or build the file again",
             code="E01",
             path=inside or str(path),
         ) from error
@@ -65,7 +65,8 @@ class Hdf5File:
 
     Nothing outside the file is ever read: external links, soft links through them, virtual data
     sets and data sets stored in other files are refused. Closing drops the handle; a later read
-    opens the file again. Pickles as its path.
+    opens the file again, if it is still the same. Pickles as its path, size and time of
+    modification.
 
     Args:
         path: The file.
@@ -73,6 +74,7 @@ class Hdf5File:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._state: tuple[int, int] | None = None  # when it was first opened
         self._handle: h5py.File | None = None
         self._process = 0
         self._groups: dict[str, h5py.Group] = {}
@@ -82,10 +84,11 @@ class Hdf5File:
         self._mapped: dict[str, MappedDataset | None] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path}
+        return {"path": self.path, "state": self._state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["path"])  # type: ignore[misc]  # the state is the argument
+        self.__init__(state["path"])  # type: ignore[misc]  # restores the empty caches
+        self._state = state["state"]
 
     @property
     def handle(self) -> h5py.File:
@@ -94,6 +97,7 @@ class Hdf5File:
         Raises:
             MissingFileError: If there is no such file.
             FormatError: E01, if it is not HDF5 or cut short.
+            RecordingError: If it is not the file that was first opened.
         """
         if self._handle is None or self._process != os.getpid():
             self.close()  # what was inherited through a fork belongs to the parent
@@ -110,7 +114,35 @@ class Hdf5File:
             with hdf5_errors(self.path):
                 self._handle = _open(self.path)
             self._process = os.getpid()
+            self._compare(os.fstat(self._handle.id.get_vfd_handle()))
         return self._handle
+
+    def check_unchanged(self) -> None:
+        """Check that the path still leads to the file that was first opened.
+
+        Raises:
+            RecordingError: If the file was replaced, modified or removed.
+        """
+        if self._state is not None:
+            try:
+                self._compare(self.path.stat())
+            except FileNotFoundError as error:
+                raise self._changed("was removed") from error
+
+    def _compare(self, status: os.stat_result) -> None:
+        # not the inode: some network file systems give a file another one now and then
+        state = status.st_size, status.st_mtime_ns
+        if self._state not in (None, state):
+            self.close()
+            raise self._changed("was replaced or modified")
+        self._state = state
+
+    def _changed(self, what: str) -> RecordingError:
+        return RecordingError(
+            f"{self.path}: the file {what} while it was in use, by a program that wrote, copied or "
+            "synchronised it; wait for that program to end, then start again",
+            path=str(self.path),
+        )
 
     def close(self) -> None:
         """Drop the handle of this process."""
@@ -155,9 +187,13 @@ class Hdf5File:
     def mapped(self, inside: str) -> MappedDataset | None:
         """Return a data set over a map of the file; None where only HDF5 can read it.
 
-        Errors are those of :meth:`dataset`, and those of a file that was cut short.
+        Errors are those of :meth:`dataset`, and those of a file that was cut short or whose size
+        has changed.
         """
         handle = self.handle
+        # reading a map beyond the end of its file ends the process with a signal
+        if self._map is not None and self._map.size() != len(self._map):
+            raise self._changed("was modified")
         if inside not in self._mapped:
             dataset = self.dataset(inside)
             with hdf5_errors(self.path, inside):
@@ -241,6 +277,13 @@ def _open(path: Path) -> h5py.File:
     try:
         return h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
     except OSError as error:
+        if "already open for write" in str(error):
+            raise RecordingError(
+                f"{path}: another program has this file open for writing, or was killed while it "
+                "had; close that program. If none is running, h5clear -s of the HDF5 tools "
+                "releases the file; then check it with 'python -m spike_zoo archive verify'",
+                path=str(path),
+            ) from error
         if "locking flag" not in str(error):
             raise
         # this process has it open with locks already, and HDF5 allows one way at a time
@@ -282,7 +325,7 @@ def _need_filters(path: Path, inside: str, dataset: h5py.Dataset) -> None:
     creation = dataset.id.get_create_plist()
     for number in range(creation.get_nfilters()):
         code, _, _, name = creation.get_filter(number)
-        if not h5py.h5z.filter_avail(code) and not _plugins_loaded():
+        if not h5py.h5z.filter_avail(code) and not plugins_loaded():
             raise FormatError(
                 f"{path}: {inside} is compressed with {_text(name) or code}; "
                 "install hdf5plugin (pip install 'spike-zoo[cold]') to read it",
@@ -290,33 +333,13 @@ def _need_filters(path: Path, inside: str, dataset: h5py.Dataset) -> None:
             )
 
 
-def _plugins_loaded() -> bool:
+def plugins_loaded() -> bool:
+    """Return whether hdf5plugin is installed, after registering its filters."""
     try:
         import hdf5plugin  # noqa: F401  (importing registers its filters)
     except ImportError:
         return False
     return True
-
-
-def compression_options(compression: str | None, level: int = 4) -> dict[str, Any]:
-    """Return h5py's arguments for a data set: no filter, ``"gzip"`` or ``"zstd"``.
-
-    Raises:
-        UsageError: If the name is another, or zstd's library is not installed.
-    """
-    if compression is None:
-        return {}
-    if compression == "gzip":
-        return {"compression": "gzip", "compression_opts": level}
-    if compression != "zstd":
-        raise UsageError(f"compression must be gzip or zstd, got {compression!r}")
-    if not _plugins_loaded():
-        raise UsageError(
-            "compression zstd needs hdf5plugin: pip install 'spike-zoo[cold]', or choose gzip"
-        )
-    import hdf5plugin
-
-    return dict(hdf5plugin.Zstd(clevel=level))
 
 
 def check_root(file: Hdf5File) -> None:

@@ -49,6 +49,14 @@ def dataset_sha256(file: Hdf5File, inside: str) -> str:
     return digest.hexdigest()
 
 
+def value_range(file: Hdf5File, inside: str) -> tuple[float, float]:
+    """Return the least and the greatest value of a data set, NaN if any is NaN."""
+    with hdf5_errors(file.path, inside):
+        ranges = [(block.min(), block.max()) for block in _blocks(file.dataset(inside))]
+    low, high = np.array(ranges, np.float64).T
+    return float(low.min()), float(high.max())
+
+
 def stored_sha256(file: Hdf5File, inside: str) -> str | None:
     """Return the checksum written with a data set; None if there is none."""
     checksum = read_attributes(file, inside).get(CHECKSUM)

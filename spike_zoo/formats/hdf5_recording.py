@@ -67,11 +67,6 @@ class StoredPlanes:
                 self._expanded = self._expand()
             return self._expanded[selection]
         stored = self.file.mapped(self.inside) or self.file.dataset(self.inside)
-        if stored.shape != self.shape:
-            raise FormatError(
-                f"{self.file.path}: {self.inside} has changed since it was opened",
-                path=self.inside,
-            )
         with hdf5_errors(self.file.path, self.inside):
             return stored[selection]
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.arrays import cleared_pad_bits
-from spike_zoo.formats.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION, compression_options
+from spike_zoo.formats.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION, plugins_loaded
 from spike_zoo.formats.hdf5_checksums import write_checked
 from spike_zoo.formats.hdf5_recording import LABEL, NUMBERS, SOURCE_FORMATS, SPIKES, TEXTS
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
@@ -196,6 +196,27 @@ def write_label(group: h5py.Group, label: int, label_name: object = None) -> Non
     stored = write_checked(group, LABEL, np.int64(label))
     if isinstance(label_name, str):
         stored.attrs["name"] = label_name
+
+
+def compression_options(compression: str | None, level: int = 4) -> dict[str, Any]:
+    """Return h5py's arguments for a data set: no filter, ``"gzip"`` or ``"zstd"``.
+
+    Raises:
+        UsageError: If the name is another, or zstd's library is not installed.
+    """
+    if compression is None:
+        return {}
+    if compression == "gzip":
+        return {"compression": "gzip", "compression_opts": level}
+    if compression != "zstd":
+        raise UsageError(f"compression must be gzip or zstd, got {compression!r}")
+    if not plugins_loaded():
+        raise UsageError(
+            "compression zstd needs hdf5plugin: pip install 'spike-zoo[cold]', or choose gzip"
+        )
+    import hdf5plugin
+
+    return dict(hdf5plugin.Zstd(clevel=level))
 
 
 def chunk_planes(planes: int) -> int:

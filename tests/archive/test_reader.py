@@ -14,10 +14,10 @@ import pytest
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.errors import (
-    FormatError,
     MissingFileError,
     MissingItemError,
     PlaneRangeError,
+    RecordingError,
 )
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.hdf5_recording import StoredPlanes
@@ -130,7 +130,8 @@ def test_a_range_touches_only_the_chunks_that_hold_it(archive: SpikeArchive) -> 
     archive.close()
     archive.path.write_bytes(data)
     expected = make_take(0).recording.read_packed(26, 37)
-    np.testing.assert_array_equal(archive.read_packed("take0", 26, 37), expected)
+    again = SpikeArchive(archive.path)
+    np.testing.assert_array_equal(again.read_packed("take0", 26, 37), expected)
 
 
 def test_reading_goes_on_after_the_handle_is_dropped(path: Path) -> None:
@@ -227,14 +228,24 @@ def test_an_archive_without_recordings_says_so(tmp_path: Path) -> None:
         read_recording(tmp_path / "empty.h5")
 
 
-def test_an_archive_replaced_by_another_shape_is_noticed(path: Path) -> None:
+@pytest.mark.parametrize("planes", [37, 40])
+def test_an_archive_that_was_replaced_is_not_read_as_the_old_one(path: Path, planes: int) -> None:
     archive = SpikeArchive(path)
-    recording = archive["take0"]
-    archive.close()
+    recording, sent = archive["take0"], pickle.dumps(archive)
+    archive.check_unchanged()
     with ArchiveWriter(path, overwrite=True) as writer:
-        writer.add("take0", make_take(0, planes=40))
-    with pytest.raises(FormatError, match="has changed since"):
-        recording[0:1]
+        writer.add("take0", make_take(5, planes=planes))
+    told = r"the file was replaced or modified while it was in use.*start again"
+    np.testing.assert_array_equal(recording[0:1], make_take(0).recording[0:1])  # the old file
+    with pytest.raises(RecordingError, match=told):
+        archive.check_unchanged()
+    with pytest.raises(RecordingError, match=told):
+        recording[0:1]  # closed by the check
+    with pytest.raises(RecordingError, match=told):
+        pickle.loads(sent).read_packed("take0", 0, 1)
+    path.unlink()
+    with pytest.raises(RecordingError, match="the file was removed while it was in use"):
+        archive.check_unchanged()
 
 
 def test_many_recordings_are_read_with_few_data_sets_open(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import Finding, verify_archive
+from spike_zoo.archive import ArchiveWriter, Finding, verify_archive
 from spike_zoo.errors import FormatError, MissingFileError, SpikeZooError
-from tests.helpers.archives import make_around, write_archive
+from tests.helpers.archives import make_around, make_take, write_archive
 
 TAKE = "recordings/take0"
 
@@ -103,6 +103,7 @@ NAMES = h5py.string_dtype()
         ("E04", TAKE, drop_attribute("source")),
         ("E04", TAKE, set_attribute("source_format", "avi")),
         ("E04", TAKE, set_attribute("rate_scale", -0.6)),
+        ("E04", TAKE, set_attribute("rate_scale", 60.0)),
         ("E05", f"{TAKE}/spikes", set_a_pad_bit),
         ("E06", f"{TAKE}/spikes", flip_a_spike),
         ("E06", TAKE, drop_attribute("sha256")),
@@ -117,6 +118,9 @@ NAMES = h5py.string_dtype()
         ("E08", f"{TAKE}/blur_span", lambda file: file.__delitem__(f"{TAKE}/blur_span")),
         ("E09", f"{TAKE}/images", replace(f"{TAKE}/images", np.zeros((3, 12, 20), "u1"))),
         ("E09", f"{TAKE}/blur", replace(f"{TAKE}/blur", np.zeros((1, 24, 63, 3), "f4"))),
+        ("E09", f"{TAKE}/images", replace(f"{TAKE}/images", np.full((3, 12, 21), 128, "f4"))),
+        ("E09", f"{TAKE}/images", replace(f"{TAKE}/images", np.full((3, 12, 21), np.nan, "f4"))),
+        ("E09", f"{TAKE}/blur", replace(f"{TAKE}/blur", np.full((1, 24, 42, 3), -0.1, "f4"))),
         ("E09", f"{TAKE}/motion", add_motion(np.zeros((3, 2, 12, 20), "f2"))),
         ("E09", f"{TAKE}/motion", add_motion(np.zeros((3, 2, 12, 21), "f4"))),
         ("E09", f"{TAKE}/around", add_around(around=np.zeros((3, 2, 12, 21), "f2"))),
@@ -159,6 +163,32 @@ def test_each_broken_rule_is_found_where_it_is(
     consequences = {"E05": {"E06"}, "E11": {"E10"}, "E12": {"E07", "W03"}}  # of the same change
     assert {finding.code for finding in findings} <= {code, *consequences.get(code, ())}
     assert all("\n" not in str(finding) for finding in findings)
+
+
+def test_a_warning_about_several_recordings_is_one_finding_with_their_number(
+    tmp_path: Path,
+) -> None:
+    path = write_archive(tmp_path / "takes.h5", takes=4)
+    with h5py.File(path, "r+") as file:
+        for name in file["recordings"]:
+            file["recordings"][name].attrs["fps"] = 0.0
+        file.create_group(f"{TAKE}/thermal")
+        file.create_group(f"{TAKE}/sound")
+    assert sorted(map(str, verify_archive(path))) == [
+        "W02 recordings/take0 fps is 0: the rate is unknown (and 3 more recordings)",
+        "W03 recordings/take0/sound unknown part, kept untouched",
+        "W03 recordings/take0/thermal unknown part, kept untouched",
+    ]
+
+
+def test_the_same_spikes_in_two_splits_are_found_under_any_name(tmp_path: Path) -> None:
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        for name, seed, split in (("a", 0, "train"), ("b", 1, "train"), ("c", 0, "test")):
+            writer.add(name, make_take(seed), split=split)
+        writer.add("d", make_take(1), split="train")  # twice in one split
+    assert list(map(str, verify_archive(tmp_path / "a.h5"))) == [
+        "W01 splits 'a' (train) and 'c' (test) have the same spikes"
+    ]
 
 
 @pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])

@@ -20,7 +20,7 @@ from spike_zoo.errors import (
     RecordingError,
     UsageError,
 )
-from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes import SpikeRecording, Take
 from tests.helpers.archives import (
     add_annotations,
     make_around,
@@ -202,7 +202,8 @@ def test_images_that_do_not_fit_the_recording_are_refused(
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_images_keep_their_type_and_factor(tmp_path: Path, dtype: type) -> None:
-    images: np.ndarray = np.arange(3 * 48 * 84).reshape(3, 48, 84).astype(dtype)
+    values = np.arange(3 * 48 * 84).reshape(3, 48, 84)
+    images: np.ndarray = (values / values.size if dtype is np.float32 else values).astype(dtype)
     with ArchiveWriter(tmp_path / "a.h5", compression="gzip") as writer:
         writer.add("a", make_take(images=images))
     stored = SpikeArchive(tmp_path / "a.h5").images("a")
@@ -313,3 +314,33 @@ def test_an_archive_that_cannot_grow_stays_as_it_was(tmp_path: Path) -> None:
                 writer.add("large", make_take(7, planes=4000))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("part", ["images", "blur"])
+@pytest.mark.parametrize("value", [128.0, -0.1, np.nan, np.inf])
+def test_float_images_outside_the_unit_range_are_rejected(
+    tmp_path: Path, part: str, value: float
+) -> None:
+    take = make_take(0)
+    images = np.array(getattr(take, part), np.float32) / 255
+    images[0, 1, 2] = value
+    with pytest.raises(
+        FormatError, match=rf"{part}: float images .*expected 0 \(black\)"
+    ) as caught:
+        _write(tmp_path / "a.h5", replace(take, **{part: images}))
+    assert caught.value.code == "E09"
+    images[0, 1, 2] = np.nextafter(np.float32(1), np.float32(2))  # rounding
+    _write(tmp_path / "a.h5", replace(take, **{part: images}))
+
+
+def test_more_spikes_at_white_than_planes_are_rejected(tmp_path: Path) -> None:
+    take = make_take(0)
+    take.recording.rate_scale = 60.0
+    with pytest.raises(FormatError, match=r"rate_scale is 60\.0, expected .* at most 1"):
+        _write(tmp_path / "a.h5", take)
+    assert not (tmp_path / "a.h5").exists()
+
+
+def _write(path: Path, take: Take) -> None:
+    with ArchiveWriter(path) as writer:
+        writer.add("a", take)

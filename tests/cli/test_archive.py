@@ -179,9 +179,11 @@ def test_verify_prints_a_line_for_each_finding_and_exits_with_one(
     assert [line.split()[:2] for line in lines] == [
         ["E06", "recordings/take0/spikes"],
         ["W02", "recordings/take1"],
+        [f"{path}:", "not"],
     ]
+    assert lines[-1] == f"{path}: not valid (1 error, 1 warning)"
     assert main(["archive", "verify", str(path), "--deep", "false"]) == 0  # a warning is left
-    capsys.readouterr()
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{path}: valid (1 warning)"]
     assert main(["archive", "verify", str(path), "--json"]) == 1
     report = json.loads(capsys.readouterr().out)
     assert report["valid"] is False

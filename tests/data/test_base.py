@@ -16,7 +16,7 @@ from lightning import LightningModule, Trainer
 
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.data.base import Samples, unit_range, unpacked
-from spike_zoo.errors import ConfigError, MissingFileError, VersionError
+from spike_zoo.errors import ConfigError, MissingFileError, RecordingError, VersionError
 from spike_zoo.spikes import Take
 from spike_zoo.testing import pattern_take
 from tests.helpers.splits import archive_of, said_in_setup
@@ -145,6 +145,19 @@ def test_batches_of_workers_stay_as_they_came_however_many_are_kept(archive_path
         torch.testing.assert_close(ours["image"], theirs["image"], rtol=0, atol=0)
         assert ours["name"] == theirs["name"]
         assert ours["packed"].is_contiguous()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_archive_replaced_between_two_epochs_ends_the_loop(tmp_path: Path, workers: int) -> None:
+    path = archive_of(tmp_path / "a.h5", pattern_take(0), pattern_take(1))
+    data = ReconstructionDataModule(str(path), crop=None, batch_size=2, seed=0, workers=workers)
+    loaders = data.train_dataloader(), data.val_dataloader()
+    assert [len(list(loader)) for loader in loaders] == [1, 2]
+    path.unlink()
+    archive_of(path, pattern_take(2), pattern_take(3))
+    for loader in loaders:
+        with pytest.raises(RecordingError, match=r"a\.h5: the file was replaced or modified while"):
+            list(loader)
 
 
 def test_a_split_without_samples_is_refused_by_name(archive_path: Path) -> None:

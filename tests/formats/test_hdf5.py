@@ -14,6 +14,7 @@ from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError, Versi
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.hdf5 import Hdf5File
 from tests.helpers.archives import change, replace_spikes
+from tests.helpers.processes import run_python
 from tests.helpers.streams import random_spikes
 
 SPIKES = random_spikes(37, 12, 21)
@@ -192,4 +193,20 @@ def test_a_filter_that_is_not_installed_names_the_extra(
     if h5py.h5z.filter_avail(32015):
         pytest.skip("the filter is registered in this process")
     with pytest.raises(FormatError, match=r"compressed with .*spike-zoo\[cold\]"):
+        read_recording(path)
+
+
+def test_a_file_that_another_program_writes_is_not_called_damaged(path: Path) -> None:
+    with h5py.File(path, "r+", libver=("v110", "v110")) as writer:
+        writer.flush()
+        line = "import sys, spike_zoo; spike_zoo.read_recording(sys.argv[1])"
+        said = run_python(line, str(path)).stderr  # HDF5 opens a file once in each process
+    assert "clip.h5: another program has this file open for writing" in said
+    assert "damaged" not in said
+    np.testing.assert_array_equal(read_recording(path)[:], SPIKES)
+
+
+def test_a_file_that_is_still_being_copied_may_be_waited_for(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FormatError, match=r"cut short \(.*\), or another program is writing it"):
         read_recording(path)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spike_zoo.errors import FormatError
+from spike_zoo.errors import FormatError, RecordingError
 from spike_zoo.formats.hdf5 import Hdf5File
 
 VALUES = np.random.default_rng(0).integers(0, 256, (37, 9, 5), dtype=np.uint8)
@@ -100,4 +100,20 @@ def test_a_chunk_beyond_the_end_is_refused_before_it_is_touched(tmp_path: Path) 
     with file.path.open("r+b") as raw:
         raw.truncate(size - 400)
     with pytest.raises(FormatError, match=r"cut\.h5: .*the file ends at"):
+        file.mapped("planes")
+
+
+@pytest.mark.parametrize("chunks", [None, (8, 9, 5)])
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_a_file_whose_size_changes_while_it_is_read_is_an_error(
+    tmp_path: Path, chunks: tuple[int, ...] | None, size: int
+) -> None:
+    """A map beyond the end of its file would end the process with SIGBUS."""
+    file = _stored(tmp_path / "copied over.h5", chunks=chunks)
+    mapped = file.mapped("planes")
+    assert mapped is not None
+    np.testing.assert_array_equal(mapped[0:37], VALUES)
+    with file.path.open("r+b") as raw:
+        raw.truncate(size)
+    with pytest.raises(RecordingError, match=r"copied over\.h5: the file was modified while"):
         file.mapped("planes")
