@@ -149,7 +149,9 @@ def write_npy(recording: SpikeRecording, path: Path) -> None:
         npy.write_array_header_1_0(stream, header)
         for first in range(0, planes, block):
             values = recording.read(first, min(first + block, planes))
-            stream.write(np.ascontiguousarray(values))  # tofile would not say why a write failed
+            stream.write(
+                np.ascontiguousarray(values).data
+            )  # tofile would not say why a write failed
 
 
 def write_npz(recording: SpikeRecording, path: Path) -> None:

@@ -382,7 +382,7 @@ def _write_dat(
     with new_file(path, overwrite=overwrite) as temporary:
         with temporary.open("wb") as stream:
             for block in stored_bytes(recording, layout):
-                stream.write(block)  # tofile would not say why a write failed
+                stream.write(block.data)  # tofile would not say why a write failed
         if with_sidecar:
             text = sidecar.sidecar_text(
                 recording,

@@ -303,7 +303,8 @@ def test_what_was_changed_in_a_take_of_another_archive_stays_changed(tmp_path: P
 def test_an_archive_that_cannot_grow_stays_as_it_was(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5")
     before = path.read_bytes()
-    for options in ({"append": True}, {"overwrite": True}):
+    cases: list[dict[str, Any]] = [{"append": True}, {"overwrite": True}]
+    for options in cases:
         for more in (100, 5000, 20_000):
             told = r"a\.h5: cannot be written \(File too large\)"
             with (
@@ -322,7 +323,7 @@ def test_float_images_outside_the_unit_range_are_rejected(
     tmp_path: Path, part: str, value: float
 ) -> None:
     take = make_take(0)
-    images = np.array(getattr(take, part), np.float32) / 255
+    images: Any = np.array(getattr(take, part), np.float32) / 255
     images[0, 1, 2] = value
     with pytest.raises(
         FormatError, match=rf"{part}: float images .*expected 0 \(black\)"
