@@ -9,7 +9,7 @@ import numpy as np
 
 from spike_zoo.formats.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION
 from spike_zoo.formats.hdf5_recording import LABEL, OPTIONAL, REQUIRED, SPIKES
-from spike_zoo.formats.hdf5_writing import NAME_PATTERN, chunk_planes
+from spike_zoo.formats.hdf5_writing import NAME_PATTERN, chunk_planes, rate_scale_problem
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
@@ -79,7 +79,7 @@ KNOWN_MEMBERS = {
     LABELS: ("class", "class_index", *_MAPS, *(f"{name}_index" for name in _MAPS)),
     CALIBRATION: ("dark", "gain"),
 }
-_ROUNDING = 1e-3
+_ROUNDING = 1e-3  # of float images that were computed, as a weighted sum of R, G and B
 _IMAGE_TYPES = (np.uint8, np.uint16, np.float32)
 
 
@@ -104,15 +104,9 @@ def values_problem(low: float, high: float) -> str | None:
     Rounding may lead a little out of the range.
     """
     if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
-        return f"float images have values from {low:g} to {high:g}, expected 0 (black) to 1 (white)"
-    return None
-
-
-def rate_scale_problem(rate_scale: object) -> str | None:
-    """Say what is wrong with the rate scale of a recording (E04)."""
-    if rate_scale is not None and not (isinstance(rate_scale, int | float) and 0 < rate_scale <= 1):
         return (
-            f"rate_scale is {rate_scale}, expected spikes per plane at white, above 0 and at most 1"
+            f"float images have values from {low:g} to {high:g}, expected 0 (black) to 1 (white); "
+            "divide them by the value of white, or store them with 8 or 16 bits"
         )
     return None
 

@@ -328,14 +328,15 @@ def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
         for name in dict.fromkeys(listed):
             homes.setdefault(name, []).append(split)
     shared = sorted(name for name, splits in homes.items() if len(splits) > 1)
-    findings += [Finding("W01", schema.SPLITS, f"{name!r} is in several splits") for name in shared]
     yield from findings
+    yield from _repeated([f"{name!r} is in several splits" for name in shared])
     yield from _same_spikes(file, {name: homes[name] for name in homes if name in known})
 
 
 def _same_spikes(file: Hdf5File, homes: Mapping[str, list[str]]) -> Iterator[Finding]:
     """Find recordings with the spikes of another one in another split (W01)."""
     first: dict[object, str] = {}
+    pairs = []
     for name, splits in homes.items():
         try:
             digest = read_attributes(file, f"{schema.RECORDINGS}/{name}").get("sha256")
@@ -343,12 +344,18 @@ def _same_spikes(file: Hdf5File, homes: Mapping[str, list[str]]) -> Iterator[Fin
             continue
         other = first.setdefault(digest, name)
         if digest is not None and set(homes[other]) != set(splits):
-            yield Finding(
-                "W01",
-                schema.SPLITS,
+            pairs.append(
                 f"{other!r} ({', '.join(homes[other])}) and {name!r} ({', '.join(splits)}) have "
-                "the same spikes",
+                "the same spikes"
             )
+    yield from _repeated(pairs)
+
+
+def _repeated(messages: list[str]) -> Iterator[Finding]:
+    """Find recordings that several splits share, as one warning with their number (W01)."""
+    if messages:
+        more = f" (and {len(messages) - 1} more)" if messages[1:] else ""
+        yield Finding("W01", schema.SPLITS, messages[0] + more)
 
 
 def _classes(file: Hdf5File, names: list[str]) -> Iterator[Finding]:

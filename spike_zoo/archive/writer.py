@@ -237,8 +237,6 @@ def write_take(
             recording.
     """
     planes, height, width = take.recording.shape
-    if problem := schema.rate_scale_problem(take.recording.rate_scale):
-        raise FormatError(f"{group.name}: {problem}", code="E04", path=group.name)
     pairs = (
         (schema.IMAGES, take.images, schema.IMAGE_INDEX, take.image_index, "E07"),
         (schema.BLUR, take.blur, schema.BLUR_SPAN, take.blur_span, "E08"),

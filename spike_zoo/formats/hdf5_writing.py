@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import h5py
 import numpy as np
 
-from spike_zoo.errors import UsageError
+from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats.arrays import cleared_pad_bits
 from spike_zoo.formats.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION, plugins_loaded
 from spike_zoo.formats.hdf5_checksums import write_checked
@@ -178,7 +178,10 @@ def write_group(
 
     Raises:
         UsageError: If layout or compression has another name.
+        FormatError: E04, if the rate scale is above 1.
     """
+    if problem := rate_scale_problem(recording.rate_scale):
+        raise FormatError(f"{group.name}: {problem}", code="E04", path=group.name)
     if layout not in ("wpack", "tpack"):
         raise UsageError(f"layout must be wpack or tpack, got {layout!r}")
     write = _write_along_rows if layout == "wpack" else _write_along_time
@@ -187,6 +190,16 @@ def write_group(
     label = recording.meta.get("label")
     if isinstance(label, int | np.integer):
         write_label(group, int(label), recording.meta.get("label_name"))
+
+
+def rate_scale_problem(rate_scale: object) -> str | None:
+    """Describe what is wrong with the rate scale of a recording (E04)."""
+    if rate_scale is not None and not (isinstance(rate_scale, int | float) and 0 < rate_scale <= 1):
+        return (
+            f"rate_scale is {rate_scale}, expected spikes per plane at white, above 0 and at most "
+            "1 (a pixel fires at most once per plane)"
+        )
+    return None
 
 
 def write_label(group: h5py.Group, label: int, label_name: object = None) -> None:

@@ -189,6 +189,12 @@ def test_the_same_spikes_in_two_splits_are_found_under_any_name(tmp_path: Path) 
     assert list(map(str, verify_archive(tmp_path / "a.h5"))) == [
         "W01 splits 'a' (train) and 'c' (test) have the same spikes"
     ]
+    with ArchiveWriter(tmp_path / "a.h5", append=True) as writer:
+        writer.put_in_split("test", "d", "b")
+    assert list(map(str, verify_archive(tmp_path / "a.h5"))) == [
+        "W01 splits 'b' is in several splits (and 1 more)",
+        "W01 splits 'a' (train) and 'c' (test) have the same spikes",
+    ]
 
 
 @pytest.mark.parametrize("bit_layout", ["wpack", "tpack"])
