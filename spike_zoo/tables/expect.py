@@ -138,6 +138,9 @@ def judge(
         other = Sample(expectation.limit, None, 1, is_exact=True)
     if row is None or other is None or (above is None and expectation.above is not None):
         return Verdict(expectation, Judgement.NOT_MEASURED, text)
+    diverged = _diverged(expectation, (row, other, above))
+    if diverged:
+        return Verdict(expectation, Judgement.NO_MEANING, text, detail=f"{diverged} diverged")
     sign = -1.0 if column.better == "lower" else 1.0
     below = "" if above is None else _below(expectation, column, (row, other), above)
     if below:
@@ -223,6 +226,17 @@ def claim_text(expectation: Expectation, column: Column, than: Column | None = N
     if than is not None:
         return f"{row}: {column.heading} better than {than.heading}{by}"
     return f"{row} better than {other}{by} ({column.heading})"
+
+
+def _diverged(expectation: Expectation, samples: Sequence[Sample | None]) -> str:
+    """Return the names of the rows that have a seed whose result is not finite."""
+    names = (expectation.row, expectation.other or expectation.row, expectation.above)
+    found = [
+        str(name)
+        for name, sample in zip(names, samples, strict=True)
+        if sample is not None and math.isnan(sample.mean)
+    ]
+    return ", ".join(dict.fromkeys(found))
 
 
 def _below(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -126,6 +127,9 @@ def _cell(runs: Sequence[RecordedRun], column: Column, published: float | None) 
     values = [value for run in runs if (value := run.value(column)) is not None]
     if not values:
         return Cell(None, published=published)
+    diverged = sum(not math.isfinite(value) for value in values)
+    if diverged:
+        return Cell(None, count=len(values), published=published, diverged=diverged)
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Cell(statistics.fmean(values), deviation, len(values), published)
 
@@ -178,7 +182,12 @@ def _verdicts(
 
     def sample(row: str | None, column: str) -> Sample | None:
         place = places[column]
-        if row is None or (cell := named[row].cells[place]).mean is None:
+        if row is None:
+            return None
+        cell = named[row].cells[place]
+        if cell.diverged:
+            return Sample(math.nan, None, cell.count)
+        if cell.mean is None:
             return None
         is_exact = named[row].is_exact(spec.columns[place])
         elsewhere = stated(spec, place) or pooled(spec, rows, place)

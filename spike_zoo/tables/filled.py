@@ -16,16 +16,18 @@ class Cell:
     """What the runs of a row measured, and what was published; None where nothing was.
 
     Attributes:
-        mean: Mean over the runs.
+        mean: Mean over the runs; None if one of them diverged.
         deviation: Their standard deviation (n - 1); None for less than two.
         count: How many runs.
         published: The published value.
+        diverged: How many runs have a value that is not finite.
     """
 
     mean: float | None
     deviation: float | None = None
     count: int = 0
     published: float | None = None
+    diverged: int = 0
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
                 "mean": cell.mean,
                 "deviation": cell.deviation,
                 "published": cell.published,
+                "diverged": cell.diverged,
             }
             for column, cell in cells
         },

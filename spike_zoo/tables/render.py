@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
@@ -43,6 +44,8 @@ def heading(column: Column) -> str:
 
 def ours_text(column: Column, cell: Cell) -> str:
     """Return what was measured here, with its deviation over seeds."""
+    if cell.diverged:
+        return f"diverged ({cell.diverged} of {cell.count})"
     if cell.mean is None:
         return NOT_MEASURED
     text = column.text(cell.mean)
@@ -175,7 +178,8 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
             line: dict[str, object] = {"table": table.title, "row": row.name, "n": len(row.runs)}
             line["flag"] = flag
             for column, cell in zip(table.columns, row.cells, strict=True):
-                values = (cell.mean, cell.deviation, cell.published)
+                mean = math.nan if cell.diverged else cell.mean
+                values = (mean, cell.deviation, cell.published)
                 for part, value in zip(parts, values, strict=True):
                     line[f"{column.name}{part}"] = "" if value is None else repr(float(value))
             for one in table.spec.published_columns:

@@ -47,7 +47,8 @@ def test_programs_take_a_table_as_json(folder: Path, capsys: pytest.CaptureFixtu
     (table,) = found["tables"]
     rows = {row["name"]: row for row in table["rows"]}
     column = next(iter(rows["full"]["cells"]))
-    assert rows["full"]["cells"][column] == {"mean": 31.0, "deviation": None, "published": 38.8}
+    cell = {"mean": 31.0, "deviation": None, "published": 38.8, "diverged": 0}
+    assert rows["full"]["cells"][column] == cell
     assert rows["half"]["cells"][column]["mean"] == 29.0
     assert any(one.startswith("The rows mix profiles") for one in table["warnings"])
 
