@@ -55,7 +55,7 @@ def test_the_page_on_the_evidence_states_the_number_of_every_verdict(
 
 
 def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:
-    seen = Counter()
+    seen: Counter[tuple[object, ...]] = Counter()
     for table in tables:
         rows = {row.name: row for row in table.rows}
         for verdict in table.verdicts:

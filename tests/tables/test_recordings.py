@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import scipy.stats
@@ -21,7 +22,7 @@ from tests.helpers.tables import SPEC, make_run, write_spec
 HALF = {"a-slow-0": (29.0, 29.2), "b-slow-1": (31.0, 31.0), "c-fast-2": (25.0, 26.0)}
 
 
-def _run(folder: Path, variant: str, gains: tuple[float, ...], **changes: object) -> RecordedRun:
+def _run(folder: Path, variant: str, gains: tuple[float, ...], **changes: Any) -> RecordedRun:
     """Return a run with a per_image.csv: two images of each recording, so much better."""
     place = folder / f"{variant}-{changes.get('seed', 0)}"
     place.mkdir()
