@@ -64,7 +64,7 @@ class OverRecordings:
 
     @property
     def text(self) -> str:
-        """The result in words: ``8 recordings: within noise, p = 0.38``."""
+        """The result in words: ``8 recordings: within noise, p = 0.380``."""
         p_value = "" if self.p_value is None else f", {p_text(self.p_value)}"
         return f"{self.count} recordings: {self.judgement.value}{p_value}"
 

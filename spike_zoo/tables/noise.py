@@ -105,7 +105,7 @@ def discoveries(p_values: Sequence[float]) -> list[bool]:
 
 def p_text(p_value: float) -> str:
     """Return a p-value in words: ``p = 0.031``."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
+    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 
 def _student(freedom: int) -> Any:  # noqa: ANN401  (scipy has no hints)

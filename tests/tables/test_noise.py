@@ -80,7 +80,8 @@ def test_discoveries_are_those_of_benjamini_and_hochberg() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.0004, "p < 0.001"), (0.0312, "p = 0.031"), (0.5, "p = 0.5")]
+    ("value", "text"),
+    [(0.0004, "p < 0.001"), (0.0312, "p = 0.031"), (0.0496, "p = 0.050"), (0.5, "p = 0.500")],
 )
-def test_p_values_have_two_digits(value: float, text: str) -> None:
+def test_p_values_have_three_decimals(value: float, text: str) -> None:
     assert p_text(value) == text
