@@ -28,7 +28,7 @@ import spike_zoo  # isort: skip  # noqa: F401
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
-from spike_zoo.tables import collect_runs, fill_table, read_table_file, render_markdown
+from spike_zoo.tables import collect_runs, fill_tables, read_table_file, render_markdown
 
 root = Path() if Path("experiments").is_dir() else Path("..")
 stir = root / "experiments" / "stir"
@@ -43,7 +43,7 @@ print(file.title, "|", len(file.tables), "tables |", len(runs), "committed runs"
 # one, the best in bold. `n/a`: nothing ran. Nothing is ever copied from a paper into our column.
 
 # %%
-tables = {table.title: fill_table(table, runs, "cpu") for table in file.tables}
+tables = {table.title: table for table in fill_tables(file.tables, runs, "cpu")}
 print(*tables, sep="\n")
 title = next(title for title in tables if "motion" in title.lower())
 Markdown(render_markdown([tables[title]]))
@@ -52,9 +52,9 @@ Markdown(render_markdown([tables[title]]))
 # ## Held, not held, within noise
 #
 # Two rows differ, but runs of one row differ too. A difference counts where it is larger than t ·
-# s · sqrt(1/n₁ + 1/n₂): s is the deviation of seeds within a row, pooled, and t the two-sided 95
-# % point of Student's distribution. Below it, these runs cannot tell, which is no evidence
-# against the claim.
+# s · sqrt(1/n₁ + 1/n₂): s is the deviation of seeds within a row, pooled over the rows of the file,
+# and t the two-sided 95 % point of Student's distribution. Below it, these runs cannot tell, which
+# is no evidence against the claim.
 
 # %%
 for table in tables.values():

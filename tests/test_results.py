@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 import statistics
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import evidence
+from benchmarks import claims, evidence
 from spike_zoo.cli.main import main
+from spike_zoo.tables import Judgement
 from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-PROFILES = {"table": "cpu", "table_long": "long", "table_longer": "longer"}
-VERDICTS = ("held", "not held")
+    from spike_zoo.tables import FilledTable
+    from spike_zoo.tables.filled import FilledRow
+
 RENDERED = sorted((ROOT / "experiments").glob("*/results/*.md"))
 
 
@@ -27,18 +30,48 @@ def test_a_committed_table_is_that_of_the_committed_records(
 ) -> None:
     monkeypatch.chdir(tmp_path)  # runs of one's own, below the root, are no records
     spec = rendered.parents[1] / f"{rendered.stem}.yaml"
-    options = ["--profile", PROFILES[rendered.stem], "--out", str(tmp_path)]
+    options = ["--profile", claims.PROFILES[rendered.stem], "--out", str(tmp_path)]
     assert main(["table", str(spec), *options]) == 0
     again = "make ablation-table or spike-zoo table renders it anew"
     for path in (rendered, rendered.with_suffix(".csv")):
         assert (tmp_path / path.name).read_text() == path.read_text(), again
 
 
-def test_the_page_on_the_evidence_counts_the_claims_that_hold() -> None:
+@pytest.fixture(scope="module")
+def tables() -> list[FilledTable]:
+    return [table for filled in claims.committed_tables().values() for table in filled]
+
+
+def test_the_page_on_the_evidence_states_the_number_of_every_verdict(
+    tables: list[FilledTable],
+) -> None:
+    verdicts = [verdict for table in tables for verdict in table.verdicts]
     lines = [line for path in RENDERED for line in path.read_text().splitlines()]
-    held, not_held = (sum(line.startswith(f"- **{what}**") for line in lines) for what in VERDICTS)
+    for one in Judgement:
+        shown = sum(line.startswith(f"- **{one.value}") for line in lines)
+        assert sum(verdict.judgement is one for verdict in verdicts) == shown, one
     page = (ROOT / "experiments/README.md").read_text()
-    assert f"Of the claims that the tables decide, {held} hold and {not_held} do not;" in page
+    assert claims.summary(verdicts) in page, "run python -m benchmarks.claims"
+
+
+def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:
+    seen: Counter[tuple[object, ...]] = Counter()
+    for table in tables:
+        rows = {row.name: row for row in table.rows}
+        for verdict in table.verdicts:
+            claim = verdict.expectation
+            others = (claim.row, claim.other, claim.anchor, claim.above)
+            folders = tuple(_folders(rows.get(str(name))) for name in others)
+            if verdict.difference is not None:
+                seen[
+                    (*folders, claim.by, claim.than, claim.method, claim.is_close, claim.limit)
+                ] += 1
+    assert seen
+    assert [key for key, count in seen.items() if count > 1] == []
+
+
+def _folders(row: FilledRow | None) -> tuple[str, ...]:
+    return () if row is None else tuple(str(run.folder) for run in row.runs)
 
 
 def test_the_page_states_the_minutes_that_the_committed_runs_took() -> None:
@@ -46,8 +79,9 @@ def test_the_page_states_the_minutes_that_the_committed_runs_took() -> None:
     rows = re.findall(r"\| (\d+) \((\d+) to (\d+)\) \| \[.*?\]\((\w+)/results/(\w+)\.md\)", page)
     assert len(rows) == 7
     for *stated, method, table in rows:
-        records = (ROOT / "experiments" / method / "results" / PROFILES[table]).rglob("result.json")
-        minutes = [RunResult.read(record).wall_seconds / 60 for record in records]
+        folder = ROOT / "experiments" / method / "results" / claims.PROFILES[table]
+        records = [RunResult.read(record) for record in folder.rglob("result.json")]
+        minutes = [record.wall_seconds / 60 for record in records]
         measured = [statistics.median(minutes), min(minutes), max(minutes)]
         assert [int(number) for number in stated] == [round(one) for one in measured], (
             f"{method}, {table}"

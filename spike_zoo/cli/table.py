@@ -16,6 +16,7 @@ from spike_zoo.tables import (
     as_plain,
     collect_runs,
     fill_table,
+    fill_tables,
     read_table_file,
     render_csv,
     render_markdown,
@@ -74,7 +75,7 @@ def _filled(
         return TableFile(spec.title, (spec,), Path(source)), [fill_table(spec, runs, profile)]
     file = read_table_file(source)
     runs = runs_of_sweep(sweep) if sweep else _usual_runs(file, results)
-    return file, [fill_table(spec, runs, profile) for spec in file.tables]
+    return file, fill_tables(file.tables, runs, profile)
 
 
 def _usual_runs(file: TableFile, results: list[str] | None) -> list[RecordedRun]:

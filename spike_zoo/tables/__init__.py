@@ -1,9 +1,9 @@
 """Tables: results of runs beside published values."""
 
 from spike_zoo.tables.collect import collect_runs, runs_of_sweep, table_of_runs
-from spike_zoo.tables.expect import Judgement, Verdict, sum_up
-from spike_zoo.tables.fill import FilledTable, fill_table
-from spike_zoo.tables.filled import Cell
+from spike_zoo.tables.expect import Judgement, Verdict, false_discoveries, sum_up
+from spike_zoo.tables.fill import fill_table, fill_tables
+from spike_zoo.tables.filled import Cell, FilledTable
 from spike_zoo.tables.page import table_page
 from spike_zoo.tables.plain import as_plain
 from spike_zoo.tables.read import check_table, read_table_file
@@ -33,7 +33,9 @@ __all__ = [
     "cells_as_text",
     "check_table",
     "collect_runs",
+    "false_discoveries",
     "fill_table",
+    "fill_tables",
     "header",
     "read_table_file",
     "render_csv",

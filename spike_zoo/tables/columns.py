@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Final, Literal
 
@@ -86,6 +86,10 @@ class Column:
     def is_exact(self) -> bool:
         """Whether seeds cannot change it: a property of the network alone."""
         return self.key == "parameters" or (self.cost is not None and self.cost[1] != "seconds")
+
+    def is_same_as(self, other: Column) -> bool:
+        """Tell whether two columns have the same numbers, by whatever names."""
+        return replace(self, name="") == replace(other, name="")
 
     @property
     def heading(self) -> str:

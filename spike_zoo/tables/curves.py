@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -48,6 +49,11 @@ class Line:
         """What the legend calls it."""
         return f"{self.row} [published]" if self.is_published else self.row
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether it can be drawn: no point comes from a run that diverged."""
+        return all(math.isfinite(value) for point in self.points for value in point)
+
 
 @dataclass(frozen=True)
 class FilledCurve:
@@ -88,7 +94,7 @@ def curve_drawings(curves: Sequence[FilledCurve]) -> list[tuple[Markup, str]]:
     return [
         (drawn(curve), f"{curve.title}; mean over seeds, dashed as published")
         for curve in curves
-        if curve.lines
+        if any(line.is_finite for line in curve.lines)
     ]
 
 
@@ -143,13 +149,14 @@ def _mean(measured: Sequence[Curve]) -> Curve:
 
 
 def drawn(curve: FilledCurve) -> Markup:
-    """Return the lines of a curve as a drawing with a legend; there is at least one."""
-    points = [point for line in curve.lines for point in line.points]
+    """Return the finite lines of a curve as a drawing with a legend; there is at least one."""
+    lines = [line for line in curve.lines if line.is_finite]
+    points = [point for line in lines for point in line.points]
     across = axis_below([x for x, _ in points], is_logarithmic=curve.spec.is_logarithmic)
     up = axis_beside([y for _, y in points])
     parts = [grid(across, up, (curve.spec.x, curve.spec.y), lambda tick: f"{tick:g}")]
-    rows = list(dict.fromkeys(line.row for line in curve.lines))
-    for number, line in enumerate(curve.lines):
+    rows = list(dict.fromkeys(line.row for line in lines))
+    for number, line in enumerate(lines):
         ink = INKS[rows.index(line.row) % len(INKS)]
         style = DASHES if line.is_published else PLAIN
         places = [(across(x), up(y)) for x, y in line.points]
@@ -159,4 +166,4 @@ def drawn(curve: FilledCurve) -> Markup:
         below = HEIGHT + 8 + number * LEGEND_LINE
         parts.append(path(f"M{LEFT} {below}H{LEFT + 28}", ink, style))
         parts.append(text(LEFT + 36, below + 4, line.name, "start", ink="currentColor"))
-    return drawing(parts, curve.title, HEIGHT + 8 + len(curve.lines) * LEGEND_LINE)
+    return drawing(parts, curve.title, HEIGHT + 8 + len(lines) * LEGEND_LINE)

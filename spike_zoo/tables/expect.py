@@ -1,41 +1,43 @@
-"""Whether a claim about a row holds, does not hold, or drowns in the noise of the seeds."""
+"""Whether a claim about a row holds, does not hold, or is within the noise."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from spike_zoo.tables.noise import (
+    Sample,
+    StandardError,
+    discoveries,
+    p_text,
+    seeds_needed,
+    standard_error,
+)
+from spike_zoo.tables.recordings import error_of_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.spec import Expectation
 
-#: Two-sided 95 % points of Student's t for 1, 2, ... degrees of freedom.
-STUDENT_T: Final = (
-    *(12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281),
-    *(2.2010, 2.1788, 2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860),
-    *(2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423),
-    *(2.0395, 2.0369, 2.0345, 2.0322, 2.0301, 2.0281, 2.0262, 2.0244),
-)
-MANY: Final = STUDENT_T[-1]  # for more: a little too large, so that a bound is never too small
-
 NOISE_RULE: Final = (
-    "A difference is within noise where it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s the pooled "
-    "standard deviation over the seeds of both rows, t the two-sided 95 % point of Student's "
-    "distribution with n₁ + n₂ - 2 degrees of freedom. With one seed each s is what was stated "
-    "beforehand, or that of all rows of the table that have two seeds or more; where nobody knows "
-    "it, the bare difference decides. Parameters, MACs and methods that train nothing have no "
-    "noise. Where the bound is larger than the difference that is claimed, a result within noise "
-    "is undecidable: so few seeds could not have told it."
+    "A difference is within noise if it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s is the "
+    "standard deviation over seeds, pooled over all rows of the file that have two seeds or more, "
+    "and t the two-sided 95 % point of Student's distribution with the degrees of freedom of s. "
+    "Where no row has two seeds the verdict is 'one seed'. Parameters, MACs and methods without "
+    "training have no noise of seeds. A result within noise is undecidable if the noise is larger "
+    "than the claimed difference. Behind it stands the paired t-test over the recordings of the "
+    "test set, means over seeds, where single images were recorded."
 )
 
 
 class Judgement(Enum):
-    """What became of a claim."""
+    """The verdict on a claim."""
 
     HELD = "held"
     NOISE = "within noise"
@@ -43,52 +45,44 @@ class Judgement(Enum):
     NOT_HELD = "not held"
     NO_MEANING = "without meaning"
     NOT_MEASURED = "not measured"
-
-
-class SeedNoise(NamedTuple):
-    """How much seeds differ in a column, as other runs tell.
-
-    Attributes:
-        deviation: Their standard deviation.
-        freedom: Degrees of freedom that it has; None where it was stated, so that they are many.
-    """
-
-    deviation: float
-    freedom: int | None = None
+    ONE_SEED = "one seed"
 
 
 @dataclass(frozen=True)
-class Sample:
-    """A row's number.
+class OverRecordings:
+    """The paired test of a claim over recordings.
 
     Attributes:
-        mean: Mean over seeds.
-        deviation: Their standard deviation; None for one.
-        count: How many.
-        is_exact: Whether seeds cannot change it.
-        elsewhere: How much they differ as other runs tell, which counts where one seed each is
-            compared.
+        judgement: Held, within noise or not held.
+        count: Number of recordings.
+        p_value: Two-sided; None if all recordings have the same difference.
     """
 
-    mean: float
-    deviation: float | None
+    judgement: Judgement
     count: int
-    is_exact: bool = False
-    elsewhere: SeedNoise | None = None
+    p_value: float | None
+
+    @property
+    def text(self) -> str:
+        """The result in words: ``8 recordings: within noise, p = 0.380``."""
+        p_value = "" if self.p_value is None else f", {p_text(self.p_value)}"
+        return f"{self.count} recordings: {self.judgement.value}{p_value}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim and what became of it.
+    """A claim and its verdict.
 
     Attributes:
         expectation: The claim.
-        judgement: What became of it.
+        judgement: The verdict.
         text: The claim in words.
         difference: By how much the row is better than the other (closeness: how far apart).
-        noise: Smallest difference that counts; None where one seed each leaves it unknown.
+        noise: Smallest significant difference; None if it is not known.
         detail: The numbers in words.
         seeds: Runs of the row that has the fewest, of those with noise.
+        p_value: Of the test over seeds; None if there is no noise or it is not known.
+        recordings: The paired test over recordings; None without results of single images.
     """
 
     expectation: Expectation
@@ -98,6 +92,8 @@ class Verdict:
     noise: float | None = None
     detail: str = ""
     seeds: int = 0
+    p_value: float | None = None
+    recordings: OverRecordings | None = None
 
     @property
     def said(self) -> str:
@@ -114,89 +110,85 @@ def judge(
     above: Sample | None = None,
     *,
     than: Column | None = None,
+    paired: Sequence[float] = (),
 ) -> Verdict:
-    """Hold a claim against the numbers.
+    """Test a claim.
 
     Let d be by how much ``row`` is better than ``other`` in the column's direction. The claim
     *better* says d > margin (d >= margin where a margin is given), *close* says |d| <= margin. What
-    is left, d - margin or margin - |d|, is within noise where it is not larger than the bound
-    of :func:`noise_bound`, and undecidable where that bound is larger than what is claimed;
-    otherwise its sign decides. Where the claim names a row to be
-    ``above``, it says nothing unless the means of both rows are better than that row's. A limit is
-    a number without noise that d >= 0 reaches; a BD-rate must be below it, d > 0.
+    is left, d - margin or margin - |d|, is within noise where it is not larger than the bound of
+    its standard error, and undecidable where that bound is larger than what is claimed; otherwise
+    its sign decides. Without a known noise the verdict is *one seed*. Where the claim names a row
+    to be ``above``, it has no meaning unless the means of both rows are better than that row's. A
+    limit is a number that d >= 0 reaches; a BD-rate must be below it, d > 0.
 
     Args:
         expectation: The claim.
         column: The column it is about.
-        row: What its row has there.
-        other: What the other row has there, or its own row in another column.
-        above: What the row to be above has there.
+        row: The result of its row.
+        other: The result of the other row, or of its own row in another column; by default the
+            limit, which is exact.
+        above: The result of the row to be above.
         than: The other column, where there is one.
+        paired: Differences between both, one for each recording.
     """
     text = claim_text(expectation, column, than)
-    if expectation.limit is not None:
-        other = Sample(expectation.limit, None, 1, is_exact=True)
+    if expectation.limit is not None and other is None:
+        other = Sample(expectation.limit, is_exact=True)
     if row is None or other is None or (above is None and expectation.above is not None):
         return Verdict(expectation, Judgement.NOT_MEASURED, text)
+    reason = _diverged(expectation, (row, other, above))
+    if not reason and above is not None:
+        reason = _below(expectation, column, (row, other), above)
+    if reason:
+        return Verdict(expectation, Judgement.NO_MEANING, text, detail=reason)
     sign = -1.0 if column.better == "lower" else 1.0
-    below = "" if above is None else _below(expectation, column, (row, other), above)
-    if below:
-        return Verdict(expectation, Judgement.NO_MEANING, text, detail=below)
     difference = sign * (row.mean - other.mean)
-    if expectation.is_close:
-        difference = abs(difference)
-        left = expectation.margin - difference
-    else:
-        left = difference - expectation.margin
-    noise = noise_bound(row, other)
-    judgement = _decided(expectation, left, noise)
+    left = _left(expectation, difference)
+    error = standard_error((row, other))
+    judgement = Judgement.ONE_SEED if error is None else _decided(expectation, left, error.bound)
+    if judgement is Judgement.NOISE and error is not None and expectation.claimed is not None:
+        is_too_large = error.bound > expectation.claimed
+        judgement = Judgement.UNDECIDABLE if is_too_large else judgement
     counts = [sample.count for sample in (row, other) if not sample.is_exact]
-    is_one_seed = bool(counts) and max(counts) == 1
-    detail = _detail(expectation, column, row.mean, difference, noise, is_one_seed=is_one_seed)
-    if judgement is Judgement.UNDECIDABLE and expectation.claimed is not None:
-        detail += f", claimed {column.text(expectation.claimed)}"
-    return Verdict(expectation, judgement, text, difference, noise, detail, min(counts, default=0))
+    verdict = Verdict(
+        expectation,
+        judgement,
+        text,
+        abs(difference) if expectation.is_close else difference,
+        None if error is None else error.bound,
+        seeds=min(counts, default=0),
+        p_value=None if error is None else error.p_value(left),
+        recordings=_over_recordings(expectation, [sign * one for one in paired]),
+    )
+    return replace(verdict, detail=_detail(verdict, column, (row, other), error))
 
 
-def _decided(expectation: Expectation, left: float, noise: float | None) -> Judgement:
-    """Return what became of a claim of which so much is left."""
+def _left(expectation: Expectation, difference: float) -> float:
+    """Return by how much a difference is on the right side of what is claimed."""
+    if expectation.is_close:
+        return expectation.margin - abs(difference)
+    return difference - expectation.margin
+
+
+def _decided(expectation: Expectation, left: float, noise: float) -> Judgement:
+    """Return the verdict on a claim of which so much is left."""
     is_reached = expectation.limit is not None and expectation.anchor is None
     is_strict = not (expectation.is_close or expectation.margin or is_reached)
-    if noise is not None and noise > 0 and abs(left) <= noise:
-        is_told = expectation.claimed is None or noise <= expectation.claimed
-        return Judgement.NOISE if is_told else Judgement.UNDECIDABLE
+    if noise > 0 and abs(left) <= noise:
+        return Judgement.NOISE
     is_held = left > 0 or (left == 0 and not is_strict)
     return Judgement.HELD if is_held else Judgement.NOT_HELD
 
 
-def noise_bound(first: Sample, second: Sample) -> float | None:
-    """Return the smallest difference of means that counts at 95 %, None where nobody knows it.
-
-    It is t · s · sqrt(1/n1 + 1/n2) of the two-sample t-test with pooled variance s². A row with
-    one seed borrows the other's deviation; with one seed each both need one from elsewhere. An
-    exact sample has no noise of its own.
-    """
-    if first.is_exact and second.is_exact:
-        return 0.0
-    noisy = [sample for sample in (first, second) if not sample.is_exact]
-    freedom = sum(sample.count - 1 for sample in noisy)
-    if freedom == 0:
-        return _bound_elsewhere([sample.elsewhere for sample in noisy])
-    squares = sum((s.count - 1) * s.deviation**2 for s in noisy if s.deviation is not None)
-    spread = math.sqrt(squares / freedom * sum(1 / sample.count for sample in noisy))
-    return _student_t(freedom) * spread
-
-
-def _bound_elsewhere(spreads: Sequence[SeedNoise | None]) -> float | None:
-    known = [spread for spread in spreads if spread is not None]
-    if len(known) < len(spreads):
+def _over_recordings(
+    expectation: Expectation, differences: Sequence[float]
+) -> OverRecordings | None:
+    if len(differences) < 2:
         return None
-    freedom = min((one.freedom for one in known if one.freedom is not None), default=None)
-    return _student_t(freedom) * math.hypot(*(one.deviation for one in known))
-
-
-def _student_t(freedom: int | None) -> float:
-    return MANY if freedom is None or freedom > len(STUDENT_T) else STUDENT_T[freedom - 1]
+    left, error = _left(expectation, statistics.fmean(differences)), error_of_mean(differences)
+    judgement = _decided(expectation, left, error.bound)
+    return OverRecordings(judgement, len(differences), error.p_value(left))
 
 
 def sum_up(verdicts: Sequence[Verdict]) -> str:
@@ -205,6 +197,30 @@ def sum_up(verdicts: Sequence[Verdict]) -> str:
     parts = [f"{counts[Judgement.HELD]} of {len(verdicts)} held"]
     others = [one for one in Judgement if one is not Judgement.HELD]
     return ", ".join([*parts, *(f"{counts[one]} {one.value}" for one in others if counts[one])])
+
+
+def false_discoveries(verdicts: Sequence[Verdict]) -> str:
+    """Return what remains of the decided claims once all tests are counted; nothing without one."""
+    seeds = [(one.judgement, one.p_value) for one in verdicts]
+    recordings = [(one.judgement, one.p_value) for v in verdicts if (one := v.recordings)]
+    parts = [
+        f"over {what} {remaining}"
+        for what, tests in (("seeds", seeds), ("recordings", recordings))
+        if (remaining := _remaining(tests))
+    ]
+    rate = "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain"
+    return f"{rate} {'; '.join(parts)}." if parts else ""
+
+
+def _remaining(tests: Iterable[tuple[Judgement, float | None]]) -> str:
+    known = [(judgement, p_value) for judgement, p_value in tests if p_value is not None]
+    kept = discoveries([p_value for _, p_value in known])
+    before = Counter(judgement for judgement, _ in known)
+    after = Counter(one for (one, _), is_kept in zip(known, kept, strict=True) if is_kept)
+    parts = [
+        f"{after[one]} of {before[one]} {one.value}" for one in (Judgement.HELD, Judgement.NOT_HELD)
+    ]
+    return f"{' and '.join(parts)} (tests: {len(known)})" if known else ""
 
 
 def claim_text(expectation: Expectation, column: Column, than: Column | None = None) -> str:
@@ -225,6 +241,17 @@ def claim_text(expectation: Expectation, column: Column, than: Column | None = N
     return f"{row} better than {other}{by} ({column.heading})"
 
 
+def _diverged(expectation: Expectation, samples: Sequence[Sample | None]) -> str:
+    """Return which rows have a seed whose result is not finite, nothing if none."""
+    names = (expectation.row, expectation.other or expectation.row, expectation.above)
+    found = [
+        str(name)
+        for name, sample in zip(names, samples, strict=True)
+        if sample is not None and math.isnan(sample.mean)
+    ]
+    return f"{', '.join(dict.fromkeys(found))} diverged" if found else ""
+
+
 def _below(
     expectation: Expectation, column: Column, rows: tuple[Sample, Sample], above: Sample
 ) -> str:
@@ -241,17 +268,20 @@ def _below(
 
 
 def _detail(
-    expectation: Expectation,
-    column: Column,
-    value: float,
-    difference: float,
-    noise: float | None,
-    *,
-    is_one_seed: bool,
+    verdict: Verdict, column: Column, samples: tuple[Sample, Sample], error: StandardError | None
 ) -> str:
-    is_single = expectation.limit is not None
-    sign = "" if is_single or expectation.is_close or difference <= 0 else "+"
-    text = f"{sign}{column.text(value if is_single else difference)}"
-    if is_one_seed:
-        text += ", one seed" if is_single else ", one seed each"
-    return f"{text}, noise {column.text(noise)}" if noise else text
+    """Return the numbers of a verdict in words."""
+    claim, difference = verdict.expectation, verdict.difference or 0.0
+    is_single = claim.limit is not None
+    sign = "" if is_single or claim.is_close or difference <= 0 else "+"
+    parts = [f"{sign}{column.text(samples[0].mean if is_single else difference)}"]
+    noisy = [sample for sample in samples if not sample.is_exact]
+    if noisy and max(sample.count for sample in noisy) == 1:
+        parts.append("one seed" if is_single else "one seed each")
+    if verdict.noise:
+        parts.append(f"noise {column.text(verdict.noise)}")
+    if verdict.judgement is Judgement.UNDECIDABLE and error is not None and claim.claimed:
+        needed = seeds_needed(claim.claimed, noisy, error)
+        parts.append(f"claimed {column.text(claim.claimed)}, which {needed} seeds can tell")
+    text = ", ".join(parts)
+    return f"{text}; {verdict.recordings.text}" if verdict.recordings else text

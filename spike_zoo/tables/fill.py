@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import ConfigError, closest
@@ -16,70 +16,50 @@ from spike_zoo.tables.configurations import (
     shown_configuration,
 )
 from spike_zoo.tables.curves import fill_curves
-from spike_zoo.tables.expect import Judgement, Sample, Verdict, judge
-from spike_zoo.tables.filled import Cell, FilledRow
+from spike_zoo.tables.filled import Cell, FilledRow, FilledTable
 from spike_zoo.tables.notes import notes_of, warnings_of
-from spike_zoo.tables.prospects import Prospect, pooled, prospects_of, stated
-from spike_zoo.tables.rates import BD_RATE, METHODS, NAMES, compared
+from spike_zoo.tables.verdicts import verdicts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.curves import FilledCurve
     from spike_zoo.tables.recorded import RecordedRun
-    from spike_zoo.tables.spec import Expectation, Row, TableSpec
-
-
-@dataclass(frozen=True)
-class FilledTable:
-    """A table with its numbers.
-
-    Attributes:
-        spec: What the table's file says.
-        rows: The rows, top to bottom.
-        warnings: Why the rows cannot simply be compared.
-        notes: Where the numbers come from.
-        verdicts: What became of the expectations.
-        curves: What is drawn below the numbers.
-        prospects: What the seeds can tell of the expectations.
-    """
-
-    spec: TableSpec
-    rows: tuple[FilledRow, ...]
-    warnings: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()
-    curves: tuple[FilledCurve, ...] = ()
-    prospects: tuple[Prospect, ...] = ()
-
-    @property
-    def title(self) -> str:
-        """The heading."""
-        return self.spec.title
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """The columns, left to right."""
-        return self.spec.columns
+    from spike_zoo.tables.spec import Row, TableSpec
 
 
 def fill_table(
     spec: TableSpec, runs: Sequence[RecordedRun], profile: str | None = None
 ) -> FilledTable:
-    """Fill a table with the runs of its variants, mean and deviation over their seeds.
+    """Fill a single table, as :func:`fill_tables`."""
+    (table,) = fill_tables([spec], runs, profile)
+    return table
+
+
+def fill_tables(
+    specs: Sequence[TableSpec], runs: Sequence[RecordedRun], profile: str | None = None
+) -> list[FilledTable]:
+    """Fill the tables of a file with the runs of its variants, mean and deviation over seeds.
 
     A row shows one configuration, that of the place named first and there the newest, and takes
-    one run of each seed; the first found counts.
+    one run of each seed; the first found counts. Claims are tested with the spread of seeds pooled
+    over the rows of all tables.
 
     Args:
-        spec: The table.
+        specs: The tables.
         runs: All there are; others than the rows' are left out.
         profile: Take only runs of this profile.
 
     Raises:
-        ConfigError: If no run that the table shows has the metric of a column, or a curve is none.
+        ConfigError: If no run that a table shows has the metric of a column, or a curve is none.
     """
+    tables = [_without_verdicts(spec, runs, profile) for spec in specs]
+    return [dataclasses.replace(table, verdicts=verdicts_of(table, tables)) for table in tables]
+
+
+def _without_verdicts(
+    spec: TableSpec, runs: Sequence[RecordedRun], profile: str | None
+) -> FilledTable:
     chosen = [run for run in runs if profile is None or run.result.profile == profile]
     recipes = known_recipes(runs)
     rows: list[FilledRow] = []
@@ -96,15 +76,12 @@ def fill_table(
     _refuse_absent(spec, [run for row in rows for run in row.runs])
     marked = _marked(rows, one_data=spec.one_data)
     named = [(row.name, row.runs) for row in marked]
-    curves = fill_curves(spec, marked)
     return FilledTable(
         spec,
         tuple(marked),
         tuple(warnings_of(spec, named)),
         tuple(notes_of(spec, named, repeats, others)),
-        tuple(_verdicts(spec, marked, curves)),
-        curves,
-        prospects_of(spec, marked),
+        curves=fill_curves(spec, marked),
     )
 
 
@@ -126,6 +103,9 @@ def _cell(runs: Sequence[RecordedRun], column: Column, published: float | None) 
     values = [value for run in runs if (value := run.value(column)) is not None]
     if not values:
         return Cell(None, published=published)
+    diverged = sum(not math.isfinite(value) for value in values)
+    if diverged:
+        return Cell(None, count=len(values), published=published, diverged=diverged)
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Cell(statistics.fmean(values), deviation, len(values), published)
 
@@ -168,56 +148,3 @@ def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:
         dataclasses.replace(row, stands_out=any(origin(run) != usual for run in row.runs))
         for row in rows
     ]
-
-
-def _verdicts(
-    spec: TableSpec, rows: Sequence[FilledRow], curves: Sequence[FilledCurve]
-) -> list[Verdict]:
-    named = {row.name: row for row in rows}
-    places = {column.name: index for index, column in enumerate(spec.columns)}
-
-    def sample(row: str | None, column: str) -> Sample | None:
-        place = places[column]
-        if row is None or (cell := named[row].cells[place]).mean is None:
-            return None
-        is_exact = named[row].is_exact(spec.columns[place])
-        elsewhere = stated(spec, place) or pooled(spec, rows, place)
-        return Sample(cell.mean, cell.deviation, cell.count, is_exact, elsewhere)
-
-    found = []
-    for expectation in spec.expect:
-        if expectation.anchor is not None:
-            found.append(_rate_verdict(expectation, rows, curves))
-            continue
-        by, than = expectation.by, expectation.than
-        other = sample(expectation.other or expectation.row, than or by)
-        found.append(
-            judge(
-                expectation,
-                spec.columns[places[by]],
-                sample(expectation.row, by),
-                other,
-                sample(expectation.above, by),
-                than=spec.columns[places[than]] if than else None,
-            )
-        )
-    return found
-
-
-def _rate_verdict(
-    expectation: Expectation, rows: Sequence[FilledRow], curves: Sequence[FilledCurve]
-) -> Verdict:
-    curve = next(one for one in curves if one.spec.name == expectation.by)
-    found = {
-        method: compared(curve, rows, expectation.row, str(expectation.anchor), method)
-        for method in METHODS
-    }
-    verdicts = {
-        method: judge(expectation, BD_RATE, one.sample, None) for method, one in found.items()
-    }
-    verdict, reason = verdicts[expectation.method], found[expectation.method].reason
-    if {one.judgement for one in verdicts.values()} == {Judgement.HELD, Judgement.NOT_HELD}:
-        values = ", ".join(f"{NAMES[method]} {one.text}" for method, one in found.items())
-        detail = f"{values}: the way of interpolation decides it"
-        return dataclasses.replace(verdict, judgement=Judgement.NO_MEANING, detail=detail)
-    return dataclasses.replace(verdict, detail=reason) if reason else verdict

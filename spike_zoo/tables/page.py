@@ -8,16 +8,9 @@ from markupsafe import Markup
 
 from spike_zoo.media.page import Page
 from spike_zoo.tables.curves import curve_drawings
-from spike_zoo.tables.expect import NOISE_RULE, Judgement, sum_up
+from spike_zoo.tables.expect import NOISE_RULE, Judgement, false_discoveries, sum_up
 from spike_zoo.tables.pictures import sample_strips
 from spike_zoo.tables.plot import cost_plots
-from spike_zoo.tables.prospects import (
-    CAPTION,
-    HEADER,
-    PROSPECT_RULE,
-    prospect_cells,
-    prospect_notes,
-)
 from spike_zoo.tables.rates import rate_notes, rate_table
 from spike_zoo.tables.render import (
     all_notes,
@@ -34,8 +27,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.expect import Verdict
-    from spike_zoo.tables.fill import FilledTable
-    from spike_zoo.tables.filled import Cell
+    from spike_zoo.tables.filled import Cell, FilledTable
     from spike_zoo.tables.spec import TableFile
 
 _SIGNS = {
@@ -45,6 +37,7 @@ _SIGNS = {
     Judgement.UNDECIDABLE: "? ",
     Judgement.NO_MEANING: "∅ ",
     Judgement.NOT_MEASURED: "",
+    Judgement.ONE_SEED: "1 ",
 }
 
 
@@ -57,8 +50,7 @@ def table_page(file: TableFile, tables: Sequence[FilledTable]) -> Page:
         _add_table(page, table, is_only=len(tables) == 1)
     if verdicts:
         page.add_section("What is noise", NOISE_RULE)
-    if any(table.prospects for table in tables):
-        page.add_text(PROSPECT_RULE)
+        page.add_text(false_discoveries(verdicts))
     return page
 
 
@@ -74,9 +66,6 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
         ]
         caption = f"Expected: {sum_up(table.verdicts)}"
         page.add_table(["claim", "judgement", "difference"], rows, caption=caption)
-    if table.prospects:
-        notes = prospect_notes(table.spec, table.prospects)
-        page.add_table(HEADER, prospect_cells(table.prospects), caption=CAPTION, notes=notes)
     for curve in table.curves:
         if curve.spec.anchor is not None and curve.lines:
             head, body = rate_table(curve, table.rows)

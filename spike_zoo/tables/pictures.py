@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from spike_zoo.tracking import result
 
 if TYPE_CHECKING:
-    from spike_zoo.tables.fill import FilledTable
-    from spike_zoo.tables.filled import FilledRow
+    from spike_zoo.tables.filled import FilledRow, FilledTable
 
 #: Where a run keeps its pictures.
 RECONSTRUCTIONS, TRUTHS = Path("images", result.RECONSTRUCTIONS), Path("images", result.TRUTHS)

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spike_zoo.tables.expect import Verdict
-    from spike_zoo.tables.fill import FilledTable
-    from spike_zoo.tables.filled import FilledRow
-    from spike_zoo.tables.prospects import Prospect
+    from spike_zoo.tables.filled import FilledRow, FilledTable
 
 
 def as_plain(table: FilledTable) -> dict[str, Any]:
@@ -21,7 +19,6 @@ def as_plain(table: FilledTable) -> dict[str, Any]:
             for one in table.spec.published_columns
         ],
         "expectations": [_verdict(one) for one in table.verdicts],
-        "prospects": [_prospect(one) for one in table.prospects],
         "curves": [
             {"title": curve.title, "lines": {line.name: line.points for line in curve.lines}}
             for curve in table.curves
@@ -41,6 +38,7 @@ def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
                 "mean": cell.mean,
                 "deviation": cell.deviation,
                 "published": cell.published,
+                "diverged": cell.diverged,
             }
             for column, cell in cells
         },
@@ -51,22 +49,19 @@ def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
+    recordings = verdict.recordings
     return {
         "text": verdict.text,
         "judgement": verdict.judgement.value,
         "difference": verdict.difference,
         "noise": verdict.noise,
         "seeds": verdict.seeds,
-    }
-
-
-def _prospect(prospect: Prospect) -> dict[str, Any]:
-    return {
-        "text": prospect.text,
-        "claimed": prospect.expectation.claimed,
-        "spread": prospect.spread,
-        "is_stated": prospect.is_stated,
-        "seeds": prospect.seeds,
-        "can_tell": prospect.bound,
-        "seeds_needed": prospect.needed,
+        "p_value": verdict.p_value,
+        "recordings": None
+        if recordings is None
+        else {
+            "judgement": recordings.judgement.value,
+            "count": recordings.count,
+            "p_value": recordings.p_value,
+        },
     }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.fill import FilledTable
+    from spike_zoo.tables.filled import FilledTable
 
 LETTER, LINE = 6.4, 13.0  # size of a label's letter and line in pixels
 COSTS: Final = ("parameters", "macs")

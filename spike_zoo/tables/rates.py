@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Final, get_args
 
 from spike_zoo.metrics.rate import Interpolation, bd_rate
 from spike_zoo.tables.columns import Column
-from spike_zoo.tables.expect import Sample
+from spike_zoo.tables.noise import Sample, pool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.tables.curves import FilledCurve, Line
     from spike_zoo.tables.filled import FilledRow
+    from spike_zoo.tables.spec import Expectation
     from spike_zoo.tracking.result import Curve
 
 METHODS: Final[tuple[Interpolation, ...]] = get_args(Interpolation)
@@ -26,25 +27,33 @@ NAMES: Final[dict[Interpolation, str]] = {"cubic": "cubic", "pchip": "PCHIP"}
 
 @dataclass(frozen=True)
 class Compared:
-    """A BD-rate over the seeds of a row.
+    """BD-rates of a row.
 
     Attributes:
-        sample: In percent; None where there is none.
+        values: In percent, one for each seed; empty where there is none.
         reason: Why there is none.
     """
 
-    sample: Sample | None
+    values: tuple[float, ...] = ()
     reason: str = ""
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over seeds."""
+        return statistics.fmean(self.values) if self.values else None
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over seeds; None for less than two."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     @property
     def text(self) -> str:
         """What stands in a cell."""
-        if self.sample is None:
+        if self.mean is None:
             return "n/a"
-        text = BD_RATE.text(round(self.sample.mean, 2) + 0.0)  # no minus before nothing
-        if self.sample.deviation is not None:
-            text += f" ± {BD_RATE.text(self.sample.deviation)}"
-        return text
+        text = BD_RATE.text(round(self.mean, 2) + 0.0)  # no minus before nothing
+        return text if self.deviation is None else f"{text} ± {BD_RATE.text(self.deviation)}"
 
 
 def compared(
@@ -64,13 +73,30 @@ def compared(
             where it was not measured here.
         method: How rates are interpolated.
     """
-    filled = next(one for one in rows if one.name == row)
-    runs = [run.result.curves.get(curve.spec.name, ()) for run in filled.runs]
-    sample = _compared([points for points in runs if points], _anchor(curve, anchor), method)
-    if sample.sample is None or any(run.is_trained for run in filled.runs):
-        return sample
-    found = sample.sample
-    return Compared(Sample(found.mean, found.deviation, found.count, is_exact=True))
+    measured = _curves_of(curve, _row(rows, row))
+    return _compared(measured, _anchor(curve, anchor), method)
+
+
+def rate_samples(
+    curve: FilledCurve, rows: Sequence[FilledRow], expectation: Expectation, method: Interpolation
+) -> tuple[Sample | None, Sample | None]:
+    """Return the BD-rate of a claim's row and the limit, which has the noise of the anchor.
+
+    The spread of seeds is pooled over the rows of the curve, all against the same anchor.
+    """
+    row, anchor = _row(rows, expectation.row), _row(rows, str(expectation.anchor))
+    pairs = [(one, compared(curve, rows, one.name, anchor.name, method)) for one in rows]
+    trained = [found for one, found in pairs if one.is_trained]
+    spread = pool((len(one.values), one.deviation) for one in trained if one.deviation is not None)
+    limit = Sample(
+        expectation.limit or 0.0, len(_curves_of(curve, anchor)) or 1, spread, not anchor.is_trained
+    )
+    if any(not line.is_finite for line in curve.lines if line.row in (row.name, anchor.name)):
+        return Sample(math.nan), limit
+    mean = compared(curve, rows, row.name, anchor.name, method)
+    if mean.mean is None:
+        return None, limit
+    return Sample(mean.mean, len(mean.values), spread, not row.is_trained), limit
 
 
 def rate_table(curve: FilledCurve, rows: Sequence[FilledRow]) -> tuple[list[str], list[list[str]]]:
@@ -128,11 +154,17 @@ def _anchor(curve: FilledCurve, name: str) -> Curve:
 
 def _compared(tested: Sequence[Curve], anchor: Curve, method: Interpolation) -> Compared:
     if not tested or not anchor:
-        return Compared(None, "" if not tested else "the anchor was not measured")
+        return Compared(reason="the anchor was not measured" if tested else "")
     found = [bd_rate(anchor, points, method) for points in tested]
     fault = next((one.reason for one in found if math.isnan(one.percent)), "")
-    if fault:
-        return Compared(None, fault)
-    values = [one.percent for one in found]
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Compared(Sample(statistics.fmean(values), deviation, len(values)))
+    return Compared(reason=fault) if fault else Compared(tuple(one.percent for one in found))
+
+
+def _row(rows: Sequence[FilledRow], name: str) -> FilledRow:
+    return next(one for one in rows if one.name == name)
+
+
+def _curves_of(curve: FilledCurve, row: FilledRow) -> list[Curve]:
+    """Return the curve of each run of a row that measured it."""
+    found = [run.result.curves.get(curve.spec.name, ()) for run in row.runs]
+    return [points for points in found if points]

@@ -15,7 +15,6 @@ from spike_zoo.tables.spec import (
     DEFAULT_COLUMNS,
     CurveSpec,
     Row,
-    Spread,
     TableFile,
     TableSpec,
 )
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from spike_zoo.tracking.result import Curve
 
 #: Keys that all tables of a file may share.
-_SHARED = {"source", "columns", "archive", "command", "seeds", "spread"}
+_SHARED = {"source", "columns", "archive", "command"}
 _TABLE = {"expect", "note", "one_data", "curves", "published_columns", *_SHARED}
 
 
@@ -71,8 +70,6 @@ def read_table_file(path: str | Path) -> TableFile:
     listed = whole.sequence(content["tables"], "tables")
     tables = [_Reader(file, f"table {n}").table(one, shared) for n, one in enumerate(listed, 1)]
     whole.once([table.title for table in tables], "table")
-    shown = {column.name for table in tables for column in table.columns}
-    whole.spread(content.get("spread"), shown)
     return TableFile(str(content["title"]), tuple(tables), file)
 
 
@@ -82,7 +79,6 @@ class _Reader(Fields):
     def table(self, content: Any, shared: dict[str, Any]) -> TableSpec:  # noqa: ANN401
         """Return a table, with what the file says for all of its tables."""
         self.keys(content, {"title", "rows"}, _TABLE)
-        own_spread = content.get("spread")
         content = {**shared, **content}
         if content["title"] and self.place != "the table":
             self.place = f"table {content['title']!r}"
@@ -90,7 +86,6 @@ class _Reader(Fields):
         curves = [self.curve(one) for one in self.sequence(content.get("curves") or [], "curves")]
         named, drawn = [column.name for column in columns], [curve.name for curve in curves]
         self.once([*named, *drawn], "curve")
-        self.spread(own_spread, named)  # the file's may name columns of other tables
         theirs = PublishedColumns(self, named).read(content.get("published_columns") or [])
         rows = with_rows_of(self.rows(content, named, drawn), theirs)
         self.anchors(curves, [row.name for row in rows])
@@ -109,8 +104,6 @@ class _Reader(Fields):
             file=self.file,
             curves=tuple(curves),
             published_columns=tuple(theirs),
-            spread=self.spread(content.get("spread")),
-            seeds=self.seeds(content.get("seeds", 3)),
         )
 
     def rows(
@@ -128,28 +121,6 @@ class _Reader(Fields):
         for curve in content.get("curves") or []:
             rows = self.with_published(rows, curve)
         return rows
-
-    def seeds(self, value: Any) -> int:  # noqa: ANN401
-        """Return how many runs a row is meant to have."""
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise self.error(f"seeds: expected a whole number, 1 at least, got {value!r}")
-        return value
-
-    def spread(self, content: Any, columns: Collection[str] | None = None) -> Spread:  # noqa: ANN401
-        """Return how much seeds differ as far as that was known; of ``columns`` alone, if given."""
-        if content is None:
-            return Spread()
-        if not isinstance(content, dict) or "source" not in content or len(content) < 2:
-            raise self.error(
-                f"spread: expected {{source: what it was taken from, COLUMN: deviation}}, "
-                f"got {content!r}"
-            )
-        named = [str(key) for key in content if key != "source"]
-        for key in named:
-            if columns is not None and key not in columns:
-                raise self.error(f"spread names no column: {key!r}.{closest(key, columns, most=3)}")
-        values = {key: self.finite(f"spread {key}", content[key], above=0.0) for key in named}
-        return Spread(str(content["source"]), values)
 
     def columns(self, listed: Any) -> list[Column]:  # noqa: ANN401
         """Return the columns; each is a key or a mapping."""

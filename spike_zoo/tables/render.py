@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
 from spike_zoo.tables.curves import curve_lists
-from spike_zoo.tables.expect import NOISE_RULE, sum_up
-from spike_zoo.tables.prospects import (
-    CAPTION,
-    HEADER,
-    PROSPECT_RULE,
-    prospect_cells,
-    prospect_notes,
-)
+from spike_zoo.tables.expect import NOISE_RULE, false_discoveries, sum_up
 from spike_zoo.tables.rates import rate_notes, rate_table, rate_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.fill import FilledTable
-    from spike_zoo.tables.filled import Cell, FilledRow
+    from spike_zoo.tables.filled import Cell, FilledRow, FilledTable
     from spike_zoo.tables.spec import PublishedColumn
 
 NOT_MEASURED = "n/a"
@@ -43,6 +36,8 @@ def heading(column: Column) -> str:
 
 def ours_text(column: Column, cell: Cell) -> str:
     """Return what was measured here, with its deviation over seeds."""
+    if cell.diverged:
+        return f"diverged ({cell.diverged} of {cell.count})"
     if cell.mean is None:
         return NOT_MEASURED
     text = column.text(cell.mean)
@@ -139,14 +134,14 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += [_line(head), _line(["---"] + ["---:"] * (len(head) - 1))]
         lines += [_line(row) for row in cells_as_text(table, "**")]
         lines += _expectations(table)
-        lines += _prospects(table)
         lines += curve_lists([curve for curve in table.curves if curve.spec.anchor is None])
         lines += _rates(table)
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
-    if any(table.verdicts for table in tables):
+    verdicts = [verdict for table in tables for verdict in table.verdicts]
+    if verdicts:
         lines += [NOISE_RULE, ""]
-    if any(table.prospects for table in tables):
-        lines += [PROSPECT_RULE, ""]
+    if remaining := false_discoveries(verdicts):
+        lines += [remaining, ""]
     return "\n".join(lines)
 
 
@@ -175,7 +170,8 @@ def render_csv(tables: Sequence[FilledTable]) -> str:
             line: dict[str, object] = {"table": table.title, "row": row.name, "n": len(row.runs)}
             line["flag"] = flag
             for column, cell in zip(table.columns, row.cells, strict=True):
-                values = (cell.mean, cell.deviation, cell.published)
+                mean = math.nan if cell.diverged else cell.mean
+                values = (mean, cell.deviation, cell.published)
                 for part, value in zip(parts, values, strict=True):
                     line[f"{column.name}{part}"] = "" if value is None else repr(float(value))
             for one in table.spec.published_columns:
@@ -213,12 +209,12 @@ def _bd_rates(table: FilledTable) -> Iterator[dict[str, object]]:
             values: dict[str, object] = {"table": table.title, "row": line.name}
             values |= {"curve": curve.spec.name, "anchor": curve.spec.anchor}
             for method, found in rate_values(curve, table.rows, line).items():
-                if found.sample is None:
+                if found.mean is None:
                     values["BD-rate missing"] = found.reason
                     continue
-                values[f"BD-rate {method}"] = _steady(found.sample.mean)
-                if found.sample.deviation is not None:
-                    values[f"BD-rate {method} deviation"] = _steady(found.sample.deviation)
+                values[f"BD-rate {method}"] = _steady(found.mean)
+                if found.deviation is not None:
+                    values[f"BD-rate {method} deviation"] = _steady(found.deviation)
             yield values
 
 
@@ -249,15 +245,6 @@ def _expectations(table: FilledTable) -> list[str]:
         detail = f" ({verdict.detail})" if verdict.detail else ""
         lines.append(f"- **{verdict.said}**: {verdict.text}{detail}{claim}")
     return lines
-
-
-def _prospects(table: FilledTable) -> list[str]:
-    if not table.prospects:
-        return []
-    lines = ["", f"{CAPTION}:", "", _line(HEADER), _line(["---"] + ["---:"] * (len(HEADER) - 1))]
-    lines += [_line(cells) for cells in prospect_cells(table.prospects)]
-    notes = prospect_notes(table.spec, table.prospects)
-    return [*lines, *(["", *notes] if notes else [])]
 
 
 def _line(texts: Sequence[str]) -> str:

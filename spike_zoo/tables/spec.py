@@ -138,19 +138,6 @@ class PublishedColumn:
 
 
 @dataclass(frozen=True)
-class Spread:
-    """Standard deviations over seeds that were known before anything ran.
-
-    Attributes:
-        source: What they were taken from.
-        values: Name of a column -> deviation, in the unit of the record.
-    """
-
-    source: str = ""
-    values: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class TableSpec:
     """A table to be filled with results.
 
@@ -167,8 +154,6 @@ class TableSpec:
         file: Where it was read.
         curves: What is drawn below the numbers.
         published_columns: Values of others that stand in columns of their own.
-        spread: How much seeds differ, as known beforehand.
-        seeds: How many runs a row is meant to have; 1 where nothing is trained.
     """
 
     title: str
@@ -183,8 +168,6 @@ class TableSpec:
     file: Path | None = None
     curves: tuple[CurveSpec, ...] = ()
     published_columns: tuple[PublishedColumn, ...] = ()
-    spread: Spread = field(default_factory=Spread)
-    seeds: int = 3
 
 
 @dataclass(frozen=True)

@@ -47,22 +47,21 @@ def test_programs_take_a_table_as_json(folder: Path, capsys: pytest.CaptureFixtu
     (table,) = found["tables"]
     rows = {row["name"]: row for row in table["rows"]}
     column = next(iter(rows["full"]["cells"]))
-    assert rows["full"]["cells"][column] == {"mean": 31.0, "deviation": None, "published": 38.8}
+    cell = {"mean": 31.0, "deviation": None, "published": 38.8, "diverged": 0}
+    assert rows["full"]["cells"][column] == cell
     assert rows["half"]["cells"][column]["mean"] == 29.0
     assert any(one.startswith("The rows mix profiles") for one in table["warnings"])
 
 
-def test_json_carries_what_the_seeds_can_tell_and_what_others_measured(
+def test_json_carries_verdicts_and_what_others_measured(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
-    write_spec(folder, claimed + THEIRS + "spread: {source: a pilot, test/psnr: 0.15}\n")
+    write_spec(folder, SPEC + THEIRS)
     assert main(["table", str(folder / "table.yaml"), "--json"]) == 0
     (table,) = json.loads(capsys.readouterr().out)["tables"]
-    (found,) = table["prospects"]
-    assert (found["claimed"], found["spread"], found["is_stated"]) == (0.4, 0.15, True)
-    assert (found["seeds"], found["seeds_needed"]) == (3, 3)
-    assert found["can_tell"] == pytest.approx(0.34, abs=1e-3)
+    (verdict,) = table["expectations"]
+    assert (verdict["judgement"], verdict["noise"], verdict["p_value"]) == ("one seed", None, None)
+    assert verdict["recordings"] is None
     assert table["expectations"][0]["difference"] == 2.0
     assert table["published_columns"][0]["source"] == "Dong et al., AAAI 2026"
     assert table["rows"][-1]["published_columns"] == {"REDS": 40.126, "DAVIS": None}

@@ -6,7 +6,6 @@ import dataclasses
 import math
 import statistics
 
-import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import assume, given, settings
@@ -14,7 +13,8 @@ from hypothesis import strategies as st
 
 from spike_zoo.tables import Expectation, Judgement, sum_up
 from spike_zoo.tables.columns import plain_column
-from spike_zoo.tables.expect import STUDENT_T, Sample, SeedNoise, judge, noise_bound
+from spike_zoo.tables.expect import false_discoveries, judge
+from spike_zoo.tables.noise import Sample, Spread, pool
 
 PSNR, LPIPS = plain_column("test/psnr"), plain_column("test/lpips")
 BETTER = Expectation("A", "B", "test/psnr")
@@ -22,9 +22,20 @@ CLOSE = Expectation("A", "B", "test/psnr", margin=0.5, is_close=True)
 VALUES = st.lists(st.floats(20, 40).map(lambda x: round(x, 3)), min_size=1, max_size=6)
 
 
-def _sample(values: list[float], *, is_exact: bool = False) -> Sample:
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return Sample(statistics.fmean(values), deviation, len(values), is_exact)
+def _sample(values: list[float]) -> Sample:
+    """Return a row whose own seeds tell the spread."""
+    spread = pool([(len(values), statistics.stdev(values))]) if len(values) > 1 else None
+    return Sample(statistics.fmean(values), len(values), spread)
+
+
+def _exact(value: float) -> Sample:
+    return Sample(value, is_exact=True)
+
+
+def _both(*rows: list[float]) -> list[Sample]:
+    """Return rows with the spread pooled over them."""
+    spread = pool((len(one), statistics.stdev(one)) for one in rows if len(one) > 1)
+    return [Sample(statistics.fmean(one), len(one), spread) for one in rows]
 
 
 @pytest.mark.filterwarnings("ignore:Precision loss occurred")  # scipy on values nearly equal
@@ -37,13 +48,8 @@ def test_within_noise_is_what_a_t_test_at_95_percent_cannot_tell_apart(
     assume(len(set(first)) > 1 or len(set(second)) > 1)
     p_value = float(scipy.stats.ttest_ind(first, second).pvalue)
     assume(abs(p_value - 0.05) > 1e-3)
-    judgement = judge(BETTER, PSNR, _sample(first), _sample(second)).judgement
+    judgement = judge(BETTER, PSNR, *_both(first, second)).judgement
     assert (judgement is Judgement.NOISE) == (p_value > 0.05)
-
-
-def test_the_points_of_students_t_are_those_of_scipy() -> None:
-    expected = scipy.stats.t.ppf(0.975, np.arange(1, len(STUDENT_T) + 1))
-    np.testing.assert_allclose(STUDENT_T, expected, atol=6e-5)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +63,12 @@ def test_the_points_of_students_t_are_those_of_scipy() -> None:
 def test_better_means_more_decibels(
     first: list[float], second: list[float], judgement: Judgement
 ) -> None:
-    assert judge(BETTER, PSNR, _sample(first), _sample(second)).judgement is judgement
+    assert judge(BETTER, PSNR, *_both(first, second)).judgement is judgement
 
 
 def test_better_means_less_where_less_is_better() -> None:
     claim = Expectation("A", "B", "test/lpips")
-    verdict = judge(claim, LPIPS, _sample([0.10, 0.11]), _sample([0.30, 0.31]))
+    verdict = judge(claim, LPIPS, *_both([0.10, 0.11], [0.30, 0.31]))
     assert verdict.judgement is Judgement.HELD
     assert verdict.difference == pytest.approx(0.2)
 
@@ -73,8 +79,7 @@ def test_better_means_less_where_less_is_better() -> None:
 )
 def test_at_least_asks_for_a_distance(margin: float, judgement: Judgement) -> None:
     claim = Expectation("A", "B", "test/psnr", margin)
-    samples = _sample([31.0], is_exact=True), _sample([30.0], is_exact=True)
-    assert judge(claim, PSNR, *samples).judgement is judgement
+    assert judge(claim, PSNR, _exact(31.0), _exact(30.0)).judgement is judgement
 
 
 @pytest.mark.parametrize(
@@ -82,8 +87,7 @@ def test_at_least_asks_for_a_distance(margin: float, judgement: Judgement) -> No
     [(30.4, Judgement.HELD), (29.6, Judgement.HELD), (30.6, Judgement.NOT_HELD)],
 )
 def test_close_rows_may_differ_either_way(value: float, judgement: Judgement) -> None:
-    samples = _sample([value], is_exact=True), _sample([30.0], is_exact=True)
-    assert judge(CLOSE, PSNR, *samples).judgement is judgement
+    assert judge(CLOSE, PSNR, _exact(value), _exact(30.0)).judgement is judgement
 
 
 @pytest.mark.parametrize(
@@ -99,7 +103,7 @@ def test_rows_that_are_close_below_the_baseline_say_nothing(
     first: float, second: float, judgement: Judgement
 ) -> None:
     claim = dataclasses.replace(CLOSE, above="C")
-    samples = [_sample([value], is_exact=True) for value in (first, second, 30.0)]
+    samples = [_exact(value) for value in (first, second, 30.0)]
     verdict = judge(claim, PSNR, *samples)
     assert verdict.judgement is judgement
     if judgement is Judgement.NO_MEANING:
@@ -109,7 +113,7 @@ def test_rows_that_are_close_below_the_baseline_say_nothing(
 
 def test_below_a_baseline_is_more_where_less_is_better() -> None:
     claim = Expectation("A", "B", "test/lpips", 0.1, is_close=True, above="C")
-    good, bad, baseline = _sample([0.1]), _sample([0.3]), _sample([0.2])
+    good, bad, baseline = _exact(0.1), _exact(0.3), _exact(0.2)
     assert judge(claim, LPIPS, good, good, baseline).judgement is Judgement.HELD
     assert judge(claim, LPIPS, good, bad, baseline).judgement is Judgement.NO_MEANING
 
@@ -120,7 +124,9 @@ def test_below_a_baseline_is_more_where_less_is_better() -> None:
         ([31.0, 31.1, 31.2], Judgement.HELD),
         ([29.0, 29.1, 29.2], Judgement.NOT_HELD),
         ([29.0, 32.0], Judgement.NOISE),
-        ([30.0], Judgement.HELD),  # to reach it is enough
+        ([30.0, 30.0], Judgement.HELD),  # to reach it is enough
+        ([31.0], Judgement.ONE_SEED),
+        ([29.0], Judgement.ONE_SEED),
     ],
 )
 def test_a_row_must_reach_a_limit(values: list[float], judgement: Judgement) -> None:
@@ -133,46 +139,48 @@ def test_a_row_must_reach_a_limit(values: list[float], judgement: Judgement) -> 
 
 def test_a_limit_is_above_where_less_is_better() -> None:
     claim = Expectation("A", None, "test/lpips", limit=0.4)
-    verdict = judge(claim, LPIPS, _sample([0.3]), None)
+    verdict = judge(claim, LPIPS, _exact(0.3), None)
     assert verdict.judgement is Judgement.HELD
     assert verdict.text == "A at most 0.4000 (LPIPS)"
-    assert judge(claim, LPIPS, _sample([0.5]), None).judgement is Judgement.NOT_HELD
+    assert judge(claim, LPIPS, _exact(0.5), None).judgement is Judgement.NOT_HELD
     assert judge(claim, LPIPS, None, None).judgement is Judgement.NOT_MEASURED
 
 
 def test_noise_around_a_limit_is_that_of_a_t_test_of_one_sample() -> None:
     values = [29.0, 30.5, 31.5]
-    noise = noise_bound(_sample(values), Sample(30.0, None, 1, is_exact=True))
+    claim = Expectation("A", None, "test/psnr", limit=30.0)
+    verdict = judge(claim, PSNR, _sample(values), None)
     low, high = scipy.stats.t.interval(0.95, 2, scale=scipy.stats.sem(values))
-    assert noise == pytest.approx((high - low) / 2, rel=1e-4)
+    assert verdict.noise == pytest.approx((high - low) / 2)
+    assert verdict.p_value == pytest.approx(scipy.stats.ttest_1samp(values, 30.0).pvalue)
 
 
-def test_one_seed_each_leaves_the_noise_unknown_and_says_so() -> None:
-    verdict = judge(BETTER, PSNR, _sample([31.0]), _sample([30.0]))
-    assert (verdict.judgement, verdict.noise) == (Judgement.HELD, None)
+@pytest.mark.parametrize("value", [20.0, 30.0, 40.0])
+def test_one_seed_each_without_a_known_spread_reads_one_seed(value: float) -> None:
+    verdict = judge(BETTER, PSNR, Sample(value), Sample(30.0))
+    assert (verdict.judgement, verdict.said) == (Judgement.ONE_SEED, "one seed")
+    assert (verdict.noise, verdict.p_value) == (None, None)
     assert "one seed each" in verdict.detail
-    assert noise_bound(_sample([31.0]), _sample([30.0, 30.2])) is not None, "one borrows"
 
 
-@pytest.mark.parametrize("freedom", [1, 4, 38, None])
-def test_with_one_seed_each_the_noise_is_what_other_runs_tell(freedom: int | None) -> None:
-    noise = SeedNoise(0.15, freedom)
-    row, other = Sample(31.0, None, 1, elsewhere=noise), Sample(30.0, None, 1, elsewhere=noise)
-    t = scipy.stats.t.ppf(0.975, freedom or 38)  # a stated one is known well
-    assert noise_bound(row, other) == pytest.approx(t * 0.15 * math.sqrt(2), rel=1e-4)
-    one_sided = noise_bound(row, Sample(30.0, None, 1, is_exact=True))
-    assert one_sided == pytest.approx(t * 0.15, rel=1e-4)
+@pytest.mark.parametrize(
+    ("freedom", "judgement"), [(1, Judgement.NOISE), (4, Judgement.HELD), (38, Judgement.HELD)]
+)
+def test_one_seed_each_is_tested_with_the_spread_of_other_rows(
+    freedom: int, judgement: Judgement
+) -> None:
+    row, other = (Sample(mean, spread=Spread(0.15, freedom)) for mean in (31.0, 30.0))
     verdict = judge(BETTER, PSNR, row, other)
-    assert verdict.judgement is (Judgement.NOISE if freedom == 1 else Judgement.HELD)
+    t = scipy.stats.t.ppf(0.975, freedom)
+    assert verdict.noise == pytest.approx(t * 0.15 * math.sqrt(2))
+    assert verdict.judgement is judgement
     assert "one seed each, noise" in verdict.detail
-    assert noise_bound(row, _sample([30.0])) is None, "both need it"
-    own = noise_bound(row, _sample([30.0, 30.2]))
-    assert own == noise_bound(_sample([31.0]), _sample([30.0, 30.2])), "their own seeds come first"
+    one_sided = judge(BETTER, PSNR, row, _exact(30.0))
+    assert one_sided.noise == pytest.approx(t * 0.15)
 
 
 def test_equal_numbers_are_not_better() -> None:
-    samples = _sample([5.0], is_exact=True), _sample([5.0], is_exact=True)
-    assert judge(BETTER, PSNR, *samples).judgement is Judgement.NOT_HELD
+    assert judge(BETTER, PSNR, _exact(5.0), _exact(5.0)).judgement is Judgement.NOT_HELD
 
 
 @pytest.mark.parametrize(
@@ -187,13 +195,13 @@ def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
     reported: float | None, judgement: Judgement
 ) -> None:
     claim = dataclasses.replace(BETTER, reported=reported)
-    samples = _sample([30.0, 31.0, 31.2]), _sample([30.0, 30.1, 30.2, 31.4])
+    samples = _both([30.0, 31.0, 31.2], [30.0, 30.1, 30.2, 31.4])
     verdict = judge(claim, PSNR, *samples)
     assert verdict.noise == pytest.approx(1.2767, abs=1e-3)
     assert verdict.judgement is judgement
     if judgement is Judgement.UNDECIDABLE:
         assert verdict.said == "undecidable with n = 3", "the smaller number of both rows"
-        assert verdict.detail.endswith(", claimed 1.00")
+        assert verdict.detail.endswith(", claimed 1.00, which 6 seeds can tell")
 
 
 @pytest.mark.parametrize(
@@ -203,12 +211,12 @@ def test_a_difference_above_the_noise_decides_whatever_was_reported(
     shift: float, judgement: Judgement
 ) -> None:
     claim = dataclasses.replace(BETTER, reported=0.01)
-    first, second = _sample([30.0 + shift, 31.0 + shift]), _sample([30.0, 31.0])
-    assert judge(claim, PSNR, first, second).judgement is judgement
+    samples = _both([30.0 + shift, 31.0 + shift], [30.0, 31.0])
+    assert judge(claim, PSNR, *samples).judgement is judgement
 
 
 def test_a_margin_is_what_seeds_must_tell_where_nothing_was_reported() -> None:
-    samples = _sample([30.0, 31.0]), _sample([30.0, 30.8])
+    samples = _both([30.0, 31.0], [30.0, 30.8])
     close = dataclasses.replace(CLOSE, margin=0.5)
     asked = dataclasses.replace(BETTER, margin=0.5)
     assert judge(close, PSNR, *samples).judgement is Judgement.UNDECIDABLE
@@ -219,14 +227,32 @@ def test_a_margin_is_what_seeds_must_tell_where_nothing_was_reported() -> None:
 
 def test_a_row_without_noise_is_no_seed_of_an_undecidable_claim() -> None:
     claim = dataclasses.replace(BETTER, reported=0.1)
-    verdict = judge(claim, PSNR, _sample([30.0, 30.9, 31.1]), _sample([30.5], is_exact=True))
+    verdict = judge(claim, PSNR, _sample([30.0, 30.9, 31.1]), _exact(30.5))
     assert verdict.said == "undecidable with n = 3"
 
 
 def test_the_sum_counts_every_judgement() -> None:
-    good, bad, noisy = _sample([31.0, 31.1]), _sample([30.0, 30.1]), _sample([29.0, 33.0])
+    good, bad = _both([31.0, 31.1], [30.0, 30.1])
+    noisy = Sample(31.0, 2, Spread(2.8, 1))
     pairs = [(good, bad), (good, bad), (bad, good), (good, noisy), (good, None)]
     verdicts = [judge(BETTER, PSNR, first, second) for first, second in pairs]
-    assert sum_up(verdicts) == "2 of 5 held, 1 within noise, 1 not held, 1 not measured"
+    verdicts.append(judge(BETTER, PSNR, Sample(31.0), Sample(30.0)))
+    assert sum_up(verdicts) == (
+        "2 of 6 held, 1 within noise, 1 not held, 1 not measured, 1 one seed"
+    )
     small = dataclasses.replace(BETTER, reported=0.1)
     assert sum_up([judge(small, PSNR, good, noisy)]) == "0 of 1 held, 1 undecidable"
+
+
+def test_weak_evidence_does_not_remain_at_a_false_discovery_rate() -> None:
+    spread = Spread(0.1, 30)
+    # p-values of d / (0.1 * sqrt(2)): 1e-7, 0.043 (above 0.05 * 2/4), 0.16 and 0.48
+    pairs = [(Sample(30.0 + d, spread=spread), Sample(30.0, spread=spread)) for d in (1, 0.3)]
+    pairs += [(Sample(30.0 + d, spread=spread), Sample(30.0, spread=spread)) for d in (0.2, 0.1)]
+    verdicts = [judge(BETTER, PSNR, *pair) for pair in pairs]
+    assert [one.judgement for one in verdicts] == [Judgement.HELD] * 2 + [Judgement.NOISE] * 2
+    assert false_discoveries(verdicts) == (
+        "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain over seeds "
+        "1 of 2 held and 0 of 0 not held (tests: 4)."
+    )
+    assert false_discoveries([judge(BETTER, PSNR, _exact(2.0), _exact(1.0))]) == ""

@@ -12,6 +12,7 @@ from spike_zoo.tables import (
     RecordedRun,
     TableSpec,
     fill_table,
+    fill_tables,
     read_table_file,
     render_markdown,
 )
@@ -71,6 +72,7 @@ def test_a_claim_above_a_baseline_is_judged_only_there(
     claim = "  - {row: full, within: 2.0, of: half, by: test/psnr, above: never run}\n"
     spec = read_table_file(write_spec(tmp_path, SPEC + claim)).tables[0]
     runs = [make_run("full", 30.0), make_run("half", 29.0), make_run("never", baseline)]
+    runs.append(make_run("full", 30.02, seed=1))
     table = fill_table(spec, runs)
     assert table.verdicts[1].judgement is Judgement(judgement)
     assert f"**{Judgement(judgement).value}**: full within 2.00 of half" in render_markdown([table])
@@ -83,9 +85,9 @@ def test_a_row_is_held_against_a_number_and_against_its_own_columns(tmp_path: Pa
     text += "  - {row: full, by: test/f1, than: test/f1_6, claim: 6 is hard}\n"
     spec = read_table_file(write_spec(tmp_path, text)).tables[0]
     scores = {"test/psnr": 28.0, "test/f1": 0.9, "test/f1_0": 0.95, "test/f1_6": 0.93}
-    table = fill_table(spec, [make_run("full", 28.0, metrics=scores)])
+    table = fill_table(spec, [make_run("full", 28.0, metrics=scores, parameters=0)])
     shown = render_markdown([table])
-    assert "**not held**: full at least 29.00 (PSNR (dB)) (28.00, one seed)" in shown
+    assert "**not held**: full at least 29.00 (PSNR (dB)) (28.00)" in shown
     assert "**held**: full: F1 of class 0 better than F1" in shown
     assert "**not held**: full: F1 better than F1 of class 6" in shown
 
@@ -98,3 +100,19 @@ def test_methods_that_train_nothing_have_no_noise(spec: TableSpec) -> None:
     assert fill_table(spec, runs).verdicts[0].noise == 0.0
     trained = [make_run("full", 30.0), make_run("half", 29.0)]
     assert fill_table(spec, trained).verdicts[0].noise is None
+
+
+def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Path) -> None:
+    second = "{title: Other, columns: [test/psnr], rows: [{name: n, variant: variants/never.yaml}]}"
+    tables = f"title: Both\ntables:\n  - {second}\n  - title: Capacity\n    "
+    (first, *lines) = SPEC.strip().splitlines()[1:]
+    text = tables + "\n".join([first, *(f"    {line}" for line in lines)]) + "\n"
+    file = read_table_file(write_spec(tmp_path, text))
+    runs = [make_run("never", psnr, seed=seed) for seed, psnr in enumerate((29.0, 29.1, 29.2))]
+    runs += [make_run("full", 30.3), make_run("half", 30.0)]
+    _, table = fill_tables(file.tables, runs)
+    # a row in both tables counts once: two degrees of freedom, t 4.3027
+    assert table.verdicts[0].noise == pytest.approx(4.3027 * 0.1 * 2**0.5, rel=1e-4)
+    assert table.verdicts[0].judgement is Judgement.NOISE
+    alone = fill_table(file.tables[1], runs[3:])
+    assert alone.verdicts[0].judgement is Judgement.ONE_SEED

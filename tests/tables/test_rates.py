@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from pathlib import Path
 
 import pytest
@@ -72,25 +73,26 @@ def test_claims_are_held_against_the_noise_of_the_seeds(table: FilledTable) -> N
     first, second, third = table.verdicts
     assert first.text == "full below 0.00 against half (BD-rate (%))"
     assert first.expectation.claim == "it saves"
-    # one degree of freedom: t 12.7, s 7.07, sqrt(1/2)
-    assert first.noise == pytest.approx(12.7062 * 50**0.5 / 2**0.5, rel=1e-3)
+    # s² pooled over both rows is (50 + 200) / 2, t of two degrees of freedom 4.30
+    assert first.noise == pytest.approx(4.3027 * 125**0.5 * (1 / 2 + 1 / 2) ** 0.5, rel=1e-3)
     assert first.judgement is Judgement.NOISE
     assert second.text == "full below -30.00 against half (BD-rate (%), pchip)"
     assert second.judgement is Judgement.NOISE
     assert third.judgement is Judgement.NOT_MEASURED
 
 
-@pytest.mark.parametrize(
-    ("factor", "judgement"),
-    [(0.8, Judgement.HELD), (1.25, Judgement.NOT_HELD), (1.0, Judgement.NOT_HELD)],
-)
-def test_one_run_each_is_judged_by_the_bare_difference(
-    tmp_path: Path, factor: float, judgement: Judgement
-) -> None:
-    table = filled(tmp_path, [coded("full", factor), coded("half", 1.0)])
-    verdict = table.verdicts[0]
-    assert verdict.judgement is judgement
-    assert verdict.detail.startswith(f"{100 * (factor - 1):.2f}")
+@pytest.mark.parametrize("factor", [0.8, 1.25, 1.0])
+def test_one_trained_run_each_reads_one_seed(tmp_path: Path, factor: float) -> None:
+    verdict = filled(tmp_path, [coded("full", factor), coded("half", 1.0)]).verdicts[0]
+    assert verdict.judgement is Judgement.ONE_SEED
+    assert verdict.detail == f"{100 * (factor - 1):.2f}, one seed"
+
+
+def test_a_curve_with_nan_makes_its_claim_meaningless(tmp_path: Path) -> None:
+    bad = make_run("full", 30.0, curves={NAME: (*ANCHOR[:3], (0.08, math.nan))})
+    verdict = filled(tmp_path, [bad, coded("half", 1.0)]).verdicts[0]
+    assert verdict.judgement is Judgement.NO_MEANING
+    assert "not finite" in verdict.detail
 
 
 def test_a_claim_that_the_interpolation_decides_has_no_meaning(tmp_path: Path) -> None:

@@ -112,46 +112,6 @@ def test_a_value_of_another_kind_is_named(old: str, new: str, message: str, tmp_
         check_table(write_spec(tmp_path, SPEC.replace(old, new, 1)))
 
 
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("seeds: 0", "seeds: expected a whole number, 1 at least, got 0"),
-        ("seeds: 2.5", "seeds: expected a whole number, 1 at least, got 2.5"),
-        ("seeds: true", "seeds: expected a whole number, 1 at least, got True"),
-        ("spread: 0.15", "spread: expected {source: .*, got 0.15"),
-        ("spread: {test/psnr: 0.15}", "spread: expected {source: "),
-        ("spread: {source: a pilot}", "spread: expected {source: "),
-        ("spread: {source: a pilot, test/psrn: 1}", "spread names no column: 'test/psrn'. Did you"),
-        ("spread: {source: a pilot, test/psnr: 0}", "spread test/psnr: .* above 0, got 0"),
-        ("spread: {source: a pilot, test/psnr: low}", "spread test/psnr: not a number: 'low'"),
-    ],
-)
-def test_a_mistake_in_what_was_known_beforehand_is_named(
-    tmp_path: Path, line: str, message: str
-) -> None:
-    with pytest.raises(ConfigError, match=rf"table\.yaml: .*{message}"):
-        check_table(write_spec(tmp_path, f"{SPEC}{line}\n"))
-
-
-def test_a_spread_of_the_file_may_name_columns_of_any_of_its_tables(tmp_path: Path) -> None:
-    text = """
-title: Both
-spread: {source: a pilot, test/psnr: 0.15, test/ssim: 0.01}
-seeds: 5
-tables:
-  - {title: First, columns: [test/psnr], rows: [{name: full, variant: variants/full.yaml}]}
-  - title: Second
-    columns: [test/ssim]
-    seeds: 4
-    rows: [{name: half, variant: variants/half.yaml}]
-"""
-    first, second = read_table_file(write_spec(tmp_path, text)).tables
-    assert first.spread.values == second.spread.values == {"test/psnr": 0.15, "test/ssim": 0.01}
-    assert (first.seeds, second.seeds) == (5, 4)
-    with pytest.raises(ConfigError, match="the file: spread names no column: 'test/lpips'"):
-        check_table(write_spec(tmp_path, text.replace("test/ssim: 0.01", "test/lpips: 0.01")))
-
-
 def test_variants_that_no_row_shows_are_told(tmp_path: Path) -> None:
     path = write_spec(tmp_path)
     shown, hidden = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "other.yaml"

@@ -90,19 +90,23 @@ def test_csv_has_columns_of_others_in_full_precision_of_every_table_once(tmp_pat
     assert rows["theirs"]["test/psnr"] == rows["half"]["REDS test/psnr published"] == ""
 
 
-def test_what_the_seeds_can_tell_stands_below_the_claims_before_anything_ran(
-    tmp_path: Path,
-) -> None:
-    claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 0.4}")
-    stated = "spread: {source: a pilot, test/psnr: 0.15}\n"
-    (spec,) = read_table_file(write_spec(tmp_path, claimed + stated)).tables
-    text = render_markdown([fill_table(spec, [])])
-    lines = text.splitlines()
-    line = "| full better than half (PSNR (dB)) | 0.40 | 0.15 (stated) | 3 | 0.34 | 3 |"
-    assert lines.index("What the seeds can tell:") < lines.index(line)
-    assert "s stated beforehand: a pilot." in lines
-    assert text.index("not measured") < text.index("What the seeds can tell")
-    runs = [make_run("full", 30.0), make_run("full", 32.0, seed=1)]
-    done = fill_table(spec, [*runs, make_run("half", 29.0)])
-    assert "- **undecidable with n = 1**: full better than half" in render_markdown([done])
-    assert "undecidable with n = 1" in render_csv([done])
+def test_an_undecidable_claim_says_how_many_seeds_would_decide_it(tmp_path: Path) -> None:
+    claimed = SPEC.replace("by: test/psnr}", "by: test/psnr, reported: 4.0}")
+    (spec,) = read_table_file(write_spec(tmp_path, claimed)).tables
+    runs = [make_run("full", 30.0), make_run("full", 31.0, seed=1), make_run("half", 29.0)]
+    table = fill_table(spec, runs)
+    # 12.71 * sqrt(1/2) * sqrt(1/2 + 1) = 11.0; n of 12.71 * sqrt(1/2) * sqrt(2/n) <= 4 is 11
+    expected = (
+        "- **undecidable with n = 1**: full better than half (PSNR (dB)) "
+        "(+1.50, noise 11.00, claimed 4.00, which 11 seeds can tell)"
+    )
+    assert expected in render_markdown([table]).splitlines()
+    assert "undecidable with n = 1" in render_csv([table])
+
+
+def test_a_table_says_what_remains_at_a_false_discovery_rate(table: FilledTable) -> None:
+    remaining = (
+        "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain over seeds "
+        "0 of 0 held and 0 of 0 not held (tests: 1)."
+    )
+    assert remaining in render_markdown([table]).splitlines()
