@@ -90,7 +90,7 @@ $(DEMO_TESTS): $(DEMO)/%/test/result.json: $$(call entry,$(DEMO_FILE),test,$$*) 
 	$(ZOO) test --config $< --run_dir $(DEMO)/$*
 
 $(DEMO)/$(DEMO_SCENE).mp4: $(DEMO_FIT)
-	$(ZOO) archive export $(call archives_in,$(DEMO_CONFIG)) $(@:.mp4=.dat) --name $(DEMO_SCENE) --images false --overwrite
+	$(ZOO) archive export $(call archives_in,$(DEMO_CONFIG)) $(@:.mp4=.dat) --name $(DEMO_SCENE) --overwrite
 	$(ZOO) reconstruct $(@:.mp4=.dat) --method $(<D)/checkpoints/best.ckpt \
 	  --stride 2 --out $@ --overwrite
 

@@ -62,7 +62,6 @@ _ROOMS = frozenset(
         "tables",
         "tasks",
         "testing",
-        "yaml_files",
         "tracking",
     }
 )

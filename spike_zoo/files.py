@@ -126,24 +126,6 @@ def _removed(leftover: Path) -> bool:
     return False
 
 
-def everything_below(folder: Path) -> list[Path]:
-    """Return all files and folders below a folder, sorted; links to folders are followed.
-
-    A folder that is reached twice, as by a link to its parent, is entered once.
-    """
-    paths: list[Path] = []
-    entered: set[tuple[int, int]] = set()
-    for name, folders, files in os.walk(folder, followlinks=True):
-        status = Path(name).stat()
-        if (status.st_dev, status.st_ino) in entered:
-            folders.clear()
-            continue
-        entered.add((status.st_dev, status.st_ino))
-        folders.sort()
-        paths += [Path(name, entry) for entry in (*folders, *files)]
-    return sorted(paths)
-
-
 def weights_file(path: str | Path) -> Path:
     """Return the file of weights that a shipped name, a file or the folder of an export names."""
     file = shipped_weights().get(str(path), Path(path))

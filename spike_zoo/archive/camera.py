@@ -32,8 +32,6 @@ class Camera:
         flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do;
             None: as their sidecars say, else true.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
-        mirror: Whether left and right are exchanged; None: as sidecars say, else not.
-        rotate: Degrees counter-clockwise; None: as sidecars say, else 0.
 
     Raises:
         UsageError: If the rate scale is not above 0 and at most 1, planes per second are not above
@@ -46,8 +44,6 @@ class Camera:
     fps: float | None = None
     flip: bool | None = None
     allow_partial: bool = False
-    mirror: bool | None = None
-    rotate: int | None = None
 
     def __post_init__(self) -> None:
         for option, size in (("height", self.height), ("width", self.width)):
@@ -74,8 +70,6 @@ class Camera:
             height=height,
             width=width,
             flip=self.flip,
-            mirror=self.mirror,
-            rotate=self.rotate,
             allow_partial=self.allow_partial,
             check_rows=True,
             fps=self.fps,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # S-SDM's simulator at its released threshold; the video's 240 frames, 8 planes to the next one
 GOPRO = Camera(180, 320, rate_scale=0.9927, fps=240.0 * 8)
 RSB = Camera(250, 400)
-USP_MARGIN = 40  # of 177 planes: an exposure of 97
 
 _SPIKES, _BLUR, _SHARP = "spike_data", "blur_data", "sharp_data"
 _FRAMES = range(-6, 7, 2)  # of the video around a blurry image's middle one, as S-SDM is judged
@@ -83,11 +82,6 @@ def is_rsb(root: Path) -> bool:
     return any(root.glob(f"{_SPIKES}/*/*.dat"))
 
 
-def is_usp(root: Path) -> bool:
-    """Return whether a folder has USP-Gaussian's folders."""
-    return any(root.glob(f"{_SPIKES}/*.dat"))
-
-
 def find_gopro(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
     """Yield the exposures of ``<stage>/spike_data/<sequence>/<name>.dat``, by its spike files.
 
@@ -103,26 +97,12 @@ def find_rsb(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
         yield from _exposures(root, "test", rule, camera, RSB)
 
 
-def find_usp(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
-    """Yield the exposures of ``spike_data/<name>.dat``, all of them to test.
-
-    The spikes are as large as the images, and no size is usual.
-    """
-    yield from _exposures(root, "test", rule, camera, Camera(), pattern="*.dat")
-
-
 def _exposures(
-    home: Path,
-    split: str,
-    rule: ExposureRule,
-    camera: Camera,
-    usual: Camera,
-    pattern: str = "*/*.dat",
+    home: Path, split: str, rule: ExposureRule, camera: Camera, usual: Camera
 ) -> Iterator[Found]:
-    for spikes in sorted((home / _SPIKES).glob(pattern)):
+    for spikes in sorted((home / _SPIKES).glob("*/*.dat")):
         files = _files_of(home, spikes)
-        place = spikes.relative_to(home / _SPIKES).with_suffix("")
-        name = "-".join(place.parts)
+        name = f"{spikes.parent.name}-{spikes.stem}"
         yield name, split, partial(_read_exposure, files, rule, camera, usual)
 
 
@@ -132,16 +112,15 @@ def _files_of(home: Path, spikes: Path) -> _Files:
     Raises:
         MissingFileError: If there is no blurry image, or no sharp one where the set has them.
     """
-    sequence = spikes.parent.relative_to(home / _SPIKES)
-    blur = _image(home / _BLUR / sequence, spikes.stem)
+    blur = _image(home / _BLUR / spikes.parent.name, spikes.stem)
     if blur is None:
-        wanted = home / _BLUR / sequence / f"{spikes.stem}.png"
+        wanted = home / _BLUR / spikes.parent.name / f"{spikes.stem}.png"
         raise MissingFileError(
             f"{spikes}: its blurry image {wanted} (or {', '.join(PICTURE_SUFFIXES[1:])}) is "
             "missing; add it, or leave these spikes out",
             path=str(wanted),
         )
-    folder = home / _SHARP / sequence
+    folder = home / _SHARP / spikes.parent.name
     if not (home / _SHARP).is_dir():
         return _Files(spikes, blur, {})
     sharp = {}

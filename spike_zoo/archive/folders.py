@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.archive.truth import PictureFiles, Truth, check_lengths
 from spike_zoo.errors import FormatError
-from spike_zoo.files import everything_below
-from spike_zoo.formats import arrays, hdf5_plain
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.formats.sidecar import is_class
 from spike_zoo.spikes.take import Take
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from spike_zoo.archive.camera import Camera
     from spike_zoo.archive.published import Found
 
+RECORDINGS = tuple(suffix for suffix in RECORDING_SUFFIXES if suffix not in ARCHIVE_SUFFIXES)
 #: What a first folder is called, in small letters -> its split.
 SPLIT_FOLDERS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
 
@@ -31,17 +30,15 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
     """Yield every recording below a folder, or the one file, with the pictures beside it.
 
     A first folder named train, val (valid, validation) or test, in any case, is the split.
-    Warns of images that belong to no recording, and of arrays that are no spikes.
+    Warns of pictures that belong to no recording.
     """
     if root.is_file():
         folder = root.with_suffix("")
         near = [*root.parent.iterdir(), *(folder.iterdir() if folder.is_dir() else ())]
         yield root.stem, None, partial(_read, root, PictureFiles(near).of(root), camera)
         return
-    everything = everything_below(root)
-    files = _without_other_arrays(
-        [path for path in everything if path.suffix.lower() in RECORDING_SUFFIXES]
-    )
+    everything = sorted(root.rglob("*"))
+    files = [path for path in everything if path.suffix.lower() in RECORDINGS]
     pictures = PictureFiles(everything)
     truths = {path: pictures.of(path) for path in files}
     check_lengths(truths, camera.read)
@@ -57,24 +54,6 @@ def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
         split = SPLIT_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
         name = path.stem if stems[path.stem] == 1 else "-".join(parts)
         yield name, split, partial(_read, path, truth, camera)
-
-
-def _without_other_arrays(files: list[Path]) -> list[Path]:
-    """Return the files that may hold spikes; warn of the others, as labels or flow in arrays."""
-    faults: dict[Path, str] = {}
-    for path in files:
-        suffix, fault = path.suffix.lower(), None
-        if suffix in (".npy", ".npz"):
-            fault = arrays.why_not_spikes(path)
-        elif suffix in ARCHIVE_SUFFIXES:
-            fault = hdf5_plain.why_not_spikes(path)
-        if fault is not None:
-            faults[path] = fault
-    if faults:
-        path, fault = next(iter(faults.items()))
-        others = f" ({len(faults) - 1} more files likewise)" if len(faults) > 1 else ""
-        warnings.warn(f"{path}: left out, {fault}{others}", stacklevel=3)
-    return [path for path in files if path not in faults]
 
 
 def _read(path: Path, truth: Truth | None, camera: Camera) -> Take:

@@ -11,7 +11,6 @@ layout       what it is
 ``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
              :func:`~spike_zoo.archive.exposures.find_gopro`), 0.993 spikes at white
 ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
-``usp``      USP-Gaussian's: the same without stages and sequences, images of the spikes' size
 ``folder``   recordings anywhere below the folder, or one file, with pictures beside them
              (:class:`~spike_zoo.archive.truth.PictureFiles`); a first folder named train,
              val (valid, validation) or test, in any case, is the split
@@ -29,24 +28,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.archive.camera import Camera
-from spike_zoo.archive.exposures import (
-    USP_MARGIN,
-    ExposureRule,
-    find_gopro,
-    find_rsb,
-    find_usp,
-    is_gopro,
-    is_rsb,
-    is_usp,
-)
-from spike_zoo.archive.folders import SPLIT_FOLDERS, find_folder
+from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
+from spike_zoo.archive.folders import RECORDINGS, SPLIT_FOLDERS, find_folder
 from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -56,17 +46,6 @@ if TYPE_CHECKING:
     Finder = Callable[[Path, Camera], Iterator[Found]]
 
 
-#: Layout -> the files that it consists of.
-_EXPECTED = {
-    "base": "SPLIT/spike/CLIP.dat and SPLIT/gt/CLIP.png",
-    "sreds": "SCENE/NNN.dat and images of the same names, in SREDS's folders",
-    "recvidar": ".dat files",
-    "gopro": "SPLIT/{spike_data,blur_data,sharp_data}/SEQUENCE/NAME.{dat,png,png}",
-    "rsb": "{spike_data,blur_data}/SEQUENCE/NAME.{dat,png}",
-    "usp": "{spike_data,blur_data,sharp_data}/NAME.{dat,png,png}",
-    "folder": f"recordings ({', '.join(RECORDING_SUFFIXES)})",
-    "archive": "recordings",
-}
 _RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is somebody's own
 
 
@@ -120,8 +99,6 @@ def find_takes(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: int | None = None,
     allow_partial: bool = False,
     split: str | None = None,
     exposure: ExposureRule | None = None,
@@ -137,8 +114,6 @@ def find_takes(
         rate_scale: Spikes per plane at white.
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top.
-        mirror: Whether left and right of all recordings are exchanged.
-        rotate: Degrees counter-clockwise that all recordings are rotated by.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
@@ -149,8 +124,7 @@ def find_takes(
             split is nearly train, val or test, or the camera is none.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
-    source = Path(source)
-    camera = Camera(height, width, rate_scale, fps, flip, allow_partial, mirror, rotate)
+    source, camera = Path(source), Camera(height, width, rate_scale, fps, flip, allow_partial)
     _check_split(split)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
@@ -160,8 +134,7 @@ def find_takes(
         found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError(
-            f"{source}: no recordings of layout {chosen} in it; expected {_EXPECTED[chosen]}. "
-            "--layout names another one",
+            f"{source}: no recordings of layout {chosen} in it ({', '.join(RECORDINGS)})",
             path=str(source),
         )
     if chosen == "archive":
@@ -192,14 +165,13 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
         "recvidar": find_recvidar,
         "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
         "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
-        "usp": partial(find_usp, rule=exposure or ExposureRule(margin=USP_MARGIN)),
         "folder": find_folder,
         "archive": _archive,
     }
     if layout not in finders:
         raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
-    if exposure is not None and layout not in ("gopro", "rsb", "usp"):
-        raise UsageError(f"exposures go with gopro, rsb or usp, not with {layout}")
+    if exposure is not None and layout not in ("gopro", "rsb"):
+        raise UsageError(f"exposures go with gopro or rsb, not with {layout}")
     return finders[layout]
 
 
@@ -211,8 +183,6 @@ def _recognise(source: Path) -> str:
         return "sreds"
     if is_gopro(source) or is_rsb(source):
         return "gopro" if is_gopro(source) else "rsb"
-    if is_usp(source):
-        return "usp"
     if source.resolve().name.lower() in _RECVIDAR_NAMES:
         return "recvidar"
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"
@@ -220,11 +190,9 @@ def _recognise(source: Path) -> str:
 
 def _archive(path: Path, camera: Camera) -> Iterator[Found]:
     """Yield the takes of an archive; their splits are read by themselves."""
-    stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
-    if any(one is not None for one in stated):
+    if (camera.height, camera.width, camera.flip) != (None, None, None):
         raise UsageError(
-            f"{path}: an archive states size and orientation of its recordings; leave out "
-            "--height, --width, --flip, --mirror and --rotate"
+            f"{path}: an archive knows its recordings' sizes; leave height, width and flip out"
         )
     archive = SpikeArchive(path)
     for name in archive:

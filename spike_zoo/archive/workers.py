@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -28,7 +28,7 @@ def worker_options() -> dict[str, Any]:
     backend, _ = get_active_backend()
     if not isinstance(backend, BACKENDS["loky"]):
         return {}
-    return {"initializer": start_worker, "initargs": (os.getpid(), warnings.formatwarning)}
+    return {"initializer": end_with, "initargs": (os.getpid(),)}
 
 
 @contextlib.contextmanager
@@ -52,9 +52,8 @@ def worker_faults_handled() -> Iterator[None]:
             ) from error
 
 
-def start_worker(parent: int, formatwarning: Callable[..., str]) -> None:
-    """Print warnings as the parent does; watch it from a thread, and end when it is gone."""
-    warnings.formatwarning = formatwarning
+def end_with(parent: int) -> None:
+    """Watch the parent from a thread of this worker, and end when it is gone."""
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

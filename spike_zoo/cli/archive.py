@@ -18,16 +18,13 @@ from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import FormatError, UsageError
-from spike_zoo.files import refuse_existing, refuse_other_suffix
+from spike_zoo.files import refuse_other_suffix
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
-from spike_zoo.media import save_picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
 
     from spike_zoo.spikes import Take
 
@@ -52,7 +49,7 @@ def archive_build(
     out: str,
     *,
     layout: Literal[
-        "auto", "base", "sreds", "recvidar", "gopro", "rsb", "usp", "folder", "archive"
+        "auto", "base", "sreds", "recvidar", "gopro", "rsb", "folder", "archive"
     ] = "auto",
     height: int | None = None,
     width: int | None = None,
@@ -63,8 +60,6 @@ def archive_build(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
@@ -77,24 +72,21 @@ def archive_build(
         source: A folder of recordings, one recording, or an archive to write in another way.
         out: The archive to write, ending in .h5 or .hdf5.
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
-            recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; usp: those of
-            USP-Gaussian, of one size; folder: recordings
+            recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
             anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
             each.
         height: Rows of .dat recordings, by default what their sidecar or the layout says.
         width: Columns of .dat recordings, likewise.
         split: Put everything in this split (train, val, test); otherwise the folders tell.
         exposure_start: First plane of a blurry image's exposure, by default the one after the
-            margin. This and the next two are for gopro, rsb and usp.
+            margin. This and the next two are for gopro and rsb.
         exposure_length: Planes of it, by default all up to the margin at the end.
-        margin: Planes recorded before and after the exposure, default 20, usp 40.
+        margin: Planes recorded before and after the exposure, default 20.
         rate_scale: Spikes per plane at white of all recordings, by default what each says, or
             what the layout is known for.
         fps: Planes per second of all recordings, likewise.
         flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
             reads them top to bottom. By default what each sidecar says, else true.
-        mirror: Exchange left and right of all recordings.
-        rotate: Rotate all recordings counter-clockwise by this many degrees.
         allow_partial: Drop the incomplete last plane of .dat recordings, with a warning.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
@@ -113,8 +105,6 @@ def archive_build(
         rate_scale=rate_scale,
         fps=fps,
         flip=flip,
-        mirror=mirror,
-        rotate=rotate,
         allow_partial=allow_partial,
         split=split,
         exposure=rule,
@@ -339,14 +329,11 @@ def archive_export(
     *,
     name: str | None = None,
     format: Literal["dat", "npz", "npy", "h5", "spl"] | None = None,
-    images: bool = True,
     overwrite: bool = False,
 ) -> None:
     """Write recordings of an archive as files of their own.
 
-    A .dat gets a sidecar with its size, an .h5 the images and labels of the recording. Beside files
-    of other formats, CLIP/PLANE.png are the sharp images and CLIP-blurry/START-STOP.png the blurry
-    ones, named by the planes of their exposure.
+    A .dat gets a sidecar with its size, an .h5 the images and labels of the recording.
 
     Args:
         path: The archive.
@@ -354,7 +341,6 @@ def archive_export(
             .spl.
         name: The one recording to write, by default all.
         format: Format of the files, by default that of the file, or dat.
-        images: Also write the images of recordings as PNG files.
         overwrite: Replace existing files.
     """
     suffix = Path(out).suffix.lower()
@@ -375,13 +361,11 @@ def archive_export(
             )
         for each in names:
             target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
-            _export(archive, each, target, images=images, overwrite=overwrite)
+            _export(archive, each, target, overwrite)
             tell(str(target))
 
 
-def _export(
-    archive: SpikeArchive, name: str, target: Path, *, images: bool, overwrite: bool
-) -> None:
+def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
     """Write one recording, into an .h5 with everything that the archive has of it."""
     if target.suffix.lower() in ARCHIVE_SUFFIXES:
         names = archive.label_names
@@ -389,25 +373,7 @@ def _export(
             writer.add(recording_name(name), archive.take(name))
         return
     is_raw = target.suffix.lower() == ".dat"
-    take = archive.take(name)
-    files = _image_files(take, target.with_suffix("")) if images else {}
-    for file in files:
-        refuse_existing(file, overwrite=overwrite)
-    write_recording(take.recording, target, overwrite=overwrite, with_sidecar=is_raw)
-    for file, image in files.items():
-        save_picture(image, file, overwrite=overwrite)
-
-
-def _image_files(take: Take, stem: Path) -> dict[Path, NDArray[Any]]:
-    """Return the sharp and blurry images of a recording by the files that they are written to."""
-    files: dict[Path, NDArray[Any]] = {}
-    if take.images is not None and take.image_index is not None:
-        for plane, image in zip(take.image_index, take.images, strict=True):
-            files[stem / f"{plane:06d}.png"] = image
-    if take.blur is not None and take.blur_span is not None:
-        for (start, stop), image in zip(take.blur_span, take.blur, strict=True):
-            files[stem.parent / f"{stem.name}-blurry" / f"{start:06d}-{stop:06d}.png"] = image
-    return files
+    write_recording(archive[name], target, overwrite=overwrite, with_sidecar=is_raw)
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:

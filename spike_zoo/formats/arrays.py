@@ -91,41 +91,6 @@ def read_npz(path: Path, key: str | None = None) -> SpikeRecording:
     )
 
 
-def why_not_spikes(path: Path) -> str | None:
-    """Return why the array of an ``.npy`` or ``.npz`` is no spike stream; None if it may be one.
-
-    Only headers and the first plane are read. None for a damaged file: reading it reports that.
-    """
-    try:
-        with _format_errors(path):
-            if path.suffix.lower() == ".npy":
-                with path.open("rb") as stream:
-                    return _first_plane_fault(stream, _read_header(stream, path.name), path.name)
-            with zipfile.ZipFile(path) as archive:
-                members = _members(path, archive)
-                headers = {name: _member_header(archive, info) for name, info in members.items()}
-                name = _find_spikes(path, headers, None)
-                if "width" in headers:  # packed: bytes of any value
-                    return None
-                with archive.open(members[name]) as stream:
-                    return _first_plane_fault(stream, _read_header(stream, name), name)
-    except MissingItemError as error:
-        return error.message
-    except FormatError:
-        return None
-
-
-def _first_plane_fault(stream: IO[bytes], header: _Header, name: str) -> str | None:
-    if len(header.shape) != 3 or min(header.shape) < 1 or header.dtype.kind not in "biuf":
-        return f"{name} is an array {header.shape} of {header.dtype}, not planes of spikes"
-    if header.fortran:
-        return None
-    plane = _read_block(stream, header, 1)
-    if np.isin(plane, (0, 1)).all():
-        return None
-    return f"{name} {header.shape} has other values than 0 and 1"
-
-
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the arrays of an ``.npz`` by name, or refuse a zip without any."""
     members = {

@@ -31,23 +31,6 @@ def is_archive(path: str | Path) -> bool:
         return _is_archive(file)
 
 
-def why_not_spikes(path: Path) -> str | None:
-    """Return why an HDF5 file is no recording of a folder; None if it may be one."""
-    try:
-        with Hdf5File(path) as file:
-            if _is_archive(file):
-                return "it is an archive; build from it by itself"
-            cubes = [inside for inside, shape in _shapes(file).items() if len(shape) == 3]
-            if len(cubes) != 1:
-                return f"{len(cubes) or 'no'} data sets have three axes, expected 1"
-            dataset = file.dataset(cubes[0])
-            with hdf5_errors(file.path, cubes[0]):
-                is_binary = dataset.size and np.isin(dataset[0], (0, 1)).all()
-            return None if is_binary else f"{cubes[0]} has other values than 0 and 1"
-    except FormatError:
-        return None
-
-
 def read_plain(file: Hdf5File, name: str | None) -> SpikeRecording | None:
     """Read a data set of spikes of a file that is not an archive.
 

@@ -288,11 +288,6 @@ def _blocks(recording: SpikeRecording, chunk: int) -> Iterator[tuple[int, NDArra
         yield first, np.ascontiguousarray(cleared_pad_bits(block, width))
 
 
-def _utf8(value: object) -> str:
-    """Return a text that HDF5 can store: bytes of a file name that are not UTF-8 are escaped."""
-    return str(value).encode("utf-8", "backslashreplace").decode()
-
-
 def _write_attributes(
     group: h5py.Group, recording: SpikeRecording, layout: str, digest: str
 ) -> None:
@@ -306,7 +301,7 @@ def _write_attributes(
         "bit_order": "little",
         "layout": layout,
         "fps": np.float64(recording.fps),
-        "source": _utf8(meta.get("source", "array")),
+        "source": str(meta.get("source", "array")),
         "source_format": source_format if source_format in SOURCE_FORMATS else "npy",
         "source_flipped": np.bool_(bool(meta.get("source_flipped", False))),
         "sha256": digest,
@@ -317,7 +312,7 @@ def _write_attributes(
             fields[key] = np.float64(value)
     if isinstance(meta.get("seed"), int | np.integer):
         fields["seed"] = np.int64(meta["seed"])
-    fields |= {key: _utf8(meta[key]) for key in TEXTS if key in meta}
+    fields |= {key: str(meta[key]) for key in TEXTS if key in meta}
     known = {*fields, *NUMBERS, "seed", "name", "label", "label_name"}
     further = {key: value for key, value in meta.items() if key not in known}
     if further:

@@ -22,7 +22,6 @@ from spike_zoo.files import new_file, refuse_existing
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
-from spike_zoo.spikes.orientation import oriented
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
 if TYPE_CHECKING:
@@ -128,8 +127,6 @@ def read_recording(
     frame_align: str | None = None,
     columns: Sequence[tuple[int, int]] | None = None,
     flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: int | None = None,
     offset: int | None = None,
     allow_partial: bool = False,
     check_rows: bool = False,
@@ -139,7 +136,7 @@ def read_recording(
     """Open a spike recording; ``.dat``, ``.h5``, ``.spl`` are read when planes are asked for.
 
     What the caller states comes first, then what the file says, then its sidecar
-    (``<file>.yaml``; for ``.dat`` also SpikeCV's nearest ``config.yaml``, at most five folders up).
+    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` beside it or one folder up).
 
     Args:
         path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and suffix.
@@ -153,9 +150,6 @@ def read_recording(
             as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
         flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do; None: as its
             sidecar says, else true.
-        mirror: Exchange left and right; None: as the sidecar says, else not.
-        rotate: Degrees counter-clockwise, 0, 90, 180 or 270, after ``mirror``; None: as the
-            sidecar says, else 0. Height and width are those of the stored planes.
         offset: Bytes of a ``.dat`` before its first whole plane; None: as its sidecar says, else 0.
         allow_partial: Drop an incomplete last plane of a ``.dat``, with a warning.
         check_rows: Warn if the picture of a ``.dat`` seems to be rolled because the file begins
@@ -201,9 +195,7 @@ def read_recording(
     recording.fps = recording.fps if fps is None else _stated("fps", fps)
     if rate_scale is not None:
         recording.rate_scale = _stated("rate_scale", rate_scale)
-    is_mirrored = beside.mirror if mirror is None else mirror
-    angle = beside.rotate if rotate is None else rotate
-    return oriented(recording, mirror=bool(is_mirrored), rotate=angle or 0)
+    return recording
 
 
 def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRecording:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ExistingFileError, FormatError
-from spike_zoo.spikes.orientation import ANGLES
 from spike_zoo.spikes.recording import positive_number
 
 if TYPE_CHECKING:
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.recording import SpikeRecording
 
 FIELDS = (
-    *("spike_h", "spike_w", "columns", "frame_align", "flip", "mirror", "rotate", "offset"),
-    *("fps", "threshold"),
+    *("spike_h", "spike_w", "columns", "frame_align", "flip", "offset", "fps", "threshold"),
     *("rate_scale", "planes", "label", "label_name"),
 )
 """Every field that means something; docs/data.md shows what."""
@@ -29,7 +27,6 @@ _OF_SPIKECV = (
     *("device", "filename", "filepath", "is_labeled", "labeled_data_type", "labeled_data_suffix"),
     *("label_root_list", "label_type", "preprocessed"),
 )
-_FOLDERS_ABOVE = 6  # SpikeCV: set/split/field/sequence/clip.dat
 _MEANT = {
     **dict.fromkeys(("height", "rows", "spike_height"), "spike_h"),
     **dict.fromkeys(("width", "spike_width"), "spike_w"),
@@ -48,8 +45,6 @@ class Sidecar:
         columns: Half-open ranges of the stored columns that belong to the image.
         frame_align: ``"byte"`` or ``"bit"``, where planes are not whole bytes.
         flip: Whether the stored rows run bottom to top.
-        mirror: Whether left and right are exchanged, after ``flip``.
-        rotate: Degrees counter-clockwise, after ``mirror``.
         offset: Bytes before the first whole plane.
         fps: Planes per second.
         threshold: Charge at which a pixel fires.
@@ -63,8 +58,6 @@ class Sidecar:
     columns: tuple[tuple[int, int], ...] | None = None
     frame_align: str | None = None
     flip: bool | None = None
-    mirror: bool | None = None
-    rotate: int | None = None
     offset: int | None = None
     fps: float | None = None
     threshold: float | None = None
@@ -96,25 +89,16 @@ def own_sidecar(recording: Path) -> Sidecar:
 
 
 def folder_sidecar(recording: Path) -> Sidecar | None:
-    """Read SpikeCV's nearest ``config.yaml``: beside the recording, or up to five folders above.
-
-    More than one folder above, a file without ``spike_w`` and ``spike_h`` is another program's.
+    """Read SpikeCV's ``config.yaml`` beside the recording or one folder up, the nearer first.
 
     Raises:
         FormatError: If the file is not a mapping or has no ``spike_w`` or ``spike_h``.
     """
-    for distance, folder in enumerate(recording.absolute().parents[:_FOLDERS_ABOVE]):
-        path = folder / "config.yaml"
+    folder = recording.absolute().parent
+    for path in (folder / "config.yaml", folder.parent / "config.yaml"):
         if path.is_file():
-            try:
-                fields = _load(path)
-            except FormatError:
-                if distance > 1:
-                    continue
-                raise
+            fields = _load(path)
             missing = [name for name in ("spike_w", "spike_h") if fields.get(name) is None]
-            if missing and distance > 1:
-                continue
             if missing:
                 raise FormatError(
                     f"{path}: no {' and no '.join(missing)}; a SpikeCV data set states both, or "
@@ -172,8 +156,6 @@ def refuse_contradicting(path: Path, recording: SpikeRecording, layout: DatLayou
         "columns": (beside.columns, layout.columns or ((0, layout.width),)),
         "frame_align": (beside.frame_align, layout.frame_align if layout.pixels % 8 else None),
         "flip": (beside.flip, layout.flip),
-        "mirror": (beside.mirror, False),
-        "rotate": (beside.rotate, 0),
         "offset": (beside.offset, layout.offset),
         "fps": (beside.fps or None, recording.fps or None),
         "threshold": (beside.threshold, recording.threshold),
@@ -217,35 +199,22 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     for name in _PATH_FIELDS:  # written on Windows by some
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
+    flip = meta.pop("flip", None)
+    if not isinstance(flip, bool | None):
+        raise FormatError(f"{path}: flip is {flip!r}, expected true or false", path=str(path))
     _check_class(path, meta)
     return Sidecar(
         height=_whole(path, "spike_h", meta.pop("spike_h", None)),
         width=_whole(path, "spike_w", meta.pop("spike_w", None)),
         columns=_columns(path, meta.pop("columns", None)),
         frame_align=_align(path, meta.pop("frame_align", None)),
-        flip=_switch(path, "flip", meta.pop("flip", None)),
-        mirror=_switch(path, "mirror", meta.pop("mirror", None)),
-        rotate=_angle(path, meta.pop("rotate", None)),
+        flip=flip,
         offset=_whole(path, "offset", meta.pop("offset", None), least=0),
         fps=_number(path, "fps", meta.pop("fps", None)),
         threshold=_number(path, "threshold", meta.pop("threshold", None)),
         rate_scale=_number(path, "rate_scale", meta.pop("rate_scale", None)),
         planes=_planes(path, meta.pop("planes", None)),
         meta=meta,
-    )
-
-
-def _switch(path: Path, name: str, value: object) -> bool | None:
-    if not isinstance(value, bool | None):
-        raise FormatError(f"{path}: {name} is {value!r}, expected true or false", path=str(path))
-    return value
-
-
-def _angle(path: Path, value: object) -> int | None:
-    if value is None or (type(value) is int and value in ANGLES):
-        return value
-    raise FormatError(
-        f"{path}: rotate is {value!r}, expected {', '.join(map(str, ANGLES))}", path=str(path)
     )
 
 

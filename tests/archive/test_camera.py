@@ -88,7 +88,7 @@ def test_an_archive_s_brightness_can_be_corrected(tmp_path: Path) -> None:
     found = find_takes(path, rate_scale=0.25, fps=40000.0)
     recording = next(iter(found.jobs.values()))().recording
     assert (recording.rate_scale, recording.fps) == (0.25, 40000.0)
-    with pytest.raises(UsageError, match="leave out --height, --width, --flip"):
+    with pytest.raises(UsageError, match="leave height, width and flip out"):
         find_takes(path, flip=False)
 
 

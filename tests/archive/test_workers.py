@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
 from pathlib import Path
 
 import joblib
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive.workers import start_worker, worker_options
+from spike_zoo.archive.workers import end_with, worker_options
 
 PARENT = """
 import subprocess, sys, time
-worker = "import os, sys, time, warnings; from spike_zoo.archive.workers import start_worker;"
-worker += "start_worker(os.getppid(), warnings.formatwarning); print('watching', flush=True);"
-worker += "time.sleep(60)"
+worker = "import os, sys, time; from spike_zoo.archive.workers import end_with;"
+worker += "end_with(os.getppid()); print('watching', flush=True); time.sleep(60)"
 subprocess.Popen([sys.executable, "-c", worker])
 time.sleep(60)
 """
@@ -49,10 +47,7 @@ def test_a_worker_ends_when_its_parent_is_killed() -> None:
 
 
 def test_only_joblibs_own_processes_watch_this_one() -> None:
-    assert worker_options() == {
-        "initializer": start_worker,
-        "initargs": (os.getpid(), warnings.formatwarning),
-    }
+    assert worker_options() == {"initializer": end_with, "initargs": (os.getpid(),)}
     with joblib.parallel_config(backend="threading"):
         assert worker_options() == {}
 
