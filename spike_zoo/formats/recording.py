@@ -136,7 +136,8 @@ def read_recording(
     """Open a spike recording; ``.dat``, ``.h5``, ``.spl`` are read when planes are asked for.
 
     What the caller states comes first, then what the file says, then its sidecar
-    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` beside it or one folder up).
+    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` beside it or up to five folders
+    above).
 
     Args:
         path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and suffix.

@@ -21,6 +21,8 @@ FIELDS = (
     *("rate_scale", "planes", "label", "label_name"),
 )
 """Every field that means something; docs/data.md shows what."""
+_SIZE_FIELDS = ("spike_w", "spike_h")
+_MOST_FOLDERS_ABOVE = 5
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
 _OF_SPIKECV = (
     *_PATH_FIELDS,
@@ -89,24 +91,38 @@ def own_sidecar(recording: Path) -> Sidecar:
 
 
 def folder_sidecar(recording: Path) -> Sidecar | None:
-    """Read SpikeCV's ``config.yaml`` beside the recording or one folder up, the nearer first.
+    """Read SpikeCV's ``config.yaml``, which is stored at the root of a data set.
+
+    The nearest one beside the recording or in the five folders above is read. More than one folder
+    above the recording, files without ``spike_w`` and ``spike_h`` belong to other programs and are
+    skipped.
 
     Raises:
         FormatError: If the file is not a mapping or has no ``spike_w`` or ``spike_h``.
     """
     folder = recording.absolute().parent
-    for path in (folder / "config.yaml", folder.parent / "config.yaml"):
-        if path.is_file():
-            fields = _load(path)
-            missing = [name for name in ("spike_w", "spike_h") if fields.get(name) is None]
-            if missing:
-                raise FormatError(
-                    f"{path}: no {' and no '.join(missing)}; a SpikeCV data set states both, or "
-                    "give the height and width yourself",
-                    path=str(path),
-                )
-            return _parse(path, fields)
+    for above, home in enumerate((folder, *folder.parents[:_MOST_FOLDERS_ABOVE])):
+        path = home / "config.yaml"
+        if not path.is_file() or (above > 1 and not _states_size(path)):
+            continue
+        fields = _load(path)
+        missing = [name for name in _SIZE_FIELDS if fields.get(name) is None]
+        if missing:
+            raise FormatError(
+                f"{path}: no {' and no '.join(missing)}; a SpikeCV data set states both, or "
+                "give the height and width yourself",
+                path=str(path),
+            )
+        return _parse(path, fields)
     return None
+
+
+def _states_size(path: Path) -> bool:
+    """Return whether a file can be read and has a field of SpikeCV's size."""
+    try:
+        return not _load(path).keys().isdisjoint(_SIZE_FIELDS)
+    except (FormatError, OSError):
+        return False
 
 
 def sidecar_text(

@@ -46,10 +46,26 @@ def test_the_nearer_spikecv_file_is_taken(clip: Path) -> None:
     assert read_recording(clip).shape == (4, 6, 16)
 
 
-def test_a_spikecv_file_two_folders_up_is_not_ours(clip: Path) -> None:
-    (clip.parents[2] / "config.yaml").write_text(SPIKECV)
-    with pytest.raises(MissingGeometryError):
-        read_recording(clip)
+@pytest.mark.parametrize(("depth", "is_read"), [(3, True), (5, True), (6, False)])
+def test_a_spikecv_file_at_the_root_of_a_set_is_read_up_to_five_folders_above(
+    tmp_path: Path, depth: int, is_read: bool
+) -> None:
+    clip = tmp_path / "set" / "/".join("abcdef"[:depth]) / "clip.dat"
+    write_recording(random_spikes(4, 6, 16), clip)
+    (tmp_path / "set" / "config.yaml").write_text(SPIKECV)
+    if is_read:
+        assert read_recording(clip).shape == (4, 6, 16)
+    else:
+        with pytest.raises(MissingGeometryError):
+            read_recording(clip)
+
+
+@pytest.mark.parametrize("text", ["trainer: {max_epochs: 3}", "[1, 2]", "not: [yaml"])
+def test_a_config_file_of_another_program_further_up_is_skipped(tmp_path: Path, text: str) -> None:
+    clip = write_recording(random_spikes(4, 6, 16), tmp_path / "set" / "a" / "b" / "c" / "clip.dat")
+    (tmp_path / "set" / "a" / "config.yaml").write_text(text)
+    (tmp_path / "set" / "config.yaml").write_text(SPIKECV)
+    assert read_recording(clip).shape == (4, 6, 16)
 
 
 def test_the_recording_s_own_sidecar_comes_first(clip: Path) -> None:
