@@ -11,6 +11,8 @@ layout       what it is
 ``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
              :func:`~spike_zoo.archive.exposures.find_gopro`), 0.993 spikes at white
 ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
+``usp``      USP-Gaussian: scenes of blurry images with spikes and sharp images of one size (see
+             :func:`~spike_zoo.archive.exposures.find_usp`)
 ``folder``   recordings anywhere below the folder, or one file, with pictures beside them
              (:class:`~spike_zoo.archive.truth.PictureFiles`); a first folder named train,
              val (valid, validation) or test, in any case, is the split
@@ -28,15 +30,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.archive.camera import Camera
-from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
-from spike_zoo.archive.folders import RECORDINGS, SPLIT_FOLDERS, find_folder
-from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
+from spike_zoo.archive.exposures import (
+    USP_EXPOSURE,
+    ExposureRule,
+    find_gopro,
+    find_rsb,
+    find_usp,
+    is_gopro,
+    is_rsb,
+    is_usp,
+)
+from spike_zoo.archive.folders import SPLIT_FOLDERS, find_folder
+from spike_zoo.archive.published import (
+    SREDS_PARTS,
+    Found,
+    find_base,
+    find_recvidar,
+    find_sreds,
+    is_sreds,
+)
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -47,6 +65,19 @@ if TYPE_CHECKING:
 
 
 _RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is somebody's own
+#: Layout -> the files that it consists of.
+_FILES = {
+    "base": "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
+    "sreds": " and ".join(f"{part.spikes}/<scene>/<name>.dat" for part in SREDS_PARTS),
+    "recvidar": "<name>.dat in the folder or below",
+    "gopro": "<split>/spike_data/<sequence>/<name>.dat with <name>.png in <split>/blur_data/"
+    "<sequence> and <split>/sharp_data/<sequence>",
+    "rsb": "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png",
+    "usp": "spike_data/<name>.dat with blur_data/<name>.png and sharp_data/<name>.png, in the "
+    "folder or in folders of scenes",
+    "folder": f"recordings ({', '.join(RECORDING_SUFFIXES)}) in the folder or below",
+    "archive": "recordings",
+}
 
 
 @dataclass
@@ -116,7 +147,8 @@ def find_takes(
         flip: Whether ``.dat`` recordings store their rows bottom to top.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         split: Put every take in this split, whatever its folder.
-        exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
+        exposure: Which planes the blurry images were exposed over; for ``gopro``, ``rsb`` and
+            ``usp`` only.
 
     Raises:
         MissingFileError: If it is missing, or a file that belongs to it; names the first.
@@ -130,11 +162,14 @@ def find_takes(
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
     chosen = _recognise(source) if layout == "auto" else layout
     found = FoundTakes()
-    for name, home, job in _finder(chosen, exposure)(source, camera):
-        found.add(name, split or home, job)
+    finder = _finder(chosen, exposure)
+    if source.is_dir() or chosen in ("folder", "archive"):
+        for name, home, job in finder(source, camera):
+            found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError(
-            f"{source}: no recordings of layout {chosen} in it ({', '.join(RECORDINGS)})",
+            f"{source}: no recordings of layout {chosen}, which consists of {_FILES[chosen]}. "
+            "Rename the folders, or choose another --layout",
             path=str(source),
         )
     if chosen == "archive":
@@ -165,13 +200,17 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
         "recvidar": find_recvidar,
         "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
         "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
+        "usp": partial(find_usp, rule=exposure or USP_EXPOSURE),
         "folder": find_folder,
         "archive": _archive,
     }
     if layout not in finders:
         raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
-    if exposure is not None and layout not in ("gopro", "rsb"):
-        raise UsageError(f"exposures go with gopro or rsb, not with {layout}")
+    if exposure is not None and layout not in ("gopro", "rsb", "usp"):
+        raise UsageError(
+            f"--exposure-start, --exposure-length and --margin are for the layouts gopro, rsb and "
+            f"usp, not for {layout}"
+        )
     return finders[layout]
 
 
@@ -183,6 +222,8 @@ def _recognise(source: Path) -> str:
         return "sreds"
     if is_gopro(source) or is_rsb(source):
         return "gopro" if is_gopro(source) else "rsb"
+    if is_usp(source):
+        return "usp"
     if source.resolve().name.lower() in _RECVIDAR_NAMES:
         return "recvidar"
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"

@@ -48,7 +48,7 @@ def archive_build(
     out: str,
     *,
     layout: Literal[
-        "auto", "base", "sreds", "recvidar", "gopro", "rsb", "folder", "archive"
+        "auto", "base", "sreds", "recvidar", "gopro", "rsb", "usp", "folder", "archive"
     ] = "auto",
     height: int | None = None,
     width: int | None = None,
@@ -71,16 +71,17 @@ def archive_build(
         source: A folder of recordings, one recording, or an archive to write in another way.
         out: The archive to write, ending in .h5 or .hdf5.
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
-            recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
-            anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
-            each.
+            recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; usp: the same of
+            USP-Gaussian; folder: recordings anywhere below; archive: an archive; auto: whichever
+            it looks like. docs/data.md shows each.
         height: Rows of .dat recordings, by default what their sidecar or the layout says.
         width: Columns of .dat recordings, likewise.
         split: Put everything in this split (train, val, test); otherwise the folders tell.
         exposure_start: First plane of a blurry image's exposure, by default the one after the
-            margin. This and the next two are for gopro and rsb.
+            margin. This and the next two are for gopro, rsb and usp.
         exposure_length: Planes of it, by default all up to the margin at the end.
-        margin: Planes recorded before and after the exposure, default 20.
+        margin: Planes recorded before and after the exposure, default 20; for usp by default what
+            leaves 97 planes.
         rate_scale: Spikes per plane at white of all recordings, by default what each says, or
             what the layout is known for.
         fps: Planes per second of all recordings, likewise.

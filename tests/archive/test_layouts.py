@@ -187,8 +187,34 @@ def test_what_cannot_be_a_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="no recordings of layout folder"):
         find_takes(tmp_path)
     with pytest.raises(
-        UsageError, match="layout must be auto, base, sreds, recvidar, gopro, rsb, folder"
+        UsageError, match="layout must be auto, base, sreds, recvidar, gopro, rsb, usp, folder"
     ):
         find_takes(tmp_path, layout="reds")
     with pytest.raises(UsageError, match="knows its recordings' sizes"):
         find_takes(write_archive(tmp_path / "a.h5"), height=6)
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("base", "<split>/spike/<clip>.dat with <split>/gt/<clip>.png"),
+        ("recvidar", "<name>.dat in the folder or below"),
+        ("gopro", "<split>/spike_data/<sequence>/<name>.dat with"),
+        ("rsb", "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png"),
+        ("usp", "spike_data/<name>.dat with blur_data/<name>.png and sharp_data/<name>.png"),
+        ("folder", r"recordings \(\.dat, \.npz, \.npy, \.h5, \.hdf5, \.spl\)"),
+    ],
+)
+def test_a_layout_that_finds_nothing_names_the_folders_it_consists_of(
+    tmp_path: Path, layout: str, expected: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(FormatError, match=f"of layout {layout}, which consists of {expected}"):
+        find_takes(tmp_path, layout=layout)
+
+
+@pytest.mark.parametrize("layout", ["base", "recvidar", "gopro", "rsb", "usp"])
+def test_a_file_is_no_data_set_of_folders(tmp_path: Path, layout: str) -> None:
+    path = write_recording(random_spikes(5, 6, 16), tmp_path / "clip.dat")
+    with pytest.raises(FormatError, match=rf"clip\.dat: no recordings of layout {layout}"):
+        find_takes(path, layout=layout)
