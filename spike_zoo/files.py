@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under another name, then renamed."""
+"""Files written under another name and then renamed, so that they are complete; file trees."""
 
 from __future__ import annotations
 
@@ -26,6 +26,27 @@ if TYPE_CHECKING:
 
 _MACHINE = re.sub(r"[^\w.-]", "_", platform.node()) or "here"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+
+
+def entries_below(root: Path) -> list[Path]:
+    """Return all files and folders below a folder, sorted; symbolic links to folders are followed.
+
+    A link to a folder that contains it is listed, but not entered.
+    """
+    entries: list[Path] = []
+    folders = [(root, frozenset({root.resolve()}))]
+    while folders:
+        folder, above = folders.pop()
+        try:
+            inside = list(folder.iterdir())
+        except PermissionError:
+            warnings.warn(f"{folder}: left out, no permission to read this folder", stacklevel=2)
+            continue
+        for entry in inside:
+            entries.append(entry)
+            if entry.is_dir() and (place := entry.resolve()) not in above:
+                folders.append((entry, above | {place}))
+    return sorted(entries)
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ from spike_zoo.archive.exposures import (
     is_rsb,
     is_usp,
 )
-from spike_zoo.archive.folders import SPLIT_FOLDERS, find_folder
+from spike_zoo.archive.folders import SPLIT_FOLDERS, find_folder, read_archived
 from spike_zoo.archive.published import (
     SREDS_PARTS,
     Found,
@@ -237,14 +237,7 @@ def _archive(path: Path, camera: Camera) -> Iterator[Found]:
         )
     archive = SpikeArchive(path)
     for name in archive:
-        yield name, None, partial(_archived, archive, name, camera)
-
-
-def _archived(archive: SpikeArchive, name: str, camera: Camera) -> Take:
-    take = archive.take(name)
-    take.recording.rate_scale = camera.rate_scale or take.recording.rate_scale
-    take.recording.fps = camera.fps or take.recording.fps
-    return take
+        yield name, None, partial(read_archived, archive, name, camera)
 
 
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:

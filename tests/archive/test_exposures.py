@@ -193,7 +193,7 @@ def test_an_exposure_outside_its_recording_is_refused(tmp_path: Path) -> None:
 
 def test_other_layouts_have_no_exposures(tmp_path: Path) -> None:
     rsb(tmp_path)
-    with pytest.raises(UsageError, match="--margin are for the layouts gopro, rsb and usp, not for folder"):
+    with pytest.raises(UsageError, match="gopro, rsb and usp, not for folder"):
         find(tmp_path, layout="folder", exposure=ExposureRule(margin=3))
 
 
