@@ -111,7 +111,7 @@ def _write_folder(
     card = model_card(name.removeprefix("hf:"), _described(module), result, licence=licence)
     texts = {CARD_NAME: card}
     if result is not None:
-        content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8"))
+        content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8", errors="backslashreplace"))
         texts[RECORD_NAME] = json.dumps(without_secrets(content), indent=2) + "\n"
     for file, text in texts.items():
         with new_file(folder / file, overwrite=True) as temporary:

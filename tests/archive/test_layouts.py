@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
@@ -178,6 +179,19 @@ def test_recordings_of_every_format_in_a_folder_are_found(tmp_path: Path) -> Non
     np.testing.assert_array_equal(take.blur, make_take(0).blur)
     for job in found.jobs.values():
         np.testing.assert_array_equal(job().recording[:], random_spikes(5, 6, 16))
+
+
+def test_a_file_name_that_is_not_utf_8_is_escaped_in_an_archive(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.dat")
+    try:
+        write_recording(random_spikes(5, 6, 16), path)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes names in UTF-8 alone")
+    found = find_takes(tmp_path, height=6, width=16)
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs))
+    assert archive.names() == ["caf_"]
+    assert archive["caf_"].meta["source"] == r"caf\udce9.dat"
+    assert {finding.code for finding in archive.verify()} == {"W02"}  # its fps is unknown
 
 
 @pytest.mark.parametrize("layout", ["folder", "recvidar"])
