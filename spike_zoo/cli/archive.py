@@ -1,30 +1,25 @@
-"""``archive``: recordings and image folders become an archive; show, check, write back."""
+"""``archive``: build an archive from recordings and images; show and check it."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from json import dumps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import FormatError, UsageError
-from spike_zoo.files import refuse_other_suffix
-from spike_zoo.formats import write_recording
-from spike_zoo.formats.hdf5_writing import recording_name
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from spike_zoo.spikes import Take
 
@@ -314,59 +309,6 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
         if not findings:
             tell(f"{path}: valid")
     return 1 if errors else 0
-
-
-def archive_export(
-    path: str,
-    out: str,
-    *,
-    name: str | None = None,
-    format: Literal["dat", "npz", "npy", "h5", "spl"] | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write recordings of an archive as files of their own.
-
-    A .dat gets a sidecar with its size, an .h5 the images and labels of the recording.
-
-    Args:
-        path: The archive.
-        out: A folder; for one recording also a file ending in .dat, .npz, .npy, .h5, .hdf5 or
-            .spl.
-        name: The one recording to write, by default all.
-        format: Format of the files, by default that of the file, or dat.
-        overwrite: Replace existing files.
-    """
-    suffix = Path(out).suffix.lower()
-    if suffix not in RECORDING_SUFFIXES:
-        refuse_other_suffix(out, RECORDING_SUFFIXES)
-    is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
-    is_file = is_named and not Path(out).is_dir()
-    own = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
-    if is_file and format not in (None, own):
-        raise UsageError(f"{out} ends in {suffix}, and --format is {format}; leave one of them out")
-    kind = own if is_file else format or "dat"
-    with SpikeArchive(path) as archive:
-        names = archive.names() if name is None else [name]
-        if is_file and len(names) != 1:
-            raise UsageError(
-                f"{out} is one file, and {path} has {len(names)} recordings; choose one with "
-                "--name, or give a folder (where its name ends so, with a slash behind it)"
-            )
-        for each in names:
-            target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
-            _export(archive, each, target, overwrite)
-            tell(str(target))
-
-
-def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
-    """Write one recording, into an .h5 with everything that the archive has of it."""
-    if target.suffix.lower() in ARCHIVE_SUFFIXES:
-        names = archive.label_names
-        with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
-            writer.add(recording_name(name), archive.take(name))
-        return
-    is_raw = target.suffix.lower() == ".dat"
-    write_recording(archive[name], target, overwrite=overwrite, with_sidecar=is_raw)
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:

@@ -111,11 +111,11 @@ def _write_folder(
     card = model_card(name.removeprefix("hf:"), _described(module), result, licence=licence)
     texts = {CARD_NAME: card}
     if result is not None:
-        content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8", errors="backslashreplace"))
+        content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8"))
         texts[RECORD_NAME] = json.dumps(without_secrets(content), indent=2) + "\n"
     for file, text in texts.items():
         with new_file(folder / file, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _described(module: nn.Module) -> dict[str, Any]:
