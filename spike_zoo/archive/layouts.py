@@ -130,6 +130,8 @@ def find_takes(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: int | None = None,
     allow_partial: bool = False,
     split: str | None = None,
     exposure: ExposureRule | None = None,
@@ -139,12 +141,14 @@ def find_takes(
     Args:
         source: The folder or file.
         layout: One of those above.
-        height: Rows of ``.dat`` recordings; this and the next four come before what files, their
+        height: Rows of ``.dat`` recordings; this and the next six come before what files, their
             sidecars or the layout tell.
         width: Columns of ``.dat`` recordings.
         rate_scale: Spikes per plane at white.
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top.
+        mirror: Reverse the columns of ``.dat`` recordings.
+        rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro``, ``rsb`` and
@@ -156,7 +160,8 @@ def find_takes(
             split is nearly train, val or test, or the camera is none.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
-    source, camera = Path(source), Camera(height, width, rate_scale, fps, flip, allow_partial)
+    source = Path(source)
+    camera = Camera(height, width, rate_scale, fps, flip, mirror, rotate, allow_partial)
     _check_split(split)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
@@ -231,9 +236,11 @@ def _recognise(source: Path) -> str:
 
 def _archive(path: Path, camera: Camera) -> Iterator[Found]:
     """Yield the takes of an archive; their splits are read by themselves."""
-    if (camera.height, camera.width, camera.flip) != (None, None, None):
+    stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
+    if any(value is not None for value in stated):
         raise UsageError(
-            f"{path}: an archive knows its recordings' sizes; leave height, width and flip out"
+            f"{path}: an archive knows its recordings' sizes; leave height, width, flip, mirror "
+            "and rotate out"
         )
     archive = SpikeArchive(path)
     for name in archive:

@@ -173,13 +173,14 @@ def _check_spikes(path: Path, size: tuple[int, int]) -> None:
 
 def _read_sreds(pairs: Sequence[tuple[Path, Path]], size: tuple[int, int], camera: Camera) -> Take:
     parts = [camera.read(spikes, Camera(*size)) for spikes, _ in pairs]
+    _, height, width = parts[0].shape
     recording = SpikeRecording(
         np.concatenate([part.packed for part in parts]),
-        size[1],
+        width,
         fps=camera.fps or SREDS_FPS,
         rate_scale=camera.rate_scale or SREDS_RATE_SCALE,
         meta=parts[0].meta | {"source": pairs[0][0].parent.name},
     )
-    images = [read_grey(path, size) for _, path in pairs[1:]]
+    images = [read_grey(path, (height, width)) for _, path in pairs[1:]]
     index = SREDS_PLANES * np.arange(1, len(pairs)) - 1
     return Take(recording, images=np.stack(images), image_index=index)

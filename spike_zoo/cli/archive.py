@@ -54,6 +54,8 @@ def archive_build(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
@@ -82,6 +84,9 @@ def archive_build(
         fps: Planes per second of all recordings, likewise.
         flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
             reads them top to bottom. By default what each sidecar says, else true.
+        mirror: Reverse the columns of .dat recordings; by default what each sidecar states.
+        rotate: Rotate .dat recordings clockwise by 0, 90, 180 or 270 degrees, after flip and
+            mirror; by default what each sidecar states. Images must be upright.
         allow_partial: Drop the incomplete last plane of .dat recordings, with a warning.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
@@ -100,6 +105,8 @@ def archive_build(
         rate_scale=rate_scale,
         fps=fps,
         flip=flip,
+        mirror=mirror,
+        rotate=rotate,
         allow_partial=allow_partial,
         split=split,
         exposure=rule,

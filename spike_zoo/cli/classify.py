@@ -7,7 +7,7 @@ import sys
 import warnings
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spike_zoo.coding.header import is_bitstream
 from spike_zoo.errors import UsageError
@@ -32,6 +32,8 @@ def classify(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     rate_scale: float | None = None,
     top: int = 3,
@@ -49,6 +51,9 @@ def classify(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
+        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
+            default what its sidecar states, else 0.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         rate_scale: Spikes per plane at white; by default what the recording says.
         top: Classes to tell.
@@ -68,6 +73,8 @@ def classify(
             height=height,
             width=width,
             flip=flip,
+            mirror=mirror,
+            rotate=rotate,
             allow_partial=allow_partial,
             check_rows=True,
         )

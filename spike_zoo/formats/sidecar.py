@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.recording import SpikeRecording
 
 FIELDS = (
-    *("spike_h", "spike_w", "columns", "frame_align", "flip", "offset", "fps", "threshold"),
-    *("rate_scale", "planes", "label", "label_name"),
+    *("spike_h", "spike_w", "columns", "frame_align", "flip", "mirror", "rotate", "offset"),
+    *("fps", "threshold", "rate_scale", "planes", "label", "label_name"),
 )
 """Every field that means something; docs/data.md shows what."""
 _SIZE_FIELDS = ("spike_w", "spike_h")
@@ -33,6 +33,7 @@ _MEANT = {
     **dict.fromkeys(("height", "rows", "spike_height"), "spike_h"),
     **dict.fromkeys(("width", "spike_width"), "spike_w"),
     **dict.fromkeys(("skip", "skip_bytes", "header_bytes"), "offset"),
+    **dict.fromkeys(("rotation", "turn", "rotate_degrees"), "rotate"),
     "plane": "planes",
 }
 
@@ -47,6 +48,8 @@ class Sidecar:
         columns: Half-open ranges of the stored columns that belong to the image.
         frame_align: ``"byte"`` or ``"bit"``, where planes are not whole bytes.
         flip: Whether the stored rows run bottom to top.
+        mirror: Whether the stored columns run right to left.
+        rotate: Clockwise rotation in degrees that turns the picture upright.
         offset: Bytes before the first whole plane.
         fps: Planes per second.
         threshold: Charge at which a pixel fires.
@@ -60,6 +63,8 @@ class Sidecar:
     columns: tuple[tuple[int, int], ...] | None = None
     frame_align: str | None = None
     flip: bool | None = None
+    mirror: bool | None = None
+    rotate: int | None = None
     offset: int | None = None
     fps: float | None = None
     threshold: float | None = None
@@ -172,6 +177,8 @@ def refuse_contradicting(path: Path, recording: SpikeRecording, layout: DatLayou
         "columns": (beside.columns, layout.columns or ((0, layout.width),)),
         "frame_align": (beside.frame_align, layout.frame_align if layout.pixels % 8 else None),
         "flip": (beside.flip, layout.flip),
+        "mirror": (beside.mirror, False),
+        "rotate": (beside.rotate, 0),
         "offset": (beside.offset, layout.offset),
         "fps": (beside.fps or None, recording.fps or None),
         "threshold": (beside.threshold, recording.threshold),
@@ -219,16 +226,15 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     for name in _PATH_FIELDS:  # written on Windows by some
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
-    flip = meta.pop("flip", None)
-    if not isinstance(flip, bool | None):
-        raise FormatError(f"{path}: flip is {flip!r}, expected true or false", path=str(path))
     _check_class(path, meta)
     return Sidecar(
         height=_whole(path, "spike_h", meta.pop("spike_h", None)),
         width=_whole(path, "spike_w", meta.pop("spike_w", None)),
         columns=_columns(path, meta.pop("columns", None)),
         frame_align=_align(path, meta.pop("frame_align", None)),
-        flip=flip,
+        flip=_switch(path, "flip", meta.pop("flip", None)),
+        mirror=_switch(path, "mirror", meta.pop("mirror", None)),
+        rotate=_rotation(path, meta.pop("rotate", None)),
         offset=_whole(path, "offset", meta.pop("offset", None), least=0),
         fps=_number(path, "fps", meta.pop("fps", None)),
         threshold=_number(path, "threshold", meta.pop("threshold", None)),
@@ -293,6 +299,18 @@ def _whole(path: Path, name: str, value: object, *, least: int = 1) -> int | Non
             f"{path}: {name} is {value!r}, expected a whole number >= {least}", path=str(path)
         )
     return value
+
+
+def _switch(path: Path, name: str, value: object) -> bool | None:
+    if isinstance(value, bool | None):
+        return value
+    raise FormatError(f"{path}: {name} is {value!r}, expected true or false", path=str(path))
+
+
+def _rotation(path: Path, value: object) -> int | None:
+    if value is None or (type(value) is int and value in (0, 90, 180, 270)):
+        return value
+    raise FormatError(f"{path}: rotate is {value!r}, expected 0, 90, 180 or 270", path=str(path))
 
 
 def _number(path: Path, name: str, value: object) -> float | None:

@@ -104,6 +104,9 @@ def test_arguments_come_before_every_sidecar(clip: Path) -> None:
         ("{spike_w: 16, spike_h: -6}", "spike_h is -6"),
         ("{spike_w: 16, spike_h: true}", "spike_h is True"),
         ("{spike_w: 16, spike_h: 6, flip: maybe}", "flip is 'maybe'"),
+        ("{spike_w: 16, spike_h: 6, mirror: 1}", "mirror is 1, expected true or false"),
+        ("{spike_w: 16, spike_h: 6, rotate: 45}", "rotate is 45, expected 0, 90, 180 or 270"),
+        ("{spike_w: 16, spike_h: 6, rotation: 90}", "did you mean rotate"),
         ("{spike_w: 16, spike_h: 6, fps: .nan}", "fps is nan"),
         ("{spike_w: 16, spike_h: 6, rate_scale: 0}", "rate_scale is 0"),
         ("{spike_w: 16, spike_h: 6, frame_align: word}", "frame_align is 'word'"),
@@ -166,6 +169,8 @@ def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_ov
     [
         ("rate_scale: 0.6", "rate_scale: 0.6 .here 0.4."),
         ("flip: false", "flip: false .here true."),
+        ("mirror: true", "mirror: true .here false."),
+        ("rotate: 90", "rotate: 90 .here 0."),
         ("{flip: true, fps: 20000}", None),
         ("columns: [[0, 8]]", r"columns: \[\[0, 8\]\] .here \[\[0, 16\]\]."),
         ("label: 3", "label: 3 .here 0."),
