@@ -73,15 +73,16 @@ def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Pa
     upright = np.rot90(SPIKES[:, :, ::-1], -1, axes=(1, 2))  # clockwise
     image = np.zeros((16, 6), np.uint8)
     save_picture(image, clip.with_suffix(".png"))
-    size = {"height": 6, "width": 16}
-    job = find_takes(clip.parents[2], layout="folder", mirror=True, rotate=90, **size).jobs["clip"]
-    np.testing.assert_array_equal(job().recording[:], upright)
-    np.testing.assert_array_equal(job().images, image[None])
+    root = clip.parents[2]
+    found = find_takes(root, layout="folder", height=6, width=16, mirror=True, rotate=90)
+    take = found.jobs["clip"]()
+    np.testing.assert_array_equal(take.recording[:], upright)
+    np.testing.assert_array_equal(take.images, image[None])
     clip.with_name("clip.dat.yaml").write_text("{mirror: true, rotate: 90}")
-    job = find_takes(clip.parents[2], layout="folder", **size).jobs["clip"]
-    np.testing.assert_array_equal(job().recording[:], upright)
+    take = find_takes(root, layout="folder", height=6, width=16).jobs["clip"]()
+    np.testing.assert_array_equal(take.recording[:], upright)
     with pytest.raises(UsageError, match="--rotate must be 0, 90, 180 or 270"):
-        find_takes(clip.parents[2], rotate=45)
+        find_takes(root, rotate=45)
 
 
 def test_without_any_size_a_recording_is_refused(clip: Path) -> None:

@@ -58,7 +58,7 @@ def test_other_angles_and_formats_that_are_upright_are_rejected(tmp_path: Path, 
     path = write_recording(SPIKES, tmp_path / "clip.npz")
     for options in ({"mirror": True}, {"rotate": 90}):
         with pytest.raises(UsageError, match=r"clip\.npz: --mirror and --rotate are for \.dat"):
-            read_recording(path, **options)  # type: ignore[arg-type]  # by name
+            read_recording(path, **options)
 
 
 def test_commands_rotate_recordings(tmp_path: Path, clip: Path) -> None:
