@@ -62,6 +62,7 @@ _ROOMS = frozenset(
         "tables",
         "tasks",
         "testing",
+        "yaml_files",
         "tracking",
     }
 )

@@ -69,6 +69,10 @@ class FormatError(RecordingError):
     """The content is not of the format it claims, or of none that is known."""
 
 
+class NotSpikesError(FormatError):
+    """A file can be read, but its arrays are not a spike stream."""
+
+
 class GeometryError(RecordingError):
     """Height, width and the amount of data do not fit together."""
 

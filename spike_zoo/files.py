@@ -1,4 +1,4 @@
-"""Atomic writes (temporary file, then rename) and the file that a path to weights names."""
+"""Atomic writes (temporary file, then rename), file trees, and the file that weights name."""
 
 from __future__ import annotations
 
@@ -35,6 +35,27 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
 def shipped_weights() -> dict[str, Path]:
     """Return the weights inside the package: name -> file."""
     return {path.stem: path for path in sorted(WEIGHTS_FOLDER.glob("*.safetensors"))}
+
+
+def entries_below(root: Path) -> list[Path]:
+    """Return all files and folders below a folder, sorted; symbolic links to folders are followed.
+
+    A link to a folder that contains it is listed, but not entered.
+    """
+    entries: list[Path] = []
+    folders = [(root, frozenset({root.resolve()}))]
+    while folders:
+        folder, above = folders.pop()
+        try:
+            inside = list(folder.iterdir())
+        except PermissionError:
+            warnings.warn(f"{folder}: left out, no permission to read this folder", stacklevel=2)
+            continue
+        for entry in inside:
+            entries.append(entry)
+            if entry.is_dir() and (place := entry.resolve()) not in above:
+                folders.append((entry, above | {place}))
+    return sorted(entries)
 
 
 @contextlib.contextmanager

@@ -92,7 +92,7 @@ def test_uv_sets_up_an_environment_in_which_the_command_runs(tmp_path: Path) -> 
 def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> None:
     files = (ROOT / "spike_zoo").rglob("*.py")
     modules = {module for path in files for module in _imported(path)}
-    imported = _distributions(modules - sys.stdlib_module_names - {"spike_zoo"})
+    imported = _distributions(modules - sys.stdlib_module_names - {"spike_zoo", "_typeshed"})
     declared = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     optional = {canonicalize_name(each.name) for each in _requirements()} - declared
     assert imported - declared - optional == set()

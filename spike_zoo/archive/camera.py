@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from spike_zoo.errors import UsageError
 from spike_zoo.formats.recording import read_recording
 from spike_zoo.formats.sidecar import folder_sidecar, own_sidecar
+from spike_zoo.formats.turned import check_rotation
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 from spike_zoo.spikes.recording import positive_number
 
@@ -31,11 +32,14 @@ class Camera:
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top, as the sensors do;
             None: as their sidecars say, else true.
+        mirror: Reverse the columns of ``.dat`` recordings; None: as their sidecars say, else false.
+        rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees, after flip and
+            mirror; None: as their sidecars say, else 0.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
 
     Raises:
         UsageError: If the rate scale is not above 0 and at most 1, planes per second are not above
-            0 and finite, or height or width is below 1.
+            0 and finite, height or width is below 1, or the rotation is no quarter turn.
     """
 
     height: int | None = None
@@ -43,9 +47,12 @@ class Camera:
     rate_scale: float | None = None
     fps: float | None = None
     flip: bool | None = None
+    mirror: bool | None = None
+    rotate: int | None = None
     allow_partial: bool = False
 
     def __post_init__(self) -> None:
+        check_rotation(self.rotate)
         for option, size in (("height", self.height), ("width", self.width)):
             if size is not None and size < 1:
                 raise UsageError(f"--{option} must be at least 1, got {size}")
@@ -70,6 +77,8 @@ class Camera:
             height=height,
             width=width,
             flip=self.flip,
+            mirror=self.mirror,
+            rotate=self.rotate,
             allow_partial=self.allow_partial,
             check_rows=True,
             fps=self.fps,

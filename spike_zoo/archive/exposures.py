@@ -1,4 +1,4 @@
-"""S-SDM's data sets: blurry images, the spikes of their exposure, sharp images where known."""
+"""Blurry images with the spikes of their exposure, as S-SDM and USP-Gaussian store them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.archive.camera import Camera
+from spike_zoo.archive.folders import SPLIT_FOLDERS
 from spike_zoo.archive.pictures import read_picture
 from spike_zoo.errors import MissingFileError, PlaneRangeError
 from spike_zoo.media.pictures import PICTURE_SUFFIXES
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -39,11 +40,13 @@ class ExposureRule:
         start: First plane, by default the one after the margin.
         length: Planes, by default all up to the margin before the end.
         margin: Planes recorded before and after the exposure.
+        central: Length of an exposure in the middle of the recording, instead of the others.
     """
 
     start: int | None = None
     length: int | None = None
     margin: int = 20
+    central: int | None = None
 
     def span(self, planes: int, where: object) -> tuple[int, int]:
         """Return first and past-the-last plane of the exposure.
@@ -51,8 +54,12 @@ class ExposureRule:
         Raises:
             PlaneRangeError: If that is no range of planes of the recording.
         """
-        start = self.margin if self.start is None else self.start
-        stop = planes - self.margin if self.length is None else start + self.length
+        if self.central is not None:
+            start = (planes - self.central) // 2
+            stop = start + self.central
+        else:
+            start = self.margin if self.start is None else self.start
+            stop = planes - self.margin if self.length is None else start + self.length
         if not 0 <= start < stop <= planes:
             raise PlaneRangeError(
                 f"{where}: {planes} planes, and the exposure would be planes {start}..{stop} "
@@ -72,6 +79,9 @@ class _Files:
     sharp: dict[int, Path]
 
 
+USP_EXPOSURE = ExposureRule(central=97)  # as long as those of GOPRO
+
+
 def is_gopro(root: Path) -> bool:
     """Tell whether a folder has S-SDM's GOPRO folders below its stages."""
     return any(root.glob(f"*/{_SPIKES}/*/*.dat"))
@@ -80,6 +90,11 @@ def is_gopro(root: Path) -> bool:
 def is_rsb(root: Path) -> bool:
     """Tell whether a folder has RSB's folders."""
     return any(root.glob(f"{_SPIKES}/*/*.dat"))
+
+
+def is_usp(root: Path) -> bool:
+    """Return whether a folder is a scene of USP-Gaussian, or contains some."""
+    return any(_usp_scenes(root))
 
 
 def find_gopro(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
@@ -97,34 +112,58 @@ def find_rsb(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
         yield from _exposures(root, "test", rule, camera, RSB)
 
 
+def find_usp(root: Path, camera: Camera, rule: ExposureRule) -> Iterator[Found]:
+    """Yield the exposures of ``spike_data/<name>.dat`` in a scene, or in all scenes of a folder.
+
+    A scene called train, val or test belongs to that split, others belong to test. The names number
+    views of the scene, so that each exposure has one sharp image, at its middle plane.
+    """
+    for scene in _usp_scenes(root):
+        split = SPLIT_FOLDERS.get(scene.name.lower(), "test") if scene != root else "test"
+        for spikes in sorted((scene / _SPIKES).glob("*.dat")):
+            name = spikes.stem if scene == root else f"{scene.name}-{spikes.stem}"
+            files = _files_of(scene, spikes, frames=(0,))
+            yield name, split, partial(_read_exposure, files, rule, camera, Camera())
+
+
+def _usp_scenes(root: Path) -> list[Path]:
+    folders = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    return [
+        folder
+        for folder in folders
+        if (folder / _BLUR).is_dir() and any((folder / _SPIKES).glob("*.dat"))
+    ]
+
+
 def _exposures(
     home: Path, split: str, rule: ExposureRule, camera: Camera, usual: Camera
 ) -> Iterator[Found]:
     for spikes in sorted((home / _SPIKES).glob("*/*.dat")):
-        files = _files_of(home, spikes)
+        files = _files_of(home, spikes, _FRAMES)
         name = f"{spikes.parent.name}-{spikes.stem}"
         yield name, split, partial(_read_exposure, files, rule, camera, usual)
 
 
-def _files_of(home: Path, spikes: Path) -> _Files:
-    """Find the images of a spike file.
+def _files_of(home: Path, spikes: Path, frames: Iterable[int]) -> _Files:
+    """Find the images of a spike file: the blurry one, and the sharp ones at some frames.
 
     Raises:
         MissingFileError: If there is no blurry image, or no sharp one where the set has them.
     """
-    blur = _image(home / _BLUR / spikes.parent.name, spikes.stem)
+    sequence = spikes.parent.relative_to(home / _SPIKES)
+    blur = _image(home / _BLUR / sequence, spikes.stem)
     if blur is None:
-        wanted = home / _BLUR / spikes.parent.name / f"{spikes.stem}.png"
+        wanted = home / _BLUR / sequence / f"{spikes.stem}.png"
         raise MissingFileError(
             f"{spikes}: its blurry image {wanted} (or {', '.join(PICTURE_SUFFIXES[1:])}) is "
             "missing; add it, or leave these spikes out",
             path=str(wanted),
         )
-    folder = home / _SHARP / spikes.parent.name
+    folder = home / _SHARP / sequence
     if not (home / _SHARP).is_dir():
         return _Files(spikes, blur, {})
     sharp = {}
-    for frame in _FRAMES:
+    for frame in frames:
         name = spikes.stem if frame == 0 else _neighbour(spikes.stem, frame)
         image = _image(folder, name) if name else None
         if image is not None:

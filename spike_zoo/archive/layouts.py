@@ -11,6 +11,8 @@ layout       what it is
 ``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
              :func:`~spike_zoo.archive.exposures.find_gopro`), 0.993 spikes at white
 ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
+``usp``      USP-Gaussian: scenes of blurry images with spikes and sharp images of one size (see
+             :func:`~spike_zoo.archive.exposures.find_usp`)
 ``folder``   recordings anywhere below the folder, or one file, with pictures beside them
              (:class:`~spike_zoo.archive.truth.PictureFiles`); a first folder named train,
              val (valid, validation) or test, in any case, is the split
@@ -28,15 +30,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.archive.camera import Camera
-from spike_zoo.archive.exposures import ExposureRule, find_gopro, find_rsb, is_gopro, is_rsb
-from spike_zoo.archive.folders import RECORDINGS, SPLIT_FOLDERS, find_folder
-from spike_zoo.archive.published import Found, find_base, find_recvidar, find_sreds, is_sreds
+from spike_zoo.archive.exposures import (
+    USP_EXPOSURE,
+    ExposureRule,
+    find_gopro,
+    find_rsb,
+    find_usp,
+    is_gopro,
+    is_rsb,
+    is_usp,
+)
+from spike_zoo.archive.folders import SPLIT_FOLDERS, find_folder, read_archived
+from spike_zoo.archive.published import (
+    SREDS_PARTS,
+    Found,
+    find_base,
+    find_recvidar,
+    find_sreds,
+    is_sreds,
+)
 from spike_zoo.archive.reader import SpikeArchive
 from spike_zoo.archive.schema import USUAL_SPLITS
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -47,6 +65,19 @@ if TYPE_CHECKING:
 
 
 _RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is somebody's own
+#: Layout -> the files that it consists of.
+_FILES = {
+    "base": "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
+    "sreds": " and ".join(f"{part.spikes}/<scene>/<name>.dat" for part in SREDS_PARTS),
+    "recvidar": "<name>.dat in the folder or below",
+    "gopro": "<split>/spike_data/<sequence>/<name>.dat with <name>.png in <split>/blur_data/"
+    "<sequence> and <split>/sharp_data/<sequence>",
+    "rsb": "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png",
+    "usp": "spike_data/<name>.dat with blur_data/<name>.png and sharp_data/<name>.png, in the "
+    "folder or in folders of scenes",
+    "folder": f"recordings ({', '.join(RECORDING_SUFFIXES)}) in the folder or below",
+    "archive": "recordings",
+}
 
 
 @dataclass
@@ -99,6 +130,8 @@ def find_takes(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: int | None = None,
     allow_partial: bool = False,
     split: str | None = None,
     exposure: ExposureRule | None = None,
@@ -108,15 +141,18 @@ def find_takes(
     Args:
         source: The folder or file.
         layout: One of those above.
-        height: Rows of ``.dat`` recordings; this and the next four come before what files, their
+        height: Rows of ``.dat`` recordings; this and the next six come before what files, their
             sidecars or the layout tell.
         width: Columns of ``.dat`` recordings.
         rate_scale: Spikes per plane at white.
         fps: Planes per second.
         flip: Whether ``.dat`` recordings store their rows bottom to top.
+        mirror: Reverse the columns of ``.dat`` recordings.
+        rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         split: Put every take in this split, whatever its folder.
-        exposure: Which planes the blurry images were exposed over; for ``gopro`` and ``rsb`` only.
+        exposure: Which planes the blurry images were exposed over; for ``gopro``, ``rsb`` and
+            ``usp`` only.
 
     Raises:
         MissingFileError: If it is missing, or a file that belongs to it; names the first.
@@ -124,17 +160,21 @@ def find_takes(
             split is nearly train, val or test, or the camera is none.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
-    source, camera = Path(source), Camera(height, width, rate_scale, fps, flip, allow_partial)
+    source = Path(source)
+    camera = Camera(height, width, rate_scale, fps, flip, mirror, rotate, allow_partial)
     _check_split(split)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
     chosen = _recognise(source) if layout == "auto" else layout
     found = FoundTakes()
-    for name, home, job in _finder(chosen, exposure)(source, camera):
-        found.add(name, split or home, job)
+    finder = _finder(chosen, exposure)
+    if source.is_dir() or chosen in ("folder", "archive"):
+        for name, home, job in finder(source, camera):
+            found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError(
-            f"{source}: no recordings of layout {chosen} in it ({', '.join(RECORDINGS)})",
+            f"{source}: no recordings of layout {chosen}, which consists of {_FILES[chosen]}. "
+            "Rename the folders, or choose another --layout",
             path=str(source),
         )
     if chosen == "archive":
@@ -165,13 +205,17 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
         "recvidar": find_recvidar,
         "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
         "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
+        "usp": partial(find_usp, rule=exposure or USP_EXPOSURE),
         "folder": find_folder,
         "archive": _archive,
     }
     if layout not in finders:
         raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
-    if exposure is not None and layout not in ("gopro", "rsb"):
-        raise UsageError(f"exposures go with gopro or rsb, not with {layout}")
+    if exposure is not None and layout not in ("gopro", "rsb", "usp"):
+        raise UsageError(
+            f"--exposure-start, --exposure-length and --margin are for the layouts gopro, rsb and "
+            f"usp, not for {layout}"
+        )
     return finders[layout]
 
 
@@ -183,6 +227,8 @@ def _recognise(source: Path) -> str:
         return "sreds"
     if is_gopro(source) or is_rsb(source):
         return "gopro" if is_gopro(source) else "rsb"
+    if is_usp(source):
+        return "usp"
     if source.resolve().name.lower() in _RECVIDAR_NAMES:
         return "recvidar"
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"
@@ -190,20 +236,15 @@ def _recognise(source: Path) -> str:
 
 def _archive(path: Path, camera: Camera) -> Iterator[Found]:
     """Yield the takes of an archive; their splits are read by themselves."""
-    if (camera.height, camera.width, camera.flip) != (None, None, None):
+    stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
+    if any(value is not None for value in stated):
         raise UsageError(
-            f"{path}: an archive knows its recordings' sizes; leave height, width and flip out"
+            f"{path}: an archive knows its recordings' sizes; leave height, width, flip, mirror "
+            "and rotate out"
         )
     archive = SpikeArchive(path)
     for name in archive:
-        yield name, None, partial(_archived, archive, name, camera)
-
-
-def _archived(archive: SpikeArchive, name: str, camera: Camera) -> Take:
-    take = archive.take(name)
-    take.recording.rate_scale = camera.rate_scale or take.recording.rate_scale
-    take.recording.fps = camera.fps or take.recording.fps
-    return take
+        yield name, None, partial(read_archived, archive, name, camera)
 
 
 def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError
+from spike_zoo.files import new_file
+from spike_zoo.media.pictures import save_picture
 from spike_zoo.spikes.take import grey
 
 if TYPE_CHECKING:
@@ -40,6 +42,32 @@ def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
             path=str(path),
         )
     return image
+
+
+def write_picture(image: NDArray[Any], stem: Path, *, overwrite: bool = False) -> Path:
+    """Write an image of an archive without loss: 8 bits as PNG, other values as TIFF.
+
+    Args:
+        image: ``(H, W)`` grey or ``(H, W, 3)`` R,G,B; uint8, uint16 or float32.
+        stem: The file without its suffix; missing folders are created.
+        overwrite: Replace an existing file.
+
+    Returns:
+        The file written.
+
+    Raises:
+        ExistingFileError: If the file exists and ``overwrite`` is off.
+    """
+    path = stem.with_name(f"{stem.name}{'.png' if image.dtype == np.uint8 else '.tif'}")
+    if image.dtype == np.uint8:
+        save_picture(image, path, overwrite=overwrite)
+    else:
+        import tifffile
+
+        with new_file(path, overwrite=overwrite) as temporary:
+            photometric = "rgb" if image.ndim == 3 else "minisblack"
+            tifffile.imwrite(temporary, image, photometric=photometric)
+    return path
 
 
 def read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:

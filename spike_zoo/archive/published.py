@@ -12,6 +12,7 @@ from spike_zoo.archive.camera import Camera
 from spike_zoo.archive.pictures import read_grey
 from spike_zoo.archive.truth import Truth, check_lengths
 from spike_zoo.errors import FormatError, GeometryError, MissingFileError
+from spike_zoo.files import entries_below
 from spike_zoo.formats.dat import DatLayout
 from spike_zoo.formats.sidecar import own_sidecar
 from spike_zoo.spikes.recording import SpikeRecording
@@ -81,7 +82,7 @@ def _read_base_clip(clip: Path, truth: Truth | None, camera: Camera) -> Take:
 
 def find_recvidar(root: Path, camera: Camera) -> Iterator[Found]:
     """Yield the recordings of recVidarReal2019: ``.dat`` anywhere below, no ground truth."""
-    files = sorted(root.rglob("*.dat"))
+    files = [path for path in entries_below(root) if path.suffix == ".dat"]
     stems = Counter(path.stem for path in files)
     for path in files:
         parts = path.relative_to(root).with_suffix("").parts
@@ -172,13 +173,14 @@ def _check_spikes(path: Path, size: tuple[int, int]) -> None:
 
 def _read_sreds(pairs: Sequence[tuple[Path, Path]], size: tuple[int, int], camera: Camera) -> Take:
     parts = [camera.read(spikes, Camera(*size)) for spikes, _ in pairs]
+    _, height, width = parts[0].shape
     recording = SpikeRecording(
         np.concatenate([part.packed for part in parts]),
-        size[1],
+        width,
         fps=camera.fps or SREDS_FPS,
         rate_scale=camera.rate_scale or SREDS_RATE_SCALE,
         meta=parts[0].meta | {"source": pairs[0][0].parent.name},
     )
-    images = [read_grey(path, size) for _, path in pairs[1:]]
+    images = [read_grey(path, (height, width)) for _, path in pairs[1:]]
     index = SREDS_PLANES * np.arange(1, len(pairs)) - 1
     return Take(recording, images=np.stack(images), image_index=index)

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from joblib.externals.loky.process_executor import TerminatedWorkerError
@@ -20,15 +20,16 @@ _REPLACED = "A worker stopped while some jobs were given to the executor"
 
 
 def worker_options() -> dict[str, Any]:
-    """Return joblib's arguments that make its own workers watch this process.
+    """Return joblib's arguments that initialize its own workers.
 
-    Killed by SIGKILL it cannot stop them, and they would wait for work. Workers of another backend,
-    as a cluster's, are not this process's children.
+    Workers end when this process is killed by SIGKILL, which gives it no time to stop them, and
+    print warnings in its format. Workers of another backend, such as a cluster's, are not children
+    of this process.
     """
     backend, _ = get_active_backend()
     if not isinstance(backend, BACKENDS["loky"]):
         return {}
-    return {"initializer": end_with, "initargs": (os.getpid(),)}
+    return {"initializer": start_worker, "initargs": (os.getpid(), warnings.formatwarning)}
 
 
 @contextlib.contextmanager
@@ -52,8 +53,9 @@ def worker_faults_handled() -> Iterator[None]:
             ) from error
 
 
-def end_with(parent: int) -> None:
-    """Watch the parent from a thread of this worker, and end when it is gone."""
+def start_worker(parent: int, format_warning: Callable[..., str]) -> None:
+    """Print warnings in the parent's format; watch the parent and exit when it has ended."""
+    warnings.formatwarning = format_warning
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

@@ -1,30 +1,25 @@
-"""``archive``: recordings and image folders become an archive; show, check, write back."""
+"""``archive``: build an archive from recordings and images; show and check it."""
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from json import dumps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from spike_zoo.archive import ArchiveWriter, SpikeArchive, build_archive, verify_archive
+from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.exposures import ExposureRule
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.cli.telling import is_quiet, tell
 from spike_zoo.errors import FormatError, UsageError
-from spike_zoo.files import refuse_other_suffix
-from spike_zoo.formats import write_recording
-from spike_zoo.formats.hdf5_writing import recording_name
-from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from spike_zoo.spikes import Take
 
@@ -49,7 +44,7 @@ def archive_build(
     out: str,
     *,
     layout: Literal[
-        "auto", "base", "sreds", "recvidar", "gopro", "rsb", "folder", "archive"
+        "auto", "base", "sreds", "recvidar", "gopro", "rsb", "usp", "folder", "archive"
     ] = "auto",
     height: int | None = None,
     width: int | None = None,
@@ -60,6 +55,8 @@ def archive_build(
     rate_scale: float | None = None,
     fps: float | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
@@ -72,21 +69,25 @@ def archive_build(
         source: A folder of recordings, one recording, or an archive to write in another way.
         out: The archive to write, ending in .h5 or .hdf5.
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
-            recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; folder: recordings
-            anywhere below; archive: an archive; auto: whichever it looks like. docs/data.md shows
-            each.
+            recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; usp: the same of
+            USP-Gaussian; folder: recordings anywhere below; archive: an archive; auto: whichever
+            it looks like. docs/data.md shows each.
         height: Rows of .dat recordings, by default what their sidecar or the layout says.
         width: Columns of .dat recordings, likewise.
         split: Put everything in this split (train, val, test); otherwise the folders tell.
         exposure_start: First plane of a blurry image's exposure, by default the one after the
-            margin. This and the next two are for gopro and rsb.
+            margin. This and the next two are for gopro, rsb and usp.
         exposure_length: Planes of it, by default all up to the margin at the end.
-        margin: Planes recorded before and after the exposure, default 20.
+        margin: Planes recorded before and after the exposure, default 20; for usp by default what
+            leaves 97 planes.
         rate_scale: Spikes per plane at white of all recordings, by default what each says, or
             what the layout is known for.
         fps: Planes per second of all recordings, likewise.
         flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
             reads them top to bottom. By default what each sidecar says, else true.
+        mirror: Reverse the columns of .dat recordings; by default what each sidecar states.
+        rotate: Rotate .dat recordings clockwise by 0, 90, 180 or 270 degrees, after flip and
+            mirror; by default what each sidecar states. Images must be upright.
         allow_partial: Drop the incomplete last plane of .dat recordings, with a warning.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
@@ -105,6 +106,8 @@ def archive_build(
         rate_scale=rate_scale,
         fps=fps,
         flip=flip,
+        mirror=mirror,
+        rotate=rotate,
         allow_partial=allow_partial,
         split=split,
         exposure=rule,
@@ -321,59 +324,6 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
         detail = f" ({', '.join(listed)})" if listed else ""
         tell(f"{path}: {'not valid' if errors else 'valid'}{detail}")
     return 1 if errors else 0
-
-
-def archive_export(
-    path: str,
-    out: str,
-    *,
-    name: str | None = None,
-    format: Literal["dat", "npz", "npy", "h5", "spl"] | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write recordings of an archive as files of their own.
-
-    A .dat gets a sidecar with its size, an .h5 the images and labels of the recording.
-
-    Args:
-        path: The archive.
-        out: A folder; for one recording also a file ending in .dat, .npz, .npy, .h5, .hdf5 or
-            .spl.
-        name: The one recording to write, by default all.
-        format: Format of the files, by default that of the file, or dat.
-        overwrite: Replace existing files.
-    """
-    suffix = Path(out).suffix.lower()
-    if suffix not in RECORDING_SUFFIXES:
-        refuse_other_suffix(out, RECORDING_SUFFIXES)
-    is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
-    is_file = is_named and not Path(out).is_dir()
-    own = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
-    if is_file and format not in (None, own):
-        raise UsageError(f"{out} ends in {suffix}, and --format is {format}; leave one of them out")
-    kind = own if is_file else format or "dat"
-    with SpikeArchive(path) as archive:
-        names = archive.names() if name is None else [name]
-        if is_file and len(names) != 1:
-            raise UsageError(
-                f"{out} is one file, and {path} has {len(names)} recordings; choose one with "
-                "--name, or give a folder (where its name ends so, with a slash behind it)"
-            )
-        for each in names:
-            target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
-            _export(archive, each, target, overwrite)
-            tell(str(target))
-
-
-def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
-    """Write one recording, into an .h5 with everything that the archive has of it."""
-    if target.suffix.lower() in ARCHIVE_SUFFIXES:
-        names = archive.label_names
-        with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
-            writer.add(recording_name(name), archive.take(name))
-        return
-    is_raw = target.suffix.lower() == ".dat"
-    write_recording(archive[name], target, overwrite=overwrite, with_sidecar=is_raw)
 
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:

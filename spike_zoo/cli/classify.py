@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from spike_zoo.cli.telling import report_rate_scale, tell
 from spike_zoo.coding.header import is_bitstream
@@ -35,6 +35,8 @@ def classify(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     rate_scale: float | str = "auto",
     top: int = 3,
@@ -55,6 +57,9 @@ def classify(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
+        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
+            default what its sidecar states, else 0.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed.
@@ -75,6 +80,8 @@ def classify(
             height=height,
             width=width,
             flip=flip,
+            mirror=mirror,
+            rotate=rotate,
             allow_partial=allow_partial,
             check_rows=True,
         )

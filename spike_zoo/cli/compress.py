@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.cli.telling import report_rate_scale, tell
 from spike_zoo.coding import BitstreamWriter
@@ -38,6 +38,8 @@ def compress(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
@@ -66,6 +68,9 @@ def compress(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
+        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
+            default what its sidecar states, else 0.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
@@ -80,6 +85,8 @@ def compress(
         height=height,
         width=width,
         flip=flip,
+        mirror=mirror,
+        rotate=rotate,
         allow_partial=allow_partial,
         check_rows=True,
     )

@@ -62,6 +62,8 @@ def deblur(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
@@ -92,6 +94,9 @@ def deblur(
         width: Columns of a .dat file, likewise.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
+        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
+            default what its sidecar states, else 0.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
@@ -110,7 +115,14 @@ def deblur(
     opened = partial(
         _opened,
         read=partial(
-            _read, name=name, height=height, width=width, flip=flip, allow_partial=allow_partial
+            _read,
+            name=name,
+            height=height,
+            width=width,
+            flip=flip,
+            mirror=mirror,
+            rotate=rotate,
+            allow_partial=allow_partial,
         ),
         exposure=partial(exposure_span, exposure_start, exposure_length, margin),
     )
@@ -239,11 +251,20 @@ def _read(
     height: int | None,
     width: int | None,
     flip: bool | None,
+    mirror: bool | None,
+    rotate: int | None,
     allow_partial: bool,
 ) -> SpikeRecording:
     """Read a recording; the size of a .dat that states none is assumed, and printed."""
     read = partial(
-        read_recording, path, name, flip=flip, allow_partial=allow_partial, check_rows=True
+        read_recording,
+        path,
+        name,
+        flip=flip,
+        mirror=mirror,
+        rotate=rotate,
+        allow_partial=allow_partial,
+        check_rows=True,
     )
     try:
         return read(height=height, width=width)
@@ -251,6 +272,8 @@ def _read(
         if (height, width) != (None, None):
             raise
         missing = error
+    if rotate in (90, 270):  # the size is that before the rotation
+        fitting_height, fitting_width = fitting_width, fitting_height
     quarter = f"{fitting_width} x {fitting_height} (W x H), a quarter of the image's"
     try:
         recording = read(height=fitting_height, width=fitting_width)

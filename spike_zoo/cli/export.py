@@ -122,7 +122,7 @@ def _write_folder(
         texts[RECORD_NAME] = json.dumps(without_secrets(content), indent=2) + "\n"
     for file, text in texts.items():
         with new_file(folder / file, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def _described(module: nn.Module) -> dict[str, Any]:

@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
             "build": "spike_zoo.cli.archive:archive_build",
             "info": "spike_zoo.cli.archive:archive_info",
             "verify": "spike_zoo.cli.archive:archive_verify",
-            "export": "spike_zoo.cli.archive:archive_export",
+            "export": "spike_zoo.cli.archive_export:archive_export",
         },
         "build, show, verify or export an HDF5 spike archive",
     ),

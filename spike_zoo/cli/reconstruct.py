@@ -33,6 +33,8 @@ def reconstruct(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
@@ -59,6 +61,9 @@ def reconstruct(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
+        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
+            default what its sidecar states, else 0.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
@@ -78,6 +83,8 @@ def reconstruct(
         height=height,
         width=width,
         flip=flip,
+        mirror=mirror,
+        rotate=rotate,
         allow_partial=allow_partial,
         check_rows=True,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from spike_zoo.cli.telling import tell
 from spike_zoo.errors import UsageError
@@ -31,6 +32,8 @@ def report(
     height: int | None = None,
     width: int | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: Literal[0, 90, 180, 270] | None = None,
     allow_partial: bool = False,
     device: str = "auto",
     trust: bool = False,
@@ -62,6 +65,9 @@ def report(
         width: Columns of a .dat file.
         flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
             default what its sidecar says, else true.
+        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
+        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
+            default what its sidecar states, else 0.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
@@ -92,6 +98,8 @@ def report(
         height=height,
         width=width,
         flip=flip,
+        mirror=mirror,
+        rotate=rotate,
         allow_partial=allow_partial,
         device=device,
         trust=trust,

@@ -116,5 +116,5 @@ def _write(file: TableFile, tables: list[FilledTable], targets: list[Path]) -> l
             render_csv(tables) if target.suffix == ".csv" else render_markdown(tables, file.title)
         )
         with new_file(target, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return targets

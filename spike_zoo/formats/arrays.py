@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.lib import format as npy
 
-from spike_zoo.errors import FormatError, MissingItemError, SpikeZooError
+from spike_zoo.errors import FormatError, MissingItemError, NotSpikesError, SpikeZooError
 from spike_zoo.formats.dat_content import COMMON_SIZES
 from spike_zoo.spikes.packing import pack_bits, packed_width
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
@@ -43,27 +43,38 @@ class _Header(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def read_npy(path: Path) -> SpikeRecording:
+def read_npy(path: Path, *, most: int | None = None) -> SpikeRecording:
     """Read a plain array ``(T, H, W)`` of zeros and ones and pack it block by block.
 
+    Args:
+        path: The file.
+        most: Number of planes to read, the first ones; by default all.
+
     Raises:
-        FormatError: If it is another array, cut short, or needs unpickling.
+        NotSpikesError: If it is another array.
+        FormatError: If it is cut short, or needs unpickling.
     """
     with _format_errors(path), path.open("rb") as stream:
         header = _read_header(stream, str(path))
         left = path.stat().st_size - stream.tell()
-        packed = _pack_stream(stream, header, left, str(path))
+        packed = _pack_stream(stream, header, left, str(path), most)
     return SpikeRecording(packed, header.shape[2])
 
 
-def read_npz(path: Path, key: str | None = None) -> SpikeRecording:
+def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> SpikeRecording:
     """Read the spikes of an ``.npz`` file and what its scalars say.
 
     The spikes are the array ``key``; else ``spikes``, ``spike``, ``spk``; else the only 3-D array.
     With a scalar ``width`` they may be packed along W. Other scalars go to ``meta``.
 
+    Args:
+        path: The file.
+        key: Name of the array.
+        most: Number of planes to read, the first ones; by default all.
+
     Raises:
-        FormatError: If the file is a zip without arrays, damaged, or the array is no spike stream.
+        NotSpikesError: If the array is no spike stream.
+        FormatError: If the file is a zip without arrays, or damaged.
         MissingItemError: If no array is meant; the message lists those there are.
     """
     with _format_errors(path), zipfile.ZipFile(path) as archive:
@@ -79,7 +90,7 @@ def read_npz(path: Path, key: str | None = None) -> SpikeRecording:
         with archive.open(members[name]) as stream:
             header = _read_header(stream, name)
             left = members[name].file_size - stream.tell()
-            packed, columns = _spikes(stream, header, left, f"{path}: {name}", width)
+            packed, columns = _spikes(stream, header, left, f"{path}: {name}", width, most)
     attributes = {name: _number(path, name, scalars.pop(name, None)) for name in _ATTRIBUTES}
     return SpikeRecording(
         packed,
@@ -209,7 +220,7 @@ def _find_spikes(path: Path, headers: Mapping[str, _Header], key: str | None) ->
 
 
 def _spikes(
-    stream: IO[bytes], header: _Header, left: int, name: str, width: object
+    stream: IO[bytes], header: _Header, left: int, name: str, width: object, most: int | None
 ) -> tuple[NDArray[np.uint8], int]:
     """Read spikes that are plain, or packed where ``width`` says so; return them and W."""
     packed = (
@@ -221,9 +232,9 @@ def _spikes(
         and header.shape[2] != width
     )
     if not packed or not isinstance(width, int):
-        return _pack_stream(stream, header, left, name), header.shape[2]
+        return _pack_stream(stream, header, left, name, most), header.shape[2]
     _check_size(header, left, name)
-    data = _read_block(stream, header, header.shape[0])
+    data = _read_block(stream, header, min(header.shape[0], most or header.shape[0]))
     if cleared_pad_bits(data, width) is not data:
         raise FormatError(f"{name}: bits beyond column {width} are not zero", path=name)
     return data, width
@@ -233,10 +244,10 @@ def check_spikes(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> Non
     """Check that an array can be a spike stream ``(T, H, W)``; warn of another order of axes.
 
     Raises:
-        FormatError: If it has another number of axes, is empty, or holds no numbers.
+        NotSpikesError: If it has another number of axes, is empty, or holds no numbers.
     """
     if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "biuf":
-        raise FormatError(
+        raise NotSpikesError(
             f"{name}: an array {shape} of {dtype} is no spike stream; expected numbers 0 or 1 of "
             "shape (planes, height, width)",
             path=name,
@@ -265,7 +276,7 @@ def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
     """Pack planes of zeros and ones.
 
     Raises:
-        FormatError: If a value is neither 0 nor 1; if the values look packed, it states how to
+        NotSpikesError: If a value is neither 0 nor 1; if the values look packed, it states how to
             declare that.
     """
     try:
@@ -280,7 +291,7 @@ def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
                 "spikes=array, width=W). The leftmost pixel is the lowest bit: "
                 "np.packbits(planes, axis=-1, bitorder='little')"
             )
-        raise FormatError(f"{name}: {error}{hint}", path=name) from error
+        raise NotSpikesError(f"{name}: {error}{hint}", path=name) from error
 
 
 def _check_size(header: _Header, left: int, name: str) -> None:
@@ -291,12 +302,15 @@ def _check_size(header: _Header, left: int, name: str) -> None:
         )
 
 
-def _pack_stream(stream: IO[bytes], header: _Header, left: int, name: str) -> NDArray[np.uint8]:
+def _pack_stream(
+    stream: IO[bytes], header: _Header, left: int, name: str, most: int | None
+) -> NDArray[np.uint8]:
     check_spikes(header.shape, header.dtype, name)
     _check_size(header, left, name)
     planes, height, width = header.shape
     per_plane = height * width * header.dtype.itemsize
     block = planes if header.fortran else max(1, _BLOCK_BYTES // per_plane)
+    planes = planes if header.fortran else min(planes, most or planes)
     parts = []
     for first in range(0, planes, block):
         data = _read_block(stream, header, min(block, planes - first))

@@ -31,12 +31,15 @@ def is_archive(path: str | Path) -> bool:
         return _is_archive(file)
 
 
-def read_plain(file: Hdf5File, name: str | None) -> SpikeRecording | None:
+def read_plain(
+    file: Hdf5File, name: str | None, *, most: int | None = None
+) -> SpikeRecording | None:
     """Read a data set of spikes of a file that is not an archive.
 
     Args:
         file: The file.
         name: Path of the data set; it may be omitted if only one has three axes.
+        most: Number of planes to read, the first ones; by default all.
 
     Returns:
         The recording; None if the file is an archive, or has no data set with three axes.
@@ -48,10 +51,10 @@ def read_plain(file: Hdf5File, name: str | None) -> SpikeRecording | None:
     if _is_archive(file):
         return None
     with file:  # the planes are copied, so the file is closed
-        return _read(file, name)
+        return _read(file, name, most)
 
 
-def _read(file: Hdf5File, name: str | None) -> SpikeRecording | None:
+def _read(file: Hdf5File, name: str | None, most: int | None) -> SpikeRecording | None:
     shapes = _shapes(file)
     cubes = [inside for inside, shape in shapes.items() if len(shape) == 3]
     if not cubes:
@@ -68,7 +71,7 @@ def _read(file: Hdf5File, name: str | None) -> SpikeRecording | None:
     inside = name.strip("/")
     dataset = file.dataset(inside)
     with hdf5_errors(file.path, inside):
-        packed = _packed(dataset, f"{file.path}: {inside}")
+        packed = _packed(dataset, f"{file.path}: {inside}", most)
     meta = {"name": inside, "source": file.path.name, "source_format": "hdf5"}
     return SpikeRecording(packed, dataset.shape[2], meta=meta | {"source_flipped": False})
 
@@ -77,12 +80,14 @@ def _is_archive(file: Hdf5File) -> bool:
     return "schema" in read_attributes(file, "/") or file.holds(RECORDINGS)
 
 
-def _packed(dataset: h5py.Dataset, name: str) -> NDArray[np.uint8]:
+def _packed(dataset: h5py.Dataset, name: str, most: int | None) -> NDArray[np.uint8]:
     """Return the packed planes of a data set, read in whole chunks along time."""
     check_spikes(dataset.shape, dataset.dtype, name)
     planes, height, width = dataset.shape
     chunk = dataset.chunks[0] if dataset.chunks else 1
     step = chunk * max(1, _BLOCK_BYTES // (chunk * height * width * dataset.dtype.itemsize))
+    planes = min(planes, most or planes)
+    step = min(step, planes)
     parts = [pack_checked(dataset[first : first + step], name) for first in range(0, planes, step)]
     return np.concatenate(parts)
 

@@ -208,7 +208,7 @@ def write_label(group: h5py.Group, label: int, label_name: object = None) -> Non
         del group[LABEL]
     stored = write_checked(group, LABEL, np.int64(label))
     if isinstance(label_name, str):
-        stored.attrs["name"] = label_name
+        stored.attrs["name"] = _in_utf8(label_name)
 
 
 def compression_options(compression: str | None, level: int = 4) -> dict[str, Any]:
@@ -318,7 +318,12 @@ def _write_attributes(
     if further:
         fields["meta"] = json.dumps(further, sort_keys=True, default=_json_value)
     for key, value in fields.items():
-        group.attrs[key] = value
+        group.attrs[key] = _in_utf8(value) if isinstance(value, str) else value
+
+
+def _in_utf8(text: str) -> str:
+    """Return a text whose bytes that are not UTF-8, as in file names in Latin-1, are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _json_value(value: object) -> object:

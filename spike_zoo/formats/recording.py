@@ -22,6 +22,7 @@ from spike_zoo.files import new_file, refuse_existing
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
+from spike_zoo.formats.turned import dat_recording
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def read_recording(
     frame_align: str | None = None,
     columns: Sequence[tuple[int, int]] | None = None,
     flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: int | None = None,
     offset: int | None = None,
     allow_partial: bool = False,
     check_rows: bool = False,
@@ -136,7 +139,8 @@ def read_recording(
     """Open a spike recording; ``.dat``, ``.h5``, ``.spl`` are read when planes are asked for.
 
     What the caller states comes first, then what the file says, then its sidecar
-    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` beside it or one folder up).
+    (``<file>.yaml``; for ``.dat`` also SpikeCV's ``config.yaml`` beside it or up to five folders
+    above).
 
     Args:
         path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and suffix.
@@ -150,6 +154,9 @@ def read_recording(
             as ``[(0, 400)]`` of 416 stored columns or ``[(0, 500), (512, 1012)]`` of 1024.
         flip: Whether a ``.dat`` stores its rows bottom to top, as the sensors do; None: as its
             sidecar says, else true.
+        mirror: Reverse the columns of a ``.dat``; None: as its sidecar says, else false.
+        rotate: Rotate a ``.dat`` clockwise by 0, 90, 180 or 270 degrees, after flip and mirror;
+            None: as its sidecar says, else 0. Height and width are those before the rotation.
         offset: Bytes of a ``.dat`` before its first whole plane; None: as its sidecar says, else 0.
         allow_partial: Drop an incomplete last plane of a ``.dat``, with a warning.
         check_rows: Warn if the picture of a ``.dat`` seems to be rolled because the file begins
@@ -181,13 +188,14 @@ def read_recording(
         layout = _dat_layout(path, beside, height, width, frame_align, columns, flip, offset)
         check_rows = check_rows and offset is None
         planes = open_dat(path, layout, allow_partial=allow_partial, check_rows=check_rows)
-        meta = beside.meta | {"source_flipped": layout.flip}
-        recording = SpikeRecording(planes, layout.image_width, meta=meta)
+        recording = dat_recording(planes, beside, mirror, rotate)
     else:
         if (frame_align, columns, offset) != (None, None, None):
             raise UsageError(
                 f"{path}: frame_align, columns and offset are for .dat, this is {kind}"
             )
+        if mirror or rotate:
+            raise UsageError(f"{path}: --mirror and --rotate are for .dat, this is {kind}")
         beside = sidecar.own_sidecar(path)
         recording = _read_self_described(path, kind, name)
         _check_size(path, recording, height, width)

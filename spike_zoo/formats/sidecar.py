@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.recording import SpikeRecording
 
 FIELDS = (
-    *("spike_h", "spike_w", "columns", "frame_align", "flip", "offset", "fps", "threshold"),
-    *("rate_scale", "planes", "label", "label_name"),
+    *("spike_h", "spike_w", "columns", "frame_align", "flip", "mirror", "rotate", "offset"),
+    *("fps", "threshold", "rate_scale", "planes", "label", "label_name"),
 )
 """Every field that means something; docs/data.md shows what."""
+_SIZE_FIELDS = ("spike_w", "spike_h")
+_MOST_FOLDERS_ABOVE = 5
 _PATH_FIELDS = ("data_field_identifier", "label_field_identifier")
 _OF_SPIKECV = (
     *_PATH_FIELDS,
@@ -31,6 +33,7 @@ _MEANT = {
     **dict.fromkeys(("height", "rows", "spike_height"), "spike_h"),
     **dict.fromkeys(("width", "spike_width"), "spike_w"),
     **dict.fromkeys(("skip", "skip_bytes", "header_bytes"), "offset"),
+    **dict.fromkeys(("rotation", "turn", "rotate_degrees"), "rotate"),
     "plane": "planes",
 }
 
@@ -45,6 +48,8 @@ class Sidecar:
         columns: Half-open ranges of the stored columns that belong to the image.
         frame_align: ``"byte"`` or ``"bit"``, where planes are not whole bytes.
         flip: Whether the stored rows run bottom to top.
+        mirror: Whether the stored columns run right to left.
+        rotate: Clockwise rotation in degrees that turns the picture upright.
         offset: Bytes before the first whole plane.
         fps: Planes per second.
         threshold: Charge at which a pixel fires.
@@ -58,6 +63,8 @@ class Sidecar:
     columns: tuple[tuple[int, int], ...] | None = None
     frame_align: str | None = None
     flip: bool | None = None
+    mirror: bool | None = None
+    rotate: int | None = None
     offset: int | None = None
     fps: float | None = None
     threshold: float | None = None
@@ -89,24 +96,38 @@ def own_sidecar(recording: Path) -> Sidecar:
 
 
 def folder_sidecar(recording: Path) -> Sidecar | None:
-    """Read SpikeCV's ``config.yaml`` beside the recording or one folder up, the nearer first.
+    """Read SpikeCV's ``config.yaml``, which is stored at the root of a data set.
+
+    The nearest one beside the recording or in the five folders above is read. More than one folder
+    above the recording, files without ``spike_w`` and ``spike_h`` belong to other programs and are
+    skipped.
 
     Raises:
         FormatError: If the file is not a mapping or has no ``spike_w`` or ``spike_h``.
     """
     folder = recording.absolute().parent
-    for path in (folder / "config.yaml", folder.parent / "config.yaml"):
-        if path.is_file():
-            fields = _load(path)
-            missing = [name for name in ("spike_w", "spike_h") if fields.get(name) is None]
-            if missing:
-                raise FormatError(
-                    f"{path}: no {' and no '.join(missing)}; a SpikeCV data set states both, or "
-                    "give the height and width yourself",
-                    path=str(path),
-                )
-            return _parse(path, fields)
+    for above, home in enumerate((folder, *folder.parents[:_MOST_FOLDERS_ABOVE])):
+        path = home / "config.yaml"
+        if not path.is_file() or (above > 1 and not _states_size(path)):
+            continue
+        fields = _load(path)
+        missing = [name for name in _SIZE_FIELDS if fields.get(name) is None]
+        if missing:
+            raise FormatError(
+                f"{path}: no {' and no '.join(missing)}; a SpikeCV data set states both, or "
+                "give the height and width yourself",
+                path=str(path),
+            )
+        return _parse(path, fields)
     return None
+
+
+def _states_size(path: Path) -> bool:
+    """Return whether a file can be read and has a field of SpikeCV's size."""
+    try:
+        return not _load(path).keys().isdisjoint(_SIZE_FIELDS)
+    except (FormatError, OSError):
+        return False
 
 
 def sidecar_text(
@@ -156,6 +177,8 @@ def refuse_contradicting(path: Path, recording: SpikeRecording, layout: DatLayou
         "columns": (beside.columns, layout.columns or ((0, layout.width),)),
         "frame_align": (beside.frame_align, layout.frame_align if layout.pixels % 8 else None),
         "flip": (beside.flip, layout.flip),
+        "mirror": (beside.mirror, False),
+        "rotate": (beside.rotate, 0),
         "offset": (beside.offset, layout.offset),
         "fps": (beside.fps or None, recording.fps or None),
         "threshold": (beside.threshold, recording.threshold),
@@ -199,16 +222,15 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
     for name in _PATH_FIELDS:  # written on Windows by some
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
-    flip = meta.pop("flip", None)
-    if not isinstance(flip, bool | None):
-        raise FormatError(f"{path}: flip is {flip!r}, expected true or false", path=str(path))
     _check_class(path, meta)
     return Sidecar(
         height=_whole(path, "spike_h", meta.pop("spike_h", None)),
         width=_whole(path, "spike_w", meta.pop("spike_w", None)),
         columns=_columns(path, meta.pop("columns", None)),
         frame_align=_align(path, meta.pop("frame_align", None)),
-        flip=flip,
+        flip=_switch(path, "flip", meta.pop("flip", None)),
+        mirror=_switch(path, "mirror", meta.pop("mirror", None)),
+        rotate=_rotation(path, meta.pop("rotate", None)),
         offset=_whole(path, "offset", meta.pop("offset", None), least=0),
         fps=_number(path, "fps", meta.pop("fps", None)),
         threshold=_number(path, "threshold", meta.pop("threshold", None)),
@@ -273,6 +295,18 @@ def _whole(path: Path, name: str, value: object, *, least: int = 1) -> int | Non
             f"{path}: {name} is {value!r}, expected a whole number >= {least}", path=str(path)
         )
     return value
+
+
+def _switch(path: Path, name: str, value: object) -> bool | None:
+    if isinstance(value, bool | None):
+        return value
+    raise FormatError(f"{path}: {name} is {value!r}, expected true or false", path=str(path))
+
+
+def _rotation(path: Path, value: object) -> int | None:
+    if value is None or (type(value) is int and value in (0, 90, 180, 270)):
+        return value
+    raise FormatError(f"{path}: rotate is {value!r}, expected 0, 90, 180 or 270", path=str(path))
 
 
 def _number(path: Path, name: str, value: object) -> float | None:

@@ -11,6 +11,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from spike_zoo.errors import MediaError, MissingFileError, UsageError
+from spike_zoo.files import entries_below
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture, to_bytes
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def find_footage(path: str | Path) -> dict[str, FrameSource]:
     if images_in(root):
         return {root.resolve().name: FolderFrames(root)}
     found: dict[str, FrameSource] = {}
-    for entry in sorted(root.rglob("*")):
+    for entry in entries_below(root):
         is_folder = entry.is_dir() and bool(images_in(entry))
         if not is_folder and not (entry.suffix.lower() in VIDEO_SUFFIXES and entry.is_file()):
             continue

@@ -31,7 +31,7 @@ def write_page(page: Page, path: str | Path) -> None:
     target = Path(path)
     html = render_page(page, target.parent)
     with new_file(target, overwrite=True) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
 
 
 def render_page(page: Page, folder: str | Path = ".") -> str:

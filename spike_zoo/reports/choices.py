@@ -36,6 +36,8 @@ class Choices:
         height: Rows of a ``.dat`` file.
         width: Columns of a ``.dat`` file.
         flip: Whether a ``.dat`` stores its rows bottom to top; None: as its sidecar says.
+        mirror: Reverse the columns of a ``.dat``; None: as its sidecar says.
+        rotate: Rotate a ``.dat`` clockwise by 0, 90, 180 or 270 degrees; None: as its sidecar says.
         allow_partial: Drop an incomplete last plane of a ``.dat`` file, with a warning.
         device: Where methods compute: auto, cpu, cuda or mps.
         trust: Whether classes from outside this package may be imported.
@@ -59,6 +61,8 @@ class Choices:
     height: int | None = None
     width: int | None = None
     flip: bool | None = None
+    mirror: bool | None = None
+    rotate: int | None = None
     allow_partial: bool = False
     device: str = "cpu"
     trust: bool = False

@@ -53,6 +53,8 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         height=choices.height,
         width=choices.width,
         flip=choices.flip,
+        mirror=choices.mirror,
+        rotate=choices.rotate,
         allow_partial=choices.allow_partial,
         check_rows=True,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.files import entries_below
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.configurations import configurations_of, known_recipes
 from spike_zoo.tables.recorded import RecordedRun
@@ -32,7 +33,11 @@ def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
     for number, place in enumerate(listed):
         if not place.exists():
             raise MissingFileError(f"{place}: there is no such run or folder", path=str(place))
-        files = [place] if place.is_file() else sorted(place.rglob(FILENAME))
+        files = (
+            [place]
+            if place.is_file()
+            else [path for path in entries_below(place) if path.name == FILENAME]
+        )
         for file in files:
             run = RecordedRun(RunResult.read(file), file.parent, number)
             found.setdefault(file.read_bytes(), run)

@@ -11,6 +11,7 @@ from spike_zoo.archive.camera import Camera
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import MissingGeometryError, UsageError
 from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.media import save_picture
 from tests.helpers.archives import write_archive
 from tests.helpers.streams import random_spikes
 
@@ -68,6 +69,22 @@ def test_what_is_stated_of_rows_comes_before_sidecars_the_recording_s_own_before
         np.testing.assert_array_equal(found[:], SPIKES if is_flipped else SPIKES[:, ::-1])
 
 
+def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Path) -> None:
+    upright = np.rot90(SPIKES[:, :, ::-1], -1, axes=(1, 2))  # clockwise
+    image = np.zeros((16, 6), np.uint8)
+    save_picture(image, clip.with_suffix(".png"))
+    root = clip.parents[2]
+    found = find_takes(root, layout="folder", height=6, width=16, mirror=True, rotate=90)
+    take = found.jobs["clip"]()
+    np.testing.assert_array_equal(take.recording[:], upright)
+    np.testing.assert_array_equal(take.images, image[None])
+    clip.with_name("clip.dat.yaml").write_text("{mirror: true, rotate: 90}")
+    take = find_takes(root, layout="folder", height=6, width=16).jobs["clip"]()
+    np.testing.assert_array_equal(take.recording[:], upright)
+    with pytest.raises(UsageError, match="--rotate must be 0, 90, 180 or 270"):
+        find_takes(root, rotate=45)
+
+
 def test_without_any_size_a_recording_is_refused(clip: Path) -> None:
     with pytest.raises(MissingGeometryError, match="height and width must be given"):
         Camera().read(clip)
@@ -88,7 +105,7 @@ def test_an_archive_s_brightness_can_be_corrected(tmp_path: Path) -> None:
     found = find_takes(path, rate_scale=0.25, fps=40000.0)
     recording = next(iter(found.jobs.values()))().recording
     assert (recording.rate_scale, recording.fps) == (0.25, 40000.0)
-    with pytest.raises(UsageError, match="leave height, width and flip out"):
+    with pytest.raises(UsageError, match="leave height, width, flip, mirror and rotate out"):
         find_takes(path, flip=False)
 
 

@@ -194,7 +194,7 @@ def test_an_exposure_outside_its_recording_is_refused(tmp_path: Path) -> None:
 
 def test_other_layouts_have_no_exposures(tmp_path: Path) -> None:
     rsb(tmp_path)
-    with pytest.raises(UsageError, match="not with folder"):
+    with pytest.raises(UsageError, match="gopro, rsb and usp, not for folder"):
         find(tmp_path, layout="folder", exposure=ExposureRule(margin=3))
 
 
@@ -209,3 +209,40 @@ def test_impossible_exposures_are_refused(
     words = ["archive", "build", str(tmp_path), str(tmp_path / "a.h5"), f"{option}={value}"]
     assert main(words) == 2
     assert option in capsys.readouterr().err
+
+
+def usp(scene: Path, planes: int = 177) -> Path:
+    """Write two views of a scene of USP-Gaussian, with images of the size of the spikes."""
+    for name, seed in SEED.items():
+        write_spikes(scene / "spike_data" / f"{name}.dat", planes, seed)
+        write_image(scene / "blur_data" / f"{name}.png", picture(seed, ratio=1))
+        write_image(scene / "sharp_data" / f"{name}.png", picture(10 + seed, ratio=1))
+    return scene
+
+
+def test_a_scene_of_usp_gaussian_has_an_exposure_for_each_view(tmp_path: Path) -> None:
+    archive = build(find(usp(tmp_path / "wine")), tmp_path / "a.h5")
+    assert archive.names("test") == ["000019", "000032"]
+    for name, seed in SEED.items():
+        np.testing.assert_array_equal(archive[name][:], random_spikes(177, *SIZE, seed=seed))
+        np.testing.assert_array_equal(archive.blur(name), picture(seed, ratio=1)[None])
+        np.testing.assert_array_equal(archive.images(name), picture(10 + seed, ratio=1)[None])
+        assert archive.blur_span(name).tolist() == [[40, 137]]
+        assert archive.image_index(name).tolist() == [88]
+
+
+def test_several_scenes_of_usp_gaussian_are_one_set(tmp_path: Path) -> None:
+    for scene in ("wine", "train"):
+        usp(tmp_path / scene, planes=137)
+    found = find(tmp_path)
+    assert found.splits == {
+        "train": ["train-000019", "train-000032"], "test": ["wine-000019", "wine-000032"],
+    }  # fmt: skip
+    take = find(tmp_path, exposure=ExposureRule(margin=30)).jobs["wine-000019"]()
+    assert take.blur_span is not None
+    assert take.blur_span.tolist() == [[30, 107]]
+
+
+def test_a_recording_shorter_than_the_exposure_of_usp_gaussian_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(PlaneRangeError, match=r"000019\.dat: 90 planes.*--exposure-start"):
+        find(usp(tmp_path, planes=90)).jobs["000019"]()

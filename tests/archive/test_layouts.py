@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from skimage.io import imread, imsave
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import build_archive
+from spike_zoo.archive import ArchiveWriter, build_archive
 from spike_zoo.archive.layouts import find_takes
 from spike_zoo.errors import FormatError, MissingFileError, MissingGeometryError, UsageError
 from spike_zoo.formats import read_recording, write_recording
@@ -123,13 +125,86 @@ def test_recordings_anywhere_below_a_folder_are_found(tmp_path: Path) -> None:
     spikes = random_spikes(5, 6, 16)
     for place in ("train/day 1/a.dat", "train/b.npz", "test/a.dat", "c.npy", "d.spl"):
         write_recording(spikes, tmp_path / place)
-    (tmp_path / "notes.txt").write_text("not a recording")
     found = find_takes(tmp_path, height=6, width=16)
     assert found.splits == {"test": ["test-a"], "train": ["b", "train-day_1-a"]}
     assert sorted(found.jobs) == ["b", "c", "d", "test-a", "train-day_1-a"]
     for job in found.jobs.values():
         np.testing.assert_array_equal(job().recording[:], spikes)
     assert find_takes(tmp_path, split="all").splits["all"] == list(found.jobs)
+
+
+def test_other_files_beside_recordings_are_named_and_left_out(tmp_path: Path) -> None:
+    write_recording(random_spikes(5, 6, 16), tmp_path / "a.npz")
+    np.save(tmp_path / "depth.npy", np.linspace(0, 9, 480).reshape(5, 6, 16))
+    np.save(tmp_path / "labels.npy", np.arange(4))
+    np.save(tmp_path / "objects.npy", np.array([{"class": 3}, None]), allow_pickle=True)
+    np.savez(tmp_path / "pose.npz", pose=np.eye(4))
+    write_archive(tmp_path / "set.h5", takes=3)
+    (tmp_path / "tracks.txt").write_text("0 1 2 3")
+    (tmp_path / "._a.npz").write_bytes(b"metadata of macOS")
+    with pytest.warns(UserWarning, match="files that are not recordings") as warned:
+        found = find_takes(tmp_path)
+    assert list(found.jobs) == ["a"]
+    text = str(warned[0].message)
+    assert f"{tmp_path}: files that are not recordings, and are left out: 6. " in text
+    assert f"{tmp_path}/depth.npy: " in text
+    assert "labels.npy: an array (4,) of int64 is no spike stream" in text
+    assert "objects.npy: an array (2,) of object is no spike stream" in text
+    assert text.endswith("; and 3 more")
+    for other in ("depth.npy", "labels.npy", "objects.npy"):
+        (tmp_path / other).unlink()
+    with pytest.warns(UserWarning, match=r"pose\.npz: no array.*an archive of 3.*/tracks\.txt$"):
+        find_takes(tmp_path)
+
+
+def test_a_damaged_recording_in_a_folder_still_ends_the_build(tmp_path: Path) -> None:
+    path = write_recording(random_spikes(5, 6, 16), tmp_path / "a.npy")
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(FormatError, match=r"a\.npy: cut short"):
+        find_takes(tmp_path).jobs["a"]()
+
+
+def test_recordings_of_every_format_in_a_folder_are_found(tmp_path: Path) -> None:
+    for suffix in ("dat", "hdf5", "npy", "npz", "spl"):
+        write_recording(random_spikes(5, 6, 16), tmp_path / f"{suffix}.{suffix}")
+    with h5py.File(tmp_path / "plain.h5", "w") as file:
+        file["camera/spikes"] = random_spikes(5, 6, 16)
+    with ArchiveWriter(tmp_path / "one.h5") as writer:
+        writer.add("scene", make_take(0))
+    found = find_takes(tmp_path, height=6, width=16)
+    assert sorted(found.jobs) == ["dat", "hdf5", "npy", "npz", "one", "plain", "spl"]
+    take = found.jobs.pop("one")()
+    np.testing.assert_array_equal(take.recording[:], make_take(0).recording[:])
+    np.testing.assert_array_equal(take.images, make_take(0).images)
+    np.testing.assert_array_equal(take.blur, make_take(0).blur)
+    for job in found.jobs.values():
+        np.testing.assert_array_equal(job().recording[:], random_spikes(5, 6, 16))
+
+
+def test_a_file_name_that_is_not_utf_8_is_escaped_in_an_archive(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.dat")
+    try:
+        write_recording(random_spikes(5, 6, 16), path)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes names in UTF-8 alone")
+    found = find_takes(tmp_path, height=6, width=16)
+    archive = SpikeArchive(build_archive(tmp_path / "a.h5", found.jobs))
+    assert archive.names() == ["caf_"]
+    assert archive["caf_"].meta["source"] == r"caf\udce9.dat"
+    assert {finding.code for finding in archive.verify()} == {"W02"}  # its fps is unknown
+
+
+@pytest.mark.parametrize("layout", ["folder", "recvidar"])
+def test_linked_folders_are_entered_and_circles_of_links_end(tmp_path: Path, layout: str) -> None:
+    write_recording(random_spikes(5, 6, 16), tmp_path / "store" / "val" / "b.dat")
+    write_recording(random_spikes(5, 6, 16), tmp_path / "set" / "train" / "a.dat")
+    (tmp_path / "set" / "val").symlink_to("../store/val")
+    (tmp_path / "store" / "val" / "back").symlink_to("../../set")
+    (tmp_path / "set" / "train" / "loop").symlink_to(tmp_path / "set")
+    found = find_takes(tmp_path / "set", layout=layout, height=6, width=16)
+    assert sorted(found.jobs) == ["a", "b"]
+    if layout == "folder":
+        assert found.splits == {"train": ["a"], "val": ["b"]}
 
 
 def test_a_first_folder_is_the_split_that_data_modules_look_for(tmp_path: Path) -> None:
@@ -187,8 +262,34 @@ def test_what_cannot_be_a_data_set_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="no recordings of layout folder"):
         find_takes(tmp_path)
     with pytest.raises(
-        UsageError, match="layout must be auto, base, sreds, recvidar, gopro, rsb, folder"
+        UsageError, match="layout must be auto, base, sreds, recvidar, gopro, rsb, usp, folder"
     ):
         find_takes(tmp_path, layout="reds")
     with pytest.raises(UsageError, match="knows its recordings' sizes"):
         find_takes(write_archive(tmp_path / "a.h5"), height=6)
+
+
+@pytest.mark.parametrize(
+    ("layout", "expected"),
+    [
+        ("base", "<split>/spike/<clip>.dat with <split>/gt/<clip>.png"),
+        ("recvidar", "<name>.dat in the folder or below"),
+        ("gopro", "<split>/spike_data/<sequence>/<name>.dat with"),
+        ("rsb", "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png"),
+        ("usp", "spike_data/<name>.dat with blur_data/<name>.png and sharp_data/<name>.png"),
+        ("folder", r"recordings \(\.dat, \.npz, \.npy, \.h5, \.hdf5, \.spl\)"),
+    ],
+)
+def test_a_layout_that_finds_nothing_names_the_folders_it_consists_of(
+    tmp_path: Path, layout: str, expected: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(FormatError, match=f"of layout {layout}, which consists of {expected}"):
+        find_takes(tmp_path, layout=layout)
+
+
+@pytest.mark.parametrize("layout", ["base", "recvidar", "gopro", "rsb", "usp"])
+def test_a_file_is_no_data_set_of_folders(tmp_path: Path, layout: str) -> None:
+    path = write_recording(random_spikes(5, 6, 16), tmp_path / "clip.dat")
+    with pytest.raises(FormatError, match=rf"clip\.dat: no recordings of layout {layout}"):
+        find_takes(path, layout=layout)

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
+from spike_zoo.archive import ArchiveWriter
+from spike_zoo.archive.pictures import read_image
 from spike_zoo.cli.archive import readable_bytes
 from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording
@@ -209,6 +211,49 @@ def test_one_recording_is_exported_in_any_format(tmp_path: Path, kind: str) -> N
     for exported in (tmp_path / f"one.{kind}", tmp_path / "folder" / f"take1.{kind}"):
         recording = read_recording(exported)
         assert (recording[:] == make_take(1).recording[:]).all()
+
+
+def test_exported_images_are_those_of_the_archive(tmp_path: Path) -> None:
+    path, out = write_archive(tmp_path / "a.h5", takes=1), tmp_path / "out"
+    assert main(["archive", "export", str(path), str(out)]) == 0
+    sharp = sorted((out / "take0").iterdir())
+    assert [file.name for file in sharp] == ["000-000005.png", "001-000015.png", "002-000015.png"]
+    for file, image in zip(sharp, SpikeArchive(path).images("take0"), strict=True):
+        np.testing.assert_array_equal(read_image(file), image)
+    blurry = read_image(out / "blur" / "take0.tif")  # floats
+    np.testing.assert_array_equal(blurry, SpikeArchive(path).blur("take0")[0])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_an_exported_recording_with_images_is_built_again(
+    tmp_path: Path, dtype: type[np.generic], channels: tuple[int, ...]
+) -> None:
+    white = 1 if dtype == np.float32 else 255
+    images = (white * np.random.default_rng(0).random((2, 12, 21, *channels))).astype(dtype)
+    take = make_take(0, images=images, image_index=np.array([5, 15]), blur=None, blur_span=None)
+    with ArchiveWriter(tmp_path / "a.h5") as writer:
+        writer.add("take0", take)
+    assert main(["archive", "export", str(tmp_path / "a.h5"), str(tmp_path / "out")]) == 0
+    built = ["archive", "build", str(tmp_path / "out"), str(tmp_path / "b.h5"), "--jobs", "1"]
+    assert main([*built, "--split", "test"]) == 0
+    with SpikeArchive(tmp_path / "b.h5") as again:
+        np.testing.assert_array_equal(again.images("take0"), images)
+        assert again.image_index("take0").tolist() == [5, 15]
+
+
+def test_exported_exposures_are_deblurred(tmp_path: Path) -> None:
+    size = ["--size", "small", "--train", "1", "--val", "1", "--test", "1"]
+    archive, out = str(tmp_path / "deblur.h5"), tmp_path / "out"
+    assert main(["simulate", "--kind", "deblur", *size, "--out", archive]) == 0
+    assert main(["archive", "export", archive, str(out)]) == 0
+    pair = [str(out / "blur"), str(out)]
+    assert main(["deblur", *pair, "--frames", "2", "--out", str(tmp_path / "sharp")]) == 0
+    names = SpikeArchive(archive).names()
+    assert {file.name for file in (tmp_path / "sharp").glob("*.png")} == {
+        f"{name}-{plane:06d}.png" for name in names for plane in (20, 116)
+    }
+    assert len(names) == 3
 
 
 def test_a_recording_exported_to_an_archive_keeps_its_images_and_labels(tmp_path: Path) -> None:

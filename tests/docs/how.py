@@ -35,6 +35,7 @@ TABLE: tuple[tuple[str, str, How], ...] = (
     ("the reader's own folder", r".*\b(FOLDER|SREDS|blur_data|data/NAME)\b", How.PARSE),
     ("the reader's own checkpoint", r".*(checkpoints/|DeblurNet_100)", How.PARSE),
     ("another camera's exposure", r".*deblur (board|street)\.", How.PARSE),
+    ("exposures that tests/cli/test_archive.py deblurs", r".*deblur exposures/", How.PARSE),
     ("SCI's pictures of whole planes: minutes", r".*--method sci-small", How.PARSE),
     ("a codec on whole planes", r".*spike_zoo (de)?compress\b", How.RUN_SLOW),
     ("what a codec wrote", r".*spike_zoo info street\.(sci|spl)", How.RUN_SLOW),

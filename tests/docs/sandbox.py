@@ -67,6 +67,8 @@ def _write_pairs(folder: Path) -> None:
     for picture, recording in (("photo.png", "spikes.dat"),):
         save_picture(take.blur[0], folder / picture)
         write_recording(take.recording, folder / recording)
+    job = functools.partial(exposed_take, 0, height=24, width=40)
+    build_archive(folder / "data" / "deblur-small.h5", {"exposure": job})
 
 
 def _write_own(folder: Path) -> None:

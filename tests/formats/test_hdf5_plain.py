@@ -96,7 +96,7 @@ def test_commands_read_a_plain_data_set_by_name(
     assert main(["info", "two.h5"]) != 0
     assert "several data sets have three axes" in capsys.readouterr().err
     assert main(["info", "two.h5", "--name", "right"]) == 0
-    assert "50x40x48" in capsys.readouterr().out
+    assert "50 of 48 x 40 pixels" in capsys.readouterr().out
     page = ["report", "two.h5", "--name", "right", "--methods", "tfi", "--rate-scale", "0.6"]
     assert main([*page, "--out", "a.html"]) == 0
     assert is_archive(write_recording(SPIKES, "archive.h5"))

@@ -46,10 +46,26 @@ def test_the_nearer_spikecv_file_is_taken(clip: Path) -> None:
     assert read_recording(clip).shape == (4, 6, 16)
 
 
-def test_a_spikecv_file_two_folders_up_is_not_ours(clip: Path) -> None:
-    (clip.parents[2] / "config.yaml").write_text(SPIKECV)
-    with pytest.raises(MissingGeometryError):
-        read_recording(clip)
+@pytest.mark.parametrize(("depth", "is_read"), [(3, True), (5, True), (6, False)])
+def test_a_spikecv_file_at_the_root_of_a_set_is_read_up_to_five_folders_above(
+    tmp_path: Path, depth: int, is_read: bool
+) -> None:
+    clip = tmp_path / "set" / "/".join("abcdef"[:depth]) / "clip.dat"
+    write_recording(random_spikes(4, 6, 16), clip)
+    (tmp_path / "set" / "config.yaml").write_text(SPIKECV)
+    if is_read:
+        assert read_recording(clip).shape == (4, 6, 16)
+    else:
+        with pytest.raises(MissingGeometryError):
+            read_recording(clip)
+
+
+@pytest.mark.parametrize("text", ["trainer: {max_epochs: 3}", "[1, 2]", "not: [yaml"])
+def test_a_config_file_of_another_program_further_up_is_skipped(tmp_path: Path, text: str) -> None:
+    clip = write_recording(random_spikes(4, 6, 16), tmp_path / "set" / "a" / "b" / "c" / "clip.dat")
+    (tmp_path / "set" / "a" / "config.yaml").write_text(text)
+    (tmp_path / "set" / "config.yaml").write_text(SPIKECV)
+    assert read_recording(clip).shape == (4, 6, 16)
 
 
 def test_the_recording_s_own_sidecar_comes_first(clip: Path) -> None:
@@ -88,6 +104,9 @@ def test_arguments_come_before_every_sidecar(clip: Path) -> None:
         ("{spike_w: 16, spike_h: -6}", "spike_h is -6"),
         ("{spike_w: 16, spike_h: true}", "spike_h is True"),
         ("{spike_w: 16, spike_h: 6, flip: maybe}", "flip is 'maybe'"),
+        ("{spike_w: 16, spike_h: 6, mirror: 1}", "mirror is 1, expected true or false"),
+        ("{spike_w: 16, spike_h: 6, rotate: 45}", "rotate is 45, expected 0, 90, 180 or 270"),
+        ("{spike_w: 16, spike_h: 6, rotation: 90}", "did you mean rotate"),
         ("{spike_w: 16, spike_h: 6, fps: .nan}", "fps is nan"),
         ("{spike_w: 16, spike_h: 6, rate_scale: 0}", "rate_scale is 0"),
         ("{spike_w: 16, spike_h: 6, frame_align: word}", "frame_align is 'word'"),
@@ -151,6 +170,8 @@ def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_ov
     [
         ("rate_scale: 0.6", "rate_scale: 0.6 .here 0.4."),
         ("flip: false", "flip: false .here true."),
+        ("mirror: true", "mirror: true .here false."),
+        ("rotate: 90", "rotate: 90 .here 0."),
         ("{flip: true, fps: 20000}", None),
         ("columns: [[0, 8]]", r"columns: \[\[0, 8\]\] .here \[\[0, 16\]\]."),
         ("label: 3", "label: 3 .here 0."),

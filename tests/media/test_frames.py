@@ -100,6 +100,13 @@ def test_footage_is_found_at_its_place(tmp_path: Path) -> None:
     assert list(find_footage(tmp_path / "test" / "GOPR0384")) == ["GOPR0384"]
 
 
+def test_footage_in_linked_folders_is_found(tmp_path: Path) -> None:
+    save_picture(np.zeros((4, 6)), tmp_path / "store" / "clip" / "1.png")
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train").symlink_to("../store")
+    assert list(find_footage(tmp_path / "set")) == ["train/clip"]
+
+
 @pytest.mark.parametrize("other", ["a.mkv", "a"])
 def test_two_videos_that_would_be_called_the_same_are_both_named(
     tmp_path: Path, other: str

@@ -131,6 +131,11 @@ def test_texts_are_never_run_as_html() -> None:
     assert [layer["name"] for layer in _layers(html)] == [attack, attack]
 
 
+def test_a_name_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
+    write_page(Page("caf\udce9"), tmp_path / "page.html")
+    assert r"caf\udce9" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
 def test_no_name_ends_the_block_of_data() -> None:
     page = Page("t")
     name = "</script><script>alert(1)</script><!--\u2028"

@@ -23,6 +23,14 @@ from tests.helpers.results import make_result
 from tests.helpers.tables import make_run
 
 
+def test_runs_in_linked_folders_are_collected(tmp_path: Path) -> None:
+    make_result(variant="tfi").write(tmp_path / "disk" / "tfi" / "result.json")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "stir").symlink_to("../disk")
+    [run] = collect_runs([tmp_path / "runs"])
+    assert run.folder == tmp_path / "runs" / "stir" / "tfi"
+
+
 def test_a_folder_of_runs_gives_a_row_per_variant(tmp_path: Path) -> None:
     for name in ("tfp", "tfi"):
         make_result(variant=name).write(tmp_path / name / "test" / "result.json")

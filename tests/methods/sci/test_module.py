@@ -160,7 +160,7 @@ def test_the_camera_does_not_change_the_brightness_that_networks_see() -> None:
         (torch.zeros(0, 41, 16, 16), ValueError, r"got \(0, 41, 16, 16\)"),
         (torch.full((1, 13, 16, 16), 0.5), ValueError, "spikes must be 0 or 1"),
         (torch.full((1, 13, 16, 16), torch.nan), ValueError, "spikes must be 0 or 1"),
-        (torch.zeros(1, 13, 12, 16), ConfigError, "at least 16x16 pixels are needed, got 12x16"),
+        (torch.zeros(1, 13, 12, 16), ConfigError, "at least 16 x 16 pixels are needed"),
         (torch.zeros(1, 13, 1, 2**24 + 1, dtype=torch.bool), ConfigError, r"more than 2\^24 pix"),
     ],
 )

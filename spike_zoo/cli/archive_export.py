@@ -1,0 +1,92 @@
+"""``archive export``: write recordings of an archive and their images as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from spike_zoo.archive import ArchiveWriter, SpikeArchive
+from spike_zoo.archive.pictures import write_picture
+from spike_zoo.cli.telling import tell
+from spike_zoo.errors import UsageError
+from spike_zoo.files import refuse_other_suffix
+from spike_zoo.formats import write_recording
+from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+
+
+def archive_export(
+    path: str,
+    out: str,
+    *,
+    name: str | None = None,
+    format: Literal["dat", "npz", "npy", "h5", "spl"] | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write recordings of an archive, with their images, as separate files.
+
+    A .dat gets a sidecar with its size, an .h5 the images and labels of the recording. In a folder,
+    recordings of other formats get their images as pictures: the sharp image at plane 20 becomes
+    NAME/000020.png, the blurry image blur/NAME.png, so that 'spike-zoo deblur OUT/blur OUT' reads
+    them. Images that do not have 8 bits become .tif.
+
+    Args:
+        path: The archive.
+        out: A folder; for one recording also a file ending in .dat, .npz, .npy, .h5, .hdf5 or
+            .spl, of which .h5 and .hdf5 contain its images and the others do not.
+        name: The one recording to write, by default all.
+        format: Format of the files, by default that of the file, or dat.
+        overwrite: Replace existing files.
+    """
+    suffix = Path(out).suffix.lower()
+    if suffix not in RECORDING_SUFFIXES:
+        refuse_other_suffix(out, RECORDING_SUFFIXES)
+    is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
+    is_file = is_named and not Path(out).is_dir()
+    own = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
+    if is_file and format not in (None, own):
+        raise UsageError(f"{out} ends in {suffix}, and --format is {format}; leave one of them out")
+    kind = own if is_file else format or "dat"
+    with SpikeArchive(path) as archive:
+        names = archive.names() if name is None else [name]
+        if is_file and len(names) != 1:
+            raise UsageError(
+                f"{out} is one file, and {path} has {len(names)} recordings; choose one with "
+                "--name, or give a folder (where its name ends so, with a slash behind it)"
+            )
+        for each in names:
+            target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
+            _export(archive, each, target, overwrite)
+            tell(str(target))
+            if not is_file and kind != "h5":
+                _export_images(archive, each, Path(out), overwrite)
+
+
+def _export(archive: SpikeArchive, name: str, target: Path, overwrite: bool) -> None:
+    """Write one recording; an .h5 contains everything that the archive has of it."""
+    if target.suffix.lower() in ARCHIVE_SUFFIXES:
+        names = archive.label_names
+        with ArchiveWriter(target, overwrite=overwrite, label_names=names) as writer:
+            writer.add(recording_name(name), archive.take(name))
+        return
+    is_raw = target.suffix.lower() == ".dat"
+    write_recording(archive[name], target, overwrite=overwrite, with_sidecar=is_raw)
+
+
+def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bool) -> None:
+    """Write the sharp and blurry images of one recording as pictures."""
+    take = archive.take(name)
+    if take.images is not None and take.image_index is not None:
+        is_unique = len(np.unique(take.image_index)) == len(take.image_index)
+        for number, plane in enumerate(take.image_index.tolist()):
+            stem = f"{plane:06d}" if is_unique else f"{number:03d}-{plane:06d}"
+            write_picture(take.images[number], folder / name / stem, overwrite=overwrite)
+        tell(f"{folder / name}{os.sep} ({len(take.images)} sharp images, named by their planes)")
+    if take.blur is not None and take.blur_span is not None:
+        for image, (first, past) in zip(take.blur, take.blur_span.tolist(), strict=True):
+            stem = name if len(take.blur) == 1 else f"{name}-{first:06d}"
+            picture = write_picture(image, folder / "blur" / stem, overwrite=overwrite)
+            tell(f"{picture} (blurry, --exposure-start {first} --exposure-length {past - first})")
