@@ -10,13 +10,13 @@ import matplotlib as mpl
 from matplotlib import pyplot
 from matplotlib.lines import Line2D
 
-from spike_zoo.tracking import RunResult
+from spike_zoo.records.result import RunResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PICTURE = Path("docs/pictures/evidence.png")
-PACES: Final = {"slow": "#4477aa", "medium": "#228833", "fast": "#cc3311"}
+SPEEDS: Final = {"slow": "#4477aa", "medium": "#228833", "fast": "#cc3311"}
 #: What is drawn, from above: its records, and what it is called.
 ROWS: Final = {
     "classical/results/long/tfi_9": "TFI, mean of 9 planes, not aligned",
@@ -51,7 +51,7 @@ def main() -> None:
     )
     for place, row in enumerate(ROWS):
         found = records(row)
-        for pace, color in PACES.items():
+        for pace, color in SPEEDS.items():
             values = [one[f"test/psnr_{pace}"] for one in found]
             _dots(left, place, values, color)
             above = {"xytext": (0, 6), "textcoords": "offset points", "ha": "center"}
@@ -70,7 +70,7 @@ def main() -> None:
         axes.set_axisbelow(True)
     keys = [
         Line2D([], [], marker="o", linestyle="", color=color, label=pace)
-        for pace, color in PACES.items()
+        for pace, color in SPEEDS.items()
     ]
     figure.legend(handles=keys, loc="outside upper center", ncols=3, frameon=False)
     figure.savefig(PICTURE, dpi=110)

@@ -17,9 +17,9 @@ import zstandard
 
 from benchmarks.row import Row, alternate
 from spike_zoo import read_recording
-from spike_zoo.coding import lossless
+from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.simulation import default_scenes, simulate_take
-from spike_zoo.simulation.sequences import sequence_scenes
+from spike_zoo.simulation.kinds.sequences import sequence_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.provenance import differences as settings
+from spike_zoo.records.provenance import differences as settings
+from spike_zoo.records.result import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,13 +10,13 @@ from benchmarks.sci_calls import noise, untrained_codec
 from benchmarks.sci_memory import coding_bytes
 from benchmarks.stir import threads
 from spike_zoo.coding import BitstreamReader, GroupEncoder
-from spike_zoo.methods.sci.scale_net import ScaleNet
+from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from spike_zoo.methods.sci.network import SCICodec
+    from spike_zoo.methods.sci.codec.codec import SCICodec
     from spike_zoo.spikes import SpikeRecording
 
 PLANES, HEIGHT, WIDTH = 13 + 7 * 8, 250, 400  # nine windows: two groups of pictures

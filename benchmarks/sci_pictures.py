@@ -18,10 +18,10 @@ from spike_zoo import SpikeArchive, load
 from spike_zoo.media import contact_sheet, save_picture
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, SCIBitstreamModule
-from spike_zoo.methods.sci.bitstream import decoded_group
+from spike_zoo.methods.sci.codec.bitstream import decoded_group
 from spike_zoo.metrics.image import psnr
 from spike_zoo.metrics.rate import bpp
-from spike_zoo.tasks.coding import Scene
+from spike_zoo.tasks.coding import CodedScene
 from spike_zoo.tasks.evaluation import playback
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ def main() -> None:
         _write("sci_smooth.png", [_smooth(scenes[0], weights) for weights in SMOOTH.items()])
 
 
-def _scene(archive: SpikeArchive, name: str) -> Scene:
+def _scene(archive: SpikeArchive, name: str) -> CodedScene:
     facts, recording = archive.facts(name), archive[name]
     truth = torch.from_numpy(archive.images(name))[:, None].float() / 255
     scale = float(recording.rate_scale or 1.0)
-    return Scene(torch.from_numpy(recording[:]), truth, list(facts.image_index), scale, name)
+    return CodedScene(torch.from_numpy(recording[:]), truth, list(facts.image_index), scale, name)
 
 
-def _coded(scene: Scene) -> list[tuple[str, Tensor]]:
+def _coded(scene: CodedScene) -> list[tuple[str, Tensor]]:
     """Return what stands beside each other of a scene: each way with its bits and its error."""
     middle = len(scene.planes) // 2
     plane, truth = scene.planes[middle], scene.images[middle]
@@ -86,12 +86,12 @@ def _coded(scene: Scene) -> list[tuple[str, Tensor]]:
     return [*found, ("ground truth", truth)]
 
 
-def _spikes_left(cta: CTAModule, scene: Scene, plane: int) -> tuple[str, Tensor]:
+def _spikes_left(cta: CTAModule, scene: CodedScene, plane: int) -> tuple[str, Tensor]:
     coded = cta.compress(cta.prepared(scene), 0)
     return "through x265", (cta.decoded(coded)[plane] >= 128).float()
 
 
-def _through(module: CodingModule, scene: Scene, point: int) -> tuple[float, Tensor]:
+def _through(module: CodingModule, scene: CodedScene, point: int) -> tuple[float, Tensor]:
     """Return bits per pixel and plane of a scene, and its images."""
     module.read_weights()  # type: ignore[operator]  # all of these do
     coded = module.compress(module.prepared(scene), point)
@@ -99,7 +99,7 @@ def _through(module: CodingModule, scene: Scene, point: int) -> tuple[float, Ten
     return bpp(coded.n_bytes, (planes, height, width)), module.decompress(coded, scene)
 
 
-def _moved(scene: Scene) -> list[tuple[str, Tensor]]:
+def _moved(scene: CodedScene) -> list[tuple[str, Tensor]]:
     """Return decoded motion at every quality, as it came and refined, in one scale of colours."""
     codec = cast("SCICodec", load("sci-small").codec)
     assert codec.fmvr is not None
@@ -117,7 +117,7 @@ def _moved(scene: Scene) -> list[tuple[str, Tensor]]:
     return [("playback", picture), *((name, flow_picture(one, largest)) for name, one in shown)]
 
 
-def _smooth(scene: Scene, constraint: tuple[str, str]) -> list[tuple[str, Tensor]]:
+def _smooth(scene: CodedScene, constraint: tuple[str, str]) -> list[tuple[str, Tensor]]:
     """Return a feature's mean at falling quantisers, uncoded last."""
     name, weights = constraint
     module = CAASModule("x265", RISING, weights=weights, motion="none")

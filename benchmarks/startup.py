@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.row import Row
 from spike_zoo.cli.main import COMMANDS
-from spike_zoo.cli.verbs import TRAINER_VERBS
+from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.formats import write_recording
 from spike_zoo.simulation import SceneSpec, simulate_take
 

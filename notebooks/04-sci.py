@@ -30,13 +30,13 @@ import torch
 from IPython.utils.capture import capture_output
 from lightning import Trainer
 
+from spike_zoo.checkpoints.published import shipped_weights
 from spike_zoo.cli.simulate import simulate
 from spike_zoo.data import ClassificationDataModule
 from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.media.flow import flow_picture
 from spike_zoo.methods.classical import tfi
 from spike_zoo.methods.sci import SCIRecognitionModule
-from spike_zoo.methods.shipped import shipped_weights
 from spike_zoo.metrics import psnr
 from spike_zoo.runs.trainer import quiet_libraries
 from spike_zoo.testing import labelled_archive

@@ -12,9 +12,9 @@ from spike_zoo._torchvision import install_guard
 
 if TYPE_CHECKING:
     from spike_zoo.archive import SpikeArchive
+    from spike_zoo.checkpoints.loading import load
     from spike_zoo.errors import SpikeZooError
     from spike_zoo.formats import read_recording, write_recording
-    from spike_zoo.methods.loading import load
     from spike_zoo.spikes import SpikeRecording, Take
 
 __version__ = "0.1.0"
@@ -35,7 +35,7 @@ _HOMES = {
     "SpikeRecording": "spike_zoo.spikes",
     "SpikeZooError": "spike_zoo.errors",
     "Take": "spike_zoo.spikes",
-    "load": "spike_zoo.methods.loading",
+    "load": "spike_zoo.checkpoints.loading",
     "read_recording": "spike_zoo.formats",
     "write_recording": "spike_zoo.formats",
 }
@@ -44,16 +44,20 @@ _ROOMS = frozenset(
         "app",
         "archive",
         "batch",
+        "callbacks",
+        "checkpoints",
         "cli",
         "coding",
         "data",
         "errors",
         "files",
         "formats",
+        "loggers",
         "media",
         "methods",
         "metrics",
         "nn",
+        "records",
         "reports",
         "runs",
         "simulation",
@@ -63,7 +67,6 @@ _ROOMS = frozenset(
         "tasks",
         "testing",
         "yaml_files",
-        "tracking",
     }
 )
 

@@ -71,7 +71,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         FormatError: If ``path`` is a folder.
         RecordingError: If the folder cannot be made or written.
     """
-    refuse_existing(path, overwrite=overwrite)
+    check_absent(path, overwrite=overwrite)
     remove_leftovers(path)
     made: list[Path] = []
     temporary = temporary_path(path)
@@ -83,7 +83,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
         except OSError as error:
             raise _not_written(path, error) from error
         yield temporary
-        refuse_existing(path, overwrite=overwrite)
+        check_absent(path, overwrite=overwrite)
         temporary.chmod(mode)  # some libraries put a file of their own there, closed to others
         temporary.replace(path)
     except OSError as error:
@@ -153,7 +153,7 @@ def weights_file(path: str | Path) -> Path:
     return file / EXPORT_NAME if file.is_dir() else file
 
 
-def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
+def check_absent(path: Path, *, overwrite: bool = False) -> None:
     """Refuse a target that exists, and a folder always.
 
     Raises:
@@ -169,7 +169,7 @@ def refuse_existing(path: Path, *, overwrite: bool = False) -> None:
         )
 
 
-def refuse_other_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
+def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
     """Refuse a name that looks like a file of another sort and would become a folder.
 
     Args:

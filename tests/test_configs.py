@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
+from spike_zoo.records.result import RunResult
 from spike_zoo.testing import tiny_archive
-from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
 from tests.helpers.variants import assert_builds, profiles_of, run_here
@@ -41,7 +41,7 @@ RUN = [path for path in METHODS if path not in VARIANTS] + run_here(VARIANTS)
 BASES = {"experiments/stir/variants": "configs/stir.yaml"}
 #: Files that need what cannot be had here: what leaves it out, and what is said without it.
 NEEDS_VGG19 = ("--model.init_args.loss_per", "0", "vgg19-dcbb9e9d.pth")
-# tests/methods/stir/test_fields.py learns from an archive that tells it
+# tests/methods/stir/test_flow_targets.py learns from an archive that tells it
 NEEDS_MOTION = ("--model.init_args.loss_motion", "0", "the data serve no true motion")
 AROUND = ("--data.init_args.around", "0", "has no motion to the planes 20 before and after")
 TOLD_MOTION = ("--model.init_args.true_motion", "false", "the data serve no true motion")

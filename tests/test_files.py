@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ExistingFileError, FormatError, RecordingError, UsageError
-from spike_zoo.files import _MACHINE, new_file, refuse_other_suffix
+from spike_zoo.files import _MACHINE, check_suffix, new_file
 
 
 def test_the_file_appears_only_when_its_block_has_ended(tmp_path: Path) -> None:
@@ -141,11 +141,11 @@ def test_files_of_a_known_sort_and_folders_pass(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there.d").mkdir()
-    refuse_other_suffix(out, [".npz"])
+    check_suffix(out, [".npz"])
 
 
 @pytest.mark.parametrize("out", ["a.txt", "v1.5", "a.NPZ", "v1.5/a.txt"])
 def test_another_suffix_is_refused_with_the_way_out(out: str) -> None:
     told = r"is not written here; give X\.npz or a folder .*slash at its end"
     with pytest.raises(UsageError, match=told):
-        refuse_other_suffix(out, [".npz"])
+        check_suffix(out, [".npz"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOMS = ("media", "methods", "methods.classical", "metrics", "tasks", "tracking")
+ROOMS = ("media", "methods.classical", "metrics", "tasks", "callbacks", "loggers", "records")
 ROOM = """
 from spike_zoo._first_use import on_first_use
 __getattr__ = on_first_use(__name__, {"light": "small", "heavy": "large"})

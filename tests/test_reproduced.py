@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from benchmarks import reproduced
-from spike_zoo.tracking import RunResult
+from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
 
 RECIPES = [

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks import claims, evidence
 from spike_zoo.cli.main import main
+from spike_zoo.records.result import RunResult
 from spike_zoo.tables import Judgement
-from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -94,4 +94,4 @@ def test_the_picture_of_the_evidence_has_its_records(
 ) -> None:
     monkeypatch.chdir(ROOT)
     for metrics in evidence.records(row):
-        assert {f"test/psnr_{pace}" for pace in evidence.PACES} <= metrics.keys()
+        assert {f"test/psnr_{pace}" for pace in evidence.SPEEDS} <= metrics.keys()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spike_zoo.archive import ArchiveWriter, SpikeArchive
-from spike_zoo.coding.header import is_bitstream
+from spike_zoo.coding.sci.header import is_bitstream
 from spike_zoo.errors import MissingGeometryError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_plain import is_archive
@@ -139,7 +139,7 @@ def message_of(error: Exception, source: Source) -> str:
 def built_in(folder: Path) -> Path:
     """Return an archive with a small simulated scene and its truth; it is made once."""
     from spike_zoo.simulation.defaults import default_scenes
-    from spike_zoo.simulation.takes import simulate_take
+    from spike_zoo.simulation.kinds.takes import simulate_take
 
     target = folder / BUILT_IN
     if not target.exists():
@@ -192,10 +192,10 @@ def files_of(
     Raises:
         SpikeZooError: If the source cannot be read.
     """
+    from spike_zoo.checkpoints.loading import load
     from spike_zoo.media import VideoWriter, save_picture
-    from spike_zoo.methods.loading import load
     from spike_zoo.reports.methods import loaded
-    from spike_zoo.tasks.abilities import codec_of
+    from spike_zoo.tasks.protocols import codec_from
 
     recording = source.recording()
     scale = rate_scale_of(recording, source.rate_scale).value
@@ -211,7 +211,7 @@ def files_of(
         for one in named.module.reconstruct_stream(recording, centers, rate_scale=scale):
             video.write(one)
     try:
-        coder = codec_of(load(codec, device=device, trust=trust), codec)
+        coder = codec_from(load(codec, device=device, trust=trust), codec)
         files[".sci"].write_bytes(coder.compress(recording))
     except (SpikeZooError, ValueError) as error:
         del files[".sci"]

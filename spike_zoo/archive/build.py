@@ -16,7 +16,7 @@ from spike_zoo.archive.rewriting import copy_unknown_root
 from spike_zoo.archive.workers import worker_faults_handled, worker_options
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
 from spike_zoo.errors import MissingItemError, UsageError
-from spike_zoo.files import refuse_existing, temporary_path
+from spike_zoo.files import check_absent, temporary_path
 from spike_zoo.formats.hdf5_writing import new_archive_file, new_group
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
 
@@ -85,7 +85,7 @@ def build_archive(
             f"{path}: an archive is read by its suffix, {' or '.join(ARCHIVE_SUFFIXES)}; give "
             f"{path.with_suffix(ARCHIVE_SUFFIXES[0]).name}"
         )
-    refuse_existing(path, overwrite=overwrite)
+    check_absent(path, overwrite=overwrite)
     _check_names(jobs, splits or {})
     writer = ArchiveWriter(
         path,

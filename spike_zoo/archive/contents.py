@@ -62,7 +62,7 @@ class Facts(NamedTuple):
     has_motion: bool = False
 
 
-class Row(NamedTuple):
+class IndexRow(NamedTuple):
     """One recording in the table.
 
     Attributes:
@@ -144,7 +144,7 @@ def table_sha256(
     return digest_of_rows([rows[name] for name in sorted(names)], splits)
 
 
-def _true_rows(file: Hdf5File) -> list[Row]:
+def _true_rows(file: Hdf5File) -> list[IndexRow]:
     """Return the rows of the table, if there is one and no byte of the file has changed since."""
     if not (file.holds(_TABLE) and file.holds(_STAMP)):
         return []
@@ -154,7 +154,7 @@ def _true_rows(file: Hdf5File) -> list[Row]:
         return []
     if _sha256_around(file.handle.id.get_vfd_handle(), place) != stamp[...].tobytes():
         return []
-    return [Row(*row) for row in json.loads(file.dataset(_TABLE)[...].tobytes())]
+    return [IndexRow(*row) for row in json.loads(file.dataset(_TABLE)[...].tobytes())]
 
 
 def _sha256_around(descriptor: int, place: int) -> bytes:
@@ -170,7 +170,7 @@ def _sha256_around(descriptor: int, place: int) -> bytes:
     return digest.digest()
 
 
-def _rows(file: Hdf5File, names: list[str]) -> list[Row] | None:
+def _rows(file: Hdf5File, names: list[str]) -> list[IndexRow] | None:
     """Return the rows of all recordings, None where one is damaged or they hold too much."""
     size, rows = 0, []
     recordings = file.group(schema.RECORDINGS).id
@@ -189,7 +189,7 @@ def _rows(file: Hdf5File, names: list[str]) -> list[Row] | None:
     return rows
 
 
-def _full_row(file: Hdf5File, name: str) -> Row | None:
+def _full_row(file: Hdf5File, name: str) -> IndexRow | None:
     """Return the row of any recording."""
     inside = f"{schema.RECORDINGS}/{name}"
     attributes = read_attributes(file, inside)
@@ -198,7 +198,7 @@ def _full_row(file: Hdf5File, name: str) -> Row | None:
     return _checked(content_row(file, name), [attributes.get(side) for side in _SIDES], label)
 
 
-def _quick_row(recordings: h5py.h5g.GroupID, name: str) -> Row | None:
+def _quick_row(recordings: h5py.h5g.GroupID, name: str) -> IndexRow | None:
     """Return the row of a recording of nothing but spikes and a class; None for any other.
 
     It is a tenth of the way that knows every kind of part and names what is wrong with it.
@@ -222,14 +222,14 @@ def _quick_row(recordings: h5py.h5g.GroupID, name: str) -> Row | None:
     return None
 
 
-def _checked(content: list[Any], shape: list[Any], label: int | None) -> Row | None:
+def _checked(content: list[Any], shape: list[Any], label: int | None) -> IndexRow | None:
     """Return a row whose numbers are what loaders expect, None for any other."""
     scale = content[2]
     if not all(type(side) is int and side > 0 for side in shape):
         return None
     if scale is not None and not (type(scale) is float and 0 < scale < float("inf")):
         return None
-    return Row(content, shape, label)
+    return IndexRow(content, shape, label)
 
 
 def _hard(group: h5py.h5g.GroupID, name: str) -> Any:  # noqa: ANN401  (a group or a data set)

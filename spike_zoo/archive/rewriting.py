@@ -61,7 +61,7 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
     with Hdf5File(take.path) as file:
         if not _has_size(file, inside, take.recording.shape):
             return
-        _refuse_foreign(file, inside)
+        _check_foreign(file, inside)
         if schema.LABEL in group and take.label == _stored_label(file, inside):
             del group[schema.LABELS]  # the class too, in the type it was stored in
         with hdf5_errors(file.path, inside):
@@ -91,14 +91,14 @@ def copy_unknown_root(target: h5py.File, path: Path) -> None:
     """
     with Hdf5File(path) as file:
         for name in set(file.members("/")) - set(schema.KNOWN_ROOT):
-            _refuse_foreign(file, name)
+            _check_foreign(file, name)
             with hdf5_errors(path, name):
                 file.handle.copy(name, target, name=name, expand_soft=True)
         with hdf5_errors(path):
             _copy_attributes(file.handle, target)
 
 
-def _refuse_foreign(file: Hdf5File, inside: str) -> None:
+def _check_foreign(file: Hdf5File, inside: str) -> None:
     for finding in foreign_objects(file, inside):
         raise FormatError(
             f"{file.path}: {finding.path} cannot be written again, remove it first: "

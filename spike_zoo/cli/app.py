@@ -6,8 +6,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from spike_zoo.checkpoints.published import check_method
 from spike_zoo.errors import UsageError
-from spike_zoo.methods.shipped import check_method
 from spike_zoo.reports.choices import split_settings
 
 
@@ -46,10 +46,10 @@ def app(
                 "the app needs Gradio, which is not installed: pip install 'spike-zoo[app]'"
             ) from error
         from spike_zoo.app.page import Setting, serve
+        from spike_zoo.checkpoints.loading import load, pick_device
         from spike_zoo.files import shipped_weights
-        from spike_zoo.methods.loading import load, pick_device
         from spike_zoo.reports.methods import CLASSICAL, loaded
-        from spike_zoo.tasks.abilities import Reconstructs
+        from spike_zoo.tasks.protocols import Reconstructs
 
         picked = pick_device(device)
         loaded(methods or ["tfi"], device=picked, trust=trust)  # refused now, not at a click

@@ -12,9 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
-from spike_zoo.archive.exposures import ExposureRule
-from spike_zoo.archive.layouts import find_takes
-from spike_zoo.cli.telling import is_quiet, tell
+from spike_zoo.archive.layouts.detection import find_takes
+from spike_zoo.archive.layouts.exposures import ExposureRule
+from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.errors import FormatError, UsageError
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def archive_build(
         split=split,
         exposure=rule,
     )
-    _tell_renamed(found.renamed)
+    _report_renamed(found.renamed)
     _warn_of_homeless(found.homeless, source)
     build_with_bar(
         out,
@@ -149,12 +149,12 @@ def build_with_bar(
         )
 
 
-def _tell_renamed(renamed: Mapping[str, str]) -> None:
+def _report_renamed(renamed: Mapping[str, str]) -> None:
     """Say which recordings have another name in the archive."""
     told = [f"{old!r} is called {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
     more = len(renamed) - len(told)
     if told:
-        tell("in the archive " + ", ".join(told) + (f", {more} more likewise" if more else ""))
+        echo("in the archive " + ", ".join(told) + (f", {more} more likewise" if more else ""))
 
 
 def _warn_of_homeless(names: list[str], source: str) -> None:
@@ -322,7 +322,7 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
         counts = {"error": errors, "warning": len(findings) - errors}
         listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
         detail = f" ({', '.join(listed)})" if listed else ""
-        tell(f"{path}: {'not valid' if errors else 'valid'}{detail}")
+        echo(f"{path}: {'not valid' if errors else 'valid'}{detail}")
     return 1 if errors else 0
 
 

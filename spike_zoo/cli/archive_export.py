@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 
 from spike_zoo.archive import ArchiveWriter, SpikeArchive
-from spike_zoo.archive.pictures import write_picture
-from spike_zoo.cli.telling import tell
+from spike_zoo.archive.layouts.image_files import write_picture
+from spike_zoo.cli.console import echo
 from spike_zoo.errors import UsageError
-from spike_zoo.files import refuse_other_suffix
+from spike_zoo.files import check_suffix
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
@@ -43,7 +43,7 @@ def archive_export(
     """
     suffix = Path(out).suffix.lower()
     if suffix not in RECORDING_SUFFIXES:
-        refuse_other_suffix(out, RECORDING_SUFFIXES)
+        check_suffix(out, RECORDING_SUFFIXES)
     is_named = suffix in RECORDING_SUFFIXES and not out.endswith(("/", os.sep))
     is_file = is_named and not Path(out).is_dir()
     own = "h5" if suffix in ARCHIVE_SUFFIXES else suffix[1:]
@@ -60,7 +60,7 @@ def archive_export(
         for each in names:
             target = Path(out) if is_file else Path(out) / f"{each}.{kind}"
             _export(archive, each, target, overwrite)
-            tell(str(target))
+            echo(str(target))
             if not is_file and kind != "h5":
                 _export_images(archive, each, Path(out), overwrite)
 
@@ -84,9 +84,9 @@ def _export_images(archive: SpikeArchive, name: str, folder: Path, overwrite: bo
         for number, plane in enumerate(take.image_index.tolist()):
             stem = f"{plane:06d}" if is_unique else f"{number:03d}-{plane:06d}"
             write_picture(take.images[number], folder / name / stem, overwrite=overwrite)
-        tell(f"{folder / name}{os.sep} ({len(take.images)} sharp images, named by their planes)")
+        echo(f"{folder / name}{os.sep} ({len(take.images)} sharp images, named by their planes)")
     if take.blur is not None and take.blur_span is not None:
         for image, (first, past) in zip(take.blur, take.blur_span.tolist(), strict=True):
             stem = name if len(take.blur) == 1 else f"{name}-{first:06d}"
             picture = write_picture(image, folder / "blur" / stem, overwrite=overwrite)
-            tell(f"{picture} (blurry, --exposure-start {first} --exposure-length {past - first})")
+            echo(f"{picture} (blurry, --exposure-start {first} --exposure-length {past - first})")

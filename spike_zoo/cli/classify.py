@@ -7,20 +7,20 @@ from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from spike_zoo.cli.telling import report_rate_scale, tell
-from spike_zoo.coding.header import is_bitstream
+from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.console import echo, report_rate_scale
+from spike_zoo.coding.sci.header import is_bitstream
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
-from spike_zoo.methods.shipped import check_method
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
-from spike_zoo.tasks.abilities import Classifies, able, codec_of
+from spike_zoo.tasks.protocols import Classifies, codec_from, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-    from spike_zoo.tasks.abilities import Compresses
+    from spike_zoo.tasks.protocols import Compresses
 
 _LISTED: Final = 20  # names of classes in one line
 #: Nine of ten digits that ``sci-digits`` classifies correctly have a higher probability.
@@ -85,19 +85,19 @@ def classify(
             allow_partial=allow_partial,
             check_rows=True,
         )
-    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(method, device=pick_device(device), trust=trust)
-    module = able(loaded, Classifies, f"--method {method}")
+    module = require_ability(loaded, Classifies, f"--method {method}")
     if source is None:
-        found = _of_bitstream(codec_of(loaded, f"--method {method}"), recording)
+        found = _of_bitstream(codec_from(loaded, f"--method {method}"), recording)
     else:
         scale = rate_scale_of(source, stated)
         report_rate_scale(scale)
         found = module.classify(source, rate_scale=scale.value)
     best = _best(found, module.label_names, top)
     for line in _remarks(method, module.label_names, found):
-        tell(line, sys.stderr)
+        echo(line, sys.stderr)
     if json:
         print(dumps({"recording": recording, "method": method, **best[0], "best": best}, indent=2))
         return

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spike_zoo.cli.console import echo, is_quiet, silenced
 from spike_zoo.cli.table import table
-from spike_zoo.cli.telling import is_quiet, silenced, tell
 from spike_zoo.errors import MissingFileError, UsageError
+from spike_zoo.records.result import FILENAME, RunResult, variant_and_profile
 from spike_zoo.runs.configs import find_config, shipped_configs
-from spike_zoo.tracking import described_configs
-from spike_zoo.tracking.result import FILENAME, RunResult
 
 _CLASSICAL = "classical/"
 _DEFAULT = ("tfp", "tfi", "tfi9", "tfi_aligned")
@@ -45,7 +44,7 @@ def compare(
             )
     table(str(folder), results=[str(target)] if out else None, out=str(target), json=json)
     if not json:
-        tell(f"pictures side by side: python -m spike_zoo report {folder} --out {target}/page.html")
+        echo(f"pictures side by side: python -m spike_zoo report {folder} --out {target}/page.html")
 
 
 def _options_of(folder: Path) -> list[str]:
@@ -75,7 +74,7 @@ def _options_of(folder: Path) -> list[str]:
 
 def _profile_of(record: RunResult) -> list[str]:
     """Return the options of the profile that a run was stacked with, where it is still found."""
-    stacked = [config for config in record.configs if described_configs([config])[1]]
+    stacked = [config for config in record.configs if variant_and_profile([config])[1]]
     files = [find_config(config) for config in stacked[-1:]]
     return [part for file in files if Path(file).is_file() for part in ("--config", file, *_HERE)]
 

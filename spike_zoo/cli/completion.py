@@ -8,7 +8,7 @@ import os
 import typing
 from typing import TYPE_CHECKING, Any, Literal
 
-from spike_zoo.cli.outline import outline
+from spike_zoo.cli.lazy_signature import outline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,7 +76,7 @@ def _add_parameters(parser: argparse.ArgumentParser, path: str) -> None:
 
 
 def _add_usual_options(parser: argparse.ArgumentParser) -> None:
-    from spike_zoo.cli.verbs import USUAL_OPTIONS
+    from spike_zoo.cli.trainer_commands import USUAL_OPTIONS
     from spike_zoo.runs.configs import shipped_configs
 
     for option in dict.fromkeys(usual.split()[0] for usual in USUAL_OPTIONS):
@@ -106,7 +106,7 @@ def _choices(hint: Any) -> list[str]:  # noqa: ANN401  (any type)
 def _known(name: str) -> list[str]:
     """Return the methods or profiles there are, for an option that names one."""
     if name in _METHODS:
-        from spike_zoo.methods.shipped import shipped_names
+        from spike_zoo.checkpoints.published import shipped_names
 
         return list(shipped_names())
     if name == "profile":

@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from spike_zoo.cli.telling import report_rate_scale, tell
+from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.coding import BitstreamWriter
-from spike_zoo.coding import lossless as lossless_coding
-from spike_zoo.coding.header import QUALITIES
-from spike_zoo.coding.lossless_header import SUFFIX as LOSSLESS_SUFFIX
+from spike_zoo.coding.sci.header import QUALITIES
+from spike_zoo.coding.spl import codec as lossless_coding
+from spike_zoo.coding.spl.header import SUFFIX as LOSSLESS_SUFFIX
 from spike_zoo.errors import UsageError
-from spike_zoo.files import refuse_existing
+from spike_zoo.files import check_absent
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import progress_bar, with_progress
-from spike_zoo.methods.shipped import check_method
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 
 if TYPE_CHECKING:
@@ -91,18 +91,18 @@ def compress(
         check_rows=True,
     )
     if lossless:
-        _refuse_with_lossless(method=method, quality=quality, gop=gop, device=device, trust=trust)
+        _check_lossless_options(method=method, quality=quality, gop=gop, device=device, trust=trust)
         source = read(recording, name, rate_scale=stated)
-        tell(_keep_all(source, target, overwrite=overwrite))
+        echo(_keep_all(source, target, overwrite=overwrite))
         return
     method = METHOD if method is None else method
     check_method(method)
     source = read(recording, name)
-    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
-    from spike_zoo.tasks.abilities import codec_of
+    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
+    from spike_zoo.tasks.protocols import codec_from
 
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
-    codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
+    codec = codec_from(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     scale = rate_scale_of(source, stated)
     report_rate_scale(scale)
     header = codec.header(source, quality=quality, gop=gop, rate_scale=scale.value)
@@ -110,7 +110,7 @@ def compress(
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
-    tell(f"bitstream: {target} ({_measured(header, writer.size)})")
+    echo(f"bitstream: {target} ({_measured(header, writer.size)})")
 
 
 def _check_numbers(*, quality: int | None, gop: int | None) -> None:
@@ -128,11 +128,11 @@ def _target(out: str, *, lossless: bool, overwrite: bool) -> Path:
     if not lossless and suffix != SUFFIX:
         hint = f"; --lossless makes X{LOSSLESS_SUFFIX}" if suffix == LOSSLESS_SUFFIX else ""
         raise UsageError(f"--out {out}: a bitstream is named X{SUFFIX}{hint}")
-    refuse_existing(Path(out), overwrite=overwrite)
+    check_absent(Path(out), overwrite=overwrite)
     return Path(out)
 
 
-def _refuse_with_lossless(*, device: str, trust: bool, **of_a_method: str | int | None) -> None:
+def _check_lossless_options(*, device: str, trust: bool, **of_a_method: str | int | None) -> None:
     """Refuse what is said to a method, for there is none."""
     given = of_a_method | {"device": None if device == "auto" else device, "trust": trust or None}
     for option, value in given.items():

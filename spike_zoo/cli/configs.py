@@ -5,7 +5,7 @@ from __future__ import annotations
 from json import dumps
 from pathlib import Path
 
-from spike_zoo.cli.telling import tell
+from spike_zoo.cli.console import echo
 from spike_zoo.errors import ExistingFileError, UsageError, closest
 from spike_zoo.files import new_file
 from spike_zoo.runs.configs import shipped_configs, summary_of
@@ -48,4 +48,4 @@ def configs(*, copy: list[str] | None = None, out: str = "configs", json: bool =
     for name, target in targets.items():
         with new_file(target) as temporary:
             temporary.write_bytes(shipped[name].read_bytes())
-        tell(f"configuration: {target}")
+        echo(f"configuration: {target}")

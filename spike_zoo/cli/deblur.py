@@ -8,7 +8,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from spike_zoo.cli.telling import tell
+from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.console import echo
 from spike_zoo.errors import (
     GeometryError,
     MissingFileError,
@@ -22,10 +23,9 @@ from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.output import Kind, Target, kind_of
 from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_picture
-from spike_zoo.methods.shipped import check_method
 from spike_zoo.spikes import spread_planes
-from spike_zoo.tasks.abilities import Deblurs, able
 from spike_zoo.tasks.exposures import check_pair
+from spike_zoo.tasks.protocols import Deblurs, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -128,12 +128,12 @@ def deblur(
     )
     if weights in shipped_weights():  # other weights state their ratio only when loaded
         opened(pairs[0], ratio=SHIPPED_RATIO)
-    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(weights, device=pick_device(device), trust=trust)
     module = _deblurring(loaded, weights, channel_order)
     sequence_of = partial(_begin, module, opened=opened, frames=frames)
-    tell(_write(pairs, sequence_of, target, frames))
+    echo(_write(pairs, sequence_of, target, frames))
 
 
 def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> list[Pair]:
@@ -232,7 +232,7 @@ def _check_numbers(
 
 def _deblurring(loaded: nn.Module, weights: str, channel_order: str) -> Deblurs:
     """Return a module that deblurs; refuse a wrong belief about its order of channels."""
-    module = able(loaded, Deblurs, f"--weights {weights}")
+    module = require_ability(loaded, Deblurs, f"--weights {weights}")
     if channel_order not in ("auto", module.channel_order):
         raise UsageError(
             f"--channel-order {channel_order}: these weights were trained on "
@@ -288,7 +288,7 @@ def _read(
 
 @cache  # once per file, however often it is opened
 def _report_assumed(path: Path, size: str, planes: int) -> None:
-    tell(
+    echo(
         f"{path}: states no size; {size}, is assumed, which gives {planes} planes "
         "(--height and --width set it)",
         sys.stderr,

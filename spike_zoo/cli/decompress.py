@@ -8,22 +8,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from spike_zoo.cli.telling import tell
-from spike_zoo.coding import BitstreamReader, lossless, lossless_salvage
-from spike_zoo.coding.lossless_header import SUFFIX, is_lossless
+from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.console import echo
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.spl import codec as lossless
+from spike_zoo.coding.spl import salvage as lossless_salvage
+from spike_zoo.coding.spl.header import SUFFIX, is_lossless
 from spike_zoo.errors import UsageError
-from spike_zoo.files import refuse_existing
+from spike_zoo.files import check_absent
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
 from spike_zoo.media.arrays import ArraysWriter
 from spike_zoo.media.output import Target, progress_bar, with_progress
-from spike_zoo.methods.shipped import check_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from spike_zoo.coding import BitstreamError
-    from spike_zoo.tasks.abilities import Compresses
+    from spike_zoo.tasks.protocols import Compresses
 
 Item = TypeVar("Item")
 
@@ -65,21 +67,21 @@ def decompress(
     if is_lossless(bitstream):
         of_pictures = {"method": method, "fps": fps}
         on = {"device": None if device == "auto" else device, "trust": trust or None}
-        _refuse_for_lossless(bitstream, **of_pictures, **on)
-        tell(_write_recording(bitstream, out, salvage=salvage, overwrite=overwrite))
+        _check_lossless_options(bitstream, **of_pictures, **on)
+        echo(_write_recording(bitstream, out, salvage=salvage, overwrite=overwrite))
         return
     target = _target(out, fps=FPS if fps is None else fps, overwrite=overwrite)
     method = METHOD if method is None else method
     check_method(method)
     reader = _opened(bitstream, salvage=salvage)
-    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
-    from spike_zoo.tasks.abilities import codec_of
+    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
+    from spike_zoo.tasks.protocols import codec_from
 
-    codec = codec_of(load(method, device=pick_device(device), trust=trust), f"--method {method}")
+    codec = codec_from(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     if isinstance(target, Path):
-        tell(_write_arrays(codec, reader, target, overwrite=overwrite))
+        echo(_write_arrays(codec, reader, target, overwrite=overwrite))
     else:
-        tell(_write_images(codec, reader, target, Path(bitstream).stem))
+        echo(_write_images(codec, reader, target, Path(bitstream).stem))
     _warn_of_lost_parts(reader.errors)
 
 
@@ -88,7 +90,7 @@ def _warn_of_lost_parts(errors: Sequence[BitstreamError]) -> None:
         print(f"warning: left out: {error}", file=sys.stderr)
 
 
-def _refuse_for_lossless(bitstream: str, **given: str | float | None) -> None:
+def _check_lossless_options(bitstream: str, **given: str | float | None) -> None:
     """Refuse what is said of pictures and methods, for there are none."""
     for option, value in given.items():
         if value is not None:
@@ -106,7 +108,7 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
             f"--out {out}: {bitstream} is a lossless recording; give X.dat, X.npz, X.npy or X.h5 "
             "(reconstruct makes pictures and videos of it)"
         )
-    refuse_existing(target, overwrite=overwrite)
+    check_absent(target, overwrite=overwrite)
     is_raw = target.suffix.lower() == ".dat"
     with progress_bar("decompressing") as told:
         if salvage:
@@ -124,7 +126,7 @@ def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:
     """Return where images go, or the file for arrays, known to be free before any work is done."""
     suffix = Path(out).suffix.lower()
     if suffix == ".npz":
-        refuse_existing(Path(out), overwrite=overwrite)
+        check_absent(Path(out), overwrite=overwrite)
         return Path(out)
     if suffix == ".png":
         raise UsageError(f"--out {out}: give X.mp4, X.npz or a folder, which gets all pictures")

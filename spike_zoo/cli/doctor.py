@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 import spike_zoo
+from spike_zoo.checkpoints.backbones import BACKBONES, backbone_folders, find_backbone
+from spike_zoo.checkpoints.loading import device_problem, pick_device
+from spike_zoo.checkpoints.published import shipped_names
 from spike_zoo.files import WEIGHTS_FOLDER
-from spike_zoo.methods.loading import device_problem, pick_device
-from spike_zoo.methods.shipped import shipped_names
-from spike_zoo.nn.backbones import BACKBONES, backbone_folders, find_backbone
 from spike_zoo.nn.precision import has_fast_bf16
-from spike_zoo.tracking import commit, versions
+from spike_zoo.records.provenance import commit, versions
 
 #: Package of an optional part -> what it is for.
 OPTIONAL_PARTS = {

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from spike_zoo.cli.telling import tell
+from spike_zoo.checkpoints.hub import CARD_NAME, is_on_hub, push_to_hub
+from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.console import echo
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import EXPORT_NAME, GRAPHS, new_file, refuse_other_suffix
-from spike_zoo.methods.hub import CARD_NAME, is_on_hub, push_to_hub
-from spike_zoo.methods.shipped import check_method
+from spike_zoo.files import EXPORT_NAME, GRAPHS, check_suffix, new_file
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from spike_zoo.tracking import RunResult
+    from spike_zoo.records.result import RunResult
 
 WEIGHTS_SUFFIX = ".safetensors"
 RECORD_NAME = "result.json"
@@ -59,47 +59,47 @@ def export(
     if is_on_hub(out):
         with tempfile.TemporaryDirectory() as folder:
             _write_folder(source, Path(folder), out, licence, half=half, trust=trust)
-            tell(f"weights: {push_to_hub(folder, out, private=private)}")
+            echo(f"weights: {push_to_hub(folder, out, private=private)}")
         return
-    refuse_other_suffix(out, (WEIGHTS_SUFFIX, *GRAPHS))
+    check_suffix(out, (WEIGHTS_SUFFIX, *GRAPHS))
     target = Path(out)
     if target.suffix in GRAPHS:
-        _refuse_half(target, half=half)
-        _refuse_existing(target, overwrite=overwrite)
-        from spike_zoo.methods.graphs import write_graph  # loads torch: after cheap checks
-        from spike_zoo.methods.loading import load
+        _check_complete(target, half=half)
+        _check_absent(target, overwrite=overwrite)
+        from spike_zoo.checkpoints.graphs import write_graph  # loads torch: after cheap checks
+        from spike_zoo.checkpoints.loading import load
 
         graph = write_graph(
             load(source, trust=trust), target, height=height, width=width, overwrite=overwrite
         )
         given = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
-        tell(f"{GRAPHS[target.suffix]}: {target} ({target.stat().st_size / 1e6:.2f} MB)")
-        tell(f"takes {given}; gives {graph.output}; differs by {graph.difference:.1e} at most")
+        echo(f"{GRAPHS[target.suffix]}: {target} ({target.stat().st_size / 1e6:.2f} MB)")
+        echo(f"takes {given}; gives {graph.output}; differs by {graph.difference:.1e} at most")
         return
     file = target if target.suffix == WEIGHTS_SUFFIX else target / EXPORT_NAME
     beside = [] if file is target else [target / CARD_NAME, target / RECORD_NAME]
     for one in [file, *beside]:
-        _refuse_existing(one, overwrite=overwrite)
+        _check_absent(one, overwrite=overwrite)
     if file is target:
         _write_weights(source, file, half=half, trust=trust)
     else:
         _write_folder(source, target, target.name, licence, half=half, trust=trust)
-    tell(f"weights: {file} ({file.stat().st_size / 1e6:.2f} MB)")
+    echo(f"weights: {file} ({file.stat().st_size / 1e6:.2f} MB)")
 
 
-def _refuse_existing(file: Path, *, overwrite: bool) -> None:
+def _check_absent(file: Path, *, overwrite: bool) -> None:
     if file.exists() and not overwrite:
         raise ExistingFileError(f"{file} exists already; pass --overwrite to replace it")
 
 
-def _refuse_half(target: Path, *, half: bool) -> None:
+def _check_complete(target: Path, *, half: bool) -> None:
     if half:
         raise UsageError(f"{target}: a graph computes in float32; leave out --half")
 
 
 def _write_weights(source: str, file: Path, *, half: bool, trust: bool) -> nn.Module:
     """Write the weights of a source with its recipe, and return its module."""
-    from spike_zoo.methods.loading import load, save_weights  # loads torch: after cheap checks
+    from spike_zoo.checkpoints.loading import load, save_weights  # loads torch: after cheap checks
 
     module = load(source, trust=trust)
     save_weights(module, file, half=half, config=_recipe(Path(source)))
@@ -110,8 +110,8 @@ def _write_folder(
     source: str, folder: Path, name: str, licence: str, *, half: bool, trust: bool
 ) -> None:
     """Write weights, card and record as they are published."""
-    from spike_zoo.tracking.cards import model_card
-    from spike_zoo.tracking.private import without_secrets
+    from spike_zoo.records.model_card import model_card
+    from spike_zoo.records.redaction import redact
 
     module = _write_weights(source, folder / EXPORT_NAME, half=half, trust=trust)
     result = _record(Path(source))
@@ -119,7 +119,7 @@ def _write_folder(
     texts = {CARD_NAME: card}
     if result is not None:
         content = json.loads((_run_of(Path(source)) / RECORD_NAME).read_text(encoding="utf-8"))
-        texts[RECORD_NAME] = json.dumps(without_secrets(content), indent=2) + "\n"
+        texts[RECORD_NAME] = json.dumps(redact(content), indent=2) + "\n"
     for file, text in texts.items():
         with new_file(folder / file, overwrite=True) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -127,8 +127,8 @@ def _write_folder(
 
 def _described(module: nn.Module) -> dict[str, Any]:
     """Return what a card says of a module."""
-    from spike_zoo.methods.loading import plain_hyper_parameters
-    from spike_zoo.tasks.abilities import Classifies, Deblurs
+    from spike_zoo.checkpoints.loading import plain_hyper_parameters
+    from spike_zoo.tasks.protocols import Classifies, Deblurs
 
     command = "reconstruct"
     for ability, verb in ((Deblurs, "deblur"), (Classifies, "classify")):
@@ -153,8 +153,8 @@ def _is_of_run(source: Path) -> bool:
 
 def _record(source: Path) -> RunResult | None:
     """Return the record of the run that a checkpoint lies in, if it is of just these weights."""
-    from spike_zoo.tracking import RunResult
-    from spike_zoo.tracking.origins import weights_sha256
+    from spike_zoo.records.initial_weights import weights_sha256
+    from spike_zoo.records.result import RunResult
 
     file = _run_of(source) / RECORD_NAME
     if not _is_of_run(source) or not file.is_file():

@@ -10,10 +10,10 @@ import numpy as np
 
 from spike_zoo.cli.archive import archive_info, readable_bytes
 from spike_zoo.coding import BitstreamError, BitstreamReader
-from spike_zoo.coding.container import mapped_file
-from spike_zoo.coding.header import QUALITIES, is_bitstream
-from spike_zoo.coding.lossless import LosslessPlanes
-from spike_zoo.coding.lossless_header import LosslessHeader
+from spike_zoo.coding.sci.container import mapped_file
+from spike_zoo.coding.sci.header import QUALITIES, is_bitstream
+from spike_zoo.coding.spl.codec import LosslessPlanes
+from spike_zoo.coding.spl.header import LosslessHeader
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.spikes import unpack_bits

@@ -16,9 +16,9 @@ from argparse import ArgumentError
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.cli.outline import outline
-from spike_zoo.cli.telling import drop_unwritten, is_unwritable, quietly, settle_streams
-from spike_zoo.cli.verbs import TRAINER_VERBS, run_verb
+from spike_zoo.cli.console import configure_streams, drop_unwritten, is_unwritable, quiet
+from spike_zoo.cli.lazy_signature import outline
+from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
 from spike_zoo.errors import SpikeZooError, UsageError, closest
 from spike_zoo.runs.configs import check_configs
 from spike_zoo.runs.libraries import plain_warning
@@ -108,8 +108,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.formatwarning = plain_warning
     arguments = [argument for argument in given if argument not in EVERYWHERE]
     reported = _Reported(arguments, wants_traceback="--debug" in given)
-    with reported, quietly(wanted="--quiet" in given):
-        settle_streams()
+    with reported, quiet(wanted="--quiet" in given):
+        configure_streams()
         reported.code = _dispatch(arguments)
         sys.stdout.flush()  # a pipe that was closed shows here, not when Python ends
     return reported.code

@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
-from spike_zoo.cli.telling import report_rate_scale, tell
+from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
-from spike_zoo.methods.shipped import check_method
 from spike_zoo.spikes import centers_with_stride
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
-from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
+from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
 
 if TYPE_CHECKING:
     from torch import nn
@@ -89,7 +89,7 @@ def reconstruct(
         check_rows=True,
     )
     centers = _choose_centers(len(source), target.kind, center, stride)
-    from spike_zoo.methods.loading import load, pick_device  # loads torch: after cheap checks
+    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(method, device=pick_device(device), trust=trust)
     module = _with_settings(loaded, method, window=window, average=average)
@@ -104,7 +104,7 @@ def reconstruct(
         shown = f"planes {centers[0]} to {centers[-1]}"
     stem = Path(recording).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
-    tell(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
+    echo(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
 
 
 def _warn_of_emulation() -> None:
@@ -121,7 +121,7 @@ def _with_settings(module: nn.Module, method: str, **settings: int | None) -> Re
     """Return a method with the settings that were given, where it has them."""
     given = {option: value for option, value in settings.items() if value is not None}
     if not given:
-        return able(module, Reconstructs, f"--method {method}")
+        return require_ability(module, Reconstructs, f"--method {method}")
     for option, value in given.items():
         if not isinstance(module, Adjustable) or option not in module.hparams:
             raise UsageError(f"--{option} {value}: method {method} has no such setting to change")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from spike_zoo.cli.telling import tell
+from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.console import echo
 from spike_zoo.errors import UsageError
-from spike_zoo.files import refuse_existing
-from spike_zoo.methods.shipped import check_method
+from spike_zoo.files import check_absent
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 
@@ -76,7 +76,7 @@ def report(
     target = Path(f"{Path(source).resolve().stem}.html" if out is None else out)
     if target.suffix != ".html":
         raise UsageError(f"--out {out}: a page is written as .html")
-    refuse_existing(target, overwrite=overwrite)
+    check_absent(target, overwrite=overwrite)
     stated = stated_rate_scale(rate_scale)
     for wanted in methods or ():
         check_method(split_settings(wanted)[0])
@@ -105,4 +105,4 @@ def report(
         trust=trust,
     )
     write_page(report_of(Path(source), title, choices), target)
-    tell(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")
+    echo(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

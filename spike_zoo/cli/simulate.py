@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 
-from spike_zoo.cli.telling import is_quiet
+from spike_zoo.cli.console import is_quiet
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
 
 if TYPE_CHECKING:
-    from spike_zoo.simulation.recipes import ArchiveRequest
+    from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 
 KIND = "reconstruction"  # where not said
 
@@ -120,13 +120,13 @@ def simulate(
     if video is not None and _given(images=images, limit=limit, balanced=balanced):
         raise UsageError("--images, --limit and --balanced make another archive than --video")
     _check_inputs(jobs, video, images)
-    from spike_zoo.simulation.footage import Footage  # loads torch: after cheap checks
-    from spike_zoo.simulation.recipes import RECIPES, footage_request
+    from spike_zoo.simulation.kinds.footage import Footage  # loads torch: after cheap checks
+    from spike_zoo.simulation.kinds.recipes import RECIPES, footage_request
 
     _check(kind or KIND, noise, training)
     if video is not None:
         default = RECIPES["deblur"].out
-        _refuse_beside_video(kind, size, given | _given(motions=motions))
+        _check_video_options(kind, size, given | _given(motions=motions))
         footage = Footage(inserted, interpolation, float(threshold or 2), noise or "ssdm-v1", seed)
         request = footage_request(video, footage, split)
     else:
@@ -140,8 +140,8 @@ def _of_kind(
     kind: str, images: str | None, size: str, seed: int, given: dict[str, Any]
 ) -> tuple[ArchiveRequest, str]:
     """Return what makes an archive of scenes or pictures, and the archive written by default."""
-    from spike_zoo.simulation.picture_sets import PICTURE_SETS, picture_request
-    from spike_zoo.simulation.recipes import RECIPES
+    from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS, picture_request
+    from spike_zoo.simulation.kinds.recipes import RECIPES
 
     if images is None and kind in RECIPES:
         if "limit" in given or "balanced" in given:
@@ -170,9 +170,9 @@ def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
 
 def _check(kind: str, noise: str | None, training: str | None) -> None:
     from spike_zoo.simulation import NOISE_PRESETS
+    from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS
     from spike_zoo.simulation.defaults import TRAINING_MIXES
-    from spike_zoo.simulation.picture_sets import PICTURE_SETS
-    from spike_zoo.simulation.recipes import RECIPES
+    from spike_zoo.simulation.kinds.recipes import RECIPES
 
     kinds = dict.fromkeys((*RECIPES, *PICTURE_SETS))
     if kind not in kinds:
@@ -183,7 +183,7 @@ def _check(kind: str, noise: str | None, training: str | None) -> None:
         raise UsageError(f"--training must be one of {', '.join(TRAINING_MIXES)}, got {training}")
 
 
-def _refuse_beside_video(kind: str | None, size: str, given: dict[str, Any]) -> None:
+def _check_video_options(kind: str | None, size: str, given: dict[str, Any]) -> None:
     """Refuse what is said of scenes or pictures: it would do nothing."""
     if kind not in (None, "deblur"):
         raise UsageError(f"--kind {kind}: a video becomes exposures to deblur; leave it out")

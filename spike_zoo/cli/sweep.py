@@ -14,8 +14,9 @@ from joblib import cpu_count
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from spike_zoo.cli.telling import is_quiet, tell
+from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.errors import SpikeZooError, UsageError, closest
+from spike_zoo.records.result import FILENAME, RunResult
 from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,
@@ -37,7 +38,6 @@ from spike_zoo.sweeps.plan import (
     takes_profile,
 )
 from spike_zoo.sweeps.points import SEED
-from spike_zoo.tracking.result import FILENAME, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -169,7 +169,7 @@ def _stages(
     unseen = [check_tables(spec) for spec in specs][-1]  # what others need may be in no table
     if unseen:
         names = ", ".join(path.name for path in unseen)
-        tell(f"note: no row of a table shows {names}", sys.stderr)
+        echo(f"note: no row of a table shows {names}", sys.stderr)
     if only:
         _check_only(specs[-1], count, only)
     for spec in specs:
@@ -195,13 +195,13 @@ def _announce_differences(spec: SweepSpec, count: int | None) -> None:
     repeated = repetitions(spec, count)
     if repeated:
         left = len(points_of(spec, count))
-        tell(
+        echo(
             f"note: {spec.path}: {repeated} of {left + repeated} draws repeat an earlier point and "
             f"are left out; {left} runs are left",
             sys.stderr,
         )
     if spec.stops_early:
-        tell(
+        echo(
             f"note: {spec.path}: early_terminate is not applied here: every run is trained to its "
             "end. W&B's agent applies it.",
             sys.stderr,
@@ -222,7 +222,7 @@ def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
     name, _, value = only.partition("=")
     values = sorted({str(point[name]) for point in points if name in point})
     if not values and name == SEED:
-        tell(f"note: {spec.path} has no parameter {name}: all of its runs", sys.stderr)
+        echo(f"note: {spec.path} has no parameter {name}: all of its runs", sys.stderr)
     elif not values:
         raise UsageError(
             f"--only {only}: {spec.path} has no parameter {name!r}; its parameters are "
@@ -300,7 +300,7 @@ def _conclude(stages: Sequence[Stage], failed: Sequence[PlannedRun], console: Co
         console.print(f"{len(failed)} runs failed; --retry runs them again")
     runs = [run for stage in stages for run in stage.runs]
     places = sorted({str((run.kept or run.run_dir).parent) for run in runs})
-    tell(f"results: {', '.join(places)}")
+    echo(f"results: {', '.join(places)}")
 
 
 def _left(took: Sequence[float], total: int, jobs: int) -> str:

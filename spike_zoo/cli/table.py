@@ -5,7 +5,7 @@ from __future__ import annotations
 from json import dumps
 from pathlib import Path
 
-from spike_zoo.cli.telling import tell
+from spike_zoo.cli.console import echo
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.files import new_file
 from spike_zoo.media.rendering import write_page
@@ -57,7 +57,7 @@ def table(
     if not out or Path(out).suffix not in FORMS:
         print(render_markdown(tables, file.title))
     for path in written:
-        tell(f"table: {path}")
+        echo(f"table: {path}")
 
 
 def _is_spec(source: str) -> bool:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
-    from spike_zoo.coding.container import BitstreamReader, BitstreamWriter, Header
     from spike_zoo.coding.errors import (
         BitstreamError,
         CorruptBitstreamError,
@@ -17,8 +16,9 @@ if TYPE_CHECKING:
         NotFinalizedError,
         TruncatedBitstreamError,
     )
-    from spike_zoo.coding.rans import GroupDecoder, GroupEncoder, ideal_bits
-    from spike_zoo.coding.tables import (
+    from spike_zoo.coding.sci.container import BitstreamReader, BitstreamWriter, Header
+    from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder, ideal_bits
+    from spike_zoo.coding.sci.tables import (
         SIGMAS,
         FrequencyTables,
         asset_bytes,
@@ -50,25 +50,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "SIGMAS": "tables",
+    "SIGMAS": "sci.tables",
     "BitstreamError": "errors",
-    "BitstreamReader": "container",
-    "BitstreamWriter": "container",
+    "BitstreamReader": "sci.container",
+    "BitstreamWriter": "sci.container",
     "CorruptBitstreamError": "errors",
     "DecodeMismatchError": "errors",
     "DeviceNotExactError": "errors",
-    "FrequencyTables": "tables",
-    "GroupDecoder": "rans",
-    "GroupEncoder": "rans",
-    "Header": "container",
+    "FrequencyTables": "sci.tables",
+    "GroupDecoder": "sci.rans",
+    "GroupEncoder": "sci.rans",
+    "Header": "sci.container",
     "ModelMismatchError": "errors",
     "NotFinalizedError": "errors",
     "TruncatedBitstreamError": "errors",
-    "asset_bytes": "tables",
-    "from_frequencies": "tables",
-    "gaussian_tables": "tables",
-    "ideal_bits": "rans",
-    "quantised": "tables",
+    "asset_bytes": "sci.tables",
+    "from_frequencies": "sci.tables",
+    "gaussian_tables": "sci.tables",
+    "ideal_bits": "sci.rans",
+    "quantised": "sci.tables",
 }
 
 __getattr__ = on_first_use(__name__, _HOMES)

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.data.batches import PICTURES, Collate
-from spike_zoo.data.limits import refuse_below
+from spike_zoo.data.limits import check_at_least
 from spike_zoo.data.loader import EvalLoader, TrainingLoader
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
@@ -107,9 +107,9 @@ class ArchiveDataModule(LightningDataModule):
         rate_scale: float | None = None,
     ) -> None:
         super().__init__()
-        refuse_below({"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)})
-        refuse_below({"samples_per_epoch": (samples_per_epoch, 1)})
-        refuse_below({"workers": (workers, 0), "seed": (seed, 0)})
+        check_at_least({"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)})
+        check_at_least({"samples_per_epoch": (samples_per_epoch, 1)})
+        check_at_least({"workers": (workers, 0), "seed": (seed, 0)})
         _check_crop_and_scale(crop, rate_scale)
         self.archive_path = Path(archive)
         self.named_splits = {"train": train_split, "val": val_split, "test": test_split}

@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.data.base import ArchiveDataModule
-from spike_zoo.data.limits import refuse_below
+from spike_zoo.data.limits import check_at_least
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
@@ -145,9 +145,9 @@ class ClassificationDataModule(ArchiveDataModule):
         augment: bool = False,
         **loading: Any,
     ) -> None:
-        _refuse_turns(augment=augment)
+        _check_no_turns(augment=augment)
         super().__init__(archive, crop=None, augment=False, **loading)
-        refuse_below({"clip_length": (clip_length, 1)})
+        check_at_least({"clip_length": (clip_length, 1)})
         self.clip_length = clip_length
 
     @property
@@ -198,7 +198,7 @@ class ClassificationDataModule(ArchiveDataModule):
             )
 
 
-def _refuse_turns(*, augment: bool) -> None:
+def _check_no_turns(*, augment: bool) -> None:
     """Refuse what could change the class of a clip.
 
     Raises:

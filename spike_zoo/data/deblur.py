@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from spike_zoo.data.base import ArchiveDataModule
-from spike_zoo.data.limits import refuse_below
+from spike_zoo.data.limits import check_at_least
 from spike_zoo.data.reconstruction import draw_cut
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
@@ -207,7 +207,7 @@ class DeblurDataModule(ArchiveDataModule):
         **loading: Any,
     ) -> None:
         super().__init__(archive, crop=crop, augment=augment, **loading)
-        refuse_below({"margin": (margin, 0), "ratio": (ratio, 1), "frames": (frames, 0)})
+        check_at_least({"margin": (margin, 0), "ratio": (ratio, 1), "frames": (frames, 0)})
         self.margin = margin
         self.ratio = ratio
         self.frames = frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spike_zoo.errors import ConfigError
 
 
-def refuse_below(limits: dict[str, tuple[int | None, int]]) -> None:
+def check_at_least(limits: dict[str, tuple[int | None, int]]) -> None:
     """Refuse values below the least that means anything.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule
-from spike_zoo.data.limits import refuse_below
+from spike_zoo.data.limits import check_at_least
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
@@ -251,7 +251,7 @@ class ReconstructionDataModule(ArchiveDataModule):
         **loading: Any,
     ) -> None:
         super().__init__(archive, **loading)
-        refuse_below(
+        check_at_least(
             {"clip_length": (clip_length, 1), "stride": (stride, 1), "around": (around, 0)}
         )
         self.around = around

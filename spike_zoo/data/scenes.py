@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from spike_zoo.data.base import DEFAULT_ARCHIVE, unpacked
-from spike_zoo.data.limits import refuse_below
+from spike_zoo.data.limits import check_at_least
 from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
@@ -76,7 +76,7 @@ class SceneWindows(ReconstructionWindows):
         named = itertools.groupby(self.windows, key=lambda window: window.name)
         scenes = [list(windows) for _, windows in named]
         if images is not None and is_training:
-            _refuse_short(archive, scenes, images)
+            _check_length(archive, scenes, images)
         self.scenes = [run for scene in scenes for run in _runs(scene, images, is_training)]
         self._has_motion = stride == 1 and all(
             archive.facts(scene[0].name).has_motion for scene in scenes
@@ -130,7 +130,7 @@ def _runs(scene: list[Window], images: int | None, is_training: bool) -> list[li
     return [scene[first : first + images] for first in range(0, len(scene) - images + 1, step)]
 
 
-def _refuse_short(archive: SpikeArchive, scenes: list[list[Window]], images: int) -> None:
+def _check_length(archive: SpikeArchive, scenes: list[list[Window]], images: int) -> None:
     for scene in scenes:
         if len(scene) < images:
             raise ConfigError(
@@ -199,7 +199,7 @@ class SceneDataModule(ReconstructionDataModule):
             raise ConfigError(
                 f"whole: {unknown[0]!r} is no split; they are {', '.join(self.named_splits)}"
             )
-        refuse_below({"images": (images, 1), "eval_images": (eval_images, 0)})
+        check_at_least({"images": (images, 1), "eval_images": (eval_images, 0)})
         self.whole = tuple(whole)
         self.images = images
         self.eval_images = images if eval_images is None else eval_images or None

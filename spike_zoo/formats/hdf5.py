@@ -176,7 +176,7 @@ class Hdf5File:
             found = self.find(inside)
             if not isinstance(found, h5py.Dataset):
                 raise FormatError(f"{self.path}: {inside} is no data set", path=inside)
-            _refuse_foreign_storage(self.path, inside, found)
+            _check_storage(self.path, inside, found)
             _need_filters(self.path, inside, found)
             self._checked.add(inside)
         while len(self._datasets) >= _MOST_OPEN_DATASETS:
@@ -303,7 +303,7 @@ def _leaves(path: Path, inside: str, what: str) -> FormatError:
     )
 
 
-def _refuse_foreign_storage(path: Path, inside: str, dataset: h5py.Dataset) -> None:
+def _check_storage(path: Path, inside: str, dataset: h5py.Dataset) -> None:
     with hdf5_errors(path, inside):
         creation = dataset.id.get_create_plist()
         if creation.get_layout() == h5py.h5d.VIRTUAL:

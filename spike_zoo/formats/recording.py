@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
-from spike_zoo.coding import BitstreamError, lossless
-from spike_zoo.coding.lossless_header import HEADER_BYTES, LosslessHeader, begins_lossless
+from spike_zoo.coding import BitstreamError
+from spike_zoo.coding.spl import codec as lossless
+from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader, begins_lossless
 from spike_zoo.errors import (
     FormatError,
     GeometryError,
@@ -18,7 +19,7 @@ from spike_zoo.errors import (
     MissingGeometryError,
     UsageError,
 )
-from spike_zoo.files import new_file, refuse_existing
+from spike_zoo.files import check_absent, new_file
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
@@ -376,9 +377,9 @@ def _write_dat(
 ) -> None:
     beside = sidecar.sidecar_path(path)
     if with_sidecar:
-        refuse_existing(beside, overwrite=overwrite)
+        check_absent(beside, overwrite=overwrite)
     else:
-        sidecar.refuse_contradicting(path, recording, layout)
+        sidecar.check_consistent(path, recording, layout)
     with new_file(path, overwrite=overwrite) as temporary:
         with temporary.open("wb") as stream:
             for block in stored_bytes(recording, layout):

@@ -156,7 +156,7 @@ def sidecar_text(
     return yaml.safe_dump(known, sort_keys=False, default_flow_style=None)
 
 
-def refuse_contradicting(path: Path, recording: SpikeRecording, layout: DatLayout) -> None:
+def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -> None:
     """Refuse the own sidecar of a ``.dat`` that would be read as another recording by it.
 
     What only one of both says is no contradiction.

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, track
 
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import refuse_existing, refuse_other_suffix, remove_leftovers, temporary_path
+from spike_zoo.files import check_absent, check_suffix, remove_leftovers, temporary_path
 from spike_zoo.media.pictures import save_picture
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
         return "picture"
     if suffix == ".mp4":
         return "video"
-    refuse_other_suffix(out, files, option="--out ")
+    check_suffix(out, files, option="--out ")
     return "folder"
 
 
@@ -56,7 +56,7 @@ def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
         ExistingFileError: If it is there and ``overwrite`` is off, or is of the wrong sort.
     """
     if kind != "folder":
-        refuse_existing(target, overwrite=overwrite)
+        check_absent(target, overwrite=overwrite)
     elif target.exists() and not target.is_dir():
         raise ExistingFileError(f"{target} is a file; give another name for the folder")
     elif target.is_dir() and any(target.iterdir()) and not overwrite:

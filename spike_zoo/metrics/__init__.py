@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         ssim_uniform7,
         windowed,
     )
-    from spike_zoo.metrics.paces import PACES, pace_of
     from spike_zoo.metrics.perceptual import LPIPS, lpips_network
     from spike_zoo.metrics.published import (
         PROTOCOLS,
@@ -47,12 +46,13 @@ if TYPE_CHECKING:
         laplacian,
         laplacian_norms,
     )
+    from spike_zoo.metrics.speeds import SPEEDS, speed_of
 
 __all__ = [
     "LPIPS",
     "METRICS",
-    "PACES",
     "PROTOCOLS",
+    "SPEEDS",
     "AccuracyDecrease",
     "BDRate",
     "LaplacianNorms",
@@ -71,12 +71,12 @@ __all__ = [
     "laplacian",
     "laplacian_norms",
     "lpips_network",
-    "pace_of",
     "psnr",
     "psnr_official",
     "psnr_stir",
     "recognition_metrics",
     "reconstruction_metrics",
+    "speed_of",
     "ssim",
     "ssim_official",
     "ssim_stir",
@@ -87,7 +87,7 @@ __all__ = [
 _HOMES = {
     "LPIPS": "perceptual",
     "METRICS": "facts",
-    "PACES": "paces",
+    "SPEEDS": "speeds",
     "PROTOCOLS": "published",
     "AccuracyDecrease": "rate",
     "BDRate": "rate",
@@ -107,7 +107,7 @@ _HOMES = {
     "laplacian": "smoothness",
     "laplacian_norms": "smoothness",
     "lpips_network": "perceptual",
-    "pace_of": "paces",
+    "speed_of": "speeds",
     "psnr": "image",
     "psnr_official": "published",
     "psnr_stir": "published",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from torchmetrics import Metric, MetricCollection
 
+from spike_zoo.checkpoints.backbones import find_backbone, missing_backbone
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.image import MeanPerImage, psnr, ssim
 from spike_zoo.metrics.perceptual import LPIPS
 from spike_zoo.metrics.published import PROTOCOLS
-from spike_zoo.nn.backbones import find_backbone, missing_backbone
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -61,11 +61,11 @@ def _lpips_backbone(choice: str) -> str | Path | None:
         return choice
     found = find_backbone("alex")
     if found is None:
-        _tell_that_lpips_is_off()
+        _warn_lpips_off()
     return found
 
 
 @cache
-def _tell_that_lpips_is_off() -> None:
+def _warn_lpips_off() -> None:
     """Warn once per process: libraries make Python forget what it has told."""
     warnings.warn(f"LPIPS is off: {missing_backbone('alex')}", stacklevel=6)

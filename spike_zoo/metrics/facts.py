@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from spike_zoo.metrics.paces import split_pace
+from spike_zoo.metrics.speeds import split_speed
 
 
 @dataclass(frozen=True)
@@ -103,4 +103,4 @@ def facts_of(metric: str) -> MetricFacts | None:
     if of_class := OF_CLASS.fullmatch(metric):
         known, number = METRICS[of_class[1]], of_class[2]
         return replace(known, name=f"{known.name} of class {number}")
-    return METRICS.get(split_pace(metric)[0].removesuffix(MIDDLE))
+    return METRICS.get(split_speed(metric)[0].removesuffix(MIDDLE))

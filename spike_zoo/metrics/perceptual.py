@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.checkpoints.backbones import BACKBONES, load_backbone
+from spike_zoo.checkpoints.state_dicts import check_entries
 from spike_zoo.metrics.facts import METRICS
-from spike_zoo.nn.backbones import BACKBONES, load_backbone
-from spike_zoo.nn.official import check_entries
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -86,7 +86,7 @@ class Milestones:
 
 
 @dataclass(frozen=True)
-class Swing:
+class CosineCycle:
     """The factor swings between 1 and 0 along a cosine, whatever the length of the run.
 
     Attributes:
@@ -118,7 +118,7 @@ class WarmUp:
         return rising * self.then(step, updates)
 
 
-def factor_of(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1) -> Factor:
+def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1) -> Factor:
     """Return a schedule by name.
 
     Args:
@@ -135,7 +135,7 @@ def factor_of(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1) -> Fa
         "linear": Linear(begin=warmup),
         "milestones": Milestones(),
         "constant": Constant(),
-        "per_step_official": Swing(half_period=epochs),
+        "per_step_official": CosineCycle(half_period=epochs),
     }
     return WarmUp(warmup, schedules[kind]) if warmup else schedules[kind]
 
@@ -159,7 +159,7 @@ class RunSchedule(LambdaLR):
 
     Asking a trainer for that number sets its data up. Where a run is resumed this must not happen
     before the loader's position is restored, or the epoch would begin again. So the number is
-    asked for when training starts, see :func:`begin_schedules`.
+    asked for when training starts, see :func:`start_schedules`.
 
     Args:
         optimizer: Whose learning rate moves.
@@ -199,7 +199,7 @@ class RunSchedule(LambdaLR):
         return {name: value for name, value in super().state_dict().items() if name not in _OWN}
 
 
-def scheduler_of(
+def make_scheduler(
     optimizer: Optimizer,
     schedule: ScheduleKind | Factor,
     trainer: Trainer,
@@ -211,7 +211,7 @@ def scheduler_of(
 
     Args:
         optimizer: Whose learning rate moves.
-        schedule: A name, see :func:`factor_of`, or a factor.
+        schedule: A name, see :func:`schedule_factor`, or a factor.
         trainer: About to fit.
         per_batch: Updates that the module makes of one batch by itself.
         warmup: Fraction of the run in which the rate of a named schedule rises.
@@ -219,20 +219,20 @@ def scheduler_of(
     Raises:
         ConfigError: If the run has no end.
     """
-    refuse_endless(trainer)
+    check_finite_length(trainer)
     if isinstance(schedule, str):
-        schedule = factor_of(schedule, warmup=warmup, epochs=max(trainer.max_epochs or 1, 1))
-    return RunSchedule(optimizer, schedule, lambda: updates_of_run(trainer, per_batch))
+        schedule = schedule_factor(schedule, warmup=warmup, epochs=max(trainer.max_epochs or 1, 1))
+    return RunSchedule(optimizer, schedule, lambda: total_updates(trainer, per_batch))
 
 
-def begin_schedules(trainer: Trainer) -> None:
+def start_schedules(trainer: Trainer) -> None:
     """Tell every :class:`RunSchedule` of a trainer whose data are there how long the run is."""
     for config in trainer.lr_scheduler_configs:
         if isinstance(config.scheduler, RunSchedule):
             config.scheduler.begin()
 
 
-def refuse_endless(trainer: Trainer) -> None:
+def check_finite_length(trainer: Trainer) -> None:
     """Refuse a run without an end, of which nothing can be a fraction.
 
     Raises:
@@ -245,7 +245,7 @@ def refuse_endless(trainer: Trainer) -> None:
         )
 
 
-def updates_of_run(trainer: Trainer, per_batch: int = 1) -> float:
+def total_updates(trainer: Trainer, per_batch: int = 1) -> float:
     """Return how often the weights are updated in a run whose data are set up.
 
     Args:

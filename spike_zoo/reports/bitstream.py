@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.coding import BitstreamReader
-from spike_zoo.coding.header import QUALITIES
+from spike_zoo.coding.sci.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Page, Viewer
 from spike_zoo.tables.drawing import (
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.reports.choices import Choices
-    from spike_zoo.tasks.abilities import Compresses, Decoded
+    from spike_zoo.tasks.protocols import Compresses, Decoded
 
 _MOST_FRAMES: Final = 48  # that are decoded
 
@@ -99,15 +99,15 @@ def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
 
 def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:
     """Add pictures and motion, or say why there are none."""
-    from spike_zoo.methods.loading import load, pick_device
+    from spike_zoo.checkpoints.loading import load, pick_device
     from spike_zoo.reports.methods import called
-    from spike_zoo.tasks.abilities import codec_of
+    from spike_zoo.tasks.protocols import codec_from
 
     page.add_section("Pictures", f"Decoded by {called(choices.codec)}.")
     device = pick_device(choices.device)
     try:
         loaded = load(choices.codec, device=device, trust=choices.trust)
-        codec = codec_of(loaded, f"--codec {choices.codec}")
+        codec = codec_from(loaded, f"--codec {choices.codec}")
         _add_viewers(page, reader, codec)
     except (SpikeZooError, ValueError) as error:
         page.add_warning(f"The pictures cannot be made: {error}")

@@ -6,27 +6,27 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
+from spike_zoo.checkpoints.loading import load, pick_device
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Viewer
 from spike_zoo.media.output import with_progress
-from spike_zoo.methods.loading import load, pick_device
 from spike_zoo.reports.methods import called
 from spike_zoo.reports.pictures import TRUTH, quality
 from spike_zoo.reports.scene import interesting
 from spike_zoo.spikes import spread_planes
-from spike_zoo.tasks.abilities import Deblurs, able
+from spike_zoo.tasks.protocols import Deblurs, require_ability
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.media import Page
     from spike_zoo.reports.choices import Choices
-    from spike_zoo.reports.scene import Exposed, Scene
+    from spike_zoo.reports.scene import ReportExposure, ReportScene
 
 _MOST_PIXELS: Final = 3_000_000  # of one layer, in colour
 
 
-def add_deblurring(page: Page, scene: Scene, choices: Choices) -> None:
+def add_deblurring(page: Page, scene: ReportScene, choices: Choices) -> None:
     """Add the first exposure of a scene as a sharp sequence."""
     if not scene.exposures:
         return
@@ -38,7 +38,7 @@ def add_deblurring(page: Page, scene: Scene, choices: Choices) -> None:
     )
     try:
         loaded = load(choices.deblurring, device=pick_device(choices.device), trust=choices.trust)
-        module = able(loaded, Deblurs, f"--deblurring {choices.deblurring}")
+        module = require_ability(loaded, Deblurs, f"--deblurring {choices.deblurring}")
         planes = _planes(scene, exposed, choices)
         stream = module.deblur_stream(exposed.blur, scene.recording, planes, exposure=exposed.span)
         images = torch.stack(list(with_progress(stream, len(planes), called(choices.deblurring))))
@@ -48,7 +48,7 @@ def add_deblurring(page: Page, scene: Scene, choices: Choices) -> None:
     _show(page, scene, exposed, planes, images.float().cpu())
 
 
-def _planes(scene: Scene, exposed: Exposed, choices: Choices) -> list[int]:
+def _planes(scene: ReportScene, exposed: ReportExposure, choices: Choices) -> list[int]:
     """Return the planes of the sharp images: known ones inside the exposure, else spread evenly."""
     height, width = exposed.blur.shape[1:]
     count = max(1, min(choices.pictures + 2, _MOST_PIXELS // (height * width)))
@@ -59,7 +59,9 @@ def _planes(scene: Scene, exposed: Exposed, choices: Choices) -> list[int]:
     return [known[at] for at in spread_planes(0, len(known), min(count, len(known)))]
 
 
-def _show(page: Page, scene: Scene, exposed: Exposed, planes: list[int], images: Tensor) -> None:
+def _show(
+    page: Page, scene: ReportScene, exposed: ReportExposure, planes: list[int], images: Tensor
+) -> None:
     blurry = torch.from_numpy(exposed.blur)
     layers = [Layer.of("blurry", [blurry])]
     notes: tuple[str, ...] = ()

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import UsageError
 from spike_zoo.files import shipped_weights
-from spike_zoo.methods.loading import load
 from spike_zoo.reports.choices import split_settings
-from spike_zoo.tasks.abilities import Adjustable, Reconstructs, able
+from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,7 @@ EXPLAINED: Final = {
 
 
 @dataclass(frozen=True)
-class Named:
+class LabelledMethod:
     """A method with its name on a page.
 
     Attributes:
@@ -47,7 +47,7 @@ class Named:
 
 def loaded(
     wanted: Sequence[str], *, device: str, trust: bool, limits_slow: bool = False
-) -> list[Named]:
+) -> list[LabelledMethod]:
     """Return methods, loaded.
 
     Args:
@@ -66,14 +66,16 @@ def loaded(
     methods = [_one(each, device=device, trust=trust) for each in wanted or CLASSICAL]
     if not wanted:
         shipped = [(name, load(name, device=device)) for name in shipped_weights()]
-        methods += [Named(name, one) for name, one in shipped if isinstance(one, Reconstructs)]
+        methods += [
+            LabelledMethod(name, one) for name, one in shipped if isinstance(one, Reconstructs)
+        ]
     if wanted and not limits_slow:
         return methods
     limited = [replace(one, has_one_picture=_takes_seconds(one)) for one in methods]
     return sorted(limited, key=lambda one: one.has_one_picture)
 
 
-def _takes_seconds(method: Named) -> bool:
+def _takes_seconds(method: LabelledMethod) -> bool:
     return getattr(method.module, "takes_seconds", False)
 
 
@@ -83,12 +85,14 @@ def explanations(names: Sequence[str]) -> list[str]:
     return [text for name, text in EXPLAINED.items() if name in bare]
 
 
-def _one(wanted: str, *, device: str, trust: bool) -> Named:
+def _one(wanted: str, *, device: str, trust: bool) -> LabelledMethod:
     name, settings = split_settings(wanted)
     module = load(name, device=device, trust=trust)
     if not settings:
-        return Named(called(wanted), able(module, Reconstructs, f"--methods {wanted}"))
-    return Named(wanted, _adjusted(module, wanted, settings))
+        return LabelledMethod(
+            called(wanted), require_ability(module, Reconstructs, f"--methods {wanted}")
+        )
+    return LabelledMethod(wanted, _adjusted(module, wanted, settings))
 
 
 def _adjusted(module: nn.Module, wanted: str, settings: dict[str, int]) -> Reconstructs:

@@ -12,7 +12,7 @@ from spike_zoo.media.flow import flow_picture
 from spike_zoo.media.output import with_progress
 from spike_zoo.reports.scene import interesting
 from spike_zoo.spikes import spread_planes
-from spike_zoo.tasks.abilities import EstimatesFlow
+from spike_zoo.tasks.protocols import EstimatesFlow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from spike_zoo.media import Page
     from spike_zoo.reports.choices import Choices
-    from spike_zoo.reports.methods import Named
-    from spike_zoo.reports.scene import Scene
+    from spike_zoo.reports.methods import LabelledMethod
+    from spike_zoo.reports.scene import ReportScene
 
 MOST_PIXELS: Final = 1 << 20  # of a frame, which is computed at once
 _MOMENTS: Final = 3
@@ -33,8 +33,8 @@ _LEGEND: Final = 120  # pixels
 
 def add_motion(
     page: Page,
-    scene: Scene,
-    methods: Sequence[Named],
+    scene: ReportScene,
+    methods: Sequence[LabelledMethod],
     pictures: Mapping[str, Mapping[int, Tensor]],
     choices: Choices,
 ) -> None:
@@ -75,7 +75,11 @@ def add_motion(
 
 
 def _add_fields(
-    page: Page, scene: Scene, method: Named, pictures: Mapping[int, Tensor], choices: Choices
+    page: Page,
+    scene: ReportScene,
+    method: LabelledMethod,
+    pictures: Mapping[int, Tensor],
+    choices: Choices,
 ) -> None:
     scale = scene.rate_scale(choices).value
     module = method.module

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from spike_zoo.media import Page
     from spike_zoo.reports.choices import Choices
-    from spike_zoo.reports.methods import Named
-    from spike_zoo.reports.scene import Scene
+    from spike_zoo.reports.methods import LabelledMethod
+    from spike_zoo.reports.scene import ReportScene
 
 TRUTH = "ground truth"
 
@@ -56,7 +56,7 @@ def quality(images: Tensor, truths: Tensor) -> Quality:
 
 
 def add_pictures(
-    page: Page, scene: Scene, methods: Sequence[Named], choices: Choices
+    page: Page, scene: ReportScene, methods: Sequence[LabelledMethod], choices: Choices
 ) -> dict[str, dict[int, Tensor]]:
     """Add the pictures of all methods under a slider, and their numbers where there is a truth.
 
@@ -106,7 +106,7 @@ def _measured(
 
 def _add_viewer(
     page: Page,
-    scene: Scene,
+    scene: ReportScene,
     planes: Sequence[int],
     first: int,
     made: Mapping[str, Mapping[int, Tensor]],
@@ -135,7 +135,7 @@ def _add_viewer(
 
 
 def _images(
-    method: Named, scene: Scene, planes: Sequence[int], choices: Choices
+    method: LabelledMethod, scene: ReportScene, planes: Sequence[int], choices: Choices
 ) -> dict[int, Tensor]:
     scale = scene.rate_scale(choices).value
     with warnings.catch_warnings():
@@ -145,7 +145,7 @@ def _images(
     return dict(zip(planes, images, strict=True))
 
 
-def _in_words(scene: Scene, shown: int, fitting: int, choices: Choices) -> str:
+def _in_words(scene: ReportScene, shown: int, fitting: int, choices: Choices) -> str:
     """Say how pictures are to be read, and why there are fewer than were asked for."""
     asked = min(choices.pictures, len(scene.recording))
     why = "so that the page stays small"

@@ -6,29 +6,29 @@ from typing import TYPE_CHECKING, Final
 
 import torch
 
-from spike_zoo.coding.header import QUALITIES
+from spike_zoo.checkpoints.loading import load, pick_device
+from spike_zoo.coding.sci.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media.output import with_progress
-from spike_zoo.methods.loading import load, pick_device
 from spike_zoo.metrics import psnr
 from spike_zoo.reports.methods import called
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tables.curves import FilledCurve, Line, drawn
 from spike_zoo.tables.spec import CurveSpec
-from spike_zoo.tasks.abilities import codec_of
+from spike_zoo.tasks.protocols import codec_from
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.media import Page
     from spike_zoo.reports.choices import Choices
-    from spike_zoo.reports.scene import Scene
-    from spike_zoo.tasks.abilities import Compresses
+    from spike_zoo.reports.scene import ReportScene
+    from spike_zoo.tasks.protocols import Compresses
 
 _MOST_PLANES: Final = 97  # of one measurement
 
 
-def add_rates(page: Page, scene: Scene, choices: Choices) -> None:
+def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
     """Compress a recording at every quality, and add what that costs and keeps as a curve."""
     page.add_section(
         "Rate and distortion",
@@ -36,7 +36,7 @@ def add_rates(page: Page, scene: Scene, choices: Choices) -> None:
     )
     try:
         loaded = load(choices.codec, device=pick_device(choices.device), trust=choices.trust)
-        codec = codec_of(loaded, f"--codec {choices.codec}")
+        codec = codec_from(loaded, f"--codec {choices.codec}")
         points, compared = _measured(codec, scene, choices)
     except (SpikeZooError, ValueError) as error:
         page.add_warning(f"No bitstream can be made: {error}")
@@ -49,7 +49,7 @@ def add_rates(page: Page, scene: Scene, choices: Choices) -> None:
 
 
 def _measured(
-    codec: Compresses, scene: Scene, choices: Choices
+    codec: Compresses, scene: ReportScene, choices: Choices
 ) -> tuple[tuple[tuple[float, float], ...], str]:
     """Return (bits per pixel and plane, PSNR) of each quality, and what pictures are held against.
 
@@ -76,7 +76,7 @@ def _measured(
     return tuple(points), "to the pictures of the best quality"
 
 
-def _part(scene: Scene, choices: Choices) -> SpikeRecording:
+def _part(scene: ReportScene, choices: Choices) -> SpikeRecording:
     """Return the first planes of a recording, as a recording."""
     recording = scene.recording
     stop = min(len(recording), _MOST_PLANES)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spike_zoo.errors import MediaError
 from spike_zoo.media import Layer, Page, Viewer, load_picture
 from spike_zoo.media.viewer import picture_size
+from spike_zoo.records.result import PER_IMAGE_FILENAME, RECONSTRUCTIONS, TRUTHS, RunResult
 from spike_zoo.reports.methods import explanations
 from spike_zoo.reports.scene import interesting
 from spike_zoo.tables import (
@@ -23,8 +24,6 @@ from spike_zoo.tables import (
     table_of_runs,
 )
 from spike_zoo.tables.curves import curve_drawings
-from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.result import PER_IMAGE_FILENAME, RECONSTRUCTIONS, TRUTHS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

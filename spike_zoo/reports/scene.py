@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MARGIN: Final = 30  # planes at either end whose windows would be mirrored
 
 
-class Exposed(NamedTuple):
+class ReportExposure(NamedTuple):
     """A blurry image: ``(3, H, W)`` in [0, 1], and first and past-the-last of its planes."""
 
     blur: NDArray[np.float32]
@@ -33,7 +33,7 @@ class Exposed(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scene:
+class ReportScene:
     """A recording with what is known about it.
 
     Attributes:
@@ -46,7 +46,7 @@ class Scene:
     name: str
     recording: SpikeRecording
     truths: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
-    exposures: Sequence[Exposed] = ()
+    exposures: Sequence[ReportExposure] = ()
 
     @property
     def has_truth(self) -> bool:
@@ -81,7 +81,7 @@ class Scene:
         return rate_scale_of(self.recording, choices.rate_scale)
 
 
-def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Scene:
+def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> ReportScene:
     """Return a recording of its own, with the picture that ``--truth`` names.
 
     Raises:
@@ -89,7 +89,7 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Sce
         GeometryError: If it is not as large as the planes.
     """
     if choices.truth is None:
-        return Scene(name, recording)
+        return ReportScene(name, recording)
     image = _grey(load_picture(choices.truth))
     if image.shape[1:] != recording.shape[1:]:
         raise GeometryError(
@@ -98,10 +98,10 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Sce
             path=choices.truth,
         )
     center = len(recording) // 2 if choices.center is None else choices.center
-    return Scene(name, recording, {center: image})
+    return ReportScene(name, recording, {center: image})
 
 
-def scene_of_archive(archive: SpikeArchive, name: str) -> Scene:
+def scene_of_archive(archive: SpikeArchive, name: str) -> ReportScene:
     """Return a recording of an archive with its images."""
     take = archive.take(name)
     truths, exposures = {}, []
@@ -112,8 +112,8 @@ def scene_of_archive(archive: SpikeArchive, name: str) -> Scene:
         for blur, (start, stop) in zip(take.blur, take.blur_span.tolist(), strict=True):
             image = _as_image(blur)
             coloured = image if len(image) == 3 else image.repeat(3, axis=0)
-            exposures.append(Exposed(coloured, (start, stop)))
-    return Scene(name, archive[name], truths, exposures)
+            exposures.append(ReportExposure(coloured, (start, stop)))
+    return ReportScene(name, archive[name], truths, exposures)
 
 
 def chosen_names(archive: SpikeArchive, choices: Choices, split: str = "test") -> list[str]:

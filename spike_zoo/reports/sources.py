@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.archive import SpikeArchive
-from spike_zoo.coding.header import is_bitstream
+from spike_zoo.coding.sci.header import is_bitstream
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.hdf5_plain import is_archive
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.reports.choices import Choices
-    from spike_zoo.reports.methods import Named
+    from spike_zoo.reports.methods import LabelledMethod
     from spike_zoo.reports.runs import Run
-    from spike_zoo.reports.scene import Scene
+    from spike_zoo.reports.scene import ReportScene
 
 
 def report_of(source: Path, title: str | None, choices: Choices) -> Page:
@@ -98,7 +98,7 @@ def report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
 
 def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
     """Add scenes of the test with what the best run with a checkpoint makes of them now."""
-    from spike_zoo.methods.loading import pick_device
+    from spike_zoo.checkpoints.loading import pick_device
     from spike_zoo.reports.methods import CLASSICAL
 
     choices = replace(choices, device=pick_device(choices.device))
@@ -136,8 +136,8 @@ def _data_of(run: Run) -> dict[str, Any]:
 
 def _add_scene(
     page: Page,
-    scene: Scene,
-    methods: Sequence[Named],
+    scene: ReportScene,
+    methods: Sequence[LabelledMethod],
     choices: Choices,
     *,
     named: bool = False,
@@ -160,15 +160,15 @@ def _add_scene(
         add_rates(page, scene, choices)
 
 
-def _check_center(scene: Scene, choices: Choices) -> None:
+def _check_center(scene: ReportScene, choices: Choices) -> None:
     if choices.center is not None and not 0 <= choices.center < len(scene.recording):
         raise UsageError(
             f"--center {choices.center}: {scene.name} has planes 0..{len(scene.recording) - 1}"
         )
 
 
-def _loaded(choices: Choices) -> list[Named]:
-    from spike_zoo.methods.loading import pick_device  # loads torch: after cheap checks
+def _loaded(choices: Choices) -> list[LabelledMethod]:
+    from spike_zoo.checkpoints.loading import pick_device  # loads torch: after cheap checks
     from spike_zoo.reports.methods import loaded
 
     return loaded(

@@ -10,12 +10,12 @@ from spike_zoo.media import SpikePlanes
 if TYPE_CHECKING:
     from spike_zoo.media import Page
     from spike_zoo.reports.choices import Choices
-    from spike_zoo.reports.scene import Scene
+    from spike_zoo.reports.scene import ReportScene
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 
-def add_facts(page: Page, scene: Scene, choices: Choices) -> None:
+def add_facts(page: Page, scene: ReportScene, choices: Choices) -> None:
     """Add the facts of a recording; an estimated rate scale is marked as such."""
     recording = scene.recording
     planes, height, width = recording.shape
@@ -40,7 +40,7 @@ def add_facts(page: Page, scene: Scene, choices: Choices) -> None:
         )
 
 
-def add_spikes(page: Page, scene: Scene, choices: Choices) -> None:
+def add_spikes(page: Page, scene: ReportScene, choices: Choices) -> None:
     """Add the raw planes around the centre."""
     recording = scene.recording
     planes, height, width = recording.shape

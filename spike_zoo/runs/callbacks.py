@@ -9,23 +9,21 @@ import yaml
 from lightning import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 
+from spike_zoo.callbacks.confusion import ConfusionPicture
+from spike_zoo.callbacks.cost import CostMeter
+from spike_zoo.callbacks.feature_map import FeatureMap
+from spike_zoo.callbacks.images import SampleImages
+from spike_zoo.callbacks.per_image import PerImageMetrics
+from spike_zoo.callbacks.predictions import PredictionFiles
+from spike_zoo.callbacks.video import SampleVideo
+from spike_zoo.checkpoints.weight_files import first_not_finite
 from spike_zoo.errors import ConfigError, WeightsError
 from spike_zoo.files import new_file
-from spike_zoo.nn.files import first_not_finite
+from spike_zoo.loggers.wandb import SafeWandbLogger
+from spike_zoo.records.initial_weights import CKPT_PATH
+from spike_zoo.records.provenance import versions
 from spike_zoo.runs.planning import dumped
-from spike_zoo.tasks.abilities import BringsWeights
-from spike_zoo.tracking import (
-    ConfusionPicture,
-    CostMeter,
-    FeatureMap,
-    PerImageMetrics,
-    PredictionFiles,
-    SafeWandbLogger,
-    SampleImages,
-    SampleVideo,
-    versions,
-)
-from spike_zoo.tracking.origins import CKPT_PATH
+from spike_zoo.tasks.protocols import HasWeights
 
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
@@ -69,7 +67,7 @@ class NoRandomWeights(Callback):
 
     def _look(self, trainer: Trainer, module: LightningModule) -> None:
         learns = any(parameter.requires_grad for parameter in module.parameters())
-        brings = isinstance(module, BringsWeights) and module.has_own_weights
+        brings = isinstance(module, HasWeights) and module.has_own_weights
         if learns and not trainer.ckpt_path and not brings:
             raise ConfigError(
                 f"{type(module).__name__} has random weights: name a checkpoint with --ckpt_path "

@@ -14,7 +14,7 @@ _EVALUATING = ("validate", "test")
 _UNFIT = ("spawn", "fork", "notebook")  # their processes lack what ours prepared before imports
 
 
-def settle_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (its arguments)
+def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (its arguments)
     """Let validation and test run on one device; refuse strategies that fork or spawn.
 
     Numbers of a table are those of one process. A second process would see some images twice where
@@ -41,7 +41,7 @@ def settle_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (it
     trainer.devices, trainer.num_nodes, trainer.strategy = first, 1, "auto"
 
 
-def tell_of_emulation(trainer: Any) -> None:  # noqa: ANN401  (its arguments)
+def warn_about_emulation(trainer: Any) -> None:  # noqa: ANN401  (its arguments)
     """Say that bf16 is asked for where it is computed by other means, ten times slower."""
     on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
     if "bf16" in str(trainer.precision) and not has_fast_bf16(gpu=on_gpu):

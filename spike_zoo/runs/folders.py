@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.tracking import start
-from spike_zoo.tracking.result import PREDICTIONS_FILENAME
+from spike_zoo.records import run_start as start
+from spike_zoo.records.result import PREDICTIONS_FILENAME
+from spike_zoo.records.run_start import is_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,11 +25,6 @@ LOCK_FILENAME = ".lock"  # locked while a run trains in its folder
 RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
 #: What stands in a folder before anything is learned or measured.
 _BEGINNINGS = {"config.yaml", "hparams.yaml", start.FILENAME}
-
-
-def is_child() -> bool:
-    """Tell whether another process of this run was there first."""
-    return int(os.environ.get("LOCAL_RANK", "0")) > 0
 
 
 def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
@@ -91,7 +87,7 @@ def _new_folder(stem: str) -> Path:
             return folder
 
 
-def refuse_second_prediction(out: Path) -> None:
+def check_no_predictions(out: Path) -> None:
     """Refuse to predict where an earlier prediction lies: nobody could tell the pictures apart.
 
     Args:

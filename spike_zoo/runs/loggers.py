@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from spike_zoo.errors import UsageError
+from spike_zoo.loggers.csv import AppendingCSVLogger
+from spike_zoo.loggers.wandb import SafeWandbLogger
 from spike_zoo.runs.folders import RUN_DIR_VARIABLE
-from spike_zoo.tracking import AppendingCSVLogger, SafeWandbLogger
 
 if TYPE_CHECKING:
     from lightning import LightningModule
 
+    from spike_zoo.records.result import RunResult
     from spike_zoo.runs.planning import Plan
-    from spike_zoo.tracking import RunResult
 
 SWEEP_ID = "WANDB_SWEEP_ID"  # given by W&B's agent: it waits for the run to report
-OURS = "spike_zoo.tracking.SafeWandbLogger"
+OURS = "spike_zoo.loggers.wandb.SafeWandbLogger"
 _SHELF = "methods"  # a folder of many, whose own name tells nothing
 TENSORBOARD = ("tensorboard", "tensorboardX")  # either will do
 

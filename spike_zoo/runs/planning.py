@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError, UsageError
+from spike_zoo.records.initial_weights import CKPT_PATH, INIT_FROM, MODEL
+from spike_zoo.records.provenance import arguments_of, config_hash
+from spike_zoo.records.result import FILENAME, variant_and_profile
 from spike_zoo.runs.configs import recorded_name
 from spike_zoo.runs.folders import RUN_DIR_VARIABLE
-from spike_zoo.tracking import config_hash, described_configs
-from spike_zoo.tracking.origins import CKPT_PATH, INIT_FROM, MODEL
-from spike_zoo.tracking.provenance import arguments_of
-from spike_zoo.tracking.result import FILENAME
 
 if TYPE_CHECKING:
     from lightning.pytorch.cli import LightningArgumentParser
@@ -104,7 +103,7 @@ def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  #
     """
     content = dumped(parser, config)
     files = [recorded_name(str(path)) for path in config.config or []]
-    variant, profile = described_configs(files)
+    variant, profile = variant_and_profile(files)
     seed = config.seed_everything
     return Plan(verb, files, content, config_hash(content), variant, profile, seed)
 

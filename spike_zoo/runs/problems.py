@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, UsageError, closest
+from spike_zoo.records.provenance import arguments_of
 from spike_zoo.runs.configs import config_files
-from spike_zoo.tracking.provenance import arguments_of
 from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def unknown_option(given: str, known: Iterable[str]) -> str:
     return f"unknown option {given}.{closest(name, known)} --help lists what there is"
 
 
-def refuse_unknown(
+def check_options_known(
     error: argparse.ArgumentError, known: Iterable[str], arguments: Sequence[str] = ()
 ) -> None:
     """Raise a usage error with the nearest option, where the parser's is of an unknown one.

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from spike_zoo.callbacks.checkpoints import BEFORE_LAST, FOLDER, LAST, LOG_STEP, STEPPED
+from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
+from spike_zoo.checkpoints.saved_model import described, read_checkpoint
 from spike_zoo.errors import (
     ConfigError,
     ExistingFileError,
@@ -17,14 +20,11 @@ from spike_zoo.errors import (
     UsageError,
     WeightsError,
 )
-from spike_zoo.methods.artifacts import fetch_artifact, is_artifact
-from spike_zoo.nn.blueprints import described, read_checkpoint
-from spike_zoo.runs.checkpoints import BEFORE_LAST, FOLDER, LAST, LOG_STEP, STEPPED
+from spike_zoo.loggers.csv import keep_rows_before
+from spike_zoo.records.provenance import differences
+from spike_zoo.records.result import FILENAME
+from spike_zoo.records.run_start import RunStart
 from spike_zoo.runs.planning import as_list
-from spike_zoo.tracking.csv import keep_rows_before
-from spike_zoo.tracking.provenance import differences
-from spike_zoo.tracking.result import FILENAME
-from spike_zoo.tracking.start import RunStart
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ _WATCHING = "trainer.callbacks"
 _ARCHIVE = "data.init_args.archive"  # another path to the same data; they are compared themselves
 
 
-def refuse_second_fit(run_dir: Path) -> None:
+def check_no_earlier_fit(run_dir: Path) -> None:
     """Refuse to begin a fit where another one can go on, or has left its record.
 
     Raises:
@@ -86,7 +86,7 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
                 f"{folder}: no {LAST} to resume, but {', '.join(others)}; name one with "
                 "--ckpt_path, or choose another --run_dir"
             )
-        refuse_second_fit(run_dir)
+        check_no_earlier_fit(run_dir)
         print(f"{run_dir}: nothing to resume, the fit begins")
         return None
     raise MissingFileError(
@@ -111,7 +111,7 @@ def _whole_last(folder: Path) -> Path | None:
     return last
 
 
-def refuse_weights_alone(checkpoint: Path) -> None:
+def check_has_optimizer(checkpoint: Path) -> None:
     """Refuse to train on from a file that holds no more than weights.
 
     Raises:
@@ -202,7 +202,7 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def refuse_changes(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> None:
     """Refuse to go on with a run under other settings: its record would call old weights new.
 
     Args:
@@ -235,7 +235,7 @@ def refuse_changes(run_dir: Path, config: dict[str, Any], defaults: Mapping[str,
         print(f"{run_dir}: goes on with other callbacks than it began with")
 
 
-def refuse_other_data(run_dir: Path, now: RunStart) -> None:
+def check_same_data(run_dir: Path, now: RunStart) -> None:
     """Refuse to go on with a run on other data, or with other weights of what it begins with.
 
     Raises:

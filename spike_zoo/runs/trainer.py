@@ -18,13 +18,7 @@ from lightning.pytorch.plugins.io import CheckpointIO
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
-from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.methods.loading import fetched, initialise
-from spike_zoo.methods.shipped import located_weights
-from spike_zoo.nn.threads import limit_threads
-from spike_zoo.runs.bars import lines_for_bar
-from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
-from spike_zoo.runs.checkpoints import (
+from spike_zoo.callbacks.checkpoints import (
     BEFORE_LAST,
     FOLDER,
     LAST,
@@ -34,15 +28,35 @@ from spike_zoo.runs.checkpoints import (
     checkpoints_of,
     with_best,
 )
+from spike_zoo.callbacks.cost import CostMeter
+from spike_zoo.callbacks.divergence import StopAtDivergence
+from spike_zoo.callbacks.images import SampleImages
+from spike_zoo.callbacks.per_image import PerImageMetrics
+from spike_zoo.callbacks.progress import lines_for_bar
+from spike_zoo.callbacks.restored_settings import SettingsOfThisRun
+from spike_zoo.callbacks.stopping import StopBetweenBatches
+from spike_zoo.checkpoints.loading import fetched, initialise
+from spike_zoo.checkpoints.published import located_weights
+from spike_zoo.errors import ConfigError, UsageError
+from spike_zoo.loggers.wandb import finish_wandb
+from spike_zoo.nn.threads import limit_threads
+from spike_zoo.records.initial_weights import (
+    CKPT_PATH,
+    as_seen_from_here,
+    checkpoint_identity,
+    named_checkpoints,
+    weights_sha256,
+)
+from spike_zoo.records.provenance import commit, config_hash, versions
+from spike_zoo.records.result import FILENAME, RunResult, as_curve
+from spike_zoo.records.run_start import RunStart, is_child
+from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
 from spike_zoo.runs.compiling import compile_networks
 from spike_zoo.runs.configs import check_configs, with_files
-from spike_zoo.runs.continuing import SettingsOfThisRun
-from spike_zoo.runs.devices import settle_devices, tell_of_emulation
-from spike_zoo.runs.divergence import StopAtDivergence
+from spike_zoo.runs.devices import configure_devices, warn_about_emulation
 from spike_zoo.runs.folders import (
+    check_no_predictions,
     folder_of,
-    is_child,
-    refuse_second_prediction,
     remove_beginnings,
     training_in,
 )
@@ -51,48 +65,28 @@ from spike_zoo.runs.limits import check_limits, nothing_trained
 from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
 from spike_zoo.runs.options import add_run_options
 from spike_zoo.runs.planning import VERBS, defaults_of, dumped, fill_in, plan_of
-from spike_zoo.runs.problems import refuse_unknown
+from spike_zoo.runs.problems import check_options_known
 from spike_zoo.runs.resuming import (
     adopt,
+    check_has_optimizer,
+    check_no_earlier_fit,
+    check_same_data,
+    check_unchanged,
     cut_log,
     explicit_arguments,
     find_checkpoint,
     is_own,
-    refuse_changes,
     refuse_initial_weights,
-    refuse_other_data,
-    refuse_second_fit,
-    refuse_weights_alone,
 )
-from spike_zoo.runs.stopping import StopBetweenBatches
 from spike_zoo.runs.testing import tester_of
 from spike_zoo.tasks.base import TaskModule
-from spike_zoo.tracking import (
-    CostMeter,
-    PerImageMetrics,
-    RunResult,
-    SampleImages,
-    commit,
-    config_hash,
-    finish_wandb,
-    versions,
-)
-from spike_zoo.tracking.origins import (
-    CKPT_PATH,
-    as_seen_from_here,
-    named_checkpoints,
-    origin_of,
-    weights_sha256,
-)
-from spike_zoo.tracking.result import FILENAME, as_curve
-from spike_zoo.tracking.start import RunStart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from jsonargparse import Namespace
 
-    from spike_zoo.tracking.result import Curve
+    from spike_zoo.records.result import Curve
 
 
 def run_trainer(verb: str, arguments: Sequence[str]) -> None:
@@ -140,7 +134,7 @@ class ZooCLI(LightningCLI):
         except ArgumentError as error:
             of_verb = self._subcommand_parsers[sys.argv[1]]
             known = [name for one in of_verb._actions for name in one.option_strings]
-            refuse_unknown(error, known, sys.argv[1:])
+            check_options_known(error, known, sys.argv[1:])
             raise
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
@@ -157,13 +151,13 @@ class ZooCLI(LightningCLI):
         self.resumes = False
         with self._nothing_left_behind():
             if verb == "predict" and not is_child():
-                refuse_second_prediction(self.out)
+                check_no_predictions(self.out)
             if config.ckpt_path is not None:
                 begins = verb == "fit" and is_named
                 found = find_checkpoint(config.ckpt_path, self.run_dir, may_begin=begins)
                 self._begin_from(found, config, parser)
             elif verb == "fit" and not is_child():
-                refuse_second_fit(self.run_dir)
+                check_no_earlier_fit(self.run_dir)
 
     def _begin_from(
         self, checkpoint: Path | None, config: Namespace, parser: LightningArgumentParser
@@ -173,11 +167,11 @@ class ZooCLI(LightningCLI):
         if checkpoint is None:
             return
         if is_fit := self.config.subcommand == "fit":
-            refuse_weights_alone(checkpoint)
+            check_has_optimizer(checkpoint)
         self.resumes = is_fit and is_own(checkpoint, self.run_dir)
         if self.resumes:
             content, stated = dumped(parser, config), dumped(parser, config, skip_default=True)
-            refuse_changes(self.run_dir, content, defaults_of(content, stated))
+            check_unchanged(self.run_dir, content, defaults_of(content, stated))
         elif config.init_from is not None:
             raise UsageError(
                 "--init_from starts a new optimiser and --ckpt_path continues with an old one; "
@@ -215,8 +209,8 @@ class ZooCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Build the trainer with the run's loggers, callbacks and way to write checkpoints."""
         trainer = self._get(self.config_init, "trainer")
-        settle_devices(self.subcommand, trainer)
-        tell_of_emulation(trainer)
+        configure_devices(self.subcommand, trainer)
+        warn_about_emulation(trainer)
         trainer["logger"] = loggers_of(
             trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )
@@ -236,7 +230,7 @@ class ZooCLI(LightningCLI):
     def before_fit(self) -> None:
         """Write down what the run begins with, or refuse to go on with something else."""
         if self.resumes:
-            refuse_other_data(self.run_dir, self.start)
+            check_same_data(self.run_dir, self.start)
         if not is_child():
             checkpoint = self._get(self.config, CKPT_PATH) if self.resumes else None
             cut_log(self.out / "metrics.csv", checkpoint and Path(checkpoint))
@@ -340,7 +334,7 @@ class ZooCLI(LightningCLI):
     def _origins(self) -> dict[str, dict[str, Any]]:
         """Return the checkpoints that the run begins with; one it goes on from is its own."""
         config = dumped(self._parser(self.subcommand), self.config[self.subcommand])
-        found = {key: origin_of(path) for key, path in named_checkpoints(config)}
+        found = {key: checkpoint_identity(path) for key, path in named_checkpoints(config)}
         if self.resumes:
             found.pop(CKPT_PATH, None)
         return {key: {**one, "path": as_seen_from_here(one["path"])} for key, one in found.items()}

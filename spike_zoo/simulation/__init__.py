@@ -1,18 +1,18 @@
 """Scenes, cameras and their noise: recordings with known truth."""
 
-from spike_zoo.simulation.camera import SpikeCamera, simulate_spikes
-from spike_zoo.simulation.deblurring import deblur_scenes, simulate_exposures
+from spike_zoo.simulation.camera.exposure import expose_image, exposure_spans
+from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise, spurious_spikes
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera, simulate_spikes
+from spike_zoo.simulation.camera.ssdm import ssdm_camera
 from spike_zoo.simulation.defaults import default_scenes
-from spike_zoo.simulation.digits import digit_drifts
-from spike_zoo.simulation.drifting import DriftSpec, simulate_drift
-from spike_zoo.simulation.exposure import expose_image, exposure_spans
-from spike_zoo.simulation.motion import Motion, random_motion
-from spike_zoo.simulation.noise import NOISE_PRESETS, CameraNoise, spurious_spikes
-from spike_zoo.simulation.photographs import PHOTOGRAPHS, photograph
-from spike_zoo.simulation.scenes import Scene, SceneSpec
-from spike_zoo.simulation.ssdm import ssdm_camera
-from spike_zoo.simulation.takes import simulate_take
-from spike_zoo.simulation.textures import make_texture
+from spike_zoo.simulation.kinds.deblurring import deblur_scenes, simulate_exposures
+from spike_zoo.simulation.kinds.digits import digit_drifts
+from spike_zoo.simulation.kinds.takes import simulate_take
+from spike_zoo.simulation.scenes.drifting import DriftSpec, simulate_drift
+from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, photograph
+from spike_zoo.simulation.scenes.scene import Scene, SceneSpec
+from spike_zoo.simulation.scenes.textures import make_texture
+from spike_zoo.simulation.scenes.trajectory import Motion, random_motion
 
 __all__ = [
     "NOISE_PRESETS",

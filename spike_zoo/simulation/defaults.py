@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from spike_zoo.simulation.photographs import PHOTOGRAPHS, Split
-from spike_zoo.simulation.scenes import SceneSpec
+from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, Split
+from spike_zoo.simulation.scenes.scene import SceneSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-PACES: Final = {"slow": 0.08, "medium": 0.3, "fast": 0.8}
+SPEEDS: Final = {"slow": 0.08, "medium": 0.3, "fast": 0.8}
 """Peak speed of the background in pixels per plane, for the scenes that are judged."""
 
 
@@ -184,6 +184,6 @@ def _judged(split: Split, index: int, rng: np.random.Generator) -> dict[str, Any
         "name": f"{split}-{photo}-{pace}-{index:02d}",
         "background": f"photo:{photo}",
         "objects": objects,
-        "speed": PACES[pace],
-        "object_speed": round(1.25 * PACES[pace], 4),
+        "speed": SPEEDS[pace],
+        "object_speed": round(1.25 * SPEEDS[pace], 4),
     }

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-_WORTH_COMPILED: Final = 1 << 18
+_MIN_COMPILED_BYTES: Final = 1 << 18
 """Bytes from which numba is loaded for them; fewer are a matter of microseconds either way."""
 
 
@@ -64,7 +64,7 @@ def unpack_bits(packed: NDArray[np.uint8], width: int) -> NDArray[np.bool_]:
 
 def uses_kernel(size: int) -> bool:
     """Return whether so many packed bytes are unpacked by the compiled kernel."""
-    return size >= _WORTH_COMPILED and sys.byteorder == "little"
+    return size >= _MIN_COMPILED_BYTES and sys.byteorder == "little"
 
 
 def unpack_into(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, SpikeZooError
 from spike_zoo.files import remove_leftovers, temporary_path
-from spike_zoo.tracking.origins import MODEL, weights_sha256
-from spike_zoo.tracking.provenance import config_hash, differences
-from spike_zoo.tracking.result import (
+from spike_zoo.records.initial_weights import MODEL, weights_sha256
+from spike_zoo.records.provenance import config_hash, differences
+from spike_zoo.records.result import (
     CONFUSION_FILENAME,
     CONFUSION_PICTURE,
     FEATURE_MAP,

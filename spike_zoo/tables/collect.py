@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.files import entries_below
+from spike_zoo.records.result import FILENAME, RunResult
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.configurations import configurations_of, known_recipes
 from spike_zoo.tables.recorded import RecordedRun
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, CurveSpec, Row, TableSpec
-from spike_zoo.tracking.result import FILENAME, RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

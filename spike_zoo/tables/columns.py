@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 from spike_zoo.metrics.facts import MIDDLE, facts_of
-from spike_zoo.metrics.paces import split_pace
+from spike_zoo.metrics.speeds import split_speed
 
 Better = Literal["higher", "lower", "neither"]
 
@@ -105,7 +105,7 @@ class Column:
         text = known.heading if known else metric
         if known and metric.endswith(MIDDLE):
             text += ", middle"
-        _, pace = split_pace(metric)
+        _, pace = split_speed(metric)
         if known and pace:
             text += f", {pace}"
         return " ".join([*place[1:], text] if place[:1] == ["test"] else [*place, text])

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.tracking.origins import how_made, recipe_of
-from spike_zoo.tracking.provenance import INCIDENTAL_KEYS, arguments_of
-from spike_zoo.tracking.result import FILENAME
+from spike_zoo.records.initial_weights import recipe, recipe_digest
+from spike_zoo.records.provenance import INCIDENTAL_KEYS, arguments_of
+from spike_zoo.records.result import FILENAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,7 +49,7 @@ class Configuration:
 def known_recipes(runs: Iterable[RecordedRun]) -> dict[str, str]:
     """Return the recipe of every run by its folder, for records that only name the folder."""
     return {
-        str(run.result.config["run_dir"]): recipe_of(run.result)
+        str(run.result.config["run_dir"]): recipe_digest(run.result)
         for run in runs
         if run.result.config.get("run_dir")
     }
@@ -66,7 +66,7 @@ def configurations_of(
     """
     found: list[Configuration] = []
     for run in runs:
-        decides, config = how_made(run.result, recipes), run.result.config
+        decides, config = recipe(run.result, recipes), run.result.config
         made = {key: value for key, value in decides.items() if key not in INCIDENTAL_KEYS}
         home = next((one for one in found if one.is_alike(made, config)), None)
         if home is None:

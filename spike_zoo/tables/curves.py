@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     from markupsafe import Markup
 
+    from spike_zoo.records.result import Curve
     from spike_zoo.tables.filled import FilledRow
     from spike_zoo.tables.spec import CurveSpec, TableSpec
-    from spike_zoo.tracking.result import Curve
 
 #: Colours that can be told apart on light and dark paper, by most eyes.
 INKS: Final = ("#2f80c9", "#d9822b", "#2f9e6a", "#b5508f", "#8a6fd1", "#9a8b2f", "#7a8288")
@@ -83,7 +83,7 @@ def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve
     filled = []
     for curve in spec.curves:
         where = f"{spec.file or 'the table'}: table {spec.title!r}, curve {curve.name!r}"
-        _refuse_absent(curve.name, rows, where)
+        _check_present(curve.name, rows, where)
         lines = [line for row in rows for line in _lines(curve, row, where)]
         filled.append(FilledCurve(curve, tuple(lines)))
     return tuple(filled)
@@ -110,7 +110,7 @@ def curve_lists(curves: Sequence[FilledCurve]) -> list[str]:
     return lines
 
 
-def _refuse_absent(name: str, rows: Sequence[FilledRow], where: str) -> None:
+def _check_present(name: str, rows: Sequence[FilledRow], where: str) -> None:
     used = [run for row in rows for run in row.runs]
     known = sorted({key for run in used for key in run.result.curves})
     if used and name not in known:

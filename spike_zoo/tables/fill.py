@@ -73,7 +73,7 @@ def _without_verdicts(
         kept = _once_per_seed(shown)
         repeats += len(shown) - len(kept)
         rows.append(_filled(row, kept, spec.columns))
-    _refuse_absent(spec, [run for row in rows for run in row.runs])
+    _check_present(spec, [run for row in rows for run in row.runs])
     marked = _marked(rows, one_data=spec.one_data)
     named = [(row.name, row.runs) for row in marked]
     return FilledTable(
@@ -110,7 +110,7 @@ def _cell(runs: Sequence[RecordedRun], column: Column, published: float | None) 
     return Cell(statistics.fmean(values), deviation, len(values), published)
 
 
-def _refuse_absent(spec: TableSpec, used: Sequence[RecordedRun]) -> None:
+def _check_present(spec: TableSpec, used: Sequence[RecordedRun]) -> None:
     """Refuse what no run measured; n/a is for what some lack or what needs extra files."""
     known = sorted({key for run in used for key in _measured_by(run)})
     for column in spec.columns:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from typing import TYPE_CHECKING
 
+from spike_zoo.records.image_set import image_set_digest
+from spike_zoo.records.result import PER_IMAGE_FILENAME
 from spike_zoo.tables.configurations import data_digest
-from spike_zoo.tracking.result import PER_IMAGE_FILENAME
-from spike_zoo.tracking.tested import digest_of_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,7 +33,7 @@ def images_tested_by(run: RecordedRun) -> Tested | None:
             (line.get("name") or "", int(plane) - before if (plane := line.get("plane")) else "")
             for line in csv.DictReader(file)
         ]
-    return len(images), digest_of_images(images)
+    return len(images), image_set_digest(images)
 
 
 def differing_images(rows: NamedRuns) -> Iterator[dict[str, list[str]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from spike_zoo.tracking import result
+from spike_zoo.records import result
 
 if TYPE_CHECKING:
     from spike_zoo.tables.filled import FilledRow, FilledTable

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from spike_zoo.tracking.result import Curve
+    from spike_zoo.records.result import Curve
 
 
 class PublishedColumns(Fields):

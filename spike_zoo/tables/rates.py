@@ -14,10 +14,10 @@ from spike_zoo.tables.noise import Sample, pool
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spike_zoo.records.result import Curve
     from spike_zoo.tables.curves import FilledCurve, Line
     from spike_zoo.tables.filled import FilledRow
     from spike_zoo.tables.spec import Expectation
-    from spike_zoo.tracking.result import Curve
 
 METHODS: Final[tuple[Interpolation, ...]] = get_args(Interpolation)
 BD_RATE: Final = Column("test/bd_rate", "test/bd_rate", "lower")

@@ -23,7 +23,7 @@ from spike_zoo.yaml_files import read_yaml
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from spike_zoo.tracking.result import Curve
+    from spike_zoo.records.result import Curve
 
 #: Keys that all tables of a file may share.
 _SHARED = {"source", "columns", "archive", "command"}

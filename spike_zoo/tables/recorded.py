@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError
-from spike_zoo.tracking.result import PER_IMAGE_FILENAME, RunResult
+from spike_zoo.records.result import PER_IMAGE_FILENAME, RunResult
 
 if TYPE_CHECKING:
     from spike_zoo.tables.columns import Column

@@ -7,7 +7,7 @@ import statistics
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from spike_zoo.metrics.paces import pace_of, split_pace
+from spike_zoo.metrics.speeds import speed_of, split_speed
 from spike_zoo.tables.noise import StandardError
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ def by_recording(row: FilledRow, column: Column) -> dict[str, float]:
     It is empty where single images do not have the metric.
     """
     found = defaultdict(list)
-    metric, pace = split_pace(column.metric)
+    metric, pace = split_speed(column.metric)
     for run in row.runs if column.key.startswith("test/") else ():
         for image in run.images:
             name = str(image["name"])
-            is_counted = column.counts(name, image["rate_scale"]) and pace in (None, pace_of(name))
+            is_counted = column.counts(name, image["rate_scale"]) and pace in (None, speed_of(name))
             if is_counted and metric in image:
                 found[name].append(image[metric])
     return {name: statistics.fmean(values) for name, values in found.items()}

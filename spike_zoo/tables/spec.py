@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spike_zoo.metrics.rate import Interpolation
+    from spike_zoo.records.result import Curve, RunResult
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tracking.result import Curve, RunResult
 
 DEFAULT_COLUMNS = (
     "test/psnr",

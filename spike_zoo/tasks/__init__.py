@@ -10,56 +10,69 @@ from typing import TYPE_CHECKING
 from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
-    from spike_zoo.tasks.abilities import Classifies, Compresses, Deblurs, Reconstructs, able
-    from spike_zoo.tasks.base import ImageJob, TaskModule
-    from spike_zoo.tasks.coding import CodingModule, Compressed, Scene
+    from spike_zoo.tasks.base import ProfiledCall, TaskModule
+    from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
     from spike_zoo.tasks.deblurring import DeblurModule
-    from spike_zoo.tasks.evaluation import Evaluation, Labels, Measured, Origin, Predicted, Shown
+    from spike_zoo.tasks.evaluation import (
+        Evaluation,
+        Labels,
+        MeasuredImage,
+        Origin,
+        SamplePictures,
+        SamplePrediction,
+    )
+    from spike_zoo.tasks.protocols import (
+        Classifies,
+        Compresses,
+        Deblurs,
+        Reconstructs,
+        require_ability,
+    )
     from spike_zoo.tasks.recognition import ClassificationModule
     from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 __all__ = [
     "ClassificationModule",
     "Classifies",
+    "CodedScene",
     "CodingModule",
     "Compressed",
     "Compresses",
     "DeblurModule",
     "Deblurs",
     "Evaluation",
-    "ImageJob",
     "Labels",
-    "Measured",
+    "MeasuredImage",
     "Origin",
-    "Predicted",
+    "ProfiledCall",
     "ReconstructionModule",
     "Reconstructs",
-    "Scene",
-    "Shown",
+    "SamplePictures",
+    "SamplePrediction",
     "TaskModule",
-    "able",
+    "require_ability",
 ]
 
 _HOMES = {
     "ClassificationModule": "recognition",
-    "Classifies": "abilities",
+    "Classifies": "protocols",
     "CodingModule": "coding",
     "Compressed": "coding",
-    "Compresses": "abilities",
+    "Compresses": "protocols",
     "DeblurModule": "deblurring",
-    "Deblurs": "abilities",
+    "Deblurs": "protocols",
     "Evaluation": "evaluation",
-    "ImageJob": "base",
+    "ProfiledCall": "base",
     "Labels": "evaluation",
-    "Measured": "evaluation",
+    "MeasuredImage": "evaluation",
     "Origin": "evaluation",
-    "Predicted": "evaluation",
+    "SamplePrediction": "evaluation",
     "ReconstructionModule": "reconstruction",
-    "Reconstructs": "abilities",
-    "Scene": "coding",
-    "Shown": "evaluation",
+    "Reconstructs": "protocols",
+    "CodedScene": "coding",
+    "SamplePictures": "evaluation",
     "TaskModule": "base",
-    "able": "abilities",
+    "require_ability": "protocols",
 }
 
 __getattr__ = on_first_use(__name__, _HOMES)

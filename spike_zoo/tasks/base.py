@@ -14,8 +14,8 @@ from torch import nn
 from torchmetrics import MetricCollection
 
 from spike_zoo.metrics.image import MeanPerImage
-from spike_zoo.nn.schedules import begin_schedules
-from spike_zoo.tasks.evaluation import Predicted
+from spike_zoo.nn.schedules import start_schedules
+from spike_zoo.tasks.evaluation import SamplePrediction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
 
 @dataclass(frozen=True)
-class ImageJob:
+class ProfiledCall:
     """Work whose cost is that of one image, however many a batch has.
 
     Attributes:
@@ -80,21 +80,21 @@ class TaskModule(LightningModule):
         """Return where each sample of a batch comes from."""
         raise NotImplementedError
 
-    def predicted(self, batch: Any, found: Any) -> Sequence[Predicted]:  # noqa: ANN401  (the task's)
+    def predicted(self, batch: Any, found: Any) -> Sequence[SamplePrediction]:  # noqa: ANN401  (the task's)
         """Return what files are written of a batch: by default an image of each sample.
 
         Args:
             batch: What ``predict_step`` was given.
             found: What it returned.
         """
-        return [Predicted(*one) for one in zip(self.origins(batch), found, strict=True)]
+        return [SamplePrediction(*one) for one in zip(self.origins(batch), found, strict=True)]
 
-    def cost_jobs(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
+    def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (the task's batch)
         """Return what is measured as this method's costs: job by name -> what does it once.
 
         Every method has the job ``"forward"``. One that does other work adds it; what a job begins
         with is made before, outside the clock. What it costs is shared out among the samples of the
-        batch, that of an :class:`ImageJob` is not::
+        batch, that of an :class:`ProfiledCall` is not::
 
             def cost_jobs(self, batch):
                 data = self.codec.compress(batch)
@@ -191,7 +191,7 @@ class TaskModule(LightningModule):
 
     def on_train_start(self) -> None:
         """Tell the schedules how long the run is."""
-        begin_schedules(self.trainer)
+        start_schedules(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Write the class path, so that the file alone rebuilds the module."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.nn.modes import evaluating
+from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import centred_window, mirrored_planes, wanted_planes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class ServesClips(Protocol):
+class ProvidesClips(Protocol):
     """Data whose samples are clips of one length.
 
     Attributes:
@@ -108,7 +108,7 @@ class ClipReconstruction(nn.Module):
     ) -> Iterator[Tensor]:
         device = next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
         scale = torch.full((1,), rate_scale, device=device)
-        with evaluating(self):
+        with eval_mode(self):
             for center in centers:
                 clip = read_clip(recording, center, self.clip_length).to(device)
                 spikes = unpack_tensor(clip, recording.shape[2])[None].float()
@@ -137,7 +137,7 @@ def known_rate_scale(
     return 1.0
 
 
-def check_clip(module: ServesClips, planes: int) -> None:
+def check_clip(module: ProvidesClips, planes: int) -> None:
     """Refuse clips of another length than a module takes.
 
     Raises:

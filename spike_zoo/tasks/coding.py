@@ -16,10 +16,10 @@ from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
     Evaluation,
-    Measured,
+    MeasuredImage,
     Origin,
-    Predicted,
-    Shown,
+    SamplePictures,
+    SamplePrediction,
     playback,
 )
 
@@ -38,7 +38,7 @@ MEASURES = {"psnr": psnr, "ssim": ssim}
 
 
 @runtime_checkable
-class ServesScenes(Protocol):
+class ProvidesScenes(Protocol):
     """Data that serve recordings with all their images.
 
     Attributes:
@@ -48,7 +48,7 @@ class ServesScenes(Protocol):
     whole: Sequence[str]
 
 
-class Scene(NamedTuple):
+class CodedScene(NamedTuple):
     """One recording of a batch.
 
     Shape:
@@ -84,7 +84,7 @@ class Compressed(NamedTuple):
     n_features: int | None = None
 
 
-class Point(NamedTuple):
+class RatePoint(NamedTuple):
     """What one rate point made of a recording.
 
     Attributes:
@@ -117,7 +117,7 @@ class CodingModule(TaskModule):
     makes_images: bool = True
     rates: Sequence[str] = ("bpp",)
 
-    def prepared(self, scene: Scene) -> Any:  # noqa: ANN401  (the method's own)
+    def prepared(self, scene: CodedScene) -> Any:  # noqa: ANN401  (the method's own)
         """Return what every rate point of a recording begins with; by default the recording."""
         return scene
 
@@ -130,7 +130,7 @@ class CodingModule(TaskModule):
         """
         raise NotImplementedError
 
-    def decompress(self, coded: Compressed, scene: Scene) -> Tensor:
+    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
         """Return the images ``(N, 1, H, W)`` in [0, 1] of what was coded.
 
         Args:
@@ -157,17 +157,17 @@ class CodingModule(TaskModule):
             ConfigError: Naming the data that serve whole recordings.
         """
         split = {"validate": "val"}.get(stage, "test")
-        if not isinstance(served, ServesScenes) or split not in served.whole:
+        if not isinstance(served, ProvidesScenes) or split not in served.whole:
             raise ConfigError(
                 f"data: {type(self).__name__} codes whole recordings; serve them by "
                 f"spike_zoo.data.SceneDataModule with init_args.whole: [{split}]"
             )
 
-    def scenes(self, batch: SceneBatch) -> Iterator[Scene]:
+    def scenes(self, batch: SceneBatch) -> Iterator[CodedScene]:
         """Yield the recordings of a batch."""
         for index, name in enumerate(batch["name"]):
             planes, scale = batch["planes"][index].tolist(), float(batch["rate_scale"][index])
-            yield Scene(batch["spikes"][index], batch["images"][index], planes, scale, name)
+            yield CodedScene(batch["spikes"][index], batch["images"][index], planes, scale, name)
 
     def origins(self, batch: SceneBatch) -> list[Origin]:
         """Return recording and plane of every image; of lossless coding the recordings."""
@@ -182,21 +182,21 @@ class CodingModule(TaskModule):
             found.append(torch.tensor([coded.n_bytes]) if images is None else images)
         return torch.cat(found)
 
-    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[Predicted]:
+    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[SamplePrediction]:
         """Return the images of a batch, or the bytes of each recording."""
         if self.makes_images:
             return super().predicted(batch, found)
         pairs = zip(self.origins(batch), found.tolist(), strict=True)
-        return [Predicted(origin, values={"bytes": n_bytes}) for origin, n_bytes in pairs]
+        return [SamplePrediction(origin, values={"bytes": n_bytes}) for origin, n_bytes in pairs]
 
     def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
         """Code a batch at every rate point, add it to the metrics of a split, and show it."""
-        shown: list[Shown] = []
-        measured: list[Measured] = []
+        shown: list[SamplePictures] = []
+        measured: list[MeasuredImage] = []
         values: dict[str, list[Tensor]] = {}
         for scene in self.scenes(batch):
             points = list(self._points(scene))
-            measured += [Measured(o, o.plane, scene.rate_scale) for o in self._origins(scene)]
+            measured += [MeasuredImage(o, o.plane, scene.rate_scale) for o in self._origins(scene)]
             for name, found in self._measured(split, scene, points).items():
                 values.setdefault(name, []).append(found)
             shown += self._shown(scene, points)
@@ -206,16 +206,18 @@ class CodingModule(TaskModule):
         columns = {name: torch.cat(parts) for name, parts in values.items()}
         return Evaluation(shown, measured, columns)
 
-    def _points(self, scene: Scene) -> Iterator[Point]:
+    def _points(self, scene: CodedScene) -> Iterator[RatePoint]:
         """Code a recording at every rate point."""
         prepared = self.prepared(scene)
         planes, height, width = scene.spikes.shape
         for number in range(len(self.rate_points)):
             coded = self.compress(prepared, number)
             images = self.decompress(coded, scene).float() if self.makes_images else None
-            yield Point(rates_of(coded, (planes, height, width)), images)
+            yield RatePoint(rates_of(coded, (planes, height, width)), images)
 
-    def _measured(self, split: Split, scene: Scene, points: Sequence[Point]) -> dict[str, Tensor]:
+    def _measured(
+        self, split: Split, scene: CodedScene, points: Sequence[RatePoint]
+    ) -> dict[str, Tensor]:
         """Add a recording to the metrics of a split; return their values for each of its images."""
         metrics = cast("MetricCollection", self.split_metrics[split])
         count = len(self._origins(scene))
@@ -250,22 +252,22 @@ class CodingModule(TaskModule):
             for kind in MEASURES
         }
 
-    def cost_jobs(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
+    def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
         """Return what is measured: all of it, and both ways alone, at the last rate point."""
         last, scenes = len(self.rate_points) - 1, list(self.scenes(batch))
         coded = [self.compress(self.prepared(scene), last) for scene in scenes]
-        jobs: dict[str, Callable[[], object]] = dict(super().cost_jobs(batch))
+        jobs: dict[str, Callable[[], object]] = dict(super().profiled_calls(batch))
         jobs["compress"] = lambda: [self.compress(self.prepared(one), last) for one in scenes]
         if self.makes_images:
             pairs = list(zip(coded, scenes, strict=True))
             jobs["decompress"] = lambda: torch.cat([self.decompress(*pair) for pair in pairs])
         return jobs
 
-    def _origins(self, scene: Scene) -> list[Origin]:
+    def _origins(self, scene: CodedScene) -> list[Origin]:
         planes = scene.planes if self.makes_images else [None]
         return [Origin(scene.name, plane) for plane in planes]
 
-    def _shown(self, scene: Scene, points: Sequence[Point]) -> Iterator[Shown]:
+    def _shown(self, scene: CodedScene, points: Sequence[RatePoint]) -> Iterator[SamplePictures]:
         """Yield every image of a recording: playback, each rate point, the last one, the truth."""
         named = {
             f"{name}: {rates['bpp']:.4f} bpp": images
@@ -279,7 +281,7 @@ class CodingModule(TaskModule):
             _, finest = decoded.popitem()
             strip = {f"playback, {PREVIEW_PLANES} planes": rate, **decoded}
             strip |= {RECONSTRUCTION: finest, TRUTH: scene.images[index]}
-            yield Shown(origin, strip, f"{scene.name}-plane{plane}")
+            yield SamplePictures(origin, strip, f"{scene.name}-plane{plane}")
 
 
 def rates_of(coded: Compressed, shape: tuple[int, int, int]) -> dict[str, float]:

@@ -18,14 +18,14 @@ from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
     Evaluation,
-    Measured,
+    MeasuredImage,
     Origin,
-    Shown,
+    SamplePictures,
     playback,
 )
 from spike_zoo.tasks.exposures import (
-    Compared,
     Exposure,
+    ExposureResult,
     as_image,
     check_pair,
     exposures,
@@ -49,7 +49,7 @@ ChannelOrder = Literal["rgb", "bgr"]
 
 
 @runtime_checkable
-class ServesMargins(Protocol):
+class ProvidesMargins(Protocol):
     """Data whose samples have planes before and after each exposure.
 
     Attributes:
@@ -109,12 +109,14 @@ class DeblurModule(TaskModule):
         """
         raise NotImplementedError
 
-    def compared(self, exposure: Exposure) -> Compared | None:
+    def compared(self, exposure: Exposure) -> ExposureResult | None:
         """Return what is evaluated of one exposure: its sharp images; None where it has none."""
         if not exposure.planes:
             return None
         found = self.images_at(exposure.blur, exposure.spikes, exposure.planes, exposure.span)
-        return Compared(found[:, 0], exposure.blur.expand_as(exposure.images), exposure.images)
+        return ExposureResult(
+            found[:, 0], exposure.blur.expand_as(exposure.images), exposure.images
+        )
 
     def image_of(self, exposure: Exposure) -> Tensor:
         """Return one image that stands for an exposure, ``(1, 3, H, W)``: its middle."""
@@ -132,7 +134,7 @@ class DeblurModule(TaskModule):
             ConfigError: With the margin that is needed.
         """
         least = self.longest_window(stage) // 2
-        if isinstance(served, ServesMargins) and served.margin < least:
+        if isinstance(served, ProvidesMargins) and served.margin < least:
             raise ConfigError(
                 f"data.init_args.margin: {served.margin} planes before and after an exposure, the "
                 f"windows of {type(self).__name__} at its ends take {least}; set it to at least "
@@ -157,8 +159,8 @@ class DeblurModule(TaskModule):
 
     def evaluate(self, batch: DeblurBatch, split: Split, batch_idx: int) -> Evaluation:
         """Deblur a batch, add it to the metrics of a split, and show its first exposure."""
-        shown: list[Shown] = []
-        measured: list[Measured] = []
+        shown: list[SamplePictures] = []
+        measured: list[MeasuredImage] = []
         values: list[dict[str, Tensor]] = []
         for exposure in exposures(batch):
             images = self.compared(exposure)
@@ -175,7 +177,7 @@ class DeblurModule(TaskModule):
         first = next(exposures(batch))
         return Evaluation(shown, measured, columns, partial(self._sequence, first))
 
-    def _measure(self, images: Compared, middle: int, split: Split) -> dict[str, Tensor]:
+    def _measure(self, images: ExposureResult, middle: int, split: Split) -> dict[str, Tensor]:
         """Add the images of one exposure to the metrics of a split; return their values."""
         values = self.measure(split, images.found, images.truth)
         at_middle = cast(MetricCollection, self.middle_metrics[split])
@@ -189,7 +191,7 @@ class DeblurModule(TaskModule):
         return values
 
     @torch.inference_mode()
-    def _sequence(self, exposure: Exposure) -> list[Shown]:
+    def _sequence(self, exposure: Exposure) -> list[SamplePictures]:
         """Return the images of an exposure in order of time, each beside the blurry one."""
         planes = spread_planes(*exposure.span, SEQUENCE)
         try:
@@ -197,7 +199,7 @@ class DeblurModule(TaskModule):
         except ConfigError:  # a stage that trains one network of several makes no images yet
             return []
         return [
-            Shown(
+            SamplePictures(
                 Origin(exposure.name, plane),
                 {BLURRY: exposure.blur[0], RECONSTRUCTION: image.float()},
                 f"{exposure.name}-{plane:06d}",
@@ -270,7 +272,9 @@ class DeblurModule(TaskModule):
         raise NotImplementedError
 
 
-def shown_of(exposure: Exposure, stem: str, found: Tensor, truth: Tensor | None = None) -> Shown:
+def shown_of(
+    exposure: Exposure, stem: str, found: Tensor, truth: Tensor | None = None
+) -> SamplePictures:
     """Return the pictures of one exposure.
 
     Args:
@@ -288,16 +292,16 @@ def shown_of(exposure: Exposure, stem: str, found: Tensor, truth: Tensor | None 
     if truth is not None:
         pictures[TRUTH] = truth
     plane = exposure.planes[exposure.middle_image] if exposure.planes else exposure.middle
-    return Shown(Origin(exposure.name, plane), pictures, stem)
+    return SamplePictures(Origin(exposure.name, plane), pictures, stem)
 
 
-def measured_of(exposure: Exposure, count: int) -> list[Measured]:
+def measured_of(exposure: Exposure, count: int) -> list[MeasuredImage]:
     """Return the images of one exposure that were measured: its sharp ones, or others."""
     are_sharp = count == len(exposure.planes)
     planes: list[int | None] = [*exposure.planes] if are_sharp else [None] * count
     start, _ = exposure.span
     return [
-        Measured(
+        MeasuredImage(
             Origin(exposure.name, plane),
             None if plane is None else plane - start,
             exposure.rate_scale,

@@ -24,7 +24,7 @@ class Origin(NamedTuple):
     plane: int | None = None
 
 
-class Shown(NamedTuple):
+class SamplePictures(NamedTuple):
     """Pictures of one sample.
 
     Attributes:
@@ -48,7 +48,7 @@ class Shown(NamedTuple):
         return f"{place}: {self.note}" if self.note else place
 
 
-class Predicted(NamedTuple):
+class SamplePrediction(NamedTuple):
     """What is predicted of one sample.
 
     Attributes:
@@ -62,7 +62,7 @@ class Predicted(NamedTuple):
     values: Mapping[str, float | str] = {}
 
 
-class Measured(NamedTuple):
+class MeasuredImage(NamedTuple):
     """One image that was measured.
 
     Attributes:
@@ -107,10 +107,10 @@ class Evaluation(NamedTuple):
         labels: Classes of what was measured, for tasks that tell them.
     """
 
-    shown: Sequence[Shown]
-    measured: Sequence[Measured] = ()
+    shown: Sequence[SamplePictures]
+    measured: Sequence[MeasuredImage] = ()
     values: Mapping[str, Tensor] = {}
-    sequence: Callable[[], Sequence[Shown]] | None = None
+    sequence: Callable[[], Sequence[SamplePictures]] | None = None
     labels: Labels | None = None
 
 

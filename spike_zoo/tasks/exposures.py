@@ -53,7 +53,7 @@ class Exposure(NamedTuple):
         return min(range(len(self.planes)), key=lambda n: abs(self.planes[n] - self.middle))
 
 
-class Compared(NamedTuple):
+class ExposureResult(NamedTuple):
     """Images of one exposure beside what they should be and what they were made of.
 
     Shape:

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.recognition import class_by_class, recognition_metrics
-from spike_zoo.nn.modes import evaluating
+from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import consecutive_clips
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.clips import (
-    ServesClips,
+    ProvidesClips,
     check_clip,
     known_rate_scale,
     read_clip,
@@ -25,10 +25,10 @@ from spike_zoo.tasks.clips import (
 from spike_zoo.tasks.evaluation import (
     Evaluation,
     Labels,
-    Measured,
+    MeasuredImage,
     Origin,
-    Predicted,
-    Shown,
+    SamplePictures,
+    SamplePrediction,
     playback,
 )
 
@@ -48,7 +48,7 @@ RANKS: Final = ("", "second_", "third_")  # of what is predicted, as columns beg
 
 
 @runtime_checkable
-class ServesLabels(Protocol):
+class ProvidesLabels(Protocol):
     """Data that tell their classes before the first batch.
 
     Attributes:
@@ -130,9 +130,9 @@ class ClassificationModule(TaskModule):
         Raises:
             ConfigError: Naming the setting or the recording, and the right value.
         """
-        if isinstance(served, ServesClips):
+        if isinstance(served, ProvidesClips):
             self.check_clip(served.clip_length)
-        if not isinstance(served, ServesLabels):
+        if not isinstance(served, ProvidesLabels):
             return
         for label, name in served.labels().items():
             self._check_label(label, name)
@@ -189,11 +189,11 @@ class ClassificationModule(TaskModule):
         self.check_clip(batch["spikes"].shape[1])
         return self(batch["spikes"], batch["rate_scale"]).float().softmax(dim=1)
 
-    def predicted(self, batch: LabelledBatch, found: Tensor) -> list[Predicted]:
+    def predicted(self, batch: LabelledBatch, found: Tensor) -> list[SamplePrediction]:
         """Return the class of each clip with its probability, and those of the next best two."""
         best = found.topk(min(len(RANKS), self.classes), dim=1)
         rows = zip(self.origins(batch), best.indices.tolist(), best.values.tolist(), strict=True)
-        return [Predicted(origin, values=self._ranked(*row)) for origin, *row in rows]
+        return [SamplePrediction(origin, values=self._ranked(*row)) for origin, *row in rows]
 
     def _ranked(self, labels: list[int], probabilities: list[float]) -> dict[str, float | str]:
         """Return the best classes of one clip as columns."""
@@ -213,7 +213,7 @@ class ClassificationModule(TaskModule):
         found, origins = probabilities.argmax(dim=1), self.origins(batch)
         scales = batch["rate_scale"].tolist()
         measured = [
-            Measured(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
+            MeasuredImage(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
         ]
         values = {
             "accuracy": (found == truth).float(),
@@ -260,7 +260,7 @@ class ClassificationModule(TaskModule):
         centers = consecutive_clips(len(recording), self.clip_length)
         danger = "what is dark may be taken for something else"
         scale = known_rate_scale(rate_scale, recording.rate_scale, danger=danger)
-        with evaluating(self), torch.inference_mode():
+        with eval_mode(self), torch.inference_mode():
             logits = [self._logits_at(recording, center, scale) for center in centers]
         return torch.stack(logits).mean(dim=0).softmax(dim=0)
 
@@ -283,7 +283,7 @@ class ClassificationModule(TaskModule):
                 "the archive's, or correct the label"
             )
 
-    def _shown(self, batch: LabelledBatch, probabilities: Tensor) -> Shown:
+    def _shown(self, batch: LabelledBatch, probabilities: Tensor) -> SamplePictures:
         """Return the first clip of a batch: its playback, and what it was taken for."""
         origin, spikes = self.origins(batch)[0], batch["spikes"][0]
         found, truth = int(probabilities[0].argmax()), int(batch["label"][0])
@@ -292,4 +292,4 @@ class ClassificationModule(TaskModule):
         rate = playback(spikes, batch["rate_scale"][0], len(spikes) // 2, PREVIEW_PLANES)
         times = math.ceil(PREVIEW_WIDTH / rate.shape[1])
         picture = rate.repeat_interleave(times, 0).repeat_interleave(times, 1)
-        return Shown(origin, {note: picture}, f"{origin.name}-plane{origin.plane}", note)
+        return SamplePictures(origin, {note: picture}, f"{origin.name}-plane{origin.plane}", note)

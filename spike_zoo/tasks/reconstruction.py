@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, cast
 from torch import Tensor, nn
 
 from spike_zoo.metrics import reconstruction_metrics
+from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.metrics.image import MeanOfValues
-from spike_zoo.metrics.motion import error_ratios
-from spike_zoo.metrics.paces import BY_PACE, PACES, pace_of
+from spike_zoo.metrics.speeds import BY_SPEED, SPEEDS, speed_of
 from spike_zoo.tasks.base import EVALUATED_SPLITS, TaskModule
-from spike_zoo.tasks.clips import ClipReconstruction, ServesClips, check_clip
+from spike_zoo.tasks.clips import ClipReconstruction, ProvidesClips, check_clip
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
     Evaluation,
-    Measured,
+    MeasuredImage,
     Origin,
-    Shown,
+    SamplePictures,
     playback,
 )
-from spike_zoo.tasks.motion import Found, field_errors, field_pictures
+from spike_zoo.tasks.flow import FlowPrediction, field_errors, field_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         self.pace_metrics = nn.ModuleDict(
             {
                 f"{split}/{metric}_{pace}": MeanOfValues()
-                for split, metric, pace in itertools.product(EVALUATED_SPLITS, BY_PACE, PACES)
+                for split, metric, pace in itertools.product(EVALUATED_SPLITS, BY_SPEED, SPEEDS)
             }
         )
 
@@ -70,7 +70,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         Raises:
             ConfigError: With both lengths.
         """
-        if isinstance(served, ServesClips):
+        if isinstance(served, ProvidesClips):
             self.check_clip(served.clip_length)
 
     def check_clip(self, planes: int) -> None:
@@ -91,28 +91,28 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         self.check_clip(batch["spikes"].shape[1])
         return self(batch["spikes"], batch["rate_scale"]).float()
 
-    def found(self, batch: ReconstructionBatch, batch_idx: int) -> Found:
+    def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
         """Return the reconstruction, and the motion it was made with where a method has it."""
-        return Found(self.predict_step(batch, batch_idx))
+        return FlowPrediction(self.predict_step(batch, batch_idx))
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
         """Reconstruct a batch and add it to the metrics of a split."""
         images, fields = self.found(batch, batch_idx)
         origins, scales = self.origins(batch), batch["rate_scale"].tolist()
         values = self.measure(split, images, batch["image"])
-        self.measure_paces(split, batch["name"], values)
+        self.measure_speeds(split, batch["name"], values)
         truth = batch.get("motion")
         if fields and truth is not None:
             self._measure_motion(split, batch["name"], fields, truth)
         measured = [
-            Measured(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
+            MeasuredImage(one, one.plane, scale) for one, scale in zip(origins, scales, strict=True)
         ]
         shown = []
         for index, (origin, image) in enumerate(zip(origins, images, strict=True)):
             pictures = self.pictures(batch, index, image)
             if fields and truth is not None:
                 pictures = {**field_pictures(fields[0][index], truth[index]), **pictures}
-            shown.append(Shown(origin, pictures, f"{origin.name}-plane{origin.plane}"))
+            shown.append(SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}"))
         return Evaluation(shown, measured, values)
 
     def on_validation_epoch_end(self) -> None:
@@ -137,9 +137,9 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         errors = {name: values[known] for name, values in errors.items()}
         means = {f"{split}/{name}": values.mean() for name, values in errors.items()}
         self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(known))
-        self.measure_paces(split, [names[index] for index in known], errors)
+        self.measure_speeds(split, [names[index] for index in known], errors)
 
-    def measure_paces(
+    def measure_speeds(
         self, split: Split, names: Sequence[str], values: Mapping[str, Tensor]
     ) -> None:
         """Add what was measured to the means of each pace, and log those there are.
@@ -149,8 +149,8 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
             names: The recording of each image.
             values: Metric, without its split -> its value for each of them.
         """
-        paces = [pace_of(name) for name in names]
-        for metric, pace in itertools.product(BY_PACE, PACES):
+        paces = [speed_of(name) for name in names]
+        for metric, pace in itertools.product(BY_SPEED, SPEEDS):
             chosen = [index for index, one in enumerate(paces) if one == pace]
             if chosen and metric in values:
                 key = f"{split}/{metric}_{pace}"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from lightning import Trainer, seed_everything
 
+from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.data import ClassificationDataModule
 from spike_zoo.testing.patterns import labelled_archive, labelled_take
 from spike_zoo.testing.testers import QUIET, CheckpointTester
-from spike_zoo.tracking import PredictionFiles
 
 if TYPE_CHECKING:
     from pathlib import Path

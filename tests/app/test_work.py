@@ -50,7 +50,7 @@ def test_the_built_in_scene_has_a_truth_and_is_made_once(tmp_path: Path) -> None
 def test_files_show_the_recording(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spike_zoo.methods.loading.load", lambda *_, **__: SumsCodec())
+    monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: SumsCodec())
     wanted = {"moment": 0.5, "codec": "sums", "device": "cpu", "trust": False}
     files, problems = files_of(Source(street), "tfi", tmp_path, **wanted)  # type: ignore[arg-type]
     assert problems == []
@@ -133,7 +133,7 @@ def test_files_of_a_recording_without_a_rate_scale_are_bright(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codec = SumsCodec()
-    monkeypatch.setattr("spike_zoo.methods.loading.load", lambda *_, **__: codec)
+    monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: codec)
     spikes = np.zeros((61, 32, 48), bool)
     spikes[::5] = True
     np.save(tmp_path / "raw.npy", spikes)

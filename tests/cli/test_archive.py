@@ -12,7 +12,7 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.archive.pictures import read_image
+from spike_zoo.archive.layouts.image_files import read_image
 from spike_zoo.cli.archive import readable_bytes
 from spike_zoo.cli.main import main
 from spike_zoo.formats import read_recording, write_recording

@@ -11,10 +11,10 @@ import torch
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.archive import ArchiveWriter
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.classify import classify
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
-from spike_zoo.methods.loading import export
 from spike_zoo.testing import labelled_take
 from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule

@@ -13,8 +13,8 @@ from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
 from spike_zoo.formats import write_recording
 from spike_zoo.formats.recording import RECORDING_SUFFIXES
+from spike_zoo.records.result import RunResult
 from spike_zoo.testing import pattern_take
-from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.docs.blocks import blocks_of, commands_of
 from tests.helpers.splits import archive_of

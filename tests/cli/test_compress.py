@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording, read_recording, write_recording
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.compress import compress
 from spike_zoo.cli.main import main
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.methods.loading import export
 from tests.helpers.codecs import SumsCodec, SumsModule
 
 if TYPE_CHECKING:

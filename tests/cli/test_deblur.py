@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from spike_zoo import SpikeRecording, read_recording, write_recording
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.deblur import deblur, exposure_span, find_pairs
 from spike_zoo.cli.main import main
 from spike_zoo.errors import (
@@ -24,7 +25,6 @@ from spike_zoo.errors import (
     UsageError,
 )
 from spike_zoo.media import load_picture, save_picture
-from spike_zoo.methods import export
 from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.decompress import decompress
 from spike_zoo.cli.main import main
 from spike_zoo.coding import (
@@ -17,12 +18,11 @@ from spike_zoo.coding import (
     DecodeMismatchError,
     ModelMismatchError,
     TruncatedBitstreamError,
-    lossless,
 )
+from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media import load_picture
-from spike_zoo.methods.loading import export
 from tests.helpers.bitstreams import bitstream
 from tests.helpers.codecs import SumsCodec, SumsModule
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from spike_zoo.cli import doctor
 from spike_zoo.cli.doctor import OPTIONAL_PARTS
 from spike_zoo.cli.main import main
-from spike_zoo.nn.backbones import FOLDER_VARIABLE
 from tests.conftest import ROOT
 
 

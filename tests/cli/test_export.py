@@ -10,12 +10,12 @@ from lightning import Trainer
 from safetensors import safe_open
 
 import spike_zoo
+from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.cli.main import main
-from spike_zoo.methods.loading import save_weights
 from spike_zoo.methods.stir import STIRModule
+from spike_zoo.records.initial_weights import weights_sha256
+from spike_zoo.records.result import RunResult
 from spike_zoo.testing import QUIET
-from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.origins import weights_sha256
 from tests.helpers.results import make_result
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from spike_zoo.cli import main as main_module
 from spike_zoo.cli.main import COMMANDS, as_parsed, main
-from spike_zoo.cli.verbs import TRAINER_VERBS
+from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.errors import FormatError, MissingFileError
 from tests.conftest import ROOT
 

@@ -11,7 +11,7 @@ import pytest
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.main import COMMANDS, main
-from spike_zoo.coding import lossless
+from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.formats import write_recording
 from tests.helpers.streams import random_spikes
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from spike_zoo.cli.main import main
+from spike_zoo.records.result import RunResult
 from spike_zoo.testing import tiny_archive
-from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 
 TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]

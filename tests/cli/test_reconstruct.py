@@ -12,13 +12,13 @@ from skimage.io import imread
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.archive import ArchiveWriter
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.main import main
 from spike_zoo.cli.reconstruct import reconstruct
-from spike_zoo.coding import lossless
+from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFI, TFPModule
-from spike_zoo.methods.loading import export
 from spike_zoo.methods.stir import STIRModule
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeRecording, write_recording
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.main import main
 from spike_zoo.media import save_picture
-from spike_zoo.methods.loading import export
 from spike_zoo.methods.stir import STIRModule
+from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.reports.choices import Choices
-from spike_zoo.reports.methods import Named, loaded
+from spike_zoo.reports.methods import LabelledMethod, loaded
 from spike_zoo.testing import pattern_take
 from spike_zoo.testing.patterns import tiny_archive
-from spike_zoo.tracking.result import RECONSTRUCTIONS, TRUTHS
 from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
 from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.codecs import SumsCodec
@@ -118,7 +118,9 @@ def test_a_flow_that_several_methods_share_is_shown_once(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two = [*loaded(["tfi-aligned"], device="cpu", trust=False)] * 2
-    methods = [Named(name, one.module) for name, one in zip(("one", "two"), two, strict=True)]
+    methods = [
+        LabelledMethod(name, one.module) for name, one in zip(("one", "two"), two, strict=True)
+    ]
     monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda _: methods)
     html, _ = _report(street, tmp_path, "--pictures", "1")
     assert html.count("<h2>Optical flow: one</h2>") == 1
@@ -219,7 +221,7 @@ def test_a_codec_shows_pictures_and_motion_of_a_bitstream(
 ) -> None:
     codec = SumsCodec()
     (tmp_path / "street.sci").write_bytes(codec.compress(pattern_take(0, planes=81).recording))
-    monkeypatch.setattr("spike_zoo.methods.loading.load", lambda *_, **__: codec)
+    monkeypatch.setattr("spike_zoo.checkpoints.loading.load", lambda *_, **__: codec)
     _, viewers = _report(tmp_path / "street.sci", tmp_path)
     assert [one["label"] for one in viewers] == ["decoded pictures", "decoded motion"]
 

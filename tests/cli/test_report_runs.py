@@ -12,8 +12,7 @@ import pytest
 
 from spike_zoo.cli.main import main
 from spike_zoo.media import save_picture
-from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.result import RECONSTRUCTIONS, TRUTHS
+from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS, RunResult
 from tests.helpers.pages import shown_on
 from tests.helpers.results import make_result
 

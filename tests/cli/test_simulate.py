@@ -22,10 +22,10 @@ from spike_zoo.simulation import (
     simulate_exposures,
     simulate_take,
 )
+from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS
 from spike_zoo.simulation.defaults import TRAINING_MIXES
-from spike_zoo.simulation.picture_sets import PICTURE_SETS
-from spike_zoo.simulation.recipes import RECIPES
-from spike_zoo.simulation.sequences import sequence_scenes
+from spike_zoo.simulation.kinds.recipes import RECIPES
+from spike_zoo.simulation.kinds.sequences import sequence_scenes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,9 @@ def test_archives_are_what_they_were_before_kinds_became_recipes(made: Path) -> 
 
 def test_a_kind_is_one_more_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     strange = replace(RECIPES["reconstruction"], simulator="strange v1", out="strange.h5")
-    monkeypatch.setattr("spike_zoo.simulation.recipes.RECIPES", {**RECIPES, "strange": strange})
+    monkeypatch.setattr(
+        "spike_zoo.simulation.kinds.recipes.RECIPES", {**RECIPES, "strange": strange}
+    )
     monkeypatch.chdir(tmp_path)
     sizes = TINY | {"kind": "strange", "train": 0, "val": 0, "planes": 21}
     simulate(jobs=1, stride=3, margin=4, **sizes)

@@ -12,7 +12,7 @@ import pytest
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.cli.main import COMMANDS
-from spike_zoo.cli.verbs import TRAINER_VERBS
+from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.media import save_picture
 from tests.helpers.archives import write_archive
 from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
-from spike_zoo.tracking import RunResult
+from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
 from tests.helpers.wandb_server import SweepServer

@@ -12,11 +12,11 @@ import yaml
 
 from spike_zoo.cli import sweep as sweep_module
 from spike_zoo.cli.main import main
+from spike_zoo.records.result import RunResult
 from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,
 )
-from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.planned import planned_run, times_begun
 

@@ -6,17 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.data.limits import refuse_below
+from spike_zoo.data.limits import check_at_least
 from spike_zoo.errors import ConfigError
 
 
 @given(least=st.integers(-5, 5), above=st.integers(0, 9))
 def test_the_least_and_all_above_it_are_taken(least: int, above: int) -> None:
-    refuse_below({"workers": (least + above, least), "seed": (None, least)})
+    check_at_least({"workers": (least + above, least), "seed": (None, least)})
 
 
 @given(least=st.integers(-5, 5), below=st.integers(1, 9))
 def test_anything_below_is_refused_with_both_numbers(least: int, below: int) -> None:
     with pytest.raises(ConfigError) as refused:
-        refuse_below({"workers": (least, least), "stride": (least - below, least)})
+        check_at_least({"workers": (least, least), "stride": (least - below, least)})
     assert str(refused.value) == f"stride: at least {least}, got {least - below}"

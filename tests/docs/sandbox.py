@@ -125,7 +125,7 @@ def write_made(folder: Path) -> None:
     """Write what commands made before, and files like the authors' weights, of random numbers."""
     import torch
 
-    from spike_zoo.methods.loading import export
+    from spike_zoo.checkpoints.loading import export
     from spike_zoo.methods.ssdm import LDN
     from spike_zoo.methods.stir import STIR, STIRModule
     from spike_zoo.methods.stir.official import to_official

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import COMMANDS, main
-from spike_zoo.cli.verbs import TRAINER_VERBS
+from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from tests.conftest import ROOT
 from tests.docs.blocks import DOCUMENTS, Block, blocks_of, commands_of, exchanges_of
 from tests.docs.how import TABLE, How, how
@@ -41,7 +41,7 @@ COMPILED = {
     (
         "docs/howto/share.md",
         "push_to_hub",
-    ): "an account of the Hub; tests/methods/test_hub.py pushes",
+    ): "an account of the Hub; tests/checkpoints/test_hub.py pushes",
 }
 
 

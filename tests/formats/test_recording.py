@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from spike_zoo.coding import lossless
+from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import (
     ExistingFileError,
     FormatError,

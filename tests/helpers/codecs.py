@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.tasks.abilities import Decoded
+    from spike_zoo.tasks.protocols import Decoded
 
 LEVEL = 40  # a standard deviation of about 6
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from spike_zoo.tracking import RunResult
+    from spike_zoo.records.result import RunResult
 
 
 def psnr_by_hand(result: RunResult, archive: str | Path) -> float:

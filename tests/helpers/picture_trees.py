@@ -33,9 +33,9 @@ def write_mnist(
     """Write the four files of MNIST; image n of a part is 28 x 28 of brightness 20 + n."""
     folder.mkdir(parents=True, exist_ok=True)
     for part, labels in (("train", train), ("t10k", test)):
-        levels = np.arange(len(labels), dtype=np.uint8)[:, None, None] + np.uint8(20)
+        scale_indexes = np.arange(len(labels), dtype=np.uint8)[:, None, None] + np.uint8(20)
         for name, values in (
-            ("images-idx3-ubyte", np.broadcast_to(levels, (len(labels), 28, 28))),
+            ("images-idx3-ubyte", np.broadcast_to(scale_indexes, (len(labels), 28, 28))),
             ("labels-idx1-ubyte", np.array(labels, np.uint8)),
         ):
             data = idx_bytes(np.ascontiguousarray(values))

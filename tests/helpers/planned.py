@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from spike_zoo.records.provenance import config_hash
 from spike_zoo.sweeps import PlannedRun
-from spike_zoo.tracking.provenance import config_hash
 from tests.helpers.results import make_result
 
 PRETEND = """

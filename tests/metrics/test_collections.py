@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from spike_zoo.errors import ConfigError
 from spike_zoo.metrics import LPIPS, PROTOCOLS, reconstruction_metrics
-from spike_zoo.metrics.collections import _tell_that_lpips_is_off
-from spike_zoo.nn.backbones import FOLDER_VARIABLE
+from spike_zoo.metrics.collections import _warn_lpips_off
 
 USUAL = {"psnr", "ssim"}
 
@@ -56,7 +56,7 @@ def test_auto_leaves_lpips_out_with_one_warning(
 ) -> None:
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    _tell_that_lpips_is_off.cache_clear()
+    _warn_lpips_off.cache_clear()
     with pytest.warns(UserWarning, match="LPIPS is off") as told:
         found = [reconstruction_metrics(lpips="auto") for _ in range(3)]  # as compare does
     assert len(told) == 1

@@ -8,9 +8,9 @@ import lpips
 import pytest
 import torch
 
+from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from spike_zoo.errors import MissingFileError, WeightsError
 from spike_zoo.metrics import LPIPS, lpips_network
-from spike_zoo.nn.backbones import FOLDER_VARIABLE
 
 
 def test_distance_equals_the_library_with_the_same_trunk(random_alexnet: Path) -> None:

@@ -20,7 +20,7 @@ from spike_zoo.nn.schedules import (
     RunSchedule,
     ScheduleKind,
     check_schedule,
-    factor_of,
+    schedule_factor,
 )
 from tests.conftest import ROOT
 
@@ -44,7 +44,7 @@ def test_every_factor_is_its_closed_form_bit_by_bit(
 ) -> None:
     step = int(share * updates)
     wanted = CLOSED_FORMS[kind](step / updates, step)
-    assert factor_of(kind, epochs=EPOCHS)(step, updates) == wanted
+    assert schedule_factor(kind, epochs=EPOCHS)(step, updates) == wanted
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -52,7 +52,7 @@ def test_every_factor_is_its_closed_form_bit_by_bit(
 def test_a_factor_stays_between_0_and_1(
     kind: ScheduleKind, updates: int, warmup: float, done: float
 ) -> None:
-    factor = factor_of(kind, warmup=warmup, epochs=EPOCHS)
+    factor = schedule_factor(kind, warmup=warmup, epochs=EPOCHS)
     assert 0.0 <= factor(int(done * updates), updates) <= 1.0
 
 
@@ -79,18 +79,18 @@ def test_what_falls_may_begin_later_and_end_above_0(falling: Factor) -> None:
 
 
 def test_warmup_rises_linearly_and_reaches_1() -> None:
-    factor = factor_of("constant", warmup=0.1)
+    factor = schedule_factor("constant", warmup=0.1)
     assert [factor(step, 100) for step in (0, 4, 9, 10)] == pytest.approx([0.1, 0.5, 1.0, 1.0])
 
 
 def test_after_the_warmup_a_cosine_falls_over_what_is_left() -> None:
-    factor = factor_of("cosine", warmup=0.2)
+    factor = schedule_factor("cosine", warmup=0.2)
     found = [factor(step, 100) for step in (9, 20, 60, 100)]
     assert found == pytest.approx([0.5, 1.0, 0.5, 0.0])
 
 
 def test_the_released_schedule_swings_with_a_period_of_twice_the_epochs_in_steps() -> None:
-    factor = factor_of("per_step_official", epochs=101)
+    factor = schedule_factor("per_step_official", epochs=101)
     assert [factor(step, 1e6) for step in (0, 101, 202, 303)] == pytest.approx([1, 0, 1, 0])
 
 
@@ -129,7 +129,7 @@ def test_stir_s_paper_configuration_steps_the_rate_at_the_published_epochs() -> 
     config = yaml.safe_load((ROOT / "configs" / "paper" / "stir.yaml").read_text(encoding="utf-8"))
     model, epochs = config["model"]["init_args"], config["trainer"]["max_epochs"]
     for steps in (1000, 7):  # of an epoch; the published limit, and fewer scenes than that
-        factor = factor_of(model["schedule"], warmup=model["warmup"], epochs=epochs)
+        factor = schedule_factor(model["schedule"], warmup=model["warmup"], epochs=epochs)
         length = steps * epochs
         rates = [model["learning_rate"] * factor(step, length) for step in range(length)]
         published = [1e-4] * 50 + [7e-5] * 50 + [4.9e-5] * 50 + [3.43e-5] * 50

@@ -12,7 +12,7 @@ from spike_zoo.errors import GeometryError, UsageError
 from spike_zoo.media import save_picture
 from spike_zoo.reports.choices import Choices
 from spike_zoo.reports.scene import (
-    Scene,
+    ReportScene,
     chosen_names,
     interesting,
     scene_of_archive,
@@ -31,7 +31,7 @@ def _recording(planes: int = 161, rate: float = 0.3, scale: float | None = 0.6) 
 
 
 def test_moments_are_spread_away_from_the_ends_and_hold_the_wanted_one() -> None:
-    scene = Scene("clip", _recording())
+    scene = ReportScene("clip", _recording())
     assert scene.moments(Choices(), 3) == [30, 80, 130]
     assert scene.moments(Choices(center=75), 3) == [30, 75, 130]
     assert scene.moments(Choices(), 1) == [80]
@@ -39,29 +39,29 @@ def test_moments_are_spread_away_from_the_ends_and_hold_the_wanted_one() -> None
 
 
 def test_planes_with_a_truth_come_first_and_others_fill_up() -> None:
-    scene = Scene("clip", _recording(), {70: TRUE, 80: TRUE, 90: TRUE})
+    scene = ReportScene("clip", _recording(), {70: TRUE, 80: TRUE, 90: TRUE})
     assert scene.moments(Choices(), 2) == [70, 90]
     assert {70, 80, 90} < set(scene.moments(Choices(), 5))
     assert scene.center(Choices()) == 80
 
 
 def test_a_short_recording_shows_what_planes_it_has() -> None:
-    assert Scene("clip", _recording(3)).moments(Choices(), 5) == [1]
+    assert ReportScene("clip", _recording(3)).moments(Choices(), 5) == [1]
 
 
 def test_colour_or_larger_images_are_no_truth_of_planes() -> None:
     large = np.zeros((3, 32, 64), np.float32)
-    assert not Scene("clip", _recording(), {80: large}).has_truth
+    assert not ReportScene("clip", _recording(), {80: large}).has_truth
 
 
 def test_the_rate_scale_is_estimated_where_none_is_stated() -> None:
-    known = Scene("clip", _recording(scale=0.6))
+    known = ReportScene("clip", _recording(scale=0.6))
     assert known.rate_scale(Choices()) == (0.6, False)
     assert known.rate_scale(Choices(rate_scale=0.4)) == (0.4, False)
-    scale, is_estimated = Scene("clip", _recording(scale=None)).rate_scale(Choices())
+    scale, is_estimated = ReportScene("clip", _recording(scale=None)).rate_scale(Choices())
     assert is_estimated
     assert 0.3 < scale < 0.45, "the brightest of pixels that fire three planes of ten"
-    silent, _ = Scene("dark", _recording(rate=0.0, scale=None)).rate_scale(Choices())
+    silent, _ = ReportScene("dark", _recording(rate=0.0, scale=None)).rate_scale(Choices())
     assert silent > 0
 
 

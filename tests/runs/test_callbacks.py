@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from lightning import LightningModule
 
+from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.cli.main import main
 from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.ssdm import SSDMCascadeModule
 from spike_zoo.methods.stir import STIRModule
+from spike_zoo.records.result import RunResult
 from spike_zoo.runs.callbacks import NoRandomWeights, watching
 from spike_zoo.testing import labelled_archive
-from spike_zoo.tracking import PredictionFiles, RunResult
 from tests.conftest import ROOT
 
 

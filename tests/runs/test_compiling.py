@@ -13,8 +13,9 @@ from torch._dynamo.utils import counters
 
 import spike_zoo
 from spike_zoo.cli.main import main
+from spike_zoo.records.provenance import config_hash
+from spike_zoo.records.result import RunResult
 from spike_zoo.testing import tiny_archive
-from spike_zoo.tracking import RunResult, config_hash
 from tests.conftest import ROOT
 from tests.helpers.modules import DoubledModule
 

@@ -8,10 +8,10 @@ import pytest
 
 from spike_zoo.cli.main import main
 from spike_zoo.errors import MissingFileError
+from spike_zoo.records.result import RunResult
 from spike_zoo.runs.configs import find_config, recorded_name, summary_of, with_files
 from spike_zoo.sweeps.plan import check_profile
 from spike_zoo.testing import tiny_archive
-from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))

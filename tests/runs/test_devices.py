@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from spike_zoo.cli.main import main
 from spike_zoo.errors import ConfigError
 from spike_zoo.runs import devices
-from spike_zoo.runs.devices import settle_devices
+from spike_zoo.runs.devices import configure_devices
 from tests.conftest import ROOT
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
@@ -34,7 +34,7 @@ def _trainer(**changes: Any) -> SimpleNamespace:
 @pytest.mark.parametrize("verb", ["fit", "test"])
 def test_processes_that_are_forked_or_spawned_are_refused(verb: str, strategy: str) -> None:
     with pytest.raises(ConfigError, match=rf"strategy: {strategy} forks or spawns .*use ddp"):
-        settle_devices(verb, _trainer(strategy=strategy))
+        configure_devices(verb, _trainer(strategy=strategy))
 
 
 def test_a_strategy_that_forks_is_refused_in_one_line_of_the_program(
@@ -50,15 +50,15 @@ def test_evaluation_in_several_started_processes_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
-    settle_devices("fit", _trainer())
+    configure_devices("fit", _trainer())
     with pytest.raises(ConfigError, match=r"test: 2 processes .* start it without torchrun"):
-        settle_devices("test", _trainer())
+        configure_devices("test", _trainer())
 
 
 def test_a_strategy_that_somebody_built_is_asked_how_it_starts() -> None:
     with pytest.raises(ConfigError, match=r"trainer\.strategy: spawn forks or spawns"):
-        settle_devices("fit", _trainer(strategy=DDPStrategy(start_method="spawn")))
-    settle_devices("fit", _trainer(strategy=DDPStrategy()))
+        configure_devices("fit", _trainer(strategy=DDPStrategy(start_method="spawn")))
+    configure_devices("fit", _trainer(strategy=DDPStrategy()))
 
 
 @pytest.mark.parametrize(
@@ -80,14 +80,14 @@ def test_evaluation_takes_the_first_device_that_was_named(
     verb: str, devices: Any, first: Any
 ) -> None:
     trainer = _trainer(devices=devices, num_nodes=2, strategy="ddp")
-    settle_devices(verb, trainer)
+    configure_devices(verb, trainer)
     assert (trainer.devices, trainer.num_nodes, trainer.strategy) == (first, 1, "auto")
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict"])
 def test_training_and_predicting_run_where_they_were_told(verb: str) -> None:
     trainer = _trainer(devices=[3, 1], num_nodes=2, strategy="ddp")
-    settle_devices(verb, trainer)
+    configure_devices(verb, trainer)
     assert (trainer.devices, trainer.num_nodes, trainer.strategy) == ([3, 1], 2, "ddp")
 
 
@@ -106,5 +106,5 @@ def test_half_precision_that_is_emulated_is_told(
     told: list[str] = []
     monkeypatch.setattr(devices, "has_fast_bf16", lambda **_: is_fast)
     monkeypatch.setattr(devices, "rank_zero_info", told.append)
-    devices.tell_of_emulation(_trainer(accelerator="auto", precision=precision))
+    devices.warn_about_emulation(_trainer(accelerator="auto", precision=precision))
     assert re.search(said, "".join(told))

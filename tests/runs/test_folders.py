@@ -10,7 +10,7 @@ import pytest
 
 from spike_zoo.cli.main import main
 from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.runs.folders import PARENT_RUN_DIR, folder_of, refuse_second_prediction
+from spike_zoo.runs.folders import PARENT_RUN_DIR, check_no_predictions, folder_of
 from tests.conftest import ROOT
 
 FIT = [
@@ -103,10 +103,10 @@ def test_files_of_others_in_the_folder_stay(tmp_path: Path) -> None:
 @pytest.mark.parametrize("left", ["street-000040.png", "predictions.csv"])
 def test_a_folder_with_a_prediction_takes_no_other(left: str, tmp_path: Path) -> None:
     out = tmp_path / "predict"
-    refuse_second_prediction(out)  # not there yet
+    check_no_predictions(out)  # not there yet
     out.mkdir()
     (out / "config.yaml").touch()
-    refuse_second_prediction(out)  # one that ended before its first picture
+    check_no_predictions(out)  # one that ended before its first picture
     (out / left).touch()
     with pytest.raises(ExistingFileError, match=r"predict: .*another --run_dir, or remove"):
-        refuse_second_prediction(out)
+        check_no_predictions(out)

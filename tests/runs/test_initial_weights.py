@@ -10,8 +10,8 @@ import torch
 
 from spike_zoo.cli.main import main
 from spike_zoo.files import shipped_weights
-from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.origins import weights_sha256
+from spike_zoo.records.initial_weights import weights_sha256
+from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.checkpoints import write_checkpoint
 

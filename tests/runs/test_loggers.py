@@ -13,12 +13,13 @@ from lightning.pytorch.loggers import Logger
 
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
+from spike_zoo.loggers.wandb import SafeWandbLogger
 from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.stir import STIRModule
+from spike_zoo.records.result import RunResult
 from spike_zoo.runs import loggers
 from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers
 from spike_zoo.runs.planning import Plan
-from spike_zoo.tracking import RunResult, SafeWandbLogger
 from tests.conftest import ROOT
 
 LIGHTNINGS = "lightning.pytorch.loggers.WandbLogger"
@@ -69,7 +70,7 @@ def test_tensorboard_that_is_not_installed_is_one_line_naming_the_extra(
 def test_lightnings_own_logger_becomes_the_safe_one_with_its_arguments(tmp_path: Path) -> None:
     given = _logger(project="mine", offline=True, prefix="", save_dir=".")
     place_loggers(given, tmp_path)
-    assert given.class_path == "spike_zoo.tracking.SafeWandbLogger"
+    assert given.class_path == "spike_zoo.loggers.wandb.SafeWandbLogger"
     kept = {"project": "mine", "offline": True, "save_dir": str(tmp_path)}
     assert vars(given.init_args) == kept
     given = _logger(checkpoint_name="x")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
-from spike_zoo.tracking import RunResult
+from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
 
 BASE = ["--config", "configs/classical/tfi.yaml", "--config", "configs/profiles/smoke.yaml"]

@@ -20,9 +20,9 @@ import pytest
 import torch
 
 from spike_zoo.cli.main import main
+from spike_zoo.records.initial_weights import weights_sha256
+from spike_zoo.records.result import RunResult
 from spike_zoo.testing.exposures import exposure_archive
-from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.origins import weights_sha256
 from tests.conftest import ROOT
 
 SIZES = [

@@ -14,8 +14,8 @@ from lightning import Callback, LightningModule, Trainer
 
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
+from spike_zoo.records.result import RunResult
 from spike_zoo.runs.folders import lock_of
-from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
 

@@ -6,7 +6,7 @@ import pytest
 
 from spike_zoo.simulation import PHOTOGRAPHS, Scene, SceneSpec, default_scenes
 from spike_zoo.simulation.defaults import TRAINING_MIXES
-from spike_zoo.simulation.photographs import Split
+from spike_zoo.simulation.scenes.photographs import Split
 
 SPLITS: list[Split] = ["train", "val", "test"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from spike_zoo.records.result import RunResult
 from spike_zoo.sweeps import PlannedRun, keep_record, record_of, run_all
 from spike_zoo.sweeps.records import computes_the_same
-from spike_zoo.tracking import RunResult
 from tests.helpers.planned import planned_run
 
 CONFIG: dict[str, Any] = {

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.errors import ConfigError
+from spike_zoo.records.result import Cost
 from spike_zoo.tables import (
     Judgement,
     RecordedRun,
@@ -16,7 +17,6 @@ from spike_zoo.tables import (
     read_table_file,
     render_markdown,
 )
-from spike_zoo.tracking.result import Cost
 from tests.helpers.tables import SPEC, make_run, write_spec
 
 

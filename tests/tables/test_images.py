@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli.main import main
+from spike_zoo.records.result import RunResult
 from spike_zoo.tables import collect_runs, fill_table, table_of_runs
 from spike_zoo.tables.images import images_tested_by
 from spike_zoo.testing import tiny_archive
 from spike_zoo.testing.exposures import exposure_archive
-from spike_zoo.tracking import RunResult
 from tests.conftest import ROOT
 from tests.helpers.tables import make_run
 
@@ -61,7 +61,7 @@ def test_images_of_an_exposure_are_the_same_whatever_is_read_before_it(tmp_path:
     archive = exposure_archive(tmp_path / "exposures.h5")
     found = set()
     for margin in ("0", "20"):
-        call = ["--model", "spike_zoo.methods.ssdm.cascade.BlurryInputModule", *QUIET]
+        call = ["--model", "spike_zoo.methods.ssdm.teacher_module.BlurryInputModule", *QUIET]
         call += ["--data", "spike_zoo.data.DeblurDataModule"]
         call += ["--data.init_args.archive", str(archive), "--data.init_args.margin", margin]
         assert main(["test", *call, "--run_dir", str(tmp_path / margin)]) == 0

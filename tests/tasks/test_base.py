@@ -114,7 +114,7 @@ def test_a_checkpoint_names_the_class_and_the_arguments_alone() -> None:
 
 def test_what_costs_is_by_default_one_prediction() -> None:
     module, images = _ready(0.25), torch.zeros(2, 1, 3, 3)
-    jobs = module.cost_jobs(images)
+    jobs = module.profiled_calls(images)
     assert list(jobs) == ["forward"]
     assert torch.equal(cast("Tensor", jobs["forward"]()), images + 0.25)
 

@@ -11,12 +11,14 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
+from spike_zoo.callbacks.cost import CostMeter
+from spike_zoo.callbacks.images import SampleImages
+from spike_zoo.callbacks.per_image import PerImageMetrics
+from spike_zoo.callbacks.video import SampleVideo
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
-from spike_zoo.tasks import CodingModule, Compressed, Scene
+from spike_zoo.tasks import CodedScene, CodingModule, Compressed
 from spike_zoo.testing import QUIET, tiny_archive
-from spike_zoo.tracking import CostMeter, PerImageMetrics, SampleImages
-from spike_zoo.tracking.video import SampleVideo
 
 HEIGHT, WIDTH, PLANES, STRIDE = 24, 32, 61, 20
 
@@ -30,28 +32,28 @@ class Rounded(CodingModule):
         super().__init__()
         self.seen: list[str] = []
 
-    def prepared(self, scene: Scene) -> Scene:
+    def prepared(self, scene: CodedScene) -> CodedScene:
         self.seen.append(scene.name)
         return scene
 
-    def compress(self, prepared: Scene, point: int) -> Compressed:
+    def compress(self, prepared: CodedScene, point: int) -> Compressed:
         steps = 4 ** (point + 1)
         kept = (prepared.images * steps).floor().clamp(max=steps - 1)
         n_bytes = (2 * point + 2) * kept.numel() // 8 + len(prepared.name)
         return Compressed(n_bytes, (kept + 0.5) / steps)
 
-    def decompress(self, coded: Compressed, scene: Scene) -> Tensor:
+    def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
         images: Tensor = coded.content
         return images
 
 
-class Counted(CodingModule):
+class RateEstimator(CodingModule):
     """Lossless: a byte for every spike."""
 
     rate_points = ("all",)
     makes_images = False
 
-    def compress(self, prepared: Scene, point: int) -> Compressed:
+    def compress(self, prepared: CodedScene, point: int) -> Compressed:
         return Compressed(int(prepared.spikes.sum()), None)
 
 
@@ -153,7 +155,7 @@ def test_what_rate_points_share_is_made_once(archive: str, tmp_path: Path) -> No
 
 
 def test_lossless_coding_has_a_rate_and_nothing_else(archive: str, tmp_path: Path) -> None:
-    module = Counted()
+    module = RateEstimator()
     found = measured_by(module, archive, tmp_path)
     spikes = torch.cat([batch["spikes"] for batch in scenes_of(archive)]).double()
     assert found == {"test/bpp": pytest.approx(8 * spikes.mean().item(), rel=1e-6)}
@@ -170,7 +172,7 @@ def test_costs_of_both_ways_are_measured_per_image(archive: str) -> None:
     assert meter.costs["forward"].size == (HEIGHT, WIDTH)
 
 
-@pytest.mark.parametrize("module", [Rounded(), Counted()])
+@pytest.mark.parametrize("module", [Rounded(), RateEstimator()])
 def test_clips_are_refused_with_the_data_that_fit(module: CodingModule, archive: str) -> None:
     trainer = Trainer(logger=False, **QUIET)
     clips = ReconstructionDataModule(archive, clip_length=13, workers=0)
@@ -184,6 +186,6 @@ def test_predictions_are_images_or_the_number_of_bytes(archive: str) -> None:
     images = module.predict_step(batch, 0)
     predicted = module.predicted(batch, images)
     assert [one.origin.plane for one in predicted] == batch["planes"].flatten().tolist()
-    lossless = Counted()
+    lossless = RateEstimator()
     (first, *_) = lossless.predicted(batch, lossless.predict_step(batch, 0))
     assert first.values == {"bytes": int(batch["spikes"][0].sum())}

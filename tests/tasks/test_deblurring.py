@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spike_zoo.errors import ConfigError, GeometryError, PlaneRangeError, SpikeZooError
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks import DeblurModule, Measured, Origin
+from spike_zoo.tasks import DeblurModule, MeasuredImage, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,7 +96,7 @@ def test_the_gain_is_counted_from_the_blurry_image(module: Clock) -> None:
 
 def test_images_are_named_by_their_plane_and_by_its_place_in_the_exposure(module: Clock) -> None:
     assert module.test_step(_batch(), 0).measured == [
-        Measured(Origin("street", plane), plane - 20, pytest.approx(0.9))  # type: ignore[arg-type]  # compares as a float
+        MeasuredImage(Origin("street", plane), plane - 20, pytest.approx(0.9))  # type: ignore[arg-type]  # compares as a float
         for plane in (20, 68, 116)
     ]
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.tasks import Origin, Shown
+from spike_zoo.tasks import Origin, SamplePictures
 from spike_zoo.tasks.evaluation import playback
 
 
@@ -22,8 +22,8 @@ from spike_zoo.tasks.evaluation import playback
 def test_a_caption_names_the_recording_and_the_plane_where_it_is_one(
     origin: Origin, caption: str
 ) -> None:
-    assert Shown(origin, {}, "a").caption == caption
-    assert Shown(origin, {}, "a", "a cat").caption == f"{caption}: a cat"
+    assert SamplePictures(origin, {}, "a").caption == caption
+    assert SamplePictures(origin, {}, "a", "a cat").caption == f"{caption}: a cat"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from torch import Tensor
 from spike_zoo.data import ClassificationDataModule
 from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks import ClassificationModule, Measured, Origin
+from spike_zoo.tasks import ClassificationModule, MeasuredImage, Origin
 from spike_zoo.testing import QUIET, labelled_archive, training_loss
 from tests.helpers.modules import StripesModule
 
@@ -61,7 +61,7 @@ def test_every_clip_is_measured_under_its_own_name() -> None:
     assert found.values["accuracy"].tolist() == [1, 0, 1]
     # three times as likely as each of the three others: a half, and a sixth for each of those
     assert found.values["truth_probability"].tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 2])
-    assert found.measured[1] == Measured(Origin("take1", 8), 8, 1.0)
+    assert found.measured[1] == MeasuredImage(Origin("take1", 8), 8, 1.0)
 
 
 def test_a_step_tells_classes_with_their_names_and_a_method_without_features_none() -> None:

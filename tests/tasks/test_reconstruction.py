@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.tasks import Measured, Origin, ReconstructionModule
+from spike_zoo.tasks import MeasuredImage, Origin, ReconstructionModule
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch
@@ -54,8 +54,8 @@ def test_every_clip_is_measured_under_its_own_name(module: Grey) -> None:
     found = module.test_step(_batch(), 3)
     assert found.values["psnr"].tolist() == pytest.approx([20.0, 40.0], abs=1e-3)
     assert found.measured == [
-        Measured(Origin("street", 40), 40, 0.5),
-        Measured(Origin("alley", 12), 12, 0.25),
+        MeasuredImage(Origin("street", 40), 40, 0.5),
+        MeasuredImage(Origin("alley", 12), 12, 0.25),
     ]
 
 

@@ -12,11 +12,11 @@ from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import tfi_stream
 from spike_zoo.methods.classical.unblurring import unblurred
-from spike_zoo.nn.pooling import spread
+from spike_zoo.nn.box_filter import box_filter
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
-from spike_zoo.tasks.motion import REACH
+from spike_zoo.tasks.flow import REACH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ _LEAST_NOISE: Final = 1e-5  # as a power, where white is 1
 _BLACK: Final = 43  # planes without a spike at an end, from which on a pixel stays black there
 
 
-class Along(NamedTuple):
+class AlignedMean(NamedTuple):
     """A mean along the motion, and the motion.
 
     Attributes:
@@ -109,7 +109,9 @@ class AlignedTFI(ClassicalMethod):
         for center in centers:
             yield self._at(recording, center).rate[None]
 
-    def along(self, spikes: Tensor, center: int, velocities: Tensor | None = None) -> list[Along]:
+    def along(
+        self, spikes: Tensor, center: int, velocities: Tensor | None = None
+    ) -> list[AlignedMean]:
         """Return mean and motion of every clip.
 
         Args:
@@ -145,9 +147,9 @@ class AlignedTFI(ClassicalMethod):
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
-        return torch.stack([mean_along(*self._read(recording, plane)).field for plane in planes])
+        return torch.stack([aligned_mean(*self._read(recording, plane)).field for plane in planes])
 
-    def _at(self, recording: SpikeRecording, center: int) -> Along:
+    def _at(self, recording: SpikeRecording, center: int) -> AlignedMean:
         rates, _ = self._read(recording, center)
         wide = self._around(center, len(recording), _LOOK)
         packed = torch.from_numpy(recording.read_packed(wide.start, wide.stop))
@@ -166,12 +168,12 @@ class AlignedTFI(ClassicalMethod):
 
     def _mean(
         self, rates: Tensor, spikes: Tensor, center: int, velocity: Tensor | None = None
-    ) -> Along:
+    ) -> AlignedMean:
         """Return the mean of the window's rates; spikes reach a little further on either side."""
         middle = min(center, self.window // 2)
         if not self.unblurs:
-            return mean_along(rates, middle, velocity)
-        return mean_along(rates, middle, velocity, spikes, min(center, self.window // 2 + _LOOK))
+            return aligned_mean(rates, middle, velocity)
+        return aligned_mean(rates, middle, velocity, spikes, min(center, self.window // 2 + _LOOK))
 
     def _around(self, center: int, planes: int, further: int = 0) -> range:
         half = self.window // 2 + further
@@ -199,19 +201,19 @@ def known_at_ends(rates: Tensor, before: int = 0, after: int = 0) -> Tensor:
     return rates
 
 
-def mean_along(
+def aligned_mean(
     rates: Tensor,
     middle: int,
     velocity: Tensor | None = None,
     spikes: Tensor | None = None,
     spikes_middle: int = 0,
-) -> Along:
+) -> AlignedMean:
     """Return the mean of consecutive planes, each moved to where things are at the middle one.
 
     Args:
         rates: ``(T, H, W)``, spikes a plane, or in any unit without ``spikes``.
         middle: Number of the middle plane among them.
-        velocity: The motion, see :class:`Along`, NaN where unknown; by default it is found.
+        velocity: The motion, see :class:`AlignedMean`, NaN where unknown; by default it is found.
         spikes: ``(T', H, W)``, by which what intervals blur is taken back.
         spikes_middle: Number of the middle plane among these.
     """
@@ -226,7 +228,7 @@ def mean_along(
     if spikes is not None:
         planes = [_planes(spikes_middle + offset, len(spikes)) for offset in offsets]
         mean = unblurred(mean, spikes, spikes_middle, velocity, planes, weights)
-    return Along(mean, velocity)
+    return AlignedMean(mean, velocity)
 
 
 def _offsets(middle: int, planes: int) -> list[int]:
@@ -261,8 +263,8 @@ def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
     """
     middle = offsets.index(0)
     beside = groups[max(middle - 1, 0) : middle + 2]
-    difference = spread((groups - beside.mean(dim=0)).square(), _SPREAD)
-    noise = spread((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
+    difference = box_filter((groups - beside.mean(dim=0)).square(), _SPREAD)
+    noise = box_filter((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
     excess = (difference / noise - _TOLERANCE).clamp(min=0)
     far = torch.tensor(offsets, device=groups.device).abs() / (WINDOW // 2 + _HALF + 1)
     weights = (1 - far).clamp(min=0.1).sqrt().view(-1, 1, 1) / (1 + excess.square())

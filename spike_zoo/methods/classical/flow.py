@@ -10,7 +10,7 @@ from skimage.registration import optical_flow_tvl1
 from torch.nn import functional as F
 
 from spike_zoo.nn.warp import sampling_grid
-from spike_zoo.tasks.motion import REACH
+from spike_zoo.tasks.flow import REACH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-WORTH_A_THREAD: Final = 1 << 20
+MIN_PARALLEL_PIXELS: Final = 1 << 20
 """Pixels times planes below which a second thread costs more than it saves."""
 
 
@@ -34,7 +34,7 @@ def over_rows(kernel: Callable[..., None], height: int, work: int, *arguments: o
         work: Pixels times planes that the call touches.
         arguments: Passed on as they are.
     """
-    bands = min(torch.get_num_threads(), height) if work >= WORTH_A_THREAD else 1
+    bands = min(torch.get_num_threads(), height) if work >= MIN_PARALLEL_PIXELS else 1
     if bands == 1:
         kernel(*arguments, 0, height)
         return

@@ -8,7 +8,7 @@ import torch
 
 from spike_zoo.methods.classical.aligned import WINDOW, AlignedTFI
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
-from spike_zoo.tasks.motion import REACH, Found, check_alone, motion_in
+from spike_zoo.tasks.flow import REACH, FlowPrediction, check_alone, motion_in
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class AlignedTFIModule(ClassicalModule):
         """Return the reconstruction, ``(B, 1, H, W)``, by the true motion if it wants that."""
         return self.found(batch, batch_idx).images
 
-    def found(self, batch: ReconstructionBatch, batch_idx: int) -> Found:
+    def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
         """Return the reconstruction and the motion it was made with."""
         velocities = None
         if self.hparams["true_motion"]:
@@ -138,7 +138,9 @@ class AlignedTFIModule(ClassicalModule):
         along = self.method.along(spikes, spikes.shape[1] // 2, velocities)
         images = torch.stack([one.rate for one in along])[:, None]
         fields = torch.stack([one.field for one in along])
-        return Found((images / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1), [fields])
+        return FlowPrediction(
+            (images / batch["rate_scale"].view(-1, 1, 1, 1)).clamp(0, 1), [fields]
+        )
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float

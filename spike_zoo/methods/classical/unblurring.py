@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 
 from spike_zoo.methods.classical.flow import moved, shifts_at
-from spike_zoo.nn.pooling import spread
+from spike_zoo.nn.box_filter import box_filter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,5 +105,5 @@ def _agreed(beyond: Tensor, known: Tensor, weights: Tensor) -> Tensor:
     """Return the mean of what groups saw beyond, less where they differ: a Wiener filter's."""
     mean = (weights * beyond).sum(dim=0) / known
     noise = (weights * (beyond - mean).square()).sum(dim=0) * weights.square().sum(dim=0)
-    power, noise = spread(torch.stack([mean.square(), noise]), _SIDE)
+    power, noise = box_filter(torch.stack([mean.square(), noise]), _SIDE)
     return mean * power / (power + _CAUTION * noise + 1e-12)

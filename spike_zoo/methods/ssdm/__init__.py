@@ -1,7 +1,6 @@
 """S-SDM: self-supervised deblurring of images by the spikes recorded meanwhile."""
 
 from spike_zoo.methods.ssdm.bsn import BSN
-from spike_zoo.methods.ssdm.cascade import BlurryInputModule, SSDMCascadeModule
 from spike_zoo.methods.ssdm.distances import make_distance
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import LDN, EncodedBlur
@@ -14,8 +13,9 @@ from spike_zoo.methods.ssdm.losses import (
 from spike_zoo.methods.ssdm.module import SSDMStudentModule
 from spike_zoo.methods.ssdm.san import SAN
 from spike_zoo.methods.ssdm.sdm import spike_guided_deblur
-from spike_zoo.methods.ssdm.stages import SSDMTeacherModule
 from spike_zoo.methods.ssdm.teacher import SSDMTeacher
+from spike_zoo.methods.ssdm.teacher_module import BlurryInputModule, SSDMCascadeModule
+from spike_zoo.methods.ssdm.teacher_training import SSDMTeacherModule
 from spike_zoo.tasks.deblurring import DeblurModule
 
 __all__ = [

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.checkpoints.backbones import load_backbone
 from spike_zoo.methods.ssdm.colour import ChannelOrder, grey
 from spike_zoo.metrics import lpips_network
-from spike_zoo.nn.backbones import load_backbone
 
 SMALLEST_NORM = 1e-10
 LEVELS = 5  # of VGG-16 that are compared

@@ -12,8 +12,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.ssdm.cascade import Upsampler, check_short, make_teacher, teacher_files
 from spike_zoo.methods.ssdm.colour import ChannelOrder, check_channel_order, reordered
 from spike_zoo.methods.ssdm.distances import (
     LPIPS,
@@ -25,15 +25,20 @@ from spike_zoo.methods.ssdm.distances import (
 from spike_zoo.methods.ssdm.images_at_once import images_at_once
 from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
 from spike_zoo.methods.ssdm.losses import DistillationLoss
-from spike_zoo.methods.ssdm.remembered_labels import RememberedLabels
+from spike_zoo.methods.ssdm.remembered_labels import CachedLabels
 from spike_zoo.methods.ssdm.san import SAN
-from spike_zoo.methods.ssdm.stages import TIMES
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.methods.ssdm.teacher_module import (
+    Upsampler,
+    check_short,
+    make_teacher,
+    teacher_files,
+)
+from spike_zoo.methods.ssdm.teacher_training import TIMES
 from spike_zoo.methods.ssdm.teacher_weights import load_part
-from spike_zoo.nn.modes import evaluating
-from spike_zoo.nn.official import WeightsSource
+from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler
 from spike_zoo.spikes import centred_window, unpack_tensor
 from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.deblurring import DeblurModule
@@ -78,13 +83,13 @@ class SSDMStudentModule(DeblurModule):
         backbone: File of VGG-16's weights; by default it is searched for.
         lpips_as_published: Whether LPIPS sees images as they are, see :class:`LPIPSDistance`.
         learning_rate: Of Adam.
-        schedule: How it moves over the run, see :func:`factor_of`.
+        schedule: How it moves over the run, see :func:`schedule_factor`.
         clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
             left the range then gets no gradient and can stay outside.
         start_from_blur: Whether the untrained student gives the blurry image and learns what to
             change in it, which spares short runs thousands of updates. False: all weights are
             random, as published.
-        remember_gib: Memory for the teacher's images, see :class:`RememberedLabels`; it pays where
+        remember_gib: Memory for the teacher's images, see :class:`CachedLabels`; it pays where
             whole frames are trained on.
         remember_in: Folder that keeps these images too, so that further runs by the same teacher,
             all rows of a table for example, need not ask it.
@@ -142,7 +147,7 @@ class SSDMStudentModule(DeblurModule):
             give_blur(self.network.pred)
         self.network.ca.register_forward_hook(self._note_attention)
         # in a list, which is no part of the state dict: checkpoints do not hold the teacher
-        self._teacher: list[RememberedLabels] = []
+        self._teacher: list[CachedLabels] = []
         self.loss: DistillationLoss | None = None
 
     @classmethod
@@ -175,7 +180,7 @@ class SSDMStudentModule(DeblurModule):
         self.loss = self.loss or self.make_loss()
         if self.hparams["use_teacher"] and not self._teacher:
             kept = (self.hparams["remember_gib"], self.hparams["remember_in"])
-            self._teacher.append(RememberedLabels(self.make_teacher(), *kept))
+            self._teacher.append(CachedLabels(self.make_teacher(), *kept))
         named = self.hparams["distance"] if self.hparams["use_teacher"] else "none"
         ours = "" if named in (LPIPS, "none") else " (not the paper's, which is lpips)"
         rank_zero_info(f"distance to the teacher: {named}{ours}; reblur x {self.lambda_reblur:g}")
@@ -250,7 +255,7 @@ class SSDMStudentModule(DeblurModule):
             ConfigError: If the run has no end.
         """
         optimizer = adam(self.network.parameters(), self.hparams["learning_rate"])
-        scheduler = scheduler_of(optimizer, self.hparams["schedule"], self.trainer)
+        scheduler = make_scheduler(optimizer, self.hparams["schedule"], self.trainer)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -286,7 +291,7 @@ class SSDMStudentModule(DeblurModule):
         memory_gib: float | None,
     ) -> Iterator[Tensor]:
         count = self._images_at_once(image, memory_gib)
-        with evaluating(self):
+        with eval_mode(self):
             with torch.inference_mode():
                 blur = reordered(image[None].to(self.device), self.channel_order)
                 encoded = self.network.encode_blur(blur)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spike_zoo.methods.ssdm.teacher import SSDMTeacher
 
 
-class RememberedLabels:
+class CachedLabels:
     """Ask a frozen teacher once for every exposure: it is most of a student's training step.
 
     An exposure is known by its spikes and its blurry image, in whichever of its eight turns it

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from safetensors.torch import save
 
+from spike_zoo.checkpoints.weight_files import read_weights, state_digest
 from spike_zoo.files import new_file
-from spike_zoo.nn.files import read_weights, state_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

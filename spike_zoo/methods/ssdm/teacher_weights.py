@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from spike_zoo.checkpoints import partial as parts
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.files import weights_file
 from spike_zoo.methods.ssdm.edsr import FIXED_PARTS
-from spike_zoo.nn import parts
 
 if TYPE_CHECKING:
     from torch import nn

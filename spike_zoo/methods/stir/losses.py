@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.checkpoints.backbones import load_backbone
 from spike_zoo.errors import WeightsError
 from spike_zoo.methods.stir.decoder import Level
 from spike_zoo.methods.stir.network import STIRPyramid
-from spike_zoo.nn.backbones import load_backbone
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 LEVEL_WEIGHTS = (0.5, 0.25, 0.25, 0.25)  # of levels 2, 3, 4, 5

@@ -9,11 +9,17 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from spike_zoo.methods.stir.along import CLIP_PLANES, motion_at, windows_along, with_errors
+from spike_zoo.checkpoints.state_dicts import WeightsSource
+from spike_zoo.methods.stir.aligned_input import (
+    CLIP_PLANES,
+    aligned_windows,
+    motion_at,
+    with_errors,
+)
 from spike_zoo.methods.stir.attention import AttentionKind
 from spike_zoo.methods.stir.decoder import Interaction
 from spike_zoo.methods.stir.embedding import EmbeddingKind
-from spike_zoo.methods.stir.fields import (
+from spike_zoo.methods.stir.flow_targets import (
     MotionSchedule,
     check_motion_options,
     field_loss,
@@ -26,21 +32,20 @@ from spike_zoo.methods.stir.network import PLANES, STIR, STIRPyramid
 from spike_zoo.methods.stir.official import read_official
 from spike_zoo.methods.stir.scene_training import scene_terms
 from spike_zoo.methods.stir.streaming import (
-    AlongStream,
+    AlignedStream,
     Precision,
     WindowStream,
     check_precision,
 )
 from spike_zoo.methods.stir.tiling import check_side
-from spike_zoo.nn.modes import evaluating
-from spike_zoo.nn.official import WeightsSource
+from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, scheduler_of, updates_of_run
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler, total_updates
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.clips import known_rate_scale, read_clip
-from spike_zoo.tasks.motion import REACH, Found, check_alone, motion_in
+from spike_zoo.tasks.flow import REACH, FlowPrediction, check_alone, motion_in
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
@@ -64,7 +69,7 @@ class STIRModule(ReconstructionModule):
         hidden_channels: See there.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         weight_decay: L2 on every parameter; the paper's is 4e-4.
-        schedule: How the learning rate moves over the run, see :func:`factor_of`.
+        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
         warmup: Fraction of the run in which the learning rate rises.
         loss_rec: Weight of the L1 of the reconstruction.
         loss_ms: Weight of the L1 of the coarser images.
@@ -77,7 +82,7 @@ class STIRModule(ReconstructionModule):
             Nothing can be reconstructed so where it is not known. With ``along_motion`` it is what
             planes are moved by.
         along_motion: Whether the network is shown intervals moved along the motion in place of
-            spikes, and corrects their mean, see :func:`window_along`. Optical flow finds the
+            spikes, and corrects their mean, see :func:`aligned_window`. Optical flow finds the
             motion; in training it is the true one with some errors, where data serve it. Not the
             published way.
         start_from_doubled_flows: Whether an untrained network hands flows from level to level
@@ -199,7 +204,7 @@ class STIRModule(ReconstructionModule):
             UsageError: If it was made to be told the true motion.
         """
         check_alone(true_motion=self.hparams["true_motion"])
-        planes, draft, _ = self._shown(spikes, rate_scale)
+        planes, draft, _ = self._network_input(spikes, rate_scale)
         return self.network(planes, draft)
 
     @property
@@ -232,13 +237,15 @@ class STIRModule(ReconstructionModule):
             return self._pyramid(batch)[0].image.float()
         return super().predict_step(batch, batch_idx)
 
-    def found(self, batch: ReconstructionBatch, batch_idx: int) -> Found:
+    def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
         """Return the reconstruction, with the motion fields where the true motion is known."""
         if "motion" not in batch and not self.hparams["true_motion"]:
             return super().found(batch, batch_idx)
         pyramid, found = self._pyramid(batch)
         size = batch["spikes"].shape[-2], batch["spikes"].shape[-1]
-        return Found(pyramid.image.float(), fields_of(pyramid, size) if found is None else [found])
+        return FlowPrediction(
+            pyramid.image.float(), fields_of(pyramid, size) if found is None else [found]
+        )
 
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
@@ -248,7 +255,7 @@ class STIRModule(ReconstructionModule):
         self.eval()
         try:
             scale = rate_scale if self.hparams["scale_input"] else 1.0
-            stream = AlongStream if self.hparams["along_motion"] else WindowStream
+            stream = AlignedStream if self.hparams["along_motion"] else WindowStream
             windows = stream(
                 self.network,
                 recording,
@@ -301,7 +308,7 @@ class STIRModule(ReconstructionModule):
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
         scale = known_rate_scale(rate_scale, recording.rate_scale, self.own_rate_scale)
-        with evaluating(self):
+        with eval_mode(self):
             return torch.cat([self._field(recording, center, scale).cpu() for center in planes])
 
     def _field(self, recording: SpikeRecording, center: int, rate_scale: float) -> Tensor:
@@ -311,7 +318,7 @@ class STIRModule(ReconstructionModule):
         _, height, width = recording.shape
         clip = read_clip(recording, center, self.clip_length).to(self.device)
         spikes = unpack_tensor(clip, width)[None].float()
-        planes, _, _ = self._shown(spikes, spikes.new_tensor([rate_scale]))
+        planes, _, _ = self._network_input(spikes, spikes.new_tensor([rate_scale]))
         return fields_of(self.network.pyramid(planes), (height, width))[0]
 
     def training_step(self, batch: ReconstructionBatch | SceneBatch, batch_idx: int) -> Tensor:
@@ -341,7 +348,7 @@ class STIRModule(ReconstructionModule):
         optimizer = adam(
             self.network.parameters(), hparams["learning_rate"], hparams["weight_decay"]
         )
-        scheduler = scheduler_of(
+        scheduler = make_scheduler(
             optimizer, hparams["schedule"], self.trainer, warmup=hparams["warmup"]
         )
         return {
@@ -362,14 +369,14 @@ class STIRModule(ReconstructionModule):
     def _pyramid(self, batch: ReconstructionBatch) -> tuple[STIRPyramid, Tensor | None]:
         """Return what the network finds in a batch, and the motion that planes were moved by."""
         self.check_clip(batch["spikes"].shape[1])
-        told = self._told(batch)
-        planes, draft, fields = self._shown(batch["spikes"], batch["rate_scale"], told)
+        told = self._given_flow(batch)
+        planes, draft, fields = self._network_input(batch["spikes"], batch["rate_scale"], told)
         if told is None or fields is not None:
             return self.network.pyramid(planes, draft=draft), fields
         flows = known_flows(told, self.hparams["pyramid_levels"])
         return self.network.pyramid(planes, flows), None
 
-    def _told(self, batch: ReconstructionBatch) -> Tensor | None:
+    def _given_flow(self, batch: ReconstructionBatch) -> Tensor | None:
         """Return the known motion of a batch, with errors that the step decides; None: find it."""
         if self.hparams["true_motion"]:
             return motion_in(batch, "true_motion")
@@ -381,7 +388,7 @@ class STIRModule(ReconstructionModule):
         """Return the share of the weight of the true motion that is left."""
         if self.hparams["motion_schedule"] == "constant" or self._trainer is None:
             return 1.0
-        return 1.0 - min(1.0, self.global_step / max(1.0, updates_of_run(self.trainer)))
+        return 1.0 - min(1.0, self.global_step / max(1.0, total_updates(self.trainer)))
 
     def _loss_scale(self) -> float:
         """Return the factor by which float16 training scales losses, 1 elsewhere."""
@@ -389,12 +396,12 @@ class STIRModule(ReconstructionModule):
         scaler = getattr(plugin, "scaler", None)
         return 1.0 if scaler is None else float(scaler.get_scale())
 
-    def _shown(
+    def _network_input(
         self, spikes: Tensor, rate_scale: Tensor | None, motion: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return what the network sees of spikes, and along the motion also draft and motion."""
         if self.hparams["along_motion"]:
-            return windows_along(spikes, rate_scale, motion)
+            return aligned_windows(spikes, rate_scale, motion)
         if rate_scale is None or not self.hparams["scale_input"]:
             return spikes, None, None
         return spikes / rate_scale.to(spikes).view(-1, 1, 1, 1), None, None

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.methods.stir.attention import AttentionKind, SymmetricInteractiveAttention
 from spike_zoo.methods.stir.decoder import (
     Features,
@@ -29,7 +30,6 @@ from spike_zoo.methods.stir.embedding import (
 from spike_zoo.methods.stir.encoder import PyramidEncoder
 from spike_zoo.methods.stir.official import read_official
 from spike_zoo.nn.fast import lay_out
-from spike_zoo.nn.official import WeightsSource
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
 

@@ -7,7 +7,12 @@ from functools import cache
 
 from torch import Tensor
 
-from spike_zoo.nn.official import StateDict, WeightsSource, check_entries, read_state_dict
+from spike_zoo.checkpoints.state_dicts import (
+    StateDict,
+    WeightsSource,
+    check_entries,
+    read_state_dict,
+)
 
 _ATTENTION = {
     "norm1.body": "norm_query",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 
-from spike_zoo.methods.stir.along import read_along
+from spike_zoo.methods.stir.aligned_input import read_aligned
 from spike_zoo.methods.stir.embedding import BLOCK_PLANES
 from spike_zoo.methods.stir.network import BLOCK_STARTS, PLANES, STIR
 from spike_zoo.methods.stir.tiling import TileGrid
@@ -128,7 +128,7 @@ class WindowStream:
         return unpack_tensor(packed, self.recording.shape[2])
 
 
-class AlongStream(WindowStream):
+class AlignedStream(WindowStream):
     """The images at some planes of a recording, each of planes moved along the motion.
 
     Every window is moved by a motion of its own, found in the whole frame, so that they have no
@@ -137,7 +137,7 @@ class AlongStream(WindowStream):
 
     def _image(self, center: int, kept: set[int]) -> Tensor:
         """Return the image at a plane; there is nothing to keep."""
-        shown = read_along(self.recording, center, self.rate_scale, self.device)
+        shown = read_aligned(self.recording, center, self.rate_scale, self.device)
         tiles: list[Tensor] = []
         with torch.inference_mode(), self._autocast():
             for tile in self.grid.tiles:

@@ -15,17 +15,17 @@ import spike_zoo
 from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFI, AlignedTFI, AlignedTFIModule
-from spike_zoo.methods.classical.aligned import known_at_ends, mean_along
+from spike_zoo.methods.classical.aligned import aligned_mean, known_at_ends
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera, default_scenes
-from spike_zoo.simulation.takes import simulate_take
+from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import SpikeRecording, Take
 from spike_zoo.testing import ReconstructionTester, clip_batch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from spike_zoo.methods.base import ReconstructionModule
+    from spike_zoo.tasks import ReconstructionModule
 
 MIDDLE = 40
 
@@ -183,7 +183,7 @@ def test_darkness_stays_dark() -> None:
 
 def test_the_unit_of_the_rates_makes_no_difference() -> None:
     rates = torch.from_numpy(np.stack([texture(24, 32, seed) for seed in range(21)]))
-    once, tenfold = (mean_along(rates * factor, 10).rate for factor in (1.0, 10.0))
+    once, tenfold = (aligned_mean(rates * factor, 10).rate for factor in (1.0, 10.0))
     torch.testing.assert_close(10 * once, tenfold, rtol=1e-3, atol=1e-3)
 
 

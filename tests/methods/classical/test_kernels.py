@@ -18,7 +18,7 @@ def test_threads_share_the_rows_without_changing_a_value(monkeypatch: pytest.Mon
     missing = torch.full((2, 3, 17), torch.inf)
     around = dispatch.Surroundings(-missing, missing)
     alone = dispatch.mean_intervals(SPIKES.byte(), runs, around)
-    monkeypatch.setattr(kernels, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(kernels, "MIN_PARALLEL_PIXELS", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert torch.equal(dispatch.mean_intervals(SPIKES.byte(), runs, around), alone)
 
@@ -28,7 +28,7 @@ def test_an_error_in_a_thread_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> No
         if bottom == 5:
             raise ArithmeticError(f"rows {top}..{bottom}")
 
-    monkeypatch.setattr(kernels, "WORTH_A_THREAD", 0)
+    monkeypatch.setattr(kernels, "MIN_PARALLEL_PIXELS", 0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     with pytest.raises(ArithmeticError, match=r"rows 2\.\.5"):
         kernels.over_rows(kernel, 5, 1)

@@ -19,7 +19,7 @@ from spike_zoo.testing import QUIET, ReconstructionTester, tiny_archive
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spike_zoo.methods.base import ReconstructionModule
+    from spike_zoo.tasks import ReconstructionModule
 
 
 class TestTFPModule(ReconstructionTester):

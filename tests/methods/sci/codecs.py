@@ -9,16 +9,16 @@ from lightning import seed_everything
 from torch import nn
 
 from spike_zoo.methods.sci import FAM, FEM, MotionEstimation, SCICodec
-from spike_zoo.methods.sci.bitstream import scale_nets
-from spike_zoo.methods.sci.frames import Coding, coded_frames
-from spike_zoo.methods.sci.symbols import Counted
+from spike_zoo.methods.sci.codec.bitstream import scale_nets
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, coded_frames
+from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.testing import pattern_take
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from spike_zoo.methods.sci.fam import ClassFAM
-    from spike_zoo.methods.sci.inter import Context, TemporalPrior
+    from spike_zoo.methods.sci.analysis.fam import ClassFAM
+    from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
     from spike_zoo.spikes import SpikeRecording
 
 WIDTH = 0.125
@@ -50,14 +50,14 @@ def lively_codec(
     Its levels know nothing of its symbols, so that many of those are escapes.
     """
     seed_everything(0, verbose=False)
-    coding = Coding.of_width(WIDTH, context, temporal_prior, fmvr=True)
+    coding = CodecNetworks.of_width(WIDTH, context, temporal_prior, fmvr=True)
     codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), fam or FAM(width=WIDTH), coding)
     _enlarge(codec)
     _show(codec, recording(20))
     if not fmvr:
         codec.fmvr = None
     if final:
-        codec.finalize_entropy()
+        codec.update_tables()
     return codec.eval()
 
 
@@ -96,4 +96,4 @@ def _show(codec: SCICodec, source: SpikeRecording) -> None:
     features = features_of(codec, source)
     options: Any = {"count": len(features), "features": features, "estimation": codec.motion}
     for quality in range(4):
-        list(coded_frames(codes, Counted(), (HEIGHT, COLUMNS), quality, **options))
+        list(coded_frames(codes, RateEstimator(), (HEIGHT, COLUMNS), quality, **options))

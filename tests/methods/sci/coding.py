@@ -11,7 +11,7 @@ from spike_zoo.testing import tiny_archive
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spike_zoo.methods.sci.stages import Stage
+    from spike_zoo.methods.sci.training.stage_table import Stage
 
 WIDTHS: dict[str, Any] = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
 SPLITS = ("train", "val", "test")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from lightning import seed_everything
 
-from spike_zoo.methods.loading import save_weights
+from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.methods.sci import SCICodecModule
 from tests.methods.sci.codecs import lively_codec, recording
 
@@ -43,7 +43,7 @@ def all_beginnings(
         "codec": SCICodecModule("codec", **TINY),
         "fam": SCICodecModule("fam", fam_width=0.125, lpips="off", **TINY),
     }
-    made["codec"].codec.finalize_entropy()
+    made["codec"].codec.update_tables()
     for name, module in made.items():
         save_weights(module, folder / f"{name}.safetensors")
     return {**beginnings, **{name: str(folder / f"{name}.safetensors") for name in made}}

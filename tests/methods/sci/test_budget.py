@@ -10,19 +10,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation
-from spike_zoo.methods.sci.blocks import FEATURES as CHANNELS
-from spike_zoo.methods.sci.gains import Gains
-from spike_zoo.methods.sci.inter import Inter
-from spike_zoo.methods.sci.inter_layers import Contexts
-from spike_zoo.methods.sci.intra import Intra
+from spike_zoo.methods.sci.codec.gains import Gains
+from spike_zoo.methods.sci.codec.inter import Inter
+from spike_zoo.methods.sci.codec.inter_layers import Contexts
+from spike_zoo.methods.sci.codec.intra import Intra
+from spike_zoo.methods.sci.features.blocks import FEATURES as CHANNELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-    from spike_zoo.methods.sci.hyperprior import HyperPrior
-    from spike_zoo.methods.sci.scale_net import ScaleNet
+    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
+    from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
 PLANES = [(1, 13, 256, 256)]
 FEATURES = [(1, 5, 3, 256, 256), (1, 4, 2, 256, 256)]
@@ -101,7 +101,7 @@ class Nothing:
     ) -> tuple[Tensor, Tensor]:
         return torch.zeros_like(mean), torch.zeros_like(mean)
 
-    def levels(
+    def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
     ) -> Tensor:
         side = context[0].shape[-2:]

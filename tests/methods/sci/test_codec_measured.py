@@ -11,15 +11,15 @@ from lightning import Trainer, seed_everything
 import spike_zoo
 from spike_zoo import SpikeArchive
 from spike_zoo.coding import BitstreamReader
-from spike_zoo.coding.chunks import HEAD_BYTES
-from spike_zoo.coding.header import HEADER_BYTES
+from spike_zoo.coding.sci.chunks import HEAD_BYTES
+from spike_zoo.coding.sci.header import HEADER_BYTES
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
-from spike_zoo.methods.sci.bitstream import digest_of
-from spike_zoo.methods.sci.codec_training import (
-    CodecJob,
-    CodingJob,
+from spike_zoo.methods.sci.codec.bitstream import digest_of
+from spike_zoo.methods.sci.training.codec import (
+    CodecStage,
+    CodingStage,
 )
 from spike_zoo.testing import QUIET
 from tests.methods.sci.batches import batch_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.tasks.coding import Scene
+    from spike_zoo.tasks.coding import CodedScene
 
 
 class Trained(NamedTuple):
@@ -51,7 +51,7 @@ class Trained(NamedTuple):
     tested: dict[str, float]
     file: Path
 
-    def scene(self, split: str) -> tuple[Any, Scene]:
+    def scene(self, split: str) -> tuple[Any, CodedScene]:
         """Return the only recording of a split as a batch and by itself."""
         self.data.setup({"val": "validate"}.get(split, split))
         loader: Any = getattr(self.data, f"{split}_dataloader")()
@@ -109,7 +109,7 @@ def test_a_test_measures_whole_files(trained: Trained) -> None:
 @pytest.mark.parametrize("quality", [0, 3])
 def test_estimates_of_a_validation_are_what_files_hold(trained: Trained, quality: int) -> None:
     job, codec = trained.module.job, trained.module.codec
-    assert isinstance(job, CodecJob)
+    assert isinstance(job, CodecStage)
     prepared = job.prepared(trained.scene("val")[1])
     coded = job.compress(prepared, quality)
     rate, groups = job._coded(prepared, quality)
@@ -143,7 +143,7 @@ def test_decoded_images_are_predicted(trained: Trained) -> None:
 def test_images_between_features_are_refused(trained: Trained) -> None:
     _, scene = trained.scene("test")
     moved = scene._replace(planes=[plane + 1 for plane in scene.planes])
-    assert isinstance(trained.module.job, CodingJob)
+    assert isinstance(trained.module.job, CodingStage)
     with pytest.raises(ConfigError, match=r"images at planes \[7, 14, 21\].*simulate --kind seque"):
         trained.module.job.prepared(moved)
 

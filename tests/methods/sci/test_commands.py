@@ -11,11 +11,11 @@ import torch
 
 import spike_zoo
 from spike_zoo import write_recording
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.main import main
-from spike_zoo.methods.loading import export
 from spike_zoo.methods.sci import SCICodecModule
 from tests.methods.sci.codecs import recording
-from tests.methods.sci.test_module import WIDTHS
+from tests.methods.sci.training.test_module import WIDTHS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,12 @@ import yaml
 
 import spike_zoo
 from spike_zoo import SpikeArchive
+from spike_zoo.callbacks.cost import count_macs
+from spike_zoo.checkpoints.saved_model import read_saved_model
 from spike_zoo.cli.main import main
 from spike_zoo.methods import sci
-from spike_zoo.nn.blueprints import read_blueprint
+from spike_zoo.records.result import RunResult
 from spike_zoo.testing import labelled_batch
-from spike_zoo.tracking import RunResult
-from spike_zoo.tracking.cost import count_macs
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
 from tests.helpers.variants import assert_builds, run_here
@@ -238,7 +238,7 @@ def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: st
     for stage in ("fem", "motion", "codec", "joint", "fam"):
         if stated.get(stage) is None:
             continue
-        made = read_blueprint(ROOT / stated[stage], {}).hyper_parameters
+        made = read_saved_model(ROOT / stated[stage], {}).hyper_parameters
         assert made.get("stage", "fam") == stage  # that of classes is of one stage alone
         shared = HANDED_ON if stage == "fem" else {*HANDED_ON, "codec_width"}
         if stage in ("codec", "joint"):

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from spike_zoo.coding import BitstreamError, BitstreamReader, GroupDecoder
-from spike_zoo.methods.sci import bitstream
-from spike_zoo.methods.sci.bitstream import decoded_group, exact_context, scale_nets
-from spike_zoo.methods.sci.frames import coded_frames
-from spike_zoo.methods.sci.symbols import Read
+from spike_zoo.methods.sci.codec import bitstream
+from spike_zoo.methods.sci.codec.bitstream import decoded_group, exact_context, scale_nets
+from spike_zoo.methods.sci.codec.frames import coded_frames
+from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.methods.sci.hyperprior import HyperPrior
-    from spike_zoo.methods.sci.scale_net import ScaleNet
+    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
+    from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # its flags
 
@@ -49,7 +49,7 @@ FLOATS = (
 """All networks of floats that a decoder runs."""
 
 
-class Kept(Read):
+class Kept(SymbolDecoder):
     """Reads symbols, and keeps them."""
 
     found: list[Tensor]
@@ -71,7 +71,7 @@ def symbols_of(
     monkeypatch: pytest.MonkeyPatch, stream: bytes
 ) -> Callable[[SCICodec], list[Tensor]]:
     """Return what reads the symbols of a group with a codec; one that differs is an error."""
-    monkeypatch.setattr(bitstream, "Read", Kept)
+    monkeypatch.setattr(bitstream, "SymbolDecoder", Kept)
 
     def read(codec: SCICodec) -> list[Tensor]:
         Kept.found = []
@@ -207,15 +207,15 @@ class Several:
 
     def __init__(self, payloads: Sequence[bytes]) -> None:
         self.decoders = [GroupDecoder(one, number) for number, one in enumerate(payloads)]
-        self.parts = [Read(one, torch.device("cpu")) for one in self.decoders]
+        self.parts = [SymbolDecoder(one, torch.device("cpu")) for one in self.decoders]
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         return torch.cat([part.hyper(None, prior, size) for part in self.parts])
 
-    def levels(
+    def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
     ) -> Tensor:
-        return net.levels(hyper, context, quality)
+        return net.scale_indexes(hyper, context, quality)
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from spike_zoo.methods.sci.stages import as_table
+from spike_zoo.methods.sci.training.stage_table import as_table
 from tests.conftest import ROOT
 
 PAGE = ROOT / "spike_zoo" / "methods" / "sci" / "README.md"

@@ -11,7 +11,7 @@ import yaml
 
 from spike_zoo.cli.main import main
 from spike_zoo.methods.ssdm import BSN, EDSR
-from spike_zoo.tracking import RunResult
+from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
 from tests.helpers.variants import assert_builds, run_here

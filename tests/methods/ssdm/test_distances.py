@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from spike_zoo.errors import MissingFileError
 from spike_zoo.methods.ssdm.distances import (
     NAMED,
@@ -17,7 +18,6 @@ from spike_zoo.methods.ssdm.distances import (
     multiscale,
 )
 from spike_zoo.metrics import ssim
-from spike_zoo.nn.backbones import FOLDER_VARIABLE
 
 
 def pair(seed: int = 0) -> tuple[Tensor, Tensor]:

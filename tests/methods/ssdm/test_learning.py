@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli.main import main
-from spike_zoo.tracking import RunResult
+from spike_zoo.records.result import RunResult
 from tests.conftest import ROOT
 
 # Samples and crops of each stage; the profile's own show that a run works, not that it learns.

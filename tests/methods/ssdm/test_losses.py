@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from spike_zoo.errors import MissingFileError, WeightsError
 from spike_zoo.methods.ssdm import DistillationLoss, LPIPSDistance
-from spike_zoo.nn.backbones import FOLDER_VARIABLE
 
 
 def absolute(one: Tensor, two: Tensor) -> Tensor:

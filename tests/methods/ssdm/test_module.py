@@ -12,7 +12,7 @@ from torch import Tensor
 
 import spike_zoo
 from spike_zoo import SpikeRecording
-from spike_zoo.methods import export
+from spike_zoo.checkpoints.loading import export
 from spike_zoo.methods.ssdm import LDN, SSDMStudentModule
 from spike_zoo.metrics import psnr_official, ssim_official
 from spike_zoo.testing import QUIET

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spike_zoo.errors import WeightsError
 from spike_zoo.methods.ssdm import SSDMStudentModule, SSDMTeacher
-from spike_zoo.methods.ssdm.remembered_labels import RememberedLabels
+from spike_zoo.methods.ssdm.remembered_labels import CachedLabels
 from spike_zoo.spikes.turning import SHAPE_KEEPING_MODES, apply_mode
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 
@@ -59,7 +59,7 @@ def exposures(count: int) -> Any:
 def test_what_is_remembered_is_what_the_teacher_makes(
     exposures_kept: int, bsn: CountingBSN, teacher: SSDMTeacher
 ) -> None:
-    labels = RememberedLabels(teacher, exposures_kept * IMAGES_GIB)
+    labels = CachedLabels(teacher, exposures_kept * IMAGES_GIB)
     batch = exposures(3)
     blur, spikes = batch["blur"], batch["spikes"]
     made = teacher(blur, spikes, TIMES, SPAN)
@@ -76,7 +76,7 @@ def test_what_is_remembered_is_what_the_teacher_makes(
 def test_the_teacher_is_asked_once_for_all_turns_of_an_exposure(
     width: int, modes: Sequence[int], bsn: CountingBSN, teacher: SSDMTeacher
 ) -> None:
-    labels = RememberedLabels(teacher, 1.0)
+    labels = CachedLabels(teacher, 1.0)
     batch = exposure_batch(exposed_take(0, 8, width))
     for mode in modes:
         blur, spikes = apply_mode(batch["blur"], mode), apply_mode(batch["spikes"], mode)
@@ -89,7 +89,7 @@ def test_the_teacher_is_asked_once_for_all_turns_of_an_exposure(
 
 def test_a_run_that_goes_on_learns_from_the_images_it_would_have_remembered() -> None:
     teacher = SSDMTeacher(LeaningBSN(), nn.Upsample(scale_factor=4, mode="bilinear"))
-    whole, resumed = RememberedLabels(teacher, 1.0), RememberedLabels(teacher, 1.0)
+    whole, resumed = CachedLabels(teacher, 1.0), CachedLabels(teacher, 1.0)
     batch = exposures(2)
     blur, spikes = batch["blur"], batch["spikes"]
     turned = apply_mode(blur, 5), apply_mode(spikes, 5)
@@ -102,7 +102,7 @@ def test_a_run_that_goes_on_learns_from_the_images_it_would_have_remembered() ->
 def test_what_looks_alike_to_the_spikes_is_told_apart_by_its_blurry_image(
     teacher: SSDMTeacher,
 ) -> None:
-    labels, batch = RememberedLabels(teacher, 1.0), exposures(1)
+    labels, batch = CachedLabels(teacher, 1.0), exposures(1)
     still = torch.ones_like(batch["spikes"])  # the same in every turn
     for mode in range(8):
         blur = apply_mode(batch["blur"], mode)
@@ -111,7 +111,7 @@ def test_what_looks_alike_to_the_spikes_is_told_apart_by_its_blurry_image(
 
 
 def test_other_times_are_other_images(bsn: CountingBSN, teacher: SSDMTeacher) -> None:
-    labels, batch = RememberedLabels(teacher, 1.0), exposures(1)
+    labels, batch = CachedLabels(teacher, 1.0), exposures(1)
     for times in ([20, 68, 116], [30, 68, 106]):
         found = labels(batch["blur"], batch["spikes"], times, SPAN)
         made = teacher(batch["blur"], batch["spikes"], times, SPAN)
@@ -124,9 +124,9 @@ def test_the_next_run_by_the_same_teacher_need_not_ask_it(
 ) -> None:
     batch = exposures(3)
     asked = batch["blur"], batch["spikes"], TIMES, SPAN
-    first = RememberedLabels(teacher, memory_gib, tmp_path / "labels")(*asked)
+    first = CachedLabels(teacher, memory_gib, tmp_path / "labels")(*asked)
     bsn.seen = 0
-    again = RememberedLabels(teacher, memory_gib, tmp_path / "labels")
+    again = CachedLabels(teacher, memory_gib, tmp_path / "labels")
     for _ in range(2):
         assert torch.equal(again(*asked), first)
     assert bsn.seen == 0
@@ -143,7 +143,7 @@ def test_another_teacher_never_gives_the_images_of_the_first(tmp_path: Path) -> 
             for mode, along in (("nearest", False), ("bilinear", False), ("nearest", True)):
                 enlarge = nn.Upsample(scale_factor=4, mode=mode)
                 teacher = SSDMTeacher(scale, enlarge, window, along_motion=along)
-                images = RememberedLabels(teacher, 1.0, tmp_path)(*asked)
+                images = CachedLabels(teacher, 1.0, tmp_path)(*asked)
                 torch.testing.assert_close(images, teacher(*asked), atol=3e-4, rtol=0)
                 found.append(images)
     folders = [*tmp_path.iterdir()]
@@ -153,11 +153,11 @@ def test_another_teacher_never_gives_the_images_of_the_first(tmp_path: Path) -> 
 def test_a_damaged_file_of_images_is_named(teacher: SSDMTeacher, tmp_path: Path) -> None:
     batch = exposures(1)
     asked = batch["blur"], batch["spikes"], TIMES, SPAN
-    RememberedLabels(teacher, 1.0, tmp_path)(*asked)
+    CachedLabels(teacher, 1.0, tmp_path)(*asked)
     [file] = tmp_path.rglob("*.safetensors")
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(WeightsError, match=file.name):
-        RememberedLabels(teacher, 1.0, tmp_path)(*asked)
+        CachedLabels(teacher, 1.0, tmp_path)(*asked)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from spike_zoo.methods.ssdm import (
 )
 
 
-class Counted(nn.Module):
+class RateEstimator(nn.Module):
     """Count the images that go through a network."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -48,7 +48,7 @@ def test_labels_do_not_depend_on_how_many_times_go_together(
 
 
 def test_the_exposure_is_enlarged_once_for_all_times(bsn: BSN, edsr: EDSR) -> None:
-    enlarging, denoising = Counted(edsr), Counted(bsn)
+    enlarging, denoising = RateEstimator(edsr), RateEstimator(bsn)
     SSDMTeacher(denoising, enlarging, memory_gib=1e-9)(*scene(), times=[20, 44, 68])
     assert enlarging.images == 2 * (1 + 3)
     assert denoising.images == 2 * 3

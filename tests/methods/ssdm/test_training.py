@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 import spike_zoo
+from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.ssdm import (
@@ -23,7 +24,6 @@ from spike_zoo.methods.ssdm import (
     SSDMTeacher,
     SSDMTeacherModule,
 )
-from spike_zoo.nn.backbones import FOLDER_VARIABLE
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 from tests.methods.ssdm.conftest import Golden

@@ -1,0 +1,1 @@
+"""Folder layouts of published data sets, read into archives."""

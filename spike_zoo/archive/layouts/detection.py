@@ -1,0 +1,254 @@
+"""Folders of recordings as people keep them: which files are takes, and in which split.
+
+============ =====================================================================
+layout       what it is
+============ =====================================================================
+``base``     ``<split>/spike/<clip>.dat`` with ``<split>/gt/<clip>.png`` at the middle
+             plane, as Spike-Zoo keeps its clips: 250x400, 0.6 spikes per plane at white
+``sreds``    SREDS: scenes of files of 20 planes with an image each (see
+             :func:`~spike_zoo.archive.layouts.published.find_sreds`), 0.4 spikes at white
+``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
+``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
+             :func:`~spike_zoo.archive.layouts.exposures.find_gopro`), 0.993 spikes at white
+``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
+``usp``      USP-Gaussian: scenes of blurry images with spikes and sharp images of one size (see
+             :func:`~spike_zoo.archive.layouts.exposures.find_usp`)
+``folder``   recordings anywhere below the folder, or one file, with pictures beside them
+             (:class:`~spike_zoo.archive.layouts.ground_truth.PictureFiles`); a first folder
+             named train, val (valid, validation) or test, in any case, is the split
+``archive``  an archive, to be written again in another way
+``auto``     whichever of these it looks like
+============ =====================================================================
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spike_zoo.archive.layouts.camera import Camera
+from spike_zoo.archive.layouts.exposures import (
+    USP_EXPOSURE,
+    ExposureRule,
+    find_gopro,
+    find_rsb,
+    find_usp,
+    is_gopro,
+    is_rsb,
+    is_usp,
+)
+from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS, find_folder, read_archived
+from spike_zoo.archive.layouts.published import (
+    SREDS_PARTS,
+    Found,
+    find_base,
+    find_recvidar,
+    find_sreds,
+    is_sreds,
+)
+from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.archive.schema import USUAL_SPLITS
+from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.formats.hdf5_plain import is_archive
+from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator
+
+    from spike_zoo.spikes.take import Take
+
+    Finder = Callable[[Path, Camera], Iterator[Found]]
+
+
+_RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is somebody's own
+#: Layout -> the files that it consists of.
+_FILES = {
+    "base": "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
+    "sreds": " and ".join(f"{part.spikes}/<scene>/<name>.dat" for part in SREDS_PARTS),
+    "recvidar": "<name>.dat in the folder or below",
+    "gopro": "<split>/spike_data/<sequence>/<name>.dat with <name>.png in <split>/blur_data/"
+    "<sequence> and <split>/sharp_data/<sequence>",
+    "rsb": "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png",
+    "usp": "spike_data/<name>.dat with blur_data/<name>.png and sharp_data/<name>.png, in the "
+    "folder or in folders of scenes",
+    "folder": f"recordings ({', '.join(RECORDING_SUFFIXES)}) in the folder or below",
+    "archive": "recordings",
+}
+
+
+@dataclass
+class FoundTakes:
+    """What a folder holds, ready for :func:`~spike_zoo.archive.build_archive`.
+
+    Attributes:
+        jobs: A function that reads each take, by the name it will have.
+        splits: Names of each split.
+        origin: The archive they come from, if they come from one.
+        renamed: What recordings are called -> their names here, where these differ.
+    """
+
+    jobs: dict[str, Callable[[], Take]] = field(default_factory=dict)
+    splits: dict[str, list[str]] = field(default_factory=dict)
+    origin: Path | None = None
+    renamed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def homeless(self) -> list[str]:
+        """Names of the takes that are in no split, which no training or test finds."""
+        housed = {name for names in self.splits.values() for name in names}
+        return [name for name in self.jobs if name not in housed]
+
+    def add(self, name: str, split: str | None, job: Callable[[], Take]) -> None:
+        """Note a take; one of the same name in another place gets its split in front."""
+        given, name = name, recording_name(name)
+        if name in self.jobs and split is not None:
+            name = recording_name(f"{split}-{name}")
+        if name in self.jobs:
+            other = next((old for old, new in self.renamed.items() if new == name), name)
+            raise FormatError(
+                f"recordings {other!r} and {given!r} would both be called {name!r} in an archive; "
+                "rename one of the files",
+                path=name,
+            )
+        if name != given:
+            self.renamed[given] = name
+        self.jobs[name] = job
+        if split is not None:
+            self.splits.setdefault(split, []).append(name)
+
+
+def find_takes(
+    source: str | Path,
+    *,
+    layout: str = "auto",
+    height: int | None = None,
+    width: int | None = None,
+    rate_scale: float | None = None,
+    fps: float | None = None,
+    flip: bool | None = None,
+    mirror: bool | None = None,
+    rotate: int | None = None,
+    allow_partial: bool = False,
+    split: str | None = None,
+    exposure: ExposureRule | None = None,
+) -> FoundTakes:
+    """Find the takes of a data set without reading them.
+
+    Args:
+        source: The folder or file.
+        layout: One of those above.
+        height: Rows of ``.dat`` recordings; this and the next six come before what files, their
+            sidecars or the layout tell.
+        width: Columns of ``.dat`` recordings.
+        rate_scale: Spikes per plane at white.
+        fps: Planes per second.
+        flip: Whether ``.dat`` recordings store their rows bottom to top.
+        mirror: Reverse the columns of ``.dat`` recordings.
+        rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees.
+        allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
+        split: Put every take in this split, whatever its folder.
+        exposure: Which planes the blurry images were exposed over; for ``gopro``, ``rsb`` and
+            ``usp`` only.
+
+    Raises:
+        MissingFileError: If it is missing, or a file that belongs to it; names the first.
+        UsageError: If the layout has another name, or has no exposures and some are given; if the
+            split is nearly train, val or test, or the camera is none.
+        FormatError: If nothing in it is a recording, or a file has the wrong size.
+    """
+    source = Path(source)
+    camera = Camera(height, width, rate_scale, fps, flip, mirror, rotate, allow_partial)
+    _check_split(split)
+    if not source.exists():
+        raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
+    chosen = _recognise(source) if layout == "auto" else layout
+    found = FoundTakes()
+    finder = _finder(chosen, exposure)
+    if source.is_dir() or chosen in ("folder", "archive"):
+        for name, home, job in finder(source, camera):
+            found.add(name, split or home, job)
+    if not found.jobs:
+        raise FormatError(
+            f"{source}: no recordings of layout {chosen}, which consists of {_FILES[chosen]}. "
+            "Rename the folders, or choose another --layout",
+            path=str(source),
+        )
+    if chosen == "archive":
+        found.origin = source
+        found.splits = found.splits or _membership(source, found.jobs)
+    return found
+
+
+def _check_split(split: str | None) -> None:
+    """Refuse what is nearly a split that data modules look for; names of one's own are free."""
+    if split is None or split in USUAL_SPLITS:
+        return
+    small, meant = split.lower(), SPLIT_FOLDERS.get(split.lower())
+    if meant is None and not any(usual in small for usual in USUAL_SPLITS):  # train-2 is meant so
+        meant = next(iter(get_close_matches(small, USUAL_SPLITS, 1, 0.7)), None)
+    if meant is not None:
+        raise UsageError(
+            f"--split {split}: did you mean {meant}? Training and test look for "
+            f"{', '.join(USUAL_SPLITS)} where nobody says otherwise"
+        )
+
+
+def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
+    """Return what finds the takes of a layout."""
+    finders: dict[str, Finder] = {
+        "base": find_base,
+        "sreds": find_sreds,
+        "recvidar": find_recvidar,
+        "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
+        "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
+        "usp": partial(find_usp, rule=exposure or USP_EXPOSURE),
+        "folder": find_folder,
+        "archive": _archive,
+    }
+    if layout not in finders:
+        raise UsageError(f"layout must be auto, {', '.join(finders)}, got {layout!r}")
+    if exposure is not None and layout not in ("gopro", "rsb", "usp"):
+        raise UsageError(
+            f"--exposure-start, --exposure-length and --margin are for the layouts gopro, rsb and "
+            f"usp, not for {layout}"
+        )
+    return finders[layout]
+
+
+def _recognise(source: Path) -> str:
+    if source.is_file():
+        has_suffix = source.suffix.lower() in ARCHIVE_SUFFIXES
+        return "archive" if has_suffix and is_archive(source) else "folder"
+    if is_sreds(source):
+        return "sreds"
+    if is_gopro(source) or is_rsb(source):
+        return "gopro" if is_gopro(source) else "rsb"
+    if is_usp(source):
+        return "usp"
+    if source.resolve().name.lower() in _RECVIDAR_NAMES:
+        return "recvidar"
+    return "base" if any(source.glob("*/spike/*.dat")) else "folder"
+
+
+def _archive(path: Path, camera: Camera) -> Iterator[Found]:
+    """Yield the takes of an archive; their splits are read by themselves."""
+    stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
+    if any(value is not None for value in stated):
+        raise UsageError(
+            f"{path}: an archive knows its recordings' sizes; leave height, width, flip, mirror "
+            "and rotate out"
+        )
+    archive = SpikeArchive(path)
+    for name in archive:
+        yield name, None, partial(read_archived, archive, name, camera)
+
+
+def _membership(path: Path, jobs: Container[str]) -> dict[str, list[str]]:
+    """Return the splits of an archive in their order; a recording may be in several."""
+    archive = SpikeArchive(path)
+    listed = {split: map(recording_name, archive.names(split)) for split in archive.splits()}
+    return {split: [name for name in names if name in jobs] for split, names in listed.items()}

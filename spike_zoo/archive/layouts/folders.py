@@ -1,0 +1,145 @@
+"""The layout ``folder``: recordings anywhere below a folder, with pictures beside them."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING
+
+from spike_zoo.archive.layouts.ground_truth import GroundTruthImages, PictureFiles, check_lengths
+from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.archive.schema import USUAL_SPLITS
+from spike_zoo.errors import FormatError, MissingItemError, NotSpikesError
+from spike_zoo.files import entries_below
+from spike_zoo.formats.arrays import read_npy, read_npz
+from spike_zoo.formats.hdf5 import Hdf5File
+from spike_zoo.formats.hdf5_plain import is_archive, read_plain
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.sidecar import is_class
+from spike_zoo.media.pictures import PICTURE_SUFFIXES
+from spike_zoo.spikes.take import Take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from spike_zoo.archive.layouts.camera import Camera
+    from spike_zoo.archive.layouts.published import Found
+
+_MOST_NAMED = 3
+_PLANES_CHECKED = 64
+#: What a first folder is called, in small letters -> its split.
+SPLIT_FOLDERS = {name: name for name in USUAL_SPLITS} | {"valid": "val", "validation": "val"}
+
+
+def find_folder(root: Path, camera: Camera) -> Iterator[Found]:
+    """Yield every recording below a folder, or the one file, with the pictures beside it.
+
+    A first folder named train, val (valid, validation) or test, in any case, is the split.
+    Warns of pictures that belong to no recording, and of files that are neither.
+    """
+    if root.is_file():
+        folder = root.with_suffix("")
+        near = [*root.parent.iterdir(), *(folder.iterdir() if folder.is_dir() else ())]
+        yield root.stem, None, partial(_read, root, PictureFiles(near).of(root), camera)
+        return
+    everything = [path for path in entries_below(root) if not path.is_dir()]
+    files = _recordings(root, everything)
+    pictures = PictureFiles(everything)
+    truths = {path: pictures.of(path) for path in files}
+    check_lengths(truths, camera.read)
+    if files and (lone := pictures.lone()):
+        warnings.warn(
+            f"{root}: {len(lone)} pictures belong to no recording, {lone[0]} is the first; a "
+            "recording clip.dat takes clip.png, or clip/000150.png for its plane 150",
+            stacklevel=2,
+        )
+    stems = Counter(path.stem for path in files)
+    for path, truth in truths.items():
+        parts = path.relative_to(root).with_suffix("").parts
+        split = SPLIT_FOLDERS.get(parts[0].lower()) if len(parts) > 1 else None
+        name = path.stem if stems[path.stem] == 1 else "-".join(parts)
+        yield name, split, partial(_read, path, truth, camera)
+
+
+def _recordings(root: Path, files: Sequence[Path]) -> list[Path]:
+    """Return the files that hold one recording; warn of others, except pictures and sidecars."""
+    recordings, others = [], []
+    for path in files:
+        suffix = path.suffix.lower()
+        is_readable = suffix in RECORDING_SUFFIXES
+        is_hidden = path.name.startswith("._" if is_readable else ".")  # "._": metadata of macOS
+        if is_hidden or suffix in (*PICTURE_SUFFIXES, ".yaml"):
+            continue
+        reason = _other_content(path) if is_readable else str(path)
+        if reason is None:
+            recordings.append(path)
+        else:
+            others.append(reason)
+    if others:
+        more = f"; and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+        warnings.warn(
+            f"{root}: files that are not recordings, and are left out: {len(others)}. "
+            f"{'; '.join(others[:_MOST_NAMED])}{more}",
+            stacklevel=4,
+        )
+    return recordings
+
+
+def _other_content(path: Path) -> str | None:
+    """Return what a file holds instead of one recording, by its header and first planes.
+
+    Damaged files count as recordings: reading them reports the damage.
+    """
+    suffix = path.suffix.lower()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they are given again when all planes are read
+            if suffix == ".npy":
+                read_npy(path, most=_PLANES_CHECKED)
+            elif suffix == ".npz":
+                read_npz(path, most=_PLANES_CHECKED)
+            elif suffix in ARCHIVE_SUFFIXES:
+                return _other_hdf5(path)
+    except (NotSpikesError, MissingItemError) as error:
+        return error.message
+    except FormatError:
+        pass
+    return None
+
+
+def _other_hdf5(path: Path) -> str | None:
+    if not is_archive(path):
+        plain = read_plain(Hdf5File(path), None, most=_PLANES_CHECKED)
+        return f"{path}: no data set has three axes" if plain is None else None
+    recordings = len(SpikeArchive(path))
+    if recordings == 1:
+        return None
+    return f"{path}: an archive of {recordings} recordings"
+
+
+def _read(path: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
+    if truth is None and path.suffix.lower() in ARCHIVE_SUFFIXES and is_archive(path):
+        archive = SpikeArchive(path)
+        return read_archived(archive, archive.names()[0], camera)
+    recording = camera.read(path)
+    label = recording.meta.get("label")  # samples of recognition, in .npz or by their sidecar
+    known = label if is_class(label) else None
+    if known is None and isinstance(label, int | float) and not isinstance(label, bool):
+        raise FormatError(
+            f"{path}: label is {label}, expected the index of a class, counted from 0; leave it "
+            "out where there is none",
+            path=str(path),
+        )
+    if truth is None:
+        return Take(recording, label=known)
+    return Take(recording, *truth.read(recording, path), label=known)
+
+
+def read_archived(archive: SpikeArchive, name: str, camera: Camera) -> Take:
+    """Read a recording of an archive with its images; what the camera states replaces its own."""
+    take = archive.take(name)
+    take.recording.rate_scale = camera.rate_scale or take.recording.rate_scale
+    take.recording.fps = camera.fps or take.recording.fps
+    return take

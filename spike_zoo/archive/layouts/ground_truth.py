@@ -1,0 +1,185 @@
+"""Pictures that lie beside recordings: which belong to one, and to which of its planes."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from spike_zoo.archive.layouts.image_files import read_picture
+from spike_zoo.errors import FormatError, PlaneRangeError
+from spike_zoo.formats.sidecar import own_sidecar, sidecar_path
+from spike_zoo.media.pictures import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.spikes.recording import SpikeRecording
+
+
+class GroundTruthImages(NamedTuple):
+    """The pictures of a recording, in order of time.
+
+    Attributes:
+        pictures: Their files.
+        planes: The plane that each shows; None: one picture, of the middle plane.
+    """
+
+    pictures: tuple[Path, ...]
+    planes: tuple[int, ...] | None
+
+    def read(self, recording: SpikeRecording, path: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return the pictures and their planes, as a take has them.
+
+        Args:
+            recording: What they belong to.
+            path: Its file, for messages.
+
+        Raises:
+            FormatError: If a file is no picture, or they are not all of one kind.
+            GeometryError: If one has another size than the recording or a multiple of it.
+            PlaneRangeError: If the recording has no such plane.
+        """
+        count, height, width = recording.shape
+        planes = (count // 2,) if self.planes is None else self.planes
+        for picture, plane in zip(self.pictures, planes, strict=True):
+            if not 0 <= plane < count:
+                raise PlaneRangeError(
+                    f"{picture}: shows plane {plane}, and {path} has planes 0..{count - 1}; "
+                    "copy the recording again if it was cut short, or correct the number",
+                    path=str(picture),
+                )
+        images = [read_picture(picture, (height, width)) for picture in self.pictures]
+        kinds = [(image.shape, image.dtype) for image in images]
+        odd = next((n for n, kind in enumerate(kinds) if kind != kinds[0]), None)
+        if odd is not None:
+            raise FormatError(
+                f"{self.pictures[odd]}: {_format_kind(kinds[odd])}, and {self.pictures[0].name} is "
+                f"{_format_kind(kinds[0])}; pictures of one recording are of one size and kind",
+                path=str(self.pictures[odd]),
+            )
+        return np.stack(images), np.array(planes, np.int64)
+
+
+class PictureFiles:
+    """Pictures of a folder, by the recording that they belong to.
+
+    ``clip.png`` beside ``clip.dat`` shows its middle plane; ``clip/000150.png`` shows plane 150.
+    ``planes: [150]`` in the sidecar ``clip.dat.yaml`` says otherwise, in the order of the names.
+
+    Args:
+        files: Everything there is; what is no picture is left out.
+    """
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        self._beside: dict[Path, list[Path]] = {}
+        self._inside: dict[Path, list[Path]] = {}
+        self._lone: dict[Path, None] = {}
+        for file in sorted(files):
+            if file.suffix.lower() in PICTURE_SUFFIXES:
+                self._beside.setdefault(file.with_suffix(""), []).append(file)
+                self._inside.setdefault(file.parent, []).append(file)
+                self._lone[file] = None
+
+    def of(self, recording: Path) -> GroundTruthImages | None:
+        """Return the pictures of a recording, None where there are none.
+
+        Raises:
+            FormatError: If it is not clear which they are, or of which planes.
+        """
+        stem = recording.with_suffix("")
+        beside, inside = self._beside.get(stem, []), self._inside.get(stem, [])
+        if len(beside) > 1 or (beside and inside):
+            raise FormatError(
+                f"{recording}: both {beside[0].name} and {[*beside[1:], *inside][0]} could be its "
+                "picture; leave one picture beside it, or all in the folder of its name",
+                path=str(recording),
+            )
+        pictures = beside or inside
+        for picture in pictures:
+            self._lone.pop(picture, None)
+        stated = _stated_planes(recording, len(pictures))
+        if not pictures:
+            return None
+        if stated is None and beside:
+            return GroundTruthImages((beside[0],), None)
+        planes = [_plane_of(picture) for picture in pictures] if stated is None else stated
+        ordered = sorted(zip(planes, pictures, strict=True))
+        twice = [plane for plane, times in Counter(planes).items() if times > 1]
+        if twice:
+            raise FormatError(
+                f"{recording}: two pictures show plane {twice[0]}; keep one", path=str(recording)
+            )
+        return GroundTruthImages(
+            tuple(file for _, file in ordered), tuple(plane for plane, _ in ordered)
+        )
+
+    def lone(self) -> list[Path]:
+        """Return the pictures that belonged to nothing that was asked for."""
+        return list(self._lone)
+
+
+def check_lengths(
+    truths: Mapping[Path, GroundTruthImages | None], read: Callable[[Path], SpikeRecording]
+) -> None:
+    """Refuse a ``.dat`` of another length than most whose picture shows the middle plane.
+
+    One that was cut short is still a recording, whose middle is elsewhere. The usual length is
+    that of all ``.dat``, those without pictures too.
+
+    Args:
+        truths: Files of recordings -> their pictures.
+        read: Opens one.
+
+    Raises:
+        FormatError: Naming one that has another length than most.
+    """
+    raw = {file: one for file, one in truths.items() if file.suffix.lower() == ".dat"}
+    middles = [file for file, one in raw.items() if one is not None and one.planes is None]
+    if not middles:
+        return  # so a size that is not known yet is told of the recording that is read first
+    lengths = {file: len(read(file)) for file in raw}
+    counts = Counter(lengths.values())
+    usual = max(counts, key=lambda length: (counts[length], length))  # what was cut is shorter
+    odd = [file for file in middles if lengths[file] != usual]
+    if odd:
+        raise FormatError(
+            f"{odd[0]}: {lengths[odd[0]]} planes, where other recordings have {usual}, and "
+            "its picture is to show the middle one. If it was cut short, copy it again; if not, "
+            f"say which plane the picture shows, as planes: [{usual // 2}] in "
+            f"{sidecar_path(odd[0]).name}",
+            path=str(odd[0]),
+        )
+
+
+def _stated_planes(recording: Path, count: int) -> list[int] | None:
+    """Return the planes that a sidecar tells for so many pictures."""
+    stated = own_sidecar(recording).planes
+    if stated is not None and len(stated) != count:
+        raise FormatError(
+            f"{sidecar_path(recording)}: planes names {len(stated)}, and {recording.name} has "
+            f"{count} pictures; list one for each, in the order of their names",
+            path=str(sidecar_path(recording)),
+        )
+    return None if stated is None else list(stated)
+
+
+def _plane_of(picture: Path) -> int:
+    numbers = re.findall(r"\d+", picture.stem)
+    if not numbers:
+        raise FormatError(
+            f"{picture}: no plane in its name; call it by the plane that it shows, as 000150.png, "
+            "or list planes in the recording's sidecar",
+            path=str(picture),
+        )
+    return int(numbers[-1])
+
+
+def _format_kind(kind: tuple[tuple[int, ...], np.dtype[Any]]) -> str:
+    shape, dtype = kind
+    return f"{'x'.join(map(str, shape))} {dtype}"

@@ -1,0 +1,116 @@
+"""Stop training at the first loss, gradient or weight that is not finite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import Callback
+from torch.nn.utils import get_total_norm
+
+from spike_zoo.checkpoints.weight_files import first_not_finite
+from spike_zoo.errors import DivergenceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lightning import LightningModule, Trainer
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+_WAY_OUT = (
+    "Lower the learning rate (--model.learning_rate), limit gradients "
+    "(--trainer.gradient_clip_val 1), or check these recordings."
+)
+
+
+class StopAtDivergence(Callback):
+    """Raise an error before a value that is not finite reaches the weights or a checkpoint.
+
+    Processes that train together stop at the same batch: a loss that is not finite in one of them
+    makes the averaged gradients of all of them not finite.
+
+    Args:
+        last: Where the run keeps its last checkpoint.
+    """
+
+    def __init__(self, last: Path) -> None:
+        self.last = last
+        self._names: list[str] = []
+        self._loss: float | None = None  # the last one that is not finite
+
+    def on_train_batch_start(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        batch: Any,  # noqa: ANN401  (any batch)
+        batch_idx: int,
+    ) -> None:
+        """Note which recordings the batch holds."""
+        self._names = list(batch.get("name", ())) if isinstance(batch, Mapping) else []
+        self._loss = None
+
+    def on_before_backward(
+        self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
+    ) -> None:
+        """Check the loss.
+
+        Raises:
+            DivergenceError: If it is not finite.
+        """
+        if torch.isfinite(loss.detach()).all():
+            return
+        self._loss = float(loss.detach().sum())
+        if trainer.world_size == 1:
+            raise self._error(trainer, f"the loss is {self._loss}")
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Check the gradients, unless a scaler of float16 losses does so itself.
+
+        Raises:
+            DivergenceError: If one is not finite; names the first parameter.
+        """
+        if getattr(trainer.precision_plugin, "scaler", None) is not None:
+            return
+        gradients = [
+            (name, parameter.grad)
+            for name, parameter in pl_module.named_parameters()
+            if parameter.grad is not None
+        ]
+        norm = get_total_norm(gradient for _, gradient in gradients)
+        if torch.isfinite(norm):
+            return
+        name = first_not_finite(gradients)
+        what = f"the gradient of {name} is not finite" if name else "the gradients' norm overflows"
+        if self._loss is not None:
+            what = f"the loss is {self._loss} and {what}"
+        raise self._error(trainer, what)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Check the weights before they are measured."""
+        self._check_weights(trainer, pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Check the weights before they replace the last good checkpoint."""
+        self._check_weights(trainer, pl_module)
+
+    def _check_weights(self, trainer: Trainer, module: LightningModule) -> None:
+        name = first_not_finite(module.named_parameters())
+        if name is not None:
+            raise self._error(trainer, f"the weights {name} are not finite")
+
+    def _error(self, trainer: Trainer, what: str) -> DivergenceError:
+        logged = trainer.callback_metrics.items()
+        terms = [name for name, value in logged if not torch.isfinite(value).all()]
+        parts = [f"training diverged at step {trainer.global_step}: {what}."]
+        if terms:
+            parts.append(f"Logged values that are not finite: {', '.join(terms)}.")
+        if self._names:
+            parts.append(f"Recordings of the batch: {', '.join(self._names)}.")
+        kept = f"The last good checkpoint is {self.last}." if self.last.is_file() else ""
+        return DivergenceError(" ".join([*parts, kept or "No checkpoint was saved yet.", _WAY_OUT]))

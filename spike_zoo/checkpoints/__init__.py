@@ -1,0 +1,1 @@
+"""Files of weights: read, write, load, export, publish."""

@@ -1,0 +1,92 @@
+"""Published image networks that metrics and losses look through, loaded from files at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from spike_zoo.checkpoints.weight_files import read_weights
+from spike_zoo.errors import MissingFileError, WeightsError
+
+FOLDER_VARIABLE = "SPIKE_ZOO_BACKBONES"
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A published file of torchvision's weights.
+
+    Attributes:
+        builder: Name of the function in ``torchvision.models`` that makes the network.
+        filename: The file's published name; its last part begins its SHA-256.
+    """
+
+    builder: str
+    filename: str
+
+    @property
+    def digest(self) -> str:
+        """Return the first digits of the file's SHA-256, as its name states them."""
+        return Path(self.filename).stem.rsplit("-", 1)[1]
+
+
+BACKBONES = {
+    "alex": Backbone("alexnet", "alexnet-owt-7be5be79.pth"),
+    "vgg": Backbone("vgg16", "vgg16-397923af.pth"),
+    "squeeze": Backbone("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
+    "vgg19": Backbone("vgg19", "vgg19-dcbb9e9d.pth"),
+}
+
+
+def backbone_folders() -> list[Path]:
+    """Return the folders that are searched for backbones, first found first used."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    hub = Path(torch.hub.get_dir()) / "checkpoints"
+    return [Path(named), hub] if named else [hub]
+
+
+def find_backbone(name: str) -> Path | None:
+    """Return the file of a backbone where it is at hand."""
+    candidates = (folder / BACKBONES[name].filename for folder in backbone_folders())
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def missing_backbone(name: str) -> MissingFileError:
+    """Return the error that says which file is missing and where to put it."""
+    filename = BACKBONES[name].filename
+    folders = " or ".join(str(folder) for folder in backbone_folders())
+    return MissingFileError(
+        f"{filename} (torchvision's {BACKBONES[name].builder}) is not at hand: put it into "
+        f"{folders}, or name the folder that holds it in {FOLDER_VARIABLE}, or give its path"
+    )
+
+
+def load_backbone(name: str, path: str | Path | None = None) -> dict[str, torch.Tensor]:
+    """Load the state dict of a backbone.
+
+    Args:
+        name: Key of :data:`BACKBONES`.
+        path: The file; searched for by default.
+
+    Raises:
+        MissingFileError: If there is no such file; says where it may be put.
+        WeightsError: If the file has the published name and other content, or is no state dict.
+    """
+    found = Path(path) if path is not None else find_backbone(name)
+    if found is None or not found.is_file():
+        raise missing_backbone(name)
+    backbone = BACKBONES[name]
+    if found.name == backbone.filename:
+        digest = hashlib.sha256(found.read_bytes()).hexdigest()
+        if not digest.startswith(backbone.digest):
+            raise WeightsError(
+                f"{found}: its SHA-256 begins with {digest[:8]}, the published file's with "
+                f"{backbone.digest}. Copy it again, or rename it if it is meant to differ."
+            )
+    state = read_weights(found)
+    if not isinstance(state, dict):
+        raise WeightsError(f"{found}: holds a {type(state).__name__}, expected a state dict")
+    return state

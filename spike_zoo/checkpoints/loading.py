@@ -1,0 +1,272 @@
+"""A ready module from a shipped name, a checkpoint or an export: ``spike_zoo.load``."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from safetensors.torch import save
+from torch import nn
+
+from spike_zoo.checkpoints.artifacts import fetch_artifact, is_artifact
+from spike_zoo.checkpoints.hub import fetch_from_hub, is_on_hub
+from spike_zoo.checkpoints.published import PUBLISHED, WEIGHTLESS, located_weights
+from spike_zoo.checkpoints.saved_model import SavedModel, read_saved_model
+from spike_zoo.checkpoints.state_dicts import differences
+from spike_zoo.checkpoints.weight_files import first_not_finite, state_digest
+from spike_zoo.errors import SpikeZooError, UsageError, WeightsError
+from spike_zoo.files import EXPORT_NAME, new_file
+from spike_zoo.nn.threads import limit_threads
+
+PACKAGE = "spike_zoo."
+# what a constructor can raise for arguments of a damaged or crafted file
+_UNBUILDABLE = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
+
+
+def load(
+    name_or_path: str | Path, *, device: str | torch.device = "cpu", trust: bool = False
+) -> nn.Module:
+    """Return a ready module in evaluation mode.
+
+    Args:
+        name_or_path: A shipped name (``"tfi"``, ``"stir-small"``), a checkpoint (``.ckpt``), a
+            weights file (``.safetensors``), a folder with one named ``model.safetensors``, or a
+            method's published file (``.pth``). Or what is fetched once: ``"hf:owner/name"`` from
+            the Hub, ``"wandb:entity/project/name:best"`` of what a run left with W&B.
+        device: Where the module computes.
+        trust: Also import and build a class from outside this package; the file chooses which.
+            A command that loads methods passes on its switch ``--trust``.
+
+    Raises:
+        MissingFileError: If it is neither a name nor a file; lists the names.
+        WeightsError: If the file is no checkpoint of a module, or of a class that is not to be
+            trusted, or cannot be fetched.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> recording = pattern_take(0).recording
+        >>> method = load("tfi")
+        >>> method.reconstruct(recording, [30, 40, 50]).shape
+        torch.Size([3, 1, 40, 48])
+    """
+    name = str(name_or_path)
+    if name in WEIGHTLESS:
+        blueprint = SavedModel(WEIGHTLESS[name], {}, {}, name)
+    else:
+        blueprint = read_saved_model(located_weights(fetched(name_or_path)), PUBLISHED)
+    return _built(blueprint, trust=trust).to(device).eval()
+
+
+def initialise(module: nn.Module, file: Path, *, strict: bool = True) -> list[str]:
+    """Load weights into a module that is about to be trained.
+
+    Args:
+        module: The module.
+        file: A checkpoint, an export, or a method's published file.
+        strict: Raise an error unless names and shapes are exactly those of the module. Otherwise
+            what does not fit is left out.
+
+    Returns:
+        What was left out, one line for each kind.
+
+    Raises:
+        WeightsError: If the weights do not fit, or none of them does.
+    """
+    blueprint = read_saved_model(file, PUBLISHED)
+    state, expected = blueprint.state, module.state_dict()
+    if blueprint.is_published:
+        state = _built(blueprint, trust=False).state_dict()
+    fitting = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in expected and tensor.shape == expected[name].shape
+    }
+    faults = differences(state, expected)
+    if faults and (strict or not fitting):
+        way_out = ", or leave entries out with --init_strict false" if fitting else ""
+        raise WeightsError(
+            f"{file}: the weights do not fit {type(module).__name__}: {'; '.join(faults)}. "
+            f"{_other_arguments(module, blueprint)}Give the model the same arguments{way_out}.",
+            path=str(file),
+        )
+    module.load_state_dict(fitting, strict=False)
+    _check_finite(module, str(file))
+    left_out = {
+        "entries of the file are left out": [name for name in state if name not in fitting],
+        "entries of the model keep their initial values": [n for n in expected if n not in fitting],
+    }
+    return [f"{len(names)} {what}: {', '.join(names)}" for what, names in left_out.items() if names]
+
+
+def _other_arguments(module: nn.Module, blueprint: SavedModel) -> str:
+    """Return in words with which other arguments the weights were made."""
+    own = plain_hyper_parameters(module)
+    made = blueprint.hyper_parameters.items()
+    others = [f"{name}={value}" for name, value in made if name in own and own[name] != value]
+    return f"They were made with {', '.join(others[:8])}. " if others else ""
+
+
+def fetched(name_or_path: str | Path) -> str | Path:
+    """Return a name or path that is of this machine."""
+    name = str(name_or_path)
+    if is_artifact(name):
+        return fetch_artifact(name)
+    return fetch_from_hub(name) if is_on_hub(name) else name_or_path
+
+
+def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path:
+    """Write a module as a folder that :func:`load` takes: weights with everything to build it.
+
+    Args:
+        module: The module.
+        folder: Made if it is not there.
+        half: Store floating-point weights as float16; what is derived of weights (see
+            :class:`Finalizes`) is derived of the rounded ones.
+
+    Returns:
+        The folder's weights file.
+    """
+    target = Path(folder) / EXPORT_NAME
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(module, target, half=half)
+    return target
+
+
+def save_weights(
+    module: nn.Module, path: str | Path, *, half: bool = False, **metadata: str
+) -> None:
+    """Write a module's weights as safetensors, its class path and arguments beside them.
+
+    Args:
+        module: The module.
+        path: The file, replaced if it is there.
+        half: Store floating-point weights as float16.
+        metadata: Further texts to keep, as the recipe the weights were made with.
+    """
+    if half and isinstance(module, Finalizes):
+        module = _rounded(module)
+    state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+    if half:
+        state = {n: t.half() if t.is_floating_point() else t for n, t in state.items()}
+    state = {name: tensor.contiguous() for name, tensor in state.items()}
+    described = {
+        **metadata,
+        "class_path": f"{type(module).__module__}.{type(module).__qualname__}",
+        "hyper_parameters": json.dumps(plain_hyper_parameters(module)),
+        "sha256": state_digest(state),
+    }
+    with new_file(Path(path), overwrite=True) as temporary:
+        temporary.write_bytes(save(state, metadata=described))  # OSError where the disk is full
+
+
+@runtime_checkable
+class Finalizes(Protocol):
+    """A module whose state holds more than weights: what is derived of them, once and for all."""
+
+    def finalize(self) -> None:
+        """Derive it of the weights as they are now."""
+        ...
+
+
+def _rounded(module: nn.Module) -> nn.Module:
+    """Return a module with weights that half floats hold, and what is derived of those."""
+    copied = copy.deepcopy(module)
+    for tensor in (*copied.parameters(), *copied.buffers()):
+        if tensor.is_floating_point():
+            tensor.data.copy_(tensor.data.half())
+    if isinstance(copied, Finalizes):
+        copied.finalize()
+    return copied
+
+
+def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
+    """Return the constructor's arguments that a module was made with."""
+    hidden = ("_class_path", "_instantiator")
+    hparams: Any = module.hparams
+    return {name: value for name, value in hparams.items() if name not in hidden}
+
+
+def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
+    source = blueprint.source
+    module_class: Any = _resolve(blueprint.class_path, source, trust=trust)
+    if blueprint.is_published:
+        return module_class.from_official(source)
+    try:
+        module: nn.Module = module_class(**blueprint.hyper_parameters)
+    except SpikeZooError:
+        raise
+    except _UNBUILDABLE as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise WeightsError(
+            f"{source}: {blueprint.class_path} cannot be built with the arguments in the file "
+            f"({reason}); the file is damaged, or another version wrote it"
+        ) from error
+    faults = differences(blueprint.state, module.state_dict())
+    if faults:
+        raise WeightsError(
+            f"{source}: the weights do not fit {blueprint.class_path}: {'; '.join(faults)}"
+        )
+    module.load_state_dict(blueprint.state)
+    _check_finite(module, source)
+    return module
+
+
+def _check_finite(module: nn.Module, source: str) -> None:
+    name = first_not_finite(module.named_parameters())
+    if name is not None:
+        raise WeightsError(f"{source}: the weights {name} are not finite; use another checkpoint")
+
+
+def _resolve(class_path: str, source: str, *, trust: bool) -> type[nn.Module]:
+    if not class_path.startswith(PACKAGE) and not trust:
+        raise WeightsError(
+            f"{source}: wants to build {class_path!r}, which is not of this package. Nothing of it "
+            f"was imported: add --trust if you trust the file and know the package "
+            f"{class_path.partition('.')[0]!r} (from Python: trust=True)",
+            code="untrusted",
+        )
+    module_name, _, class_name = class_path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise WeightsError(
+            f"{source}: there is no class {class_path!r} here ({error}). Install its package, or "
+            "call where its file lies."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise WeightsError(f"{source}: {class_path!r} is not a module")
+    return found
+
+
+def pick_device(name: str) -> str:
+    """Return the device that ``auto``, ``cpu``, ``cuda`` or ``mps`` selects on this machine.
+
+    ``auto`` selects an accelerator only if it is available: a CUDA build of torch also runs on
+    machines without a GPU or driver. Torch's threads are limited to the cores that are free.
+
+    Raises:
+        UsageError: If the named device is not available.
+    """
+    limit_threads()
+    if name == "auto":
+        has_accelerator = torch.accelerator.is_available()
+        return str(torch.accelerator.current_accelerator()) if has_accelerator else "cpu"
+    if problem := device_problem(name):
+        raise UsageError(f"--device {name}: not usable here ({problem}); try --device auto")
+    return name
+
+
+def device_problem(name: str) -> str:
+    """Return torch's reason why a device is not usable, or an empty string if it is usable."""
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        return str(error).splitlines()[0]
+    return ""

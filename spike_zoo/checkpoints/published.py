@@ -1,0 +1,64 @@
+"""What ``spike_zoo.load`` knows: methods without weights, shipped weights, published files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spike_zoo.checkpoints.artifacts import is_artifact
+from spike_zoo.checkpoints.hub import is_on_hub
+from spike_zoo.errors import MissingFileError, closest
+from spike_zoo.files import EXPORT_NAME, shipped_weights, weights_file
+
+#: Methods that need no weights: name -> class path.
+WEIGHTLESS = {
+    "tfp": "spike_zoo.methods.classical.TFP",
+    "tfi": "spike_zoo.methods.classical.TFI",
+    "tfstp": "spike_zoo.methods.classical.TFSTP",
+    "tfi-aligned": "spike_zoo.methods.classical.AlignedTFI",
+}
+
+#: Published files: an entry only they have -> the class whose ``from_official`` reads them.
+PUBLISHED = {
+    "spike_enc2.0.weight": "spike_zoo.methods.ssdm.SSDMStudentModule",
+    "encoder.conv0.net.0.weight": "spike_zoo.methods.stir.STIRModule",
+}
+
+
+def shipped_names() -> list[str]:
+    """Return every name that needs no path."""
+    return [*WEIGHTLESS, *shipped_weights()]
+
+
+def located_weights(name_or_path: str | Path) -> Path:
+    """Return the file of weights that a shipped name or a path means.
+
+    Raises:
+        MissingFileError: If there is none; lists the names.
+    """
+    name = str(name_or_path)
+    path = weights_file(name_or_path)
+    if not path.is_file():
+        if Path(name).is_dir():
+            raise MissingFileError(
+                f"{name}: this folder holds no {EXPORT_NAME}, so it is no export; give one that "
+                "'python -m spike_zoo export' wrote, or a checkpoint, as runs/RUN/checkpoints/"
+                "best.ckpt",
+                path=name,
+            )
+        raise MissingFileError(
+            f"{name}: neither a file nor a shipped method.{closest(name, shipped_names())} "
+            f"Shipped are {', '.join(shipped_names())}; else give a .ckpt, a .safetensors, an "
+            "export folder or hf:owner/name.",
+            path=name,
+        )
+    return path
+
+
+def check_method(name: str) -> None:
+    """Check that a method exists, without importing torch; names of remote weights pass.
+
+    Raises:
+        MissingFileError: If the name is neither shipped nor a file of weights.
+    """
+    if not (name in WEIGHTLESS or is_artifact(name) or is_on_hub(name)):
+        located_weights(name)

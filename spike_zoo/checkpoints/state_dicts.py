@@ -1,0 +1,101 @@
+"""Published weights: a state dict from a file or from memory, and whether it fits a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from spike_zoo.checkpoints.weight_files import read_weights
+from spike_zoo.errors import WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+StateDict: TypeAlias = Mapping[str, Tensor]
+WeightsSource: TypeAlias = "str | PathLike[str] | StateDict"
+
+
+def source_name(source: WeightsSource) -> str:
+    """Return what messages call a source of weights."""
+    return "the state dict" if isinstance(source, Mapping) else str(source)
+
+
+def read_state_dict(source: WeightsSource) -> dict[str, Tensor]:
+    """Return the entries of published weights.
+
+    Args:
+        source: A file (``.pth``, ``.safetensors``) or what it holds: a state dict, with or without
+            a ``state_dict`` around it and a data-parallel wrapper's leading ``module.``.
+
+    Raises:
+        WeightsError: If the file cannot be read or holds no state dict.
+        MissingFileError: If there is no such file.
+    """
+    content: Any = source if isinstance(source, Mapping) else read_weights(Path(source))
+    content = content.get("state_dict", content) if isinstance(content, Mapping) else content
+    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
+        where = source_name(source)
+        raise WeightsError(f"{where}: no state dict of tensors in it", path=where)
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def check_entries(
+    state: StateDict,
+    expected: StateDict,
+    source: WeightsSource,
+    network: str,
+    *,
+    named: Callable[[str], str] = str,
+) -> None:
+    """Refuse published weights whose names or shapes are not those of the network.
+
+    Args:
+        state: The weights, under the network's names.
+        expected: State dict of the network that will take them.
+        source: Where they came from, for the message.
+        network: What the weights should have been of, for the message.
+        named: Maps the network's names to those in the file, for the message.
+
+    Raises:
+        WeightsError: Naming the first missing, unexpected and misshapen entry.
+    """
+    faults = differences(state, expected, named)
+    if faults:
+        where = source_name(source)
+        raise WeightsError(
+            f"{where}: not the published weights of {network}: {'; '.join(faults)}. Pass the "
+            "published checkpoint of that network.",
+            path=where,
+        )
+
+
+def differences(
+    state: StateDict, expected: StateDict, named: Callable[[str], str] = str
+) -> list[str]:
+    """Return how names and shapes of weights differ from a network's: one phrase a kind.
+
+    Args:
+        state: The weights.
+        expected: State dict of the network.
+        named: Maps the network's names to those of the phrases.
+    """
+    missing = [key for key in expected if key not in state]
+    unexpected = [key for key in state if key not in expected]
+    common = [key for key in expected if key in state]
+    misshapen = [key for key in common if state[key].shape != expected[key].shape]
+    faults = []
+    for kind, keys in (("missing", missing), ("unexpected", unexpected)):
+        if keys:
+            faults.append(f"{len(keys)} {kind}, first {named(keys[0])}")
+    if misshapen:
+        key = misshapen[0]
+        found, wanted = tuple(state[key].shape), tuple(expected[key].shape)
+        faults.append(
+            f"{len(misshapen)} of another shape, first {named(key)}: {found} instead of {wanted}"
+        )
+    return faults

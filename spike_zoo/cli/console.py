@@ -1,0 +1,133 @@
+"""What commands say beside what they are asked for: nothing of it under ``--quiet``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import sys
+from contextvars import ContextVar
+from typing import IO, TYPE_CHECKING, Any
+
+from spike_zoo.errors import RecordingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spike_zoo.spikes.rate_scale import RateScale
+
+_IS_QUIET = ContextVar("_IS_QUIET", default=False)
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_LOGGERS = ("lightning.pytorch", "lightning.fabric")
+
+
+def is_quiet() -> bool:
+    """Tell whether only results that were asked for, warnings and errors are to be seen."""
+    return _IS_QUIET.get()
+
+
+def echo(text: str, file: IO[str] | None = None) -> None:
+    """Say where something is or how far it got, unless nobody wants to know.
+
+    Args:
+        text: One line or more.
+        file: Where to; by default stdout.
+    """
+    if not is_quiet():
+        print(text, file=file or sys.stdout)
+
+
+def report_rate_scale(scale: RateScale) -> None:
+    """Print a rate scale that was estimated, on stderr, and how to set it."""
+    if scale.is_estimated:
+        echo(scale.note, sys.stderr)
+
+
+def configure_streams() -> None:
+    """Let every name be told, whatever letters the terminal has, and refuse to speak to nobody.
+
+    Raises:
+        RecordingError: If stdout is closed.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if sys.stdout is None:
+        raise RecordingError("stdout is closed; send it to a file, a pipe or /dev/null")
+
+
+def is_unwritable(error: BaseException) -> bool:
+    """Return whether an error says that a disk is full or a file system is read-only."""
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE
+
+
+def drop_unwritten() -> None:
+    """Send what stdout still holds nowhere if it cannot be written, before Python tries again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def quiet(*, wanted: bool = True) -> Iterator[None]:
+    """Let nothing be told inside, and no bar be shown; warnings and errors pass."""
+    if not wanted:
+        with _lines():
+            yield
+        return
+    before = _IS_QUIET.set(True)
+    try:
+        with contextlib.redirect_stderr(_NonTerminal(sys.stderr)):
+            yield
+    finally:
+        _IS_QUIET.reset(before)
+
+
+@contextlib.contextmanager
+def _lines() -> Iterator[None]:
+    """Show on stderr what this package logs of how far it is."""
+    logger, handler = logging.getLogger("spike_zoo"), logging.StreamHandler()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def silenced(*, wanted: bool = True) -> Iterator[None]:
+    """Leave out what a library prints and logs inside, which cannot be asked not to."""
+    if not wanted:
+        yield
+        return
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    with (
+        open(os.devnull, "w", encoding="utf-8") as nowhere,  # noqa: PTH123  (no path on Windows)
+        contextlib.redirect_stdout(nowhere),
+    ):
+        try:
+            for name in levels:
+                logging.getLogger(name).setLevel(logging.WARNING)
+            yield
+        finally:
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)
+
+
+class _NonTerminal:
+    """A stream that no terminal is behind, so that nobody draws a bar."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def isatty(self) -> bool:
+        return False
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  (a stream's)
+        return getattr(self._stream, name)

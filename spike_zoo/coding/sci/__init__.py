@@ -1,0 +1,1 @@
+"""Container, header, frequency tables and range coder of ``.sci`` bitstreams."""

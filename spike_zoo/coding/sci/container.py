@@ -1,0 +1,209 @@
+"""``.sci`` files: a header, then one chunk of bytes for each group of pictures."""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from spike_zoo.coding.sci.chunks import (
+    Chunk,
+    Salvage,
+    corrupt,
+    cut_or_corrupt,
+    next_chunk,
+    pack_chunk,
+    read_chunk,
+    trailing,
+)
+from spike_zoo.coding.sci.header import HEADER_BYTES, Header
+from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.files import new_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+    from spike_zoo.coding.errors import BitstreamError
+
+__all__ = ["HEADER_BYTES", "BitstreamReader", "BitstreamWriter", "Header"]
+
+
+class BitstreamWriter:
+    """Write a bitstream group by group; a file appears whole when the last one is written.
+
+    Args:
+        target: A new file, or a stream of bytes that is written as it is.
+        header: What is written.
+        overwrite: Replace a file that is there.
+
+    Attributes:
+        header: What is written.
+        groups: Groups written so far.
+        size: Bytes written so far.
+    """
+
+    def __init__(
+        self, target: str | Path | BinaryIO, header: Header, *, overwrite: bool = False
+    ) -> None:
+        self.header = header
+        self.groups = self.size = 0
+        self._target = Path(target) if isinstance(target, str) else target
+        self._overwrite = overwrite
+        self._stack = ExitStack()
+        self._stream: BinaryIO
+
+    def __enter__(self) -> Self:
+        """Write the header.
+
+        Raises:
+            ValueError: If it holds what no header can.
+            ExistingFileError: If the file is there and ``overwrite`` is off.
+        """
+        head = self.header.pack()
+        with ExitStack() as stack:
+            if isinstance(self._target, Path):
+                place = stack.enter_context(new_file(self._target, overwrite=self._overwrite))
+                self._stream = stack.enter_context(place.open("wb"))
+            else:
+                self._stream = self._target
+            stack.push(self._check_finished)
+            self._write(head)
+            self._stack = stack.pop_all()
+        return self
+
+    def append(self, payload: bytes) -> None:
+        """Write the next group of pictures.
+
+        Raises:
+            ValueError: If all are written, or no payload is so long.
+        """
+        if self.groups == self.header.groups:
+            raise ValueError(f"all {self.groups} groups of pictures are written")
+        self._write(pack_chunk(self.groups, payload))
+        self.groups += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let the file appear, if nothing failed.
+
+        Raises:
+            ValueError: If groups are missing.
+        """
+        self._stack.__exit__(kind, error, trace)
+
+    def _write(self, part: bytes) -> None:
+        self._stream.write(part)
+        self.size += len(part)
+
+    def _check_finished(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self.groups < self.header.groups:
+            raise ValueError(
+                f"{self.groups} of {self.header.groups} groups of pictures are written"
+            )
+
+
+class BitstreamReader:
+    """Read a bitstream, any group of pictures without the others.
+
+    Args:
+        source: The bitstream, or a file.
+        strict: Refuse what is damaged. Otherwise what is whole is found and the rest left out.
+
+    Attributes:
+        header: What the bitstream holds.
+        path: The file; None for bytes.
+        size: Bytes in all.
+        errors: What is wrong with what was left out.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        BitstreamError: See :meth:`Header.parse`; a damaged header is always refused.
+    """
+
+    def __init__(self, source: bytes | str | Path, strict: bool = True) -> None:
+        self.path = None if isinstance(source, bytes) else str(source)
+        self._data = source if isinstance(source, bytes) else mapped_file(Path(source))
+        self.size = len(self._data)
+        self.header = Header.parse(self._data, self.path)
+        self.strict = strict
+        self.errors: list[BitstreamError] = []
+        self._chunks: dict[int, Chunk] = {}
+        if not strict:
+            salvage = Salvage(self._data, HEADER_BYTES, self.header.groups, self.path)
+            self._chunks, self.errors = salvage.chunks, salvage.errors
+
+    def payload(self, k: int) -> bytes:
+        """Return the payload of one group of pictures.
+
+        Raises:
+            IndexError: If there is no such group.
+            CorruptBitstreamError: If it is damaged.
+            TruncatedBitstreamError: If the file ends before its end.
+        """
+        if not 0 <= k < self.header.groups:
+            raise IndexError(f"group of pictures {k} was asked for; there are {self.header.groups}")
+        chunk = self._located(k)
+        if self.strict and not chunk.fits(self._data):
+            raise corrupt(k, (chunk.start, chunk.end), self.path)
+        return chunk.payload(self._data)
+
+    def payload_bytes(self) -> dict[int, int]:
+        """Return how long the payload of each group is that can be found.
+
+        Raises:
+            BitstreamError: If the file is damaged and the reader strict.
+        """
+        known = range(self.header.groups) if self.strict else self._chunks
+        return {k: self._located(k).length for k in known}
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the number and the payload of each group, in order.
+
+        Raises:
+            BitstreamError: If the file is damaged and the reader strict.
+        """
+        for k in range(self.header.groups) if self.strict else self._chunks:
+            yield k, self.payload(k)
+        if self.strict and self._chunks[self.header.groups - 1].end < self.size:
+            raise trailing(self._chunks[self.header.groups - 1].end, self._data, self.path)
+
+    def _located(self, k: int) -> Chunk:
+        """Return where a group is, walking over the lengths of those before it."""
+        if not self.strict and k not in self._chunks:
+            raise corrupt(k, (HEADER_BYTES, self.size), self.path)
+        while k not in self._chunks:
+            following = len(self._chunks)
+            start = self._chunks[following - 1].end if self._chunks else HEADER_BYTES
+            self._chunks[following] = self._checked(following, start)
+        return self._chunks[k]
+
+    def _checked(self, k: int, start: int) -> Chunk:
+        """Return the chunk at a place, if it can be one and lies in the file."""
+        chunk = read_chunk(self._data, k, start)
+        if chunk is not None and chunk.is_inside(self._data):
+            return chunk
+        found = next_chunk(self._data, chunk, (start, k), self.header.groups)
+        if found is not None:
+            raise corrupt(k, (start, found.start), self.path)
+        raise cut_or_corrupt(chunk, (k, k - 1), self._data, self.path)
+
+
+def mapped_file(path: Path) -> bytes | mmap.mmap:
+    """Return a file's bytes, which are read when they are looked at."""
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:  # which cannot be mapped
+                return b""
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError as error:
+        raise MissingFileError(f"{path}: there is no such file", path=str(path)) from error
+    except OSError as error:
+        raise FormatError(
+            f"{path}: cannot be read ({error.strerror or error})", path=str(path)
+        ) from error

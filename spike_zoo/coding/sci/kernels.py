@@ -1,0 +1,137 @@
+"""The loops of the range coder, compiled for the processor; as plain Python they do the same.
+
+Asymmetric numeral systems with a state of 32 bits, words of 16 and frequencies of 16 (Duda, 2013).
+All is integers, so every machine makes the same bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from spike_zoo.spikes.compiling import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from spike_zoo.coding.sci.tables import FrequencyTables
+
+DONE: Final = 0
+OUT_OF_WORDS: Final = 1
+NEEDLESS_ESCAPE: Final = 2
+_FIRST_STATE: Final = 1 << 16
+_LOW: Final = 0xFFFF
+
+
+@compiled
+def encode(
+    symbols: NDArray[np.int32],
+    table: NDArray[np.int32],
+    tables: FrequencyTables,
+    words: NDArray[np.uint16],
+    place: tuple[int, int],
+) -> tuple[int, int]:
+    """Push symbols, the last one first, and write words from the end of their room backwards.
+
+    Args:
+        symbols: ``(N,)``, from -32767 to 32767.
+        table: ``(N,)``, the table of each.
+        tables: The tables.
+        words: Room for two words of each symbol.
+        place: The state, and the words that are still free.
+
+    Returns:
+        The same afterwards.
+    """
+    radius, offset, cumulative = tables.radius, tables.offset, tables.cumulative
+    state, free = np.int64(place[0]), place[1]
+    for index in range(symbols.size - 1, -1, -1):
+        symbol, level = np.int64(symbols[index]), table[index]
+        reach = np.int64(radius[level])
+        slot = offset[level] + symbol + reach
+        if symbol < -reach or symbol > reach:  # the value itself, then the escape before it
+            free -= 1
+            words[free] = state & _LOW
+            state = ((state >> 16) << 16) + (symbol & _LOW)
+            slot = offset[level] + 2 * reach + 1
+        start = np.int64(cumulative[slot])
+        frequency = np.int64(cumulative[slot + 1]) - start
+        if state >= frequency << 16:
+            free -= 1
+            words[free] = state & _LOW
+            state >>= 16
+        quotient = state // frequency
+        state = (quotient << 16) + start + (state - quotient * frequency)
+    return int(state), free
+
+
+@compiled
+def decode(
+    table: NDArray[np.int32],
+    tables: FrequencyTables,
+    nearest: NDArray[np.uint16],
+    words: NDArray[np.uint16],
+    place: tuple[int, int],
+    symbols: NDArray[np.int32],
+) -> tuple[int, int, int]:
+    """Pull symbols in the order in which they were written.
+
+    Args:
+        table: ``(N,)``, the table of each.
+        tables: The tables.
+        nearest: What :func:`index_symbols` made of them.
+        words: All words.
+        place: The state, and the words that were read.
+        symbols: ``(N,)``, written.
+
+    Returns:
+        The state and the words that were read afterwards, and how it ended.
+    """
+    radius, offset, cumulative = tables.radius, tables.offset, tables.cumulative
+    state, read = np.int64(place[0]), place[1]
+    for index in range(table.size):
+        level = table[index]
+        rest, first = state & _LOW, np.int64(offset[level])
+        slot = first + nearest[level, rest >> 8]
+        while cumulative[slot + 1] <= rest:
+            slot += 1
+        start = np.int64(cumulative[slot])
+        state = (np.int64(cumulative[slot + 1]) - start) * (state >> 16) + rest - start
+        if state < _FIRST_STATE:
+            if read >= words.size:
+                return int(state), read, OUT_OF_WORDS
+            state = (state << 16) | np.int64(words[read])
+            read += 1
+        reach = np.int64(radius[level])
+        symbol = slot - first - reach
+        if symbol > reach:  # the escape: the value follows
+            if read >= words.size:
+                return int(state), read, OUT_OF_WORDS
+            symbol = ((state & _LOW) ^ 0x8000) - 0x8000
+            if -reach <= symbol <= reach or symbol == -0x8000:
+                return int(state), read, NEEDLESS_ESCAPE
+            state = ((state >> 16) << 16) | np.int64(words[read])
+            read += 1
+        symbols[index] = symbol
+    return int(state), read, DONE
+
+
+@compiled
+def index_symbols(
+    tables: FrequencyTables,
+    nearest: NDArray[np.uint16],
+) -> None:
+    """Write which symbol of a table each 256th cumulative frequency belongs to.
+
+    Args:
+        tables: The tables.
+        nearest: ``(tables, 256)``, written.
+    """
+    offset, cumulative = tables.offset, tables.cumulative
+    for level in range(offset.size):
+        slot = offset[level]
+        for part in range(nearest.shape[1]):
+            while cumulative[slot + 1] <= part << 8:
+                slot += 1
+            nearest[level, part] = slot - offset[level]

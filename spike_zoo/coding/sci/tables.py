@@ -1,0 +1,141 @@
+"""How often each symbol is expected: integers that are the same on every machine."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+LEVELS: Final = 64
+TOTAL: Final = 1 << 16
+"""What the frequencies of a table sum to."""
+SIDE_RADIUS: Final = 15
+"""Largest magnitude in the tables of side information; 31 symbols and the escape."""
+_LEAST_SIGMA, _MOST_SIGMA = 0.11, 64.0
+_MOST_RADIUS = 256
+_MOST_SYMBOLS = 4096  # so that the largest frequency can always give what rounding took
+_ASSET = "gaussian_tables.bin"
+
+SIGMAS: Final[NDArray[np.float64]] = np.array(
+    [
+        _LEAST_SIGMA * (_MOST_SIGMA / _LEAST_SIGMA) ** (level / (LEVELS - 1))
+        for level in range(LEVELS)
+    ]
+)
+"""Standard deviations of the Gaussian levels, ``(64,)``, from 0.11 to 64."""
+
+
+class FrequencyTables(NamedTuple):
+    """Several tables of cumulative frequencies, one behind the other.
+
+    A table's symbols are -R..R in this order, then the escape.
+
+    Attributes:
+        radius: R of each table, int32 ``(n,)``.
+        offset: Where each begins in ``cumulative``, int32 ``(n,)``.
+        cumulative: uint32, of each table 2R + 3 numbers from 0 to 65536.
+    """
+
+    radius: NDArray[np.int32]
+    offset: NDArray[np.int32]
+    cumulative: NDArray[np.uint32]
+
+
+def asset_bytes() -> bytes:
+    """Return the committed integers of the Gaussian tables, 13 396 bytes.
+
+    Of each level its radius R and then its 2R + 2 frequencies, all as little-endian 16 bits. They
+    are made once and never again, for mathematical libraries differ in the last place.
+    """
+    return files("spike_zoo.coding.sci").joinpath(_ASSET).read_bytes()
+
+
+@cache
+def gaussian_tables() -> FrequencyTables:
+    """Return the tables of the 64 levels of :data:`SIGMAS`, as they are committed."""
+    numbers = np.frombuffer(asset_bytes(), "<u2")
+    frequencies, place = [], 0
+    while place < len(numbers):
+        end = place + 1 + 2 * int(numbers[place]) + 2
+        frequencies.append(numbers[place + 1 : end])
+        place = end
+    return _in_one(frequencies)
+
+
+def from_frequencies(frequencies: NDArray[np.uint16]) -> FrequencyTables:
+    """Return tables of side information, whose symbols are -15..15 and the escape.
+
+    Args:
+        frequencies: ``(C, 32)``, at least 1, each row summing to 65536.
+
+    Raises:
+        ValueError: If they are of another shape or kind, or do not sum to that.
+    """
+    if frequencies.ndim != 2 or frequencies.shape[1] != 2 * SIDE_RADIUS + 2:
+        raise ValueError(f"frequencies must be (C, {2 * SIDE_RADIUS + 2}), got {frequencies.shape}")
+    if frequencies.dtype != np.uint16:
+        raise ValueError(f"frequencies must be uint16, got {frequencies.dtype}")
+    sums = frequencies.sum(axis=1, dtype=np.int64)
+    if (frequencies < 1).any() or (sums != TOTAL).any():
+        raise ValueError(f"frequencies must be at least 1 and sum to {TOTAL} in every row")
+    return _in_one(list(frequencies))
+
+
+def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Return frequencies of 16 bits, each at least 1, that sum to exactly 65536.
+
+    Args:
+        probabilities: ``(..., n)``, of n symbols with the escape; each row sums to 1.
+
+    Raises:
+        ValueError: If a row is no distribution, or has more symbols than there are frequencies.
+    """
+    symbols = probabilities.shape[-1]
+    if not 2 <= symbols <= _MOST_SYMBOLS:
+        raise ValueError(f"a table has 2 to {_MOST_SYMBOLS} symbols, got {symbols}")
+    sums = probabilities.sum(axis=-1, dtype=np.float64)
+    if not ((probabilities >= 0).all() and np.allclose(sums, 1, rtol=0, atol=1e-4)):
+        raise ValueError("probabilities must not be negative, and must sum to 1 in every row")
+    whole = np.floor(probabilities.astype(np.float64) * (TOTAL - symbols)).astype(np.int64) + 1
+    largest = whole.argmax(axis=-1, keepdims=True)  # the lowest index on ties
+    rest = TOTAL - whole.sum(axis=-1, keepdims=True)
+    np.put_along_axis(whole, largest, np.take_along_axis(whole, largest, -1) + rest, -1)
+    return whole.astype(np.uint16)
+
+
+def generated() -> bytes:
+    """Return the asset made anew, which a test compares with the committed one."""
+    numbers = []
+    for sigma in SIGMAS.tolist():
+        radius = min(max(math.ceil(5 * sigma), 1), _MOST_RADIUS)
+        numbers += [radius, *quantised(np.array(_probabilities(sigma, radius))).tolist()]
+    return np.array(numbers, "<u2").tobytes()
+
+
+def _probabilities(sigma: float, radius: int) -> list[float]:
+    """Return those of -R..R and of both tails, from the tails inwards so that no digit is lost."""
+    edges = [(step + 0.5) / (sigma * math.sqrt(2)) for step in range(radius + 1)]
+    beyond = [math.erfc(edge) for edge in edges]  # both tails from each edge on
+    sides = [(outer - inner) / 2 for outer, inner in itertools.pairwise(beyond)]
+    return [*reversed(sides), 1 - beyond[0], *sides, beyond[-1]]
+
+
+def _in_one(frequencies: Sequence[NDArray[np.uint16]]) -> FrequencyTables:
+    """Return tables of the frequencies of each."""
+    sizes = np.array([len(table) for table in frequencies], np.int32)
+    offset = np.zeros_like(sizes)
+    offset[1:] = np.cumsum(sizes + 1)[:-1]
+    sums = [np.concatenate([[0], np.cumsum(table, dtype=np.uint32)]) for table in frequencies]
+    tables = FrequencyTables((sizes - 2) // 2, offset, np.concatenate(sums).astype(np.uint32))
+    for array in tables:
+        array.flags.writeable = False  # they are shared by all who ask
+    return tables

@@ -1,0 +1,365 @@
+"""Spike recordings to fewer bytes and back, bit for bit: ``.spl`` files.
+
+Every spike is coded by the chance that a model of pixels and light gives it
+(:mod:`spike_zoo.coding.spl.kernels` says what it looks at). The model learns from the planes
+as they go by, in the coder as in the decoder, so nothing of it is stored and no camera has to be
+described; it takes what it is given, noise and dead pixels too, and costs at most a little more
+than one bit per pixel and plane where nothing can be foreseen.
+
+Planes are coded in chunks, each with checksums of its bytes and of its planes. A chunk needs those
+before it, back to the last at which the model began anew; memory is that of one chunk, the planes
+decoded last (32 bytes a pixel) and the model (36 bytes a pixel and 12 MB), however long the
+recording is.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from spike_zoo.coding.errors import (
+    CorruptBitstreamError,
+    DecodeMismatchError,
+    TruncatedBitstreamError,
+)
+from spike_zoo.coding.sci.chunks import HEAD_BYTES as CHUNK_BYTES
+from spike_zoo.coding.sci.chunks import LEAST_PAYLOAD, pack_chunk, read_chunk
+from spike_zoo.coding.sci.container import mapped_file
+from spike_zoo.coding.sci.header import MAX_PIXELS
+from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
+from spike_zoo.errors import GeometryError
+from spike_zoo.files import new_file
+from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
+from spike_zoo.spikes.recording import SpikeRecording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from mmap import mmap
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.coding.errors import BitstreamError
+    from spike_zoo.coding.spl.spike_model import FiringModel
+    from spike_zoo.spikes.recording import Selection
+
+RESTART: Final = 1024
+"""Planes after which the model begins anew, about: to look into a long recording."""
+_KEPT: Final = 256  # planes decoded last that are kept, for windows that overlap
+_SYMBOLS: Final = 1 << 22  # spikes of a chunk, as far as whole planes allow
+_WAYS: Final = "copy the file again, or recover the intact planes (decompress --salvage)"
+_PAYLOAD: Final = struct.Struct("<II")  # the checksum of the packed planes, the coder's state
+
+
+def encode(planes: NDArray[Any], *, restart: int = RESTART) -> bytes:
+    """Return the bitstream of planes.
+
+    Args:
+        planes: ``(T, H, W)`` of zeros and ones.
+        restart: Planes after which the model begins anew, rounded to whole chunks.
+
+    Raises:
+        GeometryError: If the array is not 3-D, or a plane has more pixels than are coded.
+        ValueError: If a value is neither 0 nor 1, or ``restart`` is below 1.
+
+    Example:
+        >>> spikes = np.zeros((100, 20, 30), bool)
+        >>> spikes[::4] = True  # every pixel fires on every fourth plane
+        >>> data = encode(spikes)
+        >>> len(data), np.array_equal(decode(data), spikes)
+        (70, True)
+    """
+    recording = SpikeRecording.from_planes(planes)
+    header = _header(recording, restart)
+    return b"".join([header.pack(), *_chunks(recording, header)])
+
+
+def decode(data: bytes) -> NDArray[np.bool_]:
+    """Return the planes ``(T, H, W)`` of a bitstream.
+
+    Raises:
+        BitstreamError: If it is none, or is damaged or cut short.
+    """
+    stored = LosslessPlanes(data)
+    return unpack_bits(stored[0 : stored.shape[0]], stored.header.width)
+
+
+def write(
+    recording: SpikeRecording,
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    restart: int = RESTART,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a recording into a new ``.spl`` file, reading it chunk by chunk.
+
+    Planes, ``fps``, ``threshold`` and ``rate_scale`` come back exactly; ``meta`` is not kept.
+
+    Args:
+        recording: What to write.
+        path: The file, by custom ``*.spl``.
+        overwrite: Replace a file that is there.
+        restart: Planes after which the model begins anew, rounded to whole chunks.
+        progress: Called with planes done and planes in all, after each chunk.
+
+    Returns:
+        The file.
+
+    Raises:
+        ExistingFileError: If the file exists and ``overwrite`` is off.
+        GeometryError: If a plane has more than 2^24 pixels.
+        RecordingError: If it cannot be written.
+        ValueError: If ``restart`` is below 1.
+    """
+    header = _header(recording, restart)
+    head = header.pack()
+    path = Path(path)
+    with new_file(path, overwrite=overwrite) as temporary, temporary.open("wb") as stream:
+        stream.write(head)
+        for number, chunk in enumerate(_chunks(recording, header), start=1):
+            stream.write(chunk)
+            if progress is not None:
+                progress(min(number * header.depth, header.planes), header.planes)
+    return path
+
+
+def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> SpikeRecording:
+    """Open a ``.spl`` file as a recording whose planes are decoded when they are asked for.
+
+    Reading on, from at most 256 planes before where the last read ended, decodes each plane once;
+    reading elsewhere decodes from the last beginning of the model, at most about a thousand planes
+    before.
+
+    Args:
+        path: The file.
+        progress: Called with the planes up to which it is decoded and planes in all, after each
+            chunk.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        BitstreamError: If it is none, or is cut short; damage inside shows when planes are read.
+    """
+    path = Path(path)
+    stored = LosslessPlanes(mapped_file(path), str(path), progress)
+    header = stored.header
+    return SpikeRecording(
+        stored,
+        header.width,
+        fps=header.fps,
+        threshold=header.threshold,
+        rate_scale=header.rate_scale,
+    )
+
+
+class LosslessPlanes:
+    """Packed planes of a bitstream, decoded when they are asked for, by any thread.
+
+    Args:
+        data: The bitstream.
+        path: Where it comes from, for errors.
+        progress: See :func:`read`.
+        starts: Where the intact chunks of a damaged bitstream begin; None: it must be complete.
+
+    Attributes:
+        header: What it holds.
+        shape: ``(T, H, ceil(W/8))``.
+
+    Raises:
+        BitstreamError: If the header or the length of the bitstream is wrong.
+    """
+
+    def __init__(
+        self,
+        data: bytes | mmap,
+        path: str | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        starts: dict[int, int] | None = None,
+    ) -> None:
+        self.header = LosslessHeader.parse(data, path)
+        self.shape = self.header.planes, self.header.height, packed_width(self.header.width)
+        self._data, self._path, self._progress = data, path, progress
+        self._starts = dict(enumerate(self._found())) if starts is None else starts
+        self._model: FiringModel | None = None
+        self._next = 0  # the chunk that the model could decode now
+        self._latest: dict[int, NDArray[np.uint8]] = {}  # chunks, the one decoded last at the end
+        self._one_at_a_time = threading.Lock()
+
+    def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
+        """Decode planes ``[a, b)``; with three slices, keep those rows and bytes only.
+
+        Raises:
+            BitstreamError: If a chunk that is needed is damaged.
+        """
+        planes, *within = selection if isinstance(selection, tuple) else (selection,)
+        start, stop, step = planes.indices(self.shape[0])
+        if step != 1:
+            raise ValueError(f"planes are read one after the other, not in steps of {step}")
+        depth = self.header.depth
+        part = np.broadcast_to(np.uint8(0), self.shape[1:])[tuple(within)].shape
+        out = np.empty((max(stop - start, 0), *part), np.uint8)
+        for number in range(start // depth, -(-stop // depth) if stop > start else 0):
+            first = number * depth
+            begin, end = max(start, first), min(stop, first + depth)
+            with self._one_at_a_time:
+                packed = self._chunk(number)
+            out[begin - start : end - start] = packed[(slice(begin - first, end - first), *within)]
+        return out
+
+    def damage(self) -> list[BitstreamError]:
+        """Return an error for each chunk whose bytes are not those written, decoding none."""
+        found: list[BitstreamError] = []
+        for number in range(self.header.chunks):
+            try:
+                self._payload(number)
+            except CorruptBitstreamError as error:
+                found.append(error)
+        return found
+
+    def _chunk(self, number: int) -> NDArray[np.uint8]:
+        """Return the packed planes of a chunk, decoding those before it that it needs."""
+        if number not in self._latest:
+            restart = number - number % self.header.restart
+            first = self._next if restart <= self._next <= number else restart
+            for needed in range(first, number + 1):
+                self._keep(needed, self._decoded(needed))
+        return self._latest[number]
+
+    def _keep(self, number: int, packed: NDArray[np.uint8]) -> None:
+        self._latest.pop(number, None)
+        self._latest[number] = packed
+        if len(self._latest) > 1 + -(-_KEPT // self.header.depth):
+            del self._latest[next(iter(self._latest))]
+        if self._progress is not None:
+            self._progress(min((number + 1) * self.header.depth, self.shape[0]), self.shape[0])
+
+    def _decoded(self, number: int) -> NDArray[np.uint8]:
+        """Decode the chunk that follows the one decoded last, or at which the model begins."""
+        from spike_zoo.coding.spl import kernels as lossless_kernels
+
+        payload = self._payload(number)
+        checksum, state = _PAYLOAD.unpack_from(payload)
+        words = np.frombuffer(payload, "<u2", offset=_PAYLOAD.size).astype(np.uint16)
+        first = number * self.header.depth
+        depth = min(self.header.depth, self.header.planes - first)
+        planes = np.empty((depth, self.header.height, self.header.width), np.uint8)
+        self._model = _model_for(number, self.header, self._model)
+        self._next = 0  # should it fail, the model is of no use
+        rest, used = lossless_kernels.decode(self._model, words, state, planes)
+        packed = pack_bits(planes)
+        is_right = (rest, used) == (lossless_kernels.FIRST_STATE, words.size)
+        if not is_right or zlib.crc32(packed.tobytes()) != checksum:
+            raise DecodeMismatchError(
+                f"{self._where}: planes {first} to {first + depth - 1} are not those that were "
+                "coded; code the recording again, and with this version",
+                gop=number,
+                path=self._path,
+            )
+        self._next = number + 1
+        return packed
+
+    def _payload(self, number: int) -> bytes:
+        chunk = read_chunk(self._data, number, self._starts[number])
+        if chunk is None or not chunk.fits(self._data):
+            raise self._corrupt(number)
+        return chunk.payload(self._data)
+
+    def _found(self) -> list[int]:
+        """Return where each chunk begins, and where the last one ends."""
+        starts, chunks = [HEADER_BYTES], self.header.chunks
+        if HEADER_BYTES + chunks * (CHUNK_BYTES + LEAST_PAYLOAD) > len(self._data):
+            raise self._cut(-1)
+        for number in range(chunks):
+            chunk = read_chunk(self._data, number, starts[-1])
+            if chunk is not None and not chunk.is_possible:
+                raise self._corrupt(number, starts[-1])
+            if chunk is None or chunk.end > len(self._data):
+                raise self._cut(number - 1)
+            starts.append(chunk.end)
+        if starts[-1] < len(self._data):
+            raise CorruptBitstreamError(
+                f"{self._where}: {len(self._data) - starts[-1]} bytes follow the last plane; copy "
+                "the file again",
+                gop=chunks - 1,
+                byte_range=(starts[-1], len(self._data)),
+                path=self._path,
+            )
+        return starts
+
+    @property
+    def _where(self) -> str:
+        return self._path or "the bitstream"
+
+    def _corrupt(self, number: int, start: int | None = None) -> CorruptBitstreamError:
+        first, depth = number * self.header.depth, self.header.depth
+        span = (
+            (start, len(self._data))
+            if start is not None
+            else (self._starts[number], self._starts.get(number + 1, len(self._data)))
+        )
+        return CorruptBitstreamError(
+            f"{self._where}: planes {first} to {min(first + depth, self.header.planes) - 1} are "
+            f"damaged (bytes {span[0]} to {span[1] - 1}); {_WAYS}",
+            gop=number,
+            byte_range=span,
+            path=self._path,
+        )
+
+    def _cut(self, last: int) -> TruncatedBitstreamError:
+        return TruncatedBitstreamError(
+            f"{self._where}: ends after {len(self._data)} bytes, before the last of its "
+            f"{self.header.planes} planes; {_WAYS}",
+            last_complete_gop=last,
+            path=self._path,
+        )
+
+
+def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
+    if restart < 1:
+        raise ValueError(f"restart must be at least 1 plane, got {restart}")
+    planes, height, width = recording.shape
+    if height * width > MAX_PIXELS:
+        raise GeometryError(
+            f"planes of {width} x {height} pixels (W x H) are not coded, at most {MAX_PIXELS} are; "
+            "keep the recording in an archive"
+        )
+    depth = min(max(1, _SYMBOLS // (height * width)), restart, planes)
+    return LosslessHeader(
+        *(planes, height, width, depth, max(1, restart // depth)),
+        fps=recording.fps,
+        threshold=recording.threshold,
+        rate_scale=recording.rate_scale,
+    )
+
+
+def _chunks(recording: SpikeRecording, header: LosslessHeader) -> Iterator[bytes]:
+    """Yield the chunks of a recording, which is read as they are asked for."""
+    from spike_zoo.coding.spl import kernels as lossless_kernels
+
+    model: FiringModel | None = None
+    for number in range(header.chunks):
+        first = number * header.depth
+        packed = recording.read_packed(first, min(first + header.depth, header.planes))
+        planes = unpack_bits(packed, header.width).view(np.uint8)
+        model = _model_for(number, header, model)
+        chances = np.empty(planes.size, np.uint16)
+        words = np.empty(planes.size, np.uint16)
+        lossless_kernels.predict(model, planes, chances)
+        state, free = lossless_kernels.encode(planes.reshape(-1), chances, words)
+        head = _PAYLOAD.pack(zlib.crc32(pack_bits(planes).tobytes()), state)
+        yield pack_chunk(number, head + words[free:].astype("<u2").tobytes())
+
+
+def _model_for(number: int, header: LosslessHeader, model: FiringModel | None) -> FiringModel:
+    """Return the model for a chunk: that of the chunk before it, or one that knows nothing."""
+    from spike_zoo.coding.spl.spike_model import firing_model, reset
+
+    if model is None:
+        return firing_model(header.height, header.width)
+    if number % header.restart == 0:
+        reset(model)
+    return model

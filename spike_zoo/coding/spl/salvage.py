@@ -1,0 +1,116 @@
+"""Recover the intact planes of a damaged ``.spl`` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spike_zoo.coding.errors import CorruptBitstreamError
+from spike_zoo.coding.sci.chunks import Salvage
+from spike_zoo.coding.sci.container import mapped_file
+from spike_zoo.coding.spl.codec import LosslessPlanes
+from spike_zoo.coding.spl.header import HEADER_BYTES, LosslessHeader
+from spike_zoo.spikes.recording import SpikeRecording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Sequence
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.coding.errors import BitstreamError
+    from spike_zoo.spikes.recording import Selection
+
+
+class SalvagedPlanes:
+    """Packed planes of the intact ranges of a bitstream, one range after the other.
+
+    Args:
+        stored: The bitstream.
+        ranges: Its intact planes, in order.
+
+    Attributes:
+        shape: ``(T, H, ceil(W/8))``.
+    """
+
+    def __init__(self, stored: LosslessPlanes, ranges: Sequence[range]) -> None:
+        self._stored, self._ranges = stored, ranges
+        self.shape = (sum(map(len, ranges)), *stored.shape[1:])
+
+    def __getitem__(self, selection: Selection, /) -> NDArray[np.uint8]:
+        """Decode planes ``[a, b)``; with three slices, keep those rows and bytes only."""
+        if not isinstance(selection, tuple):
+            selection = selection, slice(None), slice(None)
+        planes, rows, columns = selection
+        start, stop, _ = planes.indices(self.shape[0])
+        parts, before = [self._stored[0:0, rows, columns]], 0
+        for intact in self._ranges:
+            part = intact[max(0, start - before) : max(0, stop - before)]
+            if part:
+                parts.append(self._stored[part.start : part.stop, rows, columns])
+            before += len(intact)
+        return np.concatenate(parts)
+
+
+def salvage(
+    path: str | Path, *, progress: Callable[[int, int], None] | None = None
+) -> tuple[SpikeRecording, list[BitstreamError]]:
+    """Open what is intact of a ``.spl`` file; lost planes are omitted, those after them move up.
+
+    A damaged chunk also makes those after it undecodable, up to the next restart of the model,
+    about a thousand planes.
+
+    Args:
+        path: The file.
+        progress: See :func:`spike_zoo.coding.spl.codec.read`.
+
+    Returns:
+        The recording, and one error for each range of lost planes. ``meta["lost_planes"]`` lists
+        the ranges.
+
+    Raises:
+        MissingFileError: If there is no such file.
+        BitstreamError: If the header is damaged, or no plane is intact.
+    """
+    data, where = mapped_file(Path(path)), str(path)
+    header = LosslessHeader.parse(data, where)
+    chunks = Salvage(data, HEADER_BYTES, header.chunks, where).chunks
+    intact, lost = _ranges(header, chunks)
+    errors: list[BitstreamError] = [
+        CorruptBitstreamError(
+            f"{where}: planes {planes.start} to {planes.stop - 1} of {header.planes} are lost: "
+            "they are damaged, or cannot be decoded without damaged planes before them",
+            gop=planes.start // header.depth,
+            path=where,
+        )
+        for planes in lost
+    ]
+    if not intact:
+        raise errors[0]
+    starts = {number: chunk.start for number, chunk in chunks.items()}
+    stored = LosslessPlanes(data, where, progress, starts=starts)
+    listed = ", ".join(f"{planes.start} to {planes.stop - 1}" for planes in lost)
+    recording = SpikeRecording(
+        SalvagedPlanes(stored, intact),
+        header.width,
+        fps=header.fps,
+        threshold=header.threshold,
+        rate_scale=header.rate_scale,
+        meta={"lost_planes": listed} if lost else None,
+    )
+    return recording, errors
+
+
+def _ranges(header: LosslessHeader, whole: Container[int]) -> tuple[list[range], list[range]]:
+    """Return the ranges of planes that can be decoded, and those that cannot."""
+    ranges: dict[bool, list[range]] = {True: [], False: []}
+    is_intact = True
+    for number in range(header.chunks):
+        is_intact = number in whole and (is_intact or number % header.restart == 0)
+        first = number * header.depth
+        same, last = ranges[is_intact], min(first + header.depth, header.planes)
+        if same and same[-1].stop == first:
+            first = same.pop().start
+        same.append(range(first, last))
+    return ranges[True], ranges[False]

@@ -1,0 +1,1 @@
+"""Reconstruction and recognition from decoded features."""

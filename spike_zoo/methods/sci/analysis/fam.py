@@ -1,0 +1,225 @@
+"""The feature analysis modules (FAM): five features and their motion become an image or a class."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spike_zoo.methods.sci.analysis.alignment import Align, Alignment
+from spike_zoo.methods.sci.features.blocks import (
+    FEATURES,
+    check_width,
+    conv3,
+    repeated,
+    residuals,
+    scaled,
+)
+from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+
+NEIGHBOURS = (0, 2, 4)
+AROUND = (0, 1, 3, 4)  # places of the neighbours among the five features
+NEAREST = (1, 3)
+CENTRE = 2
+LEAST_DEVIATION = 0.01  # of features: noise of a still, even scene is not enlarged
+_MULTIPLE = 4  # of H and W inside
+
+
+class FAMOutput(NamedTuple):
+    """What FAM makes of five features.
+
+    Shape:
+        - image, previous, following: ``(B, 1, H, W)``: the image, and the preliminary ones of what
+          came before and of what comes after, not clamped.
+    """
+
+    image: Tensor
+    previous: Tensor
+    following: Tensor
+
+
+class FAM(nn.Module):
+    """Reconstruct the image of a time from its feature, four neighbours and the motion to them.
+
+    Neighbours are aligned to the centre; what was before and what comes after are regressed apart,
+    each to a preliminary image, and then fused. All images are added to the mean of the centre's
+    feature over its channels.
+
+    Args:
+        align: See :class:`Alignment`.
+        neighbors: How many neighbours are looked at: 4, the nearest 2, or 0. The centre stands in
+            for those left out.
+        width: Of all channels and of the numbers of blocks; 1 is the paper's.
+
+    Shape:
+        - features: ``(B, 5, 3, H, W)`` at t-2 .. t+2, any H and W.
+        - motions: ``(B, 4, 2, H, W)`` in pixels, from t to t-2, t-1, t+1, t+2.
+        - Output: ``(B, 1, H, W)``, not clamped.
+
+    Raises:
+        ValueError: If an argument is outside its range, or inputs have other shapes.
+
+    Source: Sec. IV-C of the paper: alignment by AFR, previous and subsequent branches, preliminary
+    results, fusion. The skip from the feature's mean is this project's.
+    """
+
+    def __init__(self, align: Align = "afr", neighbors: int = 4, width: float = 1.0) -> None:
+        super().__init__()
+        channels = _checked(align, neighbors, width)
+        self.neighbors = neighbors
+        self.embed = conv3(FEATURES, channels)
+        self.alignment = Alignment(align, channels, repeated(5, width))
+        self.regress = nn.Sequential(
+            conv3(3 * channels, channels), nn.ReLU(), residuals(channels, repeated(10, width))
+        )
+        self.preliminary = conv3(channels, 1)
+        self.fuse = nn.Sequential(
+            conv3(2 * channels + 2, channels),
+            nn.ReLU(),
+            residuals(channels, repeated(15, width)),
+            conv3(channels, channels),
+            nn.ReLU(),
+            conv3(channels, 1),
+        )
+
+    def forward(self, features: Tensor, motions: Tensor) -> Tensor:
+        """Reconstruct the image at t."""
+        return self.branches(features, motions).image
+
+    def branches(self, features: Tensor, motions: Tensor) -> FAMOutput:
+        """Reconstruct the image at t, and return the preliminary images too."""
+        size = _checked_size(features, motions)
+        features, motions = _padded(features), _padded(motions)
+        embedded = self.embed(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        far_before, before, after, far_after = aligned(
+            self.alignment, embedded, motions, self.neighbors
+        ).unbind(1)
+        centre, mean = embedded[:, CENTRE], features[:, CENTRE].mean(dim=1, keepdim=True)
+        previous = self.regress(torch.cat([far_before, before, centre], dim=1))
+        following = self.regress(torch.cat([centre, after, far_after], dim=1))
+        images = [self.preliminary(branch) + mean for branch in (previous, following)]
+        image = self.fuse(torch.cat([previous, following, *images], dim=1)) + mean
+        return FAMOutput(*(crop_padding(one, *size) for one in (image, *images)))
+
+
+class ClassFAM(nn.Module):
+    """Tell the class of what moves, from five features and the motion between them.
+
+    The same alignment as :class:`FAM`, at half the size, then a plain convolutional classifier. It
+    sees the features of a clip with mean 0 and deviation 1, so that brightness tells nothing, and
+    the last layer sees what tells clips apart: batch normalisation takes away what all have.
+
+    Args:
+        classes: How many there are.
+        align: See :class:`Alignment`.
+        neighbors: See :class:`FAM`.
+        width: See :class:`FAM`.
+
+    Shape:
+        - features, motions: See :class:`FAM`.
+        - Output: logits ``(B, classes)``.
+
+    Raises:
+        ValueError: As for :class:`FAM`, or below two classes.
+
+    Source: the paper classifies by an analysis module of its own and does not describe it; the
+    layers are this project's.
+    """
+
+    def __init__(
+        self, classes: int = 10, align: Align = "afr", neighbors: int = 4, width: float = 1.0
+    ) -> None:
+        super().__init__()
+        channels = _checked(align, neighbors, width)
+        if classes < 2:
+            raise ValueError(f"classes must be at least 2, got {classes}")
+        self.neighbors = neighbors
+        middle, last, pair = scaled(128, width), scaled(256, width), repeated(2, width)
+        self.embed = nn.Sequential(conv3(FEATURES, channels, stride=2), residuals(channels, 1))
+        self.alignment = Alignment(align, channels, pair)
+        self.classify = nn.Sequential(
+            conv3(5 * channels, channels),
+            nn.ReLU(),
+            residuals(channels, pair),
+            conv3(channels, middle, stride=2),
+            residuals(middle, pair),
+            conv3(middle, last, stride=2),
+            residuals(last, pair),
+        )
+        self.norm = nn.BatchNorm2d(last)
+        self.head = nn.Linear(last, classes)
+
+    def forward(self, features: Tensor, motions: Tensor) -> Tensor:
+        """Return the logits of each sample."""
+        return self.head(self.pooled(features, motions))
+
+    def pooled(self, features: Tensor, motions: Tensor) -> Tensor:
+        """Return what the last layer sees, ``(B, C)``."""
+        _checked_size(features, motions)
+        features, motions = _padded(standardised(features)), _padded(motions)
+        embedded = self.embed(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        halved = F.avg_pool2d(motions.flatten(0, 1), 2).unflatten(0, motions.shape[:2]) / 2
+        around = aligned(self.alignment, embedded, halved, self.neighbors)
+        far_before, before, after, far_after = around.unbind(1)
+        in_time = [far_before, before, embedded[:, CENTRE], after, far_after]
+        return self.norm(self.classify(torch.cat(in_time, dim=1))).mean(dim=(-2, -1))
+
+
+def standardised(features: Tensor) -> Tensor:
+    """Return features ``(B, n, C, H, W)`` with mean 0 and deviation 1 over each sample."""
+    each = features.flatten(1).float()
+    mean, deviation = each.mean(dim=1), each.std(dim=1, correction=0)
+    place = (-1, 1, 1, 1, 1)
+    return (features - mean.view(place)) / (deviation + LEAST_DEVIATION).view(place)
+
+
+def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: int) -> Tensor:
+    """Align the neighbours that are looked at; the centre stands in for the others.
+
+    Args:
+        alignment: With the weights that all share.
+        embedded: ``(B, 5, C, H, W)``.
+        motions: ``(B, 4, 2, H, W)``, from the centre to each neighbour.
+        neighbors: 0, 2 (the nearest) or 4.
+
+    Returns:
+        ``(B, 4, C, H, W)``.
+    """
+    centre = embedded[:, CENTRE : CENTRE + 1]
+    if not neighbors:
+        return centre.expand(-1, 4, -1, -1, -1)
+    places = AROUND if neighbors == 4 else NEAREST
+    links = [AROUND.index(place) for place in places]
+    parts = embedded[:, places], centre.expand(-1, len(places), -1, -1, -1), motions[:, links]
+    found = alignment(*(part.flatten(0, 1) for part in parts)).unflatten(0, (-1, len(places)))
+    if neighbors == 4:
+        return found
+    return torch.cat([centre, found, centre], dim=1)
+
+
+def _checked(align: str, neighbors: int, width: float) -> int:
+    """Refuse arguments outside their range and return the channels of an embedded feature."""
+    check_width("fam_width", width)
+    if align not in get_args(Align):
+        raise ValueError(f"align must be one of {', '.join(get_args(Align))}, got {align!r}")
+    if neighbors not in NEIGHBOURS:
+        raise ValueError(f"neighbors must be one of {NEIGHBOURS}, got {neighbors}")
+    return scaled(64, width)
+
+
+def _checked_size(features: Tensor, motions: Tensor) -> tuple[int, int]:
+    batch, height, width = features.shape[0], *features.shape[-2:]
+    wanted = (batch, 5, FEATURES, height, width), (batch, 4, 2, height, width)
+    if (tuple(features.shape), tuple(motions.shape)) != wanted:
+        raise ValueError(
+            f"FAM takes features {wanted[0]} and motions {wanted[1]}, got "
+            f"{tuple(features.shape)} and {tuple(motions.shape)}"
+        )
+    return height, width
+
+
+def _padded(frames: Tensor) -> Tensor:
+    """Repeat the border of ``(B, n, C, H, W)`` until H and W are multiples of 4."""
+    return pad_to_multiple(frames.flatten(0, 1), _MULTIPLE).unflatten(0, frames.shape[:2])

@@ -1,0 +1,1 @@
+"""Codecs and classifiers that SCI is compared with."""

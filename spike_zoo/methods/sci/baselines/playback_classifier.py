@@ -1,0 +1,150 @@
+"""What recognition with SCI is held against: a plain network on a picture of 13 planes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from spike_zoo.methods.sci.features.blocks import conv3
+from spike_zoo.methods.sci.features.windows import CLIP, WINDOW
+from spike_zoo.methods.sci.training.augmentation import check_distort, distorted, drawn_distortion
+from spike_zoo.nn.optimizers import adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler
+from spike_zoo.tasks.recognition import ClassificationModule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from spike_zoo.batch import LabelledBatch
+
+
+class NormalisedBlock(nn.Module):
+    """Two 3x3 convolutions, each normalised over the batch, beside the identity."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            conv3(channels, channels),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            conv3(channels, channels),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return values of the same shape, none below 0."""
+        return (x + self.layers(x)).relu()
+
+
+class PlaybackClassifier(nn.Module):
+    """A residual network on the mean of 13 planes: no motion, no neighbours, no earlier stage.
+
+    Args:
+        classes: How many there are.
+        channels: At full size; twice and four times as many at half and a quarter of it.
+        blocks: Residual blocks at each size.
+
+    Shape:
+        - picture: ``(B, 1, H, W)``.
+        - Output: logits ``(B, classes)``.
+    """
+
+    def __init__(self, classes: int = 10, channels: int = 32, blocks: int = 3) -> None:
+        super().__init__()
+        if min(classes - 1, channels, blocks) < 1:
+            raise ValueError(
+                f"classes, channels and blocks must be at least 2, 1 and 1, got {classes}, "
+                f"{channels} and {blocks}"
+            )
+        widths = [channels, 2 * channels, 4 * channels]
+        layers: list[nn.Module] = []
+        for before, width in zip([1, *widths], widths, strict=False):
+            stride = 1 if before == 1 else 2
+            layers += [conv3(before, width, stride=stride), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [NormalisedBlock(width) for _ in range(blocks)]
+        self.layers = nn.Sequential(*layers)
+        self.head = nn.Linear(4 * channels, classes)
+
+    def pooled(self, picture: Tensor) -> Tensor:
+        """Return what the last layer sees, ``(B, 4 channels)``."""
+        return self.layers(picture).mean(dim=(-2, -1))
+
+    def forward(self, picture: Tensor) -> Tensor:
+        """Return the logits of each picture."""
+        return self.head(self.pooled(picture))
+
+
+class PlaybackRecognitionModule(ClassificationModule):
+    """Train a plain network on playback: the mean of the 13 planes in the middle of a clip.
+
+    Args:
+        classes: How many there are.
+        label_names: What they are called, by index.
+        channels: See :class:`PlaybackClassifier`.
+        blocks: See there.
+        distort: See :class:`SCIRecognitionModule`; here pictures are distorted.
+        label_smoothing: See :class:`ClassificationModule`.
+        learning_rate: Of Adam, betas 0.9 and 0.999.
+        schedule: How it moves over the run, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which it rises.
+    """
+
+    clip_length = CLIP
+
+    def __init__(
+        self,
+        classes: int = 10,
+        label_names: Sequence[str] = (),
+        channels: int = 32,
+        blocks: int = 3,
+        distort: float = 0.0,
+        label_smoothing: float = 0.0,
+        learning_rate: float = 1e-3,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = 0.02,
+    ) -> None:
+        super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
+        check_distort(distort)
+        check_schedule(schedule, learning_rate, warmup)
+        self.save_hyperparameters()
+        self.network = PlaybackClassifier(classes, channels, blocks)
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
+        return self.network(self._playback(spikes, rate_scale))
+
+    def logits(self, batch: LabelledBatch) -> Tensor:
+        """Return the logits of a batch to learn from, whose pictures may be distorted."""
+        self.check_batch(batch)
+        picture = self._playback(batch["spikes"], batch["rate_scale"])
+        if self.hparams["distort"]:
+            drawn = drawn_distortion(len(picture), self.hparams["distort"], self.generator("clips"))
+            picture = distorted(picture, drawn)
+        return self.network(picture)
+
+    def features(self, batch: LabelledBatch) -> Tensor:
+        """Return what the last layer sees of each clip."""
+        return self.network.pooled(self._playback(batch["spikes"], batch["rate_scale"]))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam with a learning rate that moves every step.
+
+        Raises:
+            ConfigError: If the schedule is a fraction of a run without an end.
+        """
+        hparams = self.hparams
+        optimizer = adam(self.network.parameters(), hparams["learning_rate"])
+        scheduler = make_scheduler(
+            optimizer, hparams["schedule"], self.trainer, warmup=hparams["warmup"]
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _playback(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        first = spikes.shape[1] // 2 - WINDOW // 2
+        rate = spikes[:, first : first + WINDOW].float().mean(dim=1, keepdim=True)
+        return rate / rate_scale.to(rate).view(-1, 1, 1, 1)

@@ -1,0 +1,340 @@
+"""Recordings to ``.sci`` bitstreams and back, group of pictures after group of pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import torch
+from torch import Tensor
+
+from spike_zoo.coding.errors import (
+    BitstreamError,
+    DecodeMismatchError,
+    ModelMismatchError,
+    NotFinalizedError,
+)
+from spike_zoo.coding.sci.header import LARGEST_SIDE, MAX_PIXELS, Header
+from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
+from spike_zoo.coding.sci.tables import asset_bytes
+from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, coded_frames
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
+from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
+from spike_zoo.methods.sci.features.blocks import FEATURES
+from spike_zoo.methods.sci.features.fem import SMALLEST_SIDE
+from spike_zoo.methods.sci.features.windows import STEP, WINDOW
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from spike_zoo.coding.sci.container import BitstreamReader
+    from spike_zoo.methods.sci.codec.codec import SCICodec
+    from spike_zoo.spikes import SpikeRecording
+
+DIGEST_BYTES: Final = 12
+_DECODER: Final = (
+    "intra.entropy",
+    "intra.synthesis",
+    "inter.entropy",
+    "inter.motion_synthesis",
+    "inter.contexts",
+    "inter.synthesis",
+    "gains.decoder",
+)
+_SHADOWS: Final = {
+    "IntegerLayer": ("weight", "bias", "step"),
+    "ScaleNet": ("probe_crc", "is_final"),
+    "HyperPrior": ("logits", "means", "log_scales"),
+}
+"""What is only trained with, or checked: integers and tables stand for it."""
+
+
+@dataclass
+class SCIDecoded:
+    """What a bitstream holds once it is decoded.
+
+    Shape:
+        - features: float32 ``(n, 3, H, W)`` in [0, 1], on the CPU.
+        - motion: float32 ``(n, 2, H, W)`` in pixels, of each feature to the one before it; zero of
+          I-frames, which have none.
+
+    Attributes:
+        feature_index: Which frames of the recording they are, in order; all of them unless damaged
+            groups were left out.
+        header: What the file's begin says.
+        errors: What was wrong with groups that were left out.
+    """
+
+    features: Tensor
+    motion: Tensor
+    feature_index: tuple[int, ...]
+    header: Header
+    errors: tuple[BitstreamError, ...] = field(default=())
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """The plane of the recording that each feature shows."""
+        half, step = self.header.window // 2, self.header.step
+        return tuple(half + step * index for index in self.feature_index)
+
+
+def digest_of(codec: SCICodec) -> bytes:
+    """Return what names a model in its bitstreams: a hash of all that a decoder computes with.
+
+    Encoders and analysis modules may be trained on; streams stay readable.
+    """
+    found = hashlib.sha256(asset_bytes())
+    state, shadows = codec.state_dict(), _shadows(codec)
+    for name in sorted(state.keys() - shadows):
+        if any(name.startswith(f"{part}.") for part in _DECODER):
+            tensor = state[name].detach().cpu().contiguous()
+            shape = ",".join(map(str, tensor.shape))
+            found.update(f"{name}|{str(tensor.dtype).removeprefix('torch.')}|{shape}|".encode())
+            found.update(tensor.numpy().tobytes())
+    return found.digest()[:DIGEST_BYTES]
+
+
+def _shadows(codec: SCICodec) -> set[str]:
+    """Return the names of tensors that a decoder does not look at."""
+    return {
+        f"{owner}.{own}"
+        for owner, module in codec.named_modules()
+        for own in _SHADOWS.get(type(module).__name__, ())
+    }
+
+
+def scale_nets(codec: SCICodec) -> list[ScaleNet]:
+    """Return all networks that select tables."""
+    return [module for module in codec.modules() if isinstance(module, ScaleNet)]
+
+
+def coding_of(codec: SCICodec) -> CodecNetworks:
+    """Return the networks that code features.
+
+    Raises:
+        ConfigError: If there are none.
+        NotFinalizedError: If they were not made final after their training.
+    """
+    if codec.coding is None:
+        raise ConfigError(
+            "these weights have no codec: they are of a stage before 'codec'; bitstreams are made "
+            "and read by weights of stage 'codec' or 'joint'"
+        )
+    if not all(bool(net.is_final) for net in scale_nets(codec)):
+        raise NotFinalizedError(
+            "this codec is not final: call finalize_entropy() once its training is done; "
+            "checkpoints of stage 'codec' are final"
+        )
+    return codec.coding
+
+
+def header_of(
+    codec: SCICodec,
+    recording: SpikeRecording,
+    *,
+    quality: int,
+    gop: int,
+    rate_scale: float | None = None,
+) -> Header:
+    """Return what a bitstream of a recording begins with.
+
+    Raises:
+        ConfigError: If quality or gop are outside their range.
+        PlaneRangeError: If the recording is too short for one feature.
+    """
+    coding_of(codec)
+    if not 0 <= quality < QUALITIES:
+        raise ConfigError(f"quality must be 0 to {QUALITIES - 1}, got {quality}")
+    if not 1 <= gop <= 0xFFFF:
+        raise ConfigError(f"gop must be 1 to 65535 frames, got {gop}")
+    planes, height, width = recording.shape
+    sides = range(SMALLEST_SIDE, LARGEST_SIDE + 1)
+    if not (height in sides and width in sides) or height * width > MAX_PIXELS:
+        raise ConfigError(
+            f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
+            f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
+        )
+    if planes < WINDOW:
+        raise PlaneRangeError(
+            f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
+        )
+    return Header(
+        digest_of(codec),
+        height,
+        width,
+        planes,
+        quality=quality,
+        gop=gop,
+        fps=recording.fps or None,
+        rate_scale=rate_scale or recording.rate_scale,
+    )
+
+
+def payloads(
+    codec: SCICodec,
+    features: Iterable[Tensor],
+    header: Header,
+) -> Iterator[bytes]:
+    """Yield the payload of every group of pictures.
+
+    Args:
+        codec: Final, in evaluation mode.
+        features: Every feature in order of time, ``(1, 3, H, W)``.
+        header: What the bitstream begins with.
+    """
+    coding, estimation = coding_of(codec), codec.motion
+    check_exact(codec)
+    size, waiting = (header.height, header.width), iter(features)
+    for group in range(header.groups):
+        count = header.group_length(group)
+        of_group = [next(waiting) for _ in range(count)]
+        encoder = GroupEncoder()
+        with exact_context(of_group[0].device):
+            for _ in coded_frames(
+                coding,
+                SymbolEncoder(encoder),
+                size,
+                header.quality,
+                count=count,
+                features=of_group,
+                estimation=estimation,
+            ):
+                pass
+        yield encoder.finish()
+
+
+def decoded_group(
+    codec: SCICodec, payload: bytes, header: Header, group: int
+) -> tuple[Tensor, Tensor]:
+    """Return features and motion of a group of pictures, ``(n, 3, H, W)`` and ``(n, 2, H, W)``.
+
+    Raises:
+        DecodeMismatchError: If the symbols are not those that were written.
+        CorruptBitstreamError: If they cannot be.
+    """
+    coding = coding_of(codec)
+    device = next(codec.parameters()).device
+    decoder = GroupDecoder(payload, group)
+    features, motions = [], []
+    still = torch.zeros(1, 2, header.height, header.width)
+    frames = coded_frames(
+        coding,
+        SymbolDecoder(decoder, device),
+        (header.height, header.width),
+        header.quality,
+        count=header.group_length(group),
+    )
+    try:
+        with exact_context(device):
+            for frame in frames:
+                features.append(frame.feature.clamp(0.0, 1.0).cpu())
+                motions.append(still if frame.motion is None else frame.motion.cpu())
+    except BitstreamError:
+        raise
+    except ValueError as error:  # motion without end, of symbols that nobody wrote
+        raise DecodeMismatchError(
+            f"group of pictures {group}: {error}; its symbols are not those that were written",
+            gop=group,
+        ) from error
+    decoder.finish()
+    return torch.cat(features), torch.cat(motions)
+
+
+def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDecoded]:
+    """Yield every group of pictures, decoded.
+
+    Where the reader is not strict, groups that cannot be decoded are left out, and told in
+    ``reader.errors``.
+
+    Raises:
+        ModelMismatchError: If another model made the stream; before anything is decoded.
+        BitstreamError: If a group cannot be decoded, from a strict reader.
+    """
+    header = reader.header
+    check_model(codec, header)
+    check_exact(codec)
+    for group, payload in reader:
+        try:
+            features, motions = decoded_group(codec, payload, header, group)
+        except BitstreamError as error:
+            if reader.strict:
+                raise
+            reader.errors.append(error)
+            continue
+        first = group * header.gop
+        yield SCIDecoded(features, motions, tuple(range(first, first + len(features))), header)
+
+
+def together(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecoded:
+    """Return all decoded groups as one."""
+    parts, header = list(groups), reader.header
+    size = header.height, header.width
+    nothing = torch.zeros(0, 3, *size), torch.zeros(0, 2, *size)
+    return SCIDecoded(
+        torch.cat([part.features for part in parts] or [nothing[0]]),
+        torch.cat([part.motion for part in parts] or [nothing[1]]),
+        tuple(index for part in parts for index in part.feature_index),
+        header,
+        tuple(reader.errors),
+    )
+
+
+def check_model(codec: SCICodec, header: Header) -> None:
+    """Refuse a stream of another model, or of features that SCI does not have.
+
+    Raises:
+        ModelMismatchError: With both digests.
+        BitstreamError: If its frames are not of 13 planes, 7 apart, with 3 channels.
+    """
+    coding_of(codec)
+    told = header.window, header.step, header.channels
+    if told != (WINDOW, STEP, FEATURES):
+        raise BitstreamError(
+            f"the header tells frames of {told[0]} planes, {told[1]} apart, of {told[2]} channels; "
+            f"SCI's have {WINDOW}, {STEP} and {FEATURES}: another program wrote it, or it is "
+            "damaged"
+        )
+    own = digest_of(codec)
+    if own != header.digest:
+        raise ModelMismatchError(
+            f"the bitstream was made by model {header.digest.hex()}, and this one is {own.hex()}; "
+            "decode with the weights that made it",
+            of_file=header.digest,
+            of_model=own,
+        )
+
+
+def check_exact(codec: SCICodec) -> None:
+    """Make sure, once for every device, that it computes integers exactly.
+
+    Raises:
+        DeviceNotExactError: If it does not.
+    """
+    device = next(codec.parameters()).device
+    key = str(device), tuple(int(net.probe_crc) for net in scale_nets(codec))
+    if key not in _CHECKED:
+        for net in scale_nets(codec):
+            net.check(device)
+        _CHECKED.add(key)
+
+
+_CHECKED: set[tuple[str, tuple[int, ...]]] = set()
+
+
+@contextlib.contextmanager
+def exact_context(device: torch.device) -> Iterator[None]:
+    """Compute in float32, one way: no autocast, no TF32, deterministic algorithms, no gradients."""
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    try:
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32

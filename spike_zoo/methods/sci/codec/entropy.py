@@ -1,0 +1,175 @@
+"""The entropy model of a latent: a hyper latent, then two passes over a checkerboard."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
+from spike_zoo.methods.sci.features.blocks import DSB, Up
+from spike_zoo.nn.precision import in_full_precision
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Symbols(Protocol):
+    """Where symbols come from or go: training, a stream that is written, or one that is read."""
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        """Return the symbols of a hyper latent, ``(B, Z, h, w)``.
+
+        Args:
+            latent: What is rounded; None where a stream is read.
+            prior: Its distribution.
+            size: Shape of the result.
+        """
+        ...
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what is added to the means of one pass, and the symbols; zero outside the mask.
+
+        Args:
+            latent: What is rounded, ``(B, N, h, w)``; None where a stream is read.
+            mean: Its prediction.
+            level: Level of each symbol's distribution.
+            mask: Which elements are of this pass, ``(N, h, w)`` bool.
+        """
+        ...
+
+    def scale_indexes(
+        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
+    ) -> Tensor:
+        """Return the level of every symbol, as this way of coding takes it from the network."""
+        ...
+
+
+class DecodedLatent(NamedTuple):
+    """What is known of a latent once it is coded.
+
+    Shape:
+        - latent: ``(B, N, h, w)``, before the decoder's gains.
+        - symbols: ``(B, N, h, w)``, integers.
+    """
+
+    latent: Tensor
+    symbols: Tensor
+
+    @classmethod
+    def nothing(cls, like: Tensor, channels: int, size: Sequence[int]) -> DecodedLatent:
+        """Return zeros: what a frame without one before it knows."""
+        zeros = like.new_zeros(like.shape[0], channels, *size)
+        return cls(zeros, zeros)
+
+
+class LatentEntropy(nn.Module):
+    """Predict a latent: its means from everything decoded, its levels from symbols alone.
+
+    Args:
+        channels: N, of the latent.
+        hyper: Z, of the hyper latent, 4 times smaller along each side.
+        raised: Channels between the two enlargements of the hyper latent, and after them.
+        fusion: Channels and depth of the layers that mix all predictions, up to 2 N.
+        spatial: Channels of the layers that see the first pass, up to N.
+        hidden: Channels inside the scale network.
+        extra: Channels of other predictions that the means take.
+        previous: Whether the levels take the symbols of the frame before.
+
+    Source: the paper's codecs resemble DVC, DCVC and DCVC-DC; this entropy model, whose tables
+    follow from integers alone, is the project's own.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hyper: int,
+        *,
+        raised: tuple[int, int],
+        fusion: Sequence[int],
+        spatial: Sequence[int],
+        hidden: int,
+        extra: int = 0,
+        previous: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels, self.takes_previous = channels, previous
+        self.prior = HyperPrior(hyper)
+        middle, last = raised
+        self.raise_hyper = nn.Sequential(
+            Up(hyper, middle, 3), nn.GELU(), Up(middle, last, 3), nn.GELU(), DSB(last)
+        )
+        self.quality = nn.Parameter(torch.zeros(QUALITIES, last))
+        self.fuse = chain(last + extra, *fusion, 2 * channels)
+        self.spatial = chain(3 * channels, *spatial, channels)
+        self.scales = ScaleNet(hyper, channels * (2 if previous else 1), hidden, channels)
+
+    def forward(
+        self,
+        symbols: Symbols,
+        latent: Tensor | None,
+        hyper: Tensor,
+        quality: int,
+        extra: Sequence[Tensor] = (),
+        previous: Tensor | None = None,
+    ) -> DecodedLatent:
+        """Code a latent in two passes, or read it.
+
+        Args:
+            symbols: Where symbols come from or go.
+            latent: ``(B, N, h, w)`` with the encoder's gains; None where a stream is read.
+            hyper: Symbols of the hyper latent, ``(B, Z, h/4, w/4)``.
+            quality: 0 to 3.
+            extra: Other predictions of its size.
+            previous: Symbols of the frame before, ``(B, N, h, w)``.
+        """
+        predicted = self._side_information(hyper, quality)
+        prediction = in_full_precision(self.fuse, torch.cat([predicted, *extra], dim=1))
+        even = checkerboard(self.channels, prediction)
+        before = [] if previous is None else [previous]
+        zeros = torch.zeros_like(prediction[:, : self.channels])
+
+        mean = prediction[:, : self.channels]
+        level = symbols.scale_indexes(self.scales, hyper, [zeros, *before], quality)
+        first, first_symbols = symbols.residual(latent, mean, level, even)
+        known = torch.where(even, mean + first, 0.0)
+
+        mean = in_full_precision(self.spatial, torch.cat([prediction, known], dim=1))
+        level = symbols.scale_indexes(self.scales, hyper, [first_symbols, *before], quality)
+        second, second_symbols = symbols.residual(latent, mean, level, ~even)
+        known = known + torch.where(even, 0.0, mean + second)
+        return DecodedLatent(known, first_symbols + second_symbols)
+
+    def _side_information(self, hyper: Tensor, quality: int) -> Tensor:
+        """Return what the hyper latent says: means move symbols, which 8 bits are too few for."""
+        return in_full_precision(self.raise_hyper, hyper) + self.quality[quality].view(1, -1, 1, 1)
+
+    def finalize(self) -> None:
+        """Turn what selects tables into integers, for good."""
+        self.prior.finalize()
+        self.scales.finalize()
+
+
+def chain(*channels: int) -> nn.Sequential:
+    """Return depthwise-separable blocks between some numbers of channels."""
+    pairs = itertools.pairwise(channels)
+    return nn.Sequential(*(DSB(inputs, outputs) for inputs, outputs in pairs))
+
+
+def checkerboard(channels: int, like: Tensor) -> Tensor:
+    """Return which elements the first pass codes, ``(channels, h, w)`` bool, h and w of a tensor.
+
+    Half of the channels at even positions, the other half at odd ones: each place and each channel
+    is half known when the second pass begins.
+    """
+    height, width, device = *like.shape[-2:], like.device
+    rows = torch.arange(height, device=device)[:, None]
+    columns = torch.arange(width, device=device)[None]
+    even = (rows + columns) % 2 == 0
+    half = torch.arange(channels, device=device)[:, None, None] < (channels + 1) // 2
+    return half == even

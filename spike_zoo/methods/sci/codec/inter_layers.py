@@ -1,0 +1,243 @@
+"""The layers of a P-frame: what becomes a latent, what becomes of it, and contexts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spike_zoo.methods.sci.features.blocks import (
+    DSB,
+    FEATURES,
+    Res,
+    Up,
+    conv3,
+    repeated,
+    residuals,
+    scaled,
+    separables,
+    warped,
+)
+
+MOTION, MOTION_HYPER = 64, 64
+CONTENT, CONTENT_HYPER = 128, 96
+STEPS = 8.0
+"""How much larger than its feature a content's latent begins: rounding must leave some of it."""
+
+
+class Contexts(NamedTuple):
+    """What the decoded frame before and the decoded motion tell of a frame.
+
+    Shape:
+        - full, half, quarter: ``(B, C, H, W)``, and 2 and 4 times smaller along each side.
+    """
+
+    full: Tensor
+    half: Tensor
+    quarter: Tensor
+
+
+class MotionAnalysis(nn.Module):
+    """Motion becomes a latent, and that a hyper latent.
+
+    Args:
+        width: Of all channels.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        wide, wider, hyper = (scaled(c, width) for c in (64, 96, MOTION_HYPER))
+        latent = scaled(MOTION, width)
+        self.transform = nn.Sequential(
+            conv3(2, wide, stride=2),
+            separables(wide, 2),
+            conv3(wide, wide, stride=2),
+            separables(wide, 2),
+            conv3(wide, wider, stride=2),
+            DSB(wider),
+            conv3(wider, latent, stride=2),
+        )
+        self.hyper = hyper_analysis(latent, latent, hyper)
+
+    def forward(self, motion: Tensor) -> Tensor:
+        """Return the latent, ``(B, 2, H, W)`` -> ``(B, N, H/16, W/16)``."""
+        return self.transform(motion)
+
+
+class ContentAnalysis(nn.Module):
+    """A feature becomes a latent, seen beside its contexts.
+
+    Args:
+        width: Of all channels and repeats.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        wide, wider, latent = (scaled(c, width) for c in (64, 96, CONTENT))
+        self.at_full = conv3(FEATURES + wide, wide, stride=2)
+        self.at_half = nn.Sequential(conv3(2 * wide, wide), residuals(wide, repeated(4, width)))
+        self.to_quarter = conv3(wide, wider, stride=2)
+        self.at_quarter = nn.Sequential(
+            conv3(wider + wide, wider),
+            Res(wider),
+            DSB(wider),
+            conv3(wider, latent, stride=2),
+            separables(latent, 2),
+            conv3(latent, latent, stride=2),
+            DSB(latent),
+        )
+        self.hyper = hyper_analysis(latent, latent, scaled(CONTENT_HYPER, width))
+        begin_lively(self.at_full, self.at_half, self.to_quarter, self.at_quarter)
+        with torch.no_grad():
+            cast("nn.Conv2d", self.at_quarter[-2]).weight.mul_(STEPS)
+
+    def forward(self, feature: Tensor, contexts: Contexts) -> Tensor:
+        """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
+        half = self.at_full(torch.cat([feature, contexts.full], dim=1))
+        half = self.at_half(torch.cat([half, contexts.half], dim=1))
+        return self.at_quarter(torch.cat([self.to_quarter(half), contexts.quarter], dim=1))
+
+
+class InterAnalysis(nn.Module):
+    """What the camera's side computes of a P-frame beside motion estimation.
+
+    Args:
+        width: Of all channels and repeats.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        self.motion = MotionAnalysis(width)
+        self.content = ContentAnalysis(width)
+
+
+class ContextMining(nn.Module):
+    """Features of the decoded frame before, moved along the decoded motion, at three sizes.
+
+    Args:
+        width: Of all channels.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        wide = scaled(64, width)
+        self.enter = nn.Sequential(conv3(FEATURES, wide), nn.Conv2d(wide, wide, 1), DSB(wide))
+        self.to_half = nn.Sequential(conv3(wide, wide, stride=2), DSB(wide))
+        self.to_quarter = nn.Sequential(conv3(wide, wide, stride=2), DSB(wide))
+        self.at_quarter = DSB(wide)
+        self.raise_quarter, self.raise_half = Up(wide, wide), Up(wide, wide)
+        self.at_half = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
+        self.at_full = nn.Sequential(nn.Conv2d(2 * wide, wide, 1), DSB(wide))
+        begin_lively(self)
+
+    def forward(self, reference: Tensor, motion: Tensor) -> Contexts:
+        """Return the contexts of a frame.
+
+        Args:
+            reference: ``(B, 3, H, W)``, the decoded feature before.
+            motion: ``(B, 2, H, W)`` in pixels, decoded.
+        """
+        full = self.enter(reference)
+        half = self.to_half(full)
+        quarter = self.to_quarter(half)
+        moved = [
+            warped(x, smaller_motion(motion, factor))
+            for x, factor in ((full, 1), (half, 2), (quarter, 4))
+        ]
+        quarter = self.at_quarter(moved[2])
+        half = self.at_half(torch.cat([self.raise_quarter(quarter), moved[1]], dim=1))
+        full = self.at_full(torch.cat([self.raise_half(half), moved[0]], dim=1))
+        return Contexts(full, half, quarter)
+
+
+class MotionSynthesis(nn.Sequential):
+    """A latent becomes motion again, ``(B, N, H/16, W/16)`` -> ``(B, 2, H, W)``.
+
+    Args:
+        width: Of all channels.
+    """
+
+    def __init__(self, width: float) -> None:
+        latent, wider, wide, narrow, last = (scaled(c, width) for c in (MOTION, 96, 64, 32, 16))
+        super().__init__(
+            DSB(latent),
+            Up(latent, wider, 3),
+            DSB(wider),
+            Up(wider, wide, 3),
+            separables(wide, 2),
+            Up(wide, narrow, 3),
+            separables(narrow, 2),
+            Up(narrow, last),
+            conv3(last, 2),
+        )
+
+
+class ContentSynthesis(nn.Module):
+    """A latent and the contexts become what a feature has beside the warped one before it.
+
+    It begins with nothing.
+
+    Args:
+        width: Of all channels.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        latent, wider, wide, narrow = (scaled(c, width) for c in (CONTENT, 96, 64, 32))
+        self.to_quarter = nn.Sequential(
+            DSB(latent), Up(latent, latent, 3), separables(latent, 2), Up(latent, wider, 3)
+        )
+        self.at_quarter = nn.Sequential(
+            conv3(wider + wide, wider), separables(wider, 2), Up(wider, wide, 3)
+        )
+        self.at_half = nn.Sequential(conv3(2 * wide, wide), separables(wide, 2), Up(wide, narrow))
+        self.at_full = nn.Sequential(
+            conv3(narrow + wide, wide), Res(wide), separables(wide, 2), conv3(wide, FEATURES)
+        )
+        begin_lively(self)
+        for parameter in self.at_full[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, latent: Tensor, contexts: Contexts) -> Tensor:
+        """Return what is added to it: ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``."""
+        quarter = torch.cat([self.to_quarter(latent), contexts.quarter], dim=1)
+        half = torch.cat([self.at_quarter(quarter), contexts.half], dim=1)
+        return self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))
+
+
+def begin_lively(*parts: nn.Module) -> None:
+    """Let what goes through convolutions outside of blocks keep its deviation, untrained.
+
+    torch's own start loses a factor of three at each: a latent that begins far below one step of
+    rounding says nothing, and what says nothing is not learned.
+    """
+    inside = {
+        layer
+        for part in parts
+        for block in part.modules()
+        if isinstance(block, (DSB, Res))
+        for layer in block.modules()
+    }
+    for part in parts:
+        for layer in part.modules():
+            if isinstance(layer, nn.Conv2d) and layer not in inside:
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")
+                nn.init.zeros_(cast("Tensor", layer.bias))
+
+
+def hyper_analysis(channels: int, middle: int, hyper: int) -> nn.Sequential:
+    """Return the layers from a latent to a hyper latent, 4 times smaller along each side."""
+    return nn.Sequential(
+        conv3(channels, channels),
+        nn.GELU(),
+        conv3(channels, middle, stride=2),
+        nn.GELU(),
+        conv3(middle, hyper, stride=2),
+    )
+
+
+def smaller_motion(motion: Tensor, factor: int) -> Tensor:
+    """Return motion at a smaller size, in pixels of that."""
+    return motion if factor == 1 else F.avg_pool2d(motion, factor) / factor

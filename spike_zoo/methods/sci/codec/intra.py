@@ -1,0 +1,158 @@
+"""The codec of a frame that nothing before it tells anything about (I-frame)."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from spike_zoo.methods.sci.codec.entropy import LatentEntropy
+from spike_zoo.methods.sci.features.blocks import (
+    DSB,
+    FEATURES,
+    Res,
+    Up,
+    conv3,
+    repeated,
+    scaled,
+    separables,
+)
+
+if TYPE_CHECKING:
+    from spike_zoo.methods.sci.codec.entropy import Symbols
+    from spike_zoo.methods.sci.codec.gains import Gains
+
+LATENT, HYPER = 320, 128
+STRIDE = 64
+"""Pixels of a feature along one of the hyper latent; features are padded to a multiple of it."""
+LATENT_STRIDE = 16
+
+
+class IntraAnalysis(nn.Module):
+    """A feature becomes a latent, and that a hyper latent.
+
+    Args:
+        width: Of all channels and repeats.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        sizes = [scaled(c, width) for c in (96, 144, 192, LATENT)]
+        counts = [repeated(3, width)] * 3 + [repeated(4, width)]
+        layers: list[nn.Module] = [nn.Conv2d(FEATURES, sizes[0], 5, stride=2, padding=2)]
+        for number, (size, count) in enumerate(zip(sizes, counts, strict=True)):
+            if number:
+                layers.append(conv3(sizes[number - 1], size, stride=2))
+            layers.append(separables(size, count))
+        self.transform = nn.Sequential(*layers)
+        middle, hyper = scaled(240, width), scaled(HYPER, width)
+        self.hyper = nn.Sequential(
+            DSB(sizes[-1]),
+            conv3(sizes[-1], middle, stride=2),
+            nn.GELU(),
+            conv3(middle, hyper, stride=2),
+        )
+
+    def forward(self, feature: Tensor) -> Tensor:
+        """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
+        return self.transform(feature)
+
+
+class IntraSynthesis(nn.Module):
+    """A latent becomes a feature again: enlarged four times, then mended by a small U-Net.
+
+    Args:
+        width: Of all channels and repeats.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        sizes = [scaled(c, width) for c in (LATENT, 256, 192, 128)]
+        layers: list[nn.Module] = [separables(sizes[0], repeated(4, width))]
+        for before, size in itertools.pairwise(sizes):
+            layers += [Up(before, size, 3), separables(size, 2)]
+        self.transform = nn.Sequential(*layers, Up(sizes[-1], scaled(32, width), 3))
+        self.mend = RefinementUNet(width)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """Return the feature, ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``, not clamped."""
+        return self.mend(self.transform(latent))
+
+
+class RefinementUNet(nn.Module):
+    """Two levels down and up again, residual blocks at each.
+
+    Args:
+        width: Of all channels.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        full, half, quarter = (scaled(c, width) for c in (32, 64, 128))
+        self.enter = nn.Sequential(conv3(full, full), Res(full))
+        self.at_half = nn.Sequential(conv3(full, half, stride=2), Res(half))
+        self.at_quarter = nn.Sequential(conv3(half, quarter, stride=2), Res(quarter), Res(quarter))
+        self.raise_quarter = Up(quarter, half)
+        self.join_half = nn.Sequential(conv3(2 * half, half), Res(half))
+        self.raise_half = Up(half, full)
+        self.join_full = nn.Sequential(conv3(2 * full, full), Res(full))
+        self.leave = conv3(full, FEATURES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a feature, ``(B, C, H, W)`` -> ``(B, 3, H, W)``; H and W multiples of 4."""
+        full = self.enter(x)
+        half = self.at_half(full)
+        raised = self.raise_quarter(self.at_quarter(half))
+        half = self.join_half(torch.cat([raised, half], dim=1))
+        return self.leave(self.join_full(torch.cat([self.raise_half(half), full], dim=1)))
+
+
+class Intra(nn.Module):
+    """All networks of an I-frame.
+
+    Args:
+        width: Of all channels and repeats; 1 is the paper's budget.
+    """
+
+    def __init__(self, width: float) -> None:
+        super().__init__()
+        latent, wide = scaled(LATENT, width), scaled(640, width)
+        self.hyper_channels = scaled(HYPER, width)
+        self.analysis = IntraAnalysis(width)
+        self.entropy = LatentEntropy(
+            latent,
+            self.hyper_channels,
+            raised=(scaled(256, width), latent),
+            fusion=(wide,),
+            spatial=(wide, wide),
+            hidden=scaled(192, width),
+        )
+        self.synthesis = IntraSynthesis(width)
+
+    def forward(
+        self,
+        symbols: Symbols,
+        feature: Tensor | None,
+        size: tuple[int, int],
+        gains: Gains,
+        quality: int,
+    ) -> Tensor:
+        """Return the decoded feature, ``(B, 3, H, W)``, not clamped.
+
+        Args:
+            symbols: Where symbols come from or go.
+            feature: What is coded, ``(B, 3, H, W)``; None where a stream is read.
+            size: H and W, multiples of 64.
+            gains: Of all latents.
+            quality: 0 to 3.
+        """
+        latent = hyper = None
+        if feature is not None:
+            latent = gains.before("intra", self.analysis(feature), quality)
+            hyper = self.analysis.hyper(latent)
+        grid = size[0] // STRIDE, size[1] // STRIDE
+        hyper = symbols.hyper(hyper, self.entropy.prior, (self.hyper_channels, *grid))
+        known = self.entropy(symbols, latent, hyper, quality)
+        return self.synthesis(gains.after("intra", known.latent, quality))

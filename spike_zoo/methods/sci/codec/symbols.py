@@ -1,0 +1,212 @@
+"""Where symbols come from or go: training counts bits, a stream is written, or it is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spike_zoo.coding.sci.rans import LARGEST
+from spike_zoo.coding.sci.tables import from_frequencies, gaussian_tables
+from spike_zoo.methods.sci.codec.hyperprior import RADIUS
+from spike_zoo.methods.sci.codec.quantization import gaussian_bits, noisy, rounded, sigma_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
+    from spike_zoo.coding.sci.tables import FrequencyTables
+    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
+    from spike_zoo.methods.sci.codec.scale_net import ScaleNet
+
+
+class RateEstimator:
+    """Count the bits that symbols would take, with gradients; nothing is written.
+
+    Args:
+        generator: Draws the noise that stands for rounding.
+        is_noisy: Whether values too get that noise, as at the begin of a training; otherwise they
+            are rounded, with gradients that pass.
+        is_rounded: Whether levels are rounded, as at its end.
+        is_exact: Whether values are rounded, and levels are those of the integer networks: what a
+            stream would hold. Without gradients.
+    """
+
+    def __init__(
+        self,
+        generator: torch.Generator | None = None,
+        *,
+        is_noisy: bool = False,
+        is_rounded: bool = False,
+        is_exact: bool = False,
+    ) -> None:
+        self.bits: Tensor | float = 0.0
+        self._generator = generator
+        self._is_noisy, self._is_rounded, self._is_exact = is_noisy, is_rounded, is_exact
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        """Return the rounded hyper latent, and count it."""
+        assert latent is not None
+        counted = self._blurred(latent.float())
+        bits = prior.bits(counted)
+        if self._is_exact:
+            bits = bits + escaped_bits(counted, RADIUS)
+        self.bits = self.bits + bits.sum()
+        return rounded(latent.float())
+
+    def scale_indexes(
+        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
+    ) -> Tensor:
+        """Return the levels as the training sees them, or those that will count."""
+        if self._is_exact:
+            return net.scale_indexes(hyper, context, quality).float()
+        found = net(hyper, context, quality)
+        return rounded(found) if self._is_rounded else found
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return what rounding leaves, and count it where the mask is."""
+        assert latent is not None
+        exact = latent.float() - mean.float()
+        symbols = torch.where(mask, rounded(exact), 0.0)
+        if self._is_exact:
+            symbols = torch.where(level > 0, symbols, 0.0)
+        counted = symbols if self._is_exact else self._blurred(exact)
+        bits = gaussian_bits(counted, sigma_of(level))
+        if self._is_exact:
+            radius = torch.from_numpy(gaussian_tables().radius.copy()).to(level.device)
+            bits = bits + escaped_bits(symbols, radius[level.long()])
+            bits = torch.where(level > 0, bits, 0.0)
+        self.bits = self.bits + torch.where(mask, bits, 0.0).sum()
+        values = counted if self._is_noisy else symbols
+        return torch.where(mask, values, 0.0), symbols
+
+    def _blurred(self, values: Tensor) -> Tensor:
+        if self._is_exact:
+            return values.round()
+        return noisy(values, self._generator)
+
+
+class SymbolEncoder:
+    """Write symbols into groups of pictures, one for each sample of a batch.
+
+    Args:
+        encoders: Take them, in reading order.
+    """
+
+    def __init__(self, *encoders: GroupEncoder) -> None:
+        self._encoders = encoders
+        self._tables = HyperTables()
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        """Round a hyper latent and write it."""
+        assert latent is not None
+        symbols = checked(latent.float().round())
+        channels, tables = channel_of_each(size), self._tables.of(prior)
+        for encoder, sample in zip(self._encoders, as_integers(symbols), strict=True):
+            encoder.push(sample, channels, tables)
+        return symbols
+
+    def scale_indexes(
+        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
+    ) -> Tensor:
+        """Return the exact levels."""
+        return net.scale_indexes(hyper, context, quality)
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Round what the mean leaves of a latent and write it where the mask is."""
+        assert latent is not None
+        coded = mask & (level > 0)
+        symbols = checked(torch.where(coded, (latent.float() - mean.float()).round(), 0.0))
+        samples = zip(as_integers(symbols), as_integers(level), as_integers(coded), strict=True)
+        for encoder, (values, table, is_coded) in zip(self._encoders, samples, strict=True):
+            places = is_coded > 0
+            encoder.push(values[places], table[places], gaussian_tables())
+        return symbols, symbols
+
+
+class SymbolDecoder:
+    """Read symbols of a group of pictures.
+
+    Args:
+        decoder: Gives them, in the order in which they were written.
+        device: Where they go.
+    """
+
+    def __init__(self, decoder: GroupDecoder, device: torch.device) -> None:
+        self._decoder, self._device = decoder, device
+        self._tables = HyperTables()
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        """Read a hyper latent."""
+        found = self._decoder.pull(channel_of_each(size), self._tables.of(prior))
+        return torch.from_numpy(found.reshape(1, *size)).to(self._device, torch.float32)
+
+    def scale_indexes(
+        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
+    ) -> Tensor:
+        """Return the exact levels."""
+        return net.scale_indexes(hyper, context, quality)
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Read the symbols that lie where the mask is."""
+        (table,), (places,) = as_integers(level), as_integers(mask & (level > 0)) > 0
+        found = np.zeros(places.shape, np.int32)
+        found[places] = self._decoder.pull(table[places], gaussian_tables())
+        symbols = torch.from_numpy(found.reshape(level.shape)).to(self._device, torch.float32)
+        return symbols, symbols
+
+
+def escaped_bits(symbols: Tensor, radius: Tensor | int) -> Tensor:
+    """Return what symbols beyond their table's radius take behind their escape."""
+    return 16.0 * (symbols.abs() > radius)
+
+
+def checked(symbols: Tensor) -> Tensor:
+    """Refuse symbols that no stream can hold.
+
+    Raises:
+        ValueError: If one is no number, or beyond 32767.
+    """
+    if not bool((symbols.abs() <= LARGEST).all()):
+        raise ValueError(
+            f"a symbol is no number, or beyond {LARGEST}: the features or the weights are broken"
+        )
+    return symbols
+
+
+def as_integers(values: Tensor) -> NDArray[np.int32]:
+    """Return each sample as flat integers, channel after channel, row after row, ``(B, n)``."""
+    return values.to("cpu", torch.int32).flatten(1).numpy()
+
+
+def channel_of_each(size: Sequence[int]) -> NDArray[np.int32]:
+    """Return the channel of each element of ``(C, h, w)``."""
+    return np.repeat(np.arange(size[0], dtype=np.int32), size[1] * size[2])
+
+
+class HyperTables:
+    """Tables of hyper latents, made once for all frames of a group of pictures."""
+
+    def __init__(self) -> None:
+        self._known: dict[HyperPrior, FrequencyTables] = {}
+
+    def of(self, prior: HyperPrior) -> FrequencyTables:
+        """Return the tables of a hyper latent."""
+        if prior not in self._known:
+            self._known[prior] = tables_of(prior)
+        return self._known[prior]
+
+
+def tables_of(prior: HyperPrior) -> FrequencyTables:
+    """Return the tables of a hyper latent, which its training left."""
+    return from_frequencies(prior.frequencies.to("cpu").numpy().astype(np.uint16))

@@ -1,0 +1,267 @@
+"""The feature extraction module (FEM): two pathways of binary filters, fused into one feature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci.features.blocks import (
+    FEATURES,
+    Res,
+    Up,
+    check_width,
+    conv3,
+    repeated,
+    scaled,
+)
+from spike_zoo.methods.sci.features.windows import WINDOW
+from spike_zoo.nn.padding import crop_padding, pad_to_multiple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Pathway = Literal["dual", "ventral", "dorsal"]
+Fusion = Literal["pfu", "concat", "none"]
+
+SMALLEST_SIDE = 16
+
+VENTRAL_PLANES = tuple((6 - k // 2, 7 + k // 2) for k in (7, 9, 11, 13))
+"""First and past-the-last plane of each ventral filter: symmetric growth from the centre."""
+DORSAL_PLANES = tuple((3 - i, 13 - i) for i in range(4))
+"""First and past-the-last plane of each dorsal filter: a window of 10 that slides backward."""
+
+_BODY = 14  # residual blocks
+_FUSED_AFTER = (3, 6, 9, 12)  # residual blocks
+
+
+class BinaryConv2d(nn.Conv2d):
+    """A convolution whose weights take two values per output channel, ``-alpha`` and ``alpha``.
+
+    ``alpha`` is the mean magnitude of the channel's real weights and gets no gradient; the sign's
+    gradient is passed straight through where the weight lies in [-1, 1]. Spikes are bits, so such
+    a layer needs additions alone.
+    """
+
+    def binary_weight(self) -> Tensor:
+        """Return the weights that the layer computes with."""
+        alpha = self.weight.detach().abs().mean(dim=(1, 2, 3), keepdim=True)
+        binary = torch.where(self.weight.detach() >= 0, alpha, -alpha)
+        passed = torch.where(self.weight.abs() <= 1, self.weight, self.weight.detach())
+        return binary + (passed - passed.detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve with the binary weights."""
+        return self._conv_forward(x, self.binary_weight(), self.bias)
+
+
+class FilterAttention(nn.Module):
+    """Gate the maps of filters by what all of them saw.
+
+    Each filter's maps are averaged to one token; the tokens attend to each other (one head) and
+    become gates of the channels.
+
+    Args:
+        channels: Channels of one filter.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.scale = channels**-0.5
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.gate = nn.Linear(channels, channels)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Gate the maps of n filters, ``(B, n, C, H, W)`` -> the same shape."""
+        query, key, value = self.qkv(maps.mean(dim=(-2, -1))).chunk(3, dim=-1)
+        weights = torch.softmax(query @ key.transpose(1, 2) * self.scale, dim=-1)
+        gates = torch.sigmoid(self.gate(weights @ value))
+        return maps * gates[..., None, None]
+
+
+class FilterBank(nn.Module):
+    """Filters over different planes of a window, gated and put together.
+
+    Args:
+        planes: First and past-the-last plane of each.
+        channels: Channels of each.
+        stride: Of each.
+        attention: Whether they are gated.
+        binarize: Whether their weights are binary.
+    """
+
+    def __init__(
+        self,
+        planes: Sequence[tuple[int, int]],
+        channels: int,
+        stride: int,
+        *,
+        attention: bool,
+        binarize: bool,
+    ) -> None:
+        super().__init__()
+        self.planes = tuple(planes)
+        layer = BinaryConv2d if binarize else nn.Conv2d
+        self.filters = nn.ModuleList(
+            layer(stop - start, channels, 3, stride=stride, padding=1) for start, stop in planes
+        )
+        self.attention = FilterAttention(channels) if attention else None
+
+    def forward(self, window: Tensor) -> Tensor:
+        """Return the maps of all filters, ``(B, 13, H, W)`` -> ``(B, n C, H', W')``."""
+        pairs = zip(self.filters, self.planes, strict=True)
+        maps = torch.stack([one(window[:, a:b]) for one, (a, b) in pairs], dim=1).relu()
+        return (maps if self.attention is None else self.attention(maps)).flatten(1, 2)
+
+
+class PFU(nn.Module):
+    """Pathway fusing unit: the dorsal pathway learns of the ventral content and supervises it.
+
+    Args:
+        ventral: Channels of the ventral pathway, at full size.
+        dorsal: Channels of the dorsal one, at half of it.
+
+    Source: the paper's Eq. (7); the inside is this project's.
+    """
+
+    def __init__(self, ventral: int, dorsal: int) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(ventral, dorsal, 1)
+        self.refine = Res(dorsal)
+        self.up = nn.Conv2d(dorsal, ventral, 1)
+        self.gate = nn.Sequential(
+            nn.Linear(ventral, ventral), nn.ReLU(), nn.Linear(ventral, ventral), nn.Sigmoid()
+        )
+
+    def forward(self, ventral: Tensor, dorsal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both pathways, ``(B, V, H, W)`` and ``(B, D, H/2, W/2)``."""
+        dorsal = self.refine(dorsal + self.down(F.avg_pool2d(ventral, 2)))
+        raised = _doubled(self.up(dorsal))
+        gate = self.gate(raised.mean(dim=(-2, -1)))[..., None, None]
+        return ventral + gate * torch.tanh(raised) * ventral, dorsal
+
+
+class Concatenation(nn.Module):
+    """What stands in the place of a PFU in the ablation: both pathways mixed pixel by pixel.
+
+    Args:
+        ventral: Channels of the ventral pathway.
+        dorsal: Channels of the dorsal one.
+    """
+
+    def __init__(self, ventral: int, dorsal: int) -> None:
+        super().__init__()
+        self.mix = nn.Conv2d(ventral + dorsal, ventral, 1)
+
+    def forward(self, ventral: Tensor, dorsal: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mixed ventral pathway, and the dorsal one as it was."""
+        return self.mix(torch.cat([ventral, _doubled(dorsal)], dim=1)), dorsal
+
+
+class FEM(nn.Module):
+    """Turn 13 spike planes into one picture-like feature of their middle plane.
+
+    The ventral pathway sees four windows that grow around the middle plane, at full size, and the
+    dorsal one four windows that slide over time, at half of it. Units of the trunk let the dorsal
+    pathway supervise the ventral one.
+
+    Args:
+        width: Of all channels and of the number of blocks; 1 is the paper's.
+        pathway: ``"dual"``, or one of the two alone.
+        pfu: How the pathways meet: ``"pfu"``; ``"concat"`` mixes them in the same places;
+            ``"none"`` adds the dorsal one once, before the tail.
+        attention: Whether the filters of a pathway gate each other.
+        binarize: Whether the filters' weights are binary.
+
+    Shape:
+        - planes: ``(B, 13, H, W)`` float, 0 or 1, any H and W of at least 16.
+        - Output: ``(B, 3, H, W)`` in (0, 1).
+
+    Raises:
+        ValueError: If an argument is outside its range, or planes have another shape.
+        ConfigError: If H or W is below 16.
+
+    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
+    Sec. IV-A. The paper gives the filters' windows and that they are binary; the layers are this
+    project's, fitted to its budgets.
+
+    Example:
+        >>> planes = (torch.rand(1, 13, 24, 32) < 0.3).float()
+        >>> FEM(width=0.25)(planes).shape
+        torch.Size([1, 3, 24, 32])
+    """
+
+    def __init__(
+        self,
+        width: float = 1.0,
+        pathway: Pathway = "dual",
+        pfu: Fusion = "pfu",
+        *,
+        attention: bool = True,
+        binarize: bool = True,
+    ) -> None:
+        super().__init__()
+        check_width("fem_width", width)
+        _check_choice("pathway", pathway, get_args(Pathway))
+        _check_choice("pfu", pfu, get_args(Fusion))
+        wide, half = scaled(64, width), scaled(32, width)
+        filters = {"attention": attention, "binarize": binarize}
+        self.ventral = self.dorsal = None
+        if pathway != "dorsal":
+            self.ventral = FilterBank(VENTRAL_PLANES, wide // 4, 1, **filters)
+        if pathway != "ventral":
+            self.dorsal = FilterBank(DORSAL_PLANES, half // 4, 2, **filters)
+        self.enter = Up(half, wide) if pathway == "dorsal" else conv3(wide, wide)
+        self.body = nn.ModuleList(Res(wide) for _ in range(repeated(_BODY, width)))
+        fuses = pathway == "dual" and pfu != "none"
+        self.places = fusion_places(len(self.body)) if fuses else ()
+        unit = PFU if pfu == "pfu" else Concatenation
+        self.fusion = nn.ModuleList(unit(wide, half) for _ in self.places)
+        adds = pathway == "dual" and pfu == "none"
+        self.add = nn.Conv2d(half, wide, 1) if adds else None
+        self.tail = nn.Sequential(conv3(wide, wide), conv3(wide, FEATURES), nn.Sigmoid())
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """Extract the feature of plane 6: ``(B, 13, H, W)`` -> ``(B, 3, H, W)`` in (0, 1)."""
+        _check_planes(planes)
+        height, width = planes.shape[-2:]
+        planes = pad_to_multiple(planes, 2)
+        dorsal = None if self.dorsal is None else self.dorsal(planes)
+        features = self.enter(dorsal if self.ventral is None else self.ventral(planes))
+        for number, block in enumerate(self.body, start=1):
+            features = block(features)
+            if number in self.places:
+                unit = self.fusion[self.places.index(number)]
+                features, dorsal = unit(features, dorsal)
+        if self.add is not None:
+            features = features + _doubled(self.add(dorsal))
+        return crop_padding(self.tail(features), height, width)
+
+
+def fusion_places(blocks: int) -> tuple[int, ...]:
+    """Return after which of the trunk's blocks the pathways meet, counted from 1."""
+    return tuple(place for place in _FUSED_AFTER if place <= blocks) or (1,)
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="nearest")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_planes(planes: Tensor) -> None:
+    if planes.ndim != 4 or planes.shape[1] != WINDOW or not planes.shape[0]:
+        raise ValueError(
+            f"FEM takes {WINDOW} planes of spikes, (B, {WINDOW}, H, W), got {tuple(planes.shape)}"
+        )
+    if min(planes.shape[-2:]) < SMALLEST_SIDE:
+        raise ConfigError(
+            f"planes of at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels are needed, got "
+            f"{planes.shape[-1]} x {planes.shape[-2]} (W x H)"
+        )

@@ -1,0 +1,88 @@
+"""Scenes as SCI learns from them: features in time, their images and motion, cut and turned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, turn_motion
+
+if TYPE_CHECKING:
+    from spike_zoo.batch import SceneBatch
+
+
+class FeatureBatch(NamedTuple):
+    """A batch of scenes after the frozen FEM.
+
+    Shape:
+        - features: ``(B, N, 3, H, W)``, in order of time.
+        - images: ``(B, N, 1, H, W)``, the truth at their times.
+        - motion: ``(B, N, 2, H, W)``, backward motion in pixels, NaN where unknown; None without.
+    """
+
+    features: Tensor
+    images: Tensor
+    motion: Tensor | None
+
+    def patch(self, side: int, generator: torch.Generator) -> FeatureBatch:
+        """Return a random square of each scene, turned or flipped at random.
+
+        Args:
+            side: Of the square in pixels; a smaller scene is not cut, and only turned where that
+                keeps its shape.
+            generator: Draws, on the CPU.
+        """
+        height, width = self.features.shape[-2:]
+        rows, columns = min(side, height), min(side, width)
+        modes = range(len(MODES)) if rows == columns else SHAPE_KEEPING_MODES
+        drawn = []
+        for sample in range(len(self.features)):
+            top, left, turned = (
+                int(torch.randint(stop, (), generator=generator))
+                for stop in (height - rows + 1, width - columns + 1, len(modes))
+            )
+            here = slice(top, top + rows), slice(left, left + columns)
+            drawn.append((sample, *here, modes[turned]))
+        parts = (
+            None if part is None else torch.stack([cut(part, *one) for one in drawn])
+            for part, cut in (
+                (self.features, _cut),
+                (self.images, _cut),
+                (self.motion, _cut_motion),
+            )
+        )
+        return FeatureBatch(*parts)  # type: ignore[arg-type]  # only motion may be None
+
+
+def feature_batch_of(features: Tensor, batch: SceneBatch) -> FeatureBatch:
+    """Return a batch with its features."""
+    return FeatureBatch(features, batch["images"], batch.get("motion"))
+
+
+def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
+    """Refuse a batch of single clips, or of scenes with too few images.
+
+    Raises:
+        ConfigError: Naming the data module and its settings.
+    """
+    if "planes" not in batch or batch["planes"].shape[1] < least:
+        raise ConfigError(
+            f"stage {stage} learns from neighbouring images of a scene: give data.class_path "
+            f"spike_zoo.data.SceneDataModule with images: {least} or more and all splits in whole"
+        )
+
+
+def come_whole(served: object) -> bool:
+    """Return whether scenes come whole and unturned, so that a window is the same every time."""
+    return getattr(served, "crop", None) is None and not getattr(served, "augment", False)
+
+
+def _cut(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
+    return apply_mode(part[sample, ..., rows, columns], mode)
+
+
+def _cut_motion(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
+    return turn_motion(part[sample, ..., rows, columns], mode)

@@ -1,0 +1,185 @@
+"""Stage ``motion``: pairs of neighbouring features with the true motion between them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.methods.sci.features.motion_estimation import FACTORS
+from spike_zoo.methods.sci.training.feature_batches import check_scenes
+from spike_zoo.methods.sci.training.jobs import TrainingStage
+from spike_zoo.methods.sci.training.losses import motion_terms
+from spike_zoo.metrics.flow import end_point_error, error_ratios, still_error
+from spike_zoo.metrics.image import MeanPerImage
+from spike_zoo.nn.flow import padded_motion
+from spike_zoo.nn.padding import pad_to_multiple
+from spike_zoo.tasks.evaluation import (
+    Evaluation,
+    MeasuredImage,
+    Origin,
+    SamplePictures,
+    SamplePrediction,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spike_zoo.batch import SceneBatch, Split
+    from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
+    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
+
+JUDGED = ("medium", "fast")
+LARGEST_RATIO = 0.4
+"""Error over that of no motion above which the stage has failed, on medium and fast scenes."""
+
+
+class FeaturePairs(NamedTuple):
+    """Features of neighbouring times, from all scenes of a batch.
+
+    Shape:
+        - current, reference: ``(P, 3, H, W)``, a feature and the one before it.
+        - truth: ``(P, 2, H, W)``, backward motion in pixels, NaN where unknown; None without any.
+    """
+
+    current: Tensor
+    reference: Tensor
+    truth: Tensor | None
+
+
+class MotionStage(TrainingStage):
+    """Stage ``motion``: motion between features of the frozen FEM, from the simulator's truth."""
+
+    monitor: ClassVar[str] = "val/epe"
+    monitor_mode: ClassVar[str] = "min"
+
+    def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
+        """Return the error of the warped feature, and of motion at every level."""
+        check_scenes(batch, "motion")
+        pairs = pairs_of(self.module.learned_scenes(batch))
+        estimation = cast("MotionEstimation", self.module.codec.motion)
+        motions = estimation.pyramid(pairs.current, pairs.reference)
+        return motion_terms(motions, *padded_truth(pairs), self.module.w_true)
+
+    def make_metrics(self) -> MetricCollection:
+        """Return the end-point errors of the motion and of no motion."""
+        return motion_metrics()
+
+    def origins(self, batch: SceneBatch) -> list[Origin]:
+        """Return recording and later plane of each pair."""
+        return pair_origins(batch)
+
+    def predict(self, batch: SceneBatch) -> Tensor:
+        """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
+        check_scenes(batch, "motion")
+        pairs = pairs_of(self.module.feature_scenes(batch))
+        return self.module.codec.moved(pairs.current, pairs.reference)
+
+    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[SamplePrediction]:
+        """Return motions in colours, each up to its longest."""
+        pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in found])
+        return super().predicted(batch, pictures)
+
+    def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
+        """Measure motions where the truth is known anywhere, and show them.
+
+        Raises:
+            ConfigError: If the data have no true motion.
+        """
+        check_scenes(batch, "motion")
+        pairs = pairs_of(self.module.feature_scenes(batch))
+        if pairs.truth is None:
+            raise ConfigError(
+                "stage motion is measured against the true motion, and the archive has none: make "
+                "one with 'python -m spike_zoo simulate --kind sequence'"
+            )
+        found = self.module.codec.moved(pairs.current, pairs.reference)
+        known = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
+        places = known.nonzero()[:, 0].tolist()
+        if not places:
+            return Evaluation(())
+        origins = pair_origins(batch)
+        values = self.module.measure(split, found[known], pairs.truth[known])
+        self.module.measure_speeds(split, [origins[place].name for place in places], values)
+        scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"]))
+        shown = [_shown(pairs, found, place, origins[place]) for place in places]
+        measured = [
+            MeasuredImage(origins[place], origins[place].plane, float(scales[place]))
+            for place in places
+        ]
+        return Evaluation(shown, measured, values)
+
+    def finish(self, split: Split) -> None:
+        """Log how the errors of motion compare with those of no motion."""
+        ratios = error_ratios(self.module.trainer.callback_metrics)
+        self.module.log_dict(ratios)
+        if split == "test" and (failure := failed_motion(ratios)):
+            rank_zero_warn(failure)
+
+
+def pairs_of(scenes: FeatureBatch) -> FeaturePairs:
+    """Return each feature of scenes with the one before it."""
+    features, _, motion = scenes
+    truth = None if motion is None else motion[:, 1:].flatten(0, 1)
+    return FeaturePairs(features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1), truth)
+
+
+def pair_origins(batch: SceneBatch) -> list[Origin]:
+    """Return recording and later plane of each pair of a batch."""
+    planes = batch["planes"][:, 1:] + batch["start"][:, None]
+    named = zip(batch["name"], planes.tolist(), strict=True)
+    return [Origin(name, plane) for name, row in named for plane in row]
+
+
+def padded_truth(pairs: FeaturePairs) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return both features and the truth at the size at which motion is estimated."""
+    factor = FACTORS[0]
+    current, reference = (pad_to_multiple(x, factor) for x in (pairs.current, pairs.reference))
+    if pairs.truth is None:
+        return current, reference, None
+    return current, reference, padded_motion(pairs.truth, factor)
+
+
+def motion_metrics() -> MetricCollection:
+    """Return the end-point errors of the motion and of no motion, means over pairs in pixels."""
+    metrics: dict[str, Metric | MetricCollection] = {
+        "epe": MeanPerImage(end_point_error),
+        "epe_still": MeanPerImage(still_error),
+    }
+    return MetricCollection(metrics, compute_groups=False)
+
+
+def failed_motion(ratios: Mapping[str, Tensor]) -> str:
+    """Return in words on which scenes motion was not learned; empty where it was.
+
+    Args:
+        ratios: Of errors, see :func:`error_ratios`.
+    """
+    missed = {
+        pace: float(value)
+        for name, value in ratios.items()
+        for pace in JUDGED
+        if name.endswith(f"epe_ratio_{pace}") and value > LARGEST_RATIO
+    }
+    told = " and ".join(f"{ratio:.2f} on {pace} scenes" for pace, ratio in missed.items())
+    return told and (
+        f"motion is not learned well enough: its error is {told} of that of no motion, above "
+        f"{LARGEST_RATIO}; what warps along it will gain little. Train longer"
+    )
+
+
+def _shown(pairs: FeaturePairs, found: Tensor, place: int, origin: Origin) -> SamplePictures:
+    truth = cast("Tensor", pairs.truth)[place]
+    largest = longest(truth)
+    pictures = {
+        "feature before": pairs.reference[place],
+        "feature": pairs.current[place],
+        f"motion, up to {largest:.1f} px": flow_picture(found[place], largest),
+        "true motion": flow_picture(truth, largest),
+    }
+    return SamplePictures(origin, pictures, f"{origin.name}-plane{origin.plane}")

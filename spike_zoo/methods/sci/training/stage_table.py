@@ -1,0 +1,154 @@
+"""The schedule of SCI's training as one table: what learns in each stage, and what is frozen."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Stage = Literal["fem", "motion", "codec", "fam", "joint"]
+
+
+class StageSpec(NamedTuple):
+    """One stage of the training.
+
+    Attributes:
+        learns: Parts of :class:`SCICodec` that are trained.
+        frozen: Parts that are there and do not change, in evaluation mode.
+        absent: Parts that the stage does not have.
+        begins_with: Stages whose checkpoints it begins from.
+        clip_length: Planes of one sample; of one image in a sample of several.
+        loss: What is minimised, for the pages.
+    """
+
+    learns: tuple[str, ...]
+    frozen: tuple[str, ...]
+    absent: tuple[str, ...]
+    begins_with: tuple[Stage, ...]
+    clip_length: int
+    loss: str
+
+
+STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
+    {
+        "fem": StageSpec(
+            learns=("fem",),
+            frozen=(),
+            absent=("motion", "intra", "inter", "gains", "fmvr", "fam"),
+            begins_with=(),
+            clip_length=13,
+            loss="anchor + w_lap * (Lap1 + Lap2)",
+        ),
+        "motion": StageSpec(
+            learns=("motion",),
+            frozen=("fem",),
+            absent=("intra", "inter", "gains", "fmvr", "fam"),
+            begins_with=("fem",),
+            clip_length=13,
+            loss="MSE of the warped feature + w_true * end-point error",
+        ),
+        "codec": StageSpec(
+            learns=("intra", "inter", "gains", "motion"),
+            frozen=("fem",),
+            absent=("fmvr", "fam"),
+            begins_with=("fem", "motion"),
+            clip_length=13,
+            loss="R + lambda * MSE of features",
+        ),
+        "fam": StageSpec(
+            learns=("fam",),
+            frozen=("fem", "motion"),
+            absent=("intra", "inter", "gains", "fmvr"),
+            begins_with=("fem", "motion"),
+            clip_length=41,
+            loss="MSE + 0.1 * MSE of the preliminary images; cross-entropy for classes",
+        ),
+        "joint": StageSpec(
+            learns=(
+                "intra.synthesis",
+                "inter.motion_synthesis",
+                "inter.contexts",
+                "inter.synthesis",
+                "gains.decoder",
+                "fmvr",
+                "fam",
+            ),
+            frozen=(
+                "fem",
+                "motion",
+                "intra.analysis",
+                "inter.analysis",
+                "gains.encoder",
+                "intra.entropy",
+                "inter.entropy",
+            ),
+            absent=(),
+            begins_with=("fem", "codec", "fam"),
+            clip_length=41,
+            loss="R + sum of w_k * D_k + w_F * lambda * MSE of features + w_c * consistency",
+        ),
+    }
+)
+"""The paper's stages ``fem``, ``fam`` and ``joint``, and the two that "pre-trained" stands for.
+
+Source: the paper's three-stage training; ``motion`` names nothing in it.
+"""
+
+
+GIVES: Final[Mapping[Stage, tuple[str, ...]]] = MappingProxyType(
+    {
+        **{stage: row.learns for stage, row in STAGES.items()},
+        "joint": ("fem", "motion", "intra", "inter", "gains", "fmvr"),
+    }
+)
+"""The parts that a later training takes of a stage's checkpoint."""
+
+DECODED: Final = StageSpec(
+    learns=("fam",),
+    frozen=GIVES["joint"],
+    absent=(),
+    begins_with=("joint", "fam"),
+    clip_length=41,
+    loss="cross-entropy, from decoded features",
+)
+"""Stage ``fam`` of classes, after the codec: what decodes stays as pictures left it."""
+
+
+def row_of(stage: str, *, goes_on: bool = False) -> StageSpec:
+    """Return what a stage does.
+
+    Args:
+        stage: Its name.
+        goes_on: Whether it begins with a checkpoint of its own, in place of the stage before it.
+
+    Raises:
+        ValueError: If there is no such stage.
+    """
+    if stage not in STAGES:
+        raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
+    name: Stage = stage  # type: ignore[assignment]  # it is one
+    row = STAGES[name]
+    return row._replace(begins_with=(*row.begins_with[:-1], name)) if goes_on else row
+
+
+def without(row: StageSpec, part: str) -> StageSpec:
+    """Return what a stage does where a switch has taken a part away."""
+    learns, frozen, absent = (tuple(one for one in parts if one != part) for parts in row[:3])
+    return row._replace(learns=learns, frozen=frozen, absent=(*absent, part))
+
+
+def as_table() -> str:
+    """Return the schedule as a Markdown table, for the method's page and the log."""
+    head = "| stage | learns | frozen | absent | begins with | loss |\n|---|---|---|---|---|---|"
+    rows = [
+        f"| `{name}` | {_listed(row.learns)} | {_listed(row.frozen)} | {_listed(row.absent)} | "
+        f"{_listed(row.begins_with)} | {row.loss} |"
+        for name, row in STAGES.items()
+    ]
+    return "\n".join([head, *rows])
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names) or "-"

@@ -1,0 +1,279 @@
+"""Training of the teacher's two networks, each from blurry images and spikes alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, cast, get_args
+
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import LRScheduler
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.ssdm.bsn import BSN
+from spike_zoo.methods.ssdm.colour import grey
+from spike_zoo.methods.ssdm.edsr import EDSR
+from spike_zoo.methods.ssdm.ldn import RATIO
+from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
+from spike_zoo.methods.ssdm.sdm import rate_of_own_times
+from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.methods.ssdm.teacher_module import TeacherModule
+from spike_zoo.nn.optimizers import adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler
+from spike_zoo.spikes.windows import centred_window, spread_planes
+from spike_zoo.tasks.exposures import Exposure, ExposureResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from spike_zoo.batch import DeblurBatch
+    from spike_zoo.methods.ssdm.teacher_weights import Part
+    from spike_zoo.spikes import SpikeRecording
+
+Stage = Literal["denoise", "upsample"]
+LEARNING_RATES = {"denoise": 3e-4, "upsample": 2e-4}  # as released
+TIMES = 5  # of one exposure
+
+
+class SSDMTeacherModule(TeacherModule):
+    """Train one network of the teacher; neither stage sees a sharp image.
+
+    Stage ``"denoise"`` holds BSN to its own noisy input, which its blind spot keeps from it: one
+    update for each of some times of every batch, in order of time. It therefore optimises by
+    itself; the trainer cannot clip or accumulate gradients. Stage ``"upsample"`` holds the enlarged
+    rate of the exposure to the blurry image in grey.
+
+    An EDSR that saw clean exposures alone sharpens what noise the denoiser leaves. With
+    ``from_denoised`` it learns from what is denoised: from short windows whose times differ from
+    pixel to pixel, so that their mean is the exposure and their noise that of the instant.
+
+    ``val/psnr`` is BSN's image against the sharp one in grey at the spikes' size, or the enlarged
+    exposure against the grey blur, or, ``from_denoised``, enlarged instants against sharp images in
+    grey; ``val/psnr_gain`` is how much better that is than the firing rate itself, or bilinear
+    enlargement.
+
+    Args:
+        stage: Which network is trained.
+        bsn: File to begin the denoiser from; in stage ``"upsample"``, the one that completes the
+            cascade, so that the module deblurs.
+        edsr: File to begin the enlarging network from; in stage ``"denoise"`` likewise.
+        short_window: Planes around a time that are averaged, odd.
+        rate_gain: What rates are multiplied by before the networks see them, see
+            :class:`SSDMTeacher`: files trained with another threshold are then a beginning.
+        times: Updates from every batch in stage ``"denoise"``.
+        learning_rate: Of Adam; by default as released, 3e-4 and 2e-4.
+        schedule: How it moves, see :func:`schedule_factor`; per update.
+        clamp_loss: Whether the loss sees images clipped to [0, 1], as published. A pixel that has
+            left the range then gets no gradient; BSN, which has no bias, may begin with them all
+            outside and never learn.
+        start_from_neighbours: Whether an untrained BSN gives the mean of a pixel's neighbours and
+            learns what to change.
+        from_denoised: Whether stage ``"upsample"`` learns to enlarge what the denoiser leaves, see
+            above, which is not the paper's; needs ``bsn``.
+        lpips: See :class:`DeblurModule`.
+        protocols: See there.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+        ConfigError: If ``from_denoised`` has no denoiser, or belongs to another stage.
+
+    Source: Chen et al., *SpikeReveal: Unlocking Temporal Sequences from Real Blurry Inputs with
+    Spike Streams*, NeurIPS 2024, Eq. (9) and (10); five times and one update each as released.
+    """
+
+    def __init__(
+        self,
+        stage: Stage = "denoise",
+        bsn: str | None = None,
+        edsr: str | None = None,
+        short_window: int = SHORT_WINDOW,
+        rate_gain: float = 1.0,
+        times: int = TIMES,
+        learning_rate: float | None = None,
+        schedule: ScheduleKind = "cosine",
+        clamp_loss: bool = False,
+        start_from_neighbours: bool = False,
+        from_denoised: bool = False,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        if stage not in get_args(Stage):
+            raise ValueError(f"stage must be one of {get_args(Stage)}, got {stage!r}")
+        if times < 1:
+            raise ValueError(f"times must be at least 1, got {times}")
+        trains_bsn = stage == "denoise"
+        if from_denoised and (trains_bsn or not bsn):
+            raise ConfigError("from_denoised: stage upsample, with the denoiser's file in bsn")
+        teacher = SSDMTeacher(
+            BSN() if trains_bsn or bsn else nn.Identity(),
+            nn.Identity() if trains_bsn and not edsr else EDSR(),
+            short_window,
+            rate_gain=rate_gain,
+        )
+        given: dict[Part, str | None] = {"bsn": bsn, "edsr": edsr}
+        files: dict[Part, str | None] = {part: path for part, path in given.items() if path}
+        super().__init__(teacher, files, lpips=lpips, protocols=protocols)
+        self.save_hyperparameters()
+        self.stage, self.times = stage, times
+        self.learning_rate = learning_rate or LEARNING_RATES[stage]
+        check_schedule(schedule, self.learning_rate)
+        self.automatic_optimization = not trains_bsn
+        (teacher.edsr if trains_bsn else teacher.bsn).requires_grad_(False)
+        if isinstance(self.network, BSN) and start_from_neighbours:
+            self.network.start_from_neighbours()
+
+    @property
+    def network(self) -> BSN | EDSR:
+        """The network that is trained: one of the teacher's, so that checkpoints hold it once."""
+        trained = self.teacher.bsn if self.stage == "denoise" else self.teacher.edsr
+        return cast("BSN | EDSR", trained)
+
+    @property
+    def has_own_weights(self) -> bool:
+        """Whether the file of the network that is trained is named."""
+        return ("bsn" if self.stage == "denoise" else "edsr") in self.files
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether both networks are here, so that the module deblurs."""
+        return isinstance(self.teacher.bsn, BSN) and isinstance(self.teacher.edsr, EDSR)
+
+    def forward(self, rates: Tensor) -> Tensor:
+        """Denoise or enlarge firing rates ``(B, 1, h, w)``; the result is in [0, 1]."""
+        return self.network(rates).clamp(0.0, 1.0)
+
+    def training_step(self, batch: DeblurBatch, batch_idx: int) -> Tensor | None:
+        """Return the loss of the enlarged exposure; update by itself where rates are denoised."""
+        if self.stage == "upsample":
+            enlarged = self.network(self._rates_to_enlarge(batch))
+            loss = enlarging_loss(enlarged, batch["blur"], clamp=self.hparams["clamp_loss"])
+            self.log("train/total", loss, batch_size=len(batch["blur"]))
+            return loss
+        optimizer = cast(LightningOptimizer, self.optimizers())
+        scheduler = cast(LRScheduler, self.lr_schedulers())
+        losses = []
+        for loss in self.denoising_losses(batch):
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+            scheduler.step()
+            losses.append(loss.detach())
+        self.log("train/total", torch.stack(losses).mean(), batch_size=len(batch["blur"]))
+        return None
+
+    def _rates_to_enlarge(self, batch: DeblurBatch) -> Tensor:
+        """Return what the network learns to enlarge to the blurry image, ``(B, 1, h, w)``."""
+        start, stop = batch["exposure"][0].tolist()
+        if not self.hparams["from_denoised"]:
+            return self.teacher.rate(batch["spikes"], start, stop)
+        window, draws = self.teacher.short_window, self.generator("times")
+        with torch.no_grad():
+            rates = rate_of_own_times(batch["spikes"], start, stop, window, draws)
+            rates *= self.teacher.rate_gain
+            return cast("Tensor", self.teacher.bsn(rates).clamp(0.0, 1.0))
+
+    def denoising_losses(self, batch: DeblurBatch) -> Iterator[Tensor]:
+        """Yield the loss at each time of a batch, made when it is asked for."""
+        start, stop = batch["exposure"][0].tolist()
+        for time in spread_planes(start, stop, self.times):
+            window = centred_window(time, self.teacher.short_window)
+            rates = self.teacher.rate(batch["spikes"], *window)
+            clamp = self.hparams["clamp_loss"]
+            yield denoising_loss(rates, self.network(rates), clamp=clamp)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam with a learning rate that moves every update.
+
+        Raises:
+            ConfigError: If the run has no end.
+        """
+        optimizer = adam(self.network.parameters(), self.learning_rate)
+        per_batch = self.times if self.stage == "denoise" else 1
+        scheduler = make_scheduler(optimizer, self.hparams["schedule"], self.trainer, per_batch)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def compared(self, exposure: Exposure) -> ExposureResult | None:
+        """Return denoised rates beside sharp images, or the enlarged exposure beside the blur.
+
+        Rates that were denoised before they are enlarged stand beside sharp images too.
+        """
+        if self.hparams["from_denoised"] and exposure.planes:
+            denoised = self._denoised_first(exposure, exposure.planes)
+            plain = F.interpolate(denoised, scale_factor=RATIO, mode="bilinear")
+            before = self._as_images(plain, exposure)
+            return ExposureResult(self(denoised).float(), before, grey(exposure.images))
+        if self.stage == "upsample":
+            rates = self.teacher.rate(exposure.spikes, *exposure.span)
+            plain = F.interpolate(rates, scale_factor=RATIO, mode="bilinear")
+            # the network learns the blur itself, so what it gives is no rate any more
+            before = self._as_images(plain, exposure)
+            return ExposureResult(self(rates).float(), before, grey(exposure.blur))
+        if not exposure.planes:
+            return None
+        rates = self._short_rates(exposure, exposure.planes)
+        truth = grey(F.interpolate(exposure.images, scale_factor=1 / RATIO, mode="bilinear"))
+        denoised = self._as_images(self(rates).float(), exposure)
+        return ExposureResult(denoised, self._as_images(rates, exposure), truth)
+
+    def image_of(self, exposure: Exposure) -> Tensor:
+        """Return the network's own image of an exposure: all of it, or its middle."""
+        if self.hparams["from_denoised"]:
+            return self(self._denoised_first(exposure, [exposure.middle])).float()
+        if self.stage == "upsample":
+            return self(self.teacher.rate(exposure.spikes, *exposure.span)).float()
+        rates = self._short_rates(exposure, [exposure.middle])
+        return self._as_images(self(rates).float(), exposure)
+
+    def _short_rates(self, exposure: Exposure, planes: Sequence[int]) -> Tensor:
+        """Return firing rates around some planes, ``(N, 1, h, w)``."""
+        windows = [centred_window(plane, self.teacher.short_window) for plane in planes]
+        return torch.cat([self.teacher.rate(exposure.spikes, *window) for window in windows])
+
+    def _denoised_first(self, exposure: Exposure, planes: Sequence[int]) -> Tensor:
+        """Return what the denoiser leaves around some planes, ``(N, 1, h, w)``, to be enlarged."""
+        denoised = self.teacher.bsn(self._short_rates(exposure, planes))
+        return cast("Tensor", denoised.clamp(0.0, 1.0))
+
+    def _as_images(self, rates: Tensor, exposure: Exposure) -> Tensor:
+        """Return rates that the networks see, or give, divided by what white is."""
+        return (rates / (exposure.rate_scale * self.teacher.rate_gain)).clamp(0.0, 1.0)
+
+    def images_at(
+        self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
+    ) -> Tensor:
+        """Return the teacher's images, ``(len(times), B, 3, 4h, 4w)``.
+
+        Raises:
+            ConfigError: If a network of the cascade is missing.
+        """
+        self._check_complete()
+        return super().images_at(blur, spikes, times, span)
+
+    def _stream(
+        self,
+        image: Tensor,
+        recording: SpikeRecording,
+        centers: Sequence[int],
+        exposure: tuple[int, int] | None,
+        memory_gib: float | None,
+    ) -> Iterator[Tensor]:
+        self._check_complete()
+        return super()._stream(image, recording, centers, exposure, memory_gib)
+
+    def _check_complete(self) -> None:
+        """Refuse to deblur with one network alone.
+
+        Raises:
+            ConfigError: Naming the missing one.
+        """
+        missing = "edsr" if isinstance(self.teacher.edsr, nn.Identity) else "bsn"
+        if not self.is_complete:
+            raise ConfigError(
+                f"this module holds one network of the cascade; name the other's file in {missing} "
+                "when it is trained, or use SSDMCascadeModule with the files of both"
+            )

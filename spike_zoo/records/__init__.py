@@ -1,0 +1,26 @@
+"""Records of runs: results, provenance, initial weights, model cards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spike_zoo._first_use import on_first_use
+
+if TYPE_CHECKING:
+    from spike_zoo.records.provenance import commit, config_hash, versions
+    from spike_zoo.records.redaction import redact
+    from spike_zoo.records.result import RunResult, variant_and_profile
+
+__all__ = ["RunResult", "commit", "config_hash", "redact", "variant_and_profile", "versions"]
+
+__getattr__ = on_first_use(
+    __name__,
+    {
+        "RunResult": "result",
+        "commit": "provenance",
+        "config_hash": "provenance",
+        "redact": "redaction",
+        "variant_and_profile": "result",
+        "versions": "provenance",
+    },
+)

@@ -1,0 +1,277 @@
+"""``result.json``: what a run measured and everything needed to compare it with others."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from spike_zoo.errors import FormatError, MissingFileError, VersionError
+from spike_zoo.files import new_file
+from spike_zoo.records.old_records import COST_FIELDS, cost_of_forward
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SCHEMA_VERSION = 2
+FILENAME = "result.json"
+#: Below ``images``: folders with a test's pictures, each named after its sample.
+RECONSTRUCTIONS, TRUTHS = "reconstructions", "truths"
+PER_IMAGE_FILENAME = "per_image.csv"  # beside it: what was measured on every single test image
+PREDICTIONS_FILENAME = "predictions.csv"
+#: What a test of recognition leaves in the run's folder.
+CONFUSION_FILENAME = "confusion.csv"
+CONFUSION_PICTURE, FEATURE_MAP = "images/confusion.png", "images/tsne.png"
+FORWARD = "forward"  # the cost that every method has: one reconstruction
+#: What records did not always have: since schema 2, but for the first.
+_OPTIONAL = (
+    *("checkpoint", "checkpoint_sha256", "begins_with", "finished", "legacy_data_sha256"),
+    *("images", "images_sha256", "curves"),
+)
+#: Two numbers that json.dumps writes on four lines, as in a point of a curve or a size.
+_PAIR = re.compile(r"\[\n\s*([^\s,\[\]{}]+),\n\s*([^\s,\[\]{}]+)\n\s*\]")
+
+Curve = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one job costs for one image.
+
+    Attributes:
+        macs: Multiply-accumulates of convolutions and products.
+        seconds: Median time, the first left out.
+        size: Height and width of the image.
+    """
+
+    macs: int | None = None
+    seconds: float | None = None
+    size: tuple[int, int] | None = None
+
+    @property
+    def macs_per_pixel(self) -> float | None:
+        """Multiply-accumulates by pixel of the image, None where one of both is unknown.
+
+        >>> Cost(macs=600, size=(10, 20)).macs_per_pixel
+        3.0
+        """
+        if self.macs is None or self.size is None:
+            return None
+        return self.macs / (self.size[0] * self.size[1])
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """The record of one run.
+
+    Attributes:
+        method: Folder of the method, as ``"stir"``.
+        variant: Name of the row in a table: the last configuration that is not a profile or a
+            logger.
+        configs: Configuration files, as stacked.
+        profile: Name of the profile among them.
+        seed: Seed of the run.
+        data_sha256: Digest of the archive; without its pictures and labels in schema 1.
+        metrics: What was measured, by log key.
+        parameters: Number of the network's parameters.
+        costs: Name of a job -> what it costs for the test's first images. ``"forward"`` is one
+            reconstruction, whose size is that of the image that comes out; a method may have
+            others, as ``"compress"``.
+        wall_seconds: Time of the whole run, over all of its legs.
+        config: The complete configuration.
+        config_hash: Digest of what it computes, and of the weights it begins with.
+        versions: Versions of the libraries.
+        commit: Commit of the code.
+        checkpoint: The file that was tested.
+        checkpoint_sha256: Digest of its weights.
+        begins_with: Dotted key of the configuration -> the checkpoint it named, as ``path``,
+            ``sha256`` of its weights and ``recipe`` of the run that made it.
+        finished: When the run ended, UTC.
+        legacy_data_sha256: Digest of the archive as records of schema 1 have it.
+        images: How many images the metrics are means over.
+        images_sha256: Digest of which, see :func:`spike_zoo.records.image_set.image_set_digest`.
+        curves: Name -> points ``(x, y)``, as ``"rate_distortion/psnr"``: what one number per
+            metric cannot say.
+        schema: Version of this record's form.
+    """
+
+    method: str
+    variant: str
+    configs: list[str]
+    profile: str | None
+    seed: int | None
+    data_sha256: str | None
+    metrics: dict[str, float]
+    parameters: int
+    costs: dict[str, Cost]
+    wall_seconds: float
+    config: dict[str, Any]
+    config_hash: str
+    versions: dict[str, str]
+    commit: str | None
+    checkpoint: str | None = None
+    checkpoint_sha256: str | None = None
+    begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
+    finished: str | None = None
+    legacy_data_sha256: str | None = None
+    images: int | None = None
+    images_sha256: str | None = None
+    curves: dict[str, Curve] = field(default_factory=dict)
+    schema: int = field(default=SCHEMA_VERSION)
+
+    @property
+    def macs(self) -> int | None:
+        """Multiply-accumulates of one reconstruction."""
+        return self._forward.macs
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Height and width of the image that a reconstruction's cost is of."""
+        return self._forward.size
+
+    @property
+    def seconds_per_image(self) -> float | None:
+        """Median time of one reconstruction."""
+        return self._forward.seconds
+
+    @property
+    def _forward(self) -> Cost:
+        return self.costs.get(FORWARD, Cost())
+
+    def _content(self) -> dict[str, Any]:
+        """Return the record as it is written; the cost of a reconstruction stands there twice."""
+        return {**asdict(self), **{name: getattr(self, name) for name in COST_FIELDS}}
+
+    def write(self, path: Path) -> None:
+        """Write the record, whole or not at all."""
+        text = _PAIR.sub(r"[\1, \2]", json.dumps(self._content(), indent=2, default=str))
+        with new_file(path, overwrite=True) as temporary:
+            temporary.write_text(f"{text}\n", encoding="utf-8")
+
+    def summary(self) -> dict[str, Any]:
+        """Return the record as a tracking service shows it: without the configuration.
+
+        The metrics are left out too, for they were logged while they were measured.
+        """
+        kept = self._content()
+        for name in ("config", "metrics"):
+            del kept[name]
+        return kept
+
+    @classmethod
+    def from_summary(
+        cls, summary: Mapping[str, Any], shown: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Rebuild a record from :meth:`summary` and the metrics logged beside it.
+
+        Args:
+            summary: The run's summary.
+            shown: What the service shows as its configuration: ours below ``config``.
+
+        Raises:
+            FormatError: If a field is missing; names it.
+        """
+        metrics = {
+            name: float(value)
+            for name, value in summary.items()
+            if "/" in name and isinstance(value, int | float)
+        }
+        known = {*cls.__dataclass_fields__, *COST_FIELDS}
+        content = {name: value for name, value in summary.items() if name in known}
+        content |= {"config": (shown or {}).get("config") or {}, "metrics": metrics}
+        return cls._from(content, "the summary of a run")
+
+    @classmethod
+    def read(cls, path: str | Path) -> Self:
+        """Read a record; a folder means the one inside.
+
+        Raises:
+            MissingFileError: If there is none.
+            VersionError: If a newer version of this package wrote it.
+            FormatError: If it is not such a record; names the field.
+        """
+        file = Path(path)
+        file = file / FILENAME if file.is_dir() else file
+        if not file.is_file():
+            raise MissingFileError(f"{file}: there is no such result; run fit or test first")
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise FormatError(f"{file}: not a result ({error})", path=str(file)) from error
+        version = content.get("schema") if isinstance(content, dict) else None
+        if not isinstance(version, int):
+            raise FormatError(f"{file}: no field 'schema', so not a result", path=str(file))
+        if version > SCHEMA_VERSION:
+            raise VersionError(
+                f"{file}: schema {version}, this version reads up to {SCHEMA_VERSION}; update it",
+                path=str(file),
+            )
+        return cls._from(content, f"{file}: the record", str(file))
+
+    @classmethod
+    def _from(cls, content: Mapping[str, Any], what: str, path: str | None = None) -> Self:
+        """Return the record that a mapping of its fields describes, of whatever schema.
+
+        Args:
+            content: The fields; of older records without ``costs``.
+            what: How an error calls it.
+            path: Its file, where it is one.
+
+        Raises:
+            FormatError: If a field is missing or no such thing; names it.
+        """
+        names = cls.__dataclass_fields__
+        costs = ["costs"] if "costs" in content else COST_FIELDS
+        needed = [name for name in names if name not in ("costs", *_OPTIONAL)]
+        missing = [name for name in (*needed, *costs) if name not in content]
+        if missing:
+            raise FormatError(f"{what} lacks the field {missing[0]!r}", path=path)
+        fields = {name: content[name] for name in names if name in content}
+        try:
+            fields["costs"] = _costs(content)
+            listed = content.get("curves") or {}
+            fields["curves"] = {name: as_curve(points) for name, points in listed.items()}
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise FormatError(f"{what} has damaged costs or curves ({error})", path=path) from error
+        return cls(**fields)
+
+
+def _costs(content: Mapping[str, Any]) -> dict[str, Cost]:
+    if "costs" not in content:
+        cost = _cost(cost_of_forward(content))
+        return {FORWARD: cost} if cost != Cost() else {}
+    return {name: _cost(one) for name, one in content["costs"].items()}
+
+
+def _cost(content: Mapping[str, Any]) -> Cost:
+    size = content.get("size")
+    return Cost(content.get("macs"), content.get("seconds"), size and (size[0], size[1]))
+
+
+def as_curve(points: Iterable[Iterable[float]]) -> Curve:
+    """Return the points of a curve as plain numbers.
+
+    >>> as_curve([[0, 1], [0.5, 2]])
+    ((0.0, 1.0), (0.5, 2.0))
+    """
+    return tuple((float(x), float(y)) for x, y in points)
+
+
+def variant_and_profile(files: list[str]) -> tuple[str, str | None]:
+    """Return the variant's name and the profile among stacked configuration files.
+
+    A profile of ``configs/profiles`` is what a run is called after; a method's own file beside it
+    may be another's, as where ``sweep_long.yaml`` is tried with the profile smoke.
+    """
+    profile, own, variant = None, None, "unnamed"
+    for file in files:
+        path = Path(file)
+        if path.parent.name == "profiles":
+            profile = path.stem
+        elif path.parent.parent.name == "profiles":  # a method's own: profiles/cpu/student.yaml
+            own = path.parent.name
+        elif path.parent.name != "loggers":
+            variant = path.stem
+    return variant, profile or own

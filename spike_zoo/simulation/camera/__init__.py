@@ -1,0 +1,1 @@
+"""The spike camera: integration, noise, exposure."""

@@ -1,0 +1,315 @@
+"""A spike camera: luminance in, spikes out, with its charge kept between calls."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import numpy as np
+
+from spike_zoo.simulation.camera.noise import CameraNoise, fixed_patterns, resolve_noise
+from spike_zoo.spikes import SpikeRecording, pack_bits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from numpy.typing import NDArray
+
+Reset = Literal["soft", "modulo", "hard"]
+Start = Literal["uniform", "zero"]
+Overflow = Literal["clip", "keep", "refuse"]
+
+_RESETS: Final = {"soft": 0, "modulo": 1, "hard": 2}  # as the kernels number them
+_OVERFLOWS: Final = ("clip", "keep", "refuse")
+_STREAMS: Final = 6  # start, sensor, light, reset, spurious, missed
+_INFINITY_BITS: Final = 0x7F800000
+_BAND: Final = 32768  # pixels whose state stays in a core's cache
+_SMALL: Final = 1 << 18  # pixel planes below which starting threads costs more than it saves
+
+
+class SpikeCamera:
+    """Integrate light and fire, plane after plane.
+
+    In each plane a pixel gathers ``gain * luminance``; at or above the threshold it fires and
+    resets. All arithmetic is float32. The camera keeps its charge between calls of
+    :meth:`expose`, so a video may be given in pieces of any size without changing one spike,
+    with noise too: a draw depends on the generator's seed, the plane and the pixel alone.
+
+    Args:
+        threshold: Firing threshold, in units of charge.
+        gain: Charge gathered from white in one plane. Two factors are applied one after the
+            other (charge per clock, clocks per plane), for simulators that round in between.
+        reset: ``"soft"`` subtracts the threshold and so keeps the rate unbiased, ``"modulo"``
+            leaves the remainder of the division by it, ``"hard"`` leaves nothing.
+        strict: Whether the charge must exceed the threshold; by default reaching it is enough.
+        start: Charge before the first plane: ``"uniform"`` in [0, threshold) per pixel,
+            ``"zero"`` (all pixels in step), or an array ``(H, W)`` in units of charge.
+        clock_steps: Steps of the recursion per plane; a plane reads out whether any fired.
+        noise: Noise terms, the name of a preset, or None for an exact camera.
+        generator: numpy's generator, or a seed. The camera takes its keys from it when made.
+        overflow: What a soft reset does with more charge than one threshold, which gathers when
+            a plane brings more than that: ``"clip"`` it to the threshold (the default: a pixel
+            saturates and recovers in one plane), ``"keep"`` it without bound, or ``"refuse"``
+            such light whatever the reset.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+        >>> camera = SpikeCamera(gain=0.5, start="zero")
+        >>> grey = np.full((4, 1, 1), 1.0)
+        >>> camera.expose(grey).ravel(), camera.rate_scale
+        (array([False,  True, False,  True]), 0.5)
+    """
+
+    def __init__(
+        self,
+        threshold: float = 1.0,
+        gain: float | tuple[float, float] = 0.6,
+        reset: Reset = "soft",
+        strict: bool = False,
+        start: Start | NDArray[Any] = "uniform",
+        clock_steps: int = 1,
+        noise: CameraNoise | str | None = None,
+        generator: np.random.Generator | int | None = None,
+        *,
+        overflow: Overflow = "clip",
+    ) -> None:
+        factors = gain if isinstance(gain, tuple) else (gain, 1.0)
+        if not (np.isfinite(threshold) and threshold > 0):
+            raise ValueError(f"the threshold must be finite and positive, got {threshold}")
+        if len(factors) != 2 or not all(np.isfinite(factor) and factor > 0 for factor in factors):
+            raise ValueError(f"the gain must be finite and positive, got {gain}")
+        if reset not in _RESETS:
+            raise ValueError(f"reset must be one of {list(_RESETS)}, got {reset!r}")
+        if overflow not in _OVERFLOWS:
+            raise ValueError(f"overflow must be one of {list(_OVERFLOWS)}, got {overflow!r}")
+        if int(clock_steps) != clock_steps or clock_steps < 1:
+            raise ValueError(f"clock_steps must be a whole number from 1, got {clock_steps}")
+        self.threshold = float(threshold)
+        self.gain = float(factors[0]) * float(factors[1])
+        self.noise = resolve_noise(noise)
+        self._factors = np.float32(factors[0]), np.float32(factors[1])
+        self._reset, self._overflow, self._strict = _RESETS[reset], overflow, strict
+        self._clock_steps = int(clock_steps)
+        self._start = _checked_start(start)
+        rng = np.random.default_rng(generator)
+        self._keys = rng.integers(0, 2**64 - 1, _STREAMS, dtype=np.uint64, endpoint=True)
+        self._state: _State | None = None
+        self.planes = 0
+        """Planes exposed so far."""
+
+    @property
+    def rate_scale(self) -> float:
+        """Spikes per plane at white; above 1 the camera saturates before white."""
+        return self.gain / self.threshold
+
+    @property
+    def charge(self) -> NDArray[np.float32] | None:
+        """Charge of every pixel now, ``(H, W)``; None before the first exposure."""
+        return None if self._state is None else self._state.charge.reshape(self._state.shape).copy()
+
+    def expose(self, luminance: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return the spikes of the next planes.
+
+        Args:
+            luminance: ``(T, H, W)``, floating point, at least 0, white is 1. A C-contiguous
+                float32 array is read in place, any other is copied.
+
+        Returns:
+            Spikes, bool ``(T, H, W)``.
+
+        Raises:
+            ValueError: If the luminance is no floating-point array ``(T, H, W)``, is negative or
+                not finite, changes its size between calls, or is refused for being too bright.
+                The camera is then as it was before the call.
+        """
+        light = _checked_light(luminance)
+        state = self._state or self._prepare(light.shape[1:])
+        if state.shape != light.shape[1:]:
+            raise ValueError(f"this camera has {state.shape} pixels, got {light.shape[1:]}")
+        fired = np.empty(light.shape, dtype=np.uint8)
+        after = state.copy()
+        planes, pixels = light.shape[0], light.shape[1] * light.shape[2]
+        flat = light.reshape(planes, pixels), fired.reshape(planes, pixels)
+        worst = _in_bands(self._kernel(after, *flat), planes, pixels)
+        self._check_brightness(light, worst)
+        self._state, self.planes = after, self.planes + planes
+        return fired.view(np.bool_)
+
+    def record(
+        self,
+        chunks: Iterable[NDArray[Any]],
+        *,
+        fps: float = 0.0,
+        meta: Mapping[str, Any] | None = None,
+    ) -> SpikeRecording:
+        """Expose chunk after chunk ``(T, H, W)`` and return the recording, packed.
+
+        Raises:
+            ValueError: As :meth:`expose`, or if there is no plane at all.
+        """
+        packed = [pack_bits(self.expose(chunk)) for chunk in chunks]
+        if self._state is None or not sum(map(len, packed)):
+            raise ValueError("a recording needs at least one plane of luminance")
+        return SpikeRecording(
+            np.concatenate(packed),
+            self._state.shape[1],
+            fps=fps,
+            threshold=self.threshold,
+            rate_scale=self.rate_scale,
+            meta=meta,
+        )
+
+    def _prepare(self, shape: tuple[int, ...]) -> _State:
+        """Return the state before the first plane of a sensor ``(H, W)``."""
+        pixels, threshold = shape[0] * shape[1], np.float32(self.threshold)
+        gain, level, dark = fixed_patterns(self.noise, pixels, int(self._keys[1]))
+        maps = gain * self._factors[0], level * threshold, dark * threshold
+        if isinstance(self._start, np.ndarray):
+            if self._start.shape != shape:
+                raise ValueError(f"start is {self._start.shape}, the light {shape}")
+            charge = self._start.astype(np.float32).ravel()
+        elif self._start == "zero":
+            charge = np.zeros(pixels, dtype=np.float32)
+        else:
+            rng = np.random.default_rng(int(self._keys[0]))
+            charge = rng.random(pixels, dtype=np.float32) * maps[1]
+        return _State(shape, charge, maps, np.full(pixels, -1.0), np.zeros(pixels, np.uint32))
+
+    def _kernel(
+        self, state: _State, light: NDArray[np.float32], fired: NDArray[np.uint8]
+    ) -> Callable[[int, int], np.uint32]:
+        """Return the function that integrates the pixels ``[first, last)``."""
+        from spike_zoo.simulation.camera import kernels
+
+        threshold = np.float32(self.threshold)
+        clips = self._overflow == "clip"
+        if self.noise.is_silent:
+            level = np.nextafter(threshold, np.float32(np.inf)) if self._strict else threshold
+            ceiling = threshold if clips else np.float32(np.inf)
+            exact = (self._factors, threshold, level, ceiling, self._reset, self._clock_steps)
+            return lambda first, last: kernels.integrate(
+                light, exact, state.charge, fired, first, last
+            )
+        noise, (gains, thresholds, darks) = self.noise, state.maps
+        maps = gains, thresholds, _above(thresholds) if self._strict else thresholds, darks
+        rules = self._factors[1], threshold, clips, self._reset, self._clock_steps
+        terms = (
+            float(noise.electrons),
+            float(noise.reset_deviation),
+            float(noise.spurious_mean),
+            float(noise.spurious_deviation),
+            float(noise.missed),
+        )
+        carried = state.charge, state.spurious_times, state.spurious_counts
+        plane, keys = self.planes, self._keys[2:]
+        return lambda first, last: kernels.integrate_noisy(
+            light, plane, rules, terms, maps, keys, carried, fired, first, last
+        )
+
+    def _check_brightness(self, light: NDArray[np.float32], worst: int) -> None:
+        """Refuse light that the kernels report as negative, not finite or too bright."""
+        if worst >= _INFINITY_BITS:  # or only the sign of a zero
+            if not (np.isfinite(light).all() and (light >= 0).all()):
+                raise ValueError("luminance must be finite and not negative")
+            worst = int(np.abs(light).max().view(np.uint32))
+        if self._overflow == "refuse":
+            brightest = float(np.uint32(worst).view(np.float32))
+            if brightest * self.gain / self._clock_steps > self.threshold:
+                raise ValueError(
+                    f"luminance {brightest:.4g} gathers more than the threshold in one step "
+                    f"(gain {self.gain:.4g}, threshold {self.threshold:.4g}): lower the gain, or "
+                    "choose overflow='clip'"
+                )
+
+
+class _State:
+    """Everything a camera carries from one plane to the next, pixels flattened."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        charge: NDArray[np.float32],
+        maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+        spurious_times: NDArray[np.float64],
+        spurious_counts: NDArray[np.uint32],
+    ) -> None:
+        self.shape = shape
+        self.charge = charge
+        self.maps = maps
+        self.spurious_times = spurious_times
+        self.spurious_counts = spurious_counts
+
+    def copy(self) -> _State:
+        """Return a state that can be advanced without changing this one."""
+        times, counts = self.spurious_times.copy(), self.spurious_counts.copy()
+        return _State(self.shape, self.charge.copy(), self.maps, times, counts)
+
+
+def simulate_spikes(luminance: NDArray[Any], **camera: Any) -> NDArray[np.bool_]:
+    """Return the spikes, bool ``(T, H, W)``, of a luminance video ``(T, H, W)``.
+
+    Args:
+        luminance: Floating point, at least 0, white is 1.
+        **camera: Arguments of :class:`SpikeCamera`.
+
+    Example:
+        >>> light = np.full((4, 1, 1), 0.25)
+        >>> simulate_spikes(light, gain=1.0, start="zero").ravel()
+        array([False, False, False,  True])
+    """
+    return SpikeCamera(**camera).expose(luminance)
+
+
+def _checked_start(start: Start | NDArray[Any]) -> Start | NDArray[Any]:
+    """Refuse a start that is no known word and no array of charges."""
+    if isinstance(start, str):
+        if start not in ("uniform", "zero"):
+            raise ValueError(f"start must be 'uniform', 'zero' or an array, got {start!r}")
+        return start
+    charge = np.array(start, dtype=np.float32)
+    if charge.ndim != 2 or not (np.isfinite(charge).all() and (charge >= 0).all()):
+        raise ValueError(
+            f"a start array must be (H, W), finite and not negative, got shape {charge.shape}"
+        )
+    return charge
+
+
+def _checked_light(luminance: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the luminance as C-contiguous float32, itself where it is that already."""
+    light = np.asarray(luminance)
+    if light.ndim != 3 or min(light.shape[1:]) < 1:
+        raise ValueError(f"luminance must be (planes, height, width), got {light.shape}")
+    if not np.issubdtype(light.dtype, np.floating):
+        raise ValueError(
+            f"luminance must be floating point with white at 1, got {light.dtype}; divide 8-bit "
+            "images by 255"
+        )
+    return np.ascontiguousarray(light, dtype=np.float32)
+
+
+def _above(level: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the next float32 above each level, so that ``>=`` it means ``>`` the level."""
+    return np.nextafter(level, np.float32(np.inf), dtype=np.float32)
+
+
+def _in_bands(kernel: Callable[[int, int], np.uint32], planes: int, pixels: int) -> int:
+    """Run a kernel over all pixels in bands, on several threads if that pays."""
+    threads = min(_threads(), pixels) if planes * pixels >= _SMALL else 1
+    count = max(threads, -(-pixels // _BAND))
+    edges = [pixels * band // count for band in range(count + 1)]
+    bands = list(itertools.pairwise(edges))
+    if threads == 1:
+        return max(int(kernel(first, last)) for first, last in bands)
+    with ThreadPoolExecutor(threads) as pool:
+        return max(pool.map(lambda band: int(kernel(*band)), bands))
+
+
+def _threads() -> int:
+    """Return how many threads the kernels may use: as numba is told, else the usable cores."""
+    asked = os.environ.get("NUMBA_NUM_THREADS", "")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, int(asked) if asked.isdigit() else usable or 1)

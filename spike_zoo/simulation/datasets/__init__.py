@@ -1,0 +1,1 @@
+"""Image data sets of others that scenes are made from."""

@@ -1,0 +1,125 @@
+"""Folders of pictures by class, people's own and Caltech-101: names of folders are the labels."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Final
+
+from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.media.frames import images_in
+from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey
+from spike_zoo.simulation.datasets.sampling import draw, part
+from spike_zoo.simulation.kinds.labelled import FoundPictures, LabelledPicture
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from spike_zoo.simulation.scenes.photographs import Split
+
+_SPLIT_FOLDERS: Final[dict[str, Split]] = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+_CALTECH: Final = "101_ObjectCategories"
+_CLUTTER: Final = "BACKGROUND_Google"  # pictures of anything, not one of the 101 objects
+
+
+def find_class_folders(folder: Path, seed: int) -> FoundPictures:
+    """Return the pictures of ``<class>/*.png`` or ``{train,val,test}/<class>/*.png`` by split.
+
+    Without folders of splits a tenth of each class, drawn by the seed, is there to validate with,
+    another to test on; with two and more pictures of a class to draw from, one at least.
+
+    Args:
+        folder: Where the folders are.
+        seed: Seed of the draws.
+
+    Raises:
+        MissingFileError: If there is no such folder.
+        FormatError: If a folder holds no picture, or a picture lies in no folder of a class.
+    """
+    _require(folder)
+    homes = _folders(folder)
+    if homes and all(home.name in _SPLIT_FOLDERS and _folders(home) for home in homes):
+        names = tuple(sorted({place.name for home in homes for place in _folders(home)}))
+        splits: dict[Split, list[LabelledPicture]] = {}
+        for home in homes:
+            split = _SPLIT_FOLDERS[home.name]
+            splits.setdefault(split, []).extend(_pictures(home, names, f"{home.name}-"))
+        return FoundPictures(splits, names)
+    names = tuple(home.name for home in homes)
+    test, rest = draw(_pictures(folder, names), part(1 / 10), seed, "test")
+    val, train = draw(rest, part(1 / 9), seed, "val")
+    return FoundPictures({"train": train, "val": val, "test": test}, names)
+
+
+def find_caltech(folder: Path, seed: int) -> FoundPictures:
+    """Return the pictures of Caltech-101 by split, without its background class.
+
+    A fifth of each class, drawn by the seed, is there to test on; of the rest a tenth to validate.
+
+    Args:
+        folder: ``101_ObjectCategories``, or the folder above it.
+        seed: Seed of the draws.
+
+    Raises:
+        MissingFileError: If there is no such folder.
+        FormatError: As :func:`find_class_folders`.
+    """
+    _require(folder)
+    home = folder / _CALTECH if (folder / _CALTECH).is_dir() else folder
+    names = tuple(place.name for place in _folders(home) if place.name != _CLUTTER)
+    test, rest = draw(_pictures(home, names), part(1 / 5), seed, "test")
+    val, train = draw(rest, part(1 / 10), seed, "val")
+    return FoundPictures({"train": train, "val": val, "test": test}, names)
+
+
+def _pictures(home: Path, names: Sequence[str], prefix: str = "") -> list[LabelledPicture]:
+    """Return the pictures of the folders of classes, in the order of their names."""
+    stray = images_in(home)
+    if stray:
+        raise FormatError(
+            f"{stray[0]}: lies in no folder of a class; put it into one, or take it out of {home}",
+            path=str(stray[0]),
+        )
+    found = []
+    for place in _folders(home):
+        if place.name not in names:
+            continue
+        files = images_in(place)
+        if not files:
+            raise FormatError(
+                f"{place}: no picture of this class ({', '.join(PICTURE_SUFFIXES)}); remove the "
+                "folder, or put some into it",
+                path=str(place),
+            )
+        label = names.index(place.name)
+        found += [
+            LabelledPicture(
+                f"{prefix}{place.name}-{file.stem}",
+                label,
+                place.name,
+                functools.partial(load_grey, file),
+            )
+            for file in files
+        ]
+    if not found:
+        raise FormatError(
+            f"{home}: no folder of a class in it; pictures are looked for as <class>/*.png or "
+            "{train,val,test}/<class>/*.png",
+            path=str(home),
+        )
+    return found
+
+
+def _require(folder: Path) -> None:
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: there is no such folder", path=str(folder))
+
+
+def _folders(home: Path) -> list[Path]:
+    return sorted(path for path in home.iterdir() if path.is_dir() and path.name[0] != ".")

@@ -1,0 +1,105 @@
+"""MNIST and sets of its form as people keep them: four idx files in a folder."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.simulation.datasets.idx import read_idx
+from spike_zoo.simulation.datasets.sampling import draw, part
+from spike_zoo.simulation.kinds.labelled import FoundPictures, LabelledPicture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_NAMES: Final = tuple(str(digit) for digit in range(10))
+_FOLDERS: Final = ("", "raw", "MNIST/raw")  # below the one named, as torchvision keeps them
+_PARTS: Final = {"train": "train", "test": "t10k"}
+_VAL_SHARE: Final = 0.1
+
+
+def find_mnist(folder: Path, seed: int, balanced: int | None = None) -> FoundPictures:
+    """Return the images of MNIST by split.
+
+    A tenth of each digit to train on, drawn by the seed, is there to validate with.
+
+    Args:
+        folder: Where the four files are, plain or ``.gz``; ``raw`` or ``MNIST/raw`` below will do.
+        seed: Seed of the draws.
+        balanced: Draw so many of each digit from the whole set to test on, and train on the rest;
+            otherwise the set's own split.
+
+    Raises:
+        MissingFileError: If a file is missing.
+        FormatError: If one is no idx file, cut short, or does not belong to the other.
+        UsageError: If there are too few images for a balanced draw.
+    """
+    train, test = (_images(folder, name, digits) for name, digits in _PARTS.items())
+    if balanced is not None:
+        needed = balanced
+
+        def count(label: str, size: int) -> int:
+            if size <= needed:
+                raise UsageError(
+                    f"--balanced must be below {size}, the images of {label!r}; got {needed}"
+                )
+            return needed
+
+        test, train = draw([*train, *test], count, seed, "test")
+    val, train = draw(train, part(_VAL_SHARE), seed, "val")
+    return FoundPictures({"train": train, "val": val, "test": test}, _NAMES)
+
+
+def _images(folder: Path, split: str, digits: str) -> list[LabelledPicture]:
+    images, labels = (
+        _file(folder, digits, what) for what in ("images-idx3-ubyte", "labels-idx1-ubyte")
+    )
+    classes, count = read_idx(labels, 1), len(_pictures(images))
+    if len(classes) != count:
+        raise FormatError(
+            f"{labels}: {len(classes)} labels for the {count} images of {images.name}; they are "
+            "of different sets",
+            path=str(labels),
+        )
+    if classes.size and classes.max() >= len(_NAMES):
+        raise FormatError(
+            f"{labels}: a label is {classes.max()}, expected 0..{len(_NAMES) - 1}", path=str(labels)
+        )
+    return [
+        LabelledPicture(
+            f"{split}-{number:05d}-digit-{label}",
+            label,
+            _NAMES[label],
+            functools.partial(_picture, images, number),
+        )
+        for number, label in enumerate(classes.tolist())
+    ]
+
+
+def _file(folder: Path, digits: str, what: str) -> Path:
+    """Return a file of the set by its usual names."""
+    names = [f"{digits}-{what}", f"{digits}-{what.replace('-idx', '.idx')}"]
+    for below in _FOLDERS:
+        for name in (*names, *(f"{name}.gz" for name in names)):
+            if (folder / below / name).is_file():
+                return folder / below / name
+    raise MissingFileError(
+        f"{folder}: {names[0]} (or {names[0]}.gz) is missing; the folder must hold MNIST's four "
+        "files, see docs/data.md",
+        path=str(folder / names[0]),
+    )
+
+
+@functools.lru_cache(maxsize=2)
+def _pictures(path: Path) -> NDArray[np.uint8]:
+    """Return all images of a file, read once in each process."""
+    return read_idx(path, 3)
+
+
+def _picture(path: Path, number: int) -> NDArray[np.uint8]:
+    return _pictures(path)[number]

@@ -1,0 +1,188 @@
+"""Clips of seven video frames, as Vimeo-90K has them: spikes between frames, frames as truth."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from spike_zoo.errors import FormatError, MediaError, MissingFileError
+from spike_zoo.formats.hdf5_writing import recording_name
+from spike_zoo.media.pictures import load_grey
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera
+from spike_zoo.simulation.kinds.takes import FPS
+from spike_zoo.spikes import Take
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.simulation.scenes.photographs import Split
+
+SEPTUPLET_SIMULATOR: Final = "spike_zoo.simulation septuplets v1"
+FRAMES: Final = 7
+FRAME_PLANES: Final = 7
+"""Planes from one frame to the next; the first frame is one plane before the first."""
+
+_FOLDERS: Final = ("", "vimeo_septuplet")
+_LISTS: Final[dict[Split, str]] = {"train": "sep_trainlist.txt", "test": "sep_testlist.txt"}
+_CLIP: Final = re.compile(r"\d{1,9}/\d{1,9}")
+_VAL_SHARE: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Septuplet:
+    """A clip of seven frames, ``im1.png`` .. ``im7.png`` in a folder.
+
+    Attributes:
+        folder: The folder.
+        seed: Seed of the camera's chance.
+        rate_scale: Spikes per plane at white.
+        noise: Noise preset of the camera.
+    """
+
+    folder: Path
+    seed: int = 0
+    rate_scale: float = 0.6
+    noise: str = "none"
+
+    @property
+    def name(self) -> str:
+        """What the recording is called: the video and the clip."""
+        return recording_name(f"{self.group}-{self.folder.name}")
+
+    @property
+    def group(self) -> str:
+        """What clips are drawn from: the video."""
+        return self.folder.parent.name
+
+    def take(self) -> Take:
+        """Return the spikes of 41 planes, with frames 2 .. 6 at planes 6, 13, 20, 27, 34.
+
+        Frames are grey, in 8 bits; the light between two of them is blended, as is that of the
+        planes before the second and after the sixth.
+
+        Raises:
+            MissingFileError: If a frame is missing.
+            MediaError: If one is no picture, or of another size than the first.
+        """
+        frames = [load_grey(self.folder / f"im{number}.png") for number in range(1, FRAMES + 1)]
+        for number, frame in enumerate(frames, start=1):
+            if frame.shape != frames[0].shape:
+                height, width = frames[0].shape
+                raise MediaError(
+                    f"{self.folder / f'im{number}.png'}: {frame.shape[0]}x{frame.shape[1]} pixels, "
+                    f"im1.png has {height}x{width}",
+                    path=str(self.folder),
+                )
+        place = np.random.SeedSequence([self.seed, zlib.crc32(self.name.encode())])
+        camera = SpikeCamera(
+            gain=self.rate_scale, noise=self.noise, generator=np.random.default_rng(place)
+        )
+        meta = {
+            "simulator": SEPTUPLET_SIMULATOR,
+            "seed": self.seed,
+            "source": f"{self.group}/{self.folder.name}",
+            "source_format": "simulated",
+            "noise": self.noise,
+        }
+        planes = np.arange(1, FRAMES - 1) * FRAME_PLANES - 1
+        recording = camera.record([blended_light(frames)], fps=FPS, meta=meta)
+        return Take(recording, np.stack(frames[1:-1]), planes)
+
+
+def blended_light(frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """Return the light of the planes between frames, each a weighted mean of its two.
+
+    Args:
+        frames: Grey uint8 ``(H, W)``; frame k lies at plane 7 k - 1.
+
+    Returns:
+        float32 ``(7 (N - 1) - 1, H, W)`` in [0, 1], from plane 0 to the one before the last frame.
+    """
+    light = np.empty(((len(frames) - 1) * FRAME_PLANES - 1, *frames[0].shape), np.float32)
+    levels = [frame.astype(np.float32) / np.float32(255) for frame in frames]
+    for plane in range(len(light)):
+        first, step = divmod(plane + 1, FRAME_PLANES)
+        share = np.float32(step / FRAME_PLANES)
+        light[plane] = (np.float32(1) - share) * levels[first] + share * levels[first + 1]
+    return light
+
+
+def find_septuplets(folder: Path, seed: int, noise: str = "none") -> dict[Split, list[Septuplet]]:
+    """Return the clips of ``sep_trainlist.txt`` and ``sep_testlist.txt``; one may be absent.
+
+    One in twenty of the videos to train on, drawn by the seed and with all of its clips, is there
+    to validate with.
+
+    Args:
+        folder: Where the lists and ``sequences`` are, or the folder above it.
+        seed: Seed of the draw and of the camera's chance.
+        noise: Noise preset of the camera.
+
+    Raises:
+        MissingFileError: If both lists are missing, or a listed clip.
+        FormatError: If a line of a list names no clip.
+    """
+    home = next(
+        (
+            place
+            for place in (folder / below for below in _FOLDERS)
+            if any((place / name).is_file() for name in _LISTS.values())
+        ),
+        None,
+    )
+    if home is None:
+        names = " nor ".join(_LISTS.values())
+        raise MissingFileError(
+            f"{folder}: neither {names} is there; the folder must hold Vimeo-90K's septuplets, see "
+            "docs/data.md",
+            path=str(folder / _LISTS["train"]),
+        )
+    found = {
+        split: [Septuplet(clip, seed, noise=noise) for clip in _listed(home, name)]
+        for split, name in _LISTS.items()
+    }
+    val = _drawn_videos(found["train"], seed)
+    train = [clip for clip in found["train"] if clip.group not in val]
+    held = [clip for clip in found["train"] if clip.group in val]
+    return {"train": train, "val": held, "test": found["test"]}
+
+
+def _drawn_videos(clips: list[Septuplet], seed: int) -> set[str]:
+    """Draw whole videos, one at least of two and more: clips of one show the same."""
+    videos = list(dict.fromkeys(clip.group for clip in clips))
+    count = max(1, round(_VAL_SHARE * len(videos))) if len(videos) > 1 else 0
+    place = np.random.SeedSequence([seed, zlib.crc32(b"val")])
+    order = np.random.default_rng(place).permutation(len(videos))
+    return {videos[number] for number in order[:count].tolist()}
+
+
+def _listed(home: Path, name: str) -> list[Path]:
+    """Return the folders of the clips that a list names; none if there is no list."""
+    path = home / name
+    if not path.is_file():
+        return []
+    clips = []
+    for number, line in enumerate(path.read_text(encoding="ascii", errors="replace").splitlines()):
+        text = line.strip()
+        if not text:
+            continue
+        if not _CLIP.fullmatch(text):
+            raise FormatError(
+                f"{path}: line {number + 1} is {text[:40]!r}, expected a clip as 00001/0001",
+                path=str(path),
+            )
+        clip = home / "sequences" / text
+        if not clip.is_dir():
+            raise MissingFileError(
+                f"{clip}: this clip of line {number + 1} of {name} is missing; add it, or take the "
+                "line out",
+                path=str(clip),
+            )
+        clips.append(clip)
+    return clips

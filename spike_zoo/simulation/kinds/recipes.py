@@ -1,0 +1,312 @@
+"""The kinds of archive that ``simulate`` makes: each is one entry of :data:`RECIPES`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from spike_zoo.errors import UsageError
+from spike_zoo.simulation.camera.exposure import EXPOSURE_MARGIN, EXPOSURE_PLANES, SHARP_STRIDE
+from spike_zoo.simulation.defaults import default_scenes
+from spike_zoo.simulation.kinds.deblurring import (
+    DEBLUR_SIMULATOR,
+    deblur_scenes,
+    simulate_exposures,
+)
+from spike_zoo.simulation.kinds.digits import DIGIT_NAMES, DIGIT_SPLITS, digit_drifts
+from spike_zoo.simulation.kinds.footage import FOOTAGE_SIMULATOR, footage_takes
+from spike_zoo.simulation.kinds.sequences import (
+    SEQUENCE_MARGIN,
+    SEQUENCE_PLANES,
+    SEQUENCE_SIMULATOR,
+    SEQUENCE_STRIDE,
+    sequence_scenes,
+)
+from spike_zoo.simulation.kinds.takes import MARGIN, SIMULATOR, STRIDE, simulate_take
+from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR
+from spike_zoo.simulation.scenes.photographs import SPLITS, Split
+
+if TYPE_CHECKING:
+    from spike_zoo.simulation.kinds.footage import Footage
+    from spike_zoo.simulation.kinds.labelled import LabelledDrift
+    from spike_zoo.simulation.scenes.scene import SceneSpec
+    from spike_zoo.spikes import Take
+
+Options = Mapping[str, Any]
+TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
+
+#: Options that came after archives had been made: at their defaults they are not written into the
+#: archive, so that those made before are still known as made with the same options.
+LATER_OPTIONS: Final = ("stride", "margin", "motion", "around", "training")
+
+_LEAST: Final = MappingProxyType(
+    {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0, "around": 0}
+)
+
+
+class NamedSource(Protocol):
+    """What makes a take; all that a recipe knows of it is what the take is called."""
+
+    @property
+    def name(self) -> str:
+        """Name of the take."""
+
+
+class ArchiveRequest(NamedTuple):
+    """What an archive is asked to be, and what makes its takes.
+
+    Attributes:
+        asked: The options, as they are written into the archive.
+        takes: Returns a function for each take, by split and name.
+        label_names: Names of the classes, where takes have one.
+    """
+
+    asked: dict[str, Any]
+    takes: Callable[[], TakesBySplit]
+    label_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A kind of archive of simulated scenes.
+
+    Attributes:
+        simulator: Name and version of what makes the takes, written into the archive.
+        out: The archive that is written by default.
+        sizes: By name: the scenes of each split, and ``height``, ``width`` and ``planes`` of one;
+            a width of 0 leaves it to the split.
+        options: What else may be asked, and the defaults; every kind has ``noise``.
+        least_planes: Returns the fewest planes that a scene may have.
+        scenes: Returns the scenes of a split: how many, from which seed, with which options.
+        take: Makes the take of a scene of a split.
+        label_names: Names of the classes, where takes have one.
+    """
+
+    simulator: str
+    out: str
+    sizes: Mapping[str, Mapping[str, int]]
+    options: Options
+    least_planes: Callable[[Options], int]
+    scenes: Callable[[Split, int, int, Options], Sequence[NamedSource]]
+    take: Callable[[Any, Split, Options], Take]
+    label_names: tuple[str, ...] = ()
+
+    def request(self, size: str, seed: int, given: Options) -> ArchiveRequest:
+        """Return what makes an archive.
+
+        Args:
+            size: One of ``sizes``.
+            seed: Seed of everything.
+            given: Options that differ from those of the size and of the recipe.
+
+        Raises:
+            UsageError: If an option is out of its range, or one of another kind.
+        """
+        if size not in self.sizes:
+            raise UsageError(f"--size must be one of {', '.join(self.sizes)}, got {size}")
+        values = {**self.sizes[size], **self.options, **given}
+        self._check_options(given)
+        self._check(values)
+        kept = {
+            name: value
+            for name, value in values.items()
+            if name not in LATER_OPTIONS or value != self.options.get(name)
+        }
+        asked = {"simulator": self.simulator, "seed": seed, "noise": kept.pop("noise")} | kept
+        takes = functools.partial(self._takes, values, seed)
+        return ArchiveRequest(asked, takes, self.label_names)
+
+    def _takes(self, values: Options, seed: int) -> TakesBySplit:
+        return {
+            split: {
+                spec.name: functools.partial(self.take, spec, split, values)
+                for spec in self.scenes(split, values[split], seed, values)
+            }
+            for split in SPLITS
+            if values[split]
+        }
+
+    def _check_options(self, given: Options) -> None:
+        for name in given:
+            if not self._knows(name):
+                kinds = [kind for kind, recipe in RECIPES.items() if recipe._knows(name)]
+                raise UsageError(f"--{name} goes with --kind {' or '.join(kinds)}")
+
+    def _knows(self, name: str) -> bool:
+        return name in self.options or any(name in size for size in self.sizes.values())
+
+    def _check(self, values: Options) -> None:
+        """Refuse options that cannot mean an archive, before any work."""
+        for name, value in values.items():
+            least = self.least_planes(values) if name == "planes" else _LEAST.get(name, 1)
+            if isinstance(value, int) and value < least:
+                bound = name == "planes" and "margin" in values
+                why = f" with --margin {values['margin']}" if bound else ""
+                raise UsageError(f"--{name} must be at least {least}{why}, got {value}")
+        if values.get("around", 0) > values.get("margin", 0):
+            raise UsageError(
+                f"--around {values['around']} leaves the recording at its first image; the margin "
+                f"is {values['margin']} planes"
+            )
+        if not any(values[split] for split in SPLITS):
+            raise UsageError("an archive needs a scene: --train, --val and --test are all 0")
+
+
+def footage_request(video: str, footage: Footage, split: str | None) -> ArchiveRequest:
+    """Return what makes an archive of the exposures of a video.
+
+    Args:
+        video: A video, a folder of images, or a folder of such.
+        footage: How exposures are made.
+        split: Split of all of them; by default their folders tell.
+
+    Raises:
+        UsageError: If nothing is long enough for an exposure, or two takes have one name.
+    """
+    if footage.inserted < 1:
+        raise UsageError(f"--inserted must be at least 1, got {footage.inserted}")
+    found = footage_takes(video, footage, split)
+    names = {home: list(named) for home, named in found.items()}
+    asked = {"simulator": FOOTAGE_SIMULATOR, "video": Path(video).name, **asdict(footage)}
+    return ArchiveRequest(asked | {"takes": names}, lambda: found)
+
+
+def _clip_scenes(split: Split, count: int, seed: int, values: Options) -> list[SceneSpec]:
+    return default_scenes(
+        split,
+        count,
+        seed,
+        height=values["height"],
+        width=values["width"] or None,
+        planes=values["planes"],
+        noise=values["noise"],
+        training=values["training"],
+    )
+
+
+def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
+    return simulate_take(
+        spec,
+        image_stride=values["stride"],
+        margin=values["margin"],
+        motion=values["motion"],
+        around=values["around"],
+    )
+
+
+def _sequence_scenes(split: Split, count: int, seed: int, values: Options) -> list[SceneSpec]:
+    options = {name: values[name] for name in ("height", "width", "planes", "noise")}
+    return sequence_scenes(split, count, seed, **options)
+
+
+def _planes_of_an_image(values: Options) -> int:
+    return 2 * int(values["margin"]) + 1
+
+
+def _exposed_scenes(split: Split, count: int, seed: int, values: Options) -> list[SceneSpec]:
+    options = {name: values[name] for name in ("height", "width", "planes", "noise")}
+    return deblur_scenes(split, count, seed, threshold=float(values["threshold"]), **options)
+
+
+def _exposures(spec: SceneSpec, split: Split, values: Options) -> Take:
+    """Expose a scene; those to train on need no sharp image."""
+    stride = 0 if split == "train" else values["stride"]
+    return simulate_exposures(spec, margin=values["margin"], stride=stride)
+
+
+def _digits(split: Split, count: int, seed: int, values: Options) -> list[LabelledDrift]:
+    options = {name: values[name] for name in ("height", "width", "planes", "noise", "motions")}
+    return digit_drifts(split, count, seed, **options)
+
+
+def _drift(drift: LabelledDrift, split: Split, values: Options) -> Take:
+    return drift.take()
+
+
+def _scenes(train: int, val: int, test: int, **size: int) -> dict[str, int]:
+    return {"train": train, "val": val, "test": test, **size}
+
+
+RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
+    {
+        "reconstruction": Recipe(
+            simulator=SIMULATOR,
+            out="data/default.h5",
+            sizes={
+                "small": _scenes(10, 2, 3, height=96, width=96, planes=161),
+                "default": _scenes(60, 6, 8, height=160, width=0, planes=201),
+            },
+            # without a noise every second scene has indoor-v1
+            options={
+                "noise": None,
+                "stride": STRIDE,
+                "margin": MARGIN,
+                "motion": False,
+                "around": 0,
+                "training": "all",
+            },
+            least_planes=_planes_of_an_image,
+            scenes=_clip_scenes,
+            take=_clip,
+        ),
+        "sequence": Recipe(
+            simulator=SEQUENCE_SIMULATOR,
+            out="data/sequence.h5",
+            sizes={
+                "small": _scenes(9, 3, 3, height=64, width=64, planes=69),
+                "default": _scenes(96, 6, 12, height=128, width=128, planes=SEQUENCE_PLANES),
+                "paper": _scenes(2000, 200, 200, height=128, width=128, planes=SEQUENCE_PLANES),
+            },
+            options={
+                "noise": None,
+                "stride": SEQUENCE_STRIDE,
+                "margin": SEQUENCE_MARGIN,
+                "motion": True,
+                "around": 0,
+            },
+            least_planes=_planes_of_an_image,
+            scenes=_sequence_scenes,
+            take=_clip,
+        ),
+        "deblur": Recipe(
+            simulator=DEBLUR_SIMULATOR,
+            out="data/deblur.h5",
+            sizes={
+                "small": _scenes(8, 2, 2, height=40, width=40, planes=137),
+                "default": _scenes(60, 6, 8, height=96, width=96, planes=137),
+            },
+            options={
+                "noise": "ssdm-v1",
+                "threshold": 2,
+                "stride": SHARP_STRIDE,
+                "margin": EXPOSURE_MARGIN,
+            },
+            least_planes=lambda values: EXPOSURE_PLANES + 2 * values["margin"],
+            scenes=_exposed_scenes,
+            take=_exposures,
+        ),
+        "labelled": Recipe(
+            simulator=DRIFT_SIMULATOR,
+            out="data/digits.h5",
+            sizes={
+                "small": _scenes(30, 20, 20, height=32, width=32, planes=DRIFT_PLANES, motions=2),
+                "default": _scenes(
+                    *map(len, DIGIT_SPLITS.values()),
+                    height=48,
+                    width=48,
+                    planes=DRIFT_PLANES,
+                    motions=4,
+                ),
+            },
+            options={"noise": "none"},
+            least_planes=lambda values: 2,
+            scenes=_digits,
+            take=_drift,
+            label_names=DIGIT_NAMES,
+        ),
+    }
+)

@@ -1,0 +1,131 @@
+"""From a scene to a take: spikes with the sharp and blurry images that belong to them."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from spike_zoo.simulation.camera.exposure import as_levels, expose_image, exposure_spans
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera
+from spike_zoo.simulation.scenes.scene import Scene
+from spike_zoo.spikes import Take
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from spike_zoo.simulation.scenes.scene import SceneSpec
+
+FPS: Final = 20000.0
+"""Planes per second of simulated recordings, the usual rate of real cameras."""
+
+SIMULATOR: Final = "spike_zoo.simulation v1"
+STRIDE: Final = 10
+"""Planes from one sharp image to the next."""
+MARGIN: Final = 75
+"""Planes kept before the first sharp image and after the last: windows to 151 planes are whole."""
+
+_CHUNK: Final = 32  # planes rendered before the camera sees them
+
+
+def simulate_take(
+    spec: SceneSpec,
+    *,
+    image_stride: int = STRIDE,
+    margin: int = MARGIN,
+    exposure: int = 0,
+    motion: bool = False,
+    around: int = 0,
+) -> Take:
+    """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
+
+    Args:
+        spec: The scene, with the camera's rate scale and noise.
+        image_stride: Planes from one sharp image to the next.
+        margin: Planes before the first image and, at least, after the last, so that a window of
+            ``2 * margin + 1`` planes around each is whole.
+        exposure: Planes per blurry image; 0 for none. With blurry images, sharp ones are in
+            colour too.
+        motion: Keep the motion from each sharp image to the one before it.
+        around: Keep the motion from each sharp image to the planes so many before and after it;
+            0 keeps none.
+
+    Returns:
+        The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
+        ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with exposures.
+
+    Raises:
+        ValueError: If no image or no exposure fits into the recording.
+
+    Example:
+        >>> from spike_zoo.simulation import SceneSpec
+        >>> take = simulate_take(SceneSpec(planes=61, height=16, width=24, seed=1), margin=20)
+        >>> take.recording.shape, take.image_index
+        ((61, 16, 24), array([20, 30, 40]))
+    """
+    index = np.arange(margin, spec.planes - margin, image_stride, dtype=np.int64)
+    spans = exposure_spans(spec.planes, exposure) if exposure else np.empty((0, 2), np.int64)
+    if not index.size or (exposure and not len(spans)):
+        raise ValueError(
+            f"{spec.name}: {spec.planes} planes hold no image {margin} planes from both ends, or "
+            f"no exposure of {exposure} planes; ask for more planes"
+        )
+    scene, chance = Scene(spec), np.random.default_rng(np.random.SeedSequence([spec.seed, 2]))
+    camera = SpikeCamera(gain=spec.rate_scale, noise=spec.noise, generator=chance)
+    recording = camera.record(_chunks(scene), fps=FPS, meta=scene_meta(spec, SIMULATOR))
+    images = np.stack([_sharp(scene, int(plane), colour=exposure > 0) for plane in index])
+    moved: dict[str, Any] = {"motion": _motion(scene, index.tolist())} if motion else {}
+    if around:
+        moved["around_index"] = index[:, None] + np.array([-around, around])
+        moved["around"] = _around(scene, index, moved["around_index"])
+    if not exposure:
+        return Take(recording, images, index, **moved)
+    blur = np.stack([as_levels(expose_image(scene, int(a), int(b))) for a, b in spans])
+    return Take(recording, images, index, blur, spans, **moved)
+
+
+def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
+    """Yield the light of a scene, some planes at a time."""
+    for start in range(0, scene.spec.planes, _CHUNK):
+        yield scene.luminance(start, min(start + _CHUNK, scene.spec.planes))
+
+
+def _motion(scene: Scene, planes: list[int]) -> NDArray[np.float16]:
+    """Return the motion from each plane to the one before it; the first has none."""
+    motion = np.full((len(planes), 2, scene.spec.height, scene.spec.width), np.nan, np.float16)
+    for number, (earlier, plane) in enumerate(itertools.pairwise(planes), start=1):
+        motion[number] = scene.motion(plane, earlier)
+    return motion
+
+
+def _around(
+    scene: Scene, planes: NDArray[np.int64], others: NDArray[np.int64]
+) -> NDArray[np.float16]:
+    """Return the motion from each plane to its others, ``(N, F, 2, H, W)``."""
+    pairs = zip(planes.tolist(), others.tolist(), strict=True)
+    moved = [[scene.motion(plane, other) for other in row] for plane, row in pairs]
+    return np.array(moved, np.float16)
+
+
+def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
+    """Return the image of one plane in 8 bits."""
+    if colour:
+        return as_levels(scene.colour(plane, plane + 1)[0])
+    if scene.spec.image_ratio > 1:
+        return as_levels(scene.render([plane])[0, 0].cpu().numpy())
+    return as_levels(scene.luminance(plane, plane + 1)[0])
+
+
+def scene_meta(spec: SceneSpec, simulator: str) -> dict[str, Any]:
+    """Return what is kept with the recording of a scene so that it can be made again."""
+    return {
+        "simulator": simulator,
+        "seed": spec.seed,
+        "source": spec.name,
+        "source_format": "simulated",
+        "scene": asdict(spec),
+    }

@@ -1,0 +1,1 @@
+"""Scenes with known luminance and optical flow at every plane."""

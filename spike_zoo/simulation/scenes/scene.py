@@ -1,0 +1,348 @@
+"""The scene engine: layers of texture that move smoothly, rendered without aliasing."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from spike_zoo.simulation.scenes.flow import Sheet, backward_motion
+from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, make_texture
+from spike_zoo.simulation.scenes.trajectory import Motion, Pose, random_motion
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+_TEXELS: Final = 2  # per pixel of the image, so that bilinear sampling hardly blurs
+_CANDIDATES: Final = 6
+_MAX_TEXTURE: Final = 1024  # texels a side; beyond, the texture goes on mirrored
+
+
+@dataclass(frozen=True)
+class SceneSpec:
+    """Everything that makes a scene: plain values, so that it can be made again anywhere.
+
+    Attributes:
+        name: What recordings and messages call it.
+        seed: Seed of textures, shapes, motions and of the camera's chance.
+        height: Rows of a plane of spikes.
+        width: Columns of a plane of spikes.
+        planes: Planes of the recording.
+        background: Texture behind everything, as :func:`make_texture` names it.
+        objects: Textures of the moving objects, the farthest first.
+        speed: Fastest movement of the background, in pixels of the spikes per plane.
+        object_speed: Fastest movement of an object.
+        tone: Whether brightness and contrast are changed at random, as training wants.
+        image_ratio: Pixels of an image per pixel of the spikes, along each axis (S-SDM: 4). What
+            is seen grows with it, so that the spikes see the same detail.
+        rate_scale: Spikes per plane at white, for the camera that looks at the scene.
+        noise: Noise preset of that camera.
+    """
+
+    name: str = "scene"
+    seed: int = 0
+    height: int = 160
+    width: int = 160
+    planes: int = 201
+    background: str = "leaves"
+    objects: tuple[str, ...] = ()
+    speed: float = 0.3
+    object_speed: float = 0.5
+    tone: bool = False
+    image_ratio: int = 1
+    rate_scale: float = 0.6
+    noise: str = "none"
+
+    def __post_init__(self) -> None:
+        for field in ("height", "width", "planes", "image_ratio"):
+            if getattr(self, field) < 1:
+                raise ValueError(f"{field} must be at least 1, got {getattr(self, field)}")
+        for field in ("speed", "object_speed"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise ValueError(f"{field} must be 0 or more, got {getattr(self, field)}")
+
+
+class _Layer(NamedTuple):
+    """A texture that moves: R,G,B or grey ``(1, 3 or 1, h, w)``; cut ones end with their mask."""
+
+    colour: Tensor
+    grey: Tensor
+    motion: Motion
+    reach: float  # of the mask from the centre, in pixels; 0 for the background
+    centre: tuple[float, float]  # of the layer, from the middle of the texture, in pixels (x, y)
+
+
+class Scene:
+    """A moving scene whose light is known at every plane.
+
+    The light at plane t is that of the instant t: nothing is blurred by time. A plane is a
+    function of the specification and t alone, whatever else is rendered with it.
+
+    Args:
+        spec: What to build.
+        device: Where to render.
+        supersample: Samples per image pixel along each axis; their mean is the pixel.
+        batch: Planes rendered at once; 1 suits a processor's cache, more a graphics card.
+    """
+
+    def __init__(
+        self,
+        spec: SceneSpec,
+        *,
+        device: str | torch.device = "cpu",
+        supersample: int = 2,
+        batch: int = 1,
+    ) -> None:
+        self.spec = spec
+        self.supersample = supersample
+        self.batch = batch
+        self.size = spec.height * spec.image_ratio, spec.width * spec.image_ratio
+        """Height and width of the images."""
+        self._grain = _TEXELS * spec.image_ratio  # texels of a pixel of the spikes
+        self._device = torch.device(device)
+        seeds = np.random.SeedSequence([spec.seed, 1]).spawn(1 + len(spec.objects))
+        background, *objects = (np.random.default_rng(seed) for seed in seeds)
+        with _one_thread(torch.device("cpu")):
+            self._layers = [self._background(background)]
+            for kind, rng in zip(spec.objects, objects, strict=True):
+                self._layers.append(self._object(kind, rng))
+        self._axes = [
+            (torch.arange(side * supersample, device=device, dtype=torch.float32) + 0.5)
+            / supersample
+            - side / 2
+            for side in self.size
+        ]
+
+    @property
+    def motions(self) -> list[Motion]:
+        """Motion of the background and of each object, in pixels of the images."""
+        return [layer.motion for layer in self._layers]
+
+    def luminance(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return the light of planes ``[start, stop)``, ``(T, H, W)`` in [0, 1].
+
+        Where images are larger than planes of spikes, a pixel is the mean of those it covers.
+
+        Raises:
+            ValueError: If the range leaves the scene.
+        """
+        planes = self._planes(start, stop)
+        light = np.empty((len(planes), self.spec.height, self.spec.width), dtype=np.float32)
+        for first in range(0, len(planes), self.batch):
+            part = self.render(planes[first : first + self.batch])
+            if self.spec.image_ratio > 1:
+                part = functional.avg_pool2d(part, self.spec.image_ratio)
+            light[first : first + self.batch] = part[:, 0].cpu().numpy()
+        return light
+
+    def colour(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return the images of planes ``[start, stop)``, R,G,B ``(T, 3, H', W')`` in [0, 1].
+
+        Raises:
+            ValueError: If the range leaves the scene.
+        """
+        planes = self._planes(start, stop)
+        images = np.empty((len(planes), 3, *self.size), dtype=np.float32)
+        for first in range(0, len(planes), self.batch):
+            part = self.render(planes[first : first + self.batch], colour=True)
+            images[first : first + self.batch] = part.cpu().numpy()
+        return images
+
+    def motion(self, plane: int, earlier: int) -> NDArray[np.float32]:
+        """Return the motion from one plane back to another, exact from where the layers stand.
+
+        Args:
+            plane: Plane whose pixels are asked for.
+            earlier: Plane where they are looked for; it may be a later one too.
+
+        Returns:
+            float32 ``(2, H, W)``, right and down, in pixels of the spikes: what ``plane`` shows at
+            x is at x + v(x) in ``earlier``. NaN where it is not seen there: covered by a nearer
+            object, or outside the frame.
+
+        Raises:
+            ValueError: If a plane is not in the scene.
+        """
+        for asked in (plane, earlier):
+            if not 0 <= asked < self.spec.planes:
+                raise ValueError(f"plane {asked} of a scene with {self.spec.planes}")
+        sheets = [
+            Sheet(layer.motion, layer.grey[0, -1].cpu().numpy() if layer.reach else None, _TEXELS)
+            for layer in self._layers
+        ]
+        size = self.spec.height, self.spec.width
+        return backward_motion(sheets, size, self.spec.image_ratio, plane, earlier)
+
+    def render(self, planes: Sequence[int], *, colour: bool = False) -> Tensor:
+        """Return images at some planes, ``(N, 1, H', W')`` grey or ``(N, 3, H', W')`` R,G,B."""
+        with _one_thread(self._device):
+            return self._render(planes, colour)
+
+    def _render(self, planes: Sequence[int], colour: bool) -> Tensor:
+        """Render the background, then each object above what lies behind it."""
+        poses = np.array([self._layers[0].motion.pose(plane).inverse for plane in planes])
+        image = self._sampled(self._layers[0], poses, colour, slice(None), slice(None))
+        for layer in self._layers[1:]:
+            places = [layer.motion.pose(plane) for plane in planes]
+            rows, columns = (self._window(layer, places, axis) for axis in (1, 0))
+            if rows.start < rows.stop and columns.start < columns.stop:
+                poses = np.array([place.inverse for place in places])
+                above = self._sampled(layer, poses, colour, rows, columns)
+                window = image[:, :, rows, columns]  # a view: colours are multiplied by the mask
+                window.mul_(1.0 - above[:, -1:]).add_(above[:, :-1])
+        if self.supersample > 1:
+            image = functional.avg_pool2d(image, self.supersample)
+        return image.clamp(0.0, 1.0)
+
+    def _planes(self, start: int, stop: int | None) -> range:
+        """Return a checked range of planes."""
+        stop = self.spec.planes if stop is None else stop
+        if not 0 <= start <= stop <= self.spec.planes:
+            raise ValueError(f"planes {start}..{stop} of a scene with {self.spec.planes}")
+        return range(start, stop)
+
+    def _window(self, layer: _Layer, places: Sequence[Pose], axis: int) -> slice:
+        """Return the samples along an axis (0: x) that an object may reach in some planes."""
+        middle = self.size[1 - axis] / 2
+        reaches = [layer.reach * math.exp(place.zoom) + 1.0 for place in places]
+        low = min(place[axis] - reach for place, reach in zip(places, reaches, strict=True))
+        high = max(place[axis] + reach for place, reach in zip(places, reaches, strict=True))
+        first, last = ((bound + middle) * self.supersample for bound in (low, high))
+        samples = self.size[1 - axis] * self.supersample
+        return slice(max(0, math.floor(first)), max(0, min(samples, math.ceil(last))))
+
+    def _sampled(
+        self, layer: _Layer, poses: NDArray[np.float64], colour: bool, rows: slice, columns: slice
+    ) -> Tensor:
+        """Sample a layer at a window of all samples, ``(N, channels, rows, columns)``."""
+        y, x = self._axes[0][rows], self._axes[1][columns]
+        grid = torch.empty(len(poses), len(y), len(x), 2, device=self._device)
+        for axis, side in enumerate((layer.grey.shape[3], layer.grey.shape[2])):
+            pose = poses[:, 3 * axis : 3 * axis + 3] + (0.0, 0.0, layer.centre[axis])
+            scaled = (pose * (2.0 * _TEXELS / side)).astype(np.float32)
+            a, b, c = torch.from_numpy(scaled).to(self._device)[:, :, None].unbind(1)
+            torch.add((a * x + c)[:, None, :], (b * y)[:, :, None], out=grid[..., axis])
+        texture = (layer.colour if colour else layer.grey).expand(len(poses), -1, -1, -1)
+        padding = "zeros" if layer.reach else "reflection"
+        return functional.grid_sample(
+            texture, grid, mode="bilinear", padding_mode=padding, align_corners=False
+        )
+
+    def _background(self, rng: np.random.Generator) -> _Layer:
+        """Build the layer behind everything."""
+        spec = self.spec
+        half = self.size[1] / 2, self.size[0] / 2
+        motion = random_motion(rng, spec.planes, spec.speed * spec.image_ratio, half)
+        size = tuple(min(_MAX_TEXTURE, _TEXELS * (side + 120)) for side in self.size)
+        texture = make_texture(spec.background, (size[0], size[1]), self._grain, rng)
+        centre = _lively_centre(texture, self.size, rng)
+        return self._layer(texture, motion, rng, centre=centre)
+
+    def _object(self, kind: str, rng: np.random.Generator) -> _Layer:
+        """Build a moving object that is in view in the middle of the recording."""
+        spec = self.spec
+        radius = min(self.size) * rng.uniform(0.1, 0.3)
+        origin = tuple(rng.uniform(-0.35, 0.35) * side for side in self.size[::-1])
+        motion = random_motion(
+            rng,
+            spec.planes,
+            spec.object_speed * spec.image_ratio,
+            (radius, radius),
+            origin=(origin[0], origin[1]),
+            follow=True,
+        )
+        side = 2 * math.ceil(1.5 * radius * _TEXELS) + 4
+        texture = make_texture(kind, (side, side), self._grain, rng)
+        texture = _cropped(texture, side, rng)
+        whole = slice(0, side)
+        mask = coverage(leaf_outline(rng), radius * _TEXELS, (side / 2, side / 2), whole, whole)
+        return self._layer(texture, motion, rng, mask[None], 1.5 * radius)
+
+    def _layer(
+        self,
+        texture: NDArray[np.float32],
+        motion: Motion,
+        rng: np.random.Generator,
+        mask: NDArray[np.float32] | None = None,
+        reach: float = 0.0,
+        centre: tuple[float, float] = (0.0, 0.0),
+    ) -> _Layer:
+        """Tone a texture, cut it out, and bring it to the device."""
+        if self.spec.tone:
+            texture = _toned(texture, rng)
+        if mask is not None:
+            texture = texture * mask
+        weights = np.array(GREY, dtype=np.float32)[:, None, None]
+        grey = (texture * weights).sum(axis=0, keepdims=True)
+        ends = [] if mask is None else [mask]
+        colour, light = (
+            torch.from_numpy(np.concatenate([channels, *ends]))[None].to(self._device)
+            for channels in (texture, grey)
+        )
+        return _Layer(colour, light, motion, reach, centre)
+
+
+def _lively_centre(
+    texture: NDArray[np.float32], size: tuple[int, int], rng: np.random.Generator
+) -> tuple[float, float]:
+    """Return the best of some random places to look at: where the view has most contrast.
+
+    Places are pixels from the middle of the texture, x and y, with the view inside it.
+    """
+    free = [max(0, side - _TEXELS * n) for side, n in zip(texture.shape[1:], size, strict=True)]
+    best, most = (0.0, 0.0), -1.0
+    for _ in range(_CANDIDATES):
+        top, left = (int(rng.integers(room + 1)) for room in free)
+        view = texture[1, top : top + _TEXELS * size[0] : 4, left : left + _TEXELS * size[1] : 4]
+        # rounded: views of a grating differ by how the processor adds up
+        if (contrast := round(float(view.std(dtype=np.float64)), 4)) > most:
+            best, most = ((left - free[1] / 2) / _TEXELS, (top - free[0] / 2) / _TEXELS), contrast
+    return best
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Keep the processor's kernels on one thread: for one small plane more cost time.
+
+    Whoever renders many scenes gives each a process.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _cropped(
+    texture: NDArray[np.float32], side: int, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return a square piece of a texture, mirrored on where the texture is too small."""
+    short = [max(0, side - length) for length in texture.shape[1:]]
+    if any(short):
+        texture = np.pad(texture, ((0, 0), (0, short[0]), (0, short[1])), mode="symmetric")
+    top, left = (int(rng.integers(length - side + 1)) for length in texture.shape[1:])
+    return texture[:, top : top + side, left : left + side]
+
+
+def _toned(texture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Change brightness and contrast: a random gamma between a random black and white."""
+    low, high = rng.uniform(0.0, 0.08), rng.uniform(0.7, 1.0)
+    gamma = math.exp(rng.uniform(-0.45, 0.45))
+    first, last = 0.0, 1.0
+    if rng.random() < 0.6:  # dull photographs get all the range
+        first, last = np.percentile(texture[:, ::4, ::4], [0.5, 99.5])
+    levels = np.linspace(0.0, 1.0, 4097)
+    stretched = np.clip((levels - first) / max(last - first, 0.05), 0.0, 1.0)
+    return np.interp(texture, levels, low + (high - low) * stretched**gamma).astype(np.float32)

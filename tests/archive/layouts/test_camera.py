@@ -1,0 +1,116 @@
+"""What is stated of a camera comes first, then what files tell, then what a layout is known for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from spike_zoo.archive.layouts.camera import Camera
+from spike_zoo.archive.layouts.detection import find_takes
+from spike_zoo.errors import MissingGeometryError, UsageError
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.media import save_picture
+from tests.helpers.archives import write_archive
+from tests.helpers.streams import random_spikes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPIKES = random_spikes(5, 6, 16)
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "train" / "spike" / "clip.dat"
+    write_recording(SPIKES, path)
+    return path
+
+
+def test_a_stated_camera_comes_before_a_sidecar_and_that_before_the_layout(clip: Path) -> None:
+    usual = Camera(3, 32, rate_scale=0.6, fps=500.0)
+    known = usual.read(clip)
+    assert (known.shape, known.rate_scale, known.fps) == ((5, 3, 32), 0.6, 500.0)
+    clip.with_name("clip.dat.yaml").write_text("spike_h: 6\nspike_w: 16\nrate_scale: 0.3\n")
+    told = Camera().read(clip, usual)
+    assert (told.shape, told.rate_scale, told.fps) == ((5, 6, 16), 0.3, 500.0)
+    np.testing.assert_array_equal(told[:], SPIKES)
+    stated = Camera(12, 8, rate_scale=0.9, fps=1000.0).read(clip, usual)
+    assert (stated.shape, stated.rate_scale, stated.fps) == ((5, 12, 8), 0.9, 1000.0)
+
+
+def test_rows_may_be_read_as_they_lie(clip: Path) -> None:
+    found = Camera(6, 16, flip=False).read(clip)
+    np.testing.assert_array_equal(found[:], SPIKES[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("stated", "own", "folder", "is_flipped"),
+    [
+        (None, None, None, True),
+        (None, "false", None, False),
+        (True, "false", None, True),
+        (False, "true", None, False),
+        (None, None, "false", False),
+        (None, "true", "false", True),
+        (True, None, "false", True),
+    ],
+)
+def test_what_is_stated_of_rows_comes_before_sidecars_the_recording_s_own_before_the_folder_s(
+    clip: Path, stated: bool | None, own: str | None, folder: str | None, is_flipped: bool
+) -> None:
+    clip.with_name("config.yaml").write_text(f"spike_h: 6\nspike_w: 16\nflip: {folder or 'null'}\n")
+    clip.with_name("clip.dat.yaml").write_text(f"flip: {own}\n" if own else "lens: 35 mm\n")
+    for found in (
+        read_recording(clip, flip=stated),
+        find_takes(clip.parents[2], layout="folder", flip=stated).jobs["clip"]().recording,
+    ):
+        np.testing.assert_array_equal(found[:], SPIKES if is_flipped else SPIKES[:, ::-1])
+
+
+def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Path) -> None:
+    upright = np.rot90(SPIKES[:, :, ::-1], -1, axes=(1, 2))  # clockwise
+    image = np.zeros((16, 6), np.uint8)
+    save_picture(image, clip.with_suffix(".png"))
+    root = clip.parents[2]
+    found = find_takes(root, layout="folder", height=6, width=16, mirror=True, rotate=90)
+    take = found.jobs["clip"]()
+    np.testing.assert_array_equal(take.recording[:], upright)
+    np.testing.assert_array_equal(take.images, image[None])
+    clip.with_name("clip.dat.yaml").write_text("{mirror: true, rotate: 90}")
+    take = find_takes(root, layout="folder", height=6, width=16).jobs["clip"]()
+    np.testing.assert_array_equal(take.recording[:], upright)
+    with pytest.raises(UsageError, match="--rotate must be 0, 90, 180 or 270"):
+        find_takes(root, rotate=45)
+
+
+def test_without_any_size_a_recording_is_refused(clip: Path) -> None:
+    with pytest.raises(MissingGeometryError, match="height and width must be given"):
+        Camera().read(clip)
+
+
+@pytest.mark.parametrize("layout", ["base", "folder", "recvidar"])
+def test_every_layout_takes_what_is_stated(clip: Path, layout: str) -> None:
+    root = clip.parents[2]
+    stated = {"height": 6, "width": 16, "rate_scale": 0.25, "fps": 40000.0, "flip": False}
+    (job,) = find_takes(root, layout=layout, **stated).jobs.values()  # type: ignore[arg-type]  # by name
+    found = job().recording
+    assert (found.rate_scale, found.fps) == (0.25, 40000.0)
+    np.testing.assert_array_equal(found[:], SPIKES[:, ::-1])
+
+
+def test_an_archive_s_brightness_can_be_corrected(tmp_path: Path) -> None:
+    path = write_archive(tmp_path / "a.h5")
+    found = find_takes(path, rate_scale=0.25, fps=40000.0)
+    recording = next(iter(found.jobs.values()))().recording
+    assert (recording.rate_scale, recording.fps) == (0.25, 40000.0)
+    with pytest.raises(UsageError, match="leave height, width, flip, mirror and rotate out"):
+        find_takes(path, flip=False)
+
+
+@pytest.mark.parametrize("stated", [{"rate_scale": 0.0}, {"fps": -1.0}, {"fps": 0.0}])
+def test_what_no_camera_has_is_refused(stated: dict[str, float]) -> None:
+    name = next(iter(stated)).replace("_", "-")
+    with pytest.raises(UsageError, match=f"--{name} .*above 0"):
+        Camera(**stated)  # type: ignore[arg-type]  # numbers

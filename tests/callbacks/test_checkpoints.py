@@ -1,0 +1,194 @@
+"""Checkpoints are whole or not there, and what one says is never run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spike_zoo.callbacks.checkpoints import WholeCheckpoints
+from spike_zoo.cli.main import main
+from spike_zoo.records.result import RunResult
+from tests.conftest import ROOT
+from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.processes import run_python
+
+TEST = ["--config", "configs/stir.yaml", "--config", "configs/profiles/smoke.yaml"]
+MARKER = "imported_by_a_checkpoint"
+
+
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.fixture
+def archive(clips_archive: Path) -> list[str]:
+    data = ["--data.init_args.archive", str(clips_archive)]
+    return [*data, "--trainer.enable_progress_bar", "false"]
+
+
+def test_a_write_that_fails_leaves_the_checkpoint_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, writer = tmp_path / "last.ckpt", WholeCheckpoints()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "a full disk elsewhere"))
+    for number in (1, 2):
+        writer.save_checkpoint({"number": number}, target)
+
+    def dies(content: object, file: Any) -> None:
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        writer.save_checkpoint({"number": 3}, target)
+    assert torch.load(target) == {"number": 2}
+    assert torch.load(tmp_path / "last.before.ckpt") == {"number": 1}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.before.ckpt", "last.ckpt"]
+
+
+FULL_DISK = """
+import resource, signal, sys, torch
+from spike_zoo.errors import RecordingError
+from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.callbacks.checkpoints import WholeCheckpoints
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+module = STIRModule(width=0.25, lpips="off")
+for write in (
+    lambda: WholeCheckpoints().save_checkpoint({"state_dict": module.state_dict()}, sys.argv[1]),
+    lambda: save_weights(module, sys.argv[1]),
+):
+    try:
+        write()
+    except RecordingError as error:
+        print(error)
+"""
+
+
+def test_weights_that_do_not_fit_on_the_disk_are_one_clear_line(tmp_path: Path) -> None:
+    target = tmp_path / "last.ckpt"
+    target.write_bytes(b"the one before")
+    done = run_python(FULL_DISK, str(target))
+    line = f"{target}: cannot be written (File too large)"
+    assert [said[: len(line)] for said in done.stdout.splitlines()] == [line, line], done.stderr
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the one before"]
+
+
+@pytest.fixture
+def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the path of a class outside the package, in a module that nobody imported yet."""
+    (tmp_path / f"{MARKER}.py").write_text(
+        "from spike_zoo.methods.stir import STIRModule\nclass Own(STIRModule): pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, MARKER, raising=False)
+    return f"{MARKER}.Own"
+
+
+@pytest.mark.parametrize("verb", ["fit", "validate", "test", "predict"])
+@pytest.mark.parametrize("place", ["class", "noted class", "argument", "nested argument"])
+def test_nothing_that_a_checkpoint_names_is_imported(
+    archive: list[str],
+    tmp_path: Path,
+    marker: str,
+    verb: str,
+    place: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    claims: dict[str, dict[str, Any]] = {
+        "class": {"hyper_parameters": {"_class_path": marker}, "spike_zoo": {}},
+        "noted class": {"spike_zoo": {"class_path": marker, "hyper_parameters": {}}},
+        "argument": {"spike_zoo": {"hyper_parameters": {"lpips": {"class_path": marker}}}},
+        "nested argument": {
+            "spike_zoo": {"hyper_parameters": {"protocols": [{"class_path": marker}]}}
+        },
+    }
+    crafted = write_checkpoint(tmp_path / "crafted.ckpt", **claims[place])
+    call = [verb, *TEST, *archive, "--ckpt_path", str(crafted), "--run_dir", str(tmp_path / "run")]
+    assert main(call) == 1
+    assert MARKER not in sys.modules
+    assert "crafted.ckpt: " in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_that_the_user_names_takes_weights_of_the_one_it_derives_from(
+    archive: list[str], tmp_path: Path, marker: str
+) -> None:
+    weights = write_checkpoint(tmp_path / "weights.ckpt")
+    call = ["test", *TEST, *archive, "--model", marker, "--ckpt_path", str(weights)]
+    assert main([*call, "--run_dir", str(tmp_path / "run")]) == 0
+    record = RunResult.read(tmp_path / "run" / "test")
+    assert record.config["model"]["class_path"] == marker
+    assert record.config["model"]["init_args"]["width"] == 0.25
+
+
+def test_the_command_line_comes_before_the_checkpoint_and_that_before_files(
+    archive: list[str], tmp_path: Path
+) -> None:
+    weights = write_checkpoint(tmp_path / "weights.ckpt")
+    call = ["test", *TEST, *archive, "--ckpt_path", str(weights), "--model.protocols=[stir]"]
+    assert main([*call, "--run_dir", str(tmp_path / "run")]) == 0
+    record = RunResult.read(tmp_path / "run" / "test")
+    assert "test/psnr_stir" in record.metrics, "the checkpoint says no protocol"
+    assert record.config["model"]["init_args"]["width"] == 0.25, "the file says 1"
+    assert record.config["model"]["init_args"]["protocols"] == ["stir"]
+
+
+def test_a_checkpoint_of_another_width_than_the_command_line_says_is_one_line(
+    archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_checkpoint(tmp_path / "weights.ckpt")
+    call = ["test", *TEST, *archive, "--ckpt_path", str(weights), "--model.width", "0.5"]
+    assert main([*call, "--run_dir", str(tmp_path / "run")]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1
+    assert "do not fit" in errors[0]
+
+
+def test_a_fit_does_not_go_on_from_weights_alone(
+    archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = write_checkpoint(tmp_path / "weights.ckpt")
+    call = ["fit", *TEST, *archive, "--ckpt_path", str(weights)]
+    assert main([*call, "--run_dir", str(tmp_path / "run")]) == 1
+    assert "weights.ckpt: holds weights alone" in capsys.readouterr().err
+
+
+def test_tests_of_two_checkpoints_have_two_identities(archive: list[str], tmp_path: Path) -> None:
+    records = []
+    for seed in (0, 1):
+        weights = write_checkpoint(tmp_path / f"{seed}.ckpt", seed)
+        run_dir = tmp_path / f"run{seed}"
+        call = ["test", *TEST, *archive, "--ckpt_path", str(weights), "--run_dir", str(run_dir)]
+        assert main(call) == 0
+        records.append(RunResult.read(run_dir / "test"))
+    assert records[0].config_hash != records[1].config_hash
+    assert records[0].checkpoint_sha256 != records[1].checkpoint_sha256
+
+
+def test_exported_weights_are_measured_as_the_checkpoint_is(
+    archive: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = write_checkpoint(tmp_path / "best.ckpt")
+    export = tmp_path / "small.safetensors"
+    assert main(["export", str(checkpoint), str(export)]) == 0
+    found = {}
+    for file in (checkpoint, export):
+        folder = tmp_path / file.stem
+        line = [*TEST, *archive, "--run_dir", str(folder), "--ckpt_path", str(file)]
+        assert main(["test", *line]) == 0
+        found[file] = RunResult.read(folder / "test")
+    assert found[export].metrics == found[checkpoint].metrics
+    assert found[export].parameters == found[checkpoint].parameters, "it says its own width"
+    assert found[export].checkpoint == str(export)
+    capsys.readouterr()
+    line = [*TEST, *archive, "--run_dir", str(tmp_path / "fit"), "--ckpt_path", str(export)]
+    assert main(["fit", *line]) == 1
+    assert "small.safetensors: holds weights alone" in capsys.readouterr().err

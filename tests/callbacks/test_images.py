@@ -1,0 +1,80 @@
+"""Pictures beside the numbers: which samples, under which names, and what is in the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from spike_zoo.callbacks.images import SampleImages, first_shown
+from spike_zoo.media import load_picture
+from spike_zoo.tasks import Evaluation, Origin, SamplePictures
+
+
+def _trainer(batches: int, **changes: Any) -> SimpleNamespace:
+    known = {"num_val_batches": [batches], "num_test_batches": [batches], "global_step": 40}
+    state = {"is_global_zero": True, "sanity_checking": False, "loggers": []}
+    return SimpleNamespace(**{**known, **state, **changes})
+
+
+def _shown(batch: int, *, has_truth: bool = True) -> Evaluation:
+    """Return what a step shows: the number of its batch as grey, and a truth half as bright."""
+    pictures = {"reconstruction": torch.full((1, 12, 16), batch / 20)}
+    if has_truth:
+        pictures["ground truth"] = torch.full((1, 12, 16), batch / 40)
+    return Evaluation([SamplePictures(Origin("street", batch), pictures, f"street-{batch}")])
+
+
+def _tested(folder: Path, batches: int, count: int, **changes: Any) -> None:
+    callback: Any = SampleImages(folder, count)
+    for batch in range(batches):
+        callback.on_test_batch_end(_trainer(batches, **changes), None, _shown(batch), None, batch)
+
+
+@pytest.mark.parametrize(
+    ("batches", "count", "chosen"),
+    [(10, 4, [0, 3, 6, 9]), (2, 4, [0, 1]), (1, 4, [0]), (5, 1, [0]), (3, 2, [0, 2])],
+)
+def test_samples_are_spread_evenly_over_a_split(
+    batches: int, count: int, chosen: list[int], tmp_path: Path
+) -> None:
+    _tested(tmp_path, batches, count)
+    kept = sorted(path.stem for path in (tmp_path / "reconstructions").iterdir())
+    assert kept == [f"street-{batch}" for batch in chosen]
+    strips = sorted(path.name for path in tmp_path.glob("test-*.png"))
+    assert strips == [f"test-{number}.png" for number in range(len(chosen))]
+
+
+def test_a_tested_sample_lies_beside_its_truth_under_the_same_name(tmp_path: Path) -> None:
+    _tested(tmp_path, 10, 4)
+    for kind, grey in (("reconstructions", 6 / 20), ("truths", 6 / 40)):
+        picture = load_picture(tmp_path / kind / "street-6.png")
+        assert picture.shape == (1, 12, 16)
+        assert picture.mean() == pytest.approx(grey, abs=0.51 / 255)
+
+
+def test_a_validation_keeps_a_strip_of_every_step_and_the_first_look_none(tmp_path: Path) -> None:
+    callback: Any = SampleImages(tmp_path)
+    callback.on_validation_batch_end(_trainer(1, sanity_checking=True), None, _shown(0), None, 0)
+    assert not list(tmp_path.iterdir())
+    for step in (40, 80):
+        callback.on_validation_batch_end(_trainer(1, global_step=step), None, _shown(0), None, 0)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["val-0-step0000040.png", "val-0-step0000080.png"]
+
+
+def test_only_the_first_process_writes_and_nothing_of_another_task(tmp_path: Path) -> None:
+    _tested(tmp_path, 2, 2, is_global_zero=False)
+    callback: Any = SampleImages(tmp_path)
+    callback.on_test_batch_end(_trainer(1), None, torch.zeros(1), None, 0)  # of no task
+    assert not list(tmp_path.iterdir())
+    assert first_shown(Evaluation([])) is None
+
+
+def test_a_sample_without_a_truth_is_shown_and_not_put_side_by_side(tmp_path: Path) -> None:
+    callback: Any = SampleImages(tmp_path)
+    callback.on_test_batch_end(_trainer(1), None, _shown(0, has_truth=False), None, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["test-0.png"]

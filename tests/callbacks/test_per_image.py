@@ -1,0 +1,41 @@
+"""The file of single images: its means are the run's metrics, its rows name the images."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from spike_zoo.cli.main import main
+from spike_zoo.metrics import MeanPerImage, psnr
+from spike_zoo.records.result import RunResult
+from spike_zoo.testing import tiny_archive
+from tests.conftest import ROOT
+
+
+def test_a_test_leaves_a_row_for_every_image_whose_means_are_its_metrics(tmp_path: Path) -> None:
+    archive = tiny_archive(tmp_path / "tiny.h5", planes=201, height=32, width=48, stride=20)
+    arguments = ["--config", str(ROOT / "configs" / "classical" / "tfi9.yaml")]
+    arguments += ["--data.init_args.archive", str(archive), "--data.init_args.eval_batch_size", "2"]
+    arguments += ["--run_dir", str(tmp_path / "run"), "--trainer.enable_progress_bar", "false"]
+    assert main(["test", *arguments]) == 0
+    with (tmp_path / "run" / "test" / "per_image.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    result = RunResult.read(tmp_path / "run" / "test")
+    for name in ("psnr", "ssim"):
+        mean = sum(float(row[name]) for row in rows) / len(rows)
+        assert mean == pytest.approx(result.metrics[f"test/{name}"], rel=1e-6)
+    assert len({(row["name"], row["plane"]) for row in rows}) == len(rows) > 2
+    assert all(float(row["rate_scale"]) > 0 for row in rows)
+
+
+def test_values_of_single_images_are_forgotten_with_the_mean() -> None:
+    metric = MeanPerImage(psnr)
+    images = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    metric.update(images, images.flip(0))
+    assert len(metric.per_image) == 3
+    assert metric.compute() == pytest.approx(float(sum(metric.per_image)) / 3)
+    metric.reset()
+    assert metric.per_image == []

@@ -1,0 +1,53 @@
+"""Where no terminal shows a bar there is none, and lines tell how far a run is."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from lightning import Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from spike_zoo.callbacks import progress as bars
+from spike_zoo.callbacks.progress import ProgressLines, lines_for_bar
+from spike_zoo.data import ReconstructionDataModule
+from tests.helpers.modules import DoubledModule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+@pytest.mark.parametrize("is_wanted", [None, True, False])
+def test_a_bar_is_drawn_on_terminals_alone(
+    is_seen: bool, is_wanted: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_seen)
+    settings = {"enable_progress_bar": is_wanted, "callbacks": None}
+    lines = lines_for_bar(settings)
+    assert settings["enable_progress_bar"] is (is_wanted if is_seen else False)
+    assert len(lines) == (not is_seen and is_wanted is not False), "None is Lightning's default"
+
+
+def test_a_bar_of_ones_own_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    for callbacks in (TQDMProgressBar(), [TQDMProgressBar()]):
+        settings = {"enable_progress_bar": None, "callbacks": callbacks}
+        assert not lines_for_bar(settings)
+        assert settings["enable_progress_bar"] is None, "Lightning refuses False beside a bar"
+
+
+def test_lines_tell_epoch_and_the_time_that_is_left_at_the_speed_after_the_first_batch(
+    clips_archive: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = iter([0, 100, 110, 120, 130])  # the first batch takes ten times as long
+    monkeypatch.setattr(bars, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    data = ReconstructionDataModule(str(clips_archive), 9, crop=16, samples_per_epoch=8)
+    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False}
+    quiet |= {"enable_progress_bar": False, "enable_model_summary": False}
+    quiet |= {"limit_val_batches": 0, "accelerator": "cpu"}
+    Trainer(max_epochs=2, callbacks=[ProgressLines(0)], **quiet).fit(DoubledModule(), data)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    assert lines == ["epoch 1/2", "epoch 1/2, 20 s left", "epoch 2/2, 10 s left", "epoch 2/2"]

@@ -1,0 +1,62 @@
+"""Where backbones are searched for, and what is said when there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from spike_zoo.checkpoints.backbones import (
+    BACKBONES,
+    FOLDER_VARIABLE,
+    backbone_folders,
+    find_backbone,
+    load_backbone,
+)
+from spike_zoo.errors import MissingFileError, WeightsError
+
+FILENAME = BACKBONES["vgg19"].filename
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Return the folder that the variable names, and torch.hub's."""
+    named, hub = tmp_path / "named", tmp_path / "hub" / "checkpoints"
+    named.mkdir()
+    hub.mkdir(parents=True)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(named))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(hub.parent))
+    return named, hub
+
+
+def test_the_named_folder_comes_before_the_cache(folders: tuple[Path, Path]) -> None:
+    assert backbone_folders() == list(folders)
+    assert find_backbone("vgg19") is None
+    for folder in reversed(folders):
+        (folder / FILENAME).touch()
+        assert find_backbone("vgg19") == folder / FILENAME
+
+
+def test_a_missing_backbone_is_named_with_where_to_put_it(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(MissingFileError) as caught:
+        load_backbone("vgg19")
+    assert all(text in str(caught.value) for text in (FILENAME, *map(str, folders)))
+
+
+def test_other_content_under_the_published_name_is_refused(folders: tuple[Path, Path]) -> None:
+    torch.save({"features.0.bias": torch.zeros(64)}, folders[0] / FILENAME)
+    with pytest.raises(
+        WeightsError, match=r"SHA-256 begins with .*the published file.s with dcbb9e9d"
+    ):
+        load_backbone("vgg19")
+
+
+def test_a_file_of_another_name_is_taken_as_it_is(tmp_path: Path) -> None:
+    state = {"features.0.bias": torch.ones(64)}
+    torch.save(state, tmp_path / "mine.pth")
+    assert torch.equal(load_backbone("vgg19", tmp_path / "mine.pth")["features.0.bias"],
+                       state["features.0.bias"])  # fmt: skip
+    torch.save([1], tmp_path / "list.pth")
+    with pytest.raises(WeightsError, match=r"list\.pth: holds a list"):
+        load_backbone("vgg19", tmp_path / "list.pth")

@@ -1,0 +1,123 @@
+"""Networks as graphs for other programs, which compute what the method does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+import spike_zoo
+from spike_zoo.checkpoints.graphs import write_graph
+from spike_zoo.cli.main import main
+from spike_zoo.errors import UsageError, WeightsError
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.tasks import ReconstructionModule
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor, nn
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of torch's exporters, about themselves
+SIZES = {"stir-small": (64, 80), "ssdm-student": (24, 32), "sci-small": (48, 64)}
+
+
+class Mean(ReconstructionModule):
+    """The mean of nine planes."""
+
+    clip_length = 9
+
+    def __init__(self) -> None:
+        super().__init__(lpips="off")
+        self.weight = torch.nn.Parameter(torch.full((9,), 1 / 9))
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        scale = 1.0 if rate_scale is None else rate_scale.view(-1, 1, 1, 1)
+        return (torch.einsum("bthw,t->bhw", spikes, self.weight)[:, None] / scale).clamp(0, 1)
+
+
+class Chooses(Mean):
+    """Another path for other data, which no graph has."""
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        return super().forward(spikes) if float(spikes.sum()) > 3 else spikes[:, :1]
+
+
+def _given(module: nn.Module, height: int, width: int) -> list[Tensor]:
+    """Inputs of a module that are not those that the graph was traced with."""
+    generator = torch.Generator().manual_seed(7)
+    planes = int(getattr(module, "clip_length", 0) or getattr(module, "window_length", 0))
+    spikes = (torch.rand(1, planes, height, width, generator=generator) < 0.4).float()
+    if hasattr(module, "ratio"):
+        return [torch.rand(1, 3, 4 * height, 4 * width, generator=generator), spikes]
+    return [spikes, torch.tensor([0.8])]
+
+
+def _agrees(module: nn.Module, file: Path, given: list[Tensor]) -> None:
+    with torch.inference_mode():
+        wanted = module(*given).numpy()
+    if file.suffix == ".pt2":
+        found = torch.export.load(file).module()(*given).detach().numpy()
+    else:
+        onnxruntime = pytest.importorskip("onnxruntime")
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        names = [one.name for one in session.get_inputs()]
+        (found,) = session.run(
+            None, {name: one.numpy() for name, one in zip(names, given, strict=False)}
+        )
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+def test_a_graph_computes_what_the_method_does(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="of the extra 'onnx'")
+    module = Mean().eval()
+    graph = write_graph(module, tmp_path / f"mean{suffix}", height=20, width=24)
+    assert dict(graph.inputs) == {"spikes": (1, 9, 20, 24), "rate_scale": (1,)}
+    assert graph.output == (1, 1, 20, 24)
+    _agrees(module, graph.path, _given(module, 20, 24))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", [".pt2", ".onnx"])
+@pytest.mark.parametrize("name", SIZES)
+def test_a_shipped_method_computes_the_same_as_a_graph(
+    name: str, suffix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if suffix == ".onnx":
+        pytest.importorskip("onnxscript", reason="of the extra 'onnx'")
+    height, width = SIZES[name]
+    file = tmp_path / f"graph{suffix}"
+    size = ["--height", str(height), "--width", str(width)]
+    assert main(["export", name, str(file), *size]) == 0
+    assert "differs by" in capsys.readouterr().out
+    module = spike_zoo.load(name)
+    _agrees(module, file, _given(module, height, width))
+
+
+def test_a_method_that_chooses_by_its_data_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"Chooses cannot be written as torch\.export"):
+        write_graph(Chooses().eval(), tmp_path / "x.pt2", height=16, width=16)
+    assert not list(tmp_path.iterdir())
+
+
+def test_motion_that_is_found_outside_of_the_network_is_in_no_graph(tmp_path: Path) -> None:
+    module = STIRModule(along_motion=True, width=0.34, pyramid_levels=3, lpips="off").eval()
+    with pytest.raises(WeightsError, match="optical flow finds the motion outside"):
+        write_graph(module, tmp_path / "a.pt2", height=16, width=16)
+
+
+def test_what_has_no_network_or_another_suffix_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "tfi", str(tmp_path / "tfi.onnx")]) == 2
+    assert "TFI has no network of weights" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=r"\.onnx or \.pt2"):
+        write_graph(Mean(), tmp_path / "x.trt", height=16, width=16)
+    with pytest.raises(UsageError, match="at least 16"):
+        write_graph(Mean(), tmp_path / "x.pt2", height=8, width=16)
+    assert main(["export", "stir-small", str(tmp_path / "a.onnx"), "--half"]) == 2
+    assert "--half" in capsys.readouterr().err

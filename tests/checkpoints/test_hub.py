@@ -1,0 +1,102 @@
+"""Weights on the Hub, of which a server of our own stands in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+import spike_zoo
+from spike_zoo.checkpoints.hub import fetch_from_hub, is_on_hub, push_to_hub
+from spike_zoo.checkpoints.loading import export
+from spike_zoo.cli.main import main
+from spike_zoo.errors import UsageError, WeightsError
+from spike_zoo.methods.stir import STIRModule
+from tests.helpers.hub_server import TOKEN, HubServer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+hub = pytest.importorskip("huggingface_hub", reason="of the extra 'hub'")
+constants = pytest.importorskip("huggingface_hub.constants")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """The stand-in, with an account's token and a cache of its own."""
+    with HubServer() as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.address)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of the form that is published."""
+    torch.manual_seed(0)
+    module = STIRModule(width=0.25, motion_fields=1, pyramid_levels=3, lpips="off")
+    export(module, tmp_path / "own")
+    (tmp_path / "own" / "notes.txt").write_text("not for others")
+    return tmp_path / "own"
+
+
+def test_a_folder_pushed_to_the_hub_is_loaded_by_its_name(folder: Path, server: HubServer) -> None:
+    address = push_to_hub(folder, "hf:me/own", private=True)
+    assert address.endswith("/me/own")
+    assert server.private == {"me/own": True}
+    assert set(server.files["me/own"]) == {"model.safetensors"}, "nothing else is uploaded"
+    pushed, loaded = spike_zoo.load(folder), spike_zoo.load("hf:me/own")
+    for name, value in pushed.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+
+
+def test_what_was_fetched_loads_without_a_network(
+    folder: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push_to_hub(folder, "hf:me/own")
+    first = fetch_from_hub("hf:me/own")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert fetch_from_hub("hf:me/own") == first
+
+
+def test_export_to_the_hub_brings_a_card(folder: Path, server: HubServer) -> None:
+    assert main(["export", str(folder), "hf:me/carded", "--licence", "cc-by-4.0"]) == 0
+    assert set(server.files["me/carded"]) == {"model.safetensors", "README.md"}
+    card = hub.ModelCard(server.files["me/carded"]["README.md"].decode())
+    assert (card.data.license, card.data.library_name) == ("cc-by-4.0", "spike-zoo")
+    assert 'spike_zoo.load("hf:me/carded")' in card.text
+
+
+@pytest.mark.parametrize("name", ["hf:own", "hf:a/b/c", "hf:../own"])
+def test_a_name_of_another_form_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="hf:owner/name"):
+        fetch_from_hub(name)
+
+
+def test_what_is_not_there_or_not_allowed_is_told(
+    folder: Path, server: HubServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WeightsError, match=r"hf:me/none: .*name its path"):
+        spike_zoo.load("hf:me/none")
+    server.files["me/empty"] = {"README.md": b"#"}
+    with pytest.raises(WeightsError, match=r"hf:me/empty: holds no model\.safetensors"):
+        spike_zoo.load("hf:me/empty")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
+    with pytest.raises(WeightsError, match=r"hf:me/own: cannot be uploaded .*hf auth login"):
+        push_to_hub(folder, "hf:me/own")
+
+
+@pytest.mark.slow
+def test_without_a_network_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(WeightsError, match="name its path"):
+        fetch_from_hub("hf:me/nowhere")
+
+
+def test_a_folder_of_the_same_form_needs_no_hub(folder: Path) -> None:
+    assert not is_on_hub(folder)
+    assert isinstance(spike_zoo.load(folder), STIRModule)

@@ -1,0 +1,261 @@
+"""A ready module from a name or a file, and refusals of what must not be loaded."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning import LightningModule
+from safetensors.torch import load_file, save_file
+
+import spike_zoo
+from spike_zoo.checkpoints.loading import export, pick_device, save_weights
+from spike_zoo.errors import MissingFileError, UsageError, WeightsError
+from spike_zoo.methods.classical import TFI
+from spike_zoo.methods.stir import STIR, STIRModule, to_official
+
+
+class Stranger(LightningModule):
+    """A module from outside the package."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(2, 2)
+
+
+@pytest.fixture(scope="module")
+def module() -> STIRModule:
+    torch.manual_seed(0)
+    return STIRModule(width=0.25, motion_fields=1, lpips="off").eval()
+
+
+def _same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    theirs = other.state_dict()
+    return all(torch.equal(value, theirs[name]) for name, value in one.state_dict().items())
+
+
+def test_a_shipped_name_gives_a_module_in_evaluation_mode() -> None:
+    loaded = spike_zoo.load("tfi")
+    assert isinstance(loaded, TFI)
+    assert not loaded.training
+
+
+def test_unknown_name_lists_the_shipped_ones() -> None:
+    with pytest.raises(MissingFileError, match=r"tif: neither a file nor .* tfp, tfi, tfstp"):
+        spike_zoo.load("tif")
+    with pytest.raises(MissingFileError, match=r"Did you mean 'stir-small'\?"):
+        spike_zoo.load("stir_small")
+
+
+def test_a_folder_that_is_no_export_is_refused_as_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"this folder holds no model\.safetensors"):
+        spike_zoo.load(tmp_path)
+
+
+def test_an_export_folder_gives_the_same_module(module: STIRModule, tmp_path: Path) -> None:
+    export(module, tmp_path / "out")
+    loaded = spike_zoo.load(tmp_path / "out")
+    assert isinstance(loaded, STIRModule)
+    assert loaded.hparams["width"] == 0.25
+    assert _same(module, loaded)
+
+
+def test_half_precision_weights_come_back_as_float32(module: STIRModule, tmp_path: Path) -> None:
+    save_weights(module, tmp_path / "half.safetensors", half=True)
+    loaded = spike_zoo.load(tmp_path / "half.safetensors")
+    for name, value in module.state_dict().items():
+        kept = loaded.state_dict()[name]
+        assert kept.dtype == value.dtype
+        torch.testing.assert_close(kept, value, rtol=1e-3, atol=1e-4)
+
+
+def test_changed_weights_are_refused(module: STIRModule, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_weights(module, path)
+    state = load_file(path)
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    next(iter(state.values())).add_(1)
+    save_file(state, path, metadata=metadata)
+    with pytest.raises(WeightsError, match="differ from the checksum"):
+        spike_zoo.load(path)
+
+
+def test_a_class_from_outside_needs_trust(tmp_path: Path) -> None:
+    path = tmp_path / "stranger.ckpt"
+    class_path = f"{Stranger.__module__}.Stranger"
+    stranger = Stranger()
+    checkpoint = {
+        "state_dict": stranger.state_dict(),
+        "hyper_parameters": {},
+        "spike_zoo": {"class_path": class_path, "hyper_parameters": {}},
+    }
+    torch.save(checkpoint, path)
+    with pytest.raises(WeightsError, match=r"not of this package.*--trust.*'tests'.*trust=True"):
+        spike_zoo.load(path)
+    loaded = spike_zoo.load(path, trust=True)
+    assert isinstance(loaded, Stranger)
+    assert _same(stranger, loaded)
+
+
+def test_a_trusted_class_that_is_not_installed_is_named_with_the_way_out(tmp_path: Path) -> None:
+    described = {"class_path": "nobodys_package.Module", "hyper_parameters": {}}
+    torch.save({"state_dict": {}, "spike_zoo": described}, tmp_path / "a.ckpt")
+    with pytest.raises(WeightsError, match=r"no class 'nobodys_package\.Module'.*Install its pack"):
+        spike_zoo.load(tmp_path / "a.ckpt", trust=True)
+
+
+def test_a_class_path_that_is_no_module_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "crafted.ckpt"
+    described = {"class_path": "spike_zoo.checkpoints.loading.Path", "hyper_parameters": {}}
+    torch.save({"state_dict": {}, "spike_zoo": described}, path)
+    with pytest.raises(WeightsError, match="is not a module"):
+        spike_zoo.load(path)
+
+
+def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path) -> None:
+    class Crafted:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]  # any call
+
+    path = tmp_path / "crafted.ckpt"
+    path.write_bytes(pickle.dumps({"state_dict": Crafted()}, protocol=2))
+    with pytest.raises(
+        WeightsError, match=r"crafted\.ckpt: not a file of weights that can be read"
+    ):
+        spike_zoo.load(path)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut", b"x" * 100])
+def test_damaged_files_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    for name in ("damaged.ckpt", "damaged.safetensors"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=name):
+            spike_zoo.load(path)
+
+
+def _described(**arguments: Any) -> dict[str, Any]:
+    return {
+        "class_path": "spike_zoo.methods.stir.STIRModule",
+        "hyper_parameters": {"width": 0.25, "motion_fields": 1, "lpips": "off", **arguments},
+    }
+
+
+MALFORMED: dict[str, tuple[dict[str, Any], str]] = {
+    "description a text": ({"spike_zoo": "x"}, "spike_zoo is not a mapping"),
+    "description a list": ({"spike_zoo": [1]}, "spike_zoo is not a mapping"),
+    "arguments a list": (
+        {"spike_zoo": {}, "hyper_parameters": [1, 2]},
+        "hyper_parameters is not a mapping",
+    ),
+    "arguments a text": (
+        {"spike_zoo": {**_described(), "hyper_parameters": "abc"}},
+        "hyper_parameters is not a mapping",
+    ),
+    "class a number": (
+        {"spike_zoo": {"class_path": 3, "hyper_parameters": {}}},
+        "its class path is not a text",
+    ),
+    "width of NaN": ({"spike_zoo": _described(width=float("nan"))}, "cannot be built .*width"),
+    "width below 0": ({"spike_zoo": _described(width=-1)}, "cannot be built .*width"),
+    "unknown argument": ({"spike_zoo": _described(nothing=1)}, "cannot be built .*nothing"),
+    "weights a list": ({"state_dict": [1]}, "state_dict is not a mapping"),
+    "names numbers": ({"state_dict": {0: torch.zeros(1)}}, "state_dict is not a mapping"),
+    "weights texts": ({"state_dict": {"a": "x"}}, "not a dense tensor of real numbers"),
+    "weights complex": (
+        {"state_dict": {"a": torch.zeros(1, dtype=torch.complex64)}},
+        "not a dense tensor of real numbers",
+    ),
+    "weights sparse": (
+        {"state_dict": {"a": torch.zeros(1).to_sparse()}},
+        "not a dense tensor of real numbers",
+    ),
+    "weights expanded": (
+        {"state_dict": {"a": torch.zeros(1).expand(10**12)}},
+        "not a dense tensor of real numbers",
+    ),
+    "weights of another network": ({"state_dict": {"a": torch.zeros(1)}}, "do not fit .*missing"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_checkpoint_is_one_error_that_names_it(
+    module: STIRModule, tmp_path: Path, name: str
+) -> None:
+    changes, message = MALFORMED[name]
+    content = {"state_dict": module.state_dict(), "spike_zoo": _described(), **changes}
+    torch.save(content, tmp_path / "crafted.ckpt")
+    with pytest.raises(WeightsError, match=rf"crafted\.ckpt: .*{message}"):
+        spike_zoo.load(tmp_path / "crafted.ckpt")
+
+
+def test_weights_that_are_not_finite_are_rejected(module: STIRModule, tmp_path: Path) -> None:
+    state = dict(module.state_dict())
+    name = next(name for name, _ in module.named_parameters())
+    state[name] = state[name] * torch.nan
+    torch.save({"state_dict": state, "spike_zoo": _described()}, tmp_path / "nan.ckpt")
+    with pytest.raises(WeightsError, match=rf"nan\.ckpt: the weights {name} are not finite"):
+        spike_zoo.load(tmp_path / "nan.ckpt")
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "null"])
+def test_an_export_whose_arguments_are_no_object_is_rejected(
+    module: STIRModule, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "crafted.safetensors"
+    metadata = {"class_path": "spike_zoo.methods.stir.STIRModule", "hyper_parameters": text}
+    state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
+    save_file(state, path, metadata=metadata)
+    with pytest.raises(WeightsError, match=r"crafted\.safetensors: .*not a JSON object"):
+        spike_zoo.load(path)
+
+
+def test_weights_without_metadata_point_to_from_official(tmp_path: Path) -> None:
+    path = tmp_path / "plain.safetensors"
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="from_official"):
+        spike_zoo.load(path)
+
+
+def test_a_device_that_is_not_there_is_refused() -> None:
+    assert pick_device("cpu") == "cpu"
+    with pytest.raises(UsageError, match="--device cuda:99"):
+        pick_device("cuda:99")
+
+
+def test_auto_selects_the_cpu_where_torch_was_built_for_a_gpu_that_is_not_available(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built_for = torch.device("cuda")
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
+    assert pick_device("auto") == "cpu"
+
+
+def test_auto_selects_a_gpu_that_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
+    built_for = torch.device("cuda")
+    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    assert pick_device("auto") == "cuda"
+
+
+def test_a_published_file_is_known_by_its_entries(tmp_path: Path) -> None:
+    network = STIR()
+    torch.save({"state_dict": to_official(network.state_dict()), "epoch": 1}, tmp_path / "a.pth")
+    loaded = spike_zoo.load(tmp_path / "a.pth")
+    assert isinstance(loaded, STIRModule)
+    assert _same(loaded.network, network)
+    assert not loaded.training
+
+
+def test_a_published_file_of_an_unknown_network_is_refused(tmp_path: Path) -> None:
+    torch.save({"layer.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(WeightsError, match=r"other\.pth: not a checkpoint of a module"):
+        spike_zoo.load(tmp_path / "other.pth")

@@ -1,0 +1,162 @@
+"""The weights inside the package: whole, small, and better than what needs no training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor
+
+import spike_zoo
+from spike_zoo.files import shipped_weights
+from spike_zoo.media import load_picture
+from spike_zoo.methods.classical import tfi
+from spike_zoo.methods.ssdm import SSDMStudentModule
+from spike_zoo.metrics import psnr, ssim_uniform7
+from spike_zoo.simulation import deblur_scenes, simulate_exposures
+from spike_zoo.simulation.kinds.sequences import sequence_scenes
+from spike_zoo.simulation.kinds.takes import simulate_take
+from spike_zoo.spikes import Take
+from spike_zoo.tasks import ReconstructionModule
+
+#: Clip, ground truth, rows that count, PSNR and SSIM of the best classical method on them (TFI
+#: over 21 and over 9 planes, normalised by 1 / 0.6).
+CLIPS = [
+    ("data.dat", "data.png", 250, 35.83, 0.9256),
+    (
+        "base/test/spike/203_part1_key_id151.dat",
+        "base/test/gt/203_part1_key_id151.png",
+        150,
+        30.74,
+        0.9096,
+    ),
+]
+
+
+LARGEST = {"sci-small": 8e6, "stir": 11e6}  # bytes; the one reconstructs and codes
+
+
+@pytest.mark.parametrize("name", shipped_weights())
+def test_shipped_weights_are_small_and_say_how_they_were_made(name: str) -> None:
+    from safetensors import safe_open
+
+    path = shipped_weights()[name]
+    assert path.stat().st_size <= LARGEST.get(name, 3.5e6)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    assert len(metadata["sha256"]) == 64
+    assert "max_steps" in metadata["config"]
+    assert not spike_zoo.load(name).training
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "further"), [("stir-small", 1.0), ("stir", 2.0)])
+@pytest.mark.parametrize(("clip", "truth", "rows", "decibels", "similarity"), CLIPS)
+def test_stir_beats_the_best_method_at_a_pixel_by_decibels_on_clips_it_never_saw(
+    shared: Path,
+    name: str,
+    further: float,
+    clip: str,
+    truth: str,
+    rows: int,
+    decibels: float,
+    similarity: float,
+) -> None:
+    module = spike_zoo.load(name)
+    assert isinstance(module, ReconstructionModule)
+    recording = spike_zoo.read_recording(shared / "data" / clip, height=250, width=400)
+    image = module.reconstruct(recording, [150], rate_scale=0.6)
+    target = torch.from_numpy(load_picture(shared / "data" / truth))[None]
+    shown, wanted = image[:, :, :rows], target[:, :, :rows]
+    assert psnr(shown, wanted).item() > decibels + further
+    assert ssim_uniform7(shown, wanted).item() > similarity
+
+
+@pytest.fixture(scope="module")
+def exposures() -> list[Take]:
+    """One exposure at each pace, of scenes that nothing was trained on."""
+    scenes = deblur_scenes("test", 3, seed=11, height=64, width=64)
+    return [simulate_exposures(scene) for scene in scenes]
+
+
+def decibels_gained(module: SSDMStudentModule, take: Take) -> float:
+    """Return how much better the deblurred images are than the blurry one."""
+    assert take.images is not None
+    assert take.blur is not None
+    assert take.image_index is not None
+    blurry = torch.from_numpy(take.blur[0]).permute(2, 0, 1)
+    sharp = torch.from_numpy(take.images).permute(0, 3, 1, 2) / 255
+    found = module.deblur(blurry, take.recording, take.image_index.tolist())
+    before = psnr((blurry / 255).expand_as(sharp), sharp)
+    return (psnr(found, sharp) - before).mean().item()
+
+
+@pytest.mark.slow
+def test_student_brings_back_most_of_what_motion_blurred_in_scenes_it_never_saw(
+    exposures: list[Take],
+) -> None:
+    module = spike_zoo.load("ssdm-student")
+    assert isinstance(module, SSDMStudentModule)
+    gains = [decibels_gained(module, take) for take in exposures]
+    assert min(gains) > 2.0
+    assert sum(gains) / len(gains) > 3.0
+
+
+@pytest.mark.slow
+def test_student_is_better_than_the_published_weights(exposures: list[Take], shared: Path) -> None:
+    official = SSDMStudentModule.from_official(shared / "weights" / "ssdm_ldn_official.pth")
+    ours = spike_zoo.load("ssdm-student")
+    assert isinstance(ours, SSDMStudentModule)
+    further = [decibels_gained(ours, take) - decibels_gained(official, take) for take in exposures]
+    assert min(further) > 0.3, further
+    assert sum(further) / len(further) > 1.0
+
+
+@pytest.fixture(scope="module")
+def fast_takes() -> list[tuple[Take, float]]:
+    """Fast scenes that nothing was trained on, with their spikes per plane at white."""
+    specs = sequence_scenes("test", 12, seed=7, height=64, width=64)
+    fast = [spec for spec in specs if "fast" in spec.name]
+    return [(simulate_take(one, image_stride=7, margin=6), one.rate_scale) for one in fast]
+
+
+def decibels_over_the_interval(take: Take, scale: float, planes: list[int], found: Tensor) -> float:
+    """Return how much better images of some planes are than TFI's, the mean of 9 planes."""
+    assert take.images is not None
+    assert take.image_index is not None
+    numbers = [take.image_index.tolist().index(plane) for plane in planes]
+    truth = torch.from_numpy(take.images[numbers] / 255).float()[:, None]
+    spikes = take.recording.to_tensor()
+    interval = torch.stack([tfi(spikes, plane, average=9) / scale for plane in planes])[:, None]
+    ours, theirs = (psnr(x.clamp(0, 1), truth).mean().item() for x in (found, interval))
+    return ours - theirs
+
+
+@pytest.mark.slow
+def test_small_sci_beats_the_interval_on_fast_scenes_it_never_saw(
+    fast_takes: list[tuple[Take, float]],
+) -> None:
+    module = spike_zoo.load("sci-small")
+    assert isinstance(module, ReconstructionModule)
+    gains = [
+        decibels_over_the_interval(take, scale, [48], module.reconstruct(take.recording, [48]))
+        for take, scale in fast_takes
+    ]
+    assert sum(gains) / 4 > 1.0
+
+
+@pytest.mark.slow
+def test_small_sci_codes_fast_scenes_into_little_and_its_pictures_beat_the_interval(
+    fast_takes: list[tuple[Take, float]],
+) -> None:
+    codec = cast("Any", spike_zoo.load("sci-small")).codec
+    gains = []
+    for take, scale in fast_takes:
+        made = codec.compress(take.recording, quality=3)
+        assert 8 * len(made) < 0.1 * take.recording.to_tensor().numel()  # raw spikes have 1
+        assert take.image_index is not None
+        found = codec.reconstruct(codec.decompress(made))
+        gains.append(decibels_over_the_interval(take, scale, take.image_index.tolist(), found))
+    assert sum(gains) / 4 > 1.0

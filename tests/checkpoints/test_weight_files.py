@@ -1,0 +1,64 @@
+"""Files of weights are read, or refused by name; digests tell states apart."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from spike_zoo.checkpoints.weight_files import read_weights, state_digest
+from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.files import weights_file
+
+STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.steps": torch.tensor(7)}
+
+
+def test_both_kinds_of_files_give_the_tensors_that_were_written(tmp_path: Path) -> None:
+    save_file(STATE, tmp_path / "a.safetensors")
+    torch.save(STATE, tmp_path / "a.pth")
+    for name in ("a.safetensors", "a.pth"):
+        found = read_weights(tmp_path / name)
+        assert found.keys() == STATE.keys()
+        assert all(torch.equal(found[key], value) for key, value in STATE.items())
+
+
+class Command:
+    """What a crafted file would run when it is unpickled."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("/nonexistent/never-run"),)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".ckpt"])
+@pytest.mark.parametrize("content", [b"", b"no weights", pickle.dumps([1, 2], protocol=2)[:-3]])
+def test_damaged_files_are_refused_by_name(suffix: str, content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / f"bad{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"bad\{suffix}: not a file of weights"):
+        read_weights(path)
+
+
+def test_a_file_that_would_run_something_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": Command()}, tmp_path / "crafted.ckpt")
+    with pytest.raises(WeightsError, match=r"crafted\.ckpt"):
+        read_weights(tmp_path / "crafted.ckpt")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"none\.pth: there is no such file"):
+        read_weights(tmp_path / "none.pth")
+
+
+def test_a_folder_stands_for_the_export_in_it(tmp_path: Path) -> None:
+    assert weights_file(tmp_path) == tmp_path / "model.safetensors"
+    assert weights_file(tmp_path / "a.ckpt") == tmp_path / "a.ckpt"
+
+
+def test_a_digest_depends_on_names_and_values_but_not_on_the_order() -> None:
+    digest = state_digest(STATE)
+    assert state_digest(dict(reversed(STATE.items()))) == digest
+    assert state_digest({**STATE, "a.steps": torch.tensor(8)}) != digest
+    assert state_digest({"b.weight": STATE["a.weight"], "a.steps": STATE["a.steps"]}) != digest

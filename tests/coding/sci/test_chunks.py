@@ -1,0 +1,74 @@
+"""Chunks are found again in damaged files, however many are lost and whatever lies between."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+import time
+
+import numpy as np
+import pytest
+
+from spike_zoo.coding.sci.chunks import Chunk, Salvage, next_chunk, pack_chunk, read_chunk
+
+DRAWS = np.random.default_rng(0)
+PAYLOADS = [DRAWS.bytes(2 * int(half)) for half in DRAWS.integers(4, 60, 6)]
+PARTS = [pack_chunk(gop, payload) for gop, payload in enumerate(PAYLOADS)]
+
+
+def _with_length(part: bytes, length: int) -> bytes:
+    return struct.pack("<I", length) + part[4:]
+
+
+@pytest.mark.parametrize("gop", [0, 1, 255, 70_000, 2**31 + 5, 2**32 - 1])
+def test_a_chunk_alone_among_noise_tells_its_number(gop: int) -> None:
+    noise = DRAWS.bytes(301)
+    data = noise + pack_chunk(gop, PAYLOADS[0]) + noise
+    found = next_chunk(data, None, (0, 0), 2**32)
+    assert found is not None
+    assert (found.gop, found.start, found.payload(data)) == (gop, 301, PAYLOADS[0])
+    assert next_chunk(data, None, (0, gop + 1), 2**32) is None, "numbers only grow"
+    assert next_chunk(data, None, (0, 0), gop) is None, "there are not so many"
+
+
+@pytest.mark.parametrize("length", [0, 6, 10, 2**27, 2**32 - 1])
+def test_lengths_that_are_wrong_lose_their_own_groups_alone(length: int) -> None:
+    everything = range(len(PARTS))
+    for lost in itertools.chain(*(itertools.combinations(everything, n) for n in range(7))):
+        data = b"".join(_with_length(p, length) if k in lost else p for k, p in enumerate(PARTS))
+        salvage = Salvage(data, 0, len(PARTS), None)
+        found = {gop: chunk.payload(data) for gop, chunk in salvage.chunks.items()}
+        assert found == {gop: one for gop, one in enumerate(PAYLOADS) if gop not in lost}
+        assert bool(salvage.errors) == bool(lost)
+
+
+def test_bytes_that_are_missing_or_too_many_lose_no_other_group() -> None:
+    for data, whole in (
+        (PARTS[0] + PARTS[1][:-5] + b"".join(PARTS[2:]), {0, 2, 3, 4, 5}),
+        (PARTS[0] + PARTS[4] + PARTS[5], {0, 4, 5}),
+        (b"x" + b"abc".join(PARTS), {0, 1, 2, 3, 4, 5}),
+        (PARTS[0] + b"".join(PARTS), {0, 1, 2, 3, 4, 5}),
+    ):
+        salvage = Salvage(data, 0, len(PARTS), None)
+        assert set(salvage.chunks) == whole
+        assert salvage.errors
+
+
+def test_a_large_file_is_salvaged_in_no_time() -> None:
+    parts = [pack_chunk(gop, DRAWS.bytes(20_000)) for gop in range(1_000)]
+    noise = [DRAWS.bytes(20_011) for _ in range(3)]
+    data = b"".join(parts[:3] + noise + parts[6:])
+    begin = time.perf_counter()
+    salvage = Salvage(data, 0, len(parts), None)
+    assert time.perf_counter() - begin < 2  # it takes 0.2; summing up all that could be, 3.6
+    assert set(salvage.chunks) == {0, 1, 2, *range(6, 1_000)}
+    (error,) = salvage.errors
+    assert "groups of pictures 3 to 5 damaged (bytes 60024 to 120056)" in str(error)
+
+
+def test_what_ends_before_a_length_is_no_chunk() -> None:
+    assert read_chunk(PARTS[0][:7], 0, 0) is None
+    chunk = read_chunk(PARTS[0][:-1], 0, 0)
+    assert isinstance(chunk, Chunk)
+    assert not chunk.fits(PARTS[0][:-1])
+    assert chunk.fits(PARTS[0])

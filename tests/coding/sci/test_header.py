@@ -1,0 +1,187 @@
+"""The header: 44 bytes whose places are fixed, and what is refused before anything is read."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spike_zoo.coding import (
+    BitstreamError,
+    CorruptBitstreamError,
+    Header,
+    TruncatedBitstreamError,
+)
+from spike_zoo.coding.sci.header import is_bitstream
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOLDEN = ROOT / "tests" / "golden" / "header.sci"
+DIGEST = bytes(range(0xA0, 0xAC))
+HEADER = Header(DIGEST, 250, 400, 301, quality=3, gop=8, fps=20_000.0, rate_scale=0.625)
+
+
+def _sealed(data: bytes) -> bytes:
+    """Return a header with the checksum of what it says."""
+    return data[:40] + struct.pack("<I", zlib.crc32(data[:40])) + data[44:]
+
+
+def _with(data: bytes, place: int, *values: int) -> bytes:
+    return _sealed(data[:place] + bytes(values) + data[place + len(values) :])
+
+
+def test_the_golden_header_is_read_and_written() -> None:
+    assert Header.parse(GOLDEN.read_bytes()) == HEADER
+    assert HEADER.pack() == GOLDEN.read_bytes()
+
+
+def test_every_field_is_at_its_place() -> None:
+    fields = [DIGEST, *struct.pack("<HHI", 250, 400, 301), 13, 7, 3, 3, 8, 0, 0, 0]
+    flat = b"".join(field if isinstance(field, bytes) else bytes([field]) for field in fields)
+    assert HEADER.pack()[:32] == b"SCI1" + flat
+    assert HEADER.pack()[32:40] == struct.pack("<ff", 20_000, 0.625)
+    assert HEADER.pack()[40:] == struct.pack("<I", zlib.crc32(HEADER.pack()[:40]))
+
+
+floats = st.none() | st.floats(2**-100, 2**100, width=32)
+
+
+@given(
+    digest=st.binary(min_size=12, max_size=12),
+    size=st.tuples(st.integers(1, 65_535), st.integers(1, 256)),
+    window=st.integers(1, 255),
+    more=st.integers(0, 2**32 - 256),
+    step=st.integers(1, 255),
+    channels=st.integers(1, 255),
+    quality=st.integers(0, 3),
+    gop=st.integers(1, 65_535),
+    fps=floats,
+    rate_scale=floats,
+)
+def test_any_header_comes_back(
+    size: tuple[int, int], more: int, window: int, **fields: Any
+) -> None:
+    header = Header(height=size[0], width=size[1], planes=window + more, window=window, **fields)
+    assert Header.parse(header.pack()) == header
+
+
+@pytest.mark.parametrize(
+    ("planes", "gop", "lengths"),
+    [
+        (41, 8, [5]),
+        (41, 2, [2, 2, 1]),
+        (13, 8, [1]),
+        (19, 8, [1]),
+        (20, 1, [1, 1]),
+        (62, 4, [4, 4]),
+    ],
+)
+def test_frames_and_groups_follow_from_the_planes(
+    planes: int, gop: int, lengths: list[int]
+) -> None:
+    header = replace(HEADER, planes=planes, gop=gop)
+    assert (header.frames, header.groups) == (sum(lengths), len(lengths))
+    assert [header.group_length(k) for k in range(header.groups)] == lengths
+    for beyond in (-1, len(lengths)):
+        with pytest.raises(IndexError, match=f"pictures {beyond} .* there are {len(lengths)}"):
+            header.group_length(beyond)
+
+
+IMPOSSIBLE = [
+    ({"height": 0}, "height 0; it is 1 to 65535"),
+    ({"width": 70_000}, "width 70000; it is 1 to 65535"),
+    ({"height": 4_097, "width": 4_096}, "4096 x 4097 pixels; at most 16777216"),
+    ({"planes": 12}, "12 planes, fewer than a window's 13"),
+    ({"window": 0}, "window 0"),
+    ({"step": 0}, "step 0"),
+    ({"channels": 0}, "channels 0"),
+    ({"quality": 4}, "quality 4; it is 0 to 3"),
+    ({"gop": 0}, "gop 0; it is 1 to 65535"),
+    ({"fps": -1.0}, "fps -1"),
+    ({"rate_scale": float("inf")}, "rate_scale inf"),
+    ({"digest": b"short"}, "a digest of 5 bytes; it has 12"),
+]
+
+
+@pytest.mark.parametrize(("change", "problem"), IMPOSSIBLE)
+def test_an_impossible_header_is_not_written(change: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        replace(HEADER, **change).pack()
+
+
+@pytest.mark.parametrize(
+    ("place", "values", "problem"),
+    [
+        (16, (0, 0), "height 0"),
+        (16, (255, 255, 255, 255), "65535 x 65535 pixels"),
+        (20, (12, 0, 0, 0), "12 planes"),
+        (24, (0,), "window 0"),
+        (25, (0,), "step 0"),
+        (26, (0,), "channels 0"),
+        (27, (9,), "quality 9"),
+        (28, (0, 0), "gop 0"),
+        (30, (1, 0), r"flags 0x0001.*newer"),
+        (32, (0, 0, 128, 255), "fps -inf"),
+        (36, (0, 0, 0, 128), "rate_scale -0"),
+    ],
+)
+def test_an_impossible_header_is_refused_though_its_checksum_fits(
+    place: int, values: tuple[int, ...], problem: str
+) -> None:
+    data = _with(HEADER.pack(), place, *values)
+    with pytest.raises(BitstreamError, match=rf"street\.sci: .*{problem}") as told:
+        Header.parse(data, "street.sci")
+    assert type(told.value) is BitstreamError
+    assert told.value.path == "street.sci"
+
+
+@pytest.mark.parametrize("place", range(4, 44))
+def test_a_changed_byte_is_found(place: int) -> None:
+    data = bytearray(HEADER.pack())
+    data[place] ^= 16
+    with pytest.raises(CorruptBitstreamError, match="header is damaged") as told:
+        Header.parse(bytes(data))
+    assert (told.value.gop, told.value.byte_range) == (-1, (0, 44))
+
+
+def test_other_content_and_other_versions_are_told_apart() -> None:
+    rest = HEADER.pack()[4:]
+    with pytest.raises(BitstreamError, match=r"version 2 of \.sci, this is version 1"):
+        Header.parse(b"SCI2" + rest)
+    for begin in (b"\x89HDF", b"SCIx", b"\xff\xfe\x00\x00", b"PK"):
+        with pytest.raises(BitstreamError, match=r"no \.sci bitstream"):
+            Header.parse(begin + rest)
+
+
+@pytest.mark.parametrize("length", range(44))
+def test_a_cut_header_is_refused(length: int) -> None:
+    with pytest.raises(TruncatedBitstreamError, match=f"ends after {length} bytes") as told:
+        Header.parse(HEADER.pack()[:length])
+    assert told.value.last_complete_gop == -1
+
+
+def test_a_bitstream_is_known_by_its_first_bytes_or_its_name(tmp_path: Path) -> None:
+    for name, content, known in (
+        ("a.sci", b"", True),
+        ("a", b"SCI7", True),
+        ("b.npz", b"PK", False),
+        ("folder", None, False),
+    ):
+        if content is None:
+            (tmp_path / name).mkdir()
+        else:
+            (tmp_path / name).write_bytes(content)
+        assert is_bitstream(tmp_path / name) is known
+    assert not is_bitstream(tmp_path / "none.sci")
+
+
+def test_rates_and_planes_follow_from_the_header() -> None:
+    assert HEADER.bits_per_pixel(301 * 250 * 400 / 8) == 1.0
+    assert [HEADER.plane(index) for index in (0, 1, 40)] == [6, 13, 286]

@@ -1,0 +1,296 @@
+"""Lossless bitstreams: bit for bit, smaller than a general compressor makes them, damage found."""
+
+from __future__ import annotations
+
+import struct
+import tracemalloc
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from spike_zoo.coding import (
+    BitstreamError,
+    CorruptBitstreamError,
+    DecodeMismatchError,
+    TruncatedBitstreamError,
+)
+from spike_zoo.coding.sci.chunks import pack_chunk
+from spike_zoo.coding.spl.codec import LosslessPlanes, decode, encode, read, write
+from spike_zoo.coding.spl.header import HEADER_BYTES
+from spike_zoo.errors import ExistingFileError, GeometryError, MissingFileError
+from spike_zoo.spikes import SpikeRecording
+from tests.conftest import ROOT
+from tests.helpers.firing import lit_planes
+from tests.helpers.streams import random_spikes, spike_streams
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+SMALL = lit_planes(20, 5, 9)
+DATA = encode(SMALL, restart=8)
+GOLDEN = ROOT / "tests" / "golden"
+
+
+@settings(max_examples=40, deadline=None)
+@given(spikes=spike_streams())
+def test_what_is_decoded_is_what_was_coded(spikes: NDArray[np.bool_]) -> None:
+    np.testing.assert_array_equal(decode(encode(spikes)), spikes)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (300, 1, 1), (7, 1, 17), (5, 31, 3), (70, 16, 16)])
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.5, 1.0])
+def test_no_size_or_rate_is_special(shape: tuple[int, int, int], rate: float) -> None:
+    spikes = random_spikes(*shape, rate=rate)
+    np.testing.assert_array_equal(decode(encode(spikes, restart=32)), spikes)
+
+
+def test_a_pixel_silent_for_longer_than_is_counted_comes_back() -> None:
+    spikes = np.zeros((140_000, 1, 2), bool)
+    spikes[[3, 5, 70_000, 139_990], 0, 0] = True
+    np.testing.assert_array_equal(decode(encode(spikes, restart=200_000)), spikes)
+
+
+def test_the_golden_file_is_read_and_made_again() -> None:
+    data = (GOLDEN / "lit.spl").read_bytes()
+    planes = np.load(GOLDEN / "lit.npz")["planes"]
+    np.testing.assert_array_equal(decode(data), planes)
+    assert encode(planes, restart=16) == data
+
+
+def test_a_lit_scene_takes_at_most_nine_tenths_of_what_zstd_needs() -> None:
+    zstandard = pytest.importorskip("zstandard")
+    spikes = lit_planes(120, 48, 48)
+    by_time = np.packbits(spikes, axis=0, bitorder="little").transpose(1, 2, 0)
+    others = zstandard.ZstdCompressor(level=19).compress(by_time.tobytes())
+    assert len(encode(spikes)) <= 0.9 * len(others)
+
+
+def test_noise_costs_little_more_than_its_bits() -> None:
+    spikes = random_spikes(64, 64, 64, rate=0.5)
+    assert len(encode(spikes)) <= 1.03 * spikes.size / 8
+
+
+def test_a_dark_recording_costs_next_to_nothing() -> None:
+    assert len(encode(np.zeros((400, 40, 50), bool))) < 300
+
+
+@pytest.mark.parametrize("bit", [0x01, 0x80])
+def test_every_changed_byte_is_found(bit: int) -> None:
+    for place in range(len(DATA)):
+        changed = bytearray(DATA)
+        changed[place] ^= bit
+        with pytest.raises(BitstreamError):
+            decode(bytes(changed))
+
+
+def test_every_cut_is_found() -> None:
+    for length in range(len(DATA)):
+        with pytest.raises(BitstreamError):
+            decode(DATA[:length])
+
+
+def test_a_cut_is_told_with_what_is_whole() -> None:
+    with pytest.raises(
+        TruncatedBitstreamError, match=r"before the last of its 20 planes"
+    ) as caught:
+        decode(DATA[:-1])
+    assert caught.value.last_complete_gop == 1
+
+
+def test_bytes_behind_the_last_plane_are_refused() -> None:
+    with pytest.raises(CorruptBitstreamError, match="3 bytes follow the last plane"):
+        decode(DATA + b"abc")
+
+
+def test_damage_is_told_by_its_planes_and_bytes() -> None:
+    changed = bytearray(DATA)
+    changed[-1] ^= 1
+    with pytest.raises(CorruptBitstreamError, match="planes 16 to 19 are damaged") as caught:
+        decode(bytes(changed))
+    assert caught.value.byte_range[1] == len(DATA)
+
+
+def test_damage_is_found_without_decoding() -> None:
+    assert LosslessPlanes(DATA).damage() == []
+    changed = bytearray(DATA)
+    changed[HEADER_BYTES + 12] ^= 1
+    changed[-1] ^= 1
+    found = [str(error) for error in LosslessPlanes(bytes(changed)).damage()]
+    assert [error.partition(" (")[0] for error in found] == [
+        "the bitstream: planes 0 to 7 are damaged",
+        "the bitstream: planes 16 to 19 are damaged",
+    ]
+
+
+@pytest.mark.parametrize("words", [b"", b"\x00\x00", bytes(200)])
+def test_a_chunk_that_only_looks_right_is_refused(words: bytes) -> None:
+    planes = SMALL[:8]
+    payload = struct.pack("<II", zlib.crc32(b"others"), 0x12345678) + words
+    data = encode(planes)[:HEADER_BYTES] + pack_chunk(0, payload)
+    with pytest.raises(DecodeMismatchError, match="planes 0 to 7 are not those"):
+        decode(data)
+
+
+def test_a_file_gives_planes_and_what_was_known(tmp_path: Path) -> None:
+    recording = SpikeRecording.from_planes(SMALL, fps=20_000.5, threshold=2.0, rate_scale=0.1)
+    again = read(write(recording, tmp_path / "clip.spl"))
+    assert (again.shape, again.fps, again.threshold, again.rate_scale) == (
+        *(SMALL.shape, 20_000.5, 2.0, 0.1),
+    )
+    np.testing.assert_array_equal(again[:], SMALL)
+
+
+def test_what_nobody_knew_stays_unknown(tmp_path: Path) -> None:
+    again = read(write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl"))
+    assert (again.fps, again.threshold, again.rate_scale) == (0.0, None, None)
+
+
+def test_any_window_reads_as_in_the_recording(tmp_path: Path) -> None:
+    spikes = lit_planes(40, 6, 20)
+    recording = SpikeRecording.from_planes(spikes)
+    again = read(write(recording, tmp_path / "clip.spl", restart=6))
+    for start, stop in [(33, 40), (0, 1), (5, 31), (30, 32), (31, 31), (12, 18)]:
+        np.testing.assert_array_equal(again[start:stop], spikes[start:stop])
+    part = again.read_packed(7, 20, rows=slice(1, 4), byte_columns=slice(1, 3))
+    wanted = recording.read_packed(7, 20, rows=slice(1, 4), byte_columns=slice(1, 3))
+    np.testing.assert_array_equal(part, wanted)
+
+
+def test_threads_may_read_one_recording(tmp_path: Path) -> None:
+    spikes = lit_planes(64, 24, 24)
+    again = read(write(SpikeRecording.from_planes(spikes), tmp_path / "clip.spl", restart=8))
+    starts = [0, 40, 8, 56, 16, 48, 24, 32]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda start: again[start : start + 8], starts))
+    for start, planes in zip(starts, found, strict=True):
+        np.testing.assert_array_equal(planes, spikes[start : start + 8])
+
+
+def test_planes_behind_a_restart_need_none_before_it() -> None:
+    changed = bytearray(DATA)
+    changed[HEADER_BYTES + 12] ^= 1  # in the first of three chunks
+    recording = SpikeRecording(LosslessPlanes(bytes(changed)), 9)
+    np.testing.assert_array_equal(recording[8:20], SMALL[8:])
+    with pytest.raises(CorruptBitstreamError):
+        recording[7:9]
+
+
+def test_windows_that_overlap_decode_each_plane_once() -> None:
+    spikes = lit_planes(80, 5, 9)
+    data = bytearray(encode(spikes, restart=8))
+    recording = SpikeRecording(LosslessPlanes(data), 9)  # type: ignore[arg-type]  # bytes that change
+    np.testing.assert_array_equal(recording[0:40], spikes[:40])
+    data[HEADER_BYTES:] = bytes(len(data) - HEADER_BYTES)  # nothing can be decoded any more
+    for start in (30, 20, 5):
+        np.testing.assert_array_equal(recording[start : start + 10], spikes[start : start + 10])
+    with pytest.raises(CorruptBitstreamError):
+        recording[35:45]
+
+
+def test_reading_goes_on_after_damage_was_met(tmp_path: Path) -> None:
+    path = write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl", restart=8)
+    changed = bytearray(path.read_bytes())
+    changed[-1] ^= 1
+    path.write_bytes(changed)
+    recording = read(path)
+    with pytest.raises(CorruptBitstreamError, match=r"clip\.spl: planes 16 to 19"):
+        recording[15:17]
+    np.testing.assert_array_equal(recording[0:16], SMALL[:16])
+
+
+def test_bits_beyond_the_last_column_do_not_matter(tmp_path: Path) -> None:
+    packed = SpikeRecording.from_planes(SMALL).packed.copy()
+    packed[..., -1] |= 0xF0
+    again = read(write(SpikeRecording(packed, 9), tmp_path / "clip.spl"))
+    np.testing.assert_array_equal(again[:], SMALL)
+
+
+class _Endless:
+    """Planes that are drawn when they are read, so that only the coder's memory counts."""
+
+    def __init__(self, planes: int) -> None:
+        self.shape = (planes, 64, 8)
+
+    def __getitem__(self, selection: Any) -> NDArray[np.uint8]:
+        planes = selection[0] if isinstance(selection, tuple) else selection
+        return np.repeat(np.uint8(0x11), (planes.stop - planes.start) * 512).reshape(-1, 64, 8)
+
+
+def _peak(planes: int, path: Path) -> int:
+    tracemalloc.start()
+    write(SpikeRecording(_Endless(planes), 64), path, restart=32)
+    recording = read(path)
+    for plane in range(0, planes, 16):
+        recording[plane : plane + 16]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+def test_memory_does_not_grow_with_the_recording(tmp_path: Path) -> None:
+    _peak(32, tmp_path / "first.spl")  # what is loaded once
+    short, long = (_peak(planes, tmp_path / f"{planes}.spl") for planes in (64, 512))
+    assert long < 1.05 * short
+
+
+def test_progress_is_told_to_the_last_plane(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    write(
+        SpikeRecording.from_planes(SMALL),
+        tmp_path / "clip.spl",
+        restart=8,
+        progress=lambda done, of: told.append((done, of)),
+    )
+    assert told == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_progress_of_reading_is_told_to_the_last_plane(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    path = write(SpikeRecording.from_planes(SMALL), tmp_path / "clip.spl", restart=8)
+    recording = read(path, progress=lambda done, of: told.append((done, of)))
+    assert told == []
+    assert recording[:].shape == SMALL.shape
+    assert told == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_a_file_that_is_there_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "clip.spl"
+    path.write_bytes(b"mine")
+    recording = SpikeRecording.from_planes(SMALL)
+    with pytest.raises(ExistingFileError, match=r"clip\.spl exists"):
+        write(recording, path)
+    assert path.read_bytes() == b"mine"
+    write(recording, path, overwrite=True)
+    np.testing.assert_array_equal(read(path)[:], SMALL)
+
+
+def test_what_cannot_be_coded_is_refused() -> None:
+    with pytest.raises(GeometryError, match="must be"):
+        encode(np.zeros((3, 4), bool))
+    with pytest.raises(
+        GeometryError, match=r"5000 x 5000 pixels \(W x H\) are not coded, at most 16777216"
+    ):
+        encode(np.broadcast_to(np.False_, (1, 5000, 5000)))
+    with pytest.raises(ValueError, match="must be 0 or 1"):
+        encode(np.full((1, 2, 2), 2))
+    with pytest.raises(ValueError, match="restart"):
+        encode(SMALL, restart=0)
+
+
+def test_what_is_no_bitstream_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError):
+        read(tmp_path / "none.spl")
+    empty = tmp_path / "empty.spl"
+    empty.touch()
+    with pytest.raises(TruncatedBitstreamError, match=r"empty\.spl"):
+        read(empty)
+    other = tmp_path / "other.spl"
+    other.write_bytes(bytes(1000))
+    with pytest.raises(BitstreamError, match=r"other\.spl: no lossless bitstream"):
+        read(other)

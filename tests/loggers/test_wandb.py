@@ -1,0 +1,255 @@
+"""W&B never stops a run, asks for nothing, keeps secrets, and its runs can be uploaded later."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from spike_zoo.records.result import RunResult
+from spike_zoo.testing import tiny_archive
+from tests.conftest import ROOT
+from tests.helpers.wandb_cloud import KEY, WandbCloud
+from tests.helpers.wandb_files import history_of, records_of, updates_of
+
+PLANTED = "planted0planted0planted0planted0planted0"
+WANDB = Path(sys.executable).with_name("wandb")
+LOG_ONE_VALUE = """
+from pathlib import Path
+from spike_zoo.loggers.wandb import SafeWandbLogger, finish_wandb
+logger = SafeWandbLogger(project="zoo")
+logger.describe("a-run", folder=Path("run"), group="a", job_type="fit", is_resumed=RESUMED)
+logger.log_metrics({"val/psnr": 30.0}, 3)
+finish_wandb()
+""".replace("RESUMED", "False")
+
+
+@dataclass
+class Fit:
+    """A finished fit: its folder, the folder it was started in, and what it printed."""
+
+    run_dir: Path
+    home: Path
+    output: str
+
+    @property
+    def wandb_run(self) -> Path:
+        (found,) = self.run_dir.glob("wandb/*run-*-*")
+        return found
+
+
+def _environment(home: Path, **variables: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    return {**kept, "HOME": str(home), "OMP_NUM_THREADS": "1", **variables}
+
+
+def _fit(home: Path, logger: str, **variables: str) -> Fit:
+    """Fit as a user would, in a checkout whose remote has a token in its address."""
+    shutil.copytree(ROOT / "configs", home / "configs")
+    archive = tiny_archive(home / "tiny.h5", planes=181, height=48, width=64, stride=20)
+    for call in (["init", "-q"], ["remote", "add", "origin", f"https://{PLANTED}:x@example.org/z"]):
+        subprocess.run(["git", *call], cwd=home, check=True)
+    files = ["configs/stir_demo.yaml", "configs/profiles/smoke.yaml", f"configs/loggers/{logger}"]
+    command = [sys.executable, "-m", "spike_zoo", "fit", "--run_dir", str(home / "runs" / "a-run")]
+    command += [part for file in files for part in ("--config", file)]
+    command += ["--data.init_args.archive", str(archive), "--model.init_args.width", "0.25"]
+    command += ["--trainer.limit_test_batches", "2"]  # a video has at least two images
+    environment = _environment(home, SECRET_TOKEN=PLANTED, **variables)
+    done = subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return Fit(home / "runs" / "a-run", home, done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="module")
+def offline(tmp_path_factory: pytest.TempPathFactory) -> Fit:
+    home = tmp_path_factory.mktemp("offline")
+    return _fit(home, "wandb_offline.yaml", WANDB_API_KEY=PLANTED)
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Any:
+    with WandbCloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def online(cloud: WandbCloud, tmp_path_factory: pytest.TempPathFactory) -> Fit:
+    return _fit(tmp_path_factory.mktemp("online"), "wandb.yaml", **cloud.environment)
+
+
+@pytest.mark.slow
+def test_an_offline_run_is_complete_and_named_after_its_folder_and_variant(offline: Fit) -> None:
+    records = records_of(offline.wandb_run)
+    run = next(record.run for record in records if record.HasField("run"))
+    assert (run.display_name, run.run_group, run.job_type) == ("a-run", "stir_demo", "fit")
+    assert set(run.tags) == {"stir", "smoke"}
+    result = RunResult.read(offline.run_dir)
+    config = updates_of(records, "config")["config"]
+    assert config["model"] == result.config["model"]
+    assert config["trainer"]["max_epochs"] == 2
+    summary = updates_of(records, "summary")
+    for name in ("parameters", "macs", "data_sha256", "commit", "config_hash"):
+        assert summary[name] == getattr(result, name)
+    logged = {name: value for row in history_of(records) for name, value in row.items()}
+    assert logged["test/psnr"] == pytest.approx(result.metrics["test/psnr"])
+    assert logged["trainer/global_step"] == 4, "the test stands where the fit ended"
+    assert any(record.HasField("stats") for record in records), "system metrics are on"
+    assert records[-1].HasField("exit") or any(record.HasField("exit") for record in records)
+
+
+@pytest.mark.slow
+def test_pictures_and_video_name_recording_and_planes(offline: Fit) -> None:
+    rows = history_of(records_of(offline.wandb_run))
+    logged = {name: value for row in rows for name, value in row.items()}
+    assert logged["val/sample_0/captions"] == ["val-0, plane 30"]
+    assert logged["test/video/captions"] == ["test-0, planes 30 to 50"]
+    media = offline.wandb_run / "files" / "media"
+    assert len(list(media.rglob("*.mp4"))) == 1
+    assert len(list(media.glob("images/val/sample_0_*.png"))) == 2, "the same sample twice"
+
+
+@pytest.mark.slow
+def test_sync_uploads_an_offline_run_without_anything_secret(offline: Fit, tmp_path: Path) -> None:
+    with WandbCloud() as cloud:
+        done = subprocess.run(
+            [WANDB, "sync", offline.wandb_run],
+            env=_environment(tmp_path, **cloud.environment),
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+    (run,) = cloud.runs.values()
+    assert (run["displayName"], run["groupName"]) == ("a-run", "stir_demo")
+    result = RunResult.read(offline.run_dir)
+    name = run["name"]
+    summary = json.loads(cloud.files[f"{name}/wandb-summary.json"].splitlines()[-1])
+    assert summary["test/psnr"] == pytest.approx(result.metrics["test/psnr"])
+    media = offline.wandb_run / "files"
+    for file in media.glob("media/**/*.*"):
+        assert cloud.files[f"{name}/{file.relative_to(media)}"] == file.read_bytes()
+    assert not any(PLANTED.encode() in sent for sent in cloud.received)
+
+
+@pytest.mark.slow
+def test_nothing_of_an_offline_run_holds_a_secret_or_the_home_folder(offline: Fit) -> None:
+    for file in offline.run_dir.rglob("*"):
+        if file.is_file():
+            assert PLANTED.encode() not in file.read_bytes(), file
+    (record,) = offline.wandb_run.glob("*.wandb")
+    assert str(offline.home).encode() not in record.read_bytes()
+    assert socket.gethostname() not in {r.run.host for r in records_of(offline.wandb_run)}
+    assert not any(r.HasField("environment") for r in records_of(offline.wandb_run))
+
+
+@pytest.mark.slow
+def test_checkpoints_of_an_online_run_are_artefacts_that_load_and_test(
+    online: Fit, cloud: WandbCloud
+) -> None:
+    assert {"a-run:best", "a-run:last"} <= cloud.artifacts.keys()
+    assert {one["artifactTypeName"] for one in cloud.artifacts.values()} == {"model"}
+    for sent in cloud.received:
+        assert str(online.home).encode() not in sent, sent[:100]
+    environment = _environment(online.home, **cloud.environment)
+    script = (
+        "import spike_zoo, torch\n"
+        "module = spike_zoo.load('wandb:me/spike_zoo/a-run:last')\n"
+        "torch.save(module.state_dict(), 'loaded.pt')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=online.home, env=environment, check=True)
+    loaded = torch.load(online.home / "loaded.pt", weights_only=True)
+    file = online.run_dir / "checkpoints" / "last.ckpt"
+    for name, value in torch.load(file, weights_only=True)["state_dict"].items():
+        assert torch.equal(loaded[name], value)
+    command = [sys.executable, "-m", "spike_zoo", "test"]
+    command += ["--config", str(online.run_dir / "config.yaml"), "--trainer.logger", "null"]
+    command += ["--ckpt_path", "wandb:spike_zoo/a-run"]
+    done = subprocess.run(command, cwd=online.home, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    again = RunResult.read(online.run_dir / "test").metrics["test/psnr"]
+    assert again == pytest.approx(RunResult.read(online.run_dir).metrics["test/psnr"], abs=1e-4)
+
+
+@pytest.mark.slow
+def test_without_an_account_a_run_at_a_terminal_goes_on_offline_and_says_so_once(
+    tmp_path: Path,
+) -> None:
+    ours, theirs = pty.openpty()  # at a terminal W&B would ask
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", LOG_ONE_VALUE],
+        cwd=tmp_path,
+        env=_environment(tmp_path),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        timeout=120,
+    )
+    output = _read_all(ours, theirs)
+    assert done.returncode == 0, output
+    (run,) = (tmp_path / "run" / "wandb").glob("offline-run-*")
+    assert output.count("W&B is offline for this run (no account") == 1
+    assert f"wandb sync run/wandb/{run.name}" in output
+    assert {"val/psnr": 30.0} in history_of(records_of(run))
+
+
+@pytest.mark.slow
+def test_without_a_network_a_run_goes_on_offline(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    done = subprocess.run(
+        [sys.executable, "-c", LOG_ONE_VALUE],
+        cwd=tmp_path,
+        env=_environment(tmp_path, WANDB_BASE_URL=url, WANDB_API_KEY=KEY),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("W&B is offline for this run") == 1
+    (run,) = (tmp_path / "run" / "wandb").glob("*run-*-*")
+    assert {"val/psnr": 30.0} in history_of(records_of(run))
+
+
+@pytest.mark.slow
+def test_a_resumed_run_goes_on_where_it_was_online(tmp_path: Path) -> None:
+    with WandbCloud() as cloud:
+        for is_resumed in ("False", "True"):
+            script = LOG_ONE_VALUE.replace("is_resumed=False", f"is_resumed={is_resumed}")
+            done = subprocess.run(
+                [sys.executable, "-c", script],
+                cwd=tmp_path,
+                env=_environment(tmp_path, **cloud.environment),
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            assert done.returncode == 0, done.stderr
+    assert len(cloud.runs) == 1
+
+
+def _read_all(ours: int, theirs: int) -> str:
+    os.close(theirs)
+    content = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # Linux's way to say that the other end is closed
+            break
+        if not part:
+            break
+        content += part
+    os.close(ours)
+    return content.decode()

@@ -1,0 +1,91 @@
+"""FAM: ways of alignment, neighbours, sizes, and what the images are added to."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+import torch
+
+from spike_zoo.methods.sci.analysis.alignment import Align, DeformableConv
+from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def five(height: int = 16, width: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.rand(2, 5, 3, height, width), torch.randn(2, 4, 2, height, width)
+
+
+@pytest.mark.parametrize(
+    ("align", "neighbors"), list(itertools.product(get_args(Align), (0, 2, 4)))
+)
+def test_every_alignment_takes_any_size_and_number_of_neighbours(
+    align: Align, neighbors: int
+) -> None:
+    torch.manual_seed(0)
+    features, motions = five(17, 22)
+    found = FAM(align, neighbors, 0.125).branches(features, motions)
+    assert [one.shape for one in found] == [(2, 1, 17, 22)] * 3
+    assert ClassFAM(7, align, neighbors, 0.125)(features, motions).shape == (2, 7)
+
+
+@pytest.mark.parametrize(("neighbors", "seen"), [(0, {2}), (2, {1, 2, 3}), (4, {0, 1, 2, 3, 4})])
+def test_only_the_neighbours_that_are_looked_at_move_the_image(
+    neighbors: int, seen: set[int]
+) -> None:
+    torch.manual_seed(0)
+    fam, (features, motions) = FAM("afr", neighbors, 0.125), five()
+    features.requires_grad_()
+    fam(features, motions).square().sum().backward()
+    assert features.grad is not None
+    assert {n for n in range(5) if features.grad[:, n].any()} == seen
+
+
+def test_images_are_added_to_the_mean_of_the_centre() -> None:
+    torch.manual_seed(0)
+    fam, (features, motions) = FAM("none", 0, 0.125), five()
+    for layer in (fam.preliminary, fam.fuse[-1]):
+        for parameter in layer.parameters():
+            torch.nn.init.zeros_(parameter)
+    for image in fam.branches(features, motions):
+        torch.testing.assert_close(image[:, 0], features[:, 2].mean(dim=1))
+
+
+def test_a_deformable_convolution_begins_as_a_plain_one() -> None:
+    torch.manual_seed(0)
+    layer, x, guide = DeformableConv(16), torch.randn(2, 16, 9, 11), torch.randn(2, 16, 9, 11)
+    torch.testing.assert_close(layer(x, guide), layer.conv(x), rtol=1e-4, atol=1e-5)
+
+
+def test_offsets_stay_within_ten_pixels_and_masks_below_two() -> None:
+    layer, x = DeformableConv(8), torch.ones(1, 8, 64, 64)
+    with torch.no_grad():
+        layer.guidance.bias.fill_(1e6)  # type: ignore[union-attr]  # it has one
+        layer.conv.weight.fill_(1.0)
+        layer.conv.bias.zero_()  # type: ignore[union-attr]  # it has one
+    found = layer(x, x)[0, 0].detach()
+    # every tap goes 10 px down and right: inside, 9 taps of 8 channels times a mask of 2
+    assert found[20, 20] == pytest.approx(2 * 9 * 8)
+    assert found[-10:].abs().sum() < found[:10].abs().sum()
+    assert found[54:, 54:].abs().max() < 2 * 9 * 8
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FAM("flow"), "align must be one of afr, dcn, warp, none"),  # type: ignore[arg-type]
+        (lambda: FAM(neighbors=3), r"neighbors must be one of \(0, 2, 4\), got 3"),
+        (lambda: FAM(width=-1), "fam_width must be above 0"),
+        (lambda: ClassFAM(1), "classes must be at least 2, got 1"),
+        (
+            lambda: FAM(width=0.125)(torch.zeros(1, 3, 3, 16, 16), torch.zeros(1, 4, 2, 16, 16)),
+            r"features \(1, 5, 3, 16, 16\).*got \(1, 3, 3, 16, 16\)",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,125 @@
+"""SCIRecognitionModule and the network it is held against: the shared tests, and their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from lightning import seed_everything
+from sklearn.datasets import load_digits
+from torch.nn import functional as F
+
+from spike_zoo.methods.sci import PlaybackRecognitionModule, SCIRecognitionModule
+from spike_zoo.methods.sci.baselines.playback_classifier import PlaybackClassifier
+from spike_zoo.methods.sci.features.feature_cache import CachedAnalysis
+from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
+
+WIDTHS = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
+
+
+class TestSCIRecognition(ClassificationTester, MethodTester):
+    files: dict[str, str]
+
+    @pytest.fixture(autouse=True)
+    def _begin(self, beginnings: dict[str, str]) -> None:
+        type(self).files = beginnings
+
+    height = 24
+    width = 24
+    overfit_steps = 150  # features of a random FEM are faint
+
+    def make_module(self) -> SCIRecognitionModule:
+        return SCIRecognitionModule(2, **WIDTHS, **self.files)  # type: ignore[arg-type]  # plain
+
+
+class TestPlayback(ClassificationTester, MethodTester):
+    def make_module(self) -> PlaybackRecognitionModule:
+        return PlaybackRecognitionModule(2, channels=8, blocks=1)
+
+
+class Asked:
+    """Stands in for a codec: counts the clips that it analyses."""
+
+    def __init__(self, module: SCIRecognitionModule) -> None:
+        self.module, self.clips = module, 0
+
+    def analysed(self, spikes: torch.Tensor, scale: torch.Tensor) -> Any:
+        self.clips += len(spikes)
+        return self.module.codec.analysed(spikes, scale)
+
+
+def test_clips_are_analysed_once_and_found_again_in_any_order() -> None:
+    seed_everything(0)
+    module = SCIRecognitionModule(2, **WIDTHS).eval()  # type: ignore[arg-type]  # plain values
+    batch: Any = labelled_batch(41, 16, 16)
+    turned: Any = {
+        name: value[::-1] if isinstance(value, list) else value.flip(0)
+        for name, value in batch.items()
+    }
+    exact, asked = module.codec.analysed(batch["spikes"], batch["rate_scale"]), Asked(module)
+    remembered = CachedAnalysis(1.0)
+    with torch.no_grad():
+        first = remembered(asked, batch)  # type: ignore[arg-type]  # it analyses
+        again = remembered(asked, turned)  # type: ignore[arg-type]  # it analyses
+    assert asked.clips == len(batch["name"])
+    for one, other, wanted in zip(first, again, exact, strict=True):
+        assert torch.equal(one, other.flip(0))
+        torch.testing.assert_close(one, wanted, rtol=1e-3, atol=1e-3)  # half floats
+
+
+def test_without_room_nothing_is_remembered() -> None:
+    seed_everything(0)
+    module = SCIRecognitionModule(2, **WIDTHS).eval()  # type: ignore[arg-type]  # plain values
+    batch, asked = labelled_batch(41, 16, 16), Asked(module)
+    tiny = CachedAnalysis(1e-6)  # a thousand bytes
+    with torch.no_grad():
+        for _ in range(2):
+            tiny(asked, batch)  # type: ignore[arg-type]  # it analyses
+    assert asked.clips == 2 * len(batch["name"])
+    with pytest.raises(ValueError, match="remember_gib must be 0 or more, got -1"):
+        CachedAnalysis(-1)
+
+
+@pytest.mark.parametrize("kind", [SCIRecognitionModule, PlaybackRecognitionModule])
+def test_clips_are_distorted_where_they_are_learned_and_nowhere_else(kind: type) -> None:
+    small: dict[str, Any] = WIDTHS if kind is SCIRecognitionModule else {"channels": 8, "blocks": 1}
+    made, batch = [], labelled_batch(41, 24, 24)
+    for amount in (0.0, 0.2):
+        seed_everything(0)
+        module = kind(2, distort=amount, **small).eval()
+        with torch.no_grad():
+            learned = [module.logits(batch) for _ in range(2)]
+            made.append((learned[0], module(batch["spikes"], batch["rate_scale"])))
+        assert torch.equal(*learned)  # drawn by the update's number
+    (plain, told), (distorted, told_too) = made
+    torch.testing.assert_close(plain, told)
+    torch.testing.assert_close(told, told_too)
+    assert not torch.allclose(distorted, plain, atol=1e-4)
+    with pytest.raises(ValueError, match="distort must be from 0 to 1, got 2"):
+        kind(2, distort=2.0, **small)
+
+
+def test_a_single_clip_is_learned_from() -> None:
+    seed_everything(0)
+    module, batch = SCIRecognitionModule(2, **WIDTHS).train(), labelled_batch(41, 16, 16)  # type: ignore[arg-type]  # plain
+    single: Any = {name: value[:1] for name, value in batch.items()}  # type: ignore[index]  # of each
+    assert torch.isfinite(module.logits(single)).all()
+
+
+@pytest.mark.slow
+def test_the_plain_network_learns_at_the_depth_it_is_held_against() -> None:
+    """What learns nothing is no opponent: without norms it stays near one in ten."""
+    seed_everything(0)
+    digits = load_digits()
+    pictures = F.interpolate(torch.tensor(digits.images)[:, None].float() / 16, (24, 24))
+    labels = torch.tensor(digits.target)
+    network = PlaybackClassifier(channels=48, blocks=4)
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    for batch in torch.arange(1200).split(16):
+        optimizer.zero_grad()
+        F.cross_entropy(network(pictures[batch]), labels[batch]).backward()
+        optimizer.step()
+    with torch.no_grad():
+        found = network.eval()(pictures[1400:1600]).argmax(dim=1)
+    assert (found == labels[1400:1600]).float().mean() >= 0.5

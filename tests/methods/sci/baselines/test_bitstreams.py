@@ -1,0 +1,106 @@
+"""Rows of SCI's bitstreams measure what its commands write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import spike_zoo
+from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci import SCIBitstreamModule, SCICodecModule
+from spike_zoo.tasks.coding import CodedScene
+from tests.methods.sci.codecs import recording
+from tests.methods.sci.conftest import TINY
+
+PLANES = [6, 13, 20, 27]
+
+
+@pytest.fixture(scope="module")
+def scene() -> CodedScene:
+    source = recording(34)
+    spikes = torch.from_numpy(source[0:34])
+    images = torch.zeros(len(PLANES), 1, *spikes.shape[1:])
+    return CodedScene(spikes, images, PLANES, float(source.rate_scale or 1.0), "pattern")
+
+
+@pytest.fixture(params=["codec", "joint"])
+def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_path: Path) -> str:
+    """Return weights without an analysis, and with one."""
+    if request.param == "codec":
+        return all_beginnings["codec"]
+    given: dict[str, Any] = {name: all_beginnings[name] for name in ("fem", "codec", "fam")}
+    module = SCICodecModule("joint", fam_width=0.125, lpips="off", **given, **TINY)
+    module.begin()
+    save_weights(module, tmp_path / "joint.safetensors")
+    return str(tmp_path / "joint.safetensors")
+
+
+@pytest.fixture
+def own_features(all_beginnings: dict[str, str], tmp_path: Path) -> str:
+    """Return weights of an analysis that learned from the codec's features."""
+    module = SCICodecModule("fam", fam_width=0.125, lpips="off", **TINY)
+    codec: Any = spike_zoo.load(all_beginnings["codec"])
+    module.codec.fem.load_state_dict(codec.codec.fem.state_dict())
+    save_weights(module, tmp_path / "fam.safetensors")
+    return str(tmp_path / "fam.safetensors")
+
+
+def load_fam(path: str) -> Any:
+    module: Any = spike_zoo.load(path)
+    return module.codec.fam
+
+
+@pytest.mark.parametrize("gop", [1, 3])
+def test_bytes_and_pictures_are_those_of_the_file(
+    weights: str, gop: int, scene: CodedScene
+) -> None:
+    row = SCIBitstreamModule(weights, gop=gop)
+    row.read_weights()
+    assert row.rate_points == (0, 1, 2, 3)
+    codec: Any = spike_zoo.load(weights)
+    made = codec.codec.compress(recording(34), quality=2, gop=gop)
+    with torch.inference_mode():
+        coded = row.compress(row.prepared(scene), 2)
+        assert coded.n_bytes == len(made)
+        pictures = row.decompress(coded, scene)
+    torch.testing.assert_close(pictures, codec.codec.reconstruct(codec.codec.decompress(made)))
+
+
+def test_another_analysis_looks_at_the_same_bits(
+    all_beginnings: dict[str, str], own_features: str, scene: CodedScene
+) -> None:
+    apart = SCIBitstreamModule(all_beginnings["codec"], analysis=own_features)
+    alone = SCIBitstreamModule(all_beginnings["codec"])
+    codec: Any = spike_zoo.load(all_beginnings["codec"])
+    codec.codec.fam = load_fam(own_features)
+    pictures, sizes = [], []
+    for row in (apart, alone):
+        row.read_weights()
+        with torch.inference_mode():
+            coded = row.compress(row.prepared(scene), 2)
+            sizes.append(coded.n_bytes)
+            pictures.append(row.decompress(coded, scene))
+    assert sizes[0] == sizes[1]
+    made = codec.codec.compress(recording(34), quality=2, gop=8)
+    torch.testing.assert_close(pictures[0], codec.codec.reconstruct(codec.codec.decompress(made)))
+    assert not torch.allclose(pictures[0], pictures[1], atol=1e-3)
+
+
+def test_an_analysis_of_other_features_is_refused(all_beginnings: dict[str, str]) -> None:
+    row = SCIBitstreamModule(all_beginnings["codec"], analysis=all_beginnings["fam"])
+    with pytest.raises(ConfigError, match="learned from the features of another FEM"):
+        row.read_weights()
+    row = SCIBitstreamModule(all_beginnings["codec"], analysis=all_beginnings["codec"])
+    with pytest.raises(ConfigError, match=r"codec\S+ is not of SCI with an analysis"):
+        row.read_weights()
+
+
+def test_weights_without_a_codec_are_refused(all_beginnings: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="is not of SCI with a codec"):
+        SCIBitstreamModule(all_beginnings["fam"]).read_weights()
+    with pytest.raises(ConfigError, match="gop: 1 feature or more, got 0"):
+        SCIBitstreamModule("sci-small", gop=0)

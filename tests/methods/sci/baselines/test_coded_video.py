@@ -1,0 +1,172 @@
+"""Rows of video codecs: what a coarse quantiser leaves is what the codec says, and all rows run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning import seed_everything
+
+from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.errors import ConfigError, MediaError, MissingFileError
+from spike_zoo.media import coded_video
+from spike_zoo.methods.classical import TFP, tfp_video
+from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, SCICodecModule
+from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.tasks import CodedScene, Compressed
+
+PLANES, SIDE, SCALE = 41, 48, 0.6
+
+
+@pytest.fixture(scope="module")
+def scene() -> CodedScene:
+    """Evenly firing pixels of a smooth picture that moves."""
+    rows, columns = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    images = torch.stack(
+        [
+            0.5 + 0.3 * torch.sin((columns + 0.2 * t) / 6) * torch.cos(rows / 7)
+            for t in range(PLANES)
+        ]
+    )
+    charge = (images * SCALE).cumsum(0) + torch.rand(
+        SIDE, SIDE, generator=torch.Generator().manual_seed(0)
+    )
+    spikes = charge.floor().diff(dim=0, prepend=charge[:1].floor()).to(torch.uint8)
+    planes = [6, 13, 20, 27, 34]
+    return CodedScene(spikes, images[planes][:, None], planes, SCALE, "waves")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a file with small networks of SCI's seeing half, random but for FAM's skip."""
+    seed_everything(3)
+    widths: dict[str, Any] = dict.fromkeys(("fem_width", "codec_width", "fam_width"), 0.125)
+    path = tmp_path_factory.mktemp("weights") / "seeing.safetensors"
+    save_weights(SCICodecModule("fam", **widths), path)
+    return str(path)
+
+
+def made(module: Any, scene: CodedScene, point: int = -1) -> tuple[Compressed, torch.Tensor]:
+    """Return a recording coded at a rate point, and the images after it."""
+    module.read_weights()
+    with torch.inference_mode():
+        coded = module.compress(module.prepared(scene), point % len(module.qps))
+        return coded, module.decompress(coded, scene)
+
+
+def psnr(images: torch.Tensor, truth: torch.Tensor) -> float:
+    return float(-10 * (images - truth).square().mean().log10())
+
+
+def test_spikes_that_a_fine_codec_keeps_make_the_pictures_of_playback(scene: CodedScene) -> None:
+    coded, images = made(CTAModule("x264", qps=[30, 1]), scene)
+    playback = (tfp_video(scene.spikes, scene.planes, 13) / SCALE).clamp(0, 1)
+    torch.testing.assert_close(images[:, 0], playback)
+    assert coded.n_bytes > 41 * SIDE * SIDE / 8, "lossy coding of spikes takes more than raw ones"
+
+
+def test_a_pixel_from_128_on_is_a_spike(scene: CodedScene, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = CTAModule("x264")
+    module.read_weights()
+    grey = np.full((PLANES, SIDE, SIDE), 127, np.uint8)
+    grey[:, :, 10] = 128
+    monkeypatch.setattr(
+        "spike_zoo.methods.sci.baselines.coded_video.decode_video", lambda coded: grey
+    )
+    images = module.decompress(Compressed(0, None), scene)
+    assert images[:, 0, :, 10].min() == 1
+    assert images.sum() == 5 * SIDE
+
+
+def test_pictures_of_a_fine_codec_are_those_of_the_reconstructor(scene: CodedScene) -> None:
+    _, images = made(ATCModule("x265", qps=[30, 4], reconstructor="tfp", window=9), scene)
+    recording = ATCModule(reconstructor="tfp", window=9)
+    recording.read_weights()
+    expected = recording.pictures(scene.spikes, scene)
+    assert isinstance(recording.reconstructor, TFP)
+    assert psnr(images, expected) > 42
+    assert images.shape == (5, 1, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("motion", ["decoded", "none"])
+def test_features_of_a_fine_codec_are_analysed_as_they_were(
+    scene: CodedScene, weights: str, motion: Any
+) -> None:
+    module = CAASModule("x264", qps=[40, 2], weights=weights, motion=motion)
+    _, images = made(module, scene)
+    networks: Any = module.networks
+    with torch.inference_mode():
+        features = networks.features(scene.spikes[None], torch.tensor([SCALE]))
+        links = (
+            networks.links(features) if motion == "decoded" else torch.zeros(1, 5, 2, SIDE, SIDE)
+        )
+        expected = torch.cat([networks.fam(*surroundings(features, links, t)) for t in range(5)])
+    assert psnr(images, expected.clamp(0, 1)) > 38
+
+
+def test_features_without_an_analysis_are_pictures_by_themselves(
+    scene: CodedScene, beginnings: dict[str, str]
+) -> None:
+    module = CAASModule("x264", qps=[40, 2], weights=beginnings["fem"])
+    _, images = made(module, scene)
+    networks: Any = module.networks
+    with torch.inference_mode():
+        features = networks.features(scene.spikes[None], torch.tensor([SCALE]))[0]
+    assert psnr(images, features.mean(dim=1, keepdim=True)) > 42
+
+
+@pytest.mark.parametrize("codec", coded_video.CODECS)
+@pytest.mark.parametrize("kind", [CTAModule, ATCModule, CAASModule])
+def test_a_coarser_quantiser_takes_fewer_bytes(
+    kind: Any, codec: str, scene: CodedScene, weights: str
+) -> None:
+    given = {"weights": weights} if kind is CAASModule else {"reconstructor": "tfp"}
+    module = kind(codec, qps=[48, 20], **given)
+    coarse, images = made(module, scene, 0)
+    fine, _ = made(module, scene, 1)
+    assert 0 < coarse.n_bytes < fine.n_bytes
+    assert images.shape == scene.images.shape
+    assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_weights_are_frozen_and_counted_once_they_are_read(weights: str) -> None:
+    module = CAASModule(weights=weights)
+    assert not list(module.parameters())
+    module.read_weights()
+    module.read_weights()
+    assert list(module.parameters())
+    assert not any(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CTAModule("vvc"), "codec: one of x264, x265, svtav1, got 'vvc'"),
+        (lambda: CTAModule(qps=[22, 32]), r"the coarsest first, got \[22, 32\]"),
+        (lambda: CTAModule(qps=[]), "the coarsest first"),
+        (lambda: ATCModule("x264", qps=[60, 32]), "those of x264 lie in 0..51"),
+        (lambda: CAASModule(motion="coded"), "motion: one of decoded, none, got 'coded'"),  # type: ignore[arg-type]  # what a person may write
+        (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with pictures"),
+        (lambda: CTAModule(reconstructor="ssdm-student").read_weights(), "makes no pictures"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(make: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+def test_weights_that_are_not_there_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"none\.ckpt"):
+        CAASModule(weights=str(tmp_path / "none.ckpt")).read_weights()
+
+
+def test_a_codec_that_is_not_there_is_refused_before_anything_is_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gone = coded_video.CODECS["svtav1"]._replace(encoder="libnone")
+    monkeypatch.setitem(coded_video.CODECS, "svtav1", gone)
+    with pytest.raises(MediaError, match=r"svtav1: .*no encoder libnone"):
+        CTAModule("svtav1").setup("test")

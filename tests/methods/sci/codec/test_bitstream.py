@@ -1,0 +1,398 @@
+"""Recordings to bytes and back: what bytes say, whose they are, and what is refused."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+
+from spike_zoo.coding import (
+    BitstreamError,
+    BitstreamReader,
+    CorruptBitstreamError,
+    DecodeMismatchError,
+    DeviceNotExactError,
+    GroupEncoder,
+    ModelMismatchError,
+    NotFinalizedError,
+)
+from spike_zoo.coding.sci.chunks import pack_chunk
+from spike_zoo.coding.sci.header import HEADER_BYTES, Header
+from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.methods.sci import FEM, SCICodec
+from spike_zoo.methods.sci.codec import bitstream
+from spike_zoo.methods.sci.codec.bitstream import (
+    DIGEST_BYTES,
+    decoded_group,
+    digest_of,
+    exact_context,
+    scale_nets,
+)
+from spike_zoo.methods.sci.codec.symbols import tables_of
+from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.spikes import SpikeRecording
+from tests.methods.sci.codecs import COLUMNS, HEIGHT, lively_codec, recording
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def planes_of(count: int, height: int = HEIGHT, width: int = COLUMNS) -> SpikeRecording:
+    return SpikeRecording.from_planes(np.zeros((count, height, width), bool), rate_scale=0.6)
+
+
+def changed(codec: SCICodec, name: str) -> SCICodec:
+    """Return a copy of a codec with one number of one tensor moved."""
+    other = copy.deepcopy(codec)
+    other.state_dict()[name].view(-1)[0] += 1
+    return other
+
+
+# what the bytes are
+
+
+def test_the_header_says_what_was_coded_and_by_whom(codec: SCICodec) -> None:
+    source = SpikeRecording.from_planes(
+        np.zeros((76, HEIGHT, COLUMNS), bool), fps=20_000.0, rate_scale=0.5
+    )
+    header = codec.header(source, quality=1, gop=3)
+    assert header.digest == digest_of(codec) == codec.update_tables()
+    assert (header.height, header.width, header.planes) == (HEIGHT, COLUMNS, 76)
+    assert (header.window, header.step, header.channels) == (13, 7, 3)
+    assert (header.quality, header.gop, header.frames, header.groups) == (1, 3, 10, 4)
+    assert (header.fps, header.rate_scale) == (20_000.0, 0.5)
+    assert codec.header(source, rate_scale=0.25).rate_scale == 0.25
+
+
+def test_a_file_is_its_header_and_its_chunks(codec: SCICodec, stream: bytes) -> None:
+    source = recording()
+    header = codec.header(source, quality=2, gop=4)
+    payloads = list(codec.compress_stream(source, quality=2, gop=4))
+    chunks = [pack_chunk(number, payload) for number, payload in enumerate(payloads)]
+    assert stream == header.pack() + b"".join(chunks)
+    assert len(stream) == 44 + 8 * 3 + sum(map(len, payloads))
+    assert HEADER_BYTES == 44
+
+
+def test_the_same_recording_gives_the_same_bytes(codec: SCICodec, stream: bytes) -> None:
+    assert codec.compress(recording(), quality=2, gop=4) == stream
+
+
+def test_a_better_quality_takes_more_bytes(codec: SCICodec) -> None:
+    sizes = [len(codec.compress(recording(27), quality=quality)) for quality in range(4)]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) == 4
+
+
+# whose they are
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "intra.entropy.fuse.0.narrow.weight",
+        "intra.entropy.quality",
+        "intra.entropy.scales.layers.0.weight_integer",
+        "intra.entropy.scales.layers.2.shift",
+        "intra.entropy.prior.frequencies",
+        "intra.synthesis.mend.leave.bias",
+        "inter.entropy.prior.0.weight",
+        "inter.entropy.motion.scales.layers.1.multiplier",
+        "inter.contexts.enter.0.weight",
+        "inter.motion_synthesis.0.spatial.weight",
+        "inter.synthesis.at_full.0.weight",
+        "gains.decoder.content",
+    ],
+)
+def test_another_decoder_is_refused_with_both_digests(
+    codec: SCICodec, stream: bytes, name: str
+) -> None:
+    other = changed(codec, name)
+    with pytest.raises(ModelMismatchError, match="decode with the weights that made it") as caught:
+        other.decompress(stream)
+    assert caught.value.of_file == digest_of(codec)
+    assert caught.value.of_model == digest_of(other)
+    for digest in (digest_of(codec), digest_of(other)):
+        assert len(digest) == DIGEST_BYTES == 12
+        assert digest.hex() in str(caught.value)
+    with pytest.raises(ModelMismatchError):
+        other.decode_gop(stream, 1)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fem.tail.0.weight",
+        "fam.embed.weight",
+        "fmvr.layers.0.weight",
+        "motion.levels.0.last.weight",
+        "intra.analysis.transform.0.weight",
+        "inter.analysis.content.at_full.weight",
+        "gains.encoder.intra",
+        "intra.entropy.scales.layers.0.weight",
+        "intra.entropy.scales.layers.1.step",
+        "inter.entropy.content.prior.means",
+    ],
+)
+def test_what_no_decoder_looks_at_may_change(codec: SCICodec, stream: bytes, name: str) -> None:
+    other = changed(codec, name)
+    assert digest_of(other) == digest_of(codec)
+    assert torch.equal(other.decode_gop(stream, 2).features, codec.decode_gop(stream, 2).features)
+
+
+def test_a_digest_is_that_of_the_weights_wherever_they_are(codec: SCICodec) -> None:
+    other = lively_codec(final=False)
+    assert digest_of(other) != digest_of(codec)
+    other.load_state_dict(codec.state_dict())
+    assert digest_of(other) == digest_of(codec)
+    other.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's
+    assert digest_of(other) == digest_of(codec)
+    inside = torch.nn.ModuleDict({"module": other})
+    assert digest_of(inside["module"]) == digest_of(codec)  # type: ignore[arg-type]  # it is one
+
+
+def test_weights_that_were_rounded_to_half_floats_and_made_final_stay_as_they_are(
+    codec: SCICodec,
+) -> None:
+    rounded = copy.deepcopy(codec).half().float()
+    digest = rounded.update_tables()
+    made = rounded.compress(recording(27))
+    file = {n: t.half() if t.is_floating_point() else t for n, t in rounded.state_dict().items()}
+    loaded = lively_codec(final=False)
+    loaded.load_state_dict(file)
+    assert digest_of(loaded) == digest != digest_of(codec)
+    assert loaded.compress(recording(27)) == made
+    assert loaded.update_tables() == digest, "nothing moves when it is done again"
+
+
+def test_a_final_codec_knows_how_to_test_itself(codec: SCICodec) -> None:
+    state = codec.state_dict()
+    parts = ("intra.entropy", "inter.entropy.motion", "inter.entropy.content")
+    checksums = [int(state[f"{part}.scales.probe_crc"]) for part in parts]
+    assert all(checksums)
+    assert len(set(checksums)) == 3
+    assert len(scale_nets(codec)) == 3
+
+
+def test_a_device_that_fails_the_test_neither_writes_nor_reads(
+    codec: SCICodec, stream: bytes
+) -> None:
+    other = copy.deepcopy(codec)
+    other.get_buffer("inter.entropy.motion.scales.probe_crc").bitwise_xor_(1)
+    actions: list[Callable[[], object]] = [
+        lambda: other.compress(recording(27)),
+        lambda: other.decompress(stream),
+        lambda: other.decode_gop(stream, 0),
+    ]
+    for action in actions:
+        with pytest.raises(DeviceNotExactError, match="cpu does not compute integers of float64"):
+            action()
+
+
+def test_the_test_is_done_once_for_a_device(
+    codec: SCICodec, stream: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bitstream, "_CHECKED", set())
+    asked: list[torch.device] = []
+    for net in scale_nets(codec):
+        monkeypatch.setattr(net, "check", asked.append)
+    codec.decompress(stream)
+    codec.compress(recording(13))
+    assert asked == [torch.device("cpu")] * 3
+
+
+# what is refused
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "error", "message"),
+    [
+        (planes_of(12), {}, PlaneRangeError, "each of 13 planes; this recording has 12"),
+        (
+            planes_of(13, height=15),
+            {},
+            ConfigError,
+            r"planes of 48 x 15 pixels .* cannot be coded: both",
+        ),
+        (planes_of(13, width=8), {}, ConfigError, "both sides must be 16 to 65535"),
+        (
+            planes_of(13, 16, 65536),
+            {},
+            ConfigError,
+            "planes of 65536 x 16 pixels .* cannot be coded",
+        ),
+        (
+            planes_of(13, 4097, 4097),
+            {},
+            ConfigError,
+            r"4097 x 4097 .* a plane at most 2\^24 pixels",
+        ),
+        (planes_of(13), {"quality": 4}, ConfigError, "quality must be 0 to 3, got 4"),
+        (planes_of(13), {"quality": -1}, ConfigError, "quality must be 0 to 3, got -1"),
+        (planes_of(13), {"gop": 0}, ConfigError, "gop must be 1 to 65535 frames, got 0"),
+        (planes_of(13), {"gop": 65536}, ConfigError, "gop must be 1 to 65535 frames, got 65536"),
+    ],
+)
+def test_what_cannot_be_coded_is_refused_before_any_work(
+    codec: SCICodec,
+    source: SpikeRecording,
+    options: dict[str, Any],
+    error: type[Exception],
+    message: str,
+) -> None:
+    with pytest.raises(error, match=message):
+        codec.compress(source, **options)
+
+
+def test_other_probability_tables_are_another_model(
+    codec: SCICodec, stream: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "spike_zoo.methods.sci.codec.bitstream.asset_bytes", lambda: b"other tables"
+    )
+    with pytest.raises(ModelMismatchError, match="the bitstream was made by model"):
+        codec.decompress(stream)
+
+
+@pytest.mark.parametrize("told", [{"window": 19}, {"step": 4}, {"channels": 5}])
+def test_frames_that_are_none_of_sci_are_refused(
+    codec: SCICodec, stream: bytes, told: dict[str, Any]
+) -> None:
+    header = Header.parse(stream)
+    other = replace(header, **told).pack() + stream[HEADER_BYTES:]
+    with pytest.raises(BitstreamError, match="SCI's have 13, 7 and 3: another program wrote it"):
+        codec.decompress(other)
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_dark_and_saturated_recordings_are_coded(codec: SCICodec, value: bool) -> None:
+    source = SpikeRecording.from_planes(np.full((20, 16, 17), value), rate_scale=0.6)
+    decoded = codec.decompress(codec.compress(source))
+    assert decoded.features.shape == (2, 3, 16, 17)
+    assert torch.isfinite(decoded.features).all()
+    assert torch.isfinite(decoded.motion).all()
+
+
+def test_a_codec_that_is_not_final_codes_nothing(stream: bytes) -> None:
+    fresh = lively_codec(final=False)
+    for action in (lambda: fresh.compress(recording(13)), lambda: fresh.decompress(stream)):
+        with pytest.raises(NotFinalizedError, match=r"call finalize_entropy\(\) once its training"):
+            action()
+
+
+def test_weights_without_a_codec_say_so(stream: bytes) -> None:
+    seeing = SCICodec(FEM(0.125))
+    for action in (lambda: seeing.compress(recording(13)), lambda: seeing.decompress(stream)):
+        with pytest.raises(ConfigError, match=r"these weights have no codec.*stage 'codec' or"):
+            action()
+
+
+def test_features_that_are_no_numbers_are_refused(codec: SCICodec) -> None:
+    header = codec.header(recording(20))
+    broken = [torch.full((1, 3, HEIGHT, COLUMNS), torch.nan)] * 2
+    with pytest.raises(ValueError, match="a symbol is no number"):
+        list(bitstream.payloads(codec, broken, header))
+
+
+# what is damaged
+
+
+def test_symbols_that_do_not_end_as_written_are_no_features(codec: SCICodec, stream: bytes) -> None:
+    reader = BitstreamReader(stream)
+    payload = reader.payload(2)
+    for place in range(0, len(payload), 37):
+        damaged = bytearray(payload)
+        damaged[place] ^= 0x10
+        with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="pictures 2"):
+            decoded_group(codec, bytes(damaged), reader.header, 2)
+
+
+def test_an_escape_that_no_encoder_writes_is_called_corrupt(codec: SCICodec) -> None:
+    prior: Any = codec.get_submodule("intra.entropy.prior")
+    channels, encoder = np.arange(16, dtype=np.int32), GroupEncoder()
+    encoder.push(np.full(16, 16, np.int32), channels, tables_of(prior))  # all of them escapes
+    payload = bytearray(encoder.finish())
+    words = np.frombuffer(payload, "<u2", offset=8).copy()
+    words[words == 16] = 3  # a symbol that its table has
+    payload[8:] = words.tobytes()
+    with pytest.raises(CorruptBitstreamError, match="escaped that needs no escape"):
+        decoded_group(codec, bytes(payload), codec.header(recording(13)), 0)
+
+
+def test_a_damaged_group_leaves_the_others_as_they_were(codec: SCICodec, stream: bytes) -> None:
+    whole, reader = codec.decompress(stream), BitstreamReader(stream)
+    lengths = reader.payload_bytes()
+    damaged = bytearray(stream)
+    damaged[HEADER_BYTES + 8 + lengths[0] + 8 + 20] ^= 0xFF  # inside group 1
+    with pytest.raises(CorruptBitstreamError, match="group of pictures 1") as caught:
+        codec.decompress(bytes(damaged))
+    assert caught.value.gop == 1
+    left = codec.decompress(bytes(damaged), strict=False)
+    assert left.feature_index == (0, 1, 2, 3, 8, 9)
+    assert left.planes == (6, 13, 20, 27, 62, 69)
+    assert torch.equal(left.features, whole.features[[0, 1, 2, 3, 8, 9]])
+    assert torch.equal(left.motion, whole.motion[[0, 1, 2, 3, 8, 9]])
+    assert [type(error) for error in left.errors] == [CorruptBitstreamError]
+
+
+def test_a_group_of_other_symbols_is_left_out_though_its_chunk_is_whole(
+    codec: SCICodec, stream: bytes
+) -> None:
+    reader = BitstreamReader(stream)
+    parts = [bytearray(payload) for _, payload in reader]
+    parts[1][100] ^= 1
+    chunks = [pack_chunk(number, bytes(part)) for number, part in enumerate(parts)]
+    forged = stream[:HEADER_BYTES] + b"".join(chunks)
+    with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="group of pictures 1"):
+        codec.decompress(forged)
+    left = codec.decompress(forged, strict=False)
+    assert left.feature_index == (0, 1, 2, 3, 8, 9)
+    assert len(left.errors) == 1
+
+
+def test_of_a_file_that_was_cut_the_complete_groups_are_left(
+    codec: SCICodec, stream: bytes
+) -> None:
+    left = codec.decompress(stream[:-1], strict=False)
+    assert left.feature_index == tuple(range(8))
+    nothing = codec.decompress(stream[: HEADER_BYTES + 30], strict=False)
+    assert nothing.features.shape == (0, 3, HEIGHT, COLUMNS)
+    assert nothing.motion.shape == (0, 2, HEIGHT, COLUMNS)
+    assert len(nothing.errors) == 1
+
+
+# what is left behind
+
+
+def test_coding_leaves_modes_and_settings_as_they_were(codec: SCICodec, stream: bytes) -> None:
+    other = copy.deepcopy(codec).train()
+    other.fem.eval()  # frozen
+    flags = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
+    other.compress(recording(20))
+    other.decompress(stream)
+    assert other.training
+    assert not other.fem.training
+    assert flags == (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.allow_tf32,
+    )
+    with eval_mode(other):
+        assert not other.training
+    assert other.training
+
+
+def test_the_context_computes_one_way_and_undoes_it() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with torch.autocast("cpu", torch.bfloat16):
+        with exact_context(torch.device("cpu")):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.is_autocast_enabled("cpu")
+            assert not torch.backends.cudnn.allow_tf32
+            assert torch.is_inference_mode_enabled()
+        assert torch.is_autocast_enabled("cpu")
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.allow_tf32 == before

@@ -1,0 +1,280 @@
+"""The integer network: exact against plain integers, in every setting; trained as it will code."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet, exact_device, joined, scaling
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+HYPER, CONTEXT, HIDDEN, OUTPUTS = 8, 24, 16, 24
+
+
+def known(batch: int = 8, side: int = 8, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Return hyper symbols and context symbols, some beyond what the network is told of."""
+    drawn = np.random.default_rng(seed)
+    hyper = drawn.normal(0, 40, (batch, HYPER, side // 4, side // 4)).round()
+    context = drawn.laplace(0, 5, (batch, CONTEXT, side, side)).round()
+    return torch.from_numpy(hyper).float(), torch.from_numpy(context).float()
+
+
+@pytest.fixture(scope="module")
+def net() -> ScaleNet:
+    """Return a network that has seen activations, answers to them, and is final."""
+    torch.manual_seed(0)
+    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    layers: Any = made.layers
+    with torch.no_grad():
+        layers[0].bias += torch.linspace(-1, 1, QUALITIES)[:, None]  # each quality its own
+        for layer, factor in zip(layers, (3.0, 3.0, 2.0), strict=True):
+            layer.weight *= factor
+        for seed in range(20):
+            hyper, context = known(seed=seed)
+            made(hyper, [context], seed % QUALITIES)
+    made.finalize()
+    return made.eval()
+
+
+@pytest.fixture
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def by_hand(net: ScaleNet, hyper: Tensor, context: Tensor, quality: int) -> NDArray[np.int64]:
+    """Return the levels of one sample in plain integers of 64 bits, a sum per kernel element."""
+    repeated = hyper.numpy().astype(np.int64).repeat(4, axis=-2).repeat(4, axis=-1)
+    values = [repeated.clip(-127, 127), context.numpy().astype(np.int64).clip(-15, 15)]
+    x = np.concatenate(values)
+    layers: Any = net.layers
+    for number, layer in enumerate(layers):
+        weight = layer.weight_integer.numpy().astype(np.int64)
+        bias = layer.bias_integer[quality if number == 0 else 0].numpy().astype(np.int64)
+        size, (height, width) = weight.shape[-1], x.shape[-2:]
+        padded = np.pad(x, ((0, 0), (size // 2,) * 2, (size // 2,) * 2))
+        sums = np.broadcast_to(bias[:, None, None], (len(bias), height, width)).copy()
+        for row in range(size):
+            for column in range(size):
+                seen = padded[:, row : row + height, column : column + width]
+                sums += np.einsum("oc,chw->ohw", weight[:, :, row, column], seen)
+        assert np.abs(sums).max() < 2**31
+        factor = layer.multiplier.numpy().astype(np.int64)[:, None, None]
+        shift = layer.shift.numpy().astype(np.int64)[:, None, None]
+        x = ((sums * factor + (1 << (shift - 1))) >> shift).clip(0, 63 if number == 2 else 255)
+    return x
+
+
+@pytest.mark.parametrize("quality", range(QUALITIES))
+def test_levels_are_those_of_plain_integers(net: ScaleNet, quality: int) -> None:
+    hyper, context = known(batch=2, seed=100 + quality)
+    scale_indexes = net.scale_indexes(hyper, [context], quality)
+    assert scale_indexes.dtype == torch.int64
+    for sample in range(2):
+        wanted = by_hand(net, hyper[sample], context[sample], quality)
+        np.testing.assert_array_equal(scale_indexes[sample].numpy(), wanted)
+    assert scale_indexes.unique().numel() > 30, "levels vary, or the test says nothing"
+
+
+def test_every_quality_has_levels_of_its_own(net: ScaleNet) -> None:
+    hyper, context = known()
+    found = [net.scale_indexes(hyper, [context], quality) for quality in range(QUALITIES)]
+    assert all(not torch.equal(found[0], one) for one in found[1:])
+
+
+@pytest.mark.parametrize("batch", [1, 4, 8])
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.usefixtures("_threads")
+def test_levels_do_not_depend_on_batch_or_threads(net: ScaleNet, batch: int, threads: int) -> None:
+    hyper, context = known()
+    wanted = net.scale_indexes(hyper, [context], 1)
+    torch.set_num_threads(threads)
+    pairs = zip(hyper.split(batch), context.split(batch), strict=True)
+    assert torch.equal(torch.cat([net.scale_indexes(a, [b], 1) for a, b in pairs]), wanted)
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # torch's own flags
+def test_levels_do_not_depend_on_layout_autocast_or_kernels(net: ScaleNet) -> None:
+    hyper, context = known()
+    wanted = net.scale_indexes(hyper, [context], 2)
+    last = (one.contiguous(memory_format=torch.channels_last) for one in (hyper, context))
+    assert torch.equal(net.scale_indexes(next(last), [next(last)], 2), wanted)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(net.scale_indexes(hyper, [context], 2), wanted)
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert torch.equal(net.scale_indexes(hyper, [context], 2), wanted)
+    halves = [half.bfloat16() for half in context.split(CONTEXT // 2, dim=1)]  # exact up to 256
+    assert torch.equal(net.scale_indexes(hyper.double(), halves, 2), wanted)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_levels_of_a_gpu_are_those_of_the_processor(net: ScaleNet) -> None:
+    hyper, context = known()
+    there = copy.deepcopy(net).cuda()
+    there.check(torch.device("cuda"))
+    with torch.autocast("cuda", torch.float16):
+        found = there.scale_indexes(hyper.cuda(), [context.cuda()], 1)
+    assert torch.equal(found.cpu(), net.scale_indexes(hyper, [context], 1))
+
+
+def test_what_is_trained_is_what_will_code(net: ScaleNet) -> None:
+    different = count = 0
+    for seed in range(200, 216):
+        hyper, context = known(seed=seed)
+        exact = net.scale_indexes(hyper, [context], seed % QUALITIES)
+        with torch.no_grad():
+            found = net(hyper, [context], seed % QUALITIES)
+        distance = (found.round().long() - exact).abs()
+        assert distance.max() <= 1
+        different, count = different + int(distance.sum()), count + distance.numel()
+    assert different <= 0.01 * count
+
+
+def test_gradients_reach_every_weight_through_rounding() -> None:
+    torch.manual_seed(1)
+    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    hyper, context = (one.requires_grad_() for one in known())
+    made(hyper, [context], 2).square().mean().backward()
+    for name, parameter in made.named_parameters():
+        assert parameter.grad is not None
+        assert parameter.grad.any(), name
+    assert hyper.grad is not None
+    assert hyper.grad.any()
+    layers: Any = made.layers
+    assert [row.any().item() for row in layers[0].bias.grad] == [False, False, True, False]
+
+
+def test_an_untrained_network_begins_in_the_middle_of_the_levels() -> None:
+    torch.manual_seed(2)
+    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    hyper, context = known()
+    assert float(made(hyper, [context], 0).detach().mean()) == pytest.approx(22, abs=2)
+
+
+def float_levels(net: ScaleNet, x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the levels of the same architecture as a network of floats."""
+    layers: Any = net.layers
+    x = x.to(dtype)
+    for number, layer in enumerate(layers):
+        padding = layer.weight.shape[-1] // 2
+        x = F.conv2d(x, layer.weight.to(dtype), layer.bias[0].to(dtype), padding=padding)
+        x = torch.relu(x) if number < 2 else x
+    return x.float().clamp(0, 63).round()
+
+
+@torch.no_grad()
+def test_a_network_of_floats_would_not_do() -> None:
+    torch.manual_seed(0)
+    plain = ScaleNet(HYPER, CONTEXT, HIDDEN, 128)
+    layers: Any = plain.layers
+    nn.init.normal_(layers[2].weight, std=0.5)
+    hyper, context = known(batch=8, side=32)
+    x = joined(hyper, [context], torch.float32)
+    wanted = float_levels(plain, x, torch.float32)
+    assert wanted.numel() == 2**20
+    flips = {
+        "bfloat16": float_levels(plain, x, torch.bfloat16),
+        "channels last": float_levels(
+            plain, x.contiguous(memory_format=torch.channels_last), torch.float32
+        ),
+        "float64": float_levels(plain, x.double(), torch.float64),
+    }
+    counted = {name: int((found != wanted).sum()) for name, found in flips.items()}
+    print(f"levels that flip, of {wanted.numel()}: {counted}")  # noqa: T201  (shown by -s)
+    assert counted["bfloat16"] > 0
+
+
+def test_nothing_is_told_before_the_network_is_final() -> None:
+    hyper, context = known(batch=1)
+    with pytest.raises(NotFinalizedError, match=r"not final yet: call finalize_entropy\(\)"):
+        ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS).scale_indexes(hyper, [context], 0)
+
+
+def test_a_device_that_computes_otherwise_is_refused(net: ScaleNet) -> None:
+    cpu = torch.device("cpu")
+    net.check(cpu)
+    other = copy.deepcopy(net)
+    other.probe_crc ^= 1
+    with pytest.raises(DeviceNotExactError, match="cpu does not compute integers of float64 exac"):
+        other.check(cpu)
+    damaged = copy.deepcopy(net)
+    layers: Any = damaged.layers
+    layers[1].multiplier += 300
+    with pytest.raises(DeviceNotExactError, match=r"\(0x[0-9a-f]{8} instead of 0x[0-9a-f]{8}\)"):
+        damaged.check(cpu)
+
+
+def test_sums_beyond_32_bits_are_refused() -> None:
+    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    layers: Any = made.layers
+    with torch.no_grad():
+        layers[0].bias[1, 0] = 1e6  # in steps of the weights more than 2^31
+    with pytest.raises(ValueError, match="leave 32 bits: its training diverged"):
+        made.finalize()
+    assert not made.is_final
+
+
+@pytest.mark.parametrize("weight", [1e9, float("nan"), float("inf")])
+def test_weights_of_a_diverged_training_are_refused(weight: float) -> None:
+    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    layers: Any = made.layers
+    with torch.no_grad():
+        layers[2].weight.fill_(weight)
+    with pytest.raises(ValueError, match=r"its training (has )?diverged"):
+        made.finalize()
+
+
+@pytest.mark.parametrize("bias", [float("nan"), float("inf")])
+def test_a_bias_that_is_no_number_is_refused(bias: float) -> None:
+    made = ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS)
+    layers: Any = made.layers
+    with torch.no_grad():
+        layers[0].bias[2, 1] = bias
+    with pytest.raises(ValueError, match="leave 32 bits: its training diverged"):
+        made.finalize()
+
+
+def test_a_device_without_float64_has_its_integers_computed_on_the_processor() -> None:
+    assert exact_device(torch.device("mps", 0)) == torch.device("cpu")
+    for one in ("cpu", "cuda:1"):
+        assert exact_device(torch.device(one)) == torch.device(one)
+
+
+def test_factors_are_kept_to_15_bits() -> None:
+    factors = torch.logspace(-26, 13, 5000, base=2.0, dtype=torch.float64)
+    multiplier, shift = scaling(factors)
+    assert multiplier.min() >= 2**14
+    assert multiplier.max() < 2**15
+    assert shift.min() >= 1
+    assert shift.max() <= 40
+    assert torch.equal(multiplier, multiplier.round())
+    relative = (multiplier * torch.exp2(-shift) / factors - 1).abs()
+    assert relative.max() <= 2.0**-15
+    assert [int(x) for x in scaling(torch.tensor([1e-12], dtype=torch.float64))] == [2**14, 40]
+    nearly = torch.tensor([2.0 - 1e-9], dtype=torch.float64)  # rounds up to the next power
+    assert [int(x) for x in scaling(nearly)] == [2**14, 13]
+    for wrong in (2.0**14, float("nan")):
+        with pytest.raises(ValueError, match="a factor above 16384"):
+            scaling(torch.tensor([wrong], dtype=torch.float64))
+
+
+def test_context_beyond_the_limits_is_clipped_and_hyper_symbols_repeated() -> None:
+    hyper = torch.tensor([[[[-200.0, 130.0]]]])
+    context = torch.tensor([-20.0, 3.0]).view(1, 2, 1, 1).expand(1, 2, 4, 8)
+    x = joined(hyper, [context], torch.float64)
+    assert x.shape == (1, 3, 4, 8)
+    assert x[0, 0, 3].tolist() == [-127.0] * 4 + [127.0] * 4
+    assert x[0, 1:, 0, 0].tolist() == [-15.0, 3.0]

@@ -1,0 +1,104 @@
+"""FEM: which planes its filters see, binary weights, switches, sizes."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+import torch
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci.features.fem import FEM, BinaryConv2d, Fusion, Pathway, fusion_places
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.mark.parametrize("plane", range(13))
+def test_a_spike_moves_exactly_the_filters_whose_windows_hold_its_plane(plane: int) -> None:
+    torch.manual_seed(0)
+    fem = FEM(0.25, attention=False, binarize=False)
+    impulse = torch.zeros(1, 13, 16, 16)
+    impulse[:, plane] = 1.0
+    for bank, windows in (
+        (fem.ventral, [(3, 9), (2, 10), (1, 11), (0, 12)]),  # 7, 9, 11, 13 around plane 6
+        (fem.dorsal, [(3, 12), (2, 11), (1, 10), (0, 9)]),  # ten planes, the latest first
+    ):
+        assert bank is not None
+        for layer, (first, last), (start, stop) in zip(
+            bank.filters, windows, bank.planes, strict=True
+        ):
+            with torch.no_grad():
+                answer = layer(impulse[:, start:stop]) - layer(0 * impulse[:, start:stop])
+            assert bool(answer.abs().sum() > 0) == (first <= plane <= last)
+
+
+def test_binary_weights_take_two_values_a_channel_and_pass_gradients() -> None:
+    torch.manual_seed(0)
+    layer = BinaryConv2d(7, 16, 3, padding=1)
+    with torch.no_grad():
+        layer.weight[0, 0, 0, 0] = 0.0  # sign(0) is +1
+        layer.weight[1, 0, 0, 0] = 1.5  # outside [-1, 1] no gradient is passed
+    binary = layer.binary_weight()
+    for channel, real in zip(binary.detach(), layer.weight.detach(), strict=True):
+        alpha = real.abs().mean()
+        assert set(channel.flatten().tolist()) == {alpha.item(), -alpha.item()}
+    assert binary[0, 0, 0, 0] > 0
+    layer(torch.ones(1, 7, 8, 8)).sum().backward()
+    gradient = layer.weight.grad
+    assert gradient is not None
+    assert gradient[1, 0, 0, 0] == 0
+    assert gradient.count_nonzero() == gradient.numel() - 1
+
+
+def test_the_ventral_pathway_alone_has_nothing_of_the_other_one() -> None:
+    names = [name for name, _ in FEM(pathway="ventral").named_parameters()]
+    assert not [name for name in names if name.startswith(("dorsal", "fusion", "add"))]
+
+
+def test_the_pathways_meet_where_the_trunk_is_long_enough() -> None:
+    assert fusion_places(14) == (3, 6, 9, 12)
+    assert fusion_places(7) == (3, 6)
+    assert fusion_places(4) == (3,)
+    assert fusion_places(2) == (1,)
+
+
+@pytest.mark.parametrize(
+    ("pathway", "pfu", "attention", "binarize"),
+    list(itertools.product(get_args(Pathway), get_args(Fusion), (True, False), (True, False))),
+)
+def test_every_combination_of_switches_makes_features_and_learns_in_all_of_it(
+    pathway: Pathway, pfu: Fusion, attention: bool, binarize: bool
+) -> None:
+    torch.manual_seed(0)
+    fem = FEM(0.125, pathway, pfu, attention=attention, binarize=binarize)
+    feature = fem((torch.rand(2, 13, 17, 22) < 0.3).float())
+    assert feature.shape == (2, 3, 17, 22)
+    assert 0 < feature.min() <= feature.max() < 1
+    feature.square().sum().backward()
+    idle = [name for name, one in fem.named_parameters() if one.grad is None]
+    assert not idle
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: FEM(0), ValueError, "fem_width must be above 0"),
+        (lambda: FEM(pathway="both"), ValueError, "pathway must be one of dual, ventral, dorsal"),  # type: ignore[arg-type]
+        (lambda: FEM(pfu="sum"), ValueError, "pfu must be one of pfu, concat, none"),  # type: ignore[arg-type]
+        (lambda: FEM(0.125)(torch.zeros(1, 12, 16, 16)), ValueError, r"13 planes.*\(1, 12, 16"),
+        (lambda: FEM(0.125)(torch.zeros(0, 13, 16, 16)), ValueError, r"got \(0, 13, 16, 16\)"),
+        (lambda: FEM(0.125)(torch.zeros(13, 16, 16)), ValueError, r"got \(13, 16, 16\)"),
+        (
+            lambda: FEM(0.125)(torch.zeros(1, 13, 15, 40)),
+            ConfigError,
+            "at least 16 x 16.*got 40 x 15",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    make: Callable[[], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make()

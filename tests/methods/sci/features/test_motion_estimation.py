@@ -1,0 +1,52 @@
+"""Motion: directions, chains over time, sizes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation, chained, inverted
+
+
+def constant(dx: float, dy: float) -> torch.Tensor:
+    return torch.tensor([dx, dy]).view(1, 2, 1, 1).expand(1, 2, 20, 24).clone()
+
+
+@pytest.mark.parametrize(("dx", "dy", "far"), [(2.0, -1.0, 0.0), (0.37, 1.21, 1e-6)])
+def test_a_constant_translation_is_chained_to_its_multiples(
+    dx: float, dy: float, far: float
+) -> None:
+    link = constant(dx, dy)
+    motions = chained([link] * 4)
+    wanted = torch.stack([times * link for times in (2, 1, -1, -2)], dim=1)
+    torch.testing.assert_close(motions, wanted, rtol=0, atol=far)
+
+
+def test_a_missing_link_is_zero_and_the_rest_of_the_chain_is_kept() -> None:
+    link, none = constant(1.0, 0.0), constant(0.0, 0.0)
+    first = chained([none, link, link, link])  # there is nothing before t-1
+    torch.testing.assert_close(first[:, 0], link)
+    last = chained([link, link, link, none])
+    torch.testing.assert_close(last[:, 3], -link)
+
+
+def test_the_inverse_of_a_smooth_motion_leads_back() -> None:
+    rows = torch.linspace(0, 3.1, 32).view(1, 1, 32, 1)
+    motion = torch.cat([1.5 * rows.sin(), 0.8 * rows.cos()], dim=1).expand(1, 2, 32, 40)
+    back = inverted(motion.contiguous(), steps=2)
+    from spike_zoo.nn.warp import warp
+
+    there_and_back = back + warp(motion.contiguous(), back)
+    assert there_and_back[..., 6:-6, 6:-6].abs().max() < 0.05  # pixels, of motions up to 1.5
+
+
+def test_motion_is_estimated_at_any_size_in_full_precision() -> None:
+    torch.manual_seed(0)
+    estimation = MotionEstimation(0.125)
+    current, reference = torch.rand(2, 2, 3, 37, 50)
+    with torch.autocast("cpu", torch.bfloat16):
+        motion = estimation(current, reference)
+    assert motion.shape == (2, 2, 37, 50)
+    assert motion.dtype == torch.float32
+    sizes = [one.shape[-2:] for one in estimation.pyramid(current, reference)]
+    assert sizes == [(3 * 2**level, 4 * 2**level) for level in range(5)]

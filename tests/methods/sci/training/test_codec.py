@@ -1,0 +1,264 @@
+"""Stages ``codec`` and ``joint``: the shared tests of learned methods, and what is their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import torch
+from lightning import seed_everything
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci.codec.frames import coded_frames
+from spike_zoo.methods.sci.codec.symbols import RateEstimator
+from spike_zoo.methods.sci.training.codec import (
+    FREE,
+    counted,
+    drawn_group,
+    images_at,
+    phase_of,
+)
+from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
+from spike_zoo.testing import MethodTester
+from tests.methods.sci.batches import scene_batch
+from tests.methods.sci.coding import scenes_in, small
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lightning import LightningDataModule
+
+    from spike_zoo.methods.sci.codec.frames import CodecNetworks
+    from spike_zoo.methods.sci.training.stage_table import Stage
+    from spike_zoo.tasks.base import TaskModule
+
+
+class CodingTester(MethodTester):
+    """The shared tests, of scenes instead of clips and bits instead of pictures."""
+
+    files: dict[str, str]
+
+    @pytest.fixture(autouse=True)
+    def _begin(self, all_beginnings: dict[str, str]) -> None:
+        type(self).files = all_beginnings
+
+    def made(self, **arguments: Any) -> SCICodecModule:
+        raise NotImplementedError
+
+    def make_module(self) -> SCICodecModule:
+        module = self.made()
+        module.codec.update_tables()  # to predict something before it has learned
+        return module
+
+    def make_batch(self, height: int | None = None, width: int | None = None) -> Any:
+        return scene_batch(5, height or 32, width or 32)
+
+    def make_data(self, module: TaskModule, folder: Path) -> LightningDataModule:
+        return scenes_in(folder)
+
+    @pytest.mark.slow
+    def test_repeats_by_seed_and_resumes_to_the_same_weights(self, tmp_path: Path) -> None:
+        super().test_repeats_by_seed_and_resumes_to_the_same_weights(tmp_path)
+
+    def test_overfits_one_batch(self) -> None:
+        seed_everything(0)
+        module = self.made(phases=(1.0, 0.0, 0.0))
+        losses = self.learn(module, self.make_batch(), self.overfit_steps)
+        assert losses[-1] < 0.7 * losses[0]
+
+
+class TestCodec(CodingTester):
+    """Stage ``codec``, in its last phase."""
+
+    overfit_steps = 30
+    parts_at_rest = (  # they see hyper symbols, which are all zero at first
+        "codec.intra.entropy.raise_hyper.0.conv.weight",
+        "codec.intra.entropy.scales.layers.0.weight",
+        "codec.inter.entropy.motion.raise_hyper.0.conv.weight",
+        "codec.inter.entropy.motion.scales.layers.0.weight",
+        "codec.inter.entropy.content.raise_hyper.0.conv.weight",
+        "codec.inter.entropy.content.scales.layers.0.weight",
+    )
+
+    def made(self, **arguments: Any) -> SCICodecModule:
+        return small("codec", **{"phases": (0.0, 0.0, 1.0), **self.files, **arguments})
+
+
+class TestJoint(CodingTester):
+    """Stage ``joint``."""
+
+    overfit_steps = 8
+
+    def made(self, **arguments: Any) -> SCICodecModule:
+        return small("joint", **{**self.files, **arguments})
+
+
+# what is drawn
+
+
+def test_a_run_goes_from_i_frames_over_pairs_to_rollouts() -> None:
+    phases = (0.45, 0.25, 0.3)
+    found = [phase_of(progress, phases) for progress in (0.0, 0.44, 0.46, 0.69, 0.71, 1.0)]
+    assert [kind for kind, _ in found] == ["intra", "intra", "pair", "pair", "rollout", "rollout"]
+    assert [done for _, done in found] == pytest.approx([0, 44 / 45, 0.04, 0.96, 1 / 30, 1])
+    kind, done = phase_of(0.575, (9, 5, 6))  # parts of any sum
+    assert kind == "pair"
+    assert done == pytest.approx(0.5)
+    assert [phase_of(x, (0, 0, 1)) for x in (0.0, 1.0)] == [("rollout", 0.0), ("rollout", 1.0)]
+
+
+@pytest.mark.parametrize("count", [2, 5, 6])
+def test_groups_follow_in_time(count: int) -> None:
+    numbers = torch.arange(count).view(1, count, 1, 1, 1).expand(2, count, 3, 4, 4)
+    starts = set()
+    for seed in range(8):
+        generator = torch.Generator().manual_seed(seed)
+        first, second = drawn_group(numbers, "pair", generator)
+        assert torch.equal(second, first + 1)
+        assert len(first) == 2 * (count // 2)
+        starts.add(int(first[0, 0, 0, 0]))
+        (single,) = drawn_group(numbers, "intra", generator)
+        assert len(single) == 2 * (count // 2)
+        rollout = drawn_group(numbers, "rollout", generator)
+        assert [int(one[0, 0, 0, 0]) for one in rollout] == list(range(min(count, 5)))
+    assert starts == ({0, 1} if count % 2 else {0})
+
+
+@pytest.mark.parametrize(
+    ("stage", "quant", "progress", "wanted"),
+    [
+        ("codec", "mixed", 0.1, (True, False)),
+        ("codec", "mixed", 0.3, (False, False)),
+        ("codec", "mixed", 0.95, (False, True)),
+        ("codec", "noise", 0.5, (True, False)),
+        ("codec", "ste", 0.1, (False, False)),
+        ("joint", "noise", 0.1, (False, True)),  # its entropy model is frozen, as it will code
+    ],
+)
+def test_rounding_begins_with_noise_and_ends_with_levels(
+    stage: Stage, quant: str, progress: float, wanted: tuple[bool, bool]
+) -> None:
+    class Run:
+        def __init__(self) -> None:
+            self.stage, self.progress, self.hparams = stage, progress, {"quant": quant}
+
+    found = counted(cast("SCICodecModule", Run()), torch.Generator())
+    assert (found._is_noisy, found._is_rounded) == wanted
+
+
+def test_a_step_draws_by_its_number_and_not_by_what_was_drawn_before() -> None:
+    seed_everything(3)
+    module, batch = small("codec", patch=16), scene_batch(3)
+    first = module.learned_scenes(batch).features
+    torch.rand(7)
+    assert torch.equal(module.learned_scenes(batch).features, first)
+    assert first.shape == (2, 3, 3, 16, 16)
+    seed_everything(4)
+    assert not torch.equal(module.learned_scenes(batch).features, first)
+
+
+def test_pairs_have_the_true_error_of_decoded_motion_beside(
+    all_beginnings: dict[str, str],
+) -> None:
+    batch = scene_batch(3)
+    terms = {}
+    for kind, phases in {"intra": (1, 0, 0), "pair": (0, 1, 0), "rollout": (0, 0, 1)}.items():
+        module = small("codec", phases=phases, **all_beginnings)
+        module.setup("fit")
+        terms[kind] = module.job.terms(batch)
+    assert set(terms["intra"]) == set(terms["rollout"]) == {"rate", "distortion", "total"}
+    assert set(terms["pair"]) == {"rate", "distortion", "total", "warp"}
+    for one in terms.values():
+        assert all(torch.isfinite(value) for value in one.values())
+        assert one["rate"] > 0
+
+
+def test_pairs_leave_i_frames_alone_and_begin_almost_free(
+    all_beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed_everything(0)
+    module = small("codec", phases=(0, 1, 0), quant="ste", **all_beginnings)
+    module.setup("fit")
+    weight = module.hparams["lambdas"][
+        int(torch.randint(4, (), generator=module.generator("coding")))
+    ]
+    costs = []
+    for progress in (0.0, 0.5):
+        monkeypatch.setattr(SCICodecModule, "progress", progress)
+        terms = module.job.terms(scene_batch(3))
+        named = {name: float(value.detach()) for name, value in terms.items()}
+        costs.append(named["total"] - weight * (named["distortion"] + named["warp"]))
+    assert costs[0] == pytest.approx(FREE**0.5 * costs[1], rel=0.01)
+    told = costs[1] / FREE**0.5 / named["rate"]
+    assert 0.05 < told < 0.95  # the I-frame's bits are no part of it
+    terms["total"].backward()
+    learned = {name for name, one in module.codec.named_parameters() if one.grad is not None}
+    assert {name.split(".")[0] for name in learned} == {"inter", "gains", "motion"}
+
+
+@pytest.mark.slow
+def test_what_is_new_in_a_frame_is_learned_to_be_coded(monkeypatch: pytest.MonkeyPatch) -> None:
+    seed_everything(0)
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(16, 3, 10, 10, generator=generator)
+    smooth = F.interpolate(coarse, (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
+    scenes = smooth.unflatten(0, (8, 2))  # of two frames that have nothing in common
+    module = small("codec", phases=(0, 1, 0), lambdas=[256.0] * 4)
+    drawn = (torch.randint(8, (4,), generator=generator) for _ in range(160))
+    monkeypatch.setattr(
+        module, "learned_scenes", lambda _: FeatureBatch(scenes[next(drawn)], torch.empty(0), None)
+    )
+    optimizer = torch.optim.Adam(module.codec.parameters(), 1e-3)
+    for step in range(160):
+        monkeypatch.setattr(SCICodecModule, "progress", step / 200)
+        optimizer.zero_grad()
+        module.job.terms(scene_batch(2))["total"].backward()
+        module.configure_gradient_clipping(optimizer, 1.0, "norm")
+        optimizer.step()
+    coding, symbols = cast("CodecNetworks", module.codec.coding), RateEstimator()
+    given: Any = {"features": list(scenes.unbind(1)), "estimation": module.codec.motion}
+    with torch.no_grad():
+        _, found = coded_frames(coding, symbols, (64, 64), 3, count=2, **given)
+    error = F.mse_loss(found.feature, scenes[:, 1])
+    assert error < 0.6 * scenes[:, 1].var(correction=0)
+
+
+def test_motion_does_not_limit_what_else_is_learned() -> None:
+    module = small("codec")
+    parts: dict[str, Any] = dict(module.codec.named_parameters())
+    moving, other = (
+        parts["inter.motion_synthesis.8.weight"],
+        parts["inter.synthesis.at_full.0.weight"],
+    )
+    moving.grad, other.grad = torch.full_like(moving, 100.0), torch.full_like(other, 1e-3)
+    optimizer = torch.optim.Adam(module.codec.parameters())
+    module.configure_gradient_clipping(optimizer, 1.0, "norm")
+    assert torch.equal(other.grad, torch.full_like(other, 1e-3))
+    assert moving.grad.norm() == pytest.approx(1.0, rel=1e-3)
+    other.grad *= 1e5
+    module.configure_gradient_clipping(optimizer, 1.0, "norm")
+    assert other.grad.norm() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_images_are_those_of_the_features_at_their_planes() -> None:
+    found = [(number, torch.full((1, 2, 2), float(number))) for number in range(5)]
+    images = images_at([27, 6], found)
+    assert images[:, 0, 0, 0].tolist() == [3.0, 0.0]
+
+
+def test_a_codec_is_trained_on_where_no_motion_is_named(all_beginnings: dict[str, str]) -> None:
+    files = {"fem": all_beginnings["fem"], "codec": all_beginnings["codec"]}
+    module, before = small("codec", **files), small("codec", **all_beginnings)
+    for one in (module, before):
+        one.setup("fit")
+    known = load_file(files["codec"])
+    for name, value in module.codec.state_dict().items():
+        if not name.startswith("fem."):
+            assert torch.equal(value, known[f"codec.{name}"]), name
+    begun = before.codec.state_dict()["intra.analysis.transform.0.weight"]
+    assert not torch.equal(begun, known["codec.intra.analysis.transform.0.weight"])  # from nothing
+    with pytest.raises(ConfigError, match="motion: this stage begins with"):
+        small("codec", fem=files["fem"]).setup("fit")

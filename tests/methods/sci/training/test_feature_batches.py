@@ -1,0 +1,86 @@
+"""Scenes to learn from: squares cut out and turned, with their motion."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, check_scenes, come_whole
+from spike_zoo.nn.warp import warp
+from tests.methods.sci.batches import scene_batch
+
+MOVED = (3, -2)  # pixels right and down in each image
+
+
+def moving(batch: int = 3, images: int = 2, side: int = 48) -> FeatureBatch:
+    """Return pictures that move by whole pixels, with their backward motion."""
+    generator = torch.Generator().manual_seed(0)
+    first = torch.rand(batch, 3, side, side, generator=generator)
+    right, down = MOVED
+    shifted = [first.roll((n * down, n * right), dims=(-2, -1)) for n in range(images)]
+    features = torch.stack(shifted, dim=1)
+    motion = torch.tensor([-float(right), -float(down)]).view(2, 1, 1)
+    motions = motion.expand(batch, images, 2, side, side)
+    return FeatureBatch(features, features.mean(dim=2, keepdim=True), motions)
+
+
+def test_motion_is_cut_and_turned_with_what_moves() -> None:
+    scenes = moving()
+    turns: set[tuple[float, ...]] = set()
+    for seed in range(12):
+        features, images, motion = scenes.patch(32, torch.Generator().manual_seed(seed))
+        assert motion is not None
+        assert features.shape == (3, 2, 3, 32, 32)
+        assert images.shape == (3, 2, 1, 32, 32)
+        torch.testing.assert_close(images, features.mean(dim=2, keepdim=True))
+        moved = warp(features[:, 0], motion[:, 1])
+        inner = ..., slice(4, -4), slice(4, -4)
+        torch.testing.assert_close(moved[inner], features[:, 1][inner], rtol=0, atol=1e-4)
+        turns |= {tuple(one[1, :, 0, 0].tolist()) for one in motion}
+    assert len(turns) == 8, "all turns and flips occur"
+
+
+def test_a_draw_is_repeated_by_its_generator() -> None:
+    scenes = moving()
+    one, again, other = (
+        scenes.patch(32, torch.Generator().manual_seed(seed)).features for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+
+
+def test_a_smaller_scene_is_turned_whole_and_may_have_no_motion() -> None:
+    scenes = moving(side=20)._replace(motion=None)
+    found = scenes.patch(64, torch.Generator().manual_seed(0))
+    assert found.features.shape == scenes.features.shape
+    assert found.motion is None
+    for part, whole in zip(found.features, scenes.features, strict=True):
+        assert torch.equal(part.flatten().sort().values, whole.flatten().sort().values)
+
+
+def test_a_scene_that_is_too_low_for_a_square_keeps_its_shape() -> None:
+    whole = moving(batch=8)
+    scenes = FeatureBatch(*(part[..., :24, :] for part in whole if part is not None))
+    found = scenes.patch(40, torch.Generator().manual_seed(0))
+    assert found.features.shape == (8, 2, 3, 24, 40)
+    assert found.motion is not None
+    assert found.motion.shape == (8, 2, 2, 24, 40)
+
+
+def test_batches_of_single_clips_are_refused() -> None:
+    check_scenes(scene_batch(5), "joint", 5)
+    message = r"stage joint learns from neighbouring images.*SceneDataModule with images: 5 or more"
+    with pytest.raises(ConfigError, match=message):
+        check_scenes(scene_batch(4), "joint", 5)
+    clips = {name: value for name, value in scene_batch(2).items() if name != "planes"}
+    with pytest.raises(ConfigError, match=r"stage codec learns from.*images: 2 or more"):
+        check_scenes(clips, "codec")  # type: ignore[arg-type]  # what is refused
+
+
+def test_scenes_come_whole_where_data_neither_cut_nor_turn_them() -> None:
+    assert come_whole(SimpleNamespace(crop=None, augment=False))
+    assert not come_whole(SimpleNamespace(crop=64, augment=False))
+    assert not come_whole(SimpleNamespace(crop=None, augment=True))

@@ -1,0 +1,291 @@
+"""SCICodecModule: the shared tests of learned methods at each stage, and what is its own."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import torch
+from lightning import Trainer, seed_everything
+
+import spike_zoo
+from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.data import SceneDataModule
+from spike_zoo.errors import ConfigError, MissingFileError, PlaneRangeError, WeightsError
+from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci.training.motion import failed_motion
+from spike_zoo.methods.sci.training.stage_table import Stage
+from spike_zoo.simulation.kinds.recipes import RECIPES
+from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, training_loss
+from spike_zoo.testing.testers import QUIET
+from tests.methods.sci.batches import batch_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+WIDTHS = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
+
+
+def small(stage: Stage, **arguments: Any) -> SCICodecModule:
+    return SCICodecModule(stage, **{"lpips": "off", **WIDTHS, **arguments})
+
+
+class TestExtraction(ReconstructionTester, MethodTester):
+    """Stage ``fem``."""
+
+    height = 32
+    width = 32
+
+    def make_module(self) -> SCICodecModule:
+        return small("fem", w_lap=0.0, warmup=0.0)
+
+
+class TestAnalysis(ReconstructionTester, MethodTester):
+    """Stage ``fam``, on frozen parts."""
+
+    height = 24
+    width = 24
+    overfit_steps = 120
+    overfit_psnr = 16.0  # features of a random FEM are faint
+    files: dict[str, str]
+
+    @pytest.fixture(autouse=True)
+    def _begin(self, beginnings: dict[str, str]) -> None:
+        type(self).files = beginnings
+
+    def make_module(self) -> SCICodecModule:
+        return small("fam", **self.files)
+
+
+@pytest.mark.parametrize("stage", ["motion", "fam"])
+def test_a_stage_says_which_checkpoint_it_begins_with(
+    stage: Stage, beginnings: dict[str, str], tmp_path: Path
+) -> None:
+    module = small(stage)
+    with pytest.raises(ConfigError, match=r"fem: this stage begins with.*configs/sci_fem\.yaml"):
+        training_loss(module, batch_of(module))
+    missing = small(stage, **{**beginnings, "fem": str(tmp_path / "none.ckpt")})
+    with pytest.raises(MissingFileError, match=r"none\.ckpt: there is no such checkpoint of stage"):
+        training_loss(missing, batch_of(missing))
+    wider = small(stage, **{**beginnings, "fem_width": 0.25})
+    with pytest.raises(WeightsError, match=r"fem\.safetensors: its part codec\.fem is not FEM"):
+        training_loss(wider, batch_of(wider))
+
+
+def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str]) -> None:
+    module = small("fam", **beginnings)
+    module.setup("fit")
+    motion = cast("SCICodecModule", spike_zoo.load(beginnings["motion"]))
+    for part in ("fem", "motion"):
+        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (motion, module))
+        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
+
+
+def test_a_stage_takes_the_parts_of_weights_that_ship() -> None:
+    shipped = cast("SCICodecModule", spike_zoo.load("sci-small"))
+    widths = {name: shipped.hparams[name] for name in ("fem_width", "codec_width", "fam_width")}
+    module = small("fam", **{**widths, "fem": "sci-small", "motion": "sci-small"})
+    module.setup("fit")
+    for part in ("fem", "motion"):
+        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (shipped, module))
+        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
+
+
+def test_a_checkpoint_needs_no_file_of_the_stages_before(
+    beginnings: dict[str, str], tmp_path: Path
+) -> None:
+    module = small("fam", **{name: f"{tmp_path}/gone-{name}" for name in beginnings})
+    save_weights(module, tmp_path / "fam.safetensors")
+    loaded = cast("SCICodecModule", spike_zoo.load(tmp_path / "fam.safetensors"))
+    recording = pattern_take(3, planes=48).recording
+    assert loaded.reconstruct(recording, [20]).shape == (1, 1, *recording.shape[1:])
+    loaded.setup("fit")  # to go on with: what it holds comes first
+
+
+def test_neighbouring_pictures_share_features_and_do_not_differ_for_it(
+    beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed_everything(0)
+    module = small("fam", **beginnings)
+    module.setup("fit")
+    recording = pattern_take(3, planes=70).recording
+    alone = torch.cat([module.reconstruct(recording, [plane]) for plane in (30, 37, 44)])
+    made: list[int] = []
+    fem = module.codec.fem.forward
+
+    def counted(planes: torch.Tensor) -> torch.Tensor:
+        made.append(len(planes))
+        return fem(planes)
+
+    monkeypatch.setattr(module.codec.fem, "forward", counted)
+    together = module.reconstruct(recording, [30, 37, 44])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
+    assert sum(made) == 7  # planes 16, 23, ..., 58, and not three times five
+
+
+def test_a_recording_in_a_clip_of_its_own_gives_the_picture_of_its_middle(
+    beginnings: dict[str, str],
+) -> None:
+    seed_everything(0)
+    module = small("fam", **beginnings)
+    module.setup("fit")
+    module.eval()
+    recording = pattern_take(3, planes=41).recording
+    spikes = torch.from_numpy(recording[0:41])[None].float()
+    with torch.no_grad():
+        image = module(spikes, torch.tensor([recording.rate_scale or 1.0]))
+    torch.testing.assert_close(module.reconstruct(recording, [20]), image, rtol=0, atol=1e-5)
+
+
+def test_the_camera_does_not_change_the_brightness_that_networks_see() -> None:
+    seed_everything(0)
+    codec = small("fem").codec.eval()
+    window = (torch.rand(1, 13, 16, 16) < 0.5).float()
+    with torch.no_grad():
+        usual = codec.feature(window, torch.tensor([0.6]))
+        torch.testing.assert_close(usual, codec.fem(window))  # 0.6 is what the filters expect
+        weighted = codec.fem(window * 2)
+        torch.testing.assert_close(codec.feature(window, torch.tensor([0.3])), weighted)
+        codec.scale_input = False
+        torch.testing.assert_close(codec.feature(window, torch.tensor([0.3])), usual)
+
+
+@pytest.mark.parametrize(
+    ("spikes", "error", "message"),
+    [
+        (torch.zeros(1, 12, 16, 16), ConfigError, "12 planes, one feature takes 13"),
+        (torch.zeros(41, 16, 16), ValueError, r"planes before rows and columns, got \(41, 16, 16"),
+        (torch.zeros(0, 41, 16, 16), ValueError, r"got \(0, 41, 16, 16\)"),
+        (torch.full((1, 13, 16, 16), 0.5), ValueError, "spikes must be 0 or 1"),
+        (torch.full((1, 13, 16, 16), torch.nan), ValueError, "spikes must be 0 or 1"),
+        (torch.zeros(1, 13, 12, 16), ConfigError, "at least 16 x 16 pixels are needed"),
+        (torch.zeros(1, 13, 1, 2**24 + 1, dtype=torch.bool), ConfigError, r"more than 2\^24 pix"),
+    ],
+)
+def test_spikes_that_are_none_are_refused(
+    spikes: torch.Tensor, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        small("fem").codec.features(spikes)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_dark_and_saturated_spikes_are_valid(value: float, beginnings: dict[str, str]) -> None:
+    module = small("fam", **beginnings).eval()
+    with torch.no_grad():
+        image = module(torch.full((1, 41, 16, 16), value), torch.tensor([0.6]))
+    assert torch.isfinite(image).all()
+
+
+def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
+    beginnings: dict[str, str],
+) -> None:
+    module = small("fam", **beginnings).eval()
+    with torch.no_grad(), pytest.warns(UserWarning, match="20 planes hold fewer than five feat"):
+        image = module.codec(torch.zeros(1, 20, 16, 16), torch.tensor([0.6]))
+    assert image.shape == (1, 1, 16, 16)
+    with pytest.raises(PlaneRangeError, match="a recording with 6 planes"):
+        module.reconstruct(pattern_take(3, planes=6).recording, [3])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: SCICodecModule("decode"), ValueError, "stage must be one of fem, motion"),  # type: ignore[arg-type]
+        (
+            lambda: small("codec", quant="hard"),
+            ValueError,
+            "quant must be one of mixed, noise",
+        ),
+        (
+            lambda: small("codec", lambdas=(1.0, 2.0)),
+            ValueError,
+            r"lambdas must be 4 .*1.0, 2.0",
+        ),
+        (lambda: small("codec", phases=(0, 0, 0)), ValueError, "phases must be 3 parts of the run"),
+        (lambda: small("codec", gop=0), ConfigError, "gop must be 1 or more, got 0"),
+        (
+            lambda: small("codec", context="both"),
+            ValueError,
+            "context must be one of condition",
+        ),
+        (
+            lambda: small("joint", temporal_prior="a"),
+            ValueError,
+            "temporal_prior must be one of",
+        ),
+        (lambda: small("codec", codec_width=0.0), ValueError, "codec_width must be above 0"),
+        (lambda: small("codec", patch=8), ValueError, "patch must be 16 pixels or more, got 8"),
+        (
+            lambda: small("codec", remember_gib=-1),
+            ValueError,
+            "remember_gib must be 0 or more",
+        ),
+        (lambda: small("fem", w_lap=-1.0), ValueError, "w_lap must be 0 or more, got -1"),
+        (lambda: small("motion", w_true=float("nan")), ValueError, "w_true must be 0 or more"),
+        (lambda: small("fem", learning_rate=0.0), ValueError, "learning_rate must be a positive"),
+    ],
+)
+def test_arguments_outside_their_range_are_refused(
+    make: Callable[[], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.fixture(scope="module")
+def sequences(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return an archive of small sequences with their true motion."""
+    path = tmp_path_factory.mktemp("sequences") / "sequence.h5"
+    options = {"train": 3, "val": 3, "test": 3, "height": 32, "width": 32}
+    request = RECIPES["sequence"].request("small", 0, options)
+    takes = request.takes()
+    with spike_zoo.archive.ArchiveWriter(path) as writer:
+        for split, named in takes.items():
+            for name, job in named.items():
+                writer.add(name, job())
+                writer.put_in_split(split, name)
+    return str(path)
+
+
+def test_motion_is_held_against_the_truth_by_pace(
+    sequences: str, beginnings: dict[str, str]
+) -> None:
+    seed_everything(0)
+    module = small("motion", **beginnings)
+    whole = ["train", "val", "test"]
+    data = SceneDataModule(sequences, 13, images=2, whole=whole, crop=32, batch_size=2, seed=0)
+    quiet = {**QUIET, "logger": False, "enable_checkpointing": False}
+    trainer = Trainer(max_epochs=1, limit_train_batches=2, **quiet)
+    trainer.fit(module, data)
+    with pytest.warns(UserWarning, match="motion is not learned well enough"):  # two updates
+        (found,) = trainer.test(module, data, verbose=False)
+    still = {pace: found[f"test/epe_still_{pace}"] for pace in ("slow", "medium", "fast")}
+    assert 0 < still["slow"] < 1.4 < still["fast"] < 21  # 7 planes at < 0.2, at 0.7 to 3 px
+    for pace, length in still.items():
+        ratio = found[f"test/epe_{pace}"] / length
+        assert found[f"test/epe_ratio_{pace}"] == pytest.approx(ratio, rel=1e-5)
+    batches = trainer.predict(module, data)
+    assert batches is not None
+    pictures = module.predicted(next(iter(data.test_dataloader())), cast("Any", batches[0]))
+    assert [one.image.shape for one in pictures if one.image is not None] == [(3, 32, 32)]
+    mean = sum(still.values()) / 3
+    assert found["test/epe_still"] == pytest.approx(mean, rel=1e-4)  # as many pairs of each pace
+
+
+def test_a_stage_that_learned_no_motion_says_so() -> None:
+    ratios = {f"test/epe_ratio_{pace}": torch.tensor(0.45) for pace in ("slow", "medium", "fast")}
+    said = failed_motion({**ratios, "test/epe_ratio_medium": torch.tensor(0.39)})
+    assert "its error is 0.45 on fast scenes of that of no motion, above 0.4" in said
+    assert failed_motion({"test/epe_ratio_slow": torch.tensor(2.0)}) == ""
+
+
+def test_the_true_motion_counts_less_and_less(beginnings: dict[str, str]) -> None:
+    module = small("motion", w_true=0.8, w_true_end=0.25, **beginnings)
+    module._trainer = cast("Any", SimpleNamespace(global_step=5))
+    module._updates = 10.0
+    assert module.w_true == pytest.approx(0.5)
+    module._trainer = cast("Any", SimpleNamespace(global_step=12))
+    assert module.w_true == pytest.approx(0.2)

@@ -1,0 +1,175 @@
+"""The teacher as a method: rows without a student, and where its weights come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from lightning import Trainer
+from torch import Tensor, nn
+
+import spike_zoo
+from spike_zoo.checkpoints.loading import export
+from spike_zoo.data import DeblurDataModule
+from spike_zoo.errors import ConfigError, MissingFileError, WeightsError
+from spike_zoo.methods.ssdm import (
+    BlurryInputModule,
+    SSDMCascadeModule,
+    SSDMStudentModule,
+    SSDMTeacher,
+)
+from spike_zoo.metrics import psnr
+from spike_zoo.simulation import deblur_scenes, simulate_exposures
+from spike_zoo.testing import QUIET
+from spike_zoo.testing.exposures import exposed_take, exposure_batch
+from tests.methods.ssdm.conftest import Golden
+
+TIMES = [20, 44, 68, 92, 116]
+
+
+@pytest.fixture(scope="module")
+def files(
+    bsn_weights: dict[str, Tensor],
+    sr_weights: dict[str, Tensor],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """Files of both networks, as the authors write theirs."""
+    folder = tmp_path_factory.mktemp("teacher")
+    torch.save({f"module.{name}": value for name, value in bsn_weights.items()}, folder / "bsn.pth")
+    torch.save(sr_weights, folder / "edsr.pth")
+    return {name: str(folder / f"{name}.pth") for name in ("bsn", "edsr")}
+
+
+def test_pseudo_labels_of_a_cascade_from_files_are_the_published_ones(
+    files: dict[str, str], ssdm_golden: Golden
+) -> None:
+    module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
+    blur, spikes = ssdm_golden.tensor("teacher.blur"), ssdm_golden.spikes("teacher.spike")
+    with torch.no_grad():
+        labels = module.images_at(blur, spikes, TIMES, (20, 117))
+    error = (labels - ssdm_golden.tensor("teacher.sdm")).abs()
+    assert error.max() < 1e-3
+    assert (error > 1e-4).float().mean() < 1e-3
+
+
+def test_sequences_of_a_recording_are_the_images_of_its_planes(files: dict[str, str]) -> None:
+    take = exposed_take(0, 16, 20)
+    batch = exposure_batch(take)
+    module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
+    with torch.no_grad():
+        wanted = module.images_at(batch["blur"], batch["spikes"], TIMES[:3], (20, 117))[:, 0]
+    found = module.deblur(batch["blur"][0], take.recording, TIMES[:3])
+    torch.testing.assert_close(found, wanted, rtol=0.0, atol=1e-5)
+    one_by_one = module.deblur(batch["blur"][0], take.recording, TIMES[:3], memory_gib=1e-9)
+    torch.testing.assert_close(found, one_by_one, rtol=0.0, atol=1e-5)
+    elsewhere = module.deblur(batch["blur"][0], take.recording, TIMES[:3], exposure=(30, 100))
+    assert not torch.allclose(found, elsewhere, atol=1e-3)
+
+
+@pytest.mark.parametrize("upsampler", ["bilinear", "nearest"])
+def test_rows_without_networks_are_plain_arithmetic(upsampler: str) -> None:
+    batch = exposure_batch(exposed_take())
+    module = SSDMCascadeModule(use_bsn=False, upsampler=upsampler)  # type: ignore[arg-type]  # one of three
+    assert not list(module.parameters())
+    module.setup("test")
+    found = module.images_at(batch["blur"], batch["spikes"], TIMES, (20, 117))
+    plain = nn.Upsample(scale_factor=4, mode=upsampler)
+    wanted = SSDMTeacher(nn.Identity(), plain)(batch["blur"], batch["spikes"], TIMES)
+    torch.testing.assert_close(found, wanted)
+
+
+def test_the_model_on_raw_rates_is_sharper_than_the_blur_where_colours_agree() -> None:
+    batch = exposure_batch(exposed_take(images=7))
+    module = SSDMCascadeModule(use_bsn=False, upsampler="bilinear", short_window=11)
+    times = batch["planes"][0].tolist()
+    images = module.images_at(batch["blur"], batch["spikes"], times, (20, 117))[:, 0]
+    blurry = batch["blur"].expand_as(batch["images"][0])
+    gain = psnr(images, batch["images"][0]).mean() - psnr(blurry, batch["images"][0]).mean()
+    assert gain > 1.0
+
+
+def test_rates_along_the_motion_make_a_far_better_teacher_than_a_window_of_planes() -> None:
+    plain = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
+    along = SSDMCascadeModule(use_bsn=False, upsampler="bilinear", along_motion=True)
+    for scene in deblur_scenes("test", 2, seed=7, height=48, width=48):
+        take = simulate_exposures(scene)
+        batch = exposure_batch(take)
+        assert take.images is not None
+        assert take.image_index is not None
+        times = [int(time) for time in take.image_index]
+        sharp = torch.from_numpy(take.images).permute(0, 3, 1, 2) / 255
+        gained = [
+            psnr(module.deblur(batch["blur"][0], take.recording, times), sharp).mean()
+            for module in (plain, along)
+        ]
+        assert gained[1] > gained[0] + 1.5
+        of_a_batch = along.images_at(batch["blur"], batch["spikes"], times, (20, 117))
+        found = along.deblur(batch["blur"][0], take.recording, times)
+        torch.testing.assert_close(of_a_batch[:, 0], found, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("module", [SSDMCascadeModule, SSDMStudentModule])
+def test_rates_along_the_motion_are_not_denoised(
+    module: type[SSDMCascadeModule | SSDMStudentModule],
+) -> None:
+    with pytest.raises(ValueError, match=r"along_motion .*: set use_bsn"):
+        module(along_motion=True)
+    made = SSDMStudentModule(along_motion=True, use_bsn=False, upsampler="bilinear").make_teacher()
+    assert made.along_motion
+
+
+def test_a_row_is_tested_on_all_images_and_the_middle_one_without_training(
+    exposures_archive: Path,
+) -> None:
+    data = DeblurDataModule(str(exposures_archive))
+    module = BlurryInputModule(protocols=["ssdm"])
+    trainer = Trainer(logger=False, enable_checkpointing=False, **QUIET)
+    (result,) = trainer.test(module, data, verbose=False)
+    batch = exposure_batch(exposed_take(5))
+    values = psnr(batch["blur"].expand_as(batch["images"][0]), batch["images"][0])
+    assert result["test/psnr"] == pytest.approx(values.mean().item(), abs=1e-3)
+    assert result["test/psnr_middle"] == pytest.approx(values[1].item(), abs=1e-3)
+    assert result["test/psnr_gain"] == pytest.approx(0.0, abs=1e-4)
+    assert result["test/psnr_official"] == pytest.approx(result["test/psnr"], abs=1e-3)
+    assert {"test/ssim_official_middle", "test/ssim"} <= result.keys()
+
+
+def test_an_export_holds_the_networks_and_asks_for_no_file(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    module = SSDMCascadeModule(**files)  # type: ignore[arg-type]  # two of its arguments
+    module.read_files()
+    module.hparams["bsn"] = module.hparams["edsr"] = str(tmp_path / "gone.ckpt")
+    export(module, tmp_path / "teacher")
+    take = exposed_take()
+    batch = exposure_batch(take)
+    loaded = spike_zoo.load(tmp_path / "teacher")
+    assert isinstance(loaded, SSDMCascadeModule)
+    found = loaded.deblur(batch["blur"][0], take.recording, [68])
+    torch.testing.assert_close(found, module.deblur(batch["blur"][0], take.recording, [68]))
+    part = SSDMCascadeModule(bsn=str(tmp_path / "teacher"), upsampler="bilinear")
+    part.read_files()  # an export is a source too
+
+
+def test_a_network_without_a_file_is_asked_for_by_name() -> None:
+    with pytest.raises(ConfigError, match=r"bsn: the teacher needs weights of BSN.*ssdm_denoise"):
+        SSDMCascadeModule(upsampler="bilinear").setup("test")
+    with pytest.raises(ConfigError, match=r"edsr: .* EDSR.*ssdm_upsample"):
+        SSDMCascadeModule(use_bsn=False).setup("test")
+
+
+def test_missing_and_foreign_files_are_refused_by_their_path(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(MissingFileError, match=r"none\.ckpt: .*BSN.*configs/ssdm_denoise\.yaml"):
+        SSDMCascadeModule(bsn=str(tmp_path / "none.ckpt"), upsampler="nearest").setup("test")
+    with pytest.raises(
+        WeightsError, match=r"edsr\.pth: it has no part teacher\.bsn and is not BSN"
+    ):
+        SSDMCascadeModule(bsn=files["edsr"], upsampler="nearest").setup("test")
+
+
+def test_an_unknown_upsampler_is_refused() -> None:
+    with pytest.raises(ValueError, match="upsampler must be one of"):
+        SSDMCascadeModule(upsampler="bicubic")  # type: ignore[arg-type]  # wrong on purpose

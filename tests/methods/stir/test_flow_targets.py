@@ -1,0 +1,220 @@
+"""Motion fields beside the true motion: the loss, its schedule, the errors, what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.cli.main import main
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.errors import ConfigError, UsageError
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.methods.stir.decoder import Level
+from spike_zoo.methods.stir.flow_targets import field_loss, fields_of, known_flows
+from spike_zoo.methods.stir.network import STIRPyramid
+from spike_zoo.nn.flow import MOTION_WEIGHTS
+from spike_zoo.tasks.evaluation import Evaluation
+
+SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, "lpips": "off"}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return an archive with the motion 20 planes before and after every image."""
+    path = str(tmp_path_factory.mktemp("moving") / "moving.h5")
+    size = ["--height", "32", "--width", "40", "--planes", "81", "--margin", "30"]
+    counts = ["--train", "1", "--val", "1", "--test", "3", "--jobs", "1"]
+    assert main(["simulate", *counts, *size, "--around", "20", "--out", path]) == 0
+    return path
+
+
+def served(archive: str, **options: Any) -> ReconstructionDataModule:
+    """Return clips of the archive with its motion."""
+    return ReconstructionDataModule(archive, around=20, batch_size=1, **options)
+
+
+def trainer(**options: Any) -> lightning.Trainer:
+    """Return a trainer that leaves nothing."""
+    return lightning.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        **options,
+    )
+
+
+class Seen(lightning.Callback):
+    """Keep what every step of a test found."""
+
+    def __init__(self) -> None:
+        self.evaluations: list[Evaluation] = []
+
+    def on_test_batch_end(self, trainer: Any, module: Any, outputs: Any, *rest: Any) -> None:
+        """Keep it."""
+        self.evaluations.append(outputs)
+
+
+def pyramid_of(flow: torch.Tensor, levels: int) -> STIRPyramid:
+    """Return what a network of some levels had found, were its flow everywhere this one."""
+    found = {}
+    for number in range(1, levels + 1):
+        side = 16 // 2 ** (number - 1)
+        here = flow.view(1, 4, 1, 1).expand(1, 4, side, side) / 2 ** (number - 1)
+        refined, upsampled = (None, here) if number == 1 else (here, here + 100)
+        image = torch.zeros(1, 1, side, side)
+        found[number] = Level(image, image, flow=refined, upflow=upsampled)
+    return STIRPyramid(image, found, {})
+
+
+def test_the_loss_is_the_error_of_every_level_in_its_own_pixels() -> None:
+    truth = torch.zeros(1, 2, 2, 16, 16)
+    truth[:, 0, 0], truth[:, 1, 1] = 3.0, -8.0  # right to the first time, up to the last
+    exact = torch.tensor([3.0, 0.0, 0.0, -8.0])
+    assert field_loss(pyramid_of(exact, 3), truth) < 1e-2
+    off = exact + torch.tensor([4.0, 0.0, 0.0, 0.0])  # one of two sides, by 4 pixels
+    wanted = sum(MOTION_WEIGHTS[n] * 4 / n / 2 for n in (1, 2, 4))
+    assert field_loss(pyramid_of(off, 3), truth) == pytest.approx(wanted, rel=1e-2)
+
+
+def test_fields_are_cut_to_the_image_and_told_apart() -> None:
+    flow = torch.arange(4.0).view(1, 4, 1, 1).expand(1, 4, 16, 16)
+    finest = Level(flow[:, :1], flow, upflow=flow, extra_flow=torch.cat([flow + 10, flow + 20], 1))
+    main_field, second, third = fields_of(STIRPyramid(flow[:, :1], {1: finest}, {}), (12, 14))
+    assert main_field.shape == (1, 2, 2, 12, 14)
+    assert main_field[0, :, :, 0, 0].tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert (second - main_field == 10).all()
+    assert (third - main_field == 20).all()
+    still = Level(flow[:, :1], flow)
+    assert fields_of(STIRPyramid(flow[:, :1], {1: still}, {}), (12, 14)) == []
+
+
+def test_motion_is_served_where_it_belongs_and_cut_with_the_clip(archive: str) -> None:
+    data = served(archive, crop=16, augment=False)
+    data.setup("fit")
+    samples = data.train_dataloader().dataset
+    sample: Any = samples[0]
+    with SpikeArchive(archive) as stored:
+        name = stored.names("train")[0]
+        plane = int(stored.image_index(name)[0])
+        assert stored.around_index(name)[0].tolist() == [plane - 20, plane + 20]
+        np.testing.assert_array_equal(sample["motion"], stored.motion(name, around=True)[0])
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert batch["motion"].shape == (1, 2, 2, 16, 16)
+    assert batch["motion"].dtype == torch.float32
+
+
+def test_errors_of_motion_are_measured_by_field_and_pace_and_shown(archive: str) -> None:
+    module, data = STIRModule(**SMALL), served(archive)
+    seen = Seen()
+    found = trainer(callbacks=[seen]).test(module, data, verbose=False)[0]
+    assert found["test/epe_still_fast"] > found["test/epe_still_slow"] > 0
+    for name in ("test/epe", "test/epe_field_2", "test/epe_fast"):
+        assert found[name] > 0
+    ratio = found["test/epe"] / found["test/epe_still"]
+    assert found["test/epe_ratio"] == pytest.approx(ratio, rel=1e-5)
+    assert len(seen.evaluations) == 9
+    pictures = seen.evaluations[0].shown[0].pictures
+    assert list(pictures)[1] == "true motion"
+    assert pictures["true motion"].shape == (3, 32, 40)
+
+
+def test_a_fit_learns_the_motion_and_fading_lets_it_go(archive: str) -> None:
+    torch.manual_seed(0)
+    module = STIRModule(**SMALL, loss_motion=1.0, motion_schedule="fading", learning_rate=2e-3)
+    data = served(archive, crop=None, augment=False)
+    seen: list[tuple[float, float]] = []
+    terms_of = module._terms
+
+    def watched(batch: Any) -> dict[str, torch.Tensor]:
+        terms = terms_of(batch)
+        seen.append((module._motion_left(), float(terms["motion"].detach())))
+        return terms
+
+    module._terms = watched  # type: ignore[method-assign]
+    trainer(max_epochs=12, limit_val_batches=0).fit(module, data)
+    left, losses = zip(*seen, strict=True)
+    assert left[0] == 1.0
+    assert left[len(left) // 2] == pytest.approx(0.5, abs=0.05)
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss_motion": -1.0}, "loss_motion must be 0 or more"),
+        ({"motion_schedule": "rising"}, "motion_schedule must be constant or fading"),
+        ({"loss_motion": 1.0, "interaction": "synthesis_only"}, "loss_motion: .* has no motion"),
+        ({"true_motion": True, "interaction": "synthesis_only"}, "true_motion: .* has no motion"),
+        ({"loss_motion": 1.0, "true_motion": True}, "with true_motion no motion is learned"),
+    ],
+)
+def test_switches_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        STIRModule(**{**SMALL, **options})
+
+
+def test_data_without_motion_are_refused_by_the_loss_and_by_the_data(
+    archive: str, tmp_path: Path
+) -> None:
+    module = STIRModule(**SMALL, loss_motion=1.0)
+    with pytest.raises(ConfigError, match="ReconstructionDataModule with around: 20"):
+        trainer(max_epochs=1).fit(module, ReconstructionDataModule(archive, crop=None))
+    with pytest.raises(ConfigError, match="no motion to the planes 10 before and after"):
+        ReconstructionDataModule(archive, around=10, crop=None).setup("fit")
+
+
+def test_known_flows_are_the_truth_at_every_level_in_its_own_pixels() -> None:
+    truth = torch.zeros(1, 2, 2, 12, 16)  # padded to 16 rows, two more at either end
+    truth[:, 0, 0], truth[:, 1, 1] = 4.0, -8.0
+    truth[..., :8] = torch.nan
+    flows = known_flows(truth, 4)
+    assert sorted(flows) == [1, 2, 3]
+    for level, flow in flows.items():
+        side = 16 // 2 ** (level - 1)
+        assert flow.shape == (1, 4, side, side)
+        scale = 2 ** (level - 1)
+        middle = flow[0, :, side // 2, -1].tolist()
+        assert middle == [4.0 / scale, 0.0, 0.0, -8.0 / scale]
+        assert (flow[..., : side // 2] == 0).all(), "unknown is still"
+
+
+def test_told_the_true_motion_a_network_is_aligned_by_it_and_by_nothing_else(archive: str) -> None:
+    module = STIRModule(**SMALL, true_motion=True).eval()
+    data = served(archive)
+    data.setup("test")
+    batch: Any = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
+    found = module.found(batch, 0)
+    known = torch.isfinite(batch["motion"])
+    assert torch.equal(found.fields[0][known], batch["motion"][known])
+    still: Any = {**batch, "motion": torch.zeros_like(batch["motion"])}
+    assert not torch.equal(module.predict_step(still, 0), found.images), "it matters"
+    assert torch.equal(module.predict_step(batch, 0), found.images)
+    measured = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
+    assert measured["test/epe"] == 0
+    with pytest.raises(UsageError, match="true_motion: this method is told how things move"):
+        module(batch["spikes"], batch["rate_scale"])
+    still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
+    with pytest.raises(ConfigError, match="true_motion: the data serve no true motion"):
+        trainer(fast_dev_run=True).fit(module.train(), still_data)
+
+
+def test_from_doubled_flows_what_the_coarsest_level_finds_reaches_the_finest() -> None:
+    module = STIRModule(**SMALL, start_from_doubled_flows=True).eval()
+    with torch.no_grad():
+        heads: Any = {name: each.head for name, each in module.network.decoders.items()}
+        for level in ("3", "2"):  # no level but the coarsest finds anything
+            heads[level].weight[:4], heads[level].bias[:4] = 0.0, 0.0
+        heads["3"].bias[:4] = torch.tensor([0.5, -0.25, -0.5, 0.25])
+    pyramid = module.network.pyramid(torch.zeros(1, 61, 32, 32))
+    main_field = fields_of(pyramid, (32, 32))[0][0, :, :, 8:-8, 8:-8]  # borders fade
+    torch.testing.assert_close(main_field[0, 0], torch.full((16, 16), 2.0))
+    torch.testing.assert_close(main_field[1, 1], torch.full((16, 16), 1.0))

@@ -1,0 +1,64 @@
+"""A model's card says what the record says, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from spike_zoo.records.model_card import model_card
+from tests.helpers.results import make_result
+
+DESCRIBED = {
+    "class_path": "spike_zoo.methods.stir.STIRModule",
+    "hyper_parameters": {"width": 0.5, "api_key": "letmein"},
+    "summary": "Train STIR.",
+    "command": "reconstruct",
+}
+RESULT = make_result(
+    metrics={"test/psnr": 35.194, "test/f1_3": 0.5, "val/psnr": 36.0, "train/total": 0.1},
+    config={"data": {"init_args": {"archive": "data/default.h5"}}},
+    images=48,
+)
+
+
+def test_a_card_tells_metrics_data_licence_and_recipe() -> None:
+    card = model_card("me/small", DESCRIBED, RESULT, licence="cc-by-4.0")
+    assert "| psnr | 35.19 |" in card
+    assert "48 images" in card
+    assert "`default.h5`" in card
+    assert RESULT.data_sha256 is not None
+    assert RESULT.data_sha256 in card
+    assert "cc-by-4.0" in card
+    assert "configs/stir.yaml" in card
+    assert "width: 0.5" in card
+    assert 'spike_zoo.load("hf:me/small")' in card
+    assert "36" not in card.partition("## Data")[0], (
+        "validation chose the checkpoint; it is no result"
+    )
+
+
+def test_a_card_gives_no_secret_away() -> None:
+    assert "letmein" not in model_card("small", DESCRIBED, RESULT)
+
+
+def test_the_header_is_what_the_hub_reads() -> None:
+    hub = pytest.importorskip("huggingface_hub", reason="of the extra 'hub'")
+    data = hub.ModelCard(model_card("me/small", DESCRIBED, RESULT)).data
+    (found,) = data.eval_results
+    assert (found.metric_type, found.metric_value) == ("psnr", 35.194)
+    assert (found.dataset_name, found.dataset_split) == ("default.h5", "test")
+
+
+def test_weights_without_a_record_are_said_to_have_none() -> None:
+    card = model_card("small", DESCRIBED)
+    assert "No record of a test of just these weights" in card
+    header = yaml.safe_load(card.split("---")[1])
+    assert set(header) == {"license", "library_name", "tags"}
+    assert 'spike_zoo.load("small")' in card
+
+
+@pytest.mark.parametrize(
+    ("command", "line"), [("deblur", "--weights small"), ("classify", "classify digit.npz")]
+)
+def test_a_card_names_the_command_that_takes_the_weights(command: str, line: str) -> None:
+    assert line in model_card("small", {**DESCRIBED, "command": command})

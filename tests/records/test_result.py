@@ -1,0 +1,132 @@
+"""The record of a run survives its file, and damaged ones are named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spike_zoo.errors import FormatError, MissingFileError, VersionError
+from spike_zoo.records.result import Cost, RunResult, variant_and_profile
+from tests.conftest import ROOT
+from tests.helpers.results import make_result
+
+COMMITTED = sorted((ROOT / "experiments").glob("*/results/**/result.json"))
+#: What a codec measures: four jobs, and quality at four rates by three measures.
+COSTS = {
+    job: Cost(macs=29_011_000_000, seconds=0.161799341000005, size=(250, 400))
+    for job in ("forward", "compress", "decompress", "reconstruct")
+}
+CURVES = {
+    f"rate_distortion/{name}": tuple(
+        (0.0123456789012345 * n, 30.123456789012345 + n) for n in range(8)
+    )
+    for name in ("psnr", "ssim", "accuracy")
+}
+
+
+def test_record_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
+    result = make_result(checkpoint="runs/x/checkpoints/best.ckpt")
+    result.write(tmp_path / "run" / "result.json")
+    assert RunResult.read(tmp_path / "run") == result
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["result.json"]
+
+
+def test_missing_record_is_named(tmp_path: Path) -> None:
+    with pytest.raises(MissingFileError, match=r"result\.json: there is no such result"):
+        RunResult.read(tmp_path)
+
+
+def _with(**fields: Any) -> str:
+    """Return a record as text with other costs or curves than it has."""
+    own = ("costs", "curves", "macs", "image_size", "seconds_per_image")
+    content = {key: one for key, one in make_result().summary().items() if key not in own}
+    return json.dumps({**content, "config": {}, "metrics": {}, **fields})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not a result"),
+        ("[]", "no field 'schema'"),
+        ('{"schema": 1}', "field 'method'"),
+        (_with(macs=None), "lacks the field 'image_size'"),
+        (_with(costs=3), "damaged costs or curves"),
+        (_with(costs={}, curves={"rate": [[1]]}), "damaged costs or curves"),
+    ],
+)
+def test_damaged_record_is_refused_naming_the_field(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(content)
+    with pytest.raises(FormatError, match=message):
+        RunResult.read(path)
+
+
+def test_record_of_a_newer_schema_is_refused_with_both_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({"schema": 7}))
+    with pytest.raises(VersionError, match="schema 7, this version reads up to 2"):
+        RunResult.read(path)
+
+
+def test_variant_is_the_last_configuration_that_is_not_a_profile_or_logger() -> None:
+    files = [
+        "configs/stir.yaml",
+        "experiments/stir/variants/one_field.yaml",
+        "configs/profiles/smoke.yaml",
+        "configs/loggers/wandb.yaml",
+    ]
+    assert variant_and_profile(files) == ("one_field", "smoke")
+    own = [*files[:3], "experiments/stir/profiles/smoke/student.yaml"]
+    assert variant_and_profile(own) == ("one_field", "smoke")
+    tried = [*files[:3], "experiments/stir/profiles/long/motion.yaml"]
+    assert variant_and_profile(tried) == ("one_field", "smoke")
+
+
+def test_record_comes_back_from_a_tracking_services_summary_but_for_its_configuration() -> None:
+    result = make_result(config={"seed_everything": 0})
+    summary = {**result.summary(), **result.metrics, "_runtime": 12, "epoch": 3}
+    assert RunResult.from_summary(summary) == make_result(config={})
+    measured = make_result(costs=COSTS, curves=CURVES)
+    told = json.loads(json.dumps({**measured.summary(), **measured.metrics}))
+    assert RunResult.from_summary(told) == measured
+    del summary["variant"]
+    with pytest.raises(FormatError, match="lacks the field 'variant'"):
+        RunResult.from_summary(summary)
+
+
+def test_costs_stand_by_name_and_that_of_a_reconstruction_where_it_always_stood(
+    tmp_path: Path,
+) -> None:
+    result = make_result(costs=COSTS, curves=CURVES)
+    result.write(tmp_path / "result.json")
+    assert RunResult.read(tmp_path) == result
+    content = json.loads((tmp_path / "result.json").read_text())
+    assert content["costs"]["compress"] == {
+        "macs": 29_011_000_000,
+        "seconds": 0.161799341000005,
+        "size": [250, 400],
+    }
+    assert content["macs"] == result.macs == 29_011_000_000
+    assert content["image_size"] == [250, 400]
+    assert content["seconds_per_image"] == result.seconds_per_image == 0.161799341000005
+
+
+def test_committed_records_read_as_they_were_written_and_stay_small() -> None:
+    assert COMMITTED
+    for path in COMMITTED:
+        content, result = json.loads(path.read_text()), RunResult.read(path)
+        assert path.stat().st_size < 10_000
+        for name in ("method", "metrics", "macs", "seconds_per_image", "config_hash", "schema"):
+            assert getattr(result, name) == content[name], path
+
+
+def test_the_record_of_a_codec_stays_below_ten_kilobytes(tmp_path: Path) -> None:
+    largest = RunResult.read(max(COMMITTED, key=lambda path: path.stat().st_size))
+    replace(largest, costs=COSTS, curves=CURVES).write(tmp_path / "result.json")
+    assert (tmp_path / "result.json").stat().st_size < 10_000

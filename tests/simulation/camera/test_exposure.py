@@ -1,0 +1,102 @@
+"""Blurry images, sharp images and spikes of the same light."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spike_zoo.simulation import (
+    Scene,
+    SceneSpec,
+    SpikeCamera,
+    expose_image,
+    exposure_spans,
+    simulate_spikes,
+)
+from spike_zoo.simulation.camera.exposure import ExposurePlanes, covered_light
+from spike_zoo.spikes import Take
+
+LUMA = (0.30, 0.59, 0.11)
+SCENE = SceneSpec(seed=2, height=16, width=16, planes=40, background="noise", speed=1.0)
+
+
+def images(planes: int = 30, side: int = 8, seed: int = 0) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).random((planes, 3, side, side), np.float32)
+
+
+def record(exposed: ExposurePlanes, light: NDArray[np.float32], chunk: int = 7) -> Take:
+    parts = [light[first : first + chunk] for first in range(0, len(light), chunk)]
+    seen = partial(covered_light, ratio=4, weights=LUMA)
+    return exposed.record(parts, SpikeCamera(start="zero"), seen, fps=1.0, meta={"source": "test"})
+
+
+def test_published_recordings_are_exposed_and_kept_at_the_published_planes() -> None:
+    exposed = ExposurePlanes(137)
+    assert exposed.spans.tolist() == [[20, 117]]
+    assert exposed.times.tolist() == [20, 36, 52, 68, 84, 100, 116]
+
+
+def test_a_blurry_image_is_the_mean_of_its_planes_and_a_sharp_one_its_plane() -> None:
+    light = images(18)
+    take = record(ExposurePlanes(18, exposure=10, margin=3, stride=4), light)
+    assert take.blur_span is not None
+    assert take.blur_span.tolist() == [[3, 13]]
+    mean = np.rint(255 * light[3:13].mean(axis=0, dtype=np.float64)).transpose(1, 2, 0)
+    np.testing.assert_array_equal(take.blur, mean[None])
+    sharp = np.rint(255 * light[[3, 7, 11]]).transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(take.images, sharp)
+    assert take.image_index is not None
+    assert take.image_index.tolist() == [3, 7, 11]
+
+
+def test_the_spike_camera_sees_the_mean_grey_of_the_pixels_it_covers() -> None:
+    light = images(12)
+    take = record(ExposurePlanes(12, exposure=6, margin=3, stride=0), light)
+    grey = 0.30 * light[:, 0] + 0.59 * light[:, 1] + 0.11 * light[:, 2]
+    corners = [grey[:, r : r + 4, c : c + 4].mean((1, 2)) for r in (0, 4) for c in (0, 4)]
+    tiles = np.stack(corners, axis=1).reshape(12, 2, 2)
+    expected = simulate_spikes(tiles, start="zero")
+    np.testing.assert_array_equal(take.recording[0:12], expected)
+    assert take.images is None
+    assert take.image_index is None
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 40])
+def test_chunks_change_nothing(chunk: int) -> None:
+    exposed, light = ExposurePlanes(40, exposure=8, margin=2, stride=4), images(40)
+    whole, parts = record(exposed, light), record(exposed, light, chunk)
+    np.testing.assert_array_equal(parts.recording.packed, whole.recording.packed)
+    np.testing.assert_array_equal(parts.blur, whole.blur)
+    np.testing.assert_array_equal(parts.images, whole.images)
+    assert exposed.spans.tolist() == [[2, 10], [17, 25]]  # seven planes between two exposures
+
+
+def test_a_recording_too_short_for_an_exposure_is_refused() -> None:
+    with pytest.raises(ValueError, match="136 planes hold no exposure of 97 with 20 before"):
+        ExposurePlanes(136)
+
+
+def test_a_blurry_image_is_the_mean_of_its_planes() -> None:
+    scene = Scene(SCENE)
+    expected = scene.colour(3, 36).astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(expose_image(scene, 3, 36), expected, atol=1e-6)
+
+
+def test_an_empty_exposure_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one plane"):
+        expose_image(Scene(SCENE), 5, 5)
+
+
+def test_exposures_follow_one_another_as_in_the_gopro_set() -> None:
+    assert exposure_spans(241, 97).tolist() == [[20, 117], [124, 221]]
+    assert exposure_spans(240, 97).tolist() == [[20, 117]]
+    assert exposure_spans(137, 97).tolist() == [[20, 117]]
+    assert exposure_spans(136, 97).shape == (0, 2)
+
+
+def test_impossible_exposures_are_refused() -> None:
+    with pytest.raises(ValueError, match="no exposures of 0 planes"):
+        exposure_spans(100, 0)

@@ -1,0 +1,149 @@
+"""Folders of pictures become requests for archives: sizes, names, limits, and what is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS, picture_request
+from tests.helpers.picture_trees import (
+    write_cifar,
+    write_classes,
+    write_mnist,
+    write_picture,
+    write_septuplets,
+)
+
+
+def test_mnist_is_forty_pixels_on_dark_planes_of_sixty_four(tmp_path: Path) -> None:
+    write_mnist(tmp_path, [*range(10)] * 2, [4])
+    request = picture_request("s-mnist", str(tmp_path), 0, {})
+    takes = request.takes()
+    ((name, make),) = takes["test"].items()
+    assert name == "test-00000-digit-4-motion-0"
+    take = make()
+    assert (take.label, take.recording.shape) == (4, (41, 64, 64))
+    sides = [np.ptp(np.flatnonzero(take.recording[:].any(axis=(0, axis)))) for axis in (1, 2)]
+    drift = take.recording.meta["drift"]
+    travelled = [40 * abs(drift[way]) for way in ("dx", "dy")]
+    assert [side - way for side, way in zip(sides, travelled, strict=True)] == pytest.approx(
+        [40, 40], abs=2
+    )
+    assert request.label_names == tuple("0123456789")
+
+
+@pytest.mark.parametrize(("kind", "side"), [("s-cifar", 64), ("s-caltech", 128), ("labelled", 64)])
+def test_photographs_fill_their_planes(tmp_path: Path, kind: str, side: int) -> None:
+    if kind == "s-cifar":
+        write_cifar(tmp_path, [*range(10)] * 2, [4])
+    else:
+        write_classes(tmp_path, {"a": 3, "b": 3})
+    takes = picture_request(kind, str(tmp_path), 0, {}).takes()
+    take = next(iter(takes["test"].values()))()
+    assert take.recording.shape == (41, side, side)
+    assert take.recording.meta["mirrored"] is True
+    edges = take.recording[:].mean(axis=0)[[0, -1]]
+    assert (edges > 0).all()
+
+
+def test_images_to_train_on_move_as_often_as_asked(tmp_path: Path) -> None:
+    write_classes(tmp_path, {"a": 10, "b": 10})
+    given = {"motions": 3, "height": 24, "width": 32, "planes": 12, "noise": "indoor-v1"}
+    takes = picture_request("labelled", str(tmp_path), 0, given).takes()
+    assert {split: len(some) for split, some in takes.items()} == {
+        "train": 48, "val": 2, "test": 2,
+    }  # fmt: skip
+    take = takes["train"]["a-image_0000-motion-2"]()
+    assert take.recording.shape == (12, 24, 32)
+    assert take.recording.meta["noise"] == "indoor-v1"
+
+
+def test_a_limit_takes_evenly_of_all_classes_and_the_same_takes(tmp_path: Path) -> None:
+    write_mnist(tmp_path, [*range(10)] * 6, [*range(10)] * 3)
+    few = picture_request("s-mnist", str(tmp_path), 0, {"limit": 20})
+    takes = few.takes()
+    assert {split: len(some) for split, some in takes.items()} == {
+        "train": 20, "val": 10, "test": 20,
+    }  # fmt: skip
+    labels = Counter(name.split("-")[3] for name in takes["test"])
+    assert labels == Counter({str(digit): 2 for digit in range(10)})
+    everything = picture_request("s-mnist", str(tmp_path), 0, {}).takes()
+    name, make = next(iter(takes["test"].items()))
+    there = everything["test"][name]().recording
+    np.testing.assert_array_equal(make().recording.packed, there.packed)
+
+
+def test_a_request_says_what_was_asked_and_which_pictures_there_were(tmp_path: Path) -> None:
+    write_classes(tmp_path / "fruit", {"a": 10, "b": 10})
+    asked = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).asked
+    listed = asked.pop("listed")
+    assert asked == {
+        "kind": "labelled", "simulator": "spike_zoo.simulation drifting v1", "images": "fruit",
+        "seed": 2, "height": 64, "width": 64, "planes": 41, "noise": "none", "motions": 1,
+        "limit": 5, "pictures": {"train": 5, "val": 2, "test": 2},
+    }  # fmt: skip
+    write_picture(tmp_path / "fruit" / "a" / "image.png")  # the first of its class
+    again = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).asked
+    assert again["listed"] != listed
+
+
+def test_clips_of_frames_are_to_reconstruct(tmp_path: Path) -> None:
+    write_septuplets(tmp_path, ["00001/0001", "00002/0001"], ["00003/0004"])
+    request = picture_request("s-vimeo", str(tmp_path), 0, {"noise": "indoor-v1"})
+    takes = request.takes()
+    assert {split: len(some) for split, some in takes.items()} == {
+        "train": 1, "val": 1, "test": 1,
+    }  # fmt: skip
+    take = takes["test"]["00003-0004"]()
+    assert take.label is None
+    assert take.images is not None
+    assert take.recording.meta["noise"] == "indoor-v1"
+    assert request.label_names == ()
+
+
+def test_an_archive_is_called_after_its_set_or_folder(tmp_path: Path) -> None:
+    names = {kind: some.out(tmp_path / "my fruit") for kind, some in PICTURE_SETS.items()}
+    assert names == {
+        "labelled": "data/my_fruit.h5", "s-mnist": "data/s-mnist.h5", "s-cifar": "data/s-cifar.h5",
+        "s-caltech": "data/s-caltech.h5", "s-vimeo": "data/s-vimeo.h5",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "message"),
+    [
+        ("labelled", {"stride": 5}, "--stride means nothing for the pictures of --kind labelled"),
+        ("s-cifar", {"balanced": 5}, "it goes with --kind s-mnist"),
+        ("s-vimeo", {"height": 64}, "it goes with --kind labelled or s-mnist"),
+        ("labelled", {"limit": 0}, "--limit must be at least 1, got 0"),
+        ("labelled", {"motions": 0}, "--motions must be at least 1"),
+        ("labelled", {"planes": 1}, "--planes must be at least 2"),
+        ("s-mnist", {"height": 31}, "31x64 are too small"),
+    ],
+)
+def test_options_that_mean_no_archive_are_refused(
+    tmp_path: Path, kind: str, given: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        picture_request(kind, str(tmp_path), 0, given)
+
+
+def test_a_set_needs_its_folder(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--kind s-mnist needs --images, the folder of the set"):
+        picture_request("s-mnist", None, 0, {})
+    with pytest.raises(MissingFileError, match="lost: there is no such folder"):
+        picture_request("s-mnist", str(tmp_path / "lost"), 0, {})
+    with pytest.raises(FormatError, match="no folder of a class"):
+        picture_request("labelled", str(tmp_path), 0, {})
+
+
+def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
+    write_classes(tmp_path, {"a": 3})
+    write_picture(tmp_path / "a" / "image_0001.bmp")
+    with pytest.raises(UsageError, match="two pictures would make 'a-image_0001'; rename one"):
+        picture_request("labelled", str(tmp_path), 0, {})

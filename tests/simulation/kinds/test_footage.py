@@ -1,0 +1,145 @@
+"""Exposures made of sharp video: which frames, which planes, which light."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spike_zoo.errors import MediaError
+from spike_zoo.simulation import Scene, deblur_scenes
+from spike_zoo.simulation.kinds.footage import Footage, footage_takes, sampled_light
+from tests.media.test_frames import write_folder
+
+
+class Frames:
+    """Frames in memory, noting which were read."""
+
+    path = Path("memory.mp4")
+    fps = 240.0
+
+    def __init__(self, frames: NDArray[np.uint8]) -> None:
+        self.frames = frames
+        self.reads: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def read(self, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
+        self.reads.append((first, last))
+        yield from self.frames[first:last]
+
+
+def noise(count: int, height: int = 10, width: int = 13, seed: int = 0) -> NDArray[np.uint8]:
+    shape = (count, height, width, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("frames", "groups"), [(28, []), (29, [1]), (41, [1]), (42, [1, 2]), (100, [1, 2, 3, 4, 5, 6])]
+)
+def test_exposures_are_those_with_planes_before_and_after_them(
+    frames: int, groups: list[int]
+) -> None:
+    # group g takes planes 104 g - 20 .. 104 g + 116 of the 8 (frames - 1) + 1
+    assert Footage().groups(frames) == groups
+    fitting = [g for g in range(99) if 104 * g - 20 >= 0 and 104 * g + 116 <= 8 * (frames - 1)]
+    assert groups == fitting
+
+
+def test_a_group_is_the_published_planes_of_the_published_frames() -> None:
+    source = Frames(noise(60))
+    take = Footage(interpolation="blend").take(source, 2, "memory-000032")
+    assert source.reads == [(23, 42)]  # 13 g - 3 .. 13 g + 15
+    assert take.recording.shape == (137, 2, 3)
+    assert take.recording.fps == 1920
+    assert take.blur_span is not None
+    assert take.blur_span.tolist() == [[20, 117]]
+    assert take.image_index is not None
+    assert take.image_index.tolist() == [20, 36, 52, 68, 84, 100, 116]
+    np.testing.assert_array_equal(take.images, source.frames[26:39:2, :8, :12])
+    between = [
+        np.rint((1 - part) * source.frames[number] + part * source.frames[number + 1])
+        for number in range(26, 38)
+        for part in np.arange(8) / 8
+    ]
+    mean = np.rint(np.mean([*between, source.frames[38]], axis=0))
+    assert take.blur is not None
+    np.testing.assert_allclose(take.blur[0], mean[:8, :12], atol=1)
+    assert np.abs(take.blur[0] - mean[:8, :12]).mean() < 0.06  # halves round either way
+
+
+def test_spikes_see_four_of_sixteen_pixels_in_the_simulators_grey() -> None:
+    # as resizing to a quarter by linear sampling does, which another library computes here
+    from skimage.transform import resize
+
+    image: NDArray[np.float32] = (noise(1, 16, 24)[0] / 255).astype(np.float32)
+    quarter = resize(image, (4, 6), order=1, anti_aliasing=False)
+    expected = quarter @ np.array([0.30, 0.59, 0.11])
+    light = sampled_light(image.transpose(2, 0, 1)[None])
+    np.testing.assert_allclose(light[0], expected, atol=1e-5)
+
+
+def test_firing_rates_follow_the_light_at_every_threshold() -> None:
+    frames = np.repeat(noise(1, 32, 32), 30, axis=0)  # stands still
+    image: NDArray[np.float32] = (frames[:1] / 255).astype(np.float32)
+    light = sampled_light(image.transpose(0, 3, 1, 2))[0]
+    for threshold in (2.0, 4.0, 8.0):
+        take = Footage(interpolation="blend", threshold=threshold, noise="none").take(
+            Frames(frames), 1, "a", sharp=False
+        )
+        scale = take.recording.rate_scale
+        assert scale == pytest.approx(1.98543 / threshold, rel=1e-4)
+        assert scale is not None
+        rate = take.recording[0:137].mean(0)
+        assert np.abs(rate - scale * light).max() < 1.01 / 137
+        assert take.images is None
+
+
+def test_seed_group_and_name_decide_and_nothing_else() -> None:
+    source, footage = Frames(noise(60)), Footage(interpolation="blend")
+    packed = footage.take(source, 1, "a").recording.packed
+    np.testing.assert_array_equal(footage.take(source, 1, "a").recording.packed, packed)
+    assert (replace(footage, seed=1).take(source, 1, "a").recording.packed != packed).any()
+    assert (footage.take(source, 1, "b").recording.packed != packed).any()
+
+
+def test_two_videos_in_folders_of_one_name_share_no_chance(tmp_path: Path) -> None:
+    still = [np.full((16, 24, 3), 90, np.uint8)] * 29
+    for place in ("train/GOPR0372/sharp", "test/GOPR0384/sharp"):
+        write_folder(tmp_path / place, still)
+    found = footage_takes(str(tmp_path), Footage(interpolation="blend", noise="none"), None)
+    [first], [second] = (list(found[split].values()) for split in ("train", "test"))
+    spikes = [job().recording[:] for job in (first, second)]
+    # under the same light only the charge that pixels begin with tells them apart
+    assert (spikes[0] != spikes[1]).any(axis=0).mean() > 0.5
+
+
+def test_an_exposure_of_video_is_nearly_that_of_the_rendered_scene() -> None:
+    spec = replace(deblur_scenes("test", 3)[2], height=16, width=16, planes=8 * 28 + 1, speed=0.12)
+    scene = Scene(spec)
+    frames = np.rint(scene.colour()[::8] * 255).astype(np.uint8).transpose(0, 2, 3, 1)
+    exact = scene.colour(104, 201).mean(0).transpose(1, 2, 0) * 255
+    errors = {}
+    for name in ("flow", "blend"):
+        take = Footage(interpolation=name).take(Frames(frames), 1, "a", sharp=False)
+        assert take.blur is not None
+        errors[name] = float(np.sqrt(np.mean((take.blur[0] - exact) ** 2)))
+    assert errors["flow"] < 0.6  # of 255 levels, 0.29 of them rounding
+    assert errors["flow"] < errors["blend"]
+
+
+def test_frames_that_change_their_size_are_refused() -> None:
+    class Growing(Frames):
+        def read(self, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
+            yield from noise(5)
+            yield from noise(30, 20, 20)
+
+    with pytest.raises(MediaError, match=r"memory\.mp4: frame 15 has another size"):
+        Footage(interpolation="blend").take(Growing(noise(60)), 1, "a")
+    with pytest.raises(MediaError, match="frames of 3x13 are too small"):
+        Footage(interpolation="blend").take(Frames(noise(60, 3)), 1, "a")

@@ -1,0 +1,37 @@
+"""Motions of labelled pictures: what they are called, and what their chance depends on."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+
+import numpy as np
+
+from spike_zoo.simulation.kinds.labelled import LabelledPicture, labelled_drifts
+
+
+def picture(name: str, label: int = 2) -> LabelledPicture:
+    read = functools.partial(np.full, (12, 12), 255, np.uint8)
+    return LabelledPicture(name, label, "bright", read)
+
+
+def test_every_motion_of_a_picture_has_its_own_path_and_the_pictures_label() -> None:
+    drifts = labelled_drifts([picture("a b/c")], 3, 0, height=48, width=48)
+    assert [drift.name for drift in drifts] == [f"a_b_c-motion-{motion}" for motion in range(3)]
+    takes = [drift.take() for drift in drifts]
+    assert {take.label for take in takes} == {2}
+    assert {take.recording.meta["label_name"] for take in takes} == {"bright"}
+    assert len({str(take.recording.meta["drift"]) for take in takes}) == 3
+
+
+def test_a_take_is_the_same_whichever_others_are_made_with_it() -> None:
+    few = labelled_drifts([picture("b")], 1, 7)
+    many = labelled_drifts([picture("a"), picture("b"), picture("c")], 2, 7)
+    assert few[0].spec == many[2].spec
+    assert labelled_drifts([picture("b")], 1, 8)[0].spec.seed != few[0].spec.seed
+
+
+def test_a_motion_travels_to_another_process() -> None:
+    (drift,) = labelled_drifts([picture("a")], 1, 0)
+    there = pickle.loads(pickle.dumps(drift)).take()
+    np.testing.assert_array_equal(there.recording.packed, drift.take().recording.packed)

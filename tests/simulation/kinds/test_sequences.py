@@ -1,0 +1,92 @@
+"""Scenes of the archive of sequences: paces that are kept, photographs that no two splits share."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from spike_zoo.simulation import PHOTOGRAPHS, Scene, simulate_take
+from spike_zoo.simulation.kinds.sequences import sequence_scenes
+from spike_zoo.simulation.scenes.photographs import Split
+from tests.simulation.test_defaults import photographs
+
+SPLITS: list[Split] = ["train", "val", "test"]
+LIMITS = {"slow": 0.2, "medium": 0.7, "fast": 3.0}
+
+
+def pace(name: str) -> str:
+    return next(word for word in name.split("-") if word in LIMITS)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_pace_noise_and_object_is_equally_often_there(split: Split) -> None:
+    scenes = sequence_scenes(split, 24)
+    seen = Counter((pace(spec.name), spec.noise) for spec in scenes)
+    assert len(seen) == 6
+    assert set(seen.values()) == {4}
+    if split != "train":
+        with_object = Counter((pace(spec.name), spec.noise, len(spec.objects)) for spec in scenes)
+        assert len(with_object) == 12
+        assert set(with_object.values()) == {2}
+    else:
+        assert {len(spec.objects) for spec in scenes} == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_photographs_are_those_of_the_split(split: Split) -> None:
+    scenes = sequence_scenes(split, 72)
+    assert set().union(*map(photographs, scenes)) == set(PHOTOGRAPHS[split])
+    assert len({spec.name for spec in scenes}) == len({spec.seed for spec in scenes}) == 72
+    noises = {(spec.background.partition(":")[0], spec.noise) for spec in scenes}
+    assert {("photo", "none"), ("photo", "indoor-v1")} <= noises
+
+
+def test_a_longer_list_begins_with_the_shorter_one() -> None:
+    assert sequence_scenes("train", 30, 4)[:10] == sequence_scenes("train", 10, 4)
+    assert sequence_scenes("train", 10, 4) != sequence_scenes("train", 10, 5)
+    assert {spec.noise for spec in sequence_scenes("val", 9, noise="lowlight-v1")} == {
+        "lowlight-v1"
+    }
+
+
+def test_speeds_fill_their_bands() -> None:
+    speeds: dict[str, list[float]] = {name: [] for name in LIMITS}
+    for spec in sequence_scenes("train", 300):
+        speeds[pace(spec.name)].append(spec.speed)
+        assert spec.object_speed < LIMITS[pace(spec.name)]
+    assert max(speeds["slow"]) < 0.2 <= min(speeds["medium"])
+    assert max(speeds["medium"]) < 0.7 <= min(speeds["fast"])
+    assert 2.7 < max(speeds["fast"]) <= 3.0
+    for low, found in (("slow", 0.02), ("medium", 0.2), ("fast", 0.7)):
+        places = np.log(np.array(speeds[low]) / found) / math.log(LIMITS[low] / found)
+        np.testing.assert_allclose(np.sort(places), np.linspace(0, 1, 100), atol=0.03)
+    few = [spec.speed for spec in sequence_scenes("test", 12) if pace(spec.name) == "fast"]
+    assert min(few) < 1.1
+    assert max(few) > 1.8
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_nothing_that_is_seen_moves_faster_than_the_name_says(split: Split) -> None:
+    for spec in sequence_scenes(split, 9, seed=3, height=40, width=40):
+        scene, limit = Scene(replace(spec, background="noise")), LIMITS[pace(spec.name)]
+        steps = [scene.motion(plane, plane - 1) for plane in range(1, 97, 6)]
+        fastest = float(np.nanmax([np.hypot(*step) for step in steps]))
+        assert fastest < limit
+
+
+def test_a_take_has_thirteen_images_and_the_motion_between_them() -> None:
+    spec = sequence_scenes("test", 3, height=24, width=24)[2]
+    take = simulate_take(spec, image_stride=7, margin=6, motion=True)
+    assert take.recording.shape == (97, 24, 24)
+    assert take.image_index is not None
+    assert take.image_index.tolist() == list(range(6, 91, 7))
+    assert take.motion is not None
+    assert take.motion.dtype == np.float16
+    assert take.motion.shape == (13, 2, 24, 24)
+    assert np.isnan(take.motion[0]).all()
+    exact = Scene(spec).motion(27, 20)
+    np.testing.assert_allclose(take.motion[3], exact, rtol=1e-3, atol=1e-6)

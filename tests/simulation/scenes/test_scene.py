@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from spike_zoo.simulation import Motion, Scene, SceneSpec
+from spike_zoo.simulation.scenes.textures import GREY
+
+SMALL = SceneSpec(
+    seed=5,
+    height=48,
+    width=56,
+    planes=40,
+    background="photo:coffee",
+    objects=("leaves", "photo:brick"),
+    speed=1.0,
+    object_speed=1.0,
+    tone=True,
+)
+
+
+@pytest.fixture(scope="module")
+def scene() -> Scene:
+    return Scene(SMALL)
+
+
+def test_light_is_float32_in_range_and_changes_from_plane_to_plane(scene: Scene) -> None:
+    light = scene.luminance()
+    assert light.dtype == np.float32
+    assert light.shape == (40, 48, 56)
+    assert 0.0 <= light.min() < light.max() <= 1.0
+    assert (np.abs(np.diff(light, axis=0)).mean(axis=(1, 2)) > 0).all()
+
+
+def test_a_plane_does_not_depend_on_what_is_rendered_with_it(scene: Scene) -> None:
+    light = scene.luminance()
+    np.testing.assert_array_equal(scene.luminance(7, 8), light[7:8])
+    np.testing.assert_array_equal(scene.luminance(30, 40), light[30:])
+    np.testing.assert_array_equal(Scene(SMALL, batch=7).luminance(), light)
+
+
+def test_a_scene_is_made_again_from_its_plain_values(scene: Scene) -> None:
+    values = json.loads(json.dumps(asdict(SMALL)))
+    again = Scene(SceneSpec(**values | {"objects": tuple(values["objects"])}))
+    np.testing.assert_array_equal(again.luminance(3, 9), scene.luminance(3, 9))
+    other = Scene(replace(SMALL, seed=6))
+    assert (other.luminance(3, 9) != scene.luminance(3, 9)).any()
+
+
+def test_light_does_not_depend_on_the_number_of_threads(scene: Scene) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        threaded = Scene(SMALL).luminance(0, 6)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(threaded, scene.luminance(0, 6))
+
+
+@pytest.mark.parametrize("background", ["photo:brick", "checker", "text", "leaves"])
+def test_two_samples_a_pixel_show_no_aliasing(background: str) -> None:
+    spec = replace(SMALL, background=background)
+    coarse = Scene(spec).luminance(10, 14)
+    fine = Scene(spec, supersample=8).luminance(10, 14)
+    error = np.sqrt(np.mean((coarse - fine) ** 2))
+    assert error < 0.01 * max(1.0, float(fine.std()) / 0.2)
+    assert np.abs(coarse - fine).max() < 0.12
+
+
+def test_brightness_does_not_flicker_under_motion_below_a_pixel() -> None:
+    still = replace(SMALL, background="checker", objects=(), speed=0.05)
+    means = Scene(still).luminance().mean(axis=(1, 2))
+    assert np.abs(np.diff(means)).max() < 1e-3
+
+
+def test_a_still_scene_is_one_picture() -> None:
+    still = replace(SMALL, speed=0.0, object_speed=0.0, planes=5)
+    light = Scene(still).luminance()
+    np.testing.assert_array_equal(light, np.broadcast_to(light[:1], light.shape))
+
+
+def test_motions_keep_the_speeds_asked_for(scene: Scene) -> None:
+    background, *objects = scene.motions
+    assert background.peak_speed(40, (28, 24)) <= 1.0
+    assert len(objects) == 2
+    for motion in objects:
+        assert motion.peak_speed(40, (0, 0), follow=True) <= 1.0
+
+
+def test_an_object_hides_what_is_behind_it_and_nothing_else() -> None:
+    bare = Scene(replace(SMALL, objects=(), tone=False)).luminance(0, 1)
+    covered = Scene(replace(SMALL, objects=("noise",), tone=False)).luminance(0, 1)
+    changed = np.abs(covered - bare)[0] > 1e-6
+    assert 0.01 < changed.mean() < 0.6
+    assert not changed[:, [0, -1]].all()
+
+
+def test_grey_is_the_weighted_sum_of_the_colours(scene: Scene) -> None:
+    colour = scene.colour(4, 6)
+    assert colour.shape == (2, 3, 48, 56)
+    grey = np.einsum("tchw,c->thw", colour, np.array(GREY, dtype=np.float32))
+    np.testing.assert_allclose(scene.luminance(4, 6), grey, atol=1e-5)
+
+
+def test_spikes_see_the_mean_of_the_image_pixels_they_cover() -> None:
+    large = Scene(replace(SMALL, image_ratio=4, height=16, width=20))
+    image = large.render([8])[0, 0].numpy()
+    assert image.shape == (64, 80)
+    expected = image.reshape(16, 4, 20, 4).mean(axis=(1, 3))
+    np.testing.assert_allclose(large.luminance(8, 9)[0], expected, atol=1e-6)
+
+
+def test_planes_outside_the_scene_are_refused(scene: Scene) -> None:
+    with pytest.raises(ValueError, match=r"planes 30\.\.41 of a scene with 40"):
+        scene.luminance(30, 41)
+
+
+@pytest.mark.parametrize("values", [{"height": 0}, {"speed": -1.0}, {"object_speed": float("nan")}])
+def test_impossible_scenes_are_refused(values: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=next(iter(values))):
+        SceneSpec(**values)  # type: ignore[arg-type]  # values of several types
+
+
+def warped(image: np.ndarray, motion: np.ndarray) -> np.ndarray:
+    """An earlier picture ``(H, W)`` at the places that a motion names, by SciPy's bilinear way."""
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    places = np.nan_to_num(np.stack([rows + motion[1], columns + motion[0]]))
+    found: np.ndarray = ndimage.map_coordinates(image, places, order=1)
+    return found
+
+
+@pytest.mark.parametrize("ratio", [1, 4])
+def test_an_earlier_picture_warped_by_the_motion_is_the_later_one(ratio: int) -> None:
+    spec = replace(SMALL, height=64, width=72, background="photo:coffee", image_ratio=ratio)
+    scene = Scene(spec)
+    for plane, earlier in ((20, 13), (13, 20)):
+        motion = scene.motion(plane, earlier)
+        assert motion.shape == (2, 64, 72)
+        light = {number: scene.luminance(number, number + 1)[0] for number in (plane, earlier)}
+        seen = ~np.isnan(motion).any(axis=0)
+        assert 0.6 < seen.mean() < 1.0
+        still = np.abs(light[earlier] - light[plane])[seen]
+        moved = np.abs(warped(light[earlier], motion) - light[plane])[seen]
+        assert np.median(moved) < 0.25 * np.median(still)
+        assert moved.mean() < 0.4 * still.mean()
+
+
+def test_whole_pixels_of_shift_give_the_same_light(monkeypatch: pytest.MonkeyPatch) -> None:
+    move = Motion(velocity=(2.0, -1.0), middle=20.0)
+    monkeypatch.setattr("spike_zoo.simulation.scenes.scene.random_motion", lambda *_, **__: move)
+    scene = Scene(replace(SMALL, objects=()))
+    motion = scene.motion(20, 17)
+    seen = ~np.isnan(motion).any(axis=0)
+    assert seen.sum() == (48 - 3) * (56 - 6)
+    earlier, later = scene.luminance(17, 18)[0], scene.luminance(20, 21)[0]
+    np.testing.assert_allclose(warped(earlier, motion)[seen], later[seen], atol=1e-5)
+
+
+def test_motion_is_true_where_the_texture_has_ended_and_is_mirrored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    move = Motion(velocity=(3.0, 0.0), middle=48.0)
+    monkeypatch.setattr("spike_zoo.simulation.scenes.scene.random_motion", lambda *_, **__: move)
+    scene = Scene(replace(SMALL, background="photo:coffee", objects=(), planes=97))
+    # textures end 60 pixels from the view: 144 pixels on, all that is seen is mirrored
+    for plane, earlier in ((7, 0), (96, 89), (70, 63)):
+        motion = scene.motion(plane, earlier)
+        seen = ~np.isnan(motion).any(axis=0)
+        before, after = (scene.luminance(n, n + 1)[0] for n in (earlier, plane))
+        np.testing.assert_allclose(warped(before, motion)[seen], after[seen], atol=1e-5)
+        assert np.abs(before - after).mean() > 0.01
+
+
+def test_objects_hide_parts_of_what_is_behind_them() -> None:
+    spec = replace(SMALL, objects=("leaves",), speed=0.0, object_speed=2.0)
+    motion = Scene(spec).motion(20, 13)
+    moving = np.hypot(*motion) > 0.1
+    hidden = np.isnan(motion[0])
+    assert 0.02 < moving.mean() < 0.6
+    assert 0.02 < hidden.mean() < 0.4
+    assert (np.hypot(*motion)[~hidden & ~moving] < 1e-6).all()  # the background stands still
+
+
+def test_motion_between_planes_outside_the_scene_is_refused(scene: Scene) -> None:
+    with pytest.raises(ValueError, match="plane 40 of a scene with 40"):
+        scene.motion(40, 33)
+    with pytest.raises(ValueError, match="plane -1 of a scene with 40"):
+        scene.motion(3, -1)

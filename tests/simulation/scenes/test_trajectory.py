@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spike_zoo.simulation import Motion, random_motion
+from spike_zoo.simulation.scenes.trajectory import MAX_ZOOM
+
+
+def test_a_steady_velocity_moves_by_itself_each_plane() -> None:
+    motion = Motion(velocity=(0.5, -0.25), middle=10.0)
+    assert motion.pose(10)[:2] == (0.0, 0.0)
+    assert motion.pose(14)[:2] == pytest.approx((2.0, -1.0))
+    assert motion.peak_speed(20, (8, 8)) == pytest.approx(math.hypot(0.5, 0.25))
+
+
+def test_a_steady_spin_is_fastest_at_the_corners() -> None:
+    motion = Motion(spin=0.01, middle=50.0)
+    chord = 2 * math.sin(0.005) * math.hypot(30, 40)
+    assert motion.peak_speed(100, (30, 40)) == pytest.approx(chord)
+
+
+@given(
+    x=st.floats(-50, 50), y=st.floats(-50, 50), angle=st.floats(-4, 4), zoom=st.floats(-0.2, 0.2)
+)
+@settings(max_examples=30, deadline=None)
+def test_the_inverse_of_a_pose_leads_back_to_the_layer(
+    x: float, y: float, angle: float, zoom: float
+) -> None:
+    pose = Motion(origin=(x, y)).pose(0)._replace(angle=angle, zoom=zoom)
+    u, v = 3.0, -7.0
+    size = math.exp(zoom)
+    seen_x = size * (math.cos(angle) * u - math.sin(angle) * v) + x
+    seen_y = size * (math.sin(angle) * u + math.cos(angle) * v) + y
+    a, b, c, d, e, f = pose.inverse
+    assert (a * seen_x + b * seen_y + c, d * seen_x + e * seen_y + f) == pytest.approx((u, v))
+
+
+@given(seed=st.integers(0, 2**31), speed=st.floats(0.02, 1.0), follow=st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_random_motion_reaches_its_speed_and_never_more(
+    seed: int, speed: float, follow: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    motion = random_motion(rng, 201, speed, (80, 60), origin=(5.0, -3.0), follow=follow)
+    peak = motion.peak_speed(201, (80, 60), follow=follow)
+    assert 0.9 * speed <= peak <= speed
+    assert motion.pose(100)[:3] == pytest.approx((5.0, -3.0, 0.0))
+    assert max(abs(motion.pose(plane).zoom) for plane in range(201)) <= MAX_ZOOM
+
+
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=15, deadline=None)
+def test_random_motion_is_smooth(seed: int) -> None:
+    motion = random_motion(np.random.default_rng(seed), 201, 1.0, (80, 80))
+    places = np.array([motion.pose(plane)[:2] for plane in range(201)])
+    jerks = np.abs(np.diff(places, n=2, axis=0))
+    assert jerks.max() < 0.12  # pixels per plane, per plane
+
+
+def test_no_speed_stands_still() -> None:
+    motion = random_motion(np.random.default_rng(0), 50, 0.0, (10, 10), origin=(1.0, 2.0))
+    assert {motion.pose(plane) for plane in range(50)} == {(1.0, 2.0, 0.0, 0.0)}

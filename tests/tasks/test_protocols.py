@@ -1,0 +1,71 @@
+"""What a method can do is asked of the method, and a refusal names the option that chose it."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from spike_zoo.errors import UsageError
+from spike_zoo.methods.classical import TFI, TFP, TFIModule
+from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
+from spike_zoo.methods.stir import STIRModule
+from spike_zoo.tasks.protocols import (
+    Adjustable,
+    Classifies,
+    Compresses,
+    Deblurs,
+    HasWeights,
+    Monitored,
+    Reconstructs,
+    codec_from,
+    require_ability,
+)
+from tests.helpers.codecs import SumsCodec, SumsModule
+from tests.helpers.modules import StripesModule
+
+ABILITIES = (
+    *(Adjustable, HasWeights, Classifies, Compresses, Deblurs, Monitored),
+    Reconstructs,
+)
+
+
+@pytest.mark.parametrize(
+    ("module", "can"),
+    [
+        (TFI(), {Adjustable, Reconstructs}),
+        (TFIModule(), {Adjustable, Monitored, Reconstructs}),
+        (STIRModule(width=0.25), {Monitored, Reconstructs}),
+        (SSDMStudentModule(), {Deblurs, Monitored}),
+        (StripesModule(), {Classifies, Monitored}),
+        (
+            SSDMCascadeModule(use_bsn=False, upsampler="bilinear"),
+            {HasWeights, Deblurs, Monitored},
+        ),
+        (SumsModule(), {Classifies}),
+        (SumsCodec(), {Compresses}),
+        (nn.Identity(), set()),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_a_method_is_known_by_what_it_does(module: nn.Module, can: set[type]) -> None:
+    assert {ability for ability in ABILITIES if isinstance(module, ability)} == can
+
+
+def test_who_asks_gets_the_very_module_or_a_refusal_with_the_option() -> None:
+    module = TFP()
+    assert require_ability(module, Reconstructs, "--method tfp") is module
+    with pytest.raises(UsageError, match="--weights tfp: TFP does not deblur"):
+        require_ability(module, Deblurs, "--weights tfp")
+    with pytest.raises(UsageError, match="--method a: SSDMStudentModule does not make"):
+        require_ability(SSDMStudentModule(), Reconstructs, "--method a")
+    with pytest.raises(UsageError, match="--method tfp: TFP does not classify"):
+        require_ability(module, Classifies, "--method tfp")
+
+
+def test_what_compresses_is_a_module_or_its_codec() -> None:
+    module, codec = SumsModule(), SumsCodec()
+    assert codec_from(module, "--method a") is module.codec
+    assert codec_from(codec, "--method a") is codec
+    module.codec = nn.Identity()  # type: ignore[assignment]  # a codec that cannot compress yet
+    with pytest.raises(UsageError, match="--method a: SumsModule does not compress"):
+        codec_from(module, "--method a")
