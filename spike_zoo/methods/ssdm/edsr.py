@@ -27,7 +27,7 @@ class MeanShift(nn.Conv2d):
         nn.init.constant_(self.bias, shift)  # type: ignore[arg-type]  # it has a bias
 
 
-class ResidualBlock(nn.Module):
+class EDSRBlock(nn.Module):
     """Two 3x3 convolutions around a ReLU beside the identity, no normalisation."""
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class EDSR(nn.Module):
         self.sub_mean = MeanShift(-MEAN)
         self.add_mean = MeanShift(MEAN)
         self.head = nn.Sequential(_conv(1, CHANNELS))
-        blocks = [ResidualBlock() for _ in range(BLOCKS)]
+        blocks = [EDSRBlock() for _ in range(BLOCKS)]
         self.body = nn.Sequential(*blocks, _conv(CHANNELS, CHANNELS))
         doubling = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]
         again = [_conv(CHANNELS, 4 * CHANNELS), nn.PixelShuffle(2)]

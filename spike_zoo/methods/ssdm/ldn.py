@@ -62,7 +62,7 @@ class SpatialAttention(nn.Module):
         return torch.sigmoid(self.conv1(torch.cat((mean, highest), dim=1)))
 
 
-class ResidualBlock(nn.Module):
+class LDNBlock(nn.Module):
     """Two 3x3 convolutions around a ReLU beside the identity, nothing after the sum."""
 
     def __init__(self, channels: int) -> None:
@@ -137,8 +137,8 @@ class LDN(nn.Module):
         self.blur_enc2 = halving(16, 32)
         self.spike_enc = keeping(window_length, 16)
         self.spike_enc2 = keeping(16, 32)
-        self.resBlock1 = ResidualBlock(CHANNELS)  # the published spelling
-        self.resBlock2 = ResidualBlock(CHANNELS)
+        self.resBlock1 = LDNBlock(CHANNELS)  # the published spelling
+        self.resBlock2 = LDNBlock(CHANNELS)
         self.ca = ChannelAttention(CHANNELS)
         self.sa = SpatialAttention()
         self.decoder1 = doubling(CHANNELS, 32)

@@ -10,7 +10,7 @@ from spike_zoo.methods.ssdm.ldn import (
     WINDOW_LENGTH,
     ChannelAttention,
     EncodedBlur,
-    ResidualBlock,
+    LDNBlock,
     SpatialAttention,
     check_blur,
     check_windows,
@@ -64,9 +64,9 @@ class SAN(nn.Module):
         self.spike_enc = nn.Sequential(keeping(window_length, FINE), keeping(FINE, BRANCH))
         self.ca = ChannelAttention(joined)
         self.sa = SpatialAttention()
-        self.fine = nn.Sequential(*(ResidualBlock(joined) for _ in range(BLOCKS)))
+        self.fine = nn.Sequential(*(LDNBlock(joined) for _ in range(BLOCKS)))
         self.down = nn.Conv2d(joined, COARSE, kernel_size=3, stride=2, padding=1)
-        self.coarse = nn.Sequential(*(ResidualBlock(COARSE) for _ in range(BLOCKS)))
+        self.coarse = nn.Sequential(*(LDNBlock(COARSE) for _ in range(BLOCKS)))
         self.up = nn.ConvTranspose2d(COARSE, joined, kernel_size=2, stride=2)
         self.fuse = nn.Conv2d(2 * joined, joined, kernel_size=1)
         self.decoder = nn.Sequential(doubling(joined, 2 * FINE), doubling(2 * FINE, FINE))

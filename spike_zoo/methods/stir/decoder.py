@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.stir.residual import ResidualBlock
+from spike_zoo.methods.stir.encoder import ResidualBlock
 from spike_zoo.nn.fast import ConvPReLU, JoiningConvPReLU, NarrowConv2d, warp_each
 from spike_zoo.nn.precision import in_full_precision
 
