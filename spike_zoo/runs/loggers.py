@@ -126,11 +126,14 @@ def report_result(loggers: list[Logger], result: RunResult, checkpoints: Path) -
 def method_of(module: LightningModule) -> str:
     """Return the name of a module's method: its folder, or its file where that lies in none.
 
-    ``spike_zoo.methods.stir.module`` is ``"stir"``; outside this package ``mine`` and
-    ``mine.module`` are ``"mine"``, as is ``theirs.methods.mine``, be it a folder or a file.
+    ``spike_zoo.methods.stir.module`` is ``"stir"``, ``spike_zoo.methods.sci.training.module`` is
+    ``"sci"``; outside this package ``mine`` and ``mine.module`` are ``"mine"``, as is
+    ``theirs.methods.mine``, be it a folder or a file.
     """
     home = type(module).__module__
     *above, name = home.split(".")
+    if _SHELF in above[:-1]:
+        return above[above.index(_SHELF) + 1]
     is_folder = hasattr(sys.modules.get(home), "__path__")
     if is_folder or not above or above[-1] == _SHELF:
         return name

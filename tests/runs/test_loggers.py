@@ -109,6 +109,7 @@ def test_a_method_of_this_package_is_called_after_its_folder() -> None:
         ("pkg/__init__.py", "pkg"),
         ("pkg/module.py", "pkg"),
         ("pkg/methods/mine/module.py", "mine"),
+        ("pkg/methods/mine/training/module.py", "mine"),
         ("pkg/methods/mine/__init__.py", "mine"),
         ("pkg/methods/mine.py", "mine"),
     ],
