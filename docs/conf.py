@@ -29,6 +29,8 @@ include_patterns = [
     "docs/**",
     "spike_zoo/methods/*/README.md",
     "experiments/README.md",
+    "experiments/NOTES.md",
+    "experiments/*/NOTES.md",
     "experiments/*/NOTES.md",
     "experiments/*/results/*.md",
     "benchmarks/results.md",
