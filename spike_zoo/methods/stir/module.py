@@ -60,13 +60,13 @@ class STIRModule(ReconstructionModule):
     """Train :class:`STIR` on clips with ground truth images, and reconstruct with it.
 
     Args:
-        pyramid_levels: As in :class:`STIR`, and so up to ``hidden_channels``.
-        motion_fields: See there.
-        interaction: See there.
-        attention: See there.
-        embedding: See there.
-        width: See there.
-        hidden_channels: See there.
+        pyramid_levels: Levels of the feature pyramid; this and the next six as in :class:`STIR`.
+        motion_fields: Flow fields that align the features at full size.
+        interaction: ``"both"``, ``"warp_only"`` or ``"synthesis_only"``.
+        attention: ``"cross"``, ``"self"`` or ``"none"``.
+        embedding: Features of a block of planes.
+        width: Factor of the number of channels.
+        hidden_channels: Channels that decoders pass on beside image and flow.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         weight_decay: L2 on every parameter; the paper's is 4e-4.
         schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
@@ -74,26 +74,19 @@ class STIRModule(ReconstructionModule):
         loss_rec: Weight of the L1 of the reconstruction.
         loss_ms: Weight of the L1 of the coarser images.
         loss_per: Weight of the perceptual term, the paper's is 0.2; needs VGG19's weights.
-        loss_motion: Weight of the error of the motion at every level against the true one, which
-            data serve with ``around: 20``. 0 is the published way.
+        loss_motion: Weight of the flow error at every level, against the ground truth that data
+            provide with ``around: 20``. The paper's is 0.
         motion_schedule: Whether that weight is ``"constant"``, or ``"fading"`` to 0 over the run.
-        true_motion: Whether the true motion, which data serve with ``around: 20``, aligns the
-            features, in training and in tests alike: what knowing it could be worth at best.
-            Nothing can be reconstructed so where it is not known. With ``along_motion`` it is what
-            planes are moved by.
-        along_motion: Whether the network is shown intervals moved along the motion in place of
-            spikes, and corrects their mean, see :func:`aligned_window`. Optical flow finds the
-            motion; in training it is the true one with some errors, where data serve it. Not the
-            published way.
-        start_from_doubled_flows: Whether an untrained network hands flows from level to level
-            enlarged and doubled, and learns what to change; as published it begins at random.
+        true_motion: Whether the features (with ``along_motion``, the planes) are aligned by the
+            ground-truth flow in training and test: an upper bound, for such data alone.
+        along_motion: Whether the input is spike intervals aligned along the optical flow instead
+            of spikes, and the network corrects their mean, see :func:`aligned_window`. In training
+            the flow is the ground truth with errors, where data provide it. Not in the paper.
+        start_from_doubled_flows: Initialise each level's flow as twice the coarser level's flow.
         perceptual_backbone: File of VGG19's weights; by default it is searched for.
-        clamp_loss: Whether the loss sees images clamped to [0, 1], as published. A pixel that has
-            left the range then gets no gradient and can stay outside.
-        first_window_loss: Whether the first window of a scene has a loss, where whole scenes are
-            trained on. False is the published way: it only moves the running statistics.
-        scale_input: Whether the network sees spikes divided by the rate scale, so that its firing
-            rates are image intensities whatever camera they come from. False is the published way.
+        clamp_loss: Whether the loss clamps images to [0, 1], as published: no gradient outside.
+        first_window_loss: Whether a scene's first window has a loss; the paper's is False.
+        scale_input: Whether spikes are divided by the rate scale; the paper's is False.
         channels_last: Whether the network computes channels-last, which is faster on CPUs.
         lpips: See :class:`ReconstructionModule`.
         protocols: See :class:`ReconstructionModule`.
@@ -367,17 +360,17 @@ class STIRModule(ReconstructionModule):
         return terms
 
     def _pyramid(self, batch: ReconstructionBatch) -> tuple[STIRPyramid, Tensor | None]:
-        """Return what the network finds in a batch, and the motion that planes were moved by."""
+        """Return the network's output for a batch, and the flow that planes were aligned by."""
         self.check_clip(batch["spikes"].shape[1])
-        told = self._given_flow(batch)
-        planes, draft, fields = self._network_input(batch["spikes"], batch["rate_scale"], told)
-        if told is None or fields is not None:
+        given = self._given_flow(batch)
+        planes, draft, fields = self._network_input(batch["spikes"], batch["rate_scale"], given)
+        if given is None or fields is not None:
             return self.network.pyramid(planes, draft=draft), fields
-        flows = known_flows(told, self.hparams["pyramid_levels"])
+        flows = known_flows(given, self.hparams["pyramid_levels"])
         return self.network.pyramid(planes, flows), None
 
     def _given_flow(self, batch: ReconstructionBatch) -> Tensor | None:
-        """Return the known motion of a batch, with errors that the step decides; None: find it."""
+        """Return the ground-truth flow, with errors seeded by the step; None to estimate it."""
         if self.hparams["true_motion"]:
             return motion_in(batch, "true_motion")
         if not (self.hparams["along_motion"] and self.training and "motion" in batch):
@@ -385,7 +378,7 @@ class STIRModule(ReconstructionModule):
         return with_errors(batch["motion"], torch.Generator().manual_seed(self.global_step))
 
     def _motion_left(self) -> float:
-        """Return the share of the weight of the true motion that is left."""
+        """Return the remaining fraction of the weight of the flow loss."""
         if self.hparams["motion_schedule"] == "constant" or self._trainer is None:
             return 1.0
         return 1.0 - min(1.0, self.global_step / max(1.0, total_updates(self.trainer)))
@@ -399,7 +392,7 @@ class STIRModule(ReconstructionModule):
     def _network_input(
         self, spikes: Tensor, rate_scale: Tensor | None, motion: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Return what the network sees of spikes, and along the motion also draft and motion."""
+        """Return the input of the network; if it is aligned, also its mean and the flow."""
         if self.hparams["along_motion"]:
             return aligned_windows(spikes, rate_scale, motion)
         if rate_scale is None or not self.hparams["scale_input"]:
