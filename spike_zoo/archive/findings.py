@@ -31,7 +31,7 @@ class Finding:
 
     @property
     def severity(self) -> Literal["error", "warning"]:
-        """Whether the archive is invalid or only worth a look."""
+        """``"error"`` if the archive is invalid, else ``"warning"``."""
         return "error" if self.code.startswith("E") else "warning"
 
     def __str__(self) -> str:

@@ -21,7 +21,7 @@ def sampling_grid(flow: Tensor) -> Tensor:
 
     Returns:
         ``(B, H, W, 2)``, -1 and 1 on the centres of the first and last pixel; float32 for every
-        lower precision, because bfloat16 and float16 cannot tell neighbouring columns apart. NaN
+        lower precision, because neighbouring columns are equal in bfloat16 and float16. NaN
         becomes the first pixel: grid_sample would read outside its memory.
     """
     flow = flow.to(torch.promote_types(flow.dtype, torch.float32))

@@ -38,7 +38,7 @@ class LineReader(ZooCLI):
         """Build nothing."""
 
     def read(self, verb: str, arguments: Sequence[str]) -> tuple[Plan, str | None, dict[str, Any]]:
-        """Return a line's plan, its ``--run_dir`` and the keys that stand at their default.
+        """Return a line's plan, its ``--run_dir`` and the keys that have their default.
 
         Raises:
             argparse.ArgumentError: If the line cannot be parsed; and whatever else parsing raises.

@@ -59,7 +59,7 @@ class PlannedRun:
         run_dir: Its folder.
         result: The ``result.json`` it will write.
         config: What it computes, complete.
-        defaults: Dotted key -> value, for keys that stand at their default.
+        defaults: Dotted key -> value, for keys that have their default.
         config_hash: Digest of ``config``.
         profile: Its profile.
         data_sha256: Digest of its archive; None where that is not there to be read.

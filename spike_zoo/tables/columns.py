@@ -88,7 +88,7 @@ class Column:
         return self.key == "parameters" or (self.cost is not None and self.cost[1] != "seconds")
 
     def is_same_as(self, other: Column) -> bool:
-        """Tell whether two columns have the same numbers, by whatever names."""
+        """Return whether two columns have the same numbers, whatever their names."""
         return replace(self, name="") == replace(other, name="")
 
     @property

@@ -31,7 +31,7 @@ NOISE_RULE: Final = (
     "and t the two-sided 95 % point of Student's distribution with the degrees of freedom of s. "
     "Where no row has two seeds the verdict is 'one seed'. Parameters, MACs and methods without "
     "training have no noise of seeds. A result within noise is undecidable if the noise is larger "
-    "than the claimed difference. Behind it stands the paired t-test over the recordings of the "
+    "than the claimed difference. After it follows the paired t-test over the recordings of the "
     "test set, means over seeds, where single images were recorded."
 )
 
@@ -126,7 +126,7 @@ def judge(
         expectation: The claim.
         column: The column it is about.
         row: The result of its row.
-        other: The result of the other row, or of its own row in another column; by default the
+        other: The result of the other row, or of the same row in another column; by default the
             limit, which is exact.
         above: The result of the row to be above.
         than: The other column, where there is one.
@@ -282,6 +282,6 @@ def _detail(
         parts.append(f"noise {column.text(verdict.noise)}")
     if verdict.judgement is Judgement.UNDECIDABLE and error is not None and claim.claimed:
         needed = seeds_needed(claim.claimed, noisy, error)
-        parts.append(f"claimed {column.text(claim.claimed)}, which {needed} seeds can tell")
+        parts.append(f"claimed {column.text(claim.claimed)}, which {needed} seeds can detect")
     text = ", ".join(parts)
     return f"{text}; {verdict.recordings.text}" if verdict.recordings else text

@@ -97,7 +97,7 @@ def seeds_needed(claimed: float, samples: Sequence[Sample], error: StandardError
 
 
 def discoveries(p_values: Sequence[float]) -> list[bool]:
-    """Tell which p-values are significant at a false discovery rate of 5 %."""
+    """Return which p-values are significant at a false discovery rate of 5 %."""
     from scipy.stats import false_discovery_control
 
     return [bool(p <= LEVEL) for p in false_discovery_control(p_values)] if p_values else []

@@ -25,7 +25,7 @@ def verdicts_of(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[Verd
 
     Args:
         table: The table.
-        tables: All tables of the file, whose rows tell how much seeds differ.
+        tables: All tables of the file, whose rows give the deviation over seeds.
     """
     columns = {column.name: column for column in table.columns}
     spreads = {name: pooled(tables, column) for name, column in columns.items()}

@@ -201,7 +201,7 @@ def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
     assert verdict.judgement is judgement
     if judgement is Judgement.UNDECIDABLE:
         assert verdict.said == "undecidable with n = 3", "the smaller number of both rows"
-        assert verdict.detail.endswith(", claimed 1.00, which 6 seeds can tell")
+        assert verdict.detail.endswith(", claimed 1.00, which 6 seeds can detect")
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_an_undecidable_claim_says_how_many_seeds_would_decide_it(tmp_path: Path
     # 12.71 * sqrt(1/2) * sqrt(1/2 + 1) = 11.0; n of 12.71 * sqrt(1/2) * sqrt(2/n) <= 4 is 11
     expected = (
         "- **undecidable with n = 1**: full better than half (PSNR (dB)) "
-        "(+1.50, noise 11.00, claimed 4.00, which 11 seeds can tell)"
+        "(+1.50, noise 11.00, claimed 4.00, which 11 seeds can detect)"
     )
     assert expected in render_markdown([table]).splitlines()
     assert "undecidable with n = 1" in render_csv([table])
