@@ -186,7 +186,7 @@ classifier = SCIRecognitionModule(
     motion=weights,
     **sizes,
     learning_rate=4e-3,
-    remember_gib=0.1,
+    cache_gib=0.1,
 )
 classes = ClassificationDataModule(
     str(stripes), clip_length=41, batch_size=4, crop=None, augment=False

@@ -16,7 +16,7 @@ class ReconstructionBatch(TypedDict):
         - spikes: float32 ``(B, T, H, W)``, 0 or 1.
         - image: float32 ``(B, 1, H, W)`` in [0, 1], ground truth at plane ``T // 2``.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
-        - motion: float32 ``(B, 2, 2, H, W)``, pixels right and down: what the image shows at x is
+        - flow: float32 ``(B, 2, 2, H, W)``, pixels right and down: what the image shows at x is
           at x + v(x) at an earlier plane, and at a later one. NaN where it is not seen there. Only
           where it is asked for.
         - plane: int64 ``(B,)``, index of the middle plane in its recording.
@@ -25,7 +25,7 @@ class ReconstructionBatch(TypedDict):
 
     spikes: Tensor
     image: NotRequired[Tensor]
-    motion: NotRequired[Tensor]
+    flow: NotRequired[Tensor]
     rate_scale: Tensor
     plane: Tensor
     name: list[str]
@@ -39,8 +39,8 @@ class SceneBatch(TypedDict):
         - images: float32 ``(B, N, 1, H, W)`` in [0, 1], ground truth in order of time.
         - planes: int64 ``(B, N)``, the plane of ``spikes`` that each image is centred on.
         - start: int64 ``(B,)``, the plane of the recording that ``spikes`` begins with.
-        - motion: float32 ``(B, N, 2, H, W)``, pixels right and down: what image n shows at x is at
-          x + v(x) in image n - 1 of the recording. NaN where it is not seen there; ``motion[:, 0]``
+        - flow: float32 ``(B, N, 2, H, W)``, pixels right and down: what image n shows at x is at
+          x + v(x) in image n - 1 of the recording. NaN where it is not seen there; ``flow[:, 0]``
           leads out of the batch, and is NaN at the start of a recording. Only where it is known.
         - rate_scale: float32 ``(B,)``, spikes per plane at white.
         - name: names of the recordings, length B.
@@ -50,7 +50,7 @@ class SceneBatch(TypedDict):
     images: Tensor
     planes: Tensor
     start: Tensor
-    motion: NotRequired[Tensor]
+    flow: NotRequired[Tensor]
     rate_scale: Tensor
     name: list[str]
 

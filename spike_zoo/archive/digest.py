@@ -56,12 +56,6 @@ def digest_of_rows(rows: Sequence[list[Any]], splits: Mapping[str, Sequence[str]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def legacy_sha256(file: Hdf5File, names: Sequence[str], splits: Mapping[str, Sequence[str]]) -> str:
-    """Return the digest of schema 1's records: pictures by number and place, no label maps."""
-    recordings = [[*_recording(file, name), _class(file, name)] for name in sorted(names)]
-    return digest_of_rows(recordings, splits)
-
-
 def _row(file: Hdf5File, name: str, parts: Sequence[str], read_all: bool) -> list[Any]:
     return [*_recording(file, name), {part: _part(file, part, read_all) for part in parts}]
 
@@ -77,11 +71,6 @@ def _recording(file: Hdf5File, name: str) -> list[Any]:
         for part, dimensions in ((schema.IMAGE_INDEX, 1), (schema.BLUR_SPAN, 2))
     ]
     return [name, attributes.get("sha256"), attributes.get("rate_scale"), *places]
-
-
-def _class(file: Hdf5File, name: str) -> int | None:
-    inside = f"{schema.RECORDINGS}/{name}/{schema.LABEL}"
-    return int(read_integers(file, inside, 0)) if file.holds(inside) else None
 
 
 def _bytes(file: Hdf5File, inside: str) -> int:

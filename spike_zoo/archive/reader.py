@@ -9,7 +9,7 @@ import numpy as np
 from spike_zoo.archive import schema
 from spike_zoo.archive.contents import Facts, read_facts, table_sha256
 from spike_zoo.archive.datasets import check_pictures, missing_split, read_integers, split_names
-from spike_zoo.archive.digest import content_sha256, legacy_sha256
+from spike_zoo.archive.digest import content_sha256
 from spike_zoo.archive.label_names import read_label_names
 from spike_zoo.archive.rewriting import StoredTake
 from spike_zoo.archive.validate import verify_archive
@@ -335,13 +335,6 @@ class SpikeArchive:
         """
         asked = self._file, self.names(split), self._membership(split)
         return table_sha256(*asked) or content_sha256(*asked)
-
-    def legacy_data_sha256(self, split: str | None = None) -> str:
-        """Return the digest that records of schema 1 carry.
-
-        It knows pictures only by their number and planes, of labels only the class.
-        """
-        return legacy_sha256(self._file, self.names(split), self._membership(split))
 
     def _membership(self, split: str | None) -> dict[str, list[str]]:
         return {part: self.names(part) for part in (self.splits() if split is None else [split])}

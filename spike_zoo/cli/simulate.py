@@ -42,7 +42,7 @@ def simulate(
     stride: int | None = None,
     margin: int | None = None,
     motion: bool | None = None,
-    around: int | None = None,
+    flow_offset: int | None = None,
     noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None = None,
     training: Literal[
         "all", "photographs", "textures", "unoccluded", "slow", "faster", "one-camera"
@@ -88,8 +88,8 @@ def simulate(
             sequence 6; to deblur before the exposure and after it, default 20.
         motion: Keep the motion from each sharp image to the one before it; by default only of
             sequences.
-        around: Keep the motion from each sharp image to the planes so many before and after it, not
-            more than the margin; 20 are the key times of STIR.
+        flow_offset: Store the optical flow from each sharp image to the planes this many before and
+            after it, at most the margin; STIR's key times are 20.
         noise: Noise of the camera in all scenes: none, indoor-v1, lowlight-v1 or ssdm-v1; without
             it every second scene has indoor-v1, and all to deblur ssdm-v1.
         training: What the scenes to train on are, to learn what training data are worth: all (the
@@ -114,7 +114,7 @@ def simulate(
     """
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
     given = _given(**scenes, planes=planes, stride=stride, margin=margin)
-    given |= _given(motion=motion, around=around, training=training)
+    given |= _given(motion=motion, flow_offset=flow_offset, training=training)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
     if video is not None and _given(images=images, limit=limit, balanced=balanced):

@@ -168,11 +168,6 @@ class ArchiveDataModule(LightningDataModule):
         """Digest of what the archive holds, for the record of a run."""
         return self.archive.data_sha256()
 
-    @property
-    def legacy_data_sha256(self) -> str:
-        """The digest of the same archive that records of schema 1 carry."""
-        return self.archive.legacy_data_sha256()
-
     def setup(self, stage: str) -> None:
         """Open the archive and list the samples of the splits that the stage needs.
 
@@ -371,8 +366,8 @@ def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> A
         name: apply_modes(unit_range(batch[name]), modes) for name in PICTURES if name in batch
     }
     others = {name: value for name, value in batch.items() if name not in _OF_PACKING}
-    if "motion" in batch:
-        others["motion"] = turn_motions(batch["motion"].float(), modes)
+    if "flow" in batch:
+        others["flow"] = turn_motions(batch["flow"].float(), modes)
     return {**others, "spikes": planes.to(spikes), **pictures}
 
 

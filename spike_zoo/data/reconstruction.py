@@ -49,7 +49,7 @@ class ReconstructionWindows:
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
         rate_scale: Of recordings that do not tell theirs, by default 1.
-        around: Serve the motion to the planes so many before and after each image; 0 serves none.
+        flow_offset: Serve the flow to the planes this many before and after each image; 0: none.
         truth: Whether images are served. Without them a recording that has none is served too:
             clips that follow one another, see :func:`spike_zoo.spikes.windows.consecutive_clips`.
 
@@ -74,11 +74,11 @@ class ReconstructionWindows:
         crop: int | None = None,
         augment: bool = False,
         rate_scale: float | None = None,
-        around: int = 0,
+        flow_offset: int = 0,
         truth: bool = True,
     ) -> None:
         self.archive = archive
-        self.around = around if truth else 0
+        self.flow_offset = flow_offset if truth else 0
         self.truth = truth
         self.clip_length = clip_length
         self.crop = crop
@@ -130,8 +130,8 @@ class ReconstructionWindows:
         if self.truth:
             image = self.archive.image(window.name, window.image, rows=rows, columns=columns)
             sample["image"] = np.ascontiguousarray(grey(image)[None])
-        if self.around:
-            sample["motion"] = self.archive.image_motion(
+        if self.flow_offset:
+            sample["flow"] = self.archive.image_motion(
                 window.name, window.image, rows=rows, columns=columns, around=True
             )
         return sample
@@ -141,7 +141,7 @@ class ReconstructionWindows:
         planes, height, width = facts.shape
         scale = facts.rate_scale or self.rate_scale or 1.0
         self._check_images(name, facts.image_size, (height, width))
-        if self.around:
+        if self.flow_offset:
             self._check_motion(name, facts.image_index)
         if self.crop is not None and self.crop > min(height, width):
             raise ConfigError(
@@ -175,11 +175,13 @@ class ReconstructionWindows:
 
     def _check_motion(self, name: str, planes: Sequence[int]) -> None:
         around = self.archive.around_index(name)
-        if around.tolist() != [[plane - self.around, plane + self.around] for plane in planes]:
+        if around.tolist() != [
+            [plane - self.flow_offset, plane + self.flow_offset] for plane in planes
+        ]:
             raise ConfigError(
                 f"{self.archive.path}: recording {name!r} has no motion to the planes "
-                f"{self.around} before and after each image, which around asks for; make an "
-                f"archive with 'python -m spike_zoo simulate --around {self.around}'"
+                f"{self.flow_offset} before and after each image (flow_offset); make an "
+                f"archive with 'python -m spike_zoo simulate --flow_offset {self.flow_offset}'"
             )
 
     def _read(
@@ -226,8 +228,8 @@ class ReconstructionDataModule(ArchiveDataModule):
         archive: The archive's file.
         clip_length: Planes of one clip; what the method's window takes.
         stride: Take every ``stride``-th image of a recording.
-        around: Also serve the motion from each image to the planes so many before and after it, as
-            ``simulate --around`` keeps it; 0 serves none.
+        flow_offset: Also serve the flow from each image to the planes this many before and after
+            it, as ``simulate --flow_offset`` stores it; 0 serves none.
         loading: See :class:`ArchiveDataModule`.
 
     Example:
@@ -247,14 +249,18 @@ class ReconstructionDataModule(ArchiveDataModule):
         archive: str = DEFAULT_ARCHIVE,
         clip_length: int = 61,
         stride: int = 1,
-        around: int = 0,
+        flow_offset: int = 0,
         **loading: Any,
     ) -> None:
         super().__init__(archive, **loading)
         check_at_least(
-            {"clip_length": (clip_length, 1), "stride": (stride, 1), "around": (around, 0)}
+            {
+                "clip_length": (clip_length, 1),
+                "stride": (stride, 1),
+                "flow_offset": (flow_offset, 0),
+            }
         )
-        self.around = around
+        self.flow_offset = flow_offset
         self.clip_length = clip_length
         self.stride = stride
 
@@ -327,5 +333,5 @@ class ReconstructionDataModule(ArchiveDataModule):
             crop=self.crop if is_training else None,
             augment=self.augment and is_training,
             rate_scale=self.rate_scale,
-            around=self.around,
+            flow_offset=self.flow_offset,
         )

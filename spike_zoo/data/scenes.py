@@ -111,7 +111,7 @@ class SceneWindows(ReconstructionWindows):
         }
         if self._has_motion:
             numbers = [window.image for window in scene]
-            sample["motion"] = self._motion(first.name, numbers, rows, columns)
+            sample["flow"] = self._motion(first.name, numbers, rows, columns)
         return sample
 
     def _motion(
@@ -160,15 +160,16 @@ class SceneDataModule(ReconstructionDataModule):
         archive: The archive's file.
         clip_length: Planes of the window around one image.
         stride: Take every ``stride``-th image of a recording; above 1 no motion is served.
-        whole: Splits that are served as scenes; single clips are in the others' batches.
-        images: Images of one sample; None takes all of a recording.
-        eval_images: Images of one sample to validate or test with, where that differs; 0 takes all
-            of a recording.
+        full_sequence_splits: Splits served as whole scenes; other splits give single clips.
+        images_per_sample: Images of one sample; None takes all of a recording.
+        eval_images_per_sample: The same in validation and test, where it differs; 0 takes all of
+            a recording.
         loading: See :class:`ArchiveDataModule`.
 
     Raises:
-        ConfigError: If ``whole`` names no split, ``images`` is below 1, ``eval_images`` below 0, or
-            ``around`` is asked for, which :class:`ReconstructionDataModule` serves.
+        ConfigError: If ``full_sequence_splits`` names no split, ``images_per_sample`` is below 1,
+            ``eval_images_per_sample`` below 0, or ``flow_offset`` is given, which only
+            :class:`ReconstructionDataModule` serves.
 
     Example:
         >>> from pathlib import Path
@@ -184,40 +185,52 @@ class SceneDataModule(ReconstructionDataModule):
         archive: str = DEFAULT_ARCHIVE,
         clip_length: int = 61,
         stride: int = 1,
-        whole: Sequence[str] = ("train",),
-        images: int | None = None,
-        eval_images: int | None = None,
+        full_sequence_splits: Sequence[str] = ("train",),
+        images_per_sample: int | None = None,
+        eval_images_per_sample: int | None = None,
         **loading: Any,
     ) -> None:
         super().__init__(archive, clip_length, stride, **loading)
-        if self.around:
+        if self.flow_offset:
             raise ConfigError(
-                "around: scenes have the motion from image to image, none to the planes around; "
-                "use ReconstructionDataModule, which serves it with single clips"
+                "flow_offset: scenes have the flow from image to image, not to other planes; use "
+                "ReconstructionDataModule, which serves it with single clips"
             )
-        if unknown := [split for split in whole if split not in self.named_splits]:
+        if unknown := [split for split in full_sequence_splits if split not in self.named_splits]:
             raise ConfigError(
-                f"whole: {unknown[0]!r} is no split; they are {', '.join(self.named_splits)}"
+                f"full_sequence_splits: {unknown[0]!r} is not a split; expected one of "
+                f"{', '.join(self.named_splits)}"
             )
-        check_at_least({"images": (images, 1), "eval_images": (eval_images, 0)})
-        self.whole = tuple(whole)
-        self.images = images
-        self.eval_images = images if eval_images is None else eval_images or None
+        check_at_least(
+            {
+                "images_per_sample": (images_per_sample, 1),
+                "eval_images_per_sample": (eval_images_per_sample, 0),
+            }
+        )
+        self.full_sequence_splits = tuple(full_sequence_splits)
+        self.images_per_sample = images_per_sample
+        self.eval_images_per_sample = (
+            images_per_sample if eval_images_per_sample is None else eval_images_per_sample or None
+        )
 
     def make_predicted(self) -> ReconstructionWindows:
         """Return the scenes that are tested, or clips, whether there are images of them or not."""
-        return self.make_samples("test") if "test" in self.whole else self.clips_to_predict()
+        return (
+            self.make_samples("test")
+            if "test" in self.full_sequence_splits
+            else self.clips_to_predict()
+        )
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the scenes of a split that is served whole, the clips of another."""
-        if split not in self.whole:
+        if split not in self.full_sequence_splits:
             return super().make_samples(split)
         is_training = split == "train"
         return SceneWindows(
             self.archive,
             self.split_name(split),
             self.clip_length,
-            images=self.images if is_training else self.eval_images,
+            images=self.images_per_sample if is_training else self.eval_images_per_sample,
             is_training=is_training,
             stride=self.stride,
             crop=self.crop if is_training else None,

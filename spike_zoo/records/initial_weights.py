@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,36 +75,21 @@ def weights_sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def recipe_digest(record: RunResult, known: Mapping[str, str] | None = None) -> str:
-    """Return a digest of how a run's numbers are made but for its seed.
-
-    Args:
-        record: Of the run.
-        known: See :func:`recipe`.
-    """
-    text = json.dumps(recipe(record, known), sort_keys=True)
+def recipe_digest(record: RunResult) -> str:
+    """Return a digest of :func:`recipe`."""
+    text = json.dumps(recipe(record), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def recipe(record: RunResult, known: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return what decides a run's numbers but for its seed: dotted key -> value.
+def recipe(record: RunResult) -> dict[str, Any]:
+    """Return the settings that decide a run's numbers, without its seed: dotted key -> value.
 
-    Two runs that were made alike repeat each other, and may be averaged. What a run begins with
-    counts by its own recipe, or by its weights where that is not known; what is null is left out.
-
-    Args:
-        record: Of the run.
-        known: Folder of a run -> its recipe, for records of schema 1, which only name the folder
-            of what they begin with; where it is not known, seed and digest in its name are left
-            out.
+    Runs with equal recipes repeat each other and may be averaged. Initial weights are compared by
+    the recipe of the run that made them, or by their digest where that is unknown; null values are
+    left out.
     """
     config = {**effective_config(record.config), CKPT_PATH: None, "seed_everything": None}
     made = dict(leaves(plain_numbers(json.loads(json.dumps(config, default=str)))))
-    for key, value in made.items():
-        if isinstance(value, str) and "/checkpoints/" in value:
-            folder = str(Path(value).parent.parent)
-            plain = re.sub(rf"-{record.seed}-[0-9a-f]{{8}}$", "-", folder)
-            made[key] = (known or {}).get(folder, plain)
     for key, origin in record.begins_with.items():
         made[key] = origin.get("recipe") or origin.get("sha256")
     return {key: value for key, value in made.items() if value is not None}

@@ -36,7 +36,7 @@ INCIDENTAL_TRAINER = (
 OPTIONAL = ("compile", "init_from")
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 #: Dotted keys that change no number, but count in digests of earlier records.
-INCIDENTAL_KEYS = ("data.init_args.workers", "model.init_args.remember_in")
+INCIDENTAL_KEYS = ("data.init_args.workers", "model.init_args.cache_dir")
 
 
 def versions() -> dict[str, str]:

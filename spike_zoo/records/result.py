@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, Field, asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.errors import FormatError, MissingFileError, VersionError
 from spike_zoo.files import new_file
-from spike_zoo.records.old_records import COST_FIELDS, cost_of_forward
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,11 +24,8 @@ PREDICTIONS_FILENAME = "predictions.csv"
 CONFUSION_FILENAME = "confusion.csv"
 CONFUSION_PICTURE, FEATURE_MAP = "images/confusion.png", "images/tsne.png"
 FORWARD = "forward"  # the cost that every method has: one reconstruction
-#: What records did not always have: since schema 2, but for the first.
-_OPTIONAL = (
-    *("checkpoint", "checkpoint_sha256", "begins_with", "finished", "legacy_data_sha256"),
-    *("images", "images_sha256", "curves"),
-)
+#: The cost of one reconstruction, repeated at the top level of a record.
+COST_FIELDS = ("macs", "image_size", "seconds_per_image")
 #: Two numbers that json.dumps writes on four lines, as in a point of a curve or a size.
 _PAIR = re.compile(r"\[\n\s*([^\s,\[\]{}]+),\n\s*([^\s,\[\]{}]+)\n\s*\]")
 
@@ -73,7 +69,7 @@ class RunResult:
         configs: Configuration files, as stacked.
         profile: Name of the profile among them.
         seed: Seed of the run.
-        data_sha256: Digest of the archive; without its pictures and labels in schema 1.
+        data_sha256: Digest of the archive.
         metrics: What was measured, by log key.
         parameters: Number of the network's parameters.
         costs: Name of a job -> what it costs for the test's first images. ``"forward"`` is one
@@ -89,7 +85,6 @@ class RunResult:
         begins_with: Dotted key of the configuration -> the checkpoint it named, as ``path``,
             ``sha256`` of its weights and ``recipe`` of the run that made it.
         finished: When the run ended, UTC.
-        legacy_data_sha256: Digest of the archive as records of schema 1 have it.
         images: How many images the metrics are means over.
         images_sha256: Digest of which, see :func:`spike_zoo.records.image_set.image_set_digest`.
         curves: Name -> points ``(x, y)``, as ``"rate_distortion/psnr"``: what one number per
@@ -115,7 +110,6 @@ class RunResult:
     checkpoint_sha256: str | None = None
     begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
     finished: str | None = None
-    legacy_data_sha256: str | None = None
     images: int | None = None
     images_sha256: str | None = None
     curves: dict[str, Curve] = field(default_factory=dict)
@@ -203,19 +197,20 @@ class RunResult:
         version = content.get("schema") if isinstance(content, dict) else None
         if not isinstance(version, int):
             raise FormatError(f"{file}: no field 'schema', so not a result", path=str(file))
-        if version > SCHEMA_VERSION:
+        if version != SCHEMA_VERSION:
             raise VersionError(
-                f"{file}: schema {version}, this version reads up to {SCHEMA_VERSION}; update it",
+                f"{file}: schema {version}, but this version reads schema {SCHEMA_VERSION}; "
+                + ("update spike_zoo" if version > SCHEMA_VERSION else "run it again"),
                 path=str(file),
             )
         return cls._from(content, f"{file}: the record", str(file))
 
     @classmethod
     def _from(cls, content: Mapping[str, Any], what: str, path: str | None = None) -> Self:
-        """Return the record that a mapping of its fields describes, of whatever schema.
+        """Return the record that a mapping of its fields describes.
 
         Args:
-            content: The fields; of older records without ``costs``.
+            content: The fields.
             what: How an error calls it.
             path: Its file, where it is one.
 
@@ -223,14 +218,12 @@ class RunResult:
             FormatError: If a field is missing or no such thing; names it.
         """
         names = cls.__dataclass_fields__
-        costs = ["costs"] if "costs" in content else COST_FIELDS
-        needed = [name for name in names if name not in ("costs", *_OPTIONAL)]
-        missing = [name for name in (*needed, *costs) if name not in content]
+        missing = [name for name, one in names.items() if _is_required(one) and name not in content]
         if missing:
             raise FormatError(f"{what} lacks the field {missing[0]!r}", path=path)
         fields = {name: content[name] for name in names if name in content}
         try:
-            fields["costs"] = _costs(content)
+            fields["costs"] = {name: _cost(one) for name, one in content["costs"].items()}
             listed = content.get("curves") or {}
             fields["curves"] = {name: as_curve(points) for name, points in listed.items()}
         except (AttributeError, IndexError, TypeError, ValueError) as error:
@@ -238,11 +231,8 @@ class RunResult:
         return cls(**fields)
 
 
-def _costs(content: Mapping[str, Any]) -> dict[str, Cost]:
-    if "costs" not in content:
-        cost = _cost(cost_of_forward(content))
-        return {FORWARD: cost} if cost != Cost() else {}
-    return {name: _cost(one) for name, one in content["costs"].items()}
+def _is_required(one: Field[Any]) -> bool:
+    return one.default is MISSING and one.default_factory is MISSING
 
 
 def _cost(content: Mapping[str, Any]) -> Cost:

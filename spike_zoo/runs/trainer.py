@@ -315,7 +315,6 @@ class ZooCLI(LightningCLI):
             checkpoint=checkpoint and as_seen_from_here(checkpoint),
             checkpoint_sha256=checkpoint and weights_sha256(Path(checkpoint)),
             begins_with=self.start.begins_with,
-            legacy_data_sha256=getattr(self.datamodule, "legacy_data_sha256", None),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
             images=tested.images,
             images_sha256=tested.images_sha256,

@@ -55,7 +55,7 @@ def planned_runs(
         from spike_zoo.sweeps.line_reader import LineReader  # loads torch: after cheap checks
 
         reader = LineReader()
-    digests: dict[Path, tuple[str, str]] = {}
+    digests: dict[Path, str] = {}
     runs: dict[Path, PlannedRun] = {}
     points = points_of(spec, count)
     for point in only_points(points, only):
@@ -91,7 +91,7 @@ def _planned(
     spec: SweepSpec,
     point: Point,
     environment: Mapping[str, str],
-    digests: dict[Path, tuple[str, str]],
+    digests: dict[Path, str],
 ) -> PlannedRun:
     """Return the run of one point, read as its process will read it."""
     command = expand_command(spec, point, environment)
@@ -103,7 +103,6 @@ def _planned(
         )
     folder = Path(plan.filled(run_dir))
     name = _name(plan, {key: value for key, value in point.items() if key not in _NAMED})
-    digest, legacy = _digests(spec, plan, digests)
     kept = spec.path.parent / "results" / (plan.profile or "none") / name
     return PlannedRun(
         name=name,
@@ -114,8 +113,7 @@ def _planned(
         defaults=defaults,
         config_hash=plan.config_hash,
         profile=plan.profile,
-        data_sha256=digest,
-        legacy_data_sha256=legacy,
+        data_sha256=_data_sha256(spec, plan, digests),
         kept=kept if spec.method == "grid" else None,
         reads=plan.reads,
     )
@@ -187,13 +185,11 @@ def _name(plan: Plan, others: Point) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _digests(
-    spec: SweepSpec, plan: Plan, known: dict[Path, tuple[str, str]]
-) -> tuple[str, str] | tuple[None, None]:
-    """Return the digests of a run's archive: as records have it now, and as those of schema 1."""
+def _data_sha256(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | None:
+    """Return the digest of a run's archive, None for a run without one."""
     arguments = plan.config.get("data", {}).get("init_args", {})
     if not arguments.get("archive"):
-        return None, None
+        return None
     path = Path(arguments["archive"])
     if not path.is_file():
         made = spec.archives.get(arguments["archive"])
@@ -204,5 +200,5 @@ def _digests(
         )
     if path not in known:
         with SpikeArchive(path) as archive:
-            known[path] = archive.data_sha256(), archive.legacy_data_sha256()
+            known[path] = archive.data_sha256()
     return known[path]

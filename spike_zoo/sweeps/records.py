@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, SpikeZooError
 from spike_zoo.files import remove_leftovers, temporary_path
-from spike_zoo.records.initial_weights import MODEL, weights_sha256
+from spike_zoo.records.initial_weights import weights_sha256
 from spike_zoo.records.provenance import config_hash, differences
 from spike_zoo.records.result import (
     CONFUSION_FILENAME,
@@ -63,7 +63,6 @@ class PlannedRun:
         config_hash: Digest of ``config``.
         profile: Its profile.
         data_sha256: Digest of its archive; None where that is not there to be read.
-        legacy_data_sha256: The same as records of schema 1 have it.
         kept: Folder in which its record lasts; None where it does not.
         reads: Dotted key of its configuration -> file it begins with, ``*`` for any part of a name.
         begins: Dotted key -> the run of another sweep that makes this file.
@@ -80,7 +79,6 @@ class PlannedRun:
     config_hash: str
     profile: str | None
     data_sha256: str | None = None
-    legacy_data_sha256: str | None = None
     kept: Path | None = None
     reads: Mapping[str, str] = field(default_factory=dict)
     begins: Mapping[str, PlannedRun] = field(default_factory=dict, repr=False)
@@ -112,7 +110,7 @@ class PlannedRun:
         return all(self._is_same_origin(key, record) for key in self.reads)
 
     def _is_same_origin(self, key: str, record: RunResult) -> bool:
-        """Compare digests where both are known; records of schema 1 name a folder alone."""
+        """Compare weights where both digests are known, else the folders they lie in."""
         file, maker = self._file(key), self.begins.get(key)
         made = record_of(maker) if maker is not None else None
         noted = record.begins_with.get(key, {}).get("sha256")
@@ -122,7 +120,8 @@ class PlannedRun:
         if maker is None or (noted is not None and wanted is not None):
             return noted is None or wanted is None or noted == wanted
         folders = {str(maker.run_dir), str(made.config.get("run_dir")) if made else None}
-        return _folder_of(record, key) in folders
+        path = record.begins_with.get(key, {}).get("path")
+        return path is not None and str(Path(path).parent.parent) in folders
 
     @property
     def failure(self) -> Path:
@@ -236,21 +235,13 @@ def _matching(run: PlannedRun, file: Path) -> RunResult | None:
         return None
     if not record.metrics or record.profile != run.profile:
         return None
-    digest = run.legacy_data_sha256 if record.schema == 1 else run.data_sha256
-    if digest is not None and record.data_sha256 != digest:
+    if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
         return None
     is_same = record.config_hash == config_hash(run.config, record.begins_with)
     is_same = is_same or computes_the_same(
         record.config, run.config, run.defaults, is_fit=run.is_fit
     )
     return record if is_same and run.begins_alike(record) else None
-
-
-def _folder_of(record: RunResult, key: str) -> str | None:
-    """Return the folder of the run whose checkpoint a record's configuration names."""
-    arguments = (record.config.get("model") or {}).get("init_args") or {}
-    named = arguments.get(key.removeprefix(MODEL))
-    return str(Path(named).parent.parent) if isinstance(named, str) else None
 
 
 @lru_cache

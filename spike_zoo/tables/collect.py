@@ -9,7 +9,7 @@ from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.files import entries_below
 from spike_zoo.records.result import FILENAME, RunResult
 from spike_zoo.tables.columns import plain_column
-from spike_zoo.tables.configurations import configurations_of, known_recipes
+from spike_zoo.tables.configurations import configurations_of
 from spike_zoo.tables.recorded import RecordedRun
 from spike_zoo.tables.spec import DEFAULT_COLUMNS, CurveSpec, Row, TableSpec
 
@@ -83,11 +83,10 @@ def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableS
     """Return a table with a row for each variant among runs, and each configuration of it."""
     variants = list(dict.fromkeys(run.variant for run in runs))
     stems = [variant.stem for variant in variants]
-    recipes = known_recipes(runs)
     rows: list[Row] = []
     for stem, variant in zip(stems, variants, strict=True):
         name = stem if stems.count(stem) == 1 else str(variant.with_suffix(""))
-        found = configurations_of([run for run in runs if run.variant == variant], recipes)
+        found = configurations_of([run for run in runs if run.variant == variant])
         if len(found) == 1:
             rows.append(Row(name, variant))
             continue

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.records.initial_weights import recipe, recipe_digest
+from spike_zoo.records.initial_weights import recipe
 from spike_zoo.records.provenance import INCIDENTAL_KEYS, arguments_of
 from spike_zoo.records.result import FILENAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from spike_zoo.tables.recorded import RecordedRun
 
@@ -46,27 +46,11 @@ class Configuration:
         return max(map(_ended, self.runs))
 
 
-def known_recipes(runs: Iterable[RecordedRun]) -> dict[str, str]:
-    """Return the recipe of every run by its folder, for records that only name the folder."""
-    return {
-        str(run.result.config["run_dir"]): recipe_digest(run.result)
-        for run in runs
-        if run.result.config.get("run_dir")
-    }
-
-
-def configurations_of(
-    runs: Iterable[RecordedRun], recipes: Mapping[str, str]
-) -> list[Configuration]:
-    """Group runs that repeat each other, in the order in which they were found.
-
-    Args:
-        runs: Of one row.
-        recipes: See :func:`known_recipes`.
-    """
+def configurations_of(runs: Iterable[RecordedRun]) -> list[Configuration]:
+    """Group runs of one row that repeat each other, in the order in which they were found."""
     found: list[Configuration] = []
     for run in runs:
-        decides, config = recipe(run.result, recipes), run.result.config
+        decides, config = recipe(run.result), run.result.config
         made = {key: value for key, value in decides.items() if key not in INCIDENTAL_KEYS}
         home = next((one for one in found if one.is_alike(made, config)), None)
         if home is None:
@@ -81,15 +65,6 @@ def shown_configuration(found: Sequence[Configuration]) -> Configuration:
     first = min(run.place for one in found for run in one.runs)
     there = [one for one in found if any(run.place == first for run in one.runs)]
     return max(there, key=lambda one: one.newest)
-
-
-def data_digest(runs: Iterable[RecordedRun]) -> Callable[[RecordedRun], str | None]:
-    """Return what tells the data of runs apart, whatever schema their records have."""
-    if all(run.result.schema > 1 for run in runs):
-        return lambda run: run.result.data_sha256
-    return lambda run: (
-        run.result.data_sha256 if run.result.schema == 1 else run.result.legacy_data_sha256
-    )
 
 
 def _ended(run: RecordedRun) -> str:

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.errors import ConfigError, closest
 from spike_zoo.tables.columns import COSTS
-from spike_zoo.tables.configurations import (
-    configurations_of,
-    data_digest,
-    known_recipes,
-    shown_configuration,
-)
+from spike_zoo.tables.configurations import configurations_of, shown_configuration
 from spike_zoo.tables.curves import fill_curves
 from spike_zoo.tables.filled import Cell, FilledRow, FilledTable
 from spike_zoo.tables.notes import notes_of, warnings_of
@@ -61,13 +56,12 @@ def _without_verdicts(
     spec: TableSpec, runs: Sequence[RecordedRun], profile: str | None
 ) -> FilledTable:
     chosen = [run for run in runs if profile is None or run.result.profile == profile]
-    recipes = known_recipes(runs)
     rows: list[FilledRow] = []
     others: dict[str, list[RecordedRun]] = {}
     repeats = 0
     for row in spec.rows:
         archive = row.archive or spec.archive
-        found = configurations_of([run for run in chosen if run.is_of(row, archive)], recipes)
+        found = configurations_of([run for run in chosen if run.is_of(row, archive)])
         shown = shown_configuration(found).runs if found else []
         others[row.name] = [run for one in found if one.runs is not shown for run in one.runs]
         kept = _once_per_seed(shown)
@@ -135,10 +129,9 @@ def _measured_by(run: RecordedRun) -> Iterator[str]:
 
 def _marked(rows: Sequence[FilledRow], *, one_data: bool) -> list[FilledRow]:
     """Mark the rows whose data or profile are not those of most runs."""
-    digest = data_digest([run for row in rows for run in row.runs])
 
     def origin(run: RecordedRun) -> tuple[str | None, str | None]:
-        return (digest(run) if one_data else None, run.result.profile)
+        return (run.result.data_sha256 if one_data else None, run.result.profile)
 
     origins = [origin(run) for row in rows for run in row.runs]
     if not origins:

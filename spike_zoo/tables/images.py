@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from spike_zoo.records.image_set import image_set_digest
 from spike_zoo.records.result import PER_IMAGE_FILENAME
-from spike_zoo.tables.configurations import data_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,13 +37,12 @@ def images_tested_by(run: RecordedRun) -> Tested | None:
 
 def differing_images(rows: NamedRuns) -> Iterator[dict[str, list[str]]]:
     """Yield, for each archive whose rows were tested on different images, which rows on which."""
-    digest_of = data_digest([run for _, runs in rows for run in runs])
     found: dict[str | None, dict[Tested, list[str]]] = {}
     for name, runs in rows:
         for run in runs:
             tested = images_tested_by(run)
             if tested is not None:
-                groups = found.setdefault(digest_of(run), {})
+                groups = found.setdefault(run.result.data_sha256, {})
                 names = groups.setdefault(tested, [])
                 names += [] if name in names else [name]
     for groups in found.values():

@@ -5,7 +5,6 @@ from __future__ import annotations
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from spike_zoo.tables.configurations import data_digest
 from spike_zoo.tables.images import differing_images
 from spike_zoo.tables.splits import has_seen_its_test
 
@@ -22,8 +21,7 @@ CONFIG_FILENAME = "config.yaml"  # what a run leaves beside its record
 
 def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
     """Yield why the rows of a table cannot simply be compared."""
-    digest = data_digest([run for _, runs in rows for run in runs])
-    data = _grouped(rows, lambda run: _short(digest(run)))
+    data = _grouped(rows, lambda run: _short(run.result.data_sha256))
     profiles = _grouped(rows, lambda run: run.result.profile or "none")
     if spec.one_data and len(data) > 1:
         yield f"The rows were measured on different data and cannot be compared: {_listed(data)}."
@@ -106,8 +104,9 @@ def _counted(rows: NamedRuns) -> str:
 
 
 def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> Iterator[str]:
-    digest = data_digest(runs)
-    data = _grouped(rows, lambda run: f"{run.archive or 'archive'} {_short(digest(run))}")
+    data = _grouped(
+        rows, lambda run: f"{run.archive or 'archive'} {_short(run.result.data_sha256)}"
+    )
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."
     yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in runs}))}."
     shown_costs = [column.cost for column in spec.columns if column.cost is not None]

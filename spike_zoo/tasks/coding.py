@@ -42,10 +42,10 @@ class ProvidesScenes(Protocol):
     """Data that serve recordings with all their images.
 
     Attributes:
-        whole: Splits that are served so.
+        full_sequence_splits: Splits that are served so.
     """
 
-    whole: Sequence[str]
+    full_sequence_splits: Sequence[str]
 
 
 class CodedScene(NamedTuple):
@@ -157,10 +157,10 @@ class CodingModule(TaskModule):
             ConfigError: Naming the data that serve whole recordings.
         """
         split = {"validate": "val"}.get(stage, "test")
-        if not isinstance(served, ProvidesScenes) or split not in served.whole:
+        if not isinstance(served, ProvidesScenes) or split not in served.full_sequence_splits:
             raise ConfigError(
                 f"data: {type(self).__name__} codes whole recordings; serve them by "
-                f"spike_zoo.data.SceneDataModule with init_args.whole: [{split}]"
+                f"spike_zoo.data.SceneDataModule with init_args.full_sequence_splits: [{split}]"
             )
 
     def scenes(self, batch: SceneBatch) -> Iterator[CodedScene]:

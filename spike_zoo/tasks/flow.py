@@ -40,23 +40,24 @@ def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
     Raises:
         ConfigError: If the data serve none.
     """
-    if "motion" not in batch:
+    if "flow" not in batch:
         raise ConfigError(
             f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
-            f"around: {REACH}, and an archive of 'python -m spike_zoo simulate --around {REACH}'"
+            f"flow_offset: {REACH}, and an archive of 'python -m spike_zoo simulate "
+            f"--flow_offset {REACH}'"
         )
-    return batch["motion"]
+    return batch["flow"]
 
 
-def check_alone(*, true_motion: bool) -> None:
+def check_alone(*, oracle_flow: bool) -> None:
     """Refuse spikes alone where a method is told the true motion.
 
     Raises:
         UsageError: If it is.
     """
-    if true_motion:
+    if oracle_flow:
         raise UsageError(
-            "true_motion: this method is told how things move, so it only sees batches with their "
+            "oracle_flow: this method is told how things move, so it only sees batches with their "
             "motion: fit, validate and test it on data that serve it"
         )
 

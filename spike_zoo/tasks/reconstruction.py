@@ -101,7 +101,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         origins, scales = self.origins(batch), batch["rate_scale"].tolist()
         values = self.measure(split, images, batch["image"])
         self.measure_speeds(split, batch["name"], values)
-        truth = batch.get("motion")
+        truth = batch.get("flow")
         if fields and truth is not None:
             self._measure_motion(split, batch["name"], fields, truth)
         measured = [

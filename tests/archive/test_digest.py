@@ -105,23 +105,9 @@ def test_large_archives_have_the_same_digest_from_stored_checksums(
     assert SpikeArchive(path).data_sha256() != read
 
 
-def test_the_digest_of_old_records_is_still_known(tmp_path: Path) -> None:
-    path = write_archive(tmp_path / "takes.h5", takes=3)
-    with h5py.File(path, "r+") as file:
-        for seed, name in enumerate(file["recordings"]):  # fixed values: numpy's may change
-            file[f"recordings/{name}"].attrs["sha256"] = f"{seed}" * 64
-    known_test = "7371c51063f0a6606e190541a595d64ba44e4db4e1713f11d3c83ad3f4e916f2"
-    known = "4e18c76791f1f635a8d931f531f998c7b6af1cbcf405ae40300be4d1896efd1d"
-    assert SpikeArchive(path).legacy_data_sha256() == known
-    assert ReconstructionDataModule(str(path)).legacy_data_sha256 == known
-    assert SpikeArchive(path).legacy_data_sha256("test") == known_test
-    edit(path, "images")
-    assert SpikeArchive(path).legacy_data_sha256() == known
-
-
 def test_the_data_module_tells_the_digest_of_its_archive(path: Path) -> None:
     data = ReconstructionDataModule(str(path))
-    assert data.data_sha256 == SpikeArchive(path).data_sha256() != data.legacy_data_sha256
+    assert data.data_sha256 == SpikeArchive(path).data_sha256()
 
 
 def test_motion_to_both_sides_counts_by_its_values(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_method_that_chooses_by_its_data_is_refused(tmp_path: Path) -> None:
 
 
 def test_motion_that_is_found_outside_of_the_network_is_in_no_graph(tmp_path: Path) -> None:
-    module = STIRModule(along_motion=True, width=0.34, pyramid_levels=3, lpips="off").eval()
+    module = STIRModule(align_input=True, width=0.34, pyramid_levels=3, lpips="off").eval()
     with pytest.raises(WeightsError, match="optical flow finds the motion outside"):
         write_graph(module, tmp_path / "a.pt2", height=16, width=16)
 

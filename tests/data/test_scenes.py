@@ -115,21 +115,25 @@ def test_scenes_of_different_lengths_cannot_share_a_batch(tmp_path: Path) -> Non
 
 
 def test_scenes_are_served_whole_to_every_split_that_is_named(archive_path: Path) -> None:
-    data = SceneDataModule(str(archive_path), 61, crop=24, seed=0, whole=("train", "val", "test"))
+    data = SceneDataModule(
+        str(archive_path), 61, crop=24, seed=0, full_sequence_splits=("train", "val", "test")
+    )
     for stage, loader in (("validate", data.val_dataloader), ("test", data.test_dataloader)):
         data.setup(stage)
         (packed,) = loader()
         batch = data.on_after_batch_transfer(packed, 0)
         assert batch["spikes"].shape == (1, 101, 40, 48), "all planes around the images, uncut"
         assert batch["images"].shape == (1, 3, 1, 40, 48)
-    with pytest.raises(ConfigError, match="whole: 'tset' is no split; they are train, val, test"):
-        SceneDataModule(str(archive_path), whole=("tset",))
-    with pytest.raises(ConfigError, match=r"around: .* use ReconstructionDataModule"):
-        SceneDataModule(str(archive_path), around=20)
+    with pytest.raises(ConfigError, match="'tset' is not a split; expected one of train"):
+        SceneDataModule(str(archive_path), full_sequence_splits=("tset",))
+    with pytest.raises(ConfigError, match=r"flow_offset: .* use ReconstructionDataModule"):
+        SceneDataModule(str(archive_path), flow_offset=20)
 
 
 def test_training_takes_every_run_of_images(moving_path: Path) -> None:
-    data = SceneDataModule(str(moving_path), 61, crop=None, augment=False, seed=1, images=4)
+    data = SceneDataModule(
+        str(moving_path), 61, crop=None, augment=False, seed=1, images_per_sample=4
+    )
     data.setup("fit")
     whole = SceneWindows(SpikeArchive(moving_path), "train", 61)
     planes = [window.plane for window in whole.scenes[0]]
@@ -172,13 +176,18 @@ def test_evaluation_sees_each_link_of_two_images_once(
     assert len(links) == len(set(links))
 
 
-@pytest.mark.parametrize(("eval_images", "served"), [(None, 2), (3, 3), (0, 9)])
+@pytest.mark.parametrize(("eval_images_per_sample", "served"), [(None, 2), (3, 3), (0, 9)])
 def test_evaluation_may_see_longer_runs_than_training(
-    moving_path: Path, eval_images: int | None, served: int
+    moving_path: Path, eval_images_per_sample: int | None, served: int
 ) -> None:
     every = ("train", "val", "test")
     data = SceneDataModule(
-        str(moving_path), 61, whole=every, images=2, eval_images=eval_images, crop=24
+        str(moving_path),
+        61,
+        full_sequence_splits=every,
+        images_per_sample=2,
+        eval_images_per_sample=eval_images_per_sample,
+        crop=24,
     )
     data.setup("fit")
     data.setup("test")
@@ -188,7 +197,9 @@ def test_evaluation_may_see_longer_runs_than_training(
 
 
 def test_images_that_no_run_takes_are_told(moving_path: Path) -> None:
-    data = SceneDataModule(str(moving_path), 61, whole=("test",), images=4)
+    data = SceneDataModule(
+        str(moving_path), 61, full_sequence_splits=("test",), images_per_sample=4
+    )
     with pytest.warns(UserWarning, match=r"4 at the ends of recordings, too few for a sample"):
         data.setup("test")
 
@@ -199,8 +210,8 @@ def test_motion_comes_with_its_images(moving_path: Path) -> None:
     take = moving_take(0, 241)
     assert take.motion is not None
     first = runs.scenes[1][0].image
-    assert batch["motion"].dtype == torch.float32
-    np.testing.assert_array_equal(batch["motion"][0], take.motion[first : first + 3])
+    assert batch["flow"].dtype == torch.float32
+    np.testing.assert_array_equal(batch["flow"][0], take.motion[first : first + 3])
 
 
 def test_motion_is_cut_and_turned_with_the_images(moving_path: Path) -> None:
@@ -215,14 +226,14 @@ def test_motion_is_cut_and_turned_with_the_images(moving_path: Path) -> None:
         mode = sample["mode"]
         back = [0, 1, 2, 5, 4, 3, 6, 7][mode]  # 3 and 5 undo each other
         image = apply_mode(batch["images"][0, 0, 0], back)
-        motion = turn_motion(batch["motion"][0], back)
+        motion = turn_motion(batch["flow"][0], back)
         places = [
             (slice(top, top + 24), slice(left, left + 24))
             for top in range(40 - 24 + 1)
             for left in range(0, 48 - 24 + 1, 8)
         ]
         (place,) = (p for p in places if torch.equal(whole["images"][0, 0, 0][p], image))
-        torch.testing.assert_close(motion, whole["motion"][0][..., place[0], place[1]])
+        torch.testing.assert_close(motion, whole["flow"][0][..., place[0], place[1]])
         modes.add(mode)
     assert len(modes) > 4
 
@@ -232,23 +243,23 @@ def test_no_motion_is_served_that_is_not_between_neighbours(
     moving_path: Path, archive_path: Path, options: dict[str, Any]
 ) -> None:
     path = moving_path if options else archive_path  # the other one has none
-    assert "motion" not in SceneWindows(SpikeArchive(path), "test", 61, **options)[0]
+    assert "flow" not in SceneWindows(SpikeArchive(path), "test", 61, **options)[0]
 
 
 def test_motion_that_some_recordings_lack_is_not_served(tmp_path: Path) -> None:
     jobs = {"a": lambda: moving_take(0), "b": lambda: replace(moving_take(1), motion=None)}
     path = build_archive(tmp_path / "a.h5", jobs, splits={"train": ["a", "b"], "val": ["a"]})
     archive = SpikeArchive(path)
-    assert "motion" not in SceneWindows(archive, "train", 61)[0]
-    assert "motion" in SceneWindows(archive, "val", 61)[0]
+    assert "flow" not in SceneWindows(archive, "train", 61)[0]
+    assert "flow" in SceneWindows(archive, "val", 61)[0]
 
 
 def test_runs_that_cannot_be_are_refused(moving_path: Path) -> None:
-    with pytest.raises(ConfigError, match="images: at least 1, got 0"):
-        SceneDataModule(str(moving_path), images=0)
-    with pytest.raises(ConfigError, match="eval_images: at least 0, got -1"):
-        SceneDataModule(str(moving_path), eval_images=-1)
-    data = SceneDataModule(str(moving_path), 61, images=10, crop=24)
+    with pytest.raises(ConfigError, match="images_per_sample: at least 1, got 0"):
+        SceneDataModule(str(moving_path), images_per_sample=0)
+    with pytest.raises(ConfigError, match="eval_images_per_sample: at least 0, got -1"):
+        SceneDataModule(str(moving_path), eval_images_per_sample=-1)
+    data = SceneDataModule(str(moving_path), 61, images_per_sample=10, crop=24)
     with pytest.raises(
         ConfigError, match=r"images: 10 are asked for .*'take0'.* has 9 whose clips"
     ):

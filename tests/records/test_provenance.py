@@ -46,7 +46,7 @@ def test_a_whole_number_is_the_same_configuration_however_it_is_written() -> Non
 
 @pytest.mark.parametrize(
     ("group", "key", "value"),
-    [("data", "workers", 2), ("model", "remember_in", "runs/ssdm/labels")],
+    [("data", "workers", 2), ("model", "cache_dir", "runs/ssdm/labels")],
 )
 def test_where_work_is_done_or_kept_is_no_other_configuration(
     group: str, key: str, value: object

@@ -52,8 +52,8 @@ def _with(**fields: Any) -> str:
     [
         ("{", "not a result"),
         ("[]", "no field 'schema'"),
-        ('{"schema": 1}', "field 'method'"),
-        (_with(macs=None), "lacks the field 'image_size'"),
+        ('{"schema": 2}', "field 'method'"),
+        (_with(), "lacks the field 'costs'"),
         (_with(costs=3), "damaged costs or curves"),
         (_with(costs={}, curves={"rate": [[1]]}), "damaged costs or curves"),
     ],
@@ -70,7 +70,7 @@ def test_damaged_record_is_refused_naming_the_field(
 def test_record_of_a_newer_schema_is_refused_with_both_numbers(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     path.write_text(json.dumps({"schema": 7}))
-    with pytest.raises(VersionError, match="schema 7, this version reads up to 2"):
+    with pytest.raises(VersionError, match="schema 7, but this version reads schema 2; update"):
         RunResult.read(path)
 
 

@@ -16,7 +16,9 @@ def spec(tmp_path: Path) -> TableSpec:
     return read_table_file(write_spec(tmp_path)).tables[0]
 
 
-def _student(seed: int, psnr: float, *, steps: int = 2, finished: str | None = None) -> RecordedRun:
+def _student(
+    seed: int, psnr: float, *, steps: int = 2, recipe: str = "made so", finished: str | None = None
+) -> RecordedRun:
     """Return a run whose folder and teacher are those of its seed, as sweeps name them."""
     folder = f"runs/small/full-{seed}-0123456{seed}"
     teacher = f"runs/teacher/t-{seed}-89abcde{seed}/checkpoints/best.ckpt"
@@ -27,14 +29,10 @@ def _student(seed: int, psnr: float, *, steps: int = 2, finished: str | None = N
         "trainer": {"max_steps": steps, "default_root_dir": folder},
         "model": model,
     }
-    return make_run("full", psnr, seed=seed, config=config, finished=finished)
-
-
-def _teacher(seed: int, width: float) -> RecordedRun:
-    folder = f"runs/teacher/t-{seed}-89abcde{seed}"
-    model = {"init_args": {"width": width}}
-    config = {"seed_everything": seed, "run_dir": folder, "model": model}
-    return make_run("teacher", 40.0, seed=seed, config=config)
+    origin = {"path": teacher, "sha256": f"{seed}" * 64, "recipe": recipe}
+    begins_with = {"model.init_args.teacher": origin}
+    options = {"seed": seed, "config": config, "finished": finished, "begins_with": begins_with}
+    return make_run("full", psnr, **options)
 
 
 def test_runs_of_older_configurations_are_no_seeds_of_a_row(spec: TableSpec) -> None:
@@ -57,17 +55,15 @@ def test_committed_runs_come_before_later_trials_elsewhere(spec: TableSpec) -> N
 def test_students_of_differently_trained_teachers_do_not_repeat_each_other(
     spec: TableSpec,
 ) -> None:
-    students = [_student(0, 30.0), _student(1, 31.0)]
-    alike = [_teacher(0, 1.0), _teacher(1, 1.0)]
-    assert fill_table(spec, [*students, *alike]).rows[0].cells[0].count == 2
-    others = [_teacher(0, 1.0), _teacher(1, 0.5)]
-    assert fill_table(spec, [*students, *others]).rows[0].cells[0].count == 1
+    assert fill_table(spec, [_student(0, 30.0), _student(1, 31.0)]).rows[0].cells[0].count == 2
+    students = [_student(0, 30.0), _student(1, 31.0, recipe="made otherwise")]
+    assert fill_table(spec, students).rows[0].cells[0].count == 1
 
 
 def test_what_changes_no_number_splits_no_row(spec: TableSpec) -> None:
     older, newer = _student(0, 30.0), _student(1, 31.0)
     newer.result.config["data"] = {"init_args": {"workers": 2}}
-    newer.result.config["model"]["init_args"]["remember_in"] = "runs/labels"
+    newer.result.config["model"]["init_args"]["cache_dir"] = "runs/labels"
     assert fill_table(spec, [older, newer]).rows[0].cells[0].count == 2
 
 

@@ -68,13 +68,13 @@ def measured_by(module: CodingModule, archive: str, folder: Path) -> dict[str, f
     images = folder / "images"
     callbacks = [PerImageMetrics(folder), CostMeter(), SampleImages(images), SampleVideo(images)]
     trainer = Trainer(logger=False, callbacks=callbacks, **QUIET)
-    data = SceneDataModule(archive, clip_length=13, whole=["test"], workers=0)
+    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
     (found,) = trainer.test(module, data, verbose=False)
     return dict(found)
 
 
 def scenes_of(archive: str) -> list[dict[str, Any]]:
-    data = SceneDataModule(archive, clip_length=13, whole=["test"], workers=0)
+    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
     data.setup("test")
     return [data.on_after_batch_transfer(batch, 0) for batch in data.test_dataloader()]
 
@@ -149,7 +149,7 @@ def test_every_image_stands_in_the_file_with_the_rate_of_its_recording(
 def test_what_rate_points_share_is_made_once(archive: str, tmp_path: Path) -> None:
     module = Rounded()
     trainer = Trainer(logger=False, **QUIET)
-    data = SceneDataModule(archive, clip_length=13, whole=["test"], workers=0)
+    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
     trainer.test(module, data, verbose=False)
     assert len(module.seen) == len(set(module.seen))
 
@@ -166,7 +166,7 @@ def test_lossless_coding_has_a_rate_and_nothing_else(archive: str, tmp_path: Pat
 def test_costs_of_both_ways_are_measured_per_image(archive: str) -> None:
     meter = CostMeter()
     trainer = Trainer(logger=False, callbacks=[meter], **QUIET)
-    data = SceneDataModule(archive, clip_length=13, whole=["test"], workers=0)
+    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
     trainer.test(Rounded(), data, verbose=False)
     assert set(meter.costs) == {"forward", "compress", "decompress"}
     assert meter.costs["forward"].size == (HEIGHT, WIDTH)
@@ -176,7 +176,9 @@ def test_costs_of_both_ways_are_measured_per_image(archive: str) -> None:
 def test_clips_are_refused_with_the_data_that_fit(module: CodingModule, archive: str) -> None:
     trainer = Trainer(logger=False, **QUIET)
     clips = ReconstructionDataModule(archive, clip_length=13, workers=0)
-    with pytest.raises(ConfigError, match=r"SceneDataModule with init_args.whole: \[test\]"):
+    with pytest.raises(
+        ConfigError, match=r"SceneDataModule with init_args.full_sequence_splits: \[test\]"
+    ):
         trainer.test(module, clips, verbose=False)
 
 

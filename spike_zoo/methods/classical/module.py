@@ -102,9 +102,8 @@ class AlignedTFIModule(ClassicalModule):
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
         unblurs: Whether what intervals blur while things move is taken back.
-        true_motion: Whether planes are averaged along the true motion, which data serve with
-            ``around: 20``: what knowing it is worth. Nothing can be reconstructed so where it is
-            not known.
+        oracle_flow: Whether planes are averaged along the ground-truth flow, which data serve with
+            ``flow_offset: 20``: an upper bound. Recordings without it cannot be reconstructed.
         clip_length: Planes of one clip in evaluations.
         lpips: As in :class:`ReconstructionModule`.
         protocols: As there.
@@ -116,7 +115,7 @@ class AlignedTFIModule(ClassicalModule):
         self,
         window: int = WINDOW,
         unblurs: bool = True,
-        true_motion: bool = False,
+        oracle_flow: bool = False,
         clip_length: int = CLIP_LENGTH,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
@@ -131,9 +130,9 @@ class AlignedTFIModule(ClassicalModule):
     def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
         """Return the reconstruction and the motion it was made with."""
         velocities = None
-        if self.hparams["true_motion"]:
+        if self.hparams["oracle_flow"]:
             away = torch.tensor([-REACH, REACH], device=self.device).view(2, 1, 1, 1)
-            velocities = motion_in(batch, "true_motion") / away
+            velocities = motion_in(batch, "oracle_flow") / away
         spikes = batch["spikes"]
         along = self.method.along(spikes, spikes.shape[1] // 2, velocities)
         images = torch.stack([one.rate for one in along])[:, None]
@@ -145,7 +144,7 @@ class AlignedTFIModule(ClassicalModule):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        check_alone(true_motion=self.hparams["true_motion"])
+        check_alone(oracle_flow=self.hparams["oracle_flow"])
         return super()._stream(recording, centers, rate_scale)
 
 

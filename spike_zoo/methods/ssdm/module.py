@@ -69,7 +69,7 @@ class SSDMStudentModule(DeblurModule):
         use_bsn: Whether the teacher denoises.
         upsampler: How the teacher enlarges: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
         short_window: Planes the teacher averages around a time, odd.
-        along_motion: Whether it averages many more along the motion instead, which takes the
+        align_input: Whether it averages many more along the motion instead, which takes the
             denoiser's place.
         rate_gain: What the teacher multiplies rates by before its networks see them, see
             :class:`SSDMTeacher`; the student sees spikes as they are.
@@ -89,9 +89,9 @@ class SSDMStudentModule(DeblurModule):
         start_from_blur: Whether the untrained student gives the blurry image and learns what to
             change in it, which spares short runs thousands of updates. False: all weights are
             random, as published.
-        remember_gib: Memory for the teacher's images, see :class:`CachedLabels`; it pays where
+        cache_gib: Memory for the teacher's images, see :class:`CachedLabels`; it pays where
             whole frames are trained on.
-        remember_in: Folder that keeps these images too, so that further runs by the same teacher,
+        cache_dir: Folder that keeps these images too, so that further runs by the same teacher,
             all rows of a table for example, need not ask it.
         lpips: See :class:`DeblurModule`; the metric, not the distance.
         protocols: See there.
@@ -115,7 +115,7 @@ class SSDMStudentModule(DeblurModule):
         use_bsn: bool = True,
         upsampler: Upsampler = "edsr",
         short_window: int = SHORT_WINDOW,
-        along_motion: bool = False,
+        align_input: bool = False,
         rate_gain: float = 1.0,
         times: int = TIMES,
         use_teacher: bool = True,
@@ -128,16 +128,16 @@ class SSDMStudentModule(DeblurModule):
         schedule: ScheduleKind = "cosine",
         clamp_loss: bool = False,
         start_from_blur: bool = False,
-        remember_gib: float = 0.0,
-        remember_in: str | None = None,
+        cache_gib: float = 0.0,
+        cache_dir: str | None = None,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
         check_channel_order(channel_order)
         check_schedule(schedule, learning_rate)
-        check_short(use_bsn=use_bsn, along_motion=along_motion, rate_gain=rate_gain)
-        _check_choices(net, upsampler, distance, times, remember_gib, remember_in)
+        check_short(use_bsn=use_bsn, align_input=align_input, rate_gain=rate_gain)
+        _check_choices(net, upsampler, distance, times, cache_gib, cache_dir)
         self.save_hyperparameters()
         self.channel_order, self.window_length = channel_order, window_length
         self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
@@ -179,7 +179,7 @@ class SSDMStudentModule(DeblurModule):
             return
         self.loss = self.loss or self.make_loss()
         if self.hparams["use_teacher"] and not self._teacher:
-            kept = (self.hparams["remember_gib"], self.hparams["remember_in"])
+            kept = (self.hparams["cache_gib"], self.hparams["cache_dir"])
             self._teacher.append(CachedLabels(self.make_teacher(), *kept))
         named = self.hparams["distance"] if self.hparams["use_teacher"] else "none"
         ours = "" if named in (LPIPS, "none") else " (not the paper's, which is lpips)"
@@ -195,7 +195,7 @@ class SSDMStudentModule(DeblurModule):
         """
         hparams = self.hparams
         made = {name: hparams[name] for name in ("use_bsn", "upsampler")}
-        seen = {name: hparams[name] for name in ("short_window", "along_motion", "rate_gain")}
+        seen = {name: hparams[name] for name in ("short_window", "align_input", "rate_gain")}
         teacher = make_teacher(**made, **seen)
         for part, path in teacher_files(hparams["bsn"], hparams["edsr"], **made).items():
             load_part(getattr(teacher, part), part, path)
@@ -315,8 +315,8 @@ def _check_choices(
     upsampler: str,
     distance: str,
     times: int,
-    remember_gib: float,
-    remember_in: str | None,
+    cache_gib: float,
+    cache_dir: str | None,
 ) -> None:
     if net not in get_args(Net):
         raise ValueError(f"net must be one of {get_args(Net)}, got {net!r}")
@@ -324,10 +324,10 @@ def _check_choices(
         raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
     if times < 1:
         raise ValueError(f"times must be at least 1, got {times}")
-    if remember_gib < 0:
-        raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
-    if remember_in is not None and not remember_gib:
-        raise ValueError("remember_in needs remember_gib above 0: nothing is remembered")
+    if cache_gib < 0:
+        raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
+    if cache_dir is not None and not cache_gib:
+        raise ValueError("cache_dir needs cache_gib above 0: nothing is remembered")
     summed_distances(distance)
 
 

@@ -30,7 +30,7 @@ class SSDMTeacher(nn.Module):
         short_window: Planes around a time that are averaged, odd.
         memory_gib: About how much memory the features may take; one time always goes. By default
             0.125 on CPUs, where more is slower, and 4 elsewhere.
-        along_motion: Whether the rates around a time are means along the motion,
+        align_input: Whether the rates around a time are means along the motion,
             :class:`AlignedTFI`, in place of denoised means of the short window.
         rate_gain: What rates are multiplied by before the networks see them: 2 where the camera
             has twice the threshold of the one they were trained with, so that white looks alike.
@@ -55,7 +55,7 @@ class SSDMTeacher(nn.Module):
         short_window: int = SHORT_WINDOW,
         memory_gib: float | None = None,
         *,
-        along_motion: bool = False,
+        align_input: bool = False,
         rate_gain: float = 1.0,
     ) -> None:
         super().__init__()
@@ -66,12 +66,12 @@ class SSDMTeacher(nn.Module):
         self.edsr = edsr
         self.short_window = short_window
         self.memory_gib = memory_gib
-        self.along_motion = along_motion
+        self.align_input = align_input
         self.rate_gain = rate_gain
 
     def extra_repr(self) -> str:
         """Name what decides the images beside the networks."""
-        names = ("short_window", "along_motion", "rate_gain")
+        names = ("short_window", "align_input", "rate_gain")
         return ", ".join(f"{name}={getattr(self, name)}" for name in names)
 
     @torch.no_grad()
@@ -120,7 +120,7 @@ class SSDMTeacher(nn.Module):
 
     def short_exposure(self, spikes: Tensor, time: int) -> Tensor:
         """Return the rate around a plane with little noise, ``(B, 1, h, w)``."""
-        if self.along_motion:
+        if self.align_input:
             method = AlignedTFI(unblurs=False, fills_ends=False)
             rate = method.rate(spikes, time)[:, None]
             return (rate * self.rate_gain).clamp(0.0, 1.0)

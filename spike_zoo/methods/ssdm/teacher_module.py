@@ -29,7 +29,7 @@ def make_teacher(
     use_bsn: bool = True,
     upsampler: Upsampler = "edsr",
     short_window: int = SHORT_WINDOW,
-    along_motion: bool = False,
+    align_input: bool = False,
     rate_gain: float = 1.0,
 ) -> SSDMTeacher:
     """Return a cascade whose networks are not trained yet.
@@ -38,14 +38,14 @@ def make_teacher(
         use_bsn: Whether rates are denoised.
         upsampler: What brings them to the image's size; only ``"edsr"`` is a network.
         short_window: Planes around a time that are averaged, odd.
-        along_motion: Whether they are averaged along the motion instead, many more of them.
+        align_input: Whether they are averaged along the motion instead, many more of them.
         rate_gain: See :class:`SSDMTeacher`.
 
     Raises:
         ValueError: If an argument is outside its range, or rates along the motion are to be
             denoised.
     """
-    check_short(use_bsn=use_bsn, along_motion=along_motion, rate_gain=rate_gain)
+    check_short(use_bsn=use_bsn, align_input=align_input, rate_gain=rate_gain)
     if upsampler not in get_args(Upsampler):
         raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
     plain: nn.Module = nn.Upsample(scale_factor=RATIO, mode=upsampler)
@@ -55,20 +55,20 @@ def make_teacher(
         BSN() if use_bsn else nn.Identity(),
         EDSR() if upsampler == "edsr" else plain,
         short_window,
-        along_motion=along_motion,
+        align_input=align_input,
         rate_gain=rate_gain,
     )
 
 
-def check_short(*, use_bsn: bool, along_motion: bool, rate_gain: float) -> None:
+def check_short(*, use_bsn: bool, align_input: bool, rate_gain: float) -> None:
     """Refuse to denoise rates that are averaged along the motion, and a gain that leaves none.
 
     Raises:
         ValueError: If both are wanted, or the gain is no number above 0.
     """
     check_gain(rate_gain)
-    if along_motion and use_bsn:
-        raise ValueError("along_motion leaves next to no noise: set use_bsn to false")
+    if align_input and use_bsn:
+        raise ValueError("align_input leaves next to no noise: set use_bsn to false")
 
 
 class TeacherModule(DeblurModule):
@@ -155,7 +155,7 @@ class SSDMCascadeModule(TeacherModule):
         use_bsn: Whether firing rates are denoised.
         upsampler: ``"edsr"``, ``"bilinear"`` or ``"nearest"``.
         short_window: Planes around a time that are averaged, odd.
-        along_motion: Whether they are averaged along the motion instead, many more of them, which
+        align_input: Whether they are averaged along the motion instead, many more of them, which
             takes the denoiser's place.
         rate_gain: What firing rates are multiplied by before the networks see them, see
             :class:`SSDMTeacher`.
@@ -176,7 +176,7 @@ class SSDMCascadeModule(TeacherModule):
         use_bsn: bool = True,
         upsampler: Upsampler = "edsr",
         short_window: int = SHORT_WINDOW,
-        along_motion: bool = False,
+        align_input: bool = False,
         rate_gain: float = 1.0,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
@@ -185,7 +185,7 @@ class SSDMCascadeModule(TeacherModule):
             use_bsn=use_bsn,
             upsampler=upsampler,
             short_window=short_window,
-            along_motion=along_motion,
+            align_input=align_input,
             rate_gain=rate_gain,
         )
         files = teacher_files(bsn, edsr, use_bsn=use_bsn, upsampler=upsampler)

@@ -61,7 +61,7 @@ def aligned_windows(
         motion: ``(B, 2, 2, H, W)``.
     """
     if torch.compiler.is_exporting():
-        raise RuntimeError("optical flow finds the motion outside of the network (along_motion)")
+        raise RuntimeError("optical flow finds the motion outside of the network (align_input)")
     scales = [1.0] * len(spikes) if rate_scale is None else rate_scale.tolist()
     motions = [None] * len(spikes) if motion is None else motion
     each = zip(spikes, scales, motions, strict=True)

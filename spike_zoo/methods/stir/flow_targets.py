@@ -28,15 +28,15 @@ def check_motion_options(options: Mapping[str, Any]) -> None:
         raise ValueError(f"loss_motion must be 0 or more, got {loss}")
     if schedule not in get_args(MotionSchedule):
         raise ValueError(f"motion_schedule must be constant or fading, got {schedule!r}")
-    along, told = options["along_motion"], options["true_motion"]
+    along, told = options["align_input"], options["oracle_flow"]
     if options["interaction"] == "synthesis_only" and (loss or (told and not along)):
-        named = "loss_motion" if loss else "true_motion"
+        named = "loss_motion" if loss else "oracle_flow"
         raise ValueError(f"{named}: interaction synthesis_only has no motion")
     if loss and (told or along):
-        named = "true_motion" if told else "along_motion"
+        named = "oracle_flow" if told else "align_input"
         raise ValueError(f"loss_motion: with {named} no motion is learned")
     if along and not options["scale_input"]:
-        raise ValueError("along_motion: brightness is shown, so scale_input is needed")
+        raise ValueError("align_input: brightness is shown, so scale_input is needed")
 
 
 def flow_of(options: Mapping[str, Any]) -> tuple[bool, str]:
@@ -44,9 +44,9 @@ def flow_of(options: Mapping[str, Any]) -> tuple[bool, str]:
 
     A network that is trained for the image alone learns fields that are far from the flow.
     """
-    if options["true_motion"]:
+    if options["oracle_flow"]:
         return False, ""
-    if options["along_motion"]:
+    if options["align_input"]:
         return True, FLOW_SOURCE
     return bool(options["loss_motion"]), ""
 

@@ -75,11 +75,11 @@ class STIRModule(ReconstructionModule):
         loss_ms: Weight of the L1 of the coarser images.
         loss_per: Weight of the perceptual term, the paper's is 0.2; needs VGG19's weights.
         loss_motion: Weight of the flow error at every level, against the ground truth that data
-            provide with ``around: 20``. The paper's is 0.
+            provide with ``flow_offset: 20``. The paper's is 0.
         motion_schedule: Whether that weight is ``"constant"``, or ``"fading"`` to 0 over the run.
-        true_motion: Whether the features (with ``along_motion``, the planes) are aligned by the
+        oracle_flow: Whether the features (with ``align_input``, the planes) are aligned by the
             ground-truth flow in training and test: an upper bound, for such data alone.
-        along_motion: Whether the input is spike intervals aligned along the optical flow instead
+        align_input: Whether the input is spike intervals aligned along the optical flow instead
             of spikes, and the network corrects their mean, see :func:`aligned_window`. In training
             the flow is the ground truth with errors, where data provide it. Not in the paper.
         start_from_doubled_flows: Initialise each level's flow as twice the coarser level's flow.
@@ -123,8 +123,8 @@ class STIRModule(ReconstructionModule):
         loss_per: float = 0.0,
         loss_motion: float = 0.0,
         motion_schedule: MotionSchedule = "constant",
-        true_motion: bool = False,
-        along_motion: bool = False,
+        oracle_flow: bool = False,
+        align_input: bool = False,
         start_from_doubled_flows: bool = False,
         perceptual_backbone: str | None = None,
         clamp_loss: bool = False,
@@ -148,7 +148,7 @@ class STIRModule(ReconstructionModule):
         self.estimates_flow, self.flow_source = flow_of(self.hparams)
         if start_from_doubled_flows:
             self.network.start_from_doubled_flows()
-        if along_motion:
+        if align_input:
             self.clip_length, self.takes_seconds = CLIP_PLANES, True
             self.network.start_from_drafts()
         self.loss: STIRLoss | None = None
@@ -196,7 +196,7 @@ class STIRModule(ReconstructionModule):
         Raises:
             UsageError: If it was made to be told the true motion.
         """
-        check_alone(true_motion=self.hparams["true_motion"])
+        check_alone(oracle_flow=self.hparams["oracle_flow"])
         planes, draft, _ = self._network_input(spikes, rate_scale)
         return self.network(planes, draft)
 
@@ -226,13 +226,13 @@ class STIRModule(ReconstructionModule):
 
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction, ``(B, 1, H, W)``, by the true motion if it wants that."""
-        if self.hparams["true_motion"]:
+        if self.hparams["oracle_flow"]:
             return self._pyramid(batch)[0].image.float()
         return super().predict_step(batch, batch_idx)
 
     def found(self, batch: ReconstructionBatch, batch_idx: int) -> FlowPrediction:
         """Return the reconstruction, with the motion fields where the true motion is known."""
-        if "motion" not in batch and not self.hparams["true_motion"]:
+        if "flow" not in batch and not self.hparams["oracle_flow"]:
             return super().found(batch, batch_idx)
         pyramid, found = self._pyramid(batch)
         size = batch["spikes"].shape[-2], batch["spikes"].shape[-1]
@@ -243,12 +243,12 @@ class STIRModule(ReconstructionModule):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
-        check_alone(true_motion=self.hparams["true_motion"])
+        check_alone(oracle_flow=self.hparams["oracle_flow"])
         was_training = self.training
         self.eval()
         try:
             scale = rate_scale if self.hparams["scale_input"] else 1.0
-            stream = AlignedStream if self.hparams["along_motion"] else WindowStream
+            stream = AlignedStream if self.hparams["align_input"] else WindowStream
             windows = stream(
                 self.network,
                 recording,
@@ -265,7 +265,7 @@ class STIRModule(ReconstructionModule):
     def finds_motion(self) -> bool:
         """Whether it finds motion by itself."""
         predicted = self.hparams["interaction"] != "synthesis_only"
-        return (self.hparams["along_motion"] or predicted) and not self.hparams["true_motion"]
+        return (self.hparams["align_input"] or predicted) and not self.hparams["oracle_flow"]
 
     @torch.inference_mode()
     def motion(
@@ -296,7 +296,7 @@ class STIRModule(ReconstructionModule):
         """
         if not self.finds_motion:
             raise ValueError(
-                "a network with interaction 'synthesis_only', or with true_motion, finds no motion"
+                "a network with interaction 'synthesis_only', or with oracle_flow, finds no motion"
             )
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
@@ -306,7 +306,7 @@ class STIRModule(ReconstructionModule):
 
     def _field(self, recording: SpikeRecording, center: int, rate_scale: float) -> Tensor:
         """Return the motion at a plane, ``(1, 2, 2, H, W)``."""
-        if self.hparams["along_motion"]:
+        if self.hparams["align_input"]:
             return motion_at(recording, center, self.device)
         _, height, width = recording.shape
         clip = read_clip(recording, center, self.clip_length).to(self.device)
@@ -371,11 +371,11 @@ class STIRModule(ReconstructionModule):
 
     def _given_flow(self, batch: ReconstructionBatch) -> Tensor | None:
         """Return the ground-truth flow, with errors seeded by the step; None to estimate it."""
-        if self.hparams["true_motion"]:
-            return motion_in(batch, "true_motion")
-        if not (self.hparams["along_motion"] and self.training and "motion" in batch):
+        if self.hparams["oracle_flow"]:
+            return motion_in(batch, "oracle_flow")
+        if not (self.hparams["align_input"] and self.training and "flow" in batch):
             return None
-        return with_errors(batch["motion"], torch.Generator().manual_seed(self.global_step))
+        return with_errors(batch["flow"], torch.Generator().manual_seed(self.global_step))
 
     def _motion_left(self) -> float:
         """Return the remaining fraction of the weight of the flow loss."""
@@ -393,7 +393,7 @@ class STIRModule(ReconstructionModule):
         self, spikes: Tensor, rate_scale: Tensor | None, motion: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Return the input of the network; if it is aligned, also its mean and the flow."""
-        if self.hparams["along_motion"]:
+        if self.hparams["align_input"]:
             return aligned_windows(spikes, rate_scale, motion)
         if rate_scale is None or not self.hparams["scale_input"]:
             return spikes, None, None

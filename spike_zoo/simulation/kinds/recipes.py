@@ -41,10 +41,10 @@ TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
 
 #: Options that came after archives had been made: at their defaults they are not written into the
 #: archive, so that those made before are still known as made with the same options.
-LATER_OPTIONS: Final = ("stride", "margin", "motion", "around", "training")
+LATER_OPTIONS: Final = ("stride", "margin", "motion", "flow_offset", "training")
 
 _LEAST: Final = MappingProxyType(
-    {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0, "around": 0}
+    {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0, "flow_offset": 0}
 )
 
 
@@ -147,10 +147,10 @@ class Recipe:
                 bound = name == "planes" and "margin" in values
                 why = f" with --margin {values['margin']}" if bound else ""
                 raise UsageError(f"--{name} must be at least {least}{why}, got {value}")
-        if values.get("around", 0) > values.get("margin", 0):
+        if values.get("flow_offset", 0) > values.get("margin", 0):
             raise UsageError(
-                f"--around {values['around']} leaves the recording at its first image; the margin "
-                f"is {values['margin']} planes"
+                f"--flow_offset {values['flow_offset']} leaves the recording at its first image; "
+                f"the margin is {values['margin']} planes"
             )
         if not any(values[split] for split in SPLITS):
             raise UsageError("an archive needs a scene: --train, --val and --test are all 0")
@@ -194,7 +194,7 @@ def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
         image_stride=values["stride"],
         margin=values["margin"],
         motion=values["motion"],
-        around=values["around"],
+        flow_offset=values["flow_offset"],
     )
 
 
@@ -246,7 +246,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "stride": STRIDE,
                 "margin": MARGIN,
                 "motion": False,
-                "around": 0,
+                "flow_offset": 0,
                 "training": "all",
             },
             least_planes=_planes_of_an_image,
@@ -266,7 +266,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "stride": SEQUENCE_STRIDE,
                 "margin": SEQUENCE_MARGIN,
                 "motion": True,
-                "around": 0,
+                "flow_offset": 0,
             },
             least_planes=_planes_of_an_image,
             scenes=_sequence_scenes,

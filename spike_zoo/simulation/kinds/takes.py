@@ -39,7 +39,7 @@ def simulate_take(
     margin: int = MARGIN,
     exposure: int = 0,
     motion: bool = False,
-    around: int = 0,
+    flow_offset: int = 0,
 ) -> Take:
     """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
 
@@ -51,8 +51,8 @@ def simulate_take(
         exposure: Planes per blurry image; 0 for none. With blurry images, sharp ones are in
             colour too.
         motion: Keep the motion from each sharp image to the one before it.
-        around: Keep the motion from each sharp image to the planes so many before and after it;
-            0 keeps none.
+        flow_offset: Store the flow from each sharp image to the planes this many before and after
+            it; 0 stores none.
 
     Returns:
         The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
@@ -79,8 +79,8 @@ def simulate_take(
     recording = camera.record(_chunks(scene), fps=FPS, meta=scene_meta(spec, SIMULATOR))
     images = np.stack([_sharp(scene, int(plane), colour=exposure > 0) for plane in index])
     moved: dict[str, Any] = {"motion": _motion(scene, index.tolist())} if motion else {}
-    if around:
-        moved["around_index"] = index[:, None] + np.array([-around, around])
+    if flow_offset:
+        moved["around_index"] = index[:, None] + np.array([-flow_offset, flow_offset])
         moved["around"] = _around(scene, index, moved["around_index"])
     if not exposure:
         return Take(recording, images, index, **moved)

@@ -199,13 +199,13 @@ def test_windows_below_a_group_are_refused() -> None:
 def batch_in_motion() -> tuple[Any, Take]:
     """Return a batch of one clip with its true motion, and the take."""
     (scene,) = default_scenes("test", 1, seed=3, height=48, width=64, planes=81)
-    take = simulate_take(scene, margin=40, around=20)
+    take = simulate_take(scene, margin=40, flow_offset=20)
     assert take.images is not None
     assert take.around is not None
     batch: Any = {
         "spikes": take.recording.to_tensor()[None],
         "rate_scale": torch.tensor([take.recording.rate_scale]),
-        "motion": torch.from_numpy(take.around[:1].astype(np.float32)),
+        "flow": torch.from_numpy(take.around[:1].astype(np.float32)),
         "image": torch.from_numpy(take.images[:1, None].astype(np.float32) / 255),
         "plane": torch.tensor([40]),
         "name": [scene.name],
@@ -215,19 +215,19 @@ def batch_in_motion() -> tuple[Any, Take]:
 
 def test_told_the_true_motion_planes_are_averaged_along_it() -> None:
     batch, take = batch_in_motion()
-    told, finds = AlignedTFIModule(true_motion=True), AlignedTFIModule()
+    told, finds = AlignedTFIModule(oracle_flow=True), AlignedTFIModule()
     images, (field,) = told.found(batch, 0)
-    known = batch["motion"].isfinite()
-    torch.testing.assert_close(field[known], batch["motion"][known])
+    known = batch["flow"].isfinite()
+    torch.testing.assert_close(field[known], batch["flow"][known])
     assert torch.equal(told.predict_step(batch, 0), images)
-    other: Any = {**batch, "motion": -batch["motion"]}
+    other: Any = {**batch, "flow": -batch["flow"]}
     assert psnr(images, batch["image"]) > psnr(told.predict_step(other, 0), batch["image"]) + 3
     torch.testing.assert_close(
         finds.predict_step(batch, 0), finds.reconstruct(take.recording, [40]), atol=1e-5, rtol=0
     )
-    with pytest.raises(UsageError, match="true_motion: this method is told how things move"):
+    with pytest.raises(UsageError, match="oracle_flow: this method is told how things move"):
         told.reconstruct(take.recording, [40])
-    with pytest.raises(ConfigError, match="true_motion: the data serve no true motion"):
+    with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):
         told.predict_step(clip_batch(31), 0)
 
 

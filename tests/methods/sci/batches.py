@@ -33,7 +33,7 @@ def scene_batch(images: int, height: int = 32, width: int = 32) -> Any:
         "images": torch.rand(2, images, 1, height, width, generator=generator),
         "planes": torch.arange(6, planes - 6, 7).repeat(2, 1),
         "start": torch.tensor([0, 0]),
-        "motion": motion,
+        "flow": motion,
         "rate_scale": torch.full((2,), 0.6),
         "name": ["slow-1", "fast-2"],
     }

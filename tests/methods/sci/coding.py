@@ -26,5 +26,11 @@ def scenes_in(folder: Path) -> SceneDataModule:
     path = folder / "scenes.h5"
     if not path.exists():
         tiny_archive(path, planes=41, height=32, width=40, stride=7)
-    given: dict[str, Any] = {"images": 5, "whole": SPLITS, "batch_size": 2, "crop": None, "seed": 0}
+    given: dict[str, Any] = {
+        "images_per_sample": 5,
+        "full_sequence_splits": SPLITS,
+        "batch_size": 2,
+        "crop": None,
+        "seed": 0,
+    }
     return SceneDataModule(str(path), 13, **given)

@@ -102,12 +102,19 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     data: Any = ReconstructionDataModule(**clips, clip_length=13, batch_size=4)
     losses["fem"] = trained(fem, data, 120, files["fem"])
     motion = SCICodecModule("motion", **first, **WIDTHS, learning_rate=3e-3, lpips="off")
-    data = SceneDataModule(**clips, clip_length=13, images=3, whole=SPLITS, batch_size=2)
+    data = SceneDataModule(
+        **clips, clip_length=13, images_per_sample=3, full_sequence_splits=SPLITS, batch_size=2
+    )
     losses["motion"] = trained(motion, data, 60, files["motion"])
     fam = SCICodecModule("fam", **both, learning_rate=3e-3, lpips="off")
     data = ReconstructionDataModule(**clips, clip_length=41, batch_size=2)
     losses["fam"] = trained(fam, data, 200, files["fam"])
-    scenes: dict[str, Any] = {**clips, "clip_length": 13, "images": 5, "whole": SPLITS}
+    scenes: dict[str, Any] = {
+        **clips,
+        "clip_length": 13,
+        "images_per_sample": 5,
+        "full_sequence_splits": SPLITS,
+    }
     codec = SCICodecModule("codec", **first, motion=both["motion"], **WIDTHS, learning_rate=3e-3)
     losses["codec"] = trained(codec, SceneDataModule(**scenes, batch_size=2), 120, files["codec"])
     later: dict[str, Any] = {name: str(files[name]) for name in ("fem", "codec", "fam")}
@@ -115,7 +122,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     equal = [128.0] * 4  # so that a loss tells of learning, not of the quality that was drawn
     joint = SCICodecModule("joint", **later, lambdas=equal, learning_rate=1e-3, lpips="off")
     losses["joint"] = trained(joint, SceneDataModule(**scenes, batch_size=2), 40, files["joint"])
-    told = SCIRecognitionModule(10, **both, learning_rate=3e-3, remember_gib=0.1)
+    told = SCIRecognitionModule(10, **both, learning_rate=3e-3, cache_gib=0.1)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
     losses["recognition"] = trained(told, data, 60, files["recognition"])
     for name in ("fem", "motion", "codec"):  # what later stages began with

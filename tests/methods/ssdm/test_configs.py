@@ -130,7 +130,7 @@ def test_rows_state_all_that_the_full_row_states() -> None:
         name: {key for key in model if model[key] != full.get(key)}
         for name, model in students.items()
     }
-    assert differing["aligned"] == {"bsn", "edsr", "use_bsn", "along_motion"}
+    assert differing["aligned"] == {"bsn", "edsr", "use_bsn", "align_input"}
     assert differing["aligned_v8"] == differing["aligned"] | {"upsampler"}
     assert differing["v4"] >= {"rate_gain"}
     assert differing["reblur_50"] == {"lambda_reblur"}

@@ -142,7 +142,7 @@ def test_another_teacher_never_gives_the_images_of_the_first(tmp_path: Path) -> 
         for window in (3, 9):
             for mode, along in (("nearest", False), ("bilinear", False), ("nearest", True)):
                 enlarge = nn.Upsample(scale_factor=4, mode=mode)
-                teacher = SSDMTeacher(scale, enlarge, window, along_motion=along)
+                teacher = SSDMTeacher(scale, enlarge, window, align_input=along)
                 images = CachedLabels(teacher, 1.0, tmp_path)(*asked)
                 torch.testing.assert_close(images, teacher(*asked), atol=3e-4, rtol=0)
                 found.append(images)
@@ -163,8 +163,8 @@ def test_a_damaged_file_of_images_is_named(teacher: SSDMTeacher, tmp_path: Path)
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"remember_gib": -1.0}, "remember_gib must be 0 or more"),
-        ({"remember_in": "labels"}, "remember_in needs remember_gib above 0"),
+        ({"cache_gib": -1.0}, "cache_gib must be 0 or more"),
+        ({"cache_dir": "labels"}, "cache_dir needs cache_gib above 0"),
     ],
 )
 def test_what_cannot_be_remembered_is_refused(wrong: dict[str, Any], message: str) -> None:

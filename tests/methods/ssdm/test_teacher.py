@@ -91,9 +91,9 @@ def test_times_and_exposures_outside_are_refused(
         plain(*scene(), **arguments)
 
 
-@pytest.mark.parametrize("along_motion", [False, True])
+@pytest.mark.parametrize("align_input", [False, True])
 def test_a_gain_shows_the_networks_the_brightness_of_another_threshold(
-    *, along_motion: bool
+    *, align_input: bool
 ) -> None:
     """The same light at twice the threshold: every other spike."""
     grid = torch.linspace(0.5, 1.0, 96).reshape(1, 1, 8, 12)
@@ -108,7 +108,7 @@ def test_a_gain_shows_the_networks_the_brightness_of_another_threshold(
     blur = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
     for spikes, gain in ((often, 1.0), (rarely, 2.0), (rarely, 1.0)):
         teacher = SSDMTeacher(
-            nn.Identity(), network, along_motion=along_motion, short_window=45, rate_gain=gain
+            nn.Identity(), network, align_input=align_input, short_window=45, rate_gain=gain
         )
         teacher(blur, spikes, times=[68])
     long, short, long_gained, short_gained, long_plain, short_plain = seen

@@ -91,7 +91,7 @@ def test_the_model_on_raw_rates_is_sharper_than_the_blur_where_colours_agree() -
 
 def test_rates_along_the_motion_make_a_far_better_teacher_than_a_window_of_planes() -> None:
     plain = SSDMCascadeModule(use_bsn=False, upsampler="bilinear")
-    along = SSDMCascadeModule(use_bsn=False, upsampler="bilinear", along_motion=True)
+    along = SSDMCascadeModule(use_bsn=False, upsampler="bilinear", align_input=True)
     for scene in deblur_scenes("test", 2, seed=7, height=48, width=48):
         take = simulate_exposures(scene)
         batch = exposure_batch(take)
@@ -113,10 +113,10 @@ def test_rates_along_the_motion_make_a_far_better_teacher_than_a_window_of_plane
 def test_rates_along_the_motion_are_not_denoised(
     module: type[SSDMCascadeModule | SSDMStudentModule],
 ) -> None:
-    with pytest.raises(ValueError, match=r"along_motion .*: set use_bsn"):
-        module(along_motion=True)
-    made = SSDMStudentModule(along_motion=True, use_bsn=False, upsampler="bilinear").make_teacher()
-    assert made.along_motion
+    with pytest.raises(ValueError, match=r"align_input .*: set use_bsn"):
+        module(align_input=True)
+    made = SSDMStudentModule(align_input=True, use_bsn=False, upsampler="bilinear").make_teacher()
+    assert made.align_input
 
 
 def test_a_row_is_tested_on_all_images_and_the_middle_one_without_training(

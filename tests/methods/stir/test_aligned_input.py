@@ -28,7 +28,7 @@ CENTER = 90
 
 def along(**options: Any) -> STIRModule:
     seed_everything(0)
-    return STIRModule(**{**SMALL, "along_motion": True, **options})
+    return STIRModule(**{**SMALL, "align_input": True, **options})
 
 
 class TestSTIRModuleAlongMotion(ReconstructionTester, MethodTester):
@@ -37,14 +37,14 @@ class TestSTIRModuleAlongMotion(ReconstructionTester, MethodTester):
     overfit_steps = 90
 
     def make_module(self) -> STIRModule:
-        return STIRModule(**SMALL, along_motion=True)
+        return STIRModule(**SMALL, align_input=True)
 
 
 @pytest.fixture(scope="module")
 def moving() -> tuple[SpikeRecording, Any]:
     """Return a recording of a scene in motion, and the clip around its plane 90 with the truth."""
     _, scene = default_scenes("test", 2, seed=3, height=48, width=64, planes=181)
-    take = simulate_take(scene, margin=CENTER, around=20)
+    take = simulate_take(scene, margin=CENTER, flow_offset=20)
     assert take.images is not None
     assert take.around is not None
     assert take.image_index is not None
@@ -52,7 +52,7 @@ def moving() -> tuple[SpikeRecording, Any]:
     batch = {
         "spikes": take.recording.to_tensor()[None, CENTER - 75 : CENTER + 76],
         "rate_scale": torch.tensor([take.recording.rate_scale]),
-        "motion": torch.from_numpy(take.around[:1].astype(np.float32)),
+        "flow": torch.from_numpy(take.around[:1].astype(np.float32)),
         "image": torch.from_numpy(take.images[:1, None].astype(np.float32) / 255),
         "plane": torch.tensor([CENTER]),
         "name": [scene.name],
@@ -69,15 +69,15 @@ def box_filter(planes: Tensor) -> float:
 def test_along_the_motion_all_planes_show_the_middle_one(moving: tuple[Any, Any]) -> None:
     _, batch = moving
     spikes, scale = batch["spikes"], batch["rate_scale"]
-    still = aligned_windows(spikes, scale, torch.zeros_like(batch["motion"]))
-    told = aligned_windows(spikes, scale, batch["motion"])
+    still = aligned_windows(spikes, scale, torch.zeros_like(batch["flow"]))
+    told = aligned_windows(spikes, scale, batch["flow"])
     found = aligned_windows(spikes, scale)
     assert box_filter(told.planes) < box_filter(still.planes) / 2
     assert box_filter(found.planes) < box_filter(still.planes) / 2
     reached = [psnr(one.draft, batch["image"]).item() for one in (told, found, still)]
     assert min(reached[:2]) > reached[2] + 3
-    known = batch["motion"].isfinite()
-    torch.testing.assert_close(told.fields[known], batch["motion"][known])
+    known = batch["flow"].isfinite()
+    torch.testing.assert_close(told.fields[known], batch["flow"][known])
     assert (told.fields[~known] == 0).all()
 
 
@@ -131,8 +131,8 @@ def test_the_motion_is_what_planes_were_moved_by(moving: tuple[Any, Any]) -> Non
     field = module.motion(recording, [CENTER])
     _, fields = module.found(batch, 0)
     torch.testing.assert_close(fields[0], field)
-    error = (field - batch["motion"]).norm(dim=2).nanmedian()
-    assert error < 0.4 * batch["motion"].norm(dim=2).nanmedian()
+    error = (field - batch["flow"]).norm(dim=2).nanmedian()
+    assert error < 0.4 * batch["flow"].norm(dim=2).nanmedian()
 
 
 @pytest.mark.parametrize("center", [0, 3, 40, 79])
@@ -195,10 +195,10 @@ def test_training_is_told_the_truth_with_errors_that_the_step_decides(
     assert again is not None
     assert evaluated is None, "what is measured finds its motion"
     assert torch.equal(first, again)
-    known = batch["motion"].isfinite()
-    difference = (first - batch["motion"])[known].abs()
+    known = batch["flow"].isfinite()
+    difference = (first - batch["flow"])[known].abs()
     assert 0.01 < difference.mean() < 0.5
-    unknown: Any = {name: value for name, value in batch.items() if name != "motion"}
+    unknown: Any = {name: value for name, value in batch.items() if name != "flow"}
     training_loss(module.train(), unknown)
     assert seen[-1] is None, "data without motion are trained on too"
 
@@ -215,22 +215,22 @@ def test_errors_grow_with_the_motion_and_differ_by_seed() -> None:
 
 def test_told_the_true_motion_planes_are_moved_by_it_in_tests_too(moving: tuple[Any, Any]) -> None:
     recording, batch = moving
-    told = along(true_motion=True, interaction="synthesis_only").eval()
+    told = along(oracle_flow=True, interaction="synthesis_only").eval()
     images, (field,) = told.found(batch, 0)
-    known = batch["motion"].isfinite()
-    torch.testing.assert_close(field[known], batch["motion"][known])
-    turned: Any = {**batch, "motion": -batch["motion"]}
+    known = batch["flow"].isfinite()
+    torch.testing.assert_close(field[known], batch["flow"][known])
+    turned: Any = {**batch, "flow": -batch["flow"]}
     wrong = told.predict_step(turned, 0)
     assert psnr(images, batch["image"]) > psnr(wrong, batch["image"]) + 1
-    with pytest.raises(UsageError, match="true_motion: this method is told how things move"):
+    with pytest.raises(UsageError, match="oracle_flow: this method is told how things move"):
         told.reconstruct(recording, [CENTER])
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss_motion": 1.0}, "loss_motion: with along_motion no motion is learned"),
-        ({"scale_input": False}, "along_motion: brightness is shown, so scale_input is needed"),
+        ({"loss_motion": 1.0}, "loss_motion: with align_input no motion is learned"),
+        ({"scale_input": False}, "align_input: brightness is shown, so scale_input is needed"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:

@@ -30,13 +30,13 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = str(tmp_path_factory.mktemp("moving") / "moving.h5")
     size = ["--height", "32", "--width", "40", "--planes", "81", "--margin", "30"]
     counts = ["--train", "1", "--val", "1", "--test", "3", "--jobs", "1"]
-    assert main(["simulate", *counts, *size, "--around", "20", "--out", path]) == 0
+    assert main(["simulate", *counts, *size, "--flow_offset", "20", "--out", path]) == 0
     return path
 
 
 def served(archive: str, **options: Any) -> ReconstructionDataModule:
     """Return clips of the archive with its motion."""
-    return ReconstructionDataModule(archive, around=20, batch_size=1, **options)
+    return ReconstructionDataModule(archive, flow_offset=20, batch_size=1, **options)
 
 
 def trainer(**options: Any) -> lightning.Trainer:
@@ -106,10 +106,10 @@ def test_motion_is_served_where_it_belongs_and_cut_with_the_clip(archive: str) -
         name = stored.names("train")[0]
         plane = int(stored.image_index(name)[0])
         assert stored.around_index(name)[0].tolist() == [plane - 20, plane + 20]
-        np.testing.assert_array_equal(sample["motion"], stored.motion(name, around=True)[0])
+        np.testing.assert_array_equal(sample["flow"], stored.motion(name, around=True)[0])
     batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
-    assert batch["motion"].shape == (1, 2, 2, 16, 16)
-    assert batch["motion"].dtype == torch.float32
+    assert batch["flow"].shape == (1, 2, 2, 16, 16)
+    assert batch["flow"].dtype == torch.float32
 
 
 def test_errors_of_motion_are_measured_by_field_and_pace_and_shown(archive: str) -> None:
@@ -153,8 +153,8 @@ def test_a_fit_learns_the_motion_and_fading_lets_it_go(archive: str) -> None:
         ({"loss_motion": -1.0}, "loss_motion must be 0 or more"),
         ({"motion_schedule": "rising"}, "motion_schedule must be constant or fading"),
         ({"loss_motion": 1.0, "interaction": "synthesis_only"}, "loss_motion: .* has no motion"),
-        ({"true_motion": True, "interaction": "synthesis_only"}, "true_motion: .* has no motion"),
-        ({"loss_motion": 1.0, "true_motion": True}, "with true_motion no motion is learned"),
+        ({"oracle_flow": True, "interaction": "synthesis_only"}, "oracle_flow: .* has no motion"),
+        ({"loss_motion": 1.0, "oracle_flow": True}, "with oracle_flow no motion is learned"),
     ],
 )
 def test_switches_that_mean_nothing_are_refused(options: dict[str, Any], message: str) -> None:
@@ -166,10 +166,10 @@ def test_data_without_motion_are_refused_by_the_loss_and_by_the_data(
     archive: str, tmp_path: Path
 ) -> None:
     module = STIRModule(**SMALL, loss_motion=1.0)
-    with pytest.raises(ConfigError, match="ReconstructionDataModule with around: 20"):
+    with pytest.raises(ConfigError, match="ReconstructionDataModule with flow_offset: 20"):
         trainer(max_epochs=1).fit(module, ReconstructionDataModule(archive, crop=None))
     with pytest.raises(ConfigError, match="no motion to the planes 10 before and after"):
-        ReconstructionDataModule(archive, around=10, crop=None).setup("fit")
+        ReconstructionDataModule(archive, flow_offset=10, crop=None).setup("fit")
 
 
 def test_known_flows_are_the_truth_at_every_level_in_its_own_pixels() -> None:
@@ -188,22 +188,22 @@ def test_known_flows_are_the_truth_at_every_level_in_its_own_pixels() -> None:
 
 
 def test_told_the_true_motion_a_network_is_aligned_by_it_and_by_nothing_else(archive: str) -> None:
-    module = STIRModule(**SMALL, true_motion=True).eval()
+    module = STIRModule(**SMALL, oracle_flow=True).eval()
     data = served(archive)
     data.setup("test")
     batch: Any = data.on_after_batch_transfer(next(iter(data.test_dataloader())), 0)
     found = module.found(batch, 0)
-    known = torch.isfinite(batch["motion"])
-    assert torch.equal(found.fields[0][known], batch["motion"][known])
-    still: Any = {**batch, "motion": torch.zeros_like(batch["motion"])}
+    known = torch.isfinite(batch["flow"])
+    assert torch.equal(found.fields[0][known], batch["flow"][known])
+    still: Any = {**batch, "flow": torch.zeros_like(batch["flow"])}
     assert not torch.equal(module.predict_step(still, 0), found.images), "it matters"
     assert torch.equal(module.predict_step(batch, 0), found.images)
     measured = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
     assert measured["test/epe"] == 0
-    with pytest.raises(UsageError, match="true_motion: this method is told how things move"):
+    with pytest.raises(UsageError, match="oracle_flow: this method is told how things move"):
         module(batch["spikes"], batch["rate_scale"])
     still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
-    with pytest.raises(ConfigError, match="true_motion: the data serve no true motion"):
+    with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):
         trainer(fast_dev_run=True).fit(module.train(), still_data)
 
 

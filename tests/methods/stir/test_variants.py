@@ -15,7 +15,7 @@ FILES = sorted(VARIANTS.glob("*.yaml"))
 SWITCHES = set(inspect.signature(STIR).parameters) | {"loss_rec", "loss_ms", "loss_per"}
 #: Switches that are not the paper's: rows that leave them alone do not state them.
 MOTION = {
-    *("loss_motion", "motion_schedule", "true_motion", "start_from_doubled_flows", "along_motion")
+    *("loss_motion", "motion_schedule", "oracle_flow", "start_from_doubled_flows", "align_input")
 }
 PAGE = (ROOT / "spike_zoo" / "methods" / "stir" / "README.md").read_text(encoding="utf-8")
 #: Each study with its rows beside the full network, and the switches they may move.

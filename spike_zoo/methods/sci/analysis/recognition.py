@@ -65,13 +65,13 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         temporal_prior: See there.
         fmvr: Whether decoded motion is refined.
         scale_input: See :class:`SCICodec`.
-        distort: How much clips are turned, enlarged, sheared and moved in training, see
+        affine_augment: How much clips are turned, enlarged, sheared and moved in training, see
             :func:`drawn_distortion`; their features and motion are, not their spikes.
         label_smoothing: See :class:`ClassificationModule`.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How it moves over the run, see :func:`schedule_factor`.
         warmup: Fraction of the run in which it rises.
-        remember_gib: Memory for frozen features and motion, which every epoch sees again, as half
+        cache_gib: Memory for frozen features and motion, which every epoch sees again, as half
             floats; 0 makes them anew each time.
 
     Raises:
@@ -104,15 +104,15 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         temporal_prior: TemporalPrior = "full",
         fmvr: bool = True,
         scale_input: bool = True,
-        distort: float = 0.0,
+        affine_augment: float = 0.0,
         label_smoothing: float = 0.0,
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
-        remember_gib: float = 0.0,
+        cache_gib: float = 0.0,
     ) -> None:
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
-        check_distort(distort)
+        check_distort(affine_augment)
         check_schedule(schedule, learning_rate, warmup)
         self.save_hyperparameters()
         codec = SCICodec(
@@ -128,7 +128,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         if joint and not fmvr:
             row = without(row, "fmvr")
         self.train_stage("fam", row, codec)
-        self._analysis = CachedAnalysis(remember_gib)
+        self._analysis = CachedAnalysis(cache_gib)
         self.coded = coded_metrics()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
@@ -143,8 +143,8 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
             quality = int(torch.randint(QUALITIES, (), generator=generator))
         with torch.no_grad():
             features, motions = self._analysis(self.codec, batch, quality)
-            if self.hparams["distort"]:
-                drawn = drawn_distortion(len(features), self.hparams["distort"], generator)
+            if self.hparams["affine_augment"]:
+                drawn = drawn_distortion(len(features), self.hparams["affine_augment"], generator)
                 features, motions = distorted(features, drawn), distorted_motions(motions, drawn)
         return self._fam(features.clone(), motions.clone())
 

@@ -84,7 +84,7 @@ class PlaybackRecognitionModule(ClassificationModule):
         label_names: What they are called, by index.
         channels: See :class:`PlaybackClassifier`.
         blocks: See there.
-        distort: See :class:`SCIRecognitionModule`; here pictures are distorted.
+        affine_augment: See :class:`SCIRecognitionModule`; here pictures are distorted.
         label_smoothing: See :class:`ClassificationModule`.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How it moves over the run, see :func:`schedule_factor`.
@@ -99,14 +99,14 @@ class PlaybackRecognitionModule(ClassificationModule):
         label_names: Sequence[str] = (),
         channels: int = 32,
         blocks: int = 3,
-        distort: float = 0.0,
+        affine_augment: float = 0.0,
         label_smoothing: float = 0.0,
         learning_rate: float = 1e-3,
         schedule: ScheduleKind = "cosine",
         warmup: float = 0.02,
     ) -> None:
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
-        check_distort(distort)
+        check_distort(affine_augment)
         check_schedule(schedule, learning_rate, warmup)
         self.save_hyperparameters()
         self.network = PlaybackClassifier(classes, channels, blocks)
@@ -119,8 +119,10 @@ class PlaybackRecognitionModule(ClassificationModule):
         """Return the logits of a batch to learn from, whose pictures may be distorted."""
         self.check_batch(batch)
         picture = self._playback(batch["spikes"], batch["rate_scale"])
-        if self.hparams["distort"]:
-            drawn = drawn_distortion(len(picture), self.hparams["distort"], self.generator("clips"))
+        if self.hparams["affine_augment"]:
+            drawn = drawn_distortion(
+                len(picture), self.hparams["affine_augment"], self.generator("clips")
+            )
             picture = distorted(picture, drawn)
         return self.network(picture)
 

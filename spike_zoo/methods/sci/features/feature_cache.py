@@ -32,7 +32,7 @@ class TensorCache:
 
     def __init__(self, gib: float) -> None:
         if gib < 0:
-            raise ValueError(f"remember_gib must be 0 or more, got {gib}")
+            raise ValueError(f"cache_gib must be 0 or more, got {gib}")
         self.remembers = gib > 0
         self._room = int(gib * _GIB)
         self._known: dict[Hashable, Tensor] = {}

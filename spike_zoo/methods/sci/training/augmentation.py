@@ -19,7 +19,7 @@ def check_distort(amount: float) -> None:
         ValueError: If it is not from 0 to 1.
     """
     if not 0 <= amount <= 1:
-        raise ValueError(f"distort must be from 0 to 1, got {amount}")
+        raise ValueError(f"affine_augment must be from 0 to 1, got {amount}")
 
 
 def drawn_distortion(count: int, amount: float, generator: torch.Generator) -> Tensor:

@@ -59,7 +59,7 @@ class FeatureBatch(NamedTuple):
 
 def feature_batch_of(features: Tensor, batch: SceneBatch) -> FeatureBatch:
     """Return a batch with its features."""
-    return FeatureBatch(features, batch["images"], batch.get("motion"))
+    return FeatureBatch(features, batch["images"], batch.get("flow"))
 
 
 def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:

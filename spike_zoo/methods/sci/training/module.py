@@ -105,7 +105,7 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         boundary: Whether an analysis looks across groups of pictures: ``"sequence"`` or ``"gop"``.
         iframe_motion: Motion to an I-frame: ``"zero"``, or ``"decoder_me"`` estimates it.
         scale_input: See :class:`SCICodec`.
-        remember_gib: Memory for the frozen FEM's features of scenes, as half floats, in the stages
+        cache_gib: Memory for the frozen FEM's features of scenes, as half floats, in the stages
             that learn from scenes: every epoch sees them again, if the data neither cut nor turn
             them. 0 makes them anew each time.
         patch: Side of the squares that those learn from, cut and turned once features are known;
@@ -154,7 +154,7 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         boundary: Boundary = "sequence",
         iframe_motion: IFrameMotion = "zero",
         scale_input: bool = True,
-        remember_gib: float = 0.0,
+        cache_gib: float = 0.0,
         patch: int | None = None,
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
@@ -186,7 +186,7 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         self.rate_points = tuple(range(QUALITIES)) if codes else ()
         self.train_stage(stage, row, networks)
         self.clip_length = row.clip_length
-        check_patch(patch, remember_gib)
+        check_patch(patch, cache_gib)
         self.job: TrainingStage = JOBS[stage](self)
         self.monitor, self.monitor_mode = self.job.monitor, self.job.monitor_mode
         self._features = CachedFeatures(0.0)
@@ -201,7 +201,7 @@ class SCICodecModule(StagedModule, ReconstructionModule, CodingModule):
         super().on_train_start()
         self._updates = total_updates(self.trainer)
         if come_whole(getattr(self.trainer, "datamodule", None)):
-            self._features = CachedFeatures(self.hparams["remember_gib"])
+            self._features = CachedFeatures(self.hparams["cache_gib"])
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
@@ -340,7 +340,7 @@ def check_weights(**weights: float) -> None:
             raise ValueError(f"{name} must be 0 or more, got {weight}")
 
 
-def check_patch(patch: int | None, remember_gib: float) -> None:
+def check_patch(patch: int | None, cache_gib: float) -> None:
     """Refuse a patch that no network takes, or a memory that is none.
 
     Raises:
@@ -348,8 +348,8 @@ def check_patch(patch: int | None, remember_gib: float) -> None:
     """
     if patch is not None and patch < 16:
         raise ValueError(f"patch must be 16 pixels or more, got {patch}")
-    if remember_gib < 0:
-        raise ValueError(f"remember_gib must be 0 or more, got {remember_gib}")
+    if cache_gib < 0:
+        raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
 
 
 def check_coding(quant: str, lambdas: Sequence[float], phases: Sequence[float], gop: int) -> None:

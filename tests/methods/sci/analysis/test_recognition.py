@@ -77,7 +77,7 @@ def test_without_room_nothing_is_remembered() -> None:
         for _ in range(2):
             tiny(asked, batch)  # type: ignore[arg-type]  # it analyses
     assert asked.clips == 2 * len(batch["name"])
-    with pytest.raises(ValueError, match="remember_gib must be 0 or more, got -1"):
+    with pytest.raises(ValueError, match="cache_gib must be 0 or more, got -1"):
         CachedAnalysis(-1)
 
 
@@ -87,7 +87,7 @@ def test_clips_are_distorted_where_they_are_learned_and_nowhere_else(kind: type)
     made, batch = [], labelled_batch(41, 24, 24)
     for amount in (0.0, 0.2):
         seed_everything(0)
-        module = kind(2, distort=amount, **small).eval()
+        module = kind(2, affine_augment=amount, **small).eval()
         with torch.no_grad():
             learned = [module.logits(batch) for _ in range(2)]
             made.append((learned[0], module(batch["spikes"], batch["rate_scale"])))
@@ -96,8 +96,8 @@ def test_clips_are_distorted_where_they_are_learned_and_nowhere_else(kind: type)
     torch.testing.assert_close(plain, told)
     torch.testing.assert_close(told, told_too)
     assert not torch.allclose(distorted, plain, atol=1e-4)
-    with pytest.raises(ValueError, match="distort must be from 0 to 1, got 2"):
-        kind(2, distort=2.0, **small)
+    with pytest.raises(ValueError, match="affine_augment must be from 0 to 1, got 2"):
+        kind(2, affine_augment=2.0, **small)
 
 
 def test_a_single_clip_is_learned_from() -> None:

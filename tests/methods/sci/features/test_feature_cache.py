@@ -68,7 +68,7 @@ def test_a_full_memory_keeps_what_it_has() -> None:
     memory.keep("c", torch.ones(100))
     assert ["a" in memory, "b" in memory, "c" in memory] == [True, False, True]
     assert memory["a"].dtype == torch.float16
-    with pytest.raises(ValueError, match="remember_gib must be 0 or more"):
+    with pytest.raises(ValueError, match="cache_gib must be 0 or more"):
         TensorCache(-0.5)
 
 

@@ -219,9 +219,9 @@ def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
         (lambda: small("codec", codec_width=0.0), ValueError, "codec_width must be above 0"),
         (lambda: small("codec", patch=8), ValueError, "patch must be 16 pixels or more, got 8"),
         (
-            lambda: small("codec", remember_gib=-1),
+            lambda: small("codec", cache_gib=-1),
             ValueError,
-            "remember_gib must be 0 or more",
+            "cache_gib must be 0 or more",
         ),
         (lambda: small("fem", w_lap=-1.0), ValueError, "w_lap must be 0 or more, got -1"),
         (lambda: small("motion", w_true=float("nan")), ValueError, "w_true must be 0 or more"),
@@ -256,7 +256,15 @@ def test_motion_is_held_against_the_truth_by_pace(
     seed_everything(0)
     module = small("motion", **beginnings)
     whole = ["train", "val", "test"]
-    data = SceneDataModule(sequences, 13, images=2, whole=whole, crop=32, batch_size=2, seed=0)
+    data = SceneDataModule(
+        sequences,
+        13,
+        images_per_sample=2,
+        full_sequence_splits=whole,
+        crop=32,
+        batch_size=2,
+        seed=0,
+    )
     quiet = {**QUIET, "logger": False, "enable_checkpointing": False}
     trainer = Trainer(max_epochs=1, limit_train_batches=2, **quiet)
     trainer.fit(module, data)
