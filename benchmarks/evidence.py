@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib import pyplot
 from matplotlib.lines import Line2D
 
-from spike_zoo.records.result import RunResult
+from spike_zoo.records.stored import RECORDS_FILENAME, read_records
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,11 +35,13 @@ def records(row: str) -> list[dict[str, float]]:
     Raises:
         FileNotFoundError: If there are none.
     """
-    place = Path("experiments", row)
-    found = sorted(place.parent.glob(f"{place.name}-[0-9]*/result.json"))
+    file = Path("experiments", row).with_name(RECORDS_FILENAME)
+    variant = Path(row).name
+    stored = [one.result for one in read_records(file).values()]
+    found = [dict(one.metrics) for one in stored if one.variant == variant]
     if not found:
-        raise FileNotFoundError(f"{place}: no record; 'make ablation-table' makes them")
-    return [dict(RunResult.read(path).metrics) for path in found]
+        raise FileNotFoundError(f"{file}: no record of {variant}; run 'make ablation-table'")
+    return found
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from benchmarks import reproduced
 from spike_zoo.records.result import RunResult
+from spike_zoo.records.stored import read_records
 from tests.conftest import ROOT
 
 RECIPES = [
@@ -80,7 +81,8 @@ def test_what_is_further_off_and_another_setting_are_named(
 
 
 def test_accuracies_are_compared_where_there_are_no_pictures() -> None:
-    record = RunResult.read(ROOT / "experiments/sci/results/cpu/recognition-0/result.json")
+    stored = read_records(ROOT / "experiments/sci/results/cpu/records.jsonl")
+    record = stored["recognition-0"].result
     kind, rows = reproduced.compared(record, record)
     assert kind == "accuracy"
     assert rows["test/accuracy"] == (record.metrics["test/accuracy"],) * 2

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import claims, evidence
 from spike_zoo.cli.main import main
-from spike_zoo.records.result import RunResult
+from spike_zoo.records.stored import read_records
 from spike_zoo.tables import Judgement
 from tests.conftest import ROOT
 
@@ -61,7 +61,7 @@ def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:
         for verdict in table.verdicts:
             claim = verdict.expectation
             others = (claim.row, claim.other, claim.anchor, claim.above)
-            folders = tuple(_folders(rows.get(str(name))) for name in others)
+            folders = tuple(_sources(rows.get(str(name))) for name in others)
             if verdict.difference is not None:
                 seen[
                     (*folders, claim.by, claim.than, claim.method, claim.is_close, claim.limit)
@@ -70,8 +70,8 @@ def test_no_claim_is_counted_in_two_tables(tables: list[FilledTable]) -> None:
     assert [key for key, count in seen.items() if count > 1] == []
 
 
-def _folders(row: FilledRow | None) -> tuple[str, ...]:
-    return () if row is None else tuple(str(run.folder) for run in row.runs)
+def _sources(row: FilledRow | None) -> tuple[str, ...]:
+    return () if row is None else tuple(run.source for run in row.runs)
 
 
 def test_the_page_states_the_minutes_that_the_committed_runs_took() -> None:
@@ -80,8 +80,8 @@ def test_the_page_states_the_minutes_that_the_committed_runs_took() -> None:
     assert len(rows) == 7
     for *stated, method, table in rows:
         folder = ROOT / "experiments" / method / "results" / claims.PROFILES[table]
-        records = [RunResult.read(record) for record in folder.rglob("result.json")]
-        minutes = [record.wall_seconds / 60 for record in records]
+        stored = read_records(folder / "records.jsonl").values()
+        minutes = [one.result.wall_seconds / 60 for one in stored]
         measured = [statistics.median(minutes), min(minutes), max(minutes)]
         assert [int(number) for number in stated] == [round(one) for one in measured], (
             f"{method}, {table}"

@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.errors import SpikeZooError, UsageError, closest
-from spike_zoo.records.result import FILENAME, RunResult
+from spike_zoo.records.result import RunResult
+from spike_zoo.records.stored import read_records
 from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,
@@ -299,7 +300,7 @@ def _conclude(stages: Sequence[Stage], failed: Sequence[PlannedRun], console: Co
     if failed:
         console.print(f"{len(failed)} runs failed; --retry runs them again")
     runs = [run for stage in stages for run in stage.runs]
-    places = sorted({str((run.kept or run.run_dir).parent) for run in runs})
+    places = sorted({str(run.records or run.run_dir.parent) for run in runs})
     echo(f"results: {', '.join(places)}")
 
 
@@ -312,13 +313,13 @@ def _usual_seconds(runs: Iterable[PlannedRun]) -> float | None:
     """Return the median time of the runs that are known, whatever has changed since."""
     seconds = []
     for run in runs:
-        files = [run.result, *([run.kept / FILENAME] if run.kept else [])]
-        for file in filter(Path.is_file, files):
-            try:
-                seconds.append(RunResult.read(file).wall_seconds)
-            except SpikeZooError:  # damaged: it will be made again
-                continue
-            break
+        stored = read_records(run.records).get(run.name) if run.records else None
+        try:
+            record: RunResult | None = RunResult.read(run.result)
+        except SpikeZooError:  # none, or damaged: it will be made again
+            record = stored.result if stored else None
+        if record is not None:
+            seconds.append(record.wall_seconds)
     return statistics.median(seconds) if seconds else None
 
 

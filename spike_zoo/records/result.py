@@ -134,13 +134,13 @@ class RunResult:
     def _forward(self) -> Cost:
         return self.costs.get(FORWARD, Cost())
 
-    def _content(self) -> dict[str, Any]:
-        """Return the record as it is written; the cost of a reconstruction stands there twice."""
+    def content(self) -> dict[str, Any]:
+        """Return the fields as written; the cost of a reconstruction is in them twice."""
         return {**asdict(self), **{name: getattr(self, name) for name in COST_FIELDS}}
 
     def write(self, path: Path) -> None:
         """Write the record, whole or not at all."""
-        text = _PAIR.sub(r"[\1, \2]", json.dumps(self._content(), indent=2, default=str))
+        text = _PAIR.sub(r"[\1, \2]", json.dumps(self.content(), indent=2, default=str))
         with new_file(path, overwrite=True) as temporary:
             temporary.write_text(f"{text}\n", encoding="utf-8")
 
@@ -149,7 +149,7 @@ class RunResult:
 
         The metrics are left out too, for they were logged while they were measured.
         """
-        kept = self._content()
+        kept = self.content()
         for name in ("config", "metrics"):
             del kept[name]
         return kept
@@ -175,7 +175,7 @@ class RunResult:
         known = {*cls.__dataclass_fields__, *COST_FIELDS}
         content = {name: value for name, value in summary.items() if name in known}
         content |= {"config": (shown or {}).get("config") or {}, "metrics": metrics}
-        return cls._from(content, "the summary of a run")
+        return cls.from_content(content, "the summary of a run")
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
@@ -203,10 +203,10 @@ class RunResult:
                 + ("update spike_zoo" if version > SCHEMA_VERSION else "run it again"),
                 path=str(file),
             )
-        return cls._from(content, f"{file}: the record", str(file))
+        return cls.from_content(content, f"{file}: the record", str(file))
 
     @classmethod
-    def _from(cls, content: Mapping[str, Any], what: str, path: str | None = None) -> Self:
+    def from_content(cls, content: Mapping[str, Any], what: str, path: str | None = None) -> Self:
         """Return the record that a mapping of its fields describes.
 
         Args:

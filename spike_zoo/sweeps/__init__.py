@@ -3,7 +3,6 @@
 from spike_zoo.sweeps.command import expand_command
 from spike_zoo.sweeps.points import (
     Point,
-    has_first_seed,
     only_points,
     points_of,
     repetitions,
@@ -18,7 +17,6 @@ __all__ = [
     "Point",
     "SweepSpec",
     "expand_command",
-    "has_first_seed",
     "keep_finished",
     "keep_record",
     "needed_first",

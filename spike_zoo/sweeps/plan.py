@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import yaml
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.errors import ConfigError, MissingFileError, SpikeZooError, closest
+from spike_zoo.records.stored import RECORDS_FILENAME
 from spike_zoo.runs.configs import PROFILES, check_configs, known_profiles
 from spike_zoo.runs.planning import VERBS, Plan
 from spike_zoo.runs.problems import explain
@@ -21,7 +21,6 @@ from spike_zoo.sweeps import (
     Point,
     SweepSpec,
     expand_command,
-    has_first_seed,
     only_points,
     points_of,
 )
@@ -57,15 +56,14 @@ def planned_runs(
         reader = LineReader()
     digests: dict[Path, str] = {}
     runs: dict[Path, PlannedRun] = {}
-    points = points_of(spec, count)
-    for point in only_points(points, only):
+    for point in only_points(points_of(spec, count), only):
         run = _planned(reader, spec, point, environment, digests)
         if run.run_dir in runs:
             raise ConfigError(
                 f"{spec.path}: {run.name} and {runs[run.run_dir].name} are the same run, "
                 f"{run.run_dir}: a parameter has no effect, or --run_dir lacks {{hash}}"
             )
-        runs[run.run_dir] = replace(run, is_first_seed=has_first_seed(point, points))
+        runs[run.run_dir] = run
     return list(runs.values())
 
 
@@ -103,7 +101,7 @@ def _planned(
         )
     folder = Path(plan.filled(run_dir))
     name = _name(plan, {key: value for key, value in point.items() if key not in _NAMED})
-    kept = spec.path.parent / "results" / (plan.profile or "none") / name
+    records = spec.path.parent / "results" / (plan.profile or "none") / RECORDS_FILENAME
     return PlannedRun(
         name=name,
         command=tuple(command),
@@ -114,7 +112,7 @@ def _planned(
         config_hash=plan.config_hash,
         profile=plan.profile,
         data_sha256=_data_sha256(spec, plan, digests),
-        kept=kept if spec.method == "grid" else None,
+        records=records if spec.method == "grid" else None,
         reads=plan.reads,
     )
 

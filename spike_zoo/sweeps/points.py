@@ -67,18 +67,6 @@ def only_points(points: list[Point], only: str | None) -> list[Point]:
     return [point for point in points if str(point.get(name)) == value] or points
 
 
-def has_first_seed(point: Point, points: list[Point]) -> bool:
-    """Tell whether no other point differs from one in a lower seed alone.
-
-    >>> points = [{"width": w, "seed_everything": s} for w in (1, 2) for s in (3, 4)]
-    >>> [has_first_seed(point, points) for point in points]
-    [True, False, True, False]
-    """
-    seed = point.get(SEED)
-    alike = [one for one in points if {**one, SEED: seed} == point]
-    return all(one[SEED] >= seed for one in alike)
-
-
 def _distinct(points: list[Point]) -> list[Point]:
     """Return points without repetitions; 1, 1.0 and True are different values."""
     return list({repr(sorted(point.items())): point for point in points}.values())

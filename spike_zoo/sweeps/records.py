@@ -9,17 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ConfigError, SpikeZooError
-from spike_zoo.files import remove_leftovers, temporary_path
 from spike_zoo.records.initial_weights import weights_sha256
 from spike_zoo.records.provenance import config_hash, differences
-from spike_zoo.records.result import (
-    CONFUSION_FILENAME,
-    CONFUSION_PICTURE,
-    FEATURE_MAP,
-    FILENAME,
-    PER_IMAGE_FILENAME,
-    RunResult,
-)
+from spike_zoo.records.result import FILENAME, RunResult
+from spike_zoo.records.stored import read_records, store_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,15 +20,6 @@ if TYPE_CHECKING:
 FAILURE_FILENAME = "failure.txt"
 OUTPUT_FILENAME = "output.txt"
 CHECKPOINTS = "checkpoints"
-#: File of a run -> its name among the kept ones; checkpoints are too large to keep.
-KEPT_FILES = {name: name for name in (PER_IMAGE_FILENAME, "metrics.csv", CONFUSION_FILENAME)}
-#: The same of one seed of each variant: a table shows one strip of pictures a row.
-KEPT_PICTURES = {
-    "images/test-0.png": "sample.png",
-    CONFUSION_PICTURE: "confusion.png",
-    FEATURE_MAP: "tsne.png",
-}
-
 
 #: Keys that decide nothing where nothing is trained.
 OF_FITS = tuple(
@@ -63,11 +47,10 @@ class PlannedRun:
         config_hash: Digest of ``config``.
         profile: Its profile.
         data_sha256: Digest of its archive; None where that is not there to be read.
-        kept: Folder in which its record lasts; None where it does not.
+        records: The ``records.jsonl`` that stores its record; None for searches.
         reads: Dotted key of its configuration -> file it begins with, ``*`` for any part of a name.
         begins: Dotted key -> the run of another sweep that makes this file.
         needs_checkpoint: Whether other runs begin with its best checkpoint.
-        is_first_seed: Whether no run of the sweep differs from it in a lower seed alone.
     """
 
     name: str
@@ -79,11 +62,10 @@ class PlannedRun:
     config_hash: str
     profile: str | None
     data_sha256: str | None = None
-    kept: Path | None = None
+    records: Path | None = None
     reads: Mapping[str, str] = field(default_factory=dict)
     begins: Mapping[str, PlannedRun] = field(default_factory=dict, repr=False)
     needs_checkpoint: bool = False
-    is_first_seed: bool = True
 
     @property
     def is_fit(self) -> bool:
@@ -155,43 +137,33 @@ def with_origins(runs: Sequence[PlannedRun], earlier: Sequence[PlannedRun]) -> l
 
 
 def record_of(run: PlannedRun) -> RunResult | None:
-    """Return the record of a finished run, made here or kept with the sweep; else None.
+    """Return the record of a finished run, made here or stored with the sweep; else None.
 
     A record counts if it was made with this configuration, profile and data, and began with the
     weights that the run would begin with now. A parameter that was added since and stands at its
     default changes nothing.
     """
-    own = _matching(run, run.result)
-    if own is None and run.kept is not None and not run.needs_checkpoint:
-        return _matching(run, run.kept / FILENAME)
+    own = _own_record(run)
+    if own is None and run.records is not None and not run.needs_checkpoint:
+        stored = read_records(run.records).get(run.name)
+        return stored.result if stored is not None and _counts(run, stored.result) else None
     if own is not None and run.needs_checkpoint and not _best_checkpoint(run).is_file():
         return None
     return own
 
 
 def keep_record(run: PlannedRun) -> None:
-    """Copy the small files of a finished run to where they last, once; the record comes last.
+    """Store the record of a finished run beside the sweep.
 
-    A record that does not count, as one of other data, never takes the place of a kept one.
-    Pictures are kept of the first seed alone. Whoever calls it holds the run's lock.
+    A record that does not count, as one of other data, never replaces a stored one. The caller
+    holds the run's lock.
     """
-    if run.kept is None or _matching(run, run.result) is None:
+    record = None if run.records is None else _own_record(run)
+    if run.records is None or record is None:
         return
-    kept = run.kept / FILENAME
-    if kept.is_file() and kept.read_bytes() == run.result.read_bytes():
-        return
-    remove_leftovers(run.kept)
-    part, before = temporary_path(run.kept), temporary_path(run.kept)
-    part.mkdir(parents=True)
-    files = {**KEPT_FILES, **(KEPT_PICTURES if run.is_first_seed else {})}
-    for source, name in files.items():
-        if (file := run.result.parent / source).is_file():
-            shutil.copyfile(file, part / name)
-    shutil.copyfile(run.result, part / FILENAME)
-    if run.kept.exists():
-        run.kept.rename(before)
-    part.rename(run.kept)
-    shutil.rmtree(before, ignore_errors=True)
+    stored = read_records(run.records).get(run.name)
+    if stored is None or stored.result != record:
+        store_record(run.records, run.name, run.result.parent)
 
 
 def set_aside(run: PlannedRun) -> None:
@@ -228,20 +200,26 @@ def computes_the_same(
     return not differences(recorded, wanted, defaults, apart_from=() if is_fit else OF_FITS)
 
 
-def _matching(run: PlannedRun, file: Path) -> RunResult | None:
+def _own_record(run: PlannedRun) -> RunResult | None:
+    """Return the record in the run's folder, None where there is none that counts."""
     try:
-        record = RunResult.read(file)
+        record = RunResult.read(run.result)
     except SpikeZooError:  # none yet, or damaged: the run is not finished
         return None
+    return record if _counts(run, record) else None
+
+
+def _counts(run: PlannedRun, record: RunResult) -> bool:
+    """Return whether a record is one of this run as it is planned now."""
     if not record.metrics or record.profile != run.profile:
-        return None
+        return False
     if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
-        return None
+        return False
     is_same = record.config_hash == config_hash(run.config, record.begins_with)
     is_same = is_same or computes_the_same(
         record.config, run.config, run.defaults, is_fit=run.is_fit
     )
-    return record if is_same and run.begins_alike(record) else None
+    return is_same and run.begins_alike(record)
 
 
 @lru_cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.files import entries_below
 from spike_zoo.records.result import FILENAME, RunResult
+from spike_zoo.records.stored import RECORDS_FILENAME, StoredRecord, read_records
 from spike_zoo.tables.columns import plain_column
 from spike_zoo.tables.configurations import configurations_of
 from spike_zoo.tables.recorded import RecordedRun
@@ -21,30 +23,35 @@ OF_RATES = "rate_distortion/"  # names of curves begin with it: what stands besi
 
 
 def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
-    """Read every ``result.json`` at or below some places, in the order of places and paths.
+    """Read every ``result.json`` and ``records.jsonl`` at or below some places, in their order.
 
-    A copy, as a sweep keeps one of each run, is the same run and counts once.
+    A run that is also stored beside its sweep counts once.
 
     Raises:
         MissingFileError: If a place does not exist or there is no result at all.
     """
-    found: dict[bytes, RecordedRun] = {}
+    found: dict[str, RecordedRun] = {}
     listed = [Path(place) for place in places]
     for number, place in enumerate(listed):
         if not place.exists():
             raise MissingFileError(f"{place}: there is no such run or folder", path=str(place))
-        files = (
-            [place]
-            if place.is_file()
-            else [path for path in entries_below(place) if path.name == FILENAME]
-        )
+        files = [place] if place.is_file() else entries_below(place)
         for file in files:
-            run = RecordedRun(RunResult.read(file), file.parent, number)
-            found.setdefault(file.read_bytes(), run)
+            for run in _runs_in(file, number):
+                found.setdefault(json.dumps(run.result.content(), sort_keys=True), run)
     if not found:
         names = ", ".join(str(place) for place in listed) or "nowhere"
         raise MissingFileError(f"{names}: no {FILENAME} below; run fit or test first")
     return list(found.values())
+
+
+def _runs_in(file: Path, place: int) -> Iterator[RecordedRun]:
+    if file.name == RECORDS_FILENAME:
+        for name, stored in read_records(file).items():
+            yield RecordedRun(stored.result, None, place, stored.images, f"{file}: {name}")
+    elif file.name == FILENAME:
+        stored = StoredRecord.of_run(file.parent)
+        yield RecordedRun(stored.result, file.parent, place, stored.images, str(file.parent))
 
 
 def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN401  (wandb has no hints)
@@ -91,8 +98,7 @@ def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableS
             rows.append(Row(name, variant))
             continue
         for number, one in enumerate(found, 1):
-            home = one.runs[0].folder
-            place = f"{name} ({home if home is not None else number})"
+            place = f"{name} ({one.runs[0].source or number})"
             rows.append(Row(place, variant, runs=tuple(run.result for run in one.runs)))
     known = [plain_column(key) for key in (*DEFAULT_COLUMNS, *FURTHER)]
     shown = [column for column in known if any(run.value(column) is not None for run in runs)]

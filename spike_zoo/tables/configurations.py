@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.records.initial_weights import recipe
 from spike_zoo.records.provenance import INCIDENTAL_KEYS, arguments_of
-from spike_zoo.records.result import FILENAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +41,7 @@ class Configuration:
     @property
     def newest(self) -> str:
         """When the last of its runs ended."""
-        return max(map(_ended, self.runs))
+        return max(run.result.finished or "" for run in self.runs)
 
 
 def configurations_of(runs: Iterable[RecordedRun]) -> list[Configuration]:
@@ -65,14 +63,6 @@ def shown_configuration(found: Sequence[Configuration]) -> Configuration:
     first = min(run.place for one in found for run in one.runs)
     there = [one for one in found if any(run.place == first for run in one.runs)]
     return max(there, key=lambda one: one.newest)
-
-
-def _ended(run: RecordedRun) -> str:
-    record = None if run.folder is None else run.folder / FILENAME
-    if run.result.finished or record is None or not record.is_file():
-        return run.result.finished or ""
-    changed = record.stat().st_mtime
-    return datetime.fromtimestamp(changed, UTC).isoformat(timespec="seconds")
 
 
 def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noqa: ANN401  (any value)

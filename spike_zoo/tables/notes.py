@@ -64,7 +64,7 @@ def notes_of(
         yield f"Left out: {repeats} runs that repeat a seed; the first found counts."
     for name, left in others.items():
         if left:
-            places = [str(run.folder or run.result.config_hash) for run in left]
+            places = [run.source or run.result.config_hash for run in left]
             yield (
                 f"Left out: {len(left)} runs of {name} with another configuration than the "
                 f"row's ({_few(places)})."

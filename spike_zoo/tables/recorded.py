@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import statistics
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from spike_zoo.errors import FormatError
-from spike_zoo.records.result import PER_IMAGE_FILENAME, RunResult
+from spike_zoo.records.stored import ImageMetrics
 
 if TYPE_CHECKING:
+    from spike_zoo.records.result import RunResult
+    from spike_zoo.records.stored import ImageMetrics
     from spike_zoo.tables.columns import Column
     from spike_zoo.tables.spec import Row
 
@@ -23,29 +22,30 @@ _NOT_VARIANTS = {"profiles", "loggers"}
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """A record and the folder it lies in, with pictures and single images; None for W&B's.
+    """A record, and where it was read from.
 
     Attributes:
         result: The record.
-        folder: Where it lies.
+        folder: The run's folder, with pictures; None for a stored record and for W&B's.
+        images: For each test image ``name``, ``plane``, ``rate_scale`` and the metrics.
+        source: How notes name it.
         place: Number of the place in which it was looked for.
     """
 
     result: RunResult
     folder: Path | None = None
     place: int = 0
+    images: ImageMetrics = ()
+    source: str = ""
 
     def value(self, column: Column) -> float | None:
-        """Return what the run measured for a column, None where it did not.
-
-        Raises:
-            FormatError: If ``per_image.csv`` cannot be read.
-        """
+        """Return what the run measured for a column, None where it did not."""
         if column.is_grouped:
             values = [
                 image[column.metric]
                 for image in self.images
-                if column.metric in image and column.counts(image["name"], image["rate_scale"])
+                if image.get(column.metric) is not None
+                and column.counts(image["name"], image["rate_scale"])
             ]
             return statistics.fmean(values) if values else None
         if column.key in self.result.metrics:
@@ -56,27 +56,6 @@ class RecordedRun:
         else:
             value = getattr(self.result, column.key, None)
         return float(value) if isinstance(value, int | float) else None
-
-    @cached_property
-    def images(self) -> list[dict[str, Any]]:
-        """What was measured on single images: ``name``, ``rate_scale`` and the metrics."""
-        path = None if self.folder is None else self.folder / PER_IMAGE_FILENAME
-        if path is None or not path.is_file():
-            return []
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
-        try:
-            return [
-                {
-                    "name": line.pop("name"),
-                    **{key: float(line[key]) for key in line.keys() - {"plane"}},
-                }
-                for line in lines
-            ]
-        except (KeyError, TypeError, ValueError) as error:
-            raise FormatError(
-                f"{path}: not what a test writes ({error})", path=str(path)
-            ) from error
 
     @property
     def archive(self) -> str:

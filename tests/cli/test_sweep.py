@@ -14,6 +14,7 @@ import yaml
 
 from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
+from spike_zoo.records.stored import read_records
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
 from tests.helpers.wandb_server import SweepServer
@@ -111,14 +112,14 @@ def test_repeated_draws_and_early_terminate_are_noted(
 
 def test_a_dry_run_keeps_no_record_and_the_next_call_does(project: Path) -> None:
     assert _call() == 0
-    kept = sorted((project / "results" / "smoke").iterdir())
-    assert len(kept) == 2
-    for folder in kept:
-        shutil.rmtree(folder)
+    file = project / "results" / "smoke" / "records.jsonl"
+    stored = file.read_text()
+    assert len(stored.splitlines()) == 2
+    file.unlink()
     assert _call("--dry_run") == 0
-    assert list((project / "results" / "smoke").iterdir()) == []
+    assert not file.exists()
     assert _call() == 0
-    assert sorted((project / "results" / "smoke").iterdir()) == kept
+    assert file.read_text() == stored
 
 
 def test_only_the_runs_asked_for_are_planned(
@@ -227,17 +228,18 @@ def test_a_sweep_runs_keeps_its_records_and_does_nothing_twice(
     shown = capsys.readouterr()
     assert "results: experiments/own/results/smoke" in shown.out
     assert "no run of this profile is known yet" in shown.err
-    records = {path.parent.name: path for path in project.glob("results/smoke/*/result.json")}
+    file = project / "results/smoke/records.jsonl"
+    records = read_records(file)
     assert records.keys() == {"tfi_1-0", "tfi_9-0"}
-    for record in records.values():
-        result = RunResult.read(record)
+    for result in (record.result for record in records.values()):
         assert result.metrics["test/psnr"] == pytest.approx(psnr_by_hand(result, archive), abs=0.01)
     shutil.rmtree("runs")  # as in a fresh checkout: the kept records are enough
-    stamps = {path: path.stat().st_mtime_ns for path in records.values()}
+    stamp = file.stat().st_mtime_ns
     assert _call() == 0
     assert "2 runs, 2 finished, 0 to do" in capsys.readouterr().err
-    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
-    records["tfi_1-0"].unlink()
+    assert file.stat().st_mtime_ns == stamp
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if '"name":"tfi_1-0"' not in line))
     assert _call("--dry_run") == 0
     shown = capsys.readouterr()
     assert shown.out.count("spike_zoo test") == 1
@@ -285,4 +287,4 @@ def test_wandbs_agent_runs_the_same_file_and_leaves_the_same_records(
         assert len(list((folder / "test" / "wandb").glob(f"offline-run-*-{name}"))) == 1
     assert _call() == 0
     assert "2 runs, 2 finished, 0 to do" in capsys.readouterr().err
-    assert len(list(project.glob("results/smoke/*/result.json"))) == 2
+    assert len((project / "results/smoke/records.jsonl").read_text().splitlines()) == 2

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +18,7 @@ from spike_zoo.sweeps import (
     SweepSpec,
 )
 from tests.conftest import ROOT
-from tests.helpers.planned import planned_run, times_begun
+from tests.helpers.planned import change_stored, planned_run, times_begun
 
 Stages = dict[str, list[PlannedRun]]
 
@@ -77,8 +77,7 @@ def test_only_the_teacher_of_a_student_that_is_left_is_trained_again(
     assert call(tmp_path) == 0
     fresh_checkout(tmp_path)
     left = stages["student"][1]
-    assert left.kept is not None
-    shutil.rmtree(left.kept)
+    change_stored(left)
     assert call(tmp_path) == 0
     assert begun(stages) == ["teacher-1", "student-1"]
 
@@ -89,8 +88,7 @@ def test_a_student_whose_teacher_was_trained_otherwise_is_not_finished(
     assert call(tmp_path) == 0
     teacher = stages["teacher"][0]
     shutil.rmtree(teacher.run_dir)
-    assert teacher.kept is not None
-    shutil.rmtree(teacher.kept)
+    change_stored(teacher)
     stages["teacher"][0] = planned_run(tmp_path, "teacher-0", weights="others")
     assert call(tmp_path) == 0
     counts = {run.name: times_begun(run) for runs in stages.values() for run in runs}
@@ -103,11 +101,11 @@ def test_a_student_that_began_with_the_file_of_another_run_is_not_finished(
 ) -> None:
     assert call(tmp_path) == 0
     fresh_checkout(tmp_path)
-    kept = stages["student"][0].kept
-    assert kept is not None
-    content = json.loads((kept / "result.json").read_text())
-    content["begins_with"]["model.init_args.teacher"]["sha256"] = "0" * 64
-    (kept / "result.json").write_text(json.dumps(content))
+
+    def change(record: dict[str, Any]) -> None:
+        record["begins_with"]["model.init_args.teacher"]["sha256"] = "0" * 64
+
+    change_stored(stages["student"][0], change)
     assert call(tmp_path) == 0
     assert begun(stages) == ["teacher-0", "student-0"]
 

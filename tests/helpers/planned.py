@@ -6,11 +6,15 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.records.provenance import config_hash
+from spike_zoo.records.stored import RECORDS_FILENAME
 from spike_zoo.sweeps import PlannedRun
 from tests.helpers.results import make_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PRETEND = """
 import hashlib, json, os, pathlib, sys, time
@@ -63,7 +67,7 @@ def planned_run(
         "config_hash": record.config_hash,
         "profile": record.profile,
         "data_sha256": record.data_sha256,
-        "kept": folder / "results" / name,
+        "records": folder / "results" / RECORDS_FILENAME,
     }
     return PlannedRun(**{**values, **changes})
 
@@ -72,3 +76,14 @@ def times_begun(run: PlannedRun) -> int:
     """Return how often a process of this run began."""
     file = run.run_dir / "begun"
     return len(file.read_text().splitlines()) if file.is_file() else 0
+
+
+def change_stored(run: PlannedRun, change: Callable[[dict[str, Any]], Any] | None = None) -> None:
+    """Change the content of a run's stored record in place, or remove the record."""
+    assert run.records is not None
+    lines = map(json.loads, run.records.read_text().splitlines())
+    kept = [line for line in lines if change or line["name"] != run.name]
+    for line in kept:
+        if change and line["name"] == run.name:
+            change(line["result"])
+    run.records.write_text("".join(json.dumps(line) + "\n" for line in kept))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
+from spike_zoo.tables import collect_runs
 from tests.conftest import ROOT
 
 
-def test_committed_records_name_checkpoints_from_where_the_project_lies() -> None:
-    records = [*(ROOT / "experiments").rglob("*result.json")]
-    assert len(records) > 100
-    for path in records:
-        named = json.loads(path.read_text(encoding="utf-8")).get("checkpoint")
-        assert named is None or not named.startswith(("/", "~")), path
+def test_committed_records_name_checkpoints_relative_to_the_repository() -> None:
+    runs = collect_runs([ROOT / "experiments"])
+    assert len(runs) > 100
+    for run in runs:
+        named = run.result.checkpoint
+        assert named is None or not named.startswith(("/", "~")), run.source

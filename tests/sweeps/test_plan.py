@@ -10,6 +10,7 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.records.stored import read_records
 from spike_zoo.sweeps import (
     PlannedRun,
     SweepSpec,
@@ -60,7 +61,7 @@ def test_a_run_is_named_after_its_variant_and_seed_and_lies_where_its_command_sa
     for run in runs:
         assert run.run_dir == Path(f"runs/own/smoke/{run.name}-{run.config_hash[:8]}")
         assert run.result == run.run_dir / "test" / "result.json"
-        assert run.kept == spec.path.parent / "results" / "smoke" / run.name
+        assert run.records == spec.path.parent / "results" / "smoke" / "records.jsonl"
         assert (run.profile, run.data_sha256) == ("smoke", digest)
     assert runs[0].config_hash != runs[1].config_hash
 
@@ -68,7 +69,7 @@ def test_a_run_is_named_after_its_variant_and_seed_and_lies_where_its_command_sa
 def test_runs_of_a_search_are_not_kept(spec: SweepSpec, reader: LineReader) -> None:
     pytest.importorskip("sweeps")
     (run,) = planned_runs(replace(spec, method="random", run_cap=1), SMOKE, reader=reader)
-    assert run.kept is None
+    assert run.records is None
 
 
 def test_other_parameters_are_told_apart_by_a_digest_that_stays(
@@ -83,7 +84,6 @@ def test_other_parameters_are_told_apart_by_a_digest_that_stays(
     names = [run.name.rsplit("-", 1) for run in runs]
     assert sorted(name for name, _ in names) == ["tfi-0", "tfi-0", "tfi-1", "tfi-1"]
     assert len({digest for _, digest in names}) == 2, "one for each average"
-    assert [run.is_first_seed for run in runs] == [name == "tfi-0" for name, _ in names]
     parameters["seed_everything"] = {"value": 1}
     fewer = replace(spec, parameters=parameters)
     (alone,) = planned_runs(fewer, SMOKE, only="model.init_args.average=5", reader=reader)
@@ -150,7 +150,7 @@ def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
 def test_every_committed_record_counts_as_finished(
     monkeypatch: pytest.MonkeyPatch, method: str, reader: LineReader
 ) -> None:
-    monkeypatch.setattr(sweep_plan, "_digests", lambda *_: (None, None))
+    monkeypatch.setattr(sweep_plan, "_data_sha256", lambda *_: None)
     runs: list[PlannedRun] = []
     folder = Path("experiments", method)
     # those of recordings of one's own, which nothing here can make, stand apart
@@ -158,7 +158,7 @@ def test_every_committed_record_counts_as_finished(
         for spec in needed_first(read_sweep(file)):
             planned = planned_runs(spec, {"PROFILE": "cpu"}, reader=reader)
             runs += with_origins(planned, runs)
-    kept = [run for run in runs if run.kept is not None and (run.kept / "result.json").is_file()]
-    folders = folder.glob("results/cpu/*/result.json")
-    assert {run.kept for run in kept} == {path.parent for path in folders}
-    assert [run.name for run in kept if record_of(run) is None] == []
+    stored = read_records(folder / "results" / "cpu" / "records.jsonl")
+    planned = [run for run in runs if run.name in stored]
+    assert {run.name for run in planned} == stored.keys()
+    assert [run.name for run in planned if record_of(run) is None] == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import ConfigError, UsageError
-from spike_zoo.sweeps import SweepSpec, has_first_seed, only_points, points_of, repetitions
+from spike_zoo.sweeps import SweepSpec, only_points, points_of, repetitions
 
 DRAWN = {
     "rate": {"distribution": "log_uniform_values", "min": 1.0e-4, "max": 1.0e-2},
@@ -106,16 +106,3 @@ def test_only_keeps_the_points_with_a_value_and_all_of_sweeps_without_it() -> No
     assert only_points(points, None) == points
     with pytest.raises(UsageError, match="NAME=VALUE"):
         only_points(points, "seed")
-
-
-def test_each_combination_of_the_other_options_has_one_first_seed() -> None:
-    parameters = {
-        "seed_everything": {"values": [2, 0, 1]},
-        "config": {"values": ["a.yaml", "b.yaml"]},
-        "width": {"values": [1, 2]},
-    }
-    points = points_of(_spec("grid", parameters))
-    first = [point for point in points if has_first_seed(point, points)]
-    assert len(first) == 4
-    assert {point["seed_everything"] for point in first} == {0}
-    assert has_first_seed({"config": "a.yaml"}, [{"config": "a.yaml"}]), "a sweep without seeds"

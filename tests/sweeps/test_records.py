@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spike_zoo.records.result import RunResult
+from spike_zoo.errors import FormatError
+from spike_zoo.records.stored import read_records
 from spike_zoo.sweeps import PlannedRun, keep_record, record_of, run_all
 from spike_zoo.sweeps.records import computes_the_same
-from tests.helpers.planned import planned_run
+from tests.helpers.planned import change_stored, planned_run
 
 CONFIG: dict[str, Any] = {
     "model": {"class_path": "m.M", "init_args": {"width": 1.0}},
@@ -35,8 +38,8 @@ def test_a_kept_record_outlives_the_runs_folder(finished: PlannedRun) -> None:
     record = record_of(finished)
     assert record is not None
     assert record.metrics == {"test/psnr": 30.0, "test/ssim": 0.9}
-    assert finished.kept is not None
-    assert sorted(path.name for path in finished.kept.iterdir()) == ["metrics.csv", "result.json"]
+    assert finished.records is not None
+    assert list(read_records(finished.records)) == [finished.name]
 
 
 @pytest.mark.parametrize(
@@ -56,8 +59,7 @@ def test_a_record_of_something_else_does_not_count(
 
 @pytest.mark.parametrize("damage", ["", "{", '{"schema": 1}', '{"schema": 99}'])
 def test_a_damaged_record_does_not_count(finished: PlannedRun, damage: str) -> None:
-    assert finished.kept is not None
-    shutil.rmtree(finished.kept)
+    change_stored(finished)
     finished.result.write_text(damage)
     assert record_of(finished) is None
 
@@ -71,38 +73,44 @@ def test_a_run_that_others_begin_with_is_finished_only_with_its_checkpoint(
     assert record_of(needed) is None
 
 
-@pytest.mark.parametrize("is_first", [True, False])
-def test_pictures_are_kept_of_the_first_seed_alone(tmp_path: Path, is_first: bool) -> None:
-    run = planned_run(tmp_path, is_first_seed=is_first)
-    pictures = {"test-0.png": "sample.png", "confusion.png": "confusion.png"}
-    pictures["tsne.png"] = "tsne.png"
-    (run.run_dir / "images").mkdir(parents=True)
-    for name in pictures:
-        (run.run_dir / "images" / name).write_bytes(b"picture")
-    (run.run_dir / "confusion.csv").write_text("truth\n")
+def test_the_metrics_of_each_image_are_stored(tmp_path: Path) -> None:
+    run = planned_run(tmp_path)
+    run.run_dir.mkdir(parents=True)
+    text = "name,plane,rate_scale,psnr\na,75,0.6,36.5\nb,85,0.6,\n"
+    (run.run_dir / "per_image.csv").write_text(text)
     assert run_all([run], os.environ)[0].is_finished
-    assert run.kept is not None
-    assert (run.kept / "metrics.csv").is_file()
-    assert (run.kept / "confusion.csv").is_file()
-    assert all((run.kept / name).is_file() is is_first for name in pictures.values())
+    assert run.records is not None
+    assert read_records(run.records)[run.name].images == (
+        {"name": "a", "plane": 75, "rate_scale": 0.6, "psnr": 36.5},
+        {"name": "b", "plane": 85, "rate_scale": 0.6, "psnr": None},
+    )
 
 
-def test_what_is_kept_already_is_left_alone(finished: PlannedRun) -> None:
-    assert finished.kept is not None
-    smaller = finished.kept / "sample.png"
-    smaller.write_bytes(b"smaller")
-    keep_record(finished)
-    assert smaller.read_bytes() == b"smaller"
-
-
-def test_keeping_again_replaces_what_was_kept(finished: PlannedRun) -> None:
+def test_storing_again_replaces_the_stored_record(finished: PlannedRun) -> None:
     content = json.loads(finished.result.read_text())
     content["metrics"] = {"test/psnr": 31.0}
     finished.result.write_text(json.dumps(content))
     keep_record(finished)
-    assert finished.kept is not None
-    assert RunResult.read(finished.kept).metrics == {"test/psnr": 31.0}
-    assert [path.name for path in finished.kept.parent.iterdir()] == [finished.kept.name]
+    assert finished.records is not None
+    stored = read_records(finished.records)
+    assert [one.result.metrics for one in stored.values()] == [{"test/psnr": 31.0}]
+
+
+def test_processes_that_store_at_once_lose_no_record(tmp_path: Path) -> None:
+    runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(6)]
+    assert all(one.is_finished for one in run_all(runs, os.environ, jobs=6))
+    with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+        assert runs[0].records is not None
+        runs[0].records.unlink()
+        list(pool.map(keep_record, runs))
+    assert read_records(runs[0].records).keys() == {run.name for run in runs}
+
+
+def test_a_damaged_line_is_named(finished: PlannedRun) -> None:
+    assert finished.records is not None
+    finished.records.write_text(finished.records.read_text() + "{")
+    with pytest.raises(FormatError, match=r"records\.jsonl, line 2: not a record"):
+        read_records(finished.records)
 
 
 @pytest.mark.parametrize(

@@ -95,10 +95,10 @@ def test_runs_on_another_archive_are_left_to_other_rows() -> None:
     assert not run.is_of(row, "data/default.h5")
 
 
-def test_a_column_of_chosen_scenes_is_the_mean_over_their_images(tmp_path: Path) -> None:
-    lines = ["name,plane,rate_scale,psnr", "a-slow-00,75,0.6,40", "a-slow-01,75,0.3,30"]
-    (tmp_path / "per_image.csv").write_text("\n".join([*lines, "a-fast-02,75,0.6,20"]))
-    run = RecordedRun(make_result(), tmp_path)
+def test_a_column_of_chosen_scenes_is_the_mean_over_their_images() -> None:
+    measured = [("a-slow-00", 0.6, 40), ("a-slow-01", 0.3, 30), ("a-fast-02", 0.6, 20)]
+    images = tuple({"name": n, "rate_scale": s, "psnr": v} for n, s, v in measured)
+    run = RecordedRun(make_result(), images=images)
 
     def value(**chosen: Any) -> float | None:
         return run.value(Column("test/psnr", "x", "higher", **chosen))
@@ -111,9 +111,10 @@ def test_a_column_of_chosen_scenes_is_the_mean_over_their_images(tmp_path: Path)
 
 
 def test_a_damaged_file_of_single_images_is_named(tmp_path: Path) -> None:
+    make_result().write(tmp_path / "result.json")
     (tmp_path / "per_image.csv").write_text("name,plane,psnr\na,1,loud\n")
-    with pytest.raises(FormatError, match=r"per_image\.csv: not what a test writes"):
-        RecordedRun(make_result(), tmp_path).value(Column("test/psnr", "x", "higher", scenes="*"))
+    with pytest.raises(FormatError, match=r"per_image\.csv: not written by a test"):
+        collect_runs([tmp_path])
 
 
 @pytest.mark.parametrize("is_there", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,12 @@ def _student(
     }
     origin = {"path": teacher, "sha256": f"{seed}" * 64, "recipe": recipe}
     begins_with = {"model.init_args.teacher": origin}
-    options = {"seed": seed, "config": config, "finished": finished, "begins_with": begins_with}
+    options: dict[str, Any] = {
+        "seed": seed,
+        "config": config,
+        "finished": finished,
+        "begins_with": begins_with,
+    }
     return make_run("full", psnr, **options)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
 from spike_zoo.tables import collect_runs, fill_table, table_of_runs
-from spike_zoo.tables.images import images_tested_by
 from spike_zoo.testing import tiny_archive
 from spike_zoo.testing.exposures import exposure_archive
 from tests.conftest import ROOT
@@ -49,14 +47,6 @@ def test_a_table_warns_of_rows_on_different_images_of_the_same_data(runs: Path) 
     assert not _warnings(runs / "tfi")
 
 
-def test_a_record_without_the_images_is_read_beside_its_file_of_single_images(runs: Path) -> None:
-    for run in collect_runs([runs]):
-        told = images_tested_by(run)
-        old = dataclasses.replace(run.result, images=None, images_sha256=None)
-        assert told == images_tested_by(dataclasses.replace(run, result=old))
-        assert images_tested_by(dataclasses.replace(run, result=old, folder=None)) is None
-
-
 def test_images_of_an_exposure_are_the_same_whatever_is_read_before_it(tmp_path: Path) -> None:
     archive = exposure_archive(tmp_path / "exposures.h5")
     found = set()
@@ -66,10 +56,8 @@ def test_images_of_an_exposure_are_the_same_whatever_is_read_before_it(tmp_path:
         call += ["--data.init_args.archive", str(archive), "--data.init_args.margin", margin]
         assert main(["test", *call, "--run_dir", str(tmp_path / margin)]) == 0
         (run,) = collect_runs([tmp_path / margin])
-        old = dataclasses.replace(run.result, images=None, images_sha256=None)
-        found |= {images_tested_by(run), images_tested_by(dataclasses.replace(run, result=old))}
-    assert len(found) == 1
-    assert [images and images[0] for images in found] == [3]
+        found.add((run.result.images, run.result.images_sha256))
+    assert [images for images, _ in found] == [3]
 
 
 def test_as_many_other_images_are_no_less_different() -> None:

@@ -22,18 +22,14 @@ from tests.helpers.tables import SPEC, make_run, write_spec
 HALF = {"a-slow-0": (29.0, 29.2), "b-slow-1": (31.0, 31.0), "c-fast-2": (25.0, 26.0)}
 
 
-def _run(folder: Path, variant: str, gains: tuple[float, ...], **changes: Any) -> RecordedRun:
-    """Return a run with a per_image.csv: two images of each recording, so much better."""
-    place = folder / f"{variant}-{changes.get('seed', 0)}"
-    place.mkdir()
-    lines = ["name,plane,rate_scale,psnr"]
-    lines += [
-        f"{name},{plane},0.6,{value + gain}"
+def _run(variant: str, gains: tuple[float, ...], **changes: Any) -> RecordedRun:
+    """Return a run with two images of each recording, better by a gain for each recording."""
+    images = tuple(
+        {"name": name, "plane": plane, "rate_scale": 0.6, "psnr": value + gain}
         for (name, values), gain in zip(HALF.items(), gains, strict=False)
         for plane, value in enumerate(values)
-    ]
-    (place / "per_image.csv").write_text("\n".join(lines) + "\n")
-    return RecordedRun(make_run(variant, 30.0, **changes).result, place)
+    )
+    return RecordedRun(make_run(variant, 30.0, **changes).result, images=images)
 
 
 def _table(folder: Path, text: str, *runs: RecordedRun) -> FilledTable:
@@ -41,7 +37,7 @@ def _table(folder: Path, text: str, *runs: RecordedRun) -> FilledTable:
 
 
 def test_the_test_over_recordings_is_the_paired_t_test_of_their_means(tmp_path: Path) -> None:
-    runs = [_run(tmp_path, "half", (0, 0, 0)), _run(tmp_path, "full", (0.9, 1.0, 1.3))]
+    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
     table = _table(tmp_path, SPEC, *runs)
     found = table.verdicts[0].recordings
     assert found is not None
@@ -57,8 +53,8 @@ def test_the_test_over_recordings_is_the_paired_t_test_of_their_means(tmp_path: 
 
 
 def test_seeds_are_averaged_before_recordings_are_compared(tmp_path: Path) -> None:
-    runs = [_run(tmp_path, "half", (0, 0, 0)), _run(tmp_path, "full", (0.9, 1.0, 1.3))]
-    runs.append(_run(tmp_path, "full", (-0.9, 1.0, 1.1), seed=1))
+    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
+    runs.append(_run("full", (-0.9, 1.0, 1.1), seed=1))
     found = _table(tmp_path, SPEC, *runs).verdicts[0].recordings
     assert found is not None
     assert found.p_value == pytest.approx(scipy.stats.ttest_1samp([0.0, 1.0, 1.2], 0).pvalue)
@@ -79,7 +75,7 @@ def test_every_kind_of_claim_is_tested_over_recordings(
     tmp_path: Path, claim: str, expected: Judgement
 ) -> None:
     text = SPEC.replace("{row: full, better_than: half, by: test/psnr}", f"{{row: full, {claim}}}")
-    runs = [_run(tmp_path, "half", (0, 0, 0)), _run(tmp_path, "full", (0.9, 1.0, 1.3))]
+    runs = [_run("half", (0, 0, 0)), _run("full", (0.9, 1.0, 1.3))]
     found = _table(tmp_path, text, *runs).verdicts[0].recordings
     assert found is not None
     assert found.judgement is expected
@@ -91,7 +87,7 @@ def test_a_column_of_one_pace_counts_only_its_recordings(tmp_path: Path) -> None
     )
     metrics = {"test/psnr": 30.0, "test/psnr_slow": 30.0}
     runs = [
-        _run(tmp_path, name, gains, metrics=metrics)
+        _run(name, gains, metrics=metrics)
         for name, gains in (("half", (0, 0, 0)), ("full", (0.9, 1.0, -9.0)))
     ]
     found = _table(tmp_path, text, *runs).verdicts[0].recordings
@@ -103,10 +99,10 @@ def test_a_column_of_one_pace_counts_only_its_recordings(tmp_path: Path) -> None
 def test_other_recordings_or_diverged_ones_are_not_compared(
     tmp_path: Path, gains: tuple[float, ...]
 ) -> None:
-    runs = [_run(tmp_path, "half", (0, 0, 0)), _run(tmp_path, "full", gains)]
+    runs = [_run("half", (0, 0, 0)), _run("full", gains)]
     assert _table(tmp_path, SPEC, *runs).verdicts[0].recordings is None
 
 
 def test_a_row_without_single_images_is_not_compared_with_zero(tmp_path: Path) -> None:
-    runs = [make_run("half", 29.0), _run(tmp_path, "full", (0.9, 1.0, 1.3))]
+    runs = [make_run("half", 29.0), _run("full", (0.9, 1.0, 1.3))]
     assert _table(tmp_path, SPEC, *runs).verdicts[0].recordings is None

@@ -1,0 +1,133 @@
+"""``records.jsonl``: the records of a sweep's runs under one profile, one run a line."""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Self
+
+from spike_zoo.errors import FormatError
+from spike_zoo.files import new_file
+from spike_zoo.records.result import FILENAME, PER_IMAGE_FILENAME, RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+RECORDS_FILENAME = "records.jsonl"
+
+ImageMetrics = tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class StoredRecord:
+    """The record of a run and what was measured on each test image.
+
+    Attributes:
+        result: The record.
+        images: For each image ``name`` of its recording, ``plane`` and the metrics.
+    """
+
+    result: RunResult
+    images: ImageMetrics = ()
+
+    @classmethod
+    def of_run(cls, folder: Path) -> Self:
+        """Read ``result.json`` and, where it exists, ``per_image.csv`` of a run's folder."""
+        return cls(RunResult.read(folder / FILENAME), read_per_image(folder))
+
+    @classmethod
+    def from_line(cls, content: Mapping[str, Any], source: str) -> Self:
+        """Return the record that a line describes.
+
+        Raises:
+            FormatError: If a field is missing.
+        """
+        columns = content.get("per_image", {})
+        rows = zip(*columns.values(), strict=True)
+        images = tuple(dict(zip(columns, row, strict=True)) for row in rows)
+        return cls(RunResult.from_content(content.get("result", {}), source), images)
+
+    def as_line(self, name: str) -> str:
+        """Return the record as a line of JSON, with per-image metrics by column."""
+        columns = {key: [row[key] for row in self.images] for key in (self.images or ({},))[0]}
+        content = {"name": name, "result": self.result.content(), "per_image": columns}
+        return json.dumps(content, default=str, separators=(",", ":"))
+
+
+def read_per_image(folder: Path) -> ImageMetrics:
+    """Read ``per_image.csv`` of a run's folder; empty where there is none.
+
+    Raises:
+        FormatError: If a value is not a number.
+    """
+    path = folder / PER_IMAGE_FILENAME
+    if not path.is_file():
+        return ()
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    try:
+        return tuple(
+            {key: value if key == "name" else _number(value) for key, value in line.items()}
+            for line in lines
+        )
+    except (TypeError, ValueError) as error:
+        raise FormatError(f"{path}: not written by a test ({error})", path=str(path)) from error
+
+
+def read_records(path: Path) -> Mapping[str, StoredRecord]:
+    """Read a ``records.jsonl``: name of a run -> its record; empty where there is no file.
+
+    Raises:
+        FormatError: If a line is not a record; names file and line.
+    """
+    if not path.is_file():
+        return {}
+    return _read(path, path.stat().st_mtime_ns)
+
+
+def store_record(path: Path, name: str, folder: Path) -> None:
+    """Add the record of a run to a ``records.jsonl``, in place of an older one of this name.
+
+    Several processes may store at once: the folder is locked meanwhile.
+
+    Args:
+        path: The file.
+        name: Name of the run.
+        folder: Its folder, with ``result.json``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        records = {**read_records(path), name: StoredRecord.of_run(folder)}
+        with new_file(path, overwrite=True) as part:
+            lines = (records[one].as_line(one) + "\n" for one in sorted(records))
+            part.write_text("".join(lines), encoding="utf-8")
+    finally:
+        os.close(lock)
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, changed: int) -> Mapping[str, StoredRecord]:
+    """Read a file once as long as it does not change."""
+    records = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        source = f"{path}, line {number}"
+        try:
+            content = json.loads(line)
+            records[str(content["name"])] = StoredRecord.from_line(content, source)
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"{source}: not a record ({error})", path=str(path)) from error
+    return records
+
+
+def _number(text: str) -> float | int | None:
+    """Return a number as written, whole ones as integers; None for an empty cell."""
+    if not text:
+        return None
+    return int(text) if text.lstrip("-").isdigit() else float(text)
