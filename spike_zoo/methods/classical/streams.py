@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from spike_zoo.methods.classical import loops
 from spike_zoo.methods.classical.dispatch import (
     Surroundings,
     large_array,
@@ -199,8 +198,9 @@ def _one_interval(
         nearest_in_recording(recording, boundary, step, int(limit[0]), search=first_in_packed)[None]
         for step in (-1, 1)
     )
-    none = torch.empty(1, 0, *before.shape[1:], dtype=torch.bool)
-    return loops.inverse_intervals(none, [0], before - boundary, after - boundary, *limit)[0]
+    most, fallback = limit
+    is_far = (boundary - before > most) | (after - boundary > most - 1)
+    return (1 / (after - before)).masked_fill(is_far, fallback)
 
 
 class Nearest(NamedTuple):
