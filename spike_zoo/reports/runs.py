@@ -15,15 +15,13 @@ from spike_zoo.reports.methods import explanations
 from spike_zoo.reports.scene import interesting
 from spike_zoo.tables import (
     RecordedRun,
-    all_notes,
-    cells_as_text,
+    add_numbers,
     collect_runs,
     fill_table,
-    header,
     scenes_in_words,
     table_of_runs,
 )
-from spike_zoo.tables.curves import curve_drawings
+from spike_zoo.tables.charts import curve_charts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,15 +84,9 @@ def add_places(page: Page, runs: Sequence[Run]) -> None:
 def _add_numbers(page: Page, runs: list[RecordedRun]) -> None:
     table = fill_table(table_of_runs(runs), runs)
     page.add_section("Numbers")
-    for warning in table.warnings:
-        page.add_warning(warning)
-    page.add_table(
-        header(table),
-        cells_as_text(table, emphasis="**"),
-        notes=all_notes(table),
-    )
-    if drawings := curve_drawings(table.curves):
-        page.add_drawings(drawings)
+    add_numbers(page, table)
+    if charts := curve_charts(table.curves):
+        page.add_drawings(charts)
 
 
 def _add_pictures(page: Page, runs: Sequence[Run]) -> None:

@@ -71,7 +71,7 @@ def test_page_warns_of_rows_that_cannot_be_compared(tmp_path: Path) -> None:
 
 
 def test_page_says_that_scenes_are_new_only_where_the_records_show_it(tmp_path: Path) -> None:
-    new = "Measured on split &#39;test&#39; of own.h5, none of it seen in training"
+    new = "Measured on split &#39;test&#39; of own.h5, which training did not use"
     assert new in _page(tmp_path, _trained("a"))
     elsewhere = dataclasses.replace(_trained("b"), metrics={"test/psnr": 30.0})
     html = _page(tmp_path, elsewhere)  # a test alone: what its checkpoint saw is not known

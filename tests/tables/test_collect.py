@@ -36,13 +36,13 @@ def test_a_folder_of_runs_gives_a_row_per_variant(tmp_path: Path) -> None:
         make_result(variant=name).write(tmp_path / name / "test" / "result.json")
     table = table_of_runs(collect_runs([tmp_path, tmp_path / "tfp"]))
     assert sorted(row.name for row in table.rows) == ["tfi", "tfp"]
-    assert "test/lpips" not in [column.key for column in table.columns]
+    assert "test/lpips" not in [column.metric for column in table.columns]
 
 
 def test_runs_that_tell_classes_show_how_many_they_found_before_what_it_costs() -> None:
     found = {"test/accuracy": 0.97, "test/f1": 0.96, "test/f1_0": 0.9, "val/accuracy": 0.98}
     table = table_of_runs([make_run("stripes", 0.0, metrics=found)])
-    keys = [column.key for column in table.columns]
+    keys = [column.metric for column in table.columns]
     assert keys[:3] == ["test/accuracy", "test/f1", "parameters"]
 
 

@@ -76,7 +76,9 @@ def test_a_job_that_nobody_does_is_refused_with_near_ones(tmp_path: Path) -> Non
     table = read_table_file(write_spec(tmp_path, spec)).tables[0]
     with pytest.raises(ConfigError, match="Did you mean 'costs/compress/seconds'"):
         fill_table(table, runs)
-    with pytest.raises(ConfigError, match="costs/JOB/WHAT, with macs, macs_per_pixel, seconds"):
+    with pytest.raises(
+        ConfigError, match="costs/JOB/NUMBER, NUMBER one of macs, macs_per_pixel, seconds"
+    ):
         read_table_file(write_spec(tmp_path, SPEC.replace("parameters]", "costs/compress/hours]")))
 
 

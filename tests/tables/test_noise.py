@@ -8,7 +8,7 @@ import statistics
 import pytest
 import scipy.stats
 
-from spike_zoo.tables.noise import (
+from spike_zoo.tables.significance import (
     Sample,
     Spread,
     discoveries,
