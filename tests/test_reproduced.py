@@ -15,6 +15,8 @@ from spike_zoo.records.result import RunResult
 from spike_zoo.records.stored import read_records
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.repo
+
 RECIPES = [
     yaml.safe_load(path.read_text())
     for path in sorted((ROOT / "experiments").glob("*/recipes.yaml"))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from spike_zoo.tables import FilledTable
     from spike_zoo.tables.aggregate import FilledRow
 
+pytestmark = pytest.mark.repo
+
 RENDERED = sorted((ROOT / "experiments").glob("*/results/*.md"))
 
 
