@@ -34,7 +34,7 @@ $(STAMPS)/%: $(STAMPS)/setup
 setup: $(STAMPS)/setup ## create .venv and install everything; nothing if it is up to date
 
 demo: setup ## simulate, train a small network, compare, reconstruct a video, write a page
-	$(RUN) demo
+	$(RUN) demo $(ARGS)
 
 test: setup ## run the tests except slow ones and repository checks, one process per core: minutes
 	$(PYTEST) $(PARALLEL) -m 'not slow and not repo' $(ARGS)

@@ -136,7 +136,7 @@ class Jobs:
         self.run(*ZOO, "table", "--profile", profile, of_profile(method, "table", profile))
         return max([code, *codes])
 
-    def demo(self) -> None:
+    def demo(self, options: Sequence[str] = ()) -> None:
         """Train a small network, compare it with baselines, and write a video and a page."""
         demo, runs = load(EXPERIMENTS / "demo.yaml"), Path("runs", "demo")
         for name, config in demo["test"].items():
@@ -145,7 +145,7 @@ class Jobs:
                 self.run(*ZOO, "test", "--config", config, "--run_dir", runs / name)
         ((name, config),) = demo["fit"].items()
         # only the demo uses the fastest precision: in bfloat16 some stages did not learn
-        self.fit(config, runs / name, "--trainer.precision", self.precision())
+        self.fit(config, runs / name, "--trainer.precision", self.precision(), *options)
         scene, weights = demo["show"]["scene"], runs / name / "checkpoints" / "best.ckpt"
         video, recording = runs / f"{scene}.mp4", runs / f"{scene}.dat"
         if not is_current(video, weights):
@@ -301,8 +301,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         work.gpu(given.methods or methods(), given.minutes)
     elif given.job == "archive":
         work.archive(given.path)
+    elif given.job == "demo":
+        work.demo(options)
     else:
-        work.demo() if given.job == "demo" else work.smoke_tables()
+        work.smoke_tables()
     return 0
 
 

@@ -167,3 +167,27 @@ def test_the_demo_runs_the_commands_of_its_file(methods: Path) -> None:
     assert f"--method runs/demo/{name}/checkpoints/best.ckpt" in printed
     assert f"--out runs/demo/{scene}.mp4" in printed
     assert printed.index("simulate") < printed.index("test --config")
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        ("reproduce", "ssdm-student"),
+        ("reproduce", "sci-small"),
+        ("reproduce", "stir-small"),
+        ("train", "ssdm", "sci"),
+    ],
+    ids=lambda job: job[1],
+)
+def test_stages_and_recipes_run_in_the_precision_of_their_configuration(
+    methods: Path, job: tuple[str, ...]
+) -> None:
+    assert "--trainer.precision" not in _dry_run(methods, *job)
+
+
+@pytest.mark.parametrize("job", [("train", "ssdm"), ("demo",)], ids=lambda job: job[0])
+def test_options_come_last(methods: Path, job: tuple[str, ...]) -> None:
+    printed = _dry_run(methods, *job, "--trainer.precision", "16-mixed")
+    fits = re.findall(r"spike_zoo fit .*", printed)
+    assert fits
+    assert all(line.endswith("--trainer.precision 16-mixed") for line in fits)
