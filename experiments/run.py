@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import yaml
 
+from spike_zoo.sweeps.spec import read_needs
+
 EXPERIMENTS: Final = Path("experiments")
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/default.h5"
@@ -124,9 +126,9 @@ class Jobs:
 
     def table(self, method: str, profile: str, options: Sequence[str] = ()) -> int:
         """Run the missing rows of a method's ablation and render its table; 1 if runs failed."""
-        needs = load(of_profile(method, "needs", profile))
-        codes = [self.table(other, profile, options) for other in needs.get("tables", {})]
-        for path in needs.get("archives", {}):
+        needs = read_needs(of_profile(method, "needs", profile))
+        codes = [self.table(other, profile, options) for other in needs.tables]
+        for path in needs.archives:
             self.archive(path)
         smoke = SMOKE_OPTIONS if profile == "smoke" else ()
         sweep = of_profile(method, "sweep", profile)
@@ -185,19 +187,19 @@ class Jobs:
     def gpu(self, names: Sequence[str], minutes: float) -> None:
         """Measure on the GPU, then run ``sweep_gpu.yaml`` and the stages for some minutes."""
         sweeps = [EXPERIMENTS / name / "sweep_gpu.yaml" for name in names]
-        sweeps = [path for path in sweeps if path.is_file()]
+        sweeps = [sweep for sweep in sweeps if sweep.is_file()]
         staged = [name for name in names if stages_of(name)]
         if not sweeps and not staged:
             sys.exit(f"{' '.join(names)}: no sweep_gpu.yaml and no stages.yaml in {EXPERIMENTS}")
         for name in names:
-            for path in load(EXPERIMENTS / name / "needs.yaml").get("archives", {}):
+            for path in read_needs(EXPERIMENTS / name / "needs.yaml").archives:
                 self.archive(path)
         report = Path("runs", "gpu.md")
         if not report.is_file():
             self.run(sys.executable, "-m", "benchmarks.report", "gpu", "--out", report)
         self.deadline = time.monotonic() + 60 * minutes
-        for path in sweeps:
-            self.run(*ZOO, "sweep", "--profile", "gpu", path)
+        for sweep in sweeps:
+            self.run(*ZOO, "sweep", "--profile", "gpu", sweep)
         for name in staged:
             self.train(name, ["--config", "configs/profiles/gpu.yaml"])
 
@@ -215,8 +217,8 @@ def methods() -> list[str]:
 
 def archives() -> list[str]:
     """Return the archives of all ablations."""
-    needs = [load(EXPERIMENTS / name / "needs.yaml") for name in methods()]
-    return sorted({path for one in needs for path in one.get("archives", {})})
+    needs = [read_needs(EXPERIMENTS / name / "needs.yaml") for name in methods()]
+    return sorted({path for one in needs for path in one.archives})
 
 
 def stages_of(method: str) -> dict[str, str]:

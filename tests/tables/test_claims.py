@@ -1,4 +1,4 @@
-"""What a source reports is told from what it published, or said in the claim."""
+"""A reported difference comes from published values, or said in the claim."""
 
 from __future__ import annotations
 

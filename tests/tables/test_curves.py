@@ -105,7 +105,7 @@ def test_the_source_of_a_row_with_nothing_but_a_published_curve_is_named(tmp_pat
         ([coded(0, (0.0, 30.0))], r"full has a point at bpp = 0, .* remove 'scale: log'"),
     ],
 )
-def test_curves_that_cannot_be_drawn_are_refused_by_name(
+def test_curves_that_cannot_be_drawn_are_rejected_by_name(
     tmp_path: Path, runs: list[RecordedRun], message: str
 ) -> None:
     spec = read_table_file(write_spec(tmp_path, LOGARITHMIC)).tables[0]

@@ -23,7 +23,7 @@ VALUES = st.lists(st.floats(20, 40).map(lambda x: round(x, 3)), min_size=1, max_
 
 
 def _sample(values: list[float]) -> Sample:
-    """Return a row whose own seeds tell the spread."""
+    """Return a row whose own seeds have the spread."""
     spread = pool([(len(values), statistics.stdev(values))]) if len(values) > 1 else None
     return Sample(statistics.fmean(values), len(values), spread)
 
@@ -41,7 +41,7 @@ def _both(*rows: list[float]) -> list[Sample]:
 @pytest.mark.filterwarnings("ignore:Precision loss occurred")  # scipy on values nearly equal
 @settings(max_examples=80, deadline=None)
 @given(first=VALUES, second=VALUES)
-def test_within_noise_is_what_a_t_test_at_95_percent_cannot_tell_apart(
+def test_within_noise_is_what_a_t_test_at_95_percent_cannot_distinguish(
     first: list[float], second: list[float]
 ) -> None:
     assume(len(first) + len(second) > 2)
@@ -188,7 +188,7 @@ def test_equal_numbers_are_not_better() -> None:
     [
         (1.0, Judgement.UNDECIDABLE),
         (2.0, Judgement.NOISE),
-        (None, Judgement.NOISE),  # what nobody reports cannot be too small
+        (None, Judgement.NOISE),  # without a reported difference it cannot be too small
     ],
 )
 def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
@@ -215,7 +215,7 @@ def test_a_difference_above_the_noise_decides_whatever_was_reported(
     assert judge(claim, PSNR, *samples).judgement is judgement
 
 
-def test_a_margin_is_what_seeds_must_tell_where_nothing_was_reported() -> None:
+def test_a_margin_is_what_seeds_must_detect_where_nothing_was_reported() -> None:
     samples = _both([30.0, 31.0], [30.0, 30.8])
     close = dataclasses.replace(CLOSE, within=0.5)
     asked = dataclasses.replace(BETTER, at_least=0.5)

@@ -40,7 +40,7 @@ def test_a_repeated_seed_counts_once(spec: TableSpec) -> None:
     assert any("Excluded: 1 run" in note for note in table.notes)
 
 
-def test_a_metric_that_no_result_has_is_refused_with_near_ones(tmp_path: Path) -> None:
+def test_a_metric_that_no_result_has_is_rejected_with_suggestions(tmp_path: Path) -> None:
     path = write_spec(tmp_path, SPEC.replace("[test/psnr,", "[test/psnr, test/psnr_stir,"))
     spec = read_table_file(path).tables[0]
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""What must be said about a table stands above and below it."""
+"""What must be said about a table is above and below it."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def test_a_line_that_is_no_point_is_named(tmp_path: Path, line: str) -> None:
         read_points(path)
 
 
-def test_a_file_without_points_or_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_points_or_that_is_not_there_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "theirs.csv"
     with pytest.raises(MissingFileError, match=r"theirs\.csv: there is no such file"):
         read_points(path)

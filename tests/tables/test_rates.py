@@ -198,7 +198,7 @@ def test_a_mistake_in_the_file_is_named(
         read_table_file(path)
 
 
-def test_points_that_stand_in_both_places_are_refused(tmp_path: Path) -> None:
+def test_points_that_are_in_both_places_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "theirs.csv").write_text("name,bpp,psnr\nfull,0.1,30\n")
     text = RATES.replace("anchor: half}]", "anchor: half, published: theirs.csv}]").replace(
         "published: {test/psnr: 38.8}", f"published: {{{NAME}: [[0.1, 30]]}}"

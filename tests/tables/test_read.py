@@ -65,7 +65,7 @@ def test_a_mistake_is_named_with_its_place(
         check_table(path)
 
 
-def test_an_expectation_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_an_expectation_that_is_given_twice_is_rejected(tmp_path: Path) -> None:
     line = "  - {row: full, better_than: half, by: test/psnr}\n"
     with pytest.raises(ConfigError, match=r"the expectation 'full .*is given twice"):
         check_table(write_spec(tmp_path, SPEC + line))
@@ -128,7 +128,7 @@ def test_a_value_of_another_kind_is_named(old: str, new: str, message: str, tmp_
         check_table(write_spec(tmp_path, SPEC.replace(old, new, 1)))
 
 
-def test_variants_that_no_row_shows_are_told(tmp_path: Path) -> None:
+def test_variants_that_no_row_shows_are_listed(tmp_path: Path) -> None:
     path = write_spec(tmp_path)
     shown, hidden = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "other.yaml"
     assert check_table(path, [shown, hidden]) == (hidden,)
@@ -156,7 +156,7 @@ tables:
 
 
 @pytest.mark.parametrize("content", ["[1, 2]", "a: [", "rows: 3\ntitle: x"])
-def test_what_is_no_table_is_refused_by_name(tmp_path: Path, content: str) -> None:
+def test_what_is_no_table_is_rejected_by_name(tmp_path: Path, content: str) -> None:
     with pytest.raises(ConfigError, match=r"table\.yaml"):
         read_table_file(write_spec(tmp_path, content))
 

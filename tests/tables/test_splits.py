@@ -1,4 +1,4 @@
-"""Which scenes runs learned from and were tested on, as far as their records tell."""
+"""Which scenes runs learned from and were tested on, as far as their records contain it."""
 
 from __future__ import annotations
 
