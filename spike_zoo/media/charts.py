@@ -57,6 +57,16 @@ def new_chart(width: float = 5.6, height: float = 3.8) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def set_log_scale(axes: Axes) -> None:
+    """Make the x-axis logarithmic, with numbers such as 0.02 instead of powers."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
 def to_svg(figure: Figure, label: str) -> Markup:
     """Return a figure as SVG to embed in a page.
 
@@ -182,7 +192,7 @@ def map_chart(
             )
             for one in present
         ]
-        figure.legend(handles=dots, loc="outside right upper", frameon=False)
+        figure.legend(handles=dots, loc="outside right upper", frameon=False, labelcolor=INK)
     figure.suptitle(title)
     axes.set_title("" if ringed is None else "ring: classified wrongly", size=9)
     return to_array(figure)

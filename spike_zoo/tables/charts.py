@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from spike_zoo.media.charts import COLOURS, INK, new_chart, to_svg
+from spike_zoo.media.charts import COLOURS, INK, new_chart, set_log_scale, to_svg
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from spike_zoo.tables.rates import FilledCurve
 
 COSTS: Final = ("parameters", "macs")
+_MARKERS: Final = "os^D"
 _WIDE: Final = 8.0  # ratio of costs from which their axis is logarithmic
 #: Offsets of a point's name in points, and its alignment.
 _PLACES: Final = (
@@ -50,14 +51,17 @@ def curve_chart(curve: FilledCurve) -> Markup:
     """Return the finite lines of a curve as a chart with a legend; there is at least one."""
     lines = [line for line in curve.lines if line.is_finite]
     figure, axes = new_chart(height=3.8 + 0.2 * len(lines))
-    axes.set(xlabel=_plain(curve.spec.x), ylabel=_plain(curve.spec.y), xscale=curve.spec.scale)
+    axes.set(xlabel=_plain(curve.spec.x), ylabel=_plain(curve.spec.y))
+    if curve.spec.scale == "log":
+        set_log_scale(axes)
     rows = list(dict.fromkeys(line.row for line in lines))
     for line in lines:
         x, y = zip(*line.points, strict=True)
-        colour = COLOURS[rows.index(line.row) % len(COLOURS)]
+        turn, number = divmod(rows.index(line.row), len(COLOURS))
+        look: dict[str, Any] = {"color": COLOURS[number], "marker": _MARKERS[turn % len(_MARKERS)]}
         style = "--" if line.is_published else "-"
-        axes.plot(x, y, style, marker="o", markersize=4, color=colour, label=_plain(line.name))
-    figure.legend(loc="outside lower left", frameon=False, fontsize=9)
+        axes.plot(x, y, style, markersize=4, label=_plain(line.name), **look)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=9, labelcolor=INK)
     return to_svg(figure, curve.title)
 
 
@@ -93,7 +97,7 @@ def _cost_chart(
     names, costs, means, deviations = zip(*points, strict=True)
     x = [one * scale for one in costs]
     if x[0] > 0 and x[-1] / x[0] > _WIDE:
-        axes.set_xscale("log")
+        set_log_scale(axes)
     axes.set(xlabel=_plain(heading), ylabel=_plain(quality.heading))
     axes.margins(0.12)
     axes.errorbar(x, means, deviations, fmt="o", color=COLOURS[0], markersize=6)
