@@ -231,7 +231,7 @@ def test_rates_are_measured_at_every_quality_against_the_truth(
 ) -> None:
     monkeypatch.setattr("spike_zoo.reports.rates.load", lambda *_, **__: SumsCodec())
     html, _ = _report(clips_archive, tmp_path, *QUICK, "--rates")
-    assert html.count("<circle ") >= 3, "a point of each quality"
+    assert html.count("<use xlink:href=") >= 3, "a point of each quality"
     assert "bits per pixel and plane" in html
     assert "Rate and distortion" not in _report(clips_archive, tmp_path, *QUICK)[0]
 
