@@ -11,6 +11,7 @@ import torch
 from benchmarks.sci_reference import reference_deform_conv2d
 from spike_zoo.methods.sci import FAM, FEM, SCICodecModule
 from spike_zoo.methods.sci.analysis import alignment
+from spike_zoo.methods.sci.training.options import NetworkOptions
 from spike_zoo.nn import deform_conv2d
 from spike_zoo.spikes import SpikeRecording
 
@@ -100,7 +101,7 @@ def _with_a_sampler_each(
 def untrained_codec() -> SCICodec:
     """Return a codec as wide as sci-small; what it computes does not depend on its weights."""
     torch.manual_seed(0)
-    module = SCICodecModule("codec", fem_width=0.5, codec_width=0.25).eval()
+    module = SCICodecModule(networks=NetworkOptions(fem_width=0.5, codec_width=0.25)).eval()
     module.codec.update_tables()
     return module.codec
 

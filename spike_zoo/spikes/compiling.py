@@ -7,24 +7,35 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numba
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def compiled(function: Function, *, inline: bool = False) -> Function:
-    """Compile without Python's lock, so that plain threads share the pixels out.
+#: Allows the compiler to vectorise sums and comparisons of numbers that are finite.
+FINITE = ("nnan", "ninf", "nsz", "arcp", "contract", "reassoc")
+
+
+def compiled(function: Function, *, inline: bool = False, fastmath: Sequence[str] = ()) -> Function:
+    """Compile without Python's lock, so that plain threads can share rows.
 
     Plain threads and not numba's own: those may neither be forked nor, in one of their forms, be
-    entered twice. Compiled code is kept on disk where any folder for it can be written.
+    entered twice. Compiled code is cached on disk where a folder for it is writable.
+
+    Args:
+        function: The kernel.
+        inline: Compile it into the body of every caller.
+        fastmath: Flags of LLVM, as :data:`FINITE`.
     """
+    options: dict[str, Any] = {
+        **{"nogil": True, "error_model": "numpy", "forceinline": inline},
+        "fastmath": set(fastmath),
+    }
     kernel: Any
     try:
-        kernel = numba.njit(nogil=True, cache=True, error_model="numpy", forceinline=inline)(
-            function
-        )
-    except RuntimeError:  # nowhere to keep it
-        kernel = numba.njit(nogil=True, error_model="numpy", forceinline=inline)(function)
+        kernel = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # no writable folder
+        kernel = numba.njit(**options)(function)
     return kernel
 
 

@@ -10,6 +10,7 @@ import yaml
 from lightning.pytorch.cli import LightningCLI
 
 from spike_zoo.data import ArchiveDataModule
+from spike_zoo.records.provenance import leaves
 from spike_zoo.runs.configs import with_files
 from spike_zoo.sweeps import needed_first, read_sweep
 from spike_zoo.sweeps.line_reader import LineReader
@@ -73,8 +74,9 @@ def assert_builds(path: Path, line: Sequence[str], *, apart_from: Collection[str
     wanted = stated(path)
     assert home.startswith(wanted["class_path"].rpartition(".")[0])
     assert home.endswith(wanted["class_path"].rpartition(".")[2])
-    for name, value in wanted.get("init_args", {}).items():
-        assert name in apart_from or module.hparams[name] == value, name
+    built, stated_leaves = dict(leaves(dict(module.hparams))), leaves(wanted.get("init_args", {}))
+    for name, value in stated_leaves:
+        assert name in apart_from or built[name] == value, name
     assert isinstance(data, ArchiveDataModule)
 
 

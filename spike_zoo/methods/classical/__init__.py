@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING
 
 from spike_zoo._first_use import on_first_use
 from spike_zoo.methods.classical.functional import (
-    dsft,
     tfi,
     tfi_video,
     tfp,
     tfp_video,
-    voxel_bins,
 )
 from spike_zoo.methods.classical.methods import TFI, TFP, TFSTP
 from spike_zoo.methods.classical.plasticity import (
@@ -43,7 +41,6 @@ __all__ = [
     "TFIModule",
     "TFPModule",
     "TFSTPModule",
-    "dsft",
     "plasticity_rates",
     "tfi",
     "tfi_stream",
@@ -53,7 +50,6 @@ __all__ = [
     "tfp_video",
     "tfstp",
     "tfstp_stream",
-    "voxel_bins",
 ]
 
 #: These need a trainer's libraries, or one for optical flow.

@@ -1,19 +1,30 @@
-"""Intervals averaged along the motion, which is found between pictures of the same recording."""
+"""Intervals averaged along optical flow, which is estimated from the same recording."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-import numpy as np
 import torch
 
-from spike_zoo.methods.classical.flow import FLOW_SOURCE, find_velocities, moved, shifts_at
-from spike_zoo.methods.classical.functional import tfi_video
+from spike_zoo.methods.classical.alignment import (
+    GROUP,
+    HALF,
+    LOOK,
+    WINDOW,
+    Alignment,
+    Intervals,
+    deblurred,
+    group_weights,
+)
+from spike_zoo.methods.classical.flow import FLOW_SOURCE, at_other_plane, estimate_velocities
 from spike_zoo.methods.classical.methods import ClassicalMethod
-from spike_zoo.methods.classical.streams import tfi_stream
-from spike_zoo.methods.classical.unblurring import unblurred
-from spike_zoo.nn.box_filter import box_filter
-from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.methods.classical.streams import (
+    REACH as INTERVAL_REACH,
+)
+from spike_zoo.methods.classical.streams import (
+    ascending_blocks,
+    nearest_in_recording,
+)
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.flow import REACH
@@ -26,22 +37,16 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.windows import Planes
 
-WINDOW: Final = 65
-_LOOK: Final = 15  # planes beyond it in which intervals are to end that tell what they blurred
-GROUP: Final = 5  # planes that count together
-_HALF: Final = GROUP // 2
-_SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
-_TOLERANCE: Final = 1.5  # of a difference, in noise powers
-_LEAST_NOISE: Final = 1e-5  # as a power, where white is 1
-_BLACK: Final = 43  # planes without a spike at an end, from which on a pixel stays black there
+_KEY: Final = 5  # flow is estimated at planes that are multiples of it
+_BLOCK_PIXELS: Final = 1 << 22  # pixels times planes whose intervals are held beside one window's
 
 
 class AlignedMean(NamedTuple):
-    """A mean along the motion, and the motion.
+    """A mean along the flow, and the flow.
 
     Attributes:
-        rate: ``(H, W)``, in the unit of what was averaged.
-        velocity: ``(2, 2, H, W)``, pixels a plane, right and down: of the planes before the middle
+        rate: ``(H, W)``, spikes per plane.
+        velocity: ``(2, 2, H, W)``, (dx, dy) in pixels per plane: of the planes before the middle
             one, of those after it.
     """
 
@@ -50,34 +55,32 @@ class AlignedMean(NamedTuple):
 
     @property
     def field(self) -> Tensor:
-        """Where each pixel was :data:`REACH` planes before, and is as many after."""
+        """Flow to the planes :data:`REACH` before and after, ``(2, 2, H, W)`` in pixels."""
         return torch.stack([-REACH * self.velocity[0], REACH * self.velocity[1]])
 
 
 class AlignedTFI(ClassicalMethod):
-    """Texture from interval, averaged along the motion instead of at a pixel.
+    """Texture from interval, averaged along optical flow instead of at a pixel.
 
-    As :class:`TFI`, but every plane is first moved to where things are at the middle one, so that
-    65 planes can be averaged where 9 blur. The motion comes from pictures of the recording itself,
-    by dense optical flow (TV-L1) to 20 planes before and after, and is even in between. Where a
-    group of planes is not what the middle ones are (something passed in front, the flow went
-    astray), it counts for less. What every interval blurred by itself, for things move on between
-    its spikes, is then taken back, see :func:`unblurred`. The flow takes most of the time, seconds
-    a picture.
+    As :class:`TFI`, but every plane is first aligned to the middle one, so that 65 planes can be
+    averaged where 9 blur. Optical flow (DIS) is estimated between rate images of the recording
+    itself, to 20 planes before and after, and velocity is constant in between. Groups of planes
+    that differ from the middle ones have less weight. The motion blur of the intervals is removed
+    last, see :func:`deblurred`.
 
-    Where TFI is black because the recording begins or ends within an interval, the nearest interval
-    of the pixel stands, see :func:`known_at_ends`.
+    Where TFI is black because the recording begins or ends within an interval, the nearest
+    interval of the pixel is used, see :meth:`Intervals.with_ends`.
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
-        unblurs: Whether what intervals blur is taken back.
-        fills_ends: Whether intervals stand where a recording begins or ends within one.
+        unblurs: Whether the motion blur of intervals is removed.
+        fills_ends: Whether intervals are filled where a recording begins or ends within one.
 
     Raises:
         ValueError: If the window is below 5.
 
     Source: the idea is that of motion-aligned filtering for spike cameras (Zhao et al., ISCAS
-    2020); motion and weights are ours.
+    2020); flow and weights are ours.
 
     Example:
         >>> from spike_zoo.testing import pattern_take
@@ -101,37 +104,37 @@ class AlignedTFI(ClassicalMethod):
         self.fills_ends = fills_ends
 
     def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the mean of one over the intervals, along the motion."""
+        """Return the mean inverse interval along the flow, ``(B, H, W)``."""
         return torch.stack([one.rate for one in self.along(spikes, center)])
 
     def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the means at planes of a recording."""
-        for center in centers:
-            yield self._at(recording, center).rate[None]
+        """Yield the means at planes of a recording, ``(1, H, W)`` each."""
+        for mean in self._means(recording, centers):
+            yield mean.rate[None]
 
     def along(
         self, spikes: Tensor, center: int, velocities: Tensor | None = None
     ) -> list[AlignedMean]:
-        """Return mean and motion of every clip.
+        """Return mean and flow of every clip.
 
         Args:
             spikes: ``(B, T, H, W)``.
             center: The middle plane.
-            velocities: The motion, ``(B, 2, 2, H, W)`` as in :class:`Along`, NaN where unknown; by
-                default it is found.
+            velocities: ``(B, 2, 2, H, W)`` as in :class:`AlignedMean`, NaN where unknown; by
+                default they are estimated.
         """
-        around = self._around(center, spikes.shape[1])
-        wide = self._around(center, spikes.shape[1], _LOOK)
         known = [None] * len(spikes) if velocities is None else velocities
-        planes = spikes.shape[1]
-        rates = [self._ends(each, around, planes) for each in tfi_video(spikes, around)]
-        each = zip(rates, spikes[:, wide.start : wide.stop], known, strict=True)
-        return [self._mean(rate, clip, center, velocity) for rate, clip, velocity in each]
+        means = []
+        for clip, velocity in zip((spikes != 0).byte(), known, strict=True):
+            intervals = Intervals.of(clip)
+            intervals = intervals.with_ends() if self.fills_ends else intervals
+            means.append(self._mean(intervals, center, velocity))
+        return means
 
     def motion(
         self, recording: SpikeRecording, centers: Planes, *, rate_scale: float | None = None
     ) -> Tensor:
-        """Return the motion that planes of a recording are moved by.
+        """Return the flow along which planes of a recording are averaged.
 
         Args:
             recording: The spikes.
@@ -143,129 +146,74 @@ class AlignedTFI(ClassicalMethod):
 
         Raises:
             PlaneRangeError: If a centre lies outside the recording.
-            UsageError: If it is no recording, or a centre no whole number.
+            UsageError: If the recording is not one, or a centre is not a whole number.
         """
         check_recording(recording)
         planes = wanted_planes(centers, len(recording))
-        return torch.stack([aligned_mean(*self._read(recording, plane)).field for plane in planes])
+        return torch.stack([mean.field for mean in self._means(recording, planes)])
 
-    def _at(self, recording: SpikeRecording, center: int) -> AlignedMean:
-        rates, _ = self._read(recording, center)
-        wide = self._around(center, len(recording), _LOOK)
-        packed = torch.from_numpy(recording.read_packed(wide.start, wide.stop))
-        return self._mean(rates, unpack_tensor(packed, recording.shape[2]), center)
+    def _means(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[AlignedMean]:
+        """Yield the means at planes of a recording; close ones share intervals and flow."""
+        height, width = recording.shape[1:]
+        margin = self.window // 2 + LOOK + _KEY
+        for block in ascending_blocks(centers, max(_BLOCK_PIXELS // (height * width), 1)):
+            low = max(block[0] - margin, 0)
+            high = min(block[-1] + margin + 1, len(recording))
+            intervals = read_intervals(recording, low, high)
+            if self.fills_ends:
+                intervals = intervals.with_ends(low, len(recording) - high)
+            key, at_key = -1, torch.empty(0)
+            for center in block:
+                nearest = min(round(center / _KEY) * _KEY, len(recording) - 1)
+                if nearest != key:
+                    key, at_key = nearest, self._velocity(intervals, nearest - low)
+                velocity = at_other_plane(at_key, center - key)
+                yield self._mean(intervals, center - low, velocity)
 
-    def _read(self, recording: SpikeRecording, center: int) -> tuple[Tensor, int]:
-        """Return intervals around a plane of a recording, and its number among them."""
-        around = self._around(center, len(recording))
-        rates = torch.cat(list(tfi_stream(recording, around)))
-        return self._ends(rates, around, len(recording)), around.index(center)
-
-    def _ends(self, rates: Tensor, around: range, planes: int) -> Tensor:
-        if not self.fills_ends:
-            return rates
-        return known_at_ends(rates, around.start, planes - around.stop)
+    def _velocity(self, intervals: Intervals, center: int) -> Tensor:
+        """Estimate the flow at a plane of a block, in pixels per plane."""
+        half = self.window // 2
+        first, stop = max(center - half, 0), min(center + half + 1, len(intervals.rates))
+        middle, offsets = center - first, (center - first, stop - 1 - center)
+        reaches = ((offset - HALF) // GROUP * GROUP for offset in offsets)
+        rates = intervals.rates[first:stop]
+        return estimate_velocities(rates / white_of(rates), middle, *(max(r, 0) for r in reaches))
 
     def _mean(
-        self, rates: Tensor, spikes: Tensor, center: int, velocity: Tensor | None = None
+        self, intervals: Intervals, center: int, velocity: Tensor | None = None
     ) -> AlignedMean:
-        """Return the mean of the window's rates; spikes reach a little further on either side."""
-        middle = min(center, self.window // 2)
-        if not self.unblurs:
-            return aligned_mean(rates, middle, velocity)
-        return aligned_mean(rates, middle, velocity, spikes, min(center, self.window // 2 + _LOOK))
-
-    def _around(self, center: int, planes: int, further: int = 0) -> range:
-        half = self.window // 2 + further
-        return range(max(center - half, 0), min(center + half + 1, planes))
-
-
-def known_at_ends(rates: Tensor, before: int = 0, after: int = 0) -> Tensor:
-    """Return intervals with the nearest of a pixel where the recording begins or ends within one.
-
-    It is no brighter there than one over the planes without a spike. Where these are 43 or more
-    the pixel stays black, as one that never fires does.
-
-    Args:
-        rates: ``(T, H, W)``, spikes a plane, 0 where an interval has no end.
-        before: Planes that the recording has before them.
-        after: Planes that it has after them.
-    """
-    for away in (before, after):
-        known = (rates > 0).to(torch.uint8)
-        first = known.argmax(dim=0, keepdim=True)
-        silent = first + away
-        nearest = rates.gather(0, first).minimum(1 / silent.clamp(min=1))
-        planes = torch.arange(len(rates), device=rates.device).view(-1, 1, 1)
-        rates = torch.where((planes < first) & (silent < _BLACK), nearest, rates).flip(0)
-    return rates
+        """Return the mean around a plane of a block."""
+        count, half = len(intervals.rates), self.window // 2
+        velocity = self._velocity(intervals, center) if velocity is None else velocity
+        velocity = velocity.nan_to_num(nan=0.0)
+        groups = _groups(center, max(center - half, 0), min(center + half + 1, count))
+        alignment = Alignment(center, groups, velocity)
+        means = alignment.means(intervals.rates)
+        white = white_of(intervals.rates[max(center - HALF, 0) : center + HALF + 1])
+        weights = group_weights(means / white, alignment.offsets)
+        image = (weights * means).sum(dim=0)
+        if self.unblurs:
+            image = deblurred(image, intervals, alignment, weights)
+        return AlignedMean(image, velocity)
 
 
-def aligned_mean(
-    rates: Tensor,
-    middle: int,
-    velocity: Tensor | None = None,
-    spikes: Tensor | None = None,
-    spikes_middle: int = 0,
-) -> AlignedMean:
-    """Return the mean of consecutive planes, each moved to where things are at the middle one.
-
-    Args:
-        rates: ``(T, H, W)``, spikes a plane, or in any unit without ``spikes``.
-        middle: Number of the middle plane among them.
-        velocity: The motion, see :class:`AlignedMean`, NaN where unknown; by default it is found.
-        spikes: ``(T', H, W)``, by which what intervals blur is taken back.
-        spikes_middle: Number of the middle plane among these.
-    """
-    white = float(np.quantile(rates.cpu().numpy(), 0.99)) or 1.0
-    rates, offsets = rates / white, _offsets(middle, len(rates))
-    if velocity is None:
-        velocity = find_velocities(rates, middle, -offsets[0], offsets[-1])
-    velocity = velocity.nan_to_num(nan=0.0)
-    groups = torch.stack([_group(rates, middle, offset, velocity) for offset in offsets])
-    weights = group_weights(groups, offsets)
-    mean = (weights * groups).sum(dim=0) * white
-    if spikes is not None:
-        planes = [_planes(spikes_middle + offset, len(spikes)) for offset in offsets]
-        mean = unblurred(mean, spikes, spikes_middle, velocity, planes, weights)
-    return AlignedMean(mean, velocity)
+def read_intervals(recording: SpikeRecording, start: int, stop: int) -> Intervals:
+    """Measure the intervals of planes of a recording; spikes outside count too."""
+    before = nearest_in_recording(recording, start, -1, INTERVAL_REACH)
+    after = nearest_in_recording(recording, stop, 1, INTERVAL_REACH)
+    spikes = torch.from_numpy(recording.read(start, stop)).view(torch.uint8)
+    return Intervals.of(spikes, before - start, after - start)
 
 
-def _offsets(middle: int, planes: int) -> list[int]:
-    """Return the middles of the groups of planes that are whole, counted from the middle."""
-    before = (middle - _HALF) // GROUP * GROUP
-    after = (planes - 1 - middle - _HALF) // GROUP * GROUP
-    return list(range(-max(before, 0), max(after, 0) + 1, GROUP))
+def white_of(rates: Tensor) -> float:
+    """Return the rate of what is as bright as white: the 99th percentile."""
+    some = rates.flatten()[:: rates.numel() // 2**15 + 1]
+    return float(some.quantile(0.99)) or 1.0
 
 
-def _group(rates: Tensor, middle: int, offset: int, velocity: Tensor) -> Tensor:
-    """Return the mean of a group of planes as things are at the middle one, ``(H, W)``."""
-    planes = _planes(middle + offset, len(rates))
-    shifts = shifts_at(planes, middle, velocity)
-    return moved(rates[planes.start : planes.stop], shifts).mean(dim=0)
-
-
-def _planes(middle: int, count: int) -> range:
-    """Return the planes of the group around one."""
-    return range(max(middle - _HALF, 0), min(middle + _HALF + 1, count))
-
-
-def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
-    """Return how much groups of planes count at each pixel, ``(N, H, W)``, 1 in all.
-
-    A group that differs from the middle ones by more than noise does counts for less, as does one
-    further off. Noise is what the two groups beside the middle one differ by.
-
-    Args:
-        groups: ``(N, H, W)``, their means, moved to where things are at the middle one, white
-            about 1.
-        offsets: Their middle planes, counted from the middle one; one is 0.
-    """
-    middle = offsets.index(0)
-    beside = groups[max(middle - 1, 0) : middle + 2]
-    difference = box_filter((groups - beside.mean(dim=0)).square(), _SPREAD)
-    noise = box_filter((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
-    excess = (difference / noise - _TOLERANCE).clamp(min=0)
-    far = torch.tensor(offsets, device=groups.device).abs() / (WINDOW // 2 + _HALF + 1)
-    weights = (1 - far).clamp(min=0.1).sqrt().view(-1, 1, 1) / (1 + excess.square())
-    return weights / weights.sum(dim=0)
+def _groups(center: int, first: int, stop: int) -> list[range]:
+    """Return the groups of five planes around a plane that lie in ``first..stop``; middle cut."""
+    before = max((center - first - HALF) // GROUP, 0)
+    after = max((stop - 1 - center - HALF) // GROUP, 0)
+    middles = range(center - GROUP * before, center + GROUP * after + 1, GROUP)
+    return [range(max(one - HALF, first), min(one + HALF + 1, stop)) for one in middles]

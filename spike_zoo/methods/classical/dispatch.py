@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-
-from spike_zoo.methods.classical import loops
+from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +42,7 @@ def is_compiled_for(device: torch.device) -> bool:
 def mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
     """Return weighted counts ``(B, N, H, W)`` of spikes in windows of clips ``(B, T, H, W)``."""
     if not is_compiled_for(clips.device):
-        return loops.mean_in_windows(clips.bool(), *windows).transpose(0, 1)
+        return _mean_in_windows(clips, windows)
     from spike_zoo.methods.classical import kernels  # compiling is for those who use it
 
     planes = clips.contiguous().numpy()
@@ -67,8 +66,7 @@ def mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> T
         around: The spikes outside.
     """
     if not is_compiled_for(clips.device):
-        rates = loops.inverse_intervals(clips.bool(), runs.boundaries, *around)
-        return loops.mean_over_runs(rates, runs.starts, runs.stops).transpose(0, 1)
+        return _mean_intervals(clips, runs, around)
     from spike_zoo.methods.classical import kernels
 
     planes = clips.contiguous().numpy()
@@ -104,7 +102,7 @@ def nearest_spikes(clips: Tensor, way: range, beyond: Tensor | None = None) -> T
     if beyond is None:
         beyond = torch.full((batch, height, width), -way.step * torch.inf, device=clips.device)
     if not is_compiled_for(clips.device):
-        return loops.nearest_spikes(clips.bool(), way, beyond)
+        return _nearest_spikes(clips, way, beyond)
     from spike_zoo.methods.classical import kernels
 
     found = np.empty((batch, height, width), np.float32)
@@ -113,6 +111,40 @@ def nearest_spikes(clips: Tensor, way: range, beyond: Tensor | None = None) -> T
         job = (clip, way.start, way.stop, way.step, least, out)
         kernels.over_rows(kernels.nearest_spikes, height, clip.size, *job)
     return torch.from_numpy(found)
+
+
+def _mean_in_windows(clips: Tensor, windows: Windows) -> Tensor:
+    counts = F.pad((clips != 0).cumsum(dim=1, dtype=torch.int32), (0, 0, 0, 0, 1, 0))
+    weights = torch.tensor(windows.weights, device=clips.device).view(-1, 1, 1)
+    return (counts[:, windows.stops] - counts[:, windows.starts]) * weights
+
+
+def _mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> Tensor:
+    planes = torch.arange(clips.shape[1], dtype=torch.float32, device=clips.device).view(-1, 1, 1)
+    fires = clips != 0
+    before, after = around.before[:, None], around.after[:, None]
+    # at boundary b: the last spike below b, and the first one at b or later
+    last = torch.cat([before, torch.where(fires, planes, before)], dim=1).cummax(dim=1).values
+    following = torch.cat([torch.where(fires, planes, after), after], dim=1)
+    following = following.flip(1).cummin(dim=1).values.flip(1)
+    last, following = last[:, runs.boundaries], following[:, runs.boundaries]
+    edges = torch.tensor(runs.boundaries, device=clips.device).view(-1, 1, 1)
+    is_far = (edges - last > around.limit) | (following - edges > around.limit - 1)
+    # one over infinity is the 0 of a missing spike
+    rates = (1 / (following - last)).masked_fill(is_far, around.fallback)
+    means = [
+        rates[:, start:stop].mean(dim=1)
+        for start, stop in zip(runs.starts, runs.stops, strict=True)
+    ]
+    return torch.stack(means, dim=1)
+
+
+def _nearest_spikes(clips: Tensor, way: range, beyond: Tensor) -> Tensor:
+    none = way.step * torch.inf
+    planes = torch.tensor(way, dtype=torch.float32, device=clips.device).view(-1, 1, 1)
+    counts = (clips[:, list(way)] != 0) & ((planes - beyond[:, None]) * way.step > 0)
+    found = F.pad(torch.where(counts, planes, none), (0, 0, 0, 0, 0, 1), value=none)
+    return found.amin(dim=1) if way.step > 0 else found.amax(dim=1)
 
 
 def large_array(*shape: int) -> NDArray[np.float32]:

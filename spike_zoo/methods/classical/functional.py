@@ -1,18 +1,16 @@
-"""Brightness straight from spikes, without anything learned: TFP, TFI, DSFT, voxel bins.
+"""Rates straight from spikes, without anything learned: TFP and TFI.
 
 All functions take planes ``(T, H, W)`` or ``(B, T, H, W)`` of bool, uint8 or float, where not 0
-means a spike, on any device, and return float32 in spikes per plane (DSFT: in planes). Divide by
-the rate scale to get an image.
+means a spike, on any device, and return float32 in spikes per plane. Divide by the rate scale to
+get an image.
 """
 
 from __future__ import annotations
 
-import itertools
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from spike_zoo.methods.classical import loops
 from spike_zoo.methods.classical.dispatch import (
     Surroundings,
     mean_in_windows,
@@ -20,7 +18,6 @@ from spike_zoo.methods.classical.dispatch import (
     nearest_spikes,
 )
 from spike_zoo.methods.classical.plans import (
-    Windows,
     check_interval_rules,
     interval_runs,
     playback_windows,
@@ -33,8 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.methods.classical.plans import Convention, Edge, IntervalRuns, Missing
-
-LONGEST_INTERVAL = 255
 
 
 def tfp(spikes: Tensor, center: int | Sequence[int], window: int, edge: Edge = "shrink") -> Tensor:
@@ -188,66 +183,6 @@ def tfi_video(
         return _mean_intervals(clips, runs, missing, max_search)
 
     return in_callers_form(video, wanted, spikes)
-
-
-def dsft(
-    spikes: Tensor,
-    centers: Sequence[int] | None = None,
-    order: Literal[11, 12, 21, 22] = 11,
-) -> Tensor:
-    """Return the map of intervals around planes, 255 at most and if there is none.
-
-    Args:
-        spikes: ``(T, H, W)`` or ``(B, T, H, W)``.
-        centers: Planes in any order, by default every plane.
-        order: 11 is the interval that ends at or after the plane; 12 adds the next one, 21 the
-            previous one, 22 both. A neighbour that is missing counts as the interval itself.
-
-    Returns:
-        float32 ``(N, H, W)`` or ``(B, N, H, W)``, in planes.
-
-    Raises:
-        PlaneRangeError: If a centre lies outside the clip.
-        ValueError: If the order is none of the four.
-    """
-    if order not in (11, 12, 21, 22):
-        raise ValueError(f"the order of DSFT is 11, 12, 21 or 22, got {order}")
-    clips = as_clips(spikes).bool()
-    wanted = _centers_or_all(centers, clips.shape[1], 1, "shrink")
-
-    def video(ordered: list[int]) -> Tensor:
-        batch, _, height, width = clips.shape
-        out = torch.empty(batch, len(ordered), height, width, device=clips.device)
-        intervals = loops.surrounding_intervals(clips, ordered)
-        for index, (previous, interval, following) in enumerate(intervals):
-            total = interval.clone()
-            if order in (12, 22):
-                total += torch.where(following.isinf(), interval, following)
-            if order in (21, 22):
-                total += torch.where(previous.isinf(), interval, previous)
-            out[:, index] = total.clamp(max=LONGEST_INTERVAL)
-        return out
-
-    return in_callers_form(video, wanted, spikes)
-
-
-def voxel_bins(spikes: Tensor, bins: int) -> Tensor:
-    """Return the firing rate in equal bins of the clip, bin i from ``floor(i * T / bins)``.
-
-    Returns:
-        float32 ``(bins, H, W)`` or ``(B, bins, H, W)``, spikes per plane.
-
-    Raises:
-        ValueError: If there are more bins than planes, or none.
-    """
-    clips = as_clips(spikes)
-    planes = clips.shape[1]
-    if not 1 <= bins <= planes:
-        raise ValueError(f"a clip of {planes} planes has 1 to {planes} bins, got {bins}")
-    edges = [index * planes // bins for index in range(bins + 1)]
-    weights = [1 / (stop - start) for start, stop in itertools.pairwise(edges)]
-    rates = mean_in_windows(clips, Windows(edges[:-1], edges[1:], weights))
-    return rates if spikes.ndim == 4 else rates[0]
 
 
 def as_clips(spikes: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from spike_zoo.methods.classical.aligned import WINDOW, AlignedTFI
+from spike_zoo.methods.classical.aligned import AlignedTFI
+from spike_zoo.methods.classical.alignment import WINDOW
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
 from spike_zoo.tasks.flow import REACH, FlowPrediction, check_alone, motion_in
 from spike_zoo.tasks.reconstruction import ReconstructionModule

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from spike_zoo.methods.classical import loops
 from spike_zoo.methods.classical.dispatch import (
     Surroundings,
     large_array,
     mean_intervals,
 )
 from spike_zoo.methods.classical.plans import check_interval_rules, interval_runs, playback_windows
-from spike_zoo.spikes.packing import pack_bits, unpack_bits
+from spike_zoo.spikes.packing import pack_bits
 from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from spike_zoo.methods.classical.plans import Convention, Edge
     from spike_zoo.spikes import SpikeRecording
 
-    Search = Callable[[NDArray[np.uint8], int, int, NDArray[np.uint8], NDArray[np.float32]], None]
 
 BLOCK_PIXELS = 1 << 24
 """Pixels times planes of one block: 64 MiB of result."""
@@ -100,8 +98,6 @@ def tfi_stream(
     planes = range(len(recording)) if centers is None else centers
     centers = wanted_planes(planes, len(recording))
     limit = (reach, 0.0) if max_search is None else (max_search, 1 / (2 * max_search))
-    if len(centers) == average == 1:
-        return iter([_one_interval(recording, centers[0], convention, limit)])
     return _intervals(recording, centers, average, convention, limit)
 
 
@@ -190,19 +186,6 @@ def _intervals(
         yield mean_intervals(spikes[None], shifted, around)[0]
 
 
-def _one_interval(
-    recording: SpikeRecording, center: int, convention: Convention, limit: tuple[float, float]
-) -> Tensor:
-    """Return the value of a single plane, ``(1, H, W)``: loading a compiler would take longer."""
-    (boundary,) = interval_runs([center], len(recording), 1, convention).boundaries
-    before, after = (
-        nearest_in_recording(recording, boundary, step, int(limit[0]), search=first_in_packed)[None]
-        for step in (-1, 1)
-    )
-    none = torch.empty(1, 0, *before.shape[1:], dtype=torch.bool)
-    return loops.inverse_intervals(none, [0], before - boundary, after - boundary, *limit)[0]
-
-
 class Nearest(NamedTuple):
     """The first spike of each pixel behind a boundary, or ahead of it.
 
@@ -263,7 +246,6 @@ def nearest_in_recording(
     step: int,
     reach: int,
     wanted: Tensor | None = None,
-    search: Search | None = None,
 ) -> Tensor:
     """Return the plane of each pixel's first spike ahead of a boundary, or behind it.
 
@@ -275,13 +257,13 @@ def nearest_in_recording(
         step: 1 looks ahead, -1 back.
         reach: Planes to look at.
         wanted: bool ``(H, W)``, the pixels to look at; by default all.
-        search: What looks through planes; by default the compiled loop.
 
     Returns:
         float32 ``(H, W)``; infinity, signed as ``step`` if there is none.
     """
     planes, height, width = recording.shape
-    search = search or _compiled_search()
+    from spike_zoo.methods.classical import kernels
+
     reach = min(reach, planes - boundary if step > 0 else boundary)
     # the spare bits of a row's last byte are 0 here: never pending and so never found
     pending = pack_bits(np.ones((height, width), np.bool_) if wanted is None else wanted.numpy())
@@ -292,47 +274,7 @@ def nearest_in_recording(
         size = min(chunk, reach - done)
         first = boundary + done if step > 0 else boundary - done - size
         packed = np.ascontiguousarray(recording.read_packed(first, first + size))
-        search(packed, first, step, pending, found)
+        job = (packed, first, step, pending, found)
+        kernels.over_rows(kernels.nearest_packed_spikes, height, packed.size, *job)
         done, chunk = done + size, 2 * chunk
     return torch.from_numpy(np.ascontiguousarray(found[:, :width]))
-
-
-def _compiled_search() -> Search:
-    from spike_zoo.methods.classical import kernels
-
-    def search(
-        packed: NDArray[np.uint8],
-        first: int,
-        step: int,
-        pending: NDArray[np.uint8],
-        found: NDArray[np.float32],
-    ) -> None:
-        job = (packed, first, step, pending, found)
-        kernels.over_rows(kernels.nearest_packed_spikes, packed.shape[1], packed.size, *job)
-
-    return search
-
-
-def first_in_packed(
-    packed: NDArray[np.uint8],
-    first: int,
-    step: int,
-    pending: NDArray[np.uint8],
-    found: NDArray[np.float32],
-) -> None:
-    """Find the first spike of pixels that have none yet, plane by plane.
-
-    The same as the compiled :func:`kernels.nearest_packed_spikes`.
-
-    Args:
-        packed: Planes ``(n, H, ceil(W/8))``, little bit order.
-        first: Index of the first of them.
-        step: 1 to look from the first plane on, -1 from the last one back.
-        pending: ``(H, ceil(W/8))``, set bits are pixels without a spike, updated in place.
-        found: ``(H, 8 * ceil(W/8))``, the planes of the spikes, updated in place.
-    """
-    for index in range(len(packed))[::step]:
-        fired = packed[index] & pending
-        if fired.any():
-            found[unpack_bits(fired, found.shape[1])] = first + index
-            pending ^= fired

@@ -10,7 +10,9 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import FEM
 from spike_zoo.methods.sci.features.fmvr import FMVR
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
-from spike_zoo.methods.sci.training.module import SCICodecModule
+from spike_zoo.methods.sci.training.clips import SCIAnalysisModule, SCIFeaturesModule
+from spike_zoo.methods.sci.training.codec import SCICodecModule, SCIJointModule
+from spike_zoo.methods.sci.training.motion import SCIMotionModule
 from spike_zoo.methods.sci.training.stage_table import STAGES
 
 __all__ = [
@@ -25,8 +27,12 @@ __all__ = [
     "LosslessModule",
     "MotionEstimation",
     "PlaybackRecognitionModule",
+    "SCIAnalysisModule",
     "SCIBitstreamModule",
     "SCICodec",
     "SCICodecModule",
+    "SCIFeaturesModule",
+    "SCIJointModule",
+    "SCIMotionModule",
     "SCIRecognitionModule",
 ]

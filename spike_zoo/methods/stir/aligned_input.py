@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import torch
 from torch.nn import functional as F
 
-from spike_zoo.methods.classical import tfi_video
-from spike_zoo.methods.classical.aligned import GROUP, WINDOW, group_weights, known_at_ends
-from spike_zoo.methods.classical.flow import find_velocities, moved, shifts_at
-from spike_zoo.methods.classical.unblurring import unblurred
+from spike_zoo.methods.classical.aligned import white_of
+from spike_zoo.methods.classical.alignment import (
+    GROUP,
+    WINDOW,
+    Alignment,
+    Intervals,
+    deblurred,
+    group_weights,
+)
+from spike_zoo.methods.classical.flow import estimate_velocities
 from spike_zoo.methods.stir.network import PLANES
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.windows import centred_window, mirrored_planes
@@ -26,7 +32,6 @@ CLIP_PLANES: Final = 151
 
 _MARGIN: Final = (WINDOW - PLANES) // 2  # planes at either end that only the draft averages
 _FURTHEST: Final = WINDOW // 2 // GROUP * GROUP  # middle plane of a group
-_WHITE: Final = 0.99  # quantile of what is as bright as white
 # of the motion that optical flow finds in simulated scenes, where half of it is off by 0.12 pixels
 # if they are slow, by 0.15 to 0.3 if it is 5 to 12 pixels
 _ERROR: Final = 0.1  # pixels
@@ -86,16 +91,16 @@ def aligned_window(
     Returns:
         The window, B = 1.
     """
-    rates = _rates(spikes)
-    velocity = _velocity(rates, center) if motion is None else _known(motion)
-    planes = mirrored_planes(*centred_window(center, WINDOW), len(rates)).tolist()
+    intervals = _intervals(spikes)
+    velocity = _velocity(intervals, center) if motion is None else _known(motion)
+    planes = mirrored_planes(*centred_window(center, WINDOW), len(spikes)).tolist()
     groups = [planes[first : first + GROUP] for first in range(0, WINDOW, GROUP)]
-    aligned = [moved(rates[group], shifts_at(group, center, velocity)) for group in groups]
-    bright = torch.cat(aligned).clamp(min=0) / rate_scale
+    alignment = Alignment(center, groups, velocity)
+    bright = alignment.each_plane(intervals.rates) / rate_scale
     means = bright.unflatten(0, (len(groups), GROUP)).mean(dim=1)
     weights = group_weights(means, range(-_FURTHEST, _FURTHEST + 1, GROUP))
     draft = rate_scale * (weights * means).sum(dim=0)
-    draft = unblurred(draft, spikes, center, velocity, groups, weights) / rate_scale
+    draft = deblurred(draft, intervals, alignment, weights) / rate_scale
     fields = velocity * _away(velocity)
     return AlignedInput(bright[None, _MARGIN:-_MARGIN], draft[None, None].clamp(0, 1), fields[None])
 
@@ -111,7 +116,7 @@ def read_aligned(
 def motion_at(recording: SpikeRecording, center: int, device: torch.device) -> Tensor:
     """Return the motion that planes around one are moved by, ``(1, 2, 2, H, W)``."""
     spikes, middle = _read(recording, center, device)
-    velocity = _velocity(_rates(spikes), middle)
+    velocity = _velocity(_intervals(spikes), middle)
     return (velocity * _away(velocity))[None]
 
 
@@ -140,16 +145,15 @@ def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple
     return unpack_tensor(packed.to(device), recording.shape[2]), center - first
 
 
-def _rates(spikes: Tensor) -> Tensor:
-    """Return one over the intervals, the nearest one at the ends of a recording."""
-    return known_at_ends(tfi_video(spikes))
+def _intervals(spikes: Tensor) -> Intervals:
+    """Return the intervals of a clip, filled at its ends."""
+    return Intervals.of((spikes != 0).byte()).with_ends()
 
 
-def _velocity(rates: Tensor, center: int) -> Tensor:
-    """Return the motion that optical flow finds, in pixels a plane, ``(2, 2, H, W)``."""
-    white = torch.quantile(rates.flatten()[:: rates.numel() // 2**20 + 1], _WHITE)
-    bright = rates / white.clamp(min=1e-6)
-    return find_velocities(bright, center, center, len(rates) - 1 - center)
+def _velocity(intervals: Intervals, center: int) -> Tensor:
+    """Estimate optical flow in pixels per plane, ``(2, 2, H, W)``."""
+    rates = intervals.rates / white_of(intervals.rates)
+    return estimate_velocities(rates, center, center, len(rates) - 1 - center)
 
 
 def _known(motion: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""TFP, TFI, DSFT and voxel bins against their definitions, closed forms and measured clips."""
+"""TFP and TFI against their definitions, closed forms and measured clips."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import pytest
@@ -13,10 +13,9 @@ from PIL import Image
 
 from spike_zoo import read_recording
 from spike_zoo.errors import PlaneRangeError
-from spike_zoo.methods.classical import dsft, tfi, tfi_video, tfp, tfp_video, voxel_bins
+from spike_zoo.methods.classical import tfi, tfi_video, tfp, tfp_video
 from spike_zoo.methods.classical.plans import Convention, Edge, Missing
 from tests.methods.classical.reference import (
-    inverse_interval,
     mean_inverse_interval,
     per_pixel,
     rate_in_window,
@@ -110,7 +109,6 @@ def test_centres_in_any_order_give_the_same_pictures_as_every_plane(
         tfi_video(planes, centers, average), tfi_video(planes, None, average)[centers]
     )
     assert torch.equal(tfp_video(planes, centers, 5), tfp_video(planes, None, 5)[centers])
-    assert torch.equal(dsft(planes, centers), dsft(planes)[centers])
 
 
 @given(spikes=streams())
@@ -161,7 +159,7 @@ def test_planes_marked_with_255_count_as_one_spike() -> None:
 
 def test_a_batch_is_its_clips_one_by_one() -> None:
     batch = torch.rand(3, 25, 4, 10) < 0.3
-    for method in (tfi_video, tfp_video, dsft):
+    for method in (tfi_video, tfp_video):
         wanted = torch.stack([method(clip) for clip in batch])
         assert torch.equal(method(batch), wanted)
     assert tfi(batch, 3).shape == (3, 4, 10)
@@ -171,50 +169,6 @@ def test_a_batch_is_its_clips_one_by_one() -> None:
 def test_planes_in_another_memory_order_give_the_same_pictures() -> None:
     turned = (torch.rand(10, 4, 25) < 0.3).permute(2, 1, 0)
     assert torch.equal(tfi_video(turned), tfi_video(turned.contiguous()))
-
-
-@pytest.mark.parametrize(
-    ("order", "wanted"),
-    [
-        # spikes at 2, 5, 6, 10; the interval across plane t ends at the first spike at t or later
-        (11, [255, 255, 255, 3, 3, 3, 1, 4, 4, 4, 4, 255]),
-        (12, [255, 255, 255, 4, 4, 4, 5, 8, 8, 8, 8, 255]),
-        (21, [255, 255, 255, 6, 6, 6, 4, 5, 5, 5, 5, 255]),
-        (22, [255, 255, 255, 7, 7, 7, 8, 9, 9, 9, 9, 255]),
-    ],
-)
-def test_dsft_adds_neighbouring_intervals_and_stands_in_for_missing_ones(
-    order: Literal[11, 12, 21, 22], wanted: list[float]
-) -> None:
-    spikes = torch.zeros(12, 1, 1)
-    spikes[[2, 5, 6, 10]] = 1
-    assert dsft(spikes, order=order).flatten().tolist() == wanted
-
-
-def test_dsft_is_at_most_255() -> None:
-    spikes = torch.zeros(400, 1, 1)
-    spikes[[10, 390]] = 1
-    assert dsft(spikes, [200]).item() == 255
-
-
-@given(spikes=streams(), data=st.data())
-@settings(max_examples=40, deadline=None)
-def test_dsft_is_one_over_backward_tfi_where_it_exists(
-    spikes: NDArray[np.bool_], data: st.DataObject
-) -> None:
-    plane = data.draw(st.integers(0, len(spikes) - 1))
-    rate = per_pixel(spikes, lambda p, t: inverse_interval(p, t, "backward"), [plane])[0]
-    wanted = np.where(rate > 0, 1 / np.maximum(rate, 1e-9), 255)
-    np.testing.assert_allclose(dsft(torch.from_numpy(spikes), [plane])[0], wanted, rtol=1e-6)
-
-
-def test_voxel_bins_share_the_planes_out_as_evenly_as_whole_planes_allow() -> None:
-    spikes = torch.rand(2, 11, 3, 4) < 0.5
-    bins = voxel_bins(spikes, 4)  # planes 0-1, 2-4, 5-7, 8-10
-    wanted = [spikes[:, a:b].float().mean(dim=1) for a, b in ((0, 2), (2, 5), (5, 8), (8, 11))]
-    torch.testing.assert_close(bins, torch.stack(wanted, dim=1))
-    with pytest.raises(ValueError, match="1 to 11 bins, got 12"):
-        voxel_bins(spikes, 12)
 
 
 @pytest.mark.parametrize(("clip", "image"), MEASURED)
@@ -259,5 +213,3 @@ def test_spikes_of_another_shape_are_refused_with_it() -> None:
         tfi(torch.zeros(5, 4), 3)
     with pytest.raises(ValueError, match="at least 1 plane, got 0"):
         tfp(torch.zeros(5, 4, 4), 3, 0)
-    with pytest.raises(ValueError, match="11, 12, 21 or 22, got 13"):
-        dsft(torch.zeros(5, 4, 4), order=13)  # type: ignore[arg-type]  # the point of the test

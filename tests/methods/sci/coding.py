@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.data import SceneDataModule
-from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci import (
+    SCIAnalysisModule,
+    SCICodecModule,
+    SCIFeaturesModule,
+    SCIJointModule,
+    SCIMotionModule,
+)
+from spike_zoo.methods.sci.training.options import CodingOptions, NetworkOptions
 from spike_zoo.testing import tiny_archive
 
 if TYPE_CHECKING:
@@ -13,12 +22,42 @@ if TYPE_CHECKING:
 
     from spike_zoo.methods.sci.training.stage_table import Stage
 
+MODULES: dict[str, Any] = {
+    "fem": SCIFeaturesModule,
+    "motion": SCIMotionModule,
+    "codec": SCICodecModule,
+    "fam": SCIAnalysisModule,
+    "joint": SCIJointModule,
+}
+
 WIDTHS: dict[str, Any] = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
 SPLITS = ("train", "val", "test")
 
 
-def small(stage: Stage, **arguments: Any) -> SCICodecModule:
-    return SCICodecModule(stage, lpips="off", **{**WIDTHS, **arguments})
+def grouped(**arguments: Any) -> dict[str, Any]:
+    """Return a module's arguments with those of networks and of coding in their groups."""
+    groups = {"networks": NetworkOptions, "coding": CodingOptions}
+    for group, options in groups.items():
+        names = {one.name for one in fields(options)} & arguments.keys()
+        if names:
+            arguments[group] = options(**{name: arguments.pop(name) for name in names})
+    return arguments
+
+
+def stage_module(stage: Stage, **arguments: Any) -> Any:
+    """Return the module of a stage, its options given without their groups.
+
+    Checkpoints of stages that it does not start from are left out.
+    """
+    made, taken = MODULES[stage], inspect.signature(MODULES[stage]).parameters
+    others = {name for name in MODULES if name not in taken}
+    given = {name: value for name, value in arguments.items() if name not in others}
+    return made(**grouped(**{"lpips": "off", **given}))
+
+
+def small(stage: Stage, **arguments: Any) -> Any:
+    """Return the module of a stage at an eighth of the width."""
+    return stage_module(stage, **{**WIDTHS, **arguments})
 
 
 def scenes_in(folder: Path) -> SceneDataModule:

@@ -8,8 +8,8 @@ import pytest
 from lightning import seed_everything
 
 from spike_zoo.checkpoints.loading import save_weights
-from spike_zoo.methods.sci import SCICodecModule
 from tests.methods.sci.codecs import lively_codec, recording
+from tests.methods.sci.coding import stage_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +24,9 @@ def beginnings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the files of stages ``fem`` and ``motion``, with random weights, by stage."""
     folder: Path = tmp_path_factory.mktemp("sci")
     seed_everything(5)
-    fem = SCICodecModule("fem", fem_width=TINY["fem_width"])
+    fem = stage_module("fem", fem_width=TINY["fem_width"])
     save_weights(fem, folder / "fem.safetensors")
-    motion = SCICodecModule("motion", **TINY)
+    motion = stage_module("motion", **TINY)
     motion.codec.fem.load_state_dict(fem.codec.fem.state_dict())
     save_weights(motion, folder / "motion.safetensors")
     return {name: str(folder / f"{name}.safetensors") for name in ("fem", "motion")}
@@ -40,8 +40,8 @@ def all_beginnings(
     folder: Path = tmp_path_factory.mktemp("sci-later")
     seed_everything(6)
     made = {
-        "codec": SCICodecModule("codec", **TINY),
-        "fam": SCICodecModule("fam", fam_width=0.125, lpips="off", **TINY),
+        "codec": stage_module("codec", **TINY),
+        "fam": stage_module("fam", fam_width=0.125, lpips="off", **TINY),
     }
     made["codec"].codec.update_tables()
     for name, module in made.items():

@@ -17,10 +17,6 @@ from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec.bitstream import digest_of
-from spike_zoo.methods.sci.training.codec import (
-    CodecStage,
-    CodingStage,
-)
 from spike_zoo.testing import QUIET
 from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import SPLITS, scenes_in, small
@@ -108,8 +104,7 @@ def test_a_test_measures_whole_files(trained: Trained) -> None:
 
 @pytest.mark.parametrize("quality", [0, 3])
 def test_estimates_of_a_validation_are_what_files_hold(trained: Trained, quality: int) -> None:
-    job, codec = trained.module.job, trained.module.codec
-    assert isinstance(job, CodecStage)
+    job, codec = trained.module, trained.module.codec
     prepared = job.prepared(trained.scene("val")[1])
     coded = job.compress(prepared, quality)
     rate, groups = job._coded(prepared, quality)
@@ -143,9 +138,8 @@ def test_decoded_images_are_predicted(trained: Trained) -> None:
 def test_images_between_features_are_refused(trained: Trained) -> None:
     _, scene = trained.scene("test")
     moved = scene._replace(planes=[plane + 1 for plane in scene.planes])
-    assert isinstance(trained.module.job, CodingStage)
     with pytest.raises(ConfigError, match=r"images at planes \[7, 14, 21\].*simulate --kind seque"):
-        trained.module.job.prepared(moved)
+        trained.module.prepared(moved)
 
 
 def test_data_of_single_clips_are_refused_before_a_run(trained: Trained) -> None:

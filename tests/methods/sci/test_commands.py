@@ -15,7 +15,7 @@ from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.main import main
 from spike_zoo.methods.sci import SCICodecModule
 from tests.methods.sci.codecs import recording
-from tests.methods.sci.training.test_module import WIDTHS
+from tests.methods.sci.coding import WIDTHS, stage_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def folder(codec: SCICodec, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a recording and an exported method."""
     folder = tmp_path_factory.mktemp("commands")
-    module = SCICodecModule("joint", lpips="off", **WIDTHS)  # type: ignore[arg-type]  # plain values
+    module = stage_module("joint", lpips="off", **WIDTHS)
     module.codec.load_state_dict(codec.state_dict())
     export(module, folder / "mine")
     write_recording(recording(), folder / "street.npz")
@@ -80,7 +80,7 @@ def test_weights_without_a_codec_are_refused_in_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     widths = {name: value for name, value in WIDTHS.items() if name == "fem_width"}
-    seeing = SCICodecModule("fem", lpips="off", **widths)  # type: ignore[arg-type]  # plain values
+    seeing = stage_module("fem", lpips="off", **widths)
     export(seeing, folder / "seeing")
     line = ["compress", str(folder / "street.npz"), "--out", str(folder / "none.sci")]
     assert main([*line, "--method", str(folder / "seeing")]) != 0

@@ -22,6 +22,7 @@ from spike_zoo.testing import labelled_batch
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
 from tests.helpers.variants import assert_builds, run_here
+from tests.methods.sci.coding import MODULES, WIDTHS
 
 SCI = ROOT / "experiments" / "sci"
 ROWS = sorted((SCI / "variants").glob("*.yaml"))
@@ -102,8 +103,8 @@ def smaller(path: Path, beginnings: dict[str, str]) -> list[str]:
     given = content_of(path)["model"].get("init_args", {})
     if path in VARIANTS or class_of(path) == "PlaybackRecognitionModule":
         return []
-    widths = {"fem_width", "codec_width", "fam_width"} & given.keys()
-    options = dict.fromkeys(sorted(widths), "0.125")
+    widths = {"fem_width", "codec_width", "fam_width"} & given["networks"].keys()
+    options = {f"networks.{name}": "0.125" for name in sorted(widths)}
     options |= {name: file for name, file in beginnings.items() if name in given}
     return [part for key, value in options.items() for part in (f"--model.init_args.{key}", value)]
 
@@ -138,7 +139,7 @@ def test_a_variant_builds_the_module_that_it_states(
     path: Path, archives: dict[str, str], beginnings: dict[str, str], tmp_path: Path
 ) -> None:
     line = command(path, archives, beginnings, tmp_path)
-    assert_builds(path, line, apart_from=["fem_width", "fam_width", "codec_width"])
+    assert_builds(path, line, apart_from=[f"networks.{name}" for name in WIDTHS])
 
 
 def assert_motion_is_held_against_none(result: RunResult) -> None:
@@ -181,9 +182,9 @@ STUDIES = {
     "pfu": {"pfu_concat", "pfu_none"},
     "attention": {"attention_off"},
     "binarize": {"binarize_off"},
-    "w_lap": {"w_lap_0", "w_lap_table2", "w_lap_2"},
-    "w_true": {"motion_photometric"},
-    "w_true_end": {"motion_fading"},
+    "smoothness_weight": {"w_lap_0", "w_lap_table2", "w_lap_2"},
+    "flow_loss_weight": {"motion_photometric"},
+    "flow_loss_weight_end": {"motion_fading"},
     "align": {"fam_dcn", "fam_warp", "fam_none"},
     "neighbors": {"fam_neighbors_0", "fam_neighbors_2"},
     "context": {"codec_residual"},
@@ -199,12 +200,26 @@ FULL = {
     "recognition": "recognition",
     "recognition_coded": "recognition_coded",
 }
-OURS = [path for path in VARIANTS if class_of(path) in ("SCICodecModule", "SCIRecognitionModule")]
+OURS = [
+    path
+    for path in VARIANTS
+    if class_of(path) in {one.__name__ for one in (*MODULES.values(), sci.SCIRecognitionModule)}
+]
 
 
 def arguments_of(stem: str) -> dict[str, Any]:
-    arguments: dict[str, Any] = content_of(SCI / "variants" / f"{stem}.yaml")["model"]["init_args"]
-    return arguments
+    return stated_in(SCI / "variants" / f"{stem}.yaml")
+
+
+def stated_in(path: Path) -> dict[str, Any]:
+    """Return the arguments that a file states, those of groups beside the others."""
+    arguments: dict[str, Any] = {**content_of(path)["model"]["init_args"]}
+    return flat(arguments)
+
+
+def flat(arguments: dict[str, Any]) -> dict[str, Any]:
+    groups = [arguments.pop(name, {}) for name in ("networks", "coding")]
+    return {**arguments, **groups[0], **groups[1]}
 
 
 def test_every_row_belongs_to_a_study() -> None:
@@ -221,10 +236,13 @@ def test_a_row_states_every_switch_and_moves_that_of_its_study_alone(path: Path)
 
 
 def test_the_rows_say_what_their_names_say() -> None:
-    weights = {stem: arguments_of(stem)["w_lap"] for stem in ("full", *STUDIES["w_lap"])}
+    weights = {
+        stem: arguments_of(stem)["smoothness_weight"]
+        for stem in ("full", *STUDIES["smoothness_weight"])
+    }
     assert weights == {"full": 0.05, "w_lap_0": 0.0, "w_lap_table2": 0.5, "w_lap_2": 2.0}
-    assert arguments_of("motion_photometric")["w_true"] == 0
-    assert arguments_of("motion_fading")["w_true_end"] == 0
+    assert arguments_of("motion_photometric")["flow_loss_weight"] == 0
+    assert arguments_of("motion_fading")["flow_loss_weight_end"] == 0
     neighbours = {stem: arguments_of(stem)["neighbors"] for stem in STUDIES["neighbors"]}
     assert neighbours == {"fam_neighbors_0": 0, "fam_neighbors_2": 2}
     for switch, start in {"align": "fam_", "pfu": "pfu_", "pathway": ""}.items():
@@ -238,8 +256,9 @@ def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: st
     for stage in ("fem", "motion", "codec", "joint", "fam"):
         if stated.get(stage) is None:
             continue
-        made = read_saved_model(ROOT / stated[stage], {}).hyper_parameters
-        assert made.get("stage", "fam") == stage  # that of classes is of one stage alone
+        saved = read_saved_model(ROOT / stated[stage], {})
+        assert getattr(sci, saved.class_path.rpartition(".")[2]).stage == stage
+        made = flat(dict(saved.hyper_parameters))
         shared = HANDED_ON if stage == "fem" else {*HANDED_ON, "codec_width"}
         if stage in ("codec", "joint"):
             shared |= {"context", "temporal_prior"}
@@ -254,14 +273,14 @@ def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
     stages = content_of(SCI / "stages.yaml")["stages"]
     for stage, config in stages.items():
         assert f"fit --config {config} --run_dir runs/sci/{stage} " in done.stdout
-        given = content_of(ROOT / config)["model"]["init_args"]
+        given = stated_in(ROOT / config)
         for earlier in {"fem", "motion"} & given.keys():
             assert given[earlier] == f"runs/sci/{earlier}/checkpoints/best.ckpt"
 
 
 def test_stages_agree_on_what_is_handed_on() -> None:
     made = {
-        stage: content_of(ROOT / config)["model"]["init_args"]
+        stage: stated_in(ROOT / config)
         for stage, config in content_of(SCI / "stages.yaml")["stages"].items()
     }
     for stage in ("motion", "fam", "recognition"):

@@ -17,6 +17,7 @@ from spike_zoo.methods.sci import SCICodecModule, SCIRecognitionModule
 from spike_zoo.methods.sci.analysis.fam import CENTRE
 from spike_zoo.metrics.smoothness import laplacian_norms
 from spike_zoo.testing import QUIET
+from tests.methods.sci.coding import grouped, stage_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,15 +99,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     both: dict[str, Any] = {**first, "motion": str(files["motion"]), "fam_width": 0.125, **WIDTHS}
     losses = {}
     seed_everything(1)
-    fem = SCICodecModule("fem", fem_width=0.125, learning_rate=3e-3, lpips="off")
+    fem = stage_module("fem", fem_width=0.125, learning_rate=3e-3, lpips="off")
     data: Any = ReconstructionDataModule(**clips, clip_length=13, batch_size=4)
     losses["fem"] = trained(fem, data, 120, files["fem"])
-    motion = SCICodecModule("motion", **first, **WIDTHS, learning_rate=3e-3, lpips="off")
+    motion = stage_module("motion", **first, **WIDTHS, learning_rate=3e-3, lpips="off")
     data = SceneDataModule(
         **clips, clip_length=13, images_per_sample=3, full_sequence_splits=SPLITS, batch_size=2
     )
     losses["motion"] = trained(motion, data, 60, files["motion"])
-    fam = SCICodecModule("fam", **both, learning_rate=3e-3, lpips="off")
+    fam = stage_module("fam", **both, learning_rate=3e-3, lpips="off")
     data = ReconstructionDataModule(**clips, clip_length=41, batch_size=2)
     losses["fam"] = trained(fam, data, 200, files["fam"])
     scenes: dict[str, Any] = {
@@ -115,14 +116,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "images_per_sample": 5,
         "full_sequence_splits": SPLITS,
     }
-    codec = SCICodecModule("codec", **first, motion=both["motion"], **WIDTHS, learning_rate=3e-3)
+    codec = stage_module("codec", **first, motion=both["motion"], **WIDTHS, learning_rate=3e-3)
     losses["codec"] = trained(codec, SceneDataModule(**scenes, batch_size=2), 120, files["codec"])
     later: dict[str, Any] = {name: str(files[name]) for name in ("fem", "codec", "fam")}
     later |= {"fam_width": 0.125, **WIDTHS}
     equal = [128.0] * 4  # so that a loss tells of learning, not of the quality that was drawn
-    joint = SCICodecModule("joint", **later, lambdas=equal, learning_rate=1e-3, lpips="off")
+    joint = stage_module("joint", **later, lambdas=equal, learning_rate=1e-3, lpips="off")
     losses["joint"] = trained(joint, SceneDataModule(**scenes, batch_size=2), 40, files["joint"])
-    told = SCIRecognitionModule(10, **both, learning_rate=3e-3, cache_gib=0.1)
+    told = SCIRecognitionModule(10, **grouped(**both), learning_rate=3e-3, cache_gib=0.1)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
     losses["recognition"] = trained(told, data, 60, files["recognition"])
     for name in ("fem", "motion", "codec"):  # what later stages began with
@@ -227,7 +228,9 @@ def test_the_constraint_smooths_features_and_not_by_fading_them(tmp_path: Path) 
     smoothness, pictures = {}, {}
     for w_lap, updates in {0.0: 450, 0.05: 450, 0.5: 300}.items():
         seed_everything(1)
-        fem = SCICodecModule("fem", fem_width=0.125, w_lap=w_lap, learning_rate=3e-3, lpips="off")
+        fem = stage_module(
+            "fem", fem_width=0.125, smoothness_weight=w_lap, learning_rate=3e-3, lpips="off"
+        )
         data = ReconstructionDataModule(sequence, clip_length=13, batch_size=4, crop=32, seed=0)
         trained(fem, data, updates, tmp_path / "fem.ckpt")
         batches = batches_of(sequence, 13)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import ClassFAM
 from spike_zoo.methods.sci.baselines.coded_clips import coded_clips
-from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.codec.frames import CodecNetworks
-from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.feature_cache import CachedAnalysis
-from spike_zoo.methods.sci.features.fem import FEM, Fusion, Pathway
-from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 from spike_zoo.methods.sci.features.windows import CLIP
 from spike_zoo.methods.sci.training.augmentation import (
     check_distort,
@@ -25,11 +19,12 @@ from spike_zoo.methods.sci.training.augmentation import (
     distorted_motions,
     drawn_distortion,
 )
+from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import StagedModule
 from spike_zoo.methods.sci.training.stage_table import DECODED, STAGES, without
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.metrics.rate import accuracy_decrease, bit_saving, bpp
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.recognition import ClassificationModule
 
 if TYPE_CHECKING:
@@ -49,28 +44,15 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         label_names: What they are called, by index.
         fem: Checkpoint of stage ``"fem"`` to begin from; read when a fit begins.
         motion: Checkpoint of stage ``"motion"``, likewise.
-        fem_width: Width of FEM; 1 is the paper's, for all widths.
-        codec_width: Width of motion estimation.
-        fam_width: Width of :class:`ClassFAM`.
-        pathway: See :class:`FEM`, and so up to ``binarize``.
-        pfu: See there.
-        attention: See there.
-        binarize: See there.
-        align: See :class:`FAM`.
-        neighbors: See there.
+        networks: Architecture, see :class:`NetworkOptions`; the analysis is :class:`ClassFAM`.
         joint: Checkpoint of stage ``"joint"``: classes are told from features that went through its
             codec, at a quality that every batch draws. None, the default, has no codec.
         fam: Checkpoint of this module without a codec, to begin from; read with ``joint`` alone.
-        context: See :class:`Inter`, of ``joint``, and so up to ``fmvr``.
-        temporal_prior: See there.
-        fmvr: Whether decoded motion is refined.
-        scale_input: See :class:`SCICodec`.
         affine_augment: How much clips are turned, enlarged, sheared and moved in training, see
             :func:`drawn_distortion`; their features and motion are, not their spikes.
         label_smoothing: See :class:`ClassificationModule`.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How it moves over the run, see :func:`schedule_factor`.
-        warmup: Fraction of the run in which it rises.
         cache_gib: Memory for frozen features and motion, which every epoch sees again, as half
             floats; 0 makes them anew each time.
 
@@ -81,6 +63,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
     Sec. V; the layers of the analysis are this project's.
     """
 
+    stage = "fam"
     clip_length = CLIP
 
     def __init__(
@@ -89,45 +72,26 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         label_names: Sequence[str] = (),
         fem: str | None = None,
         motion: str | None = None,
-        fem_width: float = 1.0,
-        codec_width: float = 1.0,
-        fam_width: float = 1.0,
-        pathway: Pathway = "dual",
-        pfu: Fusion = "pfu",
-        attention: bool = True,
-        binarize: bool = True,
-        align: Align = "afr",
-        neighbors: int = 4,
+        networks: NetworkOptions = NETWORKS,
         joint: str | None = None,
         fam: str | None = None,
-        context: Context = "condition",
-        temporal_prior: TemporalPrior = "full",
-        fmvr: bool = True,
-        scale_input: bool = True,
         affine_augment: float = 0.0,
         label_smoothing: float = 0.0,
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
-        warmup: float = 0.02,
         cache_gib: float = 0.0,
     ) -> None:
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
         check_distort(affine_augment)
-        check_schedule(schedule, learning_rate, warmup)
-        self.save_hyperparameters()
-        codec = SCICodec(
-            FEM(fem_width, pathway, pfu, attention=attention, binarize=binarize),
-            MotionEstimation(codec_width),
-            ClassFAM(classes, align, neighbors, fam_width),
-            CodecNetworks.of_width(codec_width, context, temporal_prior, fmvr=fmvr)
-            if joint
-            else None,
-            scale_input=scale_input,
-        )
+        options = NetworkOptions.of(networks)
         row = DECODED if joint else STAGES["fam"]
-        if joint and not fmvr:
+        if joint and not options.fmvr:
             row = without(row, "fmvr")
-        self.train_stage("fam", row, codec)
+        given: dict[str, Any] = {"fem": fem, "motion": motion, "joint": joint, "fam": fam}
+        given |= {"classes": classes, "label_names": label_names, "networks": options}
+        given |= {"affine_augment": affine_augment, "label_smoothing": label_smoothing}
+        given |= {"learning_rate": learning_rate, "schedule": schedule, "cache_gib": cache_gib}
+        self.train_stage(row, options.codec(row, classes), **given)
         self._analysis = CachedAnalysis(cache_gib)
         self.coded = coded_metrics()
 

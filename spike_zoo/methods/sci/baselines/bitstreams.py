@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM
-from spike_zoo.methods.sci.training.codec import RATES
-from spike_zoo.methods.sci.training.module import SCICodecModule
+from spike_zoo.methods.sci.training.codec import RATES, CodingStageModule
+from spike_zoo.methods.sci.training.stage_module import StagedModule
 from spike_zoo.tasks.coding import CodingModule
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class SCIBitstreamModule(CodingModule):
         if gop < 1:
             raise ConfigError(f"gop: 1 feature or more, got {gop}")
         self.save_hyperparameters()
-        self.coder: SCICodecModule | None = None
+        self.coder: CodingStageModule | None = None
 
     def setup(self, stage: str) -> None:
         """Read the weights before anything is computed.
@@ -66,14 +67,14 @@ class SCIBitstreamModule(CodingModule):
             return
         weights, analysis = self.hparams["weights"], self.hparams["analysis"]
         found = load(weights)
-        if not isinstance(found, SCICodecModule) or not found.rate_points:
+        if not isinstance(found, CodingStageModule):
             raise ConfigError(
                 f"weights: {weights} is not of SCI with a codec; name a checkpoint "
                 "of stage 'codec' or 'joint'"
             )
         if analysis is not None:
             found.codec.fam = analysis_of(analysis, found.codec.fem)
-        found.hparams["gop"] = self.hparams["gop"]
+        found.coding = replace(found.coding, gop=self.hparams["gop"])
         self.rate_points = found.rate_points
         self.coder = found.requires_grad_(False).eval().to(self.device)
 
@@ -90,8 +91,8 @@ class SCIBitstreamModule(CodingModule):
         return self._coder.decompress(coded, scene)
 
     @property
-    def _coder(self) -> SCICodecModule:
-        return cast("SCICodecModule", self.coder)
+    def _coder(self) -> CodingStageModule:
+        return cast("CodingStageModule", self.coder)
 
 
 def analysis_of(weights: str, fem: FEM) -> FAM:
@@ -105,7 +106,7 @@ def analysis_of(weights: str, fem: FEM) -> FAM:
         ConfigError: If they are of another stage or method, or learned from other features.
     """
     found = load(weights)
-    if not isinstance(found, SCICodecModule) or not isinstance(found.codec.fam, FAM):
+    if not isinstance(found, StagedModule) or not isinstance(found.codec.fam, FAM):
         raise ConfigError(
             f"analysis: {weights} is not of SCI with an analysis of pictures; name a checkpoint "
             "of stage 'fam'"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
@@ -21,22 +21,23 @@ from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.windows import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.feature_batches import check_scenes
-from spike_zoo.methods.sci.training.jobs import TrainingStage
 from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
+from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
+from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
+from spike_zoo.methods.sci.training.stage_table import STAGES, row_of, without
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.tasks.coding import CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from lightning import LightningDataModule
-
     from spike_zoo.batch import SceneBatch, Split
     from spike_zoo.methods.sci.analysis.fam import FAM
-    from spike_zoo.methods.sci.training.module import SCICodecModule
+    from spike_zoo.methods.sci.training.stage_table import StageSpec
+    from spike_zoo.nn.schedules import ScheduleKind
     from spike_zoo.tasks.coding import CodedScene
-    from spike_zoo.tasks.evaluation import Origin, SamplePrediction
 
 Kind = Literal["intra", "pair", "rollout"]
 
@@ -70,56 +71,62 @@ class PreparedRecording(NamedTuple):
     header: Header
 
 
-class CodingStage(TrainingStage):
-    """A stage that is judged by bits and by what is left after them."""
+class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # type: ignore[misc]  # batches differ
+    """Base class of stages that are evaluated by bits and by what is decoded from them."""
 
-    monitor: ClassVar[str] = "val/rd"
-    monitor_mode: ClassVar[str] = "min"
+    monitor = "val/rd"
+    monitor_mode = "min"
+    rates = RATES
+    rate_points = tuple(range(QUALITIES))
+    coding: CodingOptions
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Refuse data that cut recordings into clips."""
-        CodingModule.check_data(self.module, served, stage)
+    def train_codec(
+        self,
+        row: StageSpec,
+        *,
+        networks: NetworkOptions,
+        coding: CodingOptions,
+        **given: Any,
+    ) -> None:
+        """Build the networks of a stage and take its options, see :meth:`train_stage`."""
+        check_patch(given["patch"], given["cache_gib"])
+        options, self.coding = NetworkOptions.of(networks), CodingOptions.of(coding)
+        codec = options.codec(row)
+        codec.boundary, codec.iframe_motion = self.coding.boundary, self.coding.iframe_motion
+        self.train_stage(row, codec, networks=options, coding=self.coding, **given)
+        self.clip_length = row.clip_length
+
+    def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
+        """Return how symbols are counted at this time of the run."""
+        kind, progress = self.coding.quantization, self.progress
+        is_noisy = kind == "noise" or (kind == "mixed" and progress < NOISY)
+        is_frozen = self.stage == "joint"
+        return RateEstimator(
+            generator,
+            is_noisy=is_noisy and not is_frozen,
+            is_rounded=is_frozen or progress >= ROUNDED,
+        )
 
     def make_metrics(self) -> MetricCollection:
         """Return rate and quality of real streams, and what a validation estimates of them."""
         found: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in ESTIMATED}
-        real = CodingModule.make_metrics(self.module)
+        real = super().make_metrics()
         return MetricCollection({**found, **dict(real.items())}, compute_groups=False)
-
-    def origins(self, batch: SceneBatch) -> Sequence[Origin]:
-        """Return recording and plane of every image."""
-        return CodingModule.origins(self.module, batch)
-
-    def predict(self, batch: SceneBatch) -> Tensor:
-        """Return all images of a batch, decoded from its best bitstreams."""
-        return CodingModule.predict_step(self.module, batch, 0)
-
-    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[SamplePrediction]:
-        """Return the images of a batch."""
-        return CodingModule.predicted(self.module, batch, found)
 
     def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
         """Return both ways of coding, and each kind of frame at either side."""
         scale = batch["rate_scale"][:1]
         window = batch["spikes"][:1, :WINDOW]
-        parts = coding_calls(self.module.codec, window, scale)
-        return {**CodingModule.profiled_calls(self.module, batch), **parts}
+        parts = coding_calls(self.codec, window, scale)
+        return {**super().profiled_calls(batch), **parts}
 
-    def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
+    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Measure real streams in a test; estimate their bits in a validation."""
         if split == "test":
-            return CodingModule.evaluate(self.module, batch, split, batch_idx)
-        for scene in CodingModule.scenes(self.module, batch):
+            return super().evaluate(batch, split, batch_idx)
+        for scene in self.scenes(batch):
             self._estimate(scene)
         return Evaluation(())
-
-    def begin(self, split: Split) -> None:
-        """Make the entropy model final, as it is now."""
-
-    def finish(self, split: Split) -> None:
-        """Keep the curves of a test."""
-        if split == "test":
-            CodingModule.on_test_epoch_end(self.module)
 
     def prepared(self, scene: CodedScene) -> PreparedRecording:
         """Return the features of a recording.
@@ -128,9 +135,7 @@ class CodingStage(TrainingStage):
             ConfigError: If images are asked for at planes that are no feature's.
         """
         planes, height, width = scene.spikes.shape
-        header = Header(
-            _DIGEST, height, width, planes, gop=self.module.hparams["gop"], rate_scale=None
-        )
+        header = Header(_DIGEST, height, width, planes, gop=self.coding.gop, rate_scale=None)
         centers = [WINDOW // 2 + STEP * number for number in range(header.frames)]
         if not set(scene.planes) <= set(centers):
             raise ConfigError(
@@ -139,7 +144,7 @@ class CodingStage(TrainingStage):
                 "sequence'"
             )
         scale = scene.spikes.new_tensor([scene.rate_scale], dtype=torch.float32)
-        codec, half = self.module.codec, WINDOW // 2
+        codec, half = self.codec, WINDOW // 2
         with torch.inference_mode():
             windows = (scene.spikes[None, c - half : c + half + 1] for c in centers)
             features = [codec.feature(window, scale).float() for window in windows]
@@ -148,7 +153,7 @@ class CodingStage(TrainingStage):
     def compress(self, prepared: PreparedRecording, point: int) -> Compressed:
         """Return the payloads of a recording; the size is that of the whole file."""
         header = _of_quality(prepared.header, point)
-        found = list(payloads(self.module.codec, prepared.features, header))
+        found = list(payloads(self.codec, prepared.features, header))
         n_payload = sum(len(payload) for payload in found)
         n_bytes = HEADER_BYTES + HEAD_BYTES * len(found) + n_payload
         return Compressed(n_bytes, (header, found), n_payload, header.frames)
@@ -157,10 +162,10 @@ class CodingStage(TrainingStage):
         """Return the images at the planes that are asked for."""
         header, found = coded.content
         groups = (
-            _decoded(header, number, *decoded_group(self.module.codec, payload, header, number))
+            _decoded(header, number, *decoded_group(self.codec, payload, header, number))
             for number, payload in enumerate(found)
         )
-        return images_at(scene.planes, self.module.codec.reconstruct_stream(groups))
+        return images_at(scene.planes, self.codec.reconstruct_stream(groups))
 
     def judged(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
@@ -171,9 +176,9 @@ class CodingStage(TrainingStage):
     def _estimate(self, scene: CodedScene) -> None:
         """Add what the streams of a scene would take and leave to the metrics."""
         prepared = self.prepared(scene)
-        metrics = cast("MetricCollection", self.module.split_metrics["val"])
+        metrics = cast("MetricCollection", self.split_metrics["val"])
         costs = []
-        for quality, weight in enumerate(self.module.hparams["lambdas"]):
+        for quality, weight in enumerate(self.coding.lambdas):
             rate, groups = self._coded(prepared, quality)
             costs.append(rate + weight * self.judged(scene, prepared, groups))
             decoded = torch.cat([group.features for group in groups])
@@ -182,11 +187,11 @@ class CodingStage(TrainingStage):
             metrics[f"feature_psnr_q{quality}"].update(psnr(decoded, features))
         metrics["rd"].update(torch.stack(costs).mean().reshape(1))
         logged = {f"val/{name}": metrics[name] for name in ESTIMATED}
-        self.module.log_dict(logged, on_step=False, on_epoch=True, batch_size=1, prog_bar=False)
+        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=1, prog_bar=False)
 
     def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[SCIDecoded]]:
         """Return the bits of a feature's pixel, and the decoded groups, without writing any."""
-        codec, header = self.module.codec, _of_quality(prepared.header, quality)
+        codec, header = self.codec, _of_quality(prepared.header, quality)
         size, symbols, groups = (header.height, header.width), RateEstimator(is_exact=True), []
         with torch.inference_mode():
             for group in range(header.groups):
@@ -207,8 +212,52 @@ class CodingStage(TrainingStage):
         return rate, groups
 
 
-class CodecStage(CodingStage):
-    """Stage ``codec``: features through bits and back."""
+class SCICodecModule(CodingStageModule):
+    """Stage ``codec``: train the codec of features, from features to bits and back.
+
+    Args:
+        fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
+        motion: Checkpoint of stage ``"motion"``, likewise; its motion estimation is trained on.
+        codec: Checkpoint of this stage to train on, in place of ``motion``.
+        networks: Architecture, see :class:`NetworkOptions`.
+        coding: Rate-distortion weights and phases, see :class:`CodingOptions`.
+        cache_gib: Memory for the frozen FEM's features of scenes, as half floats, which every
+            epoch repeats where the data neither cut nor turn them; 0 computes them each time.
+        patch: Side of the squares that are cut from features and turned; None takes whole scenes.
+        learning_rate: Of Adam, betas 0.9 and 0.999.
+        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which it rises.
+        lpips: See :class:`ReconstructionModule`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
+    Sec. IV-B; the phases are ours.
+    """
+
+    stage = "codec"
+
+    def __init__(
+        self,
+        fem: str | None = None,
+        motion: str | None = None,
+        codec: str | None = None,
+        networks: NetworkOptions = NETWORKS,
+        coding: CodingOptions = CODING,
+        cache_gib: float = 0.0,
+        patch: int | None = None,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        lpips: str = "auto",
+    ) -> None:
+        super().__init__(lpips=lpips)
+        row = row_of("codec", goes_on=motion is None and codec is not None)
+        given: dict[str, Any] = {"fem": fem, "motion": motion, "codec": codec}
+        given |= {"networks": networks, "coding": coding, "cache_gib": cache_gib, "patch": patch}
+        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
+        self.train_codec(row, **given, lpips=lpips)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate and distortion at a quality that is drawn anew for every batch.
@@ -217,20 +266,20 @@ class CodecStage(CodingStage):
         begin almost free, see :data:`FREE`, after I-frames that do not change meanwhile.
         """
         check_scenes(batch, "codec")
-        module, generator = self.module, self.module.generator("coding")
+        generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
-        weight = float(module.hparams["lambdas"][quality])
-        kind, done = phase_of(module.progress, module.hparams["phases"])
-        group = drawn_group(module.learned_scenes(batch).features, kind, generator)
-        symbols = counted(module, generator)
+        weight = float(self.coding.lambdas[quality])
+        kind, done = phase_of(self.progress, self.coding.phase_fractions)
+        group = drawn_group(self.learned_scenes(batch).features, kind, generator)
+        symbols = self.rate_estimator(generator)
         coded = coded_frames(
-            cast("CodecNetworks", module.codec.coding),
+            cast("CodecNetworks", self.codec.coding),
             symbols,
             (group[0].shape[-2], group[0].shape[-1]),
             quality,
             count=len(group),
             features=group,
-            estimation=module.codec.motion,
+            estimation=self.codec.motion,
         )
         with torch.set_grad_enabled(kind != "pair"):
             frames = [next(coded)]
@@ -244,10 +293,14 @@ class CodecStage(CodingStage):
             terms |= {"warp": warp, "total": total}
         return terms
 
-    def begin(self, split: Split) -> None:
-        """Make the entropy model final, as it is now: a validation measures what will be coded."""
-        if split == "val":
-            self.module.codec.update_tables()
+    def on_validation_epoch_start(self) -> None:
+        """Update the entropy model's tables: a validation measures what will be coded."""
+        self.codec.update_tables()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Write what rebuilds the module, with current tables of the entropy model."""
+        super().on_save_checkpoint(checkpoint)
+        self.codec.update_tables()  # in place, so in the checkpoint's tensors too
 
     def judged(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
@@ -257,18 +310,63 @@ class CodecStage(CodingStage):
         return F.mse_loss(found, torch.cat(prepared.features))
 
 
-class JointStage(CodingStage):
-    """Stage ``joint``: the decoder learns what pictures need; what is written stays as it was."""
+class SCIJointModule(CodingStageModule):
+    """Stage ``joint``: train decoder and analysis for images; bitstreams stay as they were.
+
+    Args:
+        fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
+        codec: Checkpoint of stage ``"codec"``, likewise; its motion estimation is used.
+        fam: Checkpoint of stage ``"fam"``, likewise.
+        networks: Architecture, see :class:`NetworkOptions`.
+        coding: Rate-distortion weights, see :class:`CodingOptions`; phases do not apply.
+        cache_gib: As of :class:`SCICodecModule`, and so up to ``lpips``.
+        patch: Side of the squares that are cut from features and turned.
+        learning_rate: Of Adam.
+        schedule: How the learning rate moves over the run.
+        warmup: Fraction of the run in which it rises.
+        lpips: See :class:`ReconstructionModule`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
+    Sec. IV-D, Eq. (6).
+    """
+
+    stage = "joint"
+
+    def __init__(
+        self,
+        fem: str | None = None,
+        codec: str | None = None,
+        fam: str | None = None,
+        networks: NetworkOptions = NETWORKS,
+        coding: CodingOptions = CODING,
+        cache_gib: float = 0.0,
+        patch: int | None = None,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        lpips: str = "auto",
+    ) -> None:
+        super().__init__(lpips=lpips)
+        row = STAGES["joint"]
+        if not NetworkOptions.of(networks).fmvr:
+            row = without(row, "fmvr")
+        given: dict[str, Any] = {"fem": fem, "codec": codec, "fam": fam}
+        given |= {"networks": networks, "coding": coding, "cache_gib": cache_gib, "patch": patch}
+        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
+        self.train_codec(row, **given, lpips=lpips)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate, the picture's error, the features' and that of refined motion (Eq. 6)."""
         check_scenes(batch, "joint", ROLLOUT)
-        module, generator = self.module, self.module.generator("coding")
+        generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
-        weight = float(module.hparams["lambdas"][quality])
-        scenes = module.learned_scenes(batch)
+        weight = float(self.coding.lambdas[quality])
+        scenes = self.learned_scenes(batch)
         group = list(scenes.features[:, :ROLLOUT].unbind(1))
-        coding, symbols = cast("CodecNetworks", module.codec.coding), counted(module, generator)
+        coding, symbols = cast("CodecNetworks", self.codec.coding), self.rate_estimator(generator)
         size = group[0].shape[-2], group[0].shape[-1]
         frames = list(
             coded_frames(
@@ -278,12 +376,12 @@ class JointStage(CodingStage):
                 quality,
                 count=len(group),
                 features=group,
-                estimation=module.codec.motion,
+                estimation=self.codec.motion,
             )
         )
         decoded, motion = in_time(coding, frames)
         around = surroundings(decoded, motion, REACH)
-        fam = cast("FAM", module.codec.fam)
+        fam = cast("FAM", self.codec.fam)
         task = reconstruction_terms(fam.branches(*around), scenes.images[:, REACH])
         rate, distortion = rate_of(symbols, group), distortion_of(frames, group)
         moved = warped(decoded[:, :-1].flatten(0, 1), motion[:, 1:].flatten(0, 1))
@@ -306,7 +404,7 @@ class JointStage(CodingStage):
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
     ) -> Tensor:
         """Return the mean square error of pictures."""
-        found = images_at(scene.planes, self.module.codec.reconstruct_stream(groups))
+        found = images_at(scene.planes, self.codec.reconstruct_stream(groups))
         return F.mse_loss(found, scene.images.to(found.device))
 
 
@@ -346,18 +444,6 @@ def drawn_group(features: Tensor, kind: Kind, generator: torch.Generator) -> lis
     start = int(torch.randint(1 + count % 2, (), generator=generator))
     pairs = features[:, start : start + count // 2 * 2]
     return [pairs[:, 0::2].flatten(0, 1), pairs[:, 1::2].flatten(0, 1)]
-
-
-def counted(module: SCICodecModule, generator: torch.Generator) -> RateEstimator:
-    """Return how symbols are counted at this time of the run."""
-    quant, progress = module.hparams["quant"], module.progress
-    is_noisy = quant == "noise" or (quant == "mixed" and progress < NOISY)
-    frozen = module.stage == "joint"
-    return RateEstimator(
-        generator,
-        is_noisy=is_noisy and not frozen,
-        is_rounded=frozen or progress >= ROUNDED,
-    )
 
 
 def images_at(planes: Sequence[int], found: Iterable[tuple[int, Tensor]]) -> Tensor:

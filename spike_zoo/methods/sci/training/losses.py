@@ -34,7 +34,7 @@ def smoothness_terms(feature: Tensor) -> tuple[Tensor, Tensor]:
     return values.abs().mean(), values.square().mean()
 
 
-def extraction_terms(feature: Tensor, image: Tensor, w_lap: float) -> dict[str, Tensor]:
+def extraction_terms(feature: Tensor, image: Tensor, smoothness_weight: float) -> dict[str, Tensor]:
     """Return the terms of stage ``fem``: the anchor and the smoothness constraint.
 
     The anchor has no head that could learn: it keeps a feature from becoming smooth by fading.
@@ -42,11 +42,11 @@ def extraction_terms(feature: Tensor, image: Tensor, w_lap: float) -> dict[str, 
     Args:
         feature: ``(B, 3, H, W)``.
         image: ``(B, 1, H, W)`` in [0, 1], the luminance at the feature's time.
-        w_lap: Weight of the two Laplacian norms.
+        smoothness_weight: Weight of the two Laplacian norms.
     """
     anchor = F.mse_loss(feature.float().mean(dim=1, keepdim=True), image)
     absolute, square = smoothness_terms(feature.float())
-    total = anchor + w_lap * (absolute + square)
+    total = anchor + smoothness_weight * (absolute + square)
     return {"anchor": anchor, "lap1": absolute, "lap2": square, "total": total}
 
 
@@ -55,7 +55,7 @@ def motion_terms(
     current: Tensor,
     reference: Tensor,
     truth: Tensor | None,
-    w_true: float,
+    flow_loss_weight: float,
 ) -> dict[str, Tensor]:
     """Return the terms of stage ``motion``: the warped feature's error and, where known, the truth.
 
@@ -64,14 +64,14 @@ def motion_terms(
         current: ``(B, 3, H, W)``, of the size of the last motion.
         reference: The feature before it.
         truth: Backward motion ``(B, 2, H, W)``, NaN where unknown; None where no data have it.
-        w_true: Weight of the end-point errors.
+        flow_loss_weight: Weight of the end-point errors.
     """
     photometric = F.mse_loss(warped(reference.float(), motions[-1]), current.float())
     terms = {"warp": photometric, "total": photometric}
-    if truth is not None and w_true > 0:
+    if truth is not None and flow_loss_weight > 0:
         weighted = motion_loss(dict(zip(FACTORS, motions, strict=True)), truth)
         terms |= {"epe": mean_error(motions[-1], truth).detach(), "true": weighted}
-        terms["total"] = photometric + w_true * weighted
+        terms["total"] = photometric + flow_loss_weight * weighted
     return terms
 
 

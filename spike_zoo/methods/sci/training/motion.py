@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -13,12 +13,15 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
 from spike_zoo.methods.sci.training.feature_batches import check_scenes
-from spike_zoo.methods.sci.training.jobs import TrainingStage
 from spike_zoo.methods.sci.training.losses import motion_terms
+from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
+from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
+from spike_zoo.methods.sci.training.stage_table import STAGES
 from spike_zoo.metrics.flow import end_point_error, error_ratios, still_error
 from spike_zoo.metrics.image import MeanPerImage
 from spike_zoo.nn.flow import padded_motion
 from spike_zoo.nn.padding import pad_to_multiple
+from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.evaluation import (
     Evaluation,
     MeasuredImage,
@@ -26,13 +29,15 @@ from spike_zoo.tasks.evaluation import (
     SamplePictures,
     SamplePrediction,
 )
+from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spike_zoo.batch import SceneBatch, Split
     from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
     from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
+    from spike_zoo.nn.schedules import ScheduleKind
 
 JUDGED = ("medium", "fast")
 LARGEST_RATIO = 0.4
@@ -52,60 +57,113 @@ class FeaturePairs(NamedTuple):
     truth: Tensor | None
 
 
-class MotionStage(TrainingStage):
-    """Stage ``motion``: motion between features of the frozen FEM, from the simulator's truth."""
+class SCIMotionModule(SCIStageModule, ReconstructionModule):
+    """Stage ``motion``: train motion estimation between features of the frozen FEM.
 
-    monitor: ClassVar[str] = "val/epe"
-    monitor_mode: ClassVar[str] = "min"
+    Args:
+        fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
+        networks: Architecture, see :class:`NetworkOptions`.
+        flow_loss_weight: Weight of the end-point error at the start of the run; 0 is the paper's,
+            which learns from the warped feature's error alone.
+        flow_loss_weight_end: The same at the end, as a share of the start; it falls linearly.
+            Where it fell to 0, slow and fast motion were unlearned again.
+        cache_gib: Memory for the frozen FEM's features of scenes, as half floats, which every
+            epoch repeats where the data neither cut nor turn them; 0 computes them each time.
+        patch: Side of the squares that are cut from features and turned; None takes whole scenes.
+        learning_rate: Of Adam, betas 0.9 and 0.999.
+        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which it rises.
+        lpips: See :class:`ReconstructionModule`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: ours; the paper names no training of its motion estimation.
+    """
+
+    stage = "motion"
+    monitor = "val/epe"
+    monitor_mode = "min"
+
+    def __init__(
+        self,
+        fem: str | None = None,
+        networks: NetworkOptions = NETWORKS,
+        flow_loss_weight: float = 1.0,
+        flow_loss_weight_end: float = 1.0,
+        cache_gib: float = 0.0,
+        patch: int | None = None,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        lpips: str = "auto",
+    ) -> None:
+        super().__init__(lpips=lpips)
+        weights = {"flow_loss_weight": flow_loss_weight}
+        weights["flow_loss_weight_end"] = flow_loss_weight_end
+        check_weights(**weights)
+        check_patch(patch, cache_gib)
+        options, row = NetworkOptions.of(networks), STAGES["motion"]
+        given: dict[str, Any] = {"fem": fem, "networks": options, **weights}
+        given |= {"cache_gib": cache_gib, "patch": patch, "lpips": lpips}
+        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
+        self.train_stage(row, options.codec(row), **given)
+        self.clip_length = row.clip_length
+
+    @property
+    def flow_loss_weight(self) -> float:
+        """Weight of the end-point error now."""
+        first, last = (float(self.hparams[f"flow_loss_weight{end}"]) for end in ("", "_end"))
+        return first * (1.0 - self.progress * (1.0 - last))
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return the error of the warped feature, and of motion at every level."""
         check_scenes(batch, "motion")
-        pairs = pairs_of(self.module.learned_scenes(batch))
-        estimation = cast("MotionEstimation", self.module.codec.motion)
+        pairs = pairs_of(self.learned_scenes(batch))
+        estimation = cast("MotionEstimation", self.codec.motion)
         motions = estimation.pyramid(pairs.current, pairs.reference)
-        return motion_terms(motions, *padded_truth(pairs), self.module.w_true)
+        return motion_terms(motions, *padded_truth(pairs), self.flow_loss_weight)
 
     def make_metrics(self) -> MetricCollection:
         """Return the end-point errors of the motion and of no motion."""
         return motion_metrics()
 
-    def origins(self, batch: SceneBatch) -> list[Origin]:
+    def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
         """Return recording and later plane of each pair."""
         return pair_origins(batch)
 
-    def predict(self, batch: SceneBatch) -> Tensor:
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
         check_scenes(batch, "motion")
-        pairs = pairs_of(self.module.feature_scenes(batch))
-        return self.module.codec.moved(pairs.current, pairs.reference)
+        pairs = pairs_of(self.feature_scenes(batch))
+        return self.codec.moved(pairs.current, pairs.reference)
 
-    def predicted(self, batch: SceneBatch, found: Tensor) -> Sequence[SamplePrediction]:
+    def predicted(self, batch: Any, found: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
         """Return motions in colours, each up to its longest."""
         pictures = torch.stack([flow_picture(motion, longest(motion)) for motion in found])
         return super().predicted(batch, pictures)
 
-    def evaluate(self, batch: SceneBatch, split: Split, batch_idx: int) -> Evaluation:
+    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Measure motions where the truth is known anywhere, and show them.
 
         Raises:
             ConfigError: If the data have no true motion.
         """
         check_scenes(batch, "motion")
-        pairs = pairs_of(self.module.feature_scenes(batch))
+        pairs = pairs_of(self.feature_scenes(batch))
         if pairs.truth is None:
             raise ConfigError(
                 "stage motion is measured against the true motion, and the archive has none: make "
                 "one with 'python -m spike_zoo simulate --kind sequence'"
             )
-        found = self.module.codec.moved(pairs.current, pairs.reference)
+        found = self.codec.moved(pairs.current, pairs.reference)
         known = torch.isfinite(pairs.truth).all(dim=1).flatten(1).any(dim=1)
         places = known.nonzero()[:, 0].tolist()
         if not places:
             return Evaluation(())
         origins = pair_origins(batch)
-        values = self.module.measure(split, found[known], pairs.truth[known])
-        self.module.measure_speeds(split, [origins[place].name for place in places], values)
+        values = self.measure(split, found[known], pairs.truth[known])
+        self.measure_speeds(split, [origins[place].name for place in places], values)
         scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"]))
         shown = [_shown(pairs, found, place, origins[place]) for place in places]
         measured = [
@@ -114,12 +172,22 @@ class MotionStage(TrainingStage):
         ]
         return Evaluation(shown, measured, values)
 
-    def finish(self, split: Split) -> None:
+    def on_validation_epoch_end(self) -> None:
         """Log how the errors of motion compare with those of no motion."""
-        ratios = error_ratios(self.module.trainer.callback_metrics)
-        self.module.log_dict(ratios)
-        if split == "test" and (failure := failed_motion(ratios)):
+        super().on_validation_epoch_end()
+        self.log_dict(error_ratios(self.trainer.callback_metrics))
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same, and warn where motion was not learned."""
+        super().on_test_epoch_end()
+        ratios = error_ratios(self.trainer.callback_metrics)
+        self.log_dict(ratios)
+        if failure := failed_motion(ratios):
             rank_zero_warn(failure)
+
+    def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (scenes)
+        """Return what every task measures."""
+        return TaskModule.profiled_calls(self, batch)
 
 
 def pairs_of(scenes: FeatureBatch) -> FeaturePairs:

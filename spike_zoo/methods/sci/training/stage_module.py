@@ -1,36 +1,56 @@
-"""Modules that train one stage of SCI: what they begin with, what learns, what is frozen."""
+"""Base classes of the modules that train one stage of SCI."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch.nn.utils import clip_grad_norm_
 
 from spike_zoo.checkpoints.partial import learn_only, load_part, set_frozen_to_eval
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.files import weights_file
+from spike_zoo.methods.sci.features.feature_cache import CachedFeatures
+from spike_zoo.methods.sci.features.feature_stream import FeatureStream
+from spike_zoo.methods.sci.training.feature_batches import come_whole, feature_batch_of
 from spike_zoo.methods.sci.training.stage_table import GIVES, as_table
+from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import make_scheduler
+from spike_zoo.nn.schedules import check_schedule, make_scheduler, total_updates
 from spike_zoo.tasks.base import TaskModule
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from spike_zoo.batch import SceneBatch
     from spike_zoo.methods.sci.codec.codec import SCICodec
+    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
     from spike_zoo.methods.sci.training.stage_table import Stage, StageSpec
+    from spike_zoo.spikes import SpikeRecording
+
+WARMUP = 0.02
+"""Fraction of a run in which the learning rate rises, by default."""
+
+_WARPING = (
+    *("motion.", "inter.analysis.motion.", "inter.entropy.motion.", "inter.motion_synthesis."),
+    "fmvr.",
+)  # parts of a codec that learn through warping
 
 
 class StagedModule(TaskModule):
-    """What every module that trains a stage of SCI does, whatever its task.
+    """Base class of modules that train a stage of SCI, whatever its task.
 
-    A subclass saves its hyper-parameters (``fem``, ``motion``: checkpoints to begin with;
-    ``learning_rate``, ``schedule``, ``warmup``) and then calls :meth:`train_stage`.
+    A subclass calls :meth:`train_stage` in its constructor. Its hyper-parameters name the
+    checkpoints that the stage starts from (``fem``, ``motion``, ...).
 
     Attributes:
         stage: Name of the stage.
-        row: What it does.
+        row: What it trains, freezes and starts from.
         codec: The networks.
     """
 
@@ -39,9 +59,21 @@ class StagedModule(TaskModule):
     codec: SCICodec
     _has_weights = False
 
-    def train_stage(self, stage: Stage, row: StageSpec, codec: SCICodec) -> None:
-        """Take the networks of a stage, let its parts learn and freeze the others."""
-        self.stage, self.row, self.codec = stage, row, codec
+    def train_stage(self, row: StageSpec, codec: SCICodec, /, **hyper_parameters: Any) -> None:
+        """Take the networks of a stage, train its parts and freeze the others.
+
+        Args:
+            row: The stage.
+            codec: Its networks.
+            hyper_parameters: The constructor's arguments; options are saved as plain mappings.
+        """
+        plain: dict[str, Any] = {
+            name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+            for name, value in hyper_parameters.items()
+        }
+        self.save_hyperparameters(plain)
+        check_schedule(plain["schedule"], plain["learning_rate"], plain.get("warmup", 0.0))
+        self.row, self.codec = row, codec
         learn_only(codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
 
@@ -106,12 +138,96 @@ class StagedModule(TaskModule):
         learning = [one for one in self.codec.parameters() if one.requires_grad]
         optimizer = adam(learning, hparams["learning_rate"])
         scheduler = make_scheduler(
-            optimizer, hparams["schedule"], self.trainer, warmup=hparams["warmup"]
+            optimizer, hparams["schedule"], self.trainer, warmup=hparams.get("warmup", WARMUP)
         )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+
+class SCIStageModule(StagedModule):
+    """Base class of the modules that train SCI for images: features, motion, codec, analysis."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._features = CachedFeatures(0.0)
+        self._updates = 0.0
+
+    def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
+        """Return the terms of the loss, ``"total"`` among them."""
+        raise NotImplementedError
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        return self.codec(spikes, rate_scale).clamp(0.0, 1.0)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (the stage's batch)
+        """Return the stage's loss and log each of its terms."""
+        terms = self.terms(batch)
+        logged = {f"train/{name}": value for name, value in terms.items()}
+        self.log_dict(logged, batch_size=len(batch["spikes"]))
+        return terms["total"]
+
+    def on_train_start(self) -> None:
+        """Set the length of the run, and cache features where scenes repeat."""
+        super().on_train_start()
+        self._updates = total_updates(self.trainer)
+        if come_whole(getattr(self.trainer, "datamodule", None)):
+            self._features = CachedFeatures(self.hparams.get("cache_gib", 0.0))
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is done, from 0 to 1; 0 outside a run."""
+        return min(self.trainer.global_step / self._updates, 1.0) if self._updates else 0.0
+
+    def feature_scenes(self, batch: SceneBatch) -> FeatureBatch:
+        """Return scenes with the features of the frozen FEM."""
+        return feature_batch_of(self._features(self.codec, batch), batch)
+
+    def learned_scenes(self, batch: SceneBatch) -> FeatureBatch:
+        """Return scenes to learn from: cut and turned, where ``patch`` says how large."""
+        scenes, side = self.feature_scenes(batch), self.hparams["patch"]
+        return scenes if side is None else scenes.patch(side, self.generator("patches"))
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Limit the gradients of motion separately.
+
+        They pass through warping and are far larger: under a common limit, all other gradients
+        would be scaled down by them, and content was never coded.
+        """
+        if not gradient_clip_val or gradient_clip_algorithm == "value":
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        apart: dict[bool, list[Tensor]] = {True: [], False: []}
+        for name, one in self.codec.named_parameters():
+            if one.grad is not None:
+                apart[name.startswith(_WARPING)].append(one)
+        for parameters in apart.values():
+            clip_grad_norm_(parameters, gradient_clip_val)
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        with eval_mode(self):
+            yield from FeatureStream(self.codec, recording, rate_scale).images(centers)
+
+
+def check_patch(patch: int | None, cache_gib: float) -> None:
+    """Raise unless a patch is large enough and the cache's limit is not negative.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    if patch is not None and patch < 16:
+        raise ValueError(f"patch must be 16 pixels or more, got {patch}")
+    if cache_gib < 0:
+        raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
 
 
 def read_parts(codec: SCICodec, row: StageSpec, files: Mapping[str, Any]) -> None:

@@ -39,7 +39,7 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             absent=("motion", "intra", "inter", "gains", "fmvr", "fam"),
             begins_with=(),
             clip_length=13,
-            loss="anchor + w_lap * (Lap1 + Lap2)",
+            loss="anchor + smoothness_weight * (Lap1 + Lap2)",
         ),
         "motion": StageSpec(
             learns=("motion",),
@@ -47,7 +47,7 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             absent=("intra", "inter", "gains", "fmvr", "fam"),
             begins_with=("fem",),
             clip_length=13,
-            loss="MSE of the warped feature + w_true * end-point error",
+            loss="MSE of the warped feature + flow_loss_weight * end-point error",
         ),
         "codec": StageSpec(
             learns=("intra", "inter", "gains", "motion"),

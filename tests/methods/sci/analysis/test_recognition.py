@@ -14,6 +14,7 @@ from spike_zoo.methods.sci import PlaybackRecognitionModule, SCIRecognitionModul
 from spike_zoo.methods.sci.baselines.playback_classifier import PlaybackClassifier
 from spike_zoo.methods.sci.features.feature_cache import CachedAnalysis
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
+from tests.methods.sci.coding import grouped
 
 WIDTHS = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
 
@@ -30,7 +31,8 @@ class TestSCIRecognition(ClassificationTester, MethodTester):
     overfit_steps = 150  # features of a random FEM are faint
 
     def make_module(self) -> SCIRecognitionModule:
-        return SCIRecognitionModule(2, **WIDTHS, **self.files)  # type: ignore[arg-type]  # plain
+        given: Any = {**grouped(**WIDTHS), **self.files}
+        return SCIRecognitionModule(2, **given)
 
 
 class TestPlayback(ClassificationTester, MethodTester):
@@ -51,7 +53,7 @@ class Asked:
 
 def test_clips_are_analysed_once_and_found_again_in_any_order() -> None:
     seed_everything(0)
-    module = SCIRecognitionModule(2, **WIDTHS).eval()  # type: ignore[arg-type]  # plain values
+    module = SCIRecognitionModule(2, **grouped(**WIDTHS)).eval()
     batch: Any = labelled_batch(41, 16, 16)
     turned: Any = {
         name: value[::-1] if isinstance(value, list) else value.flip(0)
@@ -70,7 +72,7 @@ def test_clips_are_analysed_once_and_found_again_in_any_order() -> None:
 
 def test_without_room_nothing_is_remembered() -> None:
     seed_everything(0)
-    module = SCIRecognitionModule(2, **WIDTHS).eval()  # type: ignore[arg-type]  # plain values
+    module = SCIRecognitionModule(2, **grouped(**WIDTHS)).eval()
     batch, asked = labelled_batch(41, 16, 16), Asked(module)
     tiny = CachedAnalysis(1e-6)  # a thousand bytes
     with torch.no_grad():
@@ -83,7 +85,9 @@ def test_without_room_nothing_is_remembered() -> None:
 
 @pytest.mark.parametrize("kind", [SCIRecognitionModule, PlaybackRecognitionModule])
 def test_clips_are_distorted_where_they_are_learned_and_nowhere_else(kind: type) -> None:
-    small: dict[str, Any] = WIDTHS if kind is SCIRecognitionModule else {"channels": 8, "blocks": 1}
+    small: dict[str, Any] = {"channels": 8, "blocks": 1}
+    if kind is SCIRecognitionModule:
+        small = grouped(**WIDTHS)
     made, batch = [], labelled_batch(41, 24, 24)
     for amount in (0.0, 0.2):
         seed_everything(0)
@@ -102,7 +106,7 @@ def test_clips_are_distorted_where_they_are_learned_and_nowhere_else(kind: type)
 
 def test_a_single_clip_is_learned_from() -> None:
     seed_everything(0)
-    module, batch = SCIRecognitionModule(2, **WIDTHS).train(), labelled_batch(41, 16, 16)  # type: ignore[arg-type]  # plain
+    module, batch = SCIRecognitionModule(2, **grouped(**WIDTHS)).train(), labelled_batch(41, 16, 16)
     single: Any = {name: value[:1] for name, value in batch.items()}  # type: ignore[index]  # of each
     assert torch.isfinite(module.logits(single)).all()
 

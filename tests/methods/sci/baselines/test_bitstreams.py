@@ -11,9 +11,10 @@ import torch
 import spike_zoo
 from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci import SCIBitstreamModule, SCICodecModule
+from spike_zoo.methods.sci import SCIBitstreamModule
 from spike_zoo.tasks.coding import CodedScene
 from tests.methods.sci.codecs import recording
+from tests.methods.sci.coding import stage_module
 from tests.methods.sci.conftest import TINY
 
 PLANES = [6, 13, 20, 27]
@@ -33,7 +34,7 @@ def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_
     if request.param == "codec":
         return all_beginnings["codec"]
     given: dict[str, Any] = {name: all_beginnings[name] for name in ("fem", "codec", "fam")}
-    module = SCICodecModule("joint", fam_width=0.125, lpips="off", **given, **TINY)
+    module = stage_module("joint", fam_width=0.125, lpips="off", **given, **TINY)
     module.begin()
     save_weights(module, tmp_path / "joint.safetensors")
     return str(tmp_path / "joint.safetensors")
@@ -42,7 +43,7 @@ def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_
 @pytest.fixture
 def own_features(all_beginnings: dict[str, str], tmp_path: Path) -> str:
     """Return weights of an analysis that learned from the codec's features."""
-    module = SCICodecModule("fam", fam_width=0.125, lpips="off", **TINY)
+    module = stage_module("fam", fam_width=0.125, lpips="off", **TINY)
     codec: Any = spike_zoo.load(all_beginnings["codec"])
     module.codec.fem.load_state_dict(codec.codec.fem.state_dict())
     save_weights(module, tmp_path / "fam.safetensors")

@@ -14,9 +14,10 @@ from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.errors import ConfigError, MediaError, MissingFileError
 from spike_zoo.media import coded_video
 from spike_zoo.methods.classical import TFP, tfp_video
-from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule, SCICodecModule
+from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule
 from spike_zoo.methods.sci.analysis.inputs import surroundings
 from spike_zoo.tasks import CodedScene, Compressed
+from tests.methods.sci.coding import stage_module
 
 PLANES, SIDE, SCALE = 41, 48, 0.6
 
@@ -45,7 +46,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     seed_everything(3)
     widths: dict[str, Any] = dict.fromkeys(("fem_width", "codec_width", "fam_width"), 0.125)
     path = tmp_path_factory.mktemp("weights") / "seeing.safetensors"
-    save_weights(SCICodecModule("fam", **widths), path)
+    save_weights(stage_module("fam", **widths), path)
     return str(path)
 
 

@@ -16,7 +16,6 @@ from spike_zoo.methods.sci.codec.frames import coded_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.training.codec import (
     FREE,
-    counted,
     drawn_group,
     images_at,
     phase_of,
@@ -65,7 +64,7 @@ class CodingTester(MethodTester):
 
     def test_overfits_one_batch(self) -> None:
         seed_everything(0)
-        module = self.made(phases=(1.0, 0.0, 0.0))
+        module = self.made(phase_fractions=(1.0, 0.0, 0.0))
         losses = self.learn(module, self.make_batch(), self.overfit_steps)
         assert losses[-1] < 0.7 * losses[0]
 
@@ -84,7 +83,7 @@ class TestCodec(CodingTester):
     )
 
     def made(self, **arguments: Any) -> SCICodecModule:
-        return small("codec", **{"phases": (0.0, 0.0, 1.0), **self.files, **arguments})
+        return small("codec", **{"phase_fractions": (0.0, 0.0, 1.0), **self.files, **arguments})
 
 
 class TestJoint(CodingTester):
@@ -139,13 +138,15 @@ def test_groups_follow_in_time(count: int) -> None:
     ],
 )
 def test_rounding_begins_with_noise_and_ends_with_levels(
-    stage: Stage, quant: str, progress: float, wanted: tuple[bool, bool]
+    monkeypatch: pytest.MonkeyPatch,
+    stage: Stage,
+    quant: str,
+    progress: float,
+    wanted: tuple[bool, bool],
 ) -> None:
-    class Run:
-        def __init__(self) -> None:
-            self.stage, self.progress, self.hparams = stage, progress, {"quant": quant}
-
-    found = counted(cast("SCICodecModule", Run()), torch.Generator())
+    module = small(stage, quantization=quant)
+    monkeypatch.setattr(type(module), "progress", progress)
+    found = module.rate_estimator(torch.Generator())
     assert (found._is_noisy, found._is_rounded) == wanted
 
 
@@ -166,9 +167,9 @@ def test_pairs_have_the_true_error_of_decoded_motion_beside(
     batch = scene_batch(3)
     terms = {}
     for kind, phases in {"intra": (1, 0, 0), "pair": (0, 1, 0), "rollout": (0, 0, 1)}.items():
-        module = small("codec", phases=phases, **all_beginnings)
+        module = small("codec", phase_fractions=phases, **all_beginnings)
         module.setup("fit")
-        terms[kind] = module.job.terms(batch)
+        terms[kind] = module.terms(batch)
     assert set(terms["intra"]) == set(terms["rollout"]) == {"rate", "distortion", "total"}
     assert set(terms["pair"]) == {"rate", "distortion", "total", "warp"}
     for one in terms.values():
@@ -180,15 +181,13 @@ def test_pairs_leave_i_frames_alone_and_begin_almost_free(
     all_beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed_everything(0)
-    module = small("codec", phases=(0, 1, 0), quant="ste", **all_beginnings)
+    module = small("codec", phase_fractions=(0, 1, 0), quantization="ste", **all_beginnings)
     module.setup("fit")
-    weight = module.hparams["lambdas"][
-        int(torch.randint(4, (), generator=module.generator("coding")))
-    ]
+    weight = module.coding.lambdas[int(torch.randint(4, (), generator=module.generator("coding")))]
     costs = []
     for progress in (0.0, 0.5):
         monkeypatch.setattr(SCICodecModule, "progress", progress)
-        terms = module.job.terms(scene_batch(3))
+        terms = module.terms(scene_batch(3))
         named = {name: float(value.detach()) for name, value in terms.items()}
         costs.append(named["total"] - weight * (named["distortion"] + named["warp"]))
     assert costs[0] == pytest.approx(FREE**0.5 * costs[1], rel=0.01)
@@ -206,7 +205,7 @@ def test_what_is_new_in_a_frame_is_learned_to_be_coded(monkeypatch: pytest.Monke
     coarse = torch.rand(16, 3, 10, 10, generator=generator)
     smooth = F.interpolate(coarse, (64, 64), mode="bicubic", align_corners=False).clamp(0, 1)
     scenes = smooth.unflatten(0, (8, 2))  # of two frames that have nothing in common
-    module = small("codec", phases=(0, 1, 0), lambdas=[256.0] * 4)
+    module = small("codec", phase_fractions=(0, 1, 0), lambdas=[256.0] * 4)
     drawn = (torch.randint(8, (4,), generator=generator) for _ in range(160))
     monkeypatch.setattr(
         module, "learned_scenes", lambda _: FeatureBatch(scenes[next(drawn)], torch.empty(0), None)
@@ -215,7 +214,7 @@ def test_what_is_new_in_a_frame_is_learned_to_be_coded(monkeypatch: pytest.Monke
     for step in range(160):
         monkeypatch.setattr(SCICodecModule, "progress", step / 200)
         optimizer.zero_grad()
-        module.job.terms(scene_batch(2))["total"].backward()
+        module.terms(scene_batch(2))["total"].backward()
         module.configure_gradient_clipping(optimizer, 1.0, "norm")
         optimizer.step()
     coding, symbols = cast("CodecNetworks", module.codec.coding), RateEstimator()

@@ -20,16 +20,11 @@ from spike_zoo.simulation.kinds.recipes import RECIPES
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, training_loss
 from spike_zoo.testing.testers import QUIET
 from tests.methods.sci.batches import batch_of
+from tests.methods.sci.coding import small
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-WIDTHS = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
-
-
-def small(stage: Stage, **arguments: Any) -> SCICodecModule:
-    return SCICodecModule(stage, **{"lpips": "off", **WIDTHS, **arguments})
 
 
 class TestExtraction(ReconstructionTester, MethodTester):
@@ -39,7 +34,7 @@ class TestExtraction(ReconstructionTester, MethodTester):
     width = 32
 
     def make_module(self) -> SCICodecModule:
-        return small("fem", w_lap=0.0, warmup=0.0)
+        return small("fem", smoothness_weight=0.0, warmup=0.0)
 
 
 class TestAnalysis(ReconstructionTester, MethodTester):
@@ -85,7 +80,10 @@ def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str]) -> None
 
 def test_a_stage_takes_the_parts_of_weights_that_ship() -> None:
     shipped = cast("SCICodecModule", spike_zoo.load("sci-small"))
-    widths = {name: shipped.hparams[name] for name in ("fem_width", "codec_width", "fam_width")}
+    widths = {
+        name: shipped.hparams["networks"][name]
+        for name in ("fem_width", "codec_width", "fam_width")
+    }
     module = small("fam", **{**widths, "fem": "sci-small", "motion": "sci-small"})
     module.setup("fit")
     for part in ("fem", "motion"):
@@ -193,19 +191,22 @@ def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: SCICodecModule("decode"), ValueError, "stage must be one of fem, motion"),  # type: ignore[arg-type]
         (
-            lambda: small("codec", quant="hard"),
+            lambda: small("codec", quantization="hard"),
             ValueError,
-            "quant must be one of mixed, noise",
+            "quantization must be one of mixed, noise",
         ),
         (
             lambda: small("codec", lambdas=(1.0, 2.0)),
             ValueError,
             r"lambdas must be 4 .*1.0, 2.0",
         ),
-        (lambda: small("codec", phases=(0, 0, 0)), ValueError, "phases must be 3 parts of the run"),
-        (lambda: small("codec", gop=0), ConfigError, "gop must be 1 or more, got 0"),
+        (
+            lambda: small("codec", phase_fractions=(0, 0, 0)),
+            ValueError,
+            "phase_fractions must be 3 parts of the run",
+        ),
+        (lambda: small("codec", gop=0), ValueError, "gop must be 1 or more, got 0"),
         (
             lambda: small("codec", context="both"),
             ValueError,
@@ -223,8 +224,16 @@ def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
             ValueError,
             "cache_gib must be 0 or more",
         ),
-        (lambda: small("fem", w_lap=-1.0), ValueError, "w_lap must be 0 or more, got -1"),
-        (lambda: small("motion", w_true=float("nan")), ValueError, "w_true must be 0 or more"),
+        (
+            lambda: small("fem", smoothness_weight=-1.0),
+            ValueError,
+            "smoothness_weight must be 0 or more, got -1",
+        ),
+        (
+            lambda: small("motion", flow_loss_weight=float("nan")),
+            ValueError,
+            "flow_loss_weight must be 0 or more",
+        ),
         (lambda: small("fem", learning_rate=0.0), ValueError, "learning_rate must be a positive"),
     ],
 )
@@ -291,9 +300,9 @@ def test_a_stage_that_learned_no_motion_says_so() -> None:
 
 
 def test_the_true_motion_counts_less_and_less(beginnings: dict[str, str]) -> None:
-    module = small("motion", w_true=0.8, w_true_end=0.25, **beginnings)
+    module = small("motion", flow_loss_weight=0.8, flow_loss_weight_end=0.25, **beginnings)
     module._trainer = cast("Any", SimpleNamespace(global_step=5))
     module._updates = 10.0
-    assert module.w_true == pytest.approx(0.5)
+    assert module.flow_loss_weight == pytest.approx(0.5)
     module._trainer = cast("Any", SimpleNamespace(global_step=12))
-    assert module.w_true == pytest.approx(0.2)
+    assert module.flow_loss_weight == pytest.approx(0.2)

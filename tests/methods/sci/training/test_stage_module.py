@@ -6,12 +6,12 @@ import logging
 
 import pytest
 
-from spike_zoo.methods.sci import SCICodecModule
+from tests.methods.sci.coding import stage_module
 
 
 def test_the_log_says_how_much_of_every_part_learns(caplog: pytest.LogCaptureFixture) -> None:
     widths = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
-    module = SCICodecModule("joint", lpips="off", **widths)  # type: ignore[arg-type]  # plain values
+    module = stage_module("joint", lpips="off", **widths)
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         module.on_fit_start()
     intra = module.codec.get_submodule("intra")

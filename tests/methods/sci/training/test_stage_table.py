@@ -9,23 +9,25 @@ import torch
 from lightning import Callback, Trainer, seed_everything
 from torch.utils.data import DataLoader
 
-from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.training.stage_table import STAGES, Stage, as_table, row_of, without
 from spike_zoo.testing import training_loss
 from tests.methods.sci.batches import batch_of
+from tests.methods.sci.coding import stage_module
 
 if TYPE_CHECKING:
     from lightning import LightningModule
     from torch import Tensor, nn
 
 #: What a stage is trained with here, so that every part of it takes part.
-SETTINGS: dict[Stage, dict[str, Any]] = {"codec": {"quant": "noise", "phases": (0.0, 0.0, 1.0)}}
+SETTINGS: dict[Stage, dict[str, Any]] = {
+    "codec": {"quantization": "noise", "phase_fractions": (0.0, 0.0, 1.0)}
+}
 
 
-def small(stage: Stage, files: dict[str, str], **switches: Any) -> SCICodecModule:
+def small(stage: Stage, files: dict[str, str], **switches: Any) -> Any:
     widths: dict[str, Any] = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
     given = {**widths, **files, **SETTINGS.get(stage, {}), **switches}
-    return SCICodecModule(stage, lpips="off", **given)
+    return stage_module(stage, lpips="off", **given)
 
 
 def inside(name: str, parts: tuple[str, ...]) -> bool:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from lightning import seed_everything
 
-from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.features.smoothness import add_norms, deviation_at_rest, norm_metrics
 from spike_zoo.methods.sci.training.visualization import Intermediates, stretched
 from tests.methods.sci.batches import batch_of
+from tests.methods.sci.coding import stage_module
 
 WIDTHS = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
 
@@ -28,7 +28,7 @@ WIDTHS = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
 )
 def test_a_sample_is_shown_with_every_step_of_its_alignment(align: Align, steps: list[str]) -> None:
     seed_everything(0)
-    module = SCICodecModule("fam", align=align, lpips="off", **WIDTHS)  # type: ignore[arg-type]  # plain
+    module = stage_module("fam", align=align, lpips="off", **WIDTHS)
     with torch.no_grad():
         seen = Intermediates.of(module.codec, batch_of(module, 17, 22))
         pictures = seen.pictures(1)
@@ -71,6 +71,6 @@ def test_pictures_that_do_not_change_have_no_deviation() -> None:
 
 def test_the_scene_at_rest_is_at_rest() -> None:
     seed_everything(0)
-    module = SCICodecModule("fem", fem_width=0.125, lpips="off")
+    module = stage_module("fem", fem_width=0.125, lpips="off")
     # a scene that moved would flicker as much as it differs from itself: more than its noise
     assert 0 < deviation_at_rest(module) < 0.01

@@ -1,0 +1,345 @@
+"""Averages of planes along optical flow, and the removal of motion blur from them.
+
+Tensors on the CPU go through compiled kernels, others through the same operations of torch, which
+the tests use as the reference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from spike_zoo.methods.classical import kernels
+from spike_zoo.methods.classical.dispatch import is_compiled_for
+from spike_zoo.methods.classical.flow import moved, shifts_at
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+WINDOW: Final = 65
+GROUP: Final = 5  # planes that are averaged before groups are weighted
+HALF: Final = GROUP // 2
+LOOK: Final = 15  # planes beyond the groups in which intervals may end that measure their blur
+_SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
+_TOLERANCE: Final = 1.5  # of a difference, in noise powers
+_LEAST_NOISE: Final = 1e-5  # as a power, where white is 1
+_BLACK: Final = 43  # planes without a spike at an end, from which on a pixel stays black there
+_ROUNDS: Final = 2
+_STEP: Final = 0.6  # of the excess that is added in a round
+_LIGHT_STEP: Final = 3  # planes whose predicted light is sampled once
+_CAUTION: Final = 3.0  # noise powers in the Wiener filter of the excess
+_SIDE: Final = 7  # of the squares in which its power is measured
+_LEAST: Final = 0.2  # share of the groups that must have whole intervals
+_FAR: Final = 2.0**22  # planes: no spike
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """The interval that spans the end of each plane, between two spikes of a pixel.
+
+    Attributes:
+        since: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, 255 or more is 255.
+        until: uint8 ``(T, H, W)``, planes until the next spike, 1 or more, likewise.
+        rates: float32 ``(T, H, W)``, one over the interval; 0 where a spike is missing.
+    """
+
+    since: Tensor
+    until: Tensor
+    rates: Tensor
+
+    @classmethod
+    def of(cls, spikes: Tensor, before: Tensor | None = None, after: Tensor | None = None) -> Self:
+        """Measure the intervals of a block of planes.
+
+        Args:
+            spikes: uint8 ``(T, H, W)``, 0 or 1.
+            before: float32 ``(H, W)``, plane of the last spike before the block, negative; minus
+                infinity, as by default, where there is none.
+            after: Likewise, plane of the first spike after the block, T or more, or infinity.
+        """
+        none = torch.full(spikes.shape[1:], torch.inf, device=spikes.device)
+        outside = (
+            (-none if before is None else before).clamp(min=-_FAR),
+            (none if after is None else after).clamp(max=_FAR),
+        )
+        if not is_compiled_for(spikes.device):
+            return cls._by_scans(spikes, *outside)
+        from spike_zoo.methods.classical.alignment_kernels import measure_intervals
+
+        # memory from numpy, which asks for large pages: twice as fast to read along the flow
+        types = (np.uint8, np.uint8, np.float32)
+        arrays = [np.empty(tuple(spikes.shape), one) for one in types]
+        job = (spikes.contiguous().numpy(), tuple(one.numpy() for one in outside), *arrays)
+        kernels.over_rows(measure_intervals, spikes.shape[1], spikes.numel(), *job)
+        return cls(*map(torch.from_numpy, arrays))
+
+    @classmethod
+    def _by_scans(cls, spikes: Tensor, before: Tensor, after: Tensor) -> Self:
+        count = len(spikes)
+        planes = torch.arange(count, dtype=torch.float32, device=spikes.device).view(-1, 1, 1)
+        fires = spikes != 0
+        last = torch.where(fires, planes, before).cummax(dim=0).values
+        following = torch.where(fires, planes, after).flip(0).cummin(dim=0).values.flip(0)
+        following = torch.cat([following[1:], after[None]])
+        length = following - last
+        rates = torch.where(length < _FAR / 2, 1 / length, 0.0)
+        since, until = planes - last, following - planes
+        return cls(since.clamp(max=255).byte(), until.clamp(max=255).byte(), rates)
+
+    def with_ends(self, before: int = 0, after: int = 0) -> Self:
+        """Fill rates where the recording begins or ends within an interval with the nearest one.
+
+        It is no brighter there than one over the planes without a spike. Where these are 43 or
+        more the pixel stays black, as one that never fires does.
+
+        Args:
+            before: Planes that the recording has before the block.
+            after: Planes that it has after the block.
+        """
+        return type(self)(self.since, self.until, known_at_ends(self.rates, before, after))
+
+
+def known_at_ends(rates: Tensor, before: int = 0, after: int = 0) -> Tensor:
+    """Return rates filled at the ends of a recording, see :meth:`Intervals.with_ends`."""
+    if min(before, after) >= _BLACK:
+        return rates
+    if is_compiled_for(rates.device):
+        from spike_zoo.methods.classical.alignment_kernels import fill_ends
+
+        rates = rates.contiguous().clone()
+        job = (rates.numpy(), (before, after), _BLACK)
+        kernels.over_rows(fill_ends, rates.shape[1], rates.numel(), *job)
+        return rates
+    for away in (before, after):
+        known = (rates > 0).to(torch.uint8)
+        first = known.argmax(dim=0, keepdim=True)
+        silent = first + away
+        nearest = rates.gather(0, first).minimum(1 / silent.clamp(min=1))
+        planes = torch.arange(len(rates), device=rates.device).view(-1, 1, 1)
+        rates = torch.where((planes < first) & (silent < _BLACK), nearest, rates).flip(0)
+    return rates
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Groups of planes and how they move to the middle one.
+
+    Attributes:
+        middle: Index of the plane that the others are aligned to.
+        groups: Indexes of the planes of each group.
+        velocity: ``(2, 2, H, W)``, see :func:`estimate_velocities`.
+    """
+
+    middle: int
+    groups: Sequence[Sequence[int]]
+    velocity: Tensor
+
+    @property
+    def planes(self) -> list[int]:
+        """All planes, group after group."""
+        return [plane for group in self.groups for plane in group]
+
+    @property
+    def offsets(self) -> list[int]:
+        """For each group its distance in planes from the middle one, in steps of 5."""
+        center = min(range(len(self.groups)), key=lambda n: self._away(self.groups[n]))
+        return [GROUP * (number - center) for number in range(len(self.groups))]
+
+    def _away(self, group: Sequence[int]) -> float:
+        return abs(sum(group) / len(group) - self.middle)
+
+    def each_plane(self, values: Tensor) -> Tensor:
+        """Return the planes of all groups as they appear at the middle one, ``(P, H, W)``."""
+        return self._sampled(values, grouped=False)
+
+    def means(self, values: Tensor) -> Tensor:
+        """Return the mean of every group as it appears at the middle plane, ``(N, H, W)``.
+
+        Args:
+            values: ``(T, H, W)``.
+        """
+        return self._sampled(values, grouped=True)
+
+    def whole(self, intervals: Intervals, clip: range) -> Tensor:
+        """Return whether the interval of each group's middle plane lies in a clip, ``(N, H, W)``.
+
+        Args:
+            intervals: Of a block of planes.
+            clip: The planes of the clip.
+        """
+        height, width = self.velocity.shape[2:]
+        rows = torch.arange(height, device=self.velocity.device).view(-1, 1)
+        columns = torch.arange(width, device=self.velocity.device)
+        found = []
+        for plane in (group[len(group) // 2] for group in self.groups):
+            (shift,) = shifts_at([plane], self.middle, self.velocity)
+            x = (columns + shift[0]).round_().clamp_(0, width - 1)
+            y = (rows + shift[1]).round_().clamp_(0, height - 1)
+            is_whole = intervals.since[plane] <= plane - clip.start
+            is_whole &= intervals.until[plane] < clip.stop - plane
+            found.append(is_whole.take((y * width + x).long()))
+        return torch.stack(found).float()
+
+    def excess(self, image: Tensor, intervals: Intervals, clip: range) -> Tensor:
+        """Return by how much whole intervals are brighter than predicted, ``(N, H, W)``.
+
+        The image, moved along the flow, predicts the light that each interval gathered; a spike
+        is fired at light 1. Groups' means are returned as they appear at the middle plane.
+
+        Args:
+            image: ``(H, W)``, spikes per plane at the middle plane.
+            intervals: Of a block of planes.
+            clip: Planes of the block in which intervals count.
+        """
+        planes = self.planes
+        first, stop = min(planes), max(planes) + 1
+        if self._is_compiled:
+            from spike_zoo.methods.classical.alignment_kernels import measure_excess
+
+            found = torch.from_numpy(np.empty((stop - first, *image.shape), np.float32))
+            ends = (intervals.since.numpy(), intervals.until.numpy())
+            velocity = self.velocity.contiguous().numpy()
+            span = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
+            job = (image.contiguous().numpy(), ends, intervals.rates.numpy(), *span, found.numpy())
+            kernels.over_rows(measure_excess, len(image), found.numel(), *job)
+        else:
+            found = self._excess(image, intervals, clip, range(first, stop))
+        groups = [[plane - first for plane in group] for group in self.groups]
+        return Alignment(self.middle - first, groups, self.velocity).means(found)
+
+    def _excess(self, image: Tensor, intervals: Intervals, clip: range, window: range) -> Tensor:
+        """Return the excess of each plane, ``(T, H, W)``, by operations of torch."""
+        light = image.new_zeros(len(clip) + 1, *image.shape)
+        for first in range(clip.start, clip.stop, _LIGHT_STEP):
+            stop = min(first + _LIGHT_STEP, clip.stop)
+            plane = min(first + _LIGHT_STEP // 2, clip.stop - 1)
+            (shift,) = shifts_at([plane], self.middle, self.velocity)
+            light[first + 1 - clip.start : stop + 1 - clip.start] = moved(image, -shift)
+        light = light.clamp_(min=0).cumsum(dim=0)
+        planes = torch.arange(window.start, window.stop, device=image.device).view(-1, 1, 1)
+        begins = planes - intervals.since[window.start : window.stop].long()
+        ends = planes + intervals.until[window.start : window.stop].long()
+        is_whole = (begins >= clip.start) & (ends < clip.stop)
+        # after the spike that begins the interval up to the one that ends it
+        low, high = (torch.where(is_whole, one + 1 - clip.start, 0) for one in (begins, ends))
+        predicted = light.gather(0, high) - light.gather(0, low)
+        rates = intervals.rates[window.start : window.stop]
+        return torch.where(is_whole, (1 - predicted) * rates, 0.0)
+
+    @property
+    def _is_compiled(self) -> bool:
+        return is_compiled_for(self.velocity.device) and min(self.velocity.shape[2:]) > 1
+
+    def _sampled(self, values: Tensor, *, grouped: bool) -> Tensor:
+        planes = self.planes
+        out = torch.zeros(
+            len(self.groups if grouped else planes), *values.shape[1:], device=values.device
+        )
+        if self._is_compiled:
+            from spike_zoo.methods.classical.alignment_kernels import sample_along
+
+            along = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
+            job = (values.contiguous().numpy(), *along, *self._slots(grouped), out.numpy())
+            kernels.over_rows(sample_along, out.shape[1], len(planes) * values[0].numel(), *job)
+            return out
+        each = (
+            moved(values[plane], shifts_at([plane], self.middle, self.velocity)[0])
+            for plane in planes
+        )
+        for image, slot, share in zip(each, *self._slots(grouped), strict=True):
+            out[slot] += float(share) * image
+        return out
+
+    def _run(
+        self, kernel: object, source: tuple[object, ...], out: Tensor, *, grouped: bool
+    ) -> None:
+        planes = np.array(self.planes, np.int64)
+        velocity = self.velocity.contiguous().numpy()
+        job = (*source, planes, self.middle, velocity, *self._slots(grouped), out.numpy())
+        work = len(planes) * out[0].numel()
+        kernels.over_rows(kernel, out.shape[1], work, *job)  # type: ignore[arg-type]  # compiled
+
+    def _slots(self, grouped: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return the output image of each plane and the plane's share of it."""
+        sizes = [len(group) for group in self.groups] if grouped else [1] * len(self.planes)
+        slots = np.repeat(np.arange(len(sizes)), sizes)
+        return slots, np.repeat(1 / np.array(sizes, np.float32), sizes).astype(np.float32)
+
+
+def box_filter(images: Tensor, side: int) -> Tensor:
+    """Return means over squares around each pixel of ``(N, H, W)``, cut at the borders.
+
+    Args:
+        images: The images.
+        side: Of the squares in pixels, odd.
+    """
+    if is_compiled_for(images.device):
+        import cv2  # six times as fast
+
+        options: dict[str, Any] = {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
+        count = cv2.boxFilter(np.ones(images.shape[1:], np.float32), -1, (side, side), **options)
+        sums = [cv2.boxFilter(one, -1, (side, side), **options) for one in images.numpy()]
+        return torch.from_numpy(np.stack(sums) / count)
+    half = side // 2
+    return F.avg_pool2d(images[:, None], side, 1, half, count_include_pad=False)[:, 0]
+
+
+def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
+    """Return the weights of groups of planes at each pixel, ``(N, H, W)``, 1 in all.
+
+    A group that differs from the middle ones by more than noise has less weight (something passed
+    in front, or the flow is wrong), as has one further away. Noise is measured by the difference
+    of the two groups beside the middle one.
+
+    Args:
+        groups: ``(N, H, W)``, means aligned to the middle plane, white about 1.
+        offsets: Their middle planes relative to the middle one; one is 0.
+    """
+    middle = list(offsets).index(0)
+    beside = groups[max(middle - 1, 0) : middle + 2]
+    difference = box_filter((groups - beside.mean(dim=0)).square(), _SPREAD)
+    noise = box_filter((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
+    excess = (difference / noise - _TOLERANCE).clamp(min=0)
+    far = torch.tensor(list(offsets), device=groups.device).abs() / (WINDOW // 2 + HALF + 1)
+    weights = (1 - far).clamp(min=0.1).sqrt().view(-1, 1, 1) / (1 + excess.square())
+    return weights / weights.sum(dim=0)
+
+
+def deblurred(image: Tensor, intervals: Intervals, alignment: Alignment, weights: Tensor) -> Tensor:
+    """Remove the motion blur of intervals from an average along the flow.
+
+    An interval measures the mean light between two spikes, during which objects move on: dark
+    pixels blur most. What whole intervals measured beyond the image's prediction is moved back and
+    added, as far as groups of planes agree.
+
+    Args:
+        image: ``(H, W)``, spikes per plane at the middle plane.
+        intervals: Of a block of planes.
+        alignment: The groups and their motion.
+        weights: Of the groups, see :func:`group_weights`.
+
+    Source: ours; iterative back-projection is Irani and Peleg's, CVGIP 1991.
+    """
+    planes, count = alignment.planes, len(intervals.rates)
+    clip = range(max(min(planes) - LOOK, 0), min(max(planes) + LOOK + 1, count))
+    whole = (weights * alignment.whole(intervals, clip)).sum(dim=0).clamp(min=_LEAST)
+    for _ in range(_ROUNDS):
+        excess = alignment.excess(image, intervals, clip)
+        agreed = _agreed(excess, whole, weights)
+        image = (image + _STEP * agreed).clamp(min=0)
+    return image
+
+
+def _agreed(excess: Tensor, whole: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean of groups, less where they differ: a Wiener filter."""
+    mean = (weights * excess).sum(dim=0) / whole
+    noise = (weights * (excess - mean).square()).sum(dim=0) * weights.square().sum(dim=0)
+    power, noise = box_filter(torch.stack([mean.square(), noise]), _SIDE)
+    return mean * power / (power + _CAUTION * noise + 1e-12)

@@ -1,0 +1,273 @@
+"""Intervals of a block of planes, and sampling along optical flow, compiled for the CPU.
+
+Each kernel takes a band of rows ``[top, bottom)`` of the output, see :func:`over_rows`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spike_zoo.spikes.compiling import FINITE, compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Bytes = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
+    Integers = NDArray[np.int32]
+
+_LONGEST = np.float32(2**21)  # planes of an interval
+_MOST = np.float32(255)  # planes that a byte can count
+_kernel = partial(compiled, fastmath=FINITE)
+_inline = partial(compiled, inline=True, fastmath=FINITE)
+
+
+@_kernel
+def measure_intervals(
+    spikes: Bytes,
+    outside: tuple[Floats, Floats],
+    since: Bytes,
+    until: Bytes,
+    rates: Floats,
+    top: int,
+    bottom: int,
+) -> None:
+    """Fill planes since the last spike, planes until the next one, and one over their sum.
+
+    Args:
+        spikes: ``(T, H, W)``, 0 or 1.
+        outside: ``(H, W)`` each: plane of the last spike before the block, negative, and of the
+            first one after it, T or more; 2^22 planes away where there is none.
+        since: ``(T, H, W)``, filled: 0 at a spike, 255 at most.
+        until: ``(T, H, W)``, filled: 1 or more, 255 at most.
+        rates: ``(T, H, W)``, filled: inverse intervals, 0 where a spike is missing.
+        top: First row.
+        bottom: Past the last row.
+    """
+    planes, _, width = spikes.shape
+    last = np.empty((planes, width), np.float32)
+    for row in range(top, bottom):
+        latest = outside[0][row].copy()
+        for plane in range(planes):
+            _note(latest, spikes[plane, row], np.float32(plane))
+            last[plane] = latest
+        following = outside[1][row].copy()
+        for plane in range(planes - 1, -1, -1):
+            places = (np.float32(plane), last[plane], following)
+            _write(places, since[plane, row], until[plane, row], rates[plane, row])
+            _note(following, spikes[plane, row], np.float32(plane))
+
+
+@_inline
+def _note(place: Floats, fired: Bytes, plane: np.float32) -> None:
+    for column in range(place.size):
+        place[column] = plane if fired[column] else place[column]
+
+
+@_inline
+def _write(
+    places: tuple[np.float32, Floats, Floats], since: Bytes, until: Bytes, rates: Floats
+) -> None:
+    plane, last, following = places
+    for column in range(last.size):
+        since[column] = np.uint8(min(plane - last[column], _MOST))
+        until[column] = np.uint8(min(following[column] - plane, _MOST))
+        length = following[column] - last[column]
+        rates[column] = np.float32(1) / length if length < _LONGEST else np.float32(0)
+
+
+@_kernel
+def fill_ends(rates: Floats, away: tuple[int, int], longest: int, top: int, bottom: int) -> None:
+    """Fill rates before a pixel's first interval and after its last one with the nearest.
+
+    Args:
+        rates: ``(T, H, W)``, 0 where there is no interval; changed in place.
+        away: Planes that the recording has before the block and after it.
+        longest: Planes without a spike from which on the pixel stays black.
+        top: First row.
+        bottom: Past the last row.
+    """
+    planes, _, width = rates.shape
+    for row in range(top, bottom):
+        for column in range(width):
+            for end in range(2):
+                step = 1 if end == 0 else -1
+                start = 0 if end == 0 else planes - 1
+                silent = 0
+                while silent < planes and rates[start + step * silent, row, column] == 0:
+                    silent += 1
+                total = silent + away[end]
+                if silent == 0 or silent == planes or total >= longest:
+                    continue
+                known = rates[start + step * silent, row, column]
+                rate = min(known, np.float32(1) / np.float32(max(total, 1)))
+                for index in range(silent):
+                    rates[start + step * index, row, column] = rate
+
+
+@_inline
+def _locate(
+    velocity: Floats,
+    row: int,
+    shift: np.float32,
+    indexes: Integers,
+    right: Floats,
+    down: Floats,
+) -> None:
+    """Write where each pixel of a row is found: index of its top left neighbour, and fractions."""
+    height, width = velocity.shape[1:]
+    last_x, last_y = np.float32(width - 1), np.float32(height - 1)
+    along_x, along_y = velocity[0, row], velocity[1, row]
+    for column in range(width):
+        x = min(max(np.float32(column) + shift * along_x[column], np.float32(0)), last_x)
+        y = min(max(np.float32(row) + shift * along_y[column], np.float32(0)), last_y)
+        left = min(np.int32(x), np.int32(width - 2))
+        above = min(np.int32(y), np.int32(height - 2))
+        indexes[column] = above * np.int32(width) + left
+        right[column] = x - np.float32(left)
+        down[column] = y - np.float32(above)
+
+
+@_inline
+def _add_samples(
+    image: Floats,
+    width: int,
+    indexes: Integers,
+    right: Floats,
+    down: Floats,
+    share: np.float32,
+    out: Floats,
+) -> None:
+    """Add bilinear samples of a flattened image to a row."""
+    for column in range(indexes.size):
+        # unsigned: numba would look for negative indexes
+        index = np.uint32(indexes[column])
+        below = index + np.uint32(width)
+        first, second = image[index], image[index + np.uint32(1)]
+        third, fourth = image[below], image[below + np.uint32(1)]
+        upper = first + right[column] * (second - first)
+        lower = third + right[column] * (fourth - third)
+        out[column] += share * (upper + down[column] * (lower - upper))
+
+
+@_kernel
+def sample_along(
+    values: Floats,
+    planes: NDArray[np.int64],
+    middle: int,
+    velocity: Floats,
+    slots: NDArray[np.int64],
+    shares: Floats,
+    out: Floats,
+    top: int,
+    bottom: int,
+) -> None:
+    """Add planes, sampled bilinearly along the flow, to output images.
+
+    Args:
+        values: ``(T, H, W)``.
+        planes: Indexes of planes, ``(P,)``.
+        middle: Index of the plane that they are aligned to.
+        velocity: ``(2, 2, H, W)``, pixels per plane (dx, dy), before and after the middle.
+        slots: For each plane the output image that it is added to, ``(P,)``.
+        shares: For each plane its factor, ``(P,)``.
+        out: ``(N, H, W)``, added to.
+        top: First row.
+        bottom: Past the last row.
+    """
+    width = values.shape[2]
+    indexes = np.empty(width, np.int32)
+    right, down = np.empty(width, np.float32), np.empty(width, np.float32)
+    for row in range(top, bottom):
+        for each in range(planes.size):
+            shift = np.float32(planes[each] - middle)
+            side = velocity[0] if planes[each] < middle else velocity[1]
+            _locate(side, row, shift, indexes, right, down)
+            image = values[planes[each]].reshape(-1)
+            _add_samples(image, width, indexes, right, down, shares[each], out[slots[each], row])
+
+
+@_kernel
+def measure_excess(
+    image: Floats,
+    ends: tuple[Bytes, Bytes],
+    rates: Floats,
+    clip: tuple[int, int],
+    middle: int,
+    velocity: Floats,
+    window: tuple[int, int],
+    step: int,
+    out: Floats,
+    top: int,
+    bottom: int,
+) -> None:
+    """Fill by how much intervals are brighter than an image predicts that moves along the flow.
+
+    A pixel fires when it has gathered light 1: an interval whose predicted light is less was
+    brighter than predicted.
+
+    Args:
+        image: ``(H, W)``, spikes per plane at the middle plane.
+        ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.
+        rates: Inverse intervals, ``(T, H, W)``.
+        clip: First plane and past the last one: intervals that leave it give 0.
+        middle: Index of the middle plane.
+        velocity: Pixels per plane.
+        window: First plane and past the last plane of the output.
+        step: Planes whose light is taken as that of the one between them.
+        out: ``(window, H, W)``, spikes per plane, filled.
+        top: First row.
+        bottom: Past the last row.
+    """
+    width = image.shape[1]
+    flat = image.reshape(-1)
+    indexes = np.empty(width, np.int32)
+    right, down = np.empty(width, np.float32), np.empty(width, np.float32)
+    light = np.zeros((clip[1] - clip[0] + 1, width), np.float32)
+    sampled = np.empty(width, np.float32)
+    for row in range(top, bottom):
+        for first in range(clip[0], clip[1], step):
+            stop = min(first + step, clip[1])
+            plane = min(first + step // 2, clip[1] - 1)
+            side = velocity[0] if plane < middle else velocity[1]
+            _locate(side, row, np.float32(middle - plane), indexes, right, down)
+            sampled[:] = 0
+            _add_samples(flat, width, indexes, right, down, np.float32(1), sampled)
+            for each in range(first - clip[0], stop - clip[0]):
+                for column in range(width):
+                    light[each + 1, column] = light[each, column] + max(
+                        sampled[column], np.float32(0)
+                    )
+        for plane in range(window[0], window[1]):
+            _row_of_excess(ends, rates, light, (plane, row), clip, out[plane - window[0], row])
+
+
+@_inline
+def _row_of_excess(
+    ends: tuple[Bytes, Bytes],
+    rates: Floats,
+    light: Floats,
+    place: tuple[int, int],
+    clip: tuple[int, int],
+    out: Floats,
+) -> None:
+    """Write the excess of one row: 1 less the light between the spikes, times the rate."""
+    plane, row = place
+    since, until, rate = ends[0][plane, row], ends[1][plane, row], rates[plane, row]
+    width = np.int32(out.size)
+    flat = light.reshape(-1)
+    # after the spike that begins the interval up to the one that ends it
+    here = np.int32(plane - clip[0] + 1)
+    low, high = np.int32(plane - clip[0]), np.int32(clip[1] - plane)
+    for column in range(out.size):
+        before, after = np.int32(since[column]), np.int32(until[column])
+        is_whole = before <= low and after < high
+        start = here - before if is_whole else np.int32(0)
+        stop = here + after if is_whole else np.int32(0)
+        place_of = np.int32(column)
+        predicted = flat[np.uint32(stop * width + place_of)]
+        predicted -= flat[np.uint32(start * width + place_of)]
+        out[column] = (np.float32(1) - predicted) * rate[column] if is_whole else np.float32(0)

@@ -1,0 +1,174 @@
+"""Averages along optical flow: the compiled kernels equal torch, and motion blur is removed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from spike_zoo.methods.classical import AlignedTFI, alignment
+from spike_zoo.methods.classical.alignment import (
+    Alignment,
+    Intervals,
+    box_filter,
+    deblurred,
+    known_at_ends,
+)
+from spike_zoo.metrics import psnr
+from spike_zoo.simulation import SpikeCamera
+from spike_zoo.spikes import SpikeRecording
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MIDDLE = 60
+PLANES = 121
+
+
+def edges(speed: float) -> NDArray[np.float32]:
+    """Return light ``(T, H, W)`` of dim bars that move right by so many pixels a plane."""
+    generator = np.random.default_rng(0)
+    starts = generator.integers(7, 15, 40).cumsum() - 120
+    levels = generator.permutation(np.linspace(0.08, 0.5, 40))
+    at = np.arange(96)[None] - speed * (np.arange(PLANES) - MIDDLE)[:, None]
+    bars = np.interp(at, np.stack([starts, starts + 1], 1).ravel()[1:-1], levels[:-1].repeat(2))
+    return np.repeat(bars[:, None], 32, axis=1).astype(np.float32)
+
+
+def seen(light: NDArray[np.float32]) -> SpikeRecording:
+    camera = SpikeCamera(generator=np.random.default_rng(1))
+    return SpikeRecording.from_planes(camera.expose(light), rate_scale=camera.rate_scale)
+
+
+def decibels(image: torch.Tensor, light: NDArray[np.float32]) -> float:
+    wanted = torch.from_numpy(light[MIDDLE])[None, None]
+    inside = (..., slice(4, -4), slice(24, -24))
+    return psnr(image[inside], wanted[inside]).item()
+
+
+@pytest.mark.parametrize(("speed", "gain"), [(0.3, 1.0), (-0.6, 0.6)])
+def test_what_intervals_blurred_is_sharp_again(speed: float, gain: float) -> None:
+    light = edges(speed)
+    recording = seen(light)
+    velocities = torch.zeros(1, 2, 2, *light.shape[1:])
+    velocities[:, :, 0] = speed
+    sharp, blurred = (
+        AlignedTFI(unblurs=unblurs).along(recording.to_tensor()[None], MIDDLE, velocities)[0].rate
+        for unblurs in (True, False)
+    )
+    scale = recording.rate_scale or 1.0
+    reached = [decibels(rate[None, None] / scale, light) for rate in (sharp, blurred)]
+    assert reached[0] > reached[1] + gain
+
+
+def test_where_nothing_moves_there_is_nothing_to_take_back() -> None:
+    light = edges(0.0)
+    recording = seen(light)
+    sharp, plain = (
+        AlignedTFI(unblurs=unblurs).reconstruct(recording, [MIDDLE]) for unblurs in (True, False)
+    )
+    assert (sharp - plain).abs().mean() < 2e-3
+    assert decibels(sharp, light) > decibels(plain, light) - 1
+
+
+def test_noise_on_which_groups_do_not_agree_stays_out() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(91, 24, 32, generator=generator) < 0.3).byte()
+    picture, still = torch.full((24, 32), 0.3), torch.zeros(2, 2, 24, 32)
+    groups = [range(first, first + 5) for first in range(18, 73, 5)]
+    weights = torch.full((len(groups), 24, 32), 1 / len(groups))
+    changed = deblurred(picture, Intervals.of(spikes), Alignment(45, groups, still), weights)
+    firing = spikes[18:73].float().mean(dim=0)
+    assert (changed - picture).std() < 0.5 * (firing - picture).std()
+
+
+def test_intervals_of_pixels_that_never_fire_twice_tell_nothing() -> None:
+    spikes = torch.zeros(91, 12, 16, dtype=torch.uint8)
+    spikes[45, :, :8] = 1
+    picture, velocity = torch.rand(12, 16), torch.ones(2, 2, 12, 16)
+    groups = [range(first, first + 5) for first in range(18, 73, 5)]
+    weights = torch.full((len(groups), 12, 16), 1 / len(groups))
+    changed = deblurred(picture, Intervals.of(spikes), Alignment(45, groups, velocity), weights)
+    torch.testing.assert_close(changed, picture)
+
+
+def test_a_picture_that_explains_every_interval_is_left_alone() -> None:
+    spikes = torch.zeros(91, 12, 16, dtype=torch.uint8)
+    spikes[::3] = 1
+    picture, still = torch.full((12, 16), 1 / 3), torch.zeros(2, 2, 12, 16)
+    groups = [range(first, first + 5) for first in range(18, 73, 5)]
+    weights = torch.full((len(groups), 12, 16), 1 / len(groups))
+    changed = deblurred(picture, Intervals.of(spikes), Alignment(45, groups, still), weights)
+    torch.testing.assert_close(changed, picture, atol=1e-6, rtol=0)
+
+
+SPIKES = arrays.arrays(
+    np.bool_, st.tuples(st.integers(1, 30), st.integers(2, 5), st.integers(2, 9))
+)
+OUTSIDE = st.integers(1, 400) | st.just(np.inf)
+
+
+@given(spikes=SPIKES, before=OUTSIDE, after=OUTSIDE)
+def test_intervals_are_those_between_the_last_spike_and_the_next(
+    spikes: NDArray[np.bool_], before: float, after: float
+) -> None:
+    count, *size = spikes.shape
+    outside = torch.full(size, -before), torch.full(size, count - 1 + after)
+    found = Intervals.of(torch.from_numpy(spikes).byte(), *outside)
+    for (plane, row, column), _ in np.ndenumerate(spikes):
+        fired = np.flatnonzero(spikes[:, row, column]).tolist()
+        last = max((k for k in fired if k <= plane), default=-before)
+        following = min((k for k in fired if k > plane), default=count - 1 + after)
+        at = (plane, row, column)
+        assert found.since[at] == min(plane - last, 255)
+        assert found.until[at] == min(following - plane, 255)
+        assert found.rates[at] == pytest.approx(1 / (following - last))
+
+
+@given(spikes=SPIKES, seed=st.integers(0, 99), speed=st.floats(0, 2))
+def test_the_compiled_kernels_equal_torch(
+    spikes: NDArray[np.bool_], seed: int, speed: float
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    count, *size = spikes.shape
+    velocity = speed * torch.randn(2, 2, *size, generator=generator)
+    image = torch.rand(size, generator=generator)
+    planes = list(range(count))
+    groups = [planes[first : first + 5] for first in range(0, count, 5)]
+    middle = count // 2
+
+    def computed() -> list[torch.Tensor]:
+        intervals = Intervals.of(torch.from_numpy(spikes).byte()).with_ends(2, 3)
+        aligned = Alignment(middle, groups, velocity)
+        values = [intervals.since, intervals.until, intervals.rates]
+        clip = range(min(1, count - 1), count)
+        values += [aligned.each_plane(intervals.rates), aligned.means(intervals.rates)]
+        return [*values, aligned.excess(image, intervals, clip), box_filter(image[None], 5)]
+
+    compiled = computed()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(alignment, "is_compiled_for", lambda device: False)
+        plain = computed()
+    for fast, slow in zip(compiled, plain, strict=True):
+        torch.testing.assert_close(fast, slow, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("rates", "before", "after", "filled"),
+    [
+        pytest.param([0, 0, 0.5, 0.25, 0], 0, 0, [0.5, 0.5, 0.5, 0.25, 0.25], id="nearest"),
+        pytest.param([0, 0, 0.5, 0.25, 0], 8, 4, [0.1, 0.1, 0.5, 0.25, 0.2], id="silent before"),
+        pytest.param([0, 0.5, 0.5, 0.5, 0], 41, 42, [1 / 42, 0.5, 0.5, 0.5, 0], id="too long"),
+        pytest.param([0.0] * 5, 0, 0, [0.0] * 5, id="never fires"),
+    ],
+)
+def test_where_a_recording_ends_within_an_interval_the_nearest_is_used(
+    rates: list[float], before: int, after: int, filled: list[float]
+) -> None:
+    found = known_at_ends(torch.tensor(rates).view(5, 1, 1), before, after)
+    torch.testing.assert_close(found.flatten(), torch.tensor(filled))
