@@ -9,6 +9,8 @@ import yaml
 from benchmarks import gpu
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.repo
+
 
 def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -1,4 +1,4 @@
-"""What the targets take as done, and where they are listed."""
+"""Targets of the Makefile, and the jobs of ``experiments/run.py`` behind them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from subprocess import PIPE
 
@@ -14,10 +15,10 @@ import yaml
 
 from tests.conftest import ROOT
 
-METHODS = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/sweep.yaml"))
+pytestmark = pytest.mark.repo
+
 NEEDS = sorted((ROOT / "experiments").glob("*/needs*.yaml"))
 STAGES = sorted((ROOT / "experiments").glob("*/stages.yaml"))
-
 OUTER = {"MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES"}  # of a make that runs the tests
 FAKE_PYTHON = """#!/bin/sh
 if [ "$1 $2" = "-m venv" ]; then mkdir -p .venv/bin && cp "$0" .venv/bin/python; fi
@@ -28,6 +29,11 @@ def _make(folder: Path, *arguments: str) -> str:
     own = {name: value for name, value in os.environ.items() if name not in OUTER}
     command = ["make", "--no-print-directory", *arguments]
     return subprocess.run(command, cwd=folder, env=own, stdout=PIPE, text=True, check=True).stdout
+
+
+def _dry_run(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "experiments/run.py", "--dry-run", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.fixture
@@ -43,42 +49,39 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def methods(checkout: Path) -> Path:
-    """Return a checkout with the experiments and configurations of the project, and no data."""
+def methods(tmp_path: Path) -> Path:
+    """Return the experiments and configurations of the project, without data and runs."""
     for folder in ("experiments", "configs"):
-        files = shutil.ignore_patterns("results", "weights")
-        shutil.copytree(ROOT / folder, checkout / folder, ignore=files)
-    return checkout
+        files = shutil.ignore_patterns("results")
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=files)
+    return tmp_path
 
 
-def test_setup_does_nothing_twice_until_what_it_reads_changes(checkout: Path) -> None:
+def test_setup_is_repeated_only_if_its_input_changes_or_the_environment_is_gone(
+    checkout: Path,
+) -> None:
     assert "venv" not in _make(checkout, "-n", "setup")
     (checkout / "constraints.txt").touch()
     assert "-m venv .venv" in _make(checkout, "-n", "setup")
-
-
-def test_setup_begins_again_when_the_environment_is_gone(checkout: Path) -> None:
     shutil.rmtree(checkout / ".venv")
     assert "-m venv .venv" in _make(checkout, "-n", "setup")
 
 
 @pytest.mark.parametrize("target", ["notebooks", "docs", "audit"])
-def test_what_a_target_installs_is_installed_again_with_the_environment(
-    checkout: Path, target: str
-) -> None:
+def test_extras_are_installed_again_with_the_environment(checkout: Path, target: str) -> None:
     _make(checkout, f".venv/stamps/{target}", "PYTHON=./python")
     assert f".[{target}]" not in _make(checkout, "-n", target)
     shutil.rmtree(checkout / ".venv")
     assert f".[{target}]" in _make(checkout, "-n", target)
 
 
-def test_clean_leaves_nothing_of_what_setup_made(checkout: Path) -> None:
+def test_clean_removes_what_setup_made(checkout: Path) -> None:
     _make(checkout, "clean")
-    left = {path.name for path in checkout.iterdir()}
-    assert left == {"Makefile", "pyproject.toml", "constraints.txt", "python"}
+    remaining = {path.name for path in checkout.iterdir()}
+    assert remaining == {"Makefile", "pyproject.toml", "constraints.txt", "python"}
 
 
-def test_every_target_is_listed_by_help_and_all_but_help_in_the_guide() -> None:
+def test_help_and_the_guide_list_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = set(makefile.partition(".PHONY:")[2].partition("\n")[0].split())
     assert phony == set(re.findall(r"^  make ([a-z-]+)", _make(ROOT, "help"), re.MULTILINE))
@@ -86,80 +89,105 @@ def test_every_target_is_listed_by_help_and_all_but_help_in_the_guide() -> None:
     assert phony - set(re.findall(r"\| `make ([a-z-]+)", guide)) == {"help"}
 
 
-def test_the_makefile_names_no_method() -> None:
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").lower()
+def test_the_makefile_and_its_jobs_name_no_method() -> None:
+    text = "".join((ROOT / name).read_text() for name in ("Makefile", "experiments/run.py"))
     folders = [path.name for path in (ROOT / "spike_zoo" / "methods").iterdir() if path.is_dir()]
-    named = [name for name in {*METHODS, *folders} if re.search(rf"\b{name}\b", makefile)]
-    assert named == []
-
-
-def _table(methods: Path, needs: Path) -> str:
-    """Return what make would do for the table of a method, under the profile that needs it."""
-    profile = needs.stem.partition("_")[2] or "cpu"
-    named = (f"METHOD={needs.parent.name}", f"PROFILE={profile}")
-    return _make(methods, "-n", "ablation-table", *named)
+    assert [name for name in folders if re.search(rf"\b{name}\b", text.lower())] == []
 
 
 @pytest.mark.parametrize("file", NEEDS, ids=lambda file: f"{file.parent.name}-{file.stem}")
-def test_make_reads_what_yaml_says_of_archives_and_tables(methods: Path, file: Path) -> None:
+def test_a_table_simulates_its_archives_and_makes_the_tables_it_needs(
+    methods: Path, file: Path
+) -> None:
     needs = yaml.safe_load(file.read_text(encoding="utf-8"))
-    done = _table(methods, file)
-    assert re.findall(r"experiments/(\w+)/table\w*\.yaml", done) == [
+    profile = file.stem.partition("_")[2] or "cpu"
+    printed = _dry_run(methods, "ablation-table", file.parent.name, "--profile", profile)
+    assert re.findall(r"experiments/(\w+)/table\w*\.yaml", printed) == [
         *needs.get("tables", {}),
         file.parent.name,
-    ], "tables of other methods come before those that show them"
-    simulated = re.findall(r"-m spike_zoo (simulate.*?)  --out (data/\S+)", done)
-    made = {archive: how for how, archive in simulated}
-    assert needs["archives"].items() <= made.items()
-    assert made.keys() == needs["archives"].keys() or "tables" in needs
+    ]
+    simulated = re.findall(r"-m spike_zoo (simulate.*?) --out (data/\S+)", printed)
+    assert needs["archives"].items() <= {path: how for how, path in simulated}.items()
 
 
-def test_an_archive_that_nothing_says_how_to_make_is_refused(methods: Path) -> None:
-    with pytest.raises(subprocess.CalledProcessError):
-        _make(methods, "-n", "data/unknown.h5")
-
-
-def test_an_archive_that_is_there_is_not_made_again(methods: Path) -> None:
+def test_an_archive_is_made_only_if_it_is_missing_and_its_command_is_known(methods: Path) -> None:
+    assert "simulate --out data/default.h5" in _dry_run(methods, "archive", "data/default.h5")
     (methods / "data").mkdir()
     (methods / "data" / "default.h5").touch()
-    assert "simulate" not in _make(methods, "-n", "data/default.h5")
+    assert "simulate" not in _dry_run(methods, "archive", "data/default.h5")
+    with pytest.raises(subprocess.CalledProcessError):
+        _dry_run(methods, "archive", "data/unknown.h5")
 
 
 @pytest.mark.parametrize("file", STAGES, ids=lambda file: file.parent.name)
-def test_stages_train_in_order_and_go_on_after_a_stop(methods: Path, file: Path) -> None:
+def test_stages_train_in_order_and_continue_after_a_stop(methods: Path, file: Path) -> None:
     method = file.parent.name
     stages = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
-    for target in (("train", f"METHOD={method}"), (method,)):
-        done = _make(methods, "-n", *target)
-        fits = re.findall(r"fit --config (\S+) --run_dir (\S+) --ckpt_path last", done)
-        assert fits == [(config, f"runs/{method}/{name}") for name, config in stages.items()]
-        assert done.index("simulate") < done.index("fit --config")
+    printed = _dry_run(methods, "train", method, "--trainer.max_steps", "7")
+    fits = re.findall(r"fit --config (\S+) --run_dir (\S+) --ckpt_path last (.*)", printed)
+    options = "--trainer.max_steps 7"
+    assert fits == [(one, f"runs/{method}/{name}", options) for name, one in stages.items()]
+    assert printed.index("simulate") < printed.index("fit --config")
     first, *later = stages.items()
     record = methods / "runs" / method / first[0] / "result.json"
     record.parent.mkdir(parents=True)
     record.touch()
-    for archive in re.findall(r"--out (data/\S+)", done):
-        (methods / archive).parent.mkdir(exist_ok=True)
-        (methods / archive).touch()
-    left = _make(methods, "-n", method)
-    assert re.findall(r"fit --config (\S+)", left) == [config for _, config in later]
+    remaining = re.findall(r"fit --config (\S+)", _dry_run(methods, "train", method))
+    assert remaining == [config for _, config in later]
 
 
-def test_a_method_without_stages_is_told_so(methods: Path) -> None:
-    (methods / "experiments" / "plain").mkdir()
+def test_shipped_weights_are_trained_after_the_stages_they_start_from(methods: Path) -> None:
+    names = re.findall(
+        r"^  (\S+): (\S+)", (ROOT / "experiments/sci/recipes.yaml").read_text(), re.M
+    )
+    printed = _dry_run(methods, "reproduce", names[0][0])
+    runs = re.findall(r"fit --config \S+ --run_dir (\S+)", printed)
+    assert runs[-1] == f"runs/reproduce/{names[0][0]}"
+    assert len(runs) > 1
+    assert "benchmarks.reproduced" in printed
     with pytest.raises(subprocess.CalledProcessError) as failed:
-        _make(methods, "train", "METHOD=plain")
-    assert "plain: no stages.yaml" in failed.value.stdout
+        _dry_run(methods, "reproduce", "unknown")
+    assert "the shipped weights are" in failed.value.stderr
 
 
-def test_the_demo_tests_trains_and_shows_what_its_file_says(methods: Path) -> None:
+def test_a_method_without_stages_is_an_error(methods: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        _dry_run(methods, "train", "plain")
+    assert "plain: no stages.yaml" in failed.value.stderr
+
+
+def test_the_demo_runs_the_commands_of_its_file(methods: Path) -> None:
     demo = yaml.safe_load((ROOT / "experiments" / "demo.yaml").read_text(encoding="utf-8"))
-    done = _make(methods, "-n", "demo")
+    printed = _dry_run(methods, "demo")
     for name, config in demo["test"].items():
-        assert f"test --config {config} --run_dir runs/demo/{name}\n" in done
+        assert f"test --config {config} --run_dir runs/demo/{name}\n" in printed
     ((name, config),) = demo["fit"].items()
-    assert f"fit --config {config} --run_dir runs/demo/{name} --ckpt_path last" in done
+    assert f"fit --config {config} --run_dir runs/demo/{name} --ckpt_path last" in printed
     scene = demo["show"]["scene"]
-    assert f"--method runs/demo/{name}/checkpoints/best.ckpt" in done
-    assert f"--out runs/demo/{scene}.mp4" in done
-    assert done.index("simulate") < done.index("test --config")
+    assert f"--method runs/demo/{name}/checkpoints/best.ckpt" in printed
+    assert f"--out runs/demo/{scene}.mp4" in printed
+    assert printed.index("simulate") < printed.index("test --config")
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        ("reproduce", "ssdm-student"),
+        ("reproduce", "sci-small"),
+        ("reproduce", "stir-small"),
+        ("train", "ssdm", "sci"),
+    ],
+    ids=lambda job: job[1],
+)
+def test_stages_and_recipes_run_in_the_precision_of_their_configuration(
+    methods: Path, job: tuple[str, ...]
+) -> None:
+    assert "--trainer.precision" not in _dry_run(methods, *job)
+
+
+@pytest.mark.parametrize("job", [("train", "ssdm"), ("demo",)], ids=lambda job: job[0])
+def test_options_come_last(methods: Path, job: tuple[str, ...]) -> None:
+    printed = _dry_run(methods, *job, "--trainer.precision", "16-mixed")
+    fits = re.findall(r"spike_zoo fit .*", printed)
+    assert fits
+    assert all(line.endswith("--trainer.precision 16-mixed") for line in fits)

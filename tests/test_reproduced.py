@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from benchmarks import reproduced
 from spike_zoo.records.result import RunResult
 from spike_zoo.records.stored import read_records
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.repo
 
 RECIPES = [
     yaml.safe_load(path.read_text())
@@ -104,33 +105,3 @@ def test_a_record_that_is_not_there_is_one_line(
         reproduced.main()
     assert caught.value.code == 2
     assert "error: nowhere.json: there is no such result" in capsys.readouterr().err
-
-
-def _fits(*goals: str) -> list[str]:
-    command = ["make", "--no-print-directory", "-nB", *goals]
-    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [line for line in said.splitlines() if "spike_zoo fit" in line]
-
-
-@pytest.mark.parametrize(
-    "goals",
-    [
-        ("reproduce", "NAME=ssdm-student"),
-        ("reproduce", "NAME=sci-small"),
-        ("reproduce", "NAME=stir-small"),
-        ("ssdm",),
-        ("sci",),
-    ],
-    ids=lambda goals: goals[-1].removeprefix("NAME="),
-)
-def test_stages_and_recipes_run_in_the_precision_that_they_state(goals: tuple[str, ...]) -> None:
-    fits = _fits(*goals)
-    assert fits
-    assert not any("--trainer.precision" in line for line in fits)
-
-
-@pytest.mark.parametrize("goal", ["ssdm", "demo"])
-def test_the_precision_that_a_person_chooses_comes_last(goal: str) -> None:
-    fits = _fits(goal, "ARGS=--trainer.precision 16-mixed")
-    assert fits
-    assert all(line.endswith("--trainer.precision 16-mixed") for line in fits)

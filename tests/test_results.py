@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spike_zoo.tables import FilledTable
-    from spike_zoo.tables.filled import FilledRow
+    from spike_zoo.tables.aggregate import FilledRow
+
+pytestmark = pytest.mark.repo
 
 RENDERED = sorted((ROOT / "experiments").glob("*/results/*.md"))
 

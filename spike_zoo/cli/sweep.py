@@ -85,7 +85,7 @@ class Stage:
         for run in self.waiting[:]:
             needed = next((one for one in lost if _begins_with(run, one)), None)
             if needed is not None:
-                console.print(f"{run.name}: cannot begin, for it needs {needed.name}")
+                console.print(f"{run.name}: cannot start, it needs {needed.name}")
                 self.waiting.remove(run)
                 stuck.append(run)
         return stuck
@@ -214,7 +214,7 @@ def _begins_with(run: PlannedRun, other: PlannedRun) -> bool:
 
 
 def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
-    """Refuse a parameter or a value that no run of the sweep that was asked for has.
+    """Check that a run of the requested sweep has the parameter and its value.
 
     A sweep without seeds has no repetitions to choose from, so one of them means all of its runs.
     """
@@ -236,7 +236,7 @@ def _check_only(spec: SweepSpec, count: int | None, only: str) -> None:
 def _announce(
     stages: Sequence[Stage], profile: str, jobs: int, console: Console
 ) -> list[PlannedRun]:
-    """Say how many runs there are and about how long they take; return those to do."""
+    """Print the number and estimated duration of runs; return those to do."""
     for stage in stages:
         parts = [f"{len(stage.runs)} runs", f"{len(stage.finished)} finished"]
         if stage.failed:
@@ -246,7 +246,7 @@ def _announce(
     waiting = [run for stage in stages for run in stage.waiting]
     if waiting:
         known = _usual_seconds(run for stage in stages for run in stage.runs)
-        took = "no run of this profile is known yet; the first one will tell how long"
+        took = "no run of this profile is known yet; the first one allows an estimate"
         if known is not None:
             took = f"about {_duration(known * len(waiting) / jobs)}"
         console.print(f"{len(waiting)} runs, {jobs} at a time: {took}")
@@ -273,7 +273,7 @@ def _run_stage(
             took.append(progress.get_time() - began.get(run.name, progress.get_time()))
             left = _left(took, total, jobs)
             progress.update(task, advance=1, left=left)
-            where = "" if event == "finished" else f"; {run.failure} tells more"
+            where = "" if event == "finished" else f"; see {run.failure}"
             text = f"[{len(took)}/{total}] {run.name}: {event} after {_duration(took[-1])}{where}"
             console.print(text if console.is_terminal or not left else f"{text}, {left}")
 
@@ -294,7 +294,7 @@ def _progress(console: Console) -> Progress:
 
 
 def _conclude(stages: Sequence[Stage], failed: Sequence[PlannedRun], console: Console) -> None:
-    """Say where the results are and what failed."""
+    """Print the folders of the results and the failed runs."""
     for run in failed:
         console.print(f"failed: {run.name}: {run.failure}")
     if failed:

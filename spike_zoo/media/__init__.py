@@ -1,4 +1,4 @@
-"""Arrays to things people look at: PNG pictures, MP4 videos, HTML pages."""
+"""Pictures (PNG), videos (MP4), charts and HTML pages."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Codec(NamedTuple):
         options: The encoder's, ``{qp}`` for the quantiser, ``{unit}`` for the largest coding unit.
         largest_qp: The coarsest quantiser.
         grey: Pixel format of one channel.
-        planar: Of three channels at full size; None where there is none.
+        planar: Of three channels at full size; None if unsupported.
     """
 
     encoder: str
@@ -112,7 +112,7 @@ def codec_of(codec: str) -> Codec:
 
     Raises:
         MediaError: If it is not in this build of PyAV; names it and those that are.
-        ValueError: If there is none of that name.
+        ValueError: If the name is unknown.
     """
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}, got {codec!r}")
@@ -131,7 +131,7 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
     """Code frames with a constant quantiser; the same frames give the same bytes.
 
     The encoder may look ahead and predict from both sides, as it would for a file. Frames are
-    enlarged to multiples of 8, by what stands at their edges, and cut when they are decoded.
+    padded to multiples of 8 with their edge values, and cropped when they are decoded.
 
     Args:
         frames: ``(N, H, W)`` of one channel, or ``(N, 3, H, W)``, whose channels are coded as
@@ -260,7 +260,7 @@ def _without_notes(packet: bytes) -> bytes:
 
 
 def _luma(frame: av.VideoFrame) -> NDArray[np.uint8]:
-    """Return the first plane of a frame, whatever stands beside it."""
+    """Return the first plane of a frame, without the padding of its rows."""
     plane = frame.planes[0]
     rows = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)
     return rows[:, : plane.width].copy()

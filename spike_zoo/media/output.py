@@ -50,7 +50,7 @@ def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
 
 
 def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
-    """Refuse a target that is in the way before any work is done.
+    """Check the target before any work is done.
 
     Raises:
         ExistingFileError: If it is there and ``overwrite`` is off, or is of the wrong sort.
@@ -140,13 +140,13 @@ def with_progress(items: Iterable[Item], total: int, doing: str) -> Iterable[Ite
 
 def _logged(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
     """Yield items, and log how many there are and about how long the others take."""
-    begin = told = time.monotonic()
+    begin = last = time.monotonic()
     for later, item in enumerate(items):
         now = time.monotonic()
         if not later:
             begin = now  # the first item also compiles kernels
-        elif now - told >= EVERY:
-            told = now
+        elif now - last >= EVERY:
+            last = now
             left = (now - begin) * (total - 1 - later) / later
             about = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
             _LOG.info("%s: %d of %d, about %s left", doing, later + 1, total, about)
@@ -155,7 +155,7 @@ def _logged(items: Iterable[Item], total: int, doing: str) -> Iterator[Item]:
 
 @contextlib.contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar on stderr, if somebody is looking, and yield what tells it (done, in all)."""
+    """Show a bar on stderr if it is a terminal; yield the function to call with (done, total)."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(doing, total=None)

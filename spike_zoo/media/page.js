@@ -1,5 +1,5 @@
 // What moves on a page: pictures under a slider, crops that move together, spikes that play.
-// All that is shown stands in the page's one block of data; nothing is fetched.
+// All content is in the page's one block of data; nothing is fetched.
 "use strict";
 
 /** Make an element: its attributes, or properties where they are functions, then what is in it. */

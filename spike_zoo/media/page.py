@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture or video with what stands below it; ``source`` is a data URI or a file."""
+    """A picture or video with its caption; ``source`` is a data URI or a file."""
 
     source: str | Path
     caption: str = ""
@@ -80,9 +80,9 @@ class Page:
         """Add a table; its first column is text, the others are numbers.
 
         Args:
-            header: What stands above the columns.
+            header: Headings of the columns.
             rows: The cells, row by row.
-            caption: What stands above the table.
+            caption: Caption above the table.
             notes: What a reader must know, below it.
 
         Raises:
@@ -94,7 +94,7 @@ class Page:
         self._add("table", header=header, rows=rows, caption=caption, notes=notes)
 
     def add_warning(self, text: str) -> None:
-        """Add a paragraph that nobody overlooks."""
+        """Add a highlighted paragraph."""
         self._add("warning", text=text)
 
     def add_drawings(self, drawings: Sequence[tuple[Markup, str]]) -> None:

@@ -80,7 +80,7 @@ def save_picture(image: Picture, path: str | Path, *, overwrite: bool = False) -
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
-        ValueError: If the image is none.
+        ValueError: If it is not an image.
 
     Example:
         >>> save_picture(np.full((4, 6), 0.5), "grey.png")

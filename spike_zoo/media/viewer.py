@@ -49,7 +49,7 @@ class Layer:
     def of(
         cls, name: str, pictures: Sequence[Picture | str | Path | None], notes: Sequence[str] = ()
     ) -> Layer:
-        """Return a layer of images or files, see :func:`picture_source`; None: there is none."""
+        """Return a layer of images or files, see :func:`picture_source`; None for missing ones."""
         sources = ("" if one is None else picture_source(one) for one in pictures)
         return cls(name, tuple(sources), tuple(notes))
 
@@ -65,7 +65,7 @@ class Viewer:
         sides: Which layers stand left and right of the slider at first.
         size: Width and height in which it is shown, in pixels.
         focus: Where the crops are at first, as fractions of width and height.
-        caption: What stands below it.
+        caption: Text below it.
         has_differences: Whether brightness may be subtracted between layers.
         has_strip: Whether the moments of the right side are shown as small pictures.
         first: The moment that is shown first.
@@ -125,7 +125,7 @@ class SpikePlanes:
         rate_scale: Spikes per plane at white.
         window: Planes that are averaged at first.
         label: What it shows, for those who cannot see it.
-        caption: What stands below it.
+        caption: Text below it.
     """
 
     packed: str

@@ -10,15 +10,7 @@ from spike_zoo.coding import BitstreamReader
 from spike_zoo.coding.sci.header import QUALITIES
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.media import Layer, Page, Viewer
-from spike_zoo.tables.drawing import (
-    BOTTOM,
-    HEIGHT,
-    Axis,
-    axis_below,
-    axis_beside,
-    drawing,
-    grid,
-)
+from spike_zoo.media.charts import COLOURS, new_chart, to_svg
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -74,27 +66,17 @@ def _add_bits(page: Page, reader: BitstreamReader) -> None:
 
 
 def _bars(bits: dict[int, float], reader: BitstreamReader) -> Markup:
-    """Draw the mean bits of each group's frames over the planes it covers."""
-    from markupsafe import Markup
-
+    """Draw the mean bits of each group's frames over the planes of the group."""
     header = reader.header
-    across = axis_below([0.0, float(header.planes)], is_logarithmic=False, least=0.0)
-    across = Axis(0.0, float(header.planes), across.begin, across.end)
-    up = Axis(0.0, 1.15 * max(bits.values()), HEIGHT - BOTTOM, axis_beside([0, 1]).end)
-    parts = [grid(across, up, ("plane", "bits per frame"), lambda tick: f"{tick:g}")]
-    bar = Markup(
-        '<rect x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}" rx="2" fill="var(--accent)">'
-        "<title>{}</title></rect>"
-    )
-    for k, value in bits.items():
-        first = k * header.gop
-        last = first + header.group_length(k) - 1
-        begin = across(max(0, header.plane(first) - header.step / 2))
-        end = across(min(header.planes, header.plane(last) + header.step / 2))
-        tip = f"group {k}, frames {first} to {last}: {value:.0f} bits each"
-        width = max(1.0, end - begin - 2)
-        parts.append(bar.format(begin + 1, up(value), width, up(0) - up(value), tip))
-    return drawing(parts, "bits per frame over the planes")
+    figure, axes = new_chart()
+    for group, value in bits.items():
+        first = group * header.gop
+        last = first + header.group_length(group) - 1
+        begin = max(0.0, header.plane(first) - header.step / 2)
+        end = min(header.planes, header.plane(last) + header.step / 2)
+        axes.bar(begin, value, 0.96 * (end - begin), align="edge", color=COLOURS[0])
+    axes.set(xlabel="plane", ylabel="bits per frame", xlim=(0, header.planes))
+    return to_svg(figure, "bits per frame over the planes")
 
 
 def _add_decoded(page: Page, reader: BitstreamReader, choices: Choices) -> None:

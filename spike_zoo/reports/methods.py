@@ -60,7 +60,7 @@ def loaded(
 
     Raises:
         UsageError: If one makes no pictures or has no such setting.
-        MissingFileError: If there is none of a name.
+        MissingFileError: If a name does not exist.
         WeightsError: See :func:`spike_zoo.load`.
     """
     methods = [_one(each, device=device, trust=trust) for each in wanted or CLASSICAL]

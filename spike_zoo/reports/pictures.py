@@ -40,7 +40,7 @@ class Quality:
 
     @property
     def notes(self) -> list[str]:
-        """What stands beside each image."""
+        """Notes beside each image."""
         if not self.ssim:
             return [f"{value:.2f} dB" for value in self.psnr]
         pairs = zip(self.psnr, self.ssim, strict=True)

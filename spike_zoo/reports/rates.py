@@ -13,7 +13,8 @@ from spike_zoo.media.output import with_progress
 from spike_zoo.metrics import psnr
 from spike_zoo.reports.methods import called
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tables.curves import FilledCurve, Line, drawn
+from spike_zoo.tables.charts import curve_chart
+from spike_zoo.tables.rates import FilledCurve, Line
 from spike_zoo.tables.spec import CurveSpec
 from spike_zoo.tasks.protocols import codec_from
 
@@ -41,10 +42,10 @@ def add_rates(page: Page, scene: ReportScene, choices: Choices) -> None:
     except (SpikeZooError, ValueError) as error:
         page.add_warning(f"No bitstream can be made: {error}")
         return
-    spec = CurveSpec("rate", "bits per pixel and plane", f"PSNR (dB), {compared}", True)
+    spec = CurveSpec("rate", "bits per pixel and plane", f"PSNR (dB), {compared}", "log")
     curve = FilledCurve(spec, (Line(called(choices.codec), points),))
     page.add_drawings(
-        [(drawn(curve), f"Raw spikes have 1 bit per pixel and plane. PSNR {compared}.")]
+        [(curve_chart(curve), f"Raw spikes have 1 bit per pixel and plane. PSNR {compared}.")]
     )
 
 

@@ -1,4 +1,4 @@
-"""What some runs found: their table, curves, pictures and videos, and where all of it is."""
+"""Results of runs: table, curves, pictures, videos and folders."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from spike_zoo.reports.methods import explanations
 from spike_zoo.reports.scene import interesting
 from spike_zoo.tables import (
     RecordedRun,
-    all_notes,
-    cells_as_text,
+    add_numbers,
     collect_runs,
     fill_table,
-    header,
     scenes_in_words,
     table_of_runs,
 )
-from spike_zoo.tables.curves import curve_drawings
+from spike_zoo.tables.charts import curve_charts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,16 +38,16 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What the run is called on the page."""
+        """Name of the run on the page."""
         return self.result.variant
 
     def picture(self, kind: str, sample: str) -> Path:
-        """Return where a test sample's reconstruction or truth is."""
+        """Return the path of a test sample's reconstruction or ground truth."""
         return self.folder / "images" / kind / sample
 
 
 def runs_page(source: Path, title: str, runs: Sequence[Run]) -> Page:
-    """Return the page of some runs, see :func:`find_runs`, but for where everything is."""
+    """Return the page of runs from :func:`find_runs`, without their folders."""
     listed = [RecordedRun(run.result, run.folder) for run in runs]
     page = Page(title, scenes_in_words(listed))
     _add_numbers(page, listed)
@@ -69,7 +67,7 @@ def find_runs(source: Path) -> list[Run]:
     """Return the runs at or below a folder, each once, the best by test PSNR last.
 
     Raises:
-        MissingFileError: If there is none.
+        MissingFileError: If there are no runs.
     """
     found = collect_runs([source])
     runs = [Run(run.folder, run.result) for run in found if run.folder is not None]
@@ -77,7 +75,7 @@ def find_runs(source: Path) -> list[Run]:
 
 
 def add_places(page: Page, runs: Sequence[Run]) -> None:
-    """Add where the runs and their checkpoints are."""
+    """Add the folders of the runs and their checkpoints."""
     page.add_section("Where everything is")
     rows = [[run.name, str(run.folder), run.result.checkpoint or "none needed"] for run in runs]
     page.add_table(["", "folder", "checkpoint"], rows)
@@ -86,15 +84,9 @@ def add_places(page: Page, runs: Sequence[Run]) -> None:
 def _add_numbers(page: Page, runs: list[RecordedRun]) -> None:
     table = fill_table(table_of_runs(runs), runs)
     page.add_section("Numbers")
-    for warning in table.warnings:
-        page.add_warning(warning)
-    page.add_table(
-        header(table),
-        cells_as_text(table, emphasis="**"),
-        notes=all_notes(table),
-    )
-    if drawings := curve_drawings(table.curves):
-        page.add_drawings(drawings)
+    add_numbers(page, table)
+    if charts := curve_charts(table.curves):
+        page.add_drawings(charts)
 
 
 def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
@@ -131,7 +123,7 @@ def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
 
 
 def _measured(run: Run, samples: Sequence[str]) -> list[str]:
-    """Return what a run's test measured on some samples, in words; empty where it did not say."""
+    """Return the test metric of a run on some samples as text; empty without per-image metrics."""
     path = run.folder / PER_IMAGE_FILENAME
     if not path.is_file():
         return []

@@ -72,7 +72,9 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
         if not names:
             raise UsageError(f"{source}: --scenes {choices.scenes} of {len(archive)} recordings")
         page = Page(heading, f"{len(names)} of {len(archive)} recordings: {', '.join(names)}")
-        scenes = [scene_of_archive(archive, name) for name in names]  # refused before it takes long
+        scenes = [
+            scene_of_archive(archive, name) for name in names
+        ]  # check the names before long computations
         for scene in scenes:
             _check_center(scene, choices)
         methods = _loaded(choices)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from spike_zoo.sweeps.line_reader import LineReader
 
 _PARSING = (argparse.ArgumentError, argparse.ArgumentTypeError)
-_NAMED = ("config", "seed_everything")  # parameters that a run's name tells by itself
+_NAMED = ("config", "seed_everything")  # parameters that are part of a run's name anyway
 
 
 def planned_runs(
@@ -133,12 +133,12 @@ def check_tables(spec: SweepSpec) -> list[Path]:
 
 
 def takes_profile(spec: SweepSpec) -> bool:
-    """Tell whether the commands of a sweep read one of ``configs/profiles``."""
+    """Return whether the commands of a sweep read one of ``configs/profiles``."""
     return any(f"{PROFILES.name}/${{envvar:PROFILE}}" in part for part in spec.command)
 
 
 def check_profile(profile: str) -> None:
-    """Refuse a profile that does not exist.
+    """Check that a profile exists.
 
     Raises:
         MissingFileError: If there is no such file; lists those there are.

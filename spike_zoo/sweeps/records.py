@@ -140,7 +140,7 @@ def record_of(run: PlannedRun) -> RunResult | None:
     """Return the record of a finished run, made here or stored with the sweep; else None.
 
     A record counts if it was made with this configuration, profile and data, and began with the
-    weights that the run would begin with now. A parameter that was added since and stands at its
+    weights that the run would start from now. A parameter that was added since and has its
     default changes nothing.
     """
     own = _own_record(run)
@@ -189,7 +189,7 @@ def computes_the_same(
     *,
     is_fit: bool = True,
 ) -> bool:
-    """Tell whether two configurations compute the same, whatever parameters came in between.
+    """Return whether two configurations compute the same, apart from added or removed parameters.
 
     Args:
         recorded: Complete configuration of a run.
@@ -201,7 +201,7 @@ def computes_the_same(
 
 
 def _own_record(run: PlannedRun) -> RunResult | None:
-    """Return the record in the run's folder, None where there is none that counts."""
+    """Return the record in the run's folder if it counts."""
     try:
         record = RunResult.read(run.result)
     except SpikeZooError:  # none yet, or damaged: the run is not finished

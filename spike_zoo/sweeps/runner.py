@@ -1,4 +1,4 @@
-"""Running what is left of a sweep: one process per run, and nothing lost when it is stopped."""
+"""Run the unfinished runs of a sweep, one process each; interrupted runs save a checkpoint."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Event = Literal["started", "finished", "failed"]
 
 @dataclass
 class Outcome:
-    """What became of a run.
+    """Result of a run in this call.
 
     Attributes:
         run: The run.
-        is_finished: Whether its record is there; how the process ended says nothing.
-        seconds: How long it took here.
+        is_finished: Whether its record exists, regardless of the exit code.
+        seconds: Duration in this call.
     """
 
     run: PlannedRun
@@ -61,17 +61,17 @@ def run_all(
     jobs: int = 1,
     report: Callable[[Event, PlannedRun], None] = lambda event, run: None,
 ) -> list[Outcome]:
-    """Run what is not finished, and return what became of each.
+    """Run what is not finished, and return the outcomes.
 
-    A run belongs to whoever holds its lock; the lock is handed down to its process. So several
-    calls share the work, and a run that outlived a killed call is waited for, not started twice.
+    A run belongs to the holder of its lock, which its process inherits. So several calls share the
+    work, and a run that outlived a killed call is awaited, not started twice.
     On Ctrl-C and SIGTERM the processes are asked to stop, which saves their checkpoints.
 
     Args:
         runs: The runs, in their order.
         environment: The processes' environment.
         jobs: Processes at a time.
-        report: Is told when a run begins and ends.
+        report: Called when a run starts and ends.
     """
     work = _Work(environment, jobs, report, deque(runs))
     with contextlib.ExitStack() as stack:
@@ -85,7 +85,7 @@ def run_all(
 
 @dataclass
 class _Work:
-    """What waits, what runs, and what became of the rest."""
+    """Waiting and running runs, and the outcomes of the others."""
 
     environment: Mapping[str, str]
     jobs: int
@@ -97,11 +97,11 @@ class _Work:
 
     @property
     def is_left(self) -> bool:
-        """Whether anything waits or runs, here or in another call."""
+        """Whether a run waits or runs, here or in another call."""
         return bool(self.waiting or self.running or self.elsewhere)
 
     def begin(self) -> None:
-        """Start what waits, as far as there is room and no other call has it."""
+        """Start waiting runs while there is room, unless another call holds them."""
         if not self.waiting and self.elsewhere:
             self.waiting, self.elsewhere = self.elsewhere, self.waiting
         while self.waiting and len(self.running) < self.jobs:
@@ -119,7 +119,7 @@ class _Work:
             self.running.append(_start(run, lock, self.environment))
 
     def collect(self) -> None:
-        """Judge the processes that have ended."""
+        """Collect the processes that have ended."""
         for process in [one for one in self.running if one.popen.poll() is not None]:
             self.running.remove(process)
             is_finished = _judge(process)
@@ -131,7 +131,7 @@ class _Work:
 
 
 def keep_finished(runs: Sequence[PlannedRun]) -> None:
-    """Keep records that were made but not kept yet, but for those that another call has in hand."""
+    """Store records that are not stored yet, except those of runs that another call holds."""
     for run in runs:
         if run.result.is_file() and (lock := lock_of(run.run_dir)) is not None:
             with lock:

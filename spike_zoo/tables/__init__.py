@@ -1,22 +1,18 @@
 """Tables: results of runs beside published values."""
 
-from spike_zoo.tables.collect import collect_runs, runs_of_sweep, table_of_runs
-from spike_zoo.tables.expect import Judgement, Verdict, false_discoveries, sum_up
-from spike_zoo.tables.fill import fill_table, fill_tables
-from spike_zoo.tables.filled import Cell, FilledTable
-from spike_zoo.tables.page import table_page
-from spike_zoo.tables.plain import as_plain
+from spike_zoo.tables.aggregate import Cell, FilledTable, fill_table, fill_tables
+from spike_zoo.tables.page import add_numbers, as_plain, table_page
 from spike_zoo.tables.read import check_table, read_table_file
-from spike_zoo.tables.recorded import RecordedRun
-from spike_zoo.tables.render import (
-    all_notes,
-    cells_as_text,
-    header,
-    render_csv,
-    render_markdown,
+from spike_zoo.tables.render import render_csv, render_markdown
+from spike_zoo.tables.runs import (
+    RecordedRun,
+    collect_runs,
+    runs_of_sweep,
+    scenes_in_words,
+    table_of_runs,
 )
 from spike_zoo.tables.spec import Expectation, Row, TableFile, TableSpec
-from spike_zoo.tables.splits import scenes_in_words
+from spike_zoo.tables.verdicts import Judgement, Verdict, false_discoveries, sum_up
 
 __all__ = [
     "Cell",
@@ -28,15 +24,13 @@ __all__ = [
     "TableFile",
     "TableSpec",
     "Verdict",
-    "all_notes",
+    "add_numbers",
     "as_plain",
-    "cells_as_text",
     "check_table",
     "collect_runs",
     "false_discoveries",
     "fill_table",
     "fill_tables",
-    "header",
     "read_table_file",
     "render_csv",
     "render_markdown",

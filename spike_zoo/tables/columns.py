@@ -1,4 +1,4 @@
-"""Columns of a table: what they show, which way is better, how their numbers are written."""
+"""Columns of a table: metric, direction and number format."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ COSTS: Final[dict[str, str]] = {
     "seconds": "ms",
 }
 ARROWS: Final[dict[Better, str]] = {"higher": " ↑", "lower": " ↓", "neither": ""}
-#: Fields that say what one reconstruction costs -> the job and its number.
+#: Field with a cost of one reconstruction -> its job and number.
 _OF_FORWARD: Final = {
     "macs": ("forward", "macs"),
     "macs_per_pixel": ("forward", "macs_per_pixel"),
     "seconds_per_image": ("forward", "seconds"),
 }
 _SCALES: Final = {"macs": 1e-9, "seconds": 1e3}
-#: Metrics in decibels or percent, of which two places count.
+#: Metrics in decibels or percent, which have two decimal places.
 _OF_TWO_PLACES: Final = ("psnr", "bd_rate", "bit_saving", "accuracy_decrease")
 
 
@@ -42,29 +42,29 @@ class Column:
     """One column of numbers.
 
     Attributes:
-        key: Log key, as ``test/psnr``, or a field of ``result.json``.
-        name: What published values and expectations call it; default the key.
-        better: Which way is better.
-        scenes: Shell pattern: only recordings of such names count (``per_image.csv``).
+        metric: Log key, as ``test/psnr``, or a field of ``result.json``.
+        name: Name used by published values and claims.
+        better: Which direction is better.
+        scenes: Shell pattern; only recordings with a matching name count (``per_image.csv``).
         rate_scale: Only recordings with at least the first and less than the second value of
             spikes per plane at white count.
     """
 
-    key: str
+    metric: str
     name: str
     better: Better
     scenes: str | None = None
     rate_scale: tuple[float, float] | None = None
 
     @property
-    def metric(self) -> str:
-        """The key without its split and set: ``psnr``."""
-        return self.key.rsplit("/", 1)[-1]
+    def measure(self) -> str:
+        """The log key without its split and set: ``psnr``."""
+        return self.metric.rsplit("/", 1)[-1]
 
     @property
     def may_be_missing(self) -> bool:
-        """Whether a run may lack it, as it needs a file that cannot always be had."""
-        known = facts_of(self.metric)
+        """Whether a run may lack it, because it needs a file that is not always available."""
+        known = facts_of(self.measure)
         return known is not None and known.needs_file
 
     @property
@@ -74,31 +74,31 @@ class Column:
 
     @property
     def is_cost(self) -> bool:
-        """Whether it is what a result costs, not how good it is."""
-        return self.key in FIELDS or self.cost is not None
+        """Whether it is a cost, not a quality."""
+        return self.metric in FIELDS or self.cost is not None
 
     @property
     def cost(self) -> tuple[str, str] | None:
-        """A job and which of its numbers is shown, None where it is not the cost of a job."""
-        return cost_of(self.key)
+        """Job and number of a job's cost; None for other columns."""
+        return cost_of(self.metric)
 
     @property
     def is_exact(self) -> bool:
-        """Whether seeds cannot change it: a property of the network alone."""
-        return self.key == "parameters" or (self.cost is not None and self.cost[1] != "seconds")
+        """Whether it depends on the network only, not on the seed."""
+        return self.metric == "parameters" or (self.cost is not None and self.cost[1] != "seconds")
 
     def is_same_as(self, other: Column) -> bool:
-        """Return whether two columns have the same numbers, whatever their names."""
+        """Return whether two columns differ in nothing but their names."""
         return replace(self, name="") == replace(other, name="")
 
     @property
     def heading(self) -> str:
-        """What stands above the column, without the arrow."""
-        if self.name != self.key:
+        """Heading of the column, without the arrow."""
+        if self.name != self.metric:
             return self.name
-        *place, metric = self.key.split("/")
-        if self.key in FIELDS:
-            return FIELDS[self.key]
+        *place, metric = self.metric.split("/")
+        if self.metric in FIELDS:
+            return FIELDS[self.metric]
         if self.cost is not None:
             return f"{self.cost[0]} ({COSTS[metric]})"
         known = facts_of(metric)
@@ -111,7 +111,7 @@ class Column:
         return " ".join([*place[1:], text] if place[:1] == ["test"] else [*place, text])
 
     def counts(self, name: str, rate_scale: float) -> bool:
-        """Tell whether a recording counts in this column."""
+        """Return whether a recording counts in this column."""
         if self.scenes is not None and not fnmatchcase(name, self.scenes):
             return False
         if self.rate_scale is None:
@@ -120,14 +120,14 @@ class Column:
         return low <= rate_scale < high
 
     def text(self, value: float) -> str:
-        """Return a value as it stands in a cell."""
-        number = self.cost[1] if self.cost else self.key
+        """Format a value for a cell."""
+        number = self.cost[1] if self.cost else self.metric
         scaled = value * _SCALES.get(number, 1.0)
         if number in ("parameters", "macs_per_pixel"):
             return f"{scaled:,.0f}"
-        if self.metric.startswith(_OF_TWO_PLACES):
+        if self.measure.startswith(_OF_TWO_PLACES):
             return f"{scaled:.2f}"
-        if "/" in self.key and not self.is_cost:
+        if "/" in self.metric and not self.is_cost:
             return f"{scaled:.4f}"
         if scaled == 0 or abs(scaled) >= 100:
             return f"{scaled:.0f}"
@@ -135,7 +135,7 @@ class Column:
 
 
 def direction(key: str) -> Better | None:
-    """Return which way of a key is better, None where it is not known."""
+    """Return which direction of a key is better, None if it is not known."""
     if key in FIELDS or cost_of(key) is not None:
         return "lower"
     *place, metric = key.split("/")
@@ -146,7 +146,7 @@ def direction(key: str) -> Better | None:
 
 
 def cost_of(key: str) -> tuple[str, str] | None:
-    """Return the job and the number that a key names, None where it names no cost of a job.
+    """Return the job and the number of a cost's key, None for other keys.
 
     >>> cost_of("costs/compress/seconds"), cost_of("macs")
     (('compress', 'seconds'), ('forward', 'macs'))
@@ -159,5 +159,5 @@ def cost_of(key: str) -> tuple[str, str] | None:
 
 
 def plain_column(key: str) -> Column:
-    """Return the column of a key that is known, or one without a better way."""
+    """Return the column of a key, named after it."""
     return Column(key, key, direction(key) or "neither")

@@ -1,31 +1,28 @@
-"""What stands around a table: warnings that rows differ in more than their variant, and sources."""
+"""Warnings above and notes below a table: comparability, sources and origin of the numbers."""
 
 from __future__ import annotations
 
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from spike_zoo.tables.images import differing_images
-from spike_zoo.tables.splits import has_seen_its_test
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from spike_zoo.tables.recorded import RecordedRun
+    from spike_zoo.tables.runs import RecordedRun
     from spike_zoo.tables.spec import TableSpec
 
     NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]
 
-CONFIG_FILENAME = "config.yaml"  # what a run leaves beside its record
+CONFIG_FILENAME = "config.yaml"  # beside the record of a run
 
 
 def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
-    """Yield why the rows of a table cannot simply be compared."""
+    """Yield the reasons why the rows of a table cannot be compared."""
     data = _grouped(rows, lambda run: _short(run.result.data_sha256))
     profiles = _grouped(rows, lambda run: run.result.profile or "none")
     if spec.one_data and len(data) > 1:
         yield f"The rows were measured on different data and cannot be compared: {_listed(data)}."
-    for images in differing_images(rows):
+    for images in _differing_images(rows):
         yield (
             "The rows were measured on different images of the same data and cannot be compared: "
             f"{_listed(images)}."
@@ -35,20 +32,24 @@ def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
             f"The rows mix profiles and cannot be compared: {_listed(profiles)}. "
             "--profile takes the runs of one."
         )
-    seen = [name for name, runs in rows if any(map(has_seen_its_test, runs))]
-    if seen:
-        yield f"Tested on the very scenes that they were trained on: {_few(seen)}."
+    leaked = [
+        name
+        for name, runs in rows
+        if any(run.train_split is not None and run.train_split == run.test_split for run in runs)
+    ]
+    if leaked:
+        yield f"Tested on the scenes of their training: {_few(leaked)}."
 
 
 def notes_of(
     spec: TableSpec, rows: NamedRuns, repeats: int, others: Mapping[str, Sequence[RecordedRun]]
 ) -> Iterator[str]:
-    """Yield where the numbers of a table come from, and how to make them again.
+    """Yield the origin of a table's numbers, and the command that reproduces them.
 
     Args:
         spec: The table.
-        rows: Names of rows and the runs they show.
-        repeats: Runs that were left out, as they repeat a seed.
+        rows: Names of rows and their runs.
+        repeats: Number of runs that were excluded because they repeat a seed.
         others: Name of a row -> runs of its variant with another configuration.
     """
     runs = [run for _, taken in rows for run in taken]
@@ -56,32 +57,32 @@ def notes_of(
         yield spec.note
     yield from _sources(spec)
     if not runs:
-        yield "Nothing ran yet."
+        yield "No runs yet."
     else:
         yield _counted(rows)
         yield from _origins(spec, rows, runs)
     if repeats:
-        yield f"Left out: {repeats} runs that repeat a seed; the first found counts."
+        yield f"Excluded: {repeats} runs that repeat a seed; the first one counts."
     for name, left in others.items():
         if left:
             places = [run.source or run.result.config_hash for run in left]
             yield (
-                f"Left out: {len(left)} runs of {name} with another configuration than the "
+                f"Excluded: {len(left)} runs of {name} with another configuration than the "
                 f"row's ({_few(places)})."
             )
     if any(column.is_grouped for column in spec.columns):
         without = sum(not run.images for run in runs)
         if without:
-            yield f"{without} runs kept no per_image.csv: n/a in columns of chosen scenes."
-    yield from _again(spec, runs)
+            yield f"{without} runs have no per_image.csv: n/a in columns of selected scenes."
+    yield from _command(spec, runs)
 
 
 def _sources(spec: TableSpec) -> Iterator[str]:
-    if spec.source and any(row.is_published and not row.source for row in spec.rows):
+    if spec.source and any(row.published and not row.source for row in spec.rows):
         yield f"[ ] published: {spec.source}."
     named: dict[str, list[str]] = {}
     for row in spec.rows:
-        if row.source and row.is_published:
+        if row.source and row.published:
             named.setdefault(row.source, []).append(row.name)
     for source, names in named.items():
         yield f"[ ] published for {' / '.join(names)}: {source}."
@@ -93,7 +94,7 @@ def _sources(spec: TableSpec) -> Iterator[str]:
 
 
 def _counted(rows: NamedRuns) -> str:
-    """Say over how many seeds the means go."""
+    """Return the number of seeds behind the means."""
     counts = {len(runs) for _, runs in rows if runs}
     seeds = sorted({str(run.result.seed) for _, runs in rows for run in runs})
     named = f"Seeds: {', '.join(seeds)}."
@@ -109,8 +110,8 @@ def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> I
     )
     yield f"Data: {_listed(data) if len(data) > 1 else next(iter(data))}."
     yield f"Profile: {', '.join(sorted({run.result.profile or 'none' for run in runs}))}."
-    shown_costs = [column.cost for column in spec.columns if column.cost is not None]
-    jobs = {job for job, number in shown_costs if number != "macs_per_pixel"}
+    costs_in_table = [column.cost for column in spec.columns if column.cost is not None]
+    jobs = {job for job, number in costs_in_table if number != "macs_per_pixel"}
     costs = [run.result.costs[job] for run in runs for job in jobs & run.result.costs.keys()]
     sizes = {cost.size for cost in costs if cost.size is not None}
     if sizes:
@@ -121,38 +122,57 @@ def _origins(spec: TableSpec, rows: NamedRuns, runs: Sequence[RecordedRun]) -> I
     yield f"Code: {', '.join(commits)}{several}."
 
 
-def _again(spec: TableSpec, runs: Sequence[RecordedRun]) -> Iterator[str]:
-    """Yield the command that makes the results again."""
+def _command(spec: TableSpec, runs: Sequence[RecordedRun]) -> Iterator[str]:
+    """Yield the command that reproduces the results."""
     profiles = sorted({run.result.profile for run in runs if run.result.profile})
     profile = profiles[0] if profiles else "cpu"
     if spec.command:
-        yield f"Again: {spec.command.format(profile=profile)}"
+        yield f"To reproduce: {spec.command.format(profile=profile)}"
     elif runs:
-        yield f"Again, first run: python -m spike_zoo {_arguments_of(runs[0])}"
+        yield f"To reproduce the first run: python -m spike_zoo {_arguments_of(runs[0])}"
 
 
 def _arguments_of(run: RecordedRun) -> str:
-    """Return what makes a run again: by the configuration it left, which has its options too."""
+    """Return the arguments that repeat a run, from its saved configuration if there is one."""
     result = run.result
     is_test = not result.parameters or "verbose" in result.config  # an argument of test alone
     verb = "test" if is_test else "fit"
-    left = None if run.folder is None else run.folder / CONFIG_FILENAME
-    if left is None or not left.is_file():
+    saved = None if run.folder is None else run.folder / CONFIG_FILENAME
+    if saved is None or not saved.is_file():
         configs = " ".join(f"--config {config}" for config in result.configs)
         return f"{verb} {configs} --seed_everything {result.seed}"
     weights = f" --ckpt_path {quote(result.checkpoint)}" if is_test and result.checkpoint else ""
-    return f"{verb} --config {quote(str(left))}{weights} --run_dir NEW"
+    return f"{verb} --config {quote(str(saved))}{weights} --run_dir NEW"
+
+
+def _differing_images(rows: NamedRuns) -> Iterator[dict[str, list[str]]]:
+    """Yield rows by test images, for each archive whose rows were tested on different images."""
+    by_archive: dict[str | None, dict[tuple[int, str], list[str]]] = {}
+    for name, runs in rows:
+        for run in runs:
+            count, digest = run.result.images, run.result.images_sha256
+            if count is not None and digest is not None:
+                groups = by_archive.setdefault(run.result.data_sha256, {})
+                names = groups.setdefault((count, digest), [])
+                names += [] if name in names else [name]
+    for groups in by_archive.values():
+        if len(groups) > 1:
+            counts = [count for count, _ in groups]
+            yield {
+                f"{count}" if counts.count(count) == 1 else f"{count}, {digest[:6]}": names
+                for (count, digest), names in groups.items()
+            }
 
 
 def _grouped(rows: NamedRuns, key: Callable[[RecordedRun], str]) -> dict[str, list[str]]:
-    """Return which rows have which value."""
-    found: dict[str, list[str]] = {}
+    """Group names of rows by a value of their runs."""
+    groups: dict[str, list[str]] = {}
     for name, runs in rows:
         for run in runs:
-            names = found.setdefault(key(run), [])
+            names = groups.setdefault(key(run), [])
             if name not in names:
                 names.append(name)
-    return found
+    return groups
 
 
 def _listed(groups: dict[str, list[str]]) -> str:

@@ -1,35 +1,31 @@
-"""Filled tables as one HTML page: numbers, verdicts, drawings, pictures."""
+"""Filled tables as an HTML page and as plain values for programs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from markupsafe import Markup
 
 from spike_zoo.media.page import Page
-from spike_zoo.tables.curves import curve_drawings
-from spike_zoo.tables.expect import NOISE_RULE, Judgement, false_discoveries, sum_up
-from spike_zoo.tables.pictures import sample_strips
-from spike_zoo.tables.plot import cost_plots
+from spike_zoo.records import result
+from spike_zoo.tables.charts import cost_charts, curve_charts
 from spike_zoo.tables.rates import rate_notes, rate_table
-from spike_zoo.tables.render import (
-    all_notes,
-    best_rows,
-    has_counts,
-    header,
-    ours_text,
-    published_texts,
-    row_name,
-)
+from spike_zoo.tables.render import CellText, all_notes, cell_rows, header
+from spike_zoo.tables.verdicts import NOISE_RULE, Judgement, false_discoveries, sum_up
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.expect import Verdict
-    from spike_zoo.tables.filled import Cell, FilledTable
+    from spike_zoo.tables.aggregate import FilledRow, FilledTable
     from spike_zoo.tables.spec import TableFile
+    from spike_zoo.tables.verdicts import Verdict
 
+#: Folders of pictures in a run's folder.
+RECONSTRUCTIONS, TRUTHS = Path("images", result.RECONSTRUCTIONS), Path("images", result.TRUTHS)
+STRIP: Final = "sample.png"  # beside a committed record: its samples as one small picture
+MOST_SAMPLES: Final = 3
+TRUTH_NAME: Final = "ground truth"
 _SIGNS = {
     Judgement.HELD: "✓ ",
     Judgement.NOT_HELD: "✗ ",
@@ -42,7 +38,7 @@ _SIGNS = {
 
 
 def table_page(file: TableFile, tables: Sequence[FilledTable]) -> Page:
-    """Return the tables of a file as a page of its own."""
+    """Return the tables of a file as a page."""
     verdicts = [verdict for table in tables for verdict in table.verdicts]
     summary = f"Expected of the rows: {sum_up(verdicts)}." if verdicts else ""
     page = Page(file.title, summary)
@@ -56,22 +52,20 @@ def table_page(file: TableFile, tables: Sequence[FilledTable]) -> Page:
 
 def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
     page.add_section("Numbers" if is_only else table.title)
-    for warning in table.warnings:
-        page.add_warning(warning)
-    page.add_table(header(table), _cells(table), notes=all_notes(table))
+    add_numbers(page, table)
     if table.verdicts:
-        rows = [
+        claims = [
             [_claim(one), f"{_SIGNS[one.judgement]}{one.said}", one.detail or "n/a"]
             for one in table.verdicts
         ]
         caption = f"Expected: {sum_up(table.verdicts)}"
-        page.add_table(["claim", "judgement", "difference"], rows, caption=caption)
+        page.add_table(["claim", "judgement", "difference"], claims, caption=caption)
     for curve in table.curves:
         if curve.spec.anchor is not None and curve.lines:
             head, body = rate_table(curve, table.rows)
             notes = rate_notes(curve, table.rows)
             page.add_table(head, body, notes=notes, caption=curve.title)
-    drawings = [*cost_plots(table), *curve_drawings(table.curves)]
+    drawings = [*cost_charts(table), *curve_charts(table.curves)]
     if drawings:
         page.add_drawings(drawings)
     samples, strips = sample_strips(table)
@@ -79,30 +73,122 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
         page.add_strips(samples, strips)
 
 
+def add_numbers(page: Page, table: FilledTable) -> None:
+    """Add the warnings, cells and notes of a table to a page."""
+    for warning in table.warnings:
+        page.add_warning(warning)
+    rows = [[_cell(cell) for cell in row] for row in cell_rows(table)]
+    page.add_table(header(table), rows, notes=all_notes(table))
+
+
 def _claim(verdict: Verdict) -> Markup:
-    """Return a claim in words, the source's below it."""
+    """Return a claim in words, with the statement of the source below it."""
     quoted = verdict.expectation.claim
     text = Markup("{}").format(verdict.text)
     return text + Markup("<small>{}</small>").format(quoted) if quoted else text
 
 
-def _cells(table: FilledTable) -> list[list[object]]:
-    best = [best_rows(table, index) for index in range(len(table.columns))]
-    rows = []
-    for number, row in enumerate(table.rows):
-        cells: list[object] = [row_name(row)]
-        cells += [
-            _cell(column, cell, is_best=number in best[index])
-            for index, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True))
-        ]
-        cells += published_texts(table, row)
-        rows.append([*cells, *([len(row.runs)] if has_counts(table) else [])])
-    return rows
+def _cell(cell: CellText) -> Markup:
+    """Return a cell, bold if it is the best, with the published value in small letters."""
+    ours = Markup("<strong>{}</strong>" if cell.is_best else "{}").format(cell.ours)
+    return ours + Markup("<small>{}</small>").format(cell.published) if cell.published else ours
 
 
-def _cell(column: Column, cell: Cell, *, is_best: bool) -> Markup:
-    """Return ours, bold where best, and the published value in smaller letters below it."""
-    ours = Markup("<strong>{}</strong>" if is_best else "{}").format(ours_text(column, cell))
-    if cell.published is None:
-        return ours
-    return ours + Markup("<small>[{}]</small>").format(column.text(cell.published))
+def sample_strips(table: FilledTable) -> tuple[list[str], list[tuple[str, list[Path]]]]:
+    """Return names of samples, and for each row their pictures, the ground truth last.
+
+    The samples are those that most rows have. A row without pictures but with a ``sample.png``
+    beside its record has that picture; a row with neither is omitted.
+    """
+    folders = {row.name: _folder(row) for row in table.rows}
+    kept = {
+        name: [path.name for path in sorted((folder / RECONSTRUCTIONS).glob("*.png"))]
+        for name, folder in folders.items()
+        if folder is not None
+    }
+    listed = [sample for samples in kept.values() for sample in samples]
+    most = max(map(listed.count, listed), default=0)
+    samples = sorted({sample for sample in listed if listed.count(sample) == most})[:MOST_SAMPLES]
+    strips: list[tuple[str, list[Path]]] = []
+    truth: list[Path] = []
+    for name, folder in folders.items():
+        if folder is None:
+            continue
+        pictures = [folder / RECONSTRUCTIONS / sample for sample in samples]
+        if samples and all(picture.is_file() for picture in pictures):
+            strips.append((name, pictures))
+            truths = [folder / TRUTHS / sample for sample in samples]
+            truth = truths if all(path.is_file() for path in truths) else truth
+        elif (folder / STRIP).is_file():
+            strips.append((name, [folder / STRIP]))
+    if truth:
+        strips.append((TRUTH_NAME, truth))
+    return [Path(sample).stem for sample in samples], strips
+
+
+def _folder(row: FilledRow) -> Path | None:
+    """Return the folder of a row's first run with pictures on this machine."""
+    folders = [run.folder for run in row.runs if run.folder is not None]
+    return next((folder for folder in folders if _has_pictures(folder)), None)
+
+
+def _has_pictures(folder: Path) -> bool:
+    return (folder / STRIP).is_file() or (folder / RECONSTRUCTIONS).is_dir()
+
+
+def as_plain(table: FilledTable) -> dict[str, Any]:
+    """Return a table as plain values: cells by column, None for missing values."""
+    return {
+        "title": table.title,
+        "rows": [_row(table, row) for row in table.rows],
+        "published_columns": [
+            {"name": one.name, "metric": one.metric, "source": one.source}
+            for one in table.spec.published_columns
+        ],
+        "expectations": [_verdict(one) for one in table.verdicts],
+        "curves": [
+            {"title": curve.title, "lines": {line.name: line.points for line in curve.lines}}
+            for curve in table.curves
+        ],
+        "warnings": list(table.warnings),
+        "notes": list(table.notes),
+    }
+
+
+def _row(table: FilledTable, row: FilledRow) -> dict[str, Any]:
+    cells = zip(table.columns, row.cells, strict=True)
+    return {
+        "name": row.name,
+        "runs": len(row.runs),
+        "cells": {
+            column.name: {
+                "mean": cell.mean,
+                "deviation": cell.deviation,
+                "published": cell.published,
+                "diverged": cell.diverged,
+            }
+            for column, cell in cells
+        },
+        "published_columns": {
+            one.name: one.values.get(row.name) for one in table.spec.published_columns
+        },
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    recordings = verdict.recordings
+    return {
+        "text": verdict.text,
+        "judgement": verdict.judgement.value,
+        "difference": verdict.difference,
+        "noise": verdict.noise,
+        "seeds": verdict.seeds,
+        "p_value": verdict.p_value,
+        "recordings": None
+        if recordings is None
+        else {
+            "judgement": recordings.judgement.value,
+            "count": recordings.count,
+            "p_value": recordings.p_value,
+        },
+    }

@@ -1,4 +1,4 @@
-"""How the curves of a table compare: BD-rates of its rows against the row that is the anchor."""
+"""Curves of quality against rate, measured and published, and their BD-rates."""
 
 from __future__ import annotations
 
@@ -7,22 +7,112 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, get_args
 
+from spike_zoo.errors import ConfigError, closest
 from spike_zoo.metrics.rate import Interpolation, bd_rate
 from spike_zoo.tables.columns import Column
-from spike_zoo.tables.noise import Sample, pool
+from spike_zoo.tables.significance import Sample, pool
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from spike_zoo.records.result import Curve
-    from spike_zoo.tables.curves import FilledCurve, Line
-    from spike_zoo.tables.filled import FilledRow
-    from spike_zoo.tables.spec import Expectation
+    from spike_zoo.tables.aggregate import FilledRow
+    from spike_zoo.tables.spec import Curve, CurveSpec, Expectation, TableSpec
 
 METHODS: Final[tuple[Interpolation, ...]] = get_args(Interpolation)
 BD_RATE: Final = Column("test/bd_rate", "test/bd_rate", "lower")
-"""How BD-rates are written, and which way is better."""
+"""Format and direction of BD-rates."""
 NAMES: Final[dict[Interpolation, str]] = {"cubic": "cubic", "pchip": "PCHIP"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a chart: the points of a row, measured or published."""
+
+    row: str
+    points: Curve
+    is_published: bool = False
+
+    @property
+    def name(self) -> str:
+        """Text in the legend."""
+        return f"{self.row} [published]" if self.is_published else self.row
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all points are finite, so that no run diverged."""
+        return all(math.isfinite(value) for point in self.points for value in point)
+
+
+@dataclass(frozen=True)
+class FilledCurve:
+    """The lines of one chart.
+
+    Attributes:
+        spec: The chart of the table file.
+        lines: One for each row with points, measured before published.
+    """
+
+    spec: CurveSpec
+    lines: tuple[Line, ...]
+
+    @property
+    def title(self) -> str:
+        """Headings of both axes."""
+        return f"{self.spec.y} against {self.spec.x}"
+
+
+def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve, ...]:
+    """Return the curves of a table; points are means over the seeds of a row.
+
+    Raises:
+        ConfigError: If no run has a curve, the runs of one row differ in their number of points,
+            or a value on a logarithmic axis is not above 0.
+    """
+    filled = []
+    for curve in spec.curves:
+        where = f"{spec.file or 'the table'}: table {spec.title!r}, curve {curve.name!r}"
+        _check_present(curve.name, rows, where)
+        lines = [line for row in rows for line in _lines(curve, row, where)]
+        filled.append(FilledCurve(curve, tuple(lines)))
+    return tuple(filled)
+
+
+def _check_present(name: str, rows: Sequence[FilledRow], where: str) -> None:
+    used = [run for row in rows for run in row.runs]
+    known = sorted({key for run in used for key in run.result.curves})
+    if used and name not in known:
+        raise ConfigError(
+            f"{where}: none of its {len(used)} results has it.{closest(name, known, most=3)} "
+            f"They have {', '.join(known) or 'no curves'}"
+        )
+
+
+def _lines(curve: CurveSpec, row: FilledRow, where: str) -> Iterator[Line]:
+    of_runs = [run.result.curves for run in row.runs]
+    measured = [curves[curve.name] for curves in of_runs if curve.name in curves]
+    if len({len(points) for points in measured}) > 1:
+        counts = ", ".join(str(len(points)) for points in measured)
+        raise ConfigError(f"{where}: the runs of {row.name} have {counts} points: not one curve")
+    lines = [Line(row.name, _mean(measured))] if measured else []
+    if published := row.row.curve(curve.name):
+        lines.append(Line(row.name, published, is_published=True))
+    for line in lines:
+        lowest = min((x for x, _ in line.points), default=1.0)
+        if curve.scale == "log" and lowest <= 0:
+            raise ConfigError(
+                f"{where}: {line.name} has a point at {curve.x} = {lowest:g}, but a "
+                "logarithmic axis starts above 0: remove 'scale: log'"
+            )
+        if line.points:
+            yield line
+
+
+def _mean(measured: Sequence[Curve]) -> Curve:
+    """Return the mean of curves, point by point."""
+    return tuple(
+        (statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points))
+        for points in zip(*measured, strict=True)
+    )
 
 
 @dataclass(frozen=True)
@@ -30,8 +120,8 @@ class Compared:
     """BD-rates of a row.
 
     Attributes:
-        values: In percent, one for each seed; empty where there is none.
-        reason: Why there is none.
+        values: In percent, one for each seed.
+        reason: Why there are no values.
     """
 
     values: tuple[float, ...] = ()
@@ -49,10 +139,10 @@ class Compared:
 
     @property
     def text(self) -> str:
-        """What stands in a cell."""
+        """Text of a cell."""
         if self.mean is None:
             return "n/a"
-        text = BD_RATE.text(round(self.mean, 2) + 0.0)  # no minus before nothing
+        text = BD_RATE.text(round(self.mean, 2) + 0.0)  # + 0.0: no minus sign before zero
         return text if self.deviation is None else f"{text} ± {BD_RATE.text(self.deviation)}"
 
 
@@ -63,15 +153,14 @@ def compared(
     anchor: str,
     method: Interpolation,
 ) -> Compared:
-    """Return the BD-rate of what a row's runs measured, one for each seed.
+    """Return the BD-rate of a row's measured curves, one for each seed.
 
     Args:
-        curve: With the lines of the table.
-        rows: Of the table, whose runs have the single curves.
-        row: The row in question.
-        anchor: The row whose curve, the mean over its seeds, it is held against; a published one
-            where it was not measured here.
-        method: How rates are interpolated.
+        curve: The chart.
+        rows: Rows of the table.
+        row: Name of the row.
+        anchor: Name of the anchor row: its mean curve over seeds, else its published curve.
+        method: Interpolation of the rates.
     """
     measured = _curves_of(curve, _row(rows, row))
     return _compared(measured, _anchor(curve, anchor), method)
@@ -80,9 +169,9 @@ def compared(
 def rate_samples(
     curve: FilledCurve, rows: Sequence[FilledRow], expectation: Expectation, method: Interpolation
 ) -> tuple[Sample | None, Sample | None]:
-    """Return the BD-rate of a claim's row and the limit, which has the noise of the anchor.
+    """Return the BD-rate of a claim's row, and the limit with the noise of the anchor.
 
-    The spread of seeds is pooled over the rows of the curve, all against the same anchor.
+    The spread of seeds is pooled over the rows of the curve with the same anchor.
     """
     row, anchor = _row(rows, expectation.row), _row(rows, str(expectation.anchor))
     pairs = [(one, compared(curve, rows, one.name, anchor.name, method)) for one in rows]
@@ -100,7 +189,7 @@ def rate_samples(
 
 
 def rate_table(curve: FilledCurve, rows: Sequence[FilledRow]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of a curve with an anchor: its points, and both BD-rates."""
+    """Return header and rows of a curve with an anchor: points and both BD-rates."""
     anchor, most = str(curve.spec.anchor), max((len(one.points) for one in curve.lines), default=0)
     places = [f"q{number}" for number in range(most)]
     head = ["", *places, *(f"BD-rate, {NAMES[method]} (%) ↓" for method in METHODS)]
@@ -113,11 +202,11 @@ def rate_table(curve: FilledCurve, rows: Sequence[FilledRow]) -> tuple[list[str]
 
 
 def rate_notes(curve: FilledCurve, rows: Sequence[FilledRow]) -> list[str]:
-    """Return what the numbers of :func:`rate_table` are, and why some are missing."""
+    """Return the explanation of :func:`rate_table`, and why numbers are missing."""
     anchor = str(curve.spec.anchor)
     notes = [
-        f"Points are {curve.spec.x}; {curve.spec.y}. BD-rate: by how much more of {curve.spec.x} "
-        f"than {anchor} a row has the same {curve.spec.y}, on average."
+        f"Points are {curve.spec.x}; {curve.spec.y}. BD-rate: mean difference of {curve.spec.x} "
+        f"against {anchor} at the same {curve.spec.y}."
     ]
     missing: dict[str, list[str]] = {}
     for line in curve.lines:
@@ -148,7 +237,7 @@ def _of_line(
 
 
 def _anchor(curve: FilledCurve, name: str) -> Curve:
-    """Return the line of a row, measured before published; nothing where it has none."""
+    """Return the line of a row, measured before published; empty without one."""
     return next((line.points for line in curve.lines if line.row == name), ())
 
 

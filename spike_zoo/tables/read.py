@@ -1,264 +1,316 @@
-"""Table files from YAML: every mistake in one is named before anything runs."""
+"""Read table files; an error names the file, the entry and what was expected."""
 
 from __future__ import annotations
 
+import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spike_zoo.errors import MissingFileError, closest
-from spike_zoo.tables.claims import Claims
-from spike_zoo.tables.columns import Column, direction, plain_column
-from spike_zoo.tables.fields import Fields
-from spike_zoo.tables.published import PublishedColumns, read_points, with_rows_of
+from spike_zoo.errors import ConfigError, FormatError, MissingFileError, closest
+from spike_zoo.metrics.facts import METRICS
+from spike_zoo.tables.columns import COSTS, FIELDS, Column, direction
 from spike_zoo.tables.spec import (
     DEFAULT_COLUMNS,
+    Curve,
     CurveSpec,
+    Expectation,
+    PublishedColumn,
     Row,
     TableFile,
     TableSpec,
 )
-from spike_zoo.yaml_files import read_yaml
+from spike_zoo.yaml_files import parse_dataclass, read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
-
-    from spike_zoo.records.result import Curve
+    from collections.abc import Iterable, Sequence
 
 #: Keys that all tables of a file may share.
-_SHARED = {"source", "columns", "archive", "command"}
-_TABLE = {"expect", "note", "one_data", "curves", "published_columns", *_SHARED}
+_SHARED = ("source", "columns", "archive", "command")
 
 
 def check_table(path: str | Path, variants: Iterable[str | Path] = ()) -> tuple[Path, ...]:
-    """Check a table file against itself and the files it names, before anything runs.
+    """Check a table file, and return the configurations of a sweep that no row contains.
 
     Args:
         path: The table file.
-        variants: Configurations that a sweep is about to run.
-
-    Returns:
-        Those of ``variants`` that no row shows.
-
-    Raises:
-        MissingFileError: If the table file is not there.
-        ConfigError: As :func:`read_table_file`.
+        variants: Configurations of the sweep.
     """
-    shown = {variant.resolve() for variant in read_table_file(path).variants}
-    return tuple(Path(variant) for variant in variants if Path(variant).resolve() not in shown)
+    listed = {variant.resolve() for variant in read_table_file(path).variants}
+    return tuple(Path(variant) for variant in variants if Path(variant).resolve() not in listed)
 
 
 def read_table_file(path: str | Path) -> TableFile:
     """Read a table file: one table, or several below ``tables``.
 
     Raises:
-        MissingFileError: If there is none.
-        ConfigError: If a key is missing or unknown, a row's variant is not a file, an expectation
-            or a published value names no row or column, a metric is unknown, or something stands
-            twice. Names file, table and key.
+        MissingFileError: If the file does not exist.
+        ConfigError: If a key, a name of a row, column, metric or file is not valid.
     """
     file = Path(path)
     if not file.is_file():
         raise MissingFileError(f"{file}: there is no such table file", path=str(file))
     content = read_yaml(file)
     if not isinstance(content, dict) or "tables" not in content:
-        table = _Reader(file, "the table").table(content, {})
+        table = _read_table(file, content, f"{file}: the table")
         return TableFile(table.title, (table,), file)
-    whole = _Reader(file, "the file")
-    whole.keys(content, {"title", "tables"}, _SHARED)
+    unknown = sorted(content.keys() - {"title", "tables", *_SHARED})
+    if unknown or "title" not in content or not isinstance(content["tables"], list):
+        raise ConfigError(
+            f"{file}: expected the keys title, tables (a list) and optionally "
+            f"{', '.join(_SHARED)}, got {', '.join(content)}"
+        )
     shared = {key: content[key] for key in _SHARED if key in content}
-    listed = whole.sequence(content["tables"], "tables")
-    tables = [_Reader(file, f"table {n}").table(one, shared) for n, one in enumerate(listed, 1)]
-    whole.once([table.title for table in tables], "table")
+    tables = []
+    for number, one in enumerate(content["tables"], 1):
+        is_named = isinstance(one, dict) and "title" in one
+        place = f"table {one['title']!r}" if is_named else f"table {number}"
+        merged = {**shared, **one} if isinstance(one, dict) else one
+        tables.append(_read_table(file, merged, f"{file}: {place}"))
+    _check_unique([table.title for table in tables], "table", str(file))
     return TableFile(str(content["title"]), tuple(tables), file)
 
 
-class _Reader(Fields):
-    """Reads one table of a file; its errors name the file and the place."""
+def read_points(path: Path) -> dict[str, Curve]:
+    """Read published curves by name, in the order of the file.
 
-    def table(self, content: Any, shared: dict[str, Any]) -> TableSpec:  # noqa: ANN401
-        """Return a table, with what the file says for all of its tables."""
-        self.keys(content, {"title", "rows"}, _TABLE)
-        content = {**shared, **content}
-        if content["title"] and self.place != "the table":
-            self.place = f"table {content['title']!r}"
-        columns = self.columns(content.get("columns") or DEFAULT_COLUMNS)
-        curves = [self.curve(one) for one in self.sequence(content.get("curves") or [], "curves")]
-        named, drawn = [column.name for column in columns], [curve.name for curve in curves]
-        self.once([*named, *drawn], "curve")
-        theirs = PublishedColumns(self, named).read(content.get("published_columns") or [])
-        rows = with_rows_of(self.rows(content, named, drawn), theirs)
-        self.anchors(curves, [row.name for row in rows])
-        claims = Claims(self, rows, columns, drawn)
-        expect = claims.expectations(content.get("expect") or [])
-        return TableSpec(
-            title=str(content["title"]),
-            columns=tuple(columns),
-            rows=tuple(rows),
-            source=content.get("source"),
-            expect=tuple(expect),
-            note=content.get("note"),
-            archive=content.get("archive"),
-            one_data=bool(content.get("one_data", True)),
-            command=self.command(content.get("command")),
-            file=self.file,
-            curves=tuple(curves),
-            published_columns=tuple(theirs),
-        )
+    Args:
+        path: CSV with a header. The columns are a method's name, x and y, as ``name,bpp,psnr``;
+            lines with the same name are the points of one curve.
 
-    def rows(
-        self,
-        content: dict[str, Any],
-        columns: Collection[str],
-        curves: Collection[str],
-    ) -> list[Row]:
-        """Return the rows, and those that only published points name."""
-        listed = self.sequence(content["rows"], "rows")
-        rows = [self.row(f"row {n}", row, columns, curves) for n, row in enumerate(listed, 1)]
-        self.once([row.name for row in rows], "row")
-        shown = [f"{row.variant} on {row.archive}" for row in rows if row.variant is not None]
-        self.once(shown, "variant")
-        for curve in content.get("curves") or []:
-            rows = self.with_published(rows, curve)
-        return rows
-
-    def columns(self, listed: Any) -> list[Column]:  # noqa: ANN401
-        """Return the columns; each is a key or a mapping."""
-        columns = [self.column(column) for column in self.sequence(listed, "columns")]
-        self.once([column.name for column in columns], "column")
-        return columns
-
-    def column(self, content: Any) -> Column:  # noqa: ANN401
-        """Return one column."""
-        if isinstance(content, str):
-            self.metric(content)
-            return plain_column(content)
-        self.keys(content, {"metric"}, {"name", "scenes", "rate_scale", "better"}, "a column")
-        key, better = str(content["metric"]), content.get("better")
-        if better is None:
-            self.metric(key)
-        elif better not in ("higher", "lower", "neither"):
-            raise self.error(f"column {key!r}: better is higher, lower or neither, got {better!r}")
-        limits = content.get("rate_scale")
-        if limits is not None:
-            place = f"column {key!r}: rate_scale"
-            limits = tuple(self.number(place, one) for one in self.sequence(limits, place))
-        is_grouped = "scenes" in content or limits is not None
-        if is_grouped and ("name" not in content or not key.startswith("test/")):
-            raise self.error(f"column {key!r}: only test metrics, with a name, tell scenes apart")
-        if limits is not None and len(limits) != 2:
-            raise self.error(f"column {key!r}: rate_scale is [at least, less than]")
-        name = str(content.get("name", key))
-        way = better or direction(key) or "neither"
-        scenes = content.get("scenes")
-        if scenes is not None:
-            scenes = self.text(f"column {key!r}: scenes", scenes)
-        return Column(key, name, way, scenes, limits)
-
-    def curve(self, content: Any) -> CurveSpec:  # noqa: ANN401
-        """Return one drawing of curves."""
-        self.keys(content, {"name", "x", "y"}, {"scale", "anchor", "published"}, "a curve")
-        name, scale = str(content["name"]), content.get("scale", "linear")
-        if scale not in ("linear", "log"):
-            raise self.error(f"curve {name!r}: scale is linear or log, got {scale!r}")
-        anchor = content.get("anchor")
-        return CurveSpec(name, str(content["x"]), str(content["y"]), scale == "log", anchor)
-
-    def with_published(self, rows: Sequence[Row], content: Mapping[str, Any]) -> list[Row]:
-        """Return rows with the points that a curve's file of published ones has.
-
-        Points of a name that is no row's yet make one.
-        """
-        if "published" not in content:
-            return list(rows)
-        name = str(content["name"])
-        found = read_points(self.file.parent / str(content["published"]))
-        kept = []
-        for row in rows:
-            points = found.pop(row.name, None)
-            if points is not None and name in row.published_curves:
-                raise self.error(f"row {row.name!r} has {name} here and in {content['published']}")
-            more = {} if points is None else {name: points}
-            kept.append(replace(row, published_curves={**row.published_curves, **more}))
-        return kept + [Row(new, published_curves={name: one}) for new, one in found.items()]
-
-    def anchors(self, curves: Sequence[CurveSpec], rows: Sequence[str]) -> None:
-        """Refuse a curve whose anchor is no row."""
-        for curve in curves:
-            if curve.anchor is not None and curve.anchor not in rows:
-                raise self.error(
-                    f"curve {curve.name!r}: the anchor names no row: {curve.anchor!r}."
-                    f"{closest(curve.anchor, rows, most=3)}"
-                )
-
-    def row(
-        self,
-        place: str,
-        content: Any,  # noqa: ANN401
-        columns: Collection[str],
-        curves: Collection[str],
-    ) -> Row:
-        """Return one row; its variant must be a file."""
-        optional = {"variant", "published", "source", "archive"}
-        self.keys(content, {"name"}, optional, place)
-        name = str(content["name"])
-        published = content.get("published") or {}
-        if not isinstance(published, dict):
-            raise self.error(f"{place} ({name}): published must map columns to numbers")
-        if "variant" not in content and not published:
-            raise self.error(f"{place} ({name}) has neither a variant nor published values")
-        values: dict[str, float] = {}
-        lines: dict[str, Curve] = {}
-        for key, value in published.items():
-            where = f"row {name!r}: published {key}"
-            if key in curves:
-                lines[key] = self.points(where, value)
-            elif key in columns:
-                self.number(where, value)
-                values[key] = value
-            else:
-                known = closest(str(key), [*columns, *curves], most=3)
-                what = "column or curve" if curves else "column"
-                raise self.error(f"row {name!r}: published names no {what}: {key!r}.{known}")
-        return Row(
-            name,
-            self.variant(name, content.get("variant")),
-            values,
-            content.get("source"),
-            content.get("archive"),
-            published_curves=lines,
-        )
-
-    def points(self, place: str, listed: Any) -> Curve:  # noqa: ANN401
-        """Return the points of a curve."""
-        points = [self.sequence(point, place) for point in self.sequence(listed, place)]
-        if not points or any(len(point) != 2 for point in points):
-            raise self.error(f"{place}: a curve is a list of points [x, y]")
-        return tuple((self.number(place, x), self.number(place, y)) for x, y in points)
-
-    def command(self, content: Any) -> str | None:  # noqa: ANN401
-        """Return what makes a table again, in which {profile} stands for a profile alone."""
-        if content is None:
-            return None
-        command = self.text("command", content)
+    Raises:
+        MissingFileError: If the file does not exist.
+        FormatError: If a line is not a name and two finite numbers; names file and line.
+    """
+    if not path.is_file():
+        raise MissingFileError(f"{path}: there is no such file of published points", path=str(path))
+    curves: dict[str, Curve] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
+    for number, line in lines[1:]:
         try:
-            command.format(profile="cpu")
-        except (KeyError, IndexError, ValueError) as error:
-            raise self.error(
-                f"command: {{profile}} alone may stand in braces: {command}"
-            ) from error
-        return command
+            name, x, y = line
+            point = float(x), float(y)
+        except ValueError:
+            name, point = "", (math.nan, math.nan)
+        if not (name.strip() and all(map(math.isfinite, point))):
+            text = f"{path}, line {number}: expected a name and two numbers, got {','.join(line)!r}"
+            raise FormatError(text, path=str(path))
+        curves[name.strip()] = (*curves.get(name.strip(), ()), point)
+    if not curves:
+        text = f"{path}: no points; expected a header and lines as name,bpp,psnr"
+        raise FormatError(text, path=str(path))
+    return curves
 
-    def variant(self, row: str, named: Any) -> Path | None:  # noqa: ANN401
-        """Return a variant's file."""
-        if named is None:
-            return None
-        path = self.file.parent / self.text(f"row {row!r}: variant", named)
-        if not path.is_file():
-            beside = (
-                [one.name for one in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+
+def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN401  (any YAML value)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{place}: expected a mapping, got {content!r}")
+    if "rows" not in content:
+        raise ConfigError(f"{place}: the key 'rows' is missing")
+    content = {"columns": DEFAULT_COLUMNS, **content}
+    lists = {
+        key: _list(content.pop(key, None) or (), f"{place}: {key}")
+        for key in ("columns", "rows", "curves", "published_columns", "expect")
+    }
+    columns = [_column(one, f"{place}, column {n}") for n, one in enumerate(lists["columns"], 1)]
+    curves = _parsed(CurveSpec, lists["curves"], f"{place}, curve")
+    theirs = _parsed(PublishedColumn, lists["published_columns"], f"{place}, published column")
+    for one in theirs:
+        _check_metric(one.metric, f"{place}, published column {one.name!r}")
+    names = [one.name for one in (*columns, *curves, *theirs)]
+    _check_unique(names, "column or curve", place)
+    rows = _rows(file, lists["rows"], place)
+    rows = _with_published(rows, curves, theirs, file, place)
+    _check_rows(rows, [one.name for one in (*columns, *curves)], place)
+    for curve in curves:
+        if curve.anchor is not None:
+            _check_name(curve.anchor, [row.name for row in rows], "row", f"{place}: anchor")
+    spec = parse_dataclass(
+        TableSpec,
+        content,
+        place,
+        columns=tuple(columns),
+        rows=tuple(rows),
+        curves=tuple(curves),
+        published_columns=tuple(theirs),
+        expect=(),
+        file=file,
+    )
+    _check_command(spec.command, place)
+    claims = _parsed(Expectation, lists["expect"], f"{place}, expectation")
+    claims = [_complete(spec, one, f"{place}, expectation {n}") for n, one in enumerate(claims, 1)]
+    keys = [
+        " / ".join(
+            map(str, (one.row, one.other or one.anchor, one.by, one.within is None, one.than))
+        )
+        + (one.method if one.anchor else "")
+        for one in claims
+    ]
+    _check_unique(keys, "expectation", place)
+    return replace(spec, expect=tuple(claims))
+
+
+def _parsed(cls: type[Any], listed: Sequence[Any], place: str) -> list[Any]:
+    return [parse_dataclass(cls, one, f"{place} {n}") for n, one in enumerate(listed, 1)]
+
+
+def _list(content: Any, place: str) -> Sequence[Any]:  # noqa: ANN401  (any YAML value)
+    if not isinstance(content, list | tuple):
+        raise ConfigError(f"{place}: expected a list, got {content!r}")
+    return content
+
+
+def _column(content: Any, place: str) -> Column:  # noqa: ANN401  (any YAML value)
+    if isinstance(content, str):
+        content = {"metric": content}
+    if isinstance(content, dict) and "metric" in content:
+        key = str(content["metric"])
+        if "better" not in content:
+            _check_metric(key, place)
+        content = {"name": key, "better": direction(key) or "neither", **content}
+    column = parse_dataclass(Column, content, place)
+    if column.is_grouped and (
+        column.name == column.metric or not column.metric.startswith("test/")
+    ):
+        raise ConfigError(f"{place}: scenes and rate_scale need a name and a test metric")
+    return column
+
+
+def _check_metric(key: str, place: str) -> None:
+    """Raise an error for a metric without a known direction."""
+    *parts, _ = key.split("/")
+    if direction(key) is not None or parts[:1] == ["train"]:
+        return
+    if parts[:1] == ["costs"]:
+        raise ConfigError(
+            f"{place}: unknown cost {key!r}; expected costs/JOB/NUMBER, NUMBER one of "
+            f"{', '.join(COSTS)}"
+        )
+    known = [*FIELDS, *("/".join([*(parts or ["test"]), metric]) for metric in METRICS)]
+    raise ConfigError(
+        f"{place}: unknown metric {key!r}.{closest(key, known, most=3)} State the direction of "
+        f"another metric: {{metric: {key}, better: higher}}"
+    )
+
+
+def _rows(file: Path, listed: Sequence[Any], place: str) -> list[Row]:
+    rows = []
+    for number, content in enumerate(listed, 1):
+        row = parse_dataclass(Row, content, f"{place}, row {number}", runs=())
+        if row.variant is None and not row.published:
+            raise ConfigError(f"{place}, row {row.name!r}: needs a variant or published values")
+        if row.variant is not None:
+            row = replace(
+                row, variant=_variant(file.parent / row.variant, f"{place}, row {number}")
             )
-            raise self.error(
-                f"row {row!r}: there is no variant {path}.{closest(path.name, beside, most=3)}"
-            )
-        return path
+        rows.append(row)
+    variants = [f"{row.variant} on {row.archive}" for row in rows if row.variant is not None]
+    _check_unique(variants, "variant", place)
+    return rows
+
+
+def _variant(path: Path, place: str) -> Path:
+    if not path.is_file():
+        names = [one.name for one in path.parent.glob("*.yaml")]
+        raise ConfigError(f"{place}: no such variant: {path}.{closest(path.name, names, most=3)}")
+    return path
+
+
+def _with_published(
+    rows: list[Row],
+    curves: Sequence[CurveSpec],
+    theirs: Sequence[PublishedColumn],
+    file: Path,
+    place: str,
+) -> list[Row]:
+    """Add published curves to the rows, and a row for each name with published results only."""
+    by_name = {row.name: row for row in rows}
+    if len(by_name) < len(rows):
+        _check_unique([row.name for row in rows], "row", place)
+    for curve in curves:
+        if curve.published is None:
+            continue
+        for name, points in read_points(file.parent / curve.published).items():
+            row = by_name.get(name, Row(name))
+            if curve.name in row.published:
+                text = f"row {name!r}: {curve.name} is given here and in {curve.published}"
+                raise ConfigError(f"{place}, {text}")
+            by_name[name] = replace(row, published={**row.published, curve.name: points})
+    for name in (name for one in theirs for name in one.values):
+        by_name.setdefault(name, Row(name))
+    return list(by_name.values())
+
+
+def _check_rows(rows: Sequence[Row], names: Sequence[str], place: str) -> None:
+    for row in rows:
+        for key in row.published:
+            _check_name(key, names, "column or curve", f"{place}, row {row.name!r}: published")
+
+
+def _check_command(command: str | None, place: str) -> None:
+    try:
+        (command or "").format(profile="cpu")
+    except (KeyError, IndexError, ValueError) as error:
+        raise ConfigError(f"{place}: command: only {{profile}} is replaced: {command}") from error
+
+
+def _complete(spec: TableSpec, claim: Expectation, place: str) -> Expectation:
+    """Check the names of a claim, and fill in the curve or the reported difference."""
+    rows = [row.name for row in spec.rows]
+    for name in (claim.row, claim.other, claim.above, claim.anchor):
+        if name is not None:
+            _check_name(name, rows, "row", place)
+    if claim.anchor is not None:
+        curves = [curve.name for curve in spec.curves]
+        if not claim.by and len(curves) != 1:
+            raise ConfigError(f"{place}: by: expected one of the curves {', '.join(curves)}")
+        _check_name(claim.by or curves[0], curves, "curve", place)
+        return replace(claim, by=claim.by or curves[0])
+    column = _check_direction(spec, claim, place)
+    if claim.better_than is not None and claim.reported is None:
+        return replace(claim, reported=_published_difference(spec, claim, column))
+    return claim
+
+
+def _check_direction(spec: TableSpec, claim: Expectation, place: str) -> Column:
+    """Return the column of a claim, whose kind must match the column's direction."""
+    columns = {column.name: column for column in spec.columns}
+    _check_name(claim.by, columns, "column", place)
+    column = columns[claim.by]
+    if claim.than is not None:
+        _check_name(claim.than, columns, "column", place)
+        better = {column.better, columns[claim.than].better}
+        if claim.than == claim.by or better not in ({"higher"}, {"lower"}):
+            raise ConfigError(f"{place}: {claim.by!r} and {claim.than!r} cannot be compared")
+    elif column.better == "neither" and not (claim.is_close and claim.above is None):
+        raise ConfigError(f"{place}: it is not known which direction of {claim.by!r} is better")
+    elif claim.other is None:
+        key = "at_least" if column.better == "higher" else "at_most"
+        if getattr(claim, key) is None:
+            raise ConfigError(f"{place}: {column.better} is better for {claim.by!r}, use {key}")
+    return column
+
+
+def _published_difference(spec: TableSpec, claim: Expectation, column: Column) -> float | None:
+    """Return the improvement that one source published for both rows, None without any."""
+    rows = {row.name: row for row in spec.rows}
+    first, second = rows[claim.row], rows[str(claim.other)]
+    values = first.value(column.name), second.value(column.name)
+    if first.source != second.source or values[0] is None or values[1] is None:
+        return None
+    difference = (values[0] - values[1]) * (-1.0 if column.better == "lower" else 1.0)
+    return difference if difference > 0 else None
+
+
+def _check_name(name: str, known: Iterable[str], kind: str, place: str) -> None:
+    known = list(known)
+    if name not in known:
+        raise ConfigError(f"{place}: no such {kind}: {name!r}.{closest(name, known, most=3)}")
+
+
+def _check_unique(names: Sequence[str], kind: str, place: str) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise ConfigError(f"{place}: the {kind} {name!r} is given twice")

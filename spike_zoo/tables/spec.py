@@ -1,19 +1,21 @@
-"""A table as data: rows, columns, published values and the trend to check, read from YAML."""
+"""Dataclasses of a table file: rows, columns, published values and claims."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Final, Literal
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+from spike_zoo.metrics.rate import Interpolation
+from spike_zoo.records.result import RunResult
+from spike_zoo.tables.columns import Column, plain_column
 
-    from spike_zoo.metrics.rate import Interpolation
-    from spike_zoo.records.result import Curve, RunResult
-    from spike_zoo.tables.columns import Column
+#: Points (x, y) of a curve.
+Curve = tuple[tuple[float, float], ...]
 
-DEFAULT_COLUMNS = (
+DEFAULT_COLUMNS: Final = (
     "test/psnr",
     "test/ssim",
     "test/lpips",
@@ -21,139 +23,200 @@ DEFAULT_COLUMNS = (
     "macs",
     "seconds_per_image",
 )
+#: First key of a claim -> keys that it requires, and keys that it allows.
+_CLAIMS: Final[dict[str, tuple[set[str], set[str]]]] = {
+    "better_than": (set(), {"at_least", "above", "reported"}),
+    "within": ({"of"}, {"above"}),
+    "bd_rate_below": ({"anchor"}, {"method"}),
+    "at_most": (set(), set()),
+    "at_least": (set(), set()),
+    "than": (set(), set()),
+}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: which runs it shows and what was published for it.
+    """One row of a table.
 
     Attributes:
-        name: What stands in the first column.
-        variant: The configuration its runs were made with; None for methods that only others
-            have measured.
-        published: Name of a column -> value of the source.
-        source: Where these values stand, if not where the table's do.
-        archive: Name of the archive its runs were made on, if not the table's.
-        runs: Only these records count; all of the variant where none is named.
-        published_curves: Name of a curve -> points of the source.
+        name: Text of the first column.
+        variant: Configuration file of its runs; None for methods with published values only.
+        published: Name of a column -> published value; name of a curve -> published points.
+        source: Source of the published values, if it differs from the table's.
+        archive: Name of the archive of its runs, if it differs from the table's.
+        runs: The records that count; all records of the variant if empty.
     """
 
     name: str
     variant: Path | None = None
-    published: Mapping[str, float] = field(default_factory=dict)
+    published: Mapping[str, float | Curve] = field(default_factory=dict)
     source: str | None = None
     archive: str | None = None
     runs: tuple[RunResult, ...] = ()
-    published_curves: Mapping[str, Curve] = field(default_factory=dict)
 
-    @property
-    def is_published(self) -> bool:
-        """Whether a source says anything about it."""
-        return bool(self.published or self.published_curves)
+    def value(self, column: str) -> float | None:
+        """Return the published value of a column."""
+        value = self.published.get(column)
+        return None if isinstance(value, tuple) else value
+
+    def curve(self, name: str) -> Curve:
+        """Return the published points of a curve, empty without any."""
+        points = self.published.get(name, ())
+        return points if isinstance(points, tuple) else ()
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """A claim about a row and one column, held against another row, a number or another column.
+    """A claim about a row and a column; the keys decide what the row is compared with.
 
     Attributes:
-        row: The row that the claim is about.
-        other: The row it is held against; None where it is held against something else.
-        by: Name of the column.
-        margin: With ``is_close`` the largest difference that is still close, else the least by
-            which ``row`` must be better; in the unit of the record.
-        is_close: Whether the claim is that both are close, not that one is better.
-        claim: What the source says, where given.
-        above: Name of a row that both must be better than for the claim to mean anything.
-        limit: The number that the row must reach: at most where less is better, else at least.
-        than: Name of the column of the same row whose number must be worse.
-        anchor: Name of a row against whose curve the row's BD-rate must be below ``limit``; then
-            ``by`` is the name of the curve.
-        method: How that BD-rate interpolates.
-        reported: The difference that the source reports, in the column's direction, above 0; None
-            where nobody knows it.
+        row: Name of the row.
+        by: Name of the column, or of the curve with ``bd_rate_below``.
+        better_than: Name of the row that must be worse.
+        at_least: With ``better_than`` the smallest difference, else the smallest value of the row.
+        within: Largest difference from the row ``of``, in the unit of the record.
+        of: Name of the row that must be close.
+        at_most: Largest value of the row.
+        than: Name of the column of the same row whose value must be worse.
+        bd_rate_below: The row's BD-rate in percent against ``anchor`` must be lower.
+        anchor: Name of the row with the anchor curve.
+        method: Interpolation of the BD-rate.
+        above: Name of a row that both compared rows must exceed for the claim to have a meaning.
+        reported: Difference that the source reports, above 0.
+        claim: Statement of the source.
     """
 
     row: str
-    other: str | None
-    by: str
-    margin: float = 0.0
-    is_close: bool = False
-    claim: str = ""
-    above: str | None = None
-    limit: float | None = None
+    by: str = ""
+    better_than: str | None = None
+    at_least: float | None = None
+    within: float | None = None
+    of: str | None = None
+    at_most: float | None = None
     than: str | None = None
+    bd_rate_below: float | None = None
     anchor: str | None = None
     method: Interpolation = "cubic"
+    above: str | None = None
     reported: float | None = None
+    claim: str = ""
+
+    def __post_init__(self) -> None:
+        given = {one.name for one in fields(self) if getattr(self, one.name) != one.default}
+        given -= {"row", "by", "claim"}
+        kind = next((key for key in _CLAIMS if key in given), None)
+        if kind is None:
+            raise ValueError(f"a claim needs one of the keys {', '.join(_CLAIMS)}")
+        required, allowed = _CLAIMS[kind]
+        if required - given:
+            raise ValueError(f"a claim with {kind} needs the key {min(required - given)!r}")
+        unknown = given - required - allowed - {kind}
+        if unknown:
+            raise ValueError(f"a claim with {kind} does not take the key {min(unknown)!r}")
+        if self.reported is not None and not 0 < self.reported < math.inf:
+            raise ValueError(f"reported: expected a finite number above 0, got {self.reported}")
+        if self.row in (self.other, self.anchor, self.above) or (
+            self.above is not None and self.above == self.other
+        ):
+            raise ValueError("the claim compares a row with itself")
+
+    @property
+    def other(self) -> str | None:
+        """Name of the row it is compared with; None for limits, columns and BD-rates."""
+        return self.better_than or self.of
+
+    @property
+    def is_close(self) -> bool:
+        """Whether the claim is that two rows are close."""
+        return self.within is not None
+
+    @property
+    def margin(self) -> float:
+        """Largest difference of close rows, or smallest difference of a better row."""
+        margin = self.within if self.is_close else self.at_least if self.better_than else None
+        return margin or 0.0
+
+    @property
+    def limit(self) -> float | None:
+        """The number that the row must reach, if it is compared with a number."""
+        if self.better_than is not None:
+            return None
+        limits = (self.bd_rate_below, self.at_most, self.at_least)
+        return next((limit for limit in limits if limit is not None), None)
 
     @property
     def claimed(self) -> float | None:
-        """The difference that seeds must tell: what was reported above the margin, else that."""
+        """The difference to detect: the reported one above the margin, else the margin."""
         if self.reported is None:
             return self.margin or None
         above = self.reported - self.margin
         return above if above > 0 else self.reported
 
-    @property
-    def held_against(self) -> str:
-        """What the row is held against, for errors."""
-        return str(self.other) if self.anchor is None else f"{self.anchor}, {self.method}"
-
 
 @dataclass(frozen=True)
 class CurveSpec:
-    """A drawing of curves, one for each row that has it.
+    """A chart with one line for each row that has the curve.
 
     Attributes:
-        name: What records call it, as ``rate_distortion/psnr``.
-        x: What stands below, with its unit.
-        y: What stands beside.
-        is_logarithmic: Whether the axis below is.
-        anchor: Name of the row that BD-rates of all others are held against; None shows none.
+        name: Name in the records, as ``rate_distortion/psnr``.
+        x: Heading of the x-axis, with its unit.
+        y: Heading of the y-axis.
+        scale: Scale of the x-axis.
+        anchor: Name of the row that all BD-rates refer to; None omits BD-rates.
+        published: CSV file of published points.
     """
 
     name: str
     x: str
     y: str
-    is_logarithmic: bool = False
+    scale: Literal["linear", "log"] = "linear"
     anchor: str | None = None
+    published: str | None = None
 
 
 @dataclass(frozen=True)
 class PublishedColumn:
-    """Values of one source on one set: a column of its own, never beside ours.
+    """Values of one source on one data set, in a column of its own.
 
     Attributes:
-        name: The set, and the source where several measured on it.
-        column: What was measured.
-        source: Where the values stand.
+        name: The data set, and the source if several sources measured on it.
+        metric: Log key of the metric.
+        source: Source of the values.
         values: Name of a row -> value.
     """
 
     name: str
-    column: Column
+    metric: str
     source: str
     values: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not self.values or not all(map(math.isfinite, self.values.values())):
+            raise ValueError(f"values: expected finite numbers by row, got {dict(self.values)}")
+
+    @property
+    def column(self) -> Column:
+        """The column of the metric."""
+        return plain_column(self.metric)
 
 
 @dataclass(frozen=True)
 class TableSpec:
-    """A table to be filled with results.
+    """A table to fill with results.
 
     Attributes:
         title: Heading.
-        columns: The columns, left to right.
-        rows: The rows, top to bottom.
-        source: Where the published values stand.
-        expect: What the rows should show.
-        note: What a reader should know.
-        archive: Name of the archive that runs must have been made on; default any.
-        one_data: Whether the rows must have been measured on the same data.
-        command: The command that makes the results again; ``{profile}`` stands for the profile.
-        file: Where it was read.
-        curves: What is drawn below the numbers.
-        published_columns: Values of others that stand in columns of their own.
+        columns: Columns, left to right.
+        rows: Rows, top to bottom.
+        source: Source of the published values.
+        expect: Claims about the rows.
+        note: Text below the table.
+        archive: Name of the archive that runs must have used; None accepts any.
+        one_data: Whether all rows must be measured on the same data.
+        command: Command that reproduces the results; ``{profile}`` is replaced by the profile.
+        file: The table file.
+        curves: Charts below the numbers.
+        published_columns: Columns of values from other sources.
     """
 
     title: str
@@ -175,8 +238,8 @@ class TableFile:
     """The tables of one file.
 
     Attributes:
-        title: Heading of all.
-        tables: The tables; their own headings are empty where there is only one.
+        title: Heading of the file.
+        tables: The tables.
         path: The file.
     """
 
@@ -186,6 +249,6 @@ class TableFile:
 
     @property
     def variants(self) -> tuple[Path, ...]:
-        """Every configuration that a row names, once."""
+        """Every configuration file that a row names, without repetitions."""
         rows = (row for table in self.tables for row in table.rows)
         return tuple(dict.fromkeys(row.variant for row in rows if row.variant is not None))

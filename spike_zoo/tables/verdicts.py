@@ -1,23 +1,199 @@
-"""Verdicts on the claims of filled tables; the spread of seeds is pooled over all of them."""
+"""Verdicts on claims: held, not held, or within the noise of the seeds."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from typing import TYPE_CHECKING
+import statistics
+from collections import Counter
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Final
 
-from spike_zoo.tables.expect import Judgement, Verdict, judge
-from spike_zoo.tables.noise import Sample, Spread, pool
 from spike_zoo.tables.rates import BD_RATE, METHODS, NAMES, compared, rate_samples
-from spike_zoo.tables.recordings import by_recording, paired_differences
+from spike_zoo.tables.significance import (
+    Sample,
+    Spread,
+    StandardError,
+    by_recording,
+    discoveries,
+    error_of_mean,
+    p_text,
+    paired_differences,
+    pool,
+    seeds_needed,
+    standard_error,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from spike_zoo.tables.aggregate import FilledRow, FilledTable
     from spike_zoo.tables.columns import Column
-    from spike_zoo.tables.curves import FilledCurve
-    from spike_zoo.tables.filled import FilledRow, FilledTable
     from spike_zoo.tables.spec import Expectation
+
+NOISE_RULE: Final = (
+    "A difference is within noise if it is smaller than t · s · sqrt(1/n₁ + 1/n₂): s is the "
+    "standard deviation over seeds, pooled over all rows of the file that have two seeds or more, "
+    "and t the two-sided 95 % point of Student's distribution with the degrees of freedom of s. "
+    "Where no row has two seeds the verdict is 'one seed'. Parameters, MACs and methods without "
+    "training have no noise of seeds. A result within noise is undecidable if the noise is larger "
+    "than the claimed difference. After it follows the paired t-test over the recordings of the "
+    "test set, means over seeds, where single images were recorded."
+)
+
+
+class Judgement(Enum):
+    """The verdict on a claim."""
+
+    HELD = "held"
+    NOISE = "within noise"
+    UNDECIDABLE = "undecidable"
+    NOT_HELD = "not held"
+    NO_MEANING = "without meaning"
+    NOT_MEASURED = "not measured"
+    ONE_SEED = "one seed"
+
+
+@dataclass(frozen=True)
+class OverRecordings:
+    """The paired test of a claim over recordings.
+
+    Attributes:
+        judgement: Held, within noise or not held.
+        count: Number of recordings.
+        p_value: Two-sided; None if all recordings have the same difference.
+    """
+
+    judgement: Judgement
+    count: int
+    p_value: float | None
+
+    @property
+    def text(self) -> str:
+        """The result in words: ``8 recordings: within noise, p = 0.380``."""
+        p_value = "" if self.p_value is None else f", {p_text(self.p_value)}"
+        return f"{self.count} recordings: {self.judgement.value}{p_value}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim and its verdict.
+
+    Attributes:
+        expectation: The claim.
+        judgement: The verdict.
+        text: The claim in words.
+        difference: By how much the row is better than the other (closeness: how far apart).
+        noise: Smallest significant difference; None if it is not known.
+        detail: The numbers in words.
+        seeds: Runs of the row that has the fewest, of those with noise.
+        p_value: Of the test over seeds; None if there is no noise or it is not known.
+        recordings: The paired test over recordings; None without results of single images.
+    """
+
+    expectation: Expectation
+    judgement: Judgement
+    text: str
+    difference: float | None = None
+    noise: float | None = None
+    detail: str = ""
+    seeds: int = 0
+    p_value: float | None = None
+    recordings: OverRecordings | None = None
+
+    @property
+    def said(self) -> str:
+        """The judgement as tables show it: ``undecidable with n = 3``."""
+        said = self.judgement.value
+        return f"{said} with n = {self.seeds}" if self.judgement is Judgement.UNDECIDABLE else said
+
+
+def judge(
+    expectation: Expectation,
+    column: Column,
+    row: Sample | None,
+    other: Sample | None,
+    above: Sample | None = None,
+    *,
+    than: Column | None = None,
+    paired: Sequence[float] = (),
+) -> Verdict:
+    """Test a claim.
+
+    Let d be by how much ``row`` is better than ``other`` in the column's direction. The claim
+    *better* says d > margin (d >= margin where a margin is given), *close* says |d| <= margin. The
+    remainder, d - margin or margin - |d|, is within noise if it is not larger than the bound of its
+    standard error, and undecidable if that bound is larger than the claimed difference; otherwise
+    its sign decides. Without a known noise the verdict is *one seed*. A claim with ``above`` has no
+    meaning unless the means of both rows are better than that row's. A value must reach its limit,
+    d >= 0; a BD-rate must be below it, d > 0.
+
+    Args:
+        expectation: The claim.
+        column: The column of ``by``.
+        row: Result of the claim's row.
+        other: Result of the other row or column; by default the limit, which is exact.
+        above: Result of the row to exceed.
+        than: The other column.
+        paired: Differences between both, one for each recording.
+    """
+    text = claim_text(expectation, column, than)
+    if expectation.limit is not None and other is None:
+        other = Sample(expectation.limit, is_exact=True)
+    if row is None or other is None or (above is None and expectation.above is not None):
+        return Verdict(expectation, Judgement.NOT_MEASURED, text)
+    reason = _diverged(expectation, (row, other, above))
+    if not reason and above is not None:
+        reason = _below(expectation, column, (row, other), above)
+    if reason:
+        return Verdict(expectation, Judgement.NO_MEANING, text, detail=reason)
+    sign = -1.0 if column.better == "lower" else 1.0
+    difference = sign * (row.mean - other.mean)
+    rest = _remainder(expectation, difference)
+    error = standard_error((row, other))
+    judgement = Judgement.ONE_SEED if error is None else _decided(expectation, rest, error.bound)
+    if judgement is Judgement.NOISE and error is not None and expectation.claimed is not None:
+        is_too_large = error.bound > expectation.claimed
+        judgement = Judgement.UNDECIDABLE if is_too_large else judgement
+    counts = [sample.count for sample in (row, other) if not sample.is_exact]
+    verdict = Verdict(
+        expectation,
+        judgement,
+        text,
+        abs(difference) if expectation.is_close else difference,
+        None if error is None else error.bound,
+        seeds=min(counts, default=0),
+        p_value=None if error is None else error.p_value(rest),
+        recordings=_over_recordings(expectation, [sign * one for one in paired]),
+    )
+    return replace(verdict, detail=_detail(verdict, column, (row, other), error))
+
+
+def _remainder(expectation: Expectation, difference: float) -> float:
+    """Return by how much a difference exceeds the claim."""
+    if expectation.is_close:
+        return expectation.margin - abs(difference)
+    return difference - expectation.margin
+
+
+def _decided(expectation: Expectation, rest: float, noise: float) -> Judgement:
+    is_reached = expectation.limit is not None and expectation.anchor is None
+    is_strict = not (expectation.is_close or expectation.margin or is_reached)
+    if noise > 0 and abs(rest) <= noise:
+        return Judgement.NOISE
+    is_held = rest > 0 or (rest == 0 and not is_strict)
+    return Judgement.HELD if is_held else Judgement.NOT_HELD
+
+
+def _over_recordings(
+    expectation: Expectation, differences: Sequence[float]
+) -> OverRecordings | None:
+    if len(differences) < 2:
+        return None
+    error = error_of_mean(differences)
+    rest = _remainder(expectation, statistics.fmean(differences))
+    judgement = _decided(expectation, rest, error.bound)
+    return OverRecordings(judgement, len(differences), error.p_value(rest))
 
 
 def verdicts_of(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[Verdict, ...]:
@@ -25,10 +201,10 @@ def verdicts_of(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[Verd
 
     Args:
         table: The table.
-        tables: All tables of the file, whose rows give the deviation over seeds.
+        tables: All tables of the file; their rows give the deviation over seeds.
     """
     columns = {column.name: column for column in table.columns}
-    spreads = {name: pooled(tables, column) for name, column in columns.items()}
+    spreads = {name: _pooled(tables, column) for name, column in columns.items()}
     rows = {row.name: row for row in table.rows}
 
     def sample(row: str | None, column: str) -> Sample | None:
@@ -36,16 +212,16 @@ def verdicts_of(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[Verd
             return None
         return _sample(table, rows[row], columns[column], spreads[column])
 
-    found = []
+    verdicts = []
     for claim in table.spec.expect:
         if claim.anchor is not None:
-            found.append(_rate_verdict(claim, table.rows, table.curves))
+            verdicts.append(_rate_verdict(claim, table))
             continue
         by, than = claim.by, claim.than or claim.by
         other = None if claim.limit is not None else claim.other or claim.row
-        first = by_recording(rows[claim.row], columns[by])
-        second = by_recording(rows[other], columns[than]) if other else claim.limit or 0.0
-        found.append(
+        first = by_recording(rows[claim.row].runs, columns[by])
+        second = by_recording(rows[other].runs, columns[than]) if other else claim.limit or 0.0
+        verdicts.append(
             judge(
                 claim,
                 columns[by],
@@ -56,11 +232,11 @@ def verdicts_of(table: FilledTable, tables: Sequence[FilledTable]) -> tuple[Verd
                 paired=paired_differences(first, second),
             )
         )
-    return tuple(found)
+    return tuple(verdicts)
 
 
-def pooled(tables: Sequence[FilledTable], column: Column) -> Spread | None:
-    """Return how much seeds differ in a column, over all rows of tables with two seeds or more."""
+def _pooled(tables: Sequence[FilledTable], column: Column) -> Spread | None:
+    """Pool the deviations over seeds in a column, over all rows with two seeds or more."""
     groups: dict[tuple[int, ...], tuple[int, float]] = {}
     for table in tables:
         for place, one in enumerate(table.columns):
@@ -85,21 +261,115 @@ def _sample(
     return Sample(cell.mean, cell.count, spread, row.is_exact(column))
 
 
-def _rate_verdict(
-    expectation: Expectation, rows: Sequence[FilledRow], curves: Sequence[FilledCurve]
-) -> Verdict:
-    curve = next(one for one in curves if one.spec.name == expectation.by)
+def _rate_verdict(expectation: Expectation, table: FilledTable) -> Verdict:
+    curve = next(one for one in table.curves if one.spec.name == expectation.by)
     row, anchor = expectation.row, str(expectation.anchor)
     verdicts = {
-        method: judge(expectation, BD_RATE, *rate_samples(curve, rows, expectation, method))
+        method: judge(expectation, BD_RATE, *rate_samples(curve, table.rows, expectation, method))
         for method in METHODS
     }
-    found = {method: compared(curve, rows, row, anchor, method) for method in METHODS}
-    verdict, reason = verdicts[expectation.method], found[expectation.method].reason
+    rates = {method: compared(curve, table.rows, row, anchor, method) for method in METHODS}
+    verdict, reason = verdicts[expectation.method], rates[expectation.method].reason
     decided = {Judgement.HELD, Judgement.NOT_HELD, Judgement.ONE_SEED}
     signs = {(one.difference or 0.0) > 0 for one in verdicts.values()}
     if len(signs) > 1 and {one.judgement for one in verdicts.values()} <= decided:
-        values = ", ".join(f"{NAMES[method]} {one.text}" for method, one in found.items())
+        values = ", ".join(f"{NAMES[method]} {one.text}" for method, one in rates.items())
         detail = f"{values}: the way of interpolation decides it"
-        return dataclasses.replace(verdict, judgement=Judgement.NO_MEANING, detail=detail)
-    return dataclasses.replace(verdict, detail=reason) if reason else verdict
+        return replace(verdict, judgement=Judgement.NO_MEANING, detail=detail)
+    return replace(verdict, detail=reason) if reason else verdict
+
+
+def sum_up(verdicts: Sequence[Verdict]) -> str:
+    """Return all judgements in one line: ``7 of 9 held, 1 within noise, 1 not held``."""
+    counts = Counter(verdict.judgement for verdict in verdicts)
+    parts = [f"{counts[Judgement.HELD]} of {len(verdicts)} held"]
+    others = [one for one in Judgement if one is not Judgement.HELD]
+    return ", ".join([*parts, *(f"{counts[one]} {one.value}" for one in others if counts[one])])
+
+
+def false_discoveries(verdicts: Sequence[Verdict]) -> str:
+    """Return how many decided claims remain significant after correction for all tests."""
+    seeds = [(one.judgement, one.p_value) for one in verdicts]
+    recordings = [(one.judgement, one.p_value) for v in verdicts if (one := v.recordings)]
+    parts = [
+        f"over {what} {remaining}"
+        for what, tests in (("seeds", seeds), ("recordings", recordings))
+        if (remaining := _remaining(tests))
+    ]
+    rate = "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain"
+    return f"{rate} {'; '.join(parts)}." if parts else ""
+
+
+def _remaining(tests: Iterable[tuple[Judgement, float | None]]) -> str:
+    known = [(judgement, p_value) for judgement, p_value in tests if p_value is not None]
+    kept = discoveries([p_value for _, p_value in known])
+    before = Counter(judgement for judgement, _ in known)
+    after = Counter(one for (one, _), is_kept in zip(known, kept, strict=True) if is_kept)
+    parts = [
+        f"{after[one]} of {before[one]} {one.value}" for one in (Judgement.HELD, Judgement.NOT_HELD)
+    ]
+    return f"{' and '.join(parts)} (tests: {len(known)})" if known else ""
+
+
+def claim_text(expectation: Expectation, column: Column, than: Column | None = None) -> str:
+    """Return a claim in words; ``than`` is the other column."""
+    row, other = expectation.row, expectation.other
+    if expectation.anchor is not None and expectation.limit is not None:
+        method = "" if expectation.method == "cubic" else f", {expectation.method}"
+        limit = column.text(expectation.limit)
+        return f"{row} below {limit} against {expectation.anchor} ({column.heading}{method})"
+    if expectation.limit is not None:
+        way = "at most" if column.better == "lower" else "at least"
+        return f"{row} {way} {column.text(expectation.limit)} ({column.heading})"
+    if expectation.is_close:
+        return f"{row} within {column.text(expectation.margin)} of {other} by {column.heading}"
+    by = f" by at least {column.text(expectation.margin)}" if expectation.margin else ""
+    if than is not None:
+        return f"{row}: {column.heading} better than {than.heading}{by}"
+    return f"{row} better than {other}{by} ({column.heading})"
+
+
+def _diverged(expectation: Expectation, samples: Sequence[Sample | None]) -> str:
+    """Return the rows with a result that is not finite, empty without any."""
+    names = (expectation.row, expectation.other or expectation.row, expectation.above)
+    found = [
+        str(name)
+        for name, sample in zip(names, samples, strict=True)
+        if sample is not None and math.isnan(sample.mean)
+    ]
+    return f"{', '.join(dict.fromkeys(found))} diverged" if found else ""
+
+
+def _below(
+    expectation: Expectation, column: Column, rows: tuple[Sample, Sample], above: Sample
+) -> str:
+    """Return which of two rows are not better than the row to exceed, empty without any."""
+    sign = -1.0 if column.better == "lower" else 1.0
+    named = zip((expectation.row, str(expectation.other)), rows, strict=True)
+    worse = [
+        f"{name} {column.text(sample.mean)}"
+        for name, sample in named
+        if sign * (sample.mean - above.mean) <= 0
+    ]
+    baseline = f"{expectation.above} {column.text(above.mean)}"
+    return f"no better than {baseline}: {', '.join(worse)}" if worse else ""
+
+
+def _detail(
+    verdict: Verdict, column: Column, samples: tuple[Sample, Sample], error: StandardError | None
+) -> str:
+    """Return the numbers of a verdict in words."""
+    claim, difference = verdict.expectation, verdict.difference or 0.0
+    is_single = claim.limit is not None
+    sign = "" if is_single or claim.is_close or difference <= 0 else "+"
+    parts = [f"{sign}{column.text(samples[0].mean if is_single else difference)}"]
+    noisy = [sample for sample in samples if not sample.is_exact]
+    if noisy and max(sample.count for sample in noisy) == 1:
+        parts.append("one seed" if is_single else "one seed each")
+    if verdict.noise:
+        parts.append(f"noise {column.text(verdict.noise)}")
+    if verdict.judgement is Judgement.UNDECIDABLE and error is not None and claim.claimed:
+        needed = seeds_needed(claim.claimed, noisy, error)
+        parts.append(f"claimed {column.text(claim.claimed)}, which {needed} seeds can detect")
+    text = ", ".join(parts)
+    return f"{text}; {verdict.recordings.text}" if verdict.recordings else text

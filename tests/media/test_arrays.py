@@ -30,7 +30,7 @@ def test_parts_become_one_array_each(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.npz"]
 
 
-def test_a_part_of_another_size_or_type_is_refused_and_nothing_appears(tmp_path: Path) -> None:
+def test_a_part_of_another_size_or_type_is_rejected_and_nothing_appears(tmp_path: Path) -> None:
     for other in (np.zeros((1, 5)), np.zeros((1, 4), np.float32)):
         with pytest.raises(MediaError, match=r"a part of 'values' is float"):
             _write(tmp_path / "a.npz", np.zeros((2, 4)), other)

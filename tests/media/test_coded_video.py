@@ -117,7 +117,7 @@ def test_a_codec_that_is_not_there_is_named_with_those_that_are(
         encode_video(moving(2, 16, 16), "x265", 30)
 
 
-def test_a_stream_that_lost_frames_or_is_damaged_is_refused(codec: str) -> None:
+def test_a_stream_that_lost_frames_or_is_damaged_is_rejected(codec: str) -> None:
     coded = encode_video(moving(4, 32, 32), codec, 30)
     with pytest.raises(MediaError, match=rf"{codec}: the stream"):
         decode_video(CodedVideo(codec, coded.packets[:-2], coded.shape))
@@ -133,12 +133,12 @@ def test_a_stream_that_lost_frames_or_is_damaged_is_refused(codec: str) -> None:
         (np.zeros((2, 16, 16), np.uint8), -1, "got -1"),
     ],
 )
-def test_what_cannot_be_coded_is_refused(frames: NDArray[np.uint8], qp: int, message: str) -> None:
+def test_what_cannot_be_coded_is_rejected(frames: NDArray[np.uint8], qp: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         encode_video(frames, "x264", qp)
 
 
-def test_an_unknown_codec_is_refused() -> None:
+def test_an_unknown_codec_is_rejected() -> None:
     with pytest.raises(ValueError, match="one of x264, x265, svtav1, got 'vvc'"):
         encode_video(np.zeros((1, 16, 16), np.uint8), "vvc", 30)
 

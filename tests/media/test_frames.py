@@ -26,7 +26,7 @@ print(len(VideoFrames(sys.argv[1])), before, peak())
 
 
 def numbered(count: int = 20) -> list[NDArray[np.uint8]]:
-    """Frames that tell their number by their brightness."""
+    """Frames that encode their number by their brightness."""
     return [np.full((16, 24, 3), 10 * number + 5, np.uint8) for number in range(count)]
 
 
@@ -62,7 +62,7 @@ def test_any_range_of_a_video_is_those_frames(tmp_path: Path, span: tuple[int, i
         np.testing.assert_array_equal(found, expected)
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux reports the peak")
 def test_opening_a_video_takes_no_memory_for_its_frames(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "v.mkv"), "w") as container:
         stream = container.add_stream("rawvideo", rate=25, width=640, height=480, pix_fmt="gray")
@@ -114,13 +114,13 @@ def test_two_videos_that_would_be_called_the_same_are_both_named(
     write_video(tmp_path / "train" / "a.mp4", numbered(2))
     write = write_folder if other == "a" else write_video
     write(tmp_path / "train" / other, numbered(2))
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as rejected:
         find_footage(tmp_path)
     for name in ("a.mp4", other):
-        assert str(tmp_path / "train" / name) in str(refused.value)
+        assert str(tmp_path / "train" / name) in str(rejected.value)
 
 
-def test_what_is_no_footage_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_is_no_footage_is_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="absent"):
         find_footage(tmp_path / "absent")
     with pytest.raises(MediaError, match="no video and no folder of images"):
@@ -132,7 +132,7 @@ def test_what_is_no_footage_is_refused_by_name(tmp_path: Path) -> None:
         FolderFrames(tmp_path / "absent")
 
 
-def test_a_damaged_video_is_refused_where_it_is_damaged(tmp_path: Path) -> None:
+def test_a_damaged_video_is_rejected_where_it_is_damaged(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
     path = write_video(tmp_path / "v.mkv", list(noise))
     source = VideoFrames(path)

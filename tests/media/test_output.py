@@ -1,4 +1,4 @@
-"""Where pictures go: what a name means, what is refused before work, and nothing half written."""
+"""Where pictures go: what a name means, what is rejected before work, and nothing half written."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def test_a_name_says_what_is_wanted(
     assert kind_of(out) == kind
 
 
-def test_a_suffix_of_something_else_is_refused_with_the_way_out() -> None:
+def test_a_suffix_of_something_else_is_rejected_with_the_way_out() -> None:
     with pytest.raises(UsageError, match=r"v1\.5: \.5 is not written here.* slash at its end"):
         kind_of("v1.5")
 
 
-def test_where_no_terminal_is_lines_tell_the_time_that_is_left(
+def test_where_no_terminal_is_lines_print_the_remaining_time(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = iter([0, 300, 340, 380, 420, 460, 500])  # seconds: the first item takes longer
@@ -66,12 +66,12 @@ def test_where_no_terminal_is_lines_tell_the_time_that_is_left(
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, 1000.5, float("nan"), float("inf")])
-def test_a_speed_that_no_video_has_is_refused(fps: float, tmp_path: Path) -> None:
+def test_a_speed_that_no_video_has_is_rejected(fps: float, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="above 0 and up to 1000 images a second"):
         Target.of(str(tmp_path / "a.mp4"), fps=fps, overwrite=False)
 
 
-def test_what_is_in_the_way_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_what_is_in_the_way_is_rejected_before_anything_is_made(tmp_path: Path) -> None:
     file, folder = tmp_path / "a", tmp_path / "b"
     file.write_text("mine")
     with pytest.raises(ExistingFileError, match="a is a file; give another name for the folder"):
@@ -136,20 +136,20 @@ def test_files_of_another_name_stay_in_a_folder_that_is_there(tmp_path: Path) ->
     assert texts == {"notes.txt": "mine", "plane-0.png": "newer"}
 
 
-def test_no_bar_is_drawn_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_bar_is_drawn_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(with_progress(iter("abc"), 3, "making")) == ["a", "b", "c"]
     assert capsys.readouterr() == ("", "")
-    with progress_bar("making") as told:
-        told(1, 3)
+    with progress_bar("making") as report:
+        report(1, 3)
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_bar_goes_to_where_errors_go(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("FORCE_COLOR", "1")  # as if somebody looked
-    with progress_bar("making") as told:
-        told(1, 4)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in a terminal
+    with progress_bar("making") as report:
+        report(1, 4)
     out, err = capsys.readouterr()
     assert out == ""
     assert "making" in err

@@ -170,7 +170,7 @@ def test_writing_a_page_again_replaces_it(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_what_a_page_cannot_show_is_refused(tmp_path: Path) -> None:
+def test_what_a_page_cannot_show_is_rejected(tmp_path: Path) -> None:
     page = Page("t")
     with pytest.raises(MissingFileError, match=r"none\.png"):
         page.add_picture(tmp_path / "none.png")

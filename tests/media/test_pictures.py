@@ -93,7 +93,7 @@ def test_a_tensor_under_training_can_be_shown() -> None:
         (np.zeros((4, 5), np.int64), "got int64"),
     ],
 )
-def test_what_is_no_picture_is_refused(image: NDArray[Any], message: str) -> None:
+def test_what_is_no_picture_is_rejected(image: NDArray[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         to_bytes(image)
 
@@ -169,7 +169,7 @@ def test_a_picture_that_pillow_takes_for_an_attack_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_picture(np.zeros((8, 8)), tmp_path / "huge.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)  # twice as many are refused
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 30)  # twice as many are rejected
     with pytest.raises(MediaError, match=r"huge\.png: too large .*cut it.*64 pixels"):
         load_picture(tmp_path / "huge.png")
 
@@ -204,7 +204,7 @@ def test_captions_appear_and_never_leave_their_picture() -> None:
     assert changed[:, 1].min() >= 40  # nothing on the first picture
 
 
-def test_sheets_without_pictures_or_with_too_few_captions_are_refused() -> None:
+def test_sheets_without_pictures_or_with_too_few_captions_are_rejected() -> None:
     with pytest.raises(ValueError, match="at least one image"):
         side_by_side([])
     with pytest.raises(ValueError, match="2 images need as many captions, got 1"):

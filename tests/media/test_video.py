@@ -72,7 +72,7 @@ def test_rate_number_and_order_of_images_are_kept(tmp_path: Path, fps: float) ->
     np.testing.assert_allclose(shown, levels, atol=0.02)
 
 
-def test_the_index_stands_in_front_so_that_playing_starts_at_once(tmp_path: Path) -> None:
+def test_the_index_is_in_front_so_that_playing_starts_at_once(tmp_path: Path) -> None:
     save_video([ramp(16, 16)] * 3, tmp_path / "a.mp4")
     content = (tmp_path / "a.mp4").read_bytes()
     assert content.index(b"moov") < content.index(b"mdat")
@@ -101,7 +101,7 @@ def test_a_failing_video_keeps_the_one_that_was_there(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_a_video_without_images_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_video_without_images_is_rejected_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match=r"a\.mp4: a video needs at least one image"):
         save_video([], tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
@@ -115,12 +115,12 @@ def test_a_file_that_exists_stays_unless_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
-def test_rates_that_are_none_are_refused(tmp_path: Path, fps: float) -> None:
+def test_rates_that_are_not_valid_are_rejected(tmp_path: Path, fps: float) -> None:
     with pytest.raises(ValueError, match="fps must be above 0"):
         VideoWriter(tmp_path / "a.mp4", fps)
 
 
-def test_an_image_of_one_row_is_refused(tmp_path: Path) -> None:
+def test_an_image_of_one_row_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(MediaError, match="2 x 2 pixels, got 16 x 1"):
         save_video([np.zeros((1, 16))], tmp_path / "a.mp4")
 

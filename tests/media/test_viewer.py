@@ -29,7 +29,7 @@ def test_a_layer_has_one_picture_or_one_for_each_moment() -> None:
     moments = ("a", "b", "c")
     shown = Viewer("both", (still, moving), moments, (6, 4)).as_data()
     assert [len(layer["pictures"]) for layer in shown["layers"]] == [1, 3]
-    assert shown["layers"][1]["pictures"][1] == "", "there is none at that moment"
+    assert shown["layers"][1]["pictures"][1] == "", "no picture at that moment"
     assert shown["sides"] == [0, 1]
     with pytest.raises(ValueError, match="wrong: 2 pictures for 3 moments"):
         Viewer("v", (Layer.of("wrong", [image, image]),), moments, (6, 4))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from spike_zoo.tables import collect_runs
 from tests.conftest import ROOT
+
+pytestmark = pytest.mark.repo
 
 
 def test_committed_records_name_checkpoints_relative_to_the_repository() -> None:

@@ -1,4 +1,4 @@
-"""A browser without a window, for what only a browser can tell."""
+"""A browser without a window, for what only a browser shows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Visitor:
 
 @pytest.fixture(scope="session")
 def visitor() -> Iterator[Visitor]:
-    """A headless Chromium; tests that need one are skipped where there is none."""
+    """A headless Chromium; tests that need one are skipped without one."""
     driver = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:

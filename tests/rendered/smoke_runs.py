@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Here:
-    """Stands for a process: it does at once what the command says, and has ended."""
+    """Replaces a process: it does at once what the command says, and has ended."""
 
     def __init__(
         self, command: Sequence[str], *, env: Mapping[str, str], stdout: IO[bytes], **_: object

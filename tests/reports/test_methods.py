@@ -47,12 +47,12 @@ def test_only_the_methods_of_a_page_are_explained() -> None:
         ("tfi:average=0", "average"),
     ],
 )
-def test_settings_that_are_none_are_refused(wanted: str, said: str) -> None:
+def test_settings_that_are_not_valid_are_rejected(wanted: str, said: str) -> None:
     with pytest.raises(UsageError, match=f"--methods {wanted}: .*{said}"):
         loaded([wanted], device="cpu", trust=False)
 
 
-def test_what_is_no_method_is_refused() -> None:
+def test_what_is_no_method_is_rejected() -> None:
     with pytest.raises(MissingFileError, match="neither a file nor a shipped method"):
         loaded(["nothing"], device="cpu", trust=False)
     with pytest.raises(UsageError, match="does not make pictures"):

@@ -100,7 +100,7 @@ def test_large_sensors_show_fewer_planes_and_pictures() -> None:
     assert choices.pictures_that_fit(7, 1000, 1000) == 1
 
 
-def test_numbers_out_of_range_are_refused_by_their_option() -> None:
+def test_numbers_out_of_range_are_rejected_by_their_option() -> None:
     for option in ("pictures", "planes"):
         with pytest.raises(UsageError, match=f"--{option} 0: give at least 1"):
             Choices(**{option: 0})  # type: ignore[arg-type]

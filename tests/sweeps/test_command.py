@@ -95,7 +95,7 @@ def test_the_commands_of_a_committed_sweep_are_those_of_the_agent(
         ("${args_json_file}", "is unknown here"),
     ],
 )
-def test_what_the_agent_would_drop_in_silence_is_refused(part: str, message: str) -> None:
+def test_what_the_agent_would_drop_in_silence_is_rejected(part: str, message: str) -> None:
     spec = SweepSpec(Path("s.yaml"), "s", "grid", {}, (part,))
     with pytest.raises(ConfigError, match=rf"s\.yaml: command: .*{message}"):
         expand_command(spec, POINT, {})

@@ -72,7 +72,7 @@ def test_runs_of_a_search_are_not_kept(spec: SweepSpec, reader: LineReader) -> N
     assert run.records is None
 
 
-def test_other_parameters_are_told_apart_by_a_digest_that_stays(
+def test_other_parameters_are_distinguished_by_a_digest_that_stays(
     spec: SweepSpec, reader: LineReader
 ) -> None:
     parameters: dict[str, Any] = {
@@ -90,14 +90,14 @@ def test_other_parameters_are_told_apart_by_a_digest_that_stays(
     assert alone.name in [run.name for run in runs]
 
 
-def test_a_command_that_starts_no_run_is_refused(spec: SweepSpec, reader: LineReader) -> None:
+def test_a_command_that_starts_no_run_is_rejected(spec: SweepSpec, reader: LineReader) -> None:
     command = tuple(part.replace("test", "tset") for part in spec.command)
     message = r"sweep\.yaml: command: no '-m spike_zoo VERB' in it, with one of fit, validate"
     with pytest.raises(ConfigError, match=message):
         planned_runs(replace(spec, command=command), SMOKE, reader=reader)
 
 
-def test_a_command_without_a_folder_is_told_which_to_give(
+def test_a_command_without_a_folder_names_the_missing_option(
     spec: SweepSpec, reader: LineReader
 ) -> None:
     message = r"command: --run_dir must be given, as --run_dir=runs/own/{profile}/{variant}-{seed}"
@@ -105,13 +105,13 @@ def test_a_command_without_a_folder_is_told_which_to_give(
         planned_runs(replace(spec, command=spec.command[:-1]), SMOKE, reader=reader)
 
 
-def test_an_unknown_profile_is_refused_and_the_closest_offered() -> None:
+def test_an_unknown_profile_is_rejected_and_the_closest_offered() -> None:
     check_profile("smoke")
     with pytest.raises(MissingFileError, match=r"somke\.yaml: .* Did you mean 'smoke'\? Known"):
         check_profile("somke")
 
 
-def test_variants_that_no_table_shows_are_told_where_there_are_tables(tmp_path: Path) -> None:
+def test_variants_that_no_table_shows_are_listed_where_there_are_tables(tmp_path: Path) -> None:
     shown, hidden = tmp_path / "variants" / "full.yaml", tmp_path / "variants" / "hidden.yaml"
     parameters: dict[str, Any] = {"config": {"values": [str(shown), str(hidden)]}}
     spec = SweepSpec(tmp_path / "sweep.yaml", "own", "grid", parameters, ("${args}",))

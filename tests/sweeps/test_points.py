@@ -69,7 +69,7 @@ def test_drawing_leaves_pythons_generator_alone() -> None:
         ("bayes", DRAWN, UsageError, "wandb agent ID"),
     ],
 )
-def test_what_cannot_be_run_here_is_refused_with_the_way_out(
+def test_what_cannot_be_run_here_is_rejected_with_the_way_out(
     method: str, parameters: dict[str, Any], kind: type[Exception], message: str
 ) -> None:
     with pytest.raises(kind, match=message):
@@ -93,7 +93,7 @@ def test_a_grid_keeps_one_of_equal_points_and_ends_at_run_cap() -> None:
 
 @pytest.mark.parametrize("method", ["random", "grid"])
 @pytest.mark.parametrize("count", [0, -1])
-def test_a_search_of_no_run_is_refused(method: str, count: int) -> None:
+def test_a_search_of_no_run_is_rejected(method: str, count: int) -> None:
     with pytest.raises(UsageError, match=f"--count {count}: at least 1 run"):
         points_of(_spec(method, {"width": {"values": [1, 2]}}, run_cap=20), count=count)
 

@@ -36,13 +36,13 @@ def test_a_folder_of_runs_gives_a_row_per_variant(tmp_path: Path) -> None:
         make_result(variant=name).write(tmp_path / name / "test" / "result.json")
     table = table_of_runs(collect_runs([tmp_path, tmp_path / "tfp"]))
     assert sorted(row.name for row in table.rows) == ["tfi", "tfp"]
-    assert "test/lpips" not in [column.key for column in table.columns]
+    assert "test/lpips" not in [column.metric for column in table.columns]
 
 
-def test_runs_that_tell_classes_show_how_many_they_found_before_what_it_costs() -> None:
+def test_runs_of_recognition_show_how_many_they_found_before_what_it_costs() -> None:
     found = {"test/accuracy": 0.97, "test/f1": 0.96, "test/f1_0": 0.9, "val/accuracy": 0.98}
     table = table_of_runs([make_run("stripes", 0.0, metrics=found)])
-    keys = [column.key for column in table.columns]
+    keys = [column.metric for column in table.columns]
     assert keys[:3] == ["test/accuracy", "test/f1", "parameters"]
 
 
@@ -118,7 +118,7 @@ def test_a_damaged_file_of_single_images_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_there", [True, False])
-def test_a_folder_without_results_is_refused(tmp_path: Path, is_there: bool) -> None:
+def test_a_folder_without_results_is_rejected(tmp_path: Path, is_there: bool) -> None:
     place = tmp_path if is_there else tmp_path / "nowhere"
     with pytest.raises(MissingFileError, match=str(place)):
         collect_runs([place])
@@ -152,7 +152,7 @@ def test_finished_runs_of_a_sweep_are_records_like_those_on_disk() -> None:
 def test_runs_of_a_sweep_belong_to_the_rows_of_their_archive() -> None:
     data = {"class_path": "x", "init_args": {"archive": "data/default.h5"}}
     online = _online("finished", config={"data": data})
-    online.config = {"config": {"data": data}, "versions": {}}  # what a run tells W&B of itself
+    online.config = {"config": {"data": data}, "versions": {}}  # what a run sends to W&B
     (run,) = runs_of_sweep("lab/zoo/abc123", SweepApi([online]))
     row = Row("full", Path("experiments/stir/variants/full.yaml"))
     assert run.is_of(row, "data/default.h5")
@@ -172,7 +172,7 @@ def test_tests_of_two_checkpoints_are_two_rows(tmp_path: Path) -> None:
     assert [len(row.runs) for row in fill_table(table, runs).rows] == [1, 1]
 
 
-def test_a_sweep_that_cannot_be_used_is_refused_with_the_reason() -> None:
+def test_a_sweep_that_cannot_be_used_is_rejected_with_the_reason() -> None:
     with pytest.raises(UsageError, match="entity/project/sweep"):
         runs_of_sweep("abc123", SweepApi([]))
     with pytest.raises(MissingFileError, match="no run of this sweep has finished"):

@@ -34,7 +34,7 @@ from tests.helpers.tables import SPEC, make_run, write_spec
         ("costs/compress/macs_per_pixel", "compress (MAC per pixel)", "lower", 1234.5, "1,234"),
     ],
 )
-def test_a_key_says_what_stands_above_and_in_its_cells(
+def test_a_key_says_the_heading_and_in_its_cells(
     key: str, heading: str, better: str, value: float, text: str
 ) -> None:
     column = plain_column(key)
@@ -42,7 +42,7 @@ def test_a_key_says_what_stands_above_and_in_its_cells(
 
 
 @pytest.mark.parametrize("key", ["test/sharpness", "costs/compress/hours", "costs/seconds", "psnr"])
-def test_what_nobody_knows_has_no_direction(key: str) -> None:
+def test_an_unknown_key_has_no_direction(key: str) -> None:
     assert direction(key) is None
 
 
@@ -70,13 +70,15 @@ def test_a_table_shows_the_cost_of_a_job_by_name_and_of_which_image(tmp_path: Pa
     assert "Cost of one image of 250 x 400 pixels." in text
 
 
-def test_a_job_that_nobody_does_is_refused_with_near_ones(tmp_path: Path) -> None:
+def test_a_job_that_does_not_exist_is_rejected_with_suggestions(tmp_path: Path) -> None:
     spec = SPEC.replace("parameters]", "costs/comprss/seconds]")
     runs = [make_run("full", 30.0, costs={"compress": Cost(seconds=0.25)})]
     table = read_table_file(write_spec(tmp_path, spec)).tables[0]
     with pytest.raises(ConfigError, match="Did you mean 'costs/compress/seconds'"):
         fill_table(table, runs)
-    with pytest.raises(ConfigError, match="costs/JOB/WHAT, with macs, macs_per_pixel, seconds"):
+    with pytest.raises(
+        ConfigError, match="costs/JOB/NUMBER, NUMBER one of macs, macs_per_pixel, seconds"
+    ):
         read_table_file(write_spec(tmp_path, SPEC.replace("parameters]", "costs/compress/hours]")))
 
 

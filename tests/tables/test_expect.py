@@ -13,17 +13,17 @@ from hypothesis import strategies as st
 
 from spike_zoo.tables import Expectation, Judgement, sum_up
 from spike_zoo.tables.columns import plain_column
-from spike_zoo.tables.expect import false_discoveries, judge
-from spike_zoo.tables.noise import Sample, Spread, pool
+from spike_zoo.tables.significance import Sample, Spread, pool
+from spike_zoo.tables.verdicts import false_discoveries, judge
 
 PSNR, LPIPS = plain_column("test/psnr"), plain_column("test/lpips")
-BETTER = Expectation("A", "B", "test/psnr")
-CLOSE = Expectation("A", "B", "test/psnr", margin=0.5, is_close=True)
+BETTER = Expectation("A", "test/psnr", better_than="B")
+CLOSE = Expectation("A", "test/psnr", within=0.5, of="B")
 VALUES = st.lists(st.floats(20, 40).map(lambda x: round(x, 3)), min_size=1, max_size=6)
 
 
 def _sample(values: list[float]) -> Sample:
-    """Return a row whose own seeds tell the spread."""
+    """Return a row whose own seeds have the spread."""
     spread = pool([(len(values), statistics.stdev(values))]) if len(values) > 1 else None
     return Sample(statistics.fmean(values), len(values), spread)
 
@@ -41,7 +41,7 @@ def _both(*rows: list[float]) -> list[Sample]:
 @pytest.mark.filterwarnings("ignore:Precision loss occurred")  # scipy on values nearly equal
 @settings(max_examples=80, deadline=None)
 @given(first=VALUES, second=VALUES)
-def test_within_noise_is_what_a_t_test_at_95_percent_cannot_tell_apart(
+def test_within_noise_is_what_a_t_test_at_95_percent_cannot_distinguish(
     first: list[float], second: list[float]
 ) -> None:
     assume(len(first) + len(second) > 2)
@@ -67,7 +67,7 @@ def test_better_means_more_decibels(
 
 
 def test_better_means_less_where_less_is_better() -> None:
-    claim = Expectation("A", "B", "test/lpips")
+    claim = Expectation("A", "test/lpips", better_than="B")
     verdict = judge(claim, LPIPS, *_both([0.10, 0.11], [0.30, 0.31]))
     assert verdict.judgement is Judgement.HELD
     assert verdict.difference == pytest.approx(0.2)
@@ -78,7 +78,7 @@ def test_better_means_less_where_less_is_better() -> None:
     [(0.0, Judgement.HELD), (0.9, Judgement.HELD), (1.1, Judgement.NOT_HELD)],
 )
 def test_at_least_asks_for_a_distance(margin: float, judgement: Judgement) -> None:
-    claim = Expectation("A", "B", "test/psnr", margin)
+    claim = Expectation("A", "test/psnr", better_than="B", at_least=margin)
     assert judge(claim, PSNR, _exact(31.0), _exact(30.0)).judgement is judgement
 
 
@@ -112,7 +112,7 @@ def test_rows_that_are_close_below_the_baseline_say_nothing(
 
 
 def test_below_a_baseline_is_more_where_less_is_better() -> None:
-    claim = Expectation("A", "B", "test/lpips", 0.1, is_close=True, above="C")
+    claim = Expectation("A", "test/lpips", within=0.1, of="B", above="C")
     good, bad, baseline = _exact(0.1), _exact(0.3), _exact(0.2)
     assert judge(claim, LPIPS, good, good, baseline).judgement is Judgement.HELD
     assert judge(claim, LPIPS, good, bad, baseline).judgement is Judgement.NO_MEANING
@@ -130,7 +130,7 @@ def test_below_a_baseline_is_more_where_less_is_better() -> None:
     ],
 )
 def test_a_row_must_reach_a_limit(values: list[float], judgement: Judgement) -> None:
-    claim = Expectation("A", None, "test/psnr", limit=30.0)
+    claim = Expectation("A", "test/psnr", at_least=30.0)
     verdict = judge(claim, PSNR, _sample(values), None)
     assert verdict.judgement is judgement
     assert verdict.text == "A at least 30.00 (PSNR (dB))"
@@ -138,7 +138,7 @@ def test_a_row_must_reach_a_limit(values: list[float], judgement: Judgement) -> 
 
 
 def test_a_limit_is_above_where_less_is_better() -> None:
-    claim = Expectation("A", None, "test/lpips", limit=0.4)
+    claim = Expectation("A", "test/lpips", at_most=0.4)
     verdict = judge(claim, LPIPS, _exact(0.3), None)
     assert verdict.judgement is Judgement.HELD
     assert verdict.text == "A at most 0.4000 (LPIPS)"
@@ -148,7 +148,7 @@ def test_a_limit_is_above_where_less_is_better() -> None:
 
 def test_noise_around_a_limit_is_that_of_a_t_test_of_one_sample() -> None:
     values = [29.0, 30.5, 31.5]
-    claim = Expectation("A", None, "test/psnr", limit=30.0)
+    claim = Expectation("A", "test/psnr", at_least=30.0)
     verdict = judge(claim, PSNR, _sample(values), None)
     low, high = scipy.stats.t.interval(0.95, 2, scale=scipy.stats.sem(values))
     assert verdict.noise == pytest.approx((high - low) / 2)
@@ -188,7 +188,7 @@ def test_equal_numbers_are_not_better() -> None:
     [
         (1.0, Judgement.UNDECIDABLE),
         (2.0, Judgement.NOISE),
-        (None, Judgement.NOISE),  # what nobody reports cannot be too small
+        (None, Judgement.NOISE),  # without a reported difference it cannot be too small
     ],
 )
 def test_noise_above_the_reported_difference_leaves_a_claim_undecidable(
@@ -215,13 +215,13 @@ def test_a_difference_above_the_noise_decides_whatever_was_reported(
     assert judge(claim, PSNR, *samples).judgement is judgement
 
 
-def test_a_margin_is_what_seeds_must_tell_where_nothing_was_reported() -> None:
+def test_a_margin_is_what_seeds_must_detect_where_nothing_was_reported() -> None:
     samples = _both([30.0, 31.0], [30.0, 30.8])
-    close = dataclasses.replace(CLOSE, margin=0.5)
-    asked = dataclasses.replace(BETTER, margin=0.5)
+    close = dataclasses.replace(CLOSE, within=0.5)
+    asked = dataclasses.replace(BETTER, at_least=0.5)
     assert judge(close, PSNR, *samples).judgement is Judgement.UNDECIDABLE
     assert judge(asked, PSNR, *samples).judgement is Judgement.UNDECIDABLE
-    wide = dataclasses.replace(CLOSE, margin=2.8)
+    wide = dataclasses.replace(CLOSE, within=2.8)
     assert judge(wide, PSNR, *samples).judgement is Judgement.NOISE
 
 

@@ -37,10 +37,10 @@ def test_cells_are_mean_deviation_and_count_over_seeds(spec: TableSpec) -> None:
 def test_a_repeated_seed_counts_once(spec: TableSpec) -> None:
     table = fill_table(spec, [make_run("full", 30.0), make_run("full", 99.0)])
     assert table.rows[0].cells[0].mean == 30.0
-    assert any("Left out: 1 run" in note for note in table.notes)
+    assert any("Excluded: 1 run" in note for note in table.notes)
 
 
-def test_a_metric_that_no_result_has_is_refused_with_near_ones(tmp_path: Path) -> None:
+def test_a_metric_that_no_result_has_is_rejected_with_suggestions(tmp_path: Path) -> None:
     path = write_spec(tmp_path, SPEC.replace("[test/psnr,", "[test/psnr, test/psnr_stir,"))
     spec = read_table_file(path).tables[0]
     with pytest.raises(

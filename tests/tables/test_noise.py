@@ -8,7 +8,7 @@ import statistics
 import pytest
 import scipy.stats
 
-from spike_zoo.tables.noise import (
+from spike_zoo.tables.significance import (
     Sample,
     Spread,
     discoveries,
@@ -50,7 +50,7 @@ def test_an_exact_sample_adds_no_noise() -> None:
     assert (exact.bound, exact.p_value(1.0)) == (0.0, None)
 
 
-def test_a_spread_that_no_row_tells_leaves_the_error_unknown() -> None:
+def test_a_spread_that_no_row_has_leaves_the_error_unknown() -> None:
     assert pool([(1, 0.0)]) is None
     assert standard_error([Sample(30.0), Sample(31.0, 2, Spread(0.2, 1))]) is None
 

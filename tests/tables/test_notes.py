@@ -1,4 +1,4 @@
-"""What must be said about a table stands above and below it."""
+"""What must be said about a table is above and below it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def spec(tmp_path: Path) -> TableSpec:
 
 
 def _flagged(table: FilledTable) -> list[str]:
-    return [row.name for row in table.rows if row.stands_out]
+    return [row.name for row in table.rows if row.is_different]
 
 
 def test_rows_on_different_data_are_flagged_with_their_names(spec: TableSpec) -> None:
@@ -48,7 +48,7 @@ def test_the_command_that_makes_it_again_names_the_profile(tmp_path: Path) -> No
     text = SPEC + "command: make ablation-table PROFILE={profile}\n"
     spec = read_table_file(write_spec(tmp_path, text)).tables[0]
     notes = fill_table(spec, [make_run("full", 30.0, profile="gpu")]).notes
-    assert notes[-1] == "Again: make ablation-table PROFILE=gpu"
+    assert notes[-1] == "To reproduce: make ablation-table PROFILE=gpu"
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_run_is_made_again_by_the_configuration_that_it_left(
     left = tmp_path / "config.yaml"
     left.write_text("model: {}\n")
     said = fill_table(spec, [run]).notes[-1]
-    assert said == f"Again, first run: python -m spike_zoo {arguments.format(left)}"
+    assert said == f"To reproduce the first run: python -m spike_zoo {arguments.format(left)}"
 
 
 def test_a_row_that_was_tested_on_what_it_learned_from_is_flagged(spec: TableSpec) -> None:
@@ -81,7 +81,7 @@ def test_a_row_that_was_tested_on_what_it_learned_from_is_flagged(spec: TableSpe
     measured = {"test/psnr": 30.0, "train/total": 0.1}
     run = make_run("full", 30.0, metrics=measured, config={"data": data})
     (warning,) = fill_table(spec, [run]).warnings
-    assert warning == "Tested on the very scenes that they were trained on: full."
+    assert warning == "Tested on the scenes of their training: full."
     data["init_args"]["train_split"] = "train"
     assert not fill_table(spec, [run]).warnings
 
@@ -93,7 +93,7 @@ def test_sources_of_a_table_and_of_single_rows_are_named_apart(tmp_path: Path) -
     assert notes == (
         "[ ] published: Fan et al., NeurIPS 2024.",
         "[ ] published for half: Another paper.",
-        "Nothing ran yet.",
+        "No runs yet.",
     )
 
 
@@ -103,4 +103,4 @@ def test_columns_of_chosen_scenes_say_which_runs_cannot_fill_them(tmp_path: Path
     table = fill_table(
         read_table_file(write_spec(tmp_path, text)).tables[0], [make_run("full", 30)]
     )
-    assert "1 runs kept no per_image.csv: n/a in columns of chosen scenes." in table.notes
+    assert "1 runs have no per_image.csv: n/a in columns of selected scenes." in table.notes

@@ -9,7 +9,7 @@ import pytest
 
 from spike_zoo.media import save_picture
 from spike_zoo.tables import RecordedRun, TableFile, fill_table, read_table_file
-from spike_zoo.tables.pictures import sample_strips
+from spike_zoo.tables.page import sample_strips
 from tests.helpers.tables import make_run, write_spec
 
 

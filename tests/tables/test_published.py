@@ -8,7 +8,7 @@ import pytest
 
 from spike_zoo.errors import ConfigError, FormatError, MissingFileError
 from spike_zoo.tables import check_table, read_table_file
-from spike_zoo.tables.published import read_points
+from spike_zoo.tables.read import read_points
 from tests.helpers.tables import SPEC, THEIRS, write_spec
 
 
@@ -31,7 +31,7 @@ def test_a_line_that_is_no_point_is_named(tmp_path: Path, line: str) -> None:
         read_points(path)
 
 
-def test_a_file_without_points_or_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_points_or_that_is_not_there_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "theirs.csv"
     with pytest.raises(MissingFileError, match=r"theirs\.csv: there is no such file"):
         read_points(path)
@@ -57,16 +57,19 @@ def test_what_others_measured_is_no_reported_difference_of_a_claim(tmp_path: Pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("name: REDS", "nmae: REDS"), "published column 1 lacks the key 'name'"),
-        (("{name: DAVIS,", "{name: DAVIS, x: 1,"), "published column 2 has the unknown key 'x'"),
-        (("source: *other, ", ""), "published column 2 lacks the key 'source'"),
-        (("name: DAVIS", "name: REDS"), "the column 'REDS' stands twice"),
-        (("name: DAVIS", "name: test/psnr"), "the column 'test/psnr' stands twice"),
-        (("metric: test/psnr", "metric: test/pnsr"), "unknown column 'test/pnsr'. Did you mean"),
-        (("{half: 35.33}", "{}"), r"published column 2 \(DAVIS\): values must map rows to numbers"),
-        (("{half: 35.33}", "35.33"), r"\(DAVIS\): values must map rows to numbers, got 35.33"),
-        (("35.33", "high"), "published column 'DAVIS', row 'half': not a number: 'high'"),
-        (("35.33", ".nan"), "published column 'DAVIS', row 'half': expected a finite number"),
+        (
+            ("name: REDS", "nmae: REDS"),
+            "published column 1: unknown key 'nmae'. Did you mean 'name'",
+        ),
+        (("{name: DAVIS,", "{name: DAVIS, x: 1,"), "published column 2: unknown key 'x'"),
+        (("source: *other, ", ""), "published column 2: the key 'source' is missing"),
+        (("name: DAVIS", "name: REDS"), "the column or curve 'REDS' is given twice"),
+        (("name: DAVIS", "name: test/psnr"), "the column or curve 'test/psnr' is given twice"),
+        (("metric: test/psnr", "metric: test/pnsr"), "unknown metric 'test/pnsr'. Did you mean"),
+        (("{half: 35.33}", "{}"), "published column 2: values: expected finite numbers by row"),
+        (("{half: 35.33}", "35.33"), "published column 2: values: expected Mapping"),
+        (("35.33", "high"), "published column 2: values: expected Mapping"),
+        (("35.33", ".nan"), "published column 2: values: expected finite numbers"),
     ],
 )
 def test_a_mistake_in_a_column_of_others_is_named(
@@ -78,5 +81,5 @@ def test_a_mistake_in_a_column_of_others_is_named(
 
 
 def test_columns_of_others_are_a_list(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="published_columns must be a list, found dict"):
+    with pytest.raises(ConfigError, match="published_columns: expected a list, got"):
         check_table(write_spec(tmp_path, SPEC + "published_columns: {REDS: {full: 39.78}}\n"))

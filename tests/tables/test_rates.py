@@ -133,7 +133,7 @@ def test_without_the_anchor_rows_show_their_points_alone(tmp_path: Path) -> None
 
 def test_a_table_where_nothing_ran_is_whole(tmp_path: Path) -> None:
     table = filled(tmp_path, [])
-    assert "Nothing ran yet." in render_markdown([table])
+    assert "No runs yet." in render_markdown([table])
     assert "BD-rate, cubic" not in render_markdown([table])
     assert (
         Tags(render_page(table_page(read_table_file(tmp_path / "table.yaml"), [table]))).open == []
@@ -175,18 +175,18 @@ def test_published_points_of_a_file_are_rows_marked_as_such(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("anchor: half}]", "anchor: hlaf}]"), "the anchor names no row: 'hlaf'. Did you mean"),
-        (("0, anchor: half, c", "0, anchor: hafl, c"), "names no row: 'hafl'"),
-        (("0, anchor: half, c", "0, anchor: full, c"), "holds row 'full' against itself"),
-        (("0, anchor: half, c", "low, anchor: half, c"), "not a number: 'low'"),
-        (("0, anchor: half, c", "0, c"), "lacks the key 'anchor'"),
-        (("method: pchip", "method: akima"), "method is cubic or pchip, got 'akima'"),
-        (("method: pchip", "by: rate_distortion/snr"), "names no curve: .* Did you mean"),
+        (("anchor: half}]", "anchor: hlaf}]"), "anchor: no such row: 'hlaf'. Did you mean"),
+        (("0, anchor: half, c", "0, anchor: hafl, c"), "no such row: 'hafl'"),
+        (("0, anchor: half, c", "0, anchor: full, c"), "compares a row with itself"),
+        (("0, anchor: half, c", "low, anchor: half, c"), "bd_rate_below: expected float"),
+        (("0, anchor: half, c", "0, c"), "needs the key 'anchor'"),
+        (("method: pchip", "method: akima"), "method: expected Literal.*, got 'akima'"),
+        (("method: pchip", "by: rate_distortion/snr"), "no such curve: .* Did you mean"),
         (
             ("bd_rate_below: -30, anchor: half, method: pchip", "bd_rate_below: 0, anchor: half"),
-            "the expectation .* stands twice",
+            "the expectation .* is given twice",
         ),
-        (("half}]", "half}, {name: other, x: a, y: b}]"), "by says which curve is meant"),
+        (("half}]", "half}, {name: other, x: a, y: b}]"), "by: expected one of the curves"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(
@@ -198,10 +198,10 @@ def test_a_mistake_in_the_file_is_named(
         read_table_file(path)
 
 
-def test_points_that_stand_in_both_places_are_refused(tmp_path: Path) -> None:
+def test_points_that_are_in_both_places_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "theirs.csv").write_text("name,bpp,psnr\nfull,0.1,30\n")
     text = RATES.replace("anchor: half}]", "anchor: half, published: theirs.csv}]").replace(
         "published: {test/psnr: 38.8}", f"published: {{{NAME}: [[0.1, 30]]}}"
     )
-    with pytest.raises(ConfigError, match=r"row 'full' has .* here and in theirs\.csv"):
+    with pytest.raises(ConfigError, match=r"row 'full': .* is given here and in theirs\.csv"):
         read_table_file(write_spec(tmp_path, text))

@@ -1,4 +1,4 @@
-"""Which scenes runs learned from and were tested on, as far as their records tell."""
+"""Which scenes runs learned from and were tested on, as far as their records contain it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def run_on(*, trained: bool, parameters: int = 5, **arguments: Any) -> RecordedR
     [
         (
             [run_on(trained=True)],
-            "Measured on split 'test' of own.h5, none of it seen in training (split 'train').",
+            "Measured on split 'test' of own.h5, which training did not use (split 'train').",
         ),
         ([run_on(trained=False, parameters=0)], "Measured on split 'test' of own.h5."),
         ([run_on(trained=False)], "Measured on split 'test' of own.h5."),

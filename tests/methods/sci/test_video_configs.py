@@ -15,7 +15,7 @@ from spike_zoo.media import encode_video
 from spike_zoo.records.result import RunResult
 from spike_zoo.sweeps import read_sweep
 from spike_zoo.tables import read_table_file
-from spike_zoo.tables.published import read_points
+from spike_zoo.tables.read import read_points
 from tests.conftest import ROOT
 from tests.methods.sci.test_configs import CODED, CONFIGS, ROWS, SCI, class_of, content_of
 

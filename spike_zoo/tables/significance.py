@@ -1,13 +1,20 @@
-"""How large a difference must be to count: pooled spread of seeds, standard errors, p-values."""
+"""Significance of differences: pooled spread of seeds, paired recordings, p-values."""
 
 from __future__ import annotations
 
 import math
+import statistics
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from spike_zoo.metrics.speeds import speed_of, split_speed
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.runs import RecordedRun
 
 LEVEL: Final = 0.05
 """Significance level of every test, and the false discovery rate."""
@@ -33,8 +40,8 @@ class Sample:
     Attributes:
         mean: Mean over seeds; NaN if one of them diverged.
         count: Number of seeds.
-        spread: How much seeds differ; None if no row was run with two seeds.
-        is_exact: Whether seeds cannot change it.
+        spread: Spread over seeds; None if no row has two seeds.
+        is_exact: Whether it is independent of the seed.
     """
 
     mean: float
@@ -48,7 +55,7 @@ class StandardError:
     """The standard error of a difference.
 
     Attributes:
-        value: In the unit of the difference; 0 if it has no noise.
+        value: In the unit of the difference; 0 without noise.
         freedom: Its degrees of freedom.
     """
 
@@ -61,7 +68,7 @@ class StandardError:
         return self.value * float(_student(self.freedom).ppf(1 - LEVEL / 2)) if self.value else 0.0
 
     def p_value(self, difference: float) -> float | None:
-        """Return the two-sided p-value of a difference, None if it has no noise."""
+        """Return the two-sided p-value of a difference, None without noise."""
         if not self.value:
             return None
         return 2 * float(_student(self.freedom).sf(abs(difference) / self.value))
@@ -90,10 +97,48 @@ def standard_error(samples: Sequence[Sample]) -> StandardError | None:
 
 
 def seeds_needed(claimed: float, samples: Sequence[Sample], error: StandardError) -> int:
-    """Return how many seeds a row needs until the bound is no larger than a difference."""
+    """Return the number of seeds per row at which a difference is significant."""
     spreads = [s.spread.deviation for s in samples if s.spread is not None and not s.is_exact]
     single = StandardError(math.hypot(*spreads), error.freedom)
     return math.ceil((single.bound / claimed) ** 2)
+
+
+def by_recording(runs: Sequence[RecordedRun], column: Column) -> dict[str, float]:
+    """Return the mean of each recording over images and seeds, from ``per_image.csv``.
+
+    It is empty if single images do not have the metric.
+    """
+    values = defaultdict(list)
+    metric, speed = split_speed(column.measure)
+    for run in runs if column.metric.startswith("test/") else ():
+        for image in run.images:
+            name = str(image["name"])
+            is_counted = column.counts(name, image["rate_scale"])
+            if is_counted and speed in (None, speed_of(name)) and metric in image:
+                values[name].append(image[metric])
+    return {name: statistics.fmean(listed) for name, listed in values.items()}
+
+
+def paired_differences(
+    first: Mapping[str, float], second: Mapping[str, float] | float
+) -> list[float]:
+    """Return the differences of recordings; empty unless both have the same finite ones.
+
+    Args:
+        first: Name of a recording -> value.
+        second: The same, or one number for all recordings.
+    """
+    if isinstance(second, int | float):
+        second = dict.fromkeys(first, second)
+    if first.keys() != second.keys():
+        return []
+    differences = [value - second[name] for name, value in first.items()]
+    return differences if all(map(math.isfinite, differences)) else []
+
+
+def error_of_mean(values: Sequence[float]) -> StandardError:
+    """Return the standard error of the mean of at least two values."""
+    return StandardError(statistics.stdev(values) / math.sqrt(len(values)), len(values) - 1)
 
 
 def discoveries(p_values: Sequence[float]) -> list[bool]:
@@ -104,7 +149,7 @@ def discoveries(p_values: Sequence[float]) -> list[bool]:
 
 
 def p_text(p_value: float) -> str:
-    """Return a p-value in words: ``p = 0.031``."""
+    """Format a p-value: ``p = 0.031``."""
     return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
 
 

@@ -1,0 +1,314 @@
+"""Longer jobs of the Makefile: ``python experiments/run.py JOB``, which resume after interruptions.
+
+YAML files describe them: ``needs.yaml`` (archives, and other methods of a table), ``stages.yaml``
+(training stages in order), ``recipes.yaml`` (shipped weights), ``demo.yaml``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from spike_zoo.sweeps.spec import read_needs
+
+EXPERIMENTS: Final = Path("experiments")
+ZOO: Final = (sys.executable, "-m", "spike_zoo")
+DEFAULT_ARCHIVE: Final = "data/default.h5"
+STOPPED: Final = 124  # exit code of timeout
+SMOKE_OPTIONS: Final = ("--only", "seed_everything=0", "--jobs", "0")
+
+
+class Jobs:
+    """Commands of ``spike_zoo``, which are skipped if their output exists.
+
+    Args:
+        dry_run: Print the commands and run nothing.
+        simulate: Further options of ``simulate``.
+    """
+
+    def __init__(self, *, dry_run: bool = False, simulate: Sequence[str] = ()) -> None:
+        self.dry_run = dry_run
+        self.simulate = tuple(simulate)
+        self.deadline: float | None = None
+        self.done: set[str] = set()
+
+    def call(self, *command: object) -> int:
+        """Run a command and return its exit code; stop it at the deadline, so that it saves."""
+        parts = [str(part) for part in command]
+        print(shlex.join(parts), flush=True)
+        if self.dry_run:
+            return 0
+        if self.deadline is not None:
+            seconds = max(1.0, self.deadline - time.monotonic())
+            parts = ["timeout", "--signal=TERM", f"{seconds:.0f}s", *parts]
+        process = subprocess.Popen(parts)
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:  # the command has received the signal, too
+            process.wait()
+            raise
+        except SystemExit:
+            process.terminate()
+            process.wait()
+            raise
+        if self.deadline is not None and code == STOPPED:
+            sys.exit("the time is over: repeat the command to continue")
+        return code
+
+    def run(self, *command: object) -> None:
+        """Run a command; exit with its code if it fails."""
+        if code := self.call(*command):
+            sys.exit(code)
+
+    def archive(self, path: str) -> None:
+        """Simulate an archive unless it exists."""
+        if path not in self.done and not Path(path).is_file():
+            self.run(*ZOO, *how_made(path).split(), *self.simulate, "--out", path)
+        self.done.add(path)
+
+    def fit(self, config: str, run_dir: Path, *options: str) -> None:
+        """Train a configuration, from the last checkpoint of ``run_dir`` if there is one.
+
+        The stages whose checkpoints it reads are trained before.
+        """
+        if str(run_dir) in self.done:
+            return
+        self.done.add(str(run_dir))
+        self.prepare(config)
+        sources = [Path(config)]
+        for method, stage in stages_read_by(config):
+            earlier = Path("runs", method, stage)
+            self.fit(stages_of(method)[stage], earlier, *options)
+            sources.append(earlier / "result.json")
+        if not is_current(run_dir / "result.json", *sources):
+            resume = ("--ckpt_path", "last")
+            self.run(*ZOO, "fit", "--config", config, "--run_dir", run_dir, *resume, *options)
+
+    def prepare(self, config: str) -> None:
+        """Make the archives that a configuration reads."""
+        for value in values_of(load(config)):
+            if re.fullmatch(r"data/\S+\.h5", value):
+                self.archive(value)
+
+    def train(self, method: str, options: Sequence[str] = ()) -> None:
+        """Train the stages of a method in order."""
+        stages = stages_of(method)
+        if not stages:
+            sys.exit(f"{method}: no stages.yaml in {EXPERIMENTS / method}")
+        for name, config in stages.items():
+            self.fit(config, Path("runs", method, name), *options)
+        for name in stages:
+            run = Path("runs", method, name)
+            print(f"{run}/result.json, images: {run}/images, weights: {run}/checkpoints/best.ckpt")
+        print(f"usage: spike_zoo/methods/{method}/README.md")
+
+    def reproduce(self, name: str, options: Sequence[str] = ()) -> None:
+        """Train the recipe of shipped weights and compare the result with the committed record."""
+        files = [load(path) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
+        recipes = {key: path for one in files for key, path in one["recipes"].items()}
+        records = {key: path for one in files for key, path in one["records"].items()}
+        if name not in recipes:
+            sys.exit(f"NAME={name}: the shipped weights are {' '.join(recipes)}")
+        run_dir = Path("runs", "reproduce", name)
+        self.fit(recipes[name], run_dir, *options)
+        self.run(sys.executable, "-m", "benchmarks.reproduced", records[name], run_dir)
+
+    def table(self, method: str, profile: str, options: Sequence[str] = ()) -> int:
+        """Run the missing rows of a method's ablation and render its table; 1 if runs failed."""
+        needs = read_needs(of_profile(method, "needs", profile))
+        codes = [self.table(other, profile, options) for other in needs.tables]
+        for path in needs.archives:
+            self.archive(path)
+        smoke = SMOKE_OPTIONS if profile == "smoke" else ()
+        sweep = of_profile(method, "sweep", profile)
+        code = self.call(*ZOO, "sweep", "--profile", profile, *smoke, *options, sweep)
+        if code > 1:
+            sys.exit(code)
+        self.run(*ZOO, "table", "--profile", profile, of_profile(method, "table", profile))
+        return max([code, *codes])
+
+    def demo(self, options: Sequence[str] = ()) -> None:
+        """Train a small network, compare it with baselines, and write a video and a page."""
+        demo, runs = load(EXPERIMENTS / "demo.yaml"), Path("runs", "demo")
+        for name, config in demo["test"].items():
+            self.prepare(config)
+            if not is_current(runs / name / "test" / "result.json", config):
+                self.run(*ZOO, "test", "--config", config, "--run_dir", runs / name)
+        ((name, config),) = demo["fit"].items()
+        # only the demo uses the fastest precision: in bfloat16 some stages did not learn
+        self.fit(config, runs / name, "--trainer.precision", self.precision(), *options)
+        scene, weights = demo["show"]["scene"], runs / name / "checkpoints" / "best.ckpt"
+        video, recording = runs / f"{scene}.mp4", runs / f"{scene}.dat"
+        if not is_current(video, weights):
+            archive = next(value for value in values_of(load(config)) if value.endswith(".h5"))
+            export = ("archive", "export", archive, recording, "--name", scene, "--overwrite")
+            self.run(*ZOO, *export)
+            write = ("--method", weights, "--stride", "2", "--out", video, "--overwrite")
+            self.run(*ZOO, "reconstruct", recording, *write)
+        page = ("--title", "Spike Zoo demo", "--out", runs / "index.html", "--overwrite")
+        self.run(*ZOO, "report", runs, *page)
+
+    def precision(self) -> str:
+        """Return the fastest precision of this machine."""
+        command = [*ZOO, "doctor", "--precision"]
+        if self.dry_run:
+            return f"$({shlex.join(command)})"
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def smoke_tables(self) -> None:
+        """Run and check the table of every method; small archives are removed afterwards."""
+        missing = [path for path in archives() if not Path(path).is_file()]
+        self.simulate = ("--size", "small")
+        pytest = (sys.executable, "-m", "pytest", "-q")
+        try:
+            for path in missing:
+                self.archive(path)
+            parallel = ("-W", "default", "-n", "auto", "--maxprocesses", "4")
+            os.environ.setdefault("OMP_NUM_THREADS", "1")
+            self.run(*pytest, *parallel, "tests/rendered/smoke_runs.py")
+            if any(self.table(method, "smoke") for method in methods()):
+                sys.exit(1)
+            self.run(*pytest, "tests/rendered/smoke_tables.py")
+        finally:
+            for path in missing:
+                Path(path).unlink(missing_ok=True)
+
+    def gpu(self, names: Sequence[str], minutes: float) -> None:
+        """Measure on the GPU, then run ``sweep_gpu.yaml`` and the stages for some minutes."""
+        sweeps = [EXPERIMENTS / name / "sweep_gpu.yaml" for name in names]
+        sweeps = [sweep for sweep in sweeps if sweep.is_file()]
+        staged = [name for name in names if stages_of(name)]
+        if not sweeps and not staged:
+            sys.exit(f"{' '.join(names)}: no sweep_gpu.yaml and no stages.yaml in {EXPERIMENTS}")
+        for name in names:
+            for path in read_needs(EXPERIMENTS / name / "needs.yaml").archives:
+                self.archive(path)
+        report = Path("runs", "gpu.md")
+        if not report.is_file():
+            self.run(sys.executable, "-m", "benchmarks.report", "gpu", "--out", report)
+        self.deadline = time.monotonic() + 60 * minutes
+        for sweep in sweeps:
+            self.run(*ZOO, "sweep", "--profile", "gpu", sweep)
+        for name in staged:
+            self.train(name, ["--config", "configs/profiles/gpu.yaml"])
+
+
+def load(path: str | Path) -> Any:  # noqa: ANN401  (any YAML value)
+    """Read a YAML file; an empty mapping if it does not exist."""
+    file = Path(path)
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def methods() -> list[str]:
+    """Return the methods with an ablation."""
+    return sorted(path.parent.name for path in EXPERIMENTS.glob("*/sweep.yaml"))
+
+
+def archives() -> list[str]:
+    """Return the archives of all ablations."""
+    needs = [read_needs(EXPERIMENTS / name / "needs.yaml") for name in methods()]
+    return sorted({path for one in needs for path in one.archives})
+
+
+def stages_of(method: str) -> dict[str, str]:
+    """Return the training stages of a method, with their configurations."""
+    stages: dict[str, str] = load(EXPERIMENTS / method / "stages.yaml").get("stages", {})
+    return stages
+
+
+def stages_read_by(config: str) -> Iterator[tuple[str, str]]:
+    """Yield method and stage of the checkpoints that a configuration reads."""
+    for value in values_of(load(config)):
+        if found := re.match(r"runs/([^/]+)/([^/]+)/checkpoints/", value):
+            yield found[1], found[2]
+
+
+def of_profile(method: str, kind: str, profile: str) -> Path:
+    """Return the file of a profile, as ``needs_long.yaml``, or else the general one."""
+    own = EXPERIMENTS / method / f"{kind}_{profile}.yaml"
+    return own if own.is_file() else EXPERIMENTS / method / f"{kind}.yaml"
+
+
+def how_made(archive: str) -> str:
+    """Return the command of ``spike_zoo`` that simulates an archive."""
+    for path in sorted([*EXPERIMENTS.glob("*/needs*.yaml"), *EXPERIMENTS.glob("*/recipes.yaml")]):
+        if command := load(path).get("archives", {}).get(archive):
+            return str(command)
+    if archive == DEFAULT_ARCHIVE:
+        return "simulate"
+    sys.exit(f"{archive}: no {EXPERIMENTS}/*/needs.yaml contains its command")
+
+
+def values_of(content: Any) -> Iterator[str]:  # noqa: ANN401  (any YAML value)
+    """Yield every text in a YAML value."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict | list):
+        for one in content.values() if isinstance(content, dict) else content:
+            yield from values_of(one)
+
+
+def is_current(output: Path, *sources: str | Path) -> bool:
+    """Return whether an output exists and is not older than its sources."""
+    existing = [path for path in map(Path, sources) if path.is_file()]
+    return output.is_file() and all(
+        output.stat().st_mtime >= path.stat().st_mtime for path in existing
+    )
+
+
+def stop(*_: object) -> None:
+    """Leave at SIGTERM, after the running command has saved its work."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a job; unknown options are passed to ``fit`` or ``sweep``."""
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser.add_argument("--dry-run", action="store_true", help="print the commands only")
+    jobs = parser.add_subparsers(dest="job", required=True)
+    jobs.add_parser("demo")
+    jobs.add_parser("smoke-tables")
+    jobs.add_parser("archive").add_argument("path")
+    jobs.add_parser("train").add_argument("methods", nargs="+")
+    jobs.add_parser("reproduce").add_argument("name")
+    table = jobs.add_parser("ablation-table", allow_abbrev=False)
+    table.add_argument("methods", nargs="*")
+    table.add_argument("--profile", default="cpu")
+    gpu = jobs.add_parser("gpu")
+    gpu.add_argument("methods", nargs="*")
+    gpu.add_argument("--minutes", type=float, default=9.0)
+    given, options = parser.parse_known_args(arguments)
+    signal.signal(signal.SIGTERM, stop)
+    work = Jobs(dry_run=given.dry_run, simulate=shlex.split(os.environ.get("SIMULATE", "")))
+    if given.job == "train":
+        for method in given.methods:
+            work.train(method, options)
+    elif given.job == "reproduce":
+        work.reproduce(given.name, options)
+    elif given.job == "ablation-table":
+        names = given.methods or methods()
+        return max(work.table(name, given.profile, options) for name in names)
+    elif given.job == "gpu":
+        work.gpu(given.methods or methods(), given.minutes)
+    elif given.job == "archive":
+        work.archive(given.path)
+    elif given.job == "demo":
+        work.demo(options)
+    else:
+        work.smoke_tables()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Charts of tables as SVG: quality against cost, and curves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from spike_zoo.media.charts import COLOURS, INK, new_chart, set_log_scale, to_svg
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from markupsafe import Markup
+    from matplotlib.axes import Axes
+
+    from spike_zoo.tables.aggregate import FilledTable
+    from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.rates import FilledCurve
+
+COSTS: Final = ("parameters", "macs")
+_MARKERS: Final = "os^D"
+_WIDE: Final = 8.0  # ratio of costs from which their axis is logarithmic
+#: Offsets of a point's name in points, and its alignment.
+_PLACES: Final = (
+    *((7, 0, "left", "center"), (-7, 0, "right", "center")),
+    *((0, 7, "center", "bottom"), (0, -7, "center", "top")),
+    *((6, 6, "left", "bottom"), (6, -6, "left", "top")),
+    *((-6, 6, "right", "bottom"), (-6, -6, "right", "top")),
+)
+
+
+def cost_charts(table: FilledTable) -> list[tuple[Markup, str]]:
+    """Return charts of the first quality column against parameters and MACs, with captions.
+
+    A chart needs two rows with both values, at different costs.
+    """
+    quality = next((c for c in table.columns if not c.is_cost and c.better != "neither"), None)
+    if quality is None:
+        return []
+    charts = []
+    for cost in table.columns:
+        if cost.metric not in COSTS:
+            continue
+        points = _points(table, cost, quality)
+        if len({x for _, x, _, _ in points}) > 1:
+            caption = f"{quality.heading} against {cost.heading}; bars: deviation over seeds"
+            charts.append((_cost_chart(points, cost, quality), caption))
+    return charts
+
+
+def curve_chart(curve: FilledCurve) -> Markup:
+    """Return the finite lines of a curve as a chart with a legend; there is at least one."""
+    lines = [line for line in curve.lines if line.is_finite]
+    figure, axes = new_chart(height=3.8 + 0.2 * len(lines))
+    axes.set(xlabel=_plain(curve.spec.x), ylabel=_plain(curve.spec.y))
+    if curve.spec.scale == "log":
+        set_log_scale(axes)
+    rows = list(dict.fromkeys(line.row for line in lines))
+    for line in lines:
+        x, y = zip(*line.points, strict=True)
+        turn, number = divmod(rows.index(line.row), len(COLOURS))
+        look: dict[str, Any] = {"color": COLOURS[number], "marker": _MARKERS[turn % len(_MARKERS)]}
+        style = "--" if line.is_published else "-"
+        axes.plot(x, y, style, markersize=4, label=_plain(line.name), **look)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=9, labelcolor=INK)
+    return to_svg(figure, curve.title)
+
+
+def curve_charts(curves: Sequence[FilledCurve]) -> list[tuple[Markup, str]]:
+    """Return a chart and its caption for each curve that has finite points."""
+    return [
+        (curve_chart(curve), f"{curve.title}; mean over seeds, dashed: published")
+        for curve in curves
+        if any(line.is_finite for line in curve.lines)
+    ]
+
+
+def _points(
+    table: FilledTable, cost: Column, quality: Column
+) -> list[tuple[str, float, float, float]]:
+    """Return name, cost, quality and deviation of the rows that have both, by cost."""
+    first, second = table.columns.index(cost), table.columns.index(quality)
+    pairs = [(row.name, row.cells[first].mean, row.cells[second]) for row in table.rows]
+    points = [
+        (name, price, value.mean, value.deviation or 0.0)
+        for name, price, value in pairs
+        if price is not None and value.mean is not None
+    ]
+    return sorted(points, key=lambda point: point[1])
+
+
+def _cost_chart(
+    points: Sequence[tuple[str, float, float, float]], cost: Column, quality: Column
+) -> Markup:
+    figure, axes = new_chart()
+    scale = 1e-9 if cost.metric == "macs" else 1e-6
+    heading = cost.heading if cost.metric == "macs" else f"{cost.heading} (millions)"
+    names, costs, means, deviations = zip(*points, strict=True)
+    x = [one * scale for one in costs]
+    if x[0] > 0 and x[-1] / x[0] > _WIDE:
+        set_log_scale(axes)
+    axes.set(xlabel=_plain(heading), ylabel=_plain(quality.heading))
+    axes.margins(0.12)
+    axes.errorbar(x, means, deviations, fmt="o", color=COLOURS[0], markersize=6)
+    figure.draw_without_rendering()  # the places of names depend on the limits of the axes
+    _write_names(axes, list(names), list(zip(x, means, strict=True)))
+    return to_svg(figure, f"{quality.heading} against {cost.heading}")
+
+
+def _write_names(axes: Axes, names: list[str], points: list[tuple[float, float]]) -> None:
+    """Write names beside their points where they overlap nothing; omit the others."""
+    taken: list[tuple[float, ...]] = []
+    for point in points:
+        x, y = axes.transData.transform(point)
+        taken.append((x - 5, y - 5, x + 5, y + 5))
+    frame = axes.get_window_extent()
+    for name, point in zip(names, points, strict=True):
+        for right, up, side, height in _PLACES:
+            text = axes.annotate(
+                _plain(name),
+                point,
+                (right, up),
+                textcoords="offset points",
+                ha=side,
+                va=height,
+                fontsize=8,
+                color=INK,
+            )
+            box = text.get_window_extent().extents
+            is_inside = all(frame.contains(*corner) for corner in (box[:2], box[2:]))
+            overlaps = any(
+                box[0] < other[2] and other[0] < box[2] and box[1] < other[3] and other[1] < box[3]
+                for other in taken
+            )
+            if is_inside and not overlaps:
+                taken.append(tuple(box))
+                break
+            text.remove()
+
+
+def _plain(text: str) -> str:
+    """Return a text without matplotlib's formulas."""
+    return text.replace("$", r"\$")
