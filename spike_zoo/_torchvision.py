@@ -48,7 +48,7 @@ def define_missing_operators(package: Path) -> bool:
 
 
 class TorchvisionGuard(MetaPathFinder):
-    """Mends torchvision when it is first asked for, then steps out of the way.
+    """Repairs torchvision when it is first asked for, then steps out of the way.
 
     A spawned process has it if the main module's top imports the package, as the program's does:
     that runs before anything that was sent to the process is imported. Below
@@ -61,7 +61,7 @@ class TorchvisionGuard(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """Return None, so that the usual finders load the package; mend it first."""
+        """Return None, so that the usual finders load the package; repair it first."""
         if fullname != "torchvision":
             return None
         sys.meta_path.remove(self)

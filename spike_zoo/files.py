@@ -99,7 +99,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a new name beside a target, that tells the target, this process and its machine."""
+    """Return a new name beside a target, made of the target, this process and its machine."""
     process = f"{os.getpid()}-{secrets.token_hex(4)}@{_MACHINE}"
     return path.with_name(f".{path.name}.{process}.part")
 
@@ -107,14 +107,14 @@ def temporary_path(path: Path) -> Path:
 def remove_leftovers(path: Path) -> None:
     """Remove what processes that no longer live left of a target, and say so in a warning.
 
-    Of those of other machines, which may share the folder, nobody here knows whether they live.
+    Of those of other machines, which may share the folder, it is unknown whether they live.
     """
     process = rf"(\d+)-[0-9a-f]{{8}}@{re.escape(_MACHINE)}"
     pattern = re.compile(rf"\.{re.escape(path.name)}\.{process}\.part")
     try:
         names = os.listdir(path.parent)  # noqa: PTH208  (twice as fast where there are many)
     except OSError:
-        return  # whoever writes there finds out why
+        return  # writing there reports why
     for match in filter(None, map(pattern.fullmatch, names)):
         leftover = path.parent / match[0]
         if not _lives(int(match[1])) and _removed(leftover):
@@ -132,7 +132,7 @@ def _lives(process: int) -> bool:
         os.kill(process, 0)  # sends nothing
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):  # somebody else's; no number of a process
+    except (PermissionError, OverflowError):  # another user's; no number of a process
         return True
     return True
 
@@ -154,7 +154,7 @@ def weights_file(path: str | Path) -> Path:
 
 
 def check_absent(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse a target that exists, and a folder always.
+    """Reject a target that exists, and a folder always.
 
     Raises:
         ExistingFileError: If ``path`` exists and ``overwrite`` is off.
@@ -170,7 +170,7 @@ def check_absent(path: Path, *, overwrite: bool = False) -> None:
 
 
 def check_suffix(out: str, known: Iterable[str], *, option: str = "") -> None:
-    """Refuse a name that looks like a file of another sort and would become a folder.
+    """Reject a name that looks like a file of another sort and would become a folder.
 
     Args:
         out: What the user gave.
@@ -211,5 +211,5 @@ def _make_folders(folder: Path, made: list[Path]) -> None:
 def _remove_empty(folders: list[Path]) -> None:
     """Remove folders that were made for a file that never came, as far as they are empty."""
     for folder in reversed(folders):
-        with contextlib.suppress(OSError):  # somebody else put a file there
+        with contextlib.suppress(OSError):  # another process put a file there
             folder.rmdir()

@@ -138,7 +138,7 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
 
 
 def _guards() -> list[Any]:
-    """Return what stands before the app: only this machine's name, only this machine's content."""
+    """Return what wraps the app: only this machine's name, only this machine's content."""
     from starlette.middleware import Middleware
     from starlette.middleware.base import BaseHTTPMiddleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -150,7 +150,7 @@ def _guards() -> list[Any]:
         return response
 
     return [
-        # another site's name that leads here is none of ours
+        # another site's name that leads here is not ours
         Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
         Middleware(BaseHTTPMiddleware, dispatch=with_policy),
     ]

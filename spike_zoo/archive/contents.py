@@ -1,7 +1,7 @@
 """The table of what an archive of many recordings holds, so that none of them has to be opened.
 
 A table is believed only as long as not one byte of the file has changed since it was written:
-beside it stands the SHA-256 of all other bytes. Another program that edits the archive knows
+it is stored with the SHA-256 of all other bytes. Another program that edits the archive knows
 nothing of it, and then the recordings themselves are asked, as where there is no table.
 """
 
@@ -47,7 +47,7 @@ class Facts(NamedTuple):
 
     Attributes:
         shape: Planes, height and width.
-        rate_scale: Spikes per plane at white, where it tells.
+        rate_scale: Spikes per plane at white, where stated.
         label: Class index, where it has one.
         image_index: Plane of each sharp image.
         image_size: Height and width of the sharp images, None without any.
@@ -92,13 +92,13 @@ class IndexRow(NamedTuple):
 
 
 def write_contents(path: Path) -> None:
-    """Write the table of an archive with many recordings, and what tells that it is true.
+    """Write the table of an archive with many recordings, and the digest that confirms it.
 
     Nothing is written where there are few, where the file or what counts by its values is large,
     or where some recording is not as the schema says.
 
     Args:
-        path: An archive that nobody has open.
+        path: An archive that no process has open.
     """
     with Hdf5File(path) as file:
         names = file.members(schema.RECORDINGS)

@@ -56,7 +56,7 @@ def read_integers(file: Hdf5File, inside: str, dimensions: int) -> NDArray[np.in
 
 
 def check_pictures(file: Hdf5File, inside: str) -> None:
-    """Refuse a data set of pictures, or of motion, that is none or was not written whole.
+    """Reject a data set that is not one of pictures, or of motion, or was not written completely.
 
     Raises:
         FormatError: E09.

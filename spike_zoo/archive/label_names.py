@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def read_label_names(file: Hdf5File) -> tuple[str, ...]:
-    """Return the names of the classes by class index; none where the archive does not tell.
+    """Return the names of the classes by class index; empty where the archive has none.
 
     Raises:
         FormatError: E13, if they are no JSON list of different names.

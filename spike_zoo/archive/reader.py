@@ -115,7 +115,7 @@ class SpikeArchive:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Names of the classes by class index, empty where the archive does not tell.
+        """Names of the classes by class index, empty where the archive has none.
 
         Raises:
             FormatError: E13, if they are no list of names.
@@ -142,7 +142,7 @@ class SpikeArchive:
         return read_group(self._file, name)
 
     def facts(self, name: str) -> Facts:
-        """Return what loaders ask of a recording, without opening it where a table tells.
+        """Return the facts of a recording, without opening it where a table has them.
 
         Archives of a thousand recordings and more have one; it is read when this is first called.
         Errors are those of reading the recording.

@@ -52,7 +52,7 @@ __all__ = [
 ]
 
 SPLITS = "splits"
-USUAL_SPLITS = ("train", "val", "test")  # which data modules look for unless told otherwise
+USUAL_SPLITS = ("train", "val", "test")  # which data modules look for by default
 IMAGES = "images"
 IMAGE_INDEX = "image_index"
 MOTION = "motion"

@@ -322,7 +322,7 @@ def _splits(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
             findings.append(finding_of(error, "E10", where, file))
             continue
         twice = sorted(name for name, times in Counter(listed).items() if times > 1)
-        findings += [Finding("E10", where, f"{name!r} stands in it twice") for name in twice]
+        findings += [Finding("E10", where, f"{name!r} is listed in it twice") for name in twice]
         lost = sorted(set(listed) - known)
         findings += [Finding("E10", where, f"there is no recording {name!r}") for name in lost]
         for name in dict.fromkeys(listed):

@@ -83,7 +83,7 @@ class ArchiveWriter:
         generator: str | None = None,
         label_names: Sequence[str] = (),
     ) -> None:
-        compression_options(compression)  # refuses an unknown or missing one before any work
+        compression_options(compression)  # rejects an unknown or missing one before any work
         self.path = Path(path)
         self.overwrite = overwrite
         self.append = append and self.path.is_file()
@@ -285,7 +285,7 @@ def _check_motion(
     images: NDArray[Any] | None,
     size: tuple[int, int],
 ) -> None:
-    """Refuse motion without images, and what does not fit them."""
+    """Reject motion without images, and what does not fit them."""
     count = 0 if images is None else len(images)
     if problem := schema.motion_problem(motion.shape, motion.dtype, count, size):
         raise GeometryError(f"{inside}: {problem}", code="E09", path=inside)
@@ -299,7 +299,7 @@ def _check_pair(
     code: str,
     size: tuple[int, int, int],
 ) -> None:
-    """Refuse images without their planes, planes without images, and what does not fit."""
+    """Reject images without their planes, planes without images, and what does not fit."""
     planes, height, width = size
     if (pictures is None) != (places is None):
         raise GeometryError(
@@ -320,7 +320,7 @@ def _check_pair(
 
 
 def check_name(name: str, what: str) -> None:
-    """Refuse a name that the schema does not allow.
+    """Reject a name that the schema does not allow.
 
     Raises:
         FormatError: E11.

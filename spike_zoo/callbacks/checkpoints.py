@@ -131,7 +131,7 @@ def checkpoints_of(
 
     Args:
         run_dir: The run's folder.
-        monitored: Tells by which metric the best is chosen; None where nothing is validated.
+        monitored: Returns the metric that chooses the best; None where nothing is validated.
         is_resumed: See :class:`RunCheckpoint`.
     """
     last = RunCheckpoint(

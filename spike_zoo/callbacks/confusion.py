@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class ConfusionPicture(Callback):
     """Leave ``confusion.csv`` and ``images/confusion.png``: a row of counts for each true class.
 
-    It takes the classes from what the module's steps return; a task that tells none leaves
+    It takes the classes from what the module's steps return; a task without classes leaves
     nothing. W&B and TensorBoard get the picture.
 
     Args:

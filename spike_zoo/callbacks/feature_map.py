@@ -28,7 +28,7 @@ NEIGHBOURS = 30  # t-SNE's perplexity, scikit-learn's own
 class FeatureMap(Callback):
     """Save ``images/tsne.png``: t-SNE of test samples' features in the colours of their classes.
 
-    It takes features and classes from what the module's steps return; a method that tells no
+    It takes features and classes from what the module's steps return; a method without
     features leaves nothing. Of many samples some are drawn, spread evenly over the test. W&B and
     TensorBoard get the picture.
 

@@ -1,4 +1,4 @@
-"""What a test measured on every single image, so that tables can tell fast from slow scenes."""
+"""Metrics of each test image, so that tables can separate fast from slow scenes."""
 
 from __future__ import annotations
 

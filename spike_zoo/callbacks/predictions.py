@@ -48,7 +48,7 @@ class PredictionFiles(BasePredictionWriter):
     ) -> None:
         """Write the images of one batch, and keep its values."""
         if not isinstance(pl_module, TaskModule):
-            return  # whose batches nobody here knows
+            return  # whose batches have another form
         found = pl_module.predicted(batch, prediction)
         numbers: Sequence[int] = range(self._done, self._done + len(found))
         if batch_indices and len(batch_indices) == len(found):  # a sample may be several images

@@ -18,7 +18,7 @@ EVERY = 60.0  # seconds from one line to the next
 
 
 def lines_for_bar(settings: dict[str, Any]) -> list[Callback]:
-    """Turn off a trainer's bar where no terminal shows it, and return what tells instead.
+    """Turn off a trainer's bar where no terminal shows it, and return its replacement.
 
     Args:
         settings: The trainer's, of which the bar's is changed; None, the default, wants a bar.
@@ -27,7 +27,7 @@ def lines_for_bar(settings: dict[str, Any]) -> list[Callback]:
         return []
     given = settings["callbacks"] or []
     if any(isinstance(one, ProgressBar) for one in (given if isinstance(given, list) else [given])):
-        return []  # somebody's own bar, which Lightning refuses beside False
+        return []  # the user's own bar, which Lightning rejects beside False
     settings["enable_progress_bar"] = False
     return [ProgressLines()]
 
@@ -44,7 +44,7 @@ class ProgressLines(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Reset the clock; a run that goes on begins in the middle."""
-        self._told = time.monotonic()
+        self._printed = time.monotonic()
         self._begin: float | None = None  # after the first batch, which also compiles kernels
 
     def on_train_batch_end(
@@ -55,16 +55,16 @@ class ProgressLines(Callback):
         batch: Any,  # noqa: ANN401
         batch_idx: int,
     ) -> None:
-        """Tell where training is, if it was not told lately."""
+        """Print how far training is, if it was not printed lately."""
         now = time.monotonic()
         if self._begin is None:
             self._begin, self._first = now, trainer.global_step
-        if now - self._told >= self.every:
-            self._told = now
-            self._tell(trainer, now - self._begin)
+        if now - self._printed >= self.every:
+            self._printed = now
+            self._print(trainer, now - self._begin)
 
     @rank_zero_only
-    def _tell(self, trainer: Trainer, seconds: float) -> None:
+    def _print(self, trainer: Trainer, seconds: float) -> None:
         of = f"/{trainer.max_epochs}" if (trainer.max_epochs or -1) > 0 else ""
         metrics = trainer.progress_bar_metrics.items()
         parts = [f"epoch {trainer.current_epoch + 1}{of}"]

@@ -32,7 +32,7 @@ class StopBetweenBatches(Callback):
     stays.
 
     Attributes:
-        received: The signal that asked to stop, None as long as there is none.
+        received: The signal that asked to stop, None before one arrives.
         has_begun: Whether training has begun; it does not where no epoch is left.
     """
 

@@ -21,7 +21,7 @@ _WAY_OUT = (
 
 
 def is_artifact(name: str | Path) -> bool:
-    """Tell whether a name means an artefact of W&B."""
+    """Return whether a name means an artefact of W&B."""
     return str(name).startswith(PREFIX)
 
 
@@ -36,7 +36,7 @@ def fetch_artifact(name: str, api: Any = None, folder: Path | None = None) -> Pa
 
     Args:
         name: ``wandb:entity/project/name:alias``; without entity your own, without alias ``best``.
-        api: What stands for ``wandb.Api()``.
+        api: Replaces ``wandb.Api()``.
         folder: Where it goes; by default a folder among the user's caches.
 
     Raises:
@@ -69,7 +69,7 @@ def _api(name: str) -> Any:  # noqa: ANN401  (wandb has no hints)
     import wandb
 
     if not wandb.login(prompt=False, verify=False):
-        raise WeightsError(f"{name}: nobody is logged in to W&B here. {_WAY_OUT}")
+        raise WeightsError(f"{name}: not logged in to W&B. {_WAY_OUT}")
     return wandb.Api(timeout=SECONDS)
 
 

@@ -25,7 +25,7 @@ _WAY_OUT = (
 
 
 def is_on_hub(name: str | Path) -> bool:
-    """Tell whether a name means weights on the Hub."""
+    """Return whether a name means weights on the Hub."""
     return str(name).startswith(PREFIX)
 
 

@@ -33,7 +33,7 @@ def located_weights(name_or_path: str | Path) -> Path:
     """Return the file of weights that a shipped name or a path means.
 
     Raises:
-        MissingFileError: If there is none; lists the names.
+        MissingFileError: If there is no such name; lists the names.
     """
     name = str(name_or_path)
     path = weights_file(name_or_path)

@@ -145,8 +145,8 @@ def _read_safetensors(path: Path) -> SavedModel:
             "with the method's from_official if it holds published weights.",
             path=str(path),
         )
-    told = metadata.get("sha256")
-    if told is not None and told != state_digest(state):
+    stated = metadata.get("sha256")
+    if stated is not None and stated != state_digest(state):
         raise WeightsError(
             f"{path}: the weights differ from the checksum written with them; copy the file again",
             code="checksum",

@@ -52,7 +52,7 @@ def check_entries(
     *,
     named: Callable[[str], str] = str,
 ) -> None:
-    """Refuse published weights whose names or shapes are not those of the network.
+    """Reject published weights whose names or shapes are not those of the network.
 
     Args:
         state: The weights, under the network's names.

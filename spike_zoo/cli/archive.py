@@ -74,7 +74,7 @@ def archive_build(
             it looks like. docs/data.md shows each.
         height: Rows of .dat recordings, by default what their sidecar or the layout says.
         width: Columns of .dat recordings, likewise.
-        split: Put everything in this split (train, val, test); otherwise the folders tell.
+        split: Put everything in this split (train, val, test); by default as the folders say.
         exposure_start: First plane of a blurry image's exposure, by default the one after the
             margin. This and the next two are for gopro, rsb and usp.
         exposure_length: Planes of it, by default all up to the margin at the end.
@@ -151,10 +151,10 @@ def build_with_bar(
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
     """Say which recordings have another name in the archive."""
-    told = [f"{old!r} is called {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
-    more = len(renamed) - len(told)
-    if told:
-        echo("in the archive " + ", ".join(told) + (f", {more} more likewise" if more else ""))
+    listed = [f"{old!r} is called {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
+    more = len(renamed) - len(listed)
+    if listed:
+        echo("in the archive " + ", ".join(listed) + (f", {more} more likewise" if more else ""))
 
 
 def _warn_of_homeless(names: list[str], source: str) -> None:

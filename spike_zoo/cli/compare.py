@@ -66,9 +66,9 @@ def _options_of(folder: Path) -> list[str]:
             f"{folder}: its data are {served.get('class_path')}, not clips to reconstruct, so "
             "nothing that needs no training can stand beside it"
         )
-    told = {f"data.init_args.{name}": settings.get(name) for name in _SHARED}
-    told["trainer.limit_test_batches"] = (content.get("trainer") or {}).get("limit_test_batches")
-    options = [f"--{name}={value}" for name, value in told.items() if value is not None]
+    given = {f"data.init_args.{name}": settings.get(name) for name in _SHARED}
+    given["trainer.limit_test_batches"] = (content.get("trainer") or {}).get("limit_test_batches")
+    options = [f"--{name}={value}" for name, value in given.items() if value is not None]
     return [*_profile_of(RunResult.read(result)), *options]
 
 
@@ -80,7 +80,7 @@ def _profile_of(record: RunResult) -> list[str]:
 
 
 def _config_of(method: str) -> Path:
-    """Return the configuration that a name stands for."""
+    """Return the configuration that a name means."""
     for path in (Path(method), Path(find_config(f"{_CLASSICAL}{method}"))):
         if path.is_file():
             return path

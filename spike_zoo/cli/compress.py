@@ -133,20 +133,20 @@ def _target(out: str, *, lossless: bool, overwrite: bool) -> Path:
 
 
 def _check_lossless_options(*, device: str, trust: bool, **of_a_method: str | int | None) -> None:
-    """Refuse what is said to a method, for there is none."""
+    """Reject options of a method, for there is no method."""
     given = of_a_method | {"device": None if device == "auto" else device, "trust": trust or None}
     for option, value in given.items():
         if value is not None:
             raise UsageError(
-                f"--{option} {value}: --lossless keeps every spike and has no method to tell that; "
+                f"--{option} {value}: --lossless keeps every spike and uses no method; "
                 "leave one of the two out"
             )
 
 
 def _keep_all(recording: SpikeRecording, target: Path, *, overwrite: bool) -> str:
     """Write a lossless bitstream, and return one line that says where it is and what it costs."""
-    with progress_bar("compressing") as told:
-        lossless_coding.write(recording, target, overwrite=overwrite, progress=told)
+    with progress_bar("compressing") as progress:
+        lossless_coding.write(recording, target, overwrite=overwrite, progress=progress)
     planes, height, width = recording.shape
     size = target.stat().st_size
     cost = _cost(size, 8 * size / (planes * height * width))

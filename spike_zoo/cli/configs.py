@@ -15,7 +15,7 @@ def configs(*, copy: list[str] | None = None, out: str = "configs", json: bool =
     """List the configurations that ship with the package, or copy some to change them.
 
     Every command takes one by its name, as ``--config stir --config profiles/cpu``; a copy at
-    ``configs/stir.yaml`` in the working folder stands before the one that ships.
+    ``configs/stir.yaml`` in the working folder has priority over the one that ships.
 
     Args:
         copy: Names of those to copy, as ``stir paper/stir``; no file is replaced.

@@ -24,12 +24,12 @@ _LOGGERS = ("lightning.pytorch", "lightning.fabric")
 
 
 def is_quiet() -> bool:
-    """Tell whether only results that were asked for, warnings and errors are to be seen."""
+    """Return whether only results that were asked for, warnings and errors are printed."""
     return _IS_QUIET.get()
 
 
 def echo(text: str, file: IO[str] | None = None) -> None:
-    """Say where something is or how far it got, unless nobody wants to know.
+    """Print where something is or how far it is, unless --quiet was given.
 
     Args:
         text: One line or more.
@@ -46,7 +46,7 @@ def report_rate_scale(scale: RateScale) -> None:
 
 
 def configure_streams() -> None:
-    """Let every name be told, whatever letters the terminal has, and refuse to speak to nobody.
+    """Escape characters that the terminal cannot encode; fail if stdout is closed.
 
     Raises:
         RecordingError: If stdout is closed.
@@ -73,7 +73,7 @@ def drop_unwritten() -> None:
 
 @contextlib.contextmanager
 def quiet(*, wanted: bool = True) -> Iterator[None]:
-    """Let nothing be told inside, and no bar be shown; warnings and errors pass."""
+    """Print nothing and show no bar inside; warnings and errors pass."""
     if not wanted:
         with _lines():
             yield
@@ -121,7 +121,7 @@ def silenced(*, wanted: bool = True) -> Iterator[None]:
 
 
 class _NonTerminal:
-    """A stream that no terminal is behind, so that nobody draws a bar."""
+    """A stream without a terminal, so that no bar is drawn."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream

@@ -231,7 +231,7 @@ def _check_numbers(
 
 
 def _deblurring(loaded: nn.Module, weights: str, channel_order: str) -> Deblurs:
-    """Return a module that deblurs; refuse a wrong belief about its order of channels."""
+    """Return a module that deblurs; reject a wrong order of channels."""
     module = require_ability(loaded, Deblurs, f"--weights {weights}")
     if channel_order not in ("auto", module.channel_order):
         raise UsageError(

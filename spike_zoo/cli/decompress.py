@@ -91,7 +91,7 @@ def _warn_of_lost_parts(errors: Sequence[BitstreamError]) -> None:
 
 
 def _check_lossless_options(bitstream: str, **given: str | float | None) -> None:
-    """Refuse what is said of pictures and methods, for there are none."""
+    """Reject options of images and methods, for there are none."""
     for option, value in given.items():
         if value is not None:
             raise UsageError(
@@ -110,11 +110,11 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
         )
     check_absent(target, overwrite=overwrite)
     is_raw = target.suffix.lower() == ".dat"
-    with progress_bar("decompressing") as told:
+    with progress_bar("decompressing") as progress:
         if salvage:
-            recording, lost = lossless_salvage.salvage(bitstream, progress=told)
+            recording, lost = lossless_salvage.salvage(bitstream, progress=progress)
         else:
-            recording, lost = lossless.read(bitstream, progress=told), []
+            recording, lost = lossless.read(bitstream, progress=progress), []
         write_recording(recording, target, overwrite=overwrite, with_sidecar=is_raw)
     _warn_of_lost_parts(lost)
     planes, height, width = recording.shape
@@ -173,7 +173,7 @@ def _write_images(codec: Compresses, reader: BitstreamReader, target: Target, st
 
 
 def _some(items: Iterable[Item], reader: BitstreamReader) -> Iterator[Item]:
-    """Yield what was decoded, and refuse a bitstream of which nothing was."""
+    """Yield what was decoded, and reject a bitstream of which nothing was."""
     is_empty = True
     for item in items:
         is_empty = False

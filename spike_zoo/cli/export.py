@@ -167,7 +167,7 @@ def _recipe(source: Path) -> str:
     """Return the configuration of the run that a checkpoint lies in, less where it lay.
 
     Only ``<run>/checkpoints/<name>.ckpt`` lies in a run; any other file, and a shipped name, may
-    stand beside somebody else's ``config.yaml``.
+    lie beside another program's ``config.yaml``.
     """
     file = _run_of(source) / "config.yaml"
     if not _is_of_run(source) or not file.is_file():

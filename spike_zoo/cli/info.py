@@ -228,7 +228,7 @@ def _size(facts: dict[str, Any]) -> str:
 
 
 def _known_of_planes(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what recordings and bitstreams both tell."""
+    """Return the facts that recordings and bitstreams share."""
     fps, seconds, scale = facts["fps"], facts["seconds"], facts["rate_scale"]
     return [
         ("planes", f"{facts['planes']} of {facts['width']} x {facts['height']} pixels (W x H)"),

@@ -56,7 +56,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     ),
     "classify": (
         "spike_zoo.cli.classify:classify",
-        "tell what a recording shows, with its probability",
+        "classify a recording, with the probability of the class",
     ),
     "compress": ("spike_zoo.cli.compress:compress", "turn a recording into a bitstream"),
     "decompress": (
@@ -151,7 +151,7 @@ class _Reported(contextlib.AbstractContextManager["_Reported"]):
 def overview() -> str:
     """Return the help of the whole program: every command in one line."""
     lines = [
-        f"usage: {PROGRAM} COMMAND [options]        ({PROGRAM} COMMAND --help tells its options)",
+        f"usage: {PROGRAM} COMMAND [options]        (run {PROGRAM} COMMAND --help for its options)",
         "",
         "Train, compare, reproduce and use methods for spike cameras.",
         "",
@@ -212,15 +212,15 @@ def _run_function(command: str, arguments: list[str]) -> int:
                 components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False
             )
         except ArgumentError as error:
-            from spike_zoo.runs.problems import refuse_missing
+            from spike_zoo.runs.problems import check_missing
 
-            refuse_missing(error, options_of(outlines.get(chosen)))
+            check_missing(error, options_of(outlines.get(chosen)))
             raise
     return result if isinstance(result, int) else 0
 
 
 def check_options(function: Callable[..., Any], arguments: Sequence[str]) -> None:
-    """Refuse the first option that a command does not have, with the nearest one that it has.
+    """Reject the first option that a command does not have, with the nearest one that it has.
 
     Raises:
         UsageError: Naming both.

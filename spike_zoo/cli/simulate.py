@@ -92,7 +92,7 @@ def simulate(
             after it, at most the margin; STIR's key times are 20.
         noise: Noise of the camera in all scenes: none, indoor-v1, lowlight-v1 or ssdm-v1; without
             it every second scene has indoor-v1, and all to deblur ssdm-v1.
-        training: What the scenes to train on are, to learn what training data are worth: all (the
+        training: What the scenes to train on are, to compare training data: all (the
             default), photographs, textures, unoccluded (no objects), slow (0.3 pixels a plane at
             most, not 1), faster (3), one-camera (a rate scale of 0.6, no noise); only with
             "reconstruction".
@@ -184,13 +184,13 @@ def _check(kind: str, noise: str | None, training: str | None) -> None:
 
 
 def _check_video_options(kind: str | None, size: str, given: dict[str, Any]) -> None:
-    """Refuse what is said of scenes or pictures: it would do nothing."""
+    """Reject options of scenes or pictures: they would have no effect."""
     if kind not in (None, "deblur"):
         raise UsageError(f"--kind {kind}: a video becomes exposures to deblur; leave it out")
     names = [f"--{name}" for name in given] + ([] if size == "default" else [f"--size {size}"])
     if names:
-        told = ", ".join(names)
-        raise UsageError(f"{told}: a video has its own size, length and motion; leave it out")
+        listed = ", ".join(names)
+        raise UsageError(f"{listed}: a video has its own size, length and motion; leave it out")
 
 
 def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:
@@ -222,7 +222,7 @@ def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> No
 
 
 def _made_with(path: Path) -> dict[str, Any] | None:
-    """Return the options an archive was simulated with; None if it was not, or is none."""
+    """Return the options an archive was simulated with; None if it was not simulated."""
     import h5py
 
     try:

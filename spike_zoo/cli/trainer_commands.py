@@ -1,4 +1,4 @@
-"""What Lightning's verbs are told most often; all they take is thousands of lines, and seconds."""
+"""Usual options of Lightning's verbs; the complete list takes thousands of lines, and seconds."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ def verb_help(verb: str) -> str:
         f"{verb}: {TRAINER_VERBS[verb]}",
         "",
     ]
-    for option, told in USUAL_OPTIONS.items():
-        if not told.startswith("fit: ") or verb == "fit" or ";" in told:
+    for option, text in USUAL_OPTIONS.items():
+        if not text.startswith("fit: ") or verb == "fit" or ";" in text:
             lines += textwrap.wrap(
-                f"{option:<30}  {told}", 100, initial_indent="  ", subsequent_indent=" " * 34
+                f"{option:<30}  {text}", 100, initial_indent="  ", subsequent_indent=" " * 34
             )
     example = {"fit": "stir --config profiles/smoke"}.get(verb, "classical/tfi")
     return "\n".join([*lines, "", f"example: spike-zoo {verb} --config {example}"])
 
 
 def run_verb(verb: str, arguments: list[str]) -> None:
-    """Run one of Lightning's verbs, or tell what it takes."""
+    """Run one of Lightning's verbs, or list its usual options."""
     if arguments in HELP:
         print(verb_help(verb))
         return

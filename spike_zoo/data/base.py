@@ -78,7 +78,7 @@ class ArchiveDataModule(LightningDataModule):
         samples_per_epoch: Training samples of one epoch; by default each once.
         workers: Processes that read ahead; 0 reads in the training process.
         seed: Seed of order, crops and turns; by default that of ``--seed_everything``.
-        rate_scale: Spikes per plane at white of recordings that do not tell theirs; by
+        rate_scale: Spikes per plane at white of recordings that do not state theirs; by
             default 1, with a warning.
 
     Raises:
@@ -172,7 +172,7 @@ class ArchiveDataModule(LightningDataModule):
         """Open the archive and list the samples of the splits that the stage needs.
 
         Raises:
-            ValueError: If it is none of fit, validate, test and predict.
+            ValueError: If it is not fit, validate, test or predict.
         """
         if stage not in STAGES:
             raise ValueError(f"stage: one of {', '.join(STAGES)}, got {stage!r}")
@@ -183,7 +183,7 @@ class ArchiveDataModule(LightningDataModule):
         self._warn_of_unknown_scales(STAGES[stage])
 
     def list_samples(self, *splits: Split) -> None:
-        """List the samples of some splits anew."""
+        """List the samples of some splits again."""
         for split in splits:
             self._samples[split] = self._checked(split, self.make_samples(split))
 
@@ -197,7 +197,7 @@ class ArchiveDataModule(LightningDataModule):
     def _checked(self, split: Split, samples: Samples) -> Samples:
         if len(samples):
             return samples
-        left_out = getattr(samples, "left_out", "")  # of samples that can tell
+        left_out = getattr(samples, "left_out", "")  # of samples that count them
         why = f": {left_out} are left out" if left_out else ""
         raise ConfigError(
             f"{self.archive_path}: split {split!r} has no sample for this configuration{why}; "
@@ -271,13 +271,13 @@ class ArchiveDataModule(LightningDataModule):
         if unknown:
             self._warned_of_scales = True
             rank_zero_warn(
-                f"{self.archive_path}: {unknown} of {len(names)} recordings do not tell how many "
+                f"{self.archive_path}: {unknown} of {len(names)} recordings do not state how many "
                 "spikes a plane holds at white; 1 is assumed, so pictures may be too dark. Give "
                 "it: data.init_args.rate_scale."
             )
 
     def _driving(self) -> Trainer | None:
-        """Return the trainer that asks for batches now; None in a loop of somebody's own."""
+        """Return the trainer that asks for batches now; None in a user's own loop."""
         trainer = self.trainer
         return trainer if trainer and trainer.state.status == TrainerStatus.RUNNING else None
 

@@ -41,7 +41,7 @@ class LabelledClips:
         archive: Where the recordings are.
         split: Which of them.
         clip_length: Planes of one clip.
-        rate_scale: Of recordings that do not tell theirs; by default 1.
+        rate_scale: Of recordings that do not state theirs; by default 1.
 
     Attributes:
         clips: What is served, in the order of the split.
@@ -165,7 +165,7 @@ class ClassificationDataModule(ArchiveDataModule):
         return found
 
     def make_samples(self, split: Split) -> LabelledClips:
-        """Return the labelled clips of one split, and tell recordings that are left out.
+        """Return the labelled clips of one split, and report recordings that are left out.
 
         Raises:
             ConfigError: If none is left, or a batch would hold clips of different sizes.
@@ -186,7 +186,7 @@ class ClassificationDataModule(ArchiveDataModule):
         return samples
 
     def _check_sizes(self, clips: Sequence[LabelledClip], batch: str) -> None:
-        """Refuse clips of different sizes where one batch may hold both."""
+        """Reject clips of different sizes where one batch may hold both."""
         other = next((clip for clip in clips if clip.size != clips[0].size), None)
         if other is not None:
             (height, width), (high, wide) = clips[0].size, other.size
@@ -199,7 +199,7 @@ class ClassificationDataModule(ArchiveDataModule):
 
 
 def _check_no_turns(*, augment: bool) -> None:
-    """Refuse what could change the class of a clip.
+    """Reject augmentations that could change the class of a clip.
 
     Raises:
         ConfigError: Naming the argument, why, and what to do.

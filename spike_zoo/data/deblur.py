@@ -50,7 +50,7 @@ class Exposures:
             exposure, or one in its middle. 0 leaves them out.
         crop: Side in pixels of the spikes of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
-        rate_scale: Of recordings that do not tell theirs; by default 1.
+        rate_scale: Of recordings that do not state theirs; by default 1.
 
     Raises:
         ConfigError: If a recording has no blurry image, too few planes around an exposure, images

@@ -6,7 +6,7 @@ from spike_zoo.errors import ConfigError
 
 
 def check_at_least(limits: dict[str, tuple[int | None, int]]) -> None:
-    """Refuse values below the least that means anything.
+    """Reject values below the least allowed.
 
     Args:
         limits: Name of an argument -> its value and the least; None is always taken.

@@ -48,7 +48,7 @@ class ReconstructionWindows:
         stride: Take every ``stride``-th image of a recording.
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations.
-        rate_scale: Of recordings that do not tell theirs, by default 1.
+        rate_scale: Of recordings that do not state theirs, by default 1.
         flow_offset: Serve the flow to the planes this many before and after each image; 0: none.
         truth: Whether images are served. Without them a recording that has none is served too:
             clips that follow one another, see :func:`spike_zoo.spikes.windows.consecutive_clips`.
@@ -265,7 +265,7 @@ class ReconstructionDataModule(ArchiveDataModule):
         self.stride = stride
 
     def list_samples(self, *splits: Split) -> None:
-        """List the samples of some splits anew, and tell images that do not count.
+        """List the samples of some splits again, and report images that do not count.
 
         Which images are tested decides the numbers, so validation and test say what they leave out.
         """
@@ -276,7 +276,7 @@ class ReconstructionDataModule(ArchiveDataModule):
                 self._warn_of_images_left_out(split)
 
     def setup(self, stage: str) -> None:
-        """List the samples of a stage; prediction tells recordings that it leaves out too."""
+        """List the samples of a stage; prediction reports recordings that it leaves out too."""
         super().setup(stage)
         if stage == "predict":
             self._warn_of_recordings_left_out("test", self._predicted)

@@ -23,7 +23,7 @@ class Epochs:
     """Count the epochs that are drawn: a trainer's own, or one more for each loop without one.
 
     Args:
-        of_trainer: Tells the epoch of the trainer that runs; None where none does.
+        of_trainer: Returns the epoch of the trainer that runs; None without one.
 
     Attributes:
         next: The epoch that a loop without a trainer draws next.
@@ -35,8 +35,8 @@ class Epochs:
 
     def begin(self) -> int:
         """Return the epoch that begins now."""
-        told = self.of_trainer()
-        epoch = self.next if told is None else told
+        current = self.of_trainer()
+        epoch = self.next if current is None else current
         self.next = epoch + 1
         return epoch
 
@@ -53,7 +53,7 @@ class SeededSampler(DistributedSampler[SampleKey]):
     Args:
         size: Number of samples.
         seed: Seed of the run.
-        epochs: Tells the epoch when an iteration begins.
+        epochs: Returns the epoch when an iteration begins.
         draws: Samples of one epoch, by default all. More than ``size`` begins again.
         processes: How many processes share them.
         rank: Number of this process.

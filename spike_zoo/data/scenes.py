@@ -44,7 +44,7 @@ class SceneWindows(ReconstructionWindows):
         stride: Take every ``stride``-th image of a recording.
         crop: Side of the square cut at random, None for whole frames.
         augment: Draw one of the eight flips and rotations; one cut and one turn for a whole run.
-        rate_scale: Of recordings that do not tell theirs; by default 1.
+        rate_scale: Of recordings that do not state theirs; by default 1.
 
     Raises:
         ConfigError: If a frame is smaller than the crop, images are not of the spikes' size, or a

@@ -103,7 +103,7 @@ def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> 
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Return the arrays of an ``.npz`` by name, or refuse a zip without any."""
+    """Return the arrays of an ``.npz`` by name, or reject a zip without any."""
     members = {
         info.filename.removesuffix(".npy"): info
         for info in archive.infolist()

@@ -259,7 +259,7 @@ class DatPlanes:
         np.take(kept, rows, axis=1, out=out, mode="clip")
 
     def check_last_byte(self) -> None:
-        """Refuse planes that run on bit by bit and are followed by something.
+        """Reject planes that run on bit by bit and are followed by something.
 
         Raises:
             FormatError: If the bits after the last plane are not zero.

@@ -343,7 +343,7 @@ def plugins_loaded() -> bool:
 
 
 def check_root(file: Hdf5File) -> None:
-    """Refuse a file that is no archive this package reads.
+    """Reject a file that is not an archive this package reads.
 
     Raises:
         FormatError: E01, if the root does not name the schema and its version.

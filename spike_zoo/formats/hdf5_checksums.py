@@ -58,7 +58,7 @@ def value_range(file: Hdf5File, inside: str) -> tuple[float, float]:
 
 
 def stored_sha256(file: Hdf5File, inside: str) -> str | None:
-    """Return the checksum written with a data set; None if there is none."""
+    """Return the checksum written with a data set; None without one."""
     checksum = read_attributes(file, inside).get(CHECKSUM)
     return None if checksum is None else str(checksum)
 

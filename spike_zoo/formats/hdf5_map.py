@@ -97,7 +97,7 @@ def map_dataset(
     if len(offsets) != -(-dataset.shape[0] // length):
         return None  # parts that were never written: HDF5 knows what they mean
     block = (length, *dataset.shape[1:])
-    # reading a map beyond the end of its file kills the process with a signal: refuse it by name
+    # reading a map beyond the end of its file kills the process with a signal: check first
     end = max(offsets) + int(np.prod(block)) * dataset.dtype.itemsize
     if end > len(file_map):
         raise FormatError(

@@ -323,7 +323,7 @@ def write_recording(
 
     Raises:
         ExistingFileError: If the target exists and ``overwrite`` is off, or a sidecar that is not
-            written anew lies beside a ``.dat`` and says something else.
+            written now lies beside a ``.dat`` and says something else.
         UsageError: If the suffix names no format.
         GeometryError: If an array is not 3-D, the image does not fill ``columns``, or a plane
             has more than the 2^24 pixels of a ``.spl``.

@@ -40,7 +40,7 @@ _MEANT = {
 
 @dataclass(frozen=True)
 class Sidecar:
-    """What a YAML file says about the recording it stands beside.
+    """What a YAML file says about the recording that it lies beside.
 
     Attributes:
         height: Rows of the stored planes (``spike_h``).
@@ -157,7 +157,7 @@ def sidecar_text(
 
 
 def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -> None:
-    """Refuse the own sidecar of a ``.dat`` that would be read as another recording by it.
+    """Reject the own sidecar of a ``.dat`` that would make another recording of it.
 
     What only one of both says is no contradiction.
 
@@ -168,7 +168,7 @@ def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -
 
     Raises:
         ExistingFileError: If the sidecar says something else; names the fields.
-        FormatError: If it is none.
+        FormatError: If it is not one.
     """
     beside = own_sidecar(path)
     said = {
@@ -201,7 +201,7 @@ def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -
 
 
 def _in_yaml(value: object) -> str:
-    """Return a value as it stands in a sidecar."""
+    """Return a value as it is written in a sidecar."""
     if isinstance(value, tuple):
         return str([list(pair) for pair in value])
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -241,7 +241,7 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
 
 
 def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
-    """Refuse fields that are nearly one that counts: they would be kept and do nothing."""
+    """Reject fields that are nearly a known one: they would be kept and have no effect."""
     for name in fields:
         if name in FIELDS or name in _OF_SPIKECV:
             continue
@@ -256,7 +256,7 @@ def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def _check_class(path: Path, fields: Mapping[str, Any]) -> None:
-    """Refuse a class that no archive could hold; where it is one it stays among the notes."""
+    """Reject a class that no archive could hold; a valid one stays among the notes."""
     label, name = fields.get("label"), fields.get("label_name")
     if label is not None and not is_class(label):
         raise FormatError(
@@ -271,7 +271,7 @@ def _check_class(path: Path, fields: Mapping[str, Any]) -> None:
 
 
 def is_class(label: object) -> bool:
-    """Tell whether a value is the index of a class: a whole number from 0."""
+    """Return whether a value is the index of a class: a whole number from 0."""
     return type(label) is int and 0 <= label < 2**63
 
 

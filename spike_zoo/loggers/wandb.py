@@ -1,4 +1,4 @@
-"""W&B as a logger that never stops a run, asks for nothing, and tells no secrets."""
+"""W&B as a logger that never stops a run, asks for nothing, and uploads no secrets."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class SafeWandbLogger(WandbLogger):
             notes=notes,
             settings=settings,
         )
-        self._log_model = log_model  # Lightning refuses it beside offline, where it means nothing
+        self._log_model = log_model  # Lightning rejects it beside offline, where it has no effect
         self._latest_step = 0
 
     @property
@@ -186,7 +186,7 @@ class SafeWandbLogger(WandbLogger):
             artifact = wandb.Artifact(name[:LONGEST_ARTIFACT_NAME], "model", metadata=shown)
             try:
                 shared = _shareable(path, Path(self.experiment.dir).parent / "checkpoints")
-                # no further copy: nobody writes it; relative, for its path is uploaded too
+                # no further copy: it is read only; relative, for its path is uploaded too
                 here = os.path.relpath(shared)
                 artifact.add_file(here, path.name, policy="immutable", skip_cache=True)
                 self.experiment.log_artifact(artifact, aliases=[alias])

@@ -67,5 +67,5 @@ def _lpips_backbone(choice: str) -> str | Path | None:
 
 @cache
 def _warn_lpips_off() -> None:
-    """Warn once per process: libraries make Python forget what it has told."""
+    """Warn once per process: libraries reset Python's registry of warnings."""
     warnings.warn(f"LPIPS is off: {missing_backbone('alex')}", stacklevel=6)

@@ -14,7 +14,7 @@ from spike_zoo.metrics.speeds import split_speed
 
 @dataclass(frozen=True)
 class MetricFacts:
-    """What stands above a column of a metric and how its values compare.
+    """Heading of a metric's column, and how its values compare.
 
     Attributes:
         name: What people call it.
@@ -90,7 +90,7 @@ OF_RATE_POINT: Final = re.compile(r"(.+)_(q\d+)")
 
 
 def facts_of(metric: str) -> MetricFacts | None:
-    """Return the facts of a metric by its name, None where nobody knows it.
+    """Return the facts of a metric by its name, None for an unknown one.
 
     >>> facts_of("psnr_middle").heading, facts_of("f1_3").heading
     ('PSNR (dB)', 'F1 of class 3')

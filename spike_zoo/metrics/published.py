@@ -1,7 +1,7 @@
 """How authors measure what they publish: one protocol each, as data.
 
 A protocol differs from the usual metrics in the range of values, in windows or in what a perfect
-image is worth; its numbers are those to hold against the paper's.
+image deserves; its numbers are those to compare with the paper's.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def bd_rate(
         above 0, or a quality that does not grow with the rate, or where no quality is on both.
 
     Raises:
-        ValueError: If the method is none of both.
+        ValueError: If the method is neither of both.
 
     Source: Bjøntegaard, *Calculation of average PSNR differences between RD-curves*, VCEG-M33,
     2001.

@@ -1,4 +1,4 @@
-"""How well classes are told apart: over all samples, over classes, and of each class."""
+"""How well classes are recognised: over all samples, over classes, and of each class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a recording moves, as its name tells: results are told apart by it.
+"""The speed of a recording, which is part of its name: results are grouped by it.
 
 Plain text, so that tables need none of the libraries that measure.
 """
@@ -9,20 +9,20 @@ import re
 from typing import Final
 
 SPEEDS: Final = ("slow", "medium", "fast")
-"""Words by which names of recordings tell how fast they move, the slowest first."""
+"""Words by which names of recordings state their speed, the slowest first."""
 BY_SPEED: Final = ("psnr", "ssim", "epe", "epe_still")
 """Metrics that are also logged for the recordings of each pace alone, as ``psnr_fast``."""
 
 
 def speed_of(name: str) -> str | None:
-    """Return the pace that a name tells as a whole word; None where it tells none, or several.
+    """Return the speed that a name states as a whole word; None where it states none, or several.
 
     >>> pace_of("test-astronaut-fast-02"), pace_of("street_SLOW.3"), pace_of("breakfast-1")
     ('fast', 'slow', None)
     """
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    told = [pace for pace in SPEEDS if pace in words]
-    return told[0] if len(told) == 1 else None
+    stated = [pace for pace in SPEEDS if pace in words]
+    return stated[0] if len(stated) == 1 else None
 
 
 def split_speed(metric: str) -> tuple[str, str | None]:

@@ -1,4 +1,4 @@
-"""Deformable convolution: every tap of the kernel looks where it was told to."""
+"""Deformable convolution v2 (modulated): learned offset and mask per tap."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def deform_conv2d(
 
 
 def _check_kernel(input: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> None:
-    """Refuse weights of another form or for another number of channels."""
+    """Reject weights of another form or for another number of channels."""
     if input.ndim != 4 or weight.ndim != 4:
         raise ValueError(
             f"input must be (B, C, H, W) and weight (N, C, K, K), got {tuple(input.shape)} and "
@@ -78,7 +78,7 @@ def _check_kernel(input: Tensor, weight: Tensor, bias: Tensor | None, padding: i
 
 
 def _check_taps(input: Tensor, offset: Tensor, mask: Tensor | None, taps: int) -> None:
-    """Refuse offsets and masks that do not give every group of channels its taps."""
+    """Reject offsets and masks that do not give every group of channels its taps."""
     batch, channels, height, width = input.shape
     groups = max(1, offset.shape[1] // (2 * taps)) if offset.ndim == 4 else 1
     wanted = (batch, 2 * groups * taps, height, width)

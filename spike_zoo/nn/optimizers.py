@@ -20,6 +20,6 @@ def adam(
     optimizer = torch.optim.Adam(
         parameters, lr=learning_rate, weight_decay=weight_decay, fused=True
     )
-    # The trainer undoes the scale of float16 losses; else it would refuse to clip gradients.
+    # The trainer undoes the scale of float16 losses; else it would not clip gradients.
     optimizer._step_supports_amp_scaling = False
     return optimizer

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def has_fast_bf16(*, gpu: bool = True) -> bool:
-    """Tell whether bf16 pays here: a GPU that has it, or a processor with instructions for it.
+    """Return whether bf16 is faster here: on a GPU that has it, or a CPU with instructions for it.
 
     Args:
         gpu: Whether a GPU would be taken where there is one.

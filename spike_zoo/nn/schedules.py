@@ -141,7 +141,7 @@ def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1)
 
 
 def check_schedule(kind: str, learning_rate: float, warmup: float = 0.0) -> None:
-    """Refuse an unknown schedule, a learning rate that is none, and a warm-up that is no fraction.
+    """Reject an unknown schedule, a learning rate that is not positive, a warm-up outside 0 to 1.
 
     Raises:
         ValueError: If one is outside its range.
@@ -226,14 +226,14 @@ def make_scheduler(
 
 
 def start_schedules(trainer: Trainer) -> None:
-    """Tell every :class:`RunSchedule` of a trainer whose data are there how long the run is."""
+    """Set the length of the run for every :class:`RunSchedule` of a trainer with data."""
     for config in trainer.lr_scheduler_configs:
         if isinstance(config.scheduler, RunSchedule):
             config.scheduler.begin()
 
 
 def check_finite_length(trainer: Trainer) -> None:
-    """Refuse a run without an end, of which nothing can be a fraction.
+    """Reject a run without an end, of which nothing can be a fraction.
 
     Raises:
         ConfigError: If neither epochs nor steps are limited.

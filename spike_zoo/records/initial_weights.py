@@ -70,7 +70,7 @@ def weights_sha256(path: Path) -> str:
 
     try:
         return state_digest(read_state_dict(path))
-    except WeightsError:  # whoever loads it says what is wrong, if anything is
+    except WeightsError:  # loading them reports what is wrong, if anything is
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -52,7 +52,7 @@ def model_card(
         *_data(result),
         *_recipe(described, result),
     ]
-    parts.append(f"## Licence\n\nThe weights: {licence}, as whoever published them says.")
+    parts.append(f"## Licence\n\nThe weights: {licence}, as their publisher states.")
     return "\n\n".join(parts) + "\n"
 
 

@@ -182,7 +182,7 @@ class RunResult:
         """Read a record; a folder means the one inside.
 
         Raises:
-            MissingFileError: If there is none.
+            MissingFileError: If there is no such file.
             VersionError: If a newer version of this package wrote it.
             FormatError: If it is not such a record; names the field.
         """

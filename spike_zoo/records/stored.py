@@ -60,7 +60,7 @@ class StoredRecord:
 
 
 def read_per_image(folder: Path) -> ImageMetrics:
-    """Read ``per_image.csv`` of a run's folder; empty where there is none.
+    """Read ``per_image.csv`` of a run's folder; empty without one.
 
     Raises:
         FormatError: If a value is not a number.

@@ -48,7 +48,7 @@ class SaveRunConfig(SaveConfigCallback):
 
 
 class NoRandomWeights(Callback):
-    """Refuse to measure weights that nobody has trained, once everything else is in order.
+    """Reject the measurement of untrained weights, once everything else is in order.
 
     A module that brings its own weights says so by an attribute ``has_own_weights``.
     """

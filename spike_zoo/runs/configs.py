@@ -12,7 +12,7 @@ from spike_zoo.yaml_files import read_yaml
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FOLDER = "configs"  # of the checkout, and of whoever copies some of them
+FOLDER = "configs"  # of the checkout, and of copies of it
 SHIPPED = Path(__file__).parent.parent / FOLDER
 PROFILES = Path(FOLDER) / "profiles"
 _OPTIONS = ("-c", "--config")
@@ -35,7 +35,7 @@ def known_profiles() -> list[str]:
 
 
 def find_config(named: str) -> str:
-    """Return the file that somebody names a configuration by.
+    """Return the file that a name of a configuration means.
 
     ``stir``, ``stir.yaml`` and ``configs/stir.yaml`` are the file of that name, else
     ``configs/stir.yaml`` of the working folder, else that of the package. What none of them has is

@@ -15,7 +15,7 @@ _UNFIT = ("spawn", "fork", "notebook")  # their processes lack what ours prepare
 
 
 def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (its arguments)
-    """Let validation and test run on one device; refuse strategies that fork or spawn.
+    """Run validation and test on one device; reject strategies that fork or spawn.
 
     Numbers of a table are those of one process. A second process would see some images twice where
     their number is odd, and write the same files.
@@ -26,7 +26,7 @@ def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  
     if any(word in name for name in _starters(trainer.strategy) for word in _UNFIT):
         raise ConfigError(
             f"trainer.strategy: {'/'.join(_starters(trainer.strategy))} forks or spawns its "
-            "processes, which this program does not support; use ddp, which starts them anew"
+            "processes, which this program does not support; use ddp, which starts new ones"
         )
     if verb not in _EVALUATING:
         return

@@ -17,13 +17,13 @@ from spike_zoo.records.run_start import is_child
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: Tells the processes that a run starts its folder.
+#: Passes the folder to the processes that a run starts.
 PARENT_RUN_DIR = "SPIKE_ZOO_RUN_DIR"
 LOCK_FILENAME = ".lock"  # locked while a run trains in its folder
 #: A sweep names here the folder of its run, which it has locked; code that is edited meanwhile
 #: cannot send the run elsewhere.
 RUN_DIR_VARIABLE = "SPIKE_ZOO_SWEEP_RUN_DIR"
-#: What stands in a folder before anything is learned or measured.
+#: Files that a folder may hold before anything is learned or measured.
 _BEGINNINGS = {"config.yaml", "hparams.yaml", start.FILENAME}
 
 
@@ -88,7 +88,7 @@ def _new_folder(stem: str) -> Path:
 
 
 def check_no_predictions(out: Path) -> None:
-    """Refuse to predict where an earlier prediction lies: nobody could tell the pictures apart.
+    """Reject prediction into a folder with earlier predictions: the files would be mixed.
 
     Args:
         out: Where ``predict`` writes.

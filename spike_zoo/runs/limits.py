@@ -26,7 +26,7 @@ _REPLACING = {
 
 
 def check_limits(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  (parsed arguments)
-    """Refuse numbers that no run can have.
+    """Reject numbers that no run can have.
 
     Args:
         verb: What is run.

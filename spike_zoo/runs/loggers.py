@@ -1,4 +1,4 @@
-"""The loggers of a run: CSV always, others as configured, W&B told what the run is."""
+"""The loggers of a run: CSV always, others as configured, W&B with the run's facts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SWEEP_ID = "WANDB_SWEEP_ID"  # given by W&B's agent: it waits for the run to report
 OURS = "spike_zoo.loggers.wandb.SafeWandbLogger"
-_SHELF = "methods"  # a folder of many, whose own name tells nothing
+_SHELF = "methods"  # a folder of many methods, whose own name says nothing about one
 TENSORBOARD = ("tensorboard", "tensorboardX")  # either will do
 
 
@@ -55,7 +55,7 @@ def place_loggers(given: Any, folder: Path) -> None:  # noqa: ANN401  (parsed ar
 
 
 def _make_safe(logger: Any) -> None:  # noqa: ANN401  (parsed arguments)
-    """Put our logger in the place of Lightning's, which may stop a run and tell secrets."""
+    """Replace Lightning's logger by ours: Lightning's may stop a run and upload secrets."""
     known = inspect.signature(SafeWandbLogger).parameters
     lightnings = inspect.signature(WandbLogger).parameters
     for name, value in list(vars(logger.init_args).items()):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 VERBS = ("fit", "validate", "test", "predict")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 _SHORT_HASH = 8
-#: Tells it the files that it begins with: what its configuration says -> the file, as JSON.
+#: Passes the files that a run starts from: what its configuration says -> the file, as JSON.
 FILES_VARIABLE = "SPIKE_ZOO_SWEEP_FILES"
 
 
@@ -128,7 +128,7 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
     planned that file from; else only one may match.
 
     Raises:
-        MissingFileError: If no file matches; tells that the other run comes first.
+        MissingFileError: If no file matches; says that the other run comes first.
         ConfigError: If several match, made with other configurations.
     """
     if config.run_dir and _PLACEHOLDER.search(config.run_dir):

@@ -33,7 +33,7 @@ _COMPILING = ("torch._dynamo", "torch._inductor")
 _UNKNOWN = re.compile(r"(?:[Uu]nrecognized arguments|Key\(s\) not expected)[^:]*: (.+)")
 #: Its report of a key that nothing takes, in a file.
 _UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'")
-#: argparse's report of a word that is none of some.
+#: argparse's report of a word that is not among the choices.
 _CHOICES = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
 _REQUIRED = re.compile(r"arguments are required: (.+)")  # argparse's report
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
@@ -75,7 +75,7 @@ def check_options_known(
         raise UsageError(f"{where}{key}: nothing takes this key.{closest(key, keys)}") from error
 
 
-def refuse_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None:
+def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None:
     """Raise a usage error where required arguments are missing, named as they are typed.
 
     Args:
@@ -149,7 +149,7 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
             return "no model or data is named; give --config FILE ('spike-zoo configs' lists some)"
         return f"{', '.join(f'--{name}' for name in names)} must be given; --help lists the options"
     if absent := re.search(r'expected "subcommand" to be one of \{([^}]*)\}', message):
-        return f"say what to do: {absent[1].replace(',', ', ')}; --help tells about each"
+        return f"name one of {absent[1].replace(',', ', ')}; --help describes them"
     if chosen := _CHOICES.search(message):
         known = re.findall(r"'([^']+)'", chosen[2])
         listed = ", ".join(known)
@@ -195,7 +195,7 @@ def _accepted_options(class_path: str) -> list[str]:
 def _file_with(key: str, arguments: Sequence[str]) -> str | None:
     """Return the last stacked configuration that holds a key, the one whose value counted.
 
-    None where an option has it: what stands on the command line counts more than any file.
+    None where an option has it: the command line has priority over any file.
     """
     options = [argument.partition("=")[0] for argument in arguments if argument.startswith("--")]
     if any(re.split("--|[.]", option.removesuffix(".class_path"))[-1] == key for option in options):

@@ -38,7 +38,7 @@ _ARCHIVE = "data.init_args.archive"  # another path to the same data; they are c
 
 
 def check_no_earlier_fit(run_dir: Path) -> None:
-    """Refuse to begin a fit where another one can go on, or has left its record.
+    """Reject a new fit where another one can be resumed, or has left its record.
 
     Raises:
         ExistingFileError: If the folder holds a run.
@@ -61,13 +61,13 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
     Args:
         named: What the command line says.
         run_dir: The run's folder.
-        may_begin: Whether a run whose ``last`` is not there begins anew; None is returned then.
+        may_begin: Whether a run without a ``last`` starts from the beginning; returns None then.
 
     Raises:
         MissingFileError: If there is no such file.
         WeightsError: If it cannot be read, or not be fetched.
-        ConfigError: If a run should begin anew where checkpoints of another kind lie.
-        ExistingFileError: If it should begin anew where one has left its record.
+        ConfigError: If a run would start from the beginning beside checkpoints of another kind.
+        ExistingFileError: If it would start from the beginning beside a record.
     """
     folder = run_dir / FOLDER
     if is_artifact(named):
@@ -96,7 +96,7 @@ def find_checkpoint(named: str, run_dir: Path, *, may_begin: bool) -> Path | Non
 
 
 def _whole_last(folder: Path) -> Path | None:
-    """Return the newest state of a run that can be read; None where there is none at all."""
+    """Return the newest readable state of a run; None without any."""
     last, before = folder / LAST, folder / BEFORE_LAST
     if not last.is_file():
         return None
@@ -112,7 +112,7 @@ def _whole_last(folder: Path) -> Path | None:
 
 
 def check_has_optimizer(checkpoint: Path) -> None:
-    """Refuse to train on from a file that holds no more than weights.
+    """Reject resuming from a file that holds no more than weights.
 
     Raises:
         WeightsError: If optimiser and schedule are not in it.
@@ -126,7 +126,7 @@ def check_has_optimizer(checkpoint: Path) -> None:
         )
 
 
-def refuse_initial_weights(arguments: Sequence[str]) -> None:
+def check_initial_weights(arguments: Sequence[str]) -> None:
     """Reject the option for initial weights on the command line of a verb that does not train.
 
     Raises:
@@ -137,7 +137,7 @@ def refuse_initial_weights(arguments: Sequence[str]) -> None:
 
 
 def is_own(checkpoint: Path, run_dir: Path) -> bool:
-    """Tell whether a checkpoint is one of the run's own, so that a fit goes on with it."""
+    """Return whether a checkpoint is one of the run's own, so that a fit resumes from it."""
     return checkpoint.resolve().parent == (run_dir / FOLDER).resolve()
 
 
@@ -194,7 +194,7 @@ def _names_of(class_path: str) -> set[str]:
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
-    """Tell whether a value cannot make anybody import anything."""
+    """Return whether a value cannot cause an import."""
     if isinstance(value, dict):
         return "class_path" not in value and all(map(_is_plain, value.values()))
     if isinstance(value, list | tuple):
@@ -203,7 +203,7 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
 
 
 def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Refuse to go on with a run under other settings: its record would call old weights new.
+    """Reject resuming a run with other settings: its record would state them for old weights.
 
     Args:
         run_dir: Folder of the run, with the ``config.yaml`` it began with.
@@ -223,7 +223,7 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
         recorded = None
     if not isinstance(recorded, dict):
         raise FormatError(
-            f"{file}: not the configuration that a run writes, so nothing tells whether it may go "
+            f"{file}: not the configuration that a run writes, so it is unknown whether it may be "
             "on; put it back, or choose another --run_dir",
             path=str(file),
         )
@@ -236,7 +236,7 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
 
 
 def check_same_data(run_dir: Path, now: RunStart) -> None:
-    """Refuse to go on with a run on other data, or with other weights of what it begins with.
+    """Reject resuming a run on other data, or with other initial weights.
 
     Raises:
         ConfigError: Naming every difference.
@@ -261,7 +261,7 @@ def cut_log(log: Path, checkpoint: Path | None) -> None:
 
     Args:
         log: ``metrics.csv``.
-        checkpoint: From which it goes on; None where it begins anew.
+        checkpoint: From which it resumes; None where it starts from the beginning.
     """
     if checkpoint is None:
         log.unlink(missing_ok=True)

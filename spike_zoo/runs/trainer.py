@@ -69,6 +69,7 @@ from spike_zoo.runs.problems import check_options_known
 from spike_zoo.runs.resuming import (
     adopt,
     check_has_optimizer,
+    check_initial_weights,
     check_no_earlier_fit,
     check_same_data,
     check_unchanged,
@@ -76,7 +77,6 @@ from spike_zoo.runs.resuming import (
     explicit_arguments,
     find_checkpoint,
     is_own,
-    refuse_initial_weights,
 )
 from spike_zoo.runs.testing import tester_of
 from spike_zoo.tasks.base import TaskModule
@@ -139,7 +139,7 @@ class ZooCLI(LightningCLI):
         verb = self.config.subcommand
         config, parser = self.config[verb], self._parser(verb)
         if verb != "fit":
-            refuse_initial_weights(sys.argv)
+            check_initial_weights(sys.argv)
             config.init_from = None  # of the fit whose configuration this is
         elif config.init_from is not None:
             config.init_from = str(fetched(config.init_from))
@@ -228,7 +228,7 @@ class ZooCLI(LightningCLI):
             super()._run_subcommand(subcommand)
 
     def before_fit(self) -> None:
-        """Write down what the run begins with, or refuse to go on with something else."""
+        """Write down what the run starts from, or reject resuming from something else."""
         if self.resumes:
             check_same_data(self.run_dir, self.start)
         if not is_child():

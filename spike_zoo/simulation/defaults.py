@@ -95,7 +95,7 @@ def default_scenes(
 
     Photographs are never shared between splits. Training mixes photographs, dead leaves cut from
     them, and procedural textures, at speeds from still to one pixel per plane, with random tone.
-    Validation and test show photographs, at paces that the names tell. Every second scene is
+    Validation and test show photographs, at speeds that the names state. Every second scene is
     seen by a camera with the noise ``indoor-v1``, and every second one at a rate scale of 0.6.
 
     Args:

@@ -77,7 +77,7 @@ def chosen_planes(chosen: object, count: int) -> NDArray[np.intp]:
 
 
 def check_recording(value: object) -> None:
-    """Refuse what is no recording, and say how one is made of it.
+    """Reject what is not a recording, and say how one is made of it.
 
     Raises:
         UsageError: If it is a path, an array, or anything else.

@@ -33,7 +33,7 @@ def centred_window(center: int, length: int) -> tuple[int, int]:
 def mirrored_planes(start: int, stop: int, planes: int) -> NDArray[np.int64]:
     """Return plane indices of ``[start, stop)`` with those outside mirrored in time.
 
-    The mirror stands on the first and the last plane, which are not repeated: -1 becomes 1.
+    The mirror is at the first and the last plane, which are not repeated: -1 becomes 1.
 
     Raises:
         PlaneRangeError: If one reflection at each end does not reach into the recording.
@@ -114,7 +114,7 @@ def wanted_planes(centers: Planes, planes: int) -> list[int]:
     return found
 
 
-def _integers(numbers: Any) -> list[int]:  # noqa: ANN401  (refuses what is none)
+def _integers(numbers: Any) -> list[int]:  # noqa: ANN401  (rejects other values)
     try:
         return [operator.index(numbers)]  # arrays of several numbers have the method too
     except TypeError:

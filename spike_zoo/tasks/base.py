@@ -107,7 +107,7 @@ class TaskModule(LightningModule):
         return {"forward": lambda: self.predict_step(batch, 0)}
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Refuse data that do not fit, before anything is computed.
+        """Reject data that do not fit, before anything is computed.
 
         Args:
             served: What serves the batches.
@@ -190,7 +190,7 @@ class TaskModule(LightningModule):
         return (number,) if number else ()
 
     def on_train_start(self) -> None:
-        """Tell the schedules how long the run is."""
+        """Set the length of the run for the schedules."""
         start_schedules(self.trainer)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

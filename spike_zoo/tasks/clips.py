@@ -138,7 +138,7 @@ def known_rate_scale(
 
 
 def check_clip(module: ProvidesClips, planes: int) -> None:
-    """Refuse clips of another length than a module takes.
+    """Reject clips of another length than a module takes.
 
     Raises:
         ConfigError: With both lengths.

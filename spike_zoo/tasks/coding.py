@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 CURVES = "rate_distortion"
 """What curves of records begin with: ``rate_distortion/psnr``."""
-PREVIEW_PLANES = 13  # playback over so many stands beside decoded images
+PREVIEW_PLANES = 13  # planes of the playback that is shown beside decoded images
 MEASURES = {"psnr": psnr, "ssim": ssim}
 
 
@@ -74,7 +74,7 @@ class Compressed(NamedTuple):
     Attributes:
         n_bytes: Length of the complete file.
         content: The bytes, or what a decoder takes of them.
-        n_payload: How many of them are coded symbols; None where a method does not tell.
+        n_payload: How many of them are coded symbols; None where unknown.
         n_features: How many features they hold, of a method that codes features.
     """
 
@@ -136,7 +136,7 @@ class CodingModule(TaskModule):
         Args:
             coded: What :meth:`compress` made.
             scene: Whose planes are asked for; nothing else of it may be looked at but its size and
-                rate scale, which every file of spikes tells.
+                rate scale, which every file of spikes states.
         """
         raise NotImplementedError
 
@@ -151,7 +151,7 @@ class CodingModule(TaskModule):
         return MetricCollection({name: MeanOfValues() for name in names}, compute_groups=False)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Refuse data that cut recordings into clips.
+        """Reject data that cut recordings into clips.
 
         Raises:
             ConfigError: Naming the data that serve whole recordings.

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.windows import Planes
 
 BLURRY = "blurry"  # caption
-PREVIEW_PLANES = 9  # playback over so many stands beside a deblurred image
+PREVIEW_PLANES = 9  # planes of the playback that is shown beside a deblurred image
 SEQUENCE = 7  # images of one exposure's video
 ChannelOrder = Literal["rgb", "bgr"]
 
@@ -119,7 +119,7 @@ class DeblurModule(TaskModule):
         )
 
     def image_of(self, exposure: Exposure) -> Tensor:
-        """Return one image that stands for an exposure, ``(1, 3, H, W)``: its middle."""
+        """Return one image of an exposure, ``(1, 3, H, W)``: its middle."""
         times = [exposure.middle]
         return self.images_at(exposure.blur, exposure.spikes, times, exposure.span)[0]
 
@@ -128,7 +128,7 @@ class DeblurModule(TaskModule):
         return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Refuse data with fewer planes around an exposure than windows take.
+        """Reject data with fewer planes around an exposure than windows take.
 
         Raises:
             ConfigError: With the margin that is needed.
@@ -165,7 +165,7 @@ class DeblurModule(TaskModule):
         for exposure in exposures(batch):
             images = self.compared(exposure)
             stem = f"{exposure.name}-{batch_idx:04d}"
-            if images is None:  # a real camera's: nobody knows the truth
+            if images is None:  # of a real camera: there is no ground truth
                 shown = shown or [shown_of(exposure, stem, self.image_of(exposure)[0])]
                 continue
             number = exposure.middle_image if len(images.found) > 1 else 0

@@ -83,7 +83,7 @@ class Labels(NamedTuple):
     Shape:
         - truth, predicted: int64 ``(N,)``, indices of classes.
         - features: ``(N, F)``, what the method knows of each sample before it decides, where it
-          tells.
+          states.
 
     Attributes:
         names: What every class is called, by index.
@@ -104,7 +104,7 @@ class Evaluation(NamedTuple):
         values: Metric, without its split -> its value for each of them, ``(len(measured),)``.
         sequence: Makes many pictures of the first sample, in order of time, for tasks that turn one
             sample into a video; where it is None, samples of one recording follow each other.
-        labels: Classes of what was measured, for tasks that tell them.
+        labels: Classes of what was measured, for tasks that predict them.
     """
 
     shown: Sequence[SamplePictures]
@@ -115,7 +115,7 @@ class Evaluation(NamedTuple):
 
 
 def playback(spikes: Tensor, rate_scale: float | Tensor, center: int, window: int) -> Tensor:
-    """Return the mean of some planes at the recording's scale: what stands beside a result.
+    """Return the mean of some planes at the recording's scale, shown beside a result.
 
     Args:
         spikes: ``(T, h, w)``, 0 or 1.

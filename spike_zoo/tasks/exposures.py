@@ -97,7 +97,7 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
 
 
 def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: int) -> None:
-    """Refuse an image whose size is not that of the recording times the ratio.
+    """Reject an image whose size is not that of the recording times the ratio.
 
     Raises:
         GeometryError: With the size that would fit.
@@ -113,9 +113,9 @@ def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: i
 
 
 def whole_windows(centers: Planes, length: int, planes: int) -> list[int]:
-    """Return the planes that are asked for; refuse windows that leave a recording.
+    """Return the planes that are asked for; reject windows that leave a recording.
 
-    Nothing is mirrored at its ends: the spikes would tell of a motion that turns back.
+    Nothing is mirrored at its ends: the spikes would show a motion that turns back.
 
     Raises:
         PlaneRangeError: If the recording is shorter than a window, or naming the first centre.

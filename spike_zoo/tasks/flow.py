@@ -50,14 +50,14 @@ def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
 
 
 def check_alone(*, oracle_flow: bool) -> None:
-    """Refuse spikes alone where a method is told the true motion.
+    """Reject spikes alone where a method needs the ground-truth flow.
 
     Raises:
         UsageError: If it is.
     """
     if oracle_flow:
         raise UsageError(
-            "oracle_flow: this method is told how things move, so it only sees batches with their "
+            "oracle_flow: this method needs the ground-truth flow and takes batches with their "
             "motion: fit, validate and test it on data that serve it"
         )
 

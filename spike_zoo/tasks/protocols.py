@@ -110,10 +110,10 @@ class Deblurs(Protocol):
 
 @runtime_checkable
 class Classifies(Protocol):
-    """It tells what a recording shows.
+    """It classifies a recording.
 
     Attributes:
-        label_names: What the classes are called, by index; empty where nobody said.
+        label_names: What the classes are called, by index; empty where unknown.
     """
 
     label_names: Sequence[str]
@@ -204,7 +204,7 @@ class Compresses(Protocol):
 
         Args:
             data: The bitstream.
-            strict: Refuse what is damaged; otherwise leave it out and say so in ``errors``.
+            strict: Raise an error for damage; otherwise leave it out and list it in ``errors``.
 
         Raises:
             BitstreamError: See :mod:`spike_zoo.coding.errors`.

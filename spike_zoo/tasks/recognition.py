@@ -49,10 +49,10 @@ RANKS: Final = ("", "second_", "third_")  # of what is predicted, as columns beg
 
 @runtime_checkable
 class ProvidesLabels(Protocol):
-    """Data that tell their classes before the first batch.
+    """Data that state their classes before the first batch.
 
     Attributes:
-        label_names: What the classes are called, by index; empty where nobody said.
+        label_names: What the classes are called, by index; empty where unknown.
     """
 
     label_names: Sequence[str]
@@ -63,7 +63,7 @@ class ProvidesLabels(Protocol):
 
 
 class ClassificationModule(TaskModule):
-    """A method that tells what a clip of spikes shows, and is evaluated.
+    """A method that classifies a clip of spikes, and is evaluated.
 
     A subclass sets :attr:`clip_length`, defines :meth:`forward` and ``configure_optimizers``, and
     may have a :meth:`training_step` of its own and :meth:`features`.
@@ -125,7 +125,7 @@ class ClassificationModule(TaskModule):
         return recognition_metrics(self.classes)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Refuse clips of another length, classes that the method does not have, other names.
+        """Reject clips of another length, classes that the method does not have, other names.
 
         Raises:
             ConfigError: Naming the setting or the recording, and the right value.
@@ -145,7 +145,7 @@ class ClassificationModule(TaskModule):
             )
 
     def check_clip(self, planes: int) -> None:
-        """Refuse a clip of another length than the method takes.
+        """Reject a clip of another length than the method takes.
 
         Raises:
             ConfigError: With both lengths.
@@ -162,7 +162,7 @@ class ClassificationModule(TaskModule):
         return self(batch["spikes"], batch["rate_scale"])
 
     def check_batch(self, batch: LabelledBatch) -> None:
-        """Refuse clips of another length, and labels that the method does not have.
+        """Reject clips of another length, and labels that the method does not have.
 
         Raises:
             ConfigError: Naming the setting or the recording, and the right value.
@@ -240,7 +240,7 @@ class ClassificationModule(TaskModule):
         metrics.reset()
 
     def classify(self, recording: SpikeRecording, *, rate_scale: float | None = None) -> Tensor:
-        """Tell what a recording shows.
+        """Classify a recording.
 
         A recording longer than a clip is cut into clips that begin half a clip apart, see
         :func:`spike_zoo.spikes.windows.consecutive_clips`; the mean of their logits counts.
@@ -271,7 +271,7 @@ class ClassificationModule(TaskModule):
         return self(spikes, torch.full((1,), scale, device=self.device))[0].float().cpu()
 
     def _check_labels(self, batch: LabelledBatch) -> None:
-        """Refuse a class that there is none of; on a GPU it would end the process."""
+        """Reject an unknown class; on a GPU it would end the process."""
         for label, name in zip(batch["label"].tolist(), batch["name"], strict=True):
             self._check_label(label, name)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import ReconstructionBatch, Split
 
-PREVIEW_PLANES = 21  # playback over this window stands beside a reconstruction
+PREVIEW_PLANES = 21  # planes of the playback that is shown beside a reconstruction
 
 
 class ReconstructionModule(ClipReconstruction, TaskModule):
@@ -40,7 +40,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
 
     A subclass sets :attr:`clip_length`, defines ``forward(spikes, rate_scale)`` and, where it
     learns, ``training_step`` and ``configure_optimizers``. PSNR and SSIM are also means over the
-    recordings of each pace, as ``test/psnr_fast``, where their names tell it.
+    recordings of each speed, as ``test/psnr_fast``, where their names state it.
 
     Args:
         lpips: ``"auto"`` measures LPIPS where its backbone is at hand, ``"off"`` never does, a
@@ -65,7 +65,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Refuse clips of another length than the method takes.
+        """Reject clips of another length than the method takes.
 
         Raises:
             ConfigError: With both lengths.
@@ -74,7 +74,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
             self.check_clip(served.clip_length)
 
     def check_clip(self, planes: int) -> None:
-        """Refuse a clip of another length than the method takes.
+        """Reject a clip of another length than the method takes.
 
         Raises:
             ConfigError: With both lengths.
@@ -159,7 +159,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
                 self.log_dict({key: mean}, on_step=False, on_epoch=True, batch_size=len(chosen))
 
     def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
-        """Return what stands side by side of one sample, its reconstruction and truth last.
+        """Return the images shown for one sample, its reconstruction and truth last.
 
         Args:
             batch: The samples.

@@ -1,4 +1,4 @@
-"""Tests that every method which tells classes passes: inherit them beside the method's."""
+"""Tests that every method of recognition passes: inherit them beside the method's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ClassificationTester(CheckpointTester):
-    """What every method that tells what spikes show must do, learned or not."""
+    """What every method of recognition must do, learned or not."""
 
     def test_takes_any_height_and_width(self) -> None:
         """Clips of odd size get probabilities: none below 0, together 1."""

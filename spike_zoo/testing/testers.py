@@ -44,7 +44,7 @@ class CheckpointTester:
     """What every method must do, whatever its task, learned or not.
 
     A subclass of this in a test file defines :meth:`make_module`, and :meth:`make_batch` where its
-    task is none of this package's.
+    task is not of this package.
 
     Attributes:
         height: Rows of the planes that it is shown.
@@ -61,7 +61,7 @@ class CheckpointTester:
     def make_batch(self, height: int | None = None, width: int | None = None) -> Any:  # noqa: ANN401  (the task's batch)
         """Return a batch of two samples, drifting patterns, of what the module's task takes.
 
-        Those of a task that tells classes are of the first two.
+        Those of a task of recognition are of the first two.
         """
         module, size = self.make_module(), (height or self.height, width or self.width)
         if isinstance(module, DeblurModule):

@@ -79,5 +79,5 @@ def test_without_an_account_the_way_out_is_named(
         monkeypatch.setenv(name, str(tmp_path))
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    with pytest.raises(WeightsError, match=r"nobody is logged in.*name its path"):
+    with pytest.raises(WeightsError, match=r"not logged in.*name its path"):
         spike_zoo.load("wandb:me/zoo/full-0:best")

@@ -40,7 +40,7 @@ def test_unknown_command_suggests_the_closest(capsys: pytest.CaptureFixture[str]
     ("arguments", "said"),
     [
         (["archive", "inof"], "there is no 'inof' here. Did you mean 'info'?"),
-        (["archive"], "say what to do: build, info, verify, export"),
+        (["archive"], "name one of build, info, verify, export"),
     ],
 )
 def test_a_group_of_commands_says_what_it_can_do(

@@ -192,7 +192,7 @@ def test_unknown_rate_scales_are_told_once_with_the_way_out(tmp_path: Path) -> N
     path = str(archive_of(tmp_path / "a.h5", *takes))
     data = ReconstructionDataModule(path, 61, crop=None)
     [said] = said_in_setup(data, "fit", "test")
-    assert "a.h5: 2 of 3 recordings do not tell how many spikes a plane holds at white" in said
+    assert "a.h5: 2 of 3 recordings do not state how many spikes a plane holds at white" in said
     assert "data.init_args.rate_scale" in said
     scales = [float(batch["rate_scale"]) for batch in data.test_dataloader()]
     assert scales == pytest.approx([takes[0].recording.rate_scale, 1.0, 1.0])

@@ -44,7 +44,7 @@ def test_points_have_the_place_and_colour_of_their_class() -> None:
     chart = map_chart(points, np.arange(4), ("", "", "", ""))[:, :780]  # without the legend
     for number, (low, left) in enumerate([(True, True), (True, False), (False, True)]):
         colour = np.round(255 * np.array(class_colours(4)[number][:3]))
-        rows, columns = (np.abs(chart - colour) <= 2).all(axis=2).nonzero()
+        rows, columns = np.nonzero((np.abs(chart - colour) <= 2).all(axis=2))
         assert (rows.mean() > 390) == low, "the second value grows upwards"
         assert (columns.mean() < 390) == left
 

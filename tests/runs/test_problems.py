@@ -149,7 +149,7 @@ def _raised_in_lightning(**options: object) -> BaseException:
         ),
         (
             argparse.ArgumentError(None, 'expected "subcommand" to be one of {build,info}, but it'),
-            "say what to do: build, info; --help tells about each",
+            "name one of build, info; --help describes them",
         ),
     ],
 )

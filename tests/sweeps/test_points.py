@@ -17,7 +17,7 @@ DRAWN = {
 }
 
 
-def _spec(method: str, parameters: dict[str, Any], run_cap: int | None = None) -> SweepSpec:
+def _spec(method: Any, parameters: dict[str, Any], run_cap: int | None = None) -> SweepSpec:
     return SweepSpec(Path("s.yaml"), "s", method, parameters, ("${args}",), run_cap=run_cap)
 
 

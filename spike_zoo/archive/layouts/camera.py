@@ -1,4 +1,4 @@
-"""What a person says of recordings that do not tell it themselves."""
+"""Camera settings that a user states for recordings that do not state them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Camera:
-    """The camera of a folder of recordings, as far as somebody states it.
+    """The camera of a folder of recordings, as far as it is stated.
 
     What is stated comes before what files and their sidecars say, and that before what a layout
     takes for granted.
@@ -68,7 +68,7 @@ class Camera:
             usual: What the layout takes for granted.
 
         Raises:
-            MissingGeometryError: If nothing tells the size of a ``.dat``.
+            MissingGeometryError: If the size of a ``.dat`` is unknown.
         """
         usual = usual or Camera()
         height, width = self._size(path, usual) if path.suffix.lower() == ".dat" else (None, None)
@@ -89,7 +89,7 @@ class Camera:
         return recording
 
     def _size(self, path: Path, usual: Camera) -> tuple[int | None, int | None]:
-        """Return rows and columns of a ``.dat`` as stated or usual, None where a sidecar tells."""
+        """Return rows and columns of a ``.dat`` as stated or usual, None if a sidecar has them."""
         beside = own_sidecar(path)
         if None in (self.height or beside.height, self.width or beside.width):
             beside = beside.or_else(folder_sidecar(path))

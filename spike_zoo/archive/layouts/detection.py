@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     Finder = Callable[[Path, Camera], Iterator[Found]]
 
 
-_RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is somebody's own
+_RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is a user's own
 #: Layout -> the files that it consists of.
 _FILES = {
     "base": "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
@@ -142,7 +142,7 @@ def find_takes(
         source: The folder or file.
         layout: One of those above.
         height: Rows of ``.dat`` recordings; this and the next six come before what files, their
-            sidecars or the layout tell.
+            sidecars or the layout state it.
         width: Columns of ``.dat`` recordings.
         rate_scale: Spikes per plane at white.
         fps: Planes per second.
@@ -157,7 +157,7 @@ def find_takes(
     Raises:
         MissingFileError: If it is missing, or a file that belongs to it; names the first.
         UsageError: If the layout has another name, or has no exposures and some are given; if the
-            split is nearly train, val or test, or the camera is none.
+            split is nearly train, val or test, or the camera is not valid.
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
     source = Path(source)
@@ -184,7 +184,7 @@ def find_takes(
 
 
 def _check_split(split: str | None) -> None:
-    """Refuse what is nearly a split that data modules look for; names of one's own are free."""
+    """Reject what is nearly a split that data modules look for; other names are free."""
     if split is None or split in USUAL_SPLITS:
         return
     small, meant = split.lower(), SPLIT_FOLDERS.get(split.lower())
@@ -193,7 +193,7 @@ def _check_split(split: str | None) -> None:
     if meant is not None:
         raise UsageError(
             f"--split {split}: did you mean {meant}? Training and test look for "
-            f"{', '.join(USUAL_SPLITS)} where nobody says otherwise"
+            f"{', '.join(USUAL_SPLITS)} by default"
         )
 
 

@@ -83,12 +83,12 @@ USP_EXPOSURE = ExposureRule(central=97)  # as long as those of GOPRO
 
 
 def is_gopro(root: Path) -> bool:
-    """Tell whether a folder has S-SDM's GOPRO folders below its stages."""
+    """Return whether a folder has S-SDM's GOPRO folders below its stages."""
     return any(root.glob(f"*/{_SPIKES}/*/*.dat"))
 
 
 def is_rsb(root: Path) -> bool:
-    """Tell whether a folder has RSB's folders."""
+    """Return whether a folder has RSB's folders."""
     return any(root.glob(f"{_SPIKES}/*/*.dat"))
 
 

@@ -129,7 +129,7 @@ def _read(path: Path, truth: GroundTruthImages | None, camera: Camera) -> Take:
     if known is None and isinstance(label, int | float) and not isinstance(label, bool):
         raise FormatError(
             f"{path}: label is {label}, expected the index of a class, counted from 0; leave it "
-            "out where there is none",
+            "out where there is no such file",
             path=str(path),
         )
     if truth is None:

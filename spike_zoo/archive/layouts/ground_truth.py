@@ -127,7 +127,7 @@ class PictureFiles:
 def check_lengths(
     truths: Mapping[Path, GroundTruthImages | None], read: Callable[[Path], SpikeRecording]
 ) -> None:
-    """Refuse a ``.dat`` of another length than most whose picture shows the middle plane.
+    """Reject a ``.dat`` of another length than most whose picture shows the middle plane.
 
     One that was cut short is still a recording, whose middle is elsewhere. The usual length is
     that of all ``.dat``, those without pictures too.
@@ -142,7 +142,7 @@ def check_lengths(
     raw = {file: one for file, one in truths.items() if file.suffix.lower() == ".dat"}
     middles = [file for file, one in raw.items() if one is not None and one.planes is None]
     if not middles:
-        return  # so a size that is not known yet is told of the recording that is read first
+        return  # so an unknown size is reported for the recording that is read first
     lengths = {file: len(read(file)) for file in raw}
     counts = Counter(lengths.values())
     usual = max(counts, key=lambda length: (counts[length], length))  # what was cut is shorter
@@ -158,7 +158,7 @@ def check_lengths(
 
 
 def _stated_planes(recording: Path, count: int) -> list[int] | None:
-    """Return the planes that a sidecar tells for so many pictures."""
+    """Return the planes that a sidecar states for so many pictures."""
     stated = own_sidecar(recording).planes
     if stated is not None and len(stated) != count:
         raise FormatError(

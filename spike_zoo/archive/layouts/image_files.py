@@ -74,7 +74,7 @@ def read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
     """Return a picture of exactly the size of a recording as grey in [0, 1].
 
     Raises:
-        FormatError: If it is none, or has another size.
+        FormatError: If it is not a picture, or has another size.
     """
     image = read_image(path)
     if image.shape[:2] != size:
@@ -95,8 +95,8 @@ def read_image(path: Path) -> NDArray[Any]:
         uint8 or uint16 as it is stored, or float32 in [0, 1]; black and white become 0 and 255.
 
     Raises:
-        FormatError: If it is none, has more pixels than Pillow reads, is of other colours than
-            R,G,B, of other numbers than these, or of floats outside [0, 1].
+        FormatError: If it is not a picture, has more pixels than Pillow reads, is of colours other
+            than R,G,B, of other numbers than these, or of floats outside [0, 1].
     """
     image, mode = _loaded(path)
     if mode in _OTHER_COLOURS:

@@ -95,7 +95,7 @@ def _read_recvidar(path: Path, camera: Camera) -> Take:
 
 
 def is_sreds(root: Path) -> bool:
-    """Tell whether a folder has the folders of SREDS's spikes."""
+    """Return whether a folder has the folders of SREDS's spikes."""
     return any((root / part.spikes).is_dir() for part in SREDS_PARTS)
 
 

@@ -150,7 +150,7 @@ def next_chunk(
 
     Returns:
         The chunk that follows where the damaged one's own length is right, else the first at any
-        place whose length and checksum fit; None if there is none.
+        place whose length and checksum fit; None without one.
     """
     begin, least = place
     if damaged is not None and damaged.gop + 1 < groups:
@@ -189,7 +189,7 @@ def cut_or_corrupt(
 
     Args:
         chunk: What lies there.
-        groups: Which group should be there, and the last whole one; -1 if there is none.
+        groups: Which group should be there, and the last intact one; -1 if there is no such group.
         data: The file.
         path: Its name.
     """

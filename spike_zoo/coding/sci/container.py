@@ -113,7 +113,7 @@ class BitstreamReader:
 
     Args:
         source: The bitstream, or a file.
-        strict: Refuse what is damaged. Otherwise what is whole is found and the rest left out.
+        strict: Raise an error for damage. Otherwise intact groups are returned, others left out.
 
     Attributes:
         header: What the bitstream holds.

@@ -49,8 +49,8 @@ class Header:
         channels: Channels of the features.
         quality: 0 to 3, the highest is the best.
         gop: Frames of every group of pictures but the last.
-        fps: Planes per second; None where nobody said.
-        rate_scale: Spikes per plane at white; None where nobody said.
+        fps: Planes per second; None where unknown.
+        rate_scale: Spikes per plane at white; None where unknown.
     """
 
     digest: bytes
@@ -176,7 +176,7 @@ def is_bitstream(path: str | Path) -> bool:
 
 
 def _check_magic(head: bytes, where: str, path: str | None) -> None:
-    """Refuse what does not begin as a bitstream of this version, or ends within the header."""
+    """Reject what does not begin as a bitstream of this version, or ends within the header."""
     begin = head[: len(MAGIC)]
     if not MAGIC.startswith(begin):
         is_other_version = begin[:3] == MAGIC[:3] and begin[3:].isdigit()

@@ -113,7 +113,7 @@ def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint16]:
 
 
 def generated() -> bytes:
-    """Return the asset made anew, which a test compares with the committed one."""
+    """Return the asset computed now, which a test compares with the committed one."""
     numbers = []
     for sigma in SIGMAS.tolist():
         radius = min(max(math.ceil(5 * sigma), 1), _MOST_RADIUS)

@@ -7,7 +7,7 @@ described; it takes what it is given, noise and dead pixels too, and costs at mo
 than one bit per pixel and plane where nothing can be foreseen.
 
 Planes are coded in chunks, each with checksums of its bytes and of its planes. A chunk needs those
-before it, back to the last at which the model began anew; memory is that of one chunk, the planes
+before it, back to the last restart of the model; memory is that of one chunk, the planes
 decoded last (32 bytes a pixel) and the model (36 bytes a pixel and 12 MB), however long the
 recording is.
 """
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.recording import Selection
 
 RESTART: Final = 1024
-"""Planes after which the model begins anew, about: to look into a long recording."""
+"""Planes after which the model restarts, about: to look into a long recording."""
 _KEPT: Final = 256  # planes decoded last that are kept, for windows that overlap
 _SYMBOLS: Final = 1 << 22  # spikes of a chunk, as far as whole planes allow
 _WAYS: Final = "copy the file again, or recover the intact planes (decompress --salvage)"
@@ -60,7 +60,7 @@ def encode(planes: NDArray[Any], *, restart: int = RESTART) -> bytes:
 
     Args:
         planes: ``(T, H, W)`` of zeros and ones.
-        restart: Planes after which the model begins anew, rounded to whole chunks.
+        restart: Planes after which the model restarts, rounded to whole chunks.
 
     Raises:
         GeometryError: If the array is not 3-D, or a plane has more pixels than are coded.
@@ -82,7 +82,7 @@ def decode(data: bytes) -> NDArray[np.bool_]:
     """Return the planes ``(T, H, W)`` of a bitstream.
 
     Raises:
-        BitstreamError: If it is none, or is damaged or cut short.
+        BitstreamError: If it is not a bitstream, or is damaged or cut short.
     """
     stored = LosslessPlanes(data)
     return unpack_bits(stored[0 : stored.shape[0]], stored.header.width)
@@ -104,7 +104,7 @@ def write(
         recording: What to write.
         path: The file, by custom ``*.spl``.
         overwrite: Replace a file that is there.
-        restart: Planes after which the model begins anew, rounded to whole chunks.
+        restart: Planes after which the model restarts, rounded to whole chunks.
         progress: Called with planes done and planes in all, after each chunk.
 
     Returns:
@@ -142,7 +142,7 @@ def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None
 
     Raises:
         MissingFileError: If there is no such file.
-        BitstreamError: If it is none, or is cut short; damage inside shows when planes are read.
+        BitstreamError: If it is not one, or cut short; damage inside shows when planes are read.
     """
     path = Path(path)
     stored = LosslessPlanes(mapped_file(path), str(path), progress)

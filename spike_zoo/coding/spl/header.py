@@ -34,9 +34,9 @@ class LosslessHeader:
         width: Columns of a plane.
         depth: Planes of every chunk but the last.
         restart: Every so many chunks one knows nothing of those before it.
-        fps: Planes per second; 0 where nobody said.
-        threshold: Charge at which a pixel fires; None where nobody said.
-        rate_scale: Spikes per plane at white; None where nobody said.
+        fps: Planes per second; 0 where unknown.
+        threshold: Charge at which a pixel fires; None where unknown.
+        rate_scale: Spikes per plane at white; None where unknown.
     """
 
     planes: int
@@ -112,7 +112,7 @@ class LosslessHeader:
         problem = header._problem()
         if problem:
             raise BitstreamError(
-                f"{where}: no lossless bitstream can have {problem}; whoever made it should make "
+                f"{where}: no lossless bitstream can have {problem}; its author should make "
                 "it again",
                 path=path,
             )

@@ -35,9 +35,9 @@ MOST_MET: Final = 250
 REACH: Final = 3071
 """Largest log odds, in 1/256."""
 LONGEST_LIGHT: Final = 2047
-"""Longest interval of light that is told from longer ones, in 1/16 planes."""
+"""Longest interval of light that is predicted from longer ones, in 1/16 planes."""
 _PLANE: Final = 64  # ticks of a pixel's clock in one plane
-_LONGEST: Final = 65_535  # planes; a longer time is not told from it
+_LONGEST: Final = 65_535  # planes; a longer time is not predicted from it
 _LOW: Final = 0xFFFF
 
 # No array is bound to a name below: numba would count its uses for every pixel, at half the speed.

@@ -61,7 +61,7 @@ class Intervals:
         Args:
             spikes: uint8 ``(T, H, W)``, 0 or 1.
             before: float32 ``(H, W)``, plane of the last spike before the block, negative; minus
-                infinity, as by default, where there is none.
+                infinity, as by default, where there is no spike.
             after: Likewise, plane of the first spike after the block, T or more, or infinity.
         """
         none = torch.full(spikes.shape[1:], torch.inf, device=spikes.device)

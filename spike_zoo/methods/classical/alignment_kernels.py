@@ -40,7 +40,7 @@ def measure_intervals(
     Args:
         spikes: ``(T, H, W)``, 0 or 1.
         outside: ``(H, W)`` each: plane of the last spike before the block, negative, and of the
-            first one after it, T or more; 2^22 planes away where there is none.
+            first one after it, T or more; 2^22 planes away where there is no spike.
         since: ``(T, H, W)``, filled: 0 at a spike, 255 at most.
         until: ``(T, H, W)``, filled: 1 or more, 255 at most.
         rates: ``(T, H, W)``, filled: inverse intervals, 0 where a spike is missing.

@@ -96,7 +96,7 @@ def nearest_spikes(clips: Tensor, way: range, beyond: Tensor | None = None) -> T
         beyond: ``(B, H, W)``, spikes at this plane or nearer do not count.
 
     Returns:
-        float32; infinity, signed as the step if there is none.
+        float32; infinity, signed as the step if there is no spike.
     """
     batch, _, height, width = clips.shape
     if beyond is None:

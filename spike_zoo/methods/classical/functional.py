@@ -42,7 +42,7 @@ def tfp(spikes: Tensor, center: int | Sequence[int], window: int, edge: Edge = "
         center: A plane; several give a leading dimension N behind B.
         window: Planes of the window.
         edge: What happens where the window leaves the clip: ``"shrink"`` divides by the planes
-            that are there, ``"zero"`` by the whole window, ``"valid"`` refuses.
+            that are there, ``"zero"`` by the whole window, ``"valid"`` raises an error.
 
     Returns:
         float32 ``(H, W)`` or ``(B, H, W)`` in [0, 1], spikes per plane.

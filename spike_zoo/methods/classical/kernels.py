@@ -282,7 +282,7 @@ def nearest_spikes(
         stop: Plane to stop before.
         step: 1 to look ahead, -1 to look back.
         beyond: ``(H, W)``, spikes at this plane or nearer do not count.
-        out: ``(H, W)``, filled with planes; infinity, signed as ``step`` if there is none.
+        out: ``(H, W)``, filled with planes; infinity, signed as ``step`` if there is no spike.
         top: First row.
         bottom: Past the last row.
     """

@@ -84,7 +84,7 @@ def interval_runs(
 def check_interval_rules(
     average: int, convention: Convention, missing: Missing, max_search: int | None
 ) -> None:
-    """Refuse rules of TFI that cannot mean anything.
+    """Reject rules of TFI that contradict each other.
 
     Raises:
         ValueError: Naming the rule and the choices.

@@ -48,7 +48,7 @@ def tfp_stream(
         recording: The spikes.
         centers: Planes in any order, ascending for speed; by default every plane.
         window: Planes of each window.
-        edge: As in ``tfp``; ``"valid"`` refuses centres whose window leaves the recording.
+        edge: As in ``tfp``; ``"valid"`` rejects centres whose window leaves the recording.
 
     Yields:
         float32 ``(n, H, W)``, spikes per plane; n differs from block to block.
@@ -153,7 +153,7 @@ def _move_window(
 ) -> tuple[int, int]:
     """Bring counts from one window of planes to another, reading the planes that differ."""
     (lo, hi), (start, stop) = held, wanted
-    # a window that went back, or shares no plane with the last one, is counted anew
+    # a window that moved back, or shares no plane with the last one, is counted from zero
     if start < lo or stop < hi or start >= hi:
         counts[:] = 0
         lo = hi = start
@@ -191,7 +191,7 @@ class Nearest(NamedTuple):
 
     Attributes:
         boundary: Looking ahead begins with this plane, looking back with the one before it.
-        planes: float32 ``(H, W)``; infinity if there is none in reach, minus infinity behind.
+        planes: float32 ``(H, W)``; infinity if no spike is in reach, minus infinity behind.
     """
 
     boundary: int
@@ -227,16 +227,16 @@ def nearest_ahead(
         boundary: The first plane to look at.
         reach: Planes to look at.
         known: The same ahead of an earlier boundary. Only pixels that have fired since are looked
-            at anew, and others without a spike in the planes that were out of reach then.
+            at again, and others without a spike in the planes that were out of reach then.
     """
     if known is None or not 0 <= boundary - known.boundary <= reach:
         return Nearest(boundary, nearest_in_recording(recording, boundary, 1, reach))
     # a spike that is still ahead stays the nearest: only the others are searched for
     fired, silent = known.planes < boundary, known.planes.isinf()
-    anew = nearest_in_recording(recording, boundary, 1, reach, fired)
+    next_ones = nearest_in_recording(recording, boundary, 1, reach, fired)
     later = known.boundary + reach
     further = nearest_in_recording(recording, later, 1, boundary + reach - later, silent)
-    found = known.planes.masked_fill(fired, torch.inf).minimum(anew).minimum(further)
+    found = known.planes.masked_fill(fired, torch.inf).minimum(next_ones).minimum(further)
     return Nearest(boundary, found)
 
 
@@ -259,7 +259,7 @@ def nearest_in_recording(
         wanted: bool ``(H, W)``, the pixels to look at; by default all.
 
     Returns:
-        float32 ``(H, W)``; infinity, signed as ``step`` if there is none.
+        float32 ``(H, W)``; infinity, signed as ``step`` if there is no spike.
     """
     planes, height, width = recording.shape
     from spike_zoo.methods.classical import kernels

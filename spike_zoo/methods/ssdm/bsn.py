@@ -93,7 +93,7 @@ class BSN(nn.Module):
 
     Four rotations of the image go through one U-Net that sees no row below; moved down by one row,
     turned back and joined, they see everything but the pixel. Trained to give its own noisy input
-    it can only give what neighbours tell, and noise that is independent from pixel to pixel is not
+    it can only output what neighbours predict, and noise that is independent between pixels is not
     among that. There is no bias anywhere, so ``BSN(a x) = a BSN(x)`` for a > 0.
 
     The pixel is unseen on **square** images only. Others are made square by mirroring, as
@@ -147,7 +147,7 @@ class BSN(nn.Module):
 
     @torch.no_grad()
     def start_from_neighbours(self) -> None:
-        """Begin anew as the mean of a pixel's four neighbours, with little of random features.
+        """Initialise as the mean of a pixel's four neighbours, with little of random features.
 
         The input goes through the last stage untouched in one channel, in each rotation to the
         pixel below. All other weights keep the variance of what goes through them; framework

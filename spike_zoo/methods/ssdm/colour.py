@@ -12,7 +12,7 @@ GREY = (0.30, 0.59, 0.11)  # R, G, B, as published
 
 
 def check_channel_order(order: str) -> None:
-    """Refuse what is no order of channels.
+    """Reject an unknown order of channels.
 
     Raises:
         ValueError: If it is neither ``"rgb"`` nor ``"bgr"``.

@@ -210,7 +210,7 @@ class LDN(nn.Module):
 
 
 def check_blur(blur: Tensor) -> None:
-    """Refuse what is no batch of images a student takes.
+    """Reject what is not a batch of images that a student takes.
 
     Raises:
         ValueError: If the shape is another, or a side no multiple of 4.
@@ -223,7 +223,7 @@ def check_blur(blur: Tensor) -> None:
 
 
 def check_windows(encoded: EncodedBlur, windows: Tensor, length: int) -> None:
-    """Refuse windows of spikes that do not belong to encoded images.
+    """Reject windows of spikes that do not belong to encoded images.
 
     Raises:
         ValueError: Naming the shape that would fit.
@@ -237,7 +237,7 @@ def check_windows(encoded: EncodedBlur, windows: Tensor, length: int) -> None:
 
 
 def window_length_of(state: dict[str, Tensor]) -> int:
-    """Return the planes that weights of LDN take; the published number where none can be told."""
+    """Return the planes that weights of LDN take; the published number where unknown."""
     first = state.get("spike_enc.0.weight")
     if first is None or first.ndim != 4 or first.shape[1] % 2 == 0:
         return WINDOW_LENGTH

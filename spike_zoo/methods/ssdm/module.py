@@ -141,7 +141,7 @@ class SSDMStudentModule(DeblurModule):
         self.save_hyperparameters()
         self.channel_order, self.window_length = channel_order, window_length
         self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
-        DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # refuses now
+        DistillationLoss(dissimilarity, float(use_teacher), self.lambda_reblur)  # checks now
         self.network = NETWORKS[net](window_length)
         if start_from_blur:
             give_blur(self.network.pred)

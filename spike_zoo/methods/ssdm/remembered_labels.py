@@ -30,7 +30,7 @@ class CachedLabels:
     Args:
         teacher: Makes the images.
         memory_gib: How much of the processor's memory they may fill, as half floats (2.4e-4 off
-            at most); what comes later is made anew each time. 0 remembers nothing, and shows the
+            at most); later ones are computed each time. 0 caches nothing, and gives the
             teacher every exposure as it comes.
         folder: Keeps them too, all of them, for the next run by the same teacher.
     """

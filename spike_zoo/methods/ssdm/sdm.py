@@ -78,7 +78,7 @@ def rate_of_own_times(
 
 
 def _check_range(spikes: Tensor, start: int, stop: int) -> None:
-    """Refuse planes that are not there.
+    """Reject planes outside the clip.
 
     Raises:
         ValueError: If the range is empty or leaves the stream.

@@ -23,7 +23,7 @@ _ENTRY = "images"
 class StoredLabels:
     """Keep images of one teacher in files, one an exposure.
 
-    Runs may share the folder at the same time: a file appears whole, and whoever writes it writes
+    Runs may share the folder at the same time: a file appears complete, and each run writes
     the same. Another teacher has another folder inside it, so nothing in it grows stale.
 
     Args:
@@ -38,7 +38,7 @@ class StoredLabels:
         """Return the images of an exposure as they were given, or None where there are none.
 
         Raises:
-            WeightsError: If the file is damaged; without it the images are made anew.
+            WeightsError: If the file is damaged; without it the images are computed again.
         """
         path = self._path(key)
         return read_weights(path)[_ENTRY] if path.exists() else None

@@ -138,7 +138,7 @@ class SSDMTeacher(nn.Module):
 
 
 def check_gain(rate_gain: float) -> None:
-    """Refuse a gain that leaves nothing of the rates.
+    """Reject a gain that leaves nothing of the rates.
 
     Raises:
         ValueError: If it is no finite number above 0.

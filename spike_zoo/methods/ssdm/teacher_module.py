@@ -61,7 +61,7 @@ def make_teacher(
 
 
 def check_short(*, use_bsn: bool, align_input: bool, rate_gain: float) -> None:
-    """Refuse to denoise rates that are averaged along the motion, and a gain that leaves none.
+    """Reject denoising of rates that are averaged along the motion, and a gain that removes them.
 
     Raises:
         ValueError: If both are wanted, or the gain is no number above 0.

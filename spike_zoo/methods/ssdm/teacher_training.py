@@ -266,7 +266,7 @@ class SSDMTeacherModule(TeacherModule):
         return super()._stream(image, recording, centers, exposure, memory_gib)
 
     def _check_complete(self) -> None:
-        """Refuse to deblur with one network alone.
+        """Reject deblurring with one network alone.
 
         Raises:
             ConfigError: Naming the missing one.

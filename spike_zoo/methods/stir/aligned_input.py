@@ -138,7 +138,7 @@ def with_errors(motion: Tensor, generator: torch.Generator) -> Tensor:
 
 def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple[Tensor, int]:
     """Return what a recording has of the window around a plane, and the plane's number in it."""
-    mirrored_planes(*centred_window(center, WINDOW), len(recording))  # refuses what is too short
+    mirrored_planes(*centred_window(center, WINDOW), len(recording))  # rejects what is too short
     start, stop = centred_window(center, CLIP_PLANES)
     first = max(start, 0)
     packed = torch.from_numpy(recording.read_packed(first, min(stop, len(recording))))

@@ -169,14 +169,14 @@ class FusionDecoder(nn.Module):
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
         image = image if draft is None else image + draft
         parts = [image, *aligned, self.up_hidden(coarser.hidden), *flows]
-        aligned.clear()  # the widest tensors of all: nobody holds them once they are joined
+        aligned.clear()  # the widest tensors: free them once they are joined
         return self.res(self.fuse2(self.fuse1(parts)))
 
 
 class RefiningDecoder(FusionDecoder):
     """One step between the coarsest and the finest level: a better flow and a new image.
 
-    The flow is a correction of the coarser one, the image is predicted anew.
+    The flow is a correction of the coarser one, the image is predicted again.
 
     Shape:
         - features: three times ``(B, C, h, w)``.

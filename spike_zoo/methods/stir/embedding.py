@@ -143,7 +143,7 @@ class HybridEmbedding(nn.Module):
         - Output: ``(N, 16, H, W)``.
 
     Raises:
-        ValueError: If the kind is none of these.
+        ValueError: If the kind is unknown.
 
     Source: Fan et al., *Spatio-Temporal Interactive Learning for Efficient Image Reconstruction of
     Spiking Cameras*, NeurIPS 2024.

@@ -18,7 +18,7 @@ MotionSchedule: TypeAlias = Literal["constant", "fading"]
 
 
 def check_motion_options(options: Mapping[str, Any]) -> None:
-    """Refuse options of STIR about motion that are out of range or have no meaning together.
+    """Reject options of STIR about motion that are out of range or contradict each other.
 
     Raises:
         ValueError: Naming the option.
@@ -28,12 +28,12 @@ def check_motion_options(options: Mapping[str, Any]) -> None:
         raise ValueError(f"loss_motion must be 0 or more, got {loss}")
     if schedule not in get_args(MotionSchedule):
         raise ValueError(f"motion_schedule must be constant or fading, got {schedule!r}")
-    along, told = options["align_input"], options["oracle_flow"]
-    if options["interaction"] == "synthesis_only" and (loss or (told and not along)):
+    along, is_oracle = options["align_input"], options["oracle_flow"]
+    if options["interaction"] == "synthesis_only" and (loss or (is_oracle and not along)):
         named = "loss_motion" if loss else "oracle_flow"
         raise ValueError(f"{named}: interaction synthesis_only has no motion")
-    if loss and (told or along):
-        named = "oracle_flow" if told else "align_input"
+    if loss and (is_oracle or along):
+        named = "oracle_flow" if is_oracle else "align_input"
         raise ValueError(f"loss_motion: with {named} no motion is learned")
     if along and not options["scale_input"]:
         raise ValueError("align_input: brightness is shown, so scale_input is needed")

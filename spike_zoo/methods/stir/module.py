@@ -194,7 +194,7 @@ class STIRModule(ReconstructionModule):
         """Reconstruct plane 30: ``(B, 61, H, W)`` -> ``(B, 1, H, W)`` in [0, 1].
 
         Raises:
-            UsageError: If it was made to be told the true motion.
+            UsageError: If it needs the ground-truth flow.
         """
         check_alone(oracle_flow=self.hparams["oracle_flow"])
         planes, draft, _ = self._network_input(spikes, rate_scale)

@@ -176,7 +176,7 @@ class STIR(nn.Module):
             spikes: ``(B, 61, H, W)``.
             flows: Level -> flow ``(B, 4, h, w)`` of the padded size, in pixels of the level, that
                 aligns its features in place of what the network finds: see :func:`known_flows`.
-            draft: ``(B, 1, H, W)``, an image that every level corrects; as published there is none.
+            draft: ``(B, 1, H, W)``, an image that every level corrects; the paper has none.
 
         Raises:
             ValueError: If the input is not four-dimensional with 61 planes.

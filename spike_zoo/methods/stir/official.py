@@ -94,7 +94,7 @@ def to_natural(state_dict: StateDict) -> dict[str, Tensor]:
 
 
 def official_name(key: str) -> str:
-    """Return the published name of one of our entries, or the entry itself where there is none."""
+    """Return the published name of one of our entries, or the entry itself if it has no other."""
     layers = {ours: theirs for theirs, ours in _layers().items()}
     temperatures = {ours: theirs for theirs, ours in _TEMPERATURES.items()}
     return _renamed(key, layers, temperatures) or key

@@ -35,7 +35,7 @@ class WindowStream:
 
     A window is three blocks of 21 planes whose features depend on nothing else, so windows 20
     planes apart have two of them in common. A block is known by its middle plane, also where it
-    reaches over an end of the recording and is mirrored there: the mirror stands on the first and
+    reaches over an end of the recording and is mirrored there: the mirror is at the first and
     the last plane for every window alike.
 
     Args:
@@ -155,7 +155,7 @@ def blocks_of(center: int) -> tuple[int, ...]:
 
 
 def check_precision(precision: str) -> None:
-    """Refuse a precision that is none of those offered.
+    """Reject an unknown precision.
 
     Raises:
         ValueError: Naming them.

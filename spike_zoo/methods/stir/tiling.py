@@ -86,7 +86,7 @@ class TileGrid:
 
 
 def check_side(side: int | None) -> None:
-    """Refuse tiles that are mostly overlap.
+    """Reject tiles that are mostly overlap.
 
     Raises:
         ValueError: If the side is neither None nor 0 nor at least 128.

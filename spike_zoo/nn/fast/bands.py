@@ -65,7 +65,7 @@ def _empty(like: Tensor, channels: int) -> Tensor:
 
 
 def _ones(offset: Tensor) -> Tensor:
-    """Return the mask that counts all alike, of one image that stands for each."""
+    """Return a mask of ones, of one image that is used for each."""
     size = offset.shape[1] // 2, *offset.shape[2:]
     return offset.new_ones(size).expand(len(offset), *size)
 

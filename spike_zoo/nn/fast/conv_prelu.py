@@ -78,5 +78,5 @@ def spare_channels(conv: nn.Conv2d, x: Tensor) -> int:
     """
     is_exact = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
     is_slow = is_exact and torch.is_grad_enabled() and is_channels_last(conv)
-    is_worth_it = conv.in_channels > WIDE and x.shape[-2] * x.shape[-1] > LARGE
-    return -conv.in_channels % VECTOR if is_slow and is_worth_it else 0
+    saves_time = conv.in_channels > WIDE and x.shape[-2] * x.shape[-1] > LARGE
+    return -conv.in_channels % VECTOR if is_slow and saves_time else 0

@@ -85,7 +85,7 @@ def _back_by_torchvision(
 def _for_torchvision(
     input: Tensor, offset: Tensor, weight: Tensor, bias: Tensor | None, mask: Tensor | None
 ) -> tuple[Tensor | int | bool, ...]:
-    """Return the arguments of torchvision's operator; what is left out stands there unused."""
+    """Return the arguments of torchvision's operator, with placeholders for those left out."""
     kernel = weight.shape[-1]
     unused_mask, no_bias = input.new_zeros(len(input), 1), weight.new_zeros(len(weight))
     tensors = (

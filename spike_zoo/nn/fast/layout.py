@@ -23,7 +23,7 @@ def lay_out(module: nn.Module, layout: torch.memory_format) -> None:
 
 
 def is_channels_last(layer: nn.Conv2d) -> bool:
-    """Return whether a convolution computes channels-last; one of 1x1 cannot tell."""
+    """Return whether a convolution computes channels-last; unknown for 1x1."""
     return layer.weight.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -57,7 +57,7 @@ def join_channels(parts: Sequence[Tensor], consumer: nn.Conv2d | None = None) ->
         # Whole channels one after the other: the plain copy is already as the consumer wants it.
         return torch.cat(list(parts), dim=1)
     # The copy that joins interleaves the channels at once. Joining channel after channel and
-    # laying out anew takes 3.5 times as long, as much as a tenth of a forward pass of STIR.
+    # copying takes 3.5 times as long, as much as a tenth of a forward pass of STIR.
     return torch.cat([part.permute(0, 2, 3, 1) for part in parts], dim=-1).permute(0, 3, 1, 2)
 
 

@@ -22,7 +22,7 @@ PART = 2**19  # numbers in a part
 
 
 class PReLU(nn.PReLU):
-    """A PReLU of ``(B, C, H, W)`` that nobody else reads: it may be overwritten.
+    """A PReLU of ``(B, C, H, W)`` without other users: it may be overwritten.
 
     Args:
         num_parameters: Slopes: 1 for all channels, or one for each.
@@ -35,7 +35,7 @@ class PReLU(nn.PReLU):
 
 
 def prelu(x: Tensor, slopes: Tensor) -> Tensor:
-    """Apply a PReLU to ``(B, C, H, W)`` that nobody else reads: it may be overwritten.
+    """Apply a PReLU to ``(B, C, H, W)`` without other users: it may be overwritten.
 
     Args:
         x: Any layout.

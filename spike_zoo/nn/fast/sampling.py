@@ -155,7 +155,7 @@ def _look_back(
     columns: tuple[Reals, Reals],
     slopes: Reals,
 ) -> None:
-    """Write the samples of one tap, and what their gradient is worth at the four corners."""
+    """Write the samples of one tap, and their gradients at the four corners."""
     (spots, rest), (group, tap), (seen, of_seen) = found, where, columns
     for pixel in range(seen.shape[0]):
         first, second, third, fourth = _corners(spots[pixel], stride)

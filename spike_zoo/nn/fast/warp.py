@@ -29,7 +29,7 @@ def warp_each(features: Tensor, flows: Sequence[Tensor]) -> list[Tensor]:
     """
     if only_makes_pictures(features) and has_rows(features) and min(features.shape[-2:]) > 1:
         return [warp_rows(features, flow) for flow in flows]
-    apart = features.contiguous()  # the sampler would lay them out anew for every flow
+    apart = features.contiguous()  # the sampler would copy them for every flow
     return [warp(apart, flow) for flow in flows]
 
 

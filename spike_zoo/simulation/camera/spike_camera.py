@@ -211,7 +211,7 @@ class SpikeCamera:
         )
 
     def _check_brightness(self, light: NDArray[np.float32], worst: int) -> None:
-        """Refuse light that the kernels report as negative, not finite or too bright."""
+        """Reject light that the kernels report as negative, not finite or too bright."""
         if worst >= _INFINITY_BITS:  # or only the sign of a zero
             if not (np.isfinite(light).all() and (light >= 0).all()):
                 raise ValueError("luminance must be finite and not negative")
@@ -265,7 +265,7 @@ def simulate_spikes(luminance: NDArray[Any], **camera: Any) -> NDArray[np.bool_]
 
 
 def _checked_start(start: Start | NDArray[Any]) -> Start | NDArray[Any]:
-    """Refuse a start that is no known word and no array of charges."""
+    """Reject a start that is neither a known word nor an array of charges."""
     if isinstance(start, str):
         if start not in ("uniform", "zero"):
             raise ValueError(f"start must be 'uniform', 'zero' or an array, got {start!r}")
@@ -309,7 +309,7 @@ def _in_bands(kernel: Callable[[int, int], np.uint32], planes: int, pixels: int)
 
 
 def _threads() -> int:
-    """Return how many threads the kernels may use: as numba is told, else the usable cores."""
+    """Return how many threads the kernels may use: numba's setting, else the usable cores."""
     asked = os.environ.get("NUMBA_NUM_THREADS", "")
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, int(asked) if asked.isdigit() else usable or 1)

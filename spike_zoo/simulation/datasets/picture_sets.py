@@ -55,7 +55,7 @@ class DriftingSet:
     """Labelled pictures, each in straight motion.
 
     Attributes:
-        name: What the set is called; empty where its folder tells.
+        name: What the set is called; by default its folder's name.
         find: Returns the pictures of a folder, drawn by a seed, with further options.
         height: Rows of a plane.
         width: Columns of a plane.
@@ -89,7 +89,7 @@ class DriftingSet:
             SpikeZooError: If the set is not whole, as its finder says.
         """
         motion = {name: values[name] for name in ("height", "width", "planes", "noise")}
-        DriftSpec("", mirrored=self.mirrored, **motion)  # refuses what cannot move, before any work
+        DriftSpec("", mirrored=self.mirrored, **motion)  # rejects what cannot move, before any work
         further = {name: values[name] for name in self.further}
         found = self.find(folder, seed, **further)
         splits = _limited(found.splits, values["limit"])

@@ -88,7 +88,7 @@ def simulate_exposures(
     of the pixels of the image that it covers.
 
     Args:
-        spec: The scene; its rate scale tells the camera's threshold.
+        spec: The scene; its rate scale gives the camera's threshold.
         exposure: Planes per blurry image.
         margin: Planes before the first exposure and after the last.
         stride: Planes from one sharp image of an exposure to the next, from its first plane on;

@@ -151,9 +151,9 @@ def footage_takes(
     sources = find_footage(video)
     for place, source in sources.items():
         first, *rest = PurePosixPath(place).parts
-        told = first if rest and first in SPLITS else None
-        home = split or told or "train"
-        stem = "-".join(rest if told else [first, *rest])
+        stated = first if rest and first in SPLITS else None
+        home = split or stated or "train"
+        stem = "-".join(rest if stated else [first, *rest])
         for group in footage.groups(len(source)):
             middle = group * EXPOSED_FRAMES + EXPOSED_FRAMES // 2
             name = recording_name(f"{stem}-{middle:06d}")

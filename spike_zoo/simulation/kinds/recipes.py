@@ -140,7 +140,7 @@ class Recipe:
         return name in self.options or any(name in size for size in self.sizes.values())
 
     def _check(self, values: Options) -> None:
-        """Refuse options that cannot mean an archive, before any work."""
+        """Reject options that cannot describe an archive, before any work."""
         for name, value in values.items():
             least = self.least_planes(values) if name == "planes" else _LEAST.get(name, 1)
             if isinstance(value, int) and value < least:
@@ -162,7 +162,7 @@ def footage_request(video: str, footage: Footage, split: str | None) -> ArchiveR
     Args:
         video: A video, a folder of images, or a folder of such.
         footage: How exposures are made.
-        split: Split of all of them; by default their folders tell.
+        split: Split of all of them; by default their folders' names.
 
     Raises:
         UsageError: If nothing is long enough for an exposure, or two takes have one name.

@@ -55,7 +55,7 @@ def sequence_scenes(
 
     Contents are those of :func:`default_scenes`: no photograph is in two splits, training also
     shows procedural textures and up to three objects, validation and test show photographs, half
-    of them with an object. The three paces follow one another in every split; a name tells the
+    of them with an object. The three speeds follow one another in every split; a name states the
     pace, and nothing in the scene is as fast as the end of its band (:data:`BANDS`).
 
     Args:
@@ -88,7 +88,7 @@ def _noise(index: int) -> str:
 
 
 def _paced(spec: SceneSpec, split: Split, index: int, seed: int) -> SceneSpec:
-    """Return a scene at the pace of its turn, under a name that tells it."""
+    """Return a scene at the speed of its turn, under a name that states it."""
     entropy = [seed, zlib.crc32(f"sequence-{split}".encode()), index]
     rng = np.random.default_rng(np.random.SeedSequence(entropy))
     pace = tuple(BANDS)[index % len(BANDS)]

@@ -312,7 +312,7 @@ def _lively_centre(
 def _one_thread(device: torch.device) -> Iterator[None]:
     """Keep the processor's kernels on one thread: for one small plane more cost time.
 
-    Whoever renders many scenes gives each a process.
+    To render many scenes, give each a process.
     """
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1:

@@ -1,6 +1,6 @@
 """Textures for scenes: pieces of photographs, dead leaves, fractal noise, patterns and text.
 
-Every texture is band-limited to its own texels, so that whoever samples it finely enough sees no
+Every texture is band-limited to its own texels, so that sampling it finely enough shows no
 aliasing.
 """
 
@@ -72,7 +72,7 @@ def photo_texture(name: str, texels: float, rng: np.random.Generator) -> Texture
     density = texels / rng.uniform(0.8, 1.8)
     if rng.random() < 0.5:
         image = image[:, :, ::-1]
-    # cut before it is resized: the part that nobody will see costs nothing
+    # cut before it is resized: invisible parts cost nothing
     for axis in (1, 2):
         spare = image.shape[axis] - math.floor(_LARGEST / density)
         if spare > 0:

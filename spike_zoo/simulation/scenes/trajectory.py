@@ -1,4 +1,4 @@
-"""Smooth motion in the plane: where a layer of a scene stands at every plane of a recording."""
+"""Smooth motion in the plane: the position of a scene's layer at every plane of a recording."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CORNERS: Final = np.array([(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)], dtype=n
 
 
 class Pose(NamedTuple):
-    """Where a layer stands: its point q is seen at ``exp(zoom) R(angle) q + (x, y)``."""
+    """Position of a layer: its point q appears at ``exp(zoom) R(angle) q + (x, y)``."""
 
     x: float
     y: float
@@ -42,7 +42,7 @@ class Motion:
     """Translation with acceleration and sway, rotation with sway, and a breathing zoom.
 
     Lengths are in pixels, angles in radians, times in planes counted from ``middle``, where the
-    layer stands at ``origin``.
+    layer is at ``origin``.
 
     Attributes:
         origin: Position at the middle plane.
@@ -69,7 +69,7 @@ class Motion:
     middle: float = 0.0
 
     def pose(self, plane: float) -> Pose:
-        """Return where the layer stands at a plane, which may lie between two."""
+        """Return the position of the layer at a plane, which may lie between two."""
         time = plane - self.middle
         turn = 2.0 * math.pi * time / self.period
         waves = [math.sin(turn + phase) - math.sin(phase) for phase in self.phases]
@@ -137,8 +137,8 @@ def random_motion(
 
     Args:
         rng: Source of chance.
-        planes: Planes of the recording; the motion stands at ``origin`` in their middle.
-        speed: Peak speed of the rectangle's centre and corners; 0 stands still.
+        planes: Planes of the recording; the motion is at ``origin`` in their middle.
+        speed: Peak speed of the rectangle's centre and corners; 0 is no motion.
         half_size: Half the width and height of that rectangle.
         origin: Position at the middle plane.
         follow: Whether the rectangle moves with the layer (an object), not with the view.

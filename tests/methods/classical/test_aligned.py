@@ -227,7 +227,7 @@ def test_told_the_true_motion_planes_are_averaged_along_it() -> None:
     torch.testing.assert_close(
         finds.predict_step(batch, 0), finds.reconstruct(take.recording, [40]), atol=1e-5, rtol=0
     )
-    with pytest.raises(UsageError, match="oracle_flow: this method is told how things move"):
+    with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
         told.reconstruct(take.recording, [40])
     with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):
         told.predict_step(clip_batch(31), 0)

@@ -222,7 +222,7 @@ def test_told_the_true_motion_planes_are_moved_by_it_in_tests_too(moving: tuple[
     turned: Any = {**batch, "flow": -batch["flow"]}
     wrong = told.predict_step(turned, 0)
     assert psnr(images, batch["image"]) > psnr(wrong, batch["image"]) + 1
-    with pytest.raises(UsageError, match="oracle_flow: this method is told how things move"):
+    with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
         told.reconstruct(recording, [CENTER])
 
 

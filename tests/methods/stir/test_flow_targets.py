@@ -200,7 +200,7 @@ def test_told_the_true_motion_a_network_is_aligned_by_it_and_by_nothing_else(arc
     assert torch.equal(module.predict_step(batch, 0), found.images)
     measured = trainer(limit_test_batches=1).test(module, data, verbose=False)[0]
     assert measured["test/epe"] == 0
-    with pytest.raises(UsageError, match="oracle_flow: this method is told how things move"):
+    with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
         module(batch["spikes"], batch["rate_scale"])
     still_data = ReconstructionDataModule(archive, batch_size=1, crop=16)
     with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):

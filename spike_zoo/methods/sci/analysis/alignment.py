@@ -20,7 +20,7 @@ _TAPS = 9
 
 
 class DeformableConv(nn.Module):
-    """A modulated 3x3 convolution whose taps go where another map tells.
+    """A modulated 3x3 convolution: another map gives the offset and weight of each tap.
 
     It begins as a plain convolution: the layer that makes offsets and masks begins with zeros.
 
@@ -54,7 +54,7 @@ class DeformableConv(nn.Module):
 
 
 class WarpBranch(nn.Module):
-    """Bring a neighbour along the known motion, and mend what that leaves: large movements.
+    """Warp a neighbour along the known motion, and correct the error of large movements.
 
     Args:
         channels: Channels of the embedded features.
@@ -68,7 +68,7 @@ class WarpBranch(nn.Module):
         )
 
     def forward(self, neighbour: Tensor, centre: Tensor, motion: Tensor) -> Tensor:
-        """Return the warped and mended neighbour, ``(B, C, H, W)``."""
+        """Return the warped and corrected neighbour, ``(B, C, H, W)``."""
         moved = warped(neighbour, motion)
         seen = torch.cat([moved, centre, motion.to(moved.dtype)], dim=1)
         return moved + self.mend(seen)

@@ -49,7 +49,7 @@ class FAM(nn.Module):
 
     Args:
         align: See :class:`Alignment`.
-        neighbors: How many neighbours are looked at: 4, the nearest 2, or 0. The centre stands in
+        neighbors: How many neighbours are used: 4, the nearest 2, or 0. The centre is used in
             for those left out.
         width: Of all channels and of the numbers of blocks; 1 is the paper's.
 
@@ -105,11 +105,11 @@ class FAM(nn.Module):
 
 
 class ClassFAM(nn.Module):
-    """Tell the class of what moves, from five features and the motion between them.
+    """Classify what moves, from five features and the motion between them.
 
     The same alignment as :class:`FAM`, at half the size, then a plain convolutional classifier. It
-    sees the features of a clip with mean 0 and deviation 1, so that brightness tells nothing, and
-    the last layer sees what tells clips apart: batch normalisation takes away what all have.
+    normalises the features of a clip to mean 0 and deviation 1, which removes brightness, and
+    batch normalisation before the last layer removes what all clips have in common.
 
     Args:
         classes: How many there are.
@@ -176,7 +176,7 @@ def standardised(features: Tensor) -> Tensor:
 
 
 def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: int) -> Tensor:
-    """Align the neighbours that are looked at; the centre stands in for the others.
+    """Align the neighbours that are used; the centre is used in place of the others.
 
     Args:
         alignment: With the weights that all share.
@@ -200,7 +200,7 @@ def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: 
 
 
 def _checked(align: str, neighbors: int, width: float) -> int:
-    """Refuse arguments outside their range and return the channels of an embedded feature."""
+    """Check the arguments' ranges and return the channels of an embedded feature."""
     check_width("fam_width", width)
     if align not in get_args(Align):
         raise ValueError(f"align must be one of {', '.join(get_args(Align))}, got {align!r}")

@@ -26,7 +26,7 @@ class AnalysisInput(NamedTuple):
 def surroundings(features: Tensor, links: Tensor, target: int) -> AnalysisInput:
     """Return five features around a target and the motion from it to the four others.
 
-    Where one is missing the nearest stands in, with the motion to the one that does.
+    Where one is missing the nearest is used, with the motion to it.
 
     Args:
         features: ``(B, n, 3, H, W)``.

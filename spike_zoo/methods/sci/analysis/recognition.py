@@ -45,7 +45,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         fem: Checkpoint of stage ``"fem"`` to begin from; read when a fit begins.
         motion: Checkpoint of stage ``"motion"``, likewise.
         networks: Architecture, see :class:`NetworkOptions`; the analysis is :class:`ClassFAM`.
-        joint: Checkpoint of stage ``"joint"``: classes are told from features that went through its
+        joint: Checkpoint of stage ``"joint"``: classes are predicted from features that passed its
             codec, at a quality that every batch draws. None, the default, has no codec.
         fam: Checkpoint of this module without a codec, to begin from; read with ``joint`` alone.
         affine_augment: How much clips are turned, enlarged, sheared and moved in training, see
@@ -54,7 +54,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How it moves over the run, see :func:`schedule_factor`.
         cache_gib: Memory for frozen features and motion, which every epoch sees again, as half
-            floats; 0 makes them anew each time.
+            floats; 0 computes them each time.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -132,7 +132,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
     def on_test_epoch_end(self) -> None:
         """Log what is known of classes and, after a codec, accuracy against bits.
 
-        What accuracy loses is told against the same analysis on features that no codec saw.
+        The loss of accuracy is relative to the same analysis on uncoded features.
         """
         accuracy = float(cast("MetricCollection", self.split_metrics["test"])["accuracy"].compute())
         super().on_test_epoch_end()

@@ -60,7 +60,7 @@ class SCIBitstreamModule(CodingModule):
         """Read the networks, once.
 
         Raises:
-            ConfigError: If there is no codec among them, or the analysis that is named is none of
+            ConfigError: If there is no codec among them, or the named analysis was not trained on
                 its features.
         """
         if self.coder is not None:

@@ -1,4 +1,4 @@
-"""Clips of one analysis through bits and back: what classes are told from after a codec."""
+"""Clips of one analysis after coding and decoding: the input of recognition after a codec."""
 
 from __future__ import annotations
 

@@ -234,7 +234,7 @@ def decoded_group(
                 motions.append(still if frame.motion is None else frame.motion.cpu())
     except BitstreamError:
         raise
-    except ValueError as error:  # motion without end, of symbols that nobody wrote
+    except ValueError as error:  # unbounded motion, of symbols that no encoder wrote
         raise DecodeMismatchError(
             f"group of pictures {group}: {error}; its symbols are not those that were written",
             gop=group,
@@ -246,7 +246,7 @@ def decoded_group(
 def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDecoded]:
     """Yield every group of pictures, decoded.
 
-    Where the reader is not strict, groups that cannot be decoded are left out, and told in
+    Where the reader is not strict, groups that cannot be decoded are left out, and listed in
     ``reader.errors``.
 
     Raises:
@@ -283,17 +283,17 @@ def together(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecode
 
 
 def check_model(codec: SCICodec, header: Header) -> None:
-    """Refuse a stream of another model, or of features that SCI does not have.
+    """Reject a stream of another model, or of features that SCI does not have.
 
     Raises:
         ModelMismatchError: With both digests.
         BitstreamError: If its frames are not of 13 planes, 7 apart, with 3 channels.
     """
     coding_of(codec)
-    told = header.window, header.step, header.channels
-    if told != (WINDOW, STEP, FEATURES):
+    stated = header.window, header.step, header.channels
+    if stated != (WINDOW, STEP, FEATURES):
         raise BitstreamError(
-            f"the header tells frames of {told[0]} planes, {told[1]} apart, of {told[2]} channels; "
+            f"the header has {stated[0]} planes a frame, {stated[1]} apart, {stated[2]} channels; "
             f"SCI's have {WINDOW}, {STEP} and {FEATURES}: another program wrote it, or it is "
             "damaged"
         )

@@ -262,7 +262,7 @@ class SCICodec(nn.Module):
 
         Args:
             data: The bitstream, or a file.
-            strict: Refuse what is damaged; otherwise return what is whole, and the errors.
+            strict: Raise an error for damage; otherwise return intact groups, and the errors.
 
         Raises:
             ModelMismatchError: If another model made it.
@@ -307,14 +307,14 @@ class SCICodec(nn.Module):
         """Return the probability of every class, ``(classes,)``, of all features together.
 
         Raises:
-            ConfigError: If these weights tell no classes, or nothing was decoded.
+            ConfigError: If these weights predict no classes, or nothing was decoded.
         """
         with eval_mode(self):
             return class_probabilities(self, decoded)
 
 
 def check_spikes(spikes: Tensor) -> None:
-    """Refuse what is no clip of spikes.
+    """Reject what is not a clip of spikes.
 
     Raises:
         ValueError: If it is of another rank, empty, or holds more than 0 and 1.

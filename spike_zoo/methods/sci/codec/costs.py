@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class ZeroSymbols:
-    """Symbols that are all zero: a stream to decode that nobody has to write.
+    """Symbols that are all zero: a stream to decode that needs no encoder.
 
     Args:
         device: Where they go.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Boundary = Literal["sequence", "gop"]
 """Whether an analysis looks across the borders of groups of pictures."""
 IFrameMotion = Literal["zero", "decoder_me"]
-"""What the motion to an I-frame is: nobody coded it. It may be estimated from decoded features."""
+"""Motion to an I-frame, which is not coded. It may be estimated from decoded features."""
 
 
 class DecodedFeature(NamedTuple):
@@ -68,7 +68,7 @@ def analyses(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
     """Yield the number of every decoded feature and what an analysis takes: those around it.
 
     At most five features are held. Where one is missing, at an end or because its group was
-    damaged, the nearest stands in.
+    damaged, the nearest is used.
     """
     run: list[DecodedFeature] = []
     target = 0
@@ -101,10 +101,10 @@ def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
     """Yield the number of every decoded feature and its image, ``(1, H, W)`` in [0, 1].
 
     Raises:
-        ConfigError: If these weights tell classes.
+        ConfigError: If these weights predict classes.
     """
     if isinstance(codec.fam, ClassFAM):
-        raise ConfigError("these weights tell classes and make no pictures; use those of sci-small")
+        raise ConfigError("these weights predict classes, not images; use those of sci-small")
     if codec.fam is None:
         for decoded in groups:
             images = codec.picture(decoded.features).clamp(0.0, 1.0)
@@ -121,10 +121,10 @@ def class_probabilities(codec: SCICodec, decoded: SCIDecoded) -> Tensor:
     Only features with all four neighbours are asked, where there are any.
 
     Raises:
-        ConfigError: If these weights tell no classes, or nothing was decoded.
+        ConfigError: If these weights predict no classes, or nothing was decoded.
     """
     if not isinstance(codec.fam, ClassFAM):
-        raise ConfigError("these weights tell no classes; use those of sci-digits")
+        raise ConfigError("these weights predict no classes; use those of sci-digits")
     every = list(analyses(codec, [decoded]))
     if not every:
         raise ConfigError("nothing was decoded, so there is nothing to classify")

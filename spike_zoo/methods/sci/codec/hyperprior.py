@@ -1,4 +1,4 @@
-"""The distribution of the hyper latent, which nothing before it tells anything about."""
+"""The distribution of the hyper latent, without any side information."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HyperPrior(nn.Module):
         self.register_buffer("frequencies", torch.zeros(size, dtype=torch.int32))
 
     def bits(self, values: Tensor) -> Tensor:
-        """Return the bits of each value, ``(B, C, h, w)``: integers, or what stands for them."""
+        """Return the bits of each value, ``(B, C, h, w)``: integers, or their noisy substitute."""
         mass = self._below(values + 0.5, values) - self._below(values - 0.5, values)
         return -torch.log2(bounded(mass.abs(), LEAST_MASS, 1.0))
 

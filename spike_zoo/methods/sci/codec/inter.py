@@ -1,4 +1,4 @@
-"""The codec of a frame that is told from the one before it (P-frame): motion, contexts, content."""
+"""P-frame codec: motion, contexts and content, predicted from the previous decoded frame."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TemporalPrior = Literal["full", "symbols", "none"]
 
 
 class TemporalEntropy(nn.Module):
-    """Entropy models of motion and content, and what contexts tell of the content's means.
+    """Entropy models of motion and content, and the contexts' prediction of content's means.
 
     Args:
         width: Of all channels.

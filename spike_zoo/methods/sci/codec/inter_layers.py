@@ -28,7 +28,7 @@ STEPS = 8.0
 
 
 class Contexts(NamedTuple):
-    """What the decoded frame before and the decoded motion tell of a frame.
+    """Contexts of a frame, from the previous decoded frame and the decoded motion.
 
     Shape:
         - full, half, quarter: ``(B, C, H, W)``, and 2 and 4 times smaller along each side.

@@ -1,4 +1,4 @@
-"""The codec of a frame that nothing before it tells anything about (I-frame)."""
+"""I-frame codec: coded without reference to other frames."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class IntraAnalysis(nn.Module):
 
 
 class IntraSynthesis(nn.Module):
-    """A latent becomes a feature again: enlarged four times, then mended by a small U-Net.
+    """Decode a latent to a feature: upsample four times, then refine by a small U-Net.
 
     Args:
         width: Of all channels and repeats.

@@ -66,7 +66,7 @@ def gaussian_bits(value: Tensor, sigma: Tensor) -> Tensor:
     """Return the bits of each value under a normal distribution around 0, of its unit interval.
 
     Args:
-        value: Integers, or what stands for them in training.
+        value: Integers, or their noisy substitute in training.
         sigma: Deviations, of the same shape.
     """
     distance = value.abs()  # both tails are alike; the lower one keeps its digits

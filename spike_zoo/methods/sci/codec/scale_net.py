@@ -1,4 +1,4 @@
-"""The integer network that tells how wide each symbol's distribution is: exact on every machine."""
+"""Integer network that predicts the scale index of each symbol: exact on every machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST_HYPER = 127  # z symbols that the network sees
 LARGEST_SYMBOL = 15  # context symbols that it sees
 LARGEST_ACTIVATION = 255
 FIRST_LEVEL = 22.0
-"""Level that an untrained network tells: a narrower start is one that never codes anything."""
+"""Index that an untrained network predicts: from a lower one, nothing is ever coded."""
 FIRST_OFFSET = 0.5
 
 #: Types of devices that have none: integers are computed on the processor, and sent back.
@@ -179,12 +179,12 @@ def scaling(factors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class ScaleNet(nn.Module):
-    """Tell the level of every symbol from symbols that are known before it.
+    """Predict the scale index of every symbol from symbols that are decoded before it.
 
     Whatever selects a probability table must be the same to the last bit where a stream is written
     and where it is read. So this network sees integers alone (symbols of the hyper latent, of the
     first pass, of the frame before) and computes with integers; floats move the value a symbol
-    stands for, never its table.
+    approximates, never its table.
 
     Args:
         hyper: Channels of the hyper latent.

@@ -28,7 +28,7 @@ class RateEstimator:
     """Count the bits that symbols would take, with gradients; nothing is written.
 
     Args:
-        generator: Draws the noise that stands for rounding.
+        generator: Draws the noise that replaces rounding.
         is_noisy: Whether values too get that noise, as at the begin of a training; otherwise they
             are rounded, with gradients that pass.
         is_rounded: Whether levels are rounded, as at its end.
@@ -172,7 +172,7 @@ def escaped_bits(symbols: Tensor, radius: Tensor | int) -> Tensor:
 
 
 def checked(symbols: Tensor) -> Tensor:
-    """Refuse symbols that no stream can hold.
+    """Reject symbols that no stream can hold.
 
     Raises:
         ValueError: If one is no number, or beyond 32767.

@@ -21,7 +21,7 @@ def repeated(count: int, width: float) -> int:
 
 
 def check_width(name: str, width: float) -> None:
-    """Refuse a width that is none.
+    """Reject a width that is not positive and finite.
 
     Raises:
         ValueError: If it is not above 0 or not finite.

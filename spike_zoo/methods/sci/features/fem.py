@@ -145,7 +145,7 @@ class PFU(nn.Module):
 
 
 class Concatenation(nn.Module):
-    """What stands in the place of a PFU in the ablation: both pathways mixed pixel by pixel.
+    """Replacement of a PFU in the ablation: both pathways mixed pixel by pixel.
 
     Args:
         ventral: Channels of the ventral pathway.

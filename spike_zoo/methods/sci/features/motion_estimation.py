@@ -96,7 +96,7 @@ class MotionEstimation(nn.Module):
 def normalised(pair: Tensor) -> Tensor:
     """Return both features of each pair with mean 0 and deviation 1 over all of it.
 
-    What tells motion is small beside the brightness: without this the first levels learn nothing in
+    The signal of motion is small beside brightness: without this the first levels learn nothing in
     300 updates in which they otherwise lose an eighth of the error.
 
     Args:
@@ -126,7 +126,7 @@ def chained(links: Sequence[Tensor]) -> Tensor:
 
     Args:
         links: Backward motions of t-1, t, t+1 and t+2, each ``(B, 2, H, W)`` to the time before
-            it; zeros where there is none, and the rest of the chain is kept.
+            it; zeros where there is no motion, and the rest of the chain is kept.
 
     Returns:
         ``(B, 4, 2, H, W)``: to t-2, t-1, t+1 and t+2.

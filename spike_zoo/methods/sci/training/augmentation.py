@@ -13,7 +13,7 @@ _SHIFT = 0.8  # of half a side, likewise
 
 
 def check_distort(amount: float) -> None:
-    """Refuse an amount that is none, or of which nothing could be told.
+    """Reject an amount outside 0 to 1.
 
     Raises:
         ValueError: If it is not from 0 to 1.

@@ -260,7 +260,7 @@ class SCICodecModule(CodingStageModule):
         self.train_codec(row, **given, lpips=lpips)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
-        """Return rate and distortion at a quality that is drawn anew for every batch.
+        """Return rate and distortion at a quality that is drawn for every batch.
 
         I-frames alone at first, then one P-frame after each, then all images of a sample. P-frames
         begin almost free, see :data:`FREE`, after I-frames that do not change meanwhile.

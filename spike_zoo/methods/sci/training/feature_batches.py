@@ -63,7 +63,7 @@ def feature_batch_of(features: Tensor, batch: SceneBatch) -> FeatureBatch:
 
 
 def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
-    """Refuse a batch of single clips, or of scenes with too few images.
+    """Reject a batch of single clips, or of scenes with too few images.
 
     Raises:
         ConfigError: Naming the data module and its settings.

@@ -234,9 +234,9 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
         for pace in JUDGED
         if name.endswith(f"epe_ratio_{pace}") and value > LARGEST_RATIO
     }
-    told = " and ".join(f"{ratio:.2f} on {pace} scenes" for pace, ratio in missed.items())
-    return told and (
-        f"motion is not learned well enough: its error is {told} of that of no motion, above "
+    shares = " and ".join(f"{ratio:.2f} on {pace} scenes" for pace, ratio in missed.items())
+    return shares and (
+        f"motion is not learned well enough: its error is {shares} of that of no motion, above "
         f"{LARGEST_RATIO}; what warps along it will gain little. Train longer"
     )
 

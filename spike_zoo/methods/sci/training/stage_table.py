@@ -91,7 +91,7 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
         ),
     }
 )
-"""The paper's stages ``fem``, ``fam`` and ``joint``, and the two that "pre-trained" stands for.
+"""The paper's stages ``fem``, ``fam`` and ``joint``, and the two that it calls pre-trained.
 
 Source: the paper's three-stage training; ``motion`` names nothing in it.
 """

@@ -171,9 +171,9 @@ def test_one_stream_is_reconstructed_and_classified(codec: SCICodec, stream: byt
 
 
 def test_weights_of_pictures_tell_no_classes(codec: SCICodec, decoded: SCIDecoded) -> None:
-    with pytest.raises(ConfigError, match="these weights tell no classes"):
+    with pytest.raises(ConfigError, match="these weights predict no classes"):
         codec.classify(decoded)
-    with pytest.raises(ConfigError, match="these weights tell no classes"):
+    with pytest.raises(ConfigError, match="these weights predict no classes"):
         SCICodec(FEM(0.125)).classify(decoded)
 
 
