@@ -77,7 +77,7 @@ gpu: setup ## on a GPU: latency, steps, then rows and stages of METHOD in pieces
 bench: setup ## measure against the limits, as one table
 	$(BIN)/python -m benchmarks.report $(ARGS)
 
-notebooks: setup $(STAMPS)/notebooks | data/default.h5 ## synchronise the notebooks with their text and run them
+notebooks: setup $(STAMPS)/notebooks | data/scenes.h5 ## synchronise the notebooks with their text and run them
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/python -m pytest -q -W default --nbmake --overwrite --nbmake-timeout=900 notebooks
 

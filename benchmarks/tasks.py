@@ -89,7 +89,7 @@ def own_method(folder: Path) -> None:
     code = next(b for b in blocks if b.startswith("python\nimport torch"))
     config = next(b for b in blocks if b.startswith("yaml\n"))
     (folder / "spike_mean.py").write_text(code.removeprefix("python\n"), encoding="utf-8")
-    text = config.removeprefix("yaml\n").replace("data/default.h5", "world.h5")
+    text = config.removeprefix("yaml\n").replace("data/scenes.h5", "world.h5")
     (folder / "spike_mean.yaml").write_text(text, encoding="utf-8")
 
 

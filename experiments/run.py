@@ -24,7 +24,7 @@ from spike_zoo.sweeps.spec import read_needs
 
 EXPERIMENTS: Final = Path("experiments")
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
-DEFAULT_ARCHIVE: Final = "data/default.h5"
+DEFAULT_ARCHIVE: Final = "data/scenes.h5"
 STOPPED: Final = 124  # exit code of timeout
 SMOKE_OPTIONS: Final = ("--only", "seed_everything=0", "--jobs", "0")
 

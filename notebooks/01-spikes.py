@@ -37,9 +37,9 @@ from spike_zoo.metrics import psnr
 from spike_zoo.runs.trainer import quiet_libraries
 
 quiet_libraries()
-archive_path = Path("data/default.h5")
+archive_path = Path("data/scenes.h5")
 if not archive_path.exists():
-    archive_path = Path("../data/default.h5")
+    archive_path = Path("../data/scenes.h5")
 if not archive_path.exists():
     simulate(str(archive_path))
 

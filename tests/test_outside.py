@@ -50,7 +50,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
     """A working folder with data, the package's configurations, and no code."""
-    tiny_archive(tmp_path / "data" / "default.h5", planes=41)
+    tiny_archive(tmp_path / "data" / "scenes.h5", planes=41)
     write_recording(pattern_take(3, planes=41).recording, tmp_path / "street.npz")
     for name in ("spike_mean.yaml", "spike_label.yaml", "sweep.yaml"):
         shutil.copyfile(PACKAGE / name, tmp_path / name)

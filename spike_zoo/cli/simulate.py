@@ -49,6 +49,7 @@ def simulate(
     ]
     | None = None,
     threshold: Literal[2, 4, 8] | None = None,
+    testing: Literal["eight", "three"] | None = None,
     motions: int | None = None,
     video: str | None = None,
     interpolation: Literal["flow", "blend"] = "flow",
@@ -66,7 +67,7 @@ def simulate(
     archive that was made with the same options is left as it is.
 
     Args:
-        out: The archive to write, by default data/default.h5, data/sequence.h5, data/deblur.h5 or
+        out: The archive to write, by default data/scenes.h5, data/sequence.h5, data/deblur.h5 or
             data/digits.h5.
         kind: "reconstruction", the default, makes clips with sharp images; "sequence" clips at
             slow, medium and fast paces with 13 images and the motion between them; "deblur"
@@ -96,6 +97,8 @@ def simulate(
             default), photographs, textures, unoccluded (no objects), slow (0.3 pixels a plane at
             most, not 1), faster (3), one-camera (a rate scale of 0.6, no noise); only with
             "reconstruction".
+        testing: What test scenes show: eight pictures at three speeds each (the default), or the
+            three photographs that the committed results were measured with.
         threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
             only with "deblur", default 2.
         motions: Motions of each image to train on; default 4 of digits, 1 of --images.
@@ -115,6 +118,7 @@ def simulate(
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
     given = _given(**scenes, planes=planes, stride=stride, margin=margin)
     given |= _given(motion=motion, flow_offset=flow_offset, training=training)
+    given |= _given(testing=testing)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
     if video is not None and _given(images=images, limit=limit, balanced=balanced):

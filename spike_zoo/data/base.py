@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import Split
 
-DEFAULT_ARCHIVE = "data/default.h5"
+DEFAULT_ARCHIVE = "data/scenes.h5"
 #: Which splits a stage needs.
 STAGES: dict[str, tuple[Split, ...]] = {
     "fit": ("train", "val"),

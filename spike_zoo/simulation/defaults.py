@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, Split
+from spike_zoo.simulation.scenes.photographs import PHOTOGRAPHS, TEST_PICTURES, Split
 from spike_zoo.simulation.scenes.scene import SceneSpec
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ _TEST_PLAN: Final = (
     ("coins", "medium"),
     ("coins", "fast"),
 )
+#: Eight pictures, each at three speeds; the first three scenes have three pictures and speeds.
+_EIGHT_PLAN: Final = tuple(
+    (picture, tuple(SPEEDS)[(number + turn) % len(SPEEDS)])
+    for turn in range(len(SPEEDS))
+    for number, picture in enumerate(TEST_PICTURES)
+)
+TEST_PLANS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
+    {"eight": _EIGHT_PLAN, "three": _TEST_PLAN}
+)
+"""What scenes to test with show: pictures and speeds, by the number of pictures."""
 _VAL_PLAN: Final = (
     ("camera", "slow"),
     ("camera", "medium"),
@@ -90,6 +100,7 @@ def default_scenes(
     planes: int = 201,
     noise: str | None = None,
     training: str = "all",
+    testing: str = "three",
 ) -> list[SceneSpec]:
     """Return the scenes of one split of the default archive.
 
@@ -107,6 +118,8 @@ def default_scenes(
         planes: Planes per scene.
         noise: Noise preset for all scenes instead.
         training: What training shows instead, one of :data:`TRAINING_MIXES`.
+        testing: What tests show, one of :data:`TEST_PLANS`: ``"three"`` photographs at up to three
+            speeds, or ``"eight"`` pictures at three speeds each.
 
     Raises:
         ValueError: If there is no such split or mix, or ``count`` is negative.
@@ -115,10 +128,14 @@ def default_scenes(
         raise ValueError(f"no {count} scenes of split {split!r}; splits are {list(PHOTOGRAPHS)}")
     if training not in TRAINING_MIXES:
         raise ValueError(f"training must be one of {list(TRAINING_MIXES)}, got {training!r}")
-    mix = TRAINING_MIXES[training]
+    if testing not in TEST_PLANS:
+        raise ValueError(f"testing must be one of {list(TEST_PLANS)}, got {testing!r}")
+    mix, plan = TRAINING_MIXES[training], TEST_PLANS[testing] if split == "test" else _VAL_PLAN
     scenes = []
     for index, (rng, values) in enumerate(_drawn(split, count, seed)):
-        values |= _training(mix, index, rng) if split == "train" else _judged(split, index, rng)
+        values |= (
+            _training(mix, index, rng) if split == "train" else _judged(split, plan, index, rng)
+        )
         columns = width or (160 if split == "train" else 208)
         if noise is not None:
             values["noise"] = noise
@@ -174,11 +191,13 @@ def _object(mix: TrainingMix, photographs: Sequence[str], rng: np.random.Generat
     return str(rng.choice(kinds, p=mix.objects))
 
 
-def _judged(split: Split, index: int, rng: np.random.Generator) -> dict[str, Any]:
+def _judged(
+    split: Split, plan: Sequence[tuple[str, str]], index: int, rng: np.random.Generator
+) -> dict[str, Any]:
     """Draw what a validation or test scene shows: photographs only, half with a moving object."""
-    plan = _TEST_PLAN if split == "test" else _VAL_PLAN
     photo, pace = plan[index % len(plan)]
-    others = [name for name in PHOTOGRAPHS[split] if name != photo]
+    shown = TEST_PICTURES if plan is _EIGHT_PLAN else PHOTOGRAPHS[split]
+    others = [name for name in shown if name.split("-")[0] != photo.split("-")[0]]
     objects = (f"photo:{rng.choice(others)}",) if index % 2 else ()
     return {
         "name": f"{split}-{photo}-{pace}-{index:02d}",

@@ -267,8 +267,10 @@ def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noq
     part, _, name = key.partition(".init_args.")
     if part == "trainer" or part.startswith("trainer."):
         return True  # Lightning adds and removes arguments
+    if not name:  # not an argument of a class, as the checkpoint that a test started from
+        return False
     path = str((config.get(part) or {}).get("class_path", ""))
-    if not name or not path.startswith(_PACKAGE):
+    if not path.startswith(_PACKAGE):
         return False
     module, _, class_name = path.rpartition(".")
     try:

@@ -194,7 +194,7 @@ def test_a_data_module_lists_the_same_samples_with_and_without_a_table(path: Pat
     for archive in (path, without_table(path)):
         data = ReconstructionDataModule(str(archive), **options)
         with (
-            pytest.warns(UserWarning, match="1 of 3 recordings do not tell"),
+            pytest.warns(UserWarning, match="1 of 3 recordings do not state"),
             pytest.warns(UserWarning, match="2 recordings without images"),
         ):
             data.setup("test")

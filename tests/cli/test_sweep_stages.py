@@ -130,7 +130,7 @@ def test_a_failure_stops_only_what_would_begin_with_it(
     assert call(tmp_path) == 1
     assert begun(stages) == ["teacher-0", "teacher-1", "row-0", "row-1", "student-0"]
     shown = capsys.readouterr().err
-    assert "student-1: cannot begin, for it needs teacher-1" in shown
+    assert "student-1: cannot start, it needs teacher-1" in shown
     assert "2 runs failed" in shown
     stages["teacher"][1] = planned_run(tmp_path, "teacher-1")
     assert call(tmp_path, "--retry", "--jobs", "2") == 1

@@ -201,6 +201,6 @@ def test_a_stated_rate_scale_holds_where_a_recording_tells_none(tmp_path: Path) 
     take = exposed_take()
     take.recording.rate_scale = None
     path = written(tmp_path / "a.h5", take)
-    with pytest.warns(UserWarning, match="1 of 1 recordings do not tell .*init_args.rate_scale"):
+    with pytest.warns(UserWarning, match="1 of 1 recordings do not state .*init_args.rate_scale"):
         assert first_batch(path)["rate_scale"].tolist() == [1.0]
     assert first_batch(path, rate_scale=0.5)["rate_scale"].tolist() == [0.5]

@@ -47,13 +47,13 @@ def furnish(folder: Path) -> None:
     write_recording(street, folder / "street.npz")
     (folder / "there.spl").touch()
     (folder / "cut.dat").write_bytes(bytes(37499))
-    scenes = {"train-0": 1, "train-1": 2, "val-0": 3, "test-astronaut-fast-02": 4}
+    scenes = {"train-0": 1, "train-1": 2, "val-0": 3, "test-chelsea-fast-02": 4}
     jobs = {
         name: functools.partial(pattern_take, seed, 161, 96, 96, 20)
         for name, seed in scenes.items()
     }
     splits = {s: [n for n in scenes if n.startswith(s)] for s in ("train", "val", "test")}
-    for name in ("small", "default"):
+    for name in ("small", "scenes"):
         build_archive(folder / "data" / f"{name}.h5", jobs, splits=splits)
     write_recording(labelled_take(0).recording, folder / "digit.npz")
     _write_pairs(folder)

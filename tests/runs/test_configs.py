@@ -62,7 +62,7 @@ def test_options_of_verbs_may_have_hyphens_where_they_are_of_no_class() -> None:
 def test_a_run_by_names_works_anywhere_and_its_record_names_the_files_of_the_checkout(
     elsewhere: Path,
 ) -> None:
-    tiny_archive(elsewhere / "data" / "default.h5", planes=161, height=32, width=48)
+    tiny_archive(elsewhere / "data" / "scenes.h5", planes=161, height=32, width=48)
     names = ["--config", "classical/tfi9", "--config", "profiles/smoke", "--run_dir", "run"]
     assert main(["test", *names, "--trainer.enable_progress_bar", "false"]) == 0
     result = RunResult.read(elsewhere / "run" / "test")

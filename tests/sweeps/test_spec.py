@@ -202,4 +202,6 @@ def test_a_need_of_another_form_is_rejected_by_name(
 def test_a_sweep_is_read_in_its_own_folder_as_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative path has no folder above; tables it needs lie beside that folder."""
     monkeypatch.chdir(ROOT / "experiments" / "stir")
-    assert read_sweep("sweep.yaml").archives == {"data/default.h5": "simulate"}
+    assert read_sweep("sweep.yaml").archives == {
+        "data/default.h5": "simulate --testing three --test 8"
+    }

@@ -121,7 +121,7 @@ class SSDMTeacher(nn.Module):
     def short_exposure(self, spikes: Tensor, time: int) -> Tensor:
         """Return the rate around a plane with little noise, ``(B, 1, h, w)``."""
         if self.align_input:
-            method = AlignedTFI(unblurs=False, fills_ends=False)
+            method = AlignedTFI(fills_ends=False)
             rate = method.rate(spikes, time)[:, None]
             return (rate * self.rate_gain).clamp(0.0, 1.0)
         rate = self.rate(spikes, *centred_window(time, self.short_window))

@@ -41,7 +41,7 @@ TakesBySplit = dict[str, dict[str, Callable[[], "Take"]]]
 
 #: Options that came after archives had been made: at their defaults they are not written into the
 #: archive, so that those made before are still known as made with the same options.
-LATER_OPTIONS: Final = ("stride", "margin", "motion", "flow_offset", "training")
+LATER_OPTIONS: Final = ("stride", "margin", "motion", "flow_offset", "training", "testing")
 
 _LEAST: Final = MappingProxyType(
     {"train": 0, "val": 0, "test": 0, "width": 0, "margin": 0, "motion": 0, "flow_offset": 0}
@@ -185,6 +185,7 @@ def _clip_scenes(split: Split, count: int, seed: int, values: Options) -> list[S
         planes=values["planes"],
         noise=values["noise"],
         training=values["training"],
+        testing=values["testing"],
     )
 
 
@@ -235,10 +236,10 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
         "reconstruction": Recipe(
             simulator=SIMULATOR,
-            out="data/default.h5",
+            out="data/scenes.h5",
             sizes={
                 "small": _scenes(10, 2, 3, height=96, width=96, planes=161),
-                "default": _scenes(60, 6, 8, height=160, width=0, planes=201),
+                "default": _scenes(60, 6, 24, height=160, width=0, planes=201),
             },
             # without a noise every second scene has indoor-v1
             options={
@@ -248,6 +249,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "motion": False,
                 "flow_offset": 0,
                 "training": "all",
+                "testing": "eight",
             },
             least_planes=_planes_of_an_image,
             scenes=_clip_scenes,

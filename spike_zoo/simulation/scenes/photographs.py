@@ -1,9 +1,10 @@
-"""The photographs that ship inside scikit-image, shared out so that no two splits see the same."""
+"""Photographs that ship inside scikit-image and scikit-learn; no two splits share one."""
 
 from __future__ import annotations
 
 import functools
 import importlib.util
+import itertools
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val", "test"]
 SPLITS: Final[tuple[Split, ...]] = ("train", "val", "test")
+
+_SKLEARN: Final = ("china", "flower")
 
 PHOTOGRAPHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
@@ -43,6 +46,21 @@ PHOTOGRAPHS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Photographs by split. The astronaut is for tests only; the two motorcycles are one scene."""
 
 
+TEST_PICTURES: Final[Mapping[str, tuple[str, slice, slice]]] = MappingProxyType(
+    {
+        "coins-upper": ("coins", slice(0, 151), slice(None)),
+        "astronaut-upper": ("astronaut", slice(0, 256), slice(None)),
+        "chelsea": ("chelsea", slice(None), slice(None)),
+        "china-left": ("china", slice(None), slice(0, 320)),
+        "flower": ("flower", slice(None), slice(None)),
+        "astronaut-lower": ("astronaut", slice(256, None), slice(None)),
+        "coins-lower": ("coins", slice(151, None), slice(None)),
+        "china-right": ("china", slice(None), slice(320, None)),
+    }
+)
+"""Eight pictures to test with: five photographs, three of which are cut into two halves."""
+
+
 @functools.lru_cache(maxsize=8)
 def photograph(name: str) -> NDArray[np.float32]:
     """Return a photograph, R,G,B ``(3, H, W)`` in [0, 1]; read-only, as it is shared.
@@ -51,13 +69,15 @@ def photograph(name: str) -> NDArray[np.float32]:
 
     Raises:
         ValueError: If no split has a photograph of that name.
-        MissingFileError: If the installed scikit-image does not bring the file.
+        MissingFileError: If the installed package does not bring the file.
     """
-    if not any(name in names for names in PHOTOGRAPHS.values()):
-        raise ValueError(f"no photograph is called {name!r}; there are {dict(PHOTOGRAPHS)}")
+    file, *part = TEST_PICTURES.get(name, (name, slice(None), slice(None)))
+    known = {*itertools.chain(*PHOTOGRAPHS.values()), *TEST_PICTURES}
+    if name not in known:
+        raise ValueError(f"no photograph is called {name!r}; known are {', '.join(sorted(known))}")
     from skimage import io
 
-    levels = np.asarray(io.imread(_path(name)))
+    levels = np.asarray(io.imread(_path(file)))[tuple(part)]
     if levels.ndim == 2:
         levels = np.repeat(levels[..., None], 3, axis=2)
     image = np.ascontiguousarray(levels[..., :3].transpose(2, 0, 1), dtype=np.float32)
@@ -67,15 +87,16 @@ def photograph(name: str) -> NDArray[np.float32]:
 
 
 def _path(name: str) -> Path:
-    """Return the file of a photograph, looking only where scikit-image is installed."""
-    package = importlib.util.find_spec("skimage")
-    if package is None or package.origin is None:
-        raise MissingFileError("the scenes need scikit-image: pip install scikit-image")
-    folder = Path(package.origin).parent / "data"
+    """Return the file of a photograph inside the package that ships it."""
+    package, inside = ("sklearn", "datasets/images") if name in _SKLEARN else ("skimage", "data")
+    found = importlib.util.find_spec(package)
+    if found is None or found.origin is None:
+        raise MissingFileError(f"the scenes need the photographs of {package}; install it")
+    folder = Path(found.origin).parent / inside
     for suffix in (".png", ".jpg"):
         if (folder / f"{name}{suffix}").is_file():
             return folder / f"{name}{suffix}"
     raise MissingFileError(
-        f"scikit-image's photograph {name!r} is not in {folder}: install scikit-image from its "
-        "wheel, which brings the photographs"
+        f"the photograph {name!r} is not in {folder}: install {package} from its wheel, which "
+        "brings the photographs"
     )

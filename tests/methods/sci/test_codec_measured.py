@@ -75,7 +75,7 @@ def trained(all_beginnings: dict[str, str], tmp_path_factory: pytest.TempPathFac
 def test_a_validation_estimates_rate_and_distortion_at_every_quality(trained: Trained) -> None:
     assert (trained.module.monitor, trained.module.monitor_mode) == ("val/rd", "min")
     costs = []
-    for quality, weight in enumerate(trained.module.hparams["lambdas"]):
+    for quality, weight in enumerate(trained.module.coding.lambdas):
         rate = trained.validated[f"val/rate_q{quality}"]
         assert 0 < rate < 20
         error = 10 ** (-trained.validated[f"val/feature_psnr_q{quality}"] / 10)
@@ -148,12 +148,6 @@ def test_data_of_single_clips_are_refused_before_a_run(trained: Trained) -> None
         trained.module.check_data(clips, "validate")
 
 
-def test_a_stage_without_a_codec_codes_nothing() -> None:
-    module = small("fam")
-    with pytest.raises(ConfigError, match="stage fam has no codec; use stage codec or joint"):
-        module.prepared(cast("Any", None))
-
-
 def test_joint_leaves_what_is_written_as_it_was(all_beginnings: dict[str, str]) -> None:
     seed_everything(0)
     module = small("joint", **all_beginnings)
@@ -167,7 +161,7 @@ def test_joint_leaves_what_is_written_as_it_was(all_beginnings: dict[str, str]) 
     assert digest_of(module.codec) == digest_of(codec)  # until it has learned
     optimiser = torch.optim.Adam([p for p in module.parameters() if p.requires_grad], 1e-2)
     module.train()
-    module.job.terms(batch_of(module))["total"].backward()
+    module.terms(batch_of(module))["total"].backward()
     optimiser.step()
     assert digest_of(module.codec) != digest_of(codec)
     assert all(torch.equal(theirs[name], ours[name]) for name in shared)

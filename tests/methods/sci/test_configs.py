@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +269,13 @@ def test_the_weights_that_rows_begin_with_were_made_with_their_switches(stem: st
 
 
 def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
-    line = ["make", "--no-print-directory", "-nB", "sci"]  # everything, and do none of it
+    line = [
+        sys.executable,
+        "experiments/run.py",
+        "--dry-run",
+        "train",
+        "sci",
+    ]  # everything, and do none of it
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
     stages = content_of(SCI / "stages.yaml")["stages"]
     for stage, config in stages.items():

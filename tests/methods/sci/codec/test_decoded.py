@@ -164,7 +164,7 @@ def test_one_stream_is_reconstructed_and_classified(codec: SCICodec, stream: byt
     torch.testing.assert_close(found, torch.softmax(logits, dim=0))
     few = telling.classify(parts_of(decoded, 0, 1))  # none has all neighbours: the middle one
     assert float(few.sum()) == pytest.approx(1.0)
-    with pytest.raises(ConfigError, match="tell classes and make no pictures"):
+    with pytest.raises(ConfigError, match="predict classes, not images"):
         telling.reconstruct(decoded)
     with pytest.raises(ConfigError, match="nothing was decoded, so there is nothing to classify"):
         telling.classify(parts_of(decoded))
