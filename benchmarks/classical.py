@@ -12,7 +12,14 @@ import torch
 
 from benchmarks.row import Row, alternate
 from spike_zoo import SpikeRecording
-from spike_zoo.methods.classical import tfi_stream, tfi_video, tfp_stream, tfp_video
+from spike_zoo.methods.classical import (
+    AlignedTFI,
+    tfi_stream,
+    tfi_video,
+    tfp_stream,
+    tfp_video,
+)
+from spike_zoo.simulation import default_scenes, simulate_take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -93,7 +100,35 @@ def rows() -> list[Row]:
         found.append(Row(f"{name} of every plane, {size}", taken, "s", least, limit_name, goal))
         most = peak_memory(ours)
         found.append(Row(f"{name}, peak memory", most, "MB", result, "the result", 3.0))
-    return found + _streams(planes)
+    return found + _streams(planes) + _aligned()
+
+
+def _aligned() -> list[Row]:
+    """Measure averages along the flow on one thread: a picture, a video, and a large sensor."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        method, recording = AlignedTFI(), _moving(250, 400)
+        one, video = [PLANES // 2], range(PLANES // 2 - 30, PLANES // 2 + 30)
+        (picture,) = alternate([lambda: list(method.rates(recording, one))])
+        (every,) = alternate([lambda: list(method.rates(recording, video))], repeats=2)
+        large = _moving(1000, 1000)
+        (whole,) = alternate([lambda: list(method.rates(large, one))], repeats=2)
+        most = peak_memory(lambda: list(method.rates(large, one)))
+    finally:
+        torch.set_num_threads(threads)
+    return [
+        Row("tfi-aligned, one picture of 250x400", picture, "s", goal=0.15),
+        Row("tfi-aligned, video of 250x400, each", every / len(video), "s", goal=0.08),
+        Row("tfi-aligned, one picture of 1000x1000", whole, "s", goal=1.5),
+        Row("tfi-aligned, 1000x1000, peak memory", most, "MB", goal=1000),
+    ]
+
+
+def _moving(height: int, width: int) -> SpikeRecording:
+    """Return a recording of a scene at medium speed."""
+    _, spec = default_scenes("test", 2, height=height, width=width, planes=PLANES)
+    return simulate_take(spec, margin=PLANES // 2 - 5).recording
 
 
 def _streams(planes: NDArray[np.bool_]) -> list[Row]:

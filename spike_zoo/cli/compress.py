@@ -34,6 +34,8 @@ def compress(
     method: str | None = None,
     quality: int | None = None,
     gop: int | None = None,
+    start: int = 0,
+    stop: int | None = None,
     rate_scale: float | str = "auto",
     height: int | None = None,
     width: int | None = None,
@@ -61,6 +63,8 @@ def compress(
         quality: 0 to 3, default 2; 0 takes the fewest bits.
         gop: Frames of a group of pictures, default 8. Each is read without the others; long ones
             take fewer bits.
+        start: First plane that is compressed.
+        stop: Plane before which compression ends; by default the end of the recording.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed. With
             --lossless the recording's own is kept.
@@ -92,12 +96,12 @@ def compress(
     )
     if lossless:
         _check_lossless_options(method=method, quality=quality, gop=gop, device=device, trust=trust)
-        source = read(recording, name, rate_scale=stated)
+        source = read(recording, name, rate_scale=stated).between(start, stop)
         echo(_keep_all(source, target, overwrite=overwrite))
         return
     method = METHOD if method is None else method
     check_method(method)
-    source = read(recording, name)
+    source = read(recording, name).between(start, stop)
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
     from spike_zoo.tasks.protocols import codec_from
 

@@ -26,6 +26,8 @@ def reconstruct(
     method: str = "tfi",
     center: int | None = None,
     stride: int = 20,
+    start: int = 0,
+    stop: int | None = None,
     window: int | None = None,
     average: int | None = None,
     fps: float = 25.0,
@@ -52,6 +54,8 @@ def reconstruct(
             export folder.
         center: The plane to show in one picture, counted from 0; by default the middle one.
         stride: Planes from one image to the next in a video or folder.
+        start: First plane that is reconstructed in a video or folder.
+        stop: Plane before which images end; by default the end of the recording.
         window: Planes that tfp averages; default 41.
         average: Planes over which tfi is averaged, default 1; 9 to 21 look best.
         fps: Images per second in a video.
@@ -88,7 +92,7 @@ def reconstruct(
         allow_partial=allow_partial,
         check_rows=True,
     )
-    centers = _choose_centers(len(source), target.kind, center, stride)
+    centers = _choose_centers(len(source), target.kind, center, stride, (start, stop))
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(method, device=pick_device(device), trust=trust)
@@ -144,7 +148,9 @@ def _set_picture_options(module: Reconstructs, method: str, **options: str | int
             raise UsageError(f"--{option} {value}: {error}") from error
 
 
-def _choose_centers(planes: int, kind: Kind, center: int | None, stride: int) -> list[int]:
+def _choose_centers(
+    planes: int, kind: Kind, center: int | None, stride: int, span: tuple[int, int | None]
+) -> list[int]:
     if kind == "picture":
         center = planes // 2 if center is None else center
         if not 0 <= center < planes:
@@ -154,4 +160,11 @@ def _choose_centers(planes: int, kind: Kind, center: int | None, stride: int) ->
         raise UsageError(
             f"--center {center} makes one picture: give --out X.png, or leave --center out"
         )
-    return centers_with_stride(planes, stride)
+    start, stop = span
+    stop = planes if stop is None else stop
+    if not 0 <= start < stop <= planes:
+        raise UsageError(
+            f"--start {start} --stop {stop}: the recording has planes 0..{planes - 1}, and stop is "
+            "past the last plane"
+        )
+    return centers_with_stride(stop, stride, start)

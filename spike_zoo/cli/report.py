@@ -22,6 +22,8 @@ def report(
     center: int | None = None,
     pictures: int = 5,
     planes: int = 61,
+    start: int = 0,
+    stop: int | None = None,
     scenes: int = 1,
     name: list[str] | None = None,
     truth: str | None = None,
@@ -52,6 +54,8 @@ def report(
         center: The plane that is shown first, counted from 0; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that the page plays, around the centre.
+        start: First plane of a recording that the page shows.
+        stop: Plane before which it ends; by default the end of the recording.
         scenes: Recordings of an archive, or of a run's test, that are shown; of runs, 0 shows the
             pictures they kept and computes nothing.
         name: Which recordings of an archive; by default some of the test split.
@@ -88,6 +92,8 @@ def report(
         center=center,
         pictures=pictures,
         planes=planes,
+        start=start,
+        stop=stop,
         scenes=scenes,
         names=tuple(name or ()),
         codec=codec,

@@ -25,6 +25,8 @@ class Choices:
         center: The plane that is shown first; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that are shown around the centre.
+        start: First plane of a recording file that is shown.
+        stop: Past its last plane; by default all are shown.
         scenes: Recordings of an archive or of a run's archive that are shown; 0 for none.
         names: Which recordings of an archive; by default some of the test split.
         codec: The method that decodes bitstreams and measures rates.
@@ -51,6 +53,8 @@ class Choices:
     center: int | None = None
     pictures: int = 5
     planes: int = 61
+    start: int = 0
+    stop: int | None = None
     scenes: int = 1
     names: tuple[str, ...] = ()
     codec: str = "sci-small"

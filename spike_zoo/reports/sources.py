@@ -57,7 +57,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         rotate=choices.rotate,
         allow_partial=choices.allow_partial,
         check_rows=True,
-    )
+    ).between(choices.start, choices.stop)
     scene = scene_of_file(source.name, recording, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")

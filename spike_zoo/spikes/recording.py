@@ -209,6 +209,20 @@ class SpikeRecording:
         planes: NDArray[np.bool_] = unpacked(start, self._checked_stop(start, stop))
         return planes
 
+    def between(self, start: int = 0, stop: int | None = None) -> Self:
+        """Return planes ``[start, stop)`` as a recording of their own, in memory.
+
+        Raises:
+            PlaneRangeError: If the range leaves the recording or is empty.
+        """
+        if start == 0 and stop in (None, len(self)):
+            return self
+        stop = self._checked_stop(start, stop)
+        if start == stop:
+            raise PlaneRangeError(f"planes {start}..{stop} are empty: stop is past the last plane")
+        facts = {"fps": self.fps, "threshold": self.threshold, "rate_scale": self.rate_scale}
+        return type(self)(self.read_packed(start, stop), self._width, **facts, meta=self.meta)  # type: ignore[arg-type]  # facts differ
+
     def _checked_stop(self, start: int, stop: int | None) -> int:
         stop = len(self) if stop is None else stop
         if not 0 <= start <= stop <= len(self):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -80,6 +80,18 @@ def test_a_lossless_recording_gives_the_pictures_of_the_recording_it_was(
     assert len(pictures) == 8
     for picture in pictures:
         assert (tmp_path / "of_spl" / picture.name).read_bytes() == picture.read_bytes()
+
+
+def test_a_range_of_planes_is_that_of_the_whole_video(street: str, tmp_path: Path) -> None:
+    ranges: dict[str, Any] = {"all": {}, "some": {"start": 20, "stop": 41}}
+    for folder, options in ranges.items():
+        reconstruct(street, out=str(tmp_path / folder), average=9, stride=10, **options)
+    names = sorted(path.name for path in (tmp_path / "some").iterdir())
+    assert names == [f"street-{plane:06d}.png" for plane in (20, 30, 40)]
+    for name in names:
+        assert (tmp_path / "some" / name).read_bytes() == (tmp_path / "all" / name).read_bytes()
+    with pytest.raises(UsageError, match=r"--start 50 --stop 40: the recording has planes 0\.\."):
+        reconstruct(street, out=str(tmp_path / "none"), start=50, stop=40)
 
 
 def test_a_picture_without_a_centre_shows_the_middle_plane(

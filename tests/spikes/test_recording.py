@@ -153,3 +153,15 @@ def test_packed_planes_must_be_bytes() -> None:
 def test_an_array_that_is_no_stack_of_planes_is_refused() -> None:
     with pytest.raises(GeometryError, match="planes, height, width"):
         SpikeRecording.from_planes(np.zeros((4, 8), bool))
+
+
+def test_planes_between_two_are_a_recording_with_the_same_facts() -> None:
+    planes = np.random.default_rng(0).random((9, 2, 11)) < 0.5
+    recording = SpikeRecording.from_planes(planes, fps=20000, rate_scale=0.6, meta={"name": "a"})
+    part = recording.between(3, 7)
+    np.testing.assert_array_equal(part.read(), planes[3:7])
+    assert (part.fps, part.rate_scale, part.meta) == (20000, 0.6, {"name": "a"})
+    assert recording.between() is recording
+    for start, stop in ((3, 3), (0, 10), (-1, 4)):
+        with pytest.raises(PlaneRangeError, match=f"planes {start}..{stop}"):
+            recording.between(start, stop)
