@@ -139,7 +139,12 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
         file=file,
     )
     _check_command(spec.command, place)
-    claims = _parsed(Expectation, lists["expect"], f"{place}, expectation")
+    return replace(spec, expect=_claims(spec, lists["expect"], place))
+
+
+def _claims(spec: TableSpec, listed: Sequence[Any], place: str) -> tuple[Expectation, ...]:
+    """Return the claims of a table, each complete and stated once."""
+    claims = _parsed(Expectation, listed, f"{place}, expectation")
     claims = [_complete(spec, one, f"{place}, expectation {n}") for n, one in enumerate(claims, 1)]
     keys = [
         " / ".join(
@@ -149,7 +154,7 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
         for one in claims
     ]
     _check_unique(keys, "expectation", place)
-    return replace(spec, expect=tuple(claims))
+    return tuple(claims)
 
 
 def _parsed(cls: type[Any], listed: Sequence[Any], place: str) -> list[Any]:

@@ -11,8 +11,8 @@ from spike_zoo.methods.classical.alignment import (
     HALF,
     LOOK,
     WINDOW,
-    Alignment,
     Intervals,
+    PlaneAlignment,
     deblurred,
     group_weights,
 )
@@ -187,7 +187,7 @@ class AlignedTFI(ClassicalMethod):
         velocity = self._velocity(intervals, center) if velocity is None else velocity
         velocity = velocity.nan_to_num(nan=0.0)
         groups = _groups(center, max(center - half, 0), min(center + half + 1, count))
-        alignment = Alignment(center, groups, velocity)
+        alignment = PlaneAlignment(center, groups, velocity)
         means = alignment.means(intervals.rates)
         white = white_of(intervals.rates[max(center - HALF, 0) : center + HALF + 1])
         weights = group_weights(means / white, alignment.offsets)

@@ -128,7 +128,7 @@ def known_at_ends(rates: Tensor, before: int = 0, after: int = 0) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Alignment:
+class PlaneAlignment:
     """Groups of planes and how they move to the middle one.
 
     Attributes:
@@ -212,7 +212,7 @@ class Alignment:
         else:
             found = self._excess(image, intervals, clip, range(first, stop))
         groups = [[plane - first for plane in group] for group in self.groups]
-        return Alignment(self.middle - first, groups, self.velocity).means(found)
+        return PlaneAlignment(self.middle - first, groups, self.velocity).means(found)
 
     def _excess(self, image: Tensor, intervals: Intervals, clip: range, window: range) -> Tensor:
         """Return the excess of each plane, ``(T, H, W)``, by operations of torch."""
@@ -312,7 +312,9 @@ def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
     return weights / weights.sum(dim=0)
 
 
-def deblurred(image: Tensor, intervals: Intervals, alignment: Alignment, weights: Tensor) -> Tensor:
+def deblurred(
+    image: Tensor, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor
+) -> Tensor:
     """Remove the motion blur of intervals from an average along the flow.
 
     An interval measures the mean light between two spikes, during which objects move on: dark

@@ -11,7 +11,8 @@ from spike_zoo.methods.sci.features.fem import FEM
 from spike_zoo.methods.sci.features.fmvr import FMVR
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 from spike_zoo.methods.sci.training.clips import SCIAnalysisModule, SCIFeaturesModule
-from spike_zoo.methods.sci.training.codec import SCICodecModule, SCIJointModule
+from spike_zoo.methods.sci.training.codec import SCICodecModule
+from spike_zoo.methods.sci.training.joint import SCIJointModule
 from spike_zoo.methods.sci.training.motion import SCIMotionModule
 from spike_zoo.methods.sci.training.stage_table import STAGES
 

@@ -11,8 +11,8 @@ from spike_zoo.methods.classical.aligned import white_of
 from spike_zoo.methods.classical.alignment import (
     GROUP,
     WINDOW,
-    Alignment,
     Intervals,
+    PlaneAlignment,
     deblurred,
     group_weights,
 )
@@ -95,7 +95,7 @@ def aligned_window(
     velocity = _velocity(intervals, center) if motion is None else _known(motion)
     planes = mirrored_planes(*centred_window(center, WINDOW), len(spikes)).tolist()
     groups = [planes[first : first + GROUP] for first in range(0, WINDOW, GROUP)]
-    alignment = Alignment(center, groups, velocity)
+    alignment = PlaneAlignment(center, groups, velocity)
     bright = alignment.each_plane(intervals.rates) / rate_scale
     means = bright.unflatten(0, (len(groups), GROUP)).mean(dim=1)
     weights = group_weights(means, range(-_FURTHEST, _FURTHEST + 1, GROUP))

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as arrays
 
 from spike_zoo.methods.classical import AlignedTFI, alignment
 from spike_zoo.methods.classical.alignment import (
-    Alignment,
     Intervals,
+    PlaneAlignment,
     box_filter,
     deblurred,
     known_at_ends,
@@ -82,7 +82,7 @@ def test_noise_on_which_groups_do_not_agree_stays_out() -> None:
     picture, still = torch.full((24, 32), 0.3), torch.zeros(2, 2, 24, 32)
     groups = [range(first, first + 5) for first in range(18, 73, 5)]
     weights = torch.full((len(groups), 24, 32), 1 / len(groups))
-    changed = deblurred(picture, Intervals.of(spikes), Alignment(45, groups, still), weights)
+    changed = deblurred(picture, Intervals.of(spikes), PlaneAlignment(45, groups, still), weights)
     firing = spikes[18:73].float().mean(dim=0)
     assert (changed - picture).std() < 0.5 * (firing - picture).std()
 
@@ -93,7 +93,9 @@ def test_intervals_of_pixels_that_never_fire_twice_tell_nothing() -> None:
     picture, velocity = torch.rand(12, 16), torch.ones(2, 2, 12, 16)
     groups = [range(first, first + 5) for first in range(18, 73, 5)]
     weights = torch.full((len(groups), 12, 16), 1 / len(groups))
-    changed = deblurred(picture, Intervals.of(spikes), Alignment(45, groups, velocity), weights)
+    changed = deblurred(
+        picture, Intervals.of(spikes), PlaneAlignment(45, groups, velocity), weights
+    )
     torch.testing.assert_close(changed, picture)
 
 
@@ -103,7 +105,7 @@ def test_a_picture_that_explains_every_interval_is_left_alone() -> None:
     picture, still = torch.full((12, 16), 1 / 3), torch.zeros(2, 2, 12, 16)
     groups = [range(first, first + 5) for first in range(18, 73, 5)]
     weights = torch.full((len(groups), 12, 16), 1 / len(groups))
-    changed = deblurred(picture, Intervals.of(spikes), Alignment(45, groups, still), weights)
+    changed = deblurred(picture, Intervals.of(spikes), PlaneAlignment(45, groups, still), weights)
     torch.testing.assert_close(changed, picture, atol=1e-6, rtol=0)
 
 
@@ -144,7 +146,7 @@ def test_the_compiled_kernels_equal_torch(
 
     def computed() -> list[torch.Tensor]:
         intervals = Intervals.of(torch.from_numpy(spikes).byte()).with_ends(2, 3)
-        aligned = Alignment(middle, groups, velocity)
+        aligned = PlaneAlignment(middle, groups, velocity)
         values = [intervals.since, intervals.until, intervals.rates]
         clip = range(min(1, count - 1), count)
         values += [aligned.each_plane(intervals.rates), aligned.means(intervals.rates)]

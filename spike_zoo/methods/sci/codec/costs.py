@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from spike_zoo.methods.sci.codec.codec import SCICodec
+    from spike_zoo.methods.sci.codec.frames import CodecNetworks
     from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
     from spike_zoo.methods.sci.codec.inter import DecodedPFrame
     from spike_zoo.methods.sci.codec.scale_net import ScaleNet
@@ -92,23 +93,23 @@ def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str,
     def decoded_inter() -> DecodedPFrame:
         return coding.inter(zeros, None, None, before, coding.gains, quality)
 
-    def decode_inter() -> Tensor:
-        found = decoded_inter()
-        moved = found.motion
-        if coding.fmvr is not None:
-            moved = coding.fmvr(moved, found.feature)
-        return _seen(codec, found.feature, moved)
-
     jobs: dict[str, Callable[[], object]] = {
         "encode_intra": encode_intra,
         "encode_inter": encode_inter,
         "loop_intra": lambda: (encode_intra(), decoded_intra()),
         "loop_inter": lambda: (encode_inter(), decoded_inter()),
         "decode_intra": lambda: _seen(codec, decoded_intra(), still),
-        "decode_inter": decode_inter,
+        "decode_inter": lambda: _seen(codec, *_refined(coding, decoded_inter())),
     }
     image = window.shape[-2], window.shape[-1]
     return {name: ProfiledCall(torch.no_grad()(job), image) for name, job in jobs.items()}
+
+
+def _refined(coding: CodecNetworks, frame: DecodedPFrame) -> tuple[Tensor, Tensor]:
+    """Return the feature and the refined motion of a decoded P-frame."""
+    if coding.fmvr is None:
+        return frame.feature, frame.motion
+    return frame.feature, coding.fmvr(frame.motion, frame.feature)
 
 
 def _seen(codec: SCICodec, feature: Tensor, motion: Tensor) -> Tensor:

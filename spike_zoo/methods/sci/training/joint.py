@@ -1,0 +1,134 @@
+"""Stage ``joint``: decoder and analysis learn what images need; bitstreams stay as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, coded_frames, in_time
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES
+from spike_zoo.methods.sci.features.blocks import warped
+from spike_zoo.methods.sci.features.windows import REACH
+from spike_zoo.methods.sci.training.codec import (
+    ROLLOUT,
+    CodingStageModule,
+    PreparedRecording,
+    images_at,
+)
+from spike_zoo.methods.sci.training.feature_batches import check_scenes
+from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
+from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
+from spike_zoo.methods.sci.training.stage_module import WARMUP
+from spike_zoo.methods.sci.training.stage_table import STAGES, without
+
+if TYPE_CHECKING:
+    from spike_zoo.batch import SceneBatch
+    from spike_zoo.methods.sci.analysis.fam import FAM
+    from spike_zoo.nn.schedules import ScheduleKind
+    from spike_zoo.tasks.coding import CodedScene
+
+FEATURE_WEIGHT = 0.1
+CONSISTENCY_WEIGHT = 0.1
+
+
+class SCIJointModule(CodingStageModule):
+    """Stage ``joint``: train decoder and analysis for images; bitstreams stay as they were.
+
+    Args:
+        fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
+        codec: Checkpoint of stage ``"codec"``, likewise; its motion estimation is used.
+        fam: Checkpoint of stage ``"fam"``, likewise.
+        networks: Architecture, see :class:`NetworkOptions`.
+        coding: Rate-distortion weights, see :class:`CodingOptions`; phases do not apply.
+        cache_gib: As of :class:`SCICodecModule`, and so up to ``lpips``.
+        patch: Side of the squares that are cut from features and turned.
+        learning_rate: Of Adam.
+        schedule: How the learning rate moves over the run.
+        warmup: Fraction of the run in which it rises.
+        lpips: See :class:`ReconstructionModule`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
+    Sec. IV-D, Eq. (6).
+    """
+
+    stage = "joint"
+
+    def __init__(
+        self,
+        fem: str | None = None,
+        codec: str | None = None,
+        fam: str | None = None,
+        networks: NetworkOptions = NETWORKS,
+        coding: CodingOptions = CODING,
+        cache_gib: float = 0.0,
+        patch: int | None = None,
+        learning_rate: float = 2e-4,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = WARMUP,
+        lpips: str = "auto",
+    ) -> None:
+        super().__init__(lpips=lpips)
+        row = STAGES["joint"]
+        if not NetworkOptions.of(networks).fmvr:
+            row = without(row, "fmvr")
+        given: dict[str, Any] = {"fem": fem, "codec": codec, "fam": fam}
+        given |= {"networks": networks, "coding": coding, "cache_gib": cache_gib, "patch": patch}
+        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
+        self.train_codec(row, **given, lpips=lpips)
+
+    def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
+        """Return rate, the picture's error, the features' and that of refined motion (Eq. 6)."""
+        check_scenes(batch, "joint", ROLLOUT)
+        generator = self.generator("coding")
+        quality = int(torch.randint(QUALITIES, (), generator=generator))
+        weight = float(self.coding.lambdas[quality])
+        scenes = self.learned_scenes(batch)
+        group = list(scenes.features[:, :ROLLOUT].unbind(1))
+        coding, symbols = cast("CodecNetworks", self.codec.coding), self.rate_estimator(generator)
+        size = group[0].shape[-2], group[0].shape[-1]
+        frames = list(
+            coded_frames(
+                coding,
+                symbols,
+                size,
+                quality,
+                count=len(group),
+                features=group,
+                estimation=self.codec.motion,
+            )
+        )
+        decoded, motion = in_time(coding, frames)
+        around = surroundings(decoded, motion, REACH)
+        fam = cast("FAM", self.codec.fam)
+        task = reconstruction_terms(fam.branches(*around), scenes.images[:, REACH])
+        rate, distortion = rate_of(symbols, group), distortion_of(frames, group)
+        moved = warped(decoded[:, :-1].flatten(0, 1), motion[:, 1:].flatten(0, 1))
+        consistency = (moved - decoded[:, 1:].flatten(0, 1)).abs().mean()
+        total = (
+            rate
+            + weight * task["total"]
+            + FEATURE_WEIGHT * weight * distortion
+            + CONSISTENCY_WEIGHT * consistency
+        )
+        return {
+            "rate": rate,
+            "image": task["image"],
+            "distortion": distortion,
+            "consistency": consistency,
+            "total": total,
+        }
+
+    def judged(
+        self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
+    ) -> Tensor:
+        """Return the mean square error of pictures."""
+        found = images_at(scene.planes, self.codec.reconstruct_stream(groups))
+        return F.mse_loss(found, scene.images.to(found.device))
