@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import gradio
 
 HEIGHT: Final = 900  # pixels of the report
-#: Methods that are chosen at first; the slow ones show one plane.
+#: Methods that are chosen at first; stir shows one plane.
 _CHOSEN: Final = ("tfi", "tfi:average=9", "tfi-aligned", "stir")
 #: Words of Gradio for screen readers that it has no translation of.
 _MISSING_WORDS: Final = {"common": {"complete": "complete"}}

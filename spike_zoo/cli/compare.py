@@ -26,7 +26,7 @@ def compare(
     Args:
         run: The folder of a fitted run that reconstructs.
         methods: Names of configurations of configs/classical, or files of one's own; by default
-            tfp, tfi, tfi9 and tfi_aligned, of which the last takes seconds per image.
+            tfp, tfi, tfi9 and tfi_aligned.
         out: A folder for the other methods' runs and the table; by default the folder beside in
             the run's.
         json: Print the table as JSON instead, and nothing else.

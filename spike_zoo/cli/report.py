@@ -50,7 +50,7 @@ def report(
         title: Its heading; by default the source's name.
         methods: Methods that stand beside each other: names, checkpoints or export folders, with
             settings as in tfi:average=9; by default all classical and shipped ones, of which
-            tfi-aligned and stir, which take seconds per picture, show one plane.
+            stir, which takes about a second per picture, shows one plane.
         center: The plane that is shown first, counted from 0; by default the middle one.
         pictures: Planes that are reconstructed, spread over the recording.
         planes: Raw planes that the page plays, around the centre.

@@ -88,7 +88,6 @@ class AlignedTFI(ClassicalMethod):
         torch.Size([1, 1, 40, 48])
     """
 
-    takes_seconds = True
     estimates_flow = True
     flow_source = FLOW_SOURCE
     motion_planes = REACH
