@@ -18,12 +18,16 @@ from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
 if TYPE_CHECKING:
     from torch import nn
 
+_ALIGNED_SECONDS = 1.4e-6
+"""Of tfi-aligned for each pixel of an image, on one core."""
+
 
 def reconstruct(
     recording: str,
     *,
     out: str,
-    method: str = "tfi",
+    method: str | None = None,
+    budget: float = 60.0,
     center: int | None = None,
     stride: int = 20,
     start: int = 0,
@@ -51,7 +55,9 @@ def reconstruct(
         recording: The recording: .dat, .npz, .npy, .h5 or .spl.
         out: X.mp4 for a video, X.png for one picture, else a folder that gets one PNG per plane.
         method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
-            export folder.
+            export folder. By default tfi-aligned, the best without a network, if all images are
+            expected within the budget on one core; else tfi averaged over 9 planes.
+        budget: Seconds for all images where no method is given.
         center: The plane to show in one picture, counted from 0; by default the middle one.
         stride: Planes from one image to the next in a video or folder.
         start: First plane that is reconstructed in a video or folder.
@@ -80,7 +86,8 @@ def reconstruct(
         raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")
     stated = stated_rate_scale(rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
-    check_method(method)
+    if method is not None:
+        check_method(method)
     source = read_recording(
         recording,
         name,
@@ -93,6 +100,9 @@ def reconstruct(
         check_rows=True,
     )
     centers = _choose_centers(len(source), target.kind, center, stride, (start, stop))
+    if method is None:
+        pixels = len(centers) * source.shape[1] * source.shape[2]
+        method, average = _within(budget, pixels, window, average)
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(method, device=pick_device(device), trust=trust)
@@ -109,6 +119,27 @@ def reconstruct(
     stem = Path(recording).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
     echo(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
+
+
+def _within(
+    budget: float, pixels: int, window: int | None, average: int | None
+) -> tuple[str, int | None]:
+    """Return the method, and the planes of tfi, that are expected to keep to a time budget.
+
+    An option that only one method has chooses that method.
+    """
+    if window is not None or average is not None:
+        return ("tfp" if average is None else "tfi"), average
+    seconds = pixels * _ALIGNED_SECONDS
+    if seconds <= budget:
+        echo(f"method: tfi-aligned, about {seconds:.0f} s on one core", sys.stderr)
+        return "tfi-aligned", None
+    echo(
+        f"method: tfi, mean of 9 planes: tfi-aligned would take about {seconds:.0f} s, and "
+        f"--budget is {budget:g} s",
+        sys.stderr,
+    )
+    return "tfi", 9
 
 
 def _warn_of_emulation() -> None:

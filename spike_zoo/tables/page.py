@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 #: Folders of pictures in a run's folder.
 RECONSTRUCTIONS, TRUTHS = Path("images", result.RECONSTRUCTIONS), Path("images", result.TRUTHS)
-STRIP: Final = "sample.png"  # beside a committed record: its samples as one small picture
 MOST_SAMPLES: Final = 3
 TRUTH_NAME: Final = "ground truth"
 _SIGNS = {
@@ -97,8 +96,7 @@ def _cell(cell: CellText) -> Markup:
 def sample_strips(table: FilledTable) -> tuple[list[str], list[tuple[str, list[Path]]]]:
     """Return names of samples, and for each row their pictures, the ground truth last.
 
-    The samples are those that most rows have. A row without pictures but with a ``sample.png``
-    beside its record has that picture; a row with neither is omitted.
+    The samples are those that most rows have. A row without them is omitted.
     """
     folders = {row.name: _folder(row) for row in table.rows}
     kept = {
@@ -119,8 +117,6 @@ def sample_strips(table: FilledTable) -> tuple[list[str], list[tuple[str, list[P
             strips.append((name, pictures))
             truths = [folder / TRUTHS / sample for sample in samples]
             truth = truths if all(path.is_file() for path in truths) else truth
-        elif (folder / STRIP).is_file():
-            strips.append((name, [folder / STRIP]))
     if truth:
         strips.append((TRUTH_NAME, truth))
     return [Path(sample).stem for sample in samples], strips
@@ -129,11 +125,7 @@ def sample_strips(table: FilledTable) -> tuple[list[str], list[tuple[str, list[P
 def _folder(row: FilledRow) -> Path | None:
     """Return the folder of a row's first run with pictures on this machine."""
     folders = [run.folder for run in row.runs if run.folder is not None]
-    return next((folder for folder in folders if _has_pictures(folder)), None)
-
-
-def _has_pictures(folder: Path) -> bool:
-    return (folder / STRIP).is_file() or (folder / RECONSTRUCTIONS).is_dir()
+    return next((folder for folder in folders if (folder / RECONSTRUCTIONS).is_dir()), None)
 
 
 def as_plain(table: FilledTable) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import statistics
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +127,7 @@ def _without_dots(path: Path) -> Path:
 def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
     """Read every ``result.json`` and ``records.jsonl`` at or below some places, in their order.
 
-    A run that is also stored beside its sweep counts once.
+    A run that is also stored beside its sweep counts once, with its folder.
 
     Raises:
         MissingFileError: If a place does not exist or has no record.
@@ -139,7 +139,10 @@ def collect_runs(places: Iterable[str | Path]) -> list[RecordedRun]:
             raise MissingFileError(f"{place}: there is no such run or folder", path=str(place))
         for file in [place] if place.is_file() else entries_below(place):
             for run in _runs_of_file(file, number):
-                runs.setdefault(json.dumps(run.result.content(), sort_keys=True), run)
+                key = json.dumps(run.result.content(), sort_keys=True)
+                first = runs.setdefault(key, run)
+                if first.folder is None:
+                    runs[key] = replace(first, folder=run.folder)
     if not runs:
         names = ", ".join(str(place) for place in listed) or "nowhere"
         raise MissingFileError(f"{names}: no {FILENAME} below; run fit or test first")

@@ -82,6 +82,21 @@ def test_a_lossless_recording_gives_the_pictures_of_the_recording_it_was(
         assert (tmp_path / "of_spl" / picture.name).read_bytes() == picture.read_bytes()
 
 
+def test_the_default_method_is_the_best_within_the_budget(
+    street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for budget, options, said in (
+        (60.0, {"method": "tfi-aligned"}, "method: tfi-aligned, about 0 s on one core"),
+        (1e-4, {"method": "tfi", "average": 9}, "method: tfi, mean of 9 planes: tfi-aligned would"),
+    ):
+        reconstruct(street, out=str(tmp_path / "a.png"), budget=budget, overwrite=True)
+        assert said in capsys.readouterr().err
+        wanted: Any = options
+        reconstruct(street, out=str(tmp_path / "b.png"), **wanted, overwrite=True)
+        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+        capsys.readouterr()
+
+
 def test_a_range_of_planes_is_that_of_the_whole_video(street: str, tmp_path: Path) -> None:
     ranges: dict[str, Any] = {"all": {}, "some": {"start": 20, "stop": 41}}
     for folder, options in ranges.items():
@@ -180,6 +195,7 @@ def test_a_recording_without_a_rate_scale_gives_a_bright_picture_and_one_line(
     write_recording(SpikeRecording.from_planes(spikes), tmp_path / "raw.dat")
     size = ["--height", "8", "--width", "16"]
     out = ["--out", str(tmp_path / "a.png")]
+    size += ["--method", "tfi"]
     assert main(["reconstruct", str(tmp_path / "raw.dat"), *size, *out]) == 0
     assert load_picture(tmp_path / "a.png")[0].mean(axis=0).tolist() == [1.0] * 8 + [0.0] * 8
     error = capsys.readouterr().err
@@ -212,15 +228,21 @@ def test_a_rate_scale_that_gives_black_pictures_is_rejected(
         ({"out": "folder", "center": 3}, r"--center 3 makes one picture"),
         ({"out": "a.png", "center": 70}, r"--center 70: the recording has planes 0\.\.69"),
         ({"out": "a.png", "center": -1}, r"--center -1: the recording has planes 0\.\.69"),
-        ({"out": "a.png", "window": 9}, "--window 9: method tfi has no such setting"),
+        (
+            {"out": "a.png", "method": "tfi", "window": 9},
+            "--window 9: method tfi has no such setting",
+        ),
         ({"out": "a.png", "method": "tfp", "average": 9}, "--average 9: method tfp has no such"),
         ({"out": "a.png", "method": "tfp", "window": 0}, "at least 1 plane, got 0"),
         ({"out": "a.mp4", "stride": 0}, "--stride 0"),
         ({"out": "a.mp4", "fps": 0.0}, "--fps 0"),
         ({"out": "a.png", "rate_scale": 0.0}, "--rate-scale 0"),
         ({"out": "a.png", "device": "toaster"}, "--device toaster"),
-        ({"out": "a.png", "tile": 256}, "--tile 256: method tfi has no such choice"),
-        ({"out": "a.png", "precision": "bf16"}, "--precision bf16: method tfi has no such choice"),
+        ({"out": "a.png", "tile": 256}, "--tile 256: method tfi-aligned has no such choice"),
+        (
+            {"out": "a.png", "precision": "bf16"},
+            "--precision bf16: method tfi-aligned has no such choice",
+        ),
     ],
 )
 def test_impossible_combinations_are_refused_and_leave_nothing(
@@ -280,5 +302,5 @@ def test_ctrl_c_leaves_nothing_behind(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(TFI, "_stream", interrupted)
-    assert main(["reconstruct", street, "--out", str(tmp_path / out)]) == 130
+    assert main(["reconstruct", street, "--method", "tfi", "--out", str(tmp_path / out)]) == 130
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "street.npz"]

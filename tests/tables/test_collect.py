@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.records.stored import store_record
 from spike_zoo.tables import (
     RecordedRun,
     Row,
@@ -180,3 +181,12 @@ def test_a_sweep_that_cannot_be_used_is_rejected_with_the_reason() -> None:
     foreign = SimpleNamespace(name="calm-sun-1", state="finished", summary={"loss": 1.0})
     with pytest.raises(FormatError, match=r"run calm-sun-1: .*lacks the field 'method'"):
         runs_of_sweep("lab/zoo/abc123", SweepApi([foreign]))
+
+
+def test_a_stored_run_has_the_folder_of_its_pictures(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "full-0"
+    run.mkdir(parents=True)
+    make_run("full", 30.0).result.write(run / "result.json")
+    store_record(tmp_path / "results" / "records.jsonl", "full-0", run)
+    (collected,) = collect_runs([tmp_path / "results", tmp_path / "runs"])
+    assert (collected.folder, collected.place) == (run, 0)

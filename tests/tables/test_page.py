@@ -61,7 +61,7 @@ def test_page_has_columns_of_others_and_undecidable_claims(tmp_path: Path) -> No
 
 def test_page_brings_the_pictures_of_its_rows(file: TableFile, tmp_path: Path) -> None:
     folder = tmp_path / "full-0"
-    save_picture(np.full((8, 24), 0.5), folder / "sample.png")
+    save_picture(np.full((8, 24), 0.5), folder / "images" / "reconstructions" / "a.png")
     runs = [RecordedRun(make_run("full", 30.0).result, folder)]
     page = Tags(render_page(table_page(file, [fill_table(file.tables[0], runs)])))
     pictures = [source for source in page.sources if source.startswith("data:image/png;base64,")]
