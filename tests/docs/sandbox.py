@@ -53,7 +53,7 @@ def furnish(folder: Path) -> None:
         for name, seed in scenes.items()
     }
     splits = {s: [n for n in scenes if n.startswith(s)] for s in ("train", "val", "test")}
-    for name in ("small", "scenes"):
+    for name in ("small", "scenes", "default"):
         build_archive(folder / "data" / f"{name}.h5", jobs, splits=splits)
     write_recording(labelled_take(0).recording, folder / "digit.npz")
     _write_pairs(folder)
