@@ -23,10 +23,13 @@ class BDRate(NamedTuple):
     Attributes:
         percent: Below 0 it needs less; NaN where both cannot be compared.
         reason: Why not, empty where they can.
+        overlap: Range of qualities on both curves, as a share of the smaller of their ranges. A
+            BD-rate of a small overlap says little.
     """
 
     percent: float
     reason: str = ""
+    overlap: float = 0.0
 
 
 class AccuracyDecrease(NamedTuple):
@@ -152,7 +155,9 @@ def bd_rate(
         return BDRate(math.nan, reason)
     low, high = max(anchor[0][1], tested[0][1]), min(anchor[-1][1], tested[-1][1])
     areas = [_log_rate_integral(curve, low, high, method) for curve in (anchor, tested)]
-    return BDRate(100 * (10 ** ((areas[1] - areas[0]) / (high - low)) - 1))
+    smaller = min(curve[-1][1] - curve[0][1] for curve in (anchor, tested))
+    percent = 100 * (10 ** ((areas[1] - areas[0]) / (high - low)) - 1)
+    return BDRate(percent, overlap=(high - low) / smaller)
 
 
 def _log_rate_integral(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 METHODS: Final[tuple[Interpolation, ...]] = get_args(Interpolation)
 BD_RATE: Final = Column("test/bd_rate", "test/bd_rate", "lower")
 """Format and direction of BD-rates."""
+SMALL_OVERLAP: Final = 0.5
+"""Share of common qualities below which a BD-rate is printed with it."""
 NAMES: Final[dict[Interpolation, str]] = {"cubic": "cubic", "pchip": "PCHIP"}
 
 
@@ -122,10 +124,12 @@ class Compared:
     Attributes:
         values: In percent, one for each seed.
         reason: Why there are no values.
+        overlap: Smallest share of the qualities on which both curves have a rate.
     """
 
     values: tuple[float, ...] = ()
     reason: str = ""
+    overlap: float = 1.0
 
     @property
     def mean(self) -> float | None:
@@ -143,7 +147,9 @@ class Compared:
         if self.mean is None:
             return "n/a"
         text = BD_RATE.text(round(self.mean, 2) + 0.0)  # + 0.0: no minus sign before zero
-        return text if self.deviation is None else f"{text} ± {BD_RATE.text(self.deviation)}"
+        if self.deviation is not None:
+            text += f" ± {BD_RATE.text(self.deviation)}"
+        return text if self.overlap >= SMALL_OVERLAP else f"{text} ({self.overlap:.0%} overlap)"
 
 
 def compared(
@@ -246,7 +252,9 @@ def _compared(tested: Sequence[Curve], anchor: Curve, method: Interpolation) -> 
         return Compared(reason="the anchor was not measured" if tested else "")
     found = [bd_rate(anchor, points, method) for points in tested]
     fault = next((one.reason for one in found if math.isnan(one.percent)), "")
-    return Compared(reason=fault) if fault else Compared(tuple(one.percent for one in found))
+    if fault:
+        return Compared(reason=fault)
+    return Compared(tuple(one.percent for one in found), overlap=min(one.overlap for one in found))
 
 
 def _row(rows: Sequence[FilledRow], name: str) -> FilledRow:

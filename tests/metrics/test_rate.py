@@ -111,6 +111,13 @@ def test_bd_rate_is_the_mean_difference_of_the_logarithms(method: Interpolation,
         assert found.reason == ""
 
 
+def test_a_bd_rate_states_the_overlap_of_the_qualities() -> None:
+    assert bd_rate(SLOW, SLOW).overlap == 1
+    low, high = SLOW[0][1], SLOW[-1][1]
+    shift = 0.9 * (high - low)
+    assert bd_rate(SLOW, [(r, q + shift) for r, q in SLOW]).overlap == pytest.approx(0.1)
+
+
 @pytest.mark.parametrize(
     ("method", "more", "percent"),
     [

@@ -104,7 +104,7 @@ def test_a_claim_that_the_interpolation_decides_has_no_meaning(tmp_path: Path) -
     ]
     verdict = filled(tmp_path, runs).verdicts[0]  # the polynomial through the anchor turns back
     assert verdict.judgement is Judgement.NO_MEANING
-    assert verdict.detail.startswith("cubic -100.00, PCHIP 15")
+    assert verdict.detail.startswith("cubic -100.00 (42% overlap), PCHIP 15")
     assert verdict.detail.endswith("the way of interpolation decides it")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 import zlib
-from functools import cache
-from typing import TYPE_CHECKING, Final, NamedTuple
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -19,15 +19,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from mmap import mmap
 
+    from numpy.typing import NDArray
+
 _HEAD: Final = struct.Struct("<II")  # length of the payload, checksum
 _NUMBERED: Final = struct.Struct("<II")  # number of the group, length: what is summed up as well
 HEAD_BYTES: Final = _HEAD.size
 LEAST_PAYLOAD: Final = 8
 MAX_PAYLOAD: Final = 1 << 28
-_BLOCK = 1 << 20  # bytes that are looked through at once
-_FOLLOWING = 6  # lengths that make sense one behind the other are no coincidence
-_MOST_SUMMED_UP = 1 << 33  # bytes, some seconds: after so much in vain the search is given up
+_BLOCKS: Final = (1 << 12, 1 << 20)  # bytes that are searched at once, first and at most
+_FOLLOWING: Final = 6  # lengths that lead from one chunk to the next are no coincidence
 _POLYNOMIAL, _ONE, _ORDER = 0xEDB88320, 1 << 31, (1 << 32) - 1  # of CRC-32, lowest power first
+# A search for chunks of a damaged file ends after so many searches, candidates and bytes of
+# checksums in vain: some seconds, whatever the file contains.
+_MOST_SEARCHES, _MOST_CANDIDATES, _MOST_BYTES = 1 << 12, 1 << 15, 1 << 32
 
 
 class Chunk(NamedTuple):
@@ -37,7 +41,7 @@ class Chunk(NamedTuple):
         gop: Number of the group, counted from 0.
         start: Its first byte in the file.
         length: Bytes of its payload.
-        checksum: CRC-32 of number, length and payload.
+        checksum: CRC-32 of number, length and payload, continued from the file's seed.
     """
 
     gop: int
@@ -63,24 +67,29 @@ class Chunk(NamedTuple):
         """Return whether it can be one, and lies in the file whole."""
         return self.is_possible and self.end <= len(data)
 
-    def fits(self, data: bytes | mmap) -> bool:
+    def fits(self, data: bytes | mmap, seed: int = 0) -> bool:
         """Return whether it lies in the file whole, and its checksum is that of its payload."""
         if not self.is_inside(data):
             return False
-        return _checksum(self.gop, self.payload(data)) == self.checksum
+        return _checksum(self.gop, self.payload(data), seed) == self.checksum
 
 
-def pack_chunk(gop: int, payload: bytes) -> bytes:
+def pack_chunk(gop: int, payload: bytes, seed: int = 0) -> bytes:
     """Return a chunk's bytes.
 
+    Args:
+        gop: Number of the group.
+        payload: Its coded symbols.
+        seed: Start of the checksum, such as that of the header: chunks of another file do not fit.
+
     Raises:
-        ValueError: If no payload is so long.
+        ValueError: If no payload can have this length.
     """
     if not _is_length(len(payload)):
         raise ValueError(
             f"a payload of {len(payload)} bytes; it is even, from {LEAST_PAYLOAD} to {MAX_PAYLOAD}"
         )
-    return _HEAD.pack(len(payload), _checksum(gop, payload)) + payload
+    return _HEAD.pack(len(payload), _checksum(gop, payload, seed)) + payload
 
 
 def read_chunk(data: bytes | mmap, gop: int, start: int) -> Chunk | None:
@@ -93,91 +102,199 @@ def read_chunk(data: bytes | mmap, gop: int, start: int) -> Chunk | None:
 class Salvage:
     """All chunks of a file whose checksums fit, and what is wrong with the rest.
 
-    Where a chunk's length cannot be trusted the file is searched for the next one.
+    Where a chunk's length cannot be trusted the file is searched for the next one. A group that
+    lies elsewhere in the file is taken from there.
 
     Args:
         data: The file.
         begin: Where its first chunk should be.
         groups: How many there should be.
         path: The file's name, for errors.
+        seed: See :func:`pack_chunk`.
 
     Attributes:
-        chunks: The whole ones by the number of their group, in order.
-        errors: One for each place that is damaged.
+        chunks: The intact ones by the number of their group, in order.
+        errors: One for each place that is damaged, and each range of groups that is missing.
     """
 
-    def __init__(self, data: bytes | mmap, begin: int, groups: int, path: str | None) -> None:
-        self.chunks: dict[int, Chunk] = {}
+    def __init__(
+        self, data: bytes | mmap, begin: int, groups: int, path: str | None, seed: int = 0
+    ) -> None:
         self.errors: list[BitstreamError] = []
         self._data, self._groups, self._path = data, groups, path
+        self._gaps: list[tuple[int, range]] = []  # expected group and bytes without a chunk
+        search, intact = ChunkSearch(data, groups, seed), dict[int, Chunk]()
         place, gop = begin, 0
-        while gop < groups:
-            chunk = read_chunk(data, gop, place)
-            if chunk is None or not chunk.fits(data):
-                found = next_chunk(data, chunk, (place, gop), groups)
-                if found is None:
-                    self._give_up(place, gop)
-                    return
-                self.errors.append(corrupt(gop, (place, found.start), path, upto=found.gop))
-                chunk = found
-            self.chunks[chunk.gop] = chunk
+        while place < len(data) and len(intact) < groups:
+            chunk = search.at(place, gop) or search.next(place, gop)
+            if chunk is None:
+                break
+            if chunk.start > place:
+                self._gaps.append((gop, range(place, chunk.start)))
+            if chunk.gop in intact:
+                self._gaps.append((groups, range(chunk.start, chunk.end)))
+            intact.setdefault(chunk.gop, chunk)
             place, gop = chunk.end, chunk.gop + 1
-        if place < len(data):
+        self.chunks = dict(sorted(intact.items()))
+        self._report_missing()
+        if max(self.chunks, default=-1) < groups - 1:
+            self._report_rest(place, max(self.chunks, default=-1) + 1)
+        elif place < len(data):
             self.errors.append(trailing(place, data, path))
 
-    def _give_up(self, place: int, gop: int) -> None:
-        """Say what is wrong with the rest of the file, in which no chunk is whole."""
-        while gop < self._groups:
-            chunk = read_chunk(self._data, gop, place)
-            if chunk is None or not chunk.is_inside(self._data):
-                last = max(self.chunks, default=-1)
-                self.errors.append(cut_or_corrupt(chunk, (gop, last), self._data, self._path))
-                return
-            self.errors.append(corrupt(gop, (place, chunk.end), self._path))
+    def _report_missing(self) -> None:
+        """Report groups before the last intact one that are damaged or missing, and spare bytes."""
+        before, gaps = -1, dict(self._gaps)
+        for gop in self.chunks:
+            if gop > before + 1:
+                lost = range(before + 1, gop)
+                self.errors.append(damaged(lost, gaps.pop(lost.start, None), self._path))
+            before = gop
+        gaps = {gop: gap for gop, gap in gaps.items() if gop <= before or gop == self._groups}
+        self.errors += [spare(gap, self._path) for gap in gaps.values()]
+
+    def _report_rest(self, place: int, gop: int) -> None:
+        """Report the rest of the file, in which no chunk is intact."""
+        start, first = place, gop
+        chunk = read_chunk(self._data, gop, place)
+        while chunk is not None and chunk.is_inside(self._data) and gop < self._groups:
+            if gop - first == _MOST_CANDIDATES:
+                break
             place, gop = chunk.end, gop + 1
+            chunk = read_chunk(self._data, gop, place)
+        if gop > first:
+            self.errors.append(damaged(range(first, gop), range(start, place), self._path))
+        if gop < self._groups:
+            last = max(self.chunks, default=-1)
+            self.errors.append(cut_or_corrupt(chunk, (gop, last), self._data, self._path))
 
 
-def next_chunk(
-    data: bytes | mmap, damaged: Chunk | None, place: tuple[int, int], groups: int
-) -> Chunk | None:
-    """Return the next whole chunk behind a damaged one.
+class ChunkSearch:
+    """Find intact chunks of a damaged file, in time that is limited whatever the file contains.
 
     Args:
         data: The file.
-        damaged: What lies there.
-        place: Where, and the number of the group that should be there.
-        groups: How many groups the file should have.
-
-    Returns:
-        The chunk that follows where the damaged one's own length is right, else the first at any
-        place whose length and checksum fit; None without one.
+        groups: How many groups it should have.
+        seed: See :func:`pack_chunk`.
     """
-    begin, least = place
-    if damaged is not None and damaged.gop + 1 < groups:
-        following = read_chunk(data, damaged.gop + 1, damaged.end)
-        if following is not None and following.fits(data):
-            return following
-    # In a large file many places could be lengths, and to sum up all that they span takes minutes.
-    # So first comes what several others follow; what lies before that can only be short.
-    starts = _possible_starts(data, begin, len(data))
-    followed = (start for start in starts if _is_followed(data, start))
-    anchor = _first_whole(data, followed, range(least, groups))
-    limit = len(data) if anchor is None else anchor.start
-    return _first_whole(data, _possible_starts(data, begin, limit), range(least, groups)) or anchor
+
+    def __init__(self, data: bytes | mmap, groups: int, seed: int = 0) -> None:
+        self._data, self._groups, self._seed = data, groups, seed
+        self._searches, self._candidates, self._bytes = (
+            _MOST_SEARCHES,
+            _MOST_CANDIDATES,
+            _MOST_BYTES,
+        )
+        self._no_anchor_from = len(data)
+
+    def at(self, place: int, gop: int) -> Chunk | None:
+        """Return the intact chunk at a place, of the expected group or of another one."""
+        chunk = read_chunk(self._data, gop, place)
+        if chunk is None or not chunk.is_inside(self._data):
+            return None
+        return chunk if self._fits(chunk) else self._first_intact([place], range(self._groups))
+
+    def next(self, place: int, gop: int) -> Chunk | None:
+        """Return the next intact chunk after a damaged one.
+
+        Args:
+            place: Where the damaged chunk is.
+            gop: The number of the group that should be there.
+
+        Returns:
+            The chunk that follows where the damaged one's own length is right, else the first one
+            of this or a later group whose length and checksum fit; None if there is none, or the
+            search is given up.
+        """
+        chunk = read_chunk(self._data, gop, place)
+        if chunk is not None and gop + 1 < self._groups:
+            following = read_chunk(self._data, gop + 1, chunk.end)
+            if following is not None and self._fits(following):
+                return following
+        if not self._searches:
+            return None
+        self._searches -= 1
+        # In a large file many places could be lengths, and checksums of all that they span take
+        # minutes. So first comes what several others follow; what lies before that is short.
+        later, anchor = range(gop, self._groups), None
+        if place < self._no_anchor_from:
+            anchor = self._first_intact(self._starts(place, len(self._data), _FOLLOWING), later)
+            if anchor is None:
+                self._no_anchor_from = place
+        limit = len(self._data) if anchor is None else anchor.start
+        return self._first_intact(self._starts(place, limit), later) or anchor
+
+    def _fits(self, chunk: Chunk) -> bool:
+        """Return whether a chunk is intact; False if too many bytes were checked in vain."""
+        if chunk.length > self._bytes:
+            return False
+        if chunk.fits(self._data, self._seed):
+            return True
+        self._bytes -= chunk.length if chunk.is_inside(self._data) else 0
+        return False
+
+    def _first_intact(self, starts: Iterable[int], gops: range) -> Chunk | None:
+        """Return the first chunk that is intact and of one of some groups."""
+        for start in starts:
+            length, checksum = _HEAD.unpack_from(self._data, start)
+            if not self._candidates or length > self._bytes:
+                return None
+            self._candidates, self._bytes = self._candidates - 1, self._bytes - length
+            chunk = Chunk(0, start, length, checksum)
+            of_first = _checksum(0, chunk.payload(self._data), self._seed)
+            gop = _times(checksum ^ of_first, _number_factor(length))
+            if gop in gops:
+                return chunk._replace(gop=gop)
+        return None
+
+    def _starts(self, begin: int, limit: int, following: int = 0) -> Iterator[int]:
+        """Yield every place at which a chunk of its length would end before a limit.
+
+        Args:
+            begin: The first place.
+            limit: The end of the last chunk.
+            following: Number of chunks, or the end of the file, to which lengths must lead.
+        """
+        last, size = limit - HEAD_BYTES - LEAST_PAYLOAD, _BLOCKS[0]
+        data = np.frombuffer(self._data, np.uint8)
+        while begin <= last:
+            starts = np.arange(begin, min(begin + size, last + 1))
+            ends = _chunk_ends(data, starts, limit)
+            for step in range(max(1, following)):
+                if step:
+                    ends = np.where(ends == len(data), ends, _chunk_ends(data, ends, limit))
+                starts, ends = starts[ends > 0], ends[ends > 0]
+            yield from starts.tolist()
+            begin, size = begin + size, min(2 * size, _BLOCKS[1])
 
 
-def corrupt(
-    gop: int, byte_range: tuple[int, int], path: str | None, *, upto: int = 0
-) -> CorruptBitstreamError:
-    """Return the error of a damaged group, or of several up to one that is whole."""
-    groups = f"group of pictures {gop}"
-    if upto > gop + 1:
-        groups = f"groups of pictures {gop} to {upto - 1}"
+def damaged(groups: range, gap: range | None, path: str | None) -> CorruptBitstreamError:
+    """Return the error of groups that are damaged, or missing where no bytes lie between others.
+
+    Args:
+        groups: The groups that were expected.
+        gap: The bytes between the intact chunks around them; None without any.
+        path: Name of the file.
+    """
+    named = f"group of pictures {groups.start}"
+    if len(groups) > 1:
+        named = f"groups of pictures {groups.start} to {groups.stop - 1}"
+    state = f"damaged (bytes {gap.start} to {gap.stop - 1})" if gap else "missing"
     return CorruptBitstreamError(
-        f"{path or 'the bitstream'}: {groups} damaged (bytes {byte_range[0]} to "
-        f"{byte_range[1] - 1}); copy the file again, or decode the others (--salvage)",
-        gop=gop,
-        byte_range=byte_range,
+        f"{path or 'the bitstream'}: {named} {state}; copy the file again, or decode the others "
+        "(--salvage)",
+        gop=groups.start,
+        byte_range=(gap.start, gap.stop) if gap else (0, 0),
+        path=path,
+    )
+
+
+def spare(gap: range, path: str | None) -> CorruptBitstreamError:
+    """Return the error of bytes that belong to no group, or repeat one; no group is lost."""
+    return CorruptBitstreamError(
+        f"{path or 'the bitstream'}: bytes {gap.start} to {gap.stop - 1} are no group of pictures "
+        "of this file, or repeat one; no group is lost",
+        byte_range=(gap.start, gap.stop),
         path=path,
     )
 
@@ -195,7 +312,7 @@ def cut_or_corrupt(
     """
     gop, last = groups
     if chunk is not None and not chunk.is_possible:
-        return corrupt(gop, (chunk.start, len(data)), path)
+        return damaged(range(gop, gop + 1), range(chunk.start, len(data)), path)
     whole = f"groups up to {last} are whole" if last >= 0 else "no group is whole"
     return TruncatedBitstreamError(
         f"{path or 'the bitstream'}: ends after {len(data)} bytes, within group of pictures {gop}; "
@@ -219,59 +336,32 @@ def _is_length(length: int) -> bool:
     return LEAST_PAYLOAD <= length <= MAX_PAYLOAD and length % 2 == 0
 
 
-def _checksum(gop: int, payload: bytes) -> int:
-    return zlib.crc32(payload, zlib.crc32(_NUMBERED.pack(gop, len(payload))))
+def _checksum(gop: int, payload: bytes, seed: int) -> int:
+    return zlib.crc32(payload, zlib.crc32(_NUMBERED.pack(gop, len(payload)), seed))
 
 
-def _first_whole(data: bytes | mmap, starts: Iterable[int], gops: range) -> Chunk | None:
-    """Return the first chunk that is whole and of one of some groups."""
-    summed_up = 0
-    for start in starts:
-        length, checksum = _HEAD.unpack_from(data, start)
-        chunk = Chunk(0, start, length, checksum)
-        gop = _number(checksum ^ _checksum(0, chunk.payload(data)), length)
-        if gop in gops:
-            return chunk._replace(gop=gop)
-        summed_up += length
-        if summed_up > _MOST_SUMMED_UP:
-            return None
-    return None
+def _chunk_ends(data: NDArray[np.uint8], starts: NDArray[Any], limit: int) -> NDArray[Any]:
+    """Return where chunks of the lengths at some places end; 0 where there can be no chunk."""
+    is_inside = starts + HEAD_BYTES + LEAST_PAYLOAD <= limit
+    places = np.where(is_inside, starts, 0)
+    lengths = sum(data[places + k].astype(np.int64) << 8 * k for k in range(4))
+    ends = starts + HEAD_BYTES + lengths
+    is_length = (lengths >= LEAST_PAYLOAD) & (lengths <= MAX_PAYLOAD) & (lengths % 2 == 0)
+    return np.where(is_inside & is_length & (ends <= limit), ends, 0)
 
 
-def _possible_starts(data: bytes | mmap, begin: int, limit: int) -> Iterator[int]:
-    """Yield every place at which a chunk of its length would end before a limit."""
-    last = limit - HEAD_BYTES - LEAST_PAYLOAD
-    for block in range(begin, last + 1, _BLOCK):
-        starts = np.arange(block, min(block + _BLOCK, last + 1))
-        raw = np.frombuffer(data, np.uint8, len(starts) + 3, block).astype(np.int64)
-        lengths = raw[:-3] | raw[1:-2] << 8 | raw[2:-1] << 16 | raw[3:] << 24
-        is_length = (lengths >= LEAST_PAYLOAD) & (lengths <= MAX_PAYLOAD) & (lengths % 2 == 0)
-        yield from starts[is_length & (starts + HEAD_BYTES + lengths <= limit)].tolist()
-
-
-def _is_followed(data: bytes | mmap, start: int) -> bool:
-    """Return whether lengths lead from a place to several others, or to the end of the file."""
-    for _ in range(_FOLLOWING):
-        chunk = read_chunk(data, 0, start)
-        if chunk is None or not chunk.is_inside(data):
-            return False
-        start = chunk.end
-        if start == len(data):
-            return True
-    return True
-
-
-def _number(difference: int, length: int) -> int:
-    """Return the group whose number alone changes a chunk's checksum by so much.
+@lru_cache(maxsize=1 << 16)
+def _number_factor(length: int) -> int:
+    """Return what turns a difference of checksums into the number of the group that caused it.
 
     A checksum is a remainder of polynomials, so the number in front counts ``x`` to the power of
     the bits from there to the end, which can be divided out again: no number has to be tried.
     """
-    power = -8 * (4 + 4 + length) % _ORDER
+    power, factor = -8 * (4 + 4 + length) % _ORDER, _ONE
     for bit in range(power.bit_length()):
         if power >> bit & 1:
-            difference = _times(difference, _squared(bit))
-    return difference
+            factor = _times(factor, _squared(bit))
+    return factor
 
 
 @cache

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from spike_zoo.coding.sci.chunks import (
     Chunk,
+    ChunkSearch,
     Salvage,
-    corrupt,
     cut_or_corrupt,
-    next_chunk,
+    damaged,
     pack_chunk,
     read_chunk,
     trailing,
@@ -81,7 +81,7 @@ class BitstreamWriter:
         """
         if self.groups == self.header.groups:
             raise ValueError(f"all {self.groups} groups of pictures are written")
-        self._write(pack_chunk(self.groups, payload))
+        self._write(pack_chunk(self.groups, payload, self.header.checksum))
         self.groups += 1
 
     def __exit__(
@@ -135,7 +135,8 @@ class BitstreamReader:
         self.errors: list[BitstreamError] = []
         self._chunks: dict[int, Chunk] = {}
         if not strict:
-            salvage = Salvage(self._data, HEADER_BYTES, self.header.groups, self.path)
+            groups, seed = self.header.groups, self.header.checksum
+            salvage = Salvage(self._data, HEADER_BYTES, groups, self.path, seed)
             self._chunks, self.errors = salvage.chunks, salvage.errors
 
     def payload(self, k: int) -> bytes:
@@ -149,8 +150,8 @@ class BitstreamReader:
         if not 0 <= k < self.header.groups:
             raise IndexError(f"group of pictures {k} was asked for; there are {self.header.groups}")
         chunk = self._located(k)
-        if self.strict and not chunk.fits(self._data):
-            raise corrupt(k, (chunk.start, chunk.end), self.path)
+        if self.strict and not chunk.fits(self._data, self.header.checksum):
+            raise damaged(range(k, k + 1), range(chunk.start, chunk.end), self.path)
         return chunk.payload(self._data)
 
     def payload_bytes(self) -> dict[int, int]:
@@ -176,7 +177,7 @@ class BitstreamReader:
     def _located(self, k: int) -> Chunk:
         """Return where a group is, walking over the lengths of those before it."""
         if not self.strict and k not in self._chunks:
-            raise corrupt(k, (HEADER_BYTES, self.size), self.path)
+            raise damaged(range(k, k + 1), None, self.path)
         while k not in self._chunks:
             following = len(self._chunks)
             start = self._chunks[following - 1].end if self._chunks else HEADER_BYTES
@@ -188,9 +189,10 @@ class BitstreamReader:
         chunk = read_chunk(self._data, k, start)
         if chunk is not None and chunk.is_inside(self._data):
             return chunk
-        found = next_chunk(self._data, chunk, (start, k), self.header.groups)
+        search = ChunkSearch(self._data, self.header.groups, self.header.checksum)
+        found = search.next(start, k)
         if found is not None:
-            raise corrupt(k, (start, found.start), self.path)
+            raise damaged(range(k, k + 1), range(start, found.start), self.path)
         raise cut_or_corrupt(chunk, (k, k - 1), self._data, self.path)
 
 

@@ -1,4 +1,4 @@
-"""The first 44 bytes of a ``.sci`` file: what was coded, how, and by which model."""
+"""The first 48 bytes of a ``.sci`` file: what was coded, how, and by which model."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, Trunc
 if TYPE_CHECKING:
     from mmap import mmap
 
-MAGIC: Final = b"SCI1"
+MAGIC: Final = b"SCI2"
 MAX_PIXELS: Final = 1 << 24
+MAX_GROUP_PIXELS: Final = 1 << 26
+"""Pixels of all frames of a group of pictures; a decoder holds 20 bytes for each."""
 LARGEST_SIDE: Final = 0xFFFF
 QUALITIES: Final = 4
-_FIELDS: Final = struct.Struct("<4s12sHHIBBBBHHff")
+_FIELDS: Final = struct.Struct("<4s12sHHIBBBBHHffI")
 _CHECKSUM: Final = struct.Struct("<I")
 HEADER_BYTES: Final = _FIELDS.size + _CHECKSUM.size
 _SIDE = (1, LARGEST_SIDE)
@@ -32,6 +34,7 @@ _LIMITS: Final = {
     "channels": _BYTE,
     "quality": (0, QUALITIES - 1),
     "gop": (1, 0xFFFF),
+    "source": (0, 0xFFFFFFFF),
 }
 
 
@@ -51,6 +54,8 @@ class Header:
         gop: Frames of every group of pictures but the last.
         fps: Planes per second; None where unknown.
         rate_scale: Spikes per plane at white; None where unknown.
+        source: CRC-32 of some planes of the recording, which binds chunks to
+            their file; 0 where unknown.
     """
 
     digest: bytes
@@ -64,6 +69,12 @@ class Header:
     gop: int = 8
     fps: float | None = None
     rate_scale: float | None = None
+    source: int = 0
+
+    @property
+    def checksum(self) -> int:
+        """Checksum of the header, with which those of the chunks start."""
+        return zlib.crc32(self.pack()[: _FIELDS.size])
 
     @property
     def frames(self) -> int:
@@ -94,7 +105,7 @@ class Header:
         return min(self.gop, self.frames - k * self.gop)
 
     def pack(self) -> bytes:
-        """Return the 44 bytes.
+        """Return the 48 bytes.
 
         Raises:
             ValueError: If a field is outside what they can hold.
@@ -106,6 +117,7 @@ class Header:
             *(MAGIC, self.digest, self.height, self.width, self.planes, self.window, self.step),
             *(self.channels, self.quality, self.gop, 0),
             *(math.nan if value is None else value for value in (self.fps, self.rate_scale)),
+            self.source,
         )
         return fields + _CHECKSUM.pack(zlib.crc32(fields))
 
@@ -114,7 +126,7 @@ class Header:
         """Return what the first bytes of a bitstream say.
 
         Args:
-            data: The bitstream, or its first 44 bytes.
+            data: The bitstream, or its first 48 bytes.
             path: Where it comes from, for errors.
 
         Raises:
@@ -125,7 +137,7 @@ class Header:
         """
         head, where = data[:HEADER_BYTES], path or "the bitstream"
         _check_magic(head, where, path)
-        *fields, flags, fps, rate_scale = _FIELDS.unpack_from(head)
+        *fields, flags, fps, rate_scale, source = _FIELDS.unpack_from(head)
         (checksum,) = _CHECKSUM.unpack_from(head, _FIELDS.size)
         if zlib.crc32(head[: _FIELDS.size]) != checksum:
             raise CorruptBitstreamError(
@@ -140,8 +152,8 @@ class Header:
                 "decode it with a newer one",
                 path=path,
             )
-        known = [None if math.isnan(value) else value for value in (fps, rate_scale)]
-        header = cls(*fields[1:], *known)
+        fps, rate_scale = (None if math.isnan(value) else value for value in (fps, rate_scale))
+        header = cls(*(*fields[1:], fps, rate_scale, source))
         problem = header._problem()
         if problem:
             raise BitstreamError(f"{where}: no bitstream can have {problem}", path=path)
@@ -158,6 +170,12 @@ class Header:
             return f"{self.width} x {self.height} pixels; at most {MAX_PIXELS} are decoded"
         if self.planes < self.window:
             return f"{self.planes} planes, fewer than a window's {self.window}"
+        most = max(1, MAX_GROUP_PIXELS // (self.height * self.width))
+        if min(self.gop, self.frames) > most:
+            return (
+                f"groups of {self.gop} frames of {self.width} x {self.height} pixels; at most "
+                f"{most} frames of this size are decoded"
+            )
         for name in ("fps", "rate_scale"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from spike_zoo.coding.sci.chunks import Chunk, Salvage, next_chunk, pack_chunk, read_chunk
+from spike_zoo.coding.sci.chunks import Chunk, ChunkSearch, Salvage, pack_chunk, read_chunk
 
 DRAWS = np.random.default_rng(0)
 PAYLOADS = [DRAWS.bytes(2 * int(half)) for half in DRAWS.integers(4, 60, 6)]
@@ -24,11 +24,11 @@ def _with_length(part: bytes, length: int) -> bytes:
 def test_a_chunk_alone_among_noise_tells_its_number(gop: int) -> None:
     noise = DRAWS.bytes(301)
     data = noise + pack_chunk(gop, PAYLOADS[0]) + noise
-    found = next_chunk(data, None, (0, 0), 2**32)
+    found = ChunkSearch(data, 2**32).next(0, 0)
     assert found is not None
     assert (found.gop, found.start, found.payload(data)) == (gop, 301, PAYLOADS[0])
-    assert next_chunk(data, None, (0, gop + 1), 2**32) is None, "numbers only grow"
-    assert next_chunk(data, None, (0, 0), gop) is None, "there are not so many"
+    assert ChunkSearch(data, 2**32).next(0, gop + 1) is None, "numbers only grow"
+    assert ChunkSearch(data, gop).next(0, 0) is None, "there are not so many"
 
 
 @pytest.mark.parametrize("length", [0, 6, 10, 2**27, 2**32 - 1])
@@ -64,6 +64,24 @@ def test_a_large_file_is_salvaged_in_no_time() -> None:
     assert set(salvage.chunks) == {0, 1, 2, *range(6, 1_000)}
     (error,) = salvage.errors
     assert "groups of pictures 3 to 5 damaged (bytes 60024 to 120056)" in str(error)
+
+
+HOSTILE = {
+    "lengths of 8": b"\x08\0\0\0",
+    "lengths of 8, and what looks like other lengths": b"\x08\0\0\0\0\x10\0\0",
+    "lengths of a megabyte": b"\0\0\x10\0",
+    "odd lengths": b"\x09\0\0\0",
+    "chunks followed by noise": PARTS[0] + b"noise",
+}
+
+
+@pytest.mark.parametrize("pattern", HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_file_is_searched_in_limited_time(pattern: bytes) -> None:
+    data = pattern * (20_000_000 // len(pattern))
+    begin = time.perf_counter()
+    salvage = Salvage(data, 0, 2**32 - 1, None)
+    assert time.perf_counter() - begin < 20  # 0.1 to 3; it took 40 minutes
+    assert salvage.errors
 
 
 def test_what_ends_before_a_length_is_no_chunk() -> None:

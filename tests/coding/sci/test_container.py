@@ -6,6 +6,7 @@ import io
 import itertools
 import struct
 import zlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,7 @@ SYMBOLS = [random_symbols(30 + 11 * k, seed=k, escapes=0.05) for k in range(GROU
 PAYLOADS = [coded(part) for part in SYMBOLS]
 HEADER = small_header(GROUPS)
 DATA = bitstream(HEADER, PAYLOADS)
-STARTS = [44 + sum(8 + len(payload) for payload in PAYLOADS[:k]) for k in range(GROUPS + 1)]
+STARTS = [48 + sum(8 + len(payload) for payload in PAYLOADS[:k]) for k in range(GROUPS + 1)]
 GOLDEN = ROOT / "tests" / "golden"
 
 
@@ -46,10 +47,13 @@ def _symbols(reader: BitstreamReader) -> dict[int, list[int]]:
 TRUTH = {k: symbols.tolist() for k, (symbols, _) in enumerate(SYMBOLS)}
 
 
+def _seed_of(k: int, payload: bytes) -> int:
+    return zlib.crc32(struct.pack("<II", k, len(payload)), zlib.crc32(HEADER.pack()[:44]))
+
+
 def test_a_bitstream_is_its_header_and_chunks_with_length_and_checksum() -> None:
     chunks = [
-        struct.pack("<II", len(payload), zlib.crc32(struct.pack("<II", k, len(payload)) + payload))
-        + payload
+        struct.pack("<II", len(payload), zlib.crc32(payload, _seed_of(k, payload))) + payload
         for k, payload in enumerate(PAYLOADS)
     ]
     assert HEADER.pack() + b"".join(chunks) == DATA
@@ -99,7 +103,7 @@ def test_every_changed_byte_is_found_and_the_other_groups_come_back(change: int)
         data[place] ^= change
         with pytest.raises(BitstreamError):
             _symbols(BitstreamReader(bytes(data)))
-        if place < 44:
+        if place < 48:
             with pytest.raises(BitstreamError):
                 BitstreamReader(bytes(data), strict=False)
             continue
@@ -114,14 +118,14 @@ def test_every_changed_byte_is_found_and_the_other_groups_come_back(change: int)
         assert (error.gop, error.byte_range) == (hit, (STARTS[hit], STARTS[hit + 1]))
 
 
-@pytest.mark.parametrize("length", [*range(0, len(DATA), 16), *range(44, len(DATA), 7)])
+@pytest.mark.parametrize("length", [*range(0, len(DATA), 16), *range(48, len(DATA), 7)])
 def test_a_cut_file_is_refused_and_its_complete_groups_come_back(length: int) -> None:
     data = DATA[:length]
     with pytest.raises(TruncatedBitstreamError) as told:
         list(BitstreamReader(data))
     complete = sum(length >= start for start in STARTS[1:])
     assert told.value.last_complete_gop == complete - 1
-    if length < 44:
+    if length < 48:
         with pytest.raises(TruncatedBitstreamError):
             BitstreamReader(data, strict=False)
         return
@@ -152,7 +156,7 @@ def test_whole_groups_are_found_among_anything_else(lost: set[int], noise: bytes
         noise if k in lost else DATA[start:end]
         for k, (start, end) in enumerate(itertools.pairwise(STARTS))
     ]
-    reader = BitstreamReader(DATA[:44] + b"".join(parts), strict=False)
+    reader = BitstreamReader(DATA[:48] + b"".join(parts), strict=False)
     assert _symbols(reader) == {k: TRUTH[k] for k in range(GROUPS) if k not in lost}
     assert bool(reader.errors) == bool(lost)
     for k in lost:
@@ -160,13 +164,37 @@ def test_whole_groups_are_found_among_anything_else(lost: set[int], noise: bytes
             reader.payload(k)
 
 
-def test_groups_that_were_put_in_another_order_are_not_taken_for_each_other() -> None:
-    first, second = DATA[44 : STARTS[1]], DATA[STARTS[1] : STARTS[2]]
-    data = DATA[:44] + second + first + DATA[STARTS[2] :]
+def test_groups_in_another_order_are_not_confused_and_none_is_lost() -> None:
+    first, second = DATA[48 : STARTS[1]], DATA[STARTS[1] : STARTS[2]]
+    data = DATA[:48] + second + first + DATA[STARTS[2] :]
     with pytest.raises(CorruptBitstreamError, match="group of pictures 0 "):
         list(BitstreamReader(data))
-    assert set(_symbols(BitstreamReader(data, strict=False))) <= {0, 1, 2, 3}
-    assert all(TRUTH[k] == found for k, found in _symbols(BitstreamReader(data, False)).items())
+    reader = BitstreamReader(data, strict=False)
+    assert (_symbols(reader), reader.errors) == (TRUTH, [])
+
+
+def test_a_repeated_group_loses_nothing_and_a_missing_one_is_named() -> None:
+    second = DATA[STARTS[1] : STARTS[2]]
+    reader = BitstreamReader(DATA[: STARTS[1]] + second + DATA[STARTS[1] :], strict=False)
+    assert _symbols(reader) == TRUTH
+    assert [str(error).partition(": ")[2] for error in reader.errors] == [
+        f"bytes {STARTS[2]} to {2 * STARTS[2] - STARTS[1] - 1} are no group of pictures of this "
+        "file, or repeat one; no group is lost"
+    ]
+    reader = BitstreamReader(DATA[: STARTS[1]] + DATA[STARTS[2] :], strict=False)
+    assert _symbols(reader) == {k: TRUTH[k] for k in (0, 2, 3)}
+    (error,) = reader.errors
+    assert "group of pictures 1 missing" in str(error)
+
+
+def test_a_group_of_another_file_is_not_read() -> None:
+    other = bitstream(replace(HEADER, source=1), PAYLOADS[::-1])
+    length = 8 + len(PAYLOADS[3])
+    data = DATA[: STARTS[1]] + other[48 + length : 48 + length + 8 + len(PAYLOADS[2])]
+    data += DATA[STARTS[2] :]
+    with pytest.raises(CorruptBitstreamError, match="group of pictures 1 damaged"):
+        list(BitstreamReader(data))
+    assert _symbols(BitstreamReader(data, strict=False)) == {k: TRUTH[k] for k in (0, 2, 3)}
 
 
 def test_a_length_that_no_file_has_room_for_is_refused_before_anything_is_read() -> None:

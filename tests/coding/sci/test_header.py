@@ -1,4 +1,4 @@
-"""The header: 44 bytes whose places are fixed, and what is refused before anything is read."""
+"""The header: 48 bytes whose places are fixed, and what is refused before anything is read."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 
 GOLDEN = ROOT / "tests" / "golden" / "header.sci"
 DIGEST = bytes(range(0xA0, 0xAC))
-HEADER = Header(DIGEST, 250, 400, 301, quality=3, gop=8, fps=20_000.0, rate_scale=0.625)
+HEADER = Header(
+    DIGEST, 250, 400, 301, quality=3, gop=8, fps=20_000.0, rate_scale=0.625, source=0xFEEDBEEF
+)
 
 
 def _sealed(data: bytes) -> bytes:
     """Return a header with the checksum of what it says."""
-    return data[:40] + struct.pack("<I", zlib.crc32(data[:40])) + data[44:]
+    return data[:44] + struct.pack("<I", zlib.crc32(data[:44])) + data[48:]
 
 
 def _with(data: bytes, place: int, *values: int) -> bytes:
@@ -45,9 +47,11 @@ def test_the_golden_header_is_read_and_written() -> None:
 def test_every_field_is_at_its_place() -> None:
     fields = [DIGEST, *struct.pack("<HHI", 250, 400, 301), 13, 7, 3, 3, 8, 0, 0, 0]
     flat = b"".join(field if isinstance(field, bytes) else bytes([field]) for field in fields)
-    assert HEADER.pack()[:32] == b"SCI1" + flat
+    assert HEADER.pack()[:32] == b"SCI2" + flat
     assert HEADER.pack()[32:40] == struct.pack("<ff", 20_000, 0.625)
-    assert HEADER.pack()[40:] == struct.pack("<I", zlib.crc32(HEADER.pack()[:40]))
+    assert HEADER.pack()[40:44] == struct.pack("<I", 0xFEEDBEEF)
+    assert HEADER.pack()[44:] == struct.pack("<I", zlib.crc32(HEADER.pack()[:44]))
+    assert HEADER.checksum == zlib.crc32(HEADER.pack()[:44])
 
 
 floats = st.none() | st.floats(2**-100, 2**100, width=32)
@@ -64,11 +68,13 @@ floats = st.none() | st.floats(2**-100, 2**100, width=32)
     gop=st.integers(1, 65_535),
     fps=floats,
     rate_scale=floats,
+    source=st.integers(0, 2**32 - 1),
 )
 def test_any_header_comes_back(
-    size: tuple[int, int], more: int, window: int, **fields: Any
+    size: tuple[int, int], more: int, window: int, gop: int, **fields: Any
 ) -> None:
-    header = Header(height=size[0], width=size[1], planes=window + more, window=window, **fields)
+    fields |= {"window": window, "gop": min(gop, max(1, 2**26 // (size[0] * size[1])))}
+    header = Header(height=size[0], width=size[1], planes=window + more, **fields)
     assert Header.parse(header.pack()) == header
 
 
@@ -104,6 +110,7 @@ IMPOSSIBLE = [
     ({"channels": 0}, "channels 0"),
     ({"quality": 4}, "quality 4; it is 0 to 3"),
     ({"gop": 0}, "gop 0; it is 1 to 65535"),
+    ({"planes": 9999, "gop": 672}, "672 frames of 400 x 250 pixels; at most 671 frames"),
     ({"fps": -1.0}, "fps -1"),
     ({"rate_scale": float("inf")}, "rate_scale inf"),
     ({"digest": b"short"}, "a digest of 5 bytes; it has 12"),
@@ -142,25 +149,25 @@ def test_an_impossible_header_is_refused_though_its_checksum_fits(
     assert told.value.path == "street.sci"
 
 
-@pytest.mark.parametrize("place", range(4, 44))
+@pytest.mark.parametrize("place", range(4, 48))
 def test_a_changed_byte_is_found(place: int) -> None:
     data = bytearray(HEADER.pack())
     data[place] ^= 16
     with pytest.raises(CorruptBitstreamError, match="header is damaged") as told:
         Header.parse(bytes(data))
-    assert (told.value.gop, told.value.byte_range) == (-1, (0, 44))
+    assert (told.value.gop, told.value.byte_range) == (-1, (0, 48))
 
 
 def test_other_content_and_other_versions_are_told_apart() -> None:
     rest = HEADER.pack()[4:]
-    with pytest.raises(BitstreamError, match=r"version 2 of \.sci, this is version 1"):
-        Header.parse(b"SCI2" + rest)
+    with pytest.raises(BitstreamError, match=r"version 1 of \.sci, this is version 2"):
+        Header.parse(b"SCI1" + rest)
     for begin in (b"\x89HDF", b"SCIx", b"\xff\xfe\x00\x00", b"PK"):
         with pytest.raises(BitstreamError, match=r"no \.sci bitstream"):
             Header.parse(begin + rest)
 
 
-@pytest.mark.parametrize("length", range(44))
+@pytest.mark.parametrize("length", range(48))
 def test_a_cut_header_is_refused(length: int) -> None:
     with pytest.raises(TruncatedBitstreamError, match=f"ends after {length} bytes") as told:
         Header.parse(HEADER.pack()[:length])

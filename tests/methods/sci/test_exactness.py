@@ -111,9 +111,19 @@ def threads(count: int) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@contextmanager
+def matmul_precision(precision: str) -> Iterator[None]:
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 SETTINGS: dict[str, Callable[[], Any]] = {
     "two threads": lambda: threads(2),
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "bf16 products": lambda: matmul_precision("medium"),
     "no oneDNN": lambda: torch.backends.mkldnn.flags(enabled=False),
 }
 
@@ -127,6 +137,14 @@ def test_a_stream_is_read_in_any_setting(
 ) -> None:
     with SETTINGS[setting]():
         assert same(symbols_of(codec), wanted)
+
+
+def test_features_do_not_depend_on_the_precision_of_products(
+    codec: SCICodec, stream: bytes
+) -> None:
+    wanted = codec.decompress(stream).features
+    with matmul_precision("medium"):
+        torch.testing.assert_close(codec.decompress(stream).features, wanted, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("setting", ["autocast", "no oneDNN"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import threading
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +18,7 @@ from spike_zoo.coding.errors import (
     ModelMismatchError,
     NotFinalizedError,
 )
-from spike_zoo.coding.sci.header import LARGEST_SIDE, MAX_PIXELS, Header
+from spike_zoo.coding.sci.header import LARGEST_SIDE, MAX_GROUP_PIXELS, MAX_PIXELS, Header
 from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
 from spike_zoo.coding.sci.tables import asset_bytes
 from spike_zoo.errors import ConfigError, PlaneRangeError
@@ -87,6 +89,9 @@ def digest_of(codec: SCICodec) -> bytes:
     Encoders and analysis modules may be trained on; streams stay readable.
     """
     found = hashlib.sha256(asset_bytes())
+    if codec.coding is not None:
+        inter = codec.coding.inter
+        found.update(f"context={inter.context}|temporal_prior={inter.temporal_prior}|".encode())
     state, shadows = codec.state_dict(), _shadows(codec)
     for name in sorted(state.keys() - shadows):
         if any(name.startswith(f"{part}.") for part in _DECODER):
@@ -157,6 +162,11 @@ def header_of(
             f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
             f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
         )
+    if gop > (most := max(1, MAX_GROUP_PIXELS // (height * width))):
+        raise ConfigError(
+            f"gop must be at most {most} frames at {width} x {height} pixels (W x H), got {gop}: a "
+            "group of pictures is decoded in memory"
+        )
     if planes < WINDOW:
         raise PlaneRangeError(
             f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
@@ -170,7 +180,16 @@ def header_of(
         gop=gop,
         fps=recording.fps or None,
         rate_scale=rate_scale or recording.rate_scale,
+        source=source_of(recording),
     )
+
+
+def source_of(recording: SpikeRecording) -> int:
+    """Return a checksum of some planes of a recording, by which its chunks are recognised."""
+    checksum = 0
+    for plane in {0, len(recording) // 2, len(recording) - 1}:
+        checksum = zlib.crc32(recording.read_packed(plane, plane + 1).tobytes(), checksum)
+    return checksum
 
 
 def payloads(
@@ -187,19 +206,18 @@ def payloads(
     """
     coding, estimation = coding_of(codec), codec.motion
     check_exact(codec)
+    device = next(codec.parameters()).device
     size, waiting = (header.height, header.width), iter(features)
     for group in range(header.groups):
-        count = header.group_length(group)
-        of_group = [next(waiting) for _ in range(count)]
-        encoder = GroupEncoder()
-        with exact_context(of_group[0].device):
+        count, encoder = header.group_length(group), GroupEncoder()
+        with exact_context(device):
             for _ in coded_frames(
                 coding,
                 SymbolEncoder(encoder),
                 size,
                 header.quality,
                 count=count,
-                features=of_group,
+                features=waiting,
                 estimation=estimation,
             ):
                 pass
@@ -218,20 +236,21 @@ def decoded_group(
     coding = coding_of(codec)
     device = next(codec.parameters()).device
     decoder = GroupDecoder(payload, group)
-    features, motions = [], []
-    still = torch.zeros(1, 2, header.height, header.width)
+    count, size = header.group_length(group), (header.height, header.width)
+    features, motions = torch.empty(count, FEATURES, *size), torch.zeros(count, 2, *size)
     frames = coded_frames(
         coding,
         SymbolDecoder(decoder, device),
-        (header.height, header.width),
+        size,
         header.quality,
-        count=header.group_length(group),
+        count=count,
     )
     try:
         with exact_context(device):
-            for frame in frames:
-                features.append(frame.feature.clamp(0.0, 1.0).cpu())
-                motions.append(still if frame.motion is None else frame.motion.cpu())
+            for number, frame in enumerate(frames):
+                features[number] = frame.feature.clamp(0.0, 1.0).cpu()[0]
+                if frame.motion is not None:
+                    motions[number] = frame.motion.cpu()[0]
     except BitstreamError:
         raise
     except ValueError as error:  # unbounded motion, of symbols that no encoder wrote
@@ -240,7 +259,7 @@ def decoded_group(
             gop=group,
         ) from error
     decoder.finish()
-    return torch.cat(features), torch.cat(motions)
+    return features, motions
 
 
 def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDecoded]:
@@ -326,15 +345,24 @@ _CHECKED: set[tuple[str, tuple[int, ...]]] = set()
 
 @contextlib.contextmanager
 def exact_context(device: torch.device) -> Iterator[None]:
-    """Compute in float32, one way: no autocast, no TF32, deterministic algorithms, no gradients."""
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    tf32 = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
-    try:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = tf32
+    """Compute in float32 with deterministic algorithms: no autocast, TF32, bf16 or gradients.
+
+    The settings are those of the whole process: threads take turns.
+    """
+    with _EXACT:
+        deterministic = torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        precision, tf32 = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+        try:
+            torch.backends.cudnn.allow_tf32 = False
+            torch.set_float32_matmul_precision("highest")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+                yield
+        finally:
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            torch.set_float32_matmul_precision(precision)
+            torch.backends.cudnn.allow_tf32 = tf32
+
+
+_EXACT = threading.RLock()

@@ -272,7 +272,7 @@ class SCICodec(nn.Module):
         return together(reader, self.decompress_stream(reader))
 
     def decode_gop(self, data: bytes | str | Path, k: int) -> SCIDecoded:
-        """Return one group of pictures of a bitstream, without decoding the others.
+        """Return one group of pictures of a bitstream, without reading the file after it.
 
         Raises:
             IndexError: If there is no such group.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import torch
@@ -16,7 +17,7 @@ from spike_zoo.methods.sci.features.fmvr import FMVR
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from spike_zoo.methods.sci.codec.entropy import Symbols
     from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
@@ -87,7 +88,7 @@ def coded_frames(
     quality: int,
     *,
     count: int,
-    features: Sequence[Tensor] | None = None,
+    features: Iterable[Tensor] | None = None,
     estimation: MotionEstimation | None = None,
 ) -> Iterator[DecodedFrame]:
     """Code the frames of a group of pictures, or read them: an I-frame, then P-frames.
@@ -98,7 +99,8 @@ def coded_frames(
         size: H and W of a feature.
         quality: 0 to 3.
         count: Frames of the group.
-        features: What is coded, ``(B, 3, H, W)`` each; None where a stream is read.
+        features: What is coded, ``(B, 3, H, W)`` each; None where a stream is read. From an
+            iterator exactly ``count`` are taken.
         estimation: Motion estimation, where something is coded.
 
     Yields:
@@ -106,8 +108,9 @@ def coded_frames(
     """
     padded = size[0] + -size[0] % STRIDE, size[1] + -size[1] % STRIDE
     before: ReferenceFrame | None = None
-    for number in range(count):
-        feature = None if features is None else pad_to_multiple(features[number].float(), STRIDE)
+    coded = itertools.repeat(None) if features is None else features
+    for _, feature in zip(range(count), coded):  # noqa: B905  (an iterator may hold further groups)
+        feature = None if feature is None else pad_to_multiple(feature.float(), STRIDE)
         if before is None:
             found = coding.intra(symbols, feature, padded, coding.gains, quality).float()
             before = coding.inter.start(found.clamp(0.0, 1.0))

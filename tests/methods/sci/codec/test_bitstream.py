@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +73,32 @@ def test_a_file_is_its_header_and_its_chunks(codec: SCICodec, stream: bytes) -> 
     source = recording()
     header = codec.header(source, quality=2, gop=4)
     payloads = list(codec.compress_stream(source, quality=2, gop=4))
-    chunks = [pack_chunk(number, payload) for number, payload in enumerate(payloads)]
+    seed = header.checksum
+    chunks = [pack_chunk(number, payload, seed) for number, payload in enumerate(payloads)]
     assert stream == header.pack() + b"".join(chunks)
-    assert len(stream) == 44 + 8 * 3 + sum(map(len, payloads))
-    assert HEADER_BYTES == 44
+    assert len(stream) == 48 + 8 * 3 + sum(map(len, payloads))
+    assert HEADER_BYTES == 48
+
+
+def test_a_group_of_another_recording_is_damage(codec: SCICodec, stream: bytes) -> None:
+    """Both files have the same size, quality and model."""
+    other = codec.compress(recording(seed=1), quality=2, gop=4)
+    first, second = BitstreamReader(stream), BitstreamReader(other)
+    ends = [len(part.header.pack()) + 8 + len(part.payload(0)) for part in (first, second)]
+    spliced = stream[: ends[0]] + other[ends[1] :]
+    with pytest.raises(CorruptBitstreamError, match="group of pictures 1 damaged"):
+        codec.decompress(spliced)
+    assert set(codec.decompress(spliced, strict=False).feature_index) == set(range(4))
+
+
+@pytest.mark.parametrize(("switch", "value"), [("temporal_prior", "none"), ("context", "residual")])
+def test_switches_of_the_decoder_are_part_of_the_model(
+    codec: SCICodec, stream: bytes, switch: str, value: str
+) -> None:
+    other = copy.deepcopy(codec)
+    setattr(other.inter, switch, value)
+    with pytest.raises(ModelMismatchError):
+        other.decompress(stream)
 
 
 def test_the_same_recording_gives_the_same_bytes(codec: SCICodec, stream: bytes) -> None:
@@ -235,6 +258,12 @@ def test_the_test_is_done_once_for_a_device(
         (planes_of(13), {"quality": -1}, ConfigError, "quality must be 0 to 3, got -1"),
         (planes_of(13), {"gop": 0}, ConfigError, "gop must be 1 to 65535 frames, got 0"),
         (planes_of(13), {"gop": 65536}, ConfigError, "gop must be 1 to 65535 frames, got 65536"),
+        (
+            planes_of(13, 4096, 4096),
+            {},
+            ConfigError,
+            r"gop must be at most 4 frames at 4096 x 4096 pixels \(W x H\), got 8",
+        ),
     ],
 )
 def test_what_cannot_be_coded_is_refused_before_any_work(
@@ -345,7 +374,9 @@ def test_a_group_of_other_symbols_is_left_out_though_its_chunk_is_whole(
     reader = BitstreamReader(stream)
     parts = [bytearray(payload) for _, payload in reader]
     parts[1][100] ^= 1
-    chunks = [pack_chunk(number, bytes(part)) for number, part in enumerate(parts)]
+    chunks = [
+        pack_chunk(number, bytes(part), reader.header.checksum) for number, part in enumerate(parts)
+    ]
     forged = stream[:HEADER_BYTES] + b"".join(chunks)
     with pytest.raises((DecodeMismatchError, CorruptBitstreamError), match="group of pictures 1"):
         codec.decompress(forged)
@@ -396,3 +427,17 @@ def test_the_context_computes_one_way_and_undoes_it() -> None:
         assert torch.is_autocast_enabled("cpu")
     assert not torch.are_deterministic_algorithms_enabled()
     assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_threads_that_decode_at_once_leave_settings_as_they_were(
+    codec: SCICodec, stream: bytes
+) -> None:
+    torch.set_float32_matmul_precision("high")
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            decoded = list(pool.map(codec.decompress, [stream] * 8))
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert all(torch.equal(one.features, decoded[0].features) for one in decoded)
