@@ -36,7 +36,7 @@ from spike_zoo.data import ClassificationDataModule
 from spike_zoo.media import side_by_side, to_pillow
 from spike_zoo.media.flow import flow_picture
 from spike_zoo.methods.classical import tfi
-from spike_zoo.methods.sci import SCIRecognitionModule
+from spike_zoo.methods.sci import NetworkOptions, SCIRecognitionModule
 from spike_zoo.metrics import psnr
 from spike_zoo.runs.trainer import quiet_libraries
 from spike_zoo.testing import labelled_archive
@@ -178,13 +178,12 @@ if not stripes.exists():
     labelled_archive(stripes, height=32, width=32)
 torch.manual_seed(0)
 weights = str(shipped_weights()["sci-small"])
-sizes = {"fem_width": 0.5, "codec_width": 0.25, "fam_width": 0.25}
 classifier = SCIRecognitionModule(
     2,
     ["along", "across"],
     fem=weights,
     motion=weights,
-    **sizes,
+    networks=NetworkOptions(fem_width=0.5, codec_width=0.25, fam_width=0.25),
     learning_rate=4e-3,
     cache_gib=0.1,
 )
@@ -204,11 +203,11 @@ with capture_output():
 with spike_zoo.SpikeArchive(stripes) as labelled:
     for take in labelled.names("test"):
         chances = classifier.eval().classify(labelled[take])
-        told = ", ".join(
+        shares = ", ".join(
             f"{label} {chance:.0%}"
             for label, chance in zip(("along", "across"), chances, strict=True)
         )
-        print(f"{take}: {told}   (it is {('along', 'across')[labelled.label(take)]})")
+        print(f"{take}: {shares}   (it is {('along', 'across')[labelled.label(take)]})")
 
 # %% [markdown]
 # ## On the command line

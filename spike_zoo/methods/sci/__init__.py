@@ -14,6 +14,7 @@ from spike_zoo.methods.sci.training.clips import SCIAnalysisModule, SCIFeaturesM
 from spike_zoo.methods.sci.training.codec import SCICodecModule
 from spike_zoo.methods.sci.training.joint import SCIJointModule
 from spike_zoo.methods.sci.training.motion import SCIMotionModule
+from spike_zoo.methods.sci.training.options import CodingOptions, NetworkOptions
 from spike_zoo.methods.sci.training.stage_table import STAGES
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "CAASModule",
     "CTAModule",
     "ClassFAM",
+    "CodingOptions",
     "LosslessModule",
     "MotionEstimation",
+    "NetworkOptions",
     "PlaybackRecognitionModule",
     "SCIAnalysisModule",
     "SCIBitstreamModule",

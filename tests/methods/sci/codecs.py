@@ -71,7 +71,7 @@ def _enlarge(codec: SCICodec) -> None:
                 layer.bias.zero_()
     texture: Any = codec.fem.tail[-2]
     texture.weight *= 20.0
-    for name, gain in {"intra": 4.2, "motion": 6.0, "content": 6.5}.items():
+    for name, gain in {"intra": 4.2, "motion": 3.5, "content": 4.5}.items():
         coding.gains.encoder[name] += gain
         coding.gains.decoder[name] -= gain / 3
     for net in scale_nets(codec):

@@ -242,6 +242,10 @@ class Several:
         symbols = torch.cat([part.residual(None, mean, one, mask)[1] for part, one in pairs])
         return symbols, symbols
 
+    def number(self, value: int | None, stop: int) -> int:
+        (number,) = {part.number(value, stop) for part in self.parts}
+        return number
+
 
 def test_streams_that_were_written_one_by_one_are_read_in_a_batch(codec: SCICodec) -> None:
     takes = [recording(34, seed) for seed in range(4)]

@@ -55,6 +55,7 @@ def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: in
                 count=features.shape[1],
                 features=features.unbind(1),
                 estimation=codec.motion,
+                weight=codec.lambdas[quality],
             )
         )
         decoded, motion = in_time(coding, frames)

@@ -91,7 +91,8 @@ def digest_of(codec: SCICodec) -> bytes:
     found = hashlib.sha256(asset_bytes())
     if codec.coding is not None:
         inter = codec.coding.inter
-        found.update(f"context={inter.context}|temporal_prior={inter.temporal_prior}|".encode())
+        switches = {name: getattr(inter, name) for name in ("context", "temporal_prior", "skip")}
+        found.update(repr(switches).encode())
     state, shadows = codec.state_dict(), _shadows(codec)
     for name in sorted(state.keys() - shadows):
         if any(name.startswith(f"{part}.") for part in _DECODER):
@@ -219,6 +220,7 @@ def payloads(
                 count=count,
                 features=waiting,
                 estimation=estimation,
+                weight=codec.lambdas[header.quality],
             ):
                 pass
         yield encoder.finish()

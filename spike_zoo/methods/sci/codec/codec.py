@@ -40,12 +40,14 @@ from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes.recording import check_recording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from spike_zoo.coding.sci.header import Header
     from spike_zoo.spikes import SpikeRecording
 
+LAMBDAS = (64.0, 128.0, 256.0, 512.0)
+"""Weights of the mean square error beside bits at each quality: the paper's codec."""
 CAMERA_SCALE = 0.6  # rate scale at which FEM's filters see spikes
 _MAX_PIXELS = 2**24
 
@@ -84,6 +86,7 @@ class SCICodec(nn.Module):
         self.scale_input = scale_input
         self.boundary: Boundary = "sequence"
         self.iframe_motion: IFrameMotion = "zero"
+        self.lambdas: Sequence[float] = LAMBDAS
 
     @property
     def coding(self) -> CodecNetworks | None:

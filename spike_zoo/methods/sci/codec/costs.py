@@ -50,6 +50,10 @@ class ZeroSymbols:
         zeros = torch.zeros_like(mean)
         return zeros, zeros
 
+    def number(self, value: int | None, stop: int) -> int:
+        """Return the largest number: the frame with all parts."""
+        return stop - 1
+
 
 @torch.no_grad()
 def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str, ProfiledCall]:

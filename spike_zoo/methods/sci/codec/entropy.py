@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,32 @@ class Symbols(Protocol):
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
     ) -> Tensor:
         """Return the level of every symbol, as this way of coding takes it from the network."""
+        ...
+
+    def number(self, value: int | None, stop: int) -> int:
+        """Return a number below ``stop``, which is at most 30, that a frame states.
+
+        Args:
+            value: The number; None where a stream is read.
+            stop: Past the largest one.
+        """
+        ...
+
+
+class EncodedSymbols(Symbols, Protocol):
+    """Symbols of an encoder, which tries parts of a frame before it codes them."""
+
+    @property
+    def bits(self) -> Tensor | float:
+        """Bits that were counted; of a trial, where a stream is written."""
+        ...
+
+    def trial(self) -> Self:
+        """Return symbols that count one choice of an encoder and are not written yet."""
+        ...
+
+    def accept(self, trial: Self) -> None:
+        """Count, or write, the symbols of a trial."""
         ...
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from spike_zoo.methods.sci.codec.gains import Gains
-from spike_zoo.methods.sci.codec.inter import Context, Inter, ReferenceFrame, TemporalPrior
+from spike_zoo.methods.sci.codec.inter import (
+    CODED,
+    Context,
+    DecodedPFrame,
+    FrameMode,
+    Inter,
+    ReferenceFrame,
+    TemporalPrior,
+)
 from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
 from spike_zoo.methods.sci.features.blocks import check_width, scaled
@@ -19,8 +28,11 @@ from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from spike_zoo.methods.sci.codec.entropy import Symbols
+    from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, Symbols
     from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
+
+
+_MODES: Final = tuple(itertools.starmap(FrameMode, itertools.product((False, True), repeat=2)))
 
 
 class CodecNetworks(NamedTuple):
@@ -40,7 +52,13 @@ class CodecNetworks(NamedTuple):
 
     @classmethod
     def of_width(
-        cls, width: float, context: Context, temporal_prior: TemporalPrior, *, fmvr: bool
+        cls,
+        width: float,
+        context: Context,
+        temporal_prior: TemporalPrior,
+        *,
+        fmvr: bool,
+        skip: bool = False,
     ) -> CodecNetworks:
         """Return untrained networks.
 
@@ -49,6 +67,7 @@ class CodecNetworks(NamedTuple):
             context: See :class:`Inter`.
             temporal_prior: See there.
             fmvr: Whether there is one.
+            skip: See :class:`Inter`.
 
         Raises:
             ValueError: If an argument is outside its range.
@@ -63,7 +82,7 @@ class CodecNetworks(NamedTuple):
         channels = {"intra": LATENT, "motion": MOTION, "content": CONTENT}
         return cls(
             Intra(width),
-            Inter(width, context, temporal_prior),
+            Inter(width, context, temporal_prior, skip=skip),
             Gains({name: scaled(count, width) for name, count in channels.items()}),
             FMVR() if fmvr else None,
         )
@@ -75,10 +94,13 @@ class DecodedFrame(NamedTuple):
     Shape:
         - feature: ``(B, 3, H, W)``, not clamped; the next frame sees it clamped to [0, 1].
         - motion: ``(B, 2, H, W)`` in pixels, to the frame before; None of an I-frame.
+        - estimated: ``(B, 2, H, W)``, the motion that was coded; None of an I-frame, and where a
+          stream is read.
     """
 
     feature: Tensor
     motion: Tensor | None
+    estimated: Tensor | None = None
 
 
 def coded_frames(
@@ -90,6 +112,7 @@ def coded_frames(
     count: int,
     features: Iterable[Tensor] | None = None,
     estimation: MotionEstimation | None = None,
+    weight: float | None = None,
 ) -> Iterator[DecodedFrame]:
     """Code the frames of a group of pictures, or read them: an I-frame, then P-frames.
 
@@ -102,6 +125,8 @@ def coded_frames(
         features: What is coded, ``(B, 3, H, W)`` each; None where a stream is read. From an
             iterator exactly ``count`` are taken.
         estimation: Motion estimation, where something is coded.
+        weight: Of the mean square error beside the bits of a feature's pixel, by which an encoder
+            chooses the parts of a P-frame that it codes; by default it codes both.
 
     Yields:
         The decoded frames, of the true size.
@@ -119,11 +144,70 @@ def coded_frames(
         motion = None
         if feature is not None and estimation is not None:
             motion = estimation(feature, before.feature)
-        moved = coding.inter(symbols, feature, motion, before, coding.gains, quality)
+        moved = _coded_p_frame(coding, symbols, feature, motion, before, quality, weight)
         before = ReferenceFrame(moved.feature.float().clamp(0.0, 1.0), *moved.known)
         yield DecodedFrame(
-            crop_padding(moved.feature.float(), *size), crop_padding(moved.motion, *size)
+            crop_padding(moved.feature.float(), *size),
+            crop_padding(moved.motion, *size),
+            None if motion is None else crop_padding(motion, *size),
         )
+
+
+def _coded_p_frame(
+    coding: CodecNetworks,
+    symbols: Symbols,
+    feature: Tensor | None,
+    motion: Tensor | None,
+    before: ReferenceFrame,
+    quality: int,
+    weight: float | None,
+) -> DecodedPFrame:
+    """Code a P-frame, or read it, in the mode that the stream states or the encoder chooses."""
+    inter, mode = coding.inter, CODED
+    if inter.skip and feature is None:
+        mode = _MODES[symbols.number(None, len(_MODES))]
+    elif inter.skip and feature is not None and weight is not None:
+        symbols = cast("EncodedSymbols", symbols)
+        return _best_p_frame(coding, symbols, feature, motion, before, quality, weight)
+    elif inter.skip:
+        symbols.number(_MODES.index(mode), len(_MODES))
+    return inter(symbols, feature, motion, before, coding.gains, quality, mode)
+
+
+def _best_p_frame(
+    coding: CodecNetworks,
+    symbols: EncodedSymbols,
+    feature: Tensor,
+    motion: Tensor | None,
+    before: ReferenceFrame,
+    quality: int,
+    weight: float,
+) -> DecodedPFrame:
+    """Code a P-frame with the parts that reduce bits and weighted error together.
+
+    Motion is decided first, by the moved frame; then content.
+    """
+    inter, options = coding.inter, (before, coding.gains, quality)
+
+    def cost(frame: DecodedPFrame, bits: float) -> float:
+        error = F.mse_loss(frame.feature.float().clamp(0.0, 1.0), feature)
+        return bits / feature[:, 0].numel() + weight * float(error)
+
+    best = inter.still(before)
+    accepted: dict[str, EncodedSymbols] = {}
+    for part in FrameMode._fields:
+        trial = symbols.trial()
+        if part == "motion":
+            tried = inter.moved(trial, motion, *options)
+        else:
+            tried = inter.corrected(trial, feature, best, *options)
+        if cost(tried, float(trial.bits)) < cost(best, 0.0):
+            best, accepted[part] = tried, trial
+    mode = FrameMode(*(part in accepted for part in FrameMode._fields))
+    symbols.number(_MODES.index(mode), len(_MODES))
+    for trial in accepted.values():
+        symbols.accept(trial)
+    return best
 
 
 def in_time(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:

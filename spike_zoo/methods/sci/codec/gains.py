@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Gains(nn.Module):
     """Gains of every latent at every quality, for the encoder and for the decoder.
 
-    They begin evenly spaced, 1/4 at the lowest quality and 1 at the highest, and the decoder's undo
-    the encoder's.
+    They begin evenly spaced, 1/4 at the lowest quality and 1 at the highest, and those of motion
+    at 1: its precision matters at every quality. The decoder's undo the encoder's.
 
     Args:
         channels: Name of each latent -> its channels.
@@ -28,6 +28,8 @@ class Gains(nn.Module):
         super().__init__()
         start = torch.linspace(-math.log(4.0), 0.0, QUALITIES)[:, None]
         made = {name: start.repeat(1, count) for name, count in channels.items()}
+        if "motion" in made:
+            made["motion"] = torch.zeros_like(made["motion"])
         self.encoder = nn.ParameterDict({name: nn.Parameter(x) for name, x in made.items()})
         self.decoder = nn.ParameterDict({name: nn.Parameter(-x) for name, x in made.items()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -84,6 +84,21 @@ class ReferenceFrame(NamedTuple):
     content: DecodedLatent
 
 
+class FrameMode(NamedTuple):
+    """Which parts of a P-frame a stream holds.
+
+    Attributes:
+        motion: Without it, the frame does not move.
+        content: Without it, the frame is the one before it, moved.
+    """
+
+    motion: bool = True
+    content: bool = True
+
+
+CODED: Final = FrameMode()
+
+
 class DecodedPFrame(NamedTuple):
     """A decoded P-frame.
 
@@ -109,16 +124,23 @@ class Inter(nn.Module):
             warped frame before leaves of it, without contexts. Both add the warped frame before to
             what is synthesised, and begin with it alone: to hand on what is known already would
             have to be learned, and what that loses adds up from frame to frame.
+        skip: Whether a stream states for each P-frame which parts it holds, see :class:`FrameMode`;
+            the paper's holds both.
         temporal_prior: What of the frame before predicts latents: ``"full"`` lets its symbols
             choose levels, and its latents and the contexts choose means; ``"symbols"`` leaves the
             contexts out; ``"none"`` leaves all out.
     """
 
     def __init__(
-        self, width: float, context: Context = "condition", temporal_prior: TemporalPrior = "full"
+        self,
+        width: float,
+        context: Context = "condition",
+        temporal_prior: TemporalPrior = "full",
+        *,
+        skip: bool = False,
     ) -> None:
         super().__init__()
-        self.context, self.temporal_prior = context, temporal_prior
+        self.context, self.temporal_prior, self.skip = context, temporal_prior, skip
         self.analysis = InterAnalysis(width)
         self.entropy = TemporalEntropy(width)
         self.motion_synthesis = MotionSynthesis(width)
@@ -141,6 +163,7 @@ class Inter(nn.Module):
         before: ReferenceFrame,
         gains: Gains,
         quality: int,
+        mode: FrameMode = CODED,
     ) -> DecodedPFrame:
         """Code a frame, or read it.
 
@@ -151,20 +174,55 @@ class Inter(nn.Module):
             before: The frame before it.
             gains: Of all latents.
             quality: 0 to 3.
+            mode: Which parts are coded.
         """
-        known_motion = self._motion(symbols, motion, before, gains, quality)
-        moved = self.motion_synthesis(gains.after("motion", known_motion.latent, quality)).float()
-        base = warped(before.feature, moved)
-        contexts = self._contexts(before.feature, moved)
+        found = self.still(before)
+        if mode.motion:
+            found = self.moved(symbols, motion, before, gains, quality)
+        if mode.content:
+            found = self.corrected(symbols, feature, found, before, gains, quality)
+        return found
+
+    def still(self, before: ReferenceFrame) -> DecodedPFrame:
+        """Return the frame before as the next one, without motion and content."""
+        start = self.start(before.feature)
+        motion = torch.zeros_like(before.feature[:, :2])
+        return DecodedPFrame(before.feature, motion, (start.motion, start.content))
+
+    def moved(
+        self,
+        symbols: Symbols,
+        motion: Tensor | None,
+        before: ReferenceFrame,
+        gains: Gains,
+        quality: int,
+    ) -> DecodedPFrame:
+        """Code motion, or read it, and return the frame before, moved along it."""
+        known = self._motion(symbols, motion, before, gains, quality)
+        moved = self.motion_synthesis(gains.after("motion", known.latent, quality)).float()
+        no_content = self.start(before.feature).content
+        return DecodedPFrame(warped(before.feature, moved), moved, (known, no_content))
+
+    def corrected(
+        self,
+        symbols: Symbols,
+        feature: Tensor | None,
+        base: DecodedPFrame,
+        before: ReferenceFrame,
+        gains: Gains,
+        quality: int,
+    ) -> DecodedPFrame:
+        """Code content, or read it, and return the moved frame with it."""
+        contexts = self._contexts(before.feature, base.motion)
         latent = hyper = None
         if feature is not None:
-            new = feature - base if self.context == "residual" else feature
+            new = feature - base.feature if self.context == "residual" else feature
             latent = self.analysis.content(new, contexts)
             latent = gains.before("content", latent, quality)
             hyper = self.analysis.content.hyper(latent)
         known = self._content(symbols, latent, hyper, contexts, before, quality)
-        found = base + self.synthesis(gains.after("content", known.latent, quality), contexts)
-        return DecodedPFrame(found, moved, (known_motion, known))
+        added = self.synthesis(gains.after("content", known.latent, quality), contexts)
+        return DecodedPFrame(base.feature + added, base.motion, (base.known[0], known))
 
     def _motion(
         self,

@@ -23,8 +23,9 @@ from spike_zoo.methods.sci.features.blocks import (
 
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96
-STEPS = 8.0
-"""How much larger than its feature a content's latent begins: rounding must leave some of it."""
+STEPS, MOTION_STEPS = 8.0, 4.0
+"""How much larger than its input an untrained latent is: rounding must leave some of it, and of
+motion differences of a quarter of a pixel."""
 
 
 class Contexts(NamedTuple):
@@ -60,6 +61,9 @@ class MotionAnalysis(nn.Module):
             conv3(wider, latent, stride=2),
         )
         self.hyper = hyper_analysis(latent, latent, hyper)
+        begin_lively(self.transform)
+        with torch.no_grad():
+            cast("nn.Conv2d", self.transform[-1]).weight.mul_(MOTION_STEPS)
 
     def forward(self, motion: Tensor) -> Tensor:
         """Return the latent, ``(B, 2, H, W)`` -> ``(B, N, H/16, W/16)``."""
@@ -172,6 +176,7 @@ class MotionSynthesis(nn.Sequential):
             Up(narrow, last),
             conv3(last, 2),
         )
+        begin_lively(self)
 
 
 class ContentSynthesis(nn.Module):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from functools import cache
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from spike_zoo.coding.sci.rans import LARGEST
+from spike_zoo.coding.sci.rans import LARGEST, ideal_bits
 from spike_zoo.coding.sci.tables import from_frequencies, gaussian_tables
 from spike_zoo.methods.sci.codec.hyperprior import RADIUS
 from spike_zoo.methods.sci.codec.quantization import gaussian_bits, noisy, rounded, sigma_of
@@ -86,6 +88,20 @@ class RateEstimator:
         values = counted if self._is_noisy else symbols
         return torch.where(mask, values, 0.0), symbols
 
+    def number(self, value: int | None, stop: int) -> int:
+        """Return a number and count it."""
+        assert value is not None
+        self.bits = self.bits + math.log2(stop)
+        return value
+
+    def trial(self) -> RateEstimator:
+        """Return an estimator of one choice, exact as encoders count."""
+        return RateEstimator(is_exact=True)
+
+    def accept(self, trial: RateEstimator) -> None:
+        """Add what a trial counted."""
+        self.bits = self.bits + trial.bits
+
     def _blurred(self, values: Tensor) -> Tensor:
         if self._is_exact:
             return values.round()
@@ -99,7 +115,7 @@ class SymbolEncoder:
         encoders: Take them, in reading order.
     """
 
-    def __init__(self, *encoders: GroupEncoder) -> None:
+    def __init__(self, *encoders: GroupEncoder | _Recorded) -> None:
         self._encoders = encoders
         self._tables = HyperTables()
 
@@ -130,6 +146,41 @@ class SymbolEncoder:
             places = is_coded > 0
             encoder.push(values[places], table[places], gaussian_tables())
         return symbols, symbols
+
+    def number(self, value: int | None, stop: int) -> int:
+        """Write a number."""
+        assert value is not None
+        for encoder in self._encoders:
+            encoder.push(np.array([value - RADIUS], np.int32), _FIRST, number_table(stop))
+        return value
+
+    def trial(self) -> SymbolEncoder:
+        """Return an encoder that keeps its symbols and counts their bits, see :meth:`accept`."""
+        return SymbolEncoder(*(_Recorded() for _ in self._encoders))
+
+    def accept(self, trial: SymbolEncoder) -> None:
+        """Write the symbols of a trial."""
+        for encoder, recorded in zip(self._encoders, trial._encoders, strict=True):
+            for part in cast("_Recorded", recorded).parts:
+                encoder.push(*part)
+
+    @property
+    def bits(self) -> float:
+        """Bits of the symbols of a trial."""
+        parts = [part for one in self._encoders for part in cast("_Recorded", one).parts]
+        return sum(ideal_bits(*part) for part in parts)
+
+
+class _Recorded:
+    """Symbols that are kept rather than written."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[NDArray[np.int32], NDArray[np.int32], FrequencyTables]] = []
+
+    def push(
+        self, symbols: NDArray[np.int32], table: NDArray[np.int32], tables: FrequencyTables
+    ) -> None:
+        self.parts.append((symbols, table, tables))
 
 
 class SymbolDecoder:
@@ -164,6 +215,30 @@ class SymbolDecoder:
         found[places] = self._decoder.pull(table[places], gaussian_tables())
         symbols = torch.from_numpy(found.reshape(level.shape)).to(self._device, torch.float32)
         return symbols, symbols
+
+    def number(self, value: int | None, stop: int) -> int:
+        """Read a number.
+
+        Raises:
+            ValueError: If it is not below ``stop``: no encoder wrote it.
+        """
+        number = int(self._decoder.pull(_FIRST, number_table(stop))[0]) + RADIUS
+        if not 0 <= number < stop:
+            raise ValueError(f"a frame states {number}, and {stop - 1} is the largest number")
+        return number
+
+
+_FIRST = np.zeros(1, np.int32)
+
+
+@cache
+def number_table(stop: int) -> FrequencyTables:
+    """Return the table of numbers below ``stop``, all of the same probability."""
+    size = 2 * RADIUS + 2
+    frequencies = np.ones((1, size), np.int64)
+    frequencies[0, :stop] += (65536 - size) // stop
+    frequencies[0, 0] += 65536 - frequencies.sum()
+    return from_frequencies(frequencies.astype(np.uint16))
 
 
 def escaped_bits(symbols: Tensor, radius: Tensor | int) -> Tensor:

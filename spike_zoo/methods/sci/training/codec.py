@@ -20,10 +20,10 @@ from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.windows import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.feature_batches import check_scenes
-from spike_zoo.methods.sci.training.losses import distortion_of, rate_of
+from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
-from spike_zoo.methods.sci.training.stage_table import row_of
+from spike_zoo.methods.sci.training.stage_table import frozen, row_of
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.tasks.coding import CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
@@ -42,12 +42,14 @@ Kind = Literal["intra", "pair", "rollout"]
 RATES = ("bpp", "bpp_payload", "bpp_f")
 """What a test measures of bits: of files, of their symbols alone, and by feature."""
 NOISY = 0.2
-"""Part of a run in which values get noise and are not rounded, where ``quant`` is mixed."""
+"""Part of a run in which values get noise and are not rounded, where ``quantization`` is mixed."""
 FREE = 0.02
 """What a P-frame's bits cost when pairs begin, of what they cost at their end; in between it rises
 by the same factor at every update. Where they cost all at once, content was never coded."""
 ROUNDED = 0.9
 """Part of a run after which levels are rounded, as streams will have them."""
+MOTION_LOSS_FALL = 0.8
+"""Share of ``motion_loss_weight`` that is gone at the end of a run."""
 ROLLOUT = 2 * REACH + 1
 """Frames of one sample in the last phase, and of one analysis."""
 ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in range(QUALITIES)))
@@ -89,6 +91,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         options, self.coding = NetworkOptions.of(networks), CodingOptions.of(coding)
         codec = options.codec(row)
         codec.boundary, codec.iframe_motion = self.coding.boundary, self.coding.iframe_motion
+        codec.lambdas = tuple(self.coding.lambdas)
         self.train_stage(row, codec, networks=options, coding=self.coding, **given)
         self.clip_length = row.clip_length
 
@@ -200,6 +203,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
                     count=count,
                     features=prepared.features[first : first + count],
                     estimation=codec.motion,
+                    weight=codec.lambdas[quality],
                 )
                 found = list(frames)
                 features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in found])
@@ -250,6 +254,8 @@ class SCICodecModule(CodingStageModule):
     ) -> None:
         super().__init__(lpips=lpips)
         row = row_of("codec", goes_on=motion is None and codec is not None)
+        if CodingOptions.of(coding).freeze_motion:
+            row = frozen(row, "motion")
         given: dict[str, Any] = {"fem": fem, "motion": motion, "codec": codec}
         given |= {"networks": networks, "coding": coding, "cache_gib": cache_gib, "patch": patch}
         given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
@@ -266,7 +272,11 @@ class SCICodecModule(CodingStageModule):
         quality = int(torch.randint(QUALITIES, (), generator=generator))
         weight = float(self.coding.lambdas[quality])
         kind, done = phase_of(self.progress, self.coding.phase_fractions)
-        group = drawn_group(self.learned_scenes(batch).features, kind, generator)
+        scenes = self.learned_scenes(batch)
+        clean = self.coding.target == "images"
+        target = scenes.clean_features() if clean else scenes.features
+        drawn = drawn_group(torch.cat([scenes.features, target], dim=2), kind, generator)
+        group, targets = zip(*(frame.chunk(2, dim=1) for frame in drawn), strict=True)
         symbols = self.rate_estimator(generator)
         coded = coded_frames(
             cast("CodecNetworks", self.codec.coding),
@@ -281,12 +291,16 @@ class SCICodecModule(CodingStageModule):
             frames = [next(coded)]
             first = rate_of(symbols, group)
         frames += coded
-        rate, distortion = rate_of(symbols, group), distortion_of(frames, group)
+        rate, distortion = rate_of(symbols, group), distortion_of(frames, targets)
         terms = {"rate": rate, "distortion": distortion, "total": rate + weight * distortion}
         if kind == "pair":  # else decoded motion is noise, and contexts learn to do without
             warp = F.mse_loss(warped(group[0], cast("Tensor", frames[1].motion)), group[1])
             total = FREE ** (1 - done) * (rate - first) + weight * (distortion + warp)
             terms |= {"warp": warp, "total": total}
+        if kind != "intra":
+            terms["motion"] = motion_error(frames)
+            share = self.coding.motion_loss_weight * (1 - MOTION_LOSS_FALL * self.progress)
+            terms["total"] = terms["total"] + share * terms["motion"]
         return terms
 
     def on_validation_epoch_start(self) -> None:
@@ -301,9 +315,12 @@ class SCICodecModule(CodingStageModule):
     def judged(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]
     ) -> Tensor:
-        """Return the mean square error of features."""
+        """Return the mean square error of features, or of images where these are the target."""
         found = torch.cat([group.features for group in groups])
-        return F.mse_loss(found, torch.cat(prepared.features))
+        if self.coding.target == "features":
+            return F.mse_loss(found, torch.cat(prepared.features))
+        images = images_at(scene.planes, enumerate(self.codec.picture(found)))
+        return F.mse_loss(images, scene.images.to(found.device))
 
 
 def phase_of(progress: float, phases: Sequence[float]) -> tuple[Kind, float]:

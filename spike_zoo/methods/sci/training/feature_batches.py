@@ -56,6 +56,18 @@ class FeatureBatch(NamedTuple):
         )
         return FeatureBatch(*parts)  # type: ignore[arg-type]  # only motion may be None
 
+    def clean_features(self) -> Tensor:
+        """Return features without noise: the images, scaled to each channel of the features.
+
+        Brightness and contrast of a channel are those of the least squares over the batch.
+        """
+        dims = (0, 1, 3, 4)
+        contrast = self.images - self.images.mean(dims, keepdim=True)
+        mean = self.features.mean(dims, keepdim=True)
+        slope = (self.features * contrast).mean(dims, keepdim=True)
+        slope = slope / contrast.square().mean(dims, keepdim=True).clamp(min=1e-6)
+        return mean + slope * contrast
+
 
 def feature_batch_of(features: Tensor, batch: SceneBatch) -> FeatureBatch:
     """Return a batch with its features."""

@@ -101,3 +101,17 @@ def distortion_of(frames: Sequence[DecodedFrame], group: Sequence[Tensor]) -> Te
     """Return the mean square error of decoded features, the mean over frames."""
     errors = [F.mse_loss(frame.feature, one) for frame, one in zip(frames, group, strict=True)]
     return torch.stack(errors).mean()
+
+
+def motion_error(frames: Sequence[DecodedFrame]) -> Tensor:
+    """Return the mean difference of decoded and estimated motion in pixels.
+
+    No gradient reaches the estimation.
+    """
+    pairs = [(one.motion, one.estimated) for one in frames]
+    errors = [
+        (decoded - estimated.detach()).abs().mean()
+        for decoded, estimated in pairs
+        if decoded is not None and estimated is not None
+    ]
+    return torch.stack(errors).mean()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
-from spike_zoo.methods.sci.codec.codec import SCICodec
+from spike_zoo.methods.sci.codec.codec import LAMBDAS, SCICodec
 from spike_zoo.methods.sci.codec.decoded import Boundary, IFrameMotion
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
@@ -19,6 +19,20 @@ from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 
 if TYPE_CHECKING:
     from spike_zoo.methods.sci.training.stage_table import StageSpec
+
+
+Target = Literal["features", "images"]
+
+
+def check_weights(**weights: float) -> None:
+    """Raise unless weights of losses are finite and not negative.
+
+    Raises:
+        ValueError: Naming the first that is not.
+    """
+    for name, weight in weights.items():
+        if not 0 <= weight < float("inf"):
+            raise ValueError(f"{name} must be 0 or more, got {weight}")
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,7 @@ class NetworkOptions:
         context: Of :class:`Inter`.
         temporal_prior: Of :class:`Inter`.
         fmvr: Whether decoded motion is refined before it is analysed. Bitstreams do not change.
+        skip: Whether P-frames may leave out motion or content, see :class:`Inter`.
         scale_input: Whether spikes are divided by the rate scale, see :class:`SCICodec`.
     """
 
@@ -53,6 +68,7 @@ class NetworkOptions:
     context: Context = "condition"
     temporal_prior: TemporalPrior = "full"
     fmvr: bool = True
+    skip: bool = False
     scale_input: bool = True
 
     @classmethod
@@ -74,7 +90,9 @@ class NetworkOptions:
         coding = None
         if "intra" not in row.absent:
             prior = (self.context, self.temporal_prior)
-            coding = CodecNetworks.of_width(self.codec_width, *prior, fmvr=self.fmvr)
+            coding = CodecNetworks.of_width(
+                self.codec_width, *prior, fmvr=self.fmvr, skip=self.skip
+            )
             coding = coding._replace(fmvr=None) if "fmvr" in row.absent else coding
         switches = {"attention": self.attention, "binarize": self.binarize}
         return SCICodec(
@@ -96,6 +114,12 @@ class CodingOptions:
             all images of a sample.
         quantization: How rounding is trained: ``"mixed"`` begins with noise and goes on with
             rounding, ``"noise"`` and ``"ste"`` use one of both throughout.
+        target: What decoded features are compared with: the coded ``"features"``, as in the
+            paper, or ``"images"``, the ground truth with the brightness and contrast of each
+            channel of the features, which has no noise.
+        freeze_motion: Whether motion estimation stays as stage ``motion`` left it.
+        motion_loss_weight: Weight of the mean difference of decoded and estimated motion in pixels
+            at the start of the run; it falls to a fifth. 0 is the paper's.
         gop: Features of a group of pictures, where bitstreams are measured.
         boundary: Whether an analysis uses features of other groups of pictures (``"sequence"``)
             or not (``"gop"``).
@@ -105,9 +129,12 @@ class CodingOptions:
         ValueError: If an option is outside its range; names it.
     """
 
-    lambdas: Sequence[float] = (64.0, 128.0, 256.0, 512.0)
+    lambdas: Sequence[float] = LAMBDAS
     phase_fractions: Sequence[float] = (0.45, 0.25, 0.3)
     quantization: Quantisation = "mixed"
+    target: Target = "features"
+    freeze_motion: bool = False
+    motion_loss_weight: float = 0.0
     gop: int = 8
     boundary: Boundary = "sequence"
     iframe_motion: IFrameMotion = "zero"
@@ -115,6 +142,7 @@ class CodingOptions:
     def __post_init__(self) -> None:
         choices = {
             "quantization": Quantisation,
+            "target": Target,
             "boundary": Boundary,
             "iframe_motion": IFrameMotion,
         }
@@ -129,6 +157,7 @@ class CodingOptions:
             raise ValueError(f"lambdas must be {QUALITIES} positive weights, got {lambdas}")
         if len(phases) != 3 or min(phases) < 0 or sum(phases) <= 0:
             raise ValueError(f"phase_fractions must be 3 parts of the run, got {phases}")
+        check_weights(motion_loss_weight=self.motion_loss_weight)
         if self.gop < 1:
             raise ValueError(f"gop must be 1 or more, got {self.gop}")
 
@@ -140,14 +169,3 @@ class CodingOptions:
 
 NETWORKS = NetworkOptions()
 CODING = CodingOptions()
-
-
-def check_weights(**weights: float) -> None:
-    """Raise unless weights of losses are finite and not negative.
-
-    Raises:
-        ValueError: Naming the first that is not.
-    """
-    for name, weight in weights.items():
-        if not 0 <= weight < float("inf"):
-            raise ValueError(f"{name} must be 0 or more, got {weight}")

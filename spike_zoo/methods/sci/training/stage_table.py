@@ -139,6 +139,12 @@ def without(row: StageSpec, part: str) -> StageSpec:
     return row._replace(learns=learns, frozen=frozen, absent=(*absent, part))
 
 
+def frozen(row: StageSpec, part: str) -> StageSpec:
+    """Return what a stage does where a switch keeps a part as it is."""
+    learns = tuple(one for one in row.learns if one != part)
+    return row._replace(learns=learns, frozen=(*row.frozen, part))
+
+
 def as_table() -> str:
     """Return the schedule as a Markdown table, for the method's page and the log."""
     head = "| stage | learns | frozen | absent | begins with | loss |\n|---|---|---|---|---|---|"

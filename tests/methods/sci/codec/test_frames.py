@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+import itertools
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ import torch
 from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci.codec.bitstream import exact_context
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, DecodedFrame, coded_frames
+from spike_zoo.methods.sci.codec.inter import FrameMode
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
 
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 
 
-def written(codec: SCICodec, features: list[torch.Tensor]) -> tuple[bytes, list[DecodedFrame]]:
+def written(
+    codec: SCICodec, features: list[torch.Tensor], weight: float | None = None
+) -> tuple[bytes, list[DecodedFrame]]:
     """Return the payload of a group, and the frames as the encoder knows them."""
     encoder = GroupEncoder()
     assert codec.coding is not None
@@ -35,6 +40,7 @@ def written(codec: SCICodec, features: list[torch.Tensor]) -> tuple[bytes, list[
                 count=len(features),
                 features=features,
                 estimation=codec.motion,
+                weight=weight,
             )
         )
     return encoder.finish(), frames
@@ -78,6 +84,65 @@ def test_counting_sees_the_frames_that_a_stream_gives(codec: SCICodec) -> None:
             features=features,
             estimation=codec.motion,
         )
+        for one, other in zip(counted, wanted, strict=True):
+            assert torch.equal(one.feature, other.feature)
+
+
+@pytest.fixture
+def skipping(codec: SCICodec) -> SCICodec:
+    """A codec whose P-frames state which parts they hold."""
+    skipping = copy.deepcopy(codec)
+    assert skipping.inter is not None
+    skipping.inter.skip = True
+    return skipping
+
+
+def test_a_scene_at_rest_costs_next_to_nothing_and_stays_as_it_is(skipping: SCICodec) -> None:
+    still = [features_of(skipping, recording())[0]] * FRAMES
+    payload, frames = written(skipping, still, weight=1e-3)
+    alone, _ = written(skipping, still[:1], weight=1e-3)
+    assert len(payload) - len(alone) <= 4  # 8 frames of 2 bits, in words of 16
+    for frame in frames:
+        assert torch.equal(frame.feature.clamp(0, 1), frames[0].feature.clamp(0, 1))
+    for frame, other in zip(frames, read(skipping, payload, FRAMES), strict=True):
+        assert torch.equal(frame.feature, other.feature)
+
+
+@pytest.mark.parametrize("mode", [FrameMode(m, c) for m in (False, True) for c in (False, True)])
+def test_every_mode_is_read_as_it_was_written(
+    skipping: SCICodec, mode: FrameMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The costs of both parts are replaced, so that each mode is chosen."""
+    trials = itertools.cycle(mode)
+    monkeypatch.setattr(SymbolEncoder, "bits", property(lambda _: -1e9 if next(trials) else 1e9))
+    payload, ours = written(skipping, features_of(skipping, recording())[:3], weight=1.0)
+    for frame, other in zip(ours, read(skipping, payload, 3), strict=True):
+        assert torch.equal(frame.feature, other.feature)
+        assert (frame.motion is None) == (other.motion is None)
+        if frame.motion is not None and other.motion is not None:
+            assert torch.equal(frame.motion, other.motion)
+            assert bool(frame.motion.any()) == bool(mode.motion)
+
+
+def test_the_encoder_chooses_the_cheapest_frame(skipping: SCICodec) -> None:
+    """Bits and weighted error together are at most those of coding all parts, and of none."""
+    features = features_of(skipping, recording())[:2]
+    weight, costs = 50.0, []
+    for chosen in (weight, None):
+        payload, frames = written(skipping, features, chosen)
+        error = torch.nn.functional.mse_loss(frames[1].feature.clamp(0, 1), features[1])
+        costs.append(8 * len(payload) / features[1][:, 0].numel() + weight * float(error))
+    assert costs[0] <= costs[1] + 0.02  # bytes of whole words
+
+
+def test_counting_estimates_the_choices_that_a_stream_holds(skipping: SCICodec) -> None:
+    features = features_of(skipping, recording())[:4]
+    _, wanted = written(skipping, features, weight=64.0)
+    assert skipping.coding is not None
+    options: Any = {"count": 4, "features": features, "estimation": skipping.motion}
+    with exact_context(CPU):
+        symbols = RateEstimator(is_exact=True)
+        counted = coded_frames(skipping.coding, symbols, SIZE, 2, weight=64.0, **options)
         for one, other in zip(counted, wanted, strict=True):
             assert torch.equal(one.feature, other.feature)
 
