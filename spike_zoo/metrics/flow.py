@@ -29,6 +29,19 @@ def still_error(motions: Tensor, truths: Tensor) -> Tensor:
     return end_point_error(torch.zeros_like(motions), truths)
 
 
+def motion_spread(motions: Tensor) -> Tensor:
+    """Return how little vectors lie on one line: 1 if all directions are equal, 0 on a line.
+
+    The ratio of the deviations along the two principal axes of vectors about zero.
+
+    Args:
+        motions: ``(B, 2, H, W)``.
+    """
+    vectors = motions.double().transpose(0, 1).flatten(1)
+    smaller, larger = torch.linalg.eigvalsh(vectors @ vectors.T / vectors.shape[1])
+    return (smaller.clamp(min=0) / larger.clamp(min=1e-12)).sqrt().float()
+
+
 def error_ratios(values: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the ratio of the mean errors of the motion and of no motion, of all and by pace.
 

@@ -54,6 +54,8 @@ class CodedScene(NamedTuple):
     Shape:
         - spikes: ``(T, H, W)``, 0 or 1.
         - images: ``(N, 1, H, W)`` in [0, 1], the truth.
+        - flow: ``(N, 2, H, W)``, true motion from each image to the one before it, NaN where
+          unknown; None without any.
 
     Attributes:
         planes: What each image shows.
@@ -66,6 +68,7 @@ class CodedScene(NamedTuple):
     planes: list[int]
     rate_scale: float
     name: str
+    flow: Tensor | None = None
 
 
 class Compressed(NamedTuple):
@@ -167,7 +170,9 @@ class CodingModule(TaskModule):
         """Yield the recordings of a batch."""
         for index, name in enumerate(batch["name"]):
             planes, scale = batch["planes"][index].tolist(), float(batch["rate_scale"][index])
-            yield CodedScene(batch["spikes"][index], batch["images"][index], planes, scale, name)
+            flow = batch["flow"][index] if "flow" in batch else None
+            parts = (batch["spikes"][index], batch["images"][index])
+            yield CodedScene(*parts, planes, scale, name, flow)
 
     def origins(self, batch: SceneBatch) -> list[Origin]:
         """Return recording and plane of every image; of lossless coding the recordings."""

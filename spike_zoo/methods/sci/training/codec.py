@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import torch
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
@@ -21,9 +22,11 @@ from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.windows import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.feature_batches import check_scenes
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
+from spike_zoo.methods.sci.training.motion import failed_motion
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
 from spike_zoo.methods.sci.training.stage_table import frozen, row_of
+from spike_zoo.metrics.flow import end_point_error, error_ratios, motion_spread, still_error
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.tasks.coding import CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
@@ -54,6 +57,9 @@ ROLLOUT = 2 * REACH + 1
 """Frames of one sample in the last phase, and of one analysis."""
 ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in range(QUALITIES)))
 """What a validation measures: rate and distortion together, and both at every quality."""
+MOTION = ("epe", "epe_still", "motion_spread")
+"""What is measured of decoded motion at the best quality, where the data have the truth."""
+BEST = QUALITIES - 1
 _DIGEST = bytes(12)  # of streams that only estimates are made of
 
 
@@ -108,7 +114,8 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
 
     def make_metrics(self) -> MetricCollection:
         """Return rate and quality of real streams, and what a validation estimates of them."""
-        found: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in ESTIMATED}
+        names = (*ESTIMATED, *MOTION)
+        found: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
         real = super().make_metrics()
         return MetricCollection({**found, **dict(real.items())}, compute_groups=False)
 
@@ -121,11 +128,27 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
         """Measure real streams in a test; estimate their bits in a validation."""
-        if split == "test":
-            return super().evaluate(batch, split, batch_idx)
+        if split != "test":
+            for scene in self.scenes(batch):
+                self._estimate(scene)
+            return Evaluation(())
         for scene in self.scenes(batch):
-            self._estimate(scene)
-        return Evaluation(())
+            if scene.flow is not None:
+                self._measure_decoded_motion(split, scene, self._coded(self.prepared(scene), BEST)[1])
+        return super().evaluate(batch, split, batch_idx)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how the errors of decoded motion compare with those of no motion."""
+        super().on_validation_epoch_end()
+        self.log_dict(error_ratios(self.trainer.callback_metrics))
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same, and warn where decoded motion is wrong."""
+        super().on_test_epoch_end()
+        ratios = error_ratios(self.trainer.callback_metrics)
+        self.log_dict(ratios)
+        if failure := failed_motion(ratios):
+            rank_zero_warn(failure)
 
     def prepared(self, scene: CodedScene) -> PreparedRecording:
         """Return the features of a recording.
@@ -184,9 +207,32 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             features = torch.cat(prepared.features).to(decoded.device)
             metrics[f"rate_q{quality}"].update(rate.reshape(1))
             metrics[f"feature_psnr_q{quality}"].update(psnr(decoded, features))
+        if scene.flow is not None:
+            self._measure_decoded_motion("val", scene, groups)
         metrics["rd"].update(torch.stack(costs).mean().reshape(1))
         logged = {f"val/{name}": metrics[name] for name in ESTIMATED}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=1, prog_bar=False)
+
+    def _measure_decoded_motion(self, split: Split, scene: CodedScene, groups: list[SCIDecoded]) -> None:
+        """Add the errors of decoded motion, and how many directions it has, to the metrics."""
+        frames = [(plane - WINDOW // 2) // STEP for plane in scene.planes]
+        flow, motion = cast("Tensor", scene.flow), torch.cat([group.motion for group in groups])
+        pairs = [
+            number
+            for number in range(1, len(frames))
+            if scene.planes[number] - scene.planes[number - 1] == STEP
+            and frames[number] % self.coding.gop
+            and bool(torch.isfinite(flow[number]).all(dim=0).any())
+        ]
+        if not pairs:
+            return
+        truth, decoded = flow[pairs], motion[[frames[number] for number in pairs]].to(flow.device)
+        values = {"epe": end_point_error(decoded, truth), "epe_still": still_error(decoded, truth)}
+        metrics = cast("MetricCollection", self.split_metrics[split])
+        for name, value in {**values, "motion_spread": motion_spread(decoded)[None]}.items():
+            metrics[name].update(value)
+            self.log(f"{split}/{name}", metrics[name], on_step=False, on_epoch=True, batch_size=1)
+        self.measure_speeds(split, [scene.name] * len(pairs), values)
 
     def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[SCIDecoded]]:
         """Return the bits of a feature's pixel, and the decoded groups, without writing any."""

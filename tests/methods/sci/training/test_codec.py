@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.frames import coded_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.training.codec import (
@@ -21,6 +22,7 @@ from spike_zoo.methods.sci.training.codec import (
     phase_of,
 )
 from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
+from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
 from spike_zoo.testing import MethodTester
 from tests.methods.sci.batches import scene_batch
 from tests.methods.sci.coding import scenes_in, small
@@ -262,3 +264,75 @@ def test_a_codec_is_trained_on_where_no_motion_is_named(all_beginnings: dict[str
     assert not torch.equal(begun, known["codec.intra.analysis.transform.0.weight"])  # from nothing
     with pytest.raises(ConfigError, match="motion: this stage begins with"):
         small("codec", fem=files["fem"]).setup("fit")
+
+
+def test_motion_estimation_can_be_frozen(all_beginnings: dict[str, str]) -> None:
+    module = small("codec", freeze_motion=True, phase_fractions=(0, 0, 1), **all_beginnings)
+    module.setup("fit")
+    module.terms(scene_batch(3))["total"].backward()
+    learned = {name for name, one in module.codec.named_parameters() if one.grad is not None}
+    assert not any(name.startswith("motion.") for name in learned)
+    assert any(name.startswith("inter.motion_synthesis.") for name in learned)
+
+
+def test_errors_are_those_of_clean_images_where_they_are_the_target(
+    all_beginnings: dict[str, str],
+) -> None:
+    terms = {}
+    for target in ("features", "images"):
+        seed_everything(0)
+        module = small("codec", target=target, phase_fractions=(1, 0, 0), **all_beginnings)
+        module.setup("fit")
+        terms[target] = module.terms(scene_batch(3))
+    assert terms["images"]["rate"] == terms["features"]["rate"]
+    assert terms["images"]["distortion"] != terms["features"]["distortion"]
+
+
+def test_decoded_motion_learns_both_directions() -> None:
+    """Fields of one vector each, whose latent vanished below a step of rounding before."""
+    seed_everything(0)
+    module = small("codec")
+    coding = cast("CodecNetworks", module.codec.coding)
+    layers = [coding.inter.analysis.motion, coding.inter.motion_synthesis, coding.inter.entropy]
+    optimizer = torch.optim.Adam([one for part in layers for one in part.parameters()], 3e-3)
+    generator = torch.Generator().manual_seed(0)
+    before = coding.inter.start(torch.rand(8, 3, 64, 64, generator=generator))
+
+    def decoded(motion: torch.Tensor, symbols: RateEstimator) -> torch.Tensor:
+        return coding.inter.moved(symbols, motion, before, coding.gains, 0).motion
+
+    for _ in range(120):
+        motion = 4 * torch.randn(8, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64)
+        symbols = RateEstimator(generator)
+        error = (decoded(motion, symbols) - motion).abs().mean()
+        optimizer.zero_grad()
+        (error + 1e-6 * symbols.bits).backward()
+        optimizer.step()
+    motion = 4 * torch.randn(8, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64)
+    with torch.no_grad():
+        found = decoded(motion, RateEstimator(generator))
+    assert end_point_error(found, motion).mean() < 0.4 * still_error(found, motion).mean()
+    assert motion_spread(found) > 0.5 * motion_spread(motion)
+
+
+def test_decoded_motion_is_measured_beside_the_truth(
+    all_beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where motion is decoded exactly the error is 0, and of frames without motion its length."""
+    module = small("joint", **all_beginnings)
+    module.setup("validate")
+    scene = next(iter(module.scenes(scene_batch(5))))
+    logged: dict[str, Any] = {}
+    monkeypatch.setattr(module, "log", lambda name, metric, **_: logged.update({name: metric}))
+    monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
+    prepared = module.prepared(scene)
+    for value, error in ((1.0, 0.0), (0.0, 2**0.5)):
+        for metric in logged.values():
+            metric.reset()
+        motion = torch.full((5, 2, 32, 32), value)
+        features = torch.cat(prepared.features)
+        groups = [SCIDecoded(features, motion, tuple(range(5)), prepared.header)]
+        module._measure_decoded_motion("val", scene, groups)
+        assert float(logged["val/epe"].compute()) == pytest.approx(error, abs=1e-6)
+        assert float(logged["val/epe_slow"].compute()) == pytest.approx(error, abs=1e-6)
+        assert float(logged["val/epe_still"].compute()) == pytest.approx(2**0.5)

@@ -84,3 +84,16 @@ def test_scenes_come_whole_where_data_neither_cut_nor_turn_them() -> None:
     assert come_whole(SimpleNamespace(crop=None, augment=False))
     assert not come_whole(SimpleNamespace(crop=64, augment=False))
     assert not come_whole(SimpleNamespace(crop=None, augment=True))
+
+
+def test_clean_features_are_the_images_in_the_contrast_of_each_channel() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2, 3, 1, 24, 24, generator=generator)
+    slopes, offsets = torch.tensor([0.9, 1.1, 0.5]), torch.tensor([0.1, -0.05, 0.2])
+    wanted = images * slopes.view(3, 1, 1) + offsets.view(3, 1, 1)
+    noise = 0.05 * torch.randn(wanted.shape, generator=generator)
+    clean = FeatureBatch(wanted + noise, images, None).clean_features()
+    assert clean.shape == wanted.shape
+    assert (clean - wanted).abs().max() < 0.02
+    flat = FeatureBatch(wanted, torch.full_like(images, 0.5), None).clean_features()
+    assert torch.isfinite(flat).all()
