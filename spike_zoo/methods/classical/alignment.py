@@ -257,15 +257,6 @@ class PlaneAlignment:
             out[slot] += float(share) * image
         return out
 
-    def _run(
-        self, kernel: object, source: tuple[object, ...], out: Tensor, *, grouped: bool
-    ) -> None:
-        planes = np.array(self.planes, np.int64)
-        velocity = self.velocity.contiguous().numpy()
-        job = (*source, planes, self.middle, velocity, *self._slots(grouped), out.numpy())
-        work = len(planes) * out[0].numel()
-        kernels.over_rows(kernel, out.shape[1], work, *job)  # type: ignore[arg-type]  # compiled
-
     def _slots(self, grouped: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return the output image of each plane and the plane's share of it."""
         sizes = [len(group) for group in self.groups] if grouped else [1] * len(self.planes)

@@ -134,7 +134,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             return Evaluation(())
         for scene in self.scenes(batch):
             if scene.flow is not None:
-                self._measure_decoded_motion(split, scene, self._coded(self.prepared(scene), BEST)[1])
+                self._measure_flow(split, scene, self._coded(self.prepared(scene), BEST)[1])
         return super().evaluate(batch, split, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
@@ -208,12 +208,12 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             metrics[f"rate_q{quality}"].update(rate.reshape(1))
             metrics[f"feature_psnr_q{quality}"].update(psnr(decoded, features))
         if scene.flow is not None:
-            self._measure_decoded_motion("val", scene, groups)
+            self._measure_flow("val", scene, groups)
         metrics["rd"].update(torch.stack(costs).mean().reshape(1))
         logged = {f"val/{name}": metrics[name] for name in ESTIMATED}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=1, prog_bar=False)
 
-    def _measure_decoded_motion(self, split: Split, scene: CodedScene, groups: list[SCIDecoded]) -> None:
+    def _measure_flow(self, split: Split, scene: CodedScene, groups: list[SCIDecoded]) -> None:
         """Add the errors of decoded motion, and how many directions it has, to the metrics."""
         frames = [(plane - WINDOW // 2) // STEP for plane in scene.planes]
         flow, motion = cast("Tensor", scene.flow), torch.cat([group.motion for group in groups])

@@ -332,7 +332,7 @@ def test_decoded_motion_is_measured_beside_the_truth(
         motion = torch.full((5, 2, 32, 32), value)
         features = torch.cat(prepared.features)
         groups = [SCIDecoded(features, motion, tuple(range(5)), prepared.header)]
-        module._measure_decoded_motion("val", scene, groups)
+        module._measure_flow("val", scene, groups)
         assert float(logged["val/epe"].compute()) == pytest.approx(error, abs=1e-6)
         assert float(logged["val/epe_slow"].compute()) == pytest.approx(error, abs=1e-6)
         assert float(logged["val/epe_still"].compute()) == pytest.approx(2**0.5)
