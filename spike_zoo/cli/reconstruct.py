@@ -77,7 +77,8 @@ def reconstruct(
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
-        precision: bf16 is faster where the processor has it; 32 is exact. For learned methods.
+        precision: Of learned methods. 32 is exact; bf16 is faster where the processor has it, and
+            the default there.
         tile: Largest side of what is computed at once, for large sensors; 0 is the whole frame.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
@@ -107,9 +108,9 @@ def reconstruct(
 
     loaded = load(method, device=pick_device(device), trust=trust)
     module = _with_settings(loaded, method, window=window, average=average)
+    if "precision" in module.picture_options:
+        precision = _chosen_precision(precision)
     _set_picture_options(module, method, precision=precision, tile=tile)
-    if precision == "bf16":
-        _warn_of_emulation()
     scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
     report_rate_scale(scale)
     images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
@@ -142,14 +143,20 @@ def _within(
     return "tfi", 9
 
 
-def _warn_of_emulation() -> None:
+def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", "bf16"]:
+    """Return the precision: the stated one, or else bf16 where the machine computes it fast."""
     from spike_zoo.nn.precision import has_fast_bf16
 
-    if not has_fast_bf16():
-        said = (
-            "warning: --precision bf16: this machine emulates it; 32 takes a fraction of the time"
+    is_fast = has_fast_bf16()
+    if precision is None and is_fast:
+        echo("precision: bf16; --precision 32 is exact", sys.stderr)
+        return "bf16"
+    if precision == "bf16" and not is_fast:
+        echo(
+            "warning: --precision bf16: this machine emulates it; 32 takes a fraction of the time",
+            sys.stderr,
         )
-        print(said, file=sys.stderr)
+    return precision or "32"
 
 
 def _with_settings(module: nn.Module, method: str, **settings: int | None) -> Reconstructs:

@@ -187,6 +187,29 @@ def test_a_learned_method_takes_a_precision_and_tiles(
         reconstruct(street, out=str(tmp_path / "b.png"), **(options | {"tile": 100}))  # type: ignore[arg-type]  # mixed
 
 
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_the_default_precision_is_bf16_where_that_is_fast(
+    recording: SpikeRecording,
+    street: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    is_fast: bool,
+) -> None:
+    monkeypatch.setattr("spike_zoo.nn.precision.has_fast_bf16", lambda: is_fast)
+    torch.manual_seed(0)
+    module = STIRModule(pyramid_levels=3, width=0.34)
+    export(module, tmp_path / "mine")
+    options: dict[str, Any] = {"method": str(tmp_path / "mine"), "center": 30}
+    reconstruct(street, out=str(tmp_path / "a.png"), **options)
+    assert ("precision: bf16" in capsys.readouterr().err) is is_fast
+    module.precision = "bf16" if is_fast else "32"
+    wanted = module.reconstruct(recording, [30])[0]
+    np.testing.assert_allclose(load_picture(tmp_path / "a.png"), wanted, atol=0.5 / 255 + 1e-6)
+    reconstruct(street, out=str(tmp_path / "b.png"), precision="bf16", **options)
+    assert ("this machine emulates it" in capsys.readouterr().err) is not is_fast
+
+
 def test_a_recording_without_a_rate_scale_gives_a_bright_picture_and_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
