@@ -37,8 +37,8 @@ from spike_zoo.methods.ssdm.teacher_module import (
 from spike_zoo.methods.ssdm.teacher_training import TIMES
 from spike_zoo.methods.ssdm.teacher_weights import load_part
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes import centred_window, unpack_tensor
 from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.deblurring import DeblurModule
@@ -249,17 +249,8 @@ class SSDMStudentModule(DeblurModule):
         return terms["total"]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update.
-
-        Raises:
-            ConfigError: If the run has no end.
-        """
-        optimizer = adam(self.network.parameters(), self.hparams["learning_rate"])
-        scheduler = make_scheduler(optimizer, self.hparams["schedule"], self.trainer)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        """Return Adam with a learning rate that moves every update."""
+        return scheduled_adam(self, self.network.parameters())
 
     def images_at(
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]

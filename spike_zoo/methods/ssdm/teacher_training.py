@@ -20,8 +20,8 @@ from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
 from spike_zoo.methods.ssdm.sdm import rate_of_own_times
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.methods.ssdm.teacher_module import TeacherModule
-from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.exposures import Exposure, ExposureResult
 
@@ -184,18 +184,10 @@ class SSDMTeacherModule(TeacherModule):
             yield denoising_loss(rates, self.network(rates), clamp=clamp)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every update.
-
-        Raises:
-            ConfigError: If the run has no end.
-        """
-        optimizer = adam(self.network.parameters(), self.learning_rate)
-        per_batch = self.times if self.stage == "denoise" else 1
-        scheduler = make_scheduler(optimizer, self.hparams["schedule"], self.trainer, per_batch)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        """Return Adam with a learning rate that moves every update."""
+        updates = self.times if self.stage == "denoise" else 1
+        parameters = self.network.parameters()
+        return scheduled_adam(self, parameters, self.learning_rate, per_batch=updates)
 
     def compared(self, exposure: Exposure) -> ExposureResult | None:
         """Return denoised rates beside sharp images, or the enlarged exposure beside the blur.

@@ -39,8 +39,8 @@ from spike_zoo.methods.stir.streaming import (
 )
 from spike_zoo.methods.stir.tiling import check_side
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler, total_updates
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule, total_updates
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
@@ -332,22 +332,8 @@ class STIRModule(ReconstructionModule):
         return terms["total"]
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every step.
-
-        Raises:
-            ConfigError: If the schedule is a fraction of a run without an end.
-        """
-        hparams = self.hparams
-        optimizer = adam(
-            self.network.parameters(), hparams["learning_rate"], hparams["weight_decay"]
-        )
-        scheduler = make_scheduler(
-            optimizer, hparams["schedule"], self.trainer, warmup=hparams["warmup"]
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        """Return Adam with a learning rate that moves every update."""
+        return scheduled_adam(self, self.network.parameters())
 
     def _terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
         self.loss = self.loss or self.make_loss()

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from spike_zoo.methods.sci.features.blocks import conv3
 from spike_zoo.methods.sci.features.windows import CLIP, WINDOW
 from spike_zoo.methods.sci.training.augmentation import check_distort, distorted, drawn_distortion
-from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import ScheduleKind, check_schedule, make_scheduler
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.recognition import ClassificationModule
 
 if TYPE_CHECKING:
@@ -131,20 +131,8 @@ class PlaybackRecognitionModule(ClassificationModule):
         return self.network.pooled(self._playback(batch["spikes"], batch["rate_scale"]))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam with a learning rate that moves every step.
-
-        Raises:
-            ConfigError: If the schedule is a fraction of a run without an end.
-        """
-        hparams = self.hparams
-        optimizer = adam(self.network.parameters(), hparams["learning_rate"])
-        scheduler = make_scheduler(
-            optimizer, hparams["schedule"], self.trainer, warmup=hparams["warmup"]
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        """Return Adam with a learning rate that moves every update."""
+        return scheduled_adam(self, self.network.parameters())
 
     def _playback(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         first = spikes.shape[1] // 2 - WINDOW // 2

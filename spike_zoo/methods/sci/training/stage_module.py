@@ -17,8 +17,8 @@ from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.training.feature_batches import come_whole, feature_batch_of
 from spike_zoo.methods.sci.training.stage_table import GIVES, as_table
 from spike_zoo.nn.eval_mode import eval_mode
-from spike_zoo.nn.optimizers import adam
-from spike_zoo.nn.schedules import check_schedule, make_scheduler, total_updates
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import check_schedule, total_updates
 from spike_zoo.tasks.base import TaskModule
 
 if TYPE_CHECKING:
@@ -129,21 +129,9 @@ class StagedModule(TaskModule):
         self.train()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Return Adam over exactly what the stage trains.
-
-        Raises:
-            ConfigError: If the schedule is a fraction of a run without an end.
-        """
-        hparams = self.hparams
-        learning = [one for one in self.codec.parameters() if one.requires_grad]
-        optimizer = adam(learning, hparams["learning_rate"])
-        scheduler = make_scheduler(
-            optimizer, hparams["schedule"], self.trainer, warmup=hparams.get("warmup", WARMUP)
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        """Return Adam over exactly what the stage trains."""
+        learning = (one for one in self.codec.parameters() if one.requires_grad)
+        return scheduled_adam(self, learning, warmup=WARMUP)
 
 
 class SCIStageModule(StagedModule):
