@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from spike_zoo.batch import SceneBatch, Split
+    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
     from spike_zoo.methods.sci.training.stage_table import StageSpec
     from spike_zoo.nn.schedules import ScheduleKind
     from spike_zoo.tasks.coding import CodedScene
@@ -111,6 +112,10 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             is_noisy=is_noisy and not is_frozen,
             is_rounded=is_frozen or progress >= ROUNDED,
         )
+
+    def targets(self, scenes: FeatureBatch) -> Tensor:
+        """Return what decoded features are compared with, ``(B, N, 3, H, W)``."""
+        return scenes.features if self.coding.target == "features" else scenes.clean_features()
 
     def make_metrics(self) -> MetricCollection:
         """Return rate and quality of real streams, and what a validation estimates of them."""
@@ -319,9 +324,8 @@ class SCICodecModule(CodingStageModule):
         weight = float(self.coding.lambdas[quality])
         kind, done = phase_of(self.progress, self.coding.phase_fractions)
         scenes = self.learned_scenes(batch)
-        clean = self.coding.target == "images"
-        target = scenes.clean_features() if clean else scenes.features
-        drawn = drawn_group(torch.cat([scenes.features, target], dim=2), kind, generator)
+        both = torch.cat([scenes.features, self.targets(scenes)], dim=2)
+        drawn = drawn_group(both, kind, generator)
         group, targets = zip(*(frame.chunk(2, dim=1) for frame in drawn), strict=True)
         symbols = self.rate_estimator(generator)
         coded = coded_frames(

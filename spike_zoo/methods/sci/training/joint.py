@@ -92,6 +92,7 @@ class SCIJointModule(CodingStageModule):
         weight = float(self.coding.lambdas[quality])
         scenes = self.learned_scenes(batch)
         group = list(scenes.features[:, :ROLLOUT].unbind(1))
+        targets = self.targets(scenes)[:, :ROLLOUT].unbind(1)
         coding, symbols = cast("CodecNetworks", self.codec.coding), self.rate_estimator(generator)
         size = group[0].shape[-2], group[0].shape[-1]
         frames = list(
@@ -109,7 +110,7 @@ class SCIJointModule(CodingStageModule):
         around = surroundings(decoded, motion, REACH)
         fam = cast("FAM", self.codec.fam)
         task = reconstruction_terms(fam.branches(*around), scenes.images[:, REACH])
-        rate, distortion = rate_of(symbols, group), distortion_of(frames, group)
+        rate, distortion = rate_of(symbols, group), distortion_of(frames, targets)
         moved = warped(decoded[:, :-1].flatten(0, 1), motion[:, 1:].flatten(0, 1))
         consistency = (moved - decoded[:, 1:].flatten(0, 1)).abs().mean()
         total = (
