@@ -17,13 +17,19 @@ from spike_zoo.files import check_absent
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import progress_bar, with_progress
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
+from spike_zoo.spikes.windows import centers_with_stride
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from spike_zoo.coding import Header
+    from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.spikes import SpikeRecording
 
 SUFFIX = ".sci"
 METHOD, QUALITY, GOP = "sci-small", 2, 8
+_LARGEST_CRF = {"x265": 51, "av1": 63}
+PICTURE_METHOD, STRIDE, FPS = "tfi-aligned", 7, 25.0
 
 
 def compress(
@@ -31,9 +37,12 @@ def compress(
     *,
     out: str,
     lossless: bool = False,
+    codec: Literal["x265", "av1"] | None = None,
     method: str | None = None,
     quality: int | None = None,
     gop: int | None = None,
+    crf: int | None = None,
+    stride: int | None = None,
     start: int = 0,
     stop: int | None = None,
     rate_scale: float | str = "auto",
@@ -48,21 +57,26 @@ def compress(
     trust: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Turn a recording into a bitstream.
+    """Turn a recording into a bitstream, or into a small video of reconstructed images.
 
     What was compressed by a method is decompressed by the same weights. What was compressed with
-    --lossless comes back bit for bit, without any.
+    --lossless comes back bit for bit, without any. With --codec the images of a method are coded
+    as an MP4 that plays everywhere; the spikes cannot be recovered.
 
     Args:
         recording: The recording: .dat, .npz, .npy, .h5 or .spl.
-        out: X.sci, with --lossless X.spl.
+        out: X.sci, with --lossless X.spl, with --codec X.mp4.
         lossless: Keep every spike. No method is needed: method, quality, gop, device and trust are
             not for it.
+        codec: Video codec of reconstructed images.
         method: A shipped name, a checkpoint or an export folder of a method that compresses;
-            sci-small by default.
-        quality: 0 to 3, default 2; 0 takes the fewest bits.
+            sci-small by default. With --codec, of one that reconstructs; tfi-aligned by default.
+        quality: 0 to 3, default 2; 0 takes the fewest bits. Not with --codec.
         gop: Frames of a group of pictures, default 8. Each is read without the others; long ones
-            take fewer bits.
+            take fewer bits. Not with --codec.
+        crf: With --codec, its constant rate factor: lower is better and larger; by default 28 of
+            x265 and 35 of av1.
+        stride: With --codec, planes from one image to the next; default 7.
         start: First plane that is compressed.
         stop: Plane before which compression ends; by default the end of the recording.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
@@ -81,9 +95,9 @@ def compress(
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace a file that is there.
     """
-    _check_numbers(quality=quality, gop=gop)
+    _check_numbers(quality=quality, gop=gop, crf=crf, stride=stride, codec=codec)
     stated = stated_rate_scale(rate_scale)
-    target = _target(out, lossless=lossless, overwrite=overwrite)
+    target = _target(out, lossless=lossless, codec=codec, overwrite=overwrite)
     read = partial(
         read_recording,
         height=height,
@@ -95,42 +109,139 @@ def compress(
         check_rows=True,
     )
     if lossless:
-        _check_lossless_options(method=method, quality=quality, gop=gop, device=device, trust=trust)
+        _check_lossless_options(
+            codec=codec, method=method, quality=quality, gop=gop, device=device, trust=trust
+        )
         source = read(recording, name, rate_scale=stated).between(start, stop)
         echo(_keep_all(source, target, overwrite=overwrite))
         return
-    method = METHOD if method is None else method
+    method = method or (METHOD if codec is None else PICTURE_METHOD)
     check_method(method)
     source = read(recording, name).between(start, stop)
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
     from spike_zoo.tasks.protocols import codec_from
 
+    if codec is not None:
+        module = load(method, device=pick_device(device), trust=trust)
+        scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
+        report_rate_scale(scale)
+        stride = STRIDE if stride is None else stride
+        described = _described(module, method, source, scale.value, codec, crf, stride)
+        echo(_code_pictures(module, method, source, described, target, overwrite=overwrite))
+        return
     quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
-    codec = codec_from(load(method, device=pick_device(device), trust=trust), f"--method {method}")
+    coder = codec_from(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     scale = rate_scale_of(source, stated)
     report_rate_scale(scale)
-    header = codec.header(source, quality=quality, gop=gop, rate_scale=scale.value)
-    payloads = codec.compress_stream(source, quality=quality, gop=gop, rate_scale=scale.value)
+    header = coder.header(source, quality=quality, gop=gop, rate_scale=scale.value)
+    payloads = coder.compress_stream(source, quality=quality, gop=gop, rate_scale=scale.value)
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
     echo(f"bitstream: {target} ({_measured(header, writer.size)})")
 
 
-def _check_numbers(*, quality: int | None, gop: int | None) -> None:
+def _described(
+    module: nn.Module,
+    method: str,
+    source: SpikeRecording,
+    rate_scale: float,
+    codec: str,
+    crf: int | None,
+    stride: int,
+) -> CodedPictures:
+    """Return the description of the images of a recording."""
+    from spike_zoo.checkpoints.weight_files import state_digest
+    from spike_zoo.media.coded_pictures import CodedPictures
+    from spike_zoo.media.video import VIDEO_CODECS
+
+    planes, height, width = source.shape
+    centers = centers_with_stride(planes, stride)
+    return CodedPictures(
+        method,
+        state_digest(module.state_dict())[:24],
+        codec,
+        VIDEO_CODECS[codec].crf if crf is None else crf,
+        centers[0],
+        stride,
+        len(centers),
+        planes,
+        height,
+        width,
+        rate_scale,
+        source.fps or None,
+    )
+
+
+def _code_pictures(
+    module: nn.Module,
+    method: str,
+    source: SpikeRecording,
+    described: CodedPictures,
+    target: Path,
+    *,
+    overwrite: bool,
+) -> str:
+    """Write the images of a method as a video, and return one line that says what it costs."""
+    from spike_zoo.media.video import VideoWriter
+    from spike_zoo.tasks.protocols import Reconstructs, require_ability
+
+    reconstructor = require_ability(module, Reconstructs, f"--method {method}")
+    centers = [described.plane(number) for number in range(described.images)]
+    images = reconstructor.reconstruct_stream(source, centers, rate_scale=described.rate_scale)
+    with VideoWriter(
+        target,
+        FPS,
+        overwrite=overwrite,
+        codec=described.codec,
+        crf=described.crf,
+        comment=described.as_text(),
+    ) as video:
+        for image in with_progress(images, len(centers), "compressing"):
+            video.write(image)
+    size = target.stat().st_size
+    cost = _cost(size, described.bits_per_pixel(size))
+    return f"video: {target} ({len(centers)} images of {described.planes} planes, {cost})"
+
+
+def _check_numbers(
+    *,
+    quality: int | None,
+    gop: int | None,
+    crf: int | None,
+    stride: int | None,
+    codec: str | None,
+) -> None:
+    for option, value in (("crf", crf), ("stride", stride)):
+        if codec is None and value is not None:
+            raise UsageError(f"--{option} {value} is for --codec x265 or av1; add it")
+    for option, value in (("quality", quality), ("gop", gop)):
+        if codec is not None and value is not None:
+            raise UsageError(f"--{option} {value} is not for --codec; use --crf and --stride")
+    largest = _LARGEST_CRF.get(codec or "", 0)
+    if crf is not None and not 0 <= crf <= largest:
+        raise UsageError(f"--crf {crf}: it is 0 to {largest} for {codec}")
+    if stride is not None and stride < 1:
+        raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")
     if quality is not None and not 0 <= quality < QUALITIES:
         raise UsageError(f"--quality {quality}: it is 0 to {QUALITIES - 1}")
     if gop is not None and not 1 <= gop <= 0xFFFF:
         raise UsageError(f"--gop {gop}: a group of pictures has 1 to 65535 frames")
 
 
-def _target(out: str, *, lossless: bool, overwrite: bool) -> Path:
+def _target(out: str, *, lossless: bool, codec: str | None, overwrite: bool) -> Path:
     """Return where the bitstream goes, known to be free before any work is done."""
     suffix = Path(out).suffix.lower()
+    if codec is not None and not lossless:
+        if suffix != ".mp4":
+            raise UsageError(f"--out {out}: --codec {codec} makes X.mp4")
+        check_absent(Path(out), overwrite=overwrite)
+        return Path(out)
     if lossless and suffix != LOSSLESS_SUFFIX:
         raise UsageError(f"--out {out}: a lossless bitstream is named X{LOSSLESS_SUFFIX}")
     if not lossless and suffix != SUFFIX:
         hint = f"; --lossless makes X{LOSSLESS_SUFFIX}" if suffix == LOSSLESS_SUFFIX else ""
+        hint = "; --codec x265 makes X.mp4" if suffix == ".mp4" else hint
         raise UsageError(f"--out {out}: a bitstream is named X{SUFFIX}{hint}")
     check_absent(Path(out), overwrite=overwrite)
     return Path(out)

@@ -48,13 +48,13 @@ def decompress(
     """Turn a bitstream into a video, a folder of pictures, its features, or its recording.
 
     A lossless one (X.spl) becomes the recording it was, bit for bit: method, fps, device and trust
-    do not apply to it.
+    do not apply to it, nor to images that compress --codec wrote (X.mp4).
 
     Args:
-        bitstream: What compress made: X.sci or X.spl.
+        bitstream: What compress made: X.sci, X.spl or X.mp4.
         out: Of X.sci, X.mp4 for a video, X.npz for features and motion, else a folder that gets one
             PNG per frame, named after the plane it shows. Of X.spl, a recording: X.npz, X.npy, X.h5
-            or X.dat, which gets a sidecar with its size.
+            or X.dat, which gets a sidecar with its size. Of X.mp4, a folder.
         method: The method that compressed it: a shipped name, a checkpoint or an export folder;
             sci-small by default.
         fps: Images per second in a video, default 25.
@@ -69,6 +69,9 @@ def decompress(
         on = {"device": None if device == "auto" else device, "trust": trust or None}
         _check_lossless_options(bitstream, **of_pictures, **on)
         echo(_write_recording(bitstream, out, salvage=salvage, overwrite=overwrite))
+        return
+    if Path(bitstream).suffix.lower() == ".mp4":
+        echo(_write_coded_pictures(bitstream, out, overwrite=overwrite))
         return
     target = _target(out, fps=FPS if fps is None else fps, overwrite=overwrite)
     method = METHOD if method is None else method
@@ -120,6 +123,19 @@ def _write_recording(bitstream: str, out: str, *, salvage: bool, overwrite: bool
     planes, height, width = recording.shape
     size = f"{planes} planes of {width} x {height} pixels"
     return f"recording: {target} ({size}, {target.stat().st_size} bytes)"
+
+
+def _write_coded_pictures(bitstream: str, out: str, *, overwrite: bool) -> str:
+    """Write the images of a video into a folder, and return one line that says where they are."""
+    if Path(out).suffix:
+        raise UsageError(f"--out {out}: {bitstream} plays as it is; give a folder for its images")
+    from spike_zoo.media.coded_pictures import CodedPictures, read_pictures
+
+    target = Target.of(out, fps=FPS, overwrite=overwrite)
+    described, stem = CodedPictures.read(bitstream), Path(bitstream).stem
+    named = ((f"{stem}-{plane:06d}", image) for plane, image in read_pictures(bitstream))
+    shown = f"planes {described.first} to {described.plane(described.images - 1)}"
+    return target.write(named, count=described.images, detail=shown, doing="decompressing")
 
 
 def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def info(
     """Show what a recording, archive or bitstream is, without decoding it.
 
     Args:
-        path: A .dat, .npz, .npy, .h5, .spl or .sci file.
+        path: A .dat, .npz, .npy, .h5, .spl or .sci file, or an .mp4 of compress --codec.
         name: The recording in an archive of several, the key in an .npz, or the data set of spikes
             in an .h5 that is not an archive.
         height: Rows of a .dat without a sidecar.
@@ -52,6 +53,8 @@ def info(
     """
     if is_bitstream(path):
         return _show(bitstream_facts(path), _bitstream_lines, json=json)
+    if Path(path).suffix.lower() == ".mp4":
+        return _show(picture_facts(path), _picture_lines, json=json)
     kind = detect_format(path)
     if kind == "spl":
         return _show(lossless_facts(path), _lossless_lines, json=json)
@@ -139,6 +142,37 @@ def bitstream_facts(path: str) -> dict[str, Any]:
         "bits_per_group": {k: 8 * length for k, length in lengths.items()},
         "errors": [str(error) for error in reader.errors],
     }
+
+
+def picture_facts(path: str) -> dict[str, Any]:
+    """Return what is known about images that ``compress --codec`` wrote, without decoding them."""
+    from spike_zoo.media.coded_pictures import CodedPictures
+
+    described, size = CodedPictures.read(path), Path(path).stat().st_size
+    fps, planes = described.fps, described.planes
+    return {
+        "path": path,
+        **asdict(described),
+        "format": "mp4",
+        "seconds": planes / fps if fps else None,
+        "bytes": size,
+        "raw_bytes": -(-planes * described.height * described.width // 8),
+        "bpp": described.bits_per_pixel(size),
+    }
+
+
+def _picture_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the same as labels and text."""
+    last = facts["first"] + facts["stride"] * (facts["images"] - 1)
+    shown = f"{facts['images']}, planes {facts['first']} to {last}, every {facts['stride']} planes"
+    return [
+        ("file", f"{facts['path']} (images coded by {facts['codec']}, crf {facts['crf']})"),
+        *_known_of_planes(facts),
+        ("images", shown),
+        ("method", f"{facts['method']} (weights {facts['digest']})"),
+        ("size", _size(facts)),
+        ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
+    ]
 
 
 def lossless_facts(path: str) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
     context.height, context.width = pictures.shape[-2:]
     context.pix_fmt = known.grey if pictures.ndim == 3 else str(known.planar)
     context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
-    given = {"qp": qp, "unit": _unit(*pictures.shape[-2:])}
+    given = {"qp": qp, "unit": largest_unit(*pictures.shape[-2:])}
     context.options = {name: text.format(**given) for name, text in known.options.items()}
     packets = [bytes(packet) for packet in _packets(context, pictures)]
     if codec == "x264":
@@ -214,7 +214,7 @@ def _context(name: str, mode: Literal["r", "w"]) -> av.VideoCodecContext:
     return context
 
 
-def _unit(height: int, width: int) -> int:
+def largest_unit(height: int, width: int) -> int:
     """Return the side of x265's largest coding units, so that two stand beside each other.
 
     Where one is as wide as a picture it reads what it never wrote: bytes differ at every call.
@@ -230,8 +230,13 @@ def _arranged(frames: NDArray[np.uint8], known: Codec) -> NDArray[np.uint8]:
     return frames.reshape(count, channels * height, width)
 
 
+def padded_side(side: int, multiple: int) -> int:
+    """Return the side of a frame that an encoder takes, at least 24 where 8 is the multiple."""
+    return max(SMALLEST if multiple == MULTIPLE else 0, side + -side % multiple)
+
+
 def _enlarged(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    sides = [max(SMALLEST, side + -side % MULTIPLE) - side for side in frames.shape[-2:]]
+    sides = [padded_side(side, MULTIPLE) - side for side in frames.shape[-2:]]
     rest = [(0, 0)] * (frames.ndim - 2)
     return np.pad(frames, [*rest, *((0, side) for side in sides)], mode="edge")
 

@@ -20,7 +20,7 @@ from spike_zoo.media.pictures import save_picture
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from torch import Tensor
+    from spike_zoo.media.pictures import Picture
 
 _LOG = logging.getLogger(__name__)
 EVERY = 60.0  # seconds from one line to the next where no terminal shows a bar
@@ -97,7 +97,7 @@ class Target:
         return cls(Path(out), kind, fps, overwrite)
 
     def write(
-        self, images: Iterable[tuple[str, Tensor]], *, count: int, detail: str, doing: str
+        self, images: Iterable[tuple[str, Picture]], *, count: int, detail: str, doing: str
     ) -> str:
         """Write images that are made while they are asked for, and show how far that is.
 

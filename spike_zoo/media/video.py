@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, cast
 
 import av
 import numpy as np
@@ -13,18 +14,46 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from spike_zoo.errors import MediaError
 from spike_zoo.files import new_file
+from spike_zoo.media.coded_video import largest_unit, padded_side
 from spike_zoo.media.pictures import to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
 
     from spike_zoo.media.pictures import Picture
 
-QUALITY = 18
-"""Constant rate factor of H.264: 0 loses nothing, 18 looks like it, 51 is worst."""
+
+class VideoCodec(NamedTuple):
+    """An encoder of videos with a constant rate factor.
+
+    Attributes:
+        encoder: FFmpeg's name.
+        tag: Four characters that name the codec in an MP4.
+        options: The encoder's: one thread, so that the same images give the same bytes; ``{unit}``
+            for the largest coding unit.
+        crf: The default rate factor: the lower, the better.
+        largest_crf: The coarsest one.
+        multiple: Of which both sides of an image must be.
+    """
+
+    encoder: str
+    tag: str
+    options: dict[str, str]
+    crf: int
+    largest_crf: int
+    multiple: int
+
+
+_X265 = "ctu={unit}:pools=none:frame-threads=1:info=0:log-level=none"
+VIDEO_CODECS: Final = {
+    "x264": VideoCodec("libx264", "avc1", {"preset": "medium"}, 18, 51, 2),
+    "x265": VideoCodec("libx265", "hev1", {"preset": "slow", "x265-params": _X265}, 28, 51, 8),
+    "av1": VideoCodec("libsvtav1", "av01", {"preset": "4", "svtav1-params": "lp=1"}, 35, 63, 8),
+}
+X265_DELAY = 2  # images from decoding to presentation
 BT709 = 1
 STUDIO_LEVELS = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
 NO_COLOUR = 128
@@ -33,7 +62,7 @@ FINEST_RATE = 1001 * 1000
 
 
 class VideoWriter:
-    """Write an H.264 MP4 that every browser plays; the file appears whole or not at all.
+    """Write an MP4, by default an H.264 one that every browser plays; it appears when complete.
 
     Use it as a context manager. When the block ends with an error, Ctrl-C included, nothing
     stays behind.
@@ -42,11 +71,15 @@ class VideoWriter:
         path: The file; missing folders are made.
         fps: Images per second.
         overwrite: Replace a file that is there.
+        codec: ``"x264"``, ``"x265"`` or ``"av1"``.
+        crf: Constant rate factor; by default the codec's of :data:`VIDEO_CODECS`.
+        comment: Text that is stored beside the images.
 
     Raises:
         ExistingFileError: If the file exists and ``overwrite`` is off.
-        MediaError: At the end of the block, if no image was written.
-        ValueError: If ``fps`` is not above 0.
+        MediaError: At the end of the block, if no image was written; or if this build of PyAV does
+            not have the encoder.
+        ValueError: If ``fps`` is not above 0, or ``crf`` outside the codec's range.
 
     Example:
         >>> with VideoWriter("fade.mp4", fps=10) as video:
@@ -56,13 +89,27 @@ class VideoWriter:
         (3, True)
     """
 
-    def __init__(self, path: str | Path, fps: float = 25.0, *, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float = 25.0,
+        *,
+        overwrite: bool = False,
+        codec: str = "x264",
+        crf: int | None = None,
+        comment: str = "",
+    ) -> None:
         if not 0 < fps < FINEST_RATE:
             raise ValueError(f"fps must be above 0 images per second, got {fps}")
+        self.codec = VIDEO_CODECS[codec]
+        self.crf = self.codec.crf if crf is None else crf
+        if not 0 <= self.crf <= self.codec.largest_crf:
+            raise ValueError(f"crf of {codec} must be 0 to {self.codec.largest_crf}, got {crf}")
+        self.comment = comment
         self.path = Path(path)
         self.rate = Fraction(fps).limit_denominator(1001)
         self.overwrite = overwrite
-        self.images = 0
+        self.images = self._packets = 0
         self._stack = contextlib.ExitStack()
         self._shape: tuple[int, ...] | None = None
 
@@ -72,6 +119,8 @@ class VideoWriter:
             options = {"movflags": "faststart"}
             container = av.open(temporary, "w", format="mp4", options=options)
             self._container = stack.enter_context(container)
+            if self.comment:
+                self._container.metadata["comment"] = self.comment
             self._stack = stack.pop_all()
         return self
 
@@ -87,14 +136,14 @@ class VideoWriter:
                 return
             if self._shape is None:
                 raise MediaError(f"{self.path}: a video needs at least one image")
-            self._container.mux(self._stream.encode())
+            self._mux(self._stream.encode())
 
     def write(self, image: Picture) -> None:
         """Append an image.
 
         Args:
-            image: What :func:`spike_zoo.media.to_bytes` takes; all of one size. Where a side is
-                odd, its last row or column is repeated.
+            image: What :func:`spike_zoo.media.to_bytes` takes; all of one size. Sides that the
+                codec does not take are padded with their last row or column.
 
         Raises:
             MediaError: If the size differs from the first image's, or is below 2x2.
@@ -107,23 +156,42 @@ class VideoWriter:
                 f"{self.path}: image {self.images} has shape {pixels.shape}, the first one had "
                 f"{self._shape}"
             )
-        odd = [(0, side % 2) for side in pixels.shape[:2]]
-        padded = np.pad(pixels, [*odd, (0, 0)][: pixels.ndim], mode="edge")
+        padded = np.pad(pixels, [*self._padding, (0, 0)][: pixels.ndim], mode="edge")
         frame = _grey_frame(padded) if padded.ndim == 2 else _colour_frame(padded)
         frame.pts = self.images
-        self._container.mux(self._stream.encode(frame))
+        self._mux(self._stream.encode(frame))
         self.images += 1
+
+    def _mux(self, packets: Sequence[av.Packet[Any]]) -> None:
+        for packet in packets:
+            if self.codec.encoder == "libx265":  # its times of decoding are wrong in short videos
+                packet.dts = self._packets - X265_DELAY
+            self._packets += 1
+            self._container.mux(packet)
 
     def _begin(self, pixels: NDArray[np.uint8]) -> None:
         height, width = pixels.shape[:2]
         if min(height, width) < SMALLEST_SIDE:
             raise MediaError(f"{self.path}: a video needs 2 x 2 pixels, got {width} x {height}")
         self._shape = pixels.shape
-        stream = self._container.add_stream("libx264", rate=self.rate)
-        stream.width, stream.height = width + width % 2, height + height % 2
+        os.environ.setdefault("SVT_LOG", "1")  # errors alone; read when the encoder is loaded
+        try:
+            added = self._container.add_stream(self.codec.encoder, rate=self.rate)
+        except (ValueError, av.FFmpegError) as error:
+            raise MediaError(
+                f"{self.path}: this build of PyAV has no encoder {self.codec.encoder}; install "
+                "PyAV's own wheel (pip install av), or choose another codec"
+            ) from error
+        stream = cast("av.VideoStream", added)
+        rows, columns = (padded_side(side, self.codec.multiple) for side in (height, width))
+        self._padding = ((0, rows - height), (0, columns - width))
+        stream.width, stream.height = columns, rows
         stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(QUALITY), "preset": "medium"}
+        unit = largest_unit(rows, columns)
+        options = {name: text.format(unit=unit) for name, text in self.codec.options.items()}
+        stream.options = {"crf": str(self.crf), **options}
         codec = stream.codec_context
+        codec.codec_tag = self.codec.tag
         codec.time_base = 1 / self.rate
         codec.color_range = ColorRange.MPEG
         codec.colorspace = codec.color_primaries = codec.color_trc = BT709

@@ -58,7 +58,7 @@ def _damaged(path: Path, group: int) -> None:
     """Change a byte of a group."""
     reader, data = BitstreamReader(DATA), bytearray(DATA)
     lengths = reader.payload_bytes()
-    data[44 + sum(8 + lengths[k] for k in range(group)) + 20] ^= 1
+    data[48 + sum(8 + lengths[k] for k in range(group)) + 20] ^= 1
     path.write_bytes(bytes(data))
 
 

@@ -116,7 +116,7 @@ def test_a_damaged_bitstream_is_described_as_far_as_it_is_whole(
     said = capsys.readouterr().out
     assert f"{8 * len(PAYLOADS[1])} to {8 * len(PAYLOADS[1])}" in said
     assert said.count("damaged  ") == 2
-    path.write_bytes(DATA[:44])
+    path.write_bytes(DATA[:48])
     assert main(["info", str(path), "--json"]) == 1
     capsys.readouterr()
     assert main(["info", str(path)]) == 1

@@ -1,0 +1,118 @@
+"""``compress --codec``: images of a method as a small video that describes itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spike_zoo import SpikeRecording
+from spike_zoo.cli.compress import compress
+from spike_zoo.cli.decompress import decompress
+from spike_zoo.cli.info import info
+from spike_zoo.cli.main import main
+from spike_zoo.cli.reconstruct import reconstruct
+from spike_zoo.errors import FormatError, UsageError
+from spike_zoo.formats import write_recording
+from spike_zoo.media.pictures import load_picture
+from spike_zoo.media.video import save_video
+from spike_zoo.testing import pattern_take
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> str:
+    """A recording of odd size, with a camera's speed."""
+    recording = pattern_take(1, planes=80, height=45, width=61).recording
+    planes = recording[0 : len(recording)].astype(bool)
+    known = SpikeRecording.from_planes(planes, fps=20_000.0, rate_scale=recording.rate_scale)
+    write_recording(known, tmp_path / "street.npz")
+    return str(tmp_path / "street.npz")
+
+
+@pytest.mark.parametrize("codec", ["x265", "av1"])
+def test_images_come_back_with_their_planes_and_size(
+    street: str, tmp_path: Path, codec: str
+) -> None:
+    small, large = tmp_path / "small.mp4", tmp_path / "large.mp4"
+    options = {"method": "tfi", "stride": 20}
+    compress(street, out=str(small), codec=codec, crf=45, **options)  # type: ignore[arg-type]
+    compress(street, out=str(large), codec=codec, crf=10, **options)  # type: ignore[arg-type]
+    assert small.stat().st_size < large.stat().st_size
+    decompress(str(large), out=str(tmp_path / "decoded"))
+    reconstruct(street, out=str(tmp_path / "wanted"), **options)  # type: ignore[arg-type]
+    names = sorted(path.name.rpartition("-")[2] for path in (tmp_path / "decoded").iterdir())
+    assert names == ["000000.png", "000020.png", "000040.png", "000060.png"]
+    for name in names:
+        decoded = load_picture(tmp_path / "decoded" / f"large-{name}")
+        wanted = load_picture(tmp_path / "wanted" / f"street-{name}")
+        assert decoded.shape == wanted.shape == (1, 45, 61)
+        assert np.abs(decoded - wanted).mean() < 0.02
+
+
+def test_the_same_recording_gives_the_same_bytes(street: str, tmp_path: Path) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        compress(street, out=str(tmp_path / name), codec="x265", method="tfi")
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+
+
+def test_info_states_what_the_images_are(
+    street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compress(street, out=str(tmp_path / "a.mp4"), codec="x265", start=10, stop=60, crf=30)
+    capsys.readouterr()
+    info(str(tmp_path / "a.mp4"), json=True)
+    facts = json.loads(capsys.readouterr().out)
+    size = (tmp_path / "a.mp4").stat().st_size
+    assert facts["bpp"] == pytest.approx(8 * size / (50 * 45 * 61))
+    stated = ("method", "codec", "crf", "stride", "images", "planes", "height", "width", "fps")
+    values = ("tfi-aligned", "x265", 30, 7, 8, 50, 45, 61, 20_000.0)
+    assert tuple(facts[name] for name in stated) == values
+    info(str(tmp_path / "a.mp4"))
+    assert "images coded by x265, crf 30" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"codec": "x265", "out": "a.sci"}, "--out a.sci: --codec x265 makes X.mp4"),
+        ({"codec": "x265", "out": "a.mp4", "crf": 52}, "--crf 52: it is 0 to 51 for x265"),
+        ({"codec": "av1", "out": "a.mp4", "stride": 0}, "--stride 0: from one image to the next"),
+        ({"codec": "av1", "out": "a.mp4", "quality": 2}, "--quality 2 is not for --codec"),
+        ({"out": "a.mp4"}, "--codec x265 makes X.mp4"),
+        ({"out": "a.sci", "crf": 20}, "--crf 20 is for --codec"),
+        ({"codec": "av1", "out": "a.mp4", "method": "ssdm-student"}, "--method ssdm-student"),
+        ({"codec": "x265", "lossless": True, "out": "a.spl"}, "--codec x265: --lossless"),
+    ],
+)
+def test_options_that_do_not_fit_are_rejected(
+    street: str, tmp_path: Path, options: dict[str, object], message: str
+) -> None:
+    before = sorted(tmp_path.iterdir())
+    out = str(tmp_path / str(options.pop("out")))
+    with pytest.raises(UsageError) as error:
+        compress(street, out=out, **options)  # type: ignore[arg-type]
+    assert message.replace("a.sci:", f"{tmp_path / 'a.sci'}:") in str(error.value)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_other_videos_and_damaged_ones_are_rejected(street: str, tmp_path: Path) -> None:
+    save_video([np.zeros((16, 16))] * 3, tmp_path / "other.mp4")
+    with pytest.raises(FormatError, match=r"other\.mp4: an MP4 without the description"):
+        decompress(str(tmp_path / "other.mp4"), out=str(tmp_path / "decoded"))
+    compress(street, out=str(tmp_path / "a.mp4"), codec="x265", method="tfi")
+    (tmp_path / "cut.mp4").write_bytes((tmp_path / "a.mp4").read_bytes()[:300])
+    for command in (["info"], ["decompress", "--out", str(tmp_path / "decoded")]):
+        assert main([*command, str(tmp_path / "cut.mp4")]) == 1
+    assert not (tmp_path / "decoded").exists()
+    with pytest.raises(UsageError, match="plays as it is; give a folder"):
+        decompress(str(tmp_path / "a.mp4"), out=str(tmp_path / "b.mp4"))
+
+
+def test_one_image_is_a_video(tmp_path: Path) -> None:
+    recording = pattern_take(1, planes=3, height=16, width=16).recording
+    write_recording(recording, tmp_path / "short.npz")
+    compress(str(tmp_path / "short.npz"), out=str(tmp_path / "a.mp4"), codec="x265", method="tfi")
+    decompress(str(tmp_path / "a.mp4"), out=str(tmp_path / "decoded"))
+    assert [path.name for path in (tmp_path / "decoded").iterdir()] == ["a-000000.png"]
