@@ -50,7 +50,9 @@ class VideoCodec(NamedTuple):
 _X265 = "ctu={unit}:pools=none:frame-threads=1:info=0:log-level=none"
 VIDEO_CODECS: Final = {
     "x264": VideoCodec("libx264", "avc1", {"preset": "medium"}, 18, 51, 2),
-    "x265": VideoCodec("libx265", "hev1", {"preset": "slow", "x265-params": _X265}, 28, 51, 8),
+    "x265": VideoCodec(
+        "libx265", "hev1", {"preset": "slow", "tune": "psnr", "x265-params": _X265}, 28, 51, 8
+    ),
     "av1": VideoCodec("libsvtav1", "av01", {"preset": "4", "svtav1-params": "lp=1"}, 35, 63, 8),
 }
 X265_DELAY = 2  # images from decoding to presentation

@@ -1,4 +1,13 @@
-"""The entropy model of a latent: a hyper latent, then two passes over a checkerboard."""
+"""The entropy model of a latent: a hyper latent, then two passes over a checkerboard.
+
+Training, encoding and decoding run the same code, so they cannot disagree. What differs is the
+:class:`Symbols` that it is given: ``RateEstimator`` estimates bits with gradients, ``SymbolEncoder``
+rounds and writes, ``SymbolDecoder`` reads. A latent that is decoded is passed as None::
+
+    latent -> symbols.hyper    -> hyper symbols -> means and scale indexes of the first pass
+           -> symbols.residual -> half of the symbols -> means and indexes of the second pass
+           -> symbols.residual -> the other half      -> latent = means + symbols
+"""
 
 from __future__ import annotations
 
