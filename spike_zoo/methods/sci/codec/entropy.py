@@ -1,7 +1,7 @@
 """The entropy model of a latent: a hyper latent, then two passes over a checkerboard.
 
-Training, encoding and decoding run the same code, so they cannot disagree. What differs is the
-:class:`Symbols` that it is given: ``RateEstimator`` estimates bits with gradients, ``SymbolEncoder``
+Training, encoding and decoding run the same code, so they cannot disagree. They differ in the
+:class:`Symbols` that they pass: ``RateEstimator`` estimates bits with gradients, ``SymbolEncoder``
 rounds and writes, ``SymbolDecoder`` reads. A latent that is decoded is passed as None::
 
     latent -> symbols.hyper    -> hyper symbols -> means and scale indexes of the first pass
