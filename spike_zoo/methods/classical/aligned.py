@@ -176,7 +176,8 @@ class AlignedTFI(ClassicalMethod):
         middle, offsets = center - first, (center - first, stop - 1 - center)
         reaches = ((offset - HALF) // GROUP * GROUP for offset in offsets)
         rates = intervals.rates[first:stop]
-        return estimate_velocities(rates / white_of(rates), middle, *(max(r, 0) for r in reaches))
+        before, after = (max(reach, 0) for reach in reaches)
+        return estimate_velocities(rates, middle, before, after, white_of(rates))
 
     def _mean(
         self, intervals: Intervals, center: int, velocity: Tensor | None = None

@@ -35,21 +35,24 @@ _SETTINGS: Final = {
 }
 
 
-def estimate_velocities(rates: Tensor, middle: int, before: int, after: int) -> Tensor:
+def estimate_velocities(
+    rates: Tensor, middle: int, before: int, after: int, white: float = 1.0
+) -> Tensor:
     """Estimate optical flow from a plane to earlier and later ones, by DIS.
 
     Args:
-        rates: ``(T, H, W)``, consecutive planes of inverse intervals, white about 1.
+        rates: ``(T, H, W)``, consecutive planes of inverse intervals.
         middle: Index of the plane.
         before: Planes to look back, at most 20 are used; 0 gives zeros.
         after: Planes to look ahead, likewise.
+        white: Rate of a white pixel.
 
     Returns:
         ``(2, 2, H, W)``: (dx, dy) in pixels per plane, for the planes before and for those after.
 
     Source: Kroeger et al., *Fast Optical Flow using Dense Inverse Search*, ECCV 2016, as in OpenCV.
     """
-    return torch.stack([_velocity(rates, middle, reach) for reach in (-before, after)])
+    return torch.stack([_velocity(rates, middle, reach, white) for reach in (-before, after)])
 
 
 def shifts_at(planes: Sequence[int], middle: int, velocity: Tensor) -> Tensor:
@@ -84,7 +87,7 @@ def at_other_plane(velocity: Tensor, planes: int) -> Tensor:
     return moved(velocity, back.expand(2, 2, *back.shape))
 
 
-def _velocity(rates: Tensor, middle: int, reach: int) -> Tensor:
+def _velocity(rates: Tensor, middle: int, reach: int, white: float) -> Tensor:
     """Estimate where pixels of the middle plane go, ``(2, H, W)``, in pixels per plane.
 
     Over a long distance flow may match another object of similar appearance. Where it does not
@@ -93,12 +96,12 @@ def _velocity(rates: Tensor, middle: int, reach: int) -> Tensor:
     if reach == 0:
         return rates.new_zeros(2, *rates.shape[1:])
     reach = max(-REACH, min(reach, REACH))
-    here, there = _picture(rates, middle), _picture(rates, middle + reach)
+    here, there = (_picture(rates, plane) / white for plane in (middle, middle + reach))
     velocity = _flow(here, there) / reach
     if abs(reach) <= _NEAR:
         return velocity
     near = _NEAR if reach > 0 else -_NEAR
-    close = _picture(rates, middle + near)
+    close = _picture(rates, middle + near) / white
 
     def mismatch(estimate: Tensor) -> Tensor:
         return (here - moved(close, near * estimate)).abs().mean()

@@ -152,8 +152,8 @@ def _intervals(spikes: Tensor) -> Intervals:
 
 def _velocity(intervals: Intervals, center: int) -> Tensor:
     """Estimate optical flow in pixels per plane, ``(2, 2, H, W)``."""
-    rates = intervals.rates / white_of(intervals.rates)
-    return estimate_velocities(rates, center, center, len(rates) - 1 - center)
+    rates, after = intervals.rates, len(intervals.rates) - 1 - center
+    return estimate_velocities(rates, center, center, after, white_of(rates))
 
 
 def _known(motion: Tensor) -> Tensor:
