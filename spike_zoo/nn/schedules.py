@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from torch.optim.lr_scheduler import LambdaLR
@@ -22,102 +21,6 @@ ScheduleKind = Literal["cosine", "milestones", "linear", "constant", "per_step_o
 _OWN = ("factor", "count", "updates", "base_lrs", "_last_lr")
 
 
-@dataclass(frozen=True)
-class Constant:
-    """The factor stays 1."""
-
-    def __call__(self, step: int, updates: float) -> float:
-        """Return the factor of an update."""
-        return 1.0
-
-
-@dataclass(frozen=True)
-class Cosine:
-    """The factor falls from 1 to ``lowest`` at the end of the run, along half a cosine.
-
-    Attributes:
-        begin: Fraction of the run after which it falls.
-        lowest: The last factor.
-    """
-
-    begin: float = 0.0
-    lowest: float = 0.0
-
-    def __call__(self, step: int, updates: float) -> float:
-        """Return the factor of an update."""
-        left = (min(step / updates, 1.0) - self.begin) / (1.0 - self.begin)
-        fallen = 0.5 * (1.0 + math.cos(math.pi * max(left, 0.0)))
-        return self.lowest + (1.0 - self.lowest) * fallen
-
-
-@dataclass(frozen=True)
-class Linear:
-    """The factor falls from 1 to ``lowest`` at the end of the run, by the same at every update.
-
-    Attributes:
-        begin: Fraction of the run after which it falls.
-        lowest: The last factor.
-    """
-
-    begin: float = 0.0
-    lowest: float = 0.0
-
-    def __call__(self, step: int, updates: float) -> float:
-        """Return the factor of an update."""
-        left = (min(step / updates, 1.0) - self.begin) / (1.0 - self.begin)
-        return 1.0 - (1.0 - self.lowest) * max(left, 0.0)
-
-
-@dataclass(frozen=True)
-class Milestones:
-    """The factor is multiplied by another after some fractions of the run.
-
-    Attributes:
-        at: The fractions; quarters by default, as STIR was trained.
-        factor: What it is multiplied by after each.
-    """
-
-    at: tuple[float, ...] = (0.25, 0.5, 0.75)
-    factor: float = 0.7
-
-    def __call__(self, step: int, updates: float) -> float:
-        """Return the factor of an update."""
-        return self.factor ** sum(step / updates >= milestone for milestone in self.at)
-
-
-@dataclass(frozen=True)
-class CosineCycle:
-    """The factor swings between 1 and 0 along a cosine, whatever the length of the run.
-
-    Attributes:
-        half_period: Updates from 1 to 0.
-    """
-
-    half_period: float
-
-    def __call__(self, step: int, updates: float) -> float:
-        """Return the factor of an update."""
-        return 0.5 * (1.0 + math.cos(math.pi * step / self.half_period))
-
-
-@dataclass(frozen=True)
-class WarmUp:
-    """Another schedule's factor, times one that rises from 0 to 1 in the first part of the run.
-
-    Attributes:
-        share: Fraction of the run in which it rises, in [0, 1).
-        then: The other schedule.
-    """
-
-    share: float
-    then: Factor
-
-    def __call__(self, step: int, updates: float) -> float:
-        """Return the factor of an update."""
-        rising = min(1.0, (step + 1) / (self.share * updates)) if self.share else 1.0
-        return rising * self.then(step, updates)
-
-
 def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1) -> Factor:
     """Return a schedule by name.
 
@@ -130,14 +33,20 @@ def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1)
         warmup: Fraction of the run in which the factor rises from 0, before it may fall.
         epochs: Of the whole run.
     """
-    schedules: dict[ScheduleKind, Factor] = {
-        "cosine": Cosine(begin=warmup),
-        "linear": Linear(begin=warmup),
-        "milestones": Milestones(),
-        "constant": Constant(),
-        "per_step_official": CosineCycle(half_period=epochs),
-    }
-    return WarmUp(warmup, schedules[kind]) if warmup else schedules[kind]
+
+    def factor(step: int, updates: float) -> float:
+        left = max((min(step / updates, 1.0) - warmup) / (1.0 - warmup), 0.0)
+        factors: dict[ScheduleKind, float] = {
+            "cosine": 0.5 * (1.0 + math.cos(math.pi * left)),
+            "linear": 1.0 - left,
+            "milestones": 0.7 ** sum(step / updates >= quarter for quarter in (0.25, 0.5, 0.75)),
+            "constant": 1.0,
+            "per_step_official": 0.5 * (1.0 + math.cos(math.pi * step / epochs)),
+        }
+        rising = min(1.0, (step + 1) / (warmup * updates)) if warmup else 1.0
+        return rising * factors[kind]
+
+    return factor
 
 
 def check_schedule(kind: str, learning_rate: float, warmup: float = 0.0) -> None:
@@ -163,13 +72,13 @@ class RunSchedule(LambdaLR):
 
     Args:
         optimizer: Whose learning rate moves.
-        factor: How it moves, as :class:`Cosine`.
+        factor: How it moves, see :func:`schedule_factor`.
         count: Returns the updates of the run; called when training has its data.
 
     Example:
         >>> import torch
         >>> optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
-        >>> schedule = RunSchedule(optimizer, Linear(), count=lambda: 4)
+        >>> schedule = RunSchedule(optimizer, schedule_factor("linear"), count=lambda: 4)
         >>> schedule.begin()
         >>> [schedule.factor(step, schedule.updates) for step in range(5)]
         [1.0, 0.75, 0.5, 0.25, 0.0]
@@ -201,7 +110,7 @@ class RunSchedule(LambdaLR):
 
 def make_scheduler(
     optimizer: Optimizer,
-    schedule: ScheduleKind | Factor,
+    schedule: ScheduleKind,
     trainer: Trainer,
     per_batch: int = 1,
     *,
@@ -211,18 +120,17 @@ def make_scheduler(
 
     Args:
         optimizer: Whose learning rate moves.
-        schedule: A name, see :func:`schedule_factor`, or a factor.
+        schedule: See :func:`schedule_factor`.
         trainer: About to fit.
         per_batch: Updates that the module makes of one batch by itself.
-        warmup: Fraction of the run in which the rate of a named schedule rises.
+        warmup: Fraction of the run in which the rate rises.
 
     Raises:
         ConfigError: If the run has no end.
     """
     check_finite_length(trainer)
-    if isinstance(schedule, str):
-        schedule = schedule_factor(schedule, warmup=warmup, epochs=max(trainer.max_epochs or 1, 1))
-    return RunSchedule(optimizer, schedule, lambda: total_updates(trainer, per_batch))
+    factor = schedule_factor(schedule, warmup=warmup, epochs=max(trainer.max_epochs or 1, 1))
+    return RunSchedule(optimizer, factor, lambda: total_updates(trainer, per_batch))
 
 
 def start_schedules(trainer: Trainer) -> None:
