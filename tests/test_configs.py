@@ -43,7 +43,6 @@ BASES = {"experiments/stir/variants": "configs/stir.yaml"}
 NEEDS_VGG19 = ("--model.init_args.loss_per", "0", "vgg19-dcbb9e9d.pth")
 # tests/methods/stir/test_flow_targets.py learns from an archive that tells it
 NEEDS_MOTION = ("--model.init_args.loss_motion", "0", "the data serve no true motion")
-AROUND = ("--data.init_args.flow_offset", "0", "has no motion to the planes 20 before and after")
 TOLD_MOTION = ("--model.init_args.oracle_flow", "false", "the data serve no true motion")
 EXCEPTIONS = {
     "experiments/classical/variants/tfi_true_motion.yaml": TOLD_MOTION,
@@ -57,7 +56,6 @@ EXCEPTIONS = {
     "experiments/stir/variants/width_050_motion_4.yaml": NEEDS_MOTION,
     "experiments/stir/variants/width_050_true.yaml": TOLD_MOTION,
     "experiments/stir/variants/loss_per.yaml": NEEDS_VGG19,
-    "experiments/stir/weights/stir.yaml": AROUND,
 }
 #: What a profile may set beside the trainer: the arguments every data module has.
 SHARED_DATA_ARGUMENTS = {

@@ -55,7 +55,7 @@ def test_files_show_the_recording(
     files, problems = files_of(Source(street), "tfi", tmp_path, **wanted)  # type: ignore[arg-type]
     assert problems == []
     assert load_picture(files[".png"]).shape == (1, 32, 48)
-    assert files[".sci"].read_bytes().startswith(b"SCI1")
+    assert files[".sci"].read_bytes().startswith(b"SCI2")
     assert files[".mp4"].stat().st_size > 1000
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAKES = (
-    "reconstruct street.npz --out a.png",
-    "reconstruct street.npz --out a.mp4",
+    "reconstruct street.npz --method tfi --out a.png",
+    "reconstruct street.npz --method tfi --out a.mp4",
     "compress street.npz --lossless --out a.spl",
     "archive export takes.h5 out",
     "archive build street.npz b.h5 --split test",

@@ -109,7 +109,7 @@ def test_estimates_of_a_validation_are_what_files_hold(trained: Trained, quality
     coded = job.compress(prepared, quality)
     rate, groups = job._coded(prepared, quality)
     header, payloads = coded.content
-    assert coded.n_bytes == 44 + sum(8 + len(payload) for payload in payloads)
+    assert coded.n_bytes == 48 + sum(8 + len(payload) for payload in payloads)
     words = sum(len(payload) - 8 for payload in payloads)
     estimated = float(rate) * header.frames * 32 * 40 / 8
     assert abs(estimated - words) <= 0.015 * words + 6 * len(payloads)

@@ -17,7 +17,7 @@ SWITCHES = set(inspect.signature(STIR).parameters) | {"loss_rec", "loss_ms", "lo
 MOTION = {
     *("loss_motion", "motion_schedule", "oracle_flow", "start_from_doubled_flows", "align_input")
 }
-PAGE = (ROOT / "spike_zoo" / "methods" / "stir" / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "experiments" / "stir" / "NOTES.md").read_text(encoding="utf-8")
 #: Each study with its rows beside the full network, and the switches they may move.
 STUDIES = {
     "pyramid levels": ({"levels_3", "levels_4"}, {"pyramid_levels"}),

@@ -113,7 +113,7 @@ def test_the_rate_scale_is_luminance_and_so_changes_what_is_coded(codec: SCICode
     assert codec.compress(source, rate_scale=source.rate_scale) == usual
     brighter = codec.compress(source, rate_scale=0.3)
     assert BitstreamReader(brighter).header.rate_scale == pytest.approx(0.3)
-    assert brighter[44:] != usual[44:]
+    assert brighter[48:] != usual[48:]
 
 
 def test_features_are_those_that_clips_are_seen_by(codec: SCICodec) -> None:
