@@ -1,8 +1,8 @@
 """Many recordings in one HDF5 file: reading, writing, building in parallel, checking."""
 
 from spike_zoo.archive.build import build_archive
-from spike_zoo.archive.findings import Finding
 from spike_zoo.archive.reader import SpikeArchive
+from spike_zoo.archive.schema import Finding
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.archive.writer import ArchiveWriter
 

@@ -1,49 +1,46 @@
-"""The table of what an archive of many recordings holds, so that none of them has to be opened.
+"""The digest of an archive's content, and the table of its recordings that large archives store.
 
-A table is believed only as long as not one byte of the file has changed since it was written:
-it is stored with the SHA-256 of all other bytes. Another program that edits the archive knows
-nothing of it, and then the recordings themselves are asked, as where there is no table.
+The table is used only while no byte of the file has changed since it was written: it is stored
+with the SHA-256 of all other bytes. Otherwise the recordings themselves are read.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.datasets import checked_datasets, read_integers
-from spike_zoo.archive.digest import MOST_BYTES_READ, content_row, digest_of_rows, part_row
+from spike_zoo.archive.datasets import checked_datasets, read_integers, read_label
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
+from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
 from spike_zoo.formats.hdf5_writing import OutputFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
 LEAST_RECORDINGS: Final = 1000
-"""Archives with fewer have no table: they are asked in seconds."""
+"""Archives with fewer have no table: their recordings are read in seconds."""
 MOST_FILE_BYTES: Final = 2 << 30
-"""Larger archives have no table: reading all of their bytes would take longer than asking."""
+"""Larger archives have no table: reading all of their bytes would take longer."""
+MOST_BYTES_READ: Final = 256 << 20
+"""Pictures and labels up to this size together are read; above it their stored checksums count."""
 
 _TABLE: Final = f"{schema.CONTENTS}/table"
 _STAMP: Final = f"{schema.CONTENTS}/stamp"
 _DIGEST_BYTES: Final = 32
 _BLOCK_BYTES: Final = 1 << 24
 _SIDES: Final = ("frames", "height", "width")
-_LABEL_GROUP, _LABEL_NAME = schema.LABEL.split("/")
 
 
 class Facts(NamedTuple):
-    """What loaders ask of a recording before they read any of it.
+    """What loaders need of a recording before they read any of it.
 
     Attributes:
         shape: Planes, height and width.
@@ -77,7 +74,7 @@ class IndexRow(NamedTuple):
 
     @property
     def facts(self) -> Facts:
-        """What loaders ask."""
+        """What loaders need."""
         name, _, rate_scale, index, _, parts = self.content
         inside = f"{schema.RECORDINGS}/{name}"
         _, shape, _ = parts.get(f"{inside}/{schema.IMAGES}") or (None, None, None)
@@ -89,6 +86,31 @@ class IndexRow(NamedTuple):
             None if shape is None else (shape[1], shape[2]),
             f"{inside}/{schema.MOTION}" in parts,
         )
+
+
+def content_sha256(
+    file: Hdf5File, names: Sequence[str], splits: Mapping[str, Sequence[str]]
+) -> str:
+    """Return a digest of recordings with their pictures, labels, calibration and splits.
+
+    Spikes count by their stored checksums. Pictures, labels and calibration count by their values
+    where all of them together have at most :data:`MOST_BYTES_READ`; above that by their stored
+    checksums, where they have one. For an archive that verifies both ways give the same. A valid
+    table gives it without reading the recordings.
+    """
+    with hdf5_errors(file.path, schema.CONTENTS):
+        rows = {row.content[0]: row.content for row in _valid_rows(file)}
+    if not rows.keys() >= set(names):
+        parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
+        read_all = sum(_bytes(file, found) for found in parts.values()) <= MOST_BYTES_READ
+        for name, found in parts.items():
+            attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
+            rows[name] = _content(file, name, attributes, found, read_all)
+    content = {
+        "splits": {part: list(splits[part]) for part in splits},
+        "recordings": [rows[name] for name in sorted(names)],
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_contents(path: Path) -> None:
@@ -121,30 +143,15 @@ def write_contents(path: Path) -> None:
 
 
 def read_facts(file: Hdf5File) -> dict[str, Facts]:
-    """Return what the table of an archive says of each recording; nothing without a true one.
+    """Return the facts of each recording from the table; nothing without a valid one.
 
     Reads all bytes of the file once.
     """
     with hdf5_errors(file.path, schema.CONTENTS):
-        return {row.content[0]: row.facts for row in _true_rows(file)}
+        return {row.content[0]: row.facts for row in _valid_rows(file)}
 
 
-def table_sha256(
-    file: Hdf5File, names: Sequence[str], splits: Mapping[str, Sequence[str]]
-) -> str | None:
-    """Return the digest of recordings and splits from the table; None without a true one.
-
-    It is that of :func:`~spike_zoo.archive.digest.content_sha256`; reads all bytes of the file
-    once.
-    """
-    with hdf5_errors(file.path, schema.CONTENTS):
-        rows = {row.content[0]: row.content for row in _true_rows(file)}
-    if not rows or not rows.keys() >= set(names):
-        return None
-    return digest_of_rows([rows[name] for name in sorted(names)], splits)
-
-
-def _true_rows(file: Hdf5File) -> list[IndexRow]:
+def _valid_rows(file: Hdf5File) -> list[IndexRow]:
     """Return the rows of the table, if there is one and no byte of the file has changed since."""
     if not (file.holds(_TABLE) and file.holds(_STAMP)):
         return []
@@ -173,97 +180,51 @@ def _sha256_around(descriptor: int, place: int) -> bytes:
 def _rows(file: Hdf5File, names: list[str]) -> list[IndexRow] | None:
     """Return the rows of all recordings, None where one is damaged or they hold too much."""
     size, rows = 0, []
-    recordings = file.group(schema.RECORDINGS).id
     try:
         for name in names:
-            row = _quick_row(recordings, name)
-            if row is None:
-                parts = checked_datasets(file, f"{schema.RECORDINGS}/{name}")
-                size += sum(int(file.dataset(part).nbytes) for part in parts)
-                row = _full_row(file, name) if size <= MOST_BYTES_READ else None
-            if row is None:
+            inside = f"{schema.RECORDINGS}/{name}"
+            parts, attributes = checked_datasets(file, inside), read_attributes(file, inside)
+            size += _bytes(file, parts)
+            shape, scale = [attributes.get(side) for side in _SIDES], attributes.get("rate_scale")
+            is_sized = all(type(side) is int and side > 0 for side in shape)
+            is_scaled = scale is None or (type(scale) is float and 0 < scale < float("inf"))
+            if size > MOST_BYTES_READ or not (is_sized and is_scaled):
                 return None
-            rows.append(row)
+            row = _content(file, name, attributes, parts, True)
+            rows.append(
+                IndexRow(row, [int(side) for side in shape if side], read_label(file, name))
+            )
     except SpikeZooError:  # verify says what is wrong; the table is only there to save time
         return None
     return rows
 
 
-def _full_row(file: Hdf5File, name: str) -> IndexRow | None:
-    """Return the row of any recording."""
+def _content(
+    file: Hdf5File, name: str, attributes: Mapping[str, Any], parts: Sequence[str], read_all: bool
+) -> list[Any]:
+    """Return what counts of a recording: plain values that JSON can hold."""
     inside = f"{schema.RECORDINGS}/{name}"
-    attributes = read_attributes(file, inside)
-    where = f"{inside}/{schema.LABEL}"
-    label = int(read_integers(file, where, 0)) if file.holds(where) else None
-    return _checked(content_row(file, name), [attributes.get(side) for side in _SIDES], label)
+    there = file.members(inside)
+    places = [
+        read_integers(file, f"{inside}/{part}", dimensions).tolist()
+        if part in there and file.holds(f"{inside}/{part}")
+        else []
+        for part, dimensions in ((schema.IMAGE_INDEX, 1), (schema.BLUR_SPAN, 2))
+    ]
+    counted = {part: _part(file, part, read_all) for part in parts}
+    return [name, attributes.get("sha256"), attributes.get("rate_scale"), *places, counted]
 
 
-def _quick_row(recordings: h5py.h5g.GroupID, name: str) -> IndexRow | None:
-    """Return the row of a recording of nothing but spikes and a class; None for any other.
-
-    It is a tenth of the way that knows every kind of part and names what is wrong with it.
-    """
-    with contextlib.suppress(KeyError, OSError, RuntimeError, ValueError, TypeError):
-        group = _hard(recordings, name)
-        members: list[bytes] = []
-        group.links.iterate(members.append)
-        parts, label = {}, None
-        if set(members) == {schema.SPIKES.encode(), _LABEL_GROUP.encode()}:
-            values = _label(_hard(group, _LABEL_GROUP))
-            if values is None:
-                return None
-            parts = {f"{schema.RECORDINGS}/{name}/{schema.LABEL}": part_row(values)}
-            label = int(values)
-        elif members != [schema.SPIKES.encode()]:
-            return None
-        checksum, scale = (_attribute(group, key) for key in ("sha256", "rate_scale"))
-        shape = [_attribute(group, side) for side in _SIDES]
-        return _checked([name, checksum, scale, [], [], parts], shape, label)
-    return None
+def _bytes(file: Hdf5File, parts: Sequence[str]) -> int:
+    with hdf5_errors(file.path, schema.RECORDINGS):
+        return sum(int(file.dataset(part).nbytes) for part in parts)
 
 
-def _checked(content: list[Any], shape: list[Any], label: int | None) -> IndexRow | None:
-    """Return a row whose numbers are what loaders expect, None for any other."""
-    scale = content[2]
-    if not all(type(side) is int and side > 0 for side in shape):
-        return None
-    if scale is not None and not (type(scale) is float and 0 < scale < float("inf")):
-        return None
-    return IndexRow(content, shape, label)
-
-
-def _hard(group: h5py.h5g.GroupID, name: str) -> Any:  # noqa: ANN401  (a group or a data set)
-    """Open what a hard link leads to; any other link may leave the file."""
-    if group.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
-        raise KeyError(name)
-    return h5py.h5o.open(group, name.encode())
-
-
-def _label(group: h5py.h5g.GroupID) -> NDArray[np.int64] | None:
-    """Return the class that a group of labels holds where it holds nothing else."""
-    members: list[bytes] = []
-    group.links.iterate(members.append)
-    if members != [_LABEL_NAME.encode()]:
-        return None
-    stored = _hard(group, _LABEL_NAME)
-    creation = stored.get_create_plist()
-    is_plain = creation.get_layout() == h5py.h5d.CONTIGUOUS and not creation.get_external_count()
-    if not is_plain or stored.shape != () or stored.dtype.kind not in "iu":
-        return None
-    if stored.get_storage_size() < stored.dtype.itemsize:
-        return None
-    values = np.empty((), stored.dtype)
-    stored.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-    return values
-
-
-def _attribute(group: h5py.h5g.GroupID, name: str) -> Any:  # noqa: ANN401  (a plain value)
-    if not h5py.h5a.exists(group, name.encode()):
-        return None
-    stored = h5py.h5a.open(group, name.encode())
-    if stored.shape != () or (stored.dtype.kind == "O" and name != "sha256"):
-        raise KeyError(name)
-    value = np.empty((), stored.dtype)
-    stored.read(value)
-    found = value.item()
-    return found.decode() if isinstance(found, bytes) else found
+def _part(file: Hdf5File, inside: str, read_all: bool) -> list[Any]:
+    """Return type, shape and checksum of a data set."""
+    found, checksum = file.dataset(inside), None
+    if not read_all:
+        checksum = stored_sha256(file, inside)
+    if checksum is None or not re.fullmatch(r"[0-9a-f]{64}", checksum):
+        checksum = dataset_sha256(file, inside)
+    return [found.dtype.newbyteorder("<").str, list(found.shape), checksum]

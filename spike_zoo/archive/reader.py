@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.contents import Facts, read_facts, table_sha256
-from spike_zoo.archive.datasets import check_pictures, missing_split, read_integers, split_names
-from spike_zoo.archive.digest import content_sha256
-from spike_zoo.archive.label_names import read_label_names
+from spike_zoo.archive.contents import Facts, content_sha256, read_facts
+from spike_zoo.archive.datasets import (
+    check_pictures,
+    missing_split,
+    read_integers,
+    read_label,
+    read_label_names,
+    split_names,
+)
 from spike_zoo.archive.rewriting import StoredTake
 from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import MissingItemError, PlaneRangeError
@@ -24,7 +29,7 @@ if TYPE_CHECKING:
     import h5py
     from numpy.typing import NDArray
 
-    from spike_zoo.archive.findings import Finding
+    from spike_zoo.archive.schema import Finding
     from spike_zoo.formats.hdf5_recording import StoredPlanes
     from spike_zoo.spikes.recording import SpikeRecording
 
@@ -294,9 +299,8 @@ class SpikeArchive:
 
     def label(self, name: str) -> int | None:
         """Return the class index of a take, None if it has none."""
-        if not self._has(name, schema.LABEL):
-            return None
-        return int(self._integers(name, schema.LABEL, ())[()])
+        self._require(name)
+        return read_label(self._file, name)
 
     def take(self, name: str) -> StoredTake:
         """Return a recording with everything that belongs to it, images read, planes not yet."""
@@ -324,7 +328,7 @@ class SpikeArchive:
         return verify_archive(self.path, deep=deep)
 
     def data_sha256(self, split: str | None = None) -> str:
-        """Return a digest of what runs see: names, splits, spikes, pictures, labels, scales.
+        """Return a digest of the content: names, splits, spikes, pictures, labels, scales.
 
         Spikes count by their stored checksums, which :meth:`verify` compares with the data.
         Pictures, motion, labels and calibration count by their values; where they have more than
@@ -333,11 +337,10 @@ class SpikeArchive:
         Args:
             split: Only the recordings of this split.
         """
-        asked = self._file, self.names(split), self._membership(split)
-        return table_sha256(*asked) or content_sha256(*asked)
-
-    def _membership(self, split: str | None) -> dict[str, list[str]]:
-        return {part: self.names(part) for part in (self.splits() if split is None else [split])}
+        parts = self.splits() if split is None else [split]
+        return content_sha256(
+            self._file, self.names(split), {part: self.names(part) for part in parts}
+        )
 
     def _require(self, name: str) -> None:
         if name not in self._known:

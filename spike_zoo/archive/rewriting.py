@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import h5py
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.datasets import checked_datasets, read_integers
+from spike_zoo.archive.datasets import checked_datasets, read_label
 from spike_zoo.archive.validate import foreign_objects
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
@@ -62,7 +62,7 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
         if not _has_size(file, inside, take.recording.shape):
             return
         _check_foreign(file, inside)
-        if schema.LABEL in group and take.label == _stored_label(file, inside):
+        if schema.LABEL in group and take.label == read_label(file, take.name):
             del group[schema.LABELS]  # the class too, in the type it was stored in
         with hdf5_errors(file.path, inside):
             _copy_missing(file.group(inside), group)
@@ -76,11 +76,6 @@ def _has_size(file: Hdf5File, inside: str, shape: tuple[int, int, int]) -> bool:
     """Return whether a stored recording has a shape ``(T, H, W)``."""
     attributes = read_attributes(file, inside)
     return tuple(attributes.get(side) for side in ("frames", "height", "width")) == shape
-
-
-def _stored_label(file: Hdf5File, inside: str) -> int | None:
-    where = f"{inside}/{schema.LABEL}"
-    return int(read_integers(file, where, 0)) if file.holds(where) else None
 
 
 def copy_unknown_root(target: h5py.File, path: Path) -> None:

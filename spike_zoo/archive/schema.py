@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -12,44 +13,22 @@ from spike_zoo.formats.hdf5_recording import LABEL, OPTIONAL, REQUIRED, SPIKES
 from spike_zoo.formats.hdf5_writing import NAME_PATTERN, chunk_planes, rate_scale_problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import DTypeLike, NDArray
 
+    from spike_zoo.errors import SpikeZooError
+    from spike_zoo.formats.hdf5 import Hdf5File
+
 __all__ = [
-    "AROUND",
-    "AROUND_INDEX",
-    "BLUR",
-    "BLUR_SPAN",
-    "CALIBRATION",
-    "CONTENTS",
-    "IMAGES",
-    "IMAGE_INDEX",
-    "KNOWN_ATTRIBUTES",
-    "KNOWN_MEMBERS",
-    "KNOWN_ROOT",
-    "KNOWN_ROOT_ATTRIBUTES",
-    "LABEL",
-    "LABELS",
-    "LABEL_NAMES",
-    "MOTION",
-    "NAME_PATTERN",
-    "OF_IMAGES",
-    "RECORDINGS",
-    "REQUIRED",
-    "SCHEMA",
-    "SCHEMA_VERSION",
-    "SPIKES",
-    "SPLITS",
-    "USUAL_SPLITS",
-    "around_problem",
-    "chunk_planes",
-    "image_problem",
-    "index_problem",
-    "label_names_problem",
-    "motion_problem",
-    "rate_scale_problem",
-    "span_problem",
+    "AROUND", "AROUND_INDEX", "BLUR", "BLUR_SPAN", "CALIBRATION", "CONTENTS", "IMAGES",
+    "IMAGE_INDEX", "KNOWN_ATTRIBUTES", "KNOWN_MEMBERS", "KNOWN_ROOT", "KNOWN_ROOT_ATTRIBUTES",
+    "LABEL", "LABELS", "LABEL_NAMES", "MOTION", "NAME_PATTERN", "OF_IMAGES", "RECORDINGS",
+    "REQUIRED", "SCHEMA", "SCHEMA_VERSION", "SPIKES", "SPLITS", "USUAL_SPLITS", "Finding",
+    "around_problem", "chunk_planes", "counted", "finding_of", "image_problem", "index_problem",
+    "label_names_problem", "motion_problem", "rate_scale_problem", "span_problem",
     "values_problem",
-]
+]  # fmt: skip
 
 SPLITS = "splits"
 USUAL_SPLITS = ("train", "val", "test")  # which data modules look for by default
@@ -84,7 +63,7 @@ _IMAGE_TYPES = (np.uint8, np.uint16, np.float32)
 
 
 def image_problem(shape: tuple[int, ...], dtype: DTypeLike, height: int, width: int) -> str | None:
-    """Say what is wrong with images ``(N, H', W'[, 3])`` of a recording ``H x W`` (E09)."""
+    """Describe what is wrong with images ``(N, H', W'[, 3])`` of a recording ``H x W`` (E09)."""
     if np.dtype(dtype) not in _IMAGE_TYPES:
         return f"images are {np.dtype(dtype)}, expected uint8, uint16 or float32"
     if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3):
@@ -99,9 +78,9 @@ def image_problem(shape: tuple[int, ...], dtype: DTypeLike, height: int, width: 
 
 
 def values_problem(low: float, high: float) -> str | None:
-    """Say what is wrong with float images of a least and greatest value, NaN if any is NaN (E09).
+    """Describe what is wrong with the least and greatest value of float images (E09).
 
-    Rounding may lead a little out of the range.
+    Both are NaN if any value is. Rounding may lead a little out of the range.
     """
     if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
         return (
@@ -112,7 +91,7 @@ def values_problem(low: float, high: float) -> str | None:
 
 
 def index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | None:
-    """Say what is wrong with the planes that images are centred on (E07)."""
+    """Describe what is wrong with the planes that images are centred on (E07)."""
     if index.shape != (images,):
         return f"image_index has shape {index.shape} for {images} images"
     if index.size and (index.min() < 0 or index.max() >= planes):
@@ -125,7 +104,7 @@ def index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | N
 def motion_problem(
     shape: tuple[int, ...], dtype: DTypeLike, images: int, size: tuple[int, int]
 ) -> str | None:
-    """Say what is wrong with the motion of images of a recording of some size (E09)."""
+    """Describe what is wrong with the motion of images of a recording of some size (E09)."""
     if np.dtype(dtype) != np.float16:
         return f"motion is {np.dtype(dtype)}, expected float16"
     if shape != (images, 2, *size):
@@ -143,7 +122,7 @@ def around_problem(
     images: int,
     size: tuple[int, int, int],
 ) -> str | None:
-    """Say what is wrong with the motion to the planes around images (E09).
+    """Describe what is wrong with the motion to the planes around images (E09).
 
     Args:
         shape: Of the motion.
@@ -168,7 +147,7 @@ def around_problem(
 
 
 def span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | None:
-    """Say what is wrong with the exposures of blurry images, first and past-the-last (E08)."""
+    """Describe what is wrong with the exposures of blurry images, first and past-the-last (E08)."""
     if span.shape != (images, 2):
         return f"blur_span has shape {span.shape} for {images} blurry images"
     first, last = span[:, 0], span[:, 1]
@@ -178,8 +157,56 @@ def span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | Non
 
 
 def label_names_problem(names: object) -> str | None:
-    """Say what is wrong with the names of the classes, in the order of their indices (E13)."""
+    """Describe what is wrong with the names of the classes, in the order of their indices (E13)."""
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         return f"label_names is {str(names)[:80]!r}, expected a JSON list of names"
     twice = [name for name, times in Counter(names).items() if times > 1]
     return f"label_names has {twice[0]!r} twice" if twice else None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule that an archive breaks.
+
+    Attributes:
+        code: E01..E13 for errors, W01..W03 for warnings.
+        path: Place inside the file.
+        message: What is wrong there.
+        severity: ``"error"`` or ``"warning"``.
+    """
+
+    code: str
+    path: str
+    message: str
+
+    @property
+    def severity(self) -> Literal["error", "warning"]:
+        """``"error"`` if the archive is invalid, else ``"warning"``."""
+        return "error" if self.code.startswith("E") else "warning"
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.path} {self.message}"
+
+
+def finding_of(
+    error: SpikeZooError, code: str, inside: str, file: Hdf5File, path: str | None = None
+) -> Finding:
+    """Turn an error of a reader into a finding, without the file's name in front."""
+    message = error.message.removeprefix(f"{file.path}: ").removeprefix(f"{inside}: ")
+    return Finding(error.code or code, path or error.path or inside, message)
+
+
+def counted(findings: Iterable[Finding]) -> list[Finding]:
+    """Return each finding once; a warning that several recordings share is one, with a count."""
+    groups: dict[tuple[str, ...], dict[Finding, None]] = {}
+    for finding in findings:
+        path = finding.path
+        if finding.severity == "warning" and path.startswith(f"{RECORDINGS}/"):
+            path = "/".join(path.split("/")[2:])  # without the name of the recording
+        groups.setdefault((finding.code, finding.message, path), {})[finding] = None
+    return [
+        replace(first, message=f"{first.message} (and {len(more)} more recordings)")
+        if more
+        else first
+        for first, *more in groups.values()
+    ]

@@ -11,9 +11,14 @@ import h5py
 import numpy as np
 
 from spike_zoo.archive import schema
-from spike_zoo.archive.datasets import checked_datasets, read_integers, split_names
-from spike_zoo.archive.findings import Finding, counted, finding_of
-from spike_zoo.archive.label_names import read_label_names
+from spike_zoo.archive.datasets import (
+    checked_datasets,
+    read_integers,
+    read_label,
+    read_label_names,
+    split_names,
+)
+from spike_zoo.archive.schema import Finding, counted, finding_of
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
 from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256, value_range
@@ -123,7 +128,7 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
         yield finding_of(error, "E04", inside, file)
         return
     checks = (
-        (_images, "E07"), (_motion, "E09"), (_around, "E09"), (_blur, "E08"),
+        (_sharp, "E07"), (_motion, "E09"), (_around, "E09"), (_blur, "E08"),
         (_unknown_members, "E08"), (_further_parts, "E06"),
     )  # fmt: skip
     for check, code in checks:
@@ -163,17 +168,30 @@ def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding("E06", inside, "attribute sha256 is not 64 lower-case hex digits")
 
 
-def _images(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
-    """Check the sharp images (E07, E09)."""
+def _sharp(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
+    """Check the sharp images and their planes (E07, E09)."""
     yield from _pictures(file, f"{inside}/{schema.IMAGES}", planes, deep)
-    count = _count(file, f"{inside}/{schema.IMAGES}")
-    where = f"{inside}/{schema.IMAGE_INDEX}"
+    where, count = f"{inside}/{schema.IMAGE_INDEX}", _count(file, f"{inside}/{schema.IMAGES}")
+    yield from _places(file, where, 1, count, planes, "E07")
+
+
+def _blur(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
+    """Check the blurry images and their exposures (E08, E09)."""
+    yield from _pictures(file, f"{inside}/{schema.BLUR}", planes, deep)
+    where, count = f"{inside}/{schema.BLUR_SPAN}", _count(file, f"{inside}/{schema.BLUR}")
+    yield from _places(file, where, 2, count, planes, "E08")
+
+
+def _places(
+    file: Hdf5File, where: str, dimensions: int, count: int, planes: StoredPlanes, code: str
+) -> Iterator[Finding]:
+    """Check the planes of images: there must be some where there are images."""
+    check = schema.index_problem if dimensions == 1 else schema.span_problem
     if file.holds(where):
-        index = read_integers(file, where, 1)
-        if problem := schema.index_problem(index, count, planes.shape[0]):
-            yield Finding("E07", where, problem)
+        problem = check(read_integers(file, where, dimensions), count, planes.shape[0])
+        yield from [Finding(code, where, problem)] if problem else []
     elif count:
-        yield Finding("E07", where, f"missing beside {count} images")
+        yield Finding(code, where, f"missing beside {count} images")
 
 
 def _motion(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
@@ -200,19 +218,6 @@ def _around(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> It
     index = read_integers(file, beside, 2)
     problem = schema.around_problem(stored.shape, stored.dtype, index, images, size)
     yield from _findings_of_values(file, where, problem, deep)
-
-
-def _blur(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
-    """Check the blurry images (E08, E09)."""
-    yield from _pictures(file, f"{inside}/{schema.BLUR}", planes, deep)
-    count = _count(file, f"{inside}/{schema.BLUR}")
-    where = f"{inside}/{schema.BLUR_SPAN}"
-    if file.holds(where):
-        span = read_integers(file, where, 2)
-        if problem := schema.span_problem(span, count, planes.shape[0]):
-            yield Finding("E08", where, problem)
-    elif count:
-        yield Finding("E08", where, f"missing beside {count} blurry images")
 
 
 def _pictures(file: Hdf5File, where: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
@@ -366,12 +371,11 @@ def _classes(file: Hdf5File, names: list[str]) -> Iterator[Finding]:
         yield finding_of(error, "E13", "/", file)
         return
     for name in names if classes else []:
-        where = f"{schema.RECORDINGS}/{name}/{schema.LABEL}"
         try:
-            label = int(read_integers(file, where, 0)) if file.holds(where) else 0
+            label = read_label(file, name) or 0
         except SpikeZooError:  # reported with its recording
             continue
         if not 0 <= label < len(classes):
-            yield Finding(
-                "E13", where, f"class {label} has no name: label_names has {len(classes)}"
-            )
+            where = f"{schema.RECORDINGS}/{name}/{schema.LABEL}"
+            what = f"class {label} has no name: label_names has {len(classes)}"
+            yield Finding("E13", where, what)

@@ -12,8 +12,7 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.contents import LEAST_RECORDINGS, write_contents
-from spike_zoo.archive.datasets import split_names
-from spike_zoo.archive.label_names import write_label_names
+from spike_zoo.archive.datasets import split_names, write_label_names
 from spike_zoo.archive.rewriting import StoredTake, copy_rest
 from spike_zoo.errors import (
     ExistingFileError,

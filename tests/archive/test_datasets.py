@@ -1,4 +1,4 @@
-"""The small data sets of an archive are checked before they are believed."""
+"""The small data sets of an archive are checked when they are read."""
 
 from __future__ import annotations
 
