@@ -16,7 +16,6 @@ from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.data.batches import PICTURES, Collate
-from spike_zoo.data.limits import check_at_least
 from spike_zoo.data.loader import EvalLoader, TrainingLoader
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
@@ -24,7 +23,7 @@ from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.turning import apply_modes, turn_motions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from lightning import Trainer
     from torch import Tensor
@@ -108,8 +107,8 @@ class ArchiveDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         check_at_least({"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)})
-        check_at_least({"samples_per_epoch": (samples_per_epoch, 1)})
-        check_at_least({"workers": (workers, 0), "seed": (seed, 0)})
+        limits = {"samples_per_epoch": (samples_per_epoch, 1), "workers": (workers, 0)}
+        check_at_least({**limits, "seed": (seed, 0)})
         _check_crop_and_scale(crop, rate_scale)
         self.archive_path = Path(archive)
         self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
@@ -338,6 +337,22 @@ class ArchiveDataModule(LightningDataModule):
         )
         loader.check, loader.finish = self.archive.check_unchanged, self._finish()
         return loader
+
+
+def counted_reasons(reasons: Mapping[str, Sequence[str]]) -> str:
+    """Return how many names there are for each reason, with the first of them."""
+    return " and ".join(
+        f"{len(names)} {reason} (the first is {names[0]!r})"
+        for reason, names in reasons.items()
+        if names
+    )
+
+
+def check_at_least(limits: dict[str, tuple[int | None, int]]) -> None:
+    """Reject the first argument (name -> value, least allowed) below its least; None is valid."""
+    for name, (value, least) in limits.items():
+        if value is not None and value < least:
+            raise ConfigError(f"{name}: at least {least}, got {value}")
 
 
 def _check_crop_and_scale(crop: int | None, rate_scale: float | None) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spike_zoo.data.base import ArchiveDataModule
-from spike_zoo.data.limits import check_at_least
+from spike_zoo.data.base import ArchiveDataModule, check_at_least, counted_reasons
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.windows import centred_window
@@ -98,15 +97,8 @@ class LabelledClips:
     @property
     def left_out(self) -> str:
         """How many recordings are left out and why, naming the first; empty where none is."""
-        reasons = {
-            "without a label": self.unlabelled,
-            f"with fewer planes than clip_length {self.clip_length}": self.short,
-        }
-        return " and ".join(
-            f"{len(names)} {reason} (the first is {names[0]!r})"
-            for reason, names in reasons.items()
-            if names
-        )
+        too_short = f"with fewer planes than clip_length {self.clip_length}"
+        return counted_reasons({"without a label": self.unlabelled, too_short: self.short})
 
 
 class ClassificationDataModule(ArchiveDataModule):

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from spike_zoo.data.base import ArchiveDataModule
-from spike_zoo.data.limits import check_at_least
+from spike_zoo.data.base import ArchiveDataModule, check_at_least
 from spike_zoo.data.reconstruction import draw_cut
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError

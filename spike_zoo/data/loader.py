@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import DataLoader
 
-from spike_zoo.data.batches import Collate, large_places
+from spike_zoo.data.batches import Collate, Slots, large_places
 from spike_zoo.data.sampling import SampleKey, SeededSampler
-from spike_zoo.data.slots import Slots
 from spike_zoo.errors import VersionError
 
 if TYPE_CHECKING:

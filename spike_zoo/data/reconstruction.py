@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule
-from spike_zoo.data.limits import check_at_least
+from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule, check_at_least, counted_reasons
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
@@ -99,15 +98,8 @@ class ReconstructionWindows:
     @property
     def left_out(self) -> str:
         """How many recordings are left out and why, naming the first; empty where none is."""
-        reasons = {
-            "recordings without images": self.without,
-            f"recordings with fewer planes than clip_length {self.clip_length}": self.short,
-        }
-        return " and ".join(
-            f"{len(names)} {reason} (the first is {names[0]!r})"
-            for reason, names in reasons.items()
-            if names
-        )
+        too_short = f"recordings with fewer planes than clip_length {self.clip_length}"
+        return counted_reasons({"recordings without images": self.without, too_short: self.short})
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -253,13 +245,8 @@ class ReconstructionDataModule(ArchiveDataModule):
         **loading: Any,
     ) -> None:
         super().__init__(archive, **loading)
-        check_at_least(
-            {
-                "clip_length": (clip_length, 1),
-                "stride": (stride, 1),
-                "flow_offset": (flow_offset, 0),
-            }
-        )
+        check_at_least({"clip_length": (clip_length, 1), "stride": (stride, 1)})
+        check_at_least({"flow_offset": (flow_offset, 0)})
         self.flow_offset = flow_offset
         self.clip_length = clip_length
         self.stride = stride

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from spike_zoo.data.base import DEFAULT_ARCHIVE, unpacked
-from spike_zoo.data.limits import check_at_least
+from spike_zoo.data.base import DEFAULT_ARCHIVE, check_at_least, unpacked
 from spike_zoo.data.reconstruction import ReconstructionDataModule, ReconstructionWindows
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
@@ -201,12 +200,8 @@ class SceneDataModule(ReconstructionDataModule):
                 f"full_sequence_splits: {unknown[0]!r} is not a split; expected one of "
                 f"{', '.join(self.named_splits)}"
             )
-        check_at_least(
-            {
-                "images_per_sample": (images_per_sample, 1),
-                "eval_images_per_sample": (eval_images_per_sample, 0),
-            }
-        )
+        check_at_least({"images_per_sample": (images_per_sample, 1)})
+        check_at_least({"eval_images_per_sample": (eval_images_per_sample, 0)})
         self.full_sequence_splits = tuple(full_sequence_splits)
         self.images_per_sample = images_per_sample
         self.eval_images_per_sample = (

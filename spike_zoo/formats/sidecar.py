@@ -11,7 +11,7 @@ from spike_zoo.errors import ExistingFileError, FormatError
 from spike_zoo.spikes.recording import positive_number
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from spike_zoo.formats.dat import DatLayout
     from spike_zoo.spikes.recording import SpikeRecording
@@ -223,21 +223,59 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
     _check_class(path, meta)
-    return Sidecar(
-        height=_whole(path, "spike_h", meta.pop("spike_h", None)),
-        width=_whole(path, "spike_w", meta.pop("spike_w", None)),
-        columns=_columns(path, meta.pop("columns", None)),
-        frame_align=_align(path, meta.pop("frame_align", None)),
-        flip=_switch(path, "flip", meta.pop("flip", None)),
-        mirror=_switch(path, "mirror", meta.pop("mirror", None)),
-        rotate=_rotation(path, meta.pop("rotate", None)),
-        offset=_whole(path, "offset", meta.pop("offset", None), least=0),
-        fps=_number(path, "fps", meta.pop("fps", None)),
-        threshold=_number(path, "threshold", meta.pop("threshold", None)),
-        rate_scale=_number(path, "rate_scale", meta.pop("rate_scale", None)),
-        planes=_planes(path, meta.pop("planes", None)),
-        meta=meta,
+    values: dict[str, Any] = {}
+    for name, (is_valid, expected) in _RULES.items():
+        value = meta.pop(name, None)
+        if value is not None and not is_valid(value):
+            raise FormatError(f"{path}: {name} is {value!r}, expected {expected}", path=str(path))
+        values[_ATTRIBUTES.get(name, name)] = value
+    for name in ("fps", "threshold", "rate_scale"):
+        values[name] = positive_number(name, values[name])
+    if values["columns"] is not None:
+        values["columns"] = tuple((first, last) for first, last in values["columns"])
+    if values["planes"] is not None:
+        planes = values["planes"]
+        values["planes"] = tuple(planes if isinstance(planes, list) else [planes])
+    return Sidecar(**values, meta=meta)
+
+
+def _is_whole(least: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is int and value >= least
+
+
+def _are_planes(value: object) -> bool:
+    listed = value if isinstance(value, list) else [value]
+    return bool(listed) and all(map(_is_whole(0), listed))
+
+
+def _are_columns(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(type(end) is int for end in pair)
+        for pair in value
     )
+
+
+def _is_number(name: str) -> Callable[[object], bool]:
+    return lambda value: positive_number(name, value) is not None
+
+
+_ATTRIBUTES = {"spike_h": "height", "spike_w": "width"}
+#: Field -> whether a value is valid, and what is expected.
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "spike_h": (_is_whole(1), "a whole number >= 1"),
+    "spike_w": (_is_whole(1), "a whole number >= 1"),
+    "columns": (_are_columns, "ranges such as [[0, 400]]"),
+    "frame_align": (lambda value: value in ("byte", "bit"), "byte or bit"),
+    "flip": (lambda value: isinstance(value, bool), "true or false"),
+    "mirror": (lambda value: isinstance(value, bool), "true or false"),
+    "rotate": (
+        lambda value: type(value) is int and value in (0, 90, 180, 270),
+        "0, 90, 180 or 270",
+    ),
+    "offset": (_is_whole(0), "a whole number >= 0"),
+    **{name: (_is_number(name), "a number > 0") for name in ("fps", "threshold", "rate_scale")},
+    "planes": (_are_planes, "planes counted from 0, as [150] or [50, 100]"),
+}
 
 
 def _check_spelling(path: Path, fields: Mapping[str, Any]) -> None:
@@ -273,62 +311,3 @@ def _check_class(path: Path, fields: Mapping[str, Any]) -> None:
 def is_class(label: object) -> bool:
     """Return whether a value is the index of a class: a whole number from 0."""
     return type(label) is int and 0 <= label < 2**63
-
-
-def _planes(path: Path, value: object) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    listed = value if isinstance(value, list) else [value]
-    if not listed or not all(type(one) is int and one >= 0 for one in listed):
-        raise FormatError(
-            f"{path}: planes is {value!r}, expected planes counted from 0, as [150] or [50, 100]",
-            path=str(path),
-        )
-    return tuple(listed)
-
-
-def _whole(path: Path, name: str, value: object, *, least: int = 1) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise FormatError(
-            f"{path}: {name} is {value!r}, expected a whole number >= {least}", path=str(path)
-        )
-    return value
-
-
-def _switch(path: Path, name: str, value: object) -> bool | None:
-    if isinstance(value, bool | None):
-        return value
-    raise FormatError(f"{path}: {name} is {value!r}, expected true or false", path=str(path))
-
-
-def _rotation(path: Path, value: object) -> int | None:
-    if value is None or (type(value) is int and value in (0, 90, 180, 270)):
-        return value
-    raise FormatError(f"{path}: rotate is {value!r}, expected 0, 90, 180 or 270", path=str(path))
-
-
-def _number(path: Path, name: str, value: object) -> float | None:
-    number = positive_number(name, value)
-    if number is None and value is not None:
-        raise FormatError(f"{path}: {name} is {value!r}, expected a number > 0", path=str(path))
-    return number
-
-
-def _align(path: Path, value: object) -> str | None:
-    if value in (None, "byte", "bit"):
-        return None if value is None else str(value)
-    raise FormatError(f"{path}: frame_align is {value!r}, expected byte or bit", path=str(path))
-
-
-def _columns(path: Path, value: object) -> tuple[tuple[int, int], ...] | None:
-    if value is None:
-        return None
-    if isinstance(value, list):
-        pairs = [tuple(pair) for pair in value if isinstance(pair, list) and len(pair) == 2]
-        if len(pairs) == len(value) and all(type(end) is int for pair in pairs for end in pair):
-            return tuple((first, last) for first, last in pairs)
-    raise FormatError(
-        f"{path}: columns is {value!r}, expected ranges such as [[0, 400]]", path=str(path)
-    )

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from spike_zoo.data import slots as slots_module
-from spike_zoo.data.batches import Collate, large_places
-from spike_zoo.data.slots import Slots
+from spike_zoo.data import batches as slots_module
+from spike_zoo.data.batches import Collate, Slots, large_places
 from spike_zoo.errors import ConfigError
 
 

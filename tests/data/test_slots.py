@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.data import slots as slots_module
-from spike_zoo.data.slots import ALIGNED, Slots, aligned, filled
+from spike_zoo.data import batches as slots_module
+from spike_zoo.data.batches import ALIGNED, Slots, aligned, filled
 
 
 def test_workers_have_slots_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

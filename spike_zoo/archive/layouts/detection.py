@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spike_zoo.archive.layouts.camera import Camera
 from spike_zoo.archive.layouts.exposures import (
@@ -125,34 +125,20 @@ def find_takes(
     source: str | Path,
     *,
     layout: str = "auto",
-    height: int | None = None,
-    width: int | None = None,
-    rate_scale: float | None = None,
-    fps: float | None = None,
-    flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: int | None = None,
-    allow_partial: bool = False,
     split: str | None = None,
     exposure: ExposureRule | None = None,
+    **camera: Any,
 ) -> FoundTakes:
     """Find the takes of a data set without reading them.
 
     Args:
         source: The folder or file.
         layout: One of those above.
-        height: Rows of ``.dat`` recordings; this and the next six come before what files, their
-            sidecars or the layout state it.
-        width: Columns of ``.dat`` recordings.
-        rate_scale: Spikes per plane at white.
-        fps: Planes per second.
-        flip: Whether ``.dat`` recordings store their rows bottom to top.
-        mirror: Reverse the columns of ``.dat`` recordings.
-        rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees.
-        allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
         split: Put every take in this split, whatever its folder.
         exposure: Which planes the blurry images were exposed over; for ``gopro``, ``rsb`` and
             ``usp`` only.
+        **camera: Attributes of :class:`~spike_zoo.archive.layouts.camera.Camera`; they come before
+            what files, their sidecars or the layout state.
 
     Raises:
         MissingFileError: If it is missing, or a file that belongs to it; names the first.
@@ -161,7 +147,7 @@ def find_takes(
         FormatError: If nothing in it is a recording, or a file has the wrong size.
     """
     source = Path(source)
-    camera = Camera(height, width, rate_scale, fps, flip, mirror, rotate, allow_partial)
+    stated = Camera(**camera)
     _check_split(split)
     if not source.exists():
         raise MissingFileError(f"{source}: there is no such file or folder", path=str(source))
@@ -169,7 +155,7 @@ def find_takes(
     found = FoundTakes()
     finder = _finder(chosen, exposure)
     if source.is_dir() or chosen in ("folder", "archive"):
-        for name, home, job in finder(source, camera):
+        for name, home, job in finder(source, stated):
             found.add(name, split or home, job)
     if not found.jobs:
         raise FormatError(

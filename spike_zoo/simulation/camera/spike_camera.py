@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -226,22 +227,15 @@ class SpikeCamera:
                 )
 
 
+@dataclass
 class _State:
     """Everything a camera carries from one plane to the next, pixels flattened."""
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        charge: NDArray[np.float32],
-        maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
-        spurious_times: NDArray[np.float64],
-        spurious_counts: NDArray[np.uint32],
-    ) -> None:
-        self.shape = shape
-        self.charge = charge
-        self.maps = maps
-        self.spurious_times = spurious_times
-        self.spurious_counts = spurious_counts
+    shape: tuple[int, ...]
+    charge: NDArray[np.float32]
+    maps: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+    spurious_times: NDArray[np.float64]
+    spurious_counts: NDArray[np.uint32]
 
     def copy(self) -> _State:
         """Return a state that can be advanced without changing this one."""

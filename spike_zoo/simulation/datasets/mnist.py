@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final
+import gzip
+import math
+import zlib
+from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
-from spike_zoo.simulation.datasets.idx import read_idx
 from spike_zoo.simulation.datasets.sampling import draw, part
 from spike_zoo.simulation.kinds.labelled import FoundPictures, LabelledPicture
 
@@ -21,6 +23,8 @@ _NAMES: Final = tuple(str(digit) for digit in range(10))
 _FOLDERS: Final = ("", "raw", "MNIST/raw")  # below the one named, as torchvision keeps them
 _PARTS: Final = {"train": "train", "test": "t10k"}
 _VAL_SHARE: Final = 0.1
+_UNSIGNED_BYTES: Final = 8  # the code of the type in the header of an idx file
+_AGAIN: Final = "copy or download it again"
 
 
 def find_mnist(folder: Path, seed: int, balanced: int | None = None) -> FoundPictures:
@@ -103,3 +107,43 @@ def _pictures(path: Path) -> NDArray[np.uint8]:
 
 def _picture(path: Path, number: int) -> NDArray[np.uint8]:
     return _pictures(path)[number]
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Return the bytes of an idx file as an array.
+
+    Args:
+        path: The file; one whose name ends in ``.gz`` is decompressed.
+        dimensions: How many it must have: 1 for labels, 3 for images.
+
+    Raises:
+        FormatError: If it is of another form, cut short or damaged.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            return _read_idx(path, file, dimensions)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(
+            f"{path}: damaged or cut short ({error}); {_AGAIN}", path=str(path)
+        ) from error
+
+
+def _read_idx(path: Path, file: BinaryIO | gzip.GzipFile, dimensions: int) -> NDArray[np.uint8]:
+    expected = bytes([0, 0, _UNSIGNED_BYTES, dimensions])
+    header = file.read(4 + 4 * dimensions)
+    if header[:4] != expected or len(header) < 4 + 4 * dimensions:
+        raise FormatError(
+            f"{path}: begins with {header[:4].hex(' ') or 'nothing'}, expected "
+            f"{expected.hex(' ')}: no idx file of bytes with {dimensions} dimensions; {_AGAIN}",
+            path=str(path),
+        )
+    shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
+    wanted = math.prod(shape)
+    data = file.read()  # all that is there: the header may promise any number
+    if len(data) != wanted:
+        sides = "x".join(map(str, shape))
+        raise FormatError(
+            f"{path}: {len(data)} bytes after the header, expected {wanted} ({sides}); {_AGAIN}",
+            path=str(path),
+        )
+    return np.frombuffer(data, np.uint8).reshape(shape)
