@@ -111,9 +111,6 @@ def serve(setting: Setting, port: int, *, opens: bool) -> None:
         setting: What it was started with.
         port: Where it listens.
         opens: Whether the browser is opened.
-
-    Raises:
-        UsageError: If something else listens there.
     """
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -58,12 +58,7 @@ class Source:
     rate_scale: float | None = None
 
     def recording(self) -> SpikeRecording:
-        """Return the recording.
-
-        Raises:
-            UsageError: If it is a bitstream, which holds none.
-            SpikeZooError: If it cannot be read.
-        """
+        """Return the recording."""
         if is_bitstream(self.path):
             raise UsageError("a .sci file holds no spikes any more: its page shows its pictures")
         name = self.name or next(iter(self.names()), None)
@@ -188,9 +183,6 @@ def files_of(
 
     Returns:
         Suffix -> file, and what could not be made and why.
-
-    Raises:
-        SpikeZooError: If the source cannot be read.
     """
     from spike_zoo.checkpoints.loading import load
     from spike_zoo.media import VideoWriter, save_picture

@@ -51,9 +51,6 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
     Args:
         group: The recording, written but for these.
         take: The take it was written from.
-
-    Raises:
-        FormatError: E12, if one of them leads out of the archive.
     """
     if take.path is None:
         return
@@ -79,11 +76,7 @@ def _has_size(file: Hdf5File, inside: str, shape: tuple[int, int, int]) -> bool:
 
 
 def copy_unknown_root(target: h5py.File, path: Path) -> None:
-    """Copy the names of classes, and what of an archive's root no schema knows, as stored.
-
-    Raises:
-        FormatError: E12, if one of them leads out of the archive.
-    """
+    """Copy the names of classes, and what of an archive's root no schema knows, as stored."""
     with Hdf5File(path) as file:
         for name in set(file.members("/")) - set(schema.KNOWN_ROOT):
             _check_foreign(file, name)

@@ -38,9 +38,6 @@ def worker_faults_handled() -> Iterator[None]:
 
     joblib replaces a worker that has grown by 300 MB. Where warnings are errors, the warning would
     end joblib's own thread, and the caller would wait forever.
-
-    Raises:
-        SpikeZooError: If a worker was killed.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_REPLACED, category=UserWarning)

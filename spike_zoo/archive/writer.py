@@ -229,11 +229,6 @@ def write_take(
     """Write a take into the empty group of its name, after checking that its parts fit.
 
     A take of another archive brings what else its group holds there.
-
-    Raises:
-        FormatError: E04, if the rate scale is above 1; E09, if float images leave [0, 1].
-        GeometryError: E07..E09, if images, their planes, motion or exposures do not fit the
-            recording.
     """
     planes, height, width = take.recording.shape
     pairs = (
@@ -319,11 +314,7 @@ def _check_pair(
 
 
 def check_name(name: str, what: str) -> None:
-    """Reject a name that the schema does not allow.
-
-    Raises:
-        FormatError: E11.
-    """
+    """Reject a name that the schema does not allow."""
     if not schema.NAME_PATTERN.fullmatch(name):
         raise FormatError(
             f"{name!r} cannot name a {what}: use 1 to 120 letters, digits, dots, underscores and "

@@ -46,11 +46,7 @@ def report_rate_scale(scale: RateScale) -> None:
 
 
 def configure_streams() -> None:
-    """Escape characters that the terminal cannot encode; fail if stdout is closed.
-
-    Raises:
-        RecordingError: If stdout is closed.
-    """
+    """Escape characters that the terminal cannot encode; fail if stdout is closed."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

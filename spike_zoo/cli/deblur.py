@@ -143,10 +143,6 @@ def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> l
         images: One image or a folder.
         spikes: One recording or a folder.
         skip_unmatched: Leave out images without a recording.
-
-    Raises:
-        MissingFileError: If a file is not there, or an image has no recording.
-        UsageError: If one is a folder and the other is not, or a name is there twice.
     """
     for path, what in ((images, "blurry image"), (spikes, "spike recording")):
         if not path.exists():
@@ -186,9 +182,6 @@ def exposure_span(
         length: Its planes; by default all up to ``margin`` before the end.
         margin: Planes recorded before and after it.
         planes: Of the recording.
-
-    Raises:
-        PlaneRangeError: If it does not lie in the recording.
     """
     start = margin if start is None else start
     stop = planes - margin if length is None else start + length

@@ -150,11 +150,7 @@ def _target(out: str, *, fps: float, overwrite: bool) -> Target | Path:
 
 
 def _opened(bitstream: str, *, salvage: bool) -> BitstreamReader:
-    """Return a bitstream that was looked through before anything is loaded for it.
-
-    Raises:
-        BitstreamError: If it is damaged, and nothing is to be salvaged or there is nothing left.
-    """
+    """Return a bitstream that was looked through before anything is loaded for it."""
     reader = BitstreamReader(bitstream, strict=not salvage)
     whole = sum(1 for _ in reader)
     if not whole:

@@ -127,7 +127,6 @@ def simulate(
     from spike_zoo.simulation.kinds.footage import Footage  # loads torch: after cheap checks
     from spike_zoo.simulation.kinds.recipes import RECIPES, footage_request
 
-    _check(kind or KIND, noise, training)
     if video is not None:
         default = RECIPES["deblur"].out
         _check_video_options(kind, size, given | _given(motions=motions))
@@ -170,21 +169,6 @@ def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
     for option, path, kind in (("video", video, "video or folder"), ("images", images, "folder")):
         if path is not None and not Path(path).exists():
             raise MissingFileError(f"--{option} {path}: there is no such {kind}", path=path)
-
-
-def _check(kind: str, noise: str | None, training: str | None) -> None:
-    from spike_zoo.simulation import NOISE_PRESETS
-    from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS
-    from spike_zoo.simulation.defaults import TRAINING_MIXES
-    from spike_zoo.simulation.kinds.recipes import RECIPES
-
-    kinds = dict.fromkeys((*RECIPES, *PICTURE_SETS))
-    if kind not in kinds:
-        raise UsageError(f"--kind must be one of {', '.join(kinds)}, got {kind}")
-    if noise is not None and noise not in NOISE_PRESETS:
-        raise UsageError(f"--noise must be one of {', '.join(NOISE_PRESETS)}, got {noise}")
-    if training is not None and training not in TRAINING_MIXES:
-        raise UsageError(f"--training must be one of {', '.join(TRAINING_MIXES)}, got {training}")
 
 
 def _check_video_options(kind: str | None, size: str, given: dict[str, Any]) -> None:

@@ -143,9 +143,6 @@ class Collate:
         """Return the batch of some samples.
 
         Pictures stay bytes where all of them are; otherwise all become float32 in [0, 1].
-
-        Raises:
-            ConfigError: If the samples differ in size, or in type where they are not pictures.
         """
         columns = {key: [sample[key] for sample in samples] for key in samples[0]}
         for key, column in columns.items():

@@ -191,11 +191,7 @@ class ClassificationDataModule(ArchiveDataModule):
 
 
 def _check_no_turns(*, augment: bool) -> None:
-    """Reject augmentations that could change the class of a clip.
-
-    Raises:
-        ConfigError: Naming the argument, why, and what to do.
-    """
+    """Reject augmentations that could change the class of a clip."""
     if augment:
         raise ConfigError(
             "augment: true: a 6 that is turned is a 9, but keeps its label; leave it out, or after "

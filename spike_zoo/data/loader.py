@@ -76,11 +76,7 @@ class TrainingLoader(DataLoader[Any]):
         return {_EPOCH: epoch, _BATCHES: done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Continue from a position when the next loop begins.
-
-        Raises:
-            VersionError: If another version of this package wrote the state.
-        """
+        """Continue from a position when the next loop begins."""
         if state.keys() != {_EPOCH, _BATCHES}:
             raise VersionError(
                 "the checkpoint was written by an older version, whose position in an epoch "

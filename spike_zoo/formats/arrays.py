@@ -49,10 +49,6 @@ def read_npy(path: Path, *, most: int | None = None) -> SpikeRecording:
     Args:
         path: The file.
         most: Number of planes to read, the first ones; by default all.
-
-    Raises:
-        NotSpikesError: If it is another array.
-        FormatError: If it is cut short, or needs unpickling.
     """
     with _format_errors(path), path.open("rb") as stream:
         header = _read_header(stream, str(path))
@@ -71,11 +67,6 @@ def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> 
         path: The file.
         key: Name of the array.
         most: Number of planes to read, the first ones; by default all.
-
-    Raises:
-        NotSpikesError: If the array is no spike stream.
-        FormatError: If the file is a zip without arrays, or damaged.
-        MissingItemError: If no array is meant; the message lists those there are.
     """
     with _format_errors(path), zipfile.ZipFile(path) as archive:
         members = _members(path, archive)
@@ -241,11 +232,7 @@ def _spikes(
 
 
 def check_spikes(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> None:
-    """Check that an array can be a spike stream ``(T, H, W)``; warn of another order of axes.
-
-    Raises:
-        NotSpikesError: If it has another number of axes, is empty, or holds no numbers.
-    """
+    """Check that an array can be a spike stream ``(T, H, W)``; warn of another order of axes."""
     if len(shape) != 3 or min(shape) < 1 or dtype.kind not in "biuf":
         raise NotSpikesError(
             f"{name}: an array {shape} of {dtype} is no spike stream; expected numbers 0 or 1 of "
@@ -273,12 +260,7 @@ def _is_transposed(planes: int, height: int, width: int) -> bool:
 
 
 def pack_checked(data: NDArray[Any], name: str) -> NDArray[np.uint8]:
-    """Pack planes of zeros and ones.
-
-    Raises:
-        NotSpikesError: If a value is neither 0 nor 1; if the values look packed, it states how to
-            declare that.
-    """
+    """Pack planes of zeros and ones."""
     try:
         return pack_bits(data)
     except ValueError as error:

@@ -38,11 +38,6 @@ class DatLayout:
         columns: Half-open ranges of the stored columns that are image, left to right; None: all.
         flip: Stored rows run bottom to top, as the sensors write them.
         offset: Bytes before the first whole plane.
-
-    Raises:
-        GeometryError: If height, width, columns or offset make no image, or planes are not whole
-            bytes and ``frame_align`` does not say where they begin.
-        UsageError: If ``frame_align`` is another word.
     """
 
     height: int
@@ -135,10 +130,6 @@ def open_dat(
         layout: How planes lie in it.
         allow_partial: Drop an incomplete last plane, with a warning.
         check_rows: Warn if the picture is rolled, so that the file seems to begin inside a plane.
-
-    Raises:
-        GeometryError: If the file is not a whole number of planes, or holds none.
-        FormatError: If the bits after the last plane are not zero.
     """
     size = path.stat().st_size
     planes, left = layout.planes_in(size)
@@ -259,11 +250,7 @@ class DatPlanes:
         np.take(kept, rows, axis=1, out=out, mode="clip")
 
     def check_last_byte(self) -> None:
-        """Reject planes that run on bit by bit and are followed by something.
-
-        Raises:
-            FormatError: If the bits after the last plane are not zero.
-        """
+        """Reject planes that run on bit by bit and are followed by something."""
         spare = -self.shape[0] * self.layout.pixels % 8
         if self.layout.runs_on and spare:
             last = self._read(self.shape[0] - 1, self.shape[0])[-1]
@@ -316,11 +303,7 @@ class DatPlanes:
 
 
 def stored_bytes(recording: SpikeRecording, layout: DatLayout) -> Iterator[NDArray[np.uint8]]:
-    """Yield the bytes of a ``.dat`` file block by block: the exact inverse of reading it.
-
-    Raises:
-        GeometryError: If the recording's image is not the layout's.
-    """
+    """Yield the bytes of a ``.dat`` file block by block: the exact inverse of reading it."""
     planes, height, width = recording.shape
     if (height, width) != (layout.height, layout.image_width):
         raise GeometryError(

@@ -35,11 +35,7 @@ def values_sha256(values: NDArray[Any]) -> str:
 
 
 def dataset_sha256(file: Hdf5File, inside: str) -> str:
-    """Return the SHA-256 of a data set's values, little-endian and in C order.
-
-    Raises:
-        FormatError: If it is damaged, or part of it was never written.
-    """
+    """Return the SHA-256 of a data set's values, little-endian and in C order."""
     stored, digest = file.dataset(inside), hashlib.sha256()
     with hdf5_errors(file.path, inside):
         if not is_complete(file, inside, stored):

@@ -71,9 +71,6 @@ def map_dataset(
 
     HDF5 reads what is filtered, stored in the header, cut across the later axes, of another byte
     order, or in a file that begins with a foreign block.
-
-    Raises:
-        FormatError: If a part lies beyond the end of the file.
     """
     # a map shows the bytes on disk: only what is stored plain and whole may go past HDF5
     creation = dataset.id.get_create_plist()

@@ -22,11 +22,7 @@ _MOST_GROUPS = 1000
 
 
 def is_archive(path: str | Path) -> bool:
-    """Return whether an HDF5 file states that it is an archive, or holds a group of recordings.
-
-    Raises:
-        FormatError: If it cannot be read.
-    """
+    """Return whether an HDF5 file states that it is an archive, or holds a group of recordings."""
     with Hdf5File(path) as file:
         return _is_archive(file)
 
@@ -43,10 +39,6 @@ def read_plain(
 
     Returns:
         The recording; None if the file is an archive, or has no data set with three axes.
-
-    Raises:
-        MissingItemError: If the name is unknown or needed; the message lists the data sets.
-        FormatError: If the data set is not a spike stream, damaged, or reads from outside the file.
     """
     if _is_archive(file):
         return None

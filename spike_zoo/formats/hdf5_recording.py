@@ -86,11 +86,6 @@ def read_h5(path: Path, name: str | None = None) -> SpikeRecording:
     """Open one recording of an archive, or read a plain data set of spikes ``(T, H, W)``.
 
     The name may be omitted if there is only one.
-
-    Raises:
-        MissingItemError: If the name is unknown or needed; the message lists those there are.
-        FormatError: If the file holds neither, is damaged, or reads from outside itself.
-        VersionError: If it was written by a newer schema.
     """
     file = Hdf5File(path)
     plain = read_plain(file, name)
@@ -115,11 +110,7 @@ def missing_recording(path: Path, name: str | None, names: list[str]) -> Missing
 
 
 def read_group(file: Hdf5File, name: str) -> SpikeRecording:
-    """Return the recording of one group, its planes still on disk.
-
-    Raises:
-        FormatError: If a data set or attribute is not as the schema says.
-    """
+    """Return the recording of one group, its planes still on disk."""
     inside = f"{RECORDINGS}/{name}"
     attributes = read_attributes(file, inside)
     planes = stored_planes(file, name, attributes)
@@ -145,12 +136,7 @@ def read_group(file: Hdf5File, name: str) -> SpikeRecording:
 
 
 def stored_planes(file: Hdf5File, name: str, attributes: Mapping[str, Any]) -> StoredPlanes:
-    """Return the planes of one group after checking that its data set can hold them.
-
-    Raises:
-        FormatError: E03 where there are no spikes, E04 where shape and attributes disagree or
-            part of the data was never written.
-    """
+    """Return the planes of one group after checking that its data set can hold them."""
     inside = f"{RECORDINGS}/{name}/{SPIKES}"
     if not file.holds(inside):
         raise FormatError(f"{file.path}: {inside} is missing", code="E03", path=inside)

@@ -78,9 +78,6 @@ class OutputFile(h5py.File):  # type: ignore[misc]  # h5py has no types
     Args:
         path: The file.
         mode: ``"w"`` for a new file, ``"r+"`` to change one.
-
-    Raises:
-        OSError: From :meth:`check` and :meth:`close`, if the file could not be written.
     """
 
     def __init__(self, path: Path, mode: str) -> None:
@@ -175,10 +172,6 @@ def write_group(
         compression: ``"gzip"`` or ``"zstd"``; None: no filter.
         layout: ``"wpack"``, bits along rows in whole-frame chunks; ``"tpack"``, bits along time,
             for cold storage: twice as small under a filter, but only readable as a whole.
-
-    Raises:
-        UsageError: If layout or compression has another name.
-        FormatError: E04, if the rate scale is above 1.
     """
     if problem := rate_scale_problem(recording.rate_scale):
         raise FormatError(f"{group.name}: {problem}", code="E04", path=group.name)
@@ -212,11 +205,7 @@ def write_label(group: h5py.Group, label: int, label_name: object = None) -> Non
 
 
 def compression_options(compression: str | None, level: int = 4) -> dict[str, Any]:
-    """Return h5py's arguments for a data set: no filter, ``"gzip"`` or ``"zstd"``.
-
-    Raises:
-        UsageError: If the name is another, or zstd's library is not installed.
-    """
+    """Return h5py's arguments for a data set: no filter, ``"gzip"`` or ``"zstd"``."""
     if compression is None:
         return {}
     if compression == "gzip":

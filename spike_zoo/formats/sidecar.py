@@ -86,11 +86,7 @@ def sidecar_path(recording: Path) -> Path:
 
 
 def own_sidecar(recording: Path) -> Sidecar:
-    """Read the sidecar that bears the recording's name; without one nothing is known.
-
-    Raises:
-        FormatError: If the file is not such a sidecar.
-    """
+    """Read the sidecar that bears the recording's name; without one nothing is known."""
     path = sidecar_path(recording)
     return _parse(path, _load(path)) if path.is_file() else Sidecar()
 
@@ -101,9 +97,6 @@ def folder_sidecar(recording: Path) -> Sidecar | None:
     The nearest one beside the recording or in the five folders above is read. More than one folder
     above the recording, files without ``spike_w`` and ``spike_h`` belong to other programs and are
     skipped.
-
-    Raises:
-        FormatError: If the file is not a mapping or has no ``spike_w`` or ``spike_h``.
     """
     folder = recording.absolute().parent
     for above, home in enumerate((folder, *folder.parents[:_MOST_FOLDERS_ABOVE])):
@@ -165,10 +158,6 @@ def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -
         path: The ``.dat`` that is about to be written, without a sidecar of its own.
         recording: What is written.
         layout: How it will lie in the file.
-
-    Raises:
-        ExistingFileError: If the sidecar says something else; names the fields.
-        FormatError: If it is not one.
     """
     beside = own_sidecar(path)
     said = {

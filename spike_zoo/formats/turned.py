@@ -22,11 +22,7 @@ _BLOCK_PIXELS = 1 << 23
 
 
 def check_rotation(rotate: int | None) -> None:
-    """Check a clockwise rotation in degrees.
-
-    Raises:
-        UsageError: If it is no quarter turn.
-    """
+    """Check a clockwise rotation in degrees."""
     if rotate not in (None, *ROTATIONS):
         raise UsageError(f"--rotate must be 0, 90, 180 or 270 degrees (clockwise), got {rotate}")
 
@@ -41,9 +37,6 @@ def dat_recording(
         beside: The sidecar; it counts where an argument is None.
         mirror: Reverse the columns, before the rotation.
         rotate: Clockwise rotation in degrees: 0, 90, 180 or 270.
-
-    Raises:
-        UsageError: If the rotation is no quarter turn.
     """
     check_rotation(rotate)
     mirror = bool(beside.mirror) if mirror is None else mirror

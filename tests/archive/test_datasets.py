@@ -11,10 +11,8 @@ import numpy as np
 import pytest
 
 from spike_zoo.archive.datasets import (
-    check_pictures,
     checked_datasets,
     read_integers,
-    split_names,
 )
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File
@@ -60,34 +58,3 @@ def test_other_values_are_refused(
     change(path, make)
     with pytest.raises(FormatError, match=problem):
         read_integers(Hdf5File(path), "few", 1)
-
-
-@pytest.mark.parametrize(
-    ("make", "problem"),
-    [
-        (lambda file: file.create_dataset("splits/val", data=[1, 2]), "expected names"),
-        (
-            lambda file: file.create_dataset("splits/val", data=np.array([b"caf\xe9"], "S4")),
-            "not UTF-8",
-        ),
-    ],
-)
-def test_a_split_is_a_list_of_names(
-    path: Path, make: Callable[[h5py.File], Any], problem: str
-) -> None:
-    assert split_names(Hdf5File(path), "train") == ["take0"]
-    change(path, make)
-    with pytest.raises(FormatError, match=problem) as caught:
-        split_names(Hdf5File(path), "val")
-    assert caught.value.code == "E10"
-
-
-@pytest.mark.parametrize(("part", "shape"), [("images", (3, 4)), ("motion", (3, 4, 5))])
-def test_pictures_and_motion_of_too_few_dimensions_are_refused_by_name(
-    part: str, shape: tuple[int, ...], path: Path
-) -> None:
-    inside = f"recordings/take9/{part}"
-    change(path, lambda file: file.create_dataset(inside, data=np.zeros(shape, np.float16)))
-    with pytest.raises(FormatError, match=f"{inside}: float16 .* are no {part}") as caught:
-        check_pictures(Hdf5File(path), inside)
-    assert caught.value.code == "E09"

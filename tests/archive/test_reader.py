@@ -20,7 +20,6 @@ from spike_zoo.errors import (
     RecordingError,
 )
 from spike_zoo.formats import read_recording, write_recording
-from spike_zoo.formats.hdf5_recording import StoredPlanes
 from tests.helpers.archives import make_around, make_motion, make_take, write_archive
 from tests.helpers.streams import random_spikes
 
@@ -55,14 +54,6 @@ def test_everything_written_is_read_back(
         np.testing.assert_array_equal(archive.blurry_image(name, 0), take.blur[0])
         np.testing.assert_array_equal(archive.blur_span(name), [[4, 30]])
         assert archive.label(name) == seed
-
-
-def test_attributes_become_those_of_the_recording(archive: SpikeArchive) -> None:
-    recording = archive["take1"]
-    assert recording.shape == (37, 12, 21)
-    assert (recording.fps, recording.threshold, recording.rate_scale) == (20_000.0, 1.0, 0.6)
-    assert recording.meta["source"] == "scene1"
-    assert recording.meta["simulator"] == "test"
 
 
 def test_names_splits_and_membership(archive: SpikeArchive) -> None:
@@ -116,22 +107,6 @@ def test_a_crop_holds_its_rows_and_bytes(archive: SpikeArchive) -> None:
     for start, stop in ((-1, 3), (30, 38), (9, 8)):
         with pytest.raises(PlaneRangeError, match=r"of take1 .* 0\.\.37"):
             archive.read_packed("take1", start, stop)
-
-
-def test_a_range_touches_only_the_chunks_that_hold_it(archive: SpikeArchive) -> None:
-    planes = archive["take0"]._planes
-    assert isinstance(planes, StoredPlanes)
-    stored = planes.file.dataset(planes.inside)
-    assert stored.chunks == (13, 12, 3)  # 37 planes in three chunks, the last nearly full
-    chunks = [stored.id.get_chunk_info(number) for number in range(3)]
-    data = bytearray(archive.path.read_bytes())
-    for chunk in chunks[:2]:
-        data[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
-    archive.close()
-    archive.path.write_bytes(data)
-    expected = make_take(0).recording.read_packed(26, 37)
-    again = SpikeArchive(archive.path)
-    np.testing.assert_array_equal(again.read_packed("take0", 26, 37), expected)
 
 
 def test_reading_goes_on_after_the_handle_is_dropped(path: Path) -> None:
@@ -246,17 +221,6 @@ def test_an_archive_that_was_replaced_is_not_read_as_the_old_one(path: Path, pla
     path.unlink()
     with pytest.raises(RecordingError, match="the file was removed while it was in use"):
         archive.check_unchanged()
-
-
-def test_many_recordings_are_read_with_few_data_sets_open(tmp_path: Path) -> None:
-    path = write_archive(tmp_path / "many.h5", takes=40)
-    archive = SpikeArchive(path)
-    for seed in (0, 39, 0):
-        for name in archive:
-            archive.read_packed(name, 0, 1)
-        expected = make_take(seed).recording.read_packed(0, 5)
-        np.testing.assert_array_equal(archive.read_packed(f"take{seed}", 0, 5), expected)
-    assert len(archive._file._datasets) <= 32
 
 
 def test_motion_to_both_sides_comes_back_whole_and_in_crops(tmp_path: Path) -> None:

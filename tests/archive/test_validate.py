@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import ArchiveWriter, Finding, verify_archive
+from spike_zoo.archive import ArchiveWriter, verify_archive
 from spike_zoo.errors import FormatError, MissingFileError, SpikeZooError
 from tests.helpers.archives import make_around, make_take, write_archive
 
@@ -229,10 +229,6 @@ def test_a_file_that_does_not_open_is_a_finding(tmp_path: Path, path: Path) -> N
         assert (finding.code, finding.path) == ("E01", "/")
     with pytest.raises(MissingFileError):
         verify_archive(tmp_path / "absent.h5")
-
-
-def test_a_finding_is_one_line_of_code_path_and_message() -> None:
-    assert str(Finding("E04", "recordings/a", "too wide")) == "E04 recordings/a too wide"
 
 
 def test_a_damaged_image_is_found_when_looking_deep(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli import main as main_module
-from spike_zoo.cli.main import COMMANDS, as_parsed, main
+from spike_zoo.cli.main import COMMANDS, main
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.errors import FormatError, MissingFileError
 from tests.conftest import ROOT
@@ -64,11 +64,6 @@ def test_missing_arguments_are_named_as_they_are_typed(
 ) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"error: {named};")
-
-
-def test_no_command_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
-    assert "usage:" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
@@ -139,14 +134,6 @@ def test_a_default_folder_on_a_read_only_file_system_is_an_error_of_the_user(
     assert re.search(message, capsys.readouterr().err)
 
 
-def test_hyphens_and_bare_switches_are_understood() -> None:
-    given = ["x.dat", "--rate-scale", "0.6", "--overwrite", "--out=a-b.png", "--deep", "false"]
-    assert as_parsed(given, {"overwrite", "deep"}) == [
-        *("x.dat", "--rate_scale", "0.6", "--overwrite=true", "--out=a-b.png", "--deep", "false")
-    ]
-    assert as_parsed(["--overwrite"], {"overwrite"}) == ["--overwrite=true"]
-
-
 @pytest.mark.parametrize(("words", "code"), [(["doctor"], 0), (["archive", "info", "none.h5"], 2)])
 def test_a_command_leaves_its_callers_signals_alone(words: list[str], code: int) -> None:
     before = signal.getsignal(signal.SIGTERM)
@@ -177,27 +164,3 @@ def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path: Path
         process.kill()
         process.wait()
     assert not list(folder.glob("*"))
-
-
-class SignalledWhenForgotten:
-    """Its process is asked to end while it is removed: Python drops what a destructor raises."""
-
-    def __del__(self) -> None:
-        signal.raise_signal(signal.SIGTERM)
-        time.sleep(0)  # the handler runs here
-
-
-def forgets(seconds: float = 30.0) -> None:
-    """Stand for a command that is asked to end in a destructor."""
-    forgotten = [SignalledWhenForgotten()]
-    forgotten.clear()
-    time.sleep(seconds)
-
-
-def test_a_signal_that_comes_in_a_destructor_ends_a_command(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setitem(COMMANDS, "forgets", (f"{__name__}:forgets", "wait"))
-    begin = time.monotonic()
-    assert main(["forgets"]) == 143
-    assert time.monotonic() - begin < 20

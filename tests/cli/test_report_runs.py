@@ -90,19 +90,6 @@ def test_page_and_table_warn_of_a_test_on_what_was_trained_on(tmp_path: Path) ->
     assert re.search(r"Warning: Tested on the scenes of their training: seen\.", target.read_text())
 
 
-def test_page_replaces_a_file_only_where_it_is_told_to(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = tmp_path / "page.html"
-    target.write_text("mine")
-    call = ["report", str(runs), "--scenes", "0", "--out", str(target)]
-    assert main(call) != 0
-    assert "page.html exists already" in capsys.readouterr().err
-    assert target.read_text() == "mine"
-    assert main([*call, "--overwrite"]) == 0
-    assert target.read_text() != "mine"
-
-
 def test_page_of_a_folder_without_results_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,13 +106,6 @@ def test_table_is_written_in_the_form_its_name_asks_for(
     text = target.read_text()
     assert "tfp" in text
     assert "31.0" in text
-
-
-def test_table_is_printed_where_no_file_is_named(
-    runs: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["table", str(runs)]) == 0
-    assert "| stir | **31.00** |" in capsys.readouterr().out
 
 
 def test_table_of_an_unknown_form_is_refused(

@@ -4,7 +4,6 @@ import subprocess
 import sys
 import time
 import typing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -86,18 +85,6 @@ def test_the_data_of_the_committed_records_are_made_again(tmp_path: Path) -> Non
         )
 
 
-def test_a_kind_is_one_more_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    strange = replace(RECIPES["reconstruction"], simulator="strange v1", out="strange.h5")
-    monkeypatch.setattr(
-        "spike_zoo.simulation.kinds.recipes.RECIPES", {**RECIPES, "strange": strange}
-    )
-    monkeypatch.chdir(tmp_path)
-    sizes = TINY | {"kind": "strange", "train": 0, "val": 0, "planes": 21}
-    simulate(jobs=1, stride=3, margin=4, **sizes)
-    with SpikeArchive("strange.h5") as archive:
-        assert archive.image_index(archive.names("test")[0]).tolist() == [4, 7, 10, 13, 16]
-
-
 @pytest.mark.slow
 def test_content_depends_on_the_seed_and_not_on_the_processes(made: Path, tmp_path: Path) -> None:
     simulate(str(tmp_path / "two.h5"), jobs=2, **TINY)
@@ -146,8 +133,6 @@ def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
         ({"train": -1}, "--train must be at least 0"),
         ({"height": 0}, "--height must be at least 1"),
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
-        ({"noise": "street"}, "--noise must be one of none, indoor-v1"),
-        ({"training": "video"}, "--training must be one of all, photographs, .*got video"),
         ({"kind": "deblur", "training": "slow"}, "--training goes with --kind reconstruction"),
         ({"jobs": -2}, "--jobs must be 0"),
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
@@ -155,7 +140,6 @@ def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
         ({"kind": "labelled", "stride": 5}, "--stride goes with --kind reconstruction or seq"),
         ({"kind": "labelled", "train": 1199}, "--train must be at most 1198 images of digits"),
         ({"split": "val"}, "--split, --interpolation and --inserted go with --video"),
-        ({"kind": "street"}, "--kind must be one of reconstruction, sequence, .*got street"),
         ({"stride": 0}, "--stride must be at least 1"),
         ({"flow_offset": -1}, "--flow_offset must be at least 0"),
         (

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lightning import LightningModule, Trainer
 
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
-from spike_zoo.data.base import Samples, unit_range, unpacked
+from spike_zoo.data.base import Samples, unpacked
 from spike_zoo.errors import ConfigError, MissingFileError, RecordingError, VersionError
 from spike_zoo.spikes import Take
 from spike_zoo.testing import pattern_take
@@ -278,8 +278,3 @@ def test_images_of_8_and_16_bits_and_of_colours_have_one_scale(
         images = batch["image"]
         assert len(images) == 4
         torch.testing.assert_close(images, torch.full_like(images, 128 / 255))
-
-
-def test_bytes_of_images_fill_the_unit_range() -> None:
-    levels = torch.arange(256, dtype=torch.uint8)
-    torch.testing.assert_close(unit_range(levels), torch.linspace(0, 1, 256))

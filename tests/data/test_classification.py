@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from spike_zoo import SpikeArchive
 from spike_zoo.archive import ArchiveWriter
 from spike_zoo.data import ClassificationDataModule, LabelledClips
 from spike_zoo.data.sampling import SampleKey
-from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording, Take
 from spike_zoo.testing import labelled_archive, labelled_take
 
@@ -127,24 +126,8 @@ def test_recordings_of_two_sizes_are_refused_where_a_batch_would_hold_both(tmp_p
     ]
 
 
-def test_a_rate_scale_stands_in_where_recordings_tell_none(tmp_path: Path) -> None:
-    spikes = np.zeros((9, 6, 10), bool)
-    _written(tmp_path / "a.h5", {"a": Take(SpikeRecording.from_planes(spikes), label=0)}, "test")
-    data = ClassificationDataModule(str(tmp_path / "a.h5"), 9, rate_scale=0.4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        data.setup("test")
-    (batch,) = data.test_dataloader()
-    assert batch["rate_scale"].tolist() == pytest.approx([0.4])
-
-
 def test_what_could_change_a_class_is_refused_with_its_reason() -> None:
     with pytest.raises(ConfigError, match=r"a 6 that is turned is a 9.*augment false"):
         ClassificationDataModule(augment=True)
     with pytest.raises(ConfigError, match="clip_length: at least 1, got 0"):
         ClassificationDataModule(clip_length=0)
-
-
-def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match="simulate --kind labelled --out"):
-        ClassificationDataModule(str(tmp_path / "digits.h5")).setup("fit")

@@ -20,7 +20,7 @@ from spike_zoo.data import DeblurDataModule, Exposures
 from spike_zoo.data.base import unpacked
 from spike_zoo.data.batches import Collate
 from spike_zoo.data.sampling import SampleKey
-from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.errors import ConfigError
 from spike_zoo.spikes import SpikeRecording, Take
 from tests.helpers.streams import random_spikes
 
@@ -190,17 +190,3 @@ def test_a_crop_larger_than_a_frame_is_refused(archive_path: Path) -> None:
 def test_impossible_numbers_are_refused(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(options))}: at least"):
         DeblurDataModule(**options)  # type: ignore[arg-type]  # numbers all of them
-
-
-def test_a_missing_archive_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"simulate --kind deblur --out .*none\.h5"):
-        DeblurDataModule(str(tmp_path / "none.h5")).setup("fit")
-
-
-def test_a_stated_rate_scale_holds_where_a_recording_tells_none(tmp_path: Path) -> None:
-    take = exposed_take()
-    take.recording.rate_scale = None
-    path = written(tmp_path / "a.h5", take)
-    with pytest.warns(UserWarning, match="1 of 1 recordings do not state .*init_args.rate_scale"):
-        assert first_batch(path)["rate_scale"].tolist() == [1.0]
-    assert first_batch(path, rate_scale=0.5)["rate_scale"].tolist() == [0.5]

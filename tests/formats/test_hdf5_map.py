@@ -41,22 +41,6 @@ def test_any_crop_of_any_range_is_that_of_the_array(file: Hdf5File, data: st.Dat
     np.testing.assert_array_equal(mapped[start:stop], VALUES[start:stop])
 
 
-def test_what_was_read_may_be_written_to(file: Hdf5File) -> None:
-    mapped = file.mapped("planes")
-    assert mapped is not None
-    for stop in (3, 30):
-        read = mapped[0:stop]
-        read[...] = 0
-    np.testing.assert_array_equal(mapped[0:30], VALUES[:30])
-
-
-def test_planes_are_not_skipped(file: Hdf5File) -> None:
-    mapped = file.mapped("planes")
-    assert mapped is not None
-    with pytest.raises(ValueError, match="step 1, got 2"):
-        mapped[::2]
-
-
 @pytest.mark.parametrize(
     "storage",
     [
@@ -82,14 +66,6 @@ def test_chunks_that_were_never_written_are_left_to_hdf5(tmp_path: Path) -> None
     with h5py.File(path, "w") as file:
         file.create_dataset("planes", (37, 9, 5), np.uint8, chunks=(8, 9, 5))[:8] = 1
     assert Hdf5File(path).mapped("planes") is None
-
-
-@pytest.mark.timeout(60)  # one look-up per chunk takes half an hour
-def test_a_data_set_of_very_many_chunks_is_mapped_in_one_pass_over_them(tmp_path: Path) -> None:
-    values = np.random.default_rng(1).integers(0, 256, (100_000, 1, 1), dtype=np.uint8)
-    mapped = _stored(tmp_path / "long.h5", values, chunks=(1, 1, 1)).mapped("planes")
-    assert mapped is not None
-    np.testing.assert_array_equal(mapped[0:100_000], values)
 
 
 def test_a_chunk_beyond_the_end_is_refused_before_it_is_touched(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -13,13 +13,13 @@ import pytest
 
 from spike_zoo.errors import RecordingError
 from spike_zoo.formats import hdf5_writing, read_recording, write_recording
-from spike_zoo.formats.hdf5_writing import OutputFile, write_group
-from spike_zoo.spikes import SpikeRecording, pack_bits, unpack_bits
+from spike_zoo.formats.hdf5_writing import OutputFile
+from spike_zoo.spikes import SpikeRecording
 from tests.helpers.limits import largest_file
 from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 SPIKES = random_spikes(37, 12, 21)
 
@@ -74,31 +74,6 @@ def test_the_checksum_is_that_of_the_packed_bytes(path: Path) -> None:
     with h5py.File(path) as file:
         stored = file["recordings/clip"].attrs["sha256"]
     assert stored == hashlib.sha256(packed.tobytes()).hexdigest()
-
-
-class _Counted:
-    """Packed planes that know how many of them were read."""
-
-    def __init__(self, packed: NDArray[np.uint8]) -> None:
-        self.packed, self.shape, self.read = packed, packed.shape, 0
-
-    def __getitem__(self, selection: Any) -> NDArray[np.uint8]:
-        part = self.packed[selection]
-        self.read += len(part)
-        return part
-
-
-def test_bits_along_time_take_two_looks_at_planes_that_may_be_costly(tmp_path: Path) -> None:
-    packed = np.zeros((2048, 72, 16), np.uint8)
-    packed[5::7, :, 3] = np.arange(72, dtype=np.uint8)
-    planes = _Counted(packed)
-    with h5py.File(tmp_path / "a.h5", "w") as file:
-        write_group(file, SpikeRecording(planes, 128), compression="gzip", layout="tpack")
-        stored = file["spikes"]
-        assert len(range(0, 72, stored.chunks[0])) == 3  # blocks of rows
-        by_time = unpack_bits(packed, 128).transpose(1, 2, 0)
-        np.testing.assert_array_equal(stored[:], pack_bits(by_time))
-    assert planes.read == 2 * 2048  # for the bits, and for their checksum
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".dat", ".npy", ".npz", ".spl"])

@@ -36,10 +36,6 @@ class Camera:
         rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees, after flip and
             mirror; None: as their sidecars say, else 0.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
-
-    Raises:
-        UsageError: If the rate scale is not above 0 and at most 1, planes per second are not above
-            0 and finite, height or width is below 1, or the rotation is no quarter turn.
     """
 
     height: int | None = None
@@ -66,9 +62,6 @@ class Camera:
         Args:
             path: A file of any format; only a ``.dat`` takes a size.
             usual: What the layout takes for granted.
-
-        Raises:
-            MissingGeometryError: If the size of a ``.dat`` is unknown.
         """
         usual = usual or Camera()
         height, width = self._size(path, usual) if path.suffix.lower() == ".dat" else (None, None)

@@ -49,11 +49,7 @@ class ExposureRule:
     central: int | None = None
 
     def span(self, planes: int, where: object) -> tuple[int, int]:
-        """Return first and past-the-last plane of the exposure.
-
-        Raises:
-            PlaneRangeError: If that is no range of planes of the recording.
-        """
+        """Return first and past-the-last plane of the exposure."""
         if self.central is not None:
             start = (planes - self.central) // 2
             stop = start + self.central
@@ -145,11 +141,7 @@ def _exposures(
 
 
 def _files_of(home: Path, spikes: Path, frames: Iterable[int]) -> _Files:
-    """Find the images of a spike file: the blurry one, and the sharp ones at some frames.
-
-    Raises:
-        MissingFileError: If there is no blurry image, or no sharp one where the set has them.
-    """
+    """Find the images of a spike file: the blurry one, and the sharp ones at some frames."""
     sequence = spikes.parent.relative_to(home / _SPIKES)
     blur = _image(home / _BLUR / sequence, spikes.stem)
     if blur is None:

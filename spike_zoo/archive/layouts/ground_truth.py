@@ -39,11 +39,6 @@ class GroundTruthImages(NamedTuple):
         Args:
             recording: What they belong to.
             path: Its file, for messages.
-
-        Raises:
-            FormatError: If a file is no picture, or they are not all of one kind.
-            GeometryError: If one has another size than the recording or a multiple of it.
-            PlaneRangeError: If the recording has no such plane.
         """
         count, height, width = recording.shape
         planes = (count // 2,) if self.planes is None else self.planes
@@ -87,11 +82,7 @@ class PictureFiles:
                 self._lone[file] = None
 
     def of(self, recording: Path) -> GroundTruthImages | None:
-        """Return the pictures of a recording, None where there are none.
-
-        Raises:
-            FormatError: If it is not clear which they are, or of which planes.
-        """
+        """Return the pictures of a recording, None where there are none."""
         stem = recording.with_suffix("")
         beside, inside = self._beside.get(stem, []), self._inside.get(stem, [])
         if len(beside) > 1 or (beside and inside):
@@ -135,9 +126,6 @@ def check_lengths(
     Args:
         truths: Files of recordings -> their pictures.
         read: Opens one.
-
-    Raises:
-        FormatError: Naming one that has another length than most.
     """
     raw = {file: one for file, one in truths.items() if file.suffix.lower() == ".dat"}
     middles = [file for file, one in raw.items() if one is not None and one.planes is None]

@@ -27,10 +27,6 @@ def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
     Args:
         path: The file.
         size: H and W of the recording.
-
-    Raises:
-        FormatError: If it is no picture.
-        GeometryError: If its sides are not one whole multiple of the recording's.
     """
     image = read_image(path)
     ratio = image.shape[0] // size[0]
@@ -54,9 +50,6 @@ def write_picture(image: NDArray[Any], stem: Path, *, overwrite: bool = False) -
 
     Returns:
         The file written.
-
-    Raises:
-        ExistingFileError: If the file exists and ``overwrite`` is off.
     """
     path = stem.with_name(f"{stem.name}{'.png' if image.dtype == np.uint8 else '.tif'}")
     if image.dtype == np.uint8:
@@ -71,11 +64,7 @@ def write_picture(image: NDArray[Any], stem: Path, *, overwrite: bool = False) -
 
 
 def read_grey(path: Path, size: tuple[int, int]) -> NDArray[np.float32]:
-    """Return a picture of exactly the size of a recording as grey in [0, 1].
-
-    Raises:
-        FormatError: If it is not a picture, or has another size.
-    """
+    """Return a picture of exactly the size of a recording as grey in [0, 1]."""
     image = read_image(path)
     if image.shape[:2] != size:
         raise FormatError(
@@ -93,10 +82,6 @@ def read_image(path: Path) -> NDArray[Any]:
 
     Returns:
         uint8 or uint16 as it is stored, or float32 in [0, 1]; black and white become 0 and 255.
-
-    Raises:
-        FormatError: If it is not a picture, has more pixels than Pillow reads, is of colours other
-            than R,G,B, of other numbers than these, or of floats outside [0, 1].
     """
     image, mode = _loaded(path)
     if mode in _OTHER_COLOURS:

@@ -39,9 +39,6 @@ class ExposurePlanes:
         margin: Planes before the first exposure and after the last.
         stride: Planes from one sharp image of an exposure to the next, from its first plane on;
             0 for none.
-
-    Raises:
-        ValueError: If no exposure fits, or the stride is negative.
     """
 
     def __init__(

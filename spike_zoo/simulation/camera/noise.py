@@ -106,11 +106,7 @@ NOISE_PRESETS: Final[Mapping[str, CameraNoise]] = MappingProxyType(
 
 
 def resolve_noise(noise: CameraNoise | str | None) -> CameraNoise:
-    """Return the noise that a preset's name or None means.
-
-    Raises:
-        ValueError: If no preset has that name; the message lists them.
-    """
+    """Return the noise that a preset's name or None means."""
     if noise is None:
         return NOISE_PRESETS["none"]
     if isinstance(noise, CameraNoise):

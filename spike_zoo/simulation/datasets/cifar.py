@@ -38,10 +38,6 @@ def find_cifar(folder: Path, seed: int) -> FoundPictures:
     Args:
         folder: Where the files of the binary version are, or the folder above them.
         seed: Seed of the draw.
-
-    Raises:
-        MissingFileError: If a file is missing.
-        FormatError: If it is the version of pickles, or a file is cut short or damaged.
     """
     home = _home(folder)
     names = _label_names(home / _META)

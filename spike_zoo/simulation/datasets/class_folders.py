@@ -37,10 +37,6 @@ def find_class_folders(folder: Path, seed: int) -> FoundPictures:
     Args:
         folder: Where the folders are.
         seed: Seed of the draws.
-
-    Raises:
-        MissingFileError: If there is no such folder.
-        FormatError: If a folder holds no picture, or a picture lies in no folder of a class.
     """
     _require(folder)
     homes = _folders(folder)
@@ -65,10 +61,6 @@ def find_caltech(folder: Path, seed: int) -> FoundPictures:
     Args:
         folder: ``101_ObjectCategories``, or the folder above it.
         seed: Seed of the draws.
-
-    Raises:
-        MissingFileError: If there is no such folder.
-        FormatError: As :func:`find_class_folders`.
     """
     _require(folder)
     home = folder / _CALTECH if (folder / _CALTECH).is_dir() else folder

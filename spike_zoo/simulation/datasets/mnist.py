@@ -37,11 +37,6 @@ def find_mnist(folder: Path, seed: int, balanced: int | None = None) -> FoundPic
         seed: Seed of the draws.
         balanced: Draw so many of each digit from the whole set to test on, and train on the rest;
             otherwise the set's own split.
-
-    Raises:
-        MissingFileError: If a file is missing.
-        FormatError: If one is no idx file, cut short, or does not belong to the other.
-        UsageError: If there are too few images for a balanced draw.
     """
     train, test = (_images(folder, name, digits) for name, digits in _PARTS.items())
     if balanced is not None:
@@ -115,9 +110,6 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     Args:
         path: The file; one whose name ends in ``.gz`` is decompressed.
         dimensions: How many it must have: 1 for labels, 3 for images.
-
-    Raises:
-        FormatError: If it is of another form, cut short or damaged.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:

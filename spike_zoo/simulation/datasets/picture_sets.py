@@ -82,12 +82,7 @@ class DriftingSet:
         return f"data/{self.name or recording_name(folder.resolve().name)}.h5"
 
     def request(self, folder: Path, seed: int, values: Options) -> ArchiveRequest:
-        """Return what makes the archive: every picture in motion, those to train on several times.
-
-        Raises:
-            UsageError: If two pictures would have one name, or planes are too small.
-            SpikeZooError: If the set is not whole, as its finder says.
-        """
+        """Return what makes the archive: every picture moving, those to train on repeatedly."""
         motion = {name: values[name] for name in ("height", "width", "planes", "noise")}
         DriftSpec("", mirrored=self.mirrored, **motion)  # rejects what cannot move, before any work
         further = {name: values[name] for name in self.further}
@@ -164,12 +159,6 @@ def picture_request(kind: str, images: str | None, seed: int, given: Options) ->
         images: The folder.
         seed: Seed of everything.
         given: Options that differ from those of the kind.
-
-    Raises:
-        UsageError: If the folder is not named, or an option is out of its range or of another
-            kind.
-        MissingFileError: If there is no such folder, or not all that the set has.
-        FormatError: If what is there is not of the set's form.
     """
     chosen = PICTURE_SETS[kind]
     for name in given:

@@ -65,10 +65,6 @@ class Septuplet:
 
         Frames are grey, in 8 bits; the light between two of them is blended, as is that of the
         planes before the second and after the sixth.
-
-        Raises:
-            MissingFileError: If a frame is missing.
-            MediaError: If one is no picture, or of another size than the first.
         """
         frames = [load_grey(self.folder / f"im{number}.png") for number in range(1, FRAMES + 1)]
         for number, frame in enumerate(frames, start=1):
@@ -123,10 +119,6 @@ def find_septuplets(folder: Path, seed: int, noise: str = "none") -> dict[Split,
         folder: Where the lists and ``sequences`` are, or the folder above it.
         seed: Seed of the draw and of the camera's chance.
         noise: Noise preset of the camera.
-
-    Raises:
-        MissingFileError: If both lists are missing, or a listed clip.
-        FormatError: If a line of a list names no clip.
     """
     home = next(
         (

@@ -90,9 +90,6 @@ class Footage:
             137 planes with 7 inserted frames: 20, the exposure, 20. The blurry image is the mean
             of the exposure's frames of 8 bits; spikes are a quarter of its size. What does not
             fill a pixel of the spikes is cut off on the right and below.
-
-        Raises:
-            MediaError: If the frames are too small, or of several sizes.
         """
         first = group * EXPOSED_FRAMES * self.step - EXPOSURE_MARGIN
         length = self.exposure + 2 * EXPOSURE_MARGIN
@@ -142,9 +139,6 @@ def footage_takes(
         footage: How exposures are made.
         split: Split of all of them; else a first folder named train, val or test is it, and
             whatever lies elsewhere trains.
-
-    Raises:
-        UsageError: If nothing is long enough for an exposure, or two takes have one name.
     """
     found: dict[str, dict[str, Callable[[], Take]]] = {}
     names: set[str] = set()

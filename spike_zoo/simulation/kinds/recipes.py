@@ -102,9 +102,6 @@ class Recipe:
             size: One of ``sizes``.
             seed: Seed of everything.
             given: Options that differ from those of the size and of the recipe.
-
-        Raises:
-            UsageError: If an option is out of its range, or one of another kind.
         """
         if size not in self.sizes:
             raise UsageError(f"--size must be one of {', '.join(self.sizes)}, got {size}")
@@ -163,9 +160,6 @@ def footage_request(video: str, footage: Footage, split: str | None) -> ArchiveR
         video: A video, a folder of images, or a folder of such.
         footage: How exposures are made.
         split: Split of all of them; by default their folders' names.
-
-    Raises:
-        UsageError: If nothing is long enough for an exposure, or two takes have one name.
     """
     if footage.inserted < 1:
         raise UsageError(f"--inserted must be at least 1, got {footage.inserted}")

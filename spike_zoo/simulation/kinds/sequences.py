@@ -66,9 +66,6 @@ def sequence_scenes(
         width: Columns.
         planes: Planes per scene.
         noise: Noise preset for all scenes, instead of ``indoor-v1`` for every second one.
-
-    Raises:
-        ValueError: If there is no such split, or ``count`` is negative.
     """
     camera = noise or "none"
     scenes = default_scenes(

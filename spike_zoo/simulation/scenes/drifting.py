@@ -114,9 +114,6 @@ def random_drift(
             larger one, negative, its edges stay outside instead.
         planes: Planes of the recording.
         speeds: Slowest and fastest, in pixels per plane.
-
-    Raises:
-        ValueError: If there is not so much room.
     """
     speed, angle = rng.uniform(*speeds), rng.uniform(0.0, 2 * math.pi)
     steps = round(speed * math.sin(angle), 6), round(speed * math.cos(angle), 6)

@@ -30,13 +30,6 @@ def test_a_tenth_of_each_group_is_drawn_and_one_at_least(size: int, drawn: int) 
     assert sorted(taken + rest) == sorted(items(a=size, b=20))
 
 
-def test_both_parts_keep_their_order() -> None:
-    everything = items(a=40)
-    taken, rest = draw(everything, part(0.5), 0, "test")
-    assert taken == [item for item in everything if item in taken]
-    assert rest == [item for item in everything if item in rest]
-
-
 def test_a_draw_follows_the_seed_and_what_it_is_for_and_no_other_group() -> None:
     def taken(seed: int, what: str, **others: int) -> list[str]:
         found = draw(items(a=40, **others), part(0.25), seed, what)[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import pickle
 
 import numpy as np
 
@@ -29,9 +28,3 @@ def test_a_take_is_the_same_whichever_others_are_made_with_it() -> None:
     many = labelled_drifts([picture("a"), picture("b"), picture("c")], 2, 7)
     assert few[0].spec == many[2].spec
     assert labelled_drifts([picture("b")], 1, 8)[0].spec.seed != few[0].spec.seed
-
-
-def test_a_motion_travels_to_another_process() -> None:
-    (drift,) = labelled_drifts([picture("a")], 1, 0)
-    there = pickle.loads(pickle.dumps(drift)).take()
-    np.testing.assert_array_equal(there.recording.packed, drift.take().recording.packed)

@@ -45,14 +45,6 @@ def test_photographs_are_those_of_the_split(split: Split) -> None:
     assert {("photo", "none"), ("photo", "indoor-v1")} <= noises
 
 
-def test_a_longer_list_begins_with_the_shorter_one() -> None:
-    assert sequence_scenes("train", 30, 4)[:10] == sequence_scenes("train", 10, 4)
-    assert sequence_scenes("train", 10, 4) != sequence_scenes("train", 10, 5)
-    assert {spec.noise for spec in sequence_scenes("val", 9, noise="lowlight-v1")} == {
-        "lowlight-v1"
-    }
-
-
 def test_speeds_fill_their_bands() -> None:
     speeds: dict[str, list[float]] = {name: [] for name in LIMITS}
     for spec in sequence_scenes("train", 300):

@@ -73,12 +73,6 @@ def test_two_samples_a_pixel_show_no_aliasing(background: str) -> None:
     assert np.abs(coarse - fine).max() < 0.12
 
 
-def test_brightness_does_not_flicker_under_motion_below_a_pixel() -> None:
-    still = replace(SMALL, background="checker", objects=(), speed=0.05)
-    means = Scene(still).luminance().mean(axis=(1, 2))
-    assert np.abs(np.diff(means)).max() < 1e-3
-
-
 def test_a_still_scene_is_one_picture() -> None:
     still = replace(SMALL, speed=0.0, object_speed=0.0, planes=5)
     light = Scene(still).luminance()
@@ -151,17 +145,6 @@ def test_an_earlier_picture_warped_by_the_motion_is_the_later_one(ratio: int) ->
         assert moved.mean() < 0.4 * still.mean()
 
 
-def test_whole_pixels_of_shift_give_the_same_light(monkeypatch: pytest.MonkeyPatch) -> None:
-    move = Motion(velocity=(2.0, -1.0), middle=20.0)
-    monkeypatch.setattr("spike_zoo.simulation.scenes.scene.random_motion", lambda *_, **__: move)
-    scene = Scene(replace(SMALL, objects=()))
-    motion = scene.motion(20, 17)
-    seen = ~np.isnan(motion).any(axis=0)
-    assert seen.sum() == (48 - 3) * (56 - 6)
-    earlier, later = scene.luminance(17, 18)[0], scene.luminance(20, 21)[0]
-    np.testing.assert_allclose(warped(earlier, motion)[seen], later[seen], atol=1e-5)
-
-
 def test_motion_is_true_where_the_texture_has_ended_and_is_mirrored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -175,16 +158,6 @@ def test_motion_is_true_where_the_texture_has_ended_and_is_mirrored(
         before, after = (scene.luminance(n, n + 1)[0] for n in (earlier, plane))
         np.testing.assert_allclose(warped(before, motion)[seen], after[seen], atol=1e-5)
         assert np.abs(before - after).mean() > 0.01
-
-
-def test_objects_hide_parts_of_what_is_behind_them() -> None:
-    spec = replace(SMALL, objects=("leaves",), speed=0.0, object_speed=2.0)
-    motion = Scene(spec).motion(20, 13)
-    moving = np.hypot(*motion) > 0.1
-    hidden = np.isnan(motion[0])
-    assert 0.02 < moving.mean() < 0.6
-    assert 0.02 < hidden.mean() < 0.4
-    assert (np.hypot(*motion)[~hidden & ~moving] < 1e-6).all()  # the background stands still
 
 
 def test_motion_between_planes_outside_the_scene_is_refused(scene: Scene) -> None:

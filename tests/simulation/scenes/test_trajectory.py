@@ -11,13 +11,6 @@ from spike_zoo.simulation import Motion, random_motion
 from spike_zoo.simulation.scenes.trajectory import MAX_ZOOM
 
 
-def test_a_steady_velocity_moves_by_itself_each_plane() -> None:
-    motion = Motion(velocity=(0.5, -0.25), middle=10.0)
-    assert motion.pose(10)[:2] == (0.0, 0.0)
-    assert motion.pose(14)[:2] == pytest.approx((2.0, -1.0))
-    assert motion.peak_speed(20, (8, 8)) == pytest.approx(math.hypot(0.5, 0.25))
-
-
 def test_a_steady_spin_is_fastest_at_the_corners() -> None:
     motion = Motion(spin=0.01, middle=50.0)
     chord = 2 * math.sin(0.005) * math.hypot(30, 40)
@@ -60,8 +53,3 @@ def test_random_motion_is_smooth(seed: int) -> None:
     places = np.array([motion.pose(plane)[:2] for plane in range(201)])
     jerks = np.abs(np.diff(places, n=2, axis=0))
     assert jerks.max() < 0.12  # pixels per plane, per plane
-
-
-def test_no_speed_stands_still() -> None:
-    motion = random_motion(np.random.default_rng(0), 50, 0.0, (10, 10), origin=(1.0, 2.0))
-    assert {motion.pose(plane) for plane in range(50)} == {(1.0, 2.0, 0.0, 0.0)}
