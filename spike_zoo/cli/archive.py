@@ -20,7 +20,9 @@ from spike_zoo.errors import FormatError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+    from typing import Unpack
 
+    from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.spikes import Take
 
 _MOST_ROWS = 24
@@ -46,22 +48,17 @@ def archive_build(
     layout: Literal[
         "auto", "base", "sreds", "recvidar", "gopro", "rsb", "usp", "folder", "archive"
     ] = "auto",
-    height: int | None = None,
-    width: int | None = None,
     split: str | None = None,
     exposure_start: int | None = None,
     exposure_length: int | None = None,
     margin: int | None = None,
     rate_scale: float | None = None,
     fps: float | None = None,
-    flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: Literal[0, 90, 180, 270] | None = None,
-    allow_partial: bool = False,
     jobs: int = 0,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
     overwrite: bool = False,
+    **dat: Unpack[DatOptions],
 ) -> None:
     """Write the recordings of a folder, with their images, into one archive.
 
@@ -71,9 +68,7 @@ def archive_build(
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
             recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; usp: the same of
             USP-Gaussian; folder: recordings anywhere below; archive: an archive; auto: whichever
-            it looks like. docs/data.md shows each.
-        height: Rows of .dat recordings, by default what their sidecar or the layout says.
-        width: Columns of .dat recordings, likewise.
+            it looks like. docs/data.md shows each. Pictures must be upright.
         split: Put everything in this split (train, val, test); by default as the folders say.
         exposure_start: First plane of a blurry image's exposure, by default the one after the
             margin. This and the next two are for gopro, rsb and usp.
@@ -83,12 +78,6 @@ def archive_build(
         rate_scale: Spikes per plane at white of all recordings, by default what each says, or
             what the layout is known for.
         fps: Planes per second of all recordings, likewise.
-        flip: Whether .dat recordings store their rows bottom to top, as the cameras do; false
-            reads them top to bottom. By default what each sidecar says, else true.
-        mirror: Reverse the columns of .dat recordings; by default what each sidecar states.
-        rotate: Rotate .dat recordings clockwise by 0, 90, 180 or 270 degrees, after flip and
-            mirror; by default what each sidecar states. Images must be upright.
-        allow_partial: Drop the incomplete last plane of .dat recordings, with a warning.
         jobs: Processes; 0 takes one per core.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
@@ -101,14 +90,9 @@ def archive_build(
     found = find_takes(
         source,
         layout=layout,
-        height=height,
-        width=width,
         rate_scale=rate_scale,
         fps=fps,
-        flip=flip,
-        mirror=mirror,
-        rotate=rotate,
-        allow_partial=allow_partial,
+        **dat,
         split=split,
         exposure=rule,
     )

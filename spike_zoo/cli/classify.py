@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo, report_rate_scale
@@ -17,9 +17,11 @@ from spike_zoo.tasks.protocols import Classifies, codec_from, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Unpack
 
     from torch import Tensor
 
+    from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.tasks.protocols import Compresses
 
 _LISTED: Final = 20  # names of classes in one line
@@ -32,17 +34,12 @@ def classify(
     *,
     method: str,
     name: str | None = None,
-    height: int | None = None,
-    width: int | None = None,
-    flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: Literal[0, 90, 180, 270] | None = None,
-    allow_partial: bool = False,
     rate_scale: float | str = "auto",
     top: int = 3,
     json: bool = False,
     device: str = "auto",
     trust: bool = False,
+    **dat: Unpack[DatOptions],
 ) -> None:
     """Print the most probable classes of a recording.
 
@@ -53,14 +50,6 @@ def classify(
         recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a bitstream: .sci.
         method: A shipped name, a checkpoint or an export folder of a method that classifies.
         name: Which recording of an archive.
-        height: Rows of a .dat file.
-        width: Columns of a .dat file.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
-            default what its sidecar says, else true.
-        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
-        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
-            default what its sidecar states, else 0.
-        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed.
         top: How many classes to print.
@@ -77,12 +66,7 @@ def classify(
         source = read_recording(
             recording,
             name,
-            height=height,
-            width=width,
-            flip=flip,
-            mirror=mirror,
-            rotate=rotate,
-            allow_partial=allow_partial,
+            **dat,
             check_rows=True,
         )
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks

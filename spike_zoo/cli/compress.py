@@ -20,8 +20,11 @@ from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.spikes.windows import centers_with_stride
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from torch import nn
 
+    from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.coding import Header
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.spikes import SpikeRecording
@@ -46,16 +49,11 @@ def compress(
     start: int = 0,
     stop: int | None = None,
     rate_scale: float | str = "auto",
-    height: int | None = None,
-    width: int | None = None,
-    flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: Literal[0, 90, 180, 270] | None = None,
-    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
+    **dat: Unpack[DatOptions],
 ) -> None:
     """Turn a recording into a bitstream, or into a small video of reconstructed images.
 
@@ -82,14 +80,6 @@ def compress(
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed. With
             --lossless the recording's own is kept.
-        height: Rows of a .dat file.
-        width: Columns of a .dat file.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
-            default what its sidecar says, else true.
-        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
-        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
-            default what its sidecar states, else 0.
-        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
@@ -100,12 +90,7 @@ def compress(
     target = _target(out, lossless=lossless, codec=codec, overwrite=overwrite)
     read = partial(
         read_recording,
-        height=height,
-        width=width,
-        flip=flip,
-        mirror=mirror,
-        rotate=rotate,
-        allow_partial=allow_partial,
+        **dat,
         check_rows=True,
     )
     if lossless:

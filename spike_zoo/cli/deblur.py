@@ -29,11 +29,13 @@ from spike_zoo.tasks.protocols import Deblurs, require_ability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from typing import Unpack
 
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.spikes import SpikeRecording
 
 FRAMES = 7  # of a sequence where not said
@@ -59,21 +61,17 @@ def deblur(
     margin: int = 20,
     fps: float = 25.0,
     channel_order: Literal["auto", "rgb", "bgr"] = "auto",
-    height: int | None = None,
-    width: int | None = None,
-    flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: Literal[0, 90, 180, 270] | None = None,
-    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     skip_unmatched: bool = False,
     trust: bool = False,
     overwrite: bool = False,
+    **dat: Unpack[DatOptions],
 ) -> None:
     """Turn a blurry image and the spikes of its exposure into sharp images.
 
-    The image is four times as high and wide as the spikes. Two folders instead: every image with
+    The image is four times as high and wide as the spikes; where a .dat states no size, this one
+    is assumed, and printed. Two folders instead: every image with
     the recording of its name, in the order of names.
 
     Args:
@@ -89,15 +87,6 @@ def deblur(
             is 97 planes long.
         fps: Images per second in a video.
         channel_order: What the weights were trained on, to be checked; they know it themselves.
-        height: Rows of a .dat file; by default what its sidecar states, else a quarter of the
-            image's, which is printed.
-        width: Columns of a .dat file, likewise.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
-            default what its sidecar says, else true.
-        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
-        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
-            default what its sidecar states, else 0.
-        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of refusing the folder.
@@ -114,16 +103,7 @@ def deblur(
     check_method(weights)
     opened = partial(
         _opened,
-        read=partial(
-            _read,
-            name=name,
-            height=height,
-            width=width,
-            flip=flip,
-            mirror=mirror,
-            rotate=rotate,
-            allow_partial=allow_partial,
-        ),
+        read=partial(_read, name=name, **dat),
         exposure=partial(exposure_span, exposure_start, exposure_length, margin),
     )
     if weights in shipped_weights():  # other weights state their ratio only when loaded
@@ -241,35 +221,22 @@ def _read(
     fitting_width: int,
     *,
     name: str | None,
-    height: int | None,
-    width: int | None,
-    flip: bool | None,
-    mirror: bool | None,
-    rotate: int | None,
-    allow_partial: bool,
+    **dat: Unpack[DatOptions],
 ) -> SpikeRecording:
     """Read a recording; the size of a .dat that states none is assumed, and printed."""
-    read = partial(
-        read_recording,
-        path,
-        name,
-        flip=flip,
-        mirror=mirror,
-        rotate=rotate,
-        allow_partial=allow_partial,
-        check_rows=True,
-    )
+    read = partial(read_recording, path, name, check_rows=True)
     try:
-        return read(height=height, width=width)
+        return read(**dat)
     except MissingGeometryError as error:
-        if (height, width) != (None, None):
+        if (dat.get("height"), dat.get("width")) != (None, None):
             raise
         missing = error
-    if rotate in (90, 270):  # the size is that before the rotation
+    if dat.get("rotate") in (90, 270):  # the size is that before the rotation
         fitting_height, fitting_width = fitting_width, fitting_height
     quarter = f"{fitting_width} x {fitting_height} (W x H), a quarter of the image's"
     try:
-        recording = read(height=fitting_height, width=fitting_width)
+        dat["height"], dat["width"] = fitting_height, fitting_width
+        recording = read(**dat)
     except GeometryError as error:
         raise MissingGeometryError(
             f"{missing.message} {quarter}, does not give a whole number of planes of whole bytes.",

@@ -1,4 +1,4 @@
-"""What a command takes, read from its file: its libraries would take seconds to load."""
+"""Signatures of commands, read from their files: importing their libraries takes seconds."""
 
 from __future__ import annotations
 import __future__
@@ -7,13 +7,35 @@ import ast
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CALL = ast.parse("def _():\n    return _call(locals())").body[0].body  # type: ignore[attr-defined]  # a function
 _FLAGS = __future__.annotations.compiler_flag
+
+
+class DatOptions(TypedDict, total=False):
+    """Options of commands that read recordings: how a .dat file, which has no header, is read.
+
+    Attributes:
+        height: Rows of a .dat file; by default what its sidecar states.
+        width: Columns of a .dat file, likewise.
+        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
+            default what its sidecar says, else true.
+        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
+        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
+            default what its sidecar states, else 0.
+        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
+    """
+
+    height: int | None
+    width: int | None
+    flip: bool | None
+    mirror: bool | None
+    rotate: Literal[0, 90, 180, 270] | None
+    allow_partial: bool
 
 
 def loaded(path: str) -> Callable[..., Any]:
@@ -41,6 +63,8 @@ def outline(path: str) -> Callable[..., Any]:
     tree = ast.parse(Path(file).read_text(encoding="utf-8"))
     defined = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == name]
     for function in defined:
+        if function.args.kwarg:
+            _spell_out(function)
         function.body = [*function.body[:1], *_CALL]  # the docstring, then the command itself
     tree.body = list(defined)
     names: dict[str, Any] = {"Literal": Literal, "__name__": __name__}  # parsers import it
@@ -50,3 +74,16 @@ def outline(path: str) -> Callable[..., Any]:
     except NameError:  # a default is a name of the module's
         return loaded(path)
     return names.get(name) or loaded(path)
+
+
+def _spell_out(function: ast.FunctionDef) -> None:
+    """Replace the parameter ``**dat: Unpack[DatOptions]`` by its options, with their help."""
+    function.args.kwarg = None
+    for name, hint in DatOptions.__annotations__.items():
+        text = hint.__forward_arg__
+        function.args.kwonlyargs.append(ast.arg(name, ast.parse(text, mode="eval").body))
+        function.args.kw_defaults.append(ast.Constant(None if "None" in text else False))
+    described = (DatOptions.__doc__ or "").partition("Attributes:\n")[2]
+    summary = f"{(ast.get_docstring(function, clean=False) or '').rstrip()}\n{described}"
+    function.body[0] = ast.Expr(ast.Constant(summary))
+    ast.fix_missing_locations(function)

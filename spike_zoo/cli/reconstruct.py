@@ -16,7 +16,11 @@ from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
 
 if TYPE_CHECKING:
+    from typing import Unpack
+
     from torch import nn
+
+    from spike_zoo.cli.lazy_signature import DatOptions
 
 _ALIGNED_SECONDS = 1.4e-6
 """Of tfi-aligned for each pixel of an image, on one core."""
@@ -36,18 +40,13 @@ def reconstruct(
     average: int | None = None,
     fps: float = 25.0,
     rate_scale: float | str = "auto",
-    height: int | None = None,
-    width: int | None = None,
-    flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: Literal[0, 90, 180, 270] | None = None,
-    allow_partial: bool = False,
     name: str | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
     tile: int | None = None,
     trust: bool = False,
     overwrite: bool = False,
+    **dat: Unpack[DatOptions],
 ) -> None:
     """Turn a recording into a picture, a folder of pictures or a video.
 
@@ -67,14 +66,6 @@ def reconstruct(
         fps: Images per second in a video.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed.
-        height: Rows of a .dat file.
-        width: Columns of a .dat file.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
-            default what its sidecar says, else true.
-        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
-        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
-            default what its sidecar states, else 0.
-        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         precision: Of learned methods. 32 is exact; bf16 is faster where the processor has it, and
@@ -92,12 +83,7 @@ def reconstruct(
     source = read_recording(
         recording,
         name,
-        height=height,
-        width=width,
-        flip=flip,
-        mirror=mirror,
-        rotate=rotate,
-        allow_partial=allow_partial,
+        **dat,
         check_rows=True,
     )
     centers = _choose_centers(len(source), target.kind, center, stride, (start, stop))

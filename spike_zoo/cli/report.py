@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
@@ -11,6 +11,11 @@ from spike_zoo.errors import UsageError
 from spike_zoo.files import check_absent
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from spike_zoo.cli.lazy_signature import DatOptions
 
 
 def report(
@@ -31,15 +36,10 @@ def report(
     deblurring: str = "ssdm-student",
     rates: bool = False,
     rate_scale: float | str = "auto",
-    height: int | None = None,
-    width: int | None = None,
-    flip: bool | None = None,
-    mirror: bool | None = None,
-    rotate: Literal[0, 90, 180, 270] | None = None,
-    allow_partial: bool = False,
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
+    **dat: Unpack[DatOptions],
 ) -> None:
     """Write one page that shows what spikes become: a file that opens anywhere, without a network.
 
@@ -65,14 +65,6 @@ def report(
         rates: Compress the recording at every quality for the rate-distortion curve: minutes.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed.
-        height: Rows of a .dat file.
-        width: Columns of a .dat file.
-        flip: Whether a .dat stores its rows bottom to top, as cameras do; false: top to bottom. By
-            default what its sidecar says, else true.
-        mirror: Reverse the columns of a .dat; by default what its sidecar states, else false.
-        rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
-            default what its sidecar states, else 0.
-        allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace a page that is there.
@@ -101,12 +93,7 @@ def report(
         rates=rates,
         rate_scale=stated,
         truth=truth,
-        height=height,
-        width=width,
-        flip=flip,
-        mirror=mirror,
-        rotate=rotate,
-        allow_partial=allow_partial,
+        **dat,
         device=device,
         trust=trust,
     )

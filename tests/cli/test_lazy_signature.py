@@ -1,4 +1,4 @@
-"""What a command takes is known without its libraries, and is what it takes."""
+"""The signature read from a command's file is that of the command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-from spike_zoo.cli.lazy_signature import loaded, outline
+from spike_zoo.cli.lazy_signature import DatOptions, loaded, outline
 from spike_zoo.cli.main import COMMANDS
 
 PATHS = [
@@ -17,7 +17,16 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_an_outline_takes_and_tells_what_its_command_does(path: str) -> None:
+def test_an_outline_has_the_signature_and_help_of_its_command(path: str) -> None:
     outlined, command = outline(path), loaded(path)
-    assert inspect.signature(outlined) == inspect.signature(command)
-    assert outlined.__doc__ == command.__doc__
+    taken = dict(inspect.signature(outlined).parameters)
+    expected = dict(inspect.signature(command).parameters)
+    if "dat" in expected:
+        del expected["dat"]
+        options = {name: taken.pop(name) for name in DatOptions.__annotations__}
+        assert {type(option.default) for option in options.values()} == {type(None), bool}
+        assert str(outlined.__doc__).startswith(str(command.__doc__).rstrip())
+        assert all(f"        {name}: " in str(outlined.__doc__) for name in options)
+    else:
+        assert outlined.__doc__ == command.__doc__
+    assert taken == expected

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spike_zoo.archive import SpikeArchive
-from spike_zoo.cli.main import COMMANDS, main
+from spike_zoo.cli.main import main
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.formats import write_recording
 from tests.helpers.streams import random_spikes
@@ -51,17 +49,6 @@ def test_an_incomplete_last_plane_is_dropped_only_on_request_and_with_a_warning(
     if Path("a.h5").exists():
         with SpikeArchive("a.h5") as archive:
             np.testing.assert_array_equal(archive["cut"][:], SPIKES[:69])
-
-
-def test_every_command_that_takes_the_size_of_a_recording_takes_incomplete_ones() -> None:
-    lacking = []
-    for target, _ in COMMANDS.values():
-        for path in target.values() if isinstance(target, dict) else [target]:
-            module, name = path.split(":")
-            options = inspect.signature(getattr(importlib.import_module(module), name)).parameters
-            if {"height", "width"} <= {*options} and "allow_partial" not in options:
-                lacking.append(name)
-    assert lacking == ["simulate", "export"]  # these two read no recording
 
 
 def test_a_rolled_picture_is_reported_until_its_offset_is_stated(
