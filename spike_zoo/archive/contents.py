@@ -18,7 +18,7 @@ from spike_zoo.archive import schema
 from spike_zoo.archive.datasets import checked_datasets, read_integers, read_label
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
-from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256
+from spike_zoo.formats.hdf5_recording import dataset_sha256, stored_sha256
 from spike_zoo.formats.hdf5_writing import OutputFile
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from spike_zoo.archive.datasets import checked_datasets, read_label
 from spike_zoo.archive.validate import foreign_objects
 from spike_zoo.errors import FormatError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
-from spike_zoo.formats.hdf5_checksums import CHECKSUM, dataset_sha256
+from spike_zoo.formats.hdf5_recording import CHECKSUM, dataset_sha256
 from spike_zoo.spikes.take import Take
 
 if TYPE_CHECKING:

@@ -21,8 +21,15 @@ from spike_zoo.archive.datasets import (
 from spike_zoo.archive.schema import Finding, counted, finding_of
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
-from spike_zoo.formats.hdf5_checksums import dataset_sha256, stored_sha256, value_range
-from spike_zoo.formats.hdf5_recording import SOURCE_FORMATS, is_complete, read_group, stored_planes
+from spike_zoo.formats.hdf5_recording import (
+    SOURCE_FORMATS,
+    dataset_sha256,
+    is_complete,
+    read_group,
+    stored_planes,
+    stored_sha256,
+    value_range,
+)
 from spike_zoo.spikes.packing import packed_width
 
 if TYPE_CHECKING:

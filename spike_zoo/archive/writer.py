@@ -23,7 +23,7 @@ from spike_zoo.errors import (
 )
 from spike_zoo.files import new_file
 from spike_zoo.formats.hdf5 import Hdf5File, check_root
-from spike_zoo.formats.hdf5_checksums import write_checked
+from spike_zoo.formats.hdf5_recording import write_checked
 from spike_zoo.formats.hdf5_writing import (
     OutputFile,
     compression_options,

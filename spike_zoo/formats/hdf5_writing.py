@@ -19,8 +19,14 @@ import numpy as np
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.formats.arrays import cleared_pad_bits
 from spike_zoo.formats.hdf5 import RECORDINGS, SCHEMA, SCHEMA_VERSION, plugins_loaded
-from spike_zoo.formats.hdf5_checksums import write_checked
-from spike_zoo.formats.hdf5_recording import LABEL, NUMBERS, SOURCE_FORMATS, SPIKES, TEXTS
+from spike_zoo.formats.hdf5_recording import (
+    LABEL,
+    NUMBERS,
+    SOURCE_FORMATS,
+    SPIKES,
+    TEXTS,
+    write_checked,
+)
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 
 if TYPE_CHECKING:

@@ -270,14 +270,6 @@ def test_a_recording_exported_to_an_archive_keeps_its_images_and_labels(tmp_path
         np.testing.assert_array_equal(file["recordings/take1/labels/boxes_index"], [4, 9])
 
 
-def test_the_long_suffix_of_an_archive_means_the_same(tmp_path: Path) -> None:
-    path, out = str(write_archive(tmp_path / "a.h5", takes=1)), tmp_path / "b.hdf5"
-    assert main(["archive", "export", path, str(out), "--format", "h5"]) == 0
-    assert out.is_file()
-    with SpikeArchive(out) as exported:
-        np.testing.assert_array_equal(exported.images("take0"), make_take(0).images)
-
-
 @pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5", "hdf5", "spl"])
 def test_the_suffix_of_a_file_is_its_format(tmp_path: Path, kind: str) -> None:
     several = str(write_archive(tmp_path / "a.h5"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 
 from spike_zoo.errors import FormatError
 from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.formats.hdf5 import Hdf5File
+from spike_zoo.formats.hdf5_recording import dataset_sha256, stored_sha256, write_checked
 from tests.helpers.archives import change, replace_spikes
 from tests.helpers.streams import random_spikes
 
@@ -83,3 +86,31 @@ def test_attributes_that_cannot_be_are_refused(
     change(path, lambda file: file["recordings/clip"].attrs.update(width))
     with pytest.raises(FormatError, match=complaint):
         read_recording(path)
+
+
+VALUES = np.arange(60, dtype=np.int32).reshape(5, 3, 4)
+SHA256 = hashlib.sha256(VALUES.astype("<i4").tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("stored", "options"),
+    [
+        (VALUES, {}),
+        (VALUES.astype(">i4"), {}),
+        (np.asfortranarray(VALUES), {"chunks": (2, 3, 2), "compression": "gzip"}),
+    ],
+)
+def test_a_checksum_is_that_of_the_values_in_little_endian_order(
+    tmp_path: Path, stored: np.ndarray[tuple[int, ...], np.dtype[np.int32]], options: dict[str, str]
+) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        write_checked(file, "values", stored, **options)
+    with Hdf5File(tmp_path / "a.h5") as opened:
+        assert dataset_sha256(opened, "values") == stored_sha256(opened, "values") == SHA256
+
+
+def test_data_that_was_never_written_has_no_checksum(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("values", (5, 3), "i4", chunks=(1, 3))
+    with Hdf5File(tmp_path / "a.h5") as opened, pytest.raises(FormatError, match="never written"):
+        dataset_sha256(opened, "values")
