@@ -105,13 +105,7 @@ def build(setting: Setting) -> gradio.Blocks:
 
 
 def serve(setting: Setting, port: int, *, opens: bool) -> None:
-    """Serve the app to this machine alone, until it is interrupted.
-
-    Args:
-        setting: What it was started with.
-        port: Where it listens.
-        opens: Whether the browser is opened.
-    """
+    """Serve the app to this machine alone, until it is interrupted."""
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             raise UsageError(f"--port {port}: something else listens there; give another one")

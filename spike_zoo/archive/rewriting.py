@@ -47,10 +47,6 @@ def copy_rest(group: h5py.Group, take: StoredTake) -> None:
 
     What was changed in the take stays changed: another label, images left out. A recording of
     another size gets nothing, as maps and calibration would not fit it.
-
-    Args:
-        group: The recording, written but for these.
-        take: The take it was written from.
     """
     if take.path is None:
         return

@@ -122,15 +122,7 @@ def around_problem(
     images: int,
     size: tuple[int, int, int],
 ) -> str | None:
-    """Describe what is wrong with the motion to the planes around images (E09).
-
-    Args:
-        shape: Of the motion.
-        dtype: Of the motion.
-        index: The planes it leads to.
-        images: How many there are.
-        size: Planes, height and width of the recording.
-    """
+    """Describe what is wrong with the motion to the planes around images (E09)."""
     planes, height, width = size
     if np.dtype(dtype) != np.float16:
         return f"motion around images is {np.dtype(dtype)}, expected float16"

@@ -89,26 +89,35 @@ def _is_archive_of_several(path: str) -> bool:
         return len(archive) != 1
 
 
-def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:
-    """Return what is known about a recording, its firing rate from at most 64 planes."""
-    planes, height, width = recording.shape
-    sampled = np.unique(np.linspace(0, planes - 1, _SAMPLED_PLANES).astype(int))
-    rates = [
-        unpack_bits(recording.read_packed(plane, plane + 1), width).mean()
-        for plane in sampled.tolist()
-    ]
+def _facts_of_planes(
+    path: str | Path, kind: str, shape: tuple[int, int, int], fps: float | None, size: int
+) -> dict[str, Any]:
+    """Return the facts that all formats share."""
+    planes, height, width = shape
     return {
         "path": str(path),
         "format": kind,
         "planes": planes,
         "height": height,
         "width": width,
-        "fps": recording.fps or None,
-        "seconds": planes / recording.fps if recording.fps else None,
+        "fps": fps or None,
+        "seconds": planes / fps if fps else None,
+        "bytes": size,
+        "raw_bytes": -(-planes * height * width // 8),
+    }
+
+
+def recording_facts(recording: SpikeRecording, path: Path, kind: str) -> dict[str, Any]:
+    """Return what is known about a recording, its firing rate from at most 64 planes."""
+    planes, _, width = recording.shape
+    sampled = np.unique(np.linspace(0, planes - 1, _SAMPLED_PLANES).astype(int))
+    rates = [
+        unpack_bits(recording.read_packed(plane, plane + 1), width).mean()
+        for plane in sampled.tolist()
+    ]
+    return _facts_of_planes(path, kind, recording.shape, recording.fps, path.stat().st_size) | {
         "rate_scale": recording.rate_scale,
         "threshold": recording.threshold,
-        "bytes": path.stat().st_size,
-        "raw_bytes": -(-planes * height * width // 8),
         "firing_rate": float(np.mean(rates)),
         "planes_sampled": len(rates),
         "meta": recording.meta,
@@ -119,14 +128,8 @@ def bitstream_facts(path: str) -> dict[str, Any]:
     """Return what is known about a bitstream, damaged or not, without the model that made it."""
     reader = BitstreamReader(path, strict=False)
     header, lengths = reader.header, reader.payload_bytes()
-    return {
-        "path": path,
-        "format": "sci",
-        "planes": header.planes,
-        "height": header.height,
-        "width": header.width,
-        "fps": header.fps,
-        "seconds": header.planes / header.fps if header.fps else None,
+    shape = header.planes, header.height, header.width
+    return _facts_of_planes(path, "sci", shape, header.fps, reader.size) | {
         "rate_scale": header.rate_scale,
         "quality": header.quality,
         "gop": header.gop,
@@ -136,8 +139,6 @@ def bitstream_facts(path: str) -> dict[str, Any]:
         "step": header.step,
         "channels": header.channels,
         "digest": header.digest.hex(),
-        "bytes": reader.size,
-        "raw_bytes": -(-header.planes * header.height * header.width // 8),
         "bpp": header.bits_per_pixel(reader.size),
         "bits_per_group": {k: 8 * length for k, length in lengths.items()},
         "errors": [str(error) for error in reader.errors],
@@ -149,14 +150,10 @@ def picture_facts(path: str) -> dict[str, Any]:
     from spike_zoo.media.coded_pictures import CodedPictures
 
     described, size = CodedPictures.read(path), Path(path).stat().st_size
-    fps, planes = described.fps, described.planes
+    shape = described.planes, described.height, described.width
     return {
-        "path": path,
         **asdict(described),
-        "format": "mp4",
-        "seconds": planes / fps if fps else None,
-        "bytes": size,
-        "raw_bytes": -(-planes * described.height * described.width // 8),
+        **_facts_of_planes(path, "mp4", shape, described.fps, size),
         "bpp": described.bits_per_pixel(size),
     }
 
@@ -183,18 +180,10 @@ def lossless_facts(path: str) -> dict[str, Any]:
         errors = LosslessPlanes(data, path).damage()
     except BitstreamError as error:  # it is cut
         errors = [error]
-    return {
-        "path": path,
-        "format": "spl",
-        "planes": header.planes,
-        "height": header.height,
-        "width": header.width,
-        "fps": header.fps or None,
-        "seconds": header.planes / header.fps if header.fps else None,
+    shape = header.planes, header.height, header.width
+    return _facts_of_planes(path, "spl", shape, header.fps, len(data)) | {
         "rate_scale": header.rate_scale,
         "threshold": header.threshold,
-        "bytes": len(data),
-        "raw_bytes": -(-header.planes * header.height * header.width // 8),
         "bpp": header.bits_per_pixel(len(data)),
         "errors": [str(error) for error in errors],
     }

@@ -131,9 +131,6 @@ class Collate:
     """Put samples into one batch: arrays and numbers stacked, texts listed.
 
     Stacked by numpy: torch starts its threads for every stack, which costs more than copying.
-
-    Args:
-        slots: Memory for large arrays in the batches of workers.
     """
 
     def __init__(self, slots: Slots | None = None) -> None:

@@ -137,7 +137,11 @@ class ClassificationDataModule(ArchiveDataModule):
         augment: bool = False,
         **loading: Any,
     ) -> None:
-        _check_no_turns(augment=augment)
+        if augment:
+            raise ConfigError(
+                "augment: true: a 6 that is turned is a 9, but keeps its label; leave it out, or "
+                "after a profile that sets it say --data.init_args.augment false"
+            )
         super().__init__(archive, crop=None, augment=False, **loading)
         check_at_least({"clip_length": (clip_length, 1)})
         self.clip_length = clip_length
@@ -188,12 +192,3 @@ class ClassificationDataModule(ArchiveDataModule):
                 f"are not cropped; set data.init_args.{batch} to 1, or build an archive of "
                 "recordings of one size"
             )
-
-
-def _check_no_turns(*, augment: bool) -> None:
-    """Reject augmentations that could change the class of a clip."""
-    if augment:
-        raise ConfigError(
-            "augment: true: a 6 that is turned is a 9, but keeps its label; leave it out, or after "
-            "a profile that sets it say --data.init_args.augment false"
-        )

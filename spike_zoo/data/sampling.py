@@ -22,9 +22,6 @@ class SampleKey(NamedTuple):
 class Epochs:
     """Count the epochs that are drawn: a trainer's own, or one more for each loop without one.
 
-    Args:
-        of_trainer: Returns the epoch of the trainer that runs; None without one.
-
     Attributes:
         next: The epoch that a loop without a trainer draws next.
     """

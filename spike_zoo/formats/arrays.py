@@ -44,12 +44,7 @@ class _Header(NamedTuple):
 
 
 def read_npy(path: Path, *, most: int | None = None) -> SpikeRecording:
-    """Read a plain array ``(T, H, W)`` of zeros and ones and pack it block by block.
-
-    Args:
-        path: The file.
-        most: Number of planes to read, the first ones; by default all.
-    """
+    """Read a plain array ``(T, H, W)`` of zeros and ones and pack it block by block."""
     with _format_errors(path), path.open("rb") as stream:
         header = _read_header(stream, str(path))
         left = path.stat().st_size - stream.tell()
@@ -62,11 +57,6 @@ def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> 
 
     The spikes are the array ``key``; else ``spikes``, ``spike``, ``spk``; else the only 3-D array.
     With a scalar ``width`` they may be packed along W. Other scalars go to ``meta``.
-
-    Args:
-        path: The file.
-        key: Name of the array.
-        most: Number of planes to read, the first ones; by default all.
     """
     with _format_errors(path), zipfile.ZipFile(path) as archive:
         members = _members(path, archive)

@@ -123,14 +123,7 @@ class DatLayout:
 def open_dat(
     path: Path, layout: DatLayout, *, allow_partial: bool = False, check_rows: bool = False
 ) -> DatPlanes:
-    """Open a ``.dat`` file; its bytes are read when planes are asked for.
-
-    Args:
-        path: The file.
-        layout: How planes lie in it.
-        allow_partial: Drop an incomplete last plane, with a warning.
-        check_rows: Warn if the picture is rolled, so that the file seems to begin inside a plane.
-    """
+    """Open a ``.dat`` file; its bytes are read when planes are asked for."""
     size = path.stat().st_size
     planes, left = layout.planes_in(size)
     if not planes or (left and not allow_partial):
@@ -173,13 +166,7 @@ def _partial_message(path: Path, layout: DatLayout, size: int, planes: int, left
 
 
 class DatPlanes:
-    """Packed planes of a file, read for the planes asked; nothing stays open, pickles as its path.
-
-    Args:
-        path: The file.
-        layout: How planes lie in it.
-        planes: How many it holds.
-    """
+    """Packed planes of a file, read when asked; nothing stays open, pickles as its path."""
 
     def __init__(self, path: Path, layout: DatLayout, planes: int) -> None:
         self.path = path

@@ -80,10 +80,6 @@ class OutputFile(h5py.File):  # type: ignore[misc]  # h5py has no types
     """An HDF5 file for writing, in the layout of HDF5 1.10.
 
     Older layouts need twice the bytes around the data.
-
-    Args:
-        path: The file.
-        mode: ``"w"`` for a new file, ``"r+"`` to change one.
     """
 
     def __init__(self, path: Path, mode: str) -> None:

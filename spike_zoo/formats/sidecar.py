@@ -153,11 +153,6 @@ def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -
     """Reject the own sidecar of a ``.dat`` that would make another recording of it.
 
     What only one of both says is no contradiction.
-
-    Args:
-        path: The ``.dat`` that is about to be written, without a sidecar of its own.
-        recording: What is written.
-        layout: How it will lie in the file.
     """
     beside = own_sidecar(path)
     said = {

@@ -30,14 +30,7 @@ def check_rotation(rotate: int | None) -> None:
 def dat_recording(
     planes: DatPlanes, beside: Sidecar, mirror: bool | None, rotate: int | None
 ) -> SpikeRecording:
-    """Return the recording of a ``.dat`` file, mirrored and rotated as stated or as its sidecar.
-
-    Args:
-        planes: The stored planes, after the flip of their rows.
-        beside: The sidecar; it counts where an argument is None.
-        mirror: Reverse the columns, before the rotation.
-        rotate: Clockwise rotation in degrees: 0, 90, 180 or 270.
-    """
+    """Return the recording of a ``.dat`` file, mirrored and rotated as stated or as its sidecar."""
     check_rotation(rotate)
     mirror = bool(beside.mirror) if mirror is None else mirror
     rotate = (beside.rotate or 0) if rotate is None else rotate
@@ -51,13 +44,7 @@ def dat_recording(
 
 
 class TurnedPlanes:
-    """Packed planes that are mirrored and rotated when they are read.
-
-    Args:
-        planes: The stored planes.
-        mirror: Reverse the columns, before the rotation.
-        turns: Clockwise quarter turns.
-    """
+    """Packed planes that are mirrored, then rotated by clockwise quarter turns, when read."""
 
     def __init__(self, planes: DatPlanes, *, mirror: bool, turns: int) -> None:
         self._stored = planes

@@ -34,12 +34,7 @@ class GroundTruthImages(NamedTuple):
     planes: tuple[int, ...] | None
 
     def read(self, recording: SpikeRecording, path: Path) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Return the pictures and their planes, as a take has them.
-
-        Args:
-            recording: What they belong to.
-            path: Its file, for messages.
-        """
+        """Return the pictures and their planes, as a take has them."""
         count, height, width = recording.shape
         planes = (count // 2,) if self.planes is None else self.planes
         for picture, plane in zip(self.pictures, planes, strict=True):
@@ -66,9 +61,6 @@ class PictureFiles:
 
     ``clip.png`` beside ``clip.dat`` shows its middle plane; ``clip/000150.png`` shows plane 150.
     ``planes: [150]`` in the sidecar ``clip.dat.yaml`` says otherwise, in the order of the names.
-
-    Args:
-        files: Everything there is; what is no picture is left out.
     """
 
     def __init__(self, files: Iterable[Path]) -> None:
@@ -122,10 +114,6 @@ def check_lengths(
 
     One that was cut short is still a recording, whose middle is elsewhere. The usual length is
     that of all ``.dat``, those without pictures too.
-
-    Args:
-        truths: Files of recordings -> their pictures.
-        read: Opens one.
     """
     raw = {file: one for file, one in truths.items() if file.suffix.lower() == ".dat"}
     middles = [file for file, one in raw.items() if one is not None and one.planes is None]

@@ -22,12 +22,7 @@ _OTHER_COLOURS = ("CMYK", "LAB", "HSV", "YCbCr")  # as many channels, which mean
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> NDArray[Any]:
-    """Return a picture of a recording, ``(H', W')`` grey or ``(H', W', 3)``; opacity is left out.
-
-    Args:
-        path: The file.
-        size: H and W of the recording.
-    """
+    """Return a picture ``(H', W'[, 3])`` of a recording of size H, W; opacity is left out."""
     image = read_image(path)
     ratio = image.shape[0] // size[0]
     if ratio < 1 or image.shape[:2] != (ratio * size[0], ratio * size[1]):

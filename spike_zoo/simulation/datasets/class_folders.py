@@ -33,10 +33,6 @@ def find_class_folders(folder: Path, seed: int) -> FoundPictures:
 
     Without folders of splits a tenth of each class, drawn by the seed, is there to validate with,
     another to test on; with two and more pictures of a class to draw from, one at least.
-
-    Args:
-        folder: Where the folders are.
-        seed: Seed of the draws.
     """
     _require(folder)
     homes = _folders(folder)

@@ -152,14 +152,7 @@ PICTURE_SETS: Final[Mapping[str, PictureSet]] = MappingProxyType(
 
 
 def picture_request(kind: str, images: str | None, seed: int, given: Options) -> ArchiveRequest:
-    """Return what makes an archive of a folder of pictures.
-
-    Args:
-        kind: One of :data:`PICTURE_SETS`.
-        images: The folder.
-        seed: Seed of everything.
-        given: Options that differ from those of the kind.
-    """
+    """Return what makes an archive of a folder of pictures."""
     chosen = PICTURE_SETS[kind]
     for name in given:
         if name not in chosen.options:

@@ -85,12 +85,6 @@ def labelled_drifts(
     """Return motions of pictures, each drawn from the seed, the picture's name and its number.
 
     So a take is the same whichever others are made with it.
-
-    Args:
-        pictures: What moves.
-        motions: Motions of each picture.
-        seed: Seed of all of them.
-        **values: Of :class:`DriftSpec`, those but name and seed.
     """
     drifts = []
     for picture in pictures:

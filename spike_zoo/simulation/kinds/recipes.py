@@ -96,13 +96,7 @@ class Recipe:
     label_names: tuple[str, ...] = ()
 
     def request(self, size: str, seed: int, given: Options) -> ArchiveRequest:
-        """Return what makes an archive.
-
-        Args:
-            size: One of ``sizes``.
-            seed: Seed of everything.
-            given: Options that differ from those of the size and of the recipe.
-        """
+        """Return what makes an archive."""
         if size not in self.sizes:
             raise UsageError(f"--size must be one of {', '.join(self.sizes)}, got {size}")
         values = {**self.sizes[size], **self.options, **given}
@@ -154,13 +148,7 @@ class Recipe:
 
 
 def footage_request(video: str, footage: Footage, split: str | None) -> ArchiveRequest:
-    """Return what makes an archive of the exposures of a video.
-
-    Args:
-        video: A video, a folder of images, or a folder of such.
-        footage: How exposures are made.
-        split: Split of all of them; by default their folders' names.
-    """
+    """Return what makes an archive of the exposures of a video."""
     if footage.inserted < 1:
         raise UsageError(f"--inserted must be at least 1, got {footage.inserted}")
     found = footage_takes(video, footage, split)
