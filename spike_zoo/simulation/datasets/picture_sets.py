@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
@@ -32,121 +31,81 @@ if TYPE_CHECKING:
 _LEAST: Final = MappingProxyType({"height": 1, "width": 1, "planes": 2})
 
 
-class PictureSet(Protocol):
+@dataclass(frozen=True)
+class PictureSet:
     """A kind of archive that is made of a folder of pictures.
 
     Attributes:
-        options: What may be asked, with the defaults.
-    """
-
-    @property
-    def options(self) -> Options:
-        """What may be asked, with the defaults; None where nothing is asked."""
-
-    def out(self, folder: Path) -> str:
-        """Return the archive that is written by default."""
-
-    def request(self, folder: Path, seed: int, values: Options) -> ArchiveRequest:
-        """Return what makes the archive."""
-
-
-@dataclass(frozen=True)
-class DriftingSet:
-    """Labelled pictures, each in straight motion.
-
-    Attributes:
         name: What the set is called; by default its folder's name.
-        find: Returns the pictures of a folder, drawn by a seed, with further options.
-        height: Rows of a plane.
-        width: Columns of a plane.
-        mirrored: Whether pictures fill the plane and go on mirrored, or lie on a dark plane.
-        further: Options that ``find`` takes, with the defaults.
+        options: What may be asked, with the defaults; None where nothing is asked.
+        request: Returns what makes the archive of a folder, with a seed and options.
     """
 
     name: str
-    find: Callable[..., FoundPictures]
-    height: int
-    width: int
-    mirrored: bool
-    further: tuple[str, ...] = ()
-
-    @property
-    def options(self) -> Options:
-        """What may be asked, with the defaults; None where nothing is asked."""
-        size = {"height": self.height, "width": self.width, "planes": DRIFT_PLANES}
-        further = dict.fromkeys((*self.further, "limit"))
-        return size | {"noise": "none", "motions": 1} | further
+    options: Options
+    request: Callable[[Path, int, Options], ArchiveRequest]
 
     def out(self, folder: Path) -> str:
         """Return the archive that is written by default, named after the set or the folder."""
         return f"data/{self.name or recording_name(folder.resolve().name)}.h5"
 
-    def request(self, folder: Path, seed: int, values: Options) -> ArchiveRequest:
-        """Return what makes the archive: every picture moving, those to train on repeatedly."""
+
+def _drifting(
+    name: str,
+    find: Callable[..., FoundPictures],
+    side: int,
+    *,
+    mirrored: bool,
+    further: tuple[str, ...] = (),
+) -> PictureSet:
+    """Return a set of labelled pictures, each in straight motion.
+
+    Args:
+        name: What the set is called.
+        find: Returns the pictures of a folder, drawn by a seed, with further options.
+        side: Rows and columns of a plane.
+        mirrored: Whether pictures fill the plane and go on mirrored, or lie on a dark plane.
+        further: Options that ``find`` takes.
+    """
+
+    def request(folder: Path, seed: int, values: Options) -> ArchiveRequest:
         motion = {name: values[name] for name in ("height", "width", "planes", "noise")}
-        DriftSpec("", mirrored=self.mirrored, **motion)  # rejects what cannot move, before any work
-        further = {name: values[name] for name in self.further}
-        found = self.find(folder, seed, **further)
+        DriftSpec("", mirrored=mirrored, **motion)  # rejects what cannot move, before any work
+        found = find(folder, seed, **{name: values[name] for name in further})
         splits = _limited(found.splits, values["limit"])
-        takes = functools.partial(self._takes, splits, seed, values["motions"], motion)
+
+        def takes() -> TakesBySplit:
+            times = {split: values["motions"] if split == "train" else 1 for split in splits}
+            drifts = {
+                split: labelled_drifts(some, times[split], seed, mirrored=mirrored, **motion)
+                for split, some in splits.items()
+            }
+            return {split: {one.name: one.take for one in some} for split, some in drifts.items()}
+
         asked = _asked(DRIFT_SIMULATOR, folder, seed, values, splits)
         return ArchiveRequest(asked, takes, found.label_names)
 
-    def _takes(
-        self,
-        splits: Mapping[Split, list[LabelledPicture]],
-        seed: int,
-        motions: int,
-        motion: dict[str, Any],
-    ) -> TakesBySplit:
-        return {
-            split: {
-                drift.name: drift.take
-                for drift in labelled_drifts(
-                    pictures,
-                    motions if split == "train" else 1,
-                    seed,
-                    mirrored=self.mirrored,
-                    **motion,
-                )
-            }
-            for split, pictures in splits.items()
-        }
+    size = {"height": side, "width": side, "planes": DRIFT_PLANES}
+    options = size | {"noise": "none", "motions": 1} | dict.fromkeys((*further, "limit"))
+    return PictureSet(name, options, request)
 
 
-@dataclass(frozen=True)
-class SeptupletSet:
-    """Clips of seven frames, to reconstruct."""
-
-    options: Options
-
-    def out(self, folder: Path) -> str:
-        """Return the archive that is written by default."""
-        return "data/s-vimeo.h5"
-
-    def request(self, folder: Path, seed: int, values: Options) -> ArchiveRequest:
-        """Return what makes the archive: the spikes of every clip with five of its frames.
-
-        Raises:
-            SpikeZooError: If the set is not whole, as :func:`find_septuplets` says.
-        """
-        splits = _limited(find_septuplets(folder, seed, values["noise"]), values["limit"])
-        asked = _asked(SEPTUPLET_SIMULATOR, folder, seed, values, splits)
-        return ArchiveRequest(
-            asked,
-            lambda: {
-                split: {clip.name: clip.take for clip in clips} for split, clips in splits.items()
-            },
-        )
+def _septuplets(folder: Path, seed: int, values: Options) -> ArchiveRequest:
+    """Return what makes the spikes of every clip of seven frames, with five of them."""
+    splits = _limited(find_septuplets(folder, seed, values["noise"]), values["limit"])
+    return ArchiveRequest(
+        _asked(SEPTUPLET_SIMULATOR, folder, seed, values, splits),
+        lambda: {split: {clip.name: clip.take for clip in some} for split, some in splits.items()},
+    )
 
 
 PICTURE_SETS: Final[Mapping[str, PictureSet]] = MappingProxyType(
     {
-        "labelled": DriftingSet("", find_class_folders, 64, 64, mirrored=True),
-        "s-mnist": DriftingSet("s-mnist", find_mnist, 64, 64, False, ("balanced",)),
-        "s-cifar": DriftingSet("s-cifar", find_cifar, 64, 64, mirrored=True),
-        "s-caltech": DriftingSet("s-caltech", find_caltech, 128, 128, mirrored=True),
-        "s-vimeo": SeptupletSet({"noise": "none", "limit": None}),
+        "labelled": _drifting("", find_class_folders, 64, mirrored=True),
+        "s-mnist": _drifting("s-mnist", find_mnist, 64, mirrored=False, further=("balanced",)),
+        "s-cifar": _drifting("s-cifar", find_cifar, 64, mirrored=True),
+        "s-caltech": _drifting("s-caltech", find_caltech, 128, mirrored=True),
+        "s-vimeo": PictureSet("s-vimeo", {"noise": "none", "limit": None}, _septuplets),
     }
 )
 

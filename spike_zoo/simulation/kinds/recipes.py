@@ -157,17 +157,13 @@ def footage_request(video: str, footage: Footage, split: str | None) -> ArchiveR
     return ArchiveRequest(asked | {"takes": names}, lambda: found)
 
 
-def _clip_scenes(split: Split, count: int, seed: int, values: Options) -> list[SceneSpec]:
-    return default_scenes(
-        split,
-        count,
-        seed,
-        height=values["height"],
-        width=values["width"] or None,
-        planes=values["planes"],
-        noise=values["noise"],
-        training=values["training"],
-        testing=values["testing"],
+def _made_by(
+    make: Callable[..., Sequence[NamedSource]], *names: str
+) -> Callable[[Split, int, int, Options], Sequence[NamedSource]]:
+    """Return the ``scenes`` of a recipe: those of a function that takes some of the options."""
+    taken = ("height", "width", "planes", "noise", *names)
+    return lambda split, count, seed, values: make(
+        split, count, seed, **{name: values[name] for name in taken}
     )
 
 
@@ -181,29 +177,14 @@ def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
     )
 
 
-def _sequence_scenes(split: Split, count: int, seed: int, values: Options) -> list[SceneSpec]:
-    options = {name: values[name] for name in ("height", "width", "planes", "noise")}
-    return sequence_scenes(split, count, seed, **options)
-
-
 def _planes_of_an_image(values: Options) -> int:
     return 2 * int(values["margin"]) + 1
-
-
-def _exposed_scenes(split: Split, count: int, seed: int, values: Options) -> list[SceneSpec]:
-    options = {name: values[name] for name in ("height", "width", "planes", "noise")}
-    return deblur_scenes(split, count, seed, threshold=float(values["threshold"]), **options)
 
 
 def _exposures(spec: SceneSpec, split: Split, values: Options) -> Take:
     """Expose a scene; those to train on need no sharp image."""
     stride = 0 if split == "train" else values["stride"]
     return simulate_exposures(spec, margin=values["margin"], stride=stride)
-
-
-def _digits(split: Split, count: int, seed: int, values: Options) -> list[LabelledDrift]:
-    options = {name: values[name] for name in ("height", "width", "planes", "noise", "motions")}
-    return digit_drifts(split, count, seed, **options)
 
 
 def _drift(drift: LabelledDrift, split: Split, values: Options) -> Take:
@@ -234,7 +215,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "testing": "eight",
             },
             least_planes=_planes_of_an_image,
-            scenes=_clip_scenes,
+            scenes=_made_by(default_scenes, "training", "testing"),
             take=_clip,
         ),
         "sequence": Recipe(
@@ -253,7 +234,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "flow_offset": 0,
             },
             least_planes=_planes_of_an_image,
-            scenes=_sequence_scenes,
+            scenes=_made_by(sequence_scenes),
             take=_clip,
         ),
         "deblur": Recipe(
@@ -270,7 +251,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 "margin": EXPOSURE_MARGIN,
             },
             least_planes=lambda values: EXPOSURE_PLANES + 2 * values["margin"],
-            scenes=_exposed_scenes,
+            scenes=_made_by(deblur_scenes, "threshold"),
             take=_exposures,
         ),
         "labelled": Recipe(
@@ -288,7 +269,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             },
             options={"noise": "none"},
             least_planes=lambda values: 2,
-            scenes=_digits,
+            scenes=_made_by(digit_drifts, "motions"),
             take=_drift,
             label_names=DIGIT_NAMES,
         ),
