@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from spike_zoo.formats.hdf5_recording import LABEL, OPTIONAL, REQUIRED, SPIKES
 from spike_zoo.formats.hdf5_writing import NAME_PATTERN, chunk_planes, rate_scale_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import DTypeLike, NDArray
 
@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AROUND", "AROUND_INDEX", "BLUR", "BLUR_SPAN", "CALIBRATION", "CONTENTS", "IMAGES",
     "IMAGE_INDEX", "KNOWN_ATTRIBUTES", "KNOWN_MEMBERS", "KNOWN_ROOT", "KNOWN_ROOT_ATTRIBUTES",
-    "LABEL", "LABELS", "LABEL_NAMES", "MOTION", "NAME_PATTERN", "OF_IMAGES", "RECORDINGS",
-    "REQUIRED", "SCHEMA", "SCHEMA_VERSION", "SPIKES", "SPLITS", "USUAL_SPLITS", "Finding",
-    "around_problem", "chunk_planes", "counted", "finding_of", "image_problem", "index_problem",
-    "label_names_problem", "motion_problem", "rate_scale_problem", "span_problem",
-    "values_problem",
+    "LABEL", "LABELS", "LABEL_NAMES", "MOTION", "NAME_PATTERN", "OF_IMAGES", "PART_CODES",
+    "RECORDINGS", "REQUIRED", "SCHEMA", "SCHEMA_VERSION", "SPIKES", "SPLITS", "USUAL_SPLITS",
+    "Finding", "chunk_planes", "counted", "finding_of", "label_names_problem", "part_problems",
+    "rate_scale_problem", "values_problem",
 ]  # fmt: skip
 
 SPLITS = "splits"
@@ -46,6 +45,11 @@ LABEL_NAMES = "label_names"
 
 #: Large parts of a recording beside its spikes.
 OF_IMAGES = (IMAGES, BLUR, MOTION, AROUND)
+#: Parts of a recording with images -> the code of what is wrong with them.
+PART_CODES = {
+    **{IMAGES: "E09", IMAGE_INDEX: "E07", BLUR: "E09", BLUR_SPAN: "E08"},
+    **{MOTION: "E09", AROUND: "E09", AROUND_INDEX: "E09"},
+}
 KNOWN_ROOT = (RECORDINGS, SPLITS, CONTENTS)
 KNOWN_ROOT_ATTRIBUTES = ("schema", "schema_version", "created", "generator", LABEL_NAMES)
 KNOWN_ATTRIBUTES = (*REQUIRED, *OPTIONAL)
@@ -62,7 +66,7 @@ _ROUNDING = 1e-3  # of float images that were computed, as a weighted sum of R, 
 _IMAGE_TYPES = (np.uint8, np.uint16, np.float32)
 
 
-def image_problem(shape: tuple[int, ...], dtype: DTypeLike, height: int, width: int) -> str | None:
+def _image_problem(shape: tuple[int, ...], dtype: DTypeLike, height: int, width: int) -> str | None:
     """Describe what is wrong with images ``(N, H', W'[, 3])`` of a recording ``H x W`` (E09)."""
     if np.dtype(dtype) not in _IMAGE_TYPES:
         return f"images are {np.dtype(dtype)}, expected uint8, uint16 or float32"
@@ -90,7 +94,7 @@ def values_problem(low: float, high: float) -> str | None:
     return None
 
 
-def index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | None:
+def _index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | None:
     """Describe what is wrong with the planes that images are centred on (E07)."""
     if index.shape != (images,):
         return f"image_index has shape {index.shape} for {images} images"
@@ -101,7 +105,7 @@ def index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | N
     return None
 
 
-def motion_problem(
+def _motion_problem(
     shape: tuple[int, ...], dtype: DTypeLike, images: int, size: tuple[int, int]
 ) -> str | None:
     """Describe what is wrong with the motion of images of a recording of some size (E09)."""
@@ -115,7 +119,7 @@ def motion_problem(
     return None
 
 
-def around_problem(
+def _around_problem(
     shape: tuple[int, ...],
     dtype: DTypeLike,
     index: NDArray[np.int64],
@@ -138,7 +142,7 @@ def around_problem(
     return None
 
 
-def span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | None:
+def _span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | None:
     """Describe what is wrong with the exposures of blurry images, first and past-the-last (E08)."""
     if span.shape != (images, 2):
         return f"blur_span has shape {span.shape} for {images} blurry images"
@@ -146,6 +150,44 @@ def span_problem(span: NDArray[np.int64], images: int, planes: int) -> str | Non
     if not ((first >= 0) & (first < last) & (last <= planes)).all():
         return f"blur_span must have 0 <= first < last <= {planes}"
     return None
+
+
+def part_problems(
+    parts: Mapping[str, Any], size: tuple[int, int, int]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield code, part and problem of a recording's images, their motion and their planes.
+
+    Args:
+        parts: Name -> array or data set of those of :data:`PART_CODES` that there are.
+        size: Planes, height and width of the recording.
+    """
+    planes, height, width = size
+    shapes = {part: tuple(values.shape or ()) for part, values in parts.items()}
+    counts = {part: (shapes.get(part) or (0,))[0] for part in (IMAGES, BLUR)}
+    for part, beside, check in (
+        (IMAGES, IMAGE_INDEX, _index_problem),
+        (BLUR, BLUR_SPAN, _span_problem),
+    ):
+        if part in parts:
+            problem = _image_problem(shapes[part], parts[part].dtype, height, width)
+            yield from _if_any("E09", part, problem)
+        problem = f"missing beside {counts[part]} images" if counts[part] else None
+        if beside in parts:
+            problem = check(parts[beside], counts[part], planes)
+        yield from _if_any(PART_CODES[beside], beside, problem)
+    if MOTION in parts:
+        problem = _motion_problem(shapes[MOTION], parts[MOTION].dtype, counts[IMAGES], size[1:])
+        yield from _if_any("E09", MOTION, problem)
+    if AROUND in parts and AROUND_INDEX not in parts:
+        yield "E09", AROUND_INDEX, "missing beside the motion around images"
+    elif AROUND in parts:
+        found = shapes[AROUND], parts[AROUND].dtype, parts[AROUND_INDEX]
+        yield from _if_any("E09", AROUND, _around_problem(*found, counts[IMAGES], size))
+
+
+def _if_any(code: str, part: str, problem: str | None) -> Iterator[tuple[str, str, str]]:
+    if problem is not None:
+        yield code, part, problem
 
 
 def label_names_problem(names: object) -> str | None:

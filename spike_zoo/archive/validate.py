@@ -134,15 +134,12 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
     except SpikeZooError as error:
         yield finding_of(error, "E04", inside, file)
         return
-    checks = (
-        (_sharp, "E07"), (_motion, "E09"), (_around, "E09"), (_blur, "E08"),
-        (_unknown_members, "E08"), (_further_parts, "E06"),
-    )  # fmt: skip
-    for check, code in checks:
-        try:
-            yield from check(file, inside, planes, deep)
-        except SpikeZooError as error:
-            yield finding_of(error, code, inside, file)
+    yield from _parts(file, inside, planes, deep=deep)
+    try:
+        yield from _unknown_members(file, inside)
+        yield from _further_parts(file, inside, deep=deep)
+    except SpikeZooError as error:
+        yield finding_of(error, "E06", inside, file)
     yield from _unknown_attributes(inside, attributes)
     try:
         yield from _spikes(planes, attributes.get("sha256"), deep=deep)
@@ -175,85 +172,48 @@ def _attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]
         yield Finding("E06", inside, "attribute sha256 is not 64 lower-case hex digits")
 
 
-def _sharp(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
-    """Check the sharp images and their planes (E07, E09)."""
-    yield from _pictures(file, f"{inside}/{schema.IMAGES}", planes, deep)
-    where, count = f"{inside}/{schema.IMAGE_INDEX}", _count(file, f"{inside}/{schema.IMAGES}")
-    yield from _places(file, where, 1, count, planes, "E07")
-
-
-def _blur(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
-    """Check the blurry images and their exposures (E08, E09)."""
-    yield from _pictures(file, f"{inside}/{schema.BLUR}", planes, deep)
-    where, count = f"{inside}/{schema.BLUR_SPAN}", _count(file, f"{inside}/{schema.BLUR}")
-    yield from _places(file, where, 2, count, planes, "E08")
-
-
-def _places(
-    file: Hdf5File, where: str, dimensions: int, count: int, planes: StoredPlanes, code: str
-) -> Iterator[Finding]:
-    """Check the planes of images: there must be some where there are images."""
-    check = schema.index_problem if dimensions == 1 else schema.span_problem
-    if file.holds(where):
-        problem = check(read_integers(file, where, dimensions), count, planes.shape[0])
-        yield from [Finding(code, where, problem)] if problem else []
-    elif count:
-        yield Finding(code, where, f"missing beside {count} images")
-
-
-def _motion(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
-    """Check the motion from image to image (E09)."""
-    where = f"{inside}/{schema.MOTION}"
-    if not file.holds(where):
-        return
-    stored, images = file.dataset(where), _count(file, f"{inside}/{schema.IMAGES}")
-    size = planes.shape[1], planes.width
-    problem = schema.motion_problem(stored.shape, stored.dtype, images, size)
-    yield from _findings_of_values(file, where, problem, deep)
-
-
-def _around(file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
-    """Check the motion from images to planes around them (E09)."""
-    where, beside = f"{inside}/{schema.AROUND}", f"{inside}/{schema.AROUND_INDEX}"
-    if not file.holds(where):
-        return
-    if not file.holds(beside):
-        yield Finding("E09", beside, "missing beside the motion around images")
-        return
-    stored, images = file.dataset(where), _count(file, f"{inside}/{schema.IMAGES}")
+def _parts(file: Hdf5File, inside: str, planes: StoredPlanes, *, deep: bool) -> Iterator[Finding]:
+    """Check the images, their motion and their planes (E06 to E09)."""
+    parts: dict[str, Any] = {}
+    reported = set()
+    for part, code in schema.PART_CODES.items():
+        where = f"{inside}/{part}"
+        try:
+            if file.holds(where):
+                is_large, dimensions = part in schema.OF_IMAGES, 1 + (part != schema.IMAGE_INDEX)
+                read = file.dataset(where) if is_large else read_integers(file, where, dimensions)
+                parts[part] = read
+        except SpikeZooError as error:
+            reported.add(part)
+            yield finding_of(error, code, where, file)
     size = planes.shape[0], planes.shape[1], planes.width
-    index = read_integers(file, beside, 2)
-    problem = schema.around_problem(stored.shape, stored.dtype, index, images, size)
-    yield from _findings_of_values(file, where, problem, deep)
+    for code, part, problem in schema.part_problems(parts, size):
+        if part not in reported:
+            reported.add(part)
+            yield Finding(code, f"{inside}/{part}", problem)
+    for part in schema.OF_IMAGES:
+        if part in parts and part not in reported:
+            try:
+                yield from _values(file, f"{inside}/{part}", part, deep=deep)
+            except SpikeZooError as error:
+                yield finding_of(error, "E09", f"{inside}/{part}", file)
 
 
-def _pictures(file: Hdf5File, where: str, planes: StoredPlanes, deep: bool) -> Iterator[Finding]:
-    if not file.holds(where):
-        return
+def _values(file: Hdf5File, where: str, part: str, *, deep: bool) -> Iterator[Finding]:
+    """Find parts of a data set that are missing (E09), and values that are others (E06, E09)."""
     stored = file.dataset(where)
-    problem = schema.image_problem(stored.shape, stored.dtype, planes.shape[1], planes.width)
-    findings = list(_findings_of_values(file, where, problem, deep))
-    yield from findings
-    has_values = deep and not findings and stored.dtype.kind == "f" and stored.size
-    if has_values and (problem := schema.values_problem(*value_range(file, where))):
-        yield Finding("E09", where, problem)
-
-
-def _findings_of_values(
-    file: Hdf5File, where: str, problem: str | None, deep: bool
-) -> Iterator[Finding]:
-    """Find what is wrong with a data set: its problem, missing parts (E09), other values (E06)."""
-    if problem is None and not is_complete(file, where, file.dataset(where)):
-        problem = f"part of the {where.rpartition('/')[2]} was never written"
-    if problem:
-        yield Finding("E09", where, problem)
+    if not is_complete(file, where, stored):
+        yield Finding("E09", where, f"part of the {part} was never written")
     elif deep:
-        yield from _checksum(file, where)
+        findings = list(_checksum(file, where))
+        yield from findings
+        is_float = part in (schema.IMAGES, schema.BLUR) and stored.dtype.kind == "f" and stored.size
+        has_values = is_float and not findings
+        if has_values and (problem := schema.values_problem(*value_range(file, where))):
+            yield Finding("E09", where, problem)
 
 
-def _further_parts(
-    file: Hdf5File, inside: str, planes: StoredPlanes, deep: bool
-) -> Iterator[Finding]:
+def _further_parts(file: Hdf5File, inside: str, *, deep: bool) -> Iterator[Finding]:
     """Compare labels and calibration with their checksums (E06, deep)."""
     pictures = [f"{inside}/{part}" for part in schema.OF_IMAGES]
     for where in checked_datasets(file, inside) if deep else []:
@@ -268,12 +228,7 @@ def _checksum(file: Hdf5File, where: str) -> Iterator[Finding]:
         yield Finding("E06", where, f"checksum {found} differs from the stored {expected}")
 
 
-def _count(file: Hdf5File, where: str) -> int:
-    shape = file.dataset(where).shape if file.holds(where) else ()
-    return shape[0] if shape else 0
-
-
-def _unknown_members(file: Hdf5File, inside: str, *_: object) -> Iterator[Finding]:
+def _unknown_members(file: Hdf5File, inside: str) -> Iterator[Finding]:
     for group, known in schema.KNOWN_MEMBERS.items():
         where = f"{inside}/{group}".rstrip("/")
         for name in sorted(set(file.members(where)) - set(known)):

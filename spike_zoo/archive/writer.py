@@ -230,22 +230,19 @@ def write_take(
 
     A take of another archive brings what else its group holds there.
     """
-    planes, height, width = take.recording.shape
-    pairs = (
-        (schema.IMAGES, take.images, schema.IMAGE_INDEX, take.image_index, "E07"),
-        (schema.BLUR, take.blur, schema.BLUR_SPAN, take.blur_span, "E08"),
-    )
-    for part, pictures, places_part, places, code in pairs:
-        _check_pair(group.name, part, pictures, places, code, (planes, height, width))
-        if pictures is None or places is None:
-            continue
-        _write_pictures(group, part, pictures, compression)
-        group.create_dataset(places_part, data=np.asarray(places, np.int64))
-    if take.motion is not None:
-        _check_motion(group.name, take.motion, take.images, (height, width))
-        _write_pictures(group, schema.MOTION, take.motion, compression)
-    if take.around is not None:
-        _write_around(group, take, (planes, height, width), compression)
+    given = {
+        **{schema.IMAGES: take.images, schema.IMAGE_INDEX: take.image_index},
+        **{schema.BLUR: take.blur, schema.BLUR_SPAN: take.blur_span, schema.MOTION: take.motion},
+        **{schema.AROUND: take.around, schema.AROUND_INDEX: take.around_index},
+    }
+    parts = {part: np.asarray(values) for part, values in given.items() if values is not None}
+    for code, part, problem in schema.part_problems(parts, take.recording.shape):
+        raise GeometryError(f"{group.name}: {part}: {problem}", code=code, path=group.name)
+    for part, values in parts.items():
+        if part in schema.OF_IMAGES:
+            _write_pictures(group, part, values, compression)
+        else:
+            group.create_dataset(part, data=values.astype(np.int64))
     write_group(group, take.recording, compression=compression, layout=bit_layout)
     if take.label is not None:
         write_label(group, take.label, take.recording.meta.get("label_name"))
@@ -253,64 +250,15 @@ def write_take(
         copy_rest(group, take)
 
 
-def _write_around(
-    group: h5py.Group, take: Take, size: tuple[int, int, int], compression: str | None
-) -> None:
-    """Write the motion to the planes around images, which must fit them and the recording."""
-    motion, index = np.asarray(take.around), np.asarray(take.around_index)
-    count = 0 if take.images is None else len(take.images)
-    if problem := schema.around_problem(motion.shape, motion.dtype, index, count, size):
-        raise GeometryError(f"{group.name}: {problem}", code="E09", path=group.name)
-    _write_pictures(group, schema.AROUND, motion, compression)
-    group.create_dataset(schema.AROUND_INDEX, data=index.astype(np.int64))
-
-
 def _write_pictures(
     group: h5py.Group, part: str, pictures: NDArray[Any], compression: str | None
 ) -> None:
+    is_float = part in (schema.IMAGES, schema.BLUR) and pictures.dtype.kind == "f" and pictures.size
+    if is_float and (problem := schema.values_problem(pictures.min(), pictures.max())):
+        raise FormatError(f"{group.name}: {part}: {problem}", code="E09", path=group.name)
     one = {"chunks": (1, *pictures.shape[1:])} if compression and pictures.size else {}
     filters = compression_options(compression) if one else {}
     write_checked(group, part, pictures, **one, **filters)
-
-
-def _check_motion(
-    inside: str,
-    motion: NDArray[np.float16],
-    images: NDArray[Any] | None,
-    size: tuple[int, int],
-) -> None:
-    """Reject motion without images, and what does not fit them."""
-    count = 0 if images is None else len(images)
-    if problem := schema.motion_problem(motion.shape, motion.dtype, count, size):
-        raise GeometryError(f"{inside}: {problem}", code="E09", path=inside)
-
-
-def _check_pair(
-    inside: str,
-    part: str,
-    pictures: NDArray[Any] | None,
-    places: NDArray[np.int64] | None,
-    code: str,
-    size: tuple[int, int, int],
-) -> None:
-    """Reject images without their planes, planes without images, and what does not fit."""
-    planes, height, width = size
-    if (pictures is None) != (places is None):
-        raise GeometryError(
-            f"{inside}: {part} and their planes go together, one of them is missing",
-            code=code,
-            path=inside,
-        )
-    if pictures is None or places is None:
-        return
-    if problem := schema.image_problem(pictures.shape, pictures.dtype, height, width):
-        raise GeometryError(f"{inside}: {part}: {problem}", code="E09", path=inside)
-    is_float = pictures.dtype.kind == "f" and pictures.size
-    if is_float and (problem := schema.values_problem(pictures.min(), pictures.max())):
-        raise FormatError(f"{inside}: {part}: {problem}", code="E09", path=inside)
-    check = schema.index_problem if code == "E07" else schema.span_problem
-    if problem := check(np.asarray(places, np.int64), len(pictures), planes):
-        raise GeometryError(f"{inside}: {problem}", code=code, path=inside)
 
 
 def check_name(name: str, what: str) -> None:
