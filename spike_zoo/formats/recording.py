@@ -23,6 +23,7 @@ from spike_zoo.files import check_absent, new_file
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
+from spike_zoo.formats.sidecar import Sidecar
 from spike_zoo.formats.turned import dat_recording
 from spike_zoo.spikes.recording import SpikeRecording, positive_number
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from spike_zoo.formats.sidecar import Sidecar
 
 Format = Literal["dat", "npz", "npy", "hdf5", "spl"]
 
@@ -184,12 +183,14 @@ def read_recording(
     if kind in ("dat", "npy", "spl") and name is not None:
         raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")
     if kind == "dat":
-        beside = _dat_sidecar(path, height, width)
-        offset = beside.offset if offset is None else offset
-        layout = _dat_layout(path, beside, height, width, frame_align, columns, flip, offset)
-        check_rows = check_rows and offset is None
+        ranges = None if columns is None else tuple((a, b) for a, b in columns)
+        stated = Sidecar(height, width, ranges, frame_align, flip, mirror, rotate, offset)
+        beside = stated.or_else(sidecar.own_sidecar(path))
+        if None in (beside.height, beside.width):
+            beside = beside.or_else(sidecar.folder_sidecar(path))
+        layout, check_rows = _dat_layout(path, beside), check_rows and beside.offset is None
         planes = open_dat(path, layout, allow_partial=allow_partial, check_rows=check_rows)
-        recording = dat_recording(planes, beside, mirror, rotate)
+        recording = dat_recording(planes, beside)
     else:
         if (frame_align, columns, offset) != (None, None, None):
             raise UsageError(
@@ -219,26 +220,8 @@ def _read_self_described(path: Path, kind: Format, name: str | None) -> SpikeRec
     return read_h5(path, name)
 
 
-def _dat_sidecar(path: Path, height: int | None, width: int | None) -> Sidecar:
-    """Return the recording's own sidecar, filled in from the folder's where the size is open."""
-    own = sidecar.own_sidecar(path)
-    if None in (height or own.height, width or own.width):
-        return own.or_else(sidecar.folder_sidecar(path))
-    return own
-
-
-def _dat_layout(
-    path: Path,
-    beside: Sidecar,
-    height: int | None,
-    width: int | None,
-    frame_align: str | None,
-    columns: Sequence[tuple[int, int]] | None,
-    flip: bool | None,
-    offset: int | None,
-) -> DatLayout:
-    height = beside.height if height is None else height
-    width = beside.width if width is None else width
+def _dat_layout(path: Path, beside: Sidecar) -> DatLayout:
+    height, width, flip = beside.height, beside.width, beside.flip
     if height is None or width is None:
         raise MissingGeometryError(
             f"{path}: a .dat file has no header, so its height and width must be given (--height "
@@ -246,11 +229,9 @@ def _dat_layout(
             f"config.yaml). {fitting_sizes(path)}",
             path=str(path),
         )
-    ranges = beside.columns if columns is None else tuple((a, b) for a, b in columns)
-    align = frame_align or beside.frame_align
-    is_flipped = next((said for said in (flip, beside.flip) if said is not None), True)
+    is_flipped, offset = flip is None or flip, beside.offset or 0
     try:
-        return DatLayout(height, width, align, ranges, is_flipped, offset or 0)
+        return DatLayout(height, width, beside.frame_align, beside.columns, is_flipped, offset)
     except GeometryError as error:
         raise GeometryError(f"{path}: {error}", path=str(path)) from error
 

@@ -27,13 +27,10 @@ def check_rotation(rotate: int | None) -> None:
         raise UsageError(f"--rotate must be 0, 90, 180 or 270 degrees (clockwise), got {rotate}")
 
 
-def dat_recording(
-    planes: DatPlanes, beside: Sidecar, mirror: bool | None, rotate: int | None
-) -> SpikeRecording:
-    """Return the recording of a ``.dat`` file, mirrored and rotated as stated or as its sidecar."""
-    check_rotation(rotate)
-    mirror = bool(beside.mirror) if mirror is None else mirror
-    rotate = (beside.rotate or 0) if rotate is None else rotate
+def dat_recording(planes: DatPlanes, beside: Sidecar) -> SpikeRecording:
+    """Return the recording of a ``.dat`` file, mirrored and rotated as its sidecar says."""
+    check_rotation(beside.rotate)
+    mirror, rotate = bool(beside.mirror), beside.rotate or 0
     meta = beside.meta | {"source_flipped": planes.layout.flip}
     if not mirror and not rotate:
         return SpikeRecording(planes, planes.layout.image_width, meta=meta)
