@@ -52,7 +52,7 @@ def test_whole_numbers_of_any_width_are_read(path: Path) -> None:
         (lambda file: file.create_dataset("few", (4,), "i8", chunks=(2,)), "never written"),
     ],
 )
-def test_other_values_are_refused(
+def test_other_values_are_rejected(
     path: Path, make: Callable[[h5py.File], Any], problem: str
 ) -> None:
     change(path, make)

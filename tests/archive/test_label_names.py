@@ -64,7 +64,7 @@ def test_classes_of_two_archives_are_not_mixed(path: Path) -> None:
     assert len(SpikeArchive(path)) == 3
 
 
-def test_names_that_are_none_are_refused(path: Path, tmp_path: Path) -> None:
+def test_names_that_are_none_are_rejected(path: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has 'car' twice"):
         write_archive(tmp_path / "b.h5", label_names=("car", "car"))
     assert list(tmp_path.iterdir()) == [path]

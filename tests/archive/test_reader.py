@@ -65,7 +65,7 @@ def test_names_splits_and_membership(archive: SpikeArchive) -> None:
     assert "take9" not in archive
 
 
-def test_a_recording_without_images_says_so(tmp_path: Path) -> None:
+def test_reading_images_of_a_recording_without_any_is_rejected(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "bare.h5") as writer:
         writer.add("bare", make_take().recording)
     archive = SpikeArchive(tmp_path / "bare.h5")
@@ -193,7 +193,7 @@ def test_a_recording_of_several_needs_its_name(path: Path) -> None:
         read_recording(path, "x")
 
 
-def test_an_archive_without_recordings_says_so(tmp_path: Path) -> None:
+def test_an_archive_without_recordings_is_reported(tmp_path: Path) -> None:
     with ArchiveWriter(tmp_path / "empty.h5"):
         pass
     archive = SpikeArchive(tmp_path / "empty.h5")

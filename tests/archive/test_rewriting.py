@@ -106,7 +106,7 @@ def test_kept_labels_and_calibration_get_checksums(path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["recordings/take1/thermal/out", "notebook/out"])
-def test_parts_that_lead_out_of_the_archive_are_refused(
+def test_parts_that_lead_out_of_the_archive_are_rejected(
     path: Path, place: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with h5py.File(path, "r+") as file:

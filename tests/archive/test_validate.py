@@ -269,7 +269,7 @@ def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) 
     assert refused > 0
 
 
-def test_reading_refuses_images_that_are_none(path: Path) -> None:
+def test_reading_rejects_images_that_are_none(path: Path) -> None:
     with h5py.File(path, "r+") as file:
         replace(f"{TAKE}/images", np.zeros((3, 2), "c8"))(file)
         del file[f"{TAKE}/blur"]

@@ -96,7 +96,7 @@ def test_appending_keeps_everything_else(tmp_path: Path) -> None:
         assert file["recordings/take0"].attrs["operator"] == "Ada"
 
 
-def test_a_name_that_exists_is_refused_unless_told_otherwise(tmp_path: Path) -> None:
+def test_a_name_that_exists_is_rejected_without_overwrite(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5")
     with ArchiveWriter(path, append=True) as writer:
         with pytest.raises(ExistingFileError, match="has a recording 'take0' already"):
@@ -106,7 +106,7 @@ def test_a_name_that_exists_is_refused_unless_told_otherwise(tmp_path: Path) -> 
     assert SpikeArchive(path).names("train") == ["take0"]
 
 
-def test_an_existing_archive_is_refused_unless_told_otherwise(tmp_path: Path) -> None:
+def test_an_existing_archive_is_rejected_without_overwrite(tmp_path: Path) -> None:
     path = write_archive(tmp_path / "a.h5")
     before = path.read_bytes()
     with pytest.raises(ExistingFileError, match="exists already"), ArchiveWriter(path):
@@ -138,7 +138,7 @@ def test_a_failure_leaves_folder_and_archive_as_they_were(
 @pytest.mark.parametrize(
     "name", ["", ".hidden", "a/b", "a b", "ümlaut", "x" * 121, "..", "a\n", "a\0b"]
 )
-def test_names_the_schema_does_not_allow_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_the_schema_does_not_allow_are_rejected(tmp_path: Path, name: str) -> None:
     with ArchiveWriter(tmp_path / "a.h5") as writer:
         with pytest.raises(FormatError, match="cannot name a recording") as caught:
             writer.add(name, make_take())
@@ -187,7 +187,7 @@ def test_a_split_names_recordings_that_exist_once(tmp_path: Path) -> None:
         ("E09", make_around() | {"around_index": None}),
     ],
 )
-def test_images_that_do_not_fit_the_recording_are_refused(
+def test_images_that_do_not_fit_the_recording_are_rejected(
     tmp_path: Path, code: str, changes: dict[str, Any]
 ) -> None:
     def write() -> None:
@@ -221,7 +221,7 @@ def test_bits_beyond_the_width_are_cleared_on_the_way(tmp_path: Path) -> None:
         assert [finding.code for finding in archive.verify()] == ["W02", "W02"]
 
 
-def test_unknown_compressions_and_layouts_are_refused(
+def test_unknown_compressions_and_layouts_are_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match="gzip or zstd, got 'lzf'"):

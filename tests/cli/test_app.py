@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_without_gradio_the_app_says_what_to_install(
+def test_without_gradio_the_app_states_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
@@ -24,12 +24,12 @@ def test_without_gradio_the_app_says_what_to_install(
     assert "pip install 'spike-zoo[app]'" in capsys.readouterr().err
 
 
-def test_a_port_that_is_none_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_none_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["app", "--port", "70000"]) == 2
     assert "ports are 1 to 65535" in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_rejected(tmp_path: Path) -> None:
     setting = Setting((), "sci-small", "cpu", False, tmp_path)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -93,7 +93,7 @@ def test_building_over_an_archive_needs_to_be_asked_for(
     assert main([*arguments, "--layout", "reds"]) == 2
 
 
-def test_recordings_that_no_training_would_find_are_told_once(
+def test_recordings_that_no_training_would_find_are_reported_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for place in ("train/a", "b", "other/c"):
@@ -314,7 +314,7 @@ def test_several_recordings_are_not_written_to_one_file(
         ("export stir-small o.ONNX", r"o\.ONNX: \.ONNX is not written here"),
     ],
 )
-def test_a_name_that_cannot_be_meant_is_refused_and_nothing_is_written(
+def test_a_misspelt_name_is_rejected_and_nothing_is_written(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -341,5 +341,5 @@ def test_a_split_of_one_s_own_is_taken(tmp_path: Path) -> None:
     ("size", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (3_762_500, "3.76 MB"), (10**13, "10 TB")],
 )
-def test_sizes_are_said_as_people_say_them(size: int, text: str) -> None:
+def test_sizes_have_three_digits_and_a_unit(size: int, text: str) -> None:
     assert readable_bytes(size) == text

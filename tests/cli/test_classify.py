@@ -46,7 +46,7 @@ def stripes(tmp_path: Path) -> str:
     return str(tmp_path / "stripes.npz")
 
 
-def test_the_most_probable_classes_are_told_by_name(
+def test_the_most_probable_classes_are_reported_by_name(
     stripes: str, method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["classify", stripes, "--method", method, "--trust"]) == 0
@@ -54,7 +54,7 @@ def test_the_most_probable_classes_are_told_by_name(
     assert lines == ["flat      53.3 %", "upright   26.7 %", "tilted    13.3 %"]
 
 
-def test_json_tells_the_same_with_indices(
+def test_json_states_the_same_with_indices(
     stripes: str, method: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = ["classify", stripes, "--method", method, "--trust", "--json", "--top", "2"]
@@ -80,7 +80,7 @@ def test_a_bitstream_is_classified_by_a_codec(
     assert "StripesModule does not compress" in capsys.readouterr().err
 
 
-def test_classes_nobody_named_are_told_by_their_index(
+def test_classes_without_names_are_reported_by_their_index(
     stripes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     export(_module(names=()), tmp_path / "unnamed")
@@ -144,7 +144,7 @@ def test_the_known_classes_and_low_confidence_are_reported(
         ({"method": "tfi", "device": "toaster"}, "--device toaster"),
     ],
 )
-def test_impossible_calls_are_refused_by_option(
+def test_impossible_calls_are_rejected_by_option(
     stripes: str, options: dict[str, object], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):

@@ -112,7 +112,7 @@ def test_methods_are_tested_on_the_images_of_the_run_under_its_profile(
     assert beside.images_sha256 == own.images_sha256
 
 
-def test_what_is_no_finished_run_is_refused(
+def test_what_is_no_finished_run_is_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["compare", str(tmp_path)]) == 2

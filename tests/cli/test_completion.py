@@ -53,14 +53,16 @@ def offered(line: str, folder: Path) -> set[str]:
         ('spike-zoo info "my str', {"my street.dat"}),
     ],
 )
-def test_the_tab_key_offers_what_fits(line: str, wanted: set[str], tmp_path: Path) -> None:
+def test_the_tab_key_completes_commands_options_and_values(
+    line: str, wanted: set[str], tmp_path: Path
+) -> None:
     for name in ("street.dat", "my street.dat"):
         (tmp_path / name).touch()
     assert offered(line, tmp_path) == wanted
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_a_shell_takes_what_is_printed_for_it(
+def test_a_shell_parses_its_completion_script(
     shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["completion", shell]) == 0

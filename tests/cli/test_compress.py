@@ -43,7 +43,7 @@ def method(tmp_path: Path) -> str:
     return str(tmp_path / "mine")
 
 
-def test_the_file_is_the_whole_bitstream_and_its_cost_is_told(
+def test_the_file_is_the_whole_bitstream_and_its_cost_is_reported(
     recording: SpikeRecording,
     street: str,
     method: str,
@@ -116,7 +116,7 @@ def test_a_file_that_is_there_is_kept_unless_it_is_to_be_replaced(
         ({"rate_scale": 0.0}, "--rate-scale 0"),
     ],
 )
-def test_a_call_that_cannot_mean_anything_is_refused_before_any_work(
+def test_impossible_options_are_rejected_before_any_work(
     options: dict[str, object], problem: str
 ) -> None:
     with pytest.raises(UsageError, match=problem):
@@ -136,7 +136,7 @@ def test_a_call_that_is_ended_leaves_nothing_half_written(street: str, tmp_path:
     assert sorted(tmp_path.rglob("*")) == left
 
 
-def test_a_lossless_recording_comes_back_bit_for_bit_and_its_cost_is_told(
+def test_a_lossless_recording_comes_back_bit_for_bit_and_its_cost_is_reported(
     recording: SpikeRecording, street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "new" / "street.spl"
@@ -170,7 +170,7 @@ def test_a_raw_recording_is_kept_with_the_size_and_scale_that_were_given(
     ("option", "value"),
     [("method", "sci-small"), ("quality", "2"), ("gop", "8"), ("device", "cpu"), ("trust", "true")],
 )
-def test_what_is_said_to_a_method_is_refused_where_there_is_none(
+def test_options_of_methods_are_rejected_with_lossless(
     option: str, value: str, street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     call = ["compress", street, "--lossless", "--out", str(tmp_path / "a.spl")]

@@ -214,7 +214,7 @@ def test_a_quarter_that_does_not_fit_is_reported_in_terms_of_the_options(scene: 
         ((0, None, 5), 50, (0, 45)),
     ],
 )
-def test_the_exposure_is_what_is_said_and_else_what_the_margins_leave(
+def test_the_exposure_is_the_stated_one_or_what_the_margins_leave(
     given: tuple[int | None, int | None, int], planes: int, span: tuple[int, int]
 ) -> None:
     assert exposure_span(*given, planes) == span
@@ -223,7 +223,7 @@ def test_the_exposure_is_what_is_said_and_else_what_the_margins_leave(
 @pytest.mark.parametrize(
     ("given", "planes"), [((None, None, 20), 40), ((None, 97, 20), 116), ((50, 1, 20), 50)]
 )
-def test_an_exposure_outside_the_recording_is_refused(
+def test_an_exposure_outside_the_recording_is_rejected(
     given: tuple[int | None, int | None, int], planes: int
 ) -> None:
     with pytest.raises(PlaneRangeError, match=f"the {planes} planes .* --exposure-start"):
@@ -249,7 +249,7 @@ def test_an_exposure_outside_the_recording_is_refused(
         ({"exposure_length": 300}, PlaneRangeError, r"planes 20\.\.319"),
     ],
 )
-def test_impossible_calls_are_refused_and_leave_nothing(
+def test_impossible_calls_are_rejected_and_leave_nothing(
     scene: Path, options: dict[str, object], error: type[SpikeZooError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -257,7 +257,7 @@ def test_impossible_calls_are_refused_and_leave_nothing(
     assert files_beside(scene) == []
 
 
-def test_an_image_of_another_size_is_refused_with_the_size_that_fits(scene: Path) -> None:
+def test_an_image_of_another_size_is_rejected_with_the_size_that_fits(scene: Path) -> None:
     save_picture(np.zeros((3, 4 * HEIGHT, 4 * WIDTH + 4)), scene / "wide.png")
     for out in ("frames", "a.mp4", "a.png"):
         with pytest.raises(GeometryError, match=r"wide\.png with .*street\.npz: .* 40 x 24\."):
@@ -265,7 +265,7 @@ def test_an_image_of_another_size_is_refused_with_the_size_that_fits(scene: Path
     assert files_beside(scene) == ["wide.png"]
 
 
-def test_a_recording_shorter_than_a_window_is_refused(scene: Path) -> None:
+def test_a_recording_shorter_than_a_window_is_rejected(scene: Path) -> None:
     write_pair(scene, "short", seed=3, planes=20)
     with pytest.raises(PlaneRangeError, match="has 20 planes, one window takes 21"):
         run(scene, "frames", "short", margin=5)
@@ -273,7 +273,7 @@ def test_a_recording_shorter_than_a_window_is_refused(scene: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["image", "spikes"])
-def test_a_missing_file_is_told_in_one_line(
+def test_a_missing_file_is_reported_in_one_line(
     scene: Path, missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = {"image": scene / "blur" / "street.png", "spikes": scene / "spikes" / "street.npz"}
@@ -286,7 +286,7 @@ def test_a_missing_file_is_told_in_one_line(
     assert files_beside(scene) == []
 
 
-def test_an_image_without_spikes_refuses_the_folder_or_is_left_out(scene: Path) -> None:
+def test_an_image_without_spikes_rejects_the_folder_or_is_left_out(scene: Path) -> None:
     (scene / "spikes" / "alley.npz").unlink()
     folders = {"image": str(scene / "blur"), "spikes": str(scene / "spikes")}
     with pytest.raises(MissingFileError, match=r"alley\.png: .* \(1 of 2 images have none\)"):
@@ -313,7 +313,7 @@ def test_a_fault_in_a_later_pair_leaves_nothing_of_the_earlier_ones(scene: Path)
         ("student", "spikes", MissingFileError, "no image .* with a recording of its name"),
     ],
 )
-def test_images_and_spikes_that_are_no_pairs_are_refused(
+def test_images_and_spikes_that_are_no_pairs_are_rejected(
     scene: Path, image: str, spikes: str, error: type[SpikeZooError], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -327,7 +327,7 @@ def test_recordings_of_any_format_are_found_in_a_folder(scene: Path, suffix: str
     assert (pair.image.name, pair.spikes.name) == ("street.png", f"street{suffix}")
 
 
-def test_two_files_of_one_name_are_refused(scene: Path) -> None:
+def test_two_files_of_one_name_are_rejected(scene: Path) -> None:
     save_picture(np.zeros((3, 4, 4)), scene / "a.png")
     (scene / "a.png").rename(scene / "blur" / "street.jpg")
     with pytest.raises(UsageError, match=r"street\.jpg and street\.png: which of the two"):
@@ -350,7 +350,7 @@ def test_what_is_there_stays_unless_overwriting_was_asked_for(scene: Path) -> No
     assert len(list((scene / "frames").iterdir())) == 3
 
 
-def test_published_weights_are_bgr_and_a_wrong_belief_is_refused(shared: Path, scene: Path) -> None:
+def test_published_weights_are_bgr_and_another_order_is_rejected(shared: Path, scene: Path) -> None:
     weights = shared / OFFICIAL
     if not weights.is_file():
         pytest.skip(f"{OFFICIAL} is not in the shared folder")

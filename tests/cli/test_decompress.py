@@ -97,7 +97,7 @@ def test_arrays_are_those_of_decompressing_at_once(
         np.testing.assert_allclose(stored["features"][:, 0], _rates(list(range(7))), rtol=1e-6)
 
 
-def test_damage_is_refused_and_what_is_whole_is_salvaged(
+def test_damage_is_rejected_and_what_is_whole_is_salvaged(
     street: Path, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _damaged(street, group=1)
@@ -156,13 +156,15 @@ def test_where_nothing_can_be_decoded_nothing_appears(
         decompress(str(street), out=str(tmp_path / out), method=method, trust=True, salvage=True)
 
 
-def test_another_model_is_refused(street: Path, tmp_path: Path) -> None:
+def test_another_model_is_rejected(street: Path, tmp_path: Path) -> None:
     export(SumsModule(version=2), tmp_path / "other")
     with pytest.raises(ModelMismatchError):
         decompress(str(street), out=str(tmp_path / "a"), method=str(tmp_path / "other"), trust=True)
 
 
-def test_what_is_in_the_way_is_refused_before_any_work(street: Path, tmp_path: Path) -> None:
+def test_existing_and_unusable_targets_are_rejected_before_any_work(
+    street: Path, tmp_path: Path
+) -> None:
     for name in ("a.npz", "a.mp4"):
         (tmp_path / name).write_bytes(b"mine")
         with pytest.raises(ExistingFileError, match=name):
@@ -250,7 +252,7 @@ def test_intact_planes_of_a_damaged_lossless_recording_are_salvaged(
         (["--trust"], "--trust True: "),
     ],
 )
-def test_what_is_said_of_pictures_is_refused_for_a_lossless_recording(
+def test_options_of_pictures_are_rejected_for_a_lossless_recording(
     options: list[str],
     problem: str,
     kept: Path,

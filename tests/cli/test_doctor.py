@@ -49,12 +49,12 @@ def test_a_folder_of_the_name_of_a_package_is_not_that_package(
     assert parts["gradiolike"] == "not installed; for nothing"
 
 
-def test_doctor_tells_scripts_which_precision_pays(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_prints_the_fast_precision_for_scripts(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--precision"]) == 0
     assert capsys.readouterr().out.strip() in ("bf16-mixed", "32-true")
 
 
-def test_doctor_tells_programs_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_prints_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["Versions"]["torch"] == torch.__version__

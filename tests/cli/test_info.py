@@ -33,7 +33,7 @@ def test_a_sample_clip_is_described(shared: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".h5"])
-def test_every_format_tells_the_same_of_the_same_planes(
+def test_every_format_states_the_same_of_the_same_planes(
     tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     spikes = random_spikes(20, 6, 21)

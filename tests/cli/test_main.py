@@ -43,7 +43,7 @@ def test_unknown_command_suggests_the_closest(capsys: pytest.CaptureFixture[str]
         (["archive"], "name one of build, info, verify, export"),
     ],
 )
-def test_a_group_of_commands_says_what_it_can_do(
+def test_a_group_of_commands_states_what_it_can_do(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
@@ -67,7 +67,7 @@ def test_missing_arguments_are_named_as_they_are_typed(
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_tells_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_lists_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
     assert f"spike-zoo {name}" in capsys.readouterr().out
 

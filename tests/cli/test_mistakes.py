@@ -65,7 +65,7 @@ def _refused(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_clips_of_another_length_than_the_methods_are_refused(
+def test_clips_of_another_length_than_the_methods_are_rejected(
     verb: str, clips: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = [*STIR, "--data.init_args.archive", clips, "--data.init_args.clip_length", "41"]
@@ -89,7 +89,7 @@ def test_clips_of_anybodys_data_are_looked_at(
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_too_few_planes_around_an_exposure_are_refused(
+def test_too_few_planes_around_an_exposure_are_rejected(
     verb: str, exposures: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wrong = [*STUDENT, "--data.init_args.archive", exposures, "--data.init_args.margin", "5"]
@@ -137,7 +137,7 @@ def test_a_value_that_nothing_can_do_is_named(
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_pictures_of_different_sizes_in_one_batch_are_refused_in_one_line(
+def test_pictures_of_different_sizes_in_one_batch_are_rejected_in_one_line(
     workers: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = {"train": ["a"], "val": ["b"], "test": ["c", "d"]}

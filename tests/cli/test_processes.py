@@ -76,9 +76,7 @@ def test_two_processes_learn_and_validate_as_one_with_twice_the_batch(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["validate", "test"])
-def test_evaluation_is_that_of_one_process_and_says_so(
-    verb: str, archive: str, tmp_path: Path
-) -> None:
+def test_evaluation_is_that_of_one_process(verb: str, archive: str, tmp_path: Path) -> None:
     call = ["--config", "configs/classical/tfi9.yaml", "--data.init_args.archive", archive]
     call += ["--data.init_args.clip_length", "61", "--trainer.enable_progress_bar", "false"]
     done = _run(verb, *call, *TWO, "--run_dir", str(tmp_path / "two"))
@@ -96,7 +94,9 @@ def test_evaluation_is_that_of_one_process_and_says_so(
 
 
 @pytest.mark.slow
-def test_more_processes_than_images_to_predict_are_refused_in_one_line_each(tmp_path: Path) -> None:
+def test_more_processes_than_images_to_predict_are_rejected(
+    tmp_path: Path,
+) -> None:
     archive = tiny_archive(tmp_path / "one.h5", planes=161, height=32, width=48)
     data = ["--data.init_args.archive", str(archive), "--run_dir", str(tmp_path / "run")]
     done = _run("predict", "--config", "configs/classical/tfi.yaml", *data, *TWO)

@@ -56,7 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("command", MAKES)
-def test_a_quiet_command_that_makes_something_says_nothing(
+def test_a_quiet_command_that_makes_something_prints_nothing(
     command: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*command.split(), "--quiet"]) == 0
@@ -99,7 +99,7 @@ def test_a_closed_pipe_ends_a_command_quietly(command: str, folder: Path) -> Non
     ],
 )
 @pytest.mark.parametrize("command", ["--help", "archive info takes.h5"])
-def test_a_stdout_that_takes_nothing_is_told_and_no_fault(
+def test_a_stdout_that_cannot_be_written_is_reported(
     command: str, shell: str, said: str, folder: Path
 ) -> None:
     line = f"{sys.executable} -m spike_zoo {command} {shell}"
@@ -107,7 +107,7 @@ def test_a_stdout_that_takes_nothing_is_told_and_no_fault(
     assert (done.returncode, done.stderr) == (1, said)
 
 
-def test_names_with_letters_that_a_terminal_lacks_are_told_in_its_letters(folder: Path) -> None:
+def test_letters_that_a_terminal_lacks_are_escaped(folder: Path) -> None:
     (folder / "takes.h5").rename(folder / "été.h5")
     call = [sys.executable, "-m", "spike_zoo", "archive", "info", "été.h5"]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"}

@@ -118,7 +118,7 @@ def test_a_picture_without_a_centre_shows_the_middle_plane(
     assert f"{tmp_path / 'middle.png'} (plane 35 of 70)" in capsys.readouterr().out
 
 
-def test_a_raw_recording_is_read_from_the_bottom_unless_told_otherwise(
+def test_a_raw_recording_is_read_from_the_bottom_by_default(
     recording: SpikeRecording, tmp_path: Path
 ) -> None:
     upright = SpikeRecording.from_planes(recording[:][:, :, :32], rate_scale=0.6)
@@ -268,7 +268,7 @@ def test_a_rate_scale_that_gives_black_pictures_is_rejected(
         ),
     ],
 )
-def test_impossible_combinations_are_refused_and_leave_nothing(
+def test_impossible_combinations_are_rejected_and_leave_nothing(
     street: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -73,7 +73,7 @@ def test_a_recording_without_a_rate_scale_is_marked_as_estimated(
     assert "spikes per plane at white, estimated" in capsys.readouterr().err
 
 
-def test_a_method_that_cannot_is_left_out_and_the_page_says_why(tmp_path: Path) -> None:
+def test_a_method_that_cannot_is_left_out_and_the_page_states_why(tmp_path: Path) -> None:
     take = pattern_take(0, planes=9, height=32, width=48)
     path = write_recording(take.recording, tmp_path / "short.npz")
     html, (pictures, _) = _report(path, tmp_path, "--methods", "tfp", "stir-small")
@@ -81,7 +81,7 @@ def test_a_method_that_cannot_is_left_out_and_the_page_says_why(tmp_path: Path) 
     assert "stir-small is left out: " in html
 
 
-def test_a_page_says_why_fewer_planes_are_shown_than_were_asked_for(
+def test_a_page_states_why_fewer_planes_are_shown_than_were_asked_for(
     street: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take = pattern_take(0, planes=7, height=32, width=48)
@@ -190,7 +190,7 @@ def test_a_damaged_bitstream_shows_what_is_whole(tmp_path: Path) -> None:
         (["street.npz", "--pictures", "0"], "--pictures 0: give at least 1"),
     ],
 )
-def test_a_wrong_call_is_refused_before_anything_is_written(
+def test_a_wrong_call_is_rejected_before_anything_is_written(
     street: Path,
     arguments: list[str],
     said: str,

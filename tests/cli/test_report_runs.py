@@ -70,7 +70,7 @@ def test_page_warns_of_rows_that_cannot_be_compared(tmp_path: Path) -> None:
     assert "mix profiles and cannot be compared" in html
 
 
-def test_page_says_that_scenes_are_new_only_where_the_records_show_it(tmp_path: Path) -> None:
+def test_page_states_that_scenes_are_new_only_where_the_records_show_it(tmp_path: Path) -> None:
     new = "Measured on split &#39;test&#39; of own.h5, which training did not use"
     assert new in _page(tmp_path, _trained("a"))
     elsewhere = dataclasses.replace(_trained("b"), metrics={"test/psnr": 30.0})
@@ -90,7 +90,7 @@ def test_page_and_table_warn_of_a_test_on_what_was_trained_on(tmp_path: Path) ->
     assert re.search(r"Warning: Tested on the scenes of their training: seen\.", target.read_text())
 
 
-def test_page_of_a_folder_without_results_is_refused(
+def test_page_of_a_folder_without_results_is_rejected(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["report", str(tmp_path)]) == 2
@@ -108,7 +108,7 @@ def test_table_is_written_in_the_form_its_name_asks_for(
     assert "31.0" in text
 
 
-def test_table_of_an_unknown_form_is_refused(
+def test_table_of_an_unknown_form_is_rejected(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", str(runs), "--out", "table.xlsx"]) == 2

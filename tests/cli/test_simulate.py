@@ -104,7 +104,7 @@ def test_the_same_options_again_change_nothing(
     assert "train 2, val 1, test 1 recordings" in printed
 
 
-def test_other_options_need_to_be_told_to_overwrite(made: Path) -> None:
+def test_other_options_need_overwrite(made: Path) -> None:
     with pytest.raises(ExistingFileError, match=r"tiny\.h5 exists.*--overwrite"):
         simulate(str(made), jobs=1, seed=9, **TINY)
 
@@ -152,7 +152,7 @@ def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
         ({"kind": "deblur", "planes": 136}, "--planes must be at least 137 with --margin 20"),
     ],
 )
-def test_impossible_options_are_refused_before_any_work(
+def test_impossible_options_are_rejected_before_any_work(
     options: dict[str, int | str], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=message):
@@ -232,7 +232,7 @@ def test_digits_in_motion_are_an_archive_with_labels(tmp_path: Path) -> None:
         assert first.meta["label_name"] == "0"
 
 
-def test_a_mix_is_trained_on_and_tells_its_name(tmp_path: Path, made: Path) -> None:
+def test_a_mix_is_trained_on_and_recorded_by_name(tmp_path: Path, made: Path) -> None:
     path = tmp_path / "textures.h5"
     simulate(str(path), jobs=1, training="textures", **TINY)
     ours, usual = content(path), content(made)

@@ -108,7 +108,7 @@ def test_archives_of_digits_do_not_know_the_options_of_pictures() -> None:
         (("--images", "lost", "--kind", "s-cifar"), "lost: there is no such folder"),
     ],
 )
-def test_calls_that_mean_no_archive_are_refused_before_any_work(
+def test_calls_that_mean_no_archive_are_rejected_before_any_work(
     options: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(*options) == 2

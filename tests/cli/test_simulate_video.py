@@ -58,7 +58,7 @@ def test_a_folder_of_footage_becomes_an_archive_to_train_on(
         ([], "no exposure fits; the longest has 28 frames"),
     ],
 )
-def test_what_makes_no_exposure_is_refused(
+def test_what_makes_no_exposure_is_rejected(
     tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clip = write_folder(tmp_path / "short", moving(28, 0))

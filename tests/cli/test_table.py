@@ -111,7 +111,7 @@ def test_a_wrong_table_file_is_one_line_and_writes_nothing(
     assert not Path("runs/tables").exists()
 
 
-def test_a_sweep_without_a_table_file_is_refused(
+def test_a_sweep_without_a_table_file_is_rejected(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", "runs", "--sweep", "a/b/c"]) == 2

@@ -160,7 +160,7 @@ def test_an_archive_replaced_between_two_epochs_ends_the_loop(tmp_path: Path, wo
             list(loader)
 
 
-def test_a_split_without_samples_is_refused_by_name(archive_path: Path) -> None:
+def test_a_split_without_samples_is_rejected_by_name(archive_path: Path) -> None:
     data = ReconstructionDataModule(str(archive_path), 83, crop=32)
     with pytest.raises(ConfigError, match=r"tiny\.h5: split 'train' has no sample"):
         data.setup("fit")
@@ -187,7 +187,7 @@ def without_scale(take: Take) -> Take:
     return take
 
 
-def test_unknown_rate_scales_are_told_once_with_the_way_out(tmp_path: Path) -> None:
+def test_unknown_rate_scales_are_reported_once_with_the_way_out(tmp_path: Path) -> None:
     takes = pattern_take(0), without_scale(pattern_take(1)), without_scale(pattern_take(2))
     path = str(archive_of(tmp_path / "a.h5", *takes))
     data = ReconstructionDataModule(path, 61, crop=None)
@@ -199,7 +199,7 @@ def test_unknown_rate_scales_are_told_once_with_the_way_out(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("module", [ReconstructionDataModule, SceneDataModule])
-def test_a_stated_rate_scale_holds_where_a_recording_tells_none(
+def test_a_stated_rate_scale_holds_where_a_recording_states_none(
     tmp_path: Path, module: type[ReconstructionDataModule]
 ) -> None:
     takes = pattern_take(0), without_scale(pattern_take(1))
@@ -213,12 +213,12 @@ def test_a_stated_rate_scale_holds_where_a_recording_tells_none(
 
 
 @pytest.mark.parametrize("scale", [0.0, -0.6, float("inf"), float("nan")])
-def test_an_impossible_rate_scale_is_refused(scale: float) -> None:
+def test_an_impossible_rate_scale_is_rejected(scale: float) -> None:
     with pytest.raises(ConfigError, match="rate_scale: must be finite and above 0"):
         ReconstructionDataModule(rate_scale=scale)
 
 
-def test_a_crop_too_small_for_any_method_is_refused() -> None:
+def test_a_crop_too_small_for_any_method_is_rejected() -> None:
     with pytest.raises(ConfigError, match="crop: at least 16 pixels are needed, got 15"):
         ReconstructionDataModule(crop=15)
 

@@ -95,7 +95,7 @@ def test_a_batch_larger_than_a_slot_takes_the_pipe() -> None:
     assert collate([small]).left is not None
 
 
-def test_samples_of_different_sizes_are_refused_by_name() -> None:
+def test_samples_of_different_sizes_are_rejected_by_name() -> None:
     with pytest.raises(ConfigError, match="packed of different sizes"):
         Collate()([sample(1, side=8), sample(2, side=9)])
 

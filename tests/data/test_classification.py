@@ -85,7 +85,7 @@ def test_every_labelled_recording_is_served_once_with_its_own_label(labelled: Pa
     assert batch.keys() == {"spikes", "label", "rate_scale", "plane", "name"}
 
 
-def test_data_tell_which_classes_they_hold_and_where_each_is_first(labelled: Path) -> None:
+def test_data_list_their_classes_and_the_first_recording_of_each(labelled: Path) -> None:
     data = ClassificationDataModule(str(labelled), 41)
     data.setup("validate")
     assert data.labels() == {0: "val-0", 1: "val-1"}
@@ -105,14 +105,14 @@ def test_recordings_without_a_label_or_too_short_are_counted_and_named(tmp_path:
     assert [name for batch in data.test_dataloader() for name in batch["name"]] == ["a"]
 
 
-def test_a_split_without_anything_to_learn_from_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_a_split_without_anything_to_learn_from_is_rejected_with_the_reason(tmp_path: Path) -> None:
     _written(tmp_path / "a.h5", {"b": _take(label=None)}, "val")
     data = ClassificationDataModule(str(tmp_path / "a.h5"), 9)
     with pytest.raises(ConfigError, match=r"'val', 1 without a label .* nothing is left\. Give"):
         data.setup("validate")
 
 
-def test_recordings_of_two_sizes_are_refused_where_a_batch_would_hold_both(tmp_path: Path) -> None:
+def test_recordings_of_two_sizes_are_rejected_where_a_batch_would_hold_both(tmp_path: Path) -> None:
     takes = {"small": _take(), "wide": _take(width=16)}
     _written(tmp_path / "a.h5", takes, "test")
     told = "'small' is 6x10 and 'wide' is 6x16, .* set data.init_args.eval_batch_size to 1"
@@ -126,7 +126,7 @@ def test_recordings_of_two_sizes_are_refused_where_a_batch_would_hold_both(tmp_p
     ]
 
 
-def test_what_could_change_a_class_is_refused_with_its_reason() -> None:
+def test_what_could_change_a_class_is_rejected_with_its_reason() -> None:
     with pytest.raises(ConfigError, match=r"a 6 that is turned is a 9.*augment false"):
         ClassificationDataModule(augment=True)
     with pytest.raises(ConfigError, match="clip_length: at least 1, got 0"):

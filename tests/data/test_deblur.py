@@ -173,7 +173,7 @@ def test_float_and_grey_images_become_colour_in_the_unit_range(tmp_path: Path) -
         ),
     ],
 )
-def test_what_cannot_be_deblurred_is_refused_with_a_way_out(
+def test_what_cannot_be_deblurred_is_rejected_with_a_way_out(
     tmp_path: Path, change: dict[str, Any], options: dict[str, int], message: str
 ) -> None:
     path = written(tmp_path / "a.h5", replace(exposed_take(), **change))
@@ -181,12 +181,12 @@ def test_what_cannot_be_deblurred_is_refused_with_a_way_out(
         data_of(path, **options).setup("test")
 
 
-def test_a_crop_larger_than_a_frame_is_refused(archive_path: Path) -> None:
+def test_a_crop_larger_than_a_frame_is_rejected(archive_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"crop: 32 pixels of the spikes do not fit.*24x40"):
         data_of(archive_path, crop=32).setup("fit")
 
 
 @pytest.mark.parametrize("options", [{"margin": -1}, {"ratio": 0}, {"frames": -1}])
-def test_impossible_numbers_are_refused(options: dict[str, int]) -> None:
+def test_impossible_numbers_are_rejected(options: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(options))}: at least"):
         DeblurDataModule(**options)  # type: ignore[arg-type]  # numbers all of them

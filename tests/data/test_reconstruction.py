@@ -93,7 +93,7 @@ def test_recordings_that_are_too_short_to_predict_are_counted(tmp_path: Path) ->
     assert re.search(rf"a\.h5: of test, {told} are left out\.", said[0])
 
 
-def test_a_crop_larger_than_a_frame_is_refused(archive_path: Path) -> None:
+def test_a_crop_larger_than_a_frame_is_rejected(archive_path: Path) -> None:
     data = ReconstructionDataModule(str(archive_path), 61, crop=48)
     with pytest.raises(ConfigError, match="crop: 48 pixels do not fit into recording 'train-0'"):
         data.setup("fit")
@@ -101,7 +101,7 @@ def test_a_crop_larger_than_a_frame_is_refused(archive_path: Path) -> None:
 
 @pytest.mark.parametrize("stage", ["fit", "validate", "test"])
 @pytest.mark.parametrize("size", [(80, 96), (40, 47), (20, 24)])
-def test_images_of_another_size_than_the_spikes_are_refused(
+def test_images_of_another_size_than_the_spikes_are_rejected(
     tmp_path: Path, stage: str, size: tuple[int, int]
 ) -> None:
     take = pattern_take(0)

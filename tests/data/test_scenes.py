@@ -196,7 +196,7 @@ def test_evaluation_may_see_longer_runs_than_training(
     assert next(iter(data.test_dataloader()))["images"].shape[1] == served
 
 
-def test_images_that_no_run_takes_are_told(moving_path: Path) -> None:
+def test_images_that_no_run_takes_are_reported(moving_path: Path) -> None:
     data = SceneDataModule(
         str(moving_path), 61, full_sequence_splits=("test",), images_per_sample=4
     )
@@ -254,7 +254,7 @@ def test_motion_that_some_recordings_lack_is_not_served(tmp_path: Path) -> None:
     assert "flow" in SceneWindows(archive, "val", 61)[0]
 
 
-def test_runs_that_cannot_be_are_refused(moving_path: Path) -> None:
+def test_runs_that_cannot_be_are_rejected(moving_path: Path) -> None:
     with pytest.raises(ConfigError, match="images_per_sample: at least 1, got 0"):
         SceneDataModule(str(moving_path), images_per_sample=0)
     with pytest.raises(ConfigError, match="eval_images_per_sample: at least 0, got -1"):

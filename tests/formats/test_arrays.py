@@ -81,7 +81,7 @@ def test_when_no_array_is_meant_the_keys_are_listed(
 
 
 @pytest.mark.parametrize("wrong", [2, 255])
-def test_values_other_than_zero_and_one_are_refused(tmp_path: Path, wrong: int) -> None:
+def test_values_other_than_zero_and_one_are_rejected(tmp_path: Path, wrong: int) -> None:
     spikes = np.zeros((2, 3, 8), np.uint8)
     spikes[1, 1, 1] = wrong
     np.save(tmp_path / "clip.npy", spikes)
@@ -91,7 +91,7 @@ def test_values_other_than_zero_and_one_are_refused(tmp_path: Path, wrong: int) 
             read_recording(tmp_path / name)
 
 
-def test_a_bool_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
+def test_a_bool_that_is_neither_true_nor_false_is_rejected(tmp_path: Path) -> None:
     np.save(tmp_path / "clip.npy", np.zeros((2, 3, 8), bool))
     data = bytearray((tmp_path / "clip.npy").read_bytes())
     data[-1] = 7
@@ -142,7 +142,7 @@ def test_usual_shapes_are_read_without_a_warning(
         assert read_recording(tmp_path / "clip.npy").shape == shape
 
 
-def test_bits_beyond_the_width_are_refused(tmp_path: Path) -> None:
+def test_bits_beyond_the_width_are_rejected(tmp_path: Path) -> None:
     np.savez(tmp_path / "clip.npz", spikes=np.full((2, 3, 2), 255, np.uint8), width=11)
     with pytest.raises(FormatError, match="beyond column 11"):
         read_recording(tmp_path / "clip.npz")
@@ -151,7 +151,7 @@ def test_bits_beyond_the_width_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "array", [np.zeros((3, 8)), np.zeros((0, 3, 8)), np.zeros((2, 3, 8), "S4")]
 )
-def test_arrays_that_are_no_spike_stream_are_refused(tmp_path: Path, array: np.ndarray) -> None:
+def test_arrays_that_are_no_spike_stream_are_rejected(tmp_path: Path, array: np.ndarray) -> None:
     np.save(tmp_path / "clip.npy", array)
     np.savez(tmp_path / "clip.npz", spikes=array)
     for name in ("clip.npy", "clip.npz"):
@@ -166,7 +166,7 @@ class Trap:
         return pytest.fail, ("a recording was unpickled",)
 
 
-def test_pickled_objects_are_refused_without_loading_them(tmp_path: Path) -> None:
+def test_pickled_objects_are_rejected_without_loading_them(tmp_path: Path) -> None:
     objects = np.empty((1, 1, 1), object)
     objects[0, 0, 0] = Trap()
     np.save(tmp_path / "clip.npy", objects, allow_pickle=True)
@@ -179,7 +179,7 @@ def test_pickled_objects_are_refused_without_loading_them(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["clip.npy", "clip.npz"])
-def test_a_file_cut_anywhere_is_refused_in_one_line(tmp_path: Path, name: str) -> None:
+def test_a_file_cut_anywhere_is_rejected_in_one_line(tmp_path: Path, name: str) -> None:
     write_recording(random_spikes(9, 20, 40), tmp_path / "whole" / name)
     data = (tmp_path / "whole" / name).read_bytes()
     for length in range(8, len(data), 97):
@@ -213,7 +213,7 @@ def header_of(shape: tuple[int, ...]) -> bytes:
     return stream.getvalue()
 
 
-def test_a_huge_promised_shape_is_refused_before_memory_is_taken(tmp_path: Path) -> None:
+def test_a_huge_promised_shape_is_rejected_before_memory_is_taken(tmp_path: Path) -> None:
     (tmp_path / "clip.npy").write_bytes(header_of((10**6, 10**6, 10**6)) + bytes(100))
     with zipfile.ZipFile(tmp_path / "clip.npz", "w") as archive:
         archive.writestr("spikes.npy", header_of((10**6, 10**6, 10**6)) + bytes(100))
@@ -248,7 +248,7 @@ def test_npz_keeps_what_is_known_about_the_take(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"fps": -1.0}, {"rate_scale": 0.0}, {"threshold": np.nan}])
-def test_scales_that_are_no_positive_numbers_are_refused(
+def test_scales_that_are_no_positive_numbers_are_rejected(
     tmp_path: Path, wrong: dict[str, Any]
 ) -> None:
     np.savez(tmp_path / "clip.npz", spikes=random_spikes(2, 3, 8), **wrong)

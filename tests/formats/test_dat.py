@@ -121,14 +121,14 @@ def test_column_ranges_must_rise_within_what_is_stored(columns: list[tuple[int, 
         DatLayout(4, 48, columns=tuple(columns))
 
 
-def test_truncated_recording_is_refused_by_name(tmp_path: Path) -> None:
+def test_truncated_recording_is_rejected_by_name(tmp_path: Path) -> None:
     path = tmp_path / "cut.dat"
     path.write_bytes(bytes(3 * 250 * 400 // 8 - 1))
     with pytest.raises(GeometryError, match=r"cut\.dat: 37499 bytes.*12500 per plane.*12499 bytes"):
         read_recording(path, height=250, width=400)
 
 
-def test_a_wrong_height_is_refused_and_the_right_one_suggested(shared: Path) -> None:
+def test_a_wrong_height_is_rejected_and_the_right_one_suggested(shared: Path) -> None:
     with pytest.raises(GeometryError, match=r"12000 per plane.*250x400 \(301 planes\)"):
         read_recording(shared / "data" / "data.dat", height=240, width=400)
 
@@ -148,7 +148,7 @@ def test_a_partial_plane_is_left_out_only_on_request_and_with_a_warning(
     np.testing.assert_array_equal(recording[:], spikes[:3])
 
 
-def test_less_than_one_plane_is_refused_even_when_partial_is_allowed(tmp_path: Path) -> None:
+def test_less_than_one_plane_is_rejected_even_when_partial_is_allowed(tmp_path: Path) -> None:
     path = tmp_path / "clip.dat"
     path.write_bytes(bytes(5))
     with pytest.raises(GeometryError, match="0 planes and 5 bytes over"):
@@ -163,7 +163,7 @@ def test_missing_geometry_lists_the_sensors_that_fit(shared: Path) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(0, 400), (250, 0), (-1, 8)])
-def test_sizes_below_one_are_refused(tmp_path: Path, height: int, width: int) -> None:
+def test_sizes_below_one_are_rejected(tmp_path: Path, height: int, width: int) -> None:
     path = tmp_path / "clip.dat"
     path.write_bytes(bytes(12_500))
     with pytest.raises(GeometryError, match="at least 1"):
@@ -197,7 +197,7 @@ def test_an_offset_is_named_where_the_rest_is_no_whole_number_of_planes(tmp_path
         read_recording(path, height=8, width=8, offset=-1)
 
 
-def test_unknown_alignments_and_uncountable_planes_are_refused() -> None:
+def test_unknown_alignments_and_uncountable_planes_are_rejected() -> None:
     with pytest.raises(UsageError, match="byte or bit"):
         DatLayout(4, 8, frame_align="word")
     with pytest.raises(GeometryError, match="cannot be counted"):

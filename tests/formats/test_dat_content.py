@@ -50,7 +50,7 @@ def test_sizes_that_fit_are_named_with_their_planes(tmp_path: Path, size: int, f
     assert "likely" not in said  # nothing can be learned from empty planes
 
 
-def test_a_length_that_fits_no_sensor_says_so(tmp_path: Path) -> None:
+def test_a_length_that_fits_no_sensor_is_reported(tmp_path: Path) -> None:
     said = fitting_sizes(_empty(tmp_path / "clip.dat", 37_499))
     assert said.startswith("None of the common sensor sizes")
 

@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
     return write_recording(SPIKES, tmp_path / "clip.h5")
 
 
-def test_a_file_cut_anywhere_is_refused_in_one_line(path: Path, tmp_path: Path) -> None:
+def test_a_file_cut_anywhere_is_rejected_in_one_line(path: Path, tmp_path: Path) -> None:
     data = path.read_bytes()
     for length in range(8, len(data), 61):
         (tmp_path / "cut.h5").write_bytes(data[:length])
@@ -63,7 +63,7 @@ def test_a_damaged_byte_never_ends_in_another_error(path: Path, tmp_path: Path) 
         (lambda file: file.attrs.__setitem__("schema_version", [1, 1]), "and None"),
     ],
 )
-def test_a_file_that_is_no_archive_is_refused(
+def test_a_file_that_is_no_archive_is_rejected(
     path: Path, how: Callable[[h5py.File], Any], found: str
 ) -> None:
     change(path, how)
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_archive_is_refused(
     assert caught.value.code == "E01"
 
 
-def test_a_newer_schema_is_refused_with_both_numbers(path: Path) -> None:
+def test_a_newer_schema_is_rejected_with_both_numbers(path: Path) -> None:
     change(path, lambda file: file.attrs.__setitem__("schema_version", 3))
     with pytest.raises(VersionError, match=r"version 3, this package reads up to 1") as caught:
         read_recording(path)
@@ -137,7 +137,7 @@ def test_nothing_outside_the_file_is_read(
 
 
 @pytest.mark.parametrize("place", ["recordings", "recordings/clip"])
-def test_groups_that_are_external_links_are_refused(path: Path, place: str) -> None:
+def test_groups_that_are_external_links_are_rejected(path: Path, place: str) -> None:
     write_recording(SPIKES, path.parent / "secret.h5")
 
     def link(file: h5py.File) -> None:
@@ -160,7 +160,7 @@ def test_a_soft_link_inside_the_file_is_followed(path: Path) -> None:
     assert Hdf5File(path).dataset("recordings/clip/label").shape == (37, 12, 3)
 
 
-def test_a_name_that_is_not_utf_8_is_told_not_tripped_over(path: Path) -> None:
+def test_a_name_that_is_not_utf_8_is_reported(path: Path) -> None:
     def misname(file: h5py.File) -> None:
         h5py.h5g.create(file["recordings"].id, b"bad\xff")
         h5py.h5a.create(

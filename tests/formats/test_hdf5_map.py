@@ -68,7 +68,7 @@ def test_chunks_that_were_never_written_are_left_to_hdf5(tmp_path: Path) -> None
     assert Hdf5File(path).mapped("planes") is None
 
 
-def test_a_chunk_beyond_the_end_is_refused_before_it_is_touched(tmp_path: Path) -> None:
+def test_a_chunk_beyond_the_end_is_rejected_before_it_is_touched(tmp_path: Path) -> None:
     # h5py refuses a file that is shorter than its header says, but not one cut while it is open
     file = _stored(tmp_path / "cut.h5", chunks=(8, 9, 5))
     size = file.path.stat().st_size

@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
         (None, lambda group: group.create_group("spikes")),
     ],
 )
-def test_data_sets_that_hold_no_such_planes_are_refused(
+def test_data_sets_that_hold_no_such_planes_are_rejected(
     path: Path, code: str | None, how: Callable[[h5py.Group], Any]
 ) -> None:
     change(path, replace_spikes(how))
@@ -48,7 +48,7 @@ def test_data_sets_that_hold_no_such_planes_are_refused(
     assert caught.value.code == code
 
 
-def test_a_huge_declared_shape_is_refused_before_memory_is_taken(path: Path) -> None:
+def test_a_huge_declared_shape_is_rejected_before_memory_is_taken(path: Path) -> None:
     def huge(file: h5py.File) -> None:
         replace_spikes(
             lambda group: group.create_dataset(
@@ -79,7 +79,7 @@ def test_a_huge_declared_shape_is_refused_before_memory_is_taken(path: Path) -> 
         ("meta", "{broken", "no JSON object"),
     ],
 )
-def test_attributes_that_cannot_be_are_refused(
+def test_attributes_that_cannot_be_are_rejected(
     path: Path, name: str, value: object, complaint: str
 ) -> None:
     width = {"width": 25} if (name, value) == ("width", 22) else {name: value}

@@ -42,13 +42,13 @@ def test_every_format_gives_the_planes_back(tmp_path: Path, spikes: np.ndarray) 
         np.testing.assert_array_equal(read_back(path, recording)[:], spikes)
 
 
-def test_a_bitstream_is_no_recording_and_the_refusal_says_what_reads_it(tmp_path: Path) -> None:
+def test_a_bitstream_is_no_recording_and_the_refusal_states_what_reads_it(tmp_path: Path) -> None:
     (tmp_path / "a.sci").write_bytes(b"SCI1")
     with pytest.raises(FormatError, match=r"a\.sci is a bitstream, .* with decompress"):
         read_recording(tmp_path / "a.sci")
 
 
-def test_a_lossless_recording_keeps_what_was_known_and_a_sidecar_tells_the_rest(
+def test_a_lossless_recording_keeps_what_was_known_and_a_sidecar_states_the_rest(
     tmp_path: Path,
 ) -> None:
     spikes = random_spikes(20, 6, 21)
@@ -76,7 +76,7 @@ def test_of_a_lossless_recording_only_what_is_asked_for_is_decoded(tmp_path: Pat
         recording[16]
 
 
-def test_a_lossless_recording_of_another_version_is_told_so(tmp_path: Path) -> None:
+def test_a_lossless_recording_of_another_version_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.spl").write_bytes(b"SPL2" + bytes(60))
     with pytest.raises(FormatError, match=r"a\.spl: no lossless bitstream of this version"):
         read_recording(tmp_path / "a.spl")
@@ -107,7 +107,7 @@ def test_a_sample_clip_passes_all_formats_and_comes_back_byte_for_byte(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_an_existing_target_is_kept_unless_told_otherwise(tmp_path: Path, suffix: str) -> None:
+def test_an_existing_target_is_kept_without_overwrite(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip{suffix}"
     write_recording(random_spikes(2, 3, 8), path)
     before = path.read_bytes()
@@ -170,20 +170,20 @@ def test_content_names_the_format_where_the_suffix_does_not(
 
 
 @pytest.mark.parametrize("name", ["clip.npz", "clip.npy", "clip.h5", "clip.spl", "clip.txt"])
-def test_content_of_no_known_format_is_refused(tmp_path: Path, name: str) -> None:
+def test_content_of_no_known_format_is_rejected(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(bytes(range(250)))
     with pytest.raises(FormatError, match=rf"{name}.*known are \.dat"):
         read_recording(tmp_path / name, height=10, width=8)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_an_empty_file_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_an_empty_file_is_rejected(tmp_path: Path, suffix: str) -> None:
     (tmp_path / f"clip{suffix}").write_bytes(b"")
     with pytest.raises(FormatError, match="is empty"):
         read_recording(tmp_path / f"clip{suffix}", height=3, width=8)
 
 
-def test_folders_pipes_and_absent_files_are_refused_without_being_opened(tmp_path: Path) -> None:
+def test_folders_pipes_and_absent_files_are_rejected_without_being_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.dat")  # opening it would wait for ever
     with pytest.raises(FormatError, match="no regular file"):
         read_recording(tmp_path / "pipe.dat", height=3, width=8)
@@ -193,7 +193,7 @@ def test_folders_pipes_and_absent_files_are_refused_without_being_opened(tmp_pat
         read_recording(tmp_path / "absent.dat", height=3, width=8)
 
 
-def test_options_of_another_format_are_refused(tmp_path: Path) -> None:
+def test_options_of_another_format_are_rejected(tmp_path: Path) -> None:
     write_recording(random_spikes(2, 3, 8), tmp_path / "clip.npy")
     with pytest.raises(UsageError, match=r"for \.dat"):
         read_recording(tmp_path / "clip.npy", columns=[(0, 8)])

@@ -117,7 +117,7 @@ def test_arguments_come_before_every_sidecar(clip: Path) -> None:
         ("!!python/object/apply:os.getcwd []", "not YAML"),
     ],
 )
-def test_a_sidecar_that_cannot_be_meant_is_refused_by_name(
+def test_a_sidecar_that_cannot_be_meant_is_rejected_by_name(
     clip: Path, text: str, complaint: str
 ) -> None:
     (clip.parent / "config.yaml").write_text(text)
@@ -125,7 +125,7 @@ def test_a_sidecar_that_cannot_be_meant_is_refused_by_name(
         read_recording(clip)
 
 
-def test_a_sidecar_that_is_not_utf_8_is_refused(clip: Path) -> None:
+def test_a_sidecar_that_is_not_utf_8_is_rejected(clip: Path) -> None:
     (clip.parent / "config.yaml").write_bytes(b"filename: \xff\xfe\n")
     with pytest.raises(FormatError, match="UTF-8"):
         read_recording(clip)
@@ -178,7 +178,7 @@ def test_a_sidecar_of_another_recording_does_not_redefine_one_that_is_written_ov
         ("{fps: 20000, rate_scale: 0.4, label: 0, lens: 35 mm, planes: [2]}", None),
     ],
 )
-def test_a_sidecar_may_say_more_than_a_recording_written_beside_it_but_nothing_else(
+def test_a_sidecar_may_state_more_than_a_recording_written_beside_it_but_nothing_else(
     tmp_path: Path, said: str, contradicts: str | None
 ) -> None:
     (tmp_path / "clip.dat.yaml").write_text(said)
@@ -205,7 +205,7 @@ def test_a_file_of_any_format_takes_its_class_and_whatever_is_noted_from_its_sid
     assert (meta["label"], meta["label_name"], meta["lens"]) == (3, "cup", "35 mm")
 
 
-def test_what_a_file_says_itself_comes_before_its_sidecar(tmp_path: Path) -> None:
+def test_what_a_file_states_itself_comes_before_its_sidecar(tmp_path: Path) -> None:
     spikes = random_spikes(2, 3, 8)
     np.savez(tmp_path / "a.npz", spk=spikes, label=0, camera="north")
     (tmp_path / "a.npz.yaml").write_text("{label: 3, label_name: cup, camera: south, fps: 40000}")
@@ -220,7 +220,7 @@ def test_what_a_file_says_itself_comes_before_its_sidecar(tmp_path: Path) -> Non
     [("rate_scal", "rate_scale"), ("spike_height", "spike_h"), ("height", "spike_h"),
      ("Width", "spike_w"), ("plane", "planes"), ("treshold", "threshold"), ("Fps", "fps")],
 )  # fmt: skip
-def test_a_misspelt_field_is_refused_with_the_one_that_is_meant(
+def test_a_misspelt_field_is_rejected_with_the_one_that_is_meant(
     clip: Path, field: str, meant: str
 ) -> None:
     Path(f"{clip}.yaml").write_text(f"spike_h: 4\nspike_w: 8\n{field}: 3\n")
@@ -247,7 +247,7 @@ def test_fields_of_one_s_own_are_kept(clip: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("suffix", [".dat", ".npz"])
-def test_a_class_that_is_none_is_refused_by_field(
+def test_a_class_that_is_none_is_rejected_by_field(
     tmp_path: Path, suffix: str, said: str, told: str
 ) -> None:
     path = write_recording(random_spikes(2, 3, 8), tmp_path / f"clip{suffix}")
@@ -257,7 +257,7 @@ def test_a_class_that_is_none_is_refused_by_field(
 
 
 @pytest.mark.parametrize("planes", ["middle", "[1.5]", "[-1]", "[]"])
-def test_planes_that_are_none_are_refused(clip: Path, planes: str) -> None:
+def test_planes_that_are_none_are_rejected(clip: Path, planes: str) -> None:
     Path(f"{clip}.yaml").write_text(f"spike_h: 4\nspike_w: 8\nplanes: {planes}\n")
     with pytest.raises(FormatError, match=r"expected planes counted from 0, as \[150\]"):
         read_recording(clip)

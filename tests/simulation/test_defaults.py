@@ -78,12 +78,12 @@ def test_a_mix_changes_what_is_trained_on_alone() -> None:
     assert len(cameras["textures"]) > 10
 
 
-def test_unknown_mixes_are_refused_with_those_there_are() -> None:
+def test_unknown_mixes_are_rejected_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"training must be one of \['all', .*got 'everything'"):
         default_scenes("train", 1, training="everything")
 
 
-def test_test_scenes_say_how_fast_they_are() -> None:
+def test_test_scenes_state_how_fast_they_are() -> None:
     scenes = default_scenes("test", 8)
     assert {spec.name.split("-")[2] for spec in scenes} == {"slow", "medium", "fast"}
     for spec in scenes:
@@ -92,6 +92,6 @@ def test_test_scenes_say_how_fast_they_are() -> None:
         assert 0.9 * expected <= peak <= expected
 
 
-def test_an_unknown_split_is_refused() -> None:
+def test_an_unknown_split_is_rejected() -> None:
     with pytest.raises(ValueError, match="'dev'"):
         default_scenes("dev", 1)  # type: ignore[arg-type]  # the point of the test

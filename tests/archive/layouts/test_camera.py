@@ -85,7 +85,7 @@ def test_a_layout_of_folders_mirrors_and_rotates_and_images_are_upright(clip: Pa
         find_takes(root, rotate=45)
 
 
-def test_without_any_size_a_recording_is_refused(clip: Path) -> None:
+def test_without_any_size_a_recording_is_rejected(clip: Path) -> None:
     with pytest.raises(MissingGeometryError, match="height and width must be given"):
         Camera().read(clip)
 
@@ -110,7 +110,7 @@ def test_an_archive_s_brightness_can_be_corrected(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stated", [{"rate_scale": 0.0}, {"fps": -1.0}, {"fps": 0.0}])
-def test_what_no_camera_has_is_refused(stated: dict[str, float]) -> None:
+def test_what_no_camera_has_is_rejected(stated: dict[str, float]) -> None:
     name = next(iter(stated)).replace("_", "-")
     with pytest.raises(UsageError, match=f"--{name} .*above 0"):
         Camera(**stated)  # type: ignore[arg-type]  # numbers

@@ -218,7 +218,7 @@ def test_a_first_folder_is_the_split_that_data_modules_look_for(tmp_path: Path) 
     assert sorted(found.homeless) == ["clip5", "val"]
 
 
-def test_names_that_an_archive_does_not_allow_are_told(tmp_path: Path) -> None:
+def test_names_that_an_archive_does_not_allow_are_reported(tmp_path: Path) -> None:
     for stem in ("day 1", "街", "道", "plain"):
         write_recording(random_spikes(5, 6, 16), tmp_path / f"{stem}.npz")
     found = find_takes(tmp_path)
@@ -230,7 +230,7 @@ def test_names_that_an_archive_does_not_allow_are_told(tmp_path: Path) -> None:
         find_takes(tmp_path)
 
 
-def test_raw_recordings_without_a_size_are_refused_when_read(tmp_path: Path) -> None:
+def test_raw_recordings_without_a_size_are_rejected_when_read(tmp_path: Path) -> None:
     write_recording(random_spikes(5, 6, 16), tmp_path / "a.dat")
     with pytest.raises(MissingGeometryError):
         find_takes(tmp_path).jobs["a"]()
@@ -256,7 +256,7 @@ def test_an_archive_is_written_again_in_another_way(tmp_path: Path) -> None:
     assert SpikeArchive(cold).verify() == []
 
 
-def test_what_cannot_be_a_data_set_is_refused(tmp_path: Path) -> None:
+def test_what_cannot_be_a_data_set_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no such file or folder"):
         find_takes(tmp_path / "absent")
     with pytest.raises(FormatError, match="no recordings of layout folder"):

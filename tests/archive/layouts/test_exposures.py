@@ -179,14 +179,14 @@ def test_a_missing_image_is_named(tmp_path: Path, name: str, message: str) -> No
         find(tmp_path)
 
 
-def test_an_image_that_is_no_multiple_of_the_spikes_is_refused(tmp_path: Path) -> None:
+def test_an_image_that_is_no_multiple_of_the_spikes_is_rejected(tmp_path: Path) -> None:
     path = gopro(tmp_path) / "train/blur_data/GOPR0372_07_00/000019.png"
     write_image(path, picture(1)[:, :-4])
     with pytest.raises(GeometryError, match=r"000019\.png: 40x60 pixels .* spikes' 10x16"):
         find(tmp_path).jobs["GOPR0372_07_00-000019"]()
 
 
-def test_an_exposure_outside_its_recording_is_refused(tmp_path: Path) -> None:
+def test_an_exposure_outside_its_recording_is_rejected(tmp_path: Path) -> None:
     rsb(tmp_path, planes=40)
     with pytest.raises(PlaneRangeError, match=r"1\.dat: 40 planes.*20\.\.20.*--exposure-start"):
         find(tmp_path).jobs["Board-L-1"]()
@@ -202,7 +202,7 @@ def test_other_layouts_have_no_exposures(tmp_path: Path) -> None:
     ("option", "value"),
     [("--margin", "-1"), ("--exposure-length", "0"), ("--rate-scale", "0")],
 )
-def test_impossible_exposures_are_refused(
+def test_impossible_exposures_are_rejected(
     tmp_path: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rsb(tmp_path)

@@ -74,7 +74,7 @@ def test_pictures_in_a_folder_of_its_name_show_the_planes_they_are_called_by(
     assert shown(taken(tmp_path)) == {0: 0, 2: 20, 8: 80}
 
 
-def test_a_sidecar_says_which_planes_pictures_show(tmp_path: Path) -> None:
+def test_a_sidecar_states_which_planes_pictures_show(tmp_path: Path) -> None:
     recording(tmp_path / "clip.dat")
     beside = tmp_path / "clip.dat.yaml"
     for name, level in (("a", 1), ("b", 2)):
@@ -149,7 +149,7 @@ def test_a_plane_that_the_recording_does_not_have_is_named(tmp_path: Path) -> No
         taken(tmp_path)
 
 
-def test_what_is_not_clear_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_clear_is_rejected(tmp_path: Path) -> None:
     recording(tmp_path / "clip.dat")
     picture(tmp_path / "clip" / "first.png")
     with pytest.raises(FormatError, match=r"first\.png: no plane in its name"):
@@ -162,7 +162,7 @@ def test_what_is_not_clear_is_refused(tmp_path: Path) -> None:
         taken(tmp_path)
 
 
-def test_two_pictures_of_one_plane_or_of_two_kinds_are_refused(tmp_path: Path) -> None:
+def test_two_pictures_of_one_plane_or_of_two_kinds_are_rejected(tmp_path: Path) -> None:
     recording(tmp_path / "clip.dat")
     picture(tmp_path / "clip" / "3.png")
     again = picture(tmp_path / "clip" / "003.png")
@@ -178,7 +178,7 @@ def test_two_pictures_of_one_plane_or_of_two_kinds_are_refused(tmp_path: Path) -
         taken(tmp_path)
 
 
-def test_pictures_of_nothing_are_told(tmp_path: Path) -> None:
+def test_pictures_of_nothing_are_reported(tmp_path: Path) -> None:
     recording(tmp_path / "clip.dat")
     lone = picture(tmp_path / "clop.png")
     told = f"1 pictures belong to no recording, {re.escape(str(lone))} is the first"

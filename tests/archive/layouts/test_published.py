@@ -118,7 +118,7 @@ def empty_scene(root: Path) -> None:
         (empty_scene, FormatError, "scene 0005 has 0 files of spikes"),
     ],
 )
-def test_a_broken_tree_is_refused_naming_the_first_file(
+def test_a_broken_tree_is_rejected_naming_the_first_file(
     tmp_path: Path, damage: Callable[[Path], None], error: type[Exception], message: str
 ) -> None:
     for scene in ("000", "001"):
@@ -136,7 +136,7 @@ def test_all_scenes_with_gaps_are_counted(tmp_path: Path) -> None:
         find_takes(tmp_path, height=SIZE[0], width=SIZE[1])
 
 
-def test_an_image_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_rejected_by_name(tmp_path: Path) -> None:
     write_scene(tmp_path, TRAIN_SPIKES, TRAIN_IMAGES, "000")
     path = tmp_path / TRAIN_IMAGES / "000" / "00000002.png"
     imsave(path, np.zeros((16, 25), np.uint8), check_contrast=False)
@@ -145,7 +145,7 @@ def test_an_image_of_another_size_is_refused_by_name(tmp_path: Path) -> None:
         job()
 
 
-def test_a_folder_that_is_not_sreds_is_told_what_was_looked_for(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_sreds_is_rejected_with_the_folders_of_sreds(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=rf"not SREDS, neither .*{TRAIN_SPIKES} nor .*val"):
         find_takes(tmp_path, layout="sreds")
 
@@ -176,7 +176,7 @@ def test_real_recordings_need_no_size_and_have_no_truth(tmp_path: Path, layout: 
     assert archive.image_index("train").tolist() == []
 
 
-def test_a_real_recording_that_was_cut_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_real_recording_that_was_cut_is_rejected_by_name(tmp_path: Path) -> None:
     (tmp_path / "car.dat").write_bytes(bytes(12_499))
     with pytest.raises(GeometryError, match=r"car\.dat: 12499 bytes .*12500 per plane at 250x400"):
         find_takes(tmp_path, layout="recvidar").jobs["car"]()

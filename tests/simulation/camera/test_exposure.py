@@ -74,7 +74,7 @@ def test_chunks_change_nothing(chunk: int) -> None:
     assert exposed.spans.tolist() == [[2, 10], [17, 25]]  # seven planes between two exposures
 
 
-def test_a_recording_too_short_for_an_exposure_is_refused() -> None:
+def test_a_recording_too_short_for_an_exposure_is_rejected() -> None:
     with pytest.raises(ValueError, match="136 planes hold no exposure of 97 with 20 before"):
         ExposurePlanes(136)
 

@@ -34,12 +34,12 @@ def test_given_gaps_repeat_and_a_sum_below_zero_counts_from_the_end() -> None:
 
 
 @pytest.mark.parametrize("gaps", [np.zeros(3, np.float32), np.full(4, -1, np.float32)])
-def test_gaps_that_do_not_grow_are_refused(gaps: NDArray[np.float32]) -> None:
+def test_gaps_that_do_not_grow_are_rejected(gaps: NDArray[np.float32]) -> None:
     with pytest.raises(ValueError, match="positive on average"):
         spurious_spikes((10, 2, 2), gaps)
 
 
-def test_a_stream_too_long_for_float32_is_refused() -> None:
+def test_a_stream_too_long_for_float32_is_rejected() -> None:
     with pytest.raises(ValueError, match="too many for sums in float32"):
         spurious_spikes((10**6, 1000, 1000), 0)
 
@@ -134,11 +134,11 @@ def test_missed_spikes_are_lost_in_read_out_only() -> None:
     "values",
     [{"electrons": -1}, {"dark": float("nan")}, {"missed": 1.5}, {"spurious_deviation": 3.0}],
 )
-def test_impossible_noise_is_refused(values: dict[str, float]) -> None:
+def test_impossible_noise_is_rejected(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         CameraNoise(**values)  # type: ignore[arg-type]  # sensor is the only integer
 
 
-def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_preset_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"'street'.*indoor-v1"):
         SpikeCamera(noise="street")

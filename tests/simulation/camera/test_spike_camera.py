@@ -154,7 +154,7 @@ def test_charge_after_two_planes_of_two_and_a_half_follows_the_rule_chosen(
     np.testing.assert_array_equal(charge_of(camera), np.float32(after))
 
 
-def test_refused_light_leaves_the_camera_as_it_was() -> None:
+def test_rejected_light_leaves_the_camera_as_it_was() -> None:
     camera = SpikeCamera(gain=1.0, start="zero", overflow="refuse")
     camera.expose(light_at(0.75, 1))
     with pytest.raises(ValueError, match=r"luminance 1\.5 gathers more than the threshold"):
@@ -167,7 +167,7 @@ def test_refused_light_leaves_the_camera_as_it_was() -> None:
 @pytest.mark.parametrize(
     "camera", [{}, {"reset": "hard"}, {"clock_steps": 2}, {"noise": EVERY_TERM}]
 )
-def test_impossible_light_is_refused_wherever_it_is(bad: float, camera: dict[str, Any]) -> None:
+def test_impossible_light_is_rejected_wherever_it_is(bad: float, camera: dict[str, Any]) -> None:
     light = moving_light()
     light[17, 8, 10] = bad
     with pytest.raises(ValueError, match="finite and not negative"):
@@ -185,7 +185,7 @@ def test_a_negative_zero_is_dark() -> None:
         (np.zeros((2, 3, 4), np.uint8), "divide 8-bit images by 255"),
     ],
 )
-def test_light_of_another_kind_is_refused(light: NDArray[Any], message: str) -> None:
+def test_light_of_another_kind_is_rejected(light: NDArray[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         simulate_spikes(light)
 
@@ -203,12 +203,12 @@ def test_light_of_another_kind_is_refused(light: NDArray[Any], message: str) -> 
         ({"overflow": "wrap"}, "overflow must be one of"),
     ],
 )
-def test_impossible_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
+def test_impossible_arguments_are_rejected(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SpikeCamera(**arguments)
 
 
-def test_another_size_is_refused_between_calls_and_for_a_start_array() -> None:
+def test_another_size_is_rejected_between_calls_and_for_a_start_array() -> None:
     camera = SpikeCamera()
     camera.expose(light_at(0.5, 1, 4, 5))
     with pytest.raises(ValueError, match=r"\(4, 5\) pixels, got \(5, 4\)"):

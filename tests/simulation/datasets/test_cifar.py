@@ -32,7 +32,7 @@ def test_images_are_in_the_official_split_and_grey(tmp_path: Path, below: str) -
     assert np.unique(shown[16:]) == round(0.587 * 255 + 0.114 * 50)
 
 
-def test_pickles_are_refused_with_the_download_to_take(tmp_path: Path) -> None:
+def test_pickles_are_rejected_with_the_download_to_take(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "cifar-10-batches-py"):
         folder.mkdir(exist_ok=True)
         (folder / "data_batch_1").write_bytes(pickle.dumps({"data": 1}))
@@ -50,7 +50,7 @@ def test_pickles_are_refused_with_the_download_to_take(tmp_path: Path) -> None:
         ("batches.meta.txt", b"cat\ndog\n", "2 different names of classes, expected 10"),
     ],
 )
-def test_a_cut_or_damaged_file_is_refused_by_name(
+def test_a_cut_or_damaged_file_is_rejected_by_name(
     tmp_path: Path, file: str, data: bytes, message: str
 ) -> None:
     write_cifar(tmp_path, TRAIN, [3])
@@ -66,6 +66,6 @@ def test_a_missing_file_is_named(tmp_path: Path, file: str) -> None:
         find_cifar(tmp_path, 0)
 
 
-def test_a_folder_of_something_else_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_folder_of_something_else_states_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match=r"data_batch_1\.bin is missing.*binary version"):
         find_cifar(tmp_path, 0)

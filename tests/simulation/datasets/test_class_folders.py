@@ -67,7 +67,7 @@ def test_caltech_has_no_background_class_and_a_fifth_to_test_on(tmp_path: Path) 
         }
 
 
-def test_what_is_not_whole_is_refused_by_name(tmp_path: Path) -> None:
+def test_what_is_not_whole_is_rejected_by_name(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="lost: there is no such folder"):
         find_class_folders(tmp_path / "lost", 0)
     with pytest.raises(FormatError, match=r"no folder of a class in it.*<class>/\*\.png"):

@@ -64,7 +64,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     ("labels", "message"),
     [([1, 2, 3], "3 labels for the 4 images of t10k-images"), ([0, 1, 2, 10], "a label is 10")],
 )
-def test_labels_that_do_not_fit_the_images_are_refused(
+def test_labels_that_do_not_fit_the_images_are_rejected(
     tmp_path: Path, labels: list[int], message: str
 ) -> None:
     write_mnist(tmp_path, TRAIN, TEST)
@@ -96,7 +96,7 @@ def test_what_was_written_is_read_back(tmp_path: Path, suffix: str) -> None:
         (bytes([0, 0, 8, 3]) + b"\xff" * 12, "0 bytes after the header, expected 79228162458924"),
     ],
 )
-def test_another_or_a_cut_file_is_refused_by_name(
+def test_another_or_a_cut_file_is_rejected_by_name(
     tmp_path: Path, data: bytes, message: str
 ) -> None:
     path = tmp_path / "train-images-idx3-ubyte"
@@ -106,7 +106,7 @@ def test_another_or_a_cut_file_is_refused_by_name(
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "plain"])
-def test_a_damaged_compressed_file_is_refused_by_name(tmp_path: Path, harm: str) -> None:
+def test_a_damaged_compressed_file_is_rejected_by_name(tmp_path: Path, harm: str) -> None:
     data = bytearray(gzip.compress(idx_bytes(IMAGES)))
     if harm == "cut":
         data = data[:-12]

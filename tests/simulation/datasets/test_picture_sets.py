@@ -78,7 +78,7 @@ def test_a_limit_takes_evenly_of_all_classes_and_the_same_takes(tmp_path: Path) 
     np.testing.assert_array_equal(make().recording.packed, there.packed)
 
 
-def test_a_request_says_what_was_asked_and_which_pictures_there_were(tmp_path: Path) -> None:
+def test_a_request_states_what_was_asked_and_which_pictures_there_were(tmp_path: Path) -> None:
     write_classes(tmp_path / "fruit", {"a": 10, "b": 10})
     asked = picture_request("labelled", str(tmp_path / "fruit"), 2, {"limit": 5}).asked
     listed = asked.pop("listed")
@@ -126,7 +126,7 @@ def test_an_archive_is_called_after_its_set_or_folder(tmp_path: Path) -> None:
         ("s-mnist", {"height": 31}, "31x64 are too small"),
     ],
 )
-def test_options_that_mean_no_archive_are_refused(
+def test_options_that_mean_no_archive_are_rejected(
     tmp_path: Path, kind: str, given: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
@@ -142,7 +142,7 @@ def test_a_set_needs_its_folder(tmp_path: Path) -> None:
         picture_request("labelled", str(tmp_path), 0, {})
 
 
-def test_two_pictures_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_pictures_of_one_name_are_rejected(tmp_path: Path) -> None:
     write_classes(tmp_path, {"a": 3})
     write_picture(tmp_path / "a" / "image_0001.bmp")
     with pytest.raises(UsageError, match="two pictures would make 'a-image_0001'; rename one"):

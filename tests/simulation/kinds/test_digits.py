@@ -50,6 +50,6 @@ def test_the_mean_of_the_spikes_moved_back_is_the_digit() -> None:
 
 
 @pytest.mark.parametrize(("split", "count"), [("train", 1199), ("val", 201), ("test", 400)])
-def test_more_images_than_there_are_are_refused(split: str, count: int) -> None:
+def test_more_images_than_there_are_are_rejected(split: str, count: int) -> None:
     with pytest.raises(UsageError, match=rf"--{split} must be at most {count - 1} images"):
         digit_drifts(split, count)  # type: ignore[arg-type]

@@ -133,7 +133,7 @@ def test_an_exposure_of_video_is_nearly_that_of_the_rendered_scene() -> None:
     assert errors["flow"] < errors["blend"]
 
 
-def test_frames_that_change_their_size_are_refused() -> None:
+def test_frames_that_change_their_size_are_rejected() -> None:
     class Growing(Frames):
         def read(self, first: int, last: int) -> Iterator[NDArray[np.uint8]]:
             yield from noise(5)

@@ -68,7 +68,7 @@ def test_sequences_have_thirteen_images_and_a_size_of_the_papers() -> None:
         ("deblur", {"planes": 99, "stride": 48, "margin": 1}, [1, 49, 97]),
     ],
 )
-def test_stride_and_margin_say_which_planes_have_an_image(
+def test_stride_and_margin_state_which_planes_have_an_image(
     kind: str, options: dict[str, int], planes: list[int]
 ) -> None:
     takes = RECIPES[kind].request("small", 0, ONE | options).takes()
@@ -96,11 +96,11 @@ def test_exposures_to_train_on_have_no_sharp_image() -> None:
         ({"train": 0, "val": 0, "test": 0}, "all 0"),
     ],
 )
-def test_options_that_mean_no_archive_are_refused(options: dict[str, int], message: str) -> None:
+def test_options_that_mean_no_archive_are_rejected(options: dict[str, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         RECIPES["reconstruction"].request("small", 0, options)
 
 
-def test_a_video_without_inserted_frames_is_refused_before_it_is_opened() -> None:
+def test_a_video_without_inserted_frames_is_rejected_before_it_is_opened() -> None:
     with pytest.raises(UsageError, match="--inserted must be at least 1"):
         footage_request("nowhere.mp4", Footage(inserted=0), None)

@@ -35,7 +35,7 @@ def test_truth_is_the_light_of_its_plane(take: Take) -> None:
         assert np.abs(image - 255 * light).max() <= 0.5 + 1e-4
 
 
-def test_the_recording_says_how_it_was_made(take: Take) -> None:
+def test_the_recording_states_how_it_was_made(take: Take) -> None:
     recording = take.recording
     assert recording.shape == (171, 24, 20)
     assert (recording.fps, recording.threshold, recording.rate_scale) == (20000.0, 1.0, 0.6)
@@ -72,7 +72,7 @@ def test_blurry_and_sharp_images_come_in_colour_and_at_their_own_size() -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"margin": 90}, {"exposure": 140}])
-def test_a_recording_too_short_for_its_images_is_refused(arguments: dict[str, Any]) -> None:
+def test_a_recording_too_short_for_its_images_is_rejected(arguments: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="ask for more planes"):
         simulate_take(SPEC, **arguments)
 

@@ -75,7 +75,7 @@ def test_directions_and_speeds_are_spread_evenly() -> None:
     assert np.hypot(drifts[:, 2], drifts[:, 3]).mean() == pytest.approx(0.3, abs=0.01)
 
 
-def test_spikes_come_at_the_rate_of_the_light_where_the_recording_says_it_is() -> None:
+def test_spikes_come_at_the_rate_of_the_light_at_its_stated_place() -> None:
     take = simulate_drift(disc(), SPEC, label=3, label_name="disc")
     recording = take.recording
     assert take.label == 3
@@ -117,11 +117,11 @@ def test_a_seed_gives_the_same_take_and_another_one_another() -> None:
         ({"mirrored": True, "height": 7}, "at least 8"),
     ],
 )
-def test_motion_that_cannot_stay_inside_is_refused(values: dict[str, Any], message: str) -> None:
+def test_motion_that_cannot_stay_inside_is_rejected(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         replace(SPEC, **values)
 
 
-def test_a_path_longer_than_the_room_is_refused() -> None:
+def test_a_path_longer_than_the_room_is_rejected() -> None:
     with pytest.raises(ValueError, match=r"pixels of motion in 1 pixels of room"):
         random_drift(np.random.default_rng(0), (1.0, 1.0), 41, (0.4, 0.4))

@@ -23,6 +23,6 @@ def test_every_photograph_ships_with_scikit_image(name: str) -> None:
     assert 0.0 <= image.min() < image.max() <= 1.0
 
 
-def test_an_unknown_photograph_is_refused() -> None:
+def test_an_unknown_photograph_is_rejected() -> None:
     with pytest.raises(ValueError, match="'lena'"):
         photograph("lena")

@@ -110,13 +110,13 @@ def test_spikes_see_the_mean_of_the_image_pixels_they_cover() -> None:
     np.testing.assert_allclose(large.luminance(8, 9)[0], expected, atol=1e-6)
 
 
-def test_planes_outside_the_scene_are_refused(scene: Scene) -> None:
+def test_planes_outside_the_scene_are_rejected(scene: Scene) -> None:
     with pytest.raises(ValueError, match=r"planes 30\.\.41 of a scene with 40"):
         scene.luminance(30, 41)
 
 
 @pytest.mark.parametrize("values", [{"height": 0}, {"speed": -1.0}, {"object_speed": float("nan")}])
-def test_impossible_scenes_are_refused(values: dict[str, float]) -> None:
+def test_impossible_scenes_are_rejected(values: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         SceneSpec(**values)  # type: ignore[arg-type]  # values of several types
 
@@ -160,7 +160,7 @@ def test_motion_is_true_where_the_texture_has_ended_and_is_mirrored(
         assert np.abs(before - after).mean() > 0.01
 
 
-def test_motion_between_planes_outside_the_scene_is_refused(scene: Scene) -> None:
+def test_motion_between_planes_outside_the_scene_is_rejected(scene: Scene) -> None:
     with pytest.raises(ValueError, match="plane 40 of a scene with 40"):
         scene.motion(40, 33)
     with pytest.raises(ValueError, match="plane -1 of a scene with 40"):

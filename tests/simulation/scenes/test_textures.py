@@ -64,6 +64,6 @@ def test_coverage_is_the_area_of_a_disc() -> None:
 
 
 @pytest.mark.parametrize("kind", ["marble", "noise:coffee"])
-def test_an_unknown_texture_is_refused_with_the_known_ones(kind: str) -> None:
+def test_an_unknown_texture_is_rejected_with_the_known_ones(kind: str) -> None:
     with pytest.raises(ValueError, match=r"leaves:NAME\+NAME"):
         texture(kind)
