@@ -43,7 +43,7 @@ class StoredTake(Take):
 
 
 def copy_rest(group: h5py.Group, take: StoredTake) -> None:
-    """Copy label maps, calibration, and parts and attributes that no schema knows, as stored.
+    """Copy label maps, calibration, and parts and attributes outside the schema, as stored.
 
     What was changed in the take stays changed: another label, images left out. A recording of
     another size gets nothing, as maps and calibration would not fit it.
@@ -72,7 +72,7 @@ def _has_size(file: Hdf5File, inside: str, shape: tuple[int, int, int]) -> bool:
 
 
 def copy_unknown_root(target: h5py.File, path: Path) -> None:
-    """Copy the names of classes, and what of an archive's root no schema knows, as stored."""
+    """Copy the names of classes, and what of an archive's root is outside the schema, as stored."""
     with Hdf5File(path) as file:
         for name in set(file.members("/")) - set(schema.KNOWN_ROOT):
             _check_foreign(file, name)

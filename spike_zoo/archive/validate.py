@@ -66,7 +66,7 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
         except SpikeZooError as error:
             return [finding_of(error, "E01", "/", file, path="/")]
         findings = [*foreign_objects(file), *_unknown_parts(file, "/")]
-        refused = {finding.path for finding in findings if finding.code == "E12"}
+        rejected = {finding.path for finding in findings if finding.code == "E12"}
         names = _members(file, schema.RECORDINGS, findings)
         for name in names:
             inside = f"{schema.RECORDINGS}/{name}"
@@ -74,7 +74,7 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
                 findings.append(
                     Finding("E11", inside, "names are 1..120 of A-Z a-z 0-9 . _ -, not . first")
                 )
-            if inside not in refused:
+            if inside not in rejected:
                 findings += _recording(file, name, deep=deep)
         findings += _splits(file, names)
         findings += _classes(file, names)

@@ -52,7 +52,7 @@ def app(
         from spike_zoo.tasks.protocols import Reconstructs
 
         picked = pick_device(device)
-        loaded(methods or ["tfi"], device=picked, trust=trust)  # refused now, not at a click
+        loaded(methods or ["tfi"], device=picked, trust=trust)  # rejected now, not at a click
         shipped = [name for name in shipped_weights() if isinstance(load(name), Reconstructs)]
         offered = [*CLASSICAL, *shipped, *(methods or [])]
         serve(Setting(offered, codec, picked, trust, Path(folder)), port, opens=open)

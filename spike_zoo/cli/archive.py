@@ -134,7 +134,7 @@ def build_with_bar(
 
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
-    """Say which recordings have another name in the archive."""
+    """Print which recordings have another name in the archive."""
     listed = [f"{old!r} is called {new!r}" for old, new in list(renamed.items())[:_MOST_RENAMED]]
     more = len(renamed) - len(listed)
     if listed:
@@ -142,7 +142,7 @@ def _report_renamed(renamed: Mapping[str, str]) -> None:
 
 
 def _warn_of_homeless(names: list[str], source: str) -> None:
-    """Say which recordings neither training nor test will find."""
+    """Warn of recordings that neither training nor test will find."""
     if names:
         print(
             f"warning: {source}: recordings in no split: {len(names)}, {names[0]} is the first; "

@@ -60,7 +60,7 @@ def complete(commands: Mapping[str, str | dict[str, str]], verbs: Mapping[str, s
 
 
 def _add_parameters(parser: argparse.ArgumentParser, path: str) -> None:
-    """Let a parser know what the function of a command takes."""
+    """Add the parameters of a command's function to a parser."""
     function = outline(path)
     hints = typing.get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
@@ -86,7 +86,7 @@ def _add_usual_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _offer(action: argparse.Action, words: list[str], *, is_path: bool) -> None:
-    """Let the values of an option be some words, and files where they may be a path."""
+    """Complete the values of an option by some words, and files where they may be a path."""
     from argcomplete.completers import FilesCompleter
 
     def completer(prefix: str, **_: Any) -> list[str]:

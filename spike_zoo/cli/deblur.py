@@ -86,10 +86,11 @@ def deblur(
         margin: Planes recorded before and after the exposure: with 137 planes and 20 of margin it
             is 97 planes long.
         fps: Images per second in a video.
-        channel_order: What the weights were trained on, to be checked; they know it themselves.
+        channel_order: Order of colours that the weights were trained on, to be checked against
+            what they state.
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
-        skip_unmatched: Leave out images without a recording instead of refusing the folder.
+        skip_unmatched: Leave out images without a recording instead of rejecting the folder.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
     """
@@ -306,7 +307,7 @@ def _write(
     frames: int,
 ) -> str:
     """Write all sequences, or nothing; return where they are."""
-    first = sequence_of(pairs[0])  # refused before anything is made
+    first = sequence_of(pairs[0])  # rejected before anything is made
 
     def results() -> Iterator[tuple[str, Tensor]]:
         for number, pair in enumerate(pairs):

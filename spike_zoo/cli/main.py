@@ -1,4 +1,4 @@
-"""Which command was meant, and what an error means for the exit code."""
+"""Dispatch of commands, and the exit code and message of every error."""
 
 from __future__ import annotations
 

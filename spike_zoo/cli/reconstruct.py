@@ -160,7 +160,7 @@ def _with_settings(module: nn.Module, method: str, **settings: int | None) -> Re
 
 
 def _set_picture_options(module: Reconstructs, method: str, **options: str | int | None) -> None:
-    """Say how pictures are computed, where the method has a choice."""
+    """Set options of how pictures are computed, where the method has them."""
     for option, value in options.items():
         if value is None:
             continue

@@ -222,7 +222,7 @@ def _made_with(path: Path) -> dict[str, Any] | None:
 
 
 def _summarise(path: Path, console: Console) -> None:
-    """Say where the archive is and what it holds."""
+    """Print where the archive is and what it holds."""
     from spike_zoo.archive import SpikeArchive
 
     with SpikeArchive(path) as archive:

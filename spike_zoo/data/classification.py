@@ -22,7 +22,7 @@ LABELLED_ARCHIVE = "data/digits.h5"
 
 
 class LabelledClip(NamedTuple):
-    """One sample: a labelled recording, and what reading its clip takes to know."""
+    """One sample: a labelled recording, and what is needed to read its clip."""
 
     name: str
     label: int
@@ -111,7 +111,7 @@ class ClassificationDataModule(ArchiveDataModule):
         clip_length: Planes of one clip; what the method takes.
         crop: Not applied: a part of a recording may show something else than its label. It is an
             argument because profiles set it for data of every kind.
-        augment: False; anything else is refused.
+        augment: False; anything else is rejected.
         loading: See :class:`ArchiveDataModule`. Above 1, ``batch_size`` and ``eval_batch_size``
             need recordings of one size.
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """One sample: the clip around an image of a recording, and what reading it takes to know."""
+    """One sample: the clip around an image of a recording, and what is needed to read it."""
 
     name: str
     image: int

@@ -64,7 +64,7 @@ class Hdf5File:
     """An HDF5 file for reading that every process opens for itself when it first reads.
 
     Nothing outside the file is ever read: external links, soft links through them, virtual data
-    sets and data sets stored in other files are refused. Closing drops the handle; a later read
+    sets and data sets stored in other files are rejected. Closing drops the handle; a later read
     opens the file again, if it is still the same. Pickles as its path, size and time of
     modification.
 

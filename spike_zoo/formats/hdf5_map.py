@@ -92,7 +92,7 @@ def map_dataset(
         # chunks may lie anywhere in the file: sort them by their first plane
         offsets = [offset for _, offset in sorted(stored)]
     if len(offsets) != -(-dataset.shape[0] // length):
-        return None  # parts that were never written: HDF5 knows what they mean
+        return None  # parts that were never written: only HDF5 can read them
     block = (length, *dataset.shape[1:])
     # reading a map beyond the end of its file kills the process with a signal: check first
     end = max(offsets) + int(np.prod(block)) * dataset.dtype.itemsize

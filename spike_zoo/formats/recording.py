@@ -243,7 +243,7 @@ def _check_size(
     if height not in (None, rows) or width not in (None, columns):
         raise GeometryError(
             f"{path}: holds planes of {rows}x{columns}, not {height or rows}x{width or columns} "
-            "as asked; leave height and width out, the file knows its size",
+            "as asked; leave height and width out, the file states its size",
             path=str(path),
         )
 

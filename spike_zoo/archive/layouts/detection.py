@@ -225,7 +225,7 @@ def _archive(path: Path, camera: Camera) -> Iterator[Found]:
     stated = (camera.height, camera.width, camera.flip, camera.mirror, camera.rotate)
     if any(value is not None for value in stated):
         raise UsageError(
-            f"{path}: an archive knows its recordings' sizes; leave height, width, flip, mirror "
+            f"{path}: an archive states its recordings' sizes; leave height, width, flip, mirror "
             "and rotate out"
         )
     archive = SpikeArchive(path)

@@ -96,7 +96,7 @@ def read_image(path: Path) -> NDArray[Any]:
 
 
 def _loaded(path: Path) -> tuple[NDArray[Any], str | None]:
-    """Return what is stored and what Pillow calls its colours, None where it does not know it."""
+    """Return what is stored and Pillow's name of its colours, None if unknown."""
     from PIL import Image, UnidentifiedImageError
     from skimage.io import imread
 

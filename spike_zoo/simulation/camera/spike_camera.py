@@ -124,8 +124,8 @@ class SpikeCamera:
 
         Raises:
             ValueError: If the luminance is no floating-point array ``(T, H, W)``, is negative or
-                not finite, changes its size between calls, or is refused for being too bright.
-                The camera is then as it was before the call.
+                not finite, changes its size between calls, or is too bright for
+                ``overflow="refuse"``. The camera is then as it was before the call.
         """
         light = _checked_light(luminance)
         state = self._state or self._prepare(light.shape[1:])

@@ -49,7 +49,7 @@ _LEAST: Final = MappingProxyType(
 
 
 class NamedSource(Protocol):
-    """What makes a take; all that a recipe knows of it is what the take is called."""
+    """What makes a take, by the name of the take."""
 
     @property
     def name(self) -> str:
