@@ -179,9 +179,7 @@ class Hdf5File:
             _check_storage(self.path, inside, found)
             _need_filters(self.path, inside, found)
             self._checked.add(inside)
-        while len(self._datasets) >= _MOST_OPEN_DATASETS:
-            self._datasets.pop(next(iter(self._datasets)), None)
-        self._datasets[inside] = found
+        _keep(self._datasets, inside, found, _MOST_OPEN_DATASETS)
         return found
 
     def mapped(self, inside: str) -> MappedDataset | None:
@@ -201,9 +199,7 @@ class Hdf5File:
                     opened = handle.id.get_vfd_handle()
                     self._map = mmap.mmap(opened, 0, access=mmap.ACCESS_READ)
                 found = map_dataset(self.path, inside, dataset, self._map)
-            while len(self._mapped) >= _MOST_MAPPED_DATASETS:
-                self._mapped.pop(next(iter(self._mapped)))
-            self._mapped[inside] = found
+            _keep(self._mapped, inside, found, _MOST_MAPPED_DATASETS)
         return self._mapped[inside]
 
     def group(self, inside: str) -> h5py.Group:
@@ -216,10 +212,11 @@ class Hdf5File:
     def members(self, inside: str) -> list[str]:
         """Return the names in a group in the order they were added; none if it is not there."""
         with hdf5_errors(self.path, inside):
-            if not self.holds(inside):
+            try:
+                group = self.group(inside)
+            except MissingItemError:
                 return []
-            # a name that is not UTF-8 comes as bytes
-            return [_text(name) for name in self.group(inside)]
+            return [_text(name) for name in group]  # one that is not UTF-8 comes as bytes
 
     def holds(self, inside: str) -> bool:
         """Return whether there is something at a path inside the file."""
@@ -260,16 +257,18 @@ class Hdf5File:
             elif isinstance(link, h5py.HardLink):
                 place, walked = place[name], f"{walked}/{name}".lstrip("/")
                 if isinstance(place, h5py.Group) and not followed:
-                    self._remember(walked, place)
+                    # only hard links lead to it: its members are found in one step from now on
+                    _keep(self._groups, walked, place, _MOST_OPEN_GROUPS)
             else:
                 raise _leaves(self.path, inside, "an external link")
         return place
 
-    def _remember(self, inside: str, group: h5py.Group) -> None:
-        """Keep a group that only hard links lead to, so that its members are found in one step."""
-        while len(self._groups) >= _MOST_OPEN_GROUPS:
-            self._groups.pop(next(iter(self._groups)))
-        self._groups[inside] = group
+
+def _keep(cache: dict[str, Any], key: str, value: object, most: int) -> None:
+    """Add a value to a cache that drops the oldest one when it is full."""
+    while len(cache) >= most:
+        cache.pop(next(iter(cache)), None)
+    cache[key] = value
 
 
 def _open(path: Path) -> h5py.File:
