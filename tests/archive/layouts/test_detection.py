@@ -265,7 +265,7 @@ def test_what_cannot_be_a_data_set_is_rejected(tmp_path: Path) -> None:
         UsageError, match="layout must be auto, base, sreds, recvidar, gopro, rsb, usp, folder"
     ):
         find_takes(tmp_path, layout="reds")
-    with pytest.raises(UsageError, match="knows its recordings' sizes"):
+    with pytest.raises(UsageError, match="states its recordings' sizes"):
         find_takes(write_archive(tmp_path / "a.h5"), height=6)
 
 
