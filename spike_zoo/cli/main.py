@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import json
 import os
@@ -298,15 +299,29 @@ def _ended_by_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # others may set no handler
         yield
         return
+    hook = sys.unraisablehook
     before = signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = functools.partial(_terminate_again, hook)
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # None: not one of Python's
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
     raise SystemExit(TERMINATED)
+
+
+def _terminate_again(
+    hook: Callable[[sys.UnraisableHookArgs], object], lost: sys.UnraisableHookArgs, /
+) -> None:
+    """Send a signal again whose exception was raised in a destructor, where Python drops it."""
+    if isinstance(lost.exc_value, SystemExit):
+        main_thread = threading.main_thread().ident
+        threading.Timer(0.1, signal.pthread_kill, (main_thread, signal.SIGTERM)).start()
+    else:
+        hook(lost)
 
 
 def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:

@@ -164,3 +164,27 @@ def test_a_command_that_is_terminated_leaves_nothing_half_written(tmp_path: Path
         process.kill()
         process.wait()
     assert not list(folder.glob("*"))
+
+
+class SignalledWhenForgotten:
+    """Its process is asked to end while it is removed: Python drops what a destructor raises."""
+
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        time.sleep(0)  # the handler runs here
+
+
+def forgets(seconds: float = 30.0) -> None:
+    """Stand for a command that is asked to end in a destructor."""
+    forgotten = [SignalledWhenForgotten()]
+    forgotten.clear()
+    time.sleep(seconds)
+
+
+def test_a_signal_that_comes_in_a_destructor_ends_a_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(COMMANDS, "forgets", (f"{__name__}:forgets", "wait"))
+    begin = time.monotonic()
+    assert main(["forgets"]) == 143
+    assert time.monotonic() - begin < 20

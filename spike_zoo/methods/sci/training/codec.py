@@ -61,6 +61,10 @@ ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in rang
 MOTION = ("epe", "epe_still", "motion_spread")
 """What is measured of decoded motion at the best quality, where the data have the truth."""
 BEST = QUALITIES - 1
+_MOTION_CODER = (
+    *("inter.analysis.motion", "inter.entropy.motion", "inter.motion_synthesis"),
+    *("gains.encoder.motion", "gains.decoder.motion"),
+)
 _DIGEST = bytes(12)  # of streams that only estimates are made of
 
 
@@ -269,7 +273,8 @@ class SCICodecModule(CodingStageModule):
     Args:
         fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
         motion: Checkpoint of stage ``"motion"``, likewise; its motion estimation is trained on.
-        codec: Checkpoint of this stage to train on, in place of ``motion``.
+        codec: Checkpoint of this stage to train on, in place of ``motion``. With both, motion
+            estimation is that of ``motion``, and the coder of motion starts untrained.
         networks: Architecture, see :class:`NetworkOptions`.
         coding: Rate-distortion weights and phases, see :class:`CodingOptions`.
         cache_gib: Memory for the frozen FEM's features of scenes, as half floats, which every
@@ -304,7 +309,9 @@ class SCICodecModule(CodingStageModule):
         lpips: str = "auto",
     ) -> None:
         super().__init__(lpips=lpips)
-        row = row_of("codec", goes_on=motion is None and codec is not None)
+        row = row_of("codec", goes_on=codec is not None)
+        if codec is not None and motion is not None:
+            row = row._replace(begins_with=(*row.begins_with, "motion"))
         if CodingOptions.of(coding).freeze_motion:
             row = frozen(row, "motion")
         given: dict[str, Any] = {"fem": fem, "motion": motion, "codec": codec}
@@ -312,11 +319,23 @@ class SCICodecModule(CodingStageModule):
         given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
         self.train_codec(row, **given, lpips=lpips)
 
+    def begin(self) -> None:
+        """Read the parts that the stage starts from; a coder of motion only with its estimation."""
+        untrained = {
+            name: value.clone()
+            for name, value in self.codec.state_dict().items()
+            if name.startswith(_MOTION_CODER)
+        }
+        super().begin()
+        if "motion" in self.row.begins_with:
+            self.codec.load_state_dict(untrained, strict=False)
+
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate and distortion at a quality that is drawn for every batch.
 
         I-frames alone at first, then one P-frame after each, then all images of a sample. P-frames
-        begin almost free, see :data:`FREE`, after I-frames that do not change meanwhile.
+        of an untrained codec begin almost free, see :data:`FREE`, after I-frames that do not
+        change meanwhile.
         """
         check_scenes(batch, "codec")
         generator = self.generator("coding")
@@ -345,7 +364,8 @@ class SCICodecModule(CodingStageModule):
         terms = {"rate": rate, "distortion": distortion, "total": rate + weight * distortion}
         if kind == "pair":  # else decoded motion is noise, and contexts learn to do without
             warp = F.mse_loss(warped(group[0], cast("Tensor", frames[1].motion)), group[1])
-            total = FREE ** (1 - done) * (rate - first) + weight * (distortion + warp)
+            free = FREE ** (1 - done) if self.hparams["codec"] is None else 1.0
+            total = free * (rate - first) + weight * (distortion + warp)
             terms |= {"warp": warp, "total": total}
         if kind != "intra":
             terms["motion"] = motion_error(frames)
