@@ -181,10 +181,10 @@ def test_pairs_have_the_true_error_of_decoded_motion_beside(
 
 
 def test_pairs_leave_i_frames_alone_and_begin_almost_free(
-    all_beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    beginnings: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seed_everything(0)
-    module = small("codec", phase_fractions=(0, 1, 0), quantization="ste", **all_beginnings)
+    module = small("codec", phase_fractions=(0, 1, 0), quantization="ste", **beginnings)
     module.setup("fit")
     weight = module.coding.lambdas[int(torch.randint(4, (), generator=module.generator("coding")))]
     costs = []
@@ -251,19 +251,32 @@ def test_images_are_those_of_the_features_at_their_planes() -> None:
     assert images[:, 0, 0, 0].tolist() == [3.0, 0.0]
 
 
-def test_a_codec_is_trained_on_where_no_motion_is_named(all_beginnings: dict[str, str]) -> None:
+def test_a_codec_is_trained_further(all_beginnings: dict[str, str]) -> None:
     files = {"fem": all_beginnings["fem"], "codec": all_beginnings["codec"]}
-    module, before = small("codec", **files), small("codec", **all_beginnings)
-    for one in (module, before):
-        one.setup("fit")
+    module = small("codec", **files)
+    module.setup("fit")
     known = load_file(files["codec"])
     for name, value in module.codec.state_dict().items():
         if not name.startswith("fem."):
             assert torch.equal(value, known[f"codec.{name}"]), name
-    begun = before.codec.state_dict()["intra.analysis.transform.0.weight"]
-    assert not torch.equal(begun, known["codec.intra.analysis.transform.0.weight"])  # from nothing
     with pytest.raises(ConfigError, match="motion: this stage begins with"):
         small("codec", fem=files["fem"]).setup("fit")
+
+
+def test_a_codec_with_another_motion_estimation_learns_to_code_its_motion_anew(
+    all_beginnings: dict[str, str],
+) -> None:
+    module = small("codec", **all_beginnings)
+    module.setup("fit")
+    codec, motion = (load_file(all_beginnings[stage]) for stage in ("codec", "motion"))
+    state = module.codec.state_dict()
+    for name in (name for name in state if name.startswith("motion.")):
+        assert torch.equal(state[name], motion[f"codec.{name}"]), name
+    content, coder = "inter.analysis.content.at_full.weight", "inter.motion_synthesis"
+    assert torch.equal(state[content], codec[f"codec.{content}"])
+    weights = [name for name in state if name.startswith(coder) and name.endswith("weight")]
+    assert weights
+    assert not any(torch.equal(state[name], codec[f"codec.{name}"]) for name in weights)
 
 
 def test_motion_estimation_can_be_frozen(all_beginnings: dict[str, str]) -> None:
