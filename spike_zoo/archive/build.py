@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
-from joblib import Parallel, delayed
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.rewriting import copy_unknown_root
-from spike_zoo.archive.workers import worker_faults_handled, worker_options
 from spike_zoo.archive.writer import ArchiveWriter, check_name, write_take
 from spike_zoo.errors import MissingItemError, UsageError
+from spike_zoo.executor import run_tasks
 from spike_zoo.files import check_absent, temporary_path
 from spike_zoo.formats.hdf5_writing import new_archive_file, new_group
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
@@ -32,6 +31,7 @@ def build_archive(
     *,
     splits: Mapping[str, Sequence[str]] | None = None,
     n_jobs: int = 1,
+    cluster: str | None = None,
     compression: str | None = None,
     bit_layout: str = "wpack",
     overwrite: bool = False,
@@ -42,9 +42,8 @@ def build_archive(
 ) -> Path:
     """Write an archive of takes made in several processes; the same bytes however many.
 
-    Runs on joblib: ``with joblib.parallel_config(backend="dask")`` around the call sends the jobs
-    to a cluster that shares the file system. A failure or Ctrl-C leaves nothing behind; what a
-    killed process leaves is removed when the archive is built next.
+    A failure or Ctrl-C leaves nothing behind; what a killed process leaves is removed when the
+    archive is built next.
 
     Args:
         path: The archive.
@@ -52,6 +51,8 @@ def build_archive(
             other than 1 it travels to another process.
         splits: Names of each split.
         n_jobs: Processes; 1 runs in this one, -1 takes a process per core.
+        cluster: A Dask cluster that makes the takes instead, see
+            :func:`spike_zoo.executor.run_tasks`; it must share the archive's folder.
         compression: ``"gzip"`` or ``"zstd"``; None: no filter.
         bit_layout: ``"wpack"``, or ``"tpack"`` for cold storage.
         overwrite: Replace an existing archive.
@@ -95,28 +96,21 @@ def build_archive(
         generator=generator,
         label_names=label_names,
     )
-    cwd = Path.cwd()
     with writer, _shard_folder(path) as folder:
         tasks = [
-            delayed(_write_shard)(cwd, folder / f"{number}.h5", name, job, compression, bit_layout)
+            partial(_write_shard, folder / f"{number}.h5", name, job, compression, bit_layout)
             for number, (name, job) in enumerate(jobs.items())
         ]
-        _run(tasks, n_jobs, progress)
+        finished = run_tasks(tasks, jobs=n_jobs, cluster=cluster, shared=folder)
+        # closing stops the processes before their folder goes
+        with contextlib.closing(finished):
+            for done, _ in enumerate(finished, start=1):
+                if progress is not None:
+                    progress(done, len(tasks))
         _join(writer, folder, jobs, splits or {})
         if origin is not None:
             copy_unknown_root(writer.file, origin)
     return path
-
-
-def _run(tasks: Sequence[object], n_jobs: int, progress: Callable[[int, int], None] | None) -> None:
-    """Run joblib's tasks in whatever order they are done."""
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **worker_options())
-    results = parallel(tasks)
-    # closing stops the processes before their folder goes
-    with worker_faults_handled(), contextlib.closing(results):
-        for done, _ in enumerate(results, start=1):
-            if progress is not None:
-                progress(done, len(tasks))
 
 
 def _join(
@@ -159,7 +153,6 @@ def _shard_folder(path: Path) -> Iterator[Path]:
 
 
 def _write_shard(
-    cwd: Path,
     path: Path,
     name: str,
     job: Callable[[], Take],
@@ -167,7 +160,8 @@ def _write_shard(
     bit_layout: str,
 ) -> None:
     """Make one take and write it to a file of its own; runs in a worker process."""
-    os.chdir(cwd)  # joblib keeps its workers, which stay where they were first started
     take = job()
-    with new_archive_file(path) as file:
+    part = temporary_path(path)
+    with new_archive_file(part) as file:
         write_take(new_group(file, name), take, compression=compression, bit_layout=bit_layout)
+    part.replace(path)  # a task that a cluster starts twice replaces a whole file by the same

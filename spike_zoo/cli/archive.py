@@ -16,6 +16,7 @@ from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.errors import FormatError, UsageError
+from spike_zoo.executor import check_jobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -55,6 +56,7 @@ def archive_build(
     rate_scale: float | None = None,
     fps: float | None = None,
     jobs: int = 0,
+    cluster: str | None = None,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
     overwrite: bool = False,
@@ -79,13 +81,13 @@ def archive_build(
             what the layout is known for.
         fps: Planes per second of all recordings, likewise.
         jobs: Processes; 0 takes one per core.
+        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
             only be read as a whole.
         overwrite: Replace an existing archive.
     """
-    if jobs < 0:
-        raise UsageError(f"jobs must be 0 (one per core) or more, got {jobs}")
+    check_jobs(jobs)
     rule = _exposure_rule(exposure_start, exposure_length, margin)
     found = find_takes(
         source,
@@ -103,6 +105,7 @@ def archive_build(
         found.jobs,
         splits=found.splits,
         n_jobs=min(jobs or -1, len(found.jobs)),
+        cluster=cluster,
         compression=compression,
         bit_layout="tpack" if along_time else "wpack",
         overwrite=overwrite,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.batch import find_units, run_batch
 from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.sci.header import QUALITIES
@@ -53,17 +54,23 @@ def compress(
     device: str = "auto",
     trust: bool = False,
     overwrite: bool = False,
+    jobs: int = 0,
+    cluster: str | None = None,
     **dat: Unpack[DatOptions],
 ) -> None:
     """Turn a recording into a bitstream, or into a small video of reconstructed images.
 
     What was compressed by a method is decompressed by the same weights. What was compressed with
     --lossless comes back bit for bit, without any. With --codec the images of a method are coded
-    as an MP4 that plays everywhere; the spikes cannot be recovered.
+    as an MP4 that plays everywhere; the spikes cannot be recovered. A folder, a pattern or an
+    archive with a pattern of names means many recordings: each is compressed by itself, and those
+    whose bitstreams exist and are of the same input are kept.
 
     Args:
-        recording: The recording: .dat, .npz, .npy, .h5 or .spl.
-        out: X.sci, with --lossless X.spl, with --codec X.mp4.
+        recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a folder of them, or a
+            pattern as 'clips/*.dat'.
+        out: X.sci, with --lossless X.spl, with --codec X.mp4. Of many recordings with {name} in
+            it, as results/{name}.sci.
         lossless: Keep every spike. No method is needed: method, quality, gop, device and trust are
             not for it.
         codec: Video codec of reconstructed images.
@@ -80,11 +87,18 @@ def compress(
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed. With
             --lossless the recording's own is kept.
-        name: Which recording of an archive.
+        name: Which recording of an archive; a pattern as 'test-*' or '*' means several.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace a file that is there.
+        jobs: Processes for many recordings; 0 takes one per core.
+        cluster: Dask cluster for many recordings: tcp://HOST:PORT, its scheduler file, or
+            slurm:FILE.yaml.
     """
+    given = dict(locals())  # first: nothing but the arguments
+    if units := find_units(recording, name, out):
+        run_batch(compress, units, given, jobs=jobs, cluster=cluster)
+        return
     _check_numbers(quality=quality, gop=gop, crf=crf, stride=stride, codec=codec)
     stated = stated_rate_scale(rate_scale)
     target = _target(out, lossless=lossless, codec=codec, overwrite=overwrite)

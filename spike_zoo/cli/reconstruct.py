@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.batch import find_units, run_batch
 from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
@@ -46,13 +47,20 @@ def reconstruct(
     tile: int | None = None,
     trust: bool = False,
     overwrite: bool = False,
+    jobs: int = 0,
+    cluster: str | None = None,
     **dat: Unpack[DatOptions],
 ) -> None:
     """Turn a recording into a picture, a folder of pictures or a video.
 
+    A folder, a pattern or an archive with a pattern of names means many recordings: each is
+    processed by itself, and those whose results exist and are of the same input are kept.
+
     Args:
-        recording: The recording: .dat, .npz, .npy, .h5 or .spl.
+        recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a folder of them, or a
+            pattern as 'clips/*.dat'.
         out: X.mp4 for a video, X.png for one picture, else a folder that gets one PNG per plane.
+            Of many recordings with {name} in it, as results/{name}.mp4.
         method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
             export folder. By default tfi-aligned, the best without a network, if all images are
             expected within the budget on one core; else tfi averaged over 9 planes.
@@ -66,14 +74,21 @@ def reconstruct(
         fps: Images per second in a video.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed.
-        name: Which recording of an archive.
+        name: Which recording of an archive; a pattern as 'test-*' or '*' means several.
         device: auto, cpu, cuda or mps.
         precision: Of learned methods. 32 is exact; bf16 is faster where the processor has it, and
             the default there.
         tile: Largest side of what is computed at once, for large sensors; 0 is the whole frame.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
+        jobs: Processes for many recordings; 0 takes one per core.
+        cluster: Dask cluster for many recordings: tcp://HOST:PORT, its scheduler file, or
+            slurm:FILE.yaml.
     """
+    given = dict(locals())  # first: nothing but the arguments
+    if units := find_units(recording, name, out):
+        run_batch(reconstruct, units, given, jobs=jobs, cluster=cluster)
+        return
     if stride < 1:
         raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")
     stated = stated_rate_scale(rate_scale)

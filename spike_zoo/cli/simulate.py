@@ -10,6 +10,7 @@ from rich.console import Console
 
 from spike_zoo.cli.console import is_quiet
 from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
+from spike_zoo.executor import check_jobs
 
 if TYPE_CHECKING:
     from spike_zoo.simulation.kinds.recipes import ArchiveRequest
@@ -59,6 +60,7 @@ def simulate(
     limit: int | None = None,
     balanced: int | None = None,
     jobs: int = 0,
+    cluster: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Render moving scenes, let a spike camera see them, and write spikes and truth as an archive.
@@ -113,6 +115,7 @@ def simulate(
         limit: Take at most so many of the pictures of each split, evenly from all classes.
         balanced: Of "s-mnist", draw so many images of each digit from the whole set to test on.
         jobs: Processes; 0 takes one per core.
+        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
         overwrite: Replace an archive made with other options.
     """
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
@@ -136,7 +139,7 @@ def simulate(
         given |= _given(noise=noise, threshold=threshold, motions=motions)
         given |= _given(limit=limit, balanced=balanced)
         request, default = _of_kind(kind or KIND, images, size, seed, given)
-    _make(Path(out or default), request, jobs, overwrite)
+    _make(Path(out or default), request, jobs, cluster, overwrite)
 
 
 def _of_kind(
@@ -164,8 +167,7 @@ def _given(**options: Any) -> dict[str, Any]:
 
 def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
     """Check what needs no library: the number of processes and that inputs exist."""
-    if jobs < 0:
-        raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
+    check_jobs(jobs)
     for option, path, kind in (("video", video, "video or folder"), ("images", images, "folder")):
         if path is not None and not Path(path).exists():
             raise MissingFileError(f"--{option} {path}: there is no such {kind}", path=path)
@@ -181,7 +183,9 @@ def _check_video_options(kind: str | None, size: str, given: dict[str, Any]) -> 
         raise UsageError(f"{listed}: a video has its own size, length and motion; leave it out")
 
 
-def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> None:
+def _make(
+    path: Path, request: ArchiveRequest, jobs: int, cluster: str | None, overwrite: bool
+) -> None:
     """Write the archive, unless it is there already."""
     from spike_zoo.cli.archive import build_with_bar
 
@@ -202,6 +206,7 @@ def _make(path: Path, request: ArchiveRequest, jobs: int, overwrite: bool) -> No
             {name: job for named in takes.values() for name, job in named.items()},
             splits={split: list(named) for split, named in takes.items()},
             n_jobs=jobs or -1,
+            cluster=cluster,
             overwrite=overwrite,
             generator=json.dumps(request.asked),
             label_names=request.label_names,

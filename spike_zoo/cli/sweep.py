@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.errors import SpikeZooError, UsageError, closest
+from spike_zoo.executor import check_jobs
 from spike_zoo.records.result import RunResult
 from spike_zoo.records.stored import read_records
 from spike_zoo.sweeps import (
@@ -29,6 +30,7 @@ from spike_zoo.sweeps import (
     record_of,
     repetitions,
     run_all,
+    run_on_cluster,
     with_origins,
 )
 from spike_zoo.sweeps.plan import (
@@ -96,6 +98,7 @@ def sweep(
     *,
     profile: str | None = None,
     jobs: int = 1,
+    cluster: str | None = None,
     retry: bool = False,
     dry_run: bool = False,
     count: int | None = None,
@@ -113,6 +116,8 @@ def sweep(
         profile: How big and how long, a file of configs/profiles; by default what the
             variable PROFILE says, else cpu.
         jobs: Runs at a time; 0: one for each core.
+        cluster: Dask cluster that runs them instead, as many at a time as its workers have
+            threads: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
         retry: Run again what failed in an earlier call.
         dry_run: Only show the commands.
         count: Number of runs of a random search; by default its run_cap.
@@ -121,8 +126,7 @@ def sweep(
     Returns:
         0 if every run is finished, else 1.
     """
-    if jobs < 0:
-        raise UsageError(f"--jobs {jobs}: at least 0, which is one for each core")
+    check_jobs(jobs)
     jobs = jobs or cpu_count()
     profile = profile or os.environ.get("PROFILE") or DEFAULT_PROFILE
     environment = _environment(profile, jobs)
@@ -139,7 +143,7 @@ def sweep(
         keep_finished(stage.finished)
         stage.look_again()
         stuck += stage.leave_out(failed + stuck, console)
-        failed += _run_stage(stage, environment, jobs, console)
+        failed += _run_stage(stage, environment, jobs, cluster, console)
     _conclude(stages, failed, console)
     return 1 if failed else 0
 
@@ -254,7 +258,11 @@ def _announce(
 
 
 def _run_stage(
-    stage: Stage, environment: dict[str, str], jobs: int, console: Console
+    stage: Stage,
+    environment: dict[str, str],
+    jobs: int,
+    cluster: str | None,
+    console: Console,
 ) -> list[PlannedRun]:
     """Run what waits in a stage; return what failed."""
     if not stage.waiting:
@@ -262,22 +270,23 @@ def _run_stage(
     with _progress(console) as progress:
         total = len(stage.waiting)
         task = progress.add_task(stage.spec.name, total=total, left="")
-        began: dict[str, float] = {}
         took: list[float] = []
 
-        def report(event: str, run: PlannedRun) -> None:
+        def report(event: str, run: PlannedRun, seconds: float) -> None:
             if event == "started":
-                began[run.name] = progress.get_time()
                 progress.update(task, description=f"{stage.spec.name}: {run.name}")
                 return
-            took.append(progress.get_time() - began.get(run.name, progress.get_time()))
+            took.append(seconds)
             left = _left(took, total, jobs)
             progress.update(task, advance=1, left=left)
             where = "" if event == "finished" else f"; see {run.failure}"
-            text = f"[{len(took)}/{total}] {run.name}: {event} after {_duration(took[-1])}{where}"
+            text = f"[{len(took)}/{total}] {run.name}: {event} after {_duration(seconds)}{where}"
             console.print(text if console.is_terminal or not left else f"{text}, {left}")
 
-        outcomes = run_all(stage.waiting, environment, jobs=jobs, report=report)
+        if cluster is not None:
+            outcomes = run_on_cluster(stage.waiting, environment, cluster, report)
+        else:
+            outcomes = run_all(stage.waiting, environment, jobs=jobs, report=report)
     return [outcome.run for outcome in outcomes if not outcome.is_finished]
 
 

@@ -8,7 +8,7 @@ from spike_zoo.sweeps.points import (
     repetitions,
 )
 from spike_zoo.sweeps.records import PlannedRun, keep_record, record_of, with_origins
-from spike_zoo.sweeps.runner import Outcome, keep_finished, run_all
+from spike_zoo.sweeps.runner import Outcome, keep_finished, run_all, run_on_cluster
 from spike_zoo.sweeps.spec import SweepSpec, needed_first, read_sweep
 
 __all__ = [
@@ -26,5 +26,6 @@ __all__ = [
     "record_of",
     "repetitions",
     "run_all",
+    "run_on_cluster",
     "with_origins",
 ]

@@ -9,9 +9,12 @@ import signal
 import subprocess
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import IO, TYPE_CHECKING, Literal
 
+from spike_zoo.executor import run_tasks
 from spike_zoo.runs.folders import RUN_DIR_VARIABLE, lock_of
 from spike_zoo.runs.planning import FILES_VARIABLE
 from spike_zoo.sweeps.records import (
@@ -22,13 +25,15 @@ from spike_zoo.sweeps.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 POLL_SECONDS = 0.05
 STOP_SECONDS = 60.0  # a run that is stopped saves its checkpoint first
 TAIL_LINES = 15
 
 Event = Literal["started", "finished", "failed"]
+Report = Callable[[Event, "PlannedRun", float], None]
+"""Called with what happened to a run, and its seconds so far in this call."""
 
 
 @dataclass
@@ -59,7 +64,7 @@ def run_all(
     environment: Mapping[str, str],
     *,
     jobs: int = 1,
-    report: Callable[[Event, PlannedRun], None] = lambda event, run: None,
+    report: Report = lambda event, run, seconds: None,
 ) -> list[Outcome]:
     """Run what is not finished, and return the outcomes.
 
@@ -83,13 +88,45 @@ def run_all(
     return work.outcomes
 
 
+def run_on_cluster(
+    runs: Sequence[PlannedRun],
+    environment: Mapping[str, str],
+    cluster: str,
+    report: Report = lambda event, run, seconds: None,
+) -> list[Outcome]:
+    """Run what is not finished on a Dask cluster; a worker runs as many at a time as its threads.
+
+    Runs that have started when this call is interrupted go on to their ends, and the next call
+    finds their records.
+
+    Args:
+        runs: The runs, which share the file system of this process.
+        environment: As for :func:`run_all`; workers take what differs from this process' own.
+        cluster: See :func:`spike_zoo.executor.run_tasks`.
+        report: Called when a run ends.
+    """
+    changed = {name: value for name, value in environment.items() if os.environ.get(name) != value}
+    outcomes = []
+    results = run_tasks([partial(_run_here, run, changed) for run in runs], cluster=cluster)
+    with contextlib.closing(results):
+        for outcome in results:
+            outcomes.append(outcome)
+            report(_event(outcome), outcome.run, outcome.seconds)
+    return outcomes
+
+
+def _run_here(run: PlannedRun, changed: Mapping[str, str]) -> Outcome:
+    (outcome,) = run_all([run], {**os.environ, **changed})
+    return outcome
+
+
 @dataclass
 class _Work:
     """Waiting and running runs, and the outcomes of the others."""
 
     environment: Mapping[str, str]
     jobs: int
-    report: Callable[[Event, PlannedRun], None]
+    report: Report
     waiting: deque[PlannedRun]
     elsewhere: deque[PlannedRun] = field(default_factory=deque)
     running: list[_Process] = field(default_factory=list)
@@ -115,7 +152,7 @@ class _Work:
                 lock.close()
                 self._note(run, is_finished=True, seconds=0.0)
                 continue
-            self.report("started", run)
+            self.report("started", run, 0.0)
             self.running.append(_start(run, lock, self.environment))
 
     def collect(self) -> None:
@@ -126,8 +163,13 @@ class _Work:
             self._note(process.run, is_finished=is_finished, seconds=time.time() - process.began)
 
     def _note(self, run: PlannedRun, *, is_finished: bool, seconds: float) -> None:
-        self.outcomes.append(Outcome(run, is_finished, seconds))
-        self.report("finished" if is_finished else "failed", run)
+        outcome = Outcome(run, is_finished, seconds)
+        self.outcomes.append(outcome)
+        self.report(_event(outcome), run, seconds)
+
+
+def _event(outcome: Outcome) -> Event:
+    return "finished" if outcome.is_finished else "failed"
 
 
 def keep_finished(runs: Sequence[PlannedRun]) -> None:

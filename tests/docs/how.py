@@ -23,6 +23,8 @@ TABLE: tuple[tuple[str, str, How], ...] = (
     ("make", r"make\b", How.MAKE),
     ("pip", r"pip install\b", How.INSTALL),
     ("W&B, TensorBoard", r"(\w+=\w+ )?(wandb|tensorboard)\b", How.FOREIGN),
+    ("Dask, SLURM", r"(dask|sbatch)\b", How.FOREIGN),
+    ("many recordings, clusters", r".*(--cluster|\bclips\b|--name 'test-)", How.PARSE),
     ("several processes", r"torchrun\b.* -m spike_zoo", How.PARSE_SLOW),
     ("training: minutes to days", r".*spike_zoo (fit|test|validate|predict)\b", How.PARSE_SLOW),
     ("a run beside others: minutes", r".*spike_zoo compare\b", How.PARSE),

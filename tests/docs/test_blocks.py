@@ -150,6 +150,10 @@ def test_programs_of_others_have_the_verb_that_is_named() -> None:
             program, verb, *_ = [word for word in shlex.split(line) if "=" not in word]
             if program == "wandb":
                 assert verb in wandb.cli.commands, f"{block.place}: {line}"
+            elif program == "sbatch":
+                files = [ROOT / word for word in shlex.split(line) if word.endswith(".sbatch")]
+                assert files, f"{block.place}: {line}"
+                assert all(file.is_file() for file in files), f"{block.place}: {line}"
             else:
                 assert importlib.util.find_spec(program) is not None, f"{block.place}: {line}"
 

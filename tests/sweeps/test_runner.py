@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from distributed import LocalCluster
 
-from spike_zoo.sweeps import PlannedRun, record_of, run_all
+from spike_zoo.sweeps import PlannedRun, record_of, run_all, run_on_cluster
 from tests.conftest import ROOT
 from tests.helpers.planned import planned_run, times_begun
 
@@ -41,7 +42,9 @@ def _wait_until_second_began(runs: list[PlannedRun]) -> None:
 def test_runs_happen_in_order_and_leave_records_and_output(tmp_path: Path) -> None:
     runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(3)]
     events: list[tuple[str, str]] = []
-    outcomes = run_all(runs, os.environ, report=lambda event, run: events.append((event, run.name)))
+    outcomes = run_all(
+        runs, os.environ, report=lambda event, run, _: events.append((event, run.name))
+    )
     assert [outcome.run for outcome in outcomes] == runs
     assert all(outcome.is_finished for outcome in outcomes)
     assert events[:3] == [("started", "full-0"), ("finished", "full-0"), ("started", "full-1")]
@@ -52,6 +55,28 @@ def test_several_runs_at_a_time_take_less_time(tmp_path: Path) -> None:
     began = time.monotonic()
     run_all(_runs(tmp_path), os.environ, jobs=3)
     assert time.monotonic() - began < 3.0
+
+
+def test_a_cluster_runs_what_is_not_finished(tmp_path: Path) -> None:
+    runs = [planned_run(tmp_path, f"full-{seed}") for seed in range(2)]
+    runs.append(planned_run(tmp_path, "bad-0", fails=True))
+    run_all(runs[:1], os.environ)
+    events: list[tuple[str, str]] = []
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as cluster:
+        outcomes = run_on_cluster(
+            runs,
+            {**os.environ, "PROFILE": "cpu"},
+            cluster.scheduler_address,
+            lambda event, run, _: events.append((event, run.name)),
+        )
+    assert {one.run.name: one.is_finished for one in outcomes} == {
+        "full-0": True,
+        "full-1": True,
+        "bad-0": False,
+    }
+    assert sorted(events) == [("failed", "bad-0"), ("finished", "full-0"), ("finished", "full-1")]
+    assert [times_begun(run) for run in runs[:2]] == [1, 1]
 
 
 def test_a_finished_run_is_never_run_twice(tmp_path: Path) -> None:

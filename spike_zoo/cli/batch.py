@@ -1,0 +1,185 @@
+"""One command for each recording of a folder, of a pattern or of an archive."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import glob
+import hashlib
+import json
+import os
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import spike_zoo
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.cli.console import echo, quiet
+from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
+from spike_zoo.executor import check_jobs, run_tasks
+from spike_zoo.files import entries_below, new_file
+from spike_zoo.formats import read_recording
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.media.output import with_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from spike_zoo.cli.lazy_signature import DatOptions
+
+_PLACE: Final = "{name}"
+_FINISHED: Final = ".finished"  # folder beside the outputs: what each was made from
+_MOST_LISTED: Final = 20
+_BLOCK_PLANES: Final = 256
+
+
+class Unit(NamedTuple):
+    """A recording and where its result goes.
+
+    Attributes:
+        recording: The file.
+        name: Its name in an archive; None in other files.
+        out: The file or folder to write.
+    """
+
+    recording: str
+    name: str | None
+    out: str
+
+
+def run_batch(
+    command: Callable[..., None],
+    units: list[Unit],
+    given: Mapping[str, Any],
+    *,
+    jobs: int,
+    cluster: str | None,
+) -> None:
+    """Run a command for each recording; finished results of equal inputs are kept.
+
+    Args:
+        command: Takes a recording, ``out``, ``name`` and the options.
+        units: The recordings.
+        given: All arguments of the command by name, options of .dat files under ``dat``.
+        jobs: Processes; 0 starts one per core.
+        cluster: See :func:`spike_zoo.executor.run_tasks`.
+
+    Raises:
+        SpikeZooError: If recordings failed; lists them. The others are finished.
+    """
+    check_jobs(jobs)
+    own = ("recording", "name", "out", "jobs", "cluster", "dat")
+    options = {key: value for key, value in given.items() if key not in own}
+    tasks = [partial(_run_unit, command, unit, options, given["dat"]) for unit in units]
+    results = run_tasks(tasks, jobs=min(jobs or os.cpu_count() or 1, len(units)), cluster=cluster)
+    outcomes: Counter[str] = Counter()
+    failed: list[str] = []
+    with contextlib.closing(results):
+        for outcome, problem in with_progress(results, len(units), "recordings"):
+            outcomes[outcome] += 1
+            failed += [problem] if problem else []
+    counts = ", ".join(f"{outcomes[kind]} {kind}" for kind in ("made", "unchanged", "failed"))
+    echo(f"recordings: {counts} ({Path(units[0].out).parent})")
+    if failed:
+        more = len(failed) - _MOST_LISTED
+        listed = [*sorted(failed)[:_MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
+        raise SpikeZooError(
+            f"{len(failed)} of {len(units)} recordings failed:\n" + "\n".join(listed)
+        )
+
+
+def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
+    """Return the recordings that an argument means, none if it is a single one.
+
+    Args:
+        recording: A folder, or a pattern with ``*`` as ``'clips/*.dat'``; a file is a single
+            recording unless ``name`` is a pattern.
+        name: Pattern of names in archives.
+        out: Where results go, with ``{name}``.
+
+    Raises:
+        UsageError: If ``out`` is one name for several recordings.
+        MissingFileError: If there are none.
+    """
+    path = Path(recording)
+    if glob.has_magic(recording) and not path.exists():
+        files = [Path(one) for one in sorted(glob.glob(recording, recursive=True))]  # noqa: PTH207  (also absolute)
+    elif path.is_dir() and path.suffix.lower() not in ARCHIVE_SUFFIXES:
+        files = [one for one in entries_below(path) if one.suffix.lower() in RECORDING_SUFFIXES]
+    elif name is not None and glob.has_magic(name):
+        files = [path]
+    else:
+        return []
+    files = [one for one in files if one.is_file()]
+    found = [(file, one) for file in files for one in _names(file, name or "*")]
+    if not found:
+        raise MissingFileError(f"{recording}: no recording there", path=recording)
+    if _PLACE not in out:
+        raise UsageError(
+            f"--out {out}: one name for {len(found)} recordings; put {_PLACE} into it, as "
+            f"results/{_PLACE}{Path(out).suffix}"
+        )
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    units = []
+    for file, one in found:
+        own = file.relative_to(root).with_suffix("")
+        label = own if one is None else Path(one) if len(files) == 1 else own / one
+        units.append(Unit(str(file), one, out.replace(_PLACE, label.as_posix())))
+    _check_distinct(units)
+    return units
+
+
+def _names(file: Path, pattern: str) -> list[str | None]:
+    if file.suffix.lower() not in ARCHIVE_SUFFIXES:
+        return [None]
+    with SpikeArchive(file) as archive:
+        return [name for name in archive.names() if fnmatch.fnmatchcase(name, pattern)]
+
+
+def _check_distinct(units: list[Unit]) -> None:
+    first: dict[str, str] = {}
+    for unit in units:
+        other = first.setdefault(unit.out, unit.recording)
+        if other != unit.recording:
+            raise UsageError(
+                f"{other} and {unit.recording} would both be written to {unit.out}; process them "
+                "separately"
+            )
+
+
+def _run_unit(
+    command: Callable[..., None], unit: Unit, options: dict[str, Any], dat: DatOptions
+) -> tuple[str, str | None]:
+    """Return what happened to a recording, and why where it failed."""
+    out = Path(unit.out)
+    finished = out.parent / _FINISHED / f"{out.name}.json"
+    try:
+        made_from = _description(command, unit, options, dat)
+        is_stated = finished.is_file() and finished.read_text(encoding="utf-8") == made_from
+        if is_stated and out.exists():
+            return "unchanged", None
+        with quiet():
+            command(unit.recording, out=unit.out, name=unit.name, **options, **dat)
+        with new_file(finished, overwrite=True) as part:
+            part.write_text(made_from, encoding="utf-8")
+    except SpikeZooError as error:
+        return "failed", f"{unit.recording}{f' {unit.name}' if unit.name else ''}: {error}"
+    return "made", None
+
+
+def _description(
+    command: Callable[..., None], unit: Unit, options: Mapping[str, Any], dat: DatOptions
+) -> str:
+    """Return what a result depends on: the planes of the recording, all options, the version."""
+    recording = read_recording(unit.recording, unit.name, **dat)
+    digest = hashlib.sha256(f"{recording.shape} {recording.rate_scale} {recording.fps}".encode())
+    for start in range(0, len(recording), _BLOCK_PLANES):
+        digest.update(recording.read_packed(start, min(start + _BLOCK_PLANES, len(recording))).data)
+    content = {
+        "command": command.__name__,
+        "recording_sha256": digest.hexdigest(),
+        "options": {key: value for key, value in options.items() if key != "overwrite"},
+        "version": spike_zoo.__version__,
+    }
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"

@@ -1,0 +1,210 @@
+"""Independent tasks, run by processes of this machine or by the workers of a Dask cluster.
+
+Dask schedules, repeats the tasks of workers that died, and holds results; joblib does so locally.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import spike_zoo
+from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
+from spike_zoo.yaml_files import read_yaml
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+Result = TypeVar("Result")
+
+SLURM: Final = "slurm:"
+_TIMEOUT: Final = 30.0  # seconds until a scheduler answers
+_WATCH_SECONDS: Final = 1.0
+_REPLACED: Final = "A worker stopped while some jobs were given to the executor"
+_NO_DASK: Final = "--cluster needs Dask: pip install 'spike-zoo[cluster]'"
+
+
+def run_tasks(
+    tasks: Sequence[Callable[[], Result]],
+    *,
+    jobs: int = 1,
+    cluster: str | None = None,
+    shared: Path | None = None,
+) -> Generator[Result]:
+    """Run tasks and yield their results in the order in which they finish.
+
+    The first error of a task ends the iteration, cancels the others and is raised; so does closing
+    the iterator. A task may be started again where a worker died, so it must write its files under
+    a temporary name and rename them.
+
+    Args:
+        tasks: Functions without arguments; unless ``jobs`` is 1 they and their results are pickled.
+        jobs: Processes on this machine; -1 starts one per core. Not used with a cluster.
+        cluster: A Dask cluster: ``tcp://HOST:PORT`` of its scheduler, the path of its scheduler
+            file, or ``slurm:FILE.yaml``, the arguments of ``dask_jobqueue.SLURMCluster`` and how
+            many ``jobs`` to start.
+        shared: An existing path that every worker must see; by default the working directory.
+
+    Yields:
+        What each task returns.
+
+    Raises:
+        UsageError: If Dask is missing, or the cluster does not exist or has no workers.
+        SpikeZooError: If workers have another version of this package or do not see ``shared``, or
+            if a worker process was killed.
+    """
+    if cluster is None:
+        yield from _run_locally(tasks, jobs)
+        return
+    here = Path.cwd()
+    call = partial(_run_on_worker, spike_zoo.__version__, here, (shared or here).absolute())
+    with _client(cluster) as client:
+        from distributed import KilledWorker, as_completed
+
+        futures = [client.submit(call, task, pure=False) for task in tasks]
+        try:
+            for _, result in as_completed(futures, loop=client.loop, with_results=True):
+                yield result
+        except (KilledWorker, ModuleNotFoundError) as error:
+            why = "each died; their logs say why, such as too little memory"
+            if isinstance(error, ModuleNotFoundError):
+                why = f"they lack a package of this environment: {error}"
+            raise SpikeZooError(f"--cluster {cluster}: workers failed: {why}") from error
+        finally:
+            client.cancel(futures)
+
+
+@contextlib.contextmanager
+def _client(cluster: str) -> Iterator[Client]:
+    """Connect to a Dask cluster that has at least one worker, or start one in SLURM."""
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError(_NO_DASK) from error
+    with contextlib.ExitStack() as stack:
+        if cluster.startswith(SLURM):
+            address: Any = stack.enter_context(_slurm_cluster(cluster))
+            options: dict[str, Any] = {"address": address}
+        elif "://" in cluster:
+            options = {"address": cluster}
+        elif Path(cluster).is_file():
+            options = {"scheduler_file": cluster}
+        else:
+            raise UsageError(
+                f"--cluster {cluster}: neither the address of a scheduler, as "
+                "tcp://host:8786, nor a scheduler file, nor slurm:FILE.yaml"
+            )
+        try:
+            client = stack.enter_context(Client(**options, timeout=_TIMEOUT, set_as_default=False))
+            client.wait_for_workers(1, timeout=None if cluster.startswith(SLURM) else _TIMEOUT)
+        except (OSError, TimeoutError, ValueError) as error:
+            raise UsageError(
+                f"--cluster {cluster}: no scheduler with workers answers ({error}); start them "
+                "with 'dask scheduler' and 'dask worker ADDRESS'"
+            ) from error
+        yield client
+
+
+@contextlib.contextmanager
+def _slurm_cluster(cluster: str) -> Iterator[Any]:
+    path = Path(cluster.removeprefix(SLURM))
+    if not path.is_file():
+        raise MissingFileError(f"--cluster {cluster}: there is no file {path}", path=str(path))
+    try:
+        from dask_jobqueue import SLURMCluster  # type: ignore[attr-defined]  # no __all__
+    except ImportError as error:
+        raise UsageError(_NO_DASK) from error
+    options = dict(read_yaml(path))
+    jobs = options.pop("jobs", 1)
+    try:
+        with SLURMCluster(**options) as started:
+            started.scale(jobs=jobs)
+            yield started
+    except TypeError as error:
+        raise UsageError(f"{path}: not arguments of SLURMCluster: {error}") from error
+
+
+def _run_on_worker(package: str, cwd: Path, shared: Path, task: Callable[[], Result]) -> Result:
+    """Run a task in the working directory of the caller."""
+    host, own = socket.gethostname(), spike_zoo.__version__
+    if own != package:
+        raise SpikeZooError(
+            f"worker {host} has spike-zoo {own}, and this process {package}; install the same one"
+        )
+    for path in (cwd, shared):
+        if not path.exists():
+            raise SpikeZooError(
+                f"worker {host} does not see {path}; the cluster must share the file system"
+            )
+    os.chdir(cwd)
+    try:
+        return task()
+    except MissingFileError as error:
+        raise MissingFileError(f"{error} (on worker {host})", path=error.path) from error
+
+
+def check_jobs(jobs: int) -> None:
+    """Reject a negative ``--jobs``."""
+    if jobs < 0:
+        raise UsageError(f"--jobs must be 0 (one per core) or more, got {jobs}")
+
+
+def _run_locally(tasks: Sequence[Callable[[], Result]], jobs: int) -> Generator[Result]:
+    from joblib import Parallel, delayed
+
+    calls = [delayed(_run_in)(Path.cwd(), task) for task in tasks]
+    options = {"initializer": start_worker, "initargs": (os.getpid(), warnings.formatwarning)}
+    parallel = Parallel(
+        n_jobs=jobs, return_as="generator_unordered", **({} if jobs == 1 else options)
+    )
+    results = parallel(calls)
+    with _worker_faults_handled(), contextlib.closing(results):  # stops the processes
+        yield from results
+
+
+def _run_in(cwd: Path, task: Callable[[], Result]) -> Result:
+    os.chdir(cwd)  # joblib keeps its workers, which stay where they were first started
+    return task()
+
+
+@contextlib.contextmanager
+def _worker_faults_handled() -> Iterator[None]:
+    """Ignore joblib's warning about a replaced worker, and explain one that was killed.
+
+    joblib replaces a worker that has grown by 300 MB. Where warnings are errors, the warning would
+    end joblib's own thread, and the caller would wait forever.
+    """
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=_REPLACED, category=UserWarning)
+        try:
+            yield
+        except TerminatedWorkerError as error:
+            raise SpikeZooError(
+                "a worker process was killed, which the system does when memory runs out; use "
+                "fewer processes (--jobs 1) or free memory"
+            ) from error
+
+
+def start_worker(parent: int, format_warning: Callable[..., str]) -> None:
+    """Print warnings in the parent's format; watch the parent and exit when it has ended.
+
+    A parent that is killed by SIGKILL has no time to stop its workers.
+    """
+    warnings.formatwarning = format_warning
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_WATCH_SECONDS)
+    os._exit(1)

@@ -1,0 +1,113 @@
+"""``reconstruct`` and ``compress`` of many recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+
+from spike_zoo.cli.main import main
+from spike_zoo.formats import write_recording
+from tests.helpers.archives import write_archive
+from tests.helpers.streams import random_spikes
+
+FRAMES = ["--method", "tfi", "--rate-scale", "0.5"]
+
+
+@pytest.fixture
+def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder of three recordings, below which commands run."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("one", "two", "deep/three")):
+        file = tmp_path / "clips" / f"{name}.npz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_recording(random_spikes(12, 8, 16, seed=number), file)
+    return tmp_path / "clips"
+
+
+def outputs(folder: Path) -> list[str]:
+    """Return the visible files below a folder."""
+    files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in files if not path.parent.name.startswith("."))
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_every_recording_of_a_folder_becomes_a_picture_of_its_name(
+    jobs: str, clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["reconstruct", "clips", "--out", "made/{name}.png", "--jobs", jobs, *FRAMES]
+    assert main(line) == 0
+    assert outputs(Path("made")) == ["deep/three.png", "one.png", "two.png"]
+    assert "recordings: 3 made, 0 unchanged, 0 failed" in capsys.readouterr().out
+    assert main(["reconstruct", "clips/one.npz", "--out", "single.png", *FRAMES]) == 0
+    assert Path("single.png").read_bytes() == Path("made/one.png").read_bytes()
+
+
+def test_a_second_call_makes_what_is_missing_or_differs(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["reconstruct", "clips/*.npz", "--out", "made/{name}.png", "--jobs=1", *FRAMES]
+    assert main(line) == 0
+    Path("made/one.png").unlink()
+    capsys.readouterr()
+    assert main(line) == 0
+    assert "1 made, 1 unchanged" in capsys.readouterr().out
+    assert main([*line, "--center", "3"]) == 1  # other options: not replaced without being asked
+    message = capsys.readouterr().err
+    assert "2 of 2 recordings failed" in message
+    assert "clips/one.npz: made/one.png exists" in message
+    assert main([*line, "--center", "3", "--overwrite"]) == 0
+
+
+def test_one_damaged_recording_leaves_the_others_finished(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips / "two.npz").write_bytes(b"PK\x03\x04 nothing")
+    assert main(["compress", "clips", "--lossless", "--out", "made/{name}.spl", "--jobs=1"]) == 1
+    assert outputs(Path("made")) == ["deep/three.spl", "one.spl"]
+    assert "error: 1 of 3 recordings failed:\nclips/two.npz: " in capsys.readouterr().err
+
+
+def test_recordings_of_an_archive_are_chosen_by_a_pattern(clips: Path) -> None:
+    write_archive(Path("a.h5"), 12)
+    line = [
+        "reconstruct",
+        "a.h5",
+        "--name",
+        "take1*",
+        "--out",
+        "made/{name}.png",
+        "--jobs=1",
+        *FRAMES,
+    ]
+    assert main(line) == 0
+    assert outputs(Path("made")) == ["take1.png", "take10.png", "take11.png"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["clips", "--out", "x.png"], 2, r"put {name} into it, as results/{name}.png"),
+        (["none/*.dat", "--out", "{name}.png"], 2, "none/*.dat: no recording there"),
+        (["clips", "--out", "{name}.png", "--jobs=-1"], 2, "--jobs must be 0"),
+        (["clips", "--out", "{name}.png", "--cluster=x"], 2, "--cluster x: neither the address"),
+    ],
+)
+def test_impossible_calls_are_rejected(
+    arguments: list[str], code: int, message: str, clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reconstruct", *arguments]) == code
+    assert message in capsys.readouterr().err
+    assert outputs(Path()) == ["clips/deep/three.npz", "clips/one.npz", "clips/two.npz"]
+
+
+def test_a_cluster_makes_the_same_files(clips: Path) -> None:
+    line = ["compress", "clips", "--lossless"]
+    assert main([*line, "--out", "here/{name}.spl", "--jobs=1"]) == 0
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as cluster:
+        there = [*line, "--out", "there/{name}.spl", "--cluster", cluster.scheduler_address]
+        assert main(there) == 0
+    for name in outputs(Path("here")):
+        assert Path("here", name).read_bytes() == Path("there", name).read_bytes()

@@ -1,0 +1,197 @@
+"""Tasks on processes of this machine and on a Dask cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from distributed import LocalCluster
+
+import spike_zoo
+from spike_zoo import SpikeArchive
+from spike_zoo.archive import build_archive
+from spike_zoo.errors import FormatError, SpikeZooError, UsageError
+from spike_zoo.executor import run_tasks
+from spike_zoo.formats import write_recording
+from spike_zoo.spikes.take import Take
+from tests.helpers.archives import make_take
+from tests.helpers.streams import random_spikes
+
+PARENT = """
+import subprocess, sys, time
+worker = "import os, sys, time; from spike_zoo.executor import start_worker;"
+worker += "start_worker(os.getppid(), None); print('watching', flush=True); time.sleep(60)"
+subprocess.Popen([sys.executable, "-c", worker])
+time.sleep(60)
+"""
+
+BUILD = """
+import sys, time, warnings
+from spike_zoo.archive import build_archive
+from tests.helpers.archives import make_take
+
+def growing():
+    time.sleep(0.6)
+    sys.__dict__.setdefault("held", []).append(b"x" * (400 << 20))
+    return make_take(0)
+
+warnings.simplefilter("error")
+build_archive(sys.argv[1], {f"take{n}": growing for n in range(12)}, n_jobs=2)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="orphans are adopted, as only POSIX does")
+def test_a_worker_ends_when_its_parent_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"watching\n"
+        parent.kill()
+        output, _ = parent.communicate(timeout=30)  # until the worker has left the pipe too
+    assert output == b""
+
+
+def test_a_worker_that_grew_is_replaced_where_warnings_are_errors(tmp_path: Path) -> None:
+    """The warning of it once ended the thread that hands out the work."""
+    line = [sys.executable, "-c", BUILD, str(tmp_path / "a.h5")]
+    subprocess.run(line, check=True, timeout=90)
+    assert len(SpikeArchive(tmp_path / "a.h5").names()) == 12
+
+
+def test_warnings_of_workers_have_the_format_of_the_command_line(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        path = write_recording(random_spikes(5, 6, 16), tmp_path / "set" / "test" / f"{name}.dat")
+        path.write_bytes(path.read_bytes()[:-1])  # the last plane is incomplete
+    line = [sys.executable, "-m", "spike_zoo", "archive", "build", "set", "set.h5", "--jobs=2"]
+    line += ["--height=6", "--width=16", "--allow-partial"]
+    done = subprocess.run(
+        line, check=True, timeout=90, cwd=tmp_path, capture_output=True, text=True
+    )
+    dropped = "dropped the last 11 bytes, an incomplete plane of 6x16 after 4 whole planes"
+    for name in ("a", "b"):
+        assert f"warning: set/test/{name}.dat: {dropped}\n" in done.stderr
+    assert "UserWarning" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """Return a cluster of two worker processes, as 'dask worker' starts them."""
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with LocalCluster(**options) as started:
+        yield started
+
+
+def _slow_take(seconds: float, seed: int) -> Take:
+    time.sleep(seconds)
+    return make_take(seed)
+
+
+def _takes(count: int, seconds: float = 0.0) -> dict[str, Callable[[], Take]]:
+    return {f"take{n}": partial(_slow_take, seconds, n) for n in range(count)}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_come_as_they_finish_and_the_first_error_ends_the_others(jobs: int) -> None:
+    assert sorted(run_tasks([partial(pow, 2, n) for n in range(5)], jobs=jobs)) == [1, 2, 4, 8, 16]
+    with pytest.raises(ZeroDivisionError):
+        list(run_tasks([partial(divmod, 1, 0), partial(divmod, 1, 1)], jobs=jobs))
+
+
+def test_a_cluster_builds_the_archive_that_processes_of_this_machine_build(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    build_archive(tmp_path / "here.h5", _takes(6), n_jobs=1)
+    build_archive(tmp_path / "there.h5", _takes(6), cluster=cluster.scheduler_address)
+    here, there = (SpikeArchive(tmp_path / f"{name}.h5") for name in ("here", "there"))
+    assert here.names() == there.names()
+    assert here.data_sha256() == there.data_sha256()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here.h5", "there.h5"]
+
+
+def test_takes_of_workers_that_are_killed_are_made_again(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    build_archive(tmp_path / "quiet.h5", _takes(24), n_jobs=1)
+    finished = threading.Event()
+    kills: list[int] = []
+
+    def kill_workers() -> None:
+        chosen = random.Random(0)
+        while not finished.wait(1.0) and len(kills) < 3:
+            pids = [worker.pid for worker in cluster.workers.values() if worker.pid]
+            if pids:
+                kills.append(chosen.choice(pids))
+                os.kill(kills[-1], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_workers)
+    killer.start()
+    try:
+        build_archive(tmp_path / "noisy.h5", _takes(24, 0.3), cluster=cluster.scheduler_address)
+    finally:
+        finished.set()
+        killer.join()
+    assert kills
+    quiet, noisy = (SpikeArchive(tmp_path / f"{name}.h5") for name in ("quiet", "noisy"))
+    assert quiet.data_sha256() == noisy.data_sha256()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.h5", "quiet.h5"]
+
+
+def _fail() -> Take:
+    raise FormatError("x.dat: no recording")
+
+
+def test_the_error_of_a_task_comes_from_a_cluster_and_leaves_nothing(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    jobs = {**_takes(3), "bad": _fail}
+    with pytest.raises(FormatError, match="no recording"):
+        build_archive(tmp_path / "a.h5", jobs, cluster=cluster.scheduler_address)
+    assert not list(tmp_path.iterdir())
+
+
+def test_workers_with_another_version_or_without_the_files_are_named(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = cluster.scheduler_address
+    with pytest.raises(SpikeZooError, match=r"worker \S+ does not see .*nowhere"):
+        list(run_tasks([time.time], cluster=address, shared=tmp_path / "nowhere"))
+    monkeypatch.setattr(spike_zoo, "__version__", "9.9")
+    with pytest.raises(SpikeZooError, match=r"worker \S+ has spike-zoo 0\S+, and this process 9.9"):
+        list(run_tasks([time.time], cluster=address))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nowhere.json", "neither the address of a scheduler"),
+        ("slurm:none.yaml", "there is no file none.yaml"),
+        ("tcp://127.0.0.1:1", "no scheduler with workers answers"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_an_error_of_the_option(
+    address: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spike_zoo.executor._TIMEOUT", 1.0)
+    with pytest.raises(SpikeZooError, match=message):
+        list(run_tasks([time.time], cluster=address))
+
+
+def test_a_dask_scheduler_file_is_an_address_too(cluster: LocalCluster, tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    file.write_text(json.dumps({"type": "Scheduler", "address": cluster.scheduler_address}))
+    assert list(run_tasks([partial(pow, 2, 3)], cluster=str(file))) == [8]
+
+
+def test_without_dask_the_option_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"pip install 'spike-zoo\[cluster\]'"):
+        list(run_tasks([time.time], cluster="tcp://127.0.0.1:1"))
