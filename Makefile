@@ -13,7 +13,7 @@ STAGED := $(patsubst experiments/%/stages.yaml,%,$(wildcard experiments/*/stages
 PROFILE ?= cpu
 MINUTES ?= 9
 
-.PHONY: help setup demo test test-slow lint audit train reproduce bench notebooks docs ablation-table smoke-tables gpu clean
+.PHONY: help setup demo test test-slow fuzz lint audit train reproduce bench notebooks docs ablation-table smoke-tables gpu clean
 .PHONY: $(STAGED)
 
 help: ## list the targets
@@ -41,6 +41,9 @@ test: setup ## run the tests except slow ones and repository checks, one process
 
 test-slow: setup ## run the slow tests: training, resuming killed runs, whole sweeps
 	$(PYTEST) $(PARALLEL) -m slow $(ARGS)
+
+fuzz: setup ## read damaged and hostile files with every parser for SECONDS=600
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.run --seconds $(or $(SECONDS),600) $(ARGS)
 
 lint: setup ## check format, style, types, import layers and committed files
 	$(BIN)/ruff check .

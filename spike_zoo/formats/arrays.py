@@ -60,16 +60,16 @@ def read_npz(path: Path, key: str | None = None, *, most: int | None = None) -> 
     """
     with _format_errors(path), zipfile.ZipFile(path) as archive:
         members = _members(path, archive)
-        headers = {name: _member_header(archive, info) for name, info in members.items()}
+        headers = {name: _member_header(path, archive, info) for name, info in members.items()}
         scalars = {
-            name: _scalar(archive, members[name], header)
+            name: _scalar(path, archive, members[name], header)
             for name, header in headers.items()
             if header.shape == () and header.dtype.kind in "biufU"
         }
         name = _find_spikes(path, headers, key)
         width = scalars.pop("width", None)
         with archive.open(members[name]) as stream:
-            header = _read_header(stream, name)
+            header = _read_header(stream, f"{path}: {name}")
             left = members[name].file_size - stream.tell()
             packed, columns = _spikes(stream, header, left, f"{path}: {name}", width, most)
     attributes = {name: _number(path, name, scalars.pop(name, None)) for name in _ATTRIBUTES}
@@ -169,14 +169,14 @@ def _read_header(stream: IO[bytes], name: str) -> _Header:
     return header
 
 
-def _member_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
+def _member_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Header:
     with archive.open(info) as stream:
-        return _read_header(stream, info.filename)
+        return _read_header(stream, f"{path}: {info.filename}")
 
 
-def _scalar(archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header) -> object:
+def _scalar(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, header: _Header) -> object:
     if header.dtype.itemsize > _BLOCK_BYTES:
-        raise FormatError(f"{info.filename}: a scalar of {header.dtype.itemsize} bytes")
+        raise FormatError(f"{path}: {info.filename}: a scalar of {header.dtype.itemsize} bytes")
     with archive.open(info) as stream:
         return npy.read_array(stream, allow_pickle=False).item()
 

@@ -77,7 +77,7 @@ class CodedPictures:
         if not Path(path).is_file():
             raise MissingFileError(f"{path}: there is no such file", path=str(path))
         try:
-            with av.open(str(path)) as container:
+            with av.open(str(path), metadata_errors="replace") as container:
                 comment = container.metadata.get("comment", "")
         except (FFmpegError, OSError) as error:
             raise FormatError(

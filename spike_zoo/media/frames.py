@@ -208,7 +208,7 @@ def _video_stream(container: av.container.InputContainer, path: Path) -> av.Vide
 def _opened(path: Path) -> Iterator[av.container.InputContainer]:
     """Open a video; FFmpeg's errors name the file."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             yield container
     except FFmpegError as error:
         raise MediaError(f"{path}: not a video that can be read ({error.strerror})") from error

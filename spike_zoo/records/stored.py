@@ -68,14 +68,14 @@ def read_per_image(folder: Path) -> ImageMetrics:
     path = folder / PER_IMAGE_FILENAME
     if not path.is_file():
         return ()
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = list(csv.DictReader(file))
     try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
         return tuple(
             {key: value if key == "name" else _number(value) for key, value in line.items()}
             for line in lines
         )
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError, csv.Error) as error:
         raise FormatError(f"{path}: not written by a test ({error})", path=str(path)) from error
 
 
@@ -116,12 +116,12 @@ def store_record(path: Path, name: str, folder: Path) -> None:
 def _read(path: Path, changed: int) -> Mapping[str, StoredRecord]:
     """Read a file once as long as it does not change."""
     records = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         source = f"{path}, line {number}"
         try:
             content = json.loads(line)
             records[str(content["name"])] = StoredRecord.from_line(content, source)
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise FormatError(f"{source}: not a record ({error})", path=str(path)) from error
     return records
 

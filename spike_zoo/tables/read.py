@@ -86,8 +86,11 @@ def read_points(path: Path) -> dict[str, Curve]:
     if not path.is_file():
         raise MissingFileError(f"{path}: there is no such file of published points", path=str(path))
     curves: dict[str, Curve] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise FormatError(f"{path}: not a CSV file in UTF-8 ({error})", path=str(path)) from error
     for number, line in lines[1:]:
         try:
             name, x, y = line

@@ -1,0 +1,1 @@
+"""Damaged and hostile inputs for every parser: ``make fuzz`` and a fixed sample in the tests."""

@@ -1,0 +1,221 @@
+"""Fuzz the parsers: every input ends in a result or in a clear error, in time and in memory.
+
+An input is a target and a number, and is made again from both::
+
+    python -m tests.fuzz.run --seconds 600              # all targets, as make fuzz does
+    python -m tests.fuzz.run --target npz --number 17   # one input, with its traceback
+    python -m tests.fuzz.run --target npz --guided --seconds 60   # by coverage, with atheris
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import multiprocessing
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from types import FrameType
+from typing import Any
+
+IS_GUIDED = __name__ == "__main__" and "--guided" in sys.argv
+if IS_GUIDED:
+    import atheris
+
+    instrumented: Any = atheris.instrument_imports(include=["spike_zoo"])
+else:
+    instrumented = contextlib.nullcontext()
+with instrumented:
+    from spike_zoo.errors import SpikeZooError
+    from tests.fuzz.mutators import changed_file
+    from tests.fuzz.targets import TARGETS, valid_files
+
+SECONDS = 5.0
+"""An input may take so long."""
+MEMORY = 1 << 30
+"""Bytes that an input may make the process grow by."""
+
+
+class _TooSlowError(BaseException):
+    """An input took longer than :data:`SECONDS`; no parser may catch it."""
+
+
+def problem_of(name: str, number: int, folder: Path) -> str | None:
+    """Read a changed input; return what is wrong with the outcome, None if nothing.
+
+    Args:
+        name: The target.
+        number: Of the input.
+        folder: Where files are made.
+    """
+    work = folder / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(valid_files(name, folder / "valid"), work)
+    file = changed_file(work, TARGETS[name].mutators, Random(f"{name} {number}"))
+    before = sorted(path for path in work.rglob("*"))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    problem = None
+    try:
+        with _alarm(), _quiet():
+            TARGETS[name].read(work)
+    except SpikeZooError as error:
+        names = {part.name for part in (file, *file.relative_to(work).parents, work) if part.name}
+        if not any(one in str(error) for one in names):
+            problem = f"the error does not name {file.name}: {error}"
+    except _TooSlowError:
+        problem = f"it took longer than {SECONDS:g} s"
+    except BaseException:  # noqa: BLE001  (any other exception is a fault)
+        problem = traceback.format_exc()
+    grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak)
+    if grown > MEMORY:
+        problem = f"the process grew by {grown >> 20} MiB"
+    left = sorted(set(work.rglob("*")) - set(before))
+    if left and problem is None:
+        problem = f"it left {left[0].relative_to(work)}"
+    return problem
+
+
+@contextlib.contextmanager
+def _alarm() -> Iterator[None]:
+    def ring(number: int, frame: FrameType | None) -> None:
+        raise _TooSlowError
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+
+
+def _work(name: str, first: int, until: float, most: int | None, pipe: Any) -> None:
+    """Read inputs from a number on until a time; send number and problem of each."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with tempfile.TemporaryDirectory() as folder:
+        number = first
+        while time.time() < until and (most is None or number < most):
+            pipe.send((number, "started"))
+            pipe.send((number, problem_of(name, number, Path(folder))))
+            number += 1
+
+
+def fuzz(
+    name: str, seconds: float, most: int | None = None, first: int = 0
+) -> tuple[int, dict[int, str]]:
+    """Read changed inputs of a target in a process of its own.
+
+    Args:
+        name: The target.
+        seconds: To spend.
+        most: Inputs at most.
+        first: Number of the first one.
+
+    Returns:
+        How many inputs were read, and what is wrong by number; a crash of the process counts.
+    """
+    until, problems, number = time.time() + seconds, {}, first
+    context = multiprocessing.get_context("spawn")
+    while time.time() < until and (most is None or number < most):
+        receiver, sender = context.Pipe(duplex=False)
+        process = context.Process(target=_work, args=(name, number, until, most, sender))
+        process.start()
+        sender.close()
+        state: str | None = "nothing"
+        with contextlib.suppress(EOFError):
+            while True:
+                if not receiver.poll(60):
+                    process.kill()
+                    break
+                number, state = receiver.recv()
+                if state not in (None, "started"):
+                    problems[number] = str(state)
+        process.join()
+        if state == "started":
+            problems[number] = f"the process ended with {process.exitcode}"
+        number += 1
+        if process.exitcode == 0:
+            break
+    return number - first, problems
+
+
+def _guided(name: str, seconds: float) -> None:
+    """Let atheris choose mutations by coverage; the input is the one file of a target."""
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        valid = valid_files(name, folder / "valid")
+        (file,) = (path for path in valid.rglob("*") if path.is_file())
+        work, corpus = folder / "work", folder / "corpus"
+        corpus.mkdir()
+        shutil.copyfile(file, corpus / "valid")
+
+        def read(data: bytes) -> None:
+            shutil.rmtree(work, ignore_errors=True)
+            shutil.copytree(valid, work)
+            (work / file.relative_to(valid)).write_bytes(data)
+            with contextlib.suppress(SpikeZooError), _alarm(), _quiet():
+                TARGETS[name].read(work)
+
+        def mutate(data: bytes, most: int, seed: int) -> bytes:
+            (folder / "one").mkdir(exist_ok=True)
+            changed = folder / "one" / file.name
+            changed.write_bytes(data or file.read_bytes())
+            changed_file(folder / "one", TARGETS[name].mutators, Random(seed))
+            return changed.read_bytes()[:most]
+
+        options = [f"-max_total_time={int(seconds)}", "-max_len=1000000", str(corpus)]
+        atheris.Setup(["fuzz", *options], read, custom_mutator=mutate)
+        atheris.Fuzz()
+
+
+def main() -> int:
+    """Run what the command line asks for; return 1 where an input has a problem."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--seconds", type=float, default=60.0, help="for all targets together")
+    parser.add_argument("--inputs", type=int, help="of each target at most")
+    parser.add_argument("--first", type=int, default=0, help="number of the first input")
+    parser.add_argument("--target", choices=TARGETS)
+    parser.add_argument("--number", type=int, help="read this input only")
+    parser.add_argument("--guided", action="store_true", help="by coverage, with atheris")
+    given = parser.parse_args()
+    names = [given.target] if given.target else list(TARGETS)
+    if given.number is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            problem = problem_of(names[0], given.number, Path(folder))
+        print(problem or "no problem")
+        return int(problem is not None)
+    if given.guided:
+        _guided(names[0], given.seconds)
+        return 0
+    failed = 0
+    for name in names:
+        most = None if given.inputs is None else given.first + given.inputs
+        count, problems = fuzz(name, given.seconds / len(names), most, given.first)
+        failed += len(problems)
+        print(f"{name}: {count} inputs, {len(problems)} problems", flush=True)
+        for number, problem in list(problems.items())[:20]:
+            print(f"  {number}: {problem.strip().splitlines()[-1]}")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,255 @@
+"""The parsers, with valid files to start from and a function that reads everything of them."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import spike_zoo
+from spike_zoo.archive import verify_archive
+from spike_zoo.archive.layouts.detection import find_takes
+from spike_zoo.checkpoints.saved_model import read_checkpoint
+from spike_zoo.checkpoints.weight_files import read_weights
+from spike_zoo.cli.info import info
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.coding.spl.salvage import salvage
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.media.frames import find_footage
+from spike_zoo.media.pictures import load_picture
+from spike_zoo.media.video import save_video
+from spike_zoo.records.stored import StoredRecord, read_records, store_record
+from spike_zoo.simulation.datasets.picture_sets import picture_request
+from spike_zoo.sweeps import read_sweep
+from spike_zoo.tables.read import read_points, read_table_file
+from tests.conftest import ROOT
+from tests.fuzz import mutators as m
+from tests.helpers.archives import write_archive
+from tests.helpers.bitstreams import bitstream, coded, random_symbols, small_header
+from tests.helpers.picture_trees import write_cifar, write_mnist, write_picture, write_septuplets
+from tests.helpers.results import make_result
+from tests.helpers.streams import random_spikes
+from tests.helpers.tables import write_spec
+
+_MOST_READ = 1 << 24  # bits of a recording that are read, as a caller that looks at sizes would
+
+
+class Target(NamedTuple):
+    """A parser.
+
+    Attributes:
+        write: Writes valid files below a folder.
+        read: Reads what lies below that folder, changed or not.
+        mutators: Suffix -> mutations of such files; by default any bytes.
+    """
+
+    write: Callable[[Path], Any]
+    read: Callable[[Path], Any]
+    mutators: Mapping[str, tuple[m.Mutate, ...]] = MappingProxyType({})
+
+
+def _write_as(name: str) -> Callable[[Path], Any]:
+    def write(folder: Path) -> None:
+        recording = random_spikes(24, 6, 16, seed=3)
+        write_recording(recording, folder / name)
+
+    return write
+
+
+def _read_only(folder: Path) -> None:
+    """Read every recording of a folder, and describe it."""
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".dat", ".npz", ".npy", ".h5", ".spl"):
+            recording = read_recording(path)
+            if np.prod(recording.shape, dtype=float) <= _MOST_READ:
+                recording.read()
+            info(str(path), json=True)
+
+
+def _read_archive(folder: Path) -> None:
+    path = folder / "a.h5"
+    verify_archive(path)
+    with spike_zoo.SpikeArchive(path) as archive:
+        for name in archive.names():
+            archive[name].read()
+            archive.images(name)
+            archive.image_index(name)
+        for split in archive.splits():
+            archive.names(split)
+        archive.data_sha256()
+
+
+def _write_sci(folder: Path) -> None:
+    payloads = [coded(random_symbols(200, seed)) for seed in range(3)]
+    (folder / "a.sci").write_bytes(bitstream(small_header(3), payloads))
+
+
+def _read_sci(folder: Path) -> None:
+    path = folder / "a.sci"
+    try:
+        info(str(path), json=True)
+    finally:
+        for strict in (False, True):
+            list(BitstreamReader(path, strict=strict))
+
+
+def _read_spl(folder: Path) -> None:
+    try:
+        salvage(folder / "a.spl")
+    finally:
+        _read_only(folder)
+
+
+def _write_checkpoint(folder: Path) -> None:
+    from tests.helpers.checkpoints import write_checkpoint
+
+    write_checkpoint(folder / "a.ckpt")
+
+
+def _write_weights(folder: Path) -> None:
+    from tests.helpers.checkpoints import write_checkpoint
+
+    write_checkpoint(folder / "a.ckpt")
+    module = spike_zoo.load(folder / "a.ckpt")
+    from spike_zoo.checkpoints.loading import save_weights
+
+    save_weights(module, folder / "a.safetensors")
+    (folder / "a.ckpt").unlink()
+
+
+def _load_weights(folder: Path) -> None:
+    (path,) = folder.glob("a.*")
+    read = read_checkpoint if path.suffix == ".ckpt" else read_weights
+    read(path)
+    spike_zoo.load(path)
+
+
+def _write_records(folder: Path) -> None:
+    make_result().write(folder / "result.json")
+    (folder / "per_image.csv").write_text("name,plane,psnr\na,3,31.5\na,10,30.0\n")
+    store_record(folder / "records.jsonl", "a", folder)
+
+
+def _read_result(folder: Path) -> None:
+    try:
+        StoredRecord.of_run(folder)
+    finally:
+        read_records(folder / "records.jsonl")
+
+
+def _read_table(folder: Path) -> None:
+    read_table_file(folder / "table.yaml")
+    read_points(folder / "points.csv")
+
+
+def _write_table(folder: Path) -> None:
+    write_spec(folder)
+    (folder / "points.csv").write_text("name,bpp,psnr\nx264,0.1,30\nx264,0.2,31.5\n")
+
+
+def _copied(file: str, name: str) -> Callable[[Path], Any]:
+    return lambda folder: shutil.copyfile(ROOT / file, folder / name)
+
+
+def _write_base(folder: Path) -> None:
+    for split in ("train", "test"):
+        (folder / "set" / split / "spike").mkdir(parents=True)
+        recording = random_spikes(9, 8, 16)
+        write_recording(recording, folder / "set" / split / "spike" / "a.dat")
+        write_picture(folder / "set" / split / "gt" / "a.png", 90, (8, 16))
+
+
+def _read_base(folder: Path) -> None:
+    found = find_takes(folder / "set", layout="base", height=8, width=16)
+    for job in found.jobs.values():
+        job()
+
+
+def _takes_of(kind: str) -> Callable[[Path], Any]:
+    def read(folder: Path) -> None:
+        takes = picture_request(kind, str(folder / "set"), 0, {}).takes()
+        for jobs in takes.values():
+            for job in list(jobs.values())[:1]:
+                job()
+
+    return read
+
+
+def _write_video(folder: Path) -> None:
+    frames = [np.full((1, 16, 24), level / 9, np.float32) for level in range(9)]
+    save_video(frames, folder / "a.mp4", 25)
+
+
+def _read_footage(folder: Path) -> None:
+    for source in find_footage(folder / "a.mp4").values():
+        list(source.read(0, len(source)))
+
+
+def _read_pictures(folder: Path) -> None:
+    for path in folder.iterdir():
+        load_picture(path)
+
+
+_YAML = {".yaml": (m.text, m.any_bytes)}
+TARGETS: dict[str, Target] = {
+    "dat": Target(_write_as("a.dat"), _read_only, _YAML),
+    "npz": Target(_write_as("a.npz"), _read_only, {".npz": (m.any_bytes, m.zipped)}),
+    "npy": Target(_write_as("a.npy"), _read_only),
+    "h5": Target(_write_as("a.h5"), _read_only, {".h5": (m.hdf5_bytes, m.hdf5)}),
+    "archive": Target(
+        lambda folder: write_archive(folder / "a.h5"),
+        _read_archive,
+        {".h5": (m.hdf5_bytes, m.hdf5, m.hdf5)},
+    ),
+    "sci": Target(_write_sci, _read_sci, {".sci": (m.any_bytes, m.sci_header)}),
+    "spl": Target(_write_as("a.spl"), _read_spl, {".spl": (m.any_bytes, m.spl_header)}),
+    "checkpoint": Target(_write_checkpoint, _load_weights, {".ckpt": (m.any_bytes, m.zipped)}),
+    "safetensors": Target(
+        _write_weights, _load_weights, {".safetensors": (m.any_bytes, m.safetensors)}
+    ),
+    "records": Target(
+        _write_records,
+        _read_result,
+        {".json": (m.json_values, m.any_bytes), ".jsonl": (m.json_values, m.any_bytes)},
+    ),
+    "table": Target(_write_table, _read_table, {**_YAML, ".csv": (m.text, m.any_bytes)}),
+    "sweep": Target(
+        _copied("experiments/stir/sweep.yaml", "sweep.yaml"),
+        lambda folder: read_sweep(folder / "sweep.yaml"),
+        _YAML,
+    ),
+    "mnist": Target(
+        lambda folder: write_mnist(folder / "set", range(4), range(3), packed=True),
+        _takes_of("s-mnist"),
+    ),
+    "cifar": Target(
+        lambda folder: write_cifar(folder / "set", range(5), range(2)),
+        _takes_of("s-cifar"),
+    ),
+    "septuplets": Target(
+        lambda folder: write_septuplets(folder / "set", ["00001/0001"], ["00002/0001"]),
+        _takes_of("s-vimeo"),
+        {".txt": (m.text, m.any_bytes), ".png": (m.any_bytes, m.png)},
+    ),
+    "base layout": Target(_write_base, _read_base, {**_YAML, ".png": (m.any_bytes, m.png)}),
+    "picture": Target(
+        lambda folder: write_picture(folder / "a.png"),
+        _read_pictures,
+        {".png": (m.any_bytes, m.png)},
+    ),
+    "video": Target(_write_video, _read_footage),
+}
+
+
+@functools.cache
+def valid_files(name: str, folder: Path) -> Path:
+    """Return a folder with the valid files of a target, written once."""
+    place = folder / name.replace(" ", "-")
+    place.mkdir(parents=True)
+    TARGETS[name].write(place)
+    return place
