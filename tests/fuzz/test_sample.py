@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from tests.fuzz.kills import COMMANDS, try_command
 from tests.fuzz.run import problem_of
 from tests.fuzz.targets import TARGETS
 
@@ -17,3 +19,10 @@ def test_every_input_ends_in_a_result_or_a_clear_error(name: str, tmp_path: Path
     found = {number: problem_of(name, number, tmp_path) for number in range(INPUTS)}
     problems = {number: problem for number, problem in found.items() if problem}
     assert not problems, next(iter(problems.items()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_killed_command_leaves_whole_files_and_can_be_repeated(name: str) -> None:
+    _, problems = try_command(name, 2, Random(name))
+    assert problems == []

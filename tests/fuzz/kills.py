@@ -1,0 +1,257 @@
+"""Kill commands at random moments: files are whole afterwards, and the same command goes on.
+
+Run::
+
+    python -m tests.fuzz.kills --kills 25            # of every command
+    python -m tests.fuzz.kills --command build --kills 5
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import yaml
+
+import spike_zoo
+from spike_zoo.archive import build_archive, verify_archive
+from spike_zoo.formats import read_recording, write_recording
+from spike_zoo.records.result import RunResult
+from tests.conftest import ROOT
+from tests.helpers.archives import make_take
+from tests.helpers.checkpoints import write_checkpoint
+from tests.helpers.streams import random_spikes
+
+PROGRAM = (sys.executable, "-m", "spike_zoo")
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+
+
+class Command(NamedTuple):
+    """A command that writes files.
+
+    Attributes:
+        prepare: Makes its inputs in the working folder.
+        words: Its arguments.
+        outputs: What it writes.
+        check: Raises if an output that is there is not whole.
+    """
+
+    prepare: Callable[[Path], object]
+    words: tuple[str, ...]
+    outputs: tuple[str, ...]
+    check: Callable[[Path], object]
+
+
+def _recordings(folder: Path) -> None:
+    for number in range(6):
+        target = folder / "in" / "train" / f"r{number}.npz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_recording(random_spikes(60, 64, 96, seed=number), target)
+
+
+def _clip(folder: Path) -> None:
+    write_recording(random_spikes(81, 64, 96), folder / "a.npz")
+
+
+def _checkpoint(folder: Path) -> None:
+    write_checkpoint(folder / "a.ckpt")
+
+
+def _archive(folder: Path) -> None:
+    jobs = {f"t{n}": _take for n in range(4)}
+    build_archive(
+        folder / "a.h5", jobs, splits={"train": ["t0", "t1"], "val": ["t2"], "test": ["t3"]}
+    )
+
+
+def _take() -> spike_zoo.Take:
+    changes = {"image_index": np.array([35, 40, 45]), "label": None}
+    return make_take(0, planes=80, height=32, width=32, **changes)
+
+
+def _run_records(folder: Path) -> None:
+    from tests.helpers.results import make_result
+
+    for seed in range(3):
+        (folder / f"runs/r{seed}").mkdir(parents=True)
+        make_result(seed=seed).write(folder / f"runs/r{seed}/result.json")
+
+
+def _check_archive(path: Path) -> None:
+    assert not [one for one in verify_archive(path) if one.severity == "error"]
+
+
+def _check_run(path: Path) -> None:
+    for checkpoint in path.glob("checkpoints/*.ckpt"):
+        torch.load(checkpoint, weights_only=True)
+    if (path / "result.json").is_file():
+        RunResult.read(path)
+    if (path / "config.yaml").is_file():
+        assert yaml.safe_load((path / "config.yaml").read_text())
+
+
+def _ends_with(end: bytes) -> Callable[[Path], None]:
+    def check(path: Path) -> None:
+        assert path.read_bytes().rstrip().endswith(end)
+
+    return check
+
+
+_SMALL = ("--train=2", "--val=1", "--test=1", "--height=32", "--width=32", "--planes=161")
+_FIT = (
+    *("fit", "--config", str(ROOT / "configs/stir.yaml"), "--data.init_args.archive", "a.h5"),
+    *("--model.init_args.width", "0.25", "--data.init_args.crop", "32"),
+    *("--data.init_args.batch_size", "1", "--data.init_args.samples_per_epoch", "4"),
+    *("--trainer.max_epochs", "3", "--trainer.accelerator", "cpu", "--trainer.precision", "32"),
+    *("--trainer.limit_val_batches", "1", "--run_dir", "run", "--ckpt_path", "last"),
+)
+COMMANDS: Mapping[str, Command] = {
+    "build": Command(
+        _recordings, ("archive", "build", "in", "a.h5", "--jobs=2"), ("a.h5",), _check_archive
+    ),
+    "simulate": Command(
+        lambda folder: None,
+        ("simulate", "--size", "small", *_SMALL, "--jobs=1", "--out", "a.h5"),
+        ("a.h5",),
+        _check_archive,
+    ),
+    "compress": Command(
+        _clip,
+        ("compress", "a.npz", "--lossless", "--out", "a.spl"),
+        ("a.spl",),
+        lambda path: read_recording(path).read(),
+    ),
+    "reconstruct": Command(
+        _clip,
+        ("reconstruct", "a.npz", "--method=tfi", "--stride=1", "--rate-scale=0.5", "--out=a.mp4"),
+        ("a.mp4",),
+        _ends_with(b""),
+    ),
+    "export": Command(
+        _checkpoint,
+        ("export", "a.ckpt", "a.safetensors"),
+        ("a.safetensors",),
+        lambda path: spike_zoo.load(path),
+    ),
+    "report": Command(
+        _clip,
+        ("report", "a.npz", "--rate-scale=0.5", "--methods", "[tfp, tfi]", "--out=a.html"),
+        ("a.html",),
+        _ends_with(b"</html>"),
+    ),
+    "table": Command(
+        _run_records, ("table", "runs", "--out=a.html"), ("a.html",), _ends_with(b"</html>")
+    ),
+    "fit": Command(_archive, _FIT, ("run",), _check_run),
+}
+
+
+def try_command(name: str, kills: int, random: Random) -> tuple[int, list[str]]:
+    """Kill a command so many times, each at a random moment of its run, and run it to the end.
+
+    Args:
+        name: Of :data:`COMMANDS`.
+        kills: How many times.
+        random: Draws moments and signals.
+
+    Returns:
+        How many calls were killed before they ended, and what was wrong.
+    """
+    command, killed, problems = COMMANDS[name], 0, []
+    with tempfile.TemporaryDirectory() as text:
+        seconds = 0.0
+        for number in range(-1, kills):
+            folder = Path(text, str(number))
+            folder.mkdir()
+            command.prepare(folder)
+            began = time.monotonic()
+            if number < 0:  # how long it takes
+                _run(command, folder)
+                seconds = time.monotonic() - began
+                continue
+            number_of_signal = random.choice(SIGNALS)
+            ended = _killed(command, folder, random.uniform(0.2, 1.0) * seconds, number_of_signal)
+            killed += ended
+            try:
+                _check(command, folder)
+                _run(command, folder)
+                _check(command, folder)
+                _check_folder(command, folder)
+            except Exception as error:  # noqa: BLE001  (whatever a damaged file causes)
+                problems.append(f"{name}, {number_of_signal.name}: {type(error).__name__}: {error}")
+    return killed, problems
+
+
+def _words(command: Command, folder: Path) -> list[str]:
+    may_overwrite = command.words[0] not in ("fit", "simulate", "table")
+    is_there = any((folder / output).exists() for output in command.outputs)
+    return [*PROGRAM, *command.words, *(["--overwrite"] if may_overwrite and is_there else [])]
+
+
+def _run(command: Command, folder: Path) -> None:
+    ended = subprocess.run(
+        _words(command, folder), cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, f"{ended.stderr[-1000:]}"
+
+
+def _killed(command: Command, folder: Path, after: float, number: signal.Signals) -> bool:
+    """Start the command, signal its process group after some seconds; False if it had ended."""
+    with subprocess.Popen(
+        _words(command, folder),
+        cwd=folder,
+        process_group=0,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        time.sleep(after)
+        is_running = process.poll() is None
+        if is_running:
+            os.killpg(process.pid, number)
+        process.wait(60)
+    return is_running
+
+
+def _check(command: Command, folder: Path) -> None:
+    for output in command.outputs:
+        if (folder / output).exists():
+            command.check(folder / output)
+
+
+def _check_folder(command: Command, folder: Path) -> None:
+    parts = [path.name for path in folder.rglob("*") if path.name.endswith(".part")]
+    assert not parts, f"left {parts[0]}"
+
+
+def main() -> int:
+    """Try commands and print a table; return 1 where something was wrong."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--kills", type=int, default=25)
+    parser.add_argument("--command", choices=COMMANDS)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    failed = 0
+    for name in [given.command] if given.command else COMMANDS:
+        killed, problems = try_command(name, given.kills, Random(f"{name} {given.seed}"))
+        failed += len(problems)
+        print(
+            f"{name}: killed {killed} of {given.kills} times, {len(problems)} problems", flush=True
+        )
+        for problem in problems:
+            print(f"  {problem}")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
