@@ -1,0 +1,56 @@
+"""Commands that were not told to use the network open no connection to another machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spike_zoo.formats import write_recording
+from tests.helpers.archives import write_archive
+from tests.helpers.results import make_result
+from tests.helpers.streams import random_spikes
+
+GUARD = """
+import sys
+
+def guard(event, arguments):
+    if event == "socket.getaddrinfo":
+        raise SystemExit(f"it looked up {arguments[0]}")
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        raise SystemExit(f"it connected to {arguments[1]}")
+
+sys.addaudithook(guard)
+from spike_zoo.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "reconstruct a.npz --method stir-small --rate-scale 0.5 --out a.png",
+        "compress a.npz --rate-scale 0.5 --out a.sci",
+        "compress a.npz --lossless --out a.spl",
+        "archive info a.h5",
+        "table runs --out table.html",
+        "doctor",
+    ],
+)
+def test_a_command_opens_no_connection(line: str, tmp_path: Path) -> None:
+    write_recording(random_spikes(81, 48, 64), tmp_path / "a.npz")
+    write_archive(tmp_path / "a.h5")
+    make_result().write(tmp_path / "runs" / "one" / "result.json")
+    command = [sys.executable, "-c", GUARD, *line.split()]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_guard_notices_a_connection(tmp_path: Path) -> None:
+    line = ["reconstruct", "x.npz", "--method", "hf:somebody/something", "--out", "a.png"]
+    write_recording(random_spikes(81, 48, 64), tmp_path / "x.npz")
+    command = [sys.executable, "-c", GUARD, *line]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "it looked up huggingface.co" in ended.stderr
