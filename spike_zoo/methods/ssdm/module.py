@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.errors import ConfigError
+from spike_zoo.methods.ssdm.cached_labels import CachedLabels
 from spike_zoo.methods.ssdm.colour import ChannelOrder, check_channel_order, reordered
 from spike_zoo.methods.ssdm.distances import (
     LPIPS,
@@ -22,12 +23,10 @@ from spike_zoo.methods.ssdm.distances import (
     make_distance,
     summed_distances,
 )
-from spike_zoo.methods.ssdm.images_at_once import images_at_once
 from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
 from spike_zoo.methods.ssdm.losses import DistillationLoss
-from spike_zoo.methods.ssdm.remembered_labels import CachedLabels
 from spike_zoo.methods.ssdm.san import SAN
-from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, images_at_once
 from spike_zoo.methods.ssdm.teacher_module import (
     Upsampler,
     check_short,
