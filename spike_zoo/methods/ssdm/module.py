@@ -30,11 +30,11 @@ from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, images_at_
 from spike_zoo.methods.ssdm.teacher_module import (
     Upsampler,
     check_short,
+    load_teacher_network,
     make_teacher,
     teacher_files,
 )
 from spike_zoo.methods.ssdm.teacher_training import TIMES
-from spike_zoo.methods.ssdm.teacher_weights import load_part
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
@@ -197,7 +197,7 @@ class SSDMStudentModule(DeblurModule):
         seen = {name: hparams[name] for name in ("short_window", "align_input", "rate_gain")}
         teacher = make_teacher(**made, **seen)
         for part, path in teacher_files(hparams["bsn"], hparams["edsr"], **made).items():
-            load_part(getattr(teacher, part), part, path)
+            load_teacher_network(getattr(teacher, part), part, path)
         return teacher.requires_grad_(False).eval()
 
     def make_loss(self) -> DistillationLoss:
