@@ -23,6 +23,7 @@ import yaml
 from spike_zoo.sweeps.spec import read_needs
 
 EXPERIMENTS: Final = Path("experiments")
+REPRODUCED: Final = "reproduce"
 ZOO: Final = (sys.executable, "-m", "spike_zoo")
 DEFAULT_ARCHIVE: Final = "data/scenes.h5"
 STOPPED: Final = 124  # exit code of timeout
@@ -89,7 +90,8 @@ class Jobs:
         sources = [Path(config)]
         for method, stage in stages_read_by(config):
             earlier = Path("runs", method, stage)
-            self.fit(stages_of(method)[stage], earlier, *options)
+            configs = stages_of(method) if method != REPRODUCED else recipes("stages")
+            self.fit(configs[stage], earlier, *options)
             sources.append(earlier / "result.json")
         if not is_current(run_dir / "result.json", *sources):
             resume = ("--ckpt_path", "last")
@@ -115,13 +117,11 @@ class Jobs:
 
     def reproduce(self, name: str, options: Sequence[str] = ()) -> None:
         """Train the recipe of shipped weights and compare the result with the committed record."""
-        files = [load(path) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
-        recipes = {key: path for one in files for key, path in one["recipes"].items()}
-        records = {key: path for one in files for key, path in one["records"].items()}
-        if name not in recipes:
-            sys.exit(f"NAME={name}: the shipped weights are {' '.join(recipes)}")
-        run_dir = Path("runs", "reproduce", name)
-        self.fit(recipes[name], run_dir, *options)
+        records = recipes("records")
+        if name not in records:
+            sys.exit(f"NAME={name}: the shipped weights are {' '.join(records)}")
+        run_dir = Path("runs", REPRODUCED, name)
+        self.fit(recipes("recipes")[name], run_dir, *options)
         self.run(sys.executable, "-m", "benchmarks.reproduced", records[name], run_dir)
 
     def table(self, method: str, profile: str, options: Sequence[str] = ()) -> int:
@@ -225,6 +225,12 @@ def stages_of(method: str) -> dict[str, str]:
     """Return the training stages of a method, with their configurations."""
     stages: dict[str, str] = load(EXPERIMENTS / method / "stages.yaml").get("stages", {})
     return stages
+
+
+def recipes(part: str) -> dict[str, str]:
+    """Return a mapping of all files of recipes: ``recipes``, ``records`` or ``stages``."""
+    files = [load(path) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
+    return {name: path for one in files for name, path in one.get(part, {}).items()}
 
 
 def stages_read_by(config: str) -> Iterator[tuple[str, str]]:

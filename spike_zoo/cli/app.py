@@ -15,7 +15,7 @@ def app(
     *,
     port: int = 7860,
     methods: list[str] | None = None,
-    codec: str = "sci-small",
+    codec: str = "sci",
     device: str = "auto",
     trust: bool = False,
     open: bool = False,

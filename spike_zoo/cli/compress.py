@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 SUFFIX = ".sci"
-METHOD, QUALITY, GOP = "sci-small", 2, 8
+METHOD, QUALITY, GOP = "sci", 2, 32
 _LARGEST_CRF = {"x265": 51, "av1": 63}
 PICTURE_METHOD, STRIDE, FPS = "tfi-aligned", 7, 25.0
 
@@ -75,9 +75,9 @@ def compress(
             not for it.
         codec: Video codec of reconstructed images.
         method: A shipped name, a checkpoint or an export folder of a method that compresses;
-            sci-small by default. With --codec, of one that reconstructs; tfi-aligned by default.
+            sci by default. With --codec, of one that reconstructs; tfi-aligned by default.
         quality: 0 to 3, default 2; 0 takes the fewest bits. Not with --codec.
-        gop: Frames of a group of pictures, default 8. Each is read without the others; long ones
+        gop: Frames of a group of pictures, default 32. Each is read without the others; long ones
             take fewer bits. Not with --codec.
         crf: With --codec, its constant rate factor: lower is better and larger; by default 28 of
             x265 and 35 of av1.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-METHOD, FPS = "sci-small", 25.0
+METHOD, FPS = "sci", 25.0
 _FILES = (".mp4", ".npz")  # of an .sci, beside a folder
 RECORDINGS = tuple(suffix for suffix in RECORDING_SUFFIXES if suffix != SUFFIX)
 
@@ -56,7 +56,7 @@ def decompress(
             PNG per frame, named after the plane it shows. Of X.spl, a recording: X.npz, X.npy, X.h5
             or X.dat, which gets a sidecar with its size. Of X.mp4, a folder.
         method: The method that compressed it: a shipped name, a checkpoint or an export folder;
-            sci-small by default.
+            sci by default.
         fps: Images per second in a video, default 25.
         salvage: Decode the intact parts of a damaged file, and report those that are lost. Of
             X.spl, the planes after lost ones move up.

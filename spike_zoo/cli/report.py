@@ -32,7 +32,7 @@ def report(
     scenes: int = 1,
     name: list[str] | None = None,
     truth: str | None = None,
-    codec: str = "sci-small",
+    codec: str = "sci",
     deblurring: str = "ssdm-student",
     rates: bool = False,
     rate_scale: float | str = "auto",

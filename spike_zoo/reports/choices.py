@@ -57,7 +57,7 @@ class Choices:
     stop: int | None = None
     scenes: int = 1
     names: tuple[str, ...] = ()
-    codec: str = "sci-small"
+    codec: str = "sci"
     deblurring: str = "ssdm-student"
     rates: bool = False
     rate_scale: float | None = None

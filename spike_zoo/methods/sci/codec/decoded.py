@@ -104,7 +104,7 @@ def pictures(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
         ConfigError: If these weights predict classes.
     """
     if isinstance(codec.fam, ClassFAM):
-        raise ConfigError("these weights predict classes, not images; use those of sci-small")
+        raise ConfigError("these weights predict classes, not images; use those of sci")
     if codec.fam is None:
         for decoded in groups:
             images = codec.picture(decoded.features).clamp(0.0, 1.0)
