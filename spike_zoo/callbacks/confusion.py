@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning import Callback
 
+from spike_zoo.callbacks.evaluation import EvaluationCallback
 from spike_zoo.callbacks.images import log_picture
 from spike_zoo.files import new_file
 from spike_zoo.media import confusion_chart, save_picture
 from spike_zoo.records.result import CONFUSION_FILENAME, CONFUSION_PICTURE
-from spike_zoo.tasks.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +20,10 @@ if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
     from numpy.typing import NDArray
 
+    from spike_zoo.tasks.evaluation import Evaluation
 
-class ConfusionPicture(Callback):
+
+class ConfusionPicture(EvaluationCallback):
     """Leave ``confusion.csv`` and ``images/confusion.png``: a row of counts for each true class.
 
     It takes the classes from what the module's steps return; a task without classes leaves
@@ -34,29 +35,18 @@ class ConfusionPicture(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._begin()
+        self.reset()
 
-    def _begin(self) -> None:
+    def reset(self) -> None:
+        """Forget an earlier test."""
         self._counts: NDArray[np.int64] | None = None
         self._names: Sequence[str] = ()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier test."""
-        self._begin()
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (an Evaluation of modules whose task is known)
-        batch: Any,  # noqa: ANN401  (Lightning's signature)
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
         """Count the classes of this batch."""
-        if not isinstance(outputs, Evaluation) or outputs.labels is None:
+        labels = evaluation.labels
+        if labels is None:
             return
-        labels = outputs.labels
         if self._counts is None:
             self._names = labels.names
             self._counts = np.zeros((len(labels.names),) * 2, np.int64)

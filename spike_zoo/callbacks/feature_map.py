@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from lightning import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 
+from spike_zoo.callbacks.evaluation import EvaluationCallback
 from spike_zoo.callbacks.images import log_picture
 from spike_zoo.media import map_chart, save_picture
 from spike_zoo.records.result import FEATURE_MAP
-from spike_zoo.tasks.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +19,14 @@ if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
     from numpy.typing import NDArray
 
+    from spike_zoo.tasks.evaluation import Evaluation
+
 MOST = 2000  # samples; more take minutes and are no map any longer
 FEWEST = 5
 NEIGHBOURS = 30  # t-SNE's perplexity, scikit-learn's own
 
 
-class FeatureMap(Callback):
+class FeatureMap(EvaluationCallback):
     """Save ``images/tsne.png``: t-SNE of test samples' features in the colours of their classes.
 
     It takes features and classes from what the module's steps return; a method without
@@ -42,29 +43,18 @@ class FeatureMap(Callback):
     def __init__(self, folder: Path, most: int = MOST) -> None:
         self.folder = folder
         self.most = most
-        self._begin()
+        self.reset()
 
-    def _begin(self) -> None:
+    def reset(self) -> None:
+        """Forget an earlier test."""
         self._features: list[NDArray[np.float32]] = []
         self._classes: list[NDArray[np.int64]] = []
         self._are_wrong: list[NDArray[np.bool_]] = []
         self._names: Sequence[str] = ()
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Forget an earlier test."""
-        self._begin()
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (an Evaluation of modules whose task is known)
-        batch: Any,  # noqa: ANN401  (Lightning's signature)
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
         """Keep the features of this batch."""
-        labels = outputs.labels if isinstance(outputs, Evaluation) else None
+        labels = evaluation.labels
         if labels is None or labels.features is None or not trainer.is_global_zero:
             return
         self._names = labels.names

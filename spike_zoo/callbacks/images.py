@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning import Callback
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
+from spike_zoo.callbacks.evaluation import EvaluationCallback
 from spike_zoo.media import save_picture, side_by_side
 from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, Evaluation, SamplePictures
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class SampleImages(Callback):
+class SampleImages(EvaluationCallback):
     """Save reconstructions of the same samples at every evaluation, as strips that loggers show.
 
     Strips go to W&B, their captions naming recording and plane, and to TensorBoard. The samples
@@ -52,17 +52,9 @@ class SampleImages(Callback):
             path = self.folder / f"val-{number}-step{trainer.global_step:07d}.png"
             self._save_strip(trainer, f"val/sample_{number}", path, shown)
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (an Evaluation of modules whose task is known)
-        batch: Any,  # noqa: ANN401  (Lightning's signature)
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
         """Keep a chosen test sample: strip, reconstruction, ground truth."""
-        number, shown = self._number(trainer.num_test_batches, batch_idx), first_shown(outputs)
+        number, shown = self._number(trainer.num_test_batches, batch_idx), first_shown(evaluation)
         if number is None or shown is None or not trainer.is_global_zero:
             return
         path = self.folder / f"test-{number}.png"

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning import Callback
-
+from spike_zoo.callbacks.evaluation import EvaluationCallback
 from spike_zoo.loggers.csv import write_rows
 from spike_zoo.records.image_set import image_set_digest
 from spike_zoo.records.result import PER_IMAGE_FILENAME
-from spike_zoo.tasks.evaluation import Evaluation
 
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
 
+    from spike_zoo.tasks.evaluation import Evaluation
 
-class PerImageMetrics(Callback):
+
+class PerImageMetrics(EvaluationCallback):
     """Write ``per_image.csv``: recording, plane, rate scale and every metric of each test image.
 
     It takes the values from what the module's steps return, so nothing is measured twice.
@@ -27,9 +27,10 @@ class PerImageMetrics(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / PER_IMAGE_FILENAME
-        self._begin()
+        self.reset()
 
-    def _begin(self) -> None:
+    def reset(self) -> None:
+        """Forget an earlier test."""
         self._rows: list[dict[str, Any]] = []
         self._images: list[tuple[str, int | str]] = []
 
@@ -43,24 +44,10 @@ class PerImageMetrics(Callback):
         """Digest of which images were measured; None before a test."""
         return image_set_digest(self._images) if self._images else None
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an empty list."""
-        self._begin()
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (an Evaluation of modules whose task is known)
-        batch: Any,  # noqa: ANN401  (Lightning's signature)
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
         """Take what was measured on this batch."""
-        if not isinstance(outputs, Evaluation):
-            return
-        columns = {name: values.tolist() for name, values in outputs.values.items()}
-        for index, (origin, offset, rate_scale) in enumerate(outputs.measured):
+        columns = {name: values.tolist() for name, values in evaluation.values.items()}
+        for index, (origin, offset, rate_scale) in enumerate(evaluation.measured):
             self._images.append((origin.name, "" if offset is None else offset))
             row = {"name": origin.name, "plane": origin.plane, "rate_scale": round(rate_scale, 6)}
             self._rows.append(row | {name: column[index] for name, column in columns.items()})

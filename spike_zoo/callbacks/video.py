@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning import Callback
 from lightning.pytorch.loggers import WandbLogger
 
+from spike_zoo.callbacks.evaluation import EvaluationCallback
 from spike_zoo.media import save_video, side_by_side, to_bytes
-from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, Evaluation, SamplePictures
+from spike_zoo.tasks.evaluation import RECONSTRUCTION, TRUTH, SamplePictures
 
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
     from numpy.typing import NDArray
+
+    from spike_zoo.tasks.evaluation import Evaluation
 
 FILENAME = "test.mp4"
 FPS = 10.0
@@ -21,7 +23,7 @@ LONGEST = 40
 FEWEST = 2
 
 
-class SampleVideo(Callback):
+class SampleVideo(EvaluationCallback):
     """Save the first recording of a test as a video, and log it where W&B listens.
 
     Of a task that makes many images of one sample it is that sequence, as of one exposure beside
@@ -35,36 +37,29 @@ class SampleVideo(Callback):
     def __init__(self, folder: Path, longest: int = LONGEST) -> None:
         self.path = folder / FILENAME
         self.longest = longest
-        self._begin()
+        self.reset()
 
-    def _begin(self) -> None:
+    def reset(self) -> None:
+        """Forget an earlier test."""
         self._images: list[NDArray[Any]] = []
         self._shown: list[SamplePictures] = []
         self._is_complete = False
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin an empty video."""
-        self._begin()
+        self.reset()
         self._is_complete = not trainer.is_global_zero
 
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401  (an Evaluation of modules whose task is known)
-        batch: Any,  # noqa: ANN401  (Lightning's signature)
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
         """Add what the batch shows of the first recording."""
-        if self._is_complete or not isinstance(outputs, Evaluation):
+        if self._is_complete:
             return
-        if outputs.sequence is not None:
+        if evaluation.sequence is not None:
             self._is_complete = True
-            for shown in outputs.sequence():
+            for shown in evaluation.sequence():
                 self._add(shown, list(shown.pictures))
             return
-        for shown in outputs.shown:
+        for shown in evaluation.shown:
             name = self._shown[0].origin.name if self._shown else shown.origin.name
             if shown.origin.name != name or len(self._shown) >= self.longest:
                 self._is_complete = True

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.media.viewer import (
-    Layer,
     SpikePlanes,
     Viewer,
     existing,
     file_source,
-    picture_size,
     picture_source,
 )
 
@@ -23,14 +21,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from spike_zoo.media.pictures import Picture
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A picture or video with its caption; ``source`` is a data URI or a file."""
-
-    source: str | Path
-    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,40 +101,6 @@ class Page:
         rows = [(name, [picture_source(path) for path in pictures]) for name, pictures in strips]
         self._add("strips", names=names, rows=rows)
 
-    def add_picture(self, picture: Picture | str | Path, caption: str = "") -> None:
-        """Add a picture over the whole width: an image (see ``to_bytes``) or a file."""
-        self._add("gallery", figures=[Figure(picture_source(picture), caption)], wide=True)
-
-    def add_gallery(
-        self, pictures: Sequence[Picture | str | Path], captions: Sequence[str] | None = None
-    ) -> None:
-        """Add pictures beside each other, as many in a row as there is room for.
-
-        Raises:
-            ValueError: If there is not one caption for each.
-        """
-        texts = [""] * len(pictures) if captions is None else captions
-        if len(texts) != len(pictures):
-            raise ValueError(f"{len(pictures)} pictures need as many captions, got {len(texts)}")
-        sources = [picture_source(picture) for picture in pictures]
-        figures = [Figure(source, text) for source, text in zip(sources, texts, strict=True)]
-        self._add("gallery", figures=figures, wide=False)
-
-    def add_comparison(
-        self,
-        before: Picture | str | Path,
-        after: Picture | str | Path,
-        labels: tuple[str, str] = ("before", "after"),
-        caption: str = "",
-    ) -> None:
-        """Add two pictures of one scene above each other with a slider between them."""
-        layers = tuple(
-            Layer.of(name, [picture]) for name, picture in zip(labels, (before, after), strict=True)
-        )
-        label = f"{labels[0]} or {labels[1]}"
-        size = picture_size(layers[1].pictures[0])
-        self.add_viewer(Viewer(label, layers, (caption,), size, caption=caption))
-
     def add_viewer(self, shown: Viewer | SpikePlanes) -> None:
         """Add pictures over time under a slider, or raw planes that play."""
         self._add("interactive", number=len(self.shown), label=shown.label, caption=shown.caption)
@@ -175,7 +131,7 @@ class Page:
 
         source = file_source(Path(path)) if embed else existing(Path(path))
         poster = picture_source(middle_image(path))
-        self._add("video", figure=Figure(source, caption), poster=poster)
+        self._add("video", source=source, caption=caption, poster=poster)
 
     def _add(self, kind: str, **content: Any) -> None:
         self.blocks.append(Block(kind, content))

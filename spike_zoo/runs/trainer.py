@@ -51,9 +51,7 @@ from spike_zoo.records.provenance import commit, config_hash, versions
 from spike_zoo.records.result import FILENAME, RunResult, as_curve
 from spike_zoo.records.run_start import RunStart, is_child
 from spike_zoo.runs.callbacks import SaveRunConfig, pictures_of, watching
-from spike_zoo.runs.compiling import compile_networks
 from spike_zoo.runs.configs import check_configs, with_files
-from spike_zoo.runs.devices import configure_devices, warn_about_emulation
 from spike_zoo.runs.folders import (
     check_no_predictions,
     folder_of,
@@ -61,9 +59,8 @@ from spike_zoo.runs.folders import (
     training_in,
 )
 from spike_zoo.runs.libraries import quiet_libraries
-from spike_zoo.runs.limits import check_limits, nothing_trained
 from spike_zoo.runs.loggers import loggers_of, method_of, place_loggers, report_result
-from spike_zoo.runs.options import add_run_options
+from spike_zoo.runs.options import add_run_options, compile_networks
 from spike_zoo.runs.planning import VERBS, defaults_of, dumped, fill_in, plan_of
 from spike_zoo.runs.problems import check_options_known
 from spike_zoo.runs.resuming import (
@@ -78,7 +75,13 @@ from spike_zoo.runs.resuming import (
     find_checkpoint,
     is_own,
 )
-from spike_zoo.runs.testing import tester_of
+from spike_zoo.runs.trainer_arguments import (
+    check_limits,
+    configure_devices,
+    nothing_trained,
+    tester_of,
+    warn_about_emulation,
+)
 from spike_zoo.tasks.base import TaskModule
 
 if TYPE_CHECKING:

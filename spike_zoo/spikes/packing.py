@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from numpy.typing import NDArray
     from torch import Tensor
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 _MIN_COMPILED_BYTES: Final = 1 << 18
 """Bytes from which numba is loaded for them; fewer are a matter of microseconds either way."""
+_EIGHT_COPIES: Final = np.uint64(0x0101010101010101)
+_BIT_OF_EACH: Final = np.uint64(0x8040201008040201)
+_TO_THE_TOP: Final = np.uint64(0x007F7F7F7F7F7F7F)
 
 
 def packed_width(width: int) -> int:
@@ -77,9 +82,38 @@ def unpack_into(
         planes: Written, contiguous.
         is_flipped: Write the rows of each plane in reverse order.
     """
-    from spike_zoo.spikes.kernels import spread_bits
+    _compiled_kernel()(np.ascontiguousarray(packed), planes.view(np.uint64), is_flipped)
 
-    spread_bits(np.ascontiguousarray(packed), planes.view(np.uint64), is_flipped)
+
+@functools.cache
+def _compiled_kernel() -> Callable[[NDArray[np.uint8], NDArray[np.uint64], bool], None]:
+    """Return the kernel, three times as fast as numpy; numba is loaded at the first call."""
+    from spike_zoo.spikes.compiling import compiled
+
+    return compiled(_spread_bits)
+
+
+def _spread_bits(
+    packed: NDArray[np.uint8], spread: NDArray[np.uint64], is_flipped: bool = False
+) -> None:
+    """Write bit k of each byte as byte k of a word, 0 or 1, on little-endian processors.
+
+    Arithmetic and no table, so that several bytes go through one instruction: each copy of the
+    byte keeps its own bit, which a sum carries to the top of its byte.
+
+    Args:
+        packed: ``(T, H, B)``, eight pixels in a byte.
+        spread: ``(T, H, B)``, written.
+        is_flipped: Write the rows of each plane in reverse order.
+    """
+    planes, height, row_bytes = packed.shape
+    for plane in range(planes):
+        for row in range(height):
+            source = height - 1 - row if is_flipped else row
+            for index in range(row_bytes):
+                kept = (np.uint64(packed[plane, source, index]) * _EIGHT_COPIES) & _BIT_OF_EACH
+                bits = ((kept + _TO_THE_TOP) >> np.uint64(7)) & _EIGHT_COPIES
+                spread[plane, row, index] = bits
 
 
 @functools.cache

@@ -15,6 +15,7 @@ from PIL import Image
 
 from spike_zoo.errors import MissingFileError
 from spike_zoo.media import Page, render_page, save_picture, save_video, to_bytes, write_page
+from spike_zoo.media.viewer import Layer, Viewer
 from tests.helpers.pages import shown_on
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ def _layers(html: str) -> list[dict[str, Any]]:
     return [layer for one in shown_on(html) for layer in one.get("layers", [])]
 
 
+def _comparison(names: tuple[str, str], caption: str = "") -> Viewer:
+    layers = tuple(
+        Layer.of(name, [image]) for name, image in zip(names, (IMAGE, 1 - IMAGE), strict=True)
+    )
+    return Viewer("a comparison", layers, (caption,), (30, 20), caption=caption)
+
+
 @pytest.fixture
 def full_page(tmp_path: Path) -> Page:
     save_video([IMAGE] * 3, tmp_path / "a b.mp4")
@@ -62,9 +70,9 @@ def full_page(tmp_path: Path) -> Page:
     page = Page("Title", "what it is")
     page.add_section("First", "a text")
     page.add_text("more")
-    page.add_comparison(IMAGE, 1 - IMAGE, ("spikes", "picture"), "one plane")
-    page.add_gallery([IMAGE, tmp_path / "a.png"], ["array", "file"])
-    page.add_picture(tmp_path / "a.png", "wide")
+    page.add_viewer(_comparison(("spikes", "picture"), "one plane"))
+    page.add_strips(["a", "b"], [("two", [tmp_path / "a.png"] * 2), ("one", [tmp_path / "a.png"])])
+    page.add_legend(IMAGE, "what grey means")
     page.add_video(tmp_path / "a b.mp4", "moving")
     page.add_table(["", "PSNR"], [["ours", "**30.00**"], ["theirs", 29]], notes=["n = 3"])
     return page
@@ -76,7 +84,7 @@ def test_a_page_with_everything_is_well_formed_and_needs_no_other_file(full_page
     assert outline.open == []
     sources = [a["src"] or "" for tag in ("img", "video") for a in outline.attributes(tag)]
     sources += [one for layer in _layers(html) for one in layer["pictures"]]
-    assert len(sources) == 6
+    assert len(sources) == 7
     sources += [str(video["poster"]) for video in outline.attributes("video")]
     assert all(source.startswith("data:") for source in sources)
     assert not any(a.get("src") or a.get("href") != "data:," for a in outline.attributes("link"))
@@ -109,7 +117,7 @@ def test_pictures_in_a_page_are_those_that_were_given(full_page: Page) -> None:
     html = render_page(full_page)
     sources = [layer["pictures"][0] for layer in _layers(html)]
     sources += [a["src"] or "" for a in Outline(html).attributes("img")]
-    for source, wanted in zip(sources, [IMAGE, 1 - IMAGE, IMAGE, IMAGE, IMAGE], strict=True):
+    for source, wanted in zip(sources, [IMAGE, 1 - IMAGE, IMAGE, IMAGE, IMAGE, IMAGE], strict=True):
         content = base64.b64decode(source.removeprefix("data:image/png;base64,"))
         np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), to_bytes(wanted))
 
@@ -118,8 +126,8 @@ def test_texts_are_never_run_as_html() -> None:
     attack = "<img src=x onerror=alert(1)>\"'&"
     page = Page(attack, attack)
     page.add_section(attack, attack)
-    page.add_gallery([IMAGE], [attack])
-    page.add_comparison(IMAGE, IMAGE, (attack, attack), attack)
+    page.add_strips([attack], [])
+    page.add_viewer(_comparison((attack, attack), attack))
     page.add_table([attack], [[f"**{attack}**"]], caption=attack, notes=[attack])
     page.add_facts([(attack, attack)])
     page.add_legend(IMAGE, attack)
@@ -139,7 +147,7 @@ def test_a_name_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
 def test_no_name_ends_the_block_of_data() -> None:
     page = Page("t")
     name = "</script><script>alert(1)</script><!--\u2028"
-    page.add_comparison(IMAGE, IMAGE, (name, "b"))
+    page.add_viewer(_comparison((name, "b")))
     html = render_page(page)
     assert html.count("<script") == 2
     assert _layers(html)[0]["name"] == name
@@ -173,10 +181,8 @@ def test_writing_a_page_again_replaces_it(tmp_path: Path) -> None:
 def test_what_a_page_cannot_show_is_rejected(tmp_path: Path) -> None:
     page = Page("t")
     with pytest.raises(MissingFileError, match=r"none\.png"):
-        page.add_picture(tmp_path / "none.png")
+        page.add_strips(["a"], [("x", [tmp_path / "none.png"])])
     with pytest.raises(ValueError, match=r"a\.gif: a page shows \.png"):
-        page.add_picture(tmp_path / "a.gif")
+        page.add_strips(["a"], [("x", [tmp_path / "a.gif"])])
     with pytest.raises(ValueError, match="1 cells under 2 headings"):
         page.add_table(["a", "b"], [["x"]])
-    with pytest.raises(ValueError, match="2 pictures need as many captions, got 1"):
-        page.add_gallery([IMAGE, IMAGE], ["a"])

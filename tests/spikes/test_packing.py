@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from hypothesis import given
 
 from spike_zoo.spikes import pack_bits, packed_width, unpack_bits, unpack_tensor
+from spike_zoo.spikes.packing import unpack_into
 from tests.helpers.streams import spike_streams
 
 if TYPE_CHECKING:
@@ -68,3 +70,13 @@ def test_many_bytes_are_unpacked_as_few_are(writeable: bool) -> None:
     assert planes.dtype == np.bool_
     np.testing.assert_array_equal(planes, np.unpackbits(packed, axis=-1, bitorder="little"))
     np.testing.assert_array_equal(unpack_bits(packed[:1], 800), planes[:1])
+
+
+@pytest.mark.skipif(sys.byteorder == "big", reason="made for little-endian processors")
+@pytest.mark.parametrize("is_flipped", [False, True])
+def test_the_kernel_unpacks_every_byte_in_either_order_of_rows(is_flipped: bool) -> None:
+    packed = np.arange(256, dtype=np.uint8).reshape(2, 8, 16)
+    planes = np.empty((2, 8, 128), np.bool_)
+    unpack_into(packed, planes, is_flipped=is_flipped)
+    bits = np.unpackbits(packed, axis=-1, bitorder="little")
+    np.testing.assert_array_equal(planes, bits[:, ::-1] if is_flipped else bits)

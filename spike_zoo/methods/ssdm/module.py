@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.errors import ConfigError
+from spike_zoo.methods.ssdm.cached_labels import CachedLabels
 from spike_zoo.methods.ssdm.colour import ChannelOrder, check_channel_order, reordered
 from spike_zoo.methods.ssdm.distances import (
     LPIPS,
@@ -22,20 +23,18 @@ from spike_zoo.methods.ssdm.distances import (
     make_distance,
     summed_distances,
 )
-from spike_zoo.methods.ssdm.images_at_once import images_at_once
 from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
 from spike_zoo.methods.ssdm.losses import DistillationLoss
-from spike_zoo.methods.ssdm.remembered_labels import CachedLabels
 from spike_zoo.methods.ssdm.san import SAN
-from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
+from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, images_at_once
 from spike_zoo.methods.ssdm.teacher_module import (
     Upsampler,
     check_short,
+    load_teacher_network,
     make_teacher,
     teacher_files,
 )
 from spike_zoo.methods.ssdm.teacher_training import TIMES
-from spike_zoo.methods.ssdm.teacher_weights import load_part
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
@@ -198,7 +197,7 @@ class SSDMStudentModule(DeblurModule):
         seen = {name: hparams[name] for name in ("short_window", "align_input", "rate_gain")}
         teacher = make_teacher(**made, **seen)
         for part, path in teacher_files(hparams["bsn"], hparams["edsr"], **made).items():
-            load_part(getattr(teacher, part), part, path)
+            load_teacher_network(getattr(teacher, part), part, path)
         return teacher.requires_grad_(False).eval()
 
     def make_loss(self) -> DistillationLoss:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.checkpoints.partial import load_part
+from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.files import weights_file
 from spike_zoo.methods.ssdm.bsn import BSN
-from spike_zoo.methods.ssdm.edsr import EDSR
+from spike_zoo.methods.ssdm.edsr import EDSR, FIXED_PARTS
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, check_gain
-from spike_zoo.methods.ssdm.teacher_weights import Part, load_part
 from spike_zoo.spikes import unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
 
 Upsampler = Literal["edsr", "bilinear", "nearest"]
+Part = Literal["bsn", "edsr"]
+STAGES = {"bsn": "denoise", "edsr": "upsample"}
+FIXED: dict[Part, tuple[str, ...]] = {"bsn": (), "edsr": FIXED_PARTS}
 
 
 def make_teacher(
@@ -111,7 +117,7 @@ class TeacherModule(DeblurModule):
         """
         if not self._has_weights:
             for part, path in self.files.items():
-                load_part(getattr(self.teacher, part), part, path)
+                load_teacher_network(getattr(self.teacher, part), part, path)
             self._has_weights = True
 
     def setup(self, stage: str) -> None:
@@ -220,6 +226,36 @@ class BlurryInputModule(DeblurModule):
         memory_gib: float | None,
     ) -> Iterator[Tensor]:
         return iter([image] * len(centers))
+
+
+def load_teacher_network(network: nn.Module, part: Part, path: str | Path | None) -> None:
+    """Load weights into one of the teacher's networks.
+
+    Args:
+        network: :class:`BSN` or :class:`EDSR`.
+        part: Which of them.
+        path: A checkpoint or export of a module with the teacher inside, or the authors' file.
+
+    Raises:
+        ConfigError: If no path is given.
+        MissingFileError: If there is no such file.
+        WeightsError: If the file holds no such network.
+    """
+    name, stage = type(network).__name__, STAGES[part]
+    if path is None:
+        raise ConfigError(
+            f"{part}: the teacher needs weights of {name}; give the checkpoint that "
+            f"configs/ssdm_{stage}.yaml trained, or switch the network off"
+        )
+    file = weights_file(path)
+    if not file.is_file():
+        raise MissingFileError(
+            f"{file}: there is no such file of {name}'s weights; train them with "
+            f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml', or name another in "
+            f"{part}",
+            path=str(file),
+        )
+    load_part(network, file, f"teacher.{part}", optional=FIXED[part])
 
 
 def teacher_files(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from spike_zoo.batch import DeblurBatch
-    from spike_zoo.methods.ssdm.teacher_weights import Part
+    from spike_zoo.methods.ssdm.teacher_module import Part
     from spike_zoo.spikes import SpikeRecording
 
 Stage = Literal["denoise", "upsample"]

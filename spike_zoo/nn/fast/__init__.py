@@ -6,8 +6,7 @@ How much less is said in each file, as measured on one core of a Zen 4 in float3
 from spike_zoo.nn.fast.conv_norm import conv_norm
 from spike_zoo.nn.fast.conv_prelu import ConvPReLU, JoiningConvPReLU
 from spike_zoo.nn.fast.layout import join_channels, lay_out
-from spike_zoo.nn.fast.narrow_conv import NarrowConv2d
-from spike_zoo.nn.fast.pointwise_conv import PointwiseConv2d
+from spike_zoo.nn.fast.narrow_conv import NarrowConv2d, PointwiseConv2d
 from spike_zoo.nn.fast.prelu import PReLU
 from spike_zoo.nn.fast.warp import warp_each
 

@@ -1,4 +1,4 @@
-"""Channels-last or channel after channel: who computes in which, and joining without a copy."""
+"""Where faster layers apply, and the memory layout of images: channels-last or contiguous."""
 
 from __future__ import annotations
 
@@ -67,3 +67,19 @@ def _as_computed(parts: Sequence[Tensor]) -> Sequence[Tensor]:
     if not (torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)):
         return parts
     return [part.to(torch.get_autocast_dtype(device)) for part in parts]
+
+
+def is_eager_cpu(x: Tensor) -> bool:
+    """Return whether what is computed of ``x`` is computed on a CPU, operation by operation.
+
+    A compiler finds better ways by itself, and accelerators have none of the CPU's weak spots.
+    """
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def only_makes_pictures(x: Tensor) -> bool:
+    """Return whether what is computed of ``x`` is not learned from either.
+
+    Then layers may write over their input and take weights together that are learned apart.
+    """
+    return is_eager_cpu(x) and not torch.is_grad_enabled()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from spike_zoo.nn.fast.eager import is_eager_cpu
+from spike_zoo.nn.fast.layout import is_eager_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.nn.fast.eager import only_makes_pictures
-from spike_zoo.nn.fast.layout import has_rows
+from spike_zoo.nn.fast.layout import has_rows, only_makes_pictures
 from spike_zoo.nn.warp import sampling_grid, warp
 
 if TYPE_CHECKING:

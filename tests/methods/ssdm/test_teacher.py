@@ -15,6 +15,9 @@ from spike_zoo.methods.ssdm import (
     SSDMTeacherModule,
     spike_guided_deblur,
 )
+from spike_zoo.methods.ssdm.teacher import images_at_once
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 class RateEstimator(nn.Module):
@@ -128,3 +131,19 @@ def test_a_gain_that_leaves_nothing_is_refused_before_any_file_is_read(gain: flo
     for make in (SSDMCascadeModule, SSDMStudentModule, SSDMTeacherModule):
         with pytest.raises(ValueError, match="rate_gain must be a number above 0, got"):
             make(rate_gain=gain)
+
+
+def test_images_share_the_memory_that_is_given() -> None:
+    assert images_at_once(2**28, 1.0, CPU) == 4
+    assert images_at_once(2**28 + 1, 1.0, CPU) == 3
+    assert images_at_once(2**40, 1.0, CPU) == 1
+
+
+def test_accelerators_take_more_where_nothing_is_said() -> None:
+    assert images_at_once(2**25, None, GPU) > images_at_once(2**25, None, CPU)
+
+
+@pytest.mark.parametrize("memory", [0.0, -1.0, float("nan")])
+def test_no_memory_is_refused(memory: float) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        images_at_once(1, memory, CPU)

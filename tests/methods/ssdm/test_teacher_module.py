@@ -14,11 +14,14 @@ from spike_zoo.checkpoints.loading import export
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ConfigError, MissingFileError, WeightsError
 from spike_zoo.methods.ssdm import (
+    BSN,
+    EDSR,
     BlurryInputModule,
     SSDMCascadeModule,
     SSDMStudentModule,
     SSDMTeacher,
 )
+from spike_zoo.methods.ssdm.teacher_module import load_teacher_network
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import deblur_scenes, simulate_exposures
 from spike_zoo.testing import QUIET
@@ -173,3 +176,25 @@ def test_missing_and_foreign_files_are_refused_by_their_path(
 def test_an_unknown_upsampler_is_refused() -> None:
     with pytest.raises(ValueError, match="upsampler must be one of"):
         SSDMCascadeModule(upsampler="bicubic")  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize("prefix", ["teacher.edsr.", ""])
+def test_the_enlarging_network_needs_no_shifts_of_the_mean_in_a_file(
+    prefix: str, tmp_path: Path
+) -> None:
+    trained, ours = EDSR().state_dict(), EDSR()
+    learned = {f"{prefix}{key}": value for key, value in trained.items() if "_mean." not in key}
+    torch.save(learned, tmp_path / "edsr.pth")
+    load_teacher_network(ours, "edsr", tmp_path / "edsr.pth")
+    torch.testing.assert_close(ours.state_dict(), trained, rtol=0, atol=0)
+
+
+def test_what_is_wrong_is_said_with_what_to_do(tmp_path: Path) -> None:
+    network = BSN()
+    with pytest.raises(ConfigError, match=r"bsn: .*give the checkpoint that configs/ssdm_denoise"):
+        load_teacher_network(network, "bsn", None)
+    with pytest.raises(MissingFileError, match=r"none\.ckpt: .*configs/ssdm_denoise\.yaml"):
+        load_teacher_network(network, "bsn", tmp_path / "none.ckpt")
+    torch.save(EDSR().state_dict(), tmp_path / "edsr.pth")
+    with pytest.raises(WeightsError, match=r"no part teacher\.bsn and is not BSN by itself"):
+        load_teacher_network(network, "bsn", tmp_path / "edsr.pth")

@@ -55,11 +55,6 @@ def test_sides_ask_the_middle_only_when_they_interact(cross: bool) -> None:
         assert torch.equal(before[:, side], after[:, side]) is not cross
 
 
-def test_query_convolution_mixes_pairs_of_channels() -> None:
-    assert SymmetricInteractiveAttention(96).query_local.weight.shape == (192, 2, 3, 3)
-    assert SymmetricInteractiveAttention(96).key_value_t0_local.weight.shape == (192, 1, 3, 3)
-
-
 def test_exported_attention_takes_other_sizes_than_it_was_traced_with() -> None:
     attention = SymmetricInteractiveAttention(16).eval()
     traced, other = ([torch.rand(1, 16, *size) for _ in range(3)] for size in ((6, 7), (9, 5)))

@@ -16,7 +16,7 @@ from spike_zoo.methods.stir import STIR
 from spike_zoo.methods.stir.decoder import RefiningDecoder
 from spike_zoo.methods.stir.encoder import EncoderStage
 from spike_zoo.methods.stir.network import level_channels
-from spike_zoo.nn.fast.eager import only_makes_pictures
+from spike_zoo.nn.fast.layout import only_makes_pictures
 
 # Parameters and multiply-accumulates per pixel of the published description's variants.
 PUBLISHED_COST = [

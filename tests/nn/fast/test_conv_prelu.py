@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from spike_zoo.nn.fast import ConvPReLU, JoiningConvPReLU, lay_out
-from spike_zoo.nn.fast.conv_prelu import spare_channels
 
 WIDTHS = (1, 60, 72)  # together 133 channels, 11 short of whole vectors
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -58,24 +57,3 @@ def test_joined_parts_give_values_and_gradients_of_pytorch(
         torch.autograd.grad(found, [*parts, *joining.parameters()], gradient),
         torch.autograd.grad(wanted, [*parts, *first.parameters()], gradient),
     )
-
-
-def test_spare_channels_are_zeros_behind_the_result() -> None:
-    joining = JoiningConvPReLU(133, 133)
-    lay_out(joining, torch.channels_last)
-    found = joining([torch.randn(1, width, 50, 50) for width in WIDTHS])
-    assert found.shape == (1, 144, 50, 50)
-    assert not found[:, 133:].any()
-
-
-def test_channels_are_filled_up_only_where_training_gains_by_it() -> None:
-    wide, narrow = (nn.Conv2d(channels, 8, 3) for channels in (133, 85))
-    for conv in (wide, narrow):
-        lay_out(conv, torch.channels_last)
-    large, small = torch.empty(1, 1, 96, 96), torch.empty(1, 1, 24, 24)
-    assert spare_channels(wide, large) == 144 - 133
-    assert spare_channels(narrow, large) == spare_channels(wide, small) == 0
-    with torch.no_grad():
-        assert spare_channels(wide, large) == 0
-    with torch.autocast("cpu", torch.bfloat16):
-        assert spare_channels(wide, large) == 0

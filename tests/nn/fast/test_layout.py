@@ -1,4 +1,4 @@
-"""Layouts and precisions in which parts are joined."""
+"""Where fast layers apply, and layouts and precisions in which parts are joined."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from spike_zoo.nn.fast import join_channels, lay_out
-from spike_zoo.nn.fast.layout import has_rows, is_channels_last, laid_out_for
+from spike_zoo.nn.fast.layout import (
+    has_rows,
+    is_channels_last,
+    is_eager_cpu,
+    laid_out_for,
+    only_makes_pictures,
+)
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
 
@@ -48,3 +54,22 @@ def test_gradients_come_in_the_layout_of_the_weights(layout: torch.memory_format
         convs(laid_out_for(first, x)).sum().backward()
         assert first.weight.grad is not None
         assert first.weight.grad.is_contiguous(memory_format=layout)
+
+
+def test_they_apply_on_cpus_and_some_only_without_gradients() -> None:
+    cpu, elsewhere = torch.zeros(1), torch.zeros(1, device="meta")
+    assert is_eager_cpu(cpu)
+    assert not only_makes_pictures(cpu)
+    with torch.no_grad():
+        assert only_makes_pictures(cpu)
+        assert not is_eager_cpu(elsewhere)
+        assert not only_makes_pictures(elsewhere)
+
+
+def test_a_compiler_gets_pytorch_s_own_layers() -> None:
+    def answers(x: torch.Tensor) -> torch.Tensor:
+        return x + is_eager_cpu(x) + 2 * only_makes_pictures(x)
+
+    with torch.no_grad():
+        assert torch.compile(answers, backend="eager")(torch.zeros(1)).item() == 0
+        assert answers(torch.zeros(1)).item() == 3

@@ -1,4 +1,4 @@
-"""Convolutions to a few channels by a matrix product against PyTorch's."""
+"""Convolutions by a matrix product against PyTorch's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.nn.fast import NarrowConv2d, lay_out
+from spike_zoo.nn.fast import NarrowConv2d, PointwiseConv2d, lay_out
 from spike_zoo.nn.fast.narrow_conv import convolve_to_few
 
 
@@ -52,3 +52,26 @@ def test_it_is_counted_as_the_convolution() -> None:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         narrow(torch.randn(2, 6, 5, 8))
     assert counter.get_total_flops() == 2 * 2 * 6 * 2 * 9 * 5 * 8
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_1x1_convolution_is_that_of_pytorch(layout: torch.memory_format, bias: bool) -> None:
+    ours, theirs = PointwiseConv2d(21, 11, bias=bias).double(), nn.Conv2d(21, 11, 1, bias=bias)
+    theirs.double().load_state_dict(ours.state_dict())
+    x = torch.randn(2, 21, 6, 5, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    found, wanted = ours(x), theirs(x)
+    torch.testing.assert_close(found, wanted)
+    assert found.is_contiguous(memory_format=layout)
+    gradient = torch.randn_like(wanted)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, [x, *ours.parameters()], gradient),
+        torch.autograd.grad(wanted, [x, *theirs.parameters()], gradient),
+    )
+
+
+def test_a_1x1_convolution_is_counted_as_one() -> None:
+    x = torch.randn(2, 21, 6, 5).to(memory_format=torch.channels_last)
+    with FlopCounterMode(display=False) as counter:
+        PointwiseConv2d(21, 11)(x)
+    assert counter.get_total_flops() == 2 * 2 * 21 * 11 * 6 * 5

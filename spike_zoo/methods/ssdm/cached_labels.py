@@ -1,4 +1,4 @@
-"""The teacher's images, remembered where an exposure comes again."""
+"""The teacher's images, cached in memory and in files where an exposure comes again."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
-from spike_zoo.methods.ssdm.images_at_once import GIB
-from spike_zoo.methods.ssdm.stored_labels import StoredLabels
+from spike_zoo.checkpoints.weight_files import read_weights, state_digest
+from spike_zoo.files import new_file
+from spike_zoo.methods.ssdm.teacher import GIB
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, inverse_mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spike_zoo.methods.ssdm.teacher import SSDMTeacher
+
+_ENTRY = "images"
 
 
 class CachedLabels:
@@ -110,3 +114,46 @@ def _digest(blur: Tensor, spikes: Tensor, times: Sequence[int], exposure: tuple[
     for part in (blur, spikes.to(torch.bool)):
         digest.update(part.cpu().numpy().tobytes())
     return digest.digest()
+
+
+class StoredLabels:
+    """Keep images of one teacher in files, one an exposure.
+
+    Runs may share the folder at the same time: a file appears complete, and each run writes
+    the same. Another teacher has another folder inside it, so nothing in it grows stale.
+
+    Args:
+        folder: Holds a folder for each teacher; made when needed.
+        teacher: Whose images they are.
+    """
+
+    def __init__(self, folder: Path, teacher: SSDMTeacher) -> None:
+        self.folder = folder / _name_of(teacher)
+
+    def read(self, key: bytes) -> Tensor | None:
+        """Return the images of an exposure as they were given, or None where there are none.
+
+        Raises:
+            WeightsError: If the file is damaged; without it the images are computed again.
+        """
+        path = self._path(key)
+        return read_weights(path)[_ENTRY] if path.exists() else None
+
+    def write(self, key: bytes, images: Tensor) -> None:
+        """Keep the images of an exposure.
+
+        Raises:
+            RecordingError: If the folder cannot be written.
+        """
+        with new_file(self._path(key), overwrite=True) as temporary:
+            # OSError where the disk is full
+            temporary.write_bytes(save({_ENTRY: images.cpu().contiguous()}))
+
+    def _path(self, key: bytes) -> Path:
+        return self.folder / f"{key.hex()}.safetensors"
+
+
+def _name_of(teacher: SSDMTeacher) -> str:
+    """Name a teacher by all that decides its images: its layers, their weights, its settings."""
+    state = {name: value.cpu() for name, value in teacher.state_dict().items()}
+    return hashlib.blake2b(f"{teacher} {state_digest(state)}".encode(), digest_size=8).hexdigest()

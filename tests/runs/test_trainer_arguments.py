@@ -1,4 +1,4 @@
-"""Evaluation runs on one device, and processes are started in one way."""
+"""Numbers that no run can have are named; evaluation runs on one device; how processes start."""
 
 from __future__ import annotations
 
@@ -12,9 +12,74 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from spike_zoo.cli.main import main
 from spike_zoo.errors import ConfigError
-from spike_zoo.runs import devices
-from spike_zoo.runs.devices import configure_devices
+from spike_zoo.runs import trainer_arguments
+from spike_zoo.runs.trainer_arguments import check_limits, configure_devices
 from tests.conftest import ROOT
+
+#: As Lightning's command line gives them where nothing is said.
+USUAL: dict[str, Any] = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "num_nodes": 1,
+    "gradient_clip_val": None,
+    "log_every_n_steps": None,
+    "max_epochs": None,
+    "max_steps": -1,
+    "barebones": False,
+    "callbacks": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"accumulate_grad_batches": 0}, r"trainer\.accumulate_grad_batches: at least 1, got 0$"),
+        ({"check_val_every_n_epoch": 0}, r"trainer\.check_val_every_n_epoch: at least 1, got 0$"),
+        ({"num_nodes": 0}, r"trainer\.num_nodes: at least 1, got 0$"),
+        ({"gradient_clip_val": -1}, r"trainer\.gradient_clip_val: at least 0, got -1$"),
+        ({"gradient_clip_val": -0.5}, r"trainer\.gradient_clip_val: at least 0, got -0\.5$"),
+        ({"log_every_n_steps": -1}, r"trainer\.log_every_n_steps: at least 0, got -1$"),
+        ({"max_epochs": 0}, r"trainer\.max_epochs: 0 trains nothing; .*test --ckpt_path FILE"),
+        ({"max_steps": 0}, r"trainer\.max_steps: 0 trains nothing"),
+    ],
+)
+def test_a_number_that_no_fit_can_have_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_limits("fit", {**USUAL, **changes})
+
+
+@pytest.mark.parametrize(
+    ("callback", "option"),
+    [
+        ("LearningRateFinder", "--model.learning_rate"),
+        ("BatchSizeFinder", "--data.init_args.batch_size"),
+    ],
+)
+def test_a_callback_that_replaces_a_recorded_setting_is_rejected(
+    callback: str, option: str
+) -> None:
+    named = SimpleNamespace(class_path=f"lightning.pytorch.callbacks.{callback}")
+    with pytest.raises(ConfigError, match=rf"trainer\.callbacks: {callback} .*{option}$"):
+        check_limits("fit", {**USUAL, "callbacks": [named]})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"check_val_every_n_epoch": None, "val_check_interval": 5},
+        {"max_epochs": -1},
+        {"gradient_clip_val": 0, "log_every_n_steps": 0},
+    ],
+)
+def test_what_lightning_understands_is_left_to_it(changes: dict[str, Any]) -> None:
+    check_limits("fit", {**USUAL, **changes})
+
+
+@pytest.mark.parametrize("verb", ["validate", "test", "predict"])
+def test_how_long_one_would_train_does_not_matter_where_nothing_is_trained(verb: str) -> None:
+    check_limits(verb, {**USUAL, "max_epochs": 0, "max_steps": 0})
+
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
 SPAWNING = "ddp_spawn_find_unused_parameters_true"
@@ -104,7 +169,7 @@ def test_half_precision_that_is_emulated_is_told(
     precision: str | None, is_fast: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(devices, "has_fast_bf16", lambda **_: is_fast)
-    monkeypatch.setattr(devices, "rank_zero_info", told.append)
-    devices.warn_about_emulation(_trainer(accelerator="auto", precision=precision))
+    monkeypatch.setattr(trainer_arguments, "has_fast_bf16", lambda **_: is_fast)
+    monkeypatch.setattr(trainer_arguments, "rank_zero_info", told.append)
+    trainer_arguments.warn_about_emulation(_trainer(accelerator="auto", precision=precision))
     assert re.search(said, "".join(told))

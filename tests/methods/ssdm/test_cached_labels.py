@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spike_zoo.errors import WeightsError
 from spike_zoo.methods.ssdm import SSDMStudentModule, SSDMTeacher
-from spike_zoo.methods.ssdm.remembered_labels import CachedLabels
+from spike_zoo.methods.ssdm.cached_labels import CachedLabels
 from spike_zoo.spikes.turning import SHAPE_KEEPING_MODES, apply_mode
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
 
