@@ -11,24 +11,24 @@ from typing import Final
 SPEEDS: Final = ("slow", "medium", "fast")
 """Words by which names of recordings state their speed, the slowest first."""
 BY_SPEED: Final = ("psnr", "ssim", "epe", "epe_still")
-"""Metrics that are also logged for the recordings of each pace alone, as ``psnr_fast``."""
+"""Metrics that are also logged for the recordings of each speed alone, as ``psnr_fast``."""
 
 
 def speed_of(name: str) -> str | None:
     """Return the speed that a name states as a whole word; None where it states none, or several.
 
-    >>> pace_of("test-astronaut-fast-02"), pace_of("street_SLOW.3"), pace_of("breakfast-1")
+    >>> speed_of("test-astronaut-fast-02"), speed_of("street_SLOW.3"), speed_of("breakfast-1")
     ('fast', 'slow', None)
     """
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    stated = [pace for pace in SPEEDS if pace in words]
+    stated = [speed for speed in SPEEDS if speed in words]
     return stated[0] if len(stated) == 1 else None
 
 
 def split_speed(metric: str) -> tuple[str, str | None]:
-    """Return a metric without the pace that its name ends in, and that pace.
+    """Return a metric without the speed that its name ends in, and that speed.
 
-    >>> split_pace("psnr_fast"), split_pace("psnr_stir")
+    >>> split_speed("psnr_fast"), split_speed("psnr_stir")
     (('psnr', 'fast'), ('psnr_stir', None))
     """
     name, _, last = metric.rpartition("_")

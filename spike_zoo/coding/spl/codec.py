@@ -250,9 +250,9 @@ class LosslessPlanes:
         self._model = _model_for(number, self.header, self._model)
         self._next = 0  # should it fail, the model is of no use
         rest, used = lossless_kernels.decode(self._model, words, state, planes)
-        packed = pack_bits(planes)
-        is_right = (rest, used) == (lossless_kernels.FIRST_STATE, words.size)
-        if not is_right or zlib.crc32(packed.tobytes()) != checksum:
+        is_complete = (rest, used) == (lossless_kernels.FIRST_STATE, words.size)
+        packed = pack_bits(planes) if is_complete else None  # else some planes were not written
+        if packed is None or zlib.crc32(packed.tobytes()) != checksum:
             raise DecodeMismatchError(
                 f"{self._where}: planes {first} to {first + depth - 1} are not those that were "
                 "coded; code the recording again, and with this version",
