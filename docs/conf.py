@@ -37,6 +37,7 @@ include_patterns = [
     "notebooks/*.ipynb",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
 ]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 templates_path: list[str] = []
