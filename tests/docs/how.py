@@ -38,7 +38,7 @@ TABLE: tuple[tuple[str, str, How], ...] = (
     ("the reader's own checkpoint", r".*(checkpoints/|DeblurNet_100)", How.PARSE),
     ("another camera's exposure", r".*deblur (board|street)\.", How.PARSE),
     ("exposures that tests/cli/test_archive.py deblurs", r".*deblur exposures/", How.PARSE),
-    ("SCI's pictures of whole planes: minutes", r".*--method sci-small", How.PARSE),
+    ("SCI's pictures of whole planes: minutes", r".*--method sci\b(?!-digits)", How.PARSE),
     ("a codec on whole planes", r".*spike_zoo (de)?compress\b", How.RUN_SLOW),
     ("what a codec wrote", r".*spike_zoo info street\.(sci|spl|mp4)", How.RUN_SLOW),
     ("a network on whole planes", r".*--method stir-small", How.RUN_SLOW),
