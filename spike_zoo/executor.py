@@ -158,13 +158,15 @@ def check_jobs(jobs: int) -> None:
 
 
 def _run_locally(tasks: Sequence[Callable[[], Result]], jobs: int) -> Generator[Result]:
+    if jobs == 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield task()
+        return
     from joblib import Parallel, delayed
 
     calls = [delayed(_run_in)(Path.cwd(), task) for task in tasks]
     options = {"initializer": start_worker, "initargs": (os.getpid(), warnings.formatwarning)}
-    parallel = Parallel(
-        n_jobs=jobs, return_as="generator_unordered", **({} if jobs == 1 else options)
-    )
+    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", **options)
     results = parallel(calls)
     with _worker_faults_handled(), contextlib.closing(results):  # stops the processes
         yield from results

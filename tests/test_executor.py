@@ -14,17 +14,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import h5py
 import pytest
 from distributed import LocalCluster
 
 import spike_zoo
 from spike_zoo import SpikeArchive
-from spike_zoo.archive import build_archive
+from spike_zoo.archive import build_archive, verify_archive
 from spike_zoo.errors import FormatError, SpikeZooError, UsageError
 from spike_zoo.executor import run_tasks
 from spike_zoo.formats import write_recording
 from spike_zoo.spikes.take import Take
-from tests.helpers.archives import make_take
+from tests.helpers.archives import make_take, write_archive
 from tests.helpers.streams import random_spikes
 
 PARENT = """
@@ -37,8 +38,8 @@ time.sleep(60)
 
 BUILD = """
 import sys, time, warnings
-from spike_zoo.archive import build_archive
-from tests.helpers.archives import make_take
+from spike_zoo.archive import build_archive, verify_archive
+from tests.helpers.archives import make_take, write_archive
 
 def growing():
     time.sleep(0.6)
@@ -143,6 +144,20 @@ def test_takes_of_workers_that_are_killed_are_made_again(
     quiet, noisy = (SpikeArchive(tmp_path / f"{name}.h5") for name in ("quiet", "noisy"))
     assert quiet.data_sha256() == noisy.data_sha256()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.h5", "quiet.h5"]
+
+
+def test_a_cluster_and_several_processes_verify_as_one_does(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
+    path = write_archive(tmp_path / "a.h5", 70)
+    with h5py.File(path, "r+") as file:
+        for name in ("take3", "take68"):
+            file[f"recordings/{name}/spikes"][0] ^= 8
+    found = verify_archive(path)
+    damaged = [one.path.split("/")[1] for one in found if one.code == "E06"]
+    assert damaged == ["take3", "take68"]
+    assert verify_archive(path, jobs=2) == found
+    assert verify_archive(path, cluster=cluster.scheduler_address) == found
 
 
 def _fail() -> Take:

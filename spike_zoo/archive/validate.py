@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -20,6 +21,7 @@ from spike_zoo.archive.datasets import (
 )
 from spike_zoo.archive.schema import Finding, counted, finding_of
 from spike_zoo.errors import MissingFileError, MissingItemError, SpikeZooError
+from spike_zoo.executor import run_tasks
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, holds_objects, read_attributes
 from spike_zoo.formats.hdf5_recording import (
     SOURCE_FORMATS,
@@ -41,12 +43,19 @@ if TYPE_CHECKING:
 _BLOCK_BYTES = 1 << 24
 
 
-def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
+_TASK_RECORDINGS = 64
+
+
+def verify_archive(
+    path: str | Path, *, deep: bool = True, jobs: int = 1, cluster: str | None = None
+) -> list[Finding]:
     """Return every broken rule of an archive; an empty list means valid and unremarkable.
 
     Args:
         path: The archive; one that cannot be opened is a finding too.
         deep: Read all data and compare the checksums (E06).
+        jobs: Processes that share the recordings; -1 starts one per core.
+        cluster: A Dask cluster instead, see :func:`spike_zoo.executor.run_tasks`.
 
     Raises:
         MissingFileError: If there is no such file.
@@ -74,11 +83,25 @@ def verify_archive(path: str | Path, *, deep: bool = True) -> list[Finding]:
                 findings.append(
                     Finding("E11", inside, "names are 1..120 of A-Z a-z 0-9 . _ -, not . first")
                 )
-            if inside not in rejected:
-                findings += _recording(file, name, deep=deep)
+        readable = [name for name in names if f"{schema.RECORDINGS}/{name}" not in rejected]
+        starts = range(0, len(readable), _TASK_RECORDINGS)
+        tasks = [
+            partial(_recordings, path, start, readable[start : start + _TASK_RECORDINGS], deep)
+            for start in starts
+        ]
+        found = dict(run_tasks(tasks, jobs=jobs, cluster=cluster))
+        findings += [finding for start in starts for finding in found[start]]
         findings += _splits(file, names)
         findings += _classes(file, names)
     return counted(findings)
+
+
+def _recordings(
+    path: str | Path, start: int, names: list[str], deep: bool
+) -> tuple[int, list[Finding]]:
+    """Return what is wrong with some recordings, and the number of the first."""
+    with Hdf5File(path) as file:
+        return start, [one for name in names for one in _recording(file, name, deep=deep)]
 
 
 def _members(file: Hdf5File, inside: str, findings: list[Finding]) -> list[str]:

@@ -281,7 +281,14 @@ def _digest(archive: SpikeArchive) -> str | None:
         return None
 
 
-def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
+def archive_verify(
+    path: str,
+    *,
+    deep: bool = True,
+    json: bool = False,
+    jobs: int = 0,
+    cluster: str | None = None,
+) -> int:
     """Check every rule of the archive's schema: exit code 0 if valid, 1 if not.
 
     Args:
@@ -289,8 +296,11 @@ def archive_verify(path: str, *, deep: bool = True, json: bool = False) -> int:
         deep: Also read spikes, pictures, labels and calibration and compare their checksums.
         json: Print the findings as JSON instead of a line each: CODE path message. A warning about
             several recordings is printed once, with their number.
+        jobs: Processes that share the recordings; 0 takes one per core.
+        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
-    findings = verify_archive(path, deep=deep)
+    check_jobs(jobs)
+    findings = verify_archive(path, deep=deep, jobs=jobs or -1, cluster=cluster)
     errors = sum(finding.severity == "error" for finding in findings)
     if json:
         rows = [
