@@ -48,26 +48,29 @@ class Unit(NamedTuple):
     out: str
 
 
-def run_batch(
-    command: Callable[..., None],
-    units: list[Unit],
-    given: Mapping[str, Any],
-    *,
-    jobs: int,
-    cluster: str | None,
-) -> None:
-    """Run a command for each recording; finished results of equal inputs are kept.
+def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
+    """Run a command for each of several recordings; finished results of equal inputs are kept.
 
     Args:
-        command: Takes a recording, ``out``, ``name`` and the options.
-        units: The recordings.
-        given: All arguments of the command by name, options of .dat files under ``dat``.
-        jobs: Processes; 0 starts one per core.
-        cluster: See :func:`spike_zoo.executor.run_tasks`.
+        command: The command.
+        given: All its arguments by name, options of .dat files under ``dat``. A recording that is
+            a folder or a pattern, and a pattern as name, mean several recordings.
+
+    Returns:
+        False, with nothing done, if a single recording is meant.
 
     Raises:
+        UsageError: If ``--cluster`` is given for a single recording, or see :func:`find_units`.
         SpikeZooError: If recordings failed; lists them. The others are finished.
     """
+    units, cluster = find_units(given["recording"], given["name"], given["out"]), given["cluster"]
+    if not units and cluster is not None:
+        raise UsageError(
+            f"--cluster {cluster} is for several recordings: give a folder, or a pattern in quotes"
+        )
+    if not units:
+        return False
+    jobs = given["jobs"]
     check_jobs(jobs)
     own = ("recording", "name", "out", "jobs", "cluster", "dat")
     options = {key: value for key, value in given.items() if key not in own}
@@ -80,13 +83,14 @@ def run_batch(
             outcomes[outcome] += 1
             failed += [problem] if problem else []
     counts = ", ".join(f"{outcomes[kind]} {kind}" for kind in ("made", "unchanged", "failed"))
-    echo(f"recordings: {counts} ({Path(units[0].out).parent})")
+    echo(f"recordings: {counts} ({given['out']})")
     if failed:
         more = len(failed) - _MOST_LISTED
         listed = [*sorted(failed)[:_MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
         raise SpikeZooError(
             f"{len(failed)} of {len(units)} recordings failed:\n" + "\n".join(listed)
         )
+    return True
 
 
 def find_units(recording: str, name: str | None, out: str) -> list[Unit]:

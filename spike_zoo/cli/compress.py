@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import find_units, run_batch
+from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.sci.header import QUALITIES
@@ -95,9 +95,7 @@ def compress(
         cluster: Dask cluster for many recordings: tcp://HOST:PORT, its scheduler file, or
             slurm:FILE.yaml.
     """
-    given = dict(locals())  # first: nothing but the arguments
-    if units := find_units(recording, name, out):
-        run_batch(compress, units, given, jobs=jobs, cluster=cluster)
+    if run_batch(compress, locals()):  # first: nothing but the arguments
         return
     _check_numbers(quality=quality, gop=gop, crf=crf, stride=stride, codec=codec)
     stated = stated_rate_scale(rate_scale)

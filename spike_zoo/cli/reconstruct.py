@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import find_units, run_batch
+from spike_zoo.cli.batch import run_batch
 from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
@@ -85,9 +85,7 @@ def reconstruct(
         cluster: Dask cluster for many recordings: tcp://HOST:PORT, its scheduler file, or
             slurm:FILE.yaml.
     """
-    given = dict(locals())  # first: nothing but the arguments
-    if units := find_units(recording, name, out):
-        run_batch(reconstruct, units, given, jobs=jobs, cluster=cluster)
+    if run_batch(reconstruct, locals()):  # first: nothing but the arguments
         return
     if stride < 1:
         raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")

@@ -92,6 +92,7 @@ def test_recordings_of_an_archive_are_chosen_by_a_pattern(clips: Path) -> None:
         (["none/*.dat", "--out", "{name}.png"], 2, "none/*.dat: no recording there"),
         (["clips", "--out", "{name}.png", "--jobs=-1"], 2, "--jobs must be 0"),
         (["clips", "--out", "{name}.png", "--cluster=x"], 2, "--cluster x: neither the address"),
+        (["clips/one.npz", "--out", "x.png", "--cluster=x"], 2, "is for several recordings"),
     ],
 )
 def test_impossible_calls_are_rejected(
