@@ -41,7 +41,7 @@ def compress(
     *,
     out: str,
     lossless: bool = False,
-    codec: Literal["x265", "av1"] | None = None,
+    codec: Literal["sci", "spl", "x265", "av1"] | None = None,
     method: str | None = None,
     quality: int | None = None,
     gop: int | None = None,
@@ -61,27 +61,28 @@ def compress(
     """Turn a recording into a bitstream, or into a small video of reconstructed images.
 
     What was compressed by a method is decompressed by the same weights. What was compressed with
-    --lossless comes back bit for bit, without any. With --codec the images of a method are coded
-    as an MP4 that plays everywhere; the spikes cannot be recovered. A folder, a pattern or an
-    archive with a pattern of names means many recordings: each is compressed by itself, and those
-    whose bitstreams exist and are of the same input are kept.
+    --lossless comes back bit for bit, without any. A video codec codes the images of a method as an
+    MP4 that plays everywhere; the spikes cannot be recovered. A folder, a pattern or an archive
+    with a pattern of names means many recordings: each is compressed by itself, and those whose
+    bitstreams exist and are of the same input are kept.
 
     Args:
         recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a folder of them, or a
             pattern as 'clips/*.dat'.
-        out: X.sci, with --lossless X.spl, with --codec X.mp4. Of many recordings with {name} in
-            it, as results/{name}.sci.
+        out: X.sci, with --lossless X.spl, with a video codec X.mp4. Of many recordings with {name}
+            in it, as results/{name}.sci.
         lossless: Keep every spike. No method is needed: method, quality, gop, device and trust are
             not for it.
-        codec: Video codec of reconstructed images.
+        codec: sci, the default, codes features; spl is --lossless; x265 and av1 are video codecs of
+            reconstructed images.
         method: A shipped name, a checkpoint or an export folder of a method that compresses;
-            sci by default. With --codec, of one that reconstructs; tfi-aligned by default.
-        quality: 0 to 3, default 2; 0 takes the fewest bits. Not with --codec.
+            sci by default. With a video codec, of one that reconstructs; tfi-aligned by default.
+        quality: 0 to 3, default 2; 0 takes the fewest bits. Not with a video codec.
         gop: Frames of a group of pictures, default 32. Each is read without the others; long ones
-            take fewer bits. Not with --codec.
-        crf: With --codec, its constant rate factor: lower is better and larger; by default 28 of
-            x265 and 35 of av1.
-        stride: With --codec, planes from one image to the next; default 7.
+            take fewer bits. Not with a video codec.
+        crf: Of a video codec, the constant rate factor: lower is better and larger; by default 28
+            of x265 and 35 of av1.
+        stride: Of a video codec, planes from one image to the next; default 7.
         start: First plane that is compressed.
         stop: Plane before which compression ends; by default the end of the recording.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
@@ -97,6 +98,10 @@ def compress(
     """
     if run_batch(compress, locals()):  # first: nothing but the arguments
         return
+    if codec == "spl":
+        lossless, codec = True, None
+    elif codec == "sci" and not lossless:
+        codec = None
     _check_numbers(quality=quality, gop=gop, crf=crf, stride=stride, codec=codec)
     stated = stated_rate_scale(rate_scale)
     target = _target(out, lossless=lossless, codec=codec, overwrite=overwrite)

@@ -136,11 +136,16 @@ def test_a_call_that_is_ended_leaves_nothing_half_written(street: str, tmp_path:
     assert sorted(tmp_path.rglob("*")) == left
 
 
+@pytest.mark.parametrize("option", ["--lossless", "--codec=spl"])
 def test_a_lossless_recording_comes_back_bit_for_bit_and_its_cost_is_reported(
-    recording: SpikeRecording, street: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    option: str,
+    recording: SpikeRecording,
+    street: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "new" / "street.spl"
-    assert main(["compress", street, "--lossless", "--out", str(out)]) == 0
+    assert main(["compress", street, option, "--out", str(out)]) == 0
     again = read_recording(out)
     np.testing.assert_array_equal(again[:], recording[:])
     assert (again.fps, again.rate_scale) == (20_000.0, 0.5)
