@@ -50,6 +50,7 @@ _ROOMS = frozenset(
         "coding",
         "data",
         "errors",
+        "executor",
         "files",
         "formats",
         "loggers",

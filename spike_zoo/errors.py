@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,6 +37,20 @@ class SpikeZooError(ValueError):
     def __str__(self) -> str:
         """Return the message itself, also where a base class would quote it."""
         return self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle without calling the constructor, whose base classes differ."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[SpikeZooError], arguments: tuple[Any, ...], state: dict[str, Any]
+) -> SpikeZooError:
+    make: Any = OSError.__new__ if issubclass(kind, OSError) else ValueError.__new__
+    error: SpikeZooError = make(kind, *arguments)
+    error.args = arguments
+    error.__dict__.update(state)
+    return error
 
 
 class UsageError(SpikeZooError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import threading
 import time
@@ -118,10 +119,13 @@ def _slurm_cluster(cluster: str) -> Iterator[Any]:
     path = Path(cluster.removeprefix(SLURM))
     if not path.is_file():
         raise MissingFileError(f"--cluster {cluster}: there is no file {path}", path=str(path))
+    handler = signal.getsignal(signal.SIGINT)
     try:
         from dask_jobqueue import SLURMCluster  # type: ignore[attr-defined]  # no __all__
     except ImportError as error:
         raise UsageError(_NO_DASK) from error
+    finally:
+        signal.signal(signal.SIGINT, handler)  # dask_jobqueue exits without a word on Ctrl-C
     options = dict(read_yaml(path))
     jobs = options.pop("jobs", 1)
     try:

@@ -21,7 +21,7 @@ from distributed import LocalCluster
 import spike_zoo
 from spike_zoo import SpikeArchive
 from spike_zoo.archive import build_archive, verify_archive
-from spike_zoo.errors import FormatError, SpikeZooError, UsageError
+from spike_zoo.errors import FormatError, MissingFileError, SpikeZooError, UsageError
 from spike_zoo.executor import run_tasks
 from spike_zoo.formats import write_recording
 from spike_zoo.spikes.take import Take
@@ -160,15 +160,16 @@ def test_a_cluster_and_several_processes_verify_as_one_does(
     assert verify_archive(path, cluster=cluster.scheduler_address) == found
 
 
-def _fail() -> Take:
-    raise FormatError("x.dat: no recording")
+def _fail(kind: type[SpikeZooError]) -> Take:
+    raise kind("x.dat: no recording", code="E01")
 
 
+@pytest.mark.parametrize("kind", [FormatError, MissingFileError])
 def test_the_error_of_a_task_comes_from_a_cluster_and_leaves_nothing(
-    cluster: LocalCluster, tmp_path: Path
+    kind: type[SpikeZooError], cluster: LocalCluster, tmp_path: Path
 ) -> None:
-    jobs = {**_takes(3), "bad": _fail}
-    with pytest.raises(FormatError, match="no recording"):
+    jobs: dict[str, Callable[[], Take]] = {**_takes(3), "bad": partial(_fail, kind)}
+    with pytest.raises(kind, match="no recording"):
         build_archive(tmp_path / "a.h5", jobs, cluster=cluster.scheduler_address)
     assert not list(tmp_path.iterdir())
 

@@ -21,6 +21,8 @@ from spike_zoo.records.provenance import commit, versions
 
 #: Package of an optional part -> what it is for.
 OPTIONAL_PARTS = {
+    "dask-jobqueue": "Dask workers as SLURM jobs (extra 'cluster')",
+    "distributed": "tasks on a Dask cluster (extra 'cluster')",
     "gradio": "the local page (extra 'app')",
     "hdf5plugin": "zstd in archives (extra 'cold')",
     "huggingface-hub": "weights from and to the Hugging Face Hub (extra 'hub')",

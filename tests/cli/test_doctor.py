@@ -34,7 +34,7 @@ def test_doctor_knows_every_part_that_a_user_may_install() -> None:
     extras = set(content["project"]["optional-dependencies"])
     told = " ".join(OPTIONAL_PARTS.values())
     assert {extra for extra in extras if f"(extra '{extra}')" not in told} == {
-        *("dev", "audit", "docs")  # which developers install
+        *("dev", "audit", "docs", "fuzz")  # which developers install
     }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
-
-import pytest
 
 from spike_zoo.yaml_files import read_yaml
 from tests.conftest import ROOT
@@ -51,10 +51,18 @@ def test_a_job_saves_before_its_time_is_over_and_is_queued_again(tmp_path: Path)
     assert log == [command, "saved", "scontrol requeue 7"]
 
 
+SCRIPT = """
+import json, sys
+from dask_jobqueue.slurm import SLURMJob
+print(SLURMJob("tcp://127.0.0.1:1", name="x", **json.loads(sys.argv[1])).job_script())
+"""
+
+
 def test_the_workers_file_has_arguments_of_a_slurm_cluster() -> None:
-    jobqueue = pytest.importorskip("dask_jobqueue")
     options = read_yaml(FOLDER / "workers.yaml")
     assert options.pop("jobs") > 1
-    script = jobqueue.slurm.SLURMJob("tcp://127.0.0.1:1", name="x", **options).job_script()
+    # in a process of its own: dask_jobqueue changes what Ctrl-C does
+    command = [sys.executable, "-c", SCRIPT, json.dumps(options)]
+    script = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "#SBATCH --requeue" in script
     assert "--nthreads 1" in script
