@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, cast
@@ -161,10 +162,29 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
     context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
     given = {"qp": qp, "unit": largest_unit(*pictures.shape[-2:])}
     context.options = {name: text.format(**given) for name, text in known.options.items()}
-    packets = [bytes(packet) for packet in _packets(context, pictures)]
+    with normal_priority():
+        packets = [bytes(packet) for packet in _packets(context, pictures)]
     if codec == "x264":
         packets = [_without_notes(packet) for packet in packets]
     return CodedVideo(codec, tuple(packets), frames.shape)
+
+
+@contextlib.contextmanager
+def normal_priority() -> Iterator[None]:
+    """Restore the priority of this thread after the block.
+
+    For the root user, SVT-AV1 raises it to real-time priority and leaves it there. Threads that are
+    started later inherit it, and while they wait for each other no other process gets a core.
+    """
+    if not hasattr(os, "sched_getscheduler"):  # only on Linux
+        yield
+        return
+    policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        if os.sched_getscheduler(0) != policy:
+            os.sched_setscheduler(0, policy, parameters)
 
 
 def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:

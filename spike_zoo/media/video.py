@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from spike_zoo.errors import MediaError
 from spike_zoo.files import new_file
-from spike_zoo.media.coded_video import largest_unit, padded_side
+from spike_zoo.media.coded_video import largest_unit, normal_priority, padded_side
 from spike_zoo.media.pictures import to_bytes
 
 if TYPE_CHECKING:
@@ -161,7 +161,9 @@ class VideoWriter:
         padded = np.pad(pixels, [*self._padding, (0, 0)][: pixels.ndim], mode="edge")
         frame = _grey_frame(padded) if padded.ndim == 2 else _colour_frame(padded)
         frame.pts = self.images
-        self._mux(self._stream.encode(frame))
+        with normal_priority():
+            packets = self._stream.encode(frame)
+        self._mux(packets)
         self.images += 1
 
     def _mux(self, packets: Sequence[av.Packet[Any]]) -> None:

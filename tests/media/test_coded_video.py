@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import av
@@ -10,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from spike_zoo.errors import MediaError
-from spike_zoo.media import coded_video
+from spike_zoo.media import VideoWriter, coded_video
 from spike_zoo.media.coded_video import (
     CODECS,
     CodedVideo,
@@ -42,6 +44,17 @@ def codec(request: pytest.FixtureRequest) -> str:
 
 def test_the_wheel_that_is_tested_has_every_codec() -> None:
     assert available_codecs() == ("x264", "x265", "svtav1")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="only Linux has such priorities")
+def test_an_encoder_leaves_the_priority_of_its_caller(codec: str, tmp_path: Path) -> None:
+    """SVT-AV1 gave root's processes real-time priority, and the machine no longer answered."""
+    before = os.sched_getscheduler(0)
+    encode_video(moving(3, 64, 64), codec, QP[codec])
+    assert os.sched_getscheduler(0) == before
+    with VideoWriter(tmp_path / "a.mp4", codec={"svtav1": "av1"}.get(codec, codec)) as video:
+        video.write(np.zeros((1, 64, 64), np.float32))
+        assert os.sched_getscheduler(0) == before
 
 
 @pytest.mark.parametrize("shape", [(13, 64, 64), (9, 33, 51), (1, 16, 16), (3, 5, 7)])
