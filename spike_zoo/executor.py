@@ -68,19 +68,26 @@ def run_tasks(
     here = Path.cwd()
     call = partial(_run_on_worker, spike_zoo.__version__, here, (shared or here).absolute())
     with _client(cluster) as client:
-        from distributed import KilledWorker, as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
+        from distributed.comm.core import CommClosedError
 
         futures = [client.submit(call, task, pure=False) for task in tasks]
         try:
-            for _, result in as_completed(futures, loop=client.loop, with_results=True):
-                yield result
-        except (KilledWorker, ModuleNotFoundError) as error:
-            why = "each died; their logs say why, such as too little memory"
-            if isinstance(error, ModuleNotFoundError):
-                why = f"they lack a package of this environment: {error}"
-            raise SpikeZooError(f"--cluster {cluster}: workers failed: {why}") from error
+            for future in as_completed(futures, loop=client.loop):
+                yield future.result()
+        except (CancelledError, CommClosedError, KilledWorker, ModuleNotFoundError) as error:
+            raise SpikeZooError(f"--cluster {cluster}: {_reason(error)}") from error
         finally:
             client.cancel(futures)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a Dask cluster did not run a task, and what to do."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"workers lack a package of this environment ({error}); install the same ones"
+    if type(error).__name__ == "KilledWorker":
+        return "workers died repeatedly in one task; read their logs, and give them more memory"
+    return "the connection to the scheduler was lost; start it again and repeat the command"
 
 
 @contextlib.contextmanager

@@ -185,6 +185,31 @@ def test_workers_with_another_version_or_without_the_files_are_named(
         list(run_tasks([time.time], cluster=address))
 
 
+def _start(program: str, *words: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", f"distributed.cli.{program}", *words, "--no-dashboard"]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_a_scheduler_that_dies_is_an_error_and_no_task_counts_as_done(tmp_path: Path) -> None:
+    """Dask yields the tasks of a lost scheduler as completed."""
+    file = str(tmp_path / "dask.json")
+    with (
+        _start("dask_scheduler", "--scheduler-file", file, "--port", "0") as scheduler,
+        _start("dask_worker", "--scheduler-file", file, "--death-timeout", "5") as worker,
+    ):
+        try:
+            while not Path(file).is_file():
+                time.sleep(0.1)
+            results = run_tasks([partial(time.sleep, 0.2)] * 100, cluster=file)
+            next(results)
+            scheduler.kill()
+            with pytest.raises(SpikeZooError, match="the connection to the scheduler was lost"):
+                list(results)
+        finally:
+            scheduler.kill()
+            worker.kill()
+
+
 @pytest.mark.parametrize(
     ("address", "message"),
     [

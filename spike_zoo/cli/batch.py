@@ -18,7 +18,7 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.cli.console import echo, quiet
 from spike_zoo.errors import MissingFileError, SpikeZooError, UsageError
 from spike_zoo.executor import check_jobs, run_tasks
-from spike_zoo.files import entries_below, new_file
+from spike_zoo.files import entries_below, new_file, weights_file
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
 from spike_zoo.media.output import with_progress
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from spike_zoo.cli.lazy_signature import DatOptions
 
 _PLACE: Final = "{name}"
-_FINISHED: Final = ".finished"  # folder beside the outputs: what each was made from
+_FINISHED: Final = ".finished"  # folder beside the results, with a description of their inputs
 _MOST_LISTED: Final = 20
 _BLOCK_PLANES: Final = 256
 
@@ -46,6 +46,11 @@ class Unit(NamedTuple):
     recording: str
     name: str | None
     out: str
+
+    @property
+    def label(self) -> str:
+        """File and name, for messages."""
+        return self.recording if self.name is None else f"{self.recording} {self.name}"
 
 
 def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
@@ -77,16 +82,20 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
     tasks = [partial(_run_unit, command, unit, options, given["dat"]) for unit in units]
     results = run_tasks(tasks, jobs=min(jobs or os.cpu_count() or 1, len(units)), cluster=cluster)
     outcomes: Counter[str] = Counter()
-    failed: list[str] = []
+    failed: dict[str, str] = {}
     with contextlib.closing(results):
-        for outcome, problem in with_progress(results, len(units), "recordings"):
+        for unit, outcome, problem in with_progress(results, len(units), "recordings"):
             outcomes[outcome] += 1
-            failed += [problem] if problem else []
+            if problem is not None:
+                failed[unit.label] = problem
     counts = ", ".join(f"{outcomes[kind]} {kind}" for kind in ("made", "unchanged", "failed"))
     echo(f"recordings: {counts} ({given['out']})")
     if failed:
-        more = len(failed) - _MOST_LISTED
-        listed = [*sorted(failed)[:_MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]
+        listed = [f"{label}: {failed[label]}" for label in sorted(failed)[:_MOST_LISTED]]
+        if len(set(failed.values())) == 1 < len(failed):
+            listed = [f"each: {next(iter(failed.values()))}"]
+        elif len(failed) > _MOST_LISTED:
+            listed.append(f"and {len(failed) - _MOST_LISTED} more")
         raise SpikeZooError(
             f"{len(failed)} of {len(units)} recordings failed:\n" + "\n".join(listed)
         )
@@ -154,28 +163,28 @@ def _check_distinct(units: list[Unit]) -> None:
 
 def _run_unit(
     command: Callable[..., None], unit: Unit, options: dict[str, Any], dat: DatOptions
-) -> tuple[str, str | None]:
-    """Return what happened to a recording, and why where it failed."""
+) -> tuple[Unit, str, str | None]:
+    """Return the recording, what happened to it, and why where it failed."""
     out = Path(unit.out)
     finished = out.parent / _FINISHED / f"{out.name}.json"
     try:
         made_from = _description(command, unit, options, dat)
         is_stated = finished.is_file() and finished.read_text(encoding="utf-8") == made_from
         if is_stated and out.exists():
-            return "unchanged", None
+            return unit, "unchanged", None
         with quiet():
             command(unit.recording, out=unit.out, name=unit.name, **options, **dat)
         with new_file(finished, overwrite=True) as part:
             part.write_text(made_from, encoding="utf-8")
     except SpikeZooError as error:
-        return "failed", f"{unit.recording}{f' {unit.name}' if unit.name else ''}: {error}"
-    return "made", None
+        return unit, "failed", str(error)
+    return unit, "made", None
 
 
 def _description(
     command: Callable[..., None], unit: Unit, options: Mapping[str, Any], dat: DatOptions
 ) -> str:
-    """Return what a result depends on: the planes of the recording, all options, the version."""
+    """Return what a result depends on: recording, options, weights, version of the package."""
     recording = read_recording(unit.recording, unit.name, **dat)
     digest = hashlib.sha256(f"{recording.shape} {recording.rate_scale} {recording.fps}".encode())
     for start in range(0, len(recording), _BLOCK_PLANES):
@@ -183,7 +192,18 @@ def _description(
     content = {
         "command": command.__name__,
         "recording_sha256": digest.hexdigest(),
+        "weights_sha256": _weights_sha256(options.get("method")),
         "options": {key: value for key, value in options.items() if key != "overwrite"},
         "version": spike_zoo.__version__,
     }
     return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def _weights_sha256(method: str | None) -> str | None:
+    """Return the checksum of a method's weights; None where it has none."""
+    path = weights_file(method or "")
+    if not path.is_file():
+        return None
+    from spike_zoo.records.initial_weights import weights_sha256  # loads torch
+
+    return weights_sha256(path)

@@ -63,8 +63,8 @@ def compress(
     What was compressed by a method is decompressed by the same weights. What was compressed with
     --lossless comes back bit for bit, without any. A video codec codes the images of a method as an
     MP4 that plays everywhere; the spikes cannot be recovered. A folder, a pattern or an archive
-    with a pattern of names means many recordings: each is compressed by itself, and those whose
-    bitstreams exist and are of the same input are kept.
+    with a pattern of names means many recordings, which are compressed independently; results of
+    the same input and options are kept.
 
     Args:
         recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a folder of them, or a

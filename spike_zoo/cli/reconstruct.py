@@ -53,8 +53,8 @@ def reconstruct(
 ) -> None:
     """Turn a recording into a picture, a folder of pictures or a video.
 
-    A folder, a pattern or an archive with a pattern of names means many recordings: each is
-    processed by itself, and those whose results exist and are of the same input are kept.
+    A folder, a pattern or an archive with a pattern of names means many recordings, which
+    are processed independently; results of the same input and options are kept.
 
     Args:
         recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a folder of them, or a

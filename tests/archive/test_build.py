@@ -145,12 +145,12 @@ def test_faults_of_the_call_are_found_before_any_job_runs(tmp_path: Path) -> Non
 
 
 SLOW_BUILD = """
-import sys, time
+import os, sys, time
 from spike_zoo.archive import build_archive
 from tests.helpers.archives import make_take
 
 def slow():
-    print("started", flush=True)
+    os.write(1, b"started\\n")  # in one piece, whatever the other worker prints
     time.sleep(60)
 
 if __name__ == "__main__":
@@ -201,7 +201,7 @@ def test_workers_of_a_killed_process_end_and_the_next_build_cleans_up(
     process = slow_build(tmp_path / "build.py", target, n_jobs)
     assert process.stdout is not None
     while process.stdout.readline().strip() != "started":
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()
     process.kill()
     process.communicate(timeout=10)  # until nobody can write any more: all workers are gone
     left = sorted(target.parent.iterdir())

@@ -10,6 +10,7 @@ from distributed import LocalCluster
 from spike_zoo.cli.main import main
 from spike_zoo.formats import write_recording
 from tests.helpers.archives import write_archive
+from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.streams import random_spikes
 
 FRAMES = ["--method", "tfi", "--rate-scale", "0.5"]
@@ -57,7 +58,34 @@ def test_a_second_call_makes_what_is_missing_or_differs(
     message = capsys.readouterr().err
     assert "2 of 2 recordings failed" in message
     assert "clips/one.npz: made/one.png exists" in message
+    assert "clips/two.npz: made/two.png exists" in message
     assert main([*line, "--center", "3", "--overwrite"]) == 0
+
+
+def test_other_weights_in_the_same_file_are_another_method(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("long").mkdir()
+    write_recording(random_spikes(61, 32, 32), Path("long/one.npz"))
+    write_checkpoint(Path("a.ckpt"), seed=0)
+    line = ["reconstruct", "long", "--method", "a.ckpt", "--rate-scale", "0.5", "--jobs=1"]
+    line += ["--out", "made/{name}.png", "--precision", "32", "--overwrite"]
+    assert main(line) == 0
+    assert main(line) == 0
+    assert "0 made, 1 unchanged" in capsys.readouterr().out
+    write_checkpoint(Path("a.ckpt"), seed=1)
+    assert main(line) == 0
+    assert "1 made, 0 unchanged" in capsys.readouterr().out
+
+
+def test_a_mistake_of_the_call_is_reported_once(
+    clips: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["reconstruct", "clips", "--out", "made/{name}.png", "--method", "tfpp", "--jobs=1"]
+    assert main(line) == 1
+    assert capsys.readouterr().err.count("tfpp") == 1
+    assert not Path("made").exists()
 
 
 def test_one_damaged_recording_leaves_the_others_finished(

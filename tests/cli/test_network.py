@@ -1,4 +1,4 @@
-"""Commands that were not told to use the network open no connection to another machine."""
+"""Commands open no connection to another machine unless an option names one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_command_opens_no_connection(line: str, tmp_path: Path) -> None:
 
 
 def test_the_guard_notices_a_connection(tmp_path: Path) -> None:
-    line = ["reconstruct", "x.npz", "--method", "hf:somebody/something", "--out", "a.png"]
+    line = ["reconstruct", "x.npz", "--method", "hf:owner/model", "--out", "a.png"]
     write_recording(random_spikes(81, 48, 64), tmp_path / "x.npz")
     command = [sys.executable, "-c", GUARD, *line]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

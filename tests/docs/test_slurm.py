@@ -61,7 +61,7 @@ print(SLURMJob("tcp://127.0.0.1:1", name="x", **json.loads(sys.argv[1])).job_scr
 def test_the_workers_file_has_arguments_of_a_slurm_cluster() -> None:
     options = read_yaml(FOLDER / "workers.yaml")
     assert options.pop("jobs") > 1
-    # in a process of its own: dask_jobqueue changes what Ctrl-C does
+    # in another process: dask_jobqueue replaces the handler of Ctrl-C
     command = [sys.executable, "-c", SCRIPT, json.dumps(options)]
     script = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "#SBATCH --requeue" in script

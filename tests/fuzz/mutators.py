@@ -41,6 +41,12 @@ _WORDS = (
 )
 
 
+_DAMAGED = (
+    *(ValueError, OSError, RuntimeError, LookupError, OverflowError, TypeError, EOFError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
+
+
 def any_bytes(data: bytes, random: Random) -> bytes:
     """Change, insert, remove, repeat or cut a few bytes."""
     changed = bytearray(data)
@@ -275,7 +281,7 @@ def changed_file(folder: Path, mutators: Mapping[str, tuple[Mutate, ...]], rando
     mutate = random.choice(known)
     try:
         data = mutate(file.read_bytes(), random)
-    except Exception:  # noqa: BLE001  (a file that is damaged too much to be changed in that way)
+    except _DAMAGED:  # too much to be changed in that way
         data = any_bytes(file.read_bytes(), random)
     file.write_bytes(data)
     return file

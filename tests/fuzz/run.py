@@ -122,7 +122,7 @@ def _work(name: str, first: int, until: float, most: int | None, pipe: Any) -> N
 def fuzz(
     name: str, seconds: float, most: int | None = None, first: int = 0
 ) -> tuple[int, dict[int, str]]:
-    """Read changed inputs of a target in a process of its own.
+    """Read changed inputs of a target in a separate process.
 
     Args:
         name: The target.
