@@ -28,6 +28,8 @@ class DatOptions(TypedDict, total=False):
         rotate: Rotate a .dat clockwise by 0, 90, 180 or 270 degrees, after flip and mirror; by
             default what its sidecar states, else 0.
         allow_partial: Drop an incomplete last plane of a .dat file, with a warning.
+        cfa: Layout of the colour filters of a Bayer sensor, of the upright image; by default what
+            the recording states, else grey.
     """
 
     height: int | None
@@ -36,6 +38,7 @@ class DatOptions(TypedDict, total=False):
     mirror: bool | None
     rotate: Literal[0, 90, 180, 270] | None
     allow_partial: bool
+    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
 
 
 def loaded(path: str) -> Callable[..., Any]:

@@ -23,6 +23,7 @@ def simulate(
     *,
     kind: Literal[
         "reconstruction",
+        "colour",
         "sequence",
         "deblur",
         "labelled",
@@ -49,6 +50,7 @@ def simulate(
         "all", "photographs", "textures", "unoccluded", "slow", "faster", "one-camera"
     ]
     | None = None,
+    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None = None,
     threshold: Literal[2, 4, 8] | None = None,
     testing: Literal["eight", "three"] | None = None,
     motions: int | None = None,
@@ -69,10 +71,10 @@ def simulate(
     archive that was made with the same options is left as it is.
 
     Args:
-        out: The archive to write, by default data/scenes.h5, data/sequence.h5, data/deblur.h5 or
-            data/digits.h5.
-        kind: "reconstruction", the default, makes clips with sharp images; "sequence" clips at
-            slow, medium and fast paces with 13 images and the motion between them; "deblur"
+        out: The archive to write, by default data/scenes.h5, data/colour.h5, data/sequence.h5,
+            data/deblur.h5 or data/digits.h5.
+        kind: "reconstruction", the default, makes clips with sharp images; "colour" the same
+            scenes seen by a Bayer sensor, with images in colour; "sequence" clips at slow, medium and fast paces with 13 images and the motion between them; "deblur"
             exposures of 97 planes as S-SDM takes them, with a blurry colour image of four times the
             spikes' size, and seven sharp ones to validate and test with; "labelled" handwritten
             digits in motion, to recognise, or the pictures of --images; "s-mnist", "s-cifar",
@@ -101,6 +103,7 @@ def simulate(
             "reconstruction".
         testing: What test scenes show: eight pictures at three speeds each (the default), or the
             three photographs that the committed results were measured with.
+        cfa: Layout of the Bayer filters of "colour", by default RGGB.
         threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
             only with "deblur", default 2.
         motions: Motions of each image to train on; default 4 of digits, 1 of --images.
@@ -121,7 +124,7 @@ def simulate(
     scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
     given = _given(**scenes, planes=planes, stride=stride, margin=margin)
     given |= _given(motion=motion, flow_offset=flow_offset, training=training)
-    given |= _given(testing=testing)
+    given |= _given(testing=testing, cfa=cfa)
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
     if video is not None and _given(images=images, limit=limit, balanced=balanced):

@@ -38,7 +38,7 @@ REQUIRED = (
     "height", "width", "frames", "bit_order", "layout", "fps", "source", "source_format",
     "source_flipped", "sha256",
 )  # fmt: skip
-TEXTS = ("simulator", "licence", "notes")
+TEXTS = ("simulator", "licence", "notes", "cfa")
 NUMBERS = ("threshold", "gain", "rate_scale")
 OPTIONAL = (*NUMBERS, *TEXTS, "seed", "meta")  # meta: a JSON object of whatever else is known
 SOURCE_FORMATS = ("dat", "npz", "npy", "simulated")

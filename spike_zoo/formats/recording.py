@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import warnings
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from spike_zoo.spikes.cfa import Cfa
 
 Format = Literal["dat", "npz", "npy", "hdf5", "spl"]
 
@@ -135,6 +138,7 @@ def read_recording(
     check_rows: bool = False,
     fps: float | None = None,
     rate_scale: float | None = None,
+    cfa: Cfa | None = None,
 ) -> SpikeRecording:
     """Open a spike recording; ``.dat``, ``.h5``, ``.spl`` are read when planes are asked for.
 
@@ -163,6 +167,7 @@ def read_recording(
             inside a plane, unless its offset is stated. Reads up to 256 planes.
         fps: Planes per second, instead of what the file says.
         rate_scale: Spikes per plane at white, instead of what the file says.
+        cfa: Layout of the Bayer filters of the upright image, instead of what the file says.
 
     Raises:
         MissingFileError: If there is no such file.
@@ -205,6 +210,14 @@ def read_recording(
     recording.fps = recording.fps if fps is None else _stated("fps", fps)
     if rate_scale is not None:
         recording.rate_scale = _stated("rate_scale", rate_scale)
+    if cfa is not None:
+        if recording.meta.get("cfa", cfa) != cfa:
+            warnings.warn(
+                f"{path}: its layout of colour filters is {recording.meta['cfa']}; {cfa} is used "
+                "instead, as stated",
+                stacklevel=2,
+            )
+        recording.cfa = cfa
     return recording
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.errors import ExistingFileError, FormatError
+from spike_zoo.spikes.cfa import LAYOUTS
 from spike_zoo.spikes.recording import positive_number
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 FIELDS = (
     *("spike_h", "spike_w", "columns", "frame_align", "flip", "mirror", "rotate", "offset"),
-    *("fps", "threshold", "rate_scale", "planes", "label", "label_name"),
+    *("fps", "threshold", "rate_scale", "cfa", "planes", "label", "label_name"),
 )
 """Every field that means something; docs/data.md shows what."""
 _SIZE_FIELDS = ("spike_w", "spike_h")
@@ -34,6 +35,7 @@ _MEANT = {
     **dict.fromkeys(("width", "spike_width"), "spike_w"),
     **dict.fromkeys(("skip", "skip_bytes", "header_bytes"), "offset"),
     **dict.fromkeys(("rotation", "turn", "rotate_degrees"), "rotate"),
+    **dict.fromkeys(("bayer", "bayer_pattern", "mosaic", "color_filter_array"), "cfa"),
     "plane": "planes",
 }
 
@@ -144,6 +146,7 @@ def sidecar_text(
         "fps": float(recording.fps) or None,
         "threshold": recording.threshold,
         "rate_scale": recording.rate_scale,
+        "cfa": recording.cfa,
     }
     known = {name: value for name, value in fields.items() if value is not None}
     return yaml.safe_dump(known, sort_keys=False, default_flow_style=None)
@@ -169,7 +172,8 @@ def check_consistent(path: Path, recording: SpikeRecording, layout: DatLayout) -
         "rate_scale": (beside.rate_scale, recording.rate_scale),
     }
     said |= {
-        key: (beside.meta.get(key), recording.meta.get(key)) for key in ("label", "label_name")
+        key: (beside.meta.get(key), recording.meta.get(key))
+        for key in ("cfa", "label", "label_name")
     }
     others = [
         f"{name}: {_in_yaml(old)} (here {_in_yaml(new)})"
@@ -207,6 +211,10 @@ def _parse(path: Path, fields: Mapping[str, Any]) -> Sidecar:
         if isinstance(meta.get(name), str):
             meta[name] = meta[name].replace("\\", "/")
     _check_class(path, meta)
+    if (cfa := meta.get("cfa")) not in (None, *LAYOUTS):
+        raise FormatError(
+            f"{path}: cfa is {cfa!r}, expected one of {', '.join(LAYOUTS)}", path=str(path)
+        )
     values: dict[str, Any] = {}
     for name, (is_valid, expected) in _RULES.items():
         value = meta.pop(name, None)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from spike_zoo.errors import UsageError
 from spike_zoo.spikes.rate_scale import stated_rate_scale
+
+if TYPE_CHECKING:
+    from spike_zoo.spikes.cfa import Cfa
 
 #: Bits of raw planes, and pixels of pictures, that one scene may bring into a page.
 MOST_BITS: Final = 16_000_000
@@ -41,6 +44,7 @@ class Choices:
         mirror: Reverse the columns of a ``.dat``; None: as its sidecar says.
         rotate: Rotate a ``.dat`` clockwise by 0, 90, 180 or 270 degrees; None: as its sidecar says.
         allow_partial: Drop an incomplete last plane of a ``.dat`` file, with a warning.
+        cfa: Layout of the Bayer filters of a recording file; None: as it states.
         device: Where methods compute: auto, cpu, cuda or mps.
         trust: Whether classes from outside this package may be imported.
 
@@ -68,6 +72,7 @@ class Choices:
     mirror: bool | None = None
     rotate: int | None = None
     allow_partial: bool = False
+    cfa: Cfa | None = None
     device: str = "cpu"
     trust: bool = False
 

@@ -56,6 +56,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         mirror=choices.mirror,
         rotate=choices.rotate,
         allow_partial=choices.allow_partial,
+        cfa=choices.cfa,
         check_rows=True,
     ).between(choices.start, choices.stop)
     scene = scene_of_file(source.name, recording, choices)

@@ -76,8 +76,10 @@ _EIGHT_PLAN: Final = tuple(
     for turn in range(len(SPEEDS))
     for number, picture in enumerate(TEST_PICTURES)
 )
+#: Those of the eight pictures that are in colour.
+_COLOUR_PLAN: Final = tuple(one for one in _EIGHT_PLAN if not one[0].startswith("coins"))
 TEST_PLANS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
-    {"eight": _EIGHT_PLAN, "three": _TEST_PLAN}
+    {"eight": _EIGHT_PLAN, "three": _TEST_PLAN, "colour": _COLOUR_PLAN}
 )
 """What scenes to test with show: pictures and speeds, by the number of pictures."""
 _VAL_PLAN: Final = (
@@ -119,7 +121,7 @@ def default_scenes(
         noise: Noise preset for all scenes instead.
         training: What training shows instead, one of :data:`TRAINING_MIXES`.
         testing: What tests show, one of :data:`TEST_PLANS`: ``"three"`` photographs at up to three
-            speeds, or ``"eight"`` pictures at three speeds each.
+            speeds, ``"eight"`` pictures at three speeds each, or those of them in ``"colour"``.
 
     Raises:
         ValueError: If there is no such split or mix, or ``count`` is negative.
@@ -192,11 +194,12 @@ def _object(mix: TrainingMix, photographs: Sequence[str], rng: np.random.Generat
 
 
 def _judged(
-    split: Split, plan: Sequence[tuple[str, str]], index: int, rng: np.random.Generator
+    split: Split, plan: tuple[tuple[str, str], ...], index: int, rng: np.random.Generator
 ) -> dict[str, Any]:
     """Draw what a validation or test scene shows: photographs only, half with a moving object."""
     photo, pace = plan[index % len(plan)]
-    shown = TEST_PICTURES if plan is _EIGHT_PLAN else PHOTOGRAPHS[split]
+    pictures = {_EIGHT_PLAN: tuple(TEST_PICTURES), _COLOUR_PLAN: tuple(dict(_COLOUR_PLAN))}
+    shown = pictures.get(plan, PHOTOGRAPHS[split])
     others = [name for name in shown if name.split("-")[0] != photo.split("-")[0]]
     objects = (f"photo:{rng.choice(others)}",) if index % 2 else ()
     return {

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checka
 
 import numpy as np
 
-from spike_zoo.errors import GeometryError, PlaneRangeError, UsageError
+from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError, UsageError
+from spike_zoo.spikes.cfa import check_cfa
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import DTypeLike, NDArray
     from torch import Tensor
+
+    from spike_zoo.spikes.cfa import Cfa
 
 
 Selection: TypeAlias = "slice | tuple[slice, slice, slice]"  # planes, or planes, rows, bytes
@@ -113,10 +116,13 @@ class SpikeRecording:
         fps: Planes per second; 0 if unknown.
         threshold: Charge at which a pixel fires, in the camera's units.
         rate_scale: Spikes per plane at white; an image is the firing rate divided by it.
+        cfa: Layout of the sensor's Bayer filters, see :data:`LAYOUTS`; None without filters. It
+            is part of ``meta``.
         meta: Anything else known about the take.
 
     Raises:
         GeometryError: If ``packed`` and ``width`` do not fit together.
+        UsageError: If there is no such layout.
 
     Example:
         >>> recording = SpikeRecording.from_planes(np.ones((4, 2, 9), bool), fps=20000)
@@ -136,6 +142,7 @@ class SpikeRecording:
         fps: float = 0.0,
         threshold: float | None = None,
         rate_scale: float | None = None,
+        cfa: Cfa | None = None,
         meta: Mapping[str, Any] | None = None,
     ) -> None:
         if isinstance(packed, np.ndarray) and packed.dtype != np.uint8:
@@ -152,6 +159,8 @@ class SpikeRecording:
         self.threshold = threshold
         self.rate_scale = rate_scale
         self.meta: dict[str, Any] = dict(meta or {})
+        if cfa is not None:
+            self.cfa = cfa
 
     @classmethod
     def from_planes(cls, spikes: NDArray[Any], **attributes: Any) -> Self:
@@ -164,6 +173,27 @@ class SpikeRecording:
         if spikes.ndim != 3:
             raise GeometryError(f"spikes must be (planes, height, width), got {spikes.shape}")
         return cls(pack_bits(spikes), spikes.shape[2], **attributes)
+
+    @property
+    def cfa(self) -> Cfa | None:
+        """Layout of the Bayer filters, in upright images; None: grey.
+
+        Raises:
+            FormatError: If the file that was read states another than the four.
+        """
+        stated = self.meta.get("cfa")
+        try:
+            return None if stated is None else check_cfa(stated)
+        except UsageError as error:
+            source = self.meta.get("source", "the recording")
+            raise FormatError(f"{source}: {error}", path=str(source)) from error
+
+    @cfa.setter
+    def cfa(self, cfa: Cfa | None) -> None:
+        if cfa is None:
+            self.meta.pop("cfa", None)
+        else:
+            self.meta["cfa"] = check_cfa(cfa)
 
     @property
     def shape(self) -> tuple[int, int, int]:

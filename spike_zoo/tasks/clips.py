@@ -42,9 +42,11 @@ class ClipReconstruction(nn.Module):
         own_rate_scale: Spikes per plane at white the method was made for, where it has one.
         takes_seconds: Whether a picture takes seconds, so that pages wait to be asked.
         picture_options: Attributes that say how pictures are computed, not what they show.
+        channels: Of the image: 1 is grey, 3 is R,G,B.
     """
 
     clip_length: int
+    channels: int = 1
     own_rate_scale: float | None = None
     takes_seconds: bool = False
     picture_options: tuple[str, ...] = ()
@@ -74,7 +76,8 @@ class ClipReconstruction(nn.Module):
                 method's, then 1 with a warning.
 
         Returns:
-            float32 ``(N, 1, H, W)`` in [0, 1], one for each plane, on the CPU.
+            float32 ``(N, 1, H, W)`` in [0, 1], one for each plane, on the CPU; with 3 channels of
+            methods in colour.
 
         Raises:
             PlaneRangeError: If a centre lies outside the recording, or the recording is shorter
@@ -85,7 +88,7 @@ class ClipReconstruction(nn.Module):
         planes = wanted_planes(centers, len(recording))
         images = self.reconstruct_stream(recording, planes, rate_scale=rate_scale)
         _, height, width = recording.shape
-        result = torch.empty(len(planes), 1, height, width)
+        result = torch.empty(len(planes), self.channels, height, width)
         for index, image in enumerate(images):
             result[index] = image
         return result

@@ -98,7 +98,7 @@ def write(
 ) -> Path:
     """Write a recording into a new ``.spl`` file, reading it chunk by chunk.
 
-    Planes, ``fps``, ``threshold`` and ``rate_scale`` come back exactly; ``meta`` is not kept.
+    Planes, ``fps``, ``threshold``, ``rate_scale`` and ``cfa`` come back exactly; ``meta`` is not kept.
 
     Args:
         recording: What to write.
@@ -153,6 +153,7 @@ def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None
         fps=header.fps,
         threshold=header.threshold,
         rate_scale=header.rate_scale,
+        cfa=header.cfa,
     )
 
 
@@ -333,6 +334,7 @@ def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
         fps=recording.fps,
         threshold=recording.threshold,
         rate_scale=recording.rate_scale,
+        cfa=recording.cfa,
     )
 
 

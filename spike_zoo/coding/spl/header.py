@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Final, Self
 
 from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, TruncatedBitstreamError
 from spike_zoo.coding.sci.header import MAX_PIXELS
+from spike_zoo.spikes.cfa import LAYOUTS
 
 if TYPE_CHECKING:
     from mmap import mmap
+
+    from spike_zoo.spikes.cfa import Cfa
 
 MAGIC: Final = b"SPL1"
 SUFFIX: Final = ".spl"
 _FIELDS: Final = struct.Struct("<4sIIIIIddd")
 _CHECKSUM: Final = struct.Struct("<I")
+_HEIGHT_BITS: Final = 28
 HEADER_BYTES: Final = _FIELDS.size + _CHECKSUM.size
 MAX_SYMBOLS: Final = MAX_PIXELS
 """Spikes of one chunk, which are in memory at once."""
@@ -37,6 +41,8 @@ class LosslessHeader:
         fps: Planes per second; 0 where unknown.
         threshold: Charge at which a pixel fires; None where unknown.
         rate_scale: Spikes per plane at white; None where unknown.
+        cfa: Layout of the Bayer filters; None without. Its number, from 1, is in the four highest
+            bits of the height.
     """
 
     planes: int
@@ -47,6 +53,7 @@ class LosslessHeader:
     fps: float = 0.0
     threshold: float | None = None
     rate_scale: float | None = None
+    cfa: Cfa | None = None
 
     @property
     def chunks(self) -> int:
@@ -66,8 +73,10 @@ class LosslessHeader:
         problem = self._problem()
         if problem:
             raise ValueError(f"no lossless bitstream can have {problem}")
+        layout = 0 if self.cfa is None else LAYOUTS.index(self.cfa) + 1
+        height = layout << _HEIGHT_BITS | self.height
         fields = _FIELDS.pack(
-            *(MAGIC, self.planes, self.height, self.width, self.depth, self.restart, self.fps),
+            *(MAGIC, self.planes, height, self.width, self.depth, self.restart, self.fps),
             *(math.nan if value is None else value for value in (self.threshold, self.rate_scale)),
         )
         return fields + _CHECKSUM.pack(zlib.crc32(fields))
@@ -108,8 +117,10 @@ class LosslessHeader:
                 path=path,
             )
         known = [None if math.isnan(value) else value for value in fields[7:]]
-        header = cls(*fields[1:7], *known)
-        problem = header._problem()
+        planes, height, *others = fields[1:7]
+        layout, height = height >> _HEIGHT_BITS, height & ((1 << _HEIGHT_BITS) - 1)
+        header = cls(planes, height, *others, *known, cfa=(None, *LAYOUTS)[min(layout, 4)])
+        problem = f"layout {layout} of colour filters" if layout > 4 else header._problem()
         if problem:
             raise BitstreamError(
                 f"{where}: no lossless bitstream can have {problem}; its author should make "

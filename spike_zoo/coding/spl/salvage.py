@@ -97,6 +97,7 @@ def salvage(
         fps=header.fps,
         threshold=header.threshold,
         rate_scale=header.rate_scale,
+        cfa=header.cfa,
         meta={"lost_planes": listed} if lost else None,
     )
     return recording, errors

@@ -158,7 +158,7 @@ class AlignedTFI(ClassicalMethod):
         for block in ascending_blocks(centers, max(_BLOCK_PIXELS // (height * width), 1)):
             low = max(block[0] - margin, 0)
             high = min(block[-1] + margin + 1, len(recording))
-            intervals = read_intervals(recording, low, high)
+            intervals = self._read(recording, low, high)
             if self.fills_ends:
                 intervals = intervals.with_ends(low, len(recording) - high)
             key, at_key = -1, torch.empty(0)
@@ -169,13 +169,16 @@ class AlignedTFI(ClassicalMethod):
                 velocity = at_other_plane(at_key, center - key)
                 yield self._mean(intervals, center - low, velocity)
 
+    def _read(self, recording: SpikeRecording, start: int, stop: int) -> Intervals:
+        return read_intervals(recording, start, stop)
+
     def _velocity(self, intervals: Intervals, center: int) -> Tensor:
         """Estimate the flow at a plane of a block, in pixels per plane."""
         half = self.window // 2
         first, stop = max(center - half, 0), min(center + half + 1, len(intervals.rates))
         middle, offsets = center - first, (center - first, stop - 1 - center)
         reaches = ((offset - HALF) // GROUP * GROUP for offset in offsets)
-        rates = intervals.rates[first:stop]
+        rates = intervals.brightness[first:stop]
         before, after = (max(reach, 0) for reach in reaches)
         return estimate_velocities(rates, middle, before, after, white_of(rates))
 
@@ -188,13 +191,17 @@ class AlignedTFI(ClassicalMethod):
         velocity = velocity.nan_to_num(nan=0.0)
         groups = _groups(center, max(center - half, 0), min(center + half + 1, count))
         alignment = PlaneAlignment(center, groups, velocity)
-        means = alignment.means(intervals.rates)
-        white = white_of(intervals.rates[max(center - HALF, 0) : center + HALF + 1])
+        means = alignment.means(intervals.brightness)
+        white = white_of(intervals.brightness[max(center - HALF, 0) : center + HALF + 1])
         weights = group_weights(means / white, alignment.offsets)
+        return AlignedMean(self._image(intervals, alignment, weights, means), velocity)
+
+    def _image(
+        self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
+    ) -> Tensor:
+        """Return the weighted mean of aligned groups, ``(H, W)``, without motion blur."""
         image = (weights * means).sum(dim=0)
-        if self.unblurs:
-            image = deblurred(image, intervals, alignment, weights)
-        return AlignedMean(image, velocity)
+        return deblurred(image, intervals, alignment, weights) if self.unblurs else image
 
 
 def read_intervals(recording: SpikeRecording, start: int, stop: int) -> Intervals:

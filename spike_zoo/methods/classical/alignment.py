@@ -6,7 +6,8 @@ the tests use as the reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from spike_zoo.methods.classical import kernels
+from spike_zoo.methods.classical.demosaicking import luminance
 from spike_zoo.methods.classical.dispatch import is_compiled_for
 from spike_zoo.methods.classical.flow import moved, shifts_at
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from spike_zoo.spikes.cfa import Cfa
 
 WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted
@@ -48,11 +52,18 @@ class Intervals:
         since: uint8 ``(T, H, W)``, planes since the last spike: 0 at a spike, 255 or more is 255.
         until: uint8 ``(T, H, W)``, planes until the next spike, 1 or more, likewise.
         rates: float32 ``(T, H, W)``, one over the interval; 0 where a spike is missing.
+        cfa: Layout of the Bayer filters over the pixels; None: without filters.
     """
 
     since: Tensor
     until: Tensor
     rates: Tensor
+    cfa: Cfa | None = None
+
+    @functools.cached_property
+    def brightness(self) -> Tensor:
+        """The rates, of a Bayer mosaic their luminance, ``(T, H, W)``."""
+        return self.rates if self.cfa is None else luminance(self.rates)
 
     @classmethod
     def of(cls, spikes: Tensor, before: Tensor | None = None, after: Tensor | None = None) -> Self:
@@ -103,7 +114,7 @@ class Intervals:
             before: Planes that the recording has before the block.
             after: Planes that it has after the block.
         """
-        return type(self)(self.since, self.until, known_at_ends(self.rates, before, after))
+        return replace(self, rates=known_at_ends(self.rates, before, after))
 
 
 def known_at_ends(rates: Tensor, before: int = 0, after: int = 0) -> Tensor:
@@ -188,10 +199,10 @@ class PlaneAlignment:
         return torch.stack(found).float()
 
     def excess(self, image: Tensor, intervals: Intervals, clip: range) -> Tensor:
-        """Return by how much whole intervals are brighter than predicted, ``(N, H, W)``.
+        """Return by how much whole intervals are brighter than predicted, ``(T', H, W)``.
 
         The image, moved along the flow, predicts the light that each interval gathered; a spike
-        is fired at light 1. Groups' means are returned as they appear at the middle plane.
+        is fired at light 1. Planes are all from the first to the last one of the groups.
 
         Args:
             image: ``(H, W)``, spikes per plane at the middle plane.
@@ -211,8 +222,14 @@ class PlaneAlignment:
             kernels.over_rows(measure_excess, len(image), found.numel(), *job)
         else:
             found = self._excess(image, intervals, clip, range(first, stop))
+        return found
+
+    @property
+    def from_first(self) -> PlaneAlignment:
+        """The same alignment of planes that are counted from the first one of the groups."""
+        first = min(self.planes)
         groups = [[plane - first for plane in group] for group in self.groups]
-        return PlaneAlignment(self.middle - first, groups, self.velocity).means(found)
+        return PlaneAlignment(self.middle - first, groups, self.velocity)
 
     def _excess(self, image: Tensor, intervals: Intervals, clip: range, window: range) -> Tensor:
         """Return the excess of each plane, ``(T, H, W)``, by operations of torch."""
@@ -320,19 +337,54 @@ def deblurred(
 
     Source: ours; iterative back-projection is Irani and Peleg's, CVGIP 1991.
     """
-    planes, count = alignment.planes, len(intervals.rates)
-    clip = range(max(min(planes) - LOOK, 0), min(max(planes) + LOOK + 1, count))
+    clip = blur_clip(alignment, len(intervals.rates))
     whole = (weights * alignment.whole(intervals, clip)).sum(dim=0).clamp(min=_LEAST)
     for _ in range(_ROUNDS):
-        excess = alignment.excess(image, intervals, clip)
-        agreed = _agreed(excess, whole, weights)
-        image = (image + _STEP * agreed).clamp(min=0)
+        excess = alignment.from_first.means(alignment.excess(image, intervals, clip))
+        image = (image + _agreed(excess, whole, weights)).clamp(min=0)
     return image
 
 
+def blur_clip(alignment: PlaneAlignment, planes: int) -> range:
+    """Return the planes in which intervals may lie that measure the blur of a window.
+
+    Args:
+        alignment: The window.
+        planes: How many planes there are.
+    """
+    window = alignment.planes
+    return range(max(min(window) - LOOK, 0), min(max(window) + LOOK + 1, planes))
+
+
+def trusted_excess(excess: Tensor, share: Tensor, weights: Tensor, caution: float) -> Tensor:
+    """Return what a round adds where only a share of the pixels of each group was measured.
+
+    Args:
+        excess: ``(N, H, W)``, means of groups, in which pixels that were not measured are 0.
+        share: ``(N, H, W)``, the share that was measured.
+        weights: Of the groups.
+        caution: Added to the share.
+    """
+    measured = (weights * share).sum(dim=0) + caution
+    mean = (weights * excess).sum(dim=0) / measured
+    spread = (weights * (excess - mean * share).square()).sum(dim=0)
+    return _filtered(mean, spread / measured.square(), weights)
+
+
 def _agreed(excess: Tensor, whole: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted mean of groups, less where they differ: a Wiener filter."""
+    """Return what a round adds: the weighted mean of groups, less where they differ."""
     mean = (weights * excess).sum(dim=0) / whole
-    noise = (weights * (excess - mean).square()).sum(dim=0) * weights.square().sum(dim=0)
+    return _filtered(mean, (weights * (excess - mean).square()).sum(dim=0), weights)
+
+
+def _filtered(mean: Tensor, spread: Tensor, weights: Tensor) -> Tensor:
+    """Return a step of a mean after a Wiener filter.
+
+    Args:
+        mean: ``(H, W)``, of groups.
+        spread: Variance of the groups.
+        weights: Of the groups.
+    """
+    noise = spread * weights.square().sum(dim=0)
     power, noise = box_filter(torch.stack([mean.square(), noise]), _SIDE)
-    return mean * power / (power + _CAUTION * noise + 1e-12)
+    return _STEP * (mean * power / (power + _CAUTION * noise + 1e-12))

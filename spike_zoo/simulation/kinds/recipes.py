@@ -26,7 +26,13 @@ from spike_zoo.simulation.kinds.sequences import (
     SEQUENCE_STRIDE,
     sequence_scenes,
 )
-from spike_zoo.simulation.kinds.takes import MARGIN, SIMULATOR, STRIDE, simulate_take
+from spike_zoo.simulation.kinds.takes import (
+    COLOUR_SIMULATOR,
+    MARGIN,
+    SIMULATOR,
+    STRIDE,
+    simulate_take,
+)
 from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR
 from spike_zoo.simulation.scenes.photographs import SPLITS, Split
 
@@ -174,6 +180,7 @@ def _clip(spec: SceneSpec, split: Split, values: Options) -> Take:
         margin=values["margin"],
         motion=values["motion"],
         flow_offset=values["flow_offset"],
+        cfa=values.get("cfa"),
     )
 
 
@@ -216,6 +223,25 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             },
             least_planes=_planes_of_an_image,
             scenes=_made_by(default_scenes, "training", "testing"),
+            take=_clip,
+        ),
+        "colour": Recipe(
+            simulator=COLOUR_SIMULATOR,
+            out="data/colour.h5",
+            sizes={
+                "small": _scenes(4, 2, 3, height=96, width=96, planes=161),
+                "default": _scenes(60, 6, 18, height=160, width=0, planes=201),
+            },
+            options={
+                "noise": None,
+                "stride": STRIDE,
+                "margin": MARGIN,
+                "motion": False,
+                "flow_offset": 0,
+                "cfa": "RGGB",
+            },
+            least_planes=_planes_of_an_image,
+            scenes=_made_by(functools.partial(default_scenes, testing="colour")),
             take=_clip,
         ),
         "sequence": Recipe(

@@ -12,6 +12,7 @@ from spike_zoo.simulation.camera.exposure import as_levels, expose_image, exposu
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.scenes.scene import Scene
 from spike_zoo.spikes import Take
+from spike_zoo.spikes.cfa import cfa_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from spike_zoo.simulation.scenes.scene import SceneSpec
+    from spike_zoo.spikes.cfa import Cfa
 
 FPS: Final = 20000.0
 """Planes per second of simulated recordings, the usual rate of real cameras."""
 
 SIMULATOR: Final = "spike_zoo.simulation v1"
+COLOUR_SIMULATOR: Final = "spike_zoo.simulation colour v1"
 STRIDE: Final = 10
 """Planes from one sharp image to the next."""
 MARGIN: Final = 75
@@ -40,6 +43,7 @@ def simulate_take(
     exposure: int = 0,
     motion: bool = False,
     flow_offset: int = 0,
+    cfa: Cfa | None = None,
 ) -> Take:
     """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
 
@@ -53,10 +57,11 @@ def simulate_take(
         motion: Keep the motion from each sharp image to the one before it.
         flow_offset: Store the flow from each sharp image to the planes this many before and after
             it; 0 stores none.
+        cfa: Layout of Bayer filters over the pixels; sharp images are in colour then.
 
     Returns:
         The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
-        ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with exposures.
+        ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with exposures or filters.
 
     Raises:
         ValueError: If no image or no exposure fits into the recording.
@@ -76,8 +81,10 @@ def simulate_take(
         )
     scene, chance = Scene(spec), np.random.default_rng(np.random.SeedSequence([spec.seed, 2]))
     camera = SpikeCamera(gain=spec.rate_scale, noise=spec.noise, generator=chance)
-    recording = camera.record(_chunks(scene), fps=FPS, meta=scene_meta(spec, SIMULATOR))
-    images = np.stack([_sharp(scene, int(plane), colour=exposure > 0) for plane in index])
+    recording = camera.record(_chunks(scene, cfa), fps=FPS, meta=scene_meta(spec, SIMULATOR))
+    recording.cfa = cfa
+    in_colour = exposure > 0 or cfa is not None
+    images = np.stack([_sharp(scene, int(plane), colour=in_colour) for plane in index])
     moved: dict[str, Any] = {"motion": _motion(scene, index.tolist())} if motion else {}
     if flow_offset:
         moved["around_index"] = index[:, None] + np.array([-flow_offset, flow_offset])
@@ -88,10 +95,15 @@ def simulate_take(
     return Take(recording, images, index, blur, spans, **moved)
 
 
-def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
-    """Yield the light of a scene, some planes at a time."""
+def _chunks(scene: Scene, cfa: Cfa | None) -> Iterator[NDArray[np.float32]]:
+    """Yield the light of a scene behind the filters, some planes at a time."""
     for start in range(0, scene.spec.planes, _CHUNK):
-        yield scene.luminance(start, min(start + _CHUNK, scene.spec.planes))
+        stop = min(start + _CHUNK, scene.spec.planes)
+        if cfa is None:
+            yield scene.luminance(start, stop)
+        else:
+            masks = cfa_masks(cfa, scene.spec.height, scene.spec.width)
+            yield (scene.colour(start, stop) * masks).sum(axis=1)
 
 
 def _motion(scene: Scene, planes: list[int]) -> NDArray[np.float16]:

@@ -1,0 +1,290 @@
+"""Pictures in colour from the spikes of a sensor with Bayer filters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import torch
+from torch.nn import functional as F
+
+from spike_zoo.errors import UsageError
+from spike_zoo.methods.classical.aligned import AlignedTFI, read_intervals
+from spike_zoo.methods.classical.alignment import (
+    WINDOW,
+    Intervals,
+    PlaneAlignment,
+    blur_clip,
+    trusted_excess,
+)
+from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked
+from spike_zoo.methods.classical.flow import moved, shifts_at
+from spike_zoo.methods.classical.functional import tfi, tfp
+from spike_zoo.methods.classical.methods import ClassicalMethod
+from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
+from spike_zoo.spikes.cfa import LAYOUTS, cfa_masks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.cfa import Cfa
+
+_ROUNDS: Final = 4
+_CAUTION: Final = 0.1  # samples of a colour that are added where it was hardly seen
+_FILLED_WINDOW: Final = 27  # planes that SSL-CSC averages
+_FILLED_SEARCH: Final = 41  # planes in which it looks for a spike
+
+
+def stated_cfa(recording: SpikeRecording) -> Cfa:
+    """Return the layout of a recording's filters.
+
+    Raises:
+        UsageError: If it states none; lists the four.
+    """
+    cfa = recording.cfa
+    if cfa is None:
+        raise UsageError(
+            "a picture in colour needs the layout of the sensor's Bayer filters, which the "
+            f"recording does not state: --cfa {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]} (of the "
+            "upright image)"
+        )
+    return cfa
+
+
+class ColourMethod(ClassicalMethod):
+    """A method without weights for recordings of a sensor with Bayer filters.
+
+    A subclass defines :meth:`colour` for clips and :meth:`colours` for recordings.
+
+    Args:
+        settings: What the method was made with, by name.
+    """
+
+    channels = 3
+
+    def colour(self, spikes: Tensor, center: int, cfa: Cfa) -> Tensor:
+        """Return spikes per plane ``(3, H, W)`` at one plane of a clip ``(T, H, W)``."""
+        raise NotImplementedError
+
+    def colours(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterable[Tensor]:
+        """Yield spikes per plane ``(3, H, W)`` at planes of a recording, in their order."""
+        raise NotImplementedError
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        for image in self.colours(recording, centers):
+            yield (image / rate_scale).clamp(0, 1)
+
+
+class _DemosaickedMethod(ColourMethod):
+    """A method for grey sensors, whose picture of the mosaic is demosaicked.
+
+    Args:
+        demosaicking: How.
+        settings: See :class:`ColourMethod`.
+    """
+
+    def __init__(self, demosaicking: Demosaicking, **settings: Any) -> None:
+        super().__init__(demosaicking=demosaicking, **settings)
+        self.demosaicking = demosaicking
+
+    def colour(self, spikes: Tensor, center: int, cfa: Cfa) -> Tensor:
+        """Return the demosaicked picture."""
+        return demosaicked(self.rate(spikes[None], center), cfa, self.demosaicking)[0]
+
+    def colours(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the demosaicked pictures."""
+        cfa = stated_cfa(recording)
+        for block in self.rates(recording, centers):
+            for mosaic in block:
+                yield demosaicked(mosaic[None], cfa, self.demosaicking)[0]
+
+
+class ColourTFP(_DemosaickedMethod):
+    """Texture from playback of a Bayer sensor: the firing rate in a window, demosaicked.
+
+    Args:
+        window: Planes of the window, cut to the clip.
+        demosaicking: ``"malvar"`` or ``"bilinear"``.
+
+    Raises:
+        ValueError: If the window is empty.
+    """
+
+    def __init__(self, window: int = 41, demosaicking: Demosaicking = "malvar") -> None:
+        if window < 1:
+            raise ValueError(f"a window has at least 1 plane, got {window}")
+        super().__init__(demosaicking, window=window)
+        self.window = window
+
+    def rate(self, spikes: Tensor, center: int) -> Tensor:
+        """Return the rate in the window."""
+        return tfp(spikes, center, self.window)
+
+    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the rates in the windows."""
+        return tfp_stream(recording, centers, self.window)
+
+
+class ColourTFI(_DemosaickedMethod):
+    """Texture from interval of a Bayer sensor: the mean of some planes, demosaicked.
+
+    Args:
+        average: Planes to average over, cut to the clip.
+        demosaicking: ``"malvar"`` or ``"bilinear"``.
+
+    Raises:
+        ValueError: If no plane is averaged.
+    """
+
+    def __init__(self, average: int = 9, demosaicking: Demosaicking = "malvar") -> None:
+        if average < 1:
+            raise ValueError(f"average is at least 1 plane, got {average}")
+        super().__init__(demosaicking, average=average)
+        self.average = average
+
+    def rate(self, spikes: Tensor, center: int) -> Tensor:
+        """Return the mean inverse interval."""
+        return tfi(spikes, center, self.average)
+
+    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the mean inverse intervals."""
+        return tfi_stream(recording, centers, self.average)
+
+
+class ColourAlignedTFI(AlignedTFI, ColourMethod):
+    """Intervals of a Bayer sensor averaged along optical flow, in colour.
+
+    As :class:`AlignedTFI`, but flow and weights are those of the luminance. Every plane is
+    demosaicked before it is aligned, and their mean is a first image. From what it predicts for
+    each pixel of the sensor in its own colour the rest of what whole intervals measured is found,
+    moved back and added, as far as groups of planes agree; where a colour was seldom seen, the
+    first image stays.
+
+    Args:
+        window: Planes to average over, cut to the clip; 5 or more.
+        demosaicking: ``"malvar"`` or ``"bilinear"``.
+        unblurs: Whether the rest is added, which removes the motion blur too.
+
+    Raises:
+        ValueError: If the window is below 5.
+
+    Source: ours. Dong et al., *Self-Supervised Learning for Color Spike Camera Reconstruction*,
+    CVPR 2025, average the samples of a colour along flow, see :class:`FilledColour`.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> recording = pattern_take(0).recording
+        >>> recording.cfa = "RGGB"
+        >>> ColourAlignedTFI().reconstruct(recording, [40]).shape
+        torch.Size([1, 3, 40, 48])
+    """
+
+    def __init__(
+        self, window: int = WINDOW, demosaicking: Demosaicking = "malvar", *, unblurs: bool = True
+    ) -> None:
+        super().__init__(window, unblurs=unblurs)
+        self.hparams = {"window": window, "demosaicking": demosaicking, "unblurs": unblurs}
+        self.demosaicking = demosaicking
+
+    def colour(self, spikes: Tensor, center: int, cfa: Cfa) -> Tensor:
+        """Return the mean along the flow."""
+        intervals = replace(Intervals.of((spikes != 0).byte()).with_ends(), cfa=cfa)
+        return self._mean(intervals, center).rate
+
+    def colours(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
+        """Yield the means along the flow."""
+        for mean in self._means(recording, centers):
+            yield mean.rate
+
+    def _read(self, recording: SpikeRecording, start: int, stop: int) -> Intervals:
+        return replace(read_intervals(recording, start, stop), cfa=stated_cfa(recording))
+
+    def _image(
+        self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
+    ) -> Tensor:
+        assert intervals.cfa is not None
+        image = self._first_image(intervals, alignment, weights)
+        if not self.unblurs:
+            return image
+        masks = torch.from_numpy(cfa_masks(intervals.cfa, *image.shape[1:])).to(image)
+        clip = blur_clip(alignment, len(intervals.rates))
+        whole = alignment.whole(intervals, clip)
+        aligned = alignment.from_first
+        planes = max(max(group) for group in aligned.groups) + 1
+        seen = [aligned.means(mask.expand(planes, -1, -1).contiguous()) * whole for mask in masks]
+        for _ in range(_ROUNDS):
+            excess = sum(
+                mask * alignment.excess(colour, intervals, clip)
+                for mask, colour in zip(masks, image, strict=True)
+            )
+            image = torch.stack(
+                [
+                    colour + trusted_excess(aligned.means(mask * excess), share, weights, _CAUTION)
+                    for colour, mask, share in zip(image, masks, seen, strict=True)
+                ]
+            ).clamp_(min=0)
+        return image
+
+    def _first_image(
+        self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor
+    ) -> Tensor:
+        """Return the mean of planes that are demosaicked and aligned, ``(3, H, W)``."""
+        image = torch.zeros(3, *weights.shape[1:], device=weights.device)
+        for group, weight in zip(alignment.groups, weights, strict=True):
+            first = group[0]
+            planes = demosaicked(
+                intervals.rates[first : group[-1] + 1], intervals.cfa, self.demosaicking
+            )
+            inside = [range(len(group))]
+            aligned = PlaneAlignment(alignment.middle - first, inside, alignment.velocity)
+            for channel in range(3):
+                image[channel] += weight * aligned.means(planes[:, channel].contiguous())[0]
+        return image
+
+
+class FilledColour(ColourAlignedTFI):
+    """The learning-free part of SSL-CSC, with our flow.
+
+    The samples of each colour are averaged along the flow over 27 planes (eq. 7). Where a colour
+    was never seen, it is that of tiles of 2 x 2 pixels, enlarged.
+
+    Source: Dong et al., *Self-Supervised Learning for Color Spike Camera Reconstruction*,
+    CVPR 2025, Sec. 4.2.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_FILLED_WINDOW)
+        self.hparams = {}
+
+    def _image(
+        self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
+    ) -> Tensor:
+        assert intervals.cfa is not None
+        height, width = weights.shape[1:]
+        masks = torch.from_numpy(cfa_masks(intervals.cfa, height, width)).to(weights)
+        sums, counts, tiles = (torch.zeros_like(masks) for _ in range(3))
+        for plane in alignment.planes:
+            (shift,) = shifts_at([plane], alignment.middle, alignment.velocity)
+            rates = intervals.rates[plane].clamp(min=1 / _FILLED_SEARCH)
+            samples = rates * masks
+            sums += moved(samples, shift.expand(3, -1, -1, -1))
+            counts += moved(masks, shift.expand(3, -1, -1, -1))
+            tiles += moved(_enlarged(samples, masks), shift.expand(3, -1, -1, -1))
+        filled = tiles / len(alignment.planes)
+        return torch.where(counts > 0, sums / counts.clamp(min=1e-6), filled)
+
+
+def _enlarged(samples: Tensor, masks: Tensor) -> Tensor:
+    """Return the means of tiles of 2 x 2 samples, enlarged to their size, ``(3, H, W)``."""
+    pooled = [
+        F.avg_pool2d(one[None], 2, ceil_mode=True, count_include_pad=False)
+        for one in (samples, masks)
+    ]
+    means = pooled[0] / pooled[1].clamp(min=1e-6)
+    size = samples.shape[1:]
+    return F.interpolate(means, size=size, mode="bicubic", align_corners=False)[0]

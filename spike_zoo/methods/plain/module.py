@@ -1,0 +1,106 @@
+"""Training and use of ``plain``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Self
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn import functional as F
+
+from spike_zoo.methods.plain.network import CLIP_PLANES, Plain, interval_rates
+from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.tasks.clips import read_clip
+from spike_zoo.tasks.reconstruction import ReconstructionModule
+
+if TYPE_CHECKING:
+    from spike_zoo.batch import ReconstructionBatch
+    from spike_zoo.spikes import SpikeRecording
+
+
+class PlainModule(ReconstructionModule):
+    """Train :class:`Plain` on clips with ground truth images, and reconstruct with it.
+
+    Args:
+        channels: See :class:`Plain`, as for the next three.
+        depth: Hidden layers behind the first.
+        averages: Averages of the rates over time.
+        branched: Whether hidden layers are trained as several; :meth:`merged` undoes it.
+        learning_rate: Of Adam, betas 0.9 and 0.999.
+        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which the learning rate rises.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> from spike_zoo.testing import pattern_take
+        >>> module = PlainModule(channels=8, lpips="off").eval()
+        >>> module.reconstruct(pattern_take(0).recording, [40]).shape
+        torch.Size([1, 1, 40, 48])
+    """
+
+    clip_length = CLIP_PLANES
+
+    def __init__(
+        self,
+        channels: int = 64,
+        depth: int = 4,
+        averages: int = 16,
+        branched: bool = True,
+        learning_rate: float = 1e-3,
+        schedule: ScheduleKind = "cosine",
+        warmup: float = 0.02,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
+        self.save_hyperparameters()
+        check_schedule(schedule, learning_rate, warmup)
+        self.network = Plain(channels, depth, averages, branched=branched)
+        self.network.to(memory_format=torch.channels_last)
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct plane 40: ``(B, 81, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        return self._images(spikes, rate_scale).clamp(0, 1)
+
+    def merged(self) -> Self:
+        """Return the same module with one convolution for each hidden layer."""
+        merged = type(self)(**{**self.hparams, "branched": False})
+        merged.network.load_state_dict(self.network.merged().state_dict())
+        return merged.to(self.device).train(self.training)
+
+    def training_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        """Return the L1 distance to the ground truth."""
+        self.check_clip(batch["spikes"].shape[1])
+        images = self._images(batch["spikes"], batch["rate_scale"])
+        loss = F.l1_loss(images, batch["image"])
+        self.log("train/total", loss, batch_size=len(images))
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam with a learning rate that moves every update."""
+        return scheduled_adam(self, self.network.parameters())
+
+    def _images(self, spikes: Tensor, rate_scale: Tensor | None) -> Tensor:
+        images: Tensor = self.network(interval_rates(spikes), rate_scale)
+        return images
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        scale = torch.full((1,), rate_scale, device=self.device)
+        with eval_mode(self):
+            for center in centers:
+                packed = read_clip(recording, center, CLIP_PLANES).to(self.device)
+                spikes = unpack_tensor(packed, recording.shape[2])[None]  # uint8: not copied
+                with torch.inference_mode():
+                    image = self(spikes, scale)[0].float().cpu()
+                yield image
