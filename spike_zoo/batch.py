@@ -6,6 +6,8 @@ from typing import Literal, NotRequired, TypedDict
 
 from torch import Tensor
 
+from spike_zoo.spikes.cfa import Cfa
+
 Split = Literal["train", "val", "test"]
 
 
@@ -20,11 +22,13 @@ class ReconstructionBatch(TypedDict):
           at x + v(x) at an earlier plane, and at a later one. NaN where it is not seen there. Only
           where it is asked for.
         - plane: int64 ``(B,)``, index of the middle plane in its recording.
+        - cfa: layouts of the sensors' Bayer filters, length B; images are ``(B, 3, H, W)`` then.
         - name: names of the recordings, length B.
     """
 
     spikes: Tensor
     image: NotRequired[Tensor]
+    cfa: NotRequired[list[Cfa]]
     flow: NotRequired[Tensor]
     rate_scale: Tensor
     plane: Tensor

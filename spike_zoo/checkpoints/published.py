@@ -15,6 +15,10 @@ WEIGHTLESS = {
     "tfi": "spike_zoo.methods.classical.TFI",
     "tfstp": "spike_zoo.methods.classical.TFSTP",
     "tfi-aligned": "spike_zoo.methods.classical.AlignedTFI",
+    "tfp-colour": "spike_zoo.methods.classical.ColourTFP",
+    "tfi-colour": "spike_zoo.methods.classical.ColourTFI",
+    "tfi-aligned-colour": "spike_zoo.methods.classical.ColourAlignedTFI",
+    "ssl-csc": "spike_zoo.methods.classical.FilledColour",
 }
 
 #: Published files: an entry only they have -> the class whose ``from_official`` reads them.

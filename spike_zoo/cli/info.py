@@ -184,6 +184,7 @@ def lossless_facts(path: str) -> dict[str, Any]:
     return _facts_of_planes(path, "spl", shape, header.fps, len(data)) | {
         "rate_scale": header.rate_scale,
         "threshold": header.threshold,
+        "cfa": header.cfa,
         "bpp": header.bits_per_pixel(len(data)),
         "errors": [str(error) for error in errors],
     }
@@ -198,6 +199,7 @@ def _lossless_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("size", _size(facts)),
         ("rate", f"{facts['bpp']:.4g} bits per pixel and plane"),
         *([] if threshold is None else [("threshold", f"{threshold:g}")]),
+        *([] if facts["cfa"] is None else [("cfa", facts["cfa"])]),
         *(("damaged", error) for error in facts["errors"]),
     ]
 

@@ -12,6 +12,7 @@ from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
+from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.spikes import centers_with_stride
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _ALIGNED_SECONDS = 1.4e-6
 """Of tfi-aligned for each pixel of an image, on one core."""
+_COLOUR_SECONDS = 8e-6
+"""The same of tfi-aligned-colour."""
 
 
 def reconstruct(
@@ -41,6 +44,8 @@ def reconstruct(
     average: int | None = None,
     fps: float = 25.0,
     rate_scale: float | str = "auto",
+    white_balance: str | None = None,
+    black_level: float = 0.0,
     name: str | None = None,
     device: str = "auto",
     precision: Literal["32", "bf16"] | None = None,
@@ -63,7 +68,8 @@ def reconstruct(
             Of many recordings with {name} in it, as results/{name}.mp4.
         method: tfi, tfp, tfstp, tfi-aligned, a shipped name (stir-small), a checkpoint or an
             export folder. By default tfi-aligned, the best without a network, if all images are
-            expected within the budget on one core; else tfi averaged over 9 planes.
+            expected within the budget on one core; else tfi averaged over 9 planes. Of a sensor
+            with Bayer filters (--cfa) tfi-aligned-colour or tfi-colour; also tfp-colour, ssl-csc.
         budget: Seconds for all images where no method is given.
         center: The plane to show in one picture, counted from 0; by default the middle one.
         stride: Planes from one image to the next in a video or folder.
@@ -74,6 +80,9 @@ def reconstruct(
         fps: Images per second in a video.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed.
+        white_balance: Of pictures in colour: gains of red, green and blue, as 1.8,1,1.4, or
+            grey-world, which makes their means equal.
+        black_level: Of pictures in colour: the value that becomes black, 0 to 1.
         name: Which recording of an archive; a pattern as 'test-*' or '*' means several.
         device: auto, cpu, cuda or mps.
         precision: Of learned methods. 32 is exact; bf16 is faster where the processor has it, and
@@ -102,17 +111,34 @@ def reconstruct(
     centers = _choose_centers(len(source), target.kind, center, stride, (start, stop))
     if method is None:
         pixels = len(centers) * source.shape[1] * source.shape[2]
-        method, average = _within(budget, pixels, window, average)
+        colour = source.cfa is not None
+        method, average = _within(budget, pixels, window, average, colour=colour)
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(method, device=pick_device(device), trust=trust)
     module = _with_settings(loaded, method, window=window, average=average)
+    in_colour = getattr(module, "channels", 1) == 3
+    if source.cfa is not None and not in_colour:
+        echo(
+            f"warning: behind the colour filters {source.cfa}, {method} takes pixels as grey; "
+            "tfi-aligned-colour makes colours",
+            sys.stderr,
+        )
     if "precision" in module.picture_options:
         precision = _chosen_precision(precision)
     _set_picture_options(module, method, precision=precision, tile=tile)
     scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
     report_rate_scale(scale)
     images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
+    if white_balance is not None or black_level:
+        if not in_colour:
+            raise UsageError(
+                f"--white_balance and --black_level are for colour; {method} is grey. Give "
+                "--cfa RGGB, BGGR, GRBG or GBRG, or leave --method out"
+            )
+        balance = WhiteBalance.of(white_balance, black_level, source, scale.value)
+        echo(f"white balance: {balance}", sys.stderr)
+        images = map(balance, images)
     shown = f"plane {centers[0]} of {len(source)}"
     if target.kind != "picture":
         shown = f"planes {centers[0]} to {centers[-1]}"
@@ -122,24 +148,25 @@ def reconstruct(
 
 
 def _within(
-    budget: float, pixels: int, window: int | None, average: int | None
+    budget: float, pixels: int, window: int | None, average: int | None, *, colour: bool
 ) -> tuple[str, int | None]:
     """Return the method, and the planes of tfi, that are expected to keep to a time budget.
 
     An option that only one method has chooses that method.
     """
+    end = "-colour" if colour else ""
     if window is not None or average is not None:
-        return ("tfp" if average is None else "tfi"), average
-    seconds = pixels * _ALIGNED_SECONDS
+        return f"{'tfp' if average is None else 'tfi'}{end}", average
+    seconds = pixels * (_COLOUR_SECONDS if colour else _ALIGNED_SECONDS)
     if seconds <= budget:
-        echo(f"method: tfi-aligned, about {seconds:.0f} s on one core", sys.stderr)
-        return "tfi-aligned", None
+        echo(f"method: tfi-aligned{end}, about {seconds:.0f} s on one core", sys.stderr)
+        return f"tfi-aligned{end}", None
     echo(
-        f"method: tfi, mean of 9 planes: tfi-aligned would take about {seconds:.0f} s, and "
-        f"--budget is {budget:g} s",
+        f"method: tfi{end}, mean of 9 planes: tfi-aligned{end} would take about {seconds:.0f} s, "
+        f"and --budget is {budget:g} s",
         sys.stderr,
     )
-    return "tfi", 9
+    return f"tfi{end}", 9
 
 
 def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", "bf16"]:

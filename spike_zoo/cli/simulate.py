@@ -73,12 +73,13 @@ def simulate(
     Args:
         out: The archive to write, by default data/scenes.h5, data/colour.h5, data/sequence.h5,
             data/deblur.h5 or data/digits.h5.
-        kind: "reconstruction", the default, makes clips with sharp images; "colour" the same
-            scenes seen by a Bayer sensor, with images in colour; "sequence" clips at slow, medium and fast paces with 13 images and the motion between them; "deblur"
-            exposures of 97 planes as S-SDM takes them, with a blurry colour image of four times the
-            spikes' size, and seven sharp ones to validate and test with; "labelled" handwritten
-            digits in motion, to recognise, or the pictures of --images; "s-mnist", "s-cifar",
-            "s-caltech" and "s-vimeo" the sets of that name, from their usual files in --images.
+        kind: "reconstruction", the default, makes clips with sharp images; "colour" the same with a
+            Bayer sensor and images in colour; "sequence" clips at slow, medium and fast paces with
+            13 images and the motion between them; "deblur" exposures of 97 planes as S-SDM takes
+            them, with a blurry colour image of four times the spikes' size, and seven sharp ones to
+            validate and test with; "labelled" handwritten digits in motion, to recognise, or the
+            pictures of --images; "s-mnist", "s-cifar", "s-caltech" and "s-vimeo" the sets of that
+            name, from their usual files in --images.
         size: Preset for the options below: "small" takes seconds, "default" some minutes; "paper",
             only with "sequence", has 2000 clips to train on and takes an hour or more.
         seed: Seed of everything.

@@ -12,6 +12,7 @@ from spike_zoo.data.base import DEFAULT_ARCHIVE, ArchiveDataModule, check_at_lea
 from spike_zoo.data.sampling import SampleKey
 from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.packing import packed_width
+from spike_zoo.spikes.recording import stated_cfa
 from spike_zoo.spikes.take import grey
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES
 from spike_zoo.spikes.windows import centred_window, consecutive_clips
@@ -75,8 +76,10 @@ class ReconstructionWindows:
         rate_scale: float | None = None,
         flow_offset: int = 0,
         truth: bool = True,
+        colour: bool = False,
     ) -> None:
         self.archive = archive
+        self.colour = colour
         self.flow_offset = flow_offset if truth else 0
         self.truth = truth
         self.clip_length = clip_length
@@ -121,7 +124,13 @@ class ReconstructionWindows:
         }
         if self.truth:
             image = self.archive.image(window.name, window.image, rows=rows, columns=columns)
-            sample["image"] = np.ascontiguousarray(grey(image)[None])
+            if self.colour:
+                image = np.moveaxis(image, -1, 0) if image.ndim == 3 else image[None]
+                sample["image"] = np.ascontiguousarray(image)
+            else:
+                sample["image"] = np.ascontiguousarray(grey(image)[None])
+        if self.colour:
+            sample["cfa"] = stated_cfa(self.archive[window.name])
         if self.flow_offset:
             sample["flow"] = self.archive.image_motion(
                 window.name, window.image, rows=rows, columns=columns, around=True
@@ -222,6 +231,8 @@ class ReconstructionDataModule(ArchiveDataModule):
         stride: Take every ``stride``-th image of a recording.
         flow_offset: Also serve the flow from each image to the planes this many before and after
             it, as ``simulate --flow_offset`` stores it; 0 serves none.
+        colour: Serve images in colour, with the layouts of the sensors' Bayer filters; clips to
+            train on are whole and as they are.
         loading: See :class:`ArchiveDataModule`.
 
     Example:
@@ -242,9 +253,11 @@ class ReconstructionDataModule(ArchiveDataModule):
         clip_length: int = 61,
         stride: int = 1,
         flow_offset: int = 0,
+        colour: bool = False,
         **loading: Any,
     ) -> None:
         super().__init__(archive, **loading)
+        self.colour = colour
         check_at_least({"clip_length": (clip_length, 1), "stride": (stride, 1)})
         check_at_least({"flow_offset": (flow_offset, 0)})
         self.flow_offset = flow_offset
@@ -307,11 +320,12 @@ class ReconstructionDataModule(ArchiveDataModule):
             stride=self.stride,
             rate_scale=self.rate_scale,
             truth=False,
+            colour=self.colour,
         )
 
     def make_samples(self, split: Split) -> ReconstructionWindows:
         """Return the clips of one split; training clips are cut and turned, others whole."""
-        is_training = split == "train"
+        is_training = split == "train" and not self.colour  # cuts and turns change the layout
         return ReconstructionWindows(
             self.archive,
             self.split_name(split),
@@ -321,4 +335,5 @@ class ReconstructionDataModule(ArchiveDataModule):
             augment=self.augment and is_training,
             rate_scale=self.rate_scale,
             flow_offset=self.flow_offset,
+            colour=self.colour,
         )

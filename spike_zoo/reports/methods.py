@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 CLASSICAL: Final = ("tfp", "tfi", "tfi:average=9", "tfstp", "tfi-aligned")
+COLOUR: Final = ("tfp-colour", "tfi-colour", "ssl-csc", "tfi-aligned-colour")
 #: What readers who are new to spike cameras must know about the methods of a page: name -> text.
 EXPLAINED: Final = {
     "tfp": "TFP (texture from playback) averages the spikes of a window of planes: little noise, "
@@ -26,6 +27,10 @@ EXPLAINED: Final = {
     "sharp, but noisy; with average=9 it is the mean of nine planes.",
     "tfi-aligned": "tfi-aligned averages TFI along the estimated motion, over 65 planes.",
     "stir": "stir corrects tfi-aligned by a network.",
+    "tfi-colour": "tfi-colour and tfp-colour demosaick what TFI (mean of nine) and TFP make.",
+    "ssl-csc": "ssl-csc averages the samples of each colour along the motion, without learning.",
+    "tfi-aligned-colour": "tfi-aligned-colour averages demosaicked planes along the motion and "
+    "adds what the samples measured beyond.",
 }
 
 
@@ -46,7 +51,12 @@ class LabelledMethod:
 
 
 def loaded(
-    wanted: Sequence[str], *, device: str, trust: bool, limits_slow: bool = False
+    wanted: Sequence[str],
+    *,
+    device: str,
+    trust: bool,
+    limits_slow: bool = False,
+    colour: bool = False,
 ) -> list[LabelledMethod]:
     """Return methods, loaded.
 
@@ -57,14 +67,16 @@ def loaded(
         device: Where they compute.
         trust: Whether classes from outside this package may be imported.
         limits_slow: Whether slow ones come last and have one picture if they are named, too.
+        colour: Whether those are meant by default that make pictures in colour.
 
     Raises:
         UsageError: If one makes no pictures or has no such setting.
         MissingFileError: If a name does not exist.
         WeightsError: See :func:`spike_zoo.load`.
     """
-    methods = [_one(each, device=device, trust=trust) for each in wanted or CLASSICAL]
-    if not wanted:
+    usual = COLOUR if colour else CLASSICAL
+    methods = [_one(each, device=device, trust=trust) for each in wanted or usual]
+    if not wanted and not colour:
         shipped = [(name, load(name, device=device)) for name in shipped_weights()]
         methods += [
             LabelledMethod(name, one) for name, one in shipped if isinstance(one, Reconstructs)

@@ -50,9 +50,14 @@ class ReportScene:
 
     @property
     def has_truth(self) -> bool:
-        """Whether there are grey images as large as the planes: what reconstructions should be."""
+        """Whether there are images as large as the planes: what reconstructions should be."""
         sizes = {image.shape for image in self.truths.values()}
-        return sizes == {(1, *self.recording.shape[1:])}
+        return sizes == {(self.channels, *self.recording.shape[1:])}
+
+    @property
+    def channels(self) -> int:
+        """Of reconstructions: 3 behind Bayer filters."""
+        return 1 if self.recording.cfa is None else 3
 
     def center(self, choices: Choices) -> int:
         """Return the plane that is shown first: the wanted one, or a known one near the middle."""
@@ -90,7 +95,8 @@ def scene_of_file(name: str, recording: SpikeRecording, choices: Choices) -> Rep
     """
     if choices.truth is None:
         return ReportScene(name, recording)
-    image = _grey(load_picture(choices.truth))
+    image = load_picture(choices.truth)
+    image = image if recording.cfa is not None and len(image) == 3 else _grey(image)
     if image.shape[1:] != recording.shape[1:]:
         raise GeometryError(
             f"{choices.truth}: a picture of {image.shape[2]} x {image.shape[1]} (W x H), "

@@ -62,7 +62,7 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
     scene = scene_of_file(source.name, recording, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
-    _add_scene(page, scene, _loaded(choices), choices)
+    _add_scene(page, scene, _loaded(choices, scene), choices)
     add_next_steps(page, source, choices)
     return page
 
@@ -78,7 +78,7 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
         ]  # check the names before long computations
         for scene in scenes:
             _check_center(scene, choices)
-        methods = _loaded(choices)
+        methods = _loaded(choices, scenes[0])
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)
     add_next_steps(page, source, choices, names[0])
@@ -124,7 +124,7 @@ def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
                 limits = choices.limits_slow or not choices.methods
                 own = replace(choices, methods=(*beside, str(checkpoint)), limits_slow=limits)
             try:
-                methods = _loaded(own)
+                methods = _loaded(own, scene)
             except SpikeZooError as error:
                 page.add_warning(f"Not shown: {error}")
                 return
@@ -170,7 +170,7 @@ def _check_center(scene: ReportScene, choices: Choices) -> None:
         )
 
 
-def _loaded(choices: Choices) -> list[LabelledMethod]:
+def _loaded(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
     from spike_zoo.checkpoints.loading import pick_device  # loads torch: after cheap checks
     from spike_zoo.reports.methods import loaded
 
@@ -179,4 +179,5 @@ def _loaded(choices: Choices) -> list[LabelledMethod]:
         device=pick_device(choices.device),
         trust=choices.trust,
         limits_slow=choices.limits_slow,
+        colour=scene.recording.cfa is not None,
     )

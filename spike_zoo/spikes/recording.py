@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, runtime_checka
 import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, PlaneRangeError, UsageError
-from spike_zoo.spikes.cfa import check_cfa
+from spike_zoo.spikes.cfa import LAYOUTS, check_cfa
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 
 if TYPE_CHECKING:
@@ -97,6 +97,22 @@ def check_recording(value: object) -> None:
     else:
         way = "spike_zoo.read_recording(path) gives one"
     raise UsageError(f"this is no recording but of type {type(value).__name__}: {way}")
+
+
+def stated_cfa(recording: SpikeRecording) -> Cfa:
+    """Return the layout of a recording's Bayer filters.
+
+    Raises:
+        UsageError: If it states none; lists the four.
+    """
+    cfa = recording.cfa
+    if cfa is None:
+        name = recording.meta.get("name", recording.meta.get("source", "the recording"))
+        raise UsageError(
+            f"{name}: colour needs the layout of the sensor's Bayer filters, which is not stated: "
+            f"--cfa {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}, of the upright image"
+        )
+    return cfa
 
 
 def positive_number(name: str, value: object) -> float | None:

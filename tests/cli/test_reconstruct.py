@@ -20,11 +20,14 @@ from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFI, TFPModule
 from spike_zoo.methods.stir import STIRModule
+from spike_zoo.simulation import SpikeCamera
+from spike_zoo.spikes.cfa import cfa_masks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
 PLANES, HEIGHT, WIDTH = 70, 24, 37
@@ -327,3 +330,46 @@ def test_ctrl_c_leaves_nothing_behind(
     monkeypatch.setattr(TFI, "_stream", interrupted)
     assert main(["reconstruct", street, "--method", "tfi", "--out", str(tmp_path / out)]) == 130
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "street.npz"]
+
+
+@pytest.fixture
+def bayer(tmp_path: Path) -> str:
+    """A recording behind Bayer filters whose red is dark and whose blue is bright."""
+    light = cfa_masks("BGGR", 24, 32) * np.array([0.2, 0.4, 0.8], np.float32).reshape(3, 1, 1)
+    camera = SpikeCamera(gain=0.6, generator=np.random.default_rng(4))
+    recording = camera.record([np.tile(light.sum(axis=0), (90, 1, 1))])
+    recording.cfa = "BGGR"
+    return str(write_recording(recording, tmp_path / "bayer.npz"))
+
+
+def test_a_bayer_recording_becomes_a_picture_and_a_video_in_colour(
+    bayer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reconstruct", bayer, "--out", str(tmp_path / "a.png")]) == 0
+    assert "method: tfi-aligned-colour" in capsys.readouterr().err
+    picture = imread(tmp_path / "a.png").astype(float) / 255
+    np.testing.assert_allclose(picture.mean(axis=(0, 1)), [0.2, 0.4, 0.8], atol=0.06)
+    line = ["reconstruct", bayer, "--window", "41", "--out", str(tmp_path / "a.mp4")]
+    assert main(line) == 0
+    with av.open(str(tmp_path / "a.mp4")) as video:
+        frame = next(video.decode(video=0)).to_ndarray(format="rgb24").mean(axis=(0, 1)) / 255
+    np.testing.assert_allclose(frame, [0.2, 0.4, 0.8], atol=0.08)
+
+
+def test_white_balance_and_black_level(
+    bayer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def mean_colour(*options: str) -> NDArray[np.float64]:
+        line = ["reconstruct", bayer, "--window", "41", "--out", str(tmp_path / "b.png")]
+        assert main([*line, "--overwrite", *options]) == 0
+        return imread(tmp_path / "b.png").mean(axis=(0, 1)) / 255
+
+    grey = mean_colour("--white_balance", "grey-world")
+    np.testing.assert_allclose(grey, grey[[1, 1, 1]], atol=0.02)
+    np.testing.assert_allclose(mean_colour("--white_balance", "2,1,1"), [0.4, 0.4, 0.8], atol=0.03)
+    np.testing.assert_allclose(mean_colour("--black_level", "0.2"), [0, 0.25, 0.75], atol=0.03)
+    line = ["reconstruct", bayer, "--out", str(tmp_path / "c.png")]
+    assert main([*line, "--white_balance", "2,1"]) == 2
+    assert "three gains of red, green and blue" in capsys.readouterr().err
+    assert main([*line, "--method", "tfi", "--black_level", "0.1"]) == 2
+    assert "tfi is grey" in capsys.readouterr().err

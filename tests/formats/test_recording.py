@@ -21,6 +21,7 @@ from spike_zoo.errors import (
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.cfa import LAYOUTS, Cfa
 from tests.helpers.streams import random_spikes, spike_streams
 
 SUFFIXES = [".dat", ".npz", ".npy", ".h5", ".spl"]
@@ -221,3 +222,36 @@ def test_reading_a_whole_clip_takes_little_more_memory_than_its_planes(tmp_path:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert peak <= 1.2 * planes.nbytes + 3_000_000, name  # a block of pixels beside it
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".h5", ".spl", ".dat"])
+@pytest.mark.parametrize("cfa", [None, *LAYOUTS])
+def test_the_layout_of_colour_filters_is_kept(tmp_path: Path, suffix: str, cfa: Cfa | None) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(9, 6, 10), fps=100.0, cfa=cfa)
+    path = tmp_path / f"a{suffix}"
+    write_recording(recording, path, with_sidecar=suffix == ".dat")
+    again = read_recording(path)
+    assert again.cfa == cfa
+    assert again.between(2, 5).cfa == cfa
+    assert (again[:] == recording[:]).all()
+
+
+def test_an_option_replaces_the_stated_layout_with_a_warning(tmp_path: Path) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(9, 6, 10), cfa="RGGB")
+    path = write_recording(recording, tmp_path / "a.npz")
+    with pytest.warns(UserWarning, match=r"a.npz: its layout of colour filters is RGGB; BGGR is"):
+        assert read_recording(path, cfa="BGGR").cfa == "BGGR"
+    assert read_recording(path, cfa="RGGB").cfa == "RGGB"
+
+
+def test_an_unknown_layout_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", spikes=random_spikes(9, 6, 10), cfa="RGBW")
+    with pytest.raises(FormatError, match=r"a.npz: cfa must be RGGB, BGGR, GRBG or GBRG"):
+        _ = read_recording(tmp_path / "a.npz").cfa
+    (tmp_path / "b.dat").write_bytes(bytes(20))
+    (tmp_path / "b.dat.yaml").write_text("{spike_h: 4, spike_w: 8, cfa: rggb}")
+    with pytest.raises(FormatError, match="cfa is 'rggb', expected one of RGGB"):
+        read_recording(tmp_path / "b.dat")
+    (tmp_path / "b.dat.yaml").write_text("{spike_h: 4, spike_w: 8, bayer: RGGB}")
+    with pytest.raises(FormatError, match="bayer is no field of a sidecar, did you mean cfa"):
+        read_recording(tmp_path / "b.dat")

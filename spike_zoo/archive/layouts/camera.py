@@ -15,6 +15,7 @@ from spike_zoo.spikes.recording import positive_number
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from spike_zoo.spikes.cfa import Cfa
     from spike_zoo.spikes.recording import SpikeRecording
 
 
@@ -36,6 +37,7 @@ class Camera:
         rotate: Rotate ``.dat`` recordings clockwise by 0, 90, 180 or 270 degrees, after flip and
             mirror; None: as their sidecars say, else 0.
         allow_partial: Drop the incomplete last plane of a ``.dat`` recording, with a warning.
+        cfa: Layout of the Bayer filters of upright images.
     """
 
     height: int | None = None
@@ -46,6 +48,7 @@ class Camera:
     mirror: bool | None = None
     rotate: int | None = None
     allow_partial: bool = False
+    cfa: Cfa | None = None
 
     def __post_init__(self) -> None:
         check_rotation(self.rotate)
@@ -76,9 +79,11 @@ class Camera:
             check_rows=True,
             fps=self.fps,
             rate_scale=self.rate_scale,
+            cfa=self.cfa,
         )
         recording.rate_scale = recording.rate_scale or usual.rate_scale
         recording.fps = recording.fps or usual.fps or 0.0
+        recording.cfa = recording.cfa or usual.cfa
         return recording
 
     def _size(self, path: Path, usual: Camera) -> tuple[int | None, int | None]:

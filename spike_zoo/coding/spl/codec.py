@@ -98,7 +98,8 @@ def write(
 ) -> Path:
     """Write a recording into a new ``.spl`` file, reading it chunk by chunk.
 
-    Planes, ``fps``, ``threshold``, ``rate_scale`` and ``cfa`` come back exactly; ``meta`` is not kept.
+    Planes, ``fps``, ``threshold``, ``rate_scale`` and ``cfa`` come back exactly; ``meta`` is
+    not kept.
 
     Args:
         recording: What to write.

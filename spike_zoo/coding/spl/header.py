@@ -116,11 +116,14 @@ class LosslessHeader:
                 byte_range=(0, HEADER_BYTES),
                 path=path,
             )
-        known = [None if math.isnan(value) else value for value in fields[7:]]
-        planes, height, *others = fields[1:7]
+        threshold, rate_scale = (None if math.isnan(value) else value for value in fields[7:])
+        planes, height, width, depth, restart, fps = fields[1:7]
         layout, height = height >> _HEIGHT_BITS, height & ((1 << _HEIGHT_BITS) - 1)
-        header = cls(planes, height, *others, *known, cfa=(None, *LAYOUTS)[min(layout, 4)])
-        problem = f"layout {layout} of colour filters" if layout > 4 else header._problem()
+        cfa = (None, *LAYOUTS)[min(layout, len(LAYOUTS))]
+        header = cls(planes, height, width, depth, restart, fps, threshold, rate_scale, cfa)
+        problem = header._problem()
+        if layout > len(LAYOUTS):
+            problem = f"layout {layout} of colour filters; they have the numbers 1 to 4"
         if problem:
             raise BitstreamError(
                 f"{where}: no lossless bitstream can have {problem}; its author should make "

@@ -23,8 +23,15 @@ from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
 
 if TYPE_CHECKING:
     from spike_zoo.methods.classical.aligned import AlignedTFI
+    from spike_zoo.methods.classical.colour import (
+        ColourAlignedTFI,
+        ColourTFI,
+        ColourTFP,
+        FilledColour,
+    )
     from spike_zoo.methods.classical.module import (
         AlignedTFIModule,
+        ColourModule,
         TFIModule,
         TFPModule,
         TFSTPModule,
@@ -36,6 +43,11 @@ __all__ = [
     "TFSTP",
     "AlignedTFI",
     "AlignedTFIModule",
+    "ColourAlignedTFI",
+    "ColourModule",
+    "ColourTFI",
+    "ColourTFP",
+    "FilledColour",
     "PlasticityRates",
     "PlasticityRules",
     "TFIModule",
@@ -56,6 +68,11 @@ __all__ = [
 _ELSEWHERE = {
     "AlignedTFI": "aligned",
     "AlignedTFIModule": "module",
+    "ColourAlignedTFI": "colour",
+    "ColourModule": "module",
+    "ColourTFI": "colour",
+    "ColourTFP": "colour",
+    "FilledColour": "colour",
     "TFIModule": "module",
     "TFPModule": "module",
     "TFSTPModule": "module",

@@ -18,6 +18,7 @@ from spike_zoo.methods.classical import kernels
 from spike_zoo.methods.classical.demosaicking import luminance
 from spike_zoo.methods.classical.dispatch import is_compiled_for
 from spike_zoo.methods.classical.flow import moved, shifts_at
+from spike_zoo.spikes.cfa import cfa_masks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +90,8 @@ class Intervals:
         arrays = [np.empty(tuple(spikes.shape), one) for one in types]
         job = (spikes.contiguous().numpy(), tuple(one.numpy() for one in outside), *arrays)
         kernels.over_rows(measure_intervals, spikes.shape[1], spikes.numel(), *job)
-        return cls(*map(torch.from_numpy, arrays))
+        since, until, rates = map(torch.from_numpy, arrays)
+        return cls(since, until, rates)
 
     @classmethod
     def _by_scans(cls, spikes: Tensor, before: Tensor, after: Tensor) -> Self:
@@ -205,7 +207,8 @@ class PlaneAlignment:
         is fired at light 1. Planes are all from the first to the last one of the groups.
 
         Args:
-            image: ``(H, W)``, spikes per plane at the middle plane.
+            image: ``(1, H, W)``, spikes per plane at the middle plane; behind Bayer filters
+                ``(3, H, W)``, of which each pixel's own colour counts.
             intervals: Of a block of planes.
             clip: Planes of the block in which intervals count.
         """
@@ -214,12 +217,13 @@ class PlaneAlignment:
         if self._is_compiled:
             from spike_zoo.methods.classical.alignment_kernels import measure_excess
 
-            found = torch.from_numpy(np.empty((stop - first, *image.shape), np.float32))
+            found = torch.from_numpy(np.empty((stop - first, *image.shape[1:]), np.float32))
             ends = (intervals.since.numpy(), intervals.until.numpy())
             velocity = self.velocity.contiguous().numpy()
             span = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
-            job = (image.contiguous().numpy(), ends, intervals.rates.numpy(), *span, found.numpy())
-            kernels.over_rows(measure_excess, len(image), found.numel(), *job)
+            seen = (image.contiguous().numpy(), self._tile(intervals), ends)
+            job = (*seen, intervals.rates.numpy(), *span, found.numpy())
+            kernels.over_rows(measure_excess, image.shape[1], found.numel(), *job)
         else:
             found = self._excess(image, intervals, clip, range(first, stop))
         return found
@@ -233,12 +237,16 @@ class PlaneAlignment:
 
     def _excess(self, image: Tensor, intervals: Intervals, clip: range, window: range) -> Tensor:
         """Return the excess of each plane, ``(T, H, W)``, by operations of torch."""
-        light = image.new_zeros(len(clip) + 1, *image.shape)
+        light = image.new_zeros(len(clip) + 1, *image.shape[1:])
+        height, width = image.shape[1:]
+        tiled = np.tile(self._tile(intervals), (-(-height // 2), -(-width // 2)))
+        channel = torch.from_numpy(tiled[:height, :width].astype(np.int64)).to(image.device)
         for first in range(clip.start, clip.stop, _LIGHT_STEP):
             stop = min(first + _LIGHT_STEP, clip.stop)
             plane = min(first + _LIGHT_STEP // 2, clip.stop - 1)
             (shift,) = shifts_at([plane], self.middle, self.velocity)
-            light[first + 1 - clip.start : stop + 1 - clip.start] = moved(image, -shift)
+            each = moved(image, -shift.expand(len(image), -1, -1, -1)).gather(0, channel[None])
+            light[first + 1 - clip.start : stop + 1 - clip.start] = each
         light = light.clamp_(min=0).cumsum(dim=0)
         planes = torch.arange(window.start, window.stop, device=image.device).view(-1, 1, 1)
         begins = planes - intervals.since[window.start : window.stop].long()
@@ -249,6 +257,13 @@ class PlaneAlignment:
         predicted = light.gather(0, high) - light.gather(0, low)
         rates = intervals.rates[window.start : window.stop]
         return torch.where(is_whole, (1 - predicted) * rates, 0.0)
+
+    @staticmethod
+    def _tile(intervals: Intervals) -> NDArray[np.int32]:
+        """Return the channel of each pixel of the mosaic's tile, ``(2, 2)``."""
+        if intervals.cfa is None:
+            return np.zeros((2, 2), np.int32)
+        return cfa_masks(intervals.cfa, 2, 2).argmax(axis=0).astype(np.int32)
 
     @property
     def _is_compiled(self) -> bool:
@@ -340,7 +355,7 @@ def deblurred(
     clip = blur_clip(alignment, len(intervals.rates))
     whole = (weights * alignment.whole(intervals, clip)).sum(dim=0).clamp(min=_LEAST)
     for _ in range(_ROUNDS):
-        excess = alignment.from_first.means(alignment.excess(image, intervals, clip))
+        excess = alignment.from_first.means(alignment.excess(image[None], intervals, clip))
         image = (image + _agreed(excess, whole, weights)).clamp(min=0)
     return image
 

@@ -192,7 +192,8 @@ def sample_along(
 
 @_kernel
 def measure_excess(
-    image: Floats,
+    images: Floats,
+    tile: Integers,
     ends: tuple[Bytes, Bytes],
     rates: Floats,
     clip: tuple[int, int],
@@ -204,13 +205,14 @@ def measure_excess(
     top: int,
     bottom: int,
 ) -> None:
-    """Fill by how much intervals are brighter than an image predicts that moves along the flow.
+    """Fill by how much intervals are brighter than images predict that move along the flow.
 
     A pixel fires when it has gathered light 1: an interval whose predicted light is less was
     brighter than predicted.
 
     Args:
-        image: ``(H, W)``, spikes per plane at the middle plane.
+        images: ``(C, H, W)``, spikes per plane at the middle plane.
+        tile: ``(2, 2)``, the image that predicts a pixel, by its row and column modulo 2.
         ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.
         rates: Inverse intervals, ``(T, H, W)``.
         clip: First plane and past the last one: intervals that leave it give 0.
@@ -222,24 +224,30 @@ def measure_excess(
         top: First row.
         bottom: Past the last row.
     """
-    width = image.shape[1]
-    flat = image.reshape(-1)
+    width = images.shape[2]
     indexes = np.empty(width, np.int32)
     right, down = np.empty(width, np.float32), np.empty(width, np.float32)
     light = np.zeros((clip[1] - clip[0] + 1, width), np.float32)
-    sampled = np.empty(width, np.float32)
+    sampled, predicted = np.empty(width, np.float32), np.empty(width, np.float32)
     for row in range(top, bottom):
         for first in range(clip[0], clip[1], step):
             stop = min(first + step, clip[1])
             plane = min(first + step // 2, clip[1] - 1)
             side = velocity[0] if plane < middle else velocity[1]
             _locate(side, row, np.float32(middle - plane), indexes, right, down)
-            sampled[:] = 0
-            _add_samples(flat, width, indexes, right, down, np.float32(1), sampled)
+            left, other = tile[row % 2]
+            predicted[:] = 0
+            flat = images[left].reshape(-1)
+            _add_samples(flat, width, indexes, right, down, np.float32(1), predicted)
+            if other != left:
+                sampled[:] = 0
+                flat = images[other].reshape(-1)
+                _add_samples(flat, width, indexes, right, down, np.float32(1), sampled)
+                predicted[1::2] = sampled[1::2]
             for each in range(first - clip[0], stop - clip[0]):
                 for column in range(width):
                     light[each + 1, column] = light[each, column] + max(
-                        sampled[column], np.float32(0)
+                        predicted[column], np.float32(0)
                     )
         for plane in range(window[0], window[1]):
             _row_of_excess(ends, rates, light, (plane, row), clip, out[plane - window[0], row])

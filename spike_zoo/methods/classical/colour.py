@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch.nn import functional as F
 
-from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical.aligned import AlignedTFI, read_intervals
 from spike_zoo.methods.classical.alignment import (
     WINDOW,
@@ -22,7 +21,8 @@ from spike_zoo.methods.classical.flow import moved, shifts_at
 from spike_zoo.methods.classical.functional import tfi, tfp
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
-from spike_zoo.spikes.cfa import LAYOUTS, cfa_masks
+from spike_zoo.spikes.cfa import cfa_masks
+from spike_zoo.spikes.recording import stated_cfa
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -36,22 +36,6 @@ _ROUNDS: Final = 4
 _CAUTION: Final = 0.1  # samples of a colour that are added where it was hardly seen
 _FILLED_WINDOW: Final = 27  # planes that SSL-CSC averages
 _FILLED_SEARCH: Final = 41  # planes in which it looks for a spike
-
-
-def stated_cfa(recording: SpikeRecording) -> Cfa:
-    """Return the layout of a recording's filters.
-
-    Raises:
-        UsageError: If it states none; lists the four.
-    """
-    cfa = recording.cfa
-    if cfa is None:
-        raise UsageError(
-            "a picture in colour needs the layout of the sensor's Bayer filters, which the "
-            f"recording does not state: --cfa {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]} (of the "
-            "upright image)"
-        )
-    return cfa
 
 
 class ColourMethod(ClassicalMethod):
@@ -207,21 +191,18 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
     def _image(
         self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
     ) -> Tensor:
-        assert intervals.cfa is not None
-        image = self._first_image(intervals, alignment, weights)
+        cfa = _known(intervals)
+        image = self._first_image(intervals.rates, cfa, alignment, weights)
         if not self.unblurs:
             return image
-        masks = torch.from_numpy(cfa_masks(intervals.cfa, *image.shape[1:])).to(image)
+        masks = torch.from_numpy(cfa_masks(cfa, *image.shape[1:])).to(image)
         clip = blur_clip(alignment, len(intervals.rates))
         whole = alignment.whole(intervals, clip)
         aligned = alignment.from_first
         planes = max(max(group) for group in aligned.groups) + 1
         seen = [aligned.means(mask.expand(planes, -1, -1).contiguous()) * whole for mask in masks]
         for _ in range(_ROUNDS):
-            excess = sum(
-                mask * alignment.excess(colour, intervals, clip)
-                for mask, colour in zip(masks, image, strict=True)
-            )
+            excess = alignment.excess(image, intervals, clip)
             image = torch.stack(
                 [
                     colour + trusted_excess(aligned.means(mask * excess), share, weights, _CAUTION)
@@ -231,15 +212,13 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
         return image
 
     def _first_image(
-        self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor
+        self, rates: Tensor, cfa: Cfa, alignment: PlaneAlignment, weights: Tensor
     ) -> Tensor:
         """Return the mean of planes that are demosaicked and aligned, ``(3, H, W)``."""
         image = torch.zeros(3, *weights.shape[1:], device=weights.device)
         for group, weight in zip(alignment.groups, weights, strict=True):
             first = group[0]
-            planes = demosaicked(
-                intervals.rates[first : group[-1] + 1], intervals.cfa, self.demosaicking
-            )
+            planes = demosaicked(rates[first : group[-1] + 1], cfa, self.demosaicking)
             inside = [range(len(group))]
             aligned = PlaneAlignment(alignment.middle - first, inside, alignment.velocity)
             for channel in range(3):
@@ -264,9 +243,8 @@ class FilledColour(ColourAlignedTFI):
     def _image(
         self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
     ) -> Tensor:
-        assert intervals.cfa is not None
         height, width = weights.shape[1:]
-        masks = torch.from_numpy(cfa_masks(intervals.cfa, height, width)).to(weights)
+        masks = torch.from_numpy(cfa_masks(_known(intervals), height, width)).to(weights)
         sums, counts, tiles = (torch.zeros_like(masks) for _ in range(3))
         for plane in alignment.planes:
             (shift,) = shifts_at([plane], alignment.middle, alignment.velocity)
@@ -277,6 +255,12 @@ class FilledColour(ColourAlignedTFI):
             tiles += moved(_enlarged(samples, masks), shift.expand(3, -1, -1, -1))
         filled = tiles / len(alignment.planes)
         return torch.where(counts > 0, sums / counts.clamp(min=1e-6), filled)
+
+
+def _known(intervals: Intervals) -> Cfa:
+    if intervals.cfa is None:
+        raise ValueError("intervals of a sensor without Bayer filters have no colours")
+    return intervals.cfa
 
 
 def _enlarged(samples: Tensor, masks: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch.nn import functional as F
@@ -15,21 +15,6 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.cfa import Cfa
 
 Demosaicking = Literal["malvar", "bilinear"]
-
-_BINOMIAL: Final = torch.tensor([1.0, 2.0, 1.0])
-_CROSS: Final = torch.tensor([[0.0, 1.0, 0.0], [1.0, 4.0, 1.0], [0.0, 1.0, 0.0]]) / 4
-_TENT: Final = _BINOMIAL[:, None] * _BINOMIAL / 4
-_MALVAR_GREEN: Final = torch.tensor(
-    [[0, 0, -1, 0, 0], [0, 0, 2, 0, 0], [-1, 2, 4, 2, -1], [0, 0, 2, 0, 0], [0, 0, -1, 0, 0]]
-)
-_MALVAR_ROW: Final = torch.tensor(
-    [[0, 0, 0.5, 0, 0], [0, -1, 0, -1, 0], [-1, 4, 5, 4, -1], [0, -1, 0, -1, 0], [0, 0, 0.5, 0, 0]]
-)
-_MALVAR_OTHER: Final = torch.tensor(
-    [[0, 0, -1.5, 0, 0], [0, 2, 0, 2, 0], [-1.5, 0, 6, 0, -1.5], [0, 2, 0, 2, 0], [0, 0, -1.5, 0, 0]]
-)
-#: At green in a red row red's neighbours are beside it, elsewhere above and below.
-_MALVAR: Final = torch.stack([_MALVAR_GREEN, _MALVAR_ROW, _MALVAR_ROW.T, _MALVAR_OTHER]) / 8
 
 
 def demosaicked(mosaics: Tensor, cfa: Cfa, method: Demosaicking = "malvar") -> Tensor:
@@ -52,21 +37,27 @@ def demosaicked(mosaics: Tensor, cfa: Cfa, method: Demosaicking = "malvar") -> T
         >>> demosaicked(torch.ones(1, 4, 6), "RGGB").shape
         torch.Size([1, 3, 4, 6])
     """
-    masks = _masks(cfa, mosaics)
+    masks = torch.from_numpy(cfa_masks(cfa, *mosaics.shape[-2:])).to(mosaics.device)
+    (across, along), diagonal, further = _neighbours(mosaics)
     if method == "bilinear":
-        kernels = torch.stack([_TENT, _CROSS, _TENT])[:, None].to(mosaics)
-        padded = F.pad(mosaics[:, None] * masks, (1, 1, 1, 1), mode="reflect")
-        return F.conv2d(padded, kernels, groups=3)
-    padded = F.pad(mosaics[:, None], (2, 2, 2, 2), mode="reflect")
-    green, row, column, other = F.conv2d(padded, _MALVAR[:, None].to(mosaics)).unbind(1)
-    red_rows, blue_rows = (masks[channel].any(dim=1, keepdim=True) for channel in (0, 2))
-    at_green = masks[1]
+        green = torch.where(masks[1], mosaics, (across + along) / 4)
+        red, blue = (4 * _tent(mosaics * masks[channel]) for channel in (0, 2))
+        return torch.stack([red, green, blue], dim=1)
+    far_across, far_along = further
+    green = 4 * mosaics + 2 * (across + along) - far_across - far_along
+    other = 6 * mosaics + 2 * diagonal - 1.5 * (far_across + far_along)
+    # at green, a colour whose samples are left and right, or above and below
+    middle = 5 * mosaics - diagonal
+    in_row = middle + 4 * along - far_along + far_across / 2
+    in_column = middle + 4 * across - far_across + far_along / 2
     colours = []
-    for channel, rows in ((0, red_rows), (1, None), (2, blue_rows)):
-        others = green if rows is None else torch.where(rows, row, column)
-        if rows is not None:
-            others = torch.where(at_green, others, other)
-        colours.append(torch.where(masks[channel], mosaics, others))
+    for channel, mask in enumerate(masks):
+        missing = green
+        if channel != 1:
+            is_in_row = mask.any(dim=1, keepdim=True)
+            at_green = torch.where(is_in_row, in_row, in_column)
+            missing = torch.where(masks[1], at_green, other)
+        colours.append(torch.where(mask, mosaics, missing / 8))
     return torch.stack(colours, dim=1)
 
 
@@ -75,12 +66,27 @@ def luminance(mosaics: Tensor) -> Tensor:
 
     A binomial 3 x 3 has these weights wherever it lies on a Bayer mosaic.
     """
-    kernel = (_BINOMIAL / 4).to(mosaics)
-    padded = F.pad(mosaics[:, None], (1, 1, 1, 1), mode="reflect")
-    rows = F.conv2d(padded, kernel.view(1, 1, 3, 1))
-    return F.conv2d(rows, kernel.view(1, 1, 1, 3))[:, 0]
+    return _tent(mosaics)
 
 
-def _masks(cfa: Cfa, like: Tensor) -> Tensor:
-    """Return which pixels see red, green and blue, bool ``(3, H, W)``."""
-    return torch.from_numpy(cfa_masks(cfa, *like.shape[-2:])).to(like.device)
+def _tent(images: Tensor) -> Tensor:
+    """Return images ``(N, H, W)`` filtered by a binomial 3 x 3."""
+    padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
+    rows = padded[:, :-2] + padded[:, 2:]
+    rows += 2 * padded[:, 1:-1]
+    sums = rows[..., :-2] + rows[..., 2:]
+    sums += 2 * rows[..., 1:-1]
+    return sums.div_(16)
+
+
+def _neighbours(mosaics: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor, tuple[Tensor, Tensor]]:
+    """Return sums of neighbours: above and below, left and right; diagonal; two pixels away."""
+    padded = F.pad(mosaics, (2, 2, 2, 2), mode="reflect")
+    height, width = mosaics.shape[-2:]
+
+    def at(down: int, right: int) -> Tensor:
+        return padded[:, 2 + down : 2 + down + height, 2 + right : 2 + right + width]
+
+    beside = at(-1, 0) + at(1, 0), at(0, -1) + at(0, 1)
+    diagonal = at(-1, -1) + at(-1, 1) + at(1, -1) + at(1, 1)
+    return beside, diagonal, (at(-2, 0) + at(2, 0), at(0, -2) + at(0, 2))

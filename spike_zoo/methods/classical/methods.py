@@ -34,7 +34,7 @@ class ClassicalMethod(ClipReconstruction):
 
     clip_length = CLIP_LENGTH
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.hparams: dict[str, Any] = settings
 

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical.aligned import AlignedTFI
 from spike_zoo.methods.classical.alignment import WINDOW
+from spike_zoo.methods.classical.colour import (
+    ColourAlignedTFI,
+    ColourMethod,
+    ColourTFI,
+    ColourTFP,
+    FilledColour,
+)
 from spike_zoo.methods.classical.methods import CLIP_LENGTH, TFI, TFP, TFSTP, ClassicalMethod
 from spike_zoo.tasks.flow import REACH, FlowPrediction, check_alone, motion_in
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
     from spike_zoo.batch import ReconstructionBatch
     from spike_zoo.spikes import SpikeRecording
+
+_COLOUR_METHODS: Final[Mapping[str, type[ColourMethod]]] = {
+    "tfp": ColourTFP,
+    "tfi": ColourTFI,
+    "aligned": ColourAlignedTFI,
+    "filled": FilledColour,
+}
 
 
 class ClassicalModule(ReconstructionModule):
@@ -147,6 +162,47 @@ class AlignedTFIModule(ClassicalModule):
     ) -> Iterator[Tensor]:
         check_alone(oracle_flow=self.hparams["oracle_flow"])
         return super()._stream(recording, centers, rate_scale)
+
+
+class ColourModule(ClassicalModule):
+    """A method in colour inside a trainer; data serve ``colour: true``.
+
+    Args:
+        method: ``"tfp"``, ``"tfi"``, ``"aligned"`` or ``"filled"``, see :class:`ColourTFP`,
+            :class:`ColourTFI`, :class:`ColourAlignedTFI` and :class:`FilledColour`.
+        settings: Arguments of the method.
+        clip_length: Planes of one clip in evaluations.
+        lpips: As in :class:`ReconstructionModule`.
+        protocols: As there.
+    """
+
+    method: ColourMethod
+    channels = 3
+
+    def __init__(
+        self,
+        method: Literal["tfp", "tfi", "aligned", "filled"] = "aligned",
+        settings: Mapping[str, Any] | None = None,
+        clip_length: int = CLIP_LENGTH,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        made = _COLOUR_METHODS[method](**(settings or {}))
+        super().__init__(made, clip_length, lpips, protocols)
+        self.save_hyperparameters()
+
+    def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
+        """Return the pictures ``(B, 3, H, W)`` in [0, 1].
+
+        Raises:
+            ConfigError: If data do not serve colour.
+        """
+        if "cfa" not in batch:
+            raise ConfigError("data.init_args.colour: must be true for methods in colour")
+        spikes, middle = batch["spikes"], batch["spikes"].shape[1] // 2
+        each = zip(spikes, batch["cfa"], batch["rate_scale"], strict=True)
+        images = [self.method.colour(clip, middle, cfa) / scale for clip, cfa, scale in each]
+        return torch.stack(images).clamp(0, 1)
 
 
 class TFSTPModule(ClassicalModule):

@@ -65,7 +65,7 @@ class PlainModule(ReconstructionModule):
         self.save_hyperparameters()
         check_schedule(schedule, learning_rate, warmup)
         self.network = Plain(channels, depth, averages, branched=branched)
-        self.network.to(memory_format=torch.channels_last)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # true
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct plane 40: ``(B, 81, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""

@@ -49,6 +49,11 @@ def interval_rates(spikes: Tensor) -> Tensor:
     return tfi_video(spikes, range(first, first + RATE_PLANES), missing="bound")
 
 
+def _bias(layer: nn.Conv2d) -> Tensor:
+    assert layer.bias is not None
+    return layer.bias
+
+
 class BranchedConv(nn.Module):
     """A 3 x 3 convolution that is trained as the sum of four.
 
@@ -79,7 +84,7 @@ class BranchedConv(nn.Module):
         identity = torch.eye(len(narrow), device=narrow.device, dtype=narrow.dtype)
         centre = self.point.weight[:, :, 0, 0] + identity
         weight = weight + F.pad(centre[:, :, None, None], (1, 1, 1, 1))
-        return weight, self.conv.bias + narrow @ self.wide.bias
+        return weight, _bias(self.conv) + narrow @ _bias(self.wide)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve ``(B, C, H, W)``, zero padded."""
@@ -129,7 +134,7 @@ class Plain(nn.Module):
     def _initialise(self) -> None:
         """Start from the mean of nine planes."""
         nn.init.zeros_(self.last.weight)
-        nn.init.zeros_(self.last.bias)
+        nn.init.zeros_(_bias(self.last))
         middle = RATE_PLANES // 2
         with torch.no_grad():
             self.averages.weight.zero_()

@@ -150,7 +150,7 @@ def test_the_compiled_kernels_equal_torch(
         values = [intervals.since, intervals.until, intervals.rates]
         clip = range(min(1, count - 1), count)
         values += [aligned.each_plane(intervals.rates), aligned.means(intervals.rates)]
-        return [*values, aligned.excess(image, intervals, clip), box_filter(image[None], 5)]
+        return [*values, aligned.excess(image[None], intervals, clip), box_filter(image[None], 5)]
 
     compiled = computed()
     with pytest.MonkeyPatch.context() as patch:

@@ -1,0 +1,156 @@
+"""Pictures in colour behind Bayer filters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import spike_zoo
+from spike_zoo.errors import UsageError
+from spike_zoo.methods.classical import ColourAlignedTFI, ColourTFI, FilledColour
+from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked, luminance
+from spike_zoo.methods.classical.methods import ClassicalMethod
+from spike_zoo.metrics import psnr
+from spike_zoo.simulation import SceneSpec, SpikeCamera, simulate_take
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.cfa import LAYOUTS, Cfa, cfa_masks
+from tests.helpers.streams import random_spikes
+
+COLOURS = ["tfp-colour", "tfi-colour", "tfi-aligned-colour", "ssl-csc"]
+#: Coefficients of Malvar, He and Cutler, times 8, by (colour of the pixel, colour that is wanted,
+#: whether the wanted colour's samples are in its row).
+MALVAR: dict[str, dict[tuple[int, int], float]] = {
+    "green": {(0, 0): 4, (0, 1): 2, (1, 0): 2, (0, 2): -1, (2, 0): -1},
+    "row": {(0, 0): 5, (0, 1): 4, (1, 0): 0, (1, 1): -1, (0, 2): -1, (2, 0): 0.5},
+    "column": {(0, 0): 5, (0, 1): 0, (1, 0): 4, (1, 1): -1, (0, 2): 0.5, (2, 0): -1},
+    "other": {(0, 0): 6, (1, 1): 2, (0, 2): -1.5, (2, 0): -1.5},
+}
+
+
+def _loaded(name: str) -> ClassicalMethod:
+    method = spike_zoo.load(name)
+    assert isinstance(method, ClassicalMethod)
+    return method
+
+
+def _colour_take(cfa: Cfa = "RGGB", speed: float = 0.3, planes: int = 121) -> spike_zoo.Take:
+    spec = SceneSpec(
+        planes=planes, height=64, width=72, seed=3, background="photo:astronaut", speed=speed
+    )
+    return simulate_take(replace(spec, rate_scale=0.6), margin=60, cfa=cfa)
+
+
+def _mosaic(colours: torch.Tensor, cfa: Cfa) -> torch.Tensor:
+    masks = torch.from_numpy(cfa_masks(cfa, *colours.shape[-2:]))
+    return (colours * masks).sum(dim=-3)
+
+
+@pytest.mark.parametrize("cfa", LAYOUTS)
+def test_demosaicking_has_the_published_coefficients(cfa: Cfa) -> None:
+    mosaic = torch.rand(1, 9, 11)
+    masks = cfa_masks(cfa, 9, 11)
+    found = demosaicked(mosaic, cfa)[0]
+    for y, x in [(3, 3), (3, 4), (4, 3), (4, 4)]:
+        own = int(masks[:, y, x].argmax())
+        for wanted in range(3):
+            if wanted == own:
+                assert found[wanted, y, x] == mosaic[0, y, x]
+                continue
+            kind = "green" if wanted == 1 else "other"
+            if own == 1:
+                kind = "row" if masks[wanted, y, x + 1] else "column"
+            expected = sum(
+                weight * mosaic[0, y + sign_y * down, x + sign_x * right]
+                for (down, right), weight in MALVAR[kind].items()
+                for sign_y in ((-1, 1) if down else (1,))
+                for sign_x in ((-1, 1) if right else (1,))
+            )
+            assert float(found[wanted, y, x]) == pytest.approx(float(expected) / 8, abs=1e-5)
+
+
+@given(
+    cfa=st.sampled_from(LAYOUTS),
+    method=st.sampled_from(["malvar", "bilinear"]),
+    size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
+)
+def test_even_colours_stay_and_grey_ramps_are_exact_inside(
+    cfa: Cfa, method: Demosaicking, size: tuple[int, int]
+) -> None:
+    colours = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1).expand(3, *size)
+    if method == "bilinear":  # malvar takes differences between colours for detail
+        found = demosaicked(_mosaic(colours, cfa)[None], cfa, method)[0]
+        torch.testing.assert_close(found, colours, atol=1e-6, rtol=0)
+    ramp = torch.linspace(0, 1, size[1]).expand(3, *size)
+    found = demosaicked(_mosaic(ramp, cfa)[None], cfa, method)[0]
+    torch.testing.assert_close(found[..., 2:-2], ramp[..., 2:-2], atol=1e-6, rtol=0)
+
+
+@given(cfa=st.sampled_from(LAYOUTS), height=st.integers(2, 7), width=st.integers(2, 7))
+def test_luminance_weighs_colours_alike_everywhere(cfa: Cfa, height: int, width: int) -> None:
+    colours = torch.tensor([0.2, 0.5, 0.9]).view(3, 1, 1).expand(3, height, width)
+    found = luminance(_mosaic(colours, cfa)[None])
+    torch.testing.assert_close(found, torch.full_like(found, 0.25 * 0.2 + 0.25 + 0.25 * 0.9))
+
+
+@pytest.mark.parametrize("method", COLOURS)
+@pytest.mark.parametrize("cfa", LAYOUTS)
+def test_red_is_red_and_blue_is_blue(method: str, cfa: Cfa) -> None:
+    light = np.zeros((81, 3, 24, 30), np.float32)
+    light[:, 0, :, :15] = 0.8  # red on the left, blue on the right
+    light[:, 2, :, 15:] = 0.8
+    camera = SpikeCamera(gain=0.6, generator=np.random.default_rng(0))
+    mosaics = (light * cfa_masks(cfa, 24, 30)).sum(axis=1)
+    recording = camera.record([mosaics])
+    recording.cfa = cfa
+    picture = _loaded(method).reconstruct(recording, 40, rate_scale=0.6)[0]
+    left, right = picture[:, 4:-4, 4:11].mean(dim=(1, 2)), picture[:, 4:-4, 19:-4].mean(dim=(1, 2))
+    assert left.argmax() == 0
+    assert right.argmax() == 2
+    assert float(left[0]) == pytest.approx(0.8, abs=0.05)
+    assert float(left[1:].max()) < 0.05
+    assert float(right[:2].max()) < 0.05
+
+
+def test_a_grey_scene_fires_as_in_a_grey_camera() -> None:
+    spec = SceneSpec(planes=61, height=16, width=24, seed=1, background="photo:coins")
+    grey, bayer = simulate_take(spec, margin=20), simulate_take(spec, margin=20, cfa="GBRG")
+    assert bayer.images is not None
+    assert bayer.images.std(axis=-1).max() == 0
+    assert (bayer.recording.packed == grey.recording.packed).mean() > 0.99  # rounding of weights
+
+
+def test_along_the_motion_is_better_than_its_parts() -> None:
+    take = _colour_take()
+    assert take.images is not None
+    truth = torch.from_numpy(take.images[0]).permute(2, 0, 1)[None].float() / 255
+
+    def quality(method: ClassicalMethod) -> float:
+        return float(psnr(method.reconstruct(take.recording, 60), truth))
+
+    whole = quality(ColourAlignedTFI())
+    assert whole > quality(ColourAlignedTFI(unblurs=False)) + 0.3
+    assert whole > quality(ColourTFI(average=9)) + 2
+    assert whole > quality(FilledColour()) + 2
+
+
+def test_a_layout_that_is_wrong_or_missing_is_named() -> None:
+    with pytest.raises(UsageError, match="cfa must be RGGB, BGGR, GRBG or GBRG, got 'RGB'"):
+        SpikeRecording.from_planes(random_spikes(5, 8, 8), cfa="RGB")
+    recording = SpikeRecording.from_planes(random_spikes(81, 16, 16), rate_scale=0.5)
+    with pytest.raises(UsageError, match="--cfa RGGB, BGGR, GRBG or GBRG"):
+        _loaded("tfi-colour").reconstruct(recording, 40)
+
+
+def test_the_compiled_colours_equal_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = _colour_take(speed=0.8)
+    fast = ColourAlignedTFI().reconstruct(take.recording, 60)
+    from spike_zoo.methods.classical import alignment
+
+    monkeypatch.setattr(alignment, "is_compiled_for", lambda device: False)
+    slow = ColourAlignedTFI().reconstruct(take.recording, 60)
+    torch.testing.assert_close(fast, slow, atol=2e-3, rtol=0)
