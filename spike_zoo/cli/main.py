@@ -78,6 +78,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "a recording, archive, run or bitstream as one page to look at, compare and zoom into",
     ),
     "app": ("spike_zoo.cli.app:app", "a page on this machine on which recordings are dropped"),
+    "live": ("spike_zoo.cli.live:live", "a recording as a video on a page while it is written"),
     "configs": (
         "spike_zoo.cli.configs:configs",
         "the configurations that ship: list them, or copy some to change them",

@@ -123,4 +123,7 @@ def test_what_is_no_finished_run_is_rejected(
     assert "its data are Other, not clips to reconstruct" in capsys.readouterr().err
     (tmp_path / "config.yaml").write_text("data: {init_args: {clip_length: 41}}")
     assert main(["compare", str(tmp_path), "--methods", "magic"]) == 2
-    assert "by name there are tfi, tfi21, tfi9, tfi_aligned, tfp, tfstp" in capsys.readouterr().err
+    assert (
+        "by name there are tfi, tfi21, tfi9, tfi_aligned, tfi_aligned_colour, tfp"
+        in capsys.readouterr().err
+    )

@@ -121,7 +121,7 @@ def test_a_flow_that_several_methods_share_is_shown_once(
     methods = [
         LabelledMethod(name, one.module) for name, one in zip(("one", "two"), two, strict=True)
     ]
-    monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda _: methods)
+    monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda *_: methods)
     html, _ = _report(street, tmp_path, "--pictures", "1")
     assert html.count("<h2>Optical flow: one</h2>") == 1
     assert "Optical flow: two" not in html
@@ -133,7 +133,7 @@ def test_a_slow_method_has_a_picture_of_the_first_plane_alone(
     archive = tiny_archive(tmp_path / "three.h5", planes=161, stride=40)
     quick, slow = loaded(["tfp", "tfi"], device="cpu", trust=False)
     methods = [quick, replace(slow, has_one_picture=True)]
-    monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda _: methods)
+    monkeypatch.setattr("spike_zoo.reports.sources._loaded", lambda *_: methods)
     html, (pictures, _) = _report(archive, tmp_path, "--pictures", "3")
     full, single, _ = pictures["layers"]
     assert [bool(one) for one in full["pictures"]] == [True] * 3

@@ -137,7 +137,10 @@ def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
         ({"jobs": -2}, "--jobs must be 0"),
         ({"threshold": 4}, "--threshold goes with --kind deblur"),
         ({"motions": 2}, "--motions goes with --kind labelled"),
-        ({"kind": "labelled", "stride": 5}, "--stride goes with --kind reconstruction or seq"),
+        (
+            {"kind": "labelled", "stride": 5},
+            "--stride goes with --kind reconstruction or colour or",
+        ),
         ({"kind": "labelled", "train": 1199}, "--train must be at most 1198 images of digits"),
         ({"split": "val"}, "--split, --interpolation and --inserted go with --video"),
         ({"stride": 0}, "--stride must be at least 1"),
@@ -147,7 +150,10 @@ def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
             "--flow_offset 76 leaves the recording at its first image; the margin is 75",
         ),
         ({"kind": "deblur", "flow_offset": 20}, "--flow_offset goes with --kind reconstruction"),
-        ({"kind": "deblur", "motion": True}, "--motion goes with --kind reconstruction or seq"),
+        (
+            {"kind": "deblur", "motion": True},
+            "--motion goes with --kind reconstruction or colour or",
+        ),
         ({"size": "paper"}, "--size must be one of small, default, got paper"),
         ({"kind": "deblur", "planes": 136}, "--planes must be at least 137 with --margin 20"),
     ],

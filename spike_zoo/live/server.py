@@ -1,0 +1,164 @@
+"""The page of the live view, served to this machine alone."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+from spike_zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from spike_zoo.live.player import Player
+
+HOST: Final = "127.0.0.1"
+_BOUNDARY: Final = "picture"
+_MOST_BYTES: Final = 1000  # of what a page asks for
+_POLICY: Final = (
+    "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; "
+    "script-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+
+
+class LiveServer(ThreadingHTTPServer):
+    """Serve the pictures of a player.
+
+    Args:
+        player: Makes them, in a thread of its own while the server runs.
+        port: Where it listens; 0 takes a free one.
+        title: Name of the recording.
+
+    Raises:
+        UsageError: If the port is taken.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, player: Player, port: int, title: str) -> None:
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as error:
+            raise UsageError(f"--port {port}: {error.strerror}; give another one") from error
+        self.player, self.title = player, title
+        self.hosts = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds the page."""
+        return f"http://{HOST}:{self.server_port}/"
+
+    def serve(self) -> None:
+        """Serve until the server is shut down or the source of planes fails.
+
+        Raises:
+            Exception: What failed.
+        """
+        maker = threading.Thread(target=self._make, daemon=True)
+        maker.start()
+        try:
+            self.serve_forever(poll_interval=0.1)
+        finally:
+            self.player.stop()
+            maker.join()
+            self.server_close()
+        if self.player.error is not None:
+            raise self.player.error
+
+    def _make(self) -> None:
+        self.player.run()
+        self.shutdown()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers a page."""
+
+    server: LiveServer
+
+    def do_GET(self) -> None:
+        """Answer with the page, its pictures or the state."""
+        if not self._is_local():
+            return
+        answers = {"/": self._page, "/pictures": self._pictures, "/state": self._state}
+        answer = answers.get(self.path)
+        if answer is None:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
+        try:
+            answer()
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the page was closed
+
+    def do_POST(self) -> None:
+        """Do what the page asks for."""
+        if not self._is_local():
+            return
+        try:
+            size = int(self.headers.get("Content-Length", ""))
+            wanted = json.loads(self.rfile.read(size)) if 0 < size <= _MOST_BYTES else None
+            self.server.player.control(**_checked(wanted))
+        except (ValueError, TypeError):
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
+        self._send("application/json", b"{}")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing of requests."""
+
+    def _is_local(self) -> bool:
+        """Reject pages of other sites: their requests name another host or origin."""
+        origin = self.headers.get("Origin")
+        allowed = {f"http://{host}" for host in self.server.hosts}
+        if self.headers.get("Host") in self.server.hosts and origin in (None, *allowed):
+            return True
+        self.send_error(HTTPStatus.FORBIDDEN)
+        return False
+
+    def _page(self) -> None:
+        text = files("spike_zoo.live").joinpath("page.html").read_text(encoding="utf-8")
+        self._send("text/html; charset=utf-8", text.encode())
+
+    def _state(self) -> None:
+        shown, _ = self.server.player.wait(-1, 0.0)
+        state = {"title": self.server.title, "stride": self.server.player.stride}
+        facts = {} if shown is None else shown.as_json()
+        self._send("application/json", json.dumps(state | facts).encode())
+
+    def _pictures(self) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        number = 0
+        while True:
+            try:
+                shown, jpeg = self.server.player.wait(number)
+            except Exception:  # noqa: BLE001  (the server reports it)
+                return
+            if shown is None or shown.number == number:
+                continue
+            number = shown.number
+            kind = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
+            head = f"--{_BOUNDARY}\r\n{kind}\r\n\r\n"
+            self.wfile.write(head.encode() + jpeg + b"\r\n")
+
+    def _send(self, kind: str, body: bytes) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", _POLICY)
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _checked(wanted: object) -> dict[str, Any]:
+    """Return what a page asks for, or raise ValueError."""
+    kinds = {"playing": bool, "plane": int, "follow": bool}
+    if not isinstance(wanted, dict) or not all(
+        name in kinds and type(value) is kinds[name] for name, value in wanted.items()
+    ):
+        raise ValueError(wanted)
+    return wanted
