@@ -17,6 +17,8 @@ from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.files import EXPORT_NAME, GRAPHS, check_suffix, new_file
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import nn
 
     from spike_zoo.records.result import RunResult
@@ -70,7 +72,11 @@ def export(
         from spike_zoo.checkpoints.loading import load
 
         graph = write_graph(
-            load(source, trust=trust), target, height=height, width=width, overwrite=overwrite
+            _merged(load(source, trust=trust)),
+            target,
+            height=height,
+            width=width,
+            overwrite=overwrite,
         )
         given = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
         echo(f"{GRAPHS[target.suffix]}: {target} ({target.stat().st_size / 1e6:.2f} MB)")
@@ -101,9 +107,15 @@ def _write_weights(source: str, file: Path, *, half: bool, trust: bool) -> nn.Mo
     """Write the weights of a source with its recipe, and return its module."""
     from spike_zoo.checkpoints.loading import load, save_weights  # loads torch: after cheap checks
 
-    module = load(source, trust=trust)
+    module = _merged(load(source, trust=trust))
     save_weights(module, file, half=half, config=_recipe(Path(source)))
     return module
+
+
+def _merged(module: nn.Module) -> nn.Module:
+    """Return a module whose branches are merged, where it was trained with some."""
+    merge: Callable[[], nn.Module] | None = getattr(module, "merged", None)
+    return module if merge is None else merge()
 
 
 def _write_folder(

@@ -46,7 +46,25 @@ def interval_rates(spikes: Tensor) -> Tensor:
     if spikes.shape[1] != CLIP_PLANES:
         raise ValueError(f"clips have {CLIP_PLANES} planes, got {spikes.shape[1]}")
     first = (CLIP_PLANES - RATE_PLANES) // 2
+    if torch.compiler.is_exporting():
+        return _rates_in_graphs(spikes, first)
     return tfi_video(spikes, range(first, first + RATE_PLANES), missing="bound")
+
+
+def _rates_in_graphs(spikes: Tensor, first: int) -> Tensor:
+    """Return the rates by operations that ONNX has."""
+    planes = spikes.shape[1]
+    fires = (spikes != 0).unbind(1)
+    before, last = torch.full_like(spikes[:, 0], -1.0), []
+    for plane, fired in enumerate(fires):
+        before = torch.where(fired, float(plane), before)
+        last.append(before)
+    after, rates = torch.full_like(spikes[:, 0], float(planes)), []
+    for plane in range(planes - 1, first - 1, -1):
+        if plane < first + RATE_PLANES:
+            rates.append(1 / (after - last[plane]))
+        after = torch.where(fires[plane], float(plane), after)
+    return torch.stack(rates[::-1], dim=1)
 
 
 def _bias(layer: nn.Conv2d) -> Tensor:

@@ -1,0 +1,171 @@
+"""A score without ground truth: how likely spikes are that a reconstruction did not use.
+
+An integrate-and-fire pixel of threshold 1 gathers charge A over K planes and has fired n times with
+probability max(0, 1 - abs(n - A)), for any light, since its phase is not known. The expected
+logarithm of this probability is largest at the true A.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+import torch
+from torch.nn import functional as F
+
+from spike_zoo.nn.warp import warp
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SIGMA: Final = 0.25
+"""Deviation of the charge: shot noise, jitter and small errors of motion."""
+EPSILON: Final = 0.01
+"""Share of counts that anything may cause."""
+MOST_SHIFT: Final = 6.0
+"""Pixels to the held-out planes, above which an estimated flow is too inaccurate."""
+
+
+class HeldOut(NamedTuple):
+    """How well a picture predicts spikes that it was not made from.
+
+    Attributes:
+        bits: Bits per pixel and plane gained over a histogram of counts; higher is better.
+        brier: Mean squared error of the predicted counts, over K squared; lower is better.
+        share: Share of the pixels that count.
+    """
+
+    bits: float
+    brier: float
+    share: float
+
+
+def pattern_probability(spikes: Tensor, rates: Tensor) -> Tensor:
+    """Return the probability of the spikes of some planes, given the light of each.
+
+    Args:
+        spikes: ``(K, ...)``, 0 or 1.
+        rates: ``(K, ...)`` in [0, 1], spikes per plane.
+
+    Returns:
+        float64 ``(...)``: the share of the unknown phases that lead to just these spikes.
+
+    Example:
+        >>> pattern_probability(torch.tensor([[1.0], [0.0]]), torch.tensor([[0.4], [0.3]]))
+        tensor([0.4000], dtype=torch.float64)
+    """
+    ahead = (spikes.double() - rates.double()).cumsum(dim=0)
+    ahead = torch.cat([torch.zeros_like(ahead[:1]), ahead])
+    return (1 - (ahead.amax(dim=0) - ahead.amin(dim=0))).clamp(min=0)
+
+
+def count_log2(
+    counts: Tensor, charge: Tensor, planes: int, sigma: float = SIGMA, epsilon: float = EPSILON
+) -> Tensor:
+    """Return log2 of the probability of counts of spikes, float64.
+
+    Args:
+        counts: Spikes in ``planes`` planes.
+        charge: Predicted light in them, in thresholds.
+        planes: How many planes.
+        sigma: See :data:`SIGMA`.
+        epsilon: See :data:`EPSILON`.
+    """
+    distance = counts.double() - charge.double()
+    probability = _tent(distance + 1, sigma) - 2 * _tent(distance, sigma)
+    probability += _tent(distance - 1, sigma)
+    return ((1 - epsilon) * probability.clamp(min=0) + epsilon / (planes + 1)).log2()
+
+
+def heldout_likelihood(
+    image: Tensor,
+    spikes: Tensor,
+    offset: int,
+    *,
+    rate_scale: float,
+    seen: Tensor,
+    velocity: Tensor | None = None,
+    counted: Tensor | None = None,
+    gain: Literal["fitted", "one"] = "fitted",
+) -> HeldOut:
+    """Score a picture by later spikes that it was not made from.
+
+    Args:
+        image: ``(1, H, W)`` or ``(H, W)`` in [0, 1].
+        spikes: ``(K, H, W)``, consecutive planes that were held out. At least 20 planes must lie
+            between those that the picture was made from and these: charge is conserved, so errors
+            of neighbouring planes are opposite.
+        offset: Planes from the picture's plane to the first of ``spikes``.
+        rate_scale: Spikes per plane at white.
+        seen: ``(K, H, W)``, the last planes that were not held out: their counts are the baseline.
+        velocity: ``(2, H, W)``, (dx, dy) in pixels per plane; by default nothing moves. Pixels that
+            move further than 6 pixels do not count, nor does what comes from outside.
+        counted: bool ``(H, W)``, further pixels that do not count where False.
+        gain: ``"fitted"`` scales the prediction to the number of spikes, so that an unknown
+            brightness makes no difference; ``"one"`` does not.
+
+    Returns:
+        The score; NaN where no pixel counts.
+
+    Raises:
+        ValueError: If sizes differ.
+
+    Example:
+        >>> spikes = torch.zeros(11, 4, 4)
+        >>> spikes[::2] = 1
+        >>> score = heldout_likelihood(
+        ...     torch.full((4, 4), 0.5), spikes, 53, rate_scale=1.0, seen=spikes
+        ... )
+        >>> round(score.share, 1)
+        1.0
+    """
+    picture = image.reshape(image.shape[-2:]).double()
+    if {picture.shape, spikes.shape[1:], seen.shape[1:]} != {picture.shape}:
+        raise ValueError(
+            f"image {tuple(image.shape)}, spikes {tuple(spikes.shape)} and seen "
+            f"{tuple(seen.shape)} must have one height and width"
+        )
+    planes = len(spikes)
+    charge, inside = _carried(picture, offset, planes, velocity)
+    inside = inside if counted is None else inside & counted
+    if not inside.any():
+        return HeldOut(math.nan, math.nan, 0.0)
+    counts = spikes.double().sum(dim=0)[inside]
+    charge = rate_scale * charge[inside]
+    if gain == "fitted":
+        charge = charge * (counts.sum() / charge.sum().clamp(min=1e-12))
+    charge = charge.clamp(0, planes)
+    before = seen.double().sum(dim=0)[inside].long()
+    histogram = torch.bincount(before, minlength=planes + 1).double() + 0.5
+    baseline = (histogram / histogram.sum())[counts.long()].log2()
+    bits = (count_log2(counts, charge, planes) - baseline).mean() / planes
+    brier = (counts - charge).square().mean() / planes**2
+    return HeldOut(float(bits), float(brier), float(inside.double().mean()))
+
+
+def _carried(
+    picture: Tensor, offset: int, planes: int, velocity: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the light that a moving picture gives in some planes, and where it is known."""
+    height, width = picture.shape
+    if velocity is None:
+        return planes * picture, torch.ones_like(picture, dtype=torch.bool)
+    velocity = velocity.double()
+    far = (offset + planes - 1) * velocity
+    rows = torch.arange(height, dtype=torch.float64)[:, None] - far[1]
+    columns = torch.arange(width, dtype=torch.float64) - far[0]
+    inside = (far.norm(dim=0) <= MOST_SHIFT) & (rows >= 0) & (rows <= height - 1)
+    inside &= (columns >= 0) & (columns <= width - 1)
+    light = torch.zeros_like(picture)
+    for plane in range(offset, offset + planes):
+        light += warp(picture[None, None], -plane * velocity[None])[0, 0]
+    return light, inside
+
+
+def _tent(x: Tensor, sigma: float) -> Tensor:
+    """Return max(x, 0), smoothed by a normal distribution."""
+    if sigma == 0:
+        return F.relu(x)
+    cumulative = torch.special.ndtr(x / sigma)
+    density = torch.exp(-(x / sigma).square() / 2) / math.sqrt(2 * math.pi)
+    return x * cumulative + sigma * density

@@ -1,0 +1,129 @@
+"""Plain: its sizes, its merged form, what it starts from, and that it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import spike_zoo
+from spike_zoo.checkpoints.graphs import write_graph
+from spike_zoo.checkpoints.loading import export
+from spike_zoo.methods.classical import TFI
+from spike_zoo.methods.plain import Plain, PlainModule, interval_rates
+from spike_zoo.simulation import SpikeCamera
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take
+from tests.helpers.streams import random_spikes
+
+
+class TestPlainModule(ReconstructionTester, MethodTester):
+    def make_module(self) -> PlainModule:
+        return PlainModule(channels=16, learning_rate=3e-3, lpips="off")
+
+
+def _moved(network: Plain) -> Plain:
+    """Move all weights, so that no branch is zero."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.05)
+    return network
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def test_the_merged_network_has_at_most_a_fifth_of_a_million_parameters() -> None:
+    assert _parameters(Plain().merged()) == 187_860
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 33), (5, 4)])
+def test_the_merged_network_is_the_same(size: tuple[int, int]) -> None:
+    network = _moved(Plain(channels=12, depth=4)).eval()
+    rates = torch.rand(2, 57, *size)
+    with torch.no_grad():
+        merged = network.merged()
+        torch.testing.assert_close(merged(rates), network(rates), atol=1e-4, rtol=1e-4)
+    assert all(isinstance(layer, nn.Conv2d) for layer in merged.hidden)
+    again = merged.merged()
+    torch.testing.assert_close(again(rates), merged(rates), atol=0, rtol=0)
+
+
+def test_an_untrained_network_is_the_mean_of_nine() -> None:
+    recording = SpikeRecording.from_planes(random_spikes(161, 20, 22, rate=0.4), rate_scale=0.5)
+    module = PlainModule(channels=8, lpips="off")
+    found = module.reconstruct(recording, [80])
+    clip = recording.between(40, 121)
+    expected = TFI(average=9).reconstruct(clip, [40], rate_scale=0.5)
+    torch.testing.assert_close(found, expected)
+
+
+def test_rates_are_inverse_intervals_and_those_cut_by_the_clip_the_shortest_that_fit() -> None:
+    spikes = torch.zeros(1, 81, 1, 2)
+    spikes[0, ::4, 0, 0] = 1
+    rates = interval_rates(spikes)
+    assert (rates[0, :, 0, 0] == 0.25).all()
+    torch.testing.assert_close(rates[0, :, 0, 1], torch.full((57,), 1 / 82))
+    with pytest.raises(ValueError, match="81 planes, got 61"):
+        interval_rates(spikes[:, :61])
+
+
+@pytest.mark.parametrize("level", [0.2, 0.7])
+def test_even_light_keeps_its_level_and_the_rate_scale_divides_it(level: float) -> None:
+    camera = SpikeCamera(gain=0.6, generator=np.random.default_rng(0))
+    recording = camera.record([np.full((121, 24, 26), level, np.float32)])
+    module = PlainModule(channels=8, lpips="off")
+    picture = module.reconstruct(recording, [60], rate_scale=0.6)
+    assert float(picture.mean()) == pytest.approx(level, rel=0.02)
+    half = module.reconstruct(recording, [60], rate_scale=1.2)
+    torch.testing.assert_close(half, picture / 2)
+
+
+def test_planes_outside_the_clip_do_not_count() -> None:
+    spikes = random_spikes(201, 16, 18, rate=0.4)
+    changed = spikes.copy()
+    changed[:60] ^= True
+    changed[141:] ^= True
+    module = PlainModule(channels=8, lpips="off")
+    module.network.load_state_dict(_moved(module.network).state_dict())
+    pictures = [
+        module.reconstruct(SpikeRecording.from_planes(one), [100], rate_scale=0.5)
+        for one in (spikes, changed)
+    ]
+    assert torch.equal(*pictures)
+
+
+def test_a_merged_module_is_loaded_as_it_was(tmp_path: Path) -> None:
+    module = PlainModule(channels=8, lpips="off")
+    _moved(module.network)
+    merged = module.merged()
+    export(merged, tmp_path / "plain.safetensors")
+    loaded = spike_zoo.load(tmp_path / "plain.safetensors")
+    assert isinstance(loaded, PlainModule)
+    recording = pattern_take(0).recording
+    torch.testing.assert_close(
+        loaded.reconstruct(recording, [40]), module.reconstruct(recording, [40]), atol=1e-4, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"channels": 0}, "at least 1"), ({"averages": 17}, "averages must be 1 to 16, got 17")],
+)
+def test_impossible_sizes_are_rejected(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PlainModule(**options, lpips="off")
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_a_graph_computes_the_same(tmp_path: Path, suffix: str) -> None:
+    module = PlainModule(channels=8, lpips="off")
+    _moved(module.network)
+    graph = write_graph(module.merged().eval(), tmp_path / f"plain{suffix}", height=24, width=32)
+    assert graph.difference < 1e-4
