@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Modules of this folder with a function ``rows() -> list[Row]``, in the order of the table.
 BENCHMARKS = (
     *("startup", "formats", "archive", "loading", "classical", "simulation"),
-    *("coding", "lossless", "stir", "ssdm", "sci", "sci_codec"),
+    *("coding", "lossless", "stir", "plain", "ssdm", "sci", "sci_codec"),
 )
 #: What is measured where it is named: it needs a GPU.
 NAMED = ("gpu",)

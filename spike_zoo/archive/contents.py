@@ -18,7 +18,7 @@ from spike_zoo.archive import schema
 from spike_zoo.archive.datasets import checked_datasets, read_integers, read_label
 from spike_zoo.errors import SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
-from spike_zoo.formats.hdf5_recording import dataset_sha256, stored_sha256
+from spike_zoo.formats.hdf5_recording import dataset_sha256, read_group, stored_sha256
 from spike_zoo.formats.hdf5_writing import OutputFile
 
 if TYPE_CHECKING:
@@ -106,11 +106,35 @@ def content_sha256(
         for name, found in parts.items():
             attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
             rows[name] = _content(file, name, attributes, found, read_all)
-    content = {
-        "splits": {part: list(splits[part]) for part in splits},
-        "recordings": [rows[name] for name in sorted(names)],
-    }
+    return digest_of([rows[name] for name in sorted(names)], splits)
+
+
+def digest_of(contents: Sequence[list[Any]], splits: Mapping[str, Sequence[str]]) -> str:
+    """Return the digest of what counts of recordings in the order of their names, and of splits."""
+    content = {"splits": {part: list(splits[part]) for part in splits}, "recordings": contents}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def index_rows(file: Hdf5File) -> list[IndexRow]:
+    """Return the row of every recording: from the table, or read from the recordings.
+
+    Raises:
+        FormatError: If one is not as the schema says.
+    """
+    with hdf5_errors(file.path, schema.CONTENTS):
+        rows = _valid_rows(file)
+    names = file.members(schema.RECORDINGS)
+    if len(rows) == len(names):
+        return rows
+    parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
+    read_all = sum(_bytes(file, found) for found in parts.values()) <= MOST_BYTES_READ
+    rows = []
+    for name, found in parts.items():
+        attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
+        shape = list(read_group(file, name).shape)
+        content = _content(file, name, attributes, found, read_all)
+        rows.append(IndexRow(content, shape, read_label(file, name)))
+    return rows
 
 
 def write_contents(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -24,7 +25,6 @@ from spike_zoo.formats.hdf5_recording import missing_recording, read_group, stor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import h5py
     from numpy.typing import NDArray
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 
 class SpikeArchive:
-    """Many recordings with their images and splits in one HDF5 file.
+    """Many recordings with their images and splits in one HDF5 file, or in a folder of them.
 
     May be used with or without ``with``; leaving it drops the handle, a later read opens the file
     again. Every process opens the file for itself. A file that is replaced or modified meanwhile
     is rejected. Nothing outside the file is read.
 
     Args:
-        path: The archive.
+        path: The archive: a file, or a folder that ``archive build --shards`` made.
 
     Raises:
         MissingFileError: If there is no such file.
@@ -57,6 +57,14 @@ class SpikeArchive:
         (['clip'], SpikeRecording(4x6x8, rate_scale=0.6))
     """
 
+    def __new__(cls, path: str | Path | None = None) -> Self:
+        """Return the reader of a file or of a folder; without a path for pickle."""
+        if cls is SpikeArchive and path is not None and Path(path).is_dir():
+            from spike_zoo.archive.shards import ShardedArchive
+
+            return object.__new__(ShardedArchive)  # type: ignore[return-value]  # a subclass
+        return object.__new__(cls)
+
     def __init__(self, path: str | Path) -> None:
         self._file = Hdf5File(path)
         self._planes: dict[str, StoredPlanes] = {}
@@ -69,6 +77,11 @@ class SpikeArchive:
     def path(self) -> Path:
         """The file."""
         return self._file.path
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
 
     def close(self) -> None:
         """Drop the handle of this process."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from json import dumps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
@@ -14,9 +15,12 @@ from rich.table import Table
 from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
+from spike_zoo.archive.shards import build_shards, parse_shards, verify_shards
 from spike_zoo.cli.console import echo, is_quiet
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.executor import check_jobs
+from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
+from spike_zoo.formats.shards import is_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -57,6 +61,7 @@ def archive_build(
     fps: float | None = None,
     jobs: int = 0,
     cluster: str | None = None,
+    shards: str | None = None,
     compression: Literal["gzip", "zstd"] | None = None,
     along_time: bool = False,
     overwrite: bool = False,
@@ -66,7 +71,7 @@ def archive_build(
 
     Args:
         source: A folder of recordings, one recording, or an archive to write in another way.
-        out: The archive to write, ending in .h5 or .hdf5.
+        out: The archive to write, ending in .h5 or .hdf5; with --shards a folder.
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
             recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; usp: the same of
             USP-Gaussian; folder: recordings anywhere below; archive: an archive; auto: whichever
@@ -82,12 +87,15 @@ def archive_build(
         fps: Planes per second of all recordings, likewise.
         jobs: Processes; 0 takes one per core.
         cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
+        shards: Write a folder of so many files, as 16; or one of them, as 3/16, so that tasks on
+            several machines write one each. Files that are there already are kept.
         compression: gzip, or zstd (pip install 'spike-zoo[cold]'), for cold storage.
         along_time: Pack bits along time: with a compression half the size, but a recording can
             only be read as a whole.
         overwrite: Replace an existing archive.
     """
     check_jobs(jobs)
+    _check_shards(out, shards)
     rule = _exposure_rule(exposure_start, exposure_length, margin)
     found = find_takes(
         source,
@@ -110,20 +118,35 @@ def archive_build(
         bit_layout="tpack" if along_time else "wpack",
         overwrite=overwrite,
         generator=f"spike_zoo archive build --layout {layout}",
-        origin=found.origin,
+        shards=shards,
+        **({} if shards else {"origin": found.origin}),
     )
-    if not is_quiet():
+    if shards is not None and not is_sharded(out):
+        echo(f"{out}: part {shards} is written; the archive is complete when all parts are")
+    elif not is_quiet():
         archive_info(out)
 
 
+def _check_shards(out: str, shards: str | None) -> None:
+    if shards is None:
+        return
+    parse_shards(shards)
+    if Path(out).suffix.lower() in ARCHIVE_SUFFIXES:
+        raise UsageError(f"{out}: with --shards the archive is a folder; leave its suffix out")
+
+
 def build_with_bar(
-    path: str | Path, jobs: Mapping[str, Callable[[], Take]], **options: Any
+    path: str | Path,
+    jobs: Mapping[str, Callable[[], Take]],
+    shards: str | None = None,
+    **options: Any,
 ) -> None:
     """Build an archive while a bar shows how many takes are done.
 
     Args:
         path: The archive.
         jobs: What makes each take, by name.
+        shards: See :func:`spike_zoo.archive.shards.build_shards`; None writes one file.
         **options: Those of :func:`spike_zoo.archive.build_archive`.
     """
     columns = TextColumn("takes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -131,9 +154,14 @@ def build_with_bar(
     is_seen = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not is_seen) as bar:
         task = bar.add_task("takes", total=len(jobs))
-        build_archive(
-            path, jobs, progress=lambda done, _: bar.update(task, completed=done), **options
-        )
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if shards is None:
+            build_archive(path, jobs, progress=progress, **options)
+        else:
+            build_shards(path, jobs, shards, progress=progress, **options)
 
 
 def _report_renamed(renamed: Mapping[str, str]) -> None:
@@ -246,7 +274,7 @@ def archive_facts(archive: SpikeArchive, most: int | None = None) -> dict[str, A
     return {
         "path": str(archive.path),
         "format": "archive",
-        "bytes": archive.path.stat().st_size,
+        "bytes": archive.size,
         "splits": splits,
         "classes": _classes(archive, splits),
         "data_sha256": _digest(archive),
@@ -300,7 +328,8 @@ def archive_verify(
         cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
     check_jobs(jobs)
-    findings = verify_archive(path, deep=deep, jobs=jobs or -1, cluster=cluster)
+    verify = verify_shards if Path(path).is_dir() else verify_archive
+    findings = verify(Path(path), deep=deep, jobs=jobs or -1, cluster=cluster)
     errors = sum(finding.severity == "error" for finding in findings)
     if json:
         rows = [

@@ -21,6 +21,7 @@ from spike_zoo.executor import check_jobs, run_tasks
 from spike_zoo.files import entries_below, new_file, weights_file
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.shards import is_sharded
 from spike_zoo.media.output import with_progress
 
 if TYPE_CHECKING:
@@ -118,13 +119,17 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
     path = Path(recording)
     if glob.has_magic(recording) and not path.exists():
         files = [Path(one) for one in sorted(glob.glob(recording, recursive=True))]  # noqa: PTH207  (also absolute)
+    elif is_sharded(path):
+        if name is None or not glob.has_magic(name):
+            return []
+        files = [path]
     elif path.is_dir() and path.suffix.lower() not in ARCHIVE_SUFFIXES:
         files = [one for one in entries_below(path) if one.suffix.lower() in RECORDING_SUFFIXES]
     elif name is not None and glob.has_magic(name):
         files = [path]
     else:
         return []
-    files = [one for one in files if one.is_file()]
+    files = [one for one in files if one.is_file() or is_sharded(one)]
     found = [(file, one) for file in files for one in _names(file, name or "*")]
     if not found:
         raise MissingFileError(f"{recording}: no recording there", path=recording)
@@ -144,7 +149,7 @@ def find_units(recording: str, name: str | None, out: str) -> list[Unit]:
 
 
 def _names(file: Path, pattern: str) -> list[str | None]:
-    if file.suffix.lower() not in ARCHIVE_SUFFIXES:
+    if file.suffix.lower() not in ARCHIVE_SUFFIXES and not is_sharded(file):
         return [None]
     with SpikeArchive(file) as archive:
         return [name for name in archive.names() if fnmatch.fnmatchcase(name, pattern)]

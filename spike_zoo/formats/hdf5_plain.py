@@ -10,6 +10,7 @@ import numpy as np
 from spike_zoo.errors import FormatError, MissingItemError
 from spike_zoo.formats.arrays import check_spikes, pack_checked
 from spike_zoo.formats.hdf5 import RECORDINGS, Hdf5File, hdf5_errors, read_attributes
+from spike_zoo.formats.shards import is_sharded
 from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ _MOST_GROUPS = 1000
 
 
 def is_archive(path: str | Path) -> bool:
-    """Return whether an HDF5 file states that it is an archive, or holds a group of recordings."""
+    """Return whether an HDF5 file states that it is an archive, or holds a group of recordings.
+
+    A folder is one if it has an index.
+    """
+    if is_sharded(path):
+        return True
     with Hdf5File(path) as file:
         return _is_archive(file)
 

@@ -12,6 +12,12 @@ from spike_zoo._first_use import on_first_use
 if TYPE_CHECKING:
     from spike_zoo.metrics.collections import reconstruction_metrics
     from spike_zoo.metrics.facts import METRICS, MetricFacts
+    from spike_zoo.metrics.heldout import (
+        HeldOut,
+        count_log2,
+        heldout_likelihood,
+        pattern_probability,
+    )
     from spike_zoo.metrics.image import (
         MeanOfValues,
         MeanPerImage,
@@ -55,6 +61,7 @@ __all__ = [
     "SPEEDS",
     "AccuracyDecrease",
     "BDRate",
+    "HeldOut",
     "LaplacianNorms",
     "MeanOfValues",
     "MeanPerImage",
@@ -67,10 +74,13 @@ __all__ = [
     "bpp",
     "bpp_f",
     "class_by_class",
+    "count_log2",
     "frame_deviation",
+    "heldout_likelihood",
     "laplacian",
     "laplacian_norms",
     "lpips_network",
+    "pattern_probability",
     "psnr",
     "psnr_official",
     "psnr_stir",
@@ -91,6 +101,10 @@ _HOMES = {
     "PROTOCOLS": "published",
     "AccuracyDecrease": "rate",
     "BDRate": "rate",
+    "HeldOut": "heldout",
+    "count_log2": "heldout",
+    "heldout_likelihood": "heldout",
+    "pattern_probability": "heldout",
     "LaplacianNorms": "smoothness",
     "MeanOfValues": "image",
     "MeanPerImage": "image",

@@ -189,7 +189,7 @@ def _data_sha256(spec: SweepSpec, plan: Plan, known: dict[Path, str]) -> str | N
     if not arguments.get("archive"):
         return None
     path = Path(arguments["archive"])
-    if not path.is_file():
+    if not path.exists():
         made = spec.archives.get(arguments["archive"])
         raise MissingFileError(
             f"{spec.path}: {path}: there is no such archive. Make it with 'python -m spike_zoo "

@@ -55,6 +55,7 @@ from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES, RECORDING_SUFFIXES
+from spike_zoo.formats.shards import is_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator
@@ -164,7 +165,7 @@ def find_takes(
             path=str(source),
         )
     if chosen == "archive":
-        found.origin = source
+        found.origin = source if source.is_file() else None  # parts have different roots
         found.splits = found.splits or _membership(source, found.jobs)
     return found
 
@@ -209,6 +210,8 @@ def _recognise(source: Path) -> str:
     if source.is_file():
         has_suffix = source.suffix.lower() in ARCHIVE_SUFFIXES
         return "archive" if has_suffix and is_archive(source) else "folder"
+    if is_sharded(source):
+        return "archive"
     if is_sreds(source):
         return "sreds"
     if is_gopro(source) or is_rsb(source):

@@ -1,0 +1,170 @@
+"""The index of an archive that is a folder: which of its files holds a recording.
+
+``index.json`` is a JSON array with a line for each element, so that one recording is found without
+parsing the others: first the files and splits, then for each recording its name, the number of its
+file and what an archive's table states of it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from spike_zoo.errors import FormatError, MissingFileError
+from spike_zoo.files import new_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+INDEX: Final = "index.json"
+VERSION: Final = 1
+
+
+def is_sharded(path: str | Path) -> bool:
+    """Return whether a path is a folder with the index of an archive."""
+    return (Path(path) / INDEX).is_file()
+
+
+def write_index(
+    folder: Path,
+    files: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    splits: Mapping[str, Sequence[str]],
+    label_names: Sequence[str],
+) -> None:
+    """Write the index of a folder, replacing one that is there.
+
+    Args:
+        folder: Where the files are.
+        files: Their names.
+        rows: For each recording its name, the number of its file, and what is known of it.
+        splits: Names of each split.
+        label_names: Names of the classes by class index.
+    """
+    head = {
+        "version": VERSION,
+        "files": {name: (folder / name).stat().st_size for name in files},
+        "splits": {split: list(names) for split, names in splits.items()},
+        "label_names": list(label_names),
+    }
+    lines = [json.dumps(head), *(json.dumps(row) for row in rows)]
+    with new_file(folder / INDEX, overwrite=True) as part:
+        part.write_text("[" + ",\n".join(lines) + "\n]\n", encoding="ascii")
+
+
+class ShardIndex:
+    """An index, of which lines are parsed when they are asked for.
+
+    Args:
+        folder: Where it is.
+
+    Raises:
+        MissingFileError: If there is none, or one of the files is not there.
+        FormatError: If it is damaged, of a newer version, or a file has another size.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        path = folder / INDEX
+        if not path.is_file():
+            raise MissingFileError(
+                f"{folder}: a folder without {INDEX} is no archive; if a build with --shards was "
+                "stopped, the same command builds what is missing",
+                path=str(folder),
+            )
+        self._lines = path.read_bytes().split(b"\n")
+        try:
+            head = json.loads(self._lines[0].removeprefix(b"[").removesuffix(b","))
+            version, sizes = head["version"], dict(head["files"])
+            self.splits: dict[str, list[str]] = dict(head["splits"])
+            self.label_names = tuple(head["label_names"])
+            self._where = {
+                self._name_in(self._lines[number]): number
+                for number in range(1, len(self._lines) - 2)
+            }
+        except (ValueError, LookupError, TypeError) as error:
+            raise FormatError(
+                f"{path}: damaged ({error}); build it again", path=str(path)
+            ) from error
+        if version != VERSION:
+            raise FormatError(f"{path}: version {version}, this package reads {VERSION}")
+        self.files: list[str] = list(sizes)
+        self._numbers: dict[str, int] = {}  # of the files of recordings that were asked for
+        self._check_files(sizes)
+
+    def _check_files(self, sizes: Mapping[str, object]) -> None:
+        for name, size in sizes.items():
+            file = self.folder / name
+            if Path(name).name != name:
+                raise FormatError(f"{self.folder / INDEX}: {name!r} is not in this folder")
+            if not file.is_file():
+                raise MissingFileError(
+                    f"{file}: this part of the archive is missing; copy it again, or build it with "
+                    "the command that built the archive",
+                    path=str(file),
+                )
+            if file.stat().st_size != size:
+                raise FormatError(
+                    f"{file}: has {file.stat().st_size} bytes and not the {size} of {INDEX}: it is "
+                    "cut short or of another build",
+                    path=str(file),
+                )
+
+    @staticmethod
+    def _name_in(line: bytes) -> str:
+        start = line.index(b'"') + 1
+        return line[start : line.index(b'"', start)].decode("ascii")
+
+    def names(self) -> list[str]:
+        """Return the names of all recordings in their order."""
+        return list(self._where)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._where
+
+    def row(self, name: str) -> list[Any]:
+        """Return what the index states of a recording: name, number of the file, the rest.
+
+        Raises:
+            FormatError: If its line is damaged.
+        """
+        line = self._lines[self._where[name]]
+        try:
+            row = json.loads(line.removesuffix(b","))
+            if not (isinstance(row, list) and row[0] == name and row[1] in range(len(self.files))):
+                raise ValueError("no row of a recording")
+        except (ValueError, LookupError, TypeError) as error:
+            raise FormatError(f"{self.folder / INDEX}: {name}: damaged ({error})") from error
+        return row
+
+    def number_of(self, name: str) -> int:
+        """Return the number of the file that holds a recording; its row is parsed once."""
+        if name not in self._numbers:
+            self._numbers[name] = self.row(name)[1]
+        return self._numbers[name]
+
+    def file_of(self, name: str) -> Path:
+        """Return the file that holds a recording.
+
+        Raises:
+            MissingItemError: If there is no such recording; lists some there are.
+        """
+        if name not in self._where:
+            from spike_zoo.formats.hdf5_recording import missing_recording
+
+            raise missing_recording(self.folder, name, self.names())
+        return self.folder / self.files[self.number_of(name)]
+
+    def only_name(self) -> str:
+        """Return the name of the only recording.
+
+        Raises:
+            MissingItemError: If there are several; lists some.
+        """
+        names = self.names()
+        if len(names) != 1:
+            from spike_zoo.formats.hdf5_recording import missing_recording
+
+            raise missing_recording(self.folder, None, names)
+        return names[0]

@@ -1,0 +1,168 @@
+"""Archives that are folders of files: the same content, built in parts, read as one."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spike_zoo.archive import SpikeArchive, build_archive
+from spike_zoo.archive.shards import ShardedArchive, build_shards, parse_shards
+from spike_zoo.cli.main import main
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.errors import (
+    ExistingFileError,
+    FormatError,
+    MissingFileError,
+    MissingItemError,
+    UsageError,
+)
+from spike_zoo.formats import read_recording
+from spike_zoo.testing import tiny_archive
+from tests.helpers.archives import make_take
+
+JOBS = {f"take{number}": make_take for number in range(7)}
+SPLITS = {"train": [f"take{number}" for number in (4, 0, 2)], "test": ["take6", "take1"]}
+
+
+@pytest.fixture
+def single(tmp_path: Path) -> Path:
+    return build_archive(tmp_path / "single.h5", JOBS, splits=SPLITS, label_names=("a", "b", "c"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return build_shards(tmp_path / "many", JOBS, "3", splits=SPLITS, label_names=("a", "b", "c"))
+
+
+def test_a_folder_is_read_as_one_archive(single: Path, folder: Path) -> None:
+    one, many = SpikeArchive(single), SpikeArchive(folder)
+    assert isinstance(many, ShardedArchive)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("000.h5", "001.h5", "002.h5", "index.json"),
+    ]
+    assert list(many) == many.names() == list(JOBS)
+    assert len(many) == 7
+    assert "take3" in many
+    assert "take9" not in many
+    assert many.splits() == one.splits()
+    assert many.names("train") == SPLITS["train"]
+    assert many.label_names == one.label_names
+    for name in JOBS:
+        assert many.facts(name) == one.facts(name)
+        assert (many[name][:] == one[name][:]).all()
+        np.testing.assert_array_equal(many.images(name), one.images(name))
+        assert many.take(name).label == one.label(name)
+        rows, columns = slice(1, 4), slice(0, 1)
+        crop = many.read_packed(name, 2, 5, rows=rows, byte_columns=columns)
+        expected = one.read_packed(name, 2, 5, rows=rows, byte_columns=columns)
+        np.testing.assert_array_equal(crop, expected)
+    assert many.data_sha256() == one.data_sha256()
+    assert many.data_sha256("test") == one.data_sha256("test")
+    assert {one.code for one in many.verify()} == {"W01"}  # all takes are the same
+    with pytest.raises(MissingItemError, match="no recording 'take9'; it holds take0"):
+        many["take9"]
+    with pytest.raises(MissingItemError, match="train, test"):
+        many.names("val")
+    again = pickle.loads(pickle.dumps(many))
+    assert again.names() == many.names()
+    assert (again["take5"][:] == one["take5"][:]).all()
+
+
+def test_few_files_stay_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spike_zoo.archive.shards._MOST_OPEN", 2)
+    many = SpikeArchive(build_shards(tmp_path / "many", JOBS, "7"))
+    assert isinstance(many, ShardedArchive)
+    for name in [*JOBS, *JOBS]:
+        assert len(many.images(name))
+        assert len(many._open) <= 2
+
+
+def test_parts_are_built_apart_and_a_stopped_build_goes_on(single: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    for part in ("2/3", "3/3"):
+        build_shards(folder, JOBS, part, splits=SPLITS, label_names=("a", "b", "c"))
+    with pytest.raises(MissingFileError, match="the same command builds what is missing"):
+        SpikeArchive(folder)
+    before = (folder / "001.h5").stat().st_mtime_ns
+    build_shards(folder, JOBS, "3", splits=SPLITS, label_names=("a", "b", "c"))
+    assert (folder / "001.h5").stat().st_mtime_ns == before
+    assert SpikeArchive(folder).data_sha256() == SpikeArchive(single).data_sha256()
+    with pytest.raises(ExistingFileError, match="exists already"):
+        build_shards(folder, JOBS, "3")
+
+
+def test_a_part_of_another_build_is_not_taken(tmp_path: Path) -> None:
+    build_shards(tmp_path / "many", JOBS, "2/3")
+    others = {f"other{number}": make_take for number in range(7)}
+    with pytest.raises(ExistingFileError, match=r"001\.h5 holds other recordings"):
+        build_shards(tmp_path / "many", others, "3")
+
+
+@pytest.mark.parametrize("text", ["0", "x", "0/3", "4/3", "1/x", "-1", "1/2/3"])
+def test_impossible_parts(text: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected N, or K/N with K from 1 to N"):
+        parse_shards(text)
+    with pytest.raises(UsageError, match="there are 7 recordings"):
+        build_shards(tmp_path / "many", JOBS, "8")
+
+
+def test_missing_cut_and_exchanged_files_are_named(folder: Path, tmp_path: Path) -> None:
+    data = (folder / "001.h5").read_bytes()
+    (folder / "001.h5").unlink()
+    with pytest.raises(MissingFileError, match=r"001\.h5: this part of the archive is missing"):
+        SpikeArchive(folder)
+    (folder / "001.h5").write_bytes(data[:-1])
+    with pytest.raises(FormatError, match=rf"001\.h5: has {len(data) - 1} bytes and not the"):
+        SpikeArchive(folder)
+    (folder / "001.h5").write_bytes(data)
+    many = SpikeArchive(folder)
+    many.check_unchanged()
+    index = (folder / "index.json").read_text()
+    (folder / "index.json").write_text(index.replace('"take3", 1', '"take3", 2'))
+    found = SpikeArchive(folder).verify()
+    errors = [one for one in found if one.severity == "error"]
+    assert [(one.code, one.path) for one in errors] == [("E06", "index.json")]
+    for damaged in ("", "[]", index[:40], index.replace('"version": 1', '"version": 9')):
+        (folder / "index.json").write_text(damaged)
+        with pytest.raises(FormatError, match=r"damaged|version 9"):
+            SpikeArchive(folder)
+
+
+def test_the_index_is_json(folder: Path) -> None:
+    head, *rows = json.loads((folder / "index.json").read_text())
+    assert list(head["files"]) == ["000.h5", "001.h5", "002.h5"]
+    assert [row[0] for row in rows] == list(JOBS)
+
+
+def test_commands_and_loaders_take_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_archive(Path("one.h5"))
+    assert main(["archive", "build", "one.h5", "many", "--shards", "2", "--jobs", "1"]) == 0
+    assert "many: archive of" in capsys.readouterr().out
+    assert main(["archive", "verify", "many", "--jobs", "1"]) == 0
+    assert main(["info", "many"]) == 0
+    name = SpikeArchive("many").names()[0]
+    assert read_recording("many", name).shape == SpikeArchive("one.h5")[name].shape
+    line = ["reconstruct", "many", "--method", "tfi", "--rate-scale", "0.6"]
+    assert main([*line, "--name", name, "--out", "a.png"]) == 0
+    assert main([*line, "--name", "*", "--out", "all/{name}.png", "--jobs", "1"]) == 0
+    assert len(list(Path("all").glob("*.png"))) == len(SpikeArchive("many"))
+    assert main(["archive", "build", "many", "again.h5", "--jobs", "1"]) == 0
+    assert SpikeArchive("again.h5").data_sha256() == SpikeArchive("one.h5").data_sha256()
+    capsys.readouterr()
+    assert main(["archive", "build", "one.h5", "part", "--shards", "1/2", "--jobs", "1"]) == 0
+    assert "complete when all parts are" in capsys.readouterr().out
+    assert main(["archive", "build", "one.h5", "b.h5", "--shards", "2"]) == 2
+    assert "leave its suffix out" in capsys.readouterr().err
+    batches = [
+        next(iter(ReconstructionDataModule(path, crop=32, batch_size=2, seed=0).train_dataloader()))
+        for path in ("one.h5", "many")
+    ]
+    assert (batches[0]["spikes"] == batches[1]["spikes"]).all()
+    assert batches[0]["name"] == batches[1]["name"]

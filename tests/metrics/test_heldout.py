@@ -1,0 +1,124 @@
+"""Held-out likelihood: probabilities that sum to 1, and the right order of pictures."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spike_zoo.metrics import count_log2, heldout_likelihood, pattern_probability
+from spike_zoo.simulation import SpikeCamera
+
+
+@given(rates=st.lists(st.floats(0, 1), min_size=1, max_size=6))
+def test_patterns_have_probability_1_in_all_and_one_plane_its_rate(rates: list[float]) -> None:
+    count = len(rates)
+    light = torch.tensor(rates, dtype=torch.float64)[:, None]
+    patterns = torch.tensor(list(itertools.product([0.0, 1.0], repeat=count))).T
+    probability = pattern_probability(patterns, light.expand(-1, patterns.shape[1]))
+    assert float(probability.sum()) == pytest.approx(1)
+    counts = patterns.sum(dim=0)
+    for fired in range(count + 1):
+        expected = max(0.0, 1 - abs(fired - sum(rates)))
+        assert float(probability[counts == fired].sum()) == pytest.approx(expected, abs=1e-9)
+    one = pattern_probability(torch.ones(1, 1), light[:1])
+    assert float(one) == pytest.approx(rates[0])
+
+
+def test_patterns_occur_as_often_as_they_are_likely() -> None:
+    rates = np.array([0.1, 0.7, 0.3, 0.9, 0.4], np.float32)
+    light = np.broadcast_to(rates[:, None, None], (5, 200, 300))
+    spikes = SpikeCamera(gain=1.0, generator=np.random.default_rng(0)).record([light])[:]
+    found, numbers = np.unique(spikes.reshape(5, -1), axis=1, return_counts=True)
+    expected = pattern_probability(
+        torch.from_numpy(found).float(), torch.from_numpy(rates)[:, None].expand(-1, len(numbers))
+    )
+    np.testing.assert_allclose(numbers / numbers.sum(), expected, atol=0.006)
+
+
+@given(charge=st.floats(0, 11), sigma=st.sampled_from([0.0, 1e-9, 0.25, 0.5]))
+def test_counts_have_probability_1_in_all(charge: float, sigma: float) -> None:
+    counts = torch.arange(-20, 40)
+    expected = torch.full((60,), charge, dtype=torch.float64)
+    probability = count_log2(counts, expected, 11, sigma=sigma, epsilon=0.0).exp2()
+    assert float(probability.sum()) == pytest.approx(1, abs=1e-12)
+
+
+def _scene(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return a picture, and the planes before and behind a gap of 20."""
+    rng = np.random.default_rng(seed)
+    picture = np.clip(0.5 + 0.3 * np.sin(np.linspace(0, 30, 96 * 96)).reshape(96, 96), 0, 1)
+    picture = np.clip(picture + 0.1 * rng.standard_normal((96, 96)), 0.05, 0.95).astype(np.float32)
+    spikes = SpikeCamera(gain=0.6, generator=rng).record([np.tile(picture, (60, 1, 1))])[:]
+    return torch.from_numpy(picture), torch.from_numpy(spikes[:11]), torch.from_numpy(spikes[40:51])
+
+
+def test_the_truth_is_best_and_errors_are_ranked_by_their_size() -> None:
+    truth, seen, block = _scene()
+    rng = torch.Generator().manual_seed(0)
+    noise = torch.randn(truth.shape, generator=rng)
+    pictures = [truth, *(truth + 10 ** (-decibel / 20) * noise for decibel in (36, 30, 24, 18))]
+
+    def score(picture: torch.Tensor, **options: object) -> float:
+        found = heldout_likelihood(picture, block, 50, rate_scale=0.6, seen=seen, **options)  # type: ignore[arg-type]
+        assert found.share == 1
+        return found.bits
+
+    scores = [score(picture.clamp(0, 1)) for picture in pictures]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > 0.1
+    blurred = torch.nn.functional.avg_pool2d(truth[None, None], 3, 1, 1)[0, 0]
+    assert score(blurred) < scores[0]
+    assert score(0.95 * truth, gain="one") < score(truth, gain="one")
+    assert score(0.5 * truth) == pytest.approx(scores[0]), "brightness is fitted"
+    still = score(truth, velocity=torch.zeros(2, 96, 96))
+    assert still == pytest.approx(scores[0])
+
+
+def test_a_picture_is_carried_along_the_motion() -> None:
+    rng = np.random.default_rng(0)
+    wide = rng.random((48, 160)).astype(np.float32)
+    wide = np.apply_along_axis(lambda row: np.convolve(row, np.ones(9) / 9, "same"), 1, wide)
+    planes = [
+        wide[:, 60 - round(0.1 * t) : 124 - round(0.1 * t)] for t in range(70)
+    ]  # to the right
+    camera = SpikeCamera(gain=0.6, generator=rng)
+    spikes = torch.from_numpy(camera.record([np.array(planes, np.float32)])[:])
+    picture = torch.from_numpy(planes[0].copy())
+    velocity = torch.zeros(2, 48, 64)
+    velocity[0] = 0.1
+
+    def bits(motion: torch.Tensor | None) -> float:
+        return heldout_likelihood(
+            picture, spikes[40:51], 40, rate_scale=0.6, seen=spikes[:11], velocity=motion
+        ).bits
+
+    assert bits(velocity) > bits(None) + 0.05
+    assert bits(velocity) > bits(-velocity) + 0.05
+    moved = heldout_likelihood(
+        picture, spikes[40:51], 40, rate_scale=0.6, seen=spikes[:11], velocity=velocity
+    )
+    assert 0.9 < moved.share < 1, "what comes from outside does not count"
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_dark_and_saturated_pictures_have_finite_scores(level: float) -> None:
+    spikes = torch.full((11, 5, 1), bool(level))
+    found = heldout_likelihood(torch.full((5, 1), level), spikes, 50, rate_scale=1.0, seen=spikes)
+    assert math.isfinite(found.bits)
+    assert math.isfinite(found.brier)
+
+
+def test_no_pixel_and_other_sizes() -> None:
+    truth, seen, block = _scene()
+    fast = torch.full((2, 96, 96), 5.0)
+    found = heldout_likelihood(truth, block, 50, rate_scale=0.6, seen=seen, velocity=fast)
+    assert found.share == 0
+    assert math.isnan(found.bits)
+    with pytest.raises(ValueError, match="must have one height and width"):
+        heldout_likelihood(truth[1:], block, 50, rate_scale=0.6, seen=seen)
