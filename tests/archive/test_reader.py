@@ -95,7 +95,7 @@ def test_what_is_not_there_is_named_beside_what_is(archive: SpikeArchive, tmp_pa
         archive.image("take0", 3)
     with pytest.raises(MissingFileError, match="no such file"):
         SpikeArchive(tmp_path / "absent.h5")
-    with pytest.raises(MissingFileError, match="a folder without index.json is no archive"):
+    with pytest.raises(MissingFileError, match=r"a folder without index\.json is no archive"):
         SpikeArchive(tmp_path)
 
 

@@ -31,7 +31,7 @@ def test_a_linked_page_is_on_the_site_too(page: Path) -> None:
     assert named <= set(PAGES)
 
 
-@pytest.mark.parametrize("method", ["classical", "stir", "ssdm", "sci"])
+@pytest.mark.parametrize("method", ["classical", "stir", "plain", "ssdm", "sci"])
 def test_a_methods_page_ends_with_all_its_tables(method: str) -> None:
     shown = CONF["with_tables"](f"spike_zoo/methods/{method}/README", "Its text.")
     for table in (ROOT / "experiments" / method / "results").glob("*.md"):
