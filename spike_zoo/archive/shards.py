@@ -118,7 +118,6 @@ class ShardedArchive(SpikeArchive):
 
     def _archive_of(self, name: str) -> SpikeArchive:
         """Return the open file of a recording; the one that was used least lately is closed."""
-        self._require(name)
         file = self._index.files[self._index.number_of(name)]
         if file not in self._open:
             self._open[file] = SpikeArchive(self.path / file)

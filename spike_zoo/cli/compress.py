@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
-from spike_zoo.cli.console import echo, report_rate_scale
+from spike_zoo.cli.console import echo, report_rate_scale, warn_of_filters
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.sci.header import QUALITIES
 from spike_zoo.coding.spl import codec as lossless_coding
@@ -120,11 +120,17 @@ def compress(
     method = method or (METHOD if codec is None else PICTURE_METHOD)
     check_method(method)
     source = read(recording, name).between(start, stop)
+    warn_of_filters(source, method)
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
     from spike_zoo.tasks.protocols import codec_from
 
     if codec is not None:
         module = load(method, device=pick_device(device), trust=trust)
+        if getattr(module, "channels", 1) != 1:
+            raise UsageError(
+                f"--method {method}: --codec {codec} codes grey images; reconstruct --method "
+                f"{method} --out X.mp4 makes a video in colour"
+            )
         scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
         report_rate_scale(scale)
         stride = STRIDE if stride is None else stride

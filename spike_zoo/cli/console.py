@@ -16,6 +16,7 @@ from spike_zoo.errors import RecordingError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.rate_scale import RateScale
 
 _IS_QUIET = ContextVar("_IS_QUIET", default=False)
@@ -43,6 +44,16 @@ def report_rate_scale(scale: RateScale) -> None:
     """Print a rate scale that was estimated, on stderr, and how to set it."""
     if scale.is_estimated:
         echo(scale.note, sys.stderr)
+
+
+def warn_of_filters(recording: SpikeRecording, method: str) -> None:
+    """Warn that a method takes the pixels behind colour filters as grey, where there are any."""
+    if recording.cfa is not None:
+        echo(
+            f"warning: behind the colour filters {recording.cfa}, {method} takes pixels as grey; "
+            "reconstruct --method tfi-aligned-colour makes colours",
+            sys.stderr,
+        )
 
 
 def configure_streams() -> None:

@@ -66,6 +66,8 @@ def live(
     check_method(method)
     from spike_zoo.live.sources import open_source
 
+    if Path(recording).is_fifo():
+        echo(f"waiting for a program that writes into {recording}")
     source = open_source(Path(recording), name, follow=follow, **dat)
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
     from spike_zoo.live.player import Player

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
-from spike_zoo.cli.console import echo, report_rate_scale
+from spike_zoo.cli.console import echo, report_rate_scale, warn_of_filters
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
@@ -118,12 +118,8 @@ def reconstruct(
     loaded = load(method, device=pick_device(device), trust=trust)
     module = _with_settings(loaded, method, window=window, average=average)
     in_colour = getattr(module, "channels", 1) == 3
-    if source.cfa is not None and not in_colour:
-        echo(
-            f"warning: behind the colour filters {source.cfa}, {method} takes pixels as grey; "
-            "tfi-aligned-colour makes colours",
-            sys.stderr,
-        )
+    if not in_colour:
+        warn_of_filters(source, method)
     if "precision" in module.picture_options:
         precision = _chosen_precision(precision)
     _set_picture_options(module, method, precision=precision, tile=tile)

@@ -139,21 +139,21 @@ class ShardIndex:
         return row
 
     def number_of(self, name: str) -> int:
-        """Return the number of the file that holds a recording; its row is parsed once."""
-        if name not in self._numbers:
-            self._numbers[name] = self.row(name)[1]
-        return self._numbers[name]
-
-    def file_of(self, name: str) -> Path:
-        """Return the file that holds a recording.
+        """Return the number of the file that holds a recording; its row is parsed once.
 
         Raises:
             MissingItemError: If there is no such recording; lists some there are.
         """
-        if name not in self._where:
-            from spike_zoo.formats.hdf5_recording import missing_recording
+        if name not in self._numbers:
+            if name not in self._where:
+                from spike_zoo.formats.hdf5_recording import missing_recording
 
-            raise missing_recording(self.folder, name, self.names())
+                raise missing_recording(self.folder, name, self.names())
+            self._numbers[name] = self.row(name)[1]
+        return self._numbers[name]
+
+    def file_of(self, name: str) -> Path:
+        """Return the file that holds a recording; errors as for :meth:`number_of`."""
         return self.folder / self.files[self.number_of(name)]
 
     def only_name(self) -> str:

@@ -19,6 +19,7 @@ from spike_zoo.formats import write_recording
 from spike_zoo.media.pictures import load_picture
 from spike_zoo.media.video import save_video
 from spike_zoo.testing import pattern_take
+from tests.helpers.streams import random_spikes
 
 
 @pytest.fixture
@@ -116,3 +117,15 @@ def test_one_image_is_a_video(tmp_path: Path) -> None:
     compress(str(tmp_path / "short.npz"), out=str(tmp_path / "a.mp4"), codec="x265", method="tfi")
     decompress(str(tmp_path / "a.mp4"), out=str(tmp_path / "decoded"))
     assert [path.name for path in (tmp_path / "decoded").iterdir()] == ["a-000000.png"]
+
+
+def test_colour_is_not_coded_as_grey_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = SpikeRecording.from_planes(random_spikes(81, 32, 32), rate_scale=0.5, cfa="RGGB")
+    clip = str(write_recording(recording, tmp_path / "a.npz"))
+    line = ["compress", clip, "--codec", "av1", "--out", str(tmp_path / "a.mp4")]
+    assert main([*line, "--method", "tfi-colour"]) == 2
+    assert "codes grey images; reconstruct --method tfi-colour" in capsys.readouterr().err
+    assert main([*line, "--method", "tfi"]) == 0
+    assert "behind the colour filters RGGB, tfi takes pixels as grey" in capsys.readouterr().err

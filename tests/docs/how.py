@@ -45,7 +45,6 @@ TABLE: tuple[tuple[str, str, How], ...] = (
     ("what a codec wrote", r".*spike_zoo info street\.(sci|spl|mp4)", How.RUN_SLOW),
     ("a network on whole planes", r".*--method (stir-small|plain)", How.RUN_SLOW),
     ("a page of every method", r".*spike_zoo report\b", How.RUN_SLOW),
-    ("a server until it is stopped", r".*spike_zoo app\b", How.PARSE),
     ("a network", r".*spike_zoo (deblur|export)\b", How.RUN_SLOW),
     ("all else of ours", r"(python -m spike_zoo|spike-zoo)\b", How.RUN),
 )  # fmt: skip

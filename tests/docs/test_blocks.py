@@ -128,7 +128,11 @@ def test_targets_methods_and_profiles_are_there(document: str) -> None:
         if block.document == document and how(line) is How.MAKE:
             for word in shlex.split(line)[1:]:
                 name, _, value = word.partition("=")
-                known = {"METHOD": f"experiments/{value}", "PROFILE": "configs/profiles"}
+                known = {
+                    "METHOD": f"experiments/{value}",
+                    "PROFILE": "configs/profiles",
+                    "NAME": f"spike_zoo/weights/{value}.safetensors",
+                }
                 found = (ROOT / known[name]).exists() if value else name in targets
                 assert found, f"{block.place}: {line}"
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning import Trainer
 
 import spike_zoo
-from spike_zoo.errors import UsageError
-from spike_zoo.methods.classical import ColourAlignedTFI, ColourTFI, FilledColour
+from spike_zoo.archive import build_archive
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.errors import ConfigError, UsageError
+from spike_zoo.methods.classical import ColourAlignedTFI, ColourModule, ColourTFI, FilledColour
 from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked, luminance
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.metrics import psnr
@@ -136,6 +140,22 @@ def test_along_the_motion_is_better_than_its_parts() -> None:
     assert whole > quality(ColourAlignedTFI(unblurs=False)) + 0.3
     assert whole > quality(ColourTFI(average=9)) + 2
     assert whole > quality(FilledColour()) + 2
+
+
+def test_methods_are_tested_on_data_in_colour_only(tmp_path: Path) -> None:
+    archive = build_archive(tmp_path / "colour.h5", {"a": _colour_take}, splits={"test": ["a"]})
+    trainer = Trainer(logger=False, enable_progress_bar=False, accelerator="cpu")
+    module = ColourModule("tfi", {"average": 9}, clip_length=121, lpips="off")
+    data = ReconstructionDataModule(str(archive), clip_length=121, colour=True)
+    (found,) = trainer.test(module, data, verbose=False)
+    take = _colour_take()
+    assert take.images is not None
+    truth = torch.from_numpy(take.images[:1]).permute(0, 3, 1, 2).float() / 255
+    picture = ColourTFI(average=9).reconstruct(take.recording, 60)
+    assert found["test/psnr"] == pytest.approx(float(psnr(picture, truth)), abs=0.05)
+    grey = ReconstructionDataModule(str(archive), clip_length=121)
+    with pytest.raises(ConfigError, match=r"data\.init_args\.colour: must be true"):
+        trainer.test(module, grey, verbose=False)
 
 
 def test_a_layout_that_is_wrong_or_missing_is_named() -> None:
