@@ -53,6 +53,7 @@ _ROOMS = frozenset(
         "executor",
         "files",
         "formats",
+        "live",
         "loggers",
         "media",
         "methods",

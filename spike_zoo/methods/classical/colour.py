@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch.nn import functional as F
@@ -18,9 +18,7 @@ from spike_zoo.methods.classical.alignment import (
 )
 from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked
 from spike_zoo.methods.classical.flow import moved, shifts_at
-from spike_zoo.methods.classical.functional import tfi, tfp
-from spike_zoo.methods.classical.methods import ClassicalMethod
-from spike_zoo.methods.classical.streams import tfi_stream, tfp_stream
+from spike_zoo.methods.classical.methods import TFI, TFP, ClassicalMethod
 from spike_zoo.spikes.cfa import cfa_masks
 from spike_zoo.spikes.recording import stated_cfa
 
@@ -65,16 +63,9 @@ class ColourMethod(ClassicalMethod):
 
 
 class _DemosaickedMethod(ColourMethod):
-    """A method for grey sensors, whose picture of the mosaic is demosaicked.
+    """A method for grey sensors, whose picture of the mosaic is demosaicked."""
 
-    Args:
-        demosaicking: How.
-        settings: See :class:`ColourMethod`.
-    """
-
-    def __init__(self, demosaicking: Demosaicking, **settings: Any) -> None:
-        super().__init__(demosaicking=demosaicking, **settings)
-        self.demosaicking = demosaicking
+    demosaicking: Demosaicking
 
     def colour(self, spikes: Tensor, center: int, cfa: Cfa) -> Tensor:
         """Return the demosaicked picture."""
@@ -88,8 +79,8 @@ class _DemosaickedMethod(ColourMethod):
                 yield demosaicked(mosaic[None], cfa, self.demosaicking)[0]
 
 
-class ColourTFP(_DemosaickedMethod):
-    """Texture from playback of a Bayer sensor: the firing rate in a window, demosaicked.
+class ColourTFP(_DemosaickedMethod, TFP):
+    """:class:`TFP` of a Bayer sensor, demosaicked.
 
     Args:
         window: Planes of the window, cut to the clip.
@@ -100,22 +91,13 @@ class ColourTFP(_DemosaickedMethod):
     """
 
     def __init__(self, window: int = 41, demosaicking: Demosaicking = "malvar") -> None:
-        if window < 1:
-            raise ValueError(f"a window has at least 1 plane, got {window}")
-        super().__init__(demosaicking, window=window)
-        self.window = window
-
-    def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the rate in the window."""
-        return tfp(spikes, center, self.window)
-
-    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the rates in the windows."""
-        return tfp_stream(recording, centers, self.window)
+        super().__init__(window)
+        self.demosaicking = demosaicking
+        self.hparams["demosaicking"] = demosaicking
 
 
-class ColourTFI(_DemosaickedMethod):
-    """Texture from interval of a Bayer sensor: the mean of some planes, demosaicked.
+class ColourTFI(_DemosaickedMethod, TFI):
+    """:class:`TFI` of a Bayer sensor, averaged over some planes and demosaicked.
 
     Args:
         average: Planes to average over, cut to the clip.
@@ -126,18 +108,9 @@ class ColourTFI(_DemosaickedMethod):
     """
 
     def __init__(self, average: int = 9, demosaicking: Demosaicking = "malvar") -> None:
-        if average < 1:
-            raise ValueError(f"average is at least 1 plane, got {average}")
-        super().__init__(demosaicking, average=average)
-        self.average = average
-
-    def rate(self, spikes: Tensor, center: int) -> Tensor:
-        """Return the mean inverse interval."""
-        return tfi(spikes, center, self.average)
-
-    def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the mean inverse intervals."""
-        return tfi_stream(recording, centers, self.average)
+        super().__init__(average)
+        self.demosaicking = demosaicking
+        self.hparams["demosaicking"] = demosaicking
 
 
 class ColourAlignedTFI(AlignedTFI, ColourMethod):

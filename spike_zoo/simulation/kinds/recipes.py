@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -202,47 +202,43 @@ def _scenes(train: int, val: int, test: int, **size: int) -> dict[str, int]:
     return {"train": train, "val": val, "test": test, **size}
 
 
+_CLIPS: Final = Recipe(
+    simulator=SIMULATOR,
+    out="data/scenes.h5",
+    sizes={
+        "small": _scenes(10, 2, 3, height=96, width=96, planes=161),
+        "default": _scenes(60, 6, 24, height=160, width=0, planes=201),
+    },
+    # without a noise every second scene has indoor-v1
+    options={
+        "noise": None,
+        "stride": STRIDE,
+        "margin": MARGIN,
+        "motion": False,
+        "flow_offset": 0,
+        "training": "all",
+        "testing": "eight",
+    },
+    least_planes=_planes_of_an_image,
+    scenes=_made_by(default_scenes, "training", "testing"),
+    take=_clip,
+)
+
 RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
     {
-        "reconstruction": Recipe(
-            simulator=SIMULATOR,
-            out="data/scenes.h5",
-            sizes={
-                "small": _scenes(10, 2, 3, height=96, width=96, planes=161),
-                "default": _scenes(60, 6, 24, height=160, width=0, planes=201),
-            },
-            # without a noise every second scene has indoor-v1
-            options={
-                "noise": None,
-                "stride": STRIDE,
-                "margin": MARGIN,
-                "motion": False,
-                "flow_offset": 0,
-                "training": "all",
-                "testing": "eight",
-            },
-            least_planes=_planes_of_an_image,
-            scenes=_made_by(default_scenes, "training", "testing"),
-            take=_clip,
-        ),
-        "colour": Recipe(
+        "reconstruction": _CLIPS,
+        "colour": replace(
+            _CLIPS,
             simulator=COLOUR_SIMULATOR,
             out="data/colour.h5",
-            sizes={
-                "small": _scenes(4, 2, 3, height=96, width=96, planes=161),
-                "default": _scenes(60, 6, 18, height=160, width=0, planes=201),
-            },
+            # six of the eight test pictures are in colour
+            sizes={**_CLIPS.sizes, "default": {**_CLIPS.sizes["default"], "test": 18}},
             options={
-                "noise": None,
-                "stride": STRIDE,
-                "margin": MARGIN,
-                "motion": False,
-                "flow_offset": 0,
-                "cfa": "RGGB",
+                name: value
+                for name, value in (*_CLIPS.options.items(), ("cfa", "RGGB"))
+                if name not in ("training", "testing")
             },
-            least_planes=_planes_of_an_image,
             scenes=_made_by(functools.partial(default_scenes, testing="colour")),
-            take=_clip,
         ),
         "sequence": Recipe(
             simulator=SEQUENCE_SIMULATOR,
