@@ -176,7 +176,8 @@ class Player:
             self._shown.playing,
         )
         is_watched = time.monotonic() - self._asked < _PATIENCE
-        if stop - first <= self.ahead or not is_new or not is_watched:
+        has_enough = stop - first > (0 if self.source.ended else self.ahead)
+        if not (has_enough and is_new and is_watched):
             return False
         start, past = max(first, plane - _AROUND), min(stop, plane + _AROUND + 1)
         begin = time.monotonic()
