@@ -86,7 +86,7 @@ def test_warnings_of_workers_have_the_format_of_the_command_line(tmp_path: Path)
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Return a cluster of two worker processes, as 'dask worker' starts them."""
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as started:
         yield started
 

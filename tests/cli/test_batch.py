@@ -134,7 +134,7 @@ def test_impossible_calls_are_rejected(
 def test_a_cluster_makes_the_same_files(clips: Path) -> None:
     line = ["compress", "clips", "--lossless"]
     assert main([*line, "--out", "here/{name}.spl", "--jobs=1"]) == 0
-    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster:
         there = [*line, "--out", "there/{name}.spl", "--cluster", cluster.scheduler_address]
         assert main(there) == 0

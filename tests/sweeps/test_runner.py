@@ -62,7 +62,7 @@ def test_a_cluster_runs_what_is_not_finished(tmp_path: Path) -> None:
     runs.append(planned_run(tmp_path, "bad-0", fails=True))
     run_all(runs[:1], os.environ)
     events: list[tuple[str, str]] = []
-    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
     with LocalCluster(**options) as cluster:
         outcomes = run_on_cluster(
             runs,
