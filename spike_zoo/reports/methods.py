@@ -30,7 +30,7 @@ EXPLAINED: Final = {
     "tfi-colour": "tfi-colour and tfp-colour demosaick what TFI (mean of nine) and TFP make.",
     "ssl-csc": "ssl-csc averages the samples of each colour along the motion, without learning.",
     "tfi-aligned-colour": "tfi-aligned-colour averages demosaicked planes along the motion and "
-    "adds what the samples measured beyond.",
+    "adds the residual of the samples.",
 }
 
 

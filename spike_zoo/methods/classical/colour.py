@@ -117,15 +117,14 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
     """Intervals of a Bayer sensor averaged along optical flow, in colour.
 
     As :class:`AlignedTFI`, but flow and weights are those of the luminance. Every plane is
-    demosaicked before it is aligned, and their mean is a first image. From what it predicts for
-    each pixel of the sensor in its own colour the rest of what whole intervals measured is found,
-    moved back and added, as far as groups of planes agree; where a colour was seldom seen, the
-    first image stays.
+    demosaicked before it is aligned, and their mean is a first image. It predicts the light of
+    each pixel of the sensor in its own colour; the residual of whole intervals is moved back and
+    added, as far as groups of planes agree. Where a colour was seldom seen, the first image stays.
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
         demosaicking: ``"malvar"`` or ``"bilinear"``.
-        unblurs: Whether the rest is added, which removes the motion blur too.
+        unblurs: Whether the residual is added, which removes the motion blur too.
 
     Raises:
         ValueError: If the window is below 5.
