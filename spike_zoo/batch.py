@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from torch import Tensor
 
-from spike_zoo.spikes.cfa import Cfa
+if TYPE_CHECKING:
+    from spike_zoo.spikes.cfa import Cfa
 
 Split = Literal["train", "val", "test"]
 
