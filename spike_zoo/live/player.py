@@ -21,7 +21,7 @@ _PATIENCE: Final = 15.0  # seconds without a page, after which no pictures are m
 
 
 @dataclass(frozen=True)
-class Shown:
+class LiveState:
     """A picture and how it came about.
 
     Attributes:
@@ -85,12 +85,11 @@ class Player:
         self._playing, self._following = True, follows
         self._dropped = 0
         self._times: deque[float] = deque(maxlen=_RATES)
-        self._shown: Shown | None = None
+        self._shown: LiveState | None = None
         self._jpeg = b""
         self._changed = threading.Condition()
         self._ends = False
         self._asked = time.monotonic()
-        self.error: Exception | None = None
 
     def run(self) -> None:
         """Make pictures until :meth:`stop` is called or the source fails."""
@@ -108,11 +107,15 @@ class Player:
                 elif not made:
                     due = max(due, now)
                 time.sleep(max(due - now, 0))
-        except Exception as error:  # noqa: BLE001  (reported by who waits)
-            self.error = error
-        with self._changed:
-            self._ends = True
-            self._changed.notify_all()
+        finally:
+            with self._changed:
+                self._ends = True
+                self._changed.notify_all()
+
+    @property
+    def ended(self) -> bool:
+        """Whether no more pictures are made."""
+        return self._ends
 
     def stop(self) -> None:
         """Make no more pictures."""
@@ -137,17 +140,11 @@ class Player:
                 self._following = follow
                 self._playing = self._playing or follow
 
-    def wait(self, number: int, timeout: float = 10.0) -> tuple[Shown | None, bytes]:
-        """Return the first picture after one, as JPEG; the last one where none came in time.
-
-        Raises:
-            Exception: What ended the player.
-        """
+    def wait(self, number: int, timeout: float = 10.0) -> tuple[LiveState | None, bytes]:
+        """Return the first picture after one, as JPEG; the last one if none came in time."""
         self._asked = time.monotonic()
         with self._changed:
             self._changed.wait_for(lambda: self._ends or self._number > number, timeout)
-            if self.error is not None:
-                raise self.error
             return self._shown, self._jpeg
 
     @property
@@ -191,7 +188,7 @@ class Player:
         self._times.append(now)
         span = self._times[-1] - self._times[0]
         with self._changed:
-            self._shown = Shown(
+            self._shown = LiveState(
                 self._number + 1, plane, first, stop, self._playing, self._following,
                 self.source.ended, now - begin, None if arrived is None else now - arrived,
                 (len(self._times) - 1) / span if span else 0.0, self._dropped,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -56,20 +56,20 @@ class LiveServer(ThreadingHTTPServer):
         Raises:
             Exception: What failed.
         """
-        maker = threading.Thread(target=self._make, daemon=True)
-        maker.start()
-        try:
-            self.serve_forever(poll_interval=0.1)
-        finally:
-            self.player.stop()
-            maker.join()
-            self.server_close()
-        if self.player.error is not None:
-            raise self.player.error
+        with ThreadPoolExecutor(max_workers=1) as executor:
+            pictures = executor.submit(self._make)
+            try:
+                self.serve_forever(poll_interval=0.1)
+            finally:
+                self.player.stop()
+                self.server_close()
+        pictures.result()
 
     def _make(self) -> None:
-        self.player.run()
-        self.shutdown()
+        try:
+            self.player.run()
+        finally:
+            self.shutdown()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -132,11 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-store")
         self.end_headers()
         number = 0
-        while True:
-            try:
-                shown, jpeg = self.server.player.wait(number)
-            except Exception:  # noqa: BLE001  (the server reports it)
-                return
+        while not self.server.player.ended:
+            shown, jpeg = self.server.player.wait(number)
             if shown is None or shown.number == number:
                 continue
             number = shown.number
