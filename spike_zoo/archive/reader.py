@@ -60,7 +60,7 @@ class SpikeArchive:
     def __new__(cls, path: str | Path | None = None) -> Self:
         """Return the reader of a file or of a folder; without a path for pickle."""
         if cls is SpikeArchive and path is not None and Path(path).is_dir():
-            from spike_zoo.archive.shards import ShardedArchive
+            from spike_zoo.archive.shards import ShardedArchive  # imports this module
 
             return object.__new__(ShardedArchive)  # type: ignore[return-value]  # a subclass
         return object.__new__(cls)
@@ -169,19 +169,11 @@ class SpikeArchive:
         if self._facts is None:
             self._facts = read_facts(self._file)
         if name not in self._facts:
-            self._facts[name] = self._read_facts(name)
+            recording, index = self[name], tuple(self.image_index(name).tolist())
+            images = index, self.image_size(name), self._has(name, schema.MOTION)
+            facts = Facts(recording.shape, recording.rate_scale, self.label(name), *images)
+            self._facts[name] = facts
         return self._facts[name]
-
-    def _read_facts(self, name: str) -> Facts:
-        recording = self[name]
-        return Facts(
-            recording.shape,
-            recording.rate_scale,
-            self.label(name),
-            tuple(self.image_index(name).tolist()),
-            self.image_size(name),
-            self._has(name, schema.MOTION),
-        )
 
     def read_packed(
         self,
@@ -351,9 +343,8 @@ class SpikeArchive:
             split: Only the recordings of this split.
         """
         parts = self.splits() if split is None else [split]
-        return content_sha256(
-            self._file, self.names(split), {part: self.names(part) for part in parts}
-        )
+        listed = {part: self.names(part) for part in parts}
+        return content_sha256(self._file, self.names(split), listed)
 
     def _require(self, name: str) -> None:
         if name not in self._known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import run_batch
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from spike_zoo.coding import Header
     from spike_zoo.media.coded_pictures import CodedPictures
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.tasks.protocols import Compresses
 
 SUFFIX = ".sci"
 METHOD, QUALITY, GOP = "sci", 2, 32
@@ -105,11 +106,7 @@ def compress(
     _check_numbers(quality=quality, gop=gop, crf=crf, stride=stride, codec=codec)
     stated = stated_rate_scale(rate_scale)
     target = _target(out, lossless=lossless, codec=codec, overwrite=overwrite)
-    read = partial(
-        read_recording,
-        **dat,
-        check_rows=True,
-    )
+    read = partial(read_recording, **dat, check_rows=True)
     if lossless:
         _check_lossless_options(
             codec=codec, method=method, quality=quality, gop=gop, device=device, trust=trust
@@ -126,27 +123,45 @@ def compress(
 
     if codec is not None:
         module = load(method, device=pick_device(device), trust=trust)
-        if getattr(module, "channels", 1) != 1:
-            raise UsageError(
-                f"--method {method}: --codec {codec} codes grey images; reconstruct --method "
-                f"{method} --out X.mp4 makes a video in colour"
-            )
+        _check_grey(module, method, codec)
         scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
         report_rate_scale(scale)
         stride = STRIDE if stride is None else stride
         described = _described(module, method, source, scale.value, codec, crf, stride)
         echo(_code_pictures(module, method, source, described, target, overwrite=overwrite))
         return
-    quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
     coder = codec_from(load(method, device=pick_device(device), trust=trust), f"--method {method}")
     scale = rate_scale_of(source, stated)
     report_rate_scale(scale)
-    header = coder.header(source, quality=quality, gop=gop, rate_scale=scale.value)
-    payloads = coder.compress_stream(source, quality=quality, gop=gop, rate_scale=scale.value)
+    chosen = QUALITY if quality is None else quality, GOP if gop is None else gop
+    options = {"quality": chosen[0], "gop": chosen[1], "rate_scale": scale.value}
+    echo(_code_features(coder, source, options, target, overwrite=overwrite))
+
+
+def _code_features(
+    coder: Compresses,
+    source: SpikeRecording,
+    options: dict[str, Any],
+    target: Path,
+    *,
+    overwrite: bool,
+) -> str:
+    """Write the bitstream of a recording, and return one line with its size."""
+    header = coder.header(source, **options)
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
+        payloads = coder.compress_stream(source, **options)
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
-    echo(f"bitstream: {target} ({_measured(header, writer.size)})")
+    return f"bitstream: {target} ({_measured(header, writer.size)})"
+
+
+def _check_grey(module: nn.Module, method: str, codec: str) -> None:
+    """Reject methods in colour, of which a video codec would keep the luminance alone."""
+    if getattr(module, "channels", 1) != 1:
+        raise UsageError(
+            f"--method {method}: --codec {codec} codes grey images; reconstruct --method {method} "
+            "--out X.mp4 makes a video in colour"
+        )
 
 
 def _described(

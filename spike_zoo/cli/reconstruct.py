@@ -102,12 +102,7 @@ def reconstruct(
     target = Target.of(out, fps=fps, overwrite=overwrite)
     if method is not None:
         check_method(method)
-    source = read_recording(
-        recording,
-        name,
-        **dat,
-        check_rows=True,
-    )
+    source = read_recording(recording, name, **dat, check_rows=True)
     centers = _choose_centers(len(source), target.kind, center, stride, (start, stop))
     if method is None:
         pixels = len(centers) * source.shape[1] * source.shape[2]
@@ -117,8 +112,8 @@ def reconstruct(
 
     loaded = load(method, device=pick_device(device), trust=trust)
     module = _with_settings(loaded, method, window=window, average=average)
-    in_colour = getattr(module, "channels", 1) == 3
-    if not in_colour:
+    if getattr(module, "channels", 1) == 1:
+        _check_grey(method, white_balance, black_level)
         warn_of_filters(source, method)
     if "precision" in module.picture_options:
         precision = _chosen_precision(precision)
@@ -127,11 +122,6 @@ def reconstruct(
     report_rate_scale(scale)
     images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
     if white_balance is not None or black_level:
-        if not in_colour:
-            raise UsageError(
-                f"--white_balance and --black_level are for colour; {method} is grey. Give "
-                "--cfa RGGB, BGGR, GRBG or GBRG, or leave --method out"
-            )
         balance = WhiteBalance.of(white_balance, black_level, source, scale.value)
         echo(f"white balance: {balance}", sys.stderr)
         images = map(balance, images)
@@ -141,6 +131,15 @@ def reconstruct(
     stem = Path(recording).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
     echo(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
+
+
+def _check_grey(method: str, white_balance: str | None, black_level: float) -> None:
+    """Reject options of colour with a grey method."""
+    if white_balance is not None or black_level:
+        raise UsageError(
+            f"--white_balance and --black_level are for colour; {method} is grey. Give --cfa RGGB, "
+            "BGGR, GRBG or GBRG, or leave --method out"
+        )
 
 
 def _within(

@@ -158,8 +158,6 @@ class Player:
 
     def _make(self) -> bool:
         """Make the picture that is due; return whether there was one."""
-        import cv2
-
         first, stop = self.source.span()
         with self._changed:
             last = max(first, stop - 1 - (0 if self.source.ended else self.ahead))
@@ -176,13 +174,8 @@ class Player:
         has_enough = stop - first > (0 if self.source.ended else self.ahead)
         if not (has_enough and is_new and is_watched):
             return False
-        start, past = max(first, plane - _AROUND), min(stop, plane + _AROUND + 1)
         begin = time.monotonic()
-        recording = self.source.window(start, past)
-        (image,) = self.method.reconstruct(recording, [plane - start], rate_scale=self.rate_scale)
-        pixels = to_bytes(image)
-        pixels = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV takes B,G,R
-        _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        jpeg = self._coded(plane, first, stop)
         now = time.monotonic()
         arrived = self.source.arrival(min(plane + self.ahead, stop - 1))
         self._times.append(now)
@@ -193,9 +186,21 @@ class Player:
                 self.source.ended, now - begin, None if arrived is None else now - arrived,
                 (len(self._times) - 1) / span if span else 0.0, self._dropped,
             )  # fmt: skip
-            self._jpeg = coded.tobytes()
+            self._jpeg = jpeg
             self._changed.notify_all()
         if at_end and self.source.ended:
             self.control(playing=False)
         self._advance(1)
         return True
+
+    def _coded(self, plane: int, first: int, stop: int) -> bytes:
+        """Return the picture of a plane as JPEG."""
+        import cv2
+
+        start, past = max(first, plane - _AROUND), min(stop, plane + _AROUND + 1)
+        recording = self.source.window(start, past)
+        (image,) = self.method.reconstruct(recording, [plane - start], rate_scale=self.rate_scale)
+        pixels = to_bytes(image)
+        pixels = pixels[..., ::-1] if pixels.ndim == 3 else pixels  # OpenCV takes B,G,R
+        _, coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        return coded.tobytes()

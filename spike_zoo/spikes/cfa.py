@@ -27,6 +27,12 @@ def check_cfa(cfa: object) -> Cfa:
     raise UsageError(f"cfa must be {', '.join(LAYOUTS[:-1])} or {LAYOUTS[-1]}, got {cfa!r}")
 
 
+def cfa_tile(cfa: Cfa | None) -> NDArray[np.int32]:
+    """Return the channel of each of the 2 x 2 pixels: 0 red, 1 green, 2 blue; 0 without filters."""
+    letters = "RRRR" if cfa is None else check_cfa(cfa)
+    return np.array(["RGB".index(letter) for letter in letters], np.int32).reshape(2, 2)
+
+
 def cfa_masks(cfa: Cfa, height: int, width: int) -> NDArray[np.bool_]:
     """Return which pixels see red, green and blue, ``(3, H, W)``.
 
@@ -34,6 +40,5 @@ def cfa_masks(cfa: Cfa, height: int, width: int) -> NDArray[np.bool_]:
         >>> cfa_masks("RGGB", 2, 3).astype(int).tolist()
         [[[1, 0, 1], [0, 0, 0]], [[0, 1, 0], [1, 0, 1]], [[0, 0, 0], [0, 1, 0]]]
     """
-    tile = np.array(["RGB".index(letter) for letter in check_cfa(cfa)]).reshape(2, 2)
-    channels = np.tile(tile, (-(-height // 2), -(-width // 2)))[:height, :width]
+    channels = np.tile(cfa_tile(cfa), (-(-height // 2), -(-width // 2)))[:height, :width]
     return channels == np.arange(3)[:, None, None]

@@ -18,7 +18,7 @@ from spike_zoo.methods.classical import kernels
 from spike_zoo.methods.classical.demosaicking import luminance
 from spike_zoo.methods.classical.dispatch import is_compiled_for
 from spike_zoo.methods.classical.flow import moved, shifts_at
-from spike_zoo.spikes.cfa import cfa_masks
+from spike_zoo.spikes.cfa import cfa_tile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -221,7 +221,7 @@ class PlaneAlignment:
             ends = (intervals.since.numpy(), intervals.until.numpy())
             velocity = self.velocity.contiguous().numpy()
             span = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
-            seen = (image.contiguous().numpy(), self._tile(intervals), ends)
+            seen = (image.contiguous().numpy(), cfa_tile(intervals.cfa), ends)
             job = (*seen, intervals.rates.numpy(), *span, found.numpy())
             kernels.over_rows(measure_excess, image.shape[1], found.numel(), *job)
         else:
@@ -239,7 +239,7 @@ class PlaneAlignment:
         """Return the excess of each plane, ``(T, H, W)``, by operations of torch."""
         light = image.new_zeros(len(clip) + 1, *image.shape[1:])
         height, width = image.shape[1:]
-        tiled = np.tile(self._tile(intervals), (-(-height // 2), -(-width // 2)))
+        tiled = np.tile(cfa_tile(intervals.cfa), (-(-height // 2), -(-width // 2)))
         channel = torch.from_numpy(tiled[:height, :width].astype(np.int64)).to(image.device)
         for first in range(clip.start, clip.stop, _LIGHT_STEP):
             stop = min(first + _LIGHT_STEP, clip.stop)
@@ -257,13 +257,6 @@ class PlaneAlignment:
         predicted = light.gather(0, high) - light.gather(0, low)
         rates = intervals.rates[window.start : window.stop]
         return torch.where(is_whole, (1 - predicted) * rates, 0.0)
-
-    @staticmethod
-    def _tile(intervals: Intervals) -> NDArray[np.int32]:
-        """Return the channel of each pixel of the mosaic's tile, ``(2, 2)``."""
-        if intervals.cfa is None:
-            return np.zeros((2, 2), np.int32)
-        return cfa_masks(intervals.cfa, 2, 2).argmax(axis=0).astype(np.int32)
 
     @property
     def _is_compiled(self) -> bool:
