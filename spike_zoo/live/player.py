@@ -57,7 +57,7 @@ class LiveState:
 
 
 class Player:
-    """Make the picture that is due, in a thread of its own.
+    """Make pictures at a constant rate, in a separate thread.
 
     Args:
         source: The planes.

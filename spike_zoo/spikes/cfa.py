@@ -16,7 +16,7 @@ LAYOUTS: Final[tuple[Cfa, ...]] = get_args(Cfa)
 
 
 def check_cfa(cfa: object) -> Cfa:
-    """Return a layout as it is.
+    """Return a valid layout.
 
     Raises:
         UsageError: If it is none of :data:`LAYOUTS`.
