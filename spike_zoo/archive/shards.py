@@ -100,7 +100,11 @@ class ShardedArchive(SpikeArchive):
     def facts(self, name: str) -> Facts:
         """Return the facts of a recording, from the index."""
         self._require(name)
-        return IndexRow(*self._index.row(name)[2:]).facts
+        row = self._index.row(name)
+        try:
+            return IndexRow(*row[2:]).facts
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise FormatError(f"{self.path / INDEX}: {name}: damaged ({error})") from error
 
     def verify(self, *, deep: bool = True) -> list[Finding]:
         """Check every rule of the schema in all files, and the index."""

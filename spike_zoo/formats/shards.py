@@ -78,6 +78,8 @@ class ShardIndex:
             head = json.loads(self._lines[0].removeprefix(b"[").removesuffix(b","))
             version, sizes = head["version"], dict(head["files"])
             self.splits: dict[str, list[str]] = dict(head["splits"])
+            if not all(isinstance(listed, list) for listed in self.splits.values()):
+                raise TypeError("a split is no list of names")
             self.label_names = tuple(head["label_names"])
             self._where = {
                 self._name_in(self._lines[number]): number

@@ -132,6 +132,25 @@ def test_missing_cut_and_exchanged_files_are_named(folder: Path, tmp_path: Path)
             SpikeArchive(folder)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"take3", 1, [', '"take3", 99, ['),
+        ('"take3", 1, [', '"take3", 1, ["x", '),
+        ('"take3", 1, [', '"take3", 1, 5, ['),
+        ('"train": [', '"train": 3, "more": ['),
+        ('"000.h5": ', '"../000.h5": '),
+        ('"000.h5": ', '"000.h5": null, "x.h5": '),
+    ],
+)
+def test_a_crafted_index_is_an_error_of_the_file(folder: Path, old: str, new: str) -> None:
+    index = (folder / "index.json").read_text()
+    assert old in index
+    (folder / "index.json").write_text(index.replace(old, new))
+    with pytest.raises((FormatError, MissingFileError), match=r"index\.json|x\.h5"):
+        SpikeArchive(folder).facts("take3")
+
+
 def test_the_index_is_json(folder: Path) -> None:
     head, *rows = json.loads((folder / "index.json").read_text())
     assert list(head["files"]) == ["000.h5", "001.h5", "002.h5"]
