@@ -10,6 +10,7 @@ from torchmetrics import Metric, MetricCollection
 
 from spike_zoo.checkpoints.backbones import find_backbone, missing_backbone
 from spike_zoo.errors import ConfigError
+from spike_zoo.metrics.flow import end_point_error, still_error
 from spike_zoo.metrics.image import MeanPerImage, psnr, ssim
 from spike_zoo.metrics.perceptual import LPIPS
 from spike_zoo.metrics.published import PROTOCOLS
@@ -50,6 +51,15 @@ def reconstruction_metrics(
         if path is not None:
             measures |= {name: make(path) for name, make in protocol.perceptual.items()}
         metrics |= {name: MeanPerImage(measure) for name, measure in measures.items()}
+    return MetricCollection(metrics, compute_groups=False)
+
+
+def flow_metrics() -> MetricCollection:
+    """Return the end-point errors of a flow and of no motion, means over images in pixels."""
+    metrics: dict[str, Metric | MetricCollection] = {
+        "epe": MeanPerImage(end_point_error),
+        "epe_still": MeanPerImage(still_error),
+    }
     return MetricCollection(metrics, compute_groups=False)
 
 

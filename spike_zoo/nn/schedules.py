@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 #: Number of the update, from 0, and updates of the run -> what the learning rate is multiplied by.
 Factor: TypeAlias = Callable[[int, float], float]
-ScheduleKind = Literal["cosine", "milestones", "linear", "constant", "per_step_official"]
+ScheduleKind = Literal[
+    "cosine", "milestones", "milestones_90", "linear", "constant", "per_step_official"
+]
 #: What a checkpoint does not restore: settings and length are those of the run that continues.
 _OWN = ("factor", "count", "updates", "base_lrs", "_last_lr")
 
@@ -26,7 +28,8 @@ def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1)
 
     Args:
         kind: ``"cosine"`` and ``"linear"`` fall to 0 at the end of the run; ``"milestones"``
-            multiplies by 0.7 after each quarter of it, as STIR was trained; ``"constant"`` stays.
+            multiplies by 0.7 after each quarter of it, as STIR was trained, ``"milestones_90"`` by
+            0.9, as SSMT was; ``"constant"`` stays.
             ``"per_step_official"`` is what S-SDM's released student was trained with: a cosine
             meant for epochs and stepped every iteration, which swings between 1 and 0 with a
             period of twice the epochs in iterations.
@@ -35,11 +38,13 @@ def schedule_factor(kind: ScheduleKind, *, warmup: float = 0.0, epochs: int = 1)
     """
 
     def factor(step: int, updates: float) -> float:
+        quarters = sum(step / updates >= quarter for quarter in (0.25, 0.5, 0.75))
         left = max((min(step / updates, 1.0) - warmup) / (1.0 - warmup), 0.0)
         factors: dict[ScheduleKind, float] = {
             "cosine": 0.5 * (1.0 + math.cos(math.pi * left)),
             "linear": 1.0 - left,
-            "milestones": 0.7 ** sum(step / updates >= quarter for quarter in (0.25, 0.5, 0.75)),
+            "milestones": 0.7**quarters,
+            "milestones_90": 0.9**quarters,
             "constant": 1.0,
             "per_step_official": 0.5 * (1.0 + math.cos(math.pi * step / epochs)),
         }

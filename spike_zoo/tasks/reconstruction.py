@@ -97,8 +97,15 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
         """Reconstruct a batch and add it to the metrics of a split."""
-        images, fields = self.found(batch, batch_idx)
-        origins, scales = self.origins(batch), batch["rate_scale"].tolist()
+        return self.evaluation(batch, self.found(batch, batch_idx), split)
+
+    def evaluation(
+        self, batch: ReconstructionBatch, prediction: FlowPrediction, split: Split
+    ) -> Evaluation:
+        """Add what was made of a batch of clips to the metrics of a split."""
+        images, fields = prediction
+        planes, scales = batch["plane"].tolist(), batch["rate_scale"].tolist()
+        origins = [Origin(*one) for one in zip(batch["name"], planes, strict=True)]
         values = self.measure(split, images, batch["image"])
         self.measure_speeds(split, batch["name"], values)
         truth = batch.get("flow")

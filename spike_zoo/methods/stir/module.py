@@ -30,7 +30,6 @@ from spike_zoo.methods.stir.flow_targets import (
 from spike_zoo.methods.stir.losses import STIRLoss, loss_weights, vgg19_features
 from spike_zoo.methods.stir.network import PLANES, STIR, STIRPyramid
 from spike_zoo.methods.stir.official import read_official
-from spike_zoo.methods.stir.scene_training import scene_terms
 from spike_zoo.methods.stir.streaming import (
     AlignedStream,
     Precision,
@@ -47,6 +46,7 @@ from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.clips import known_rate_scale, read_clip
 from spike_zoo.tasks.flow import REACH, FlowPrediction, check_alone, motion_in
 from spike_zoo.tasks.reconstruction import ReconstructionModule
+from spike_zoo.tasks.scene_training import scene_terms
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch

@@ -20,7 +20,6 @@ from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.windows import REACH, STEP, WINDOW
-from spike_zoo.methods.sci.training.feature_batches import check_scenes
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
 from spike_zoo.methods.sci.training.motion import failed_motion
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
@@ -31,6 +30,7 @@ from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.tasks.coding import CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import ReconstructionModule
+from spike_zoo.tasks.scene_training import check_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -337,7 +337,7 @@ class SCICodecModule(CodingStageModule):
         of an untrained codec begin almost free, see :data:`FREE`, after I-frames that do not
         change meanwhile.
         """
-        check_scenes(batch, "codec")
+        check_scenes(batch, "stage codec")
         generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
         weight = float(self.coding.lambdas[quality])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from spike_zoo.errors import ConfigError
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, turn_motion
 
 if TYPE_CHECKING:
@@ -72,19 +71,6 @@ class FeatureBatch(NamedTuple):
 def feature_batch_of(features: Tensor, batch: SceneBatch) -> FeatureBatch:
     """Return a batch with its features."""
     return FeatureBatch(features, batch["images"], batch.get("flow"))
-
-
-def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
-    """Reject a batch of single clips, or of scenes with too few images.
-
-    Raises:
-        ConfigError: Naming the data module and its settings.
-    """
-    if "planes" not in batch or batch["planes"].shape[1] < least:
-        raise ConfigError(
-            f"stage {stage} learns from neighbouring images of a scene: give data.class_path "
-            f"spike_zoo.data.SceneDataModule with images: {least} or more and all splits in whole"
-        )
 
 
 def come_whole(served: object) -> bool:

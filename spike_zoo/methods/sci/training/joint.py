@@ -20,11 +20,11 @@ from spike_zoo.methods.sci.training.codec import (
     PreparedRecording,
     images_at,
 )
-from spike_zoo.methods.sci.training.feature_batches import check_scenes
 from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import WARMUP
 from spike_zoo.methods.sci.training.stage_table import STAGES, without
+from spike_zoo.tasks.scene_training import check_scenes
 
 if TYPE_CHECKING:
     from spike_zoo.batch import SceneBatch
@@ -86,7 +86,7 @@ class SCIJointModule(CodingStageModule):
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate, the picture's error, the features' and that of refined motion (Eq. 6)."""
-        check_scenes(batch, "joint", ROLLOUT)
+        check_scenes(batch, "stage joint", ROLLOUT)
         generator = self.generator("coding")
         quality = int(torch.randint(QUALITIES, (), generator=generator))
         weight = float(self.coding.lambdas[quality])

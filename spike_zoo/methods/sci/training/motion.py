@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
-from spike_zoo.methods.sci.training.feature_batches import check_scenes
 from spike_zoo.methods.sci.training.losses import motion_terms
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
 from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
 from spike_zoo.methods.sci.training.stage_table import STAGES
-from spike_zoo.metrics.flow import end_point_error, error_ratios, still_error
-from spike_zoo.metrics.image import MeanPerImage
+from spike_zoo.metrics.collections import flow_metrics
+from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.flow import padded_motion
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.base import TaskModule
@@ -30,6 +29,7 @@ from spike_zoo.tasks.evaluation import (
     SamplePrediction,
 )
 from spike_zoo.tasks.reconstruction import ReconstructionModule
+from spike_zoo.tasks.scene_training import check_scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -118,7 +118,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return the error of the warped feature, and of motion at every level."""
-        check_scenes(batch, "motion")
+        check_scenes(batch, "stage motion")
         pairs = pairs_of(self.learned_scenes(batch))
         estimation = cast("MotionEstimation", self.codec.motion)
         motions = estimation.pyramid(pairs.current, pairs.reference)
@@ -126,7 +126,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
 
     def make_metrics(self) -> MetricCollection:
         """Return the end-point errors of the motion and of no motion."""
-        return motion_metrics()
+        return flow_metrics()
 
     def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
         """Return recording and later plane of each pair."""
@@ -134,7 +134,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
-        check_scenes(batch, "motion")
+        check_scenes(batch, "stage motion")
         pairs = pairs_of(self.feature_scenes(batch))
         return self.codec.moved(pairs.current, pairs.reference)
 
@@ -149,7 +149,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         Raises:
             ConfigError: If the data have no true motion.
         """
-        check_scenes(batch, "motion")
+        check_scenes(batch, "stage motion")
         pairs = pairs_of(self.feature_scenes(batch))
         if pairs.truth is None:
             raise ConfigError(
@@ -211,15 +211,6 @@ def padded_truth(pairs: FeaturePairs) -> tuple[Tensor, Tensor, Tensor | None]:
     if pairs.truth is None:
         return current, reference, None
     return current, reference, padded_motion(pairs.truth, factor)
-
-
-def motion_metrics() -> MetricCollection:
-    """Return the end-point errors of the motion and of no motion, means over pairs in pixels."""
-    metrics: dict[str, Metric | MetricCollection] = {
-        "epe": MeanPerImage(end_point_error),
-        "epe_still": MeanPerImage(still_error),
-    }
-    return MetricCollection(metrics, compute_groups=False)
 
 
 def failed_motion(ratios: Mapping[str, Tensor]) -> str:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-import pytest
 import torch
 
-from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, check_scenes, come_whole
+from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
 from spike_zoo.nn.warp import warp
-from tests.methods.sci.batches import scene_batch
 
 MOVED = (3, -2)  # pixels right and down in each image
 
@@ -68,16 +65,6 @@ def test_a_scene_that_is_too_low_for_a_square_keeps_its_shape() -> None:
     assert found.features.shape == (8, 2, 3, 24, 40)
     assert found.motion is not None
     assert found.motion.shape == (8, 2, 2, 24, 40)
-
-
-def test_batches_of_single_clips_are_refused() -> None:
-    check_scenes(scene_batch(5), "joint", 5)
-    message = r"stage joint learns from neighbouring images.*SceneDataModule with images: 5 or more"
-    with pytest.raises(ConfigError, match=message):
-        check_scenes(scene_batch(4), "joint", 5)
-    clips = {name: value for name, value in scene_batch(2).items() if name != "planes"}
-    with pytest.raises(ConfigError, match=r"stage codec learns from.*images: 2 or more"):
-        check_scenes(clips, "codec")  # type: ignore[arg-type]  # what is refused
 
 
 def test_scenes_come_whole_where_data_neither_cut_nor_turn_them() -> None:

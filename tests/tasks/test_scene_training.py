@@ -24,6 +24,7 @@ from spike_zoo.data.batches import Collate
 from spike_zoo.data.scenes import SceneWindows
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.stir import STIRModule
+from spike_zoo.tasks.scene_training import check_scenes
 from spike_zoo.testing import QUIET, tiny_archive
 
 WINDOWS = 4  # whose planes lie inside the recordings below
@@ -259,3 +260,12 @@ def test_distributed_training_sees_one_gradient_of_every_parameter(
     parameters = sum(parameter.numel() for parameter in ours.parameters())
     assert sum(reduced) == parameters  # once each, whatever the number of windows
     assert_close(gradients(ours), gradients(alone), 1e-5)
+
+
+def test_single_clips_and_short_scenes_are_rejected(scenes: SceneBatch) -> None:
+    check_scenes(scenes, "stage joint", WINDOWS)
+    with pytest.raises(ConfigError, match=r"stage joint takes.*images_per_sample to 5 or more"):
+        check_scenes(scenes, "stage joint", WINDOWS + 1)
+    clips = {name: value for name, value in scenes.items() if name != "planes"}
+    with pytest.raises(ConfigError, match=r"stage codec takes.*images_per_sample to 2 or more"):
+        check_scenes(clips, "stage codec")  # type: ignore[arg-type]  # what is rejected

@@ -1,4 +1,4 @@
-"""One optimiser step for all windows of a scene, however many, in the memory of one window."""
+"""Scenes as a sequence of windows, and one optimiser step for all of them in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,25 @@ if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
 
     TermsOf: TypeAlias = Callable[[ReconstructionBatch], dict[str, Tensor]]
+
+
+def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
+    """Reject a batch of single clips, or of scenes with too few images.
+
+    Args:
+        batch: Scenes, or clips.
+        stage: Name of what needs scenes, for the message.
+        least: Images of a scene.
+
+    Raises:
+        ConfigError: Naming the data module and its settings.
+    """
+    if "planes" not in batch or batch["planes"].shape[1] < least:
+        raise ConfigError(
+            f"{stage} takes neighbouring images of a scene: set data.class_path to "
+            f"spike_zoo.data.SceneDataModule, images_per_sample to {least} or more, and "
+            "full_sequence_splits to all splits"
+        )
 
 
 def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatch]:

@@ -1,0 +1,15 @@
+"""SSMT: image and optical flow of one clip help to reconstruct the next, AAAI 2026."""
+
+from spike_zoo.methods.ssmt.module import SSMTModule
+from spike_zoo.methods.ssmt.motion import MotionNetwork
+from spike_zoo.methods.ssmt.motion_module import SSMTMotionModule
+from spike_zoo.methods.ssmt.network import SSMT, ClipState, clip_intervals
+
+__all__ = [
+    "SSMT",
+    "ClipState",
+    "MotionNetwork",
+    "SSMTModule",
+    "SSMTMotionModule",
+    "clip_intervals",
+]

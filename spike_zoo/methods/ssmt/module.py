@@ -1,0 +1,308 @@
+"""Training and use of SSMT: chains of clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.nn import functional as F
+
+from spike_zoo.checkpoints.loading import load
+from spike_zoo.methods.classical.functional import tfi
+from spike_zoo.methods.ssmt.motion import MotionSize
+from spike_zoo.methods.ssmt.motion_module import SSMTMotionModule
+from spike_zoo.methods.ssmt.network import (
+    CLIP_PLANES,
+    SSMT,
+    STRIDE,
+    Alignment,
+    ClipState,
+    MotionInput,
+)
+from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.spikes.packing import unpack_tensor
+from spike_zoo.tasks.base import ProfiledCall
+from spike_zoo.tasks.clips import ClipReconstruction, read_clip
+from spike_zoo.tasks.evaluation import Evaluation, Origin
+from spike_zoo.tasks.flow import FlowPrediction
+from spike_zoo.tasks.reconstruction import ReconstructionModule
+from spike_zoo.tasks.scene_training import check_scenes, scene_terms, scene_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from spike_zoo.batch import ReconstructionBatch, SceneBatch, Split
+    from spike_zoo.spikes import SpikeRecording
+
+NETWORK_OPTIONS: Final = (
+    *("width", "encoder_blocks", "decoder_blocks", "memory_blocks", "subclips", "subclip_length"),
+    *("alignment", "deformable_groups", "intensity_memory", "warp_memory", "motion_memory"),
+    *("motion_input", "motion_size", "motion_updates", "correlation_levels"),
+)
+
+
+class SSMTModule(ReconstructionModule):
+    """Train :class:`SSMT` on scenes, and reconstruct chains of clips with it.
+
+    The motion network is frozen except for its flow head. Data are scenes with images 20 planes
+    apart, see ``configs/ssmt.yaml``. The loss is the L1 distance of all images but the first one,
+    which another method reconstructs.
+
+    Args:
+        width: See :class:`SSMT`, as for the next 14.
+        encoder_blocks: Residual units of the encoder.
+        decoder_blocks: Residual units of the decoder.
+        memory_blocks: Residual units of the encoder of the warped image.
+        subclips: Sub-clips of a clip.
+        subclip_length: Planes of each of 3 sub-clips.
+        alignment: What the outer sub-clips are aligned by.
+        deformable_groups: Groups of channels with offsets of their own.
+        intensity_memory: Whether the last image is used.
+        warp_memory: Whether it is warped by the optical flow.
+        motion_memory: Whether the flow is initialised by the last one.
+        motion_input: What the flow is estimated from.
+        motion_size: Size of RAFT.
+        motion_updates: Iterations of the flow.
+        correlation_levels: Levels of the correlation pyramid.
+        initial: What reconstructs the first clip: ``"tfi:9"`` (TFI averaged over 9 planes),
+            ``"self"`` (the network without memory), or whatever :func:`spike_zoo.load` takes. A
+            method with clips of more than 41 planes needs scenes with that ``clip_length``.
+        motion_weights: Checkpoint of :class:`SSMTMotionModule`, loaded when a fit begins.
+        learn_flow_head: Whether the flow head is trained.
+        learning_rate: Of Adam, betas 0.9 and 0.999.
+        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which it rises.
+        bptt_clips: 1 takes gradients of each clip alone, 0 through the whole scene.
+        scale_input: Whether spikes and intervals are scaled by the rate scale.
+        history: Clips before each image of :meth:`reconstruct`; by default all of the recording.
+        lpips: See :class:`ReconstructionModule`.
+        protocols: See :class:`ReconstructionModule`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: Dong et al., *Spike Stream Memory Transfer for Dynamic Scene Reconstruction*, AAAI 2026.
+    """
+
+    clip_length = CLIP_PLANES
+
+    def __init__(
+        self,
+        width: int = 64,
+        encoder_blocks: int = 4,
+        decoder_blocks: int = 8,
+        memory_blocks: int = 4,
+        subclips: int = 3,
+        subclip_length: int = 15,
+        alignment: Alignment = "intervals",
+        deformable_groups: int = 8,
+        intensity_memory: bool = True,
+        warp_memory: bool = True,
+        motion_memory: bool = True,
+        motion_input: MotionInput = "intervals",
+        motion_size: MotionSize = "large",
+        motion_updates: int = 8,
+        correlation_levels: int = 4,
+        initial: str = "tfi:9",
+        motion_weights: str | None = None,
+        learn_flow_head: bool = True,
+        learning_rate: float = 1e-4,
+        schedule: ScheduleKind = "milestones_90",
+        warmup: float = 0.0,
+        bptt_clips: int = 1,
+        scale_input: bool = True,
+        history: int | None = None,
+        lpips: str = "auto",
+        protocols: Sequence[str] = (),
+    ) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
+        self.save_hyperparameters()
+        check_schedule(schedule, learning_rate, warmup)
+        if bptt_clips not in (0, 1):
+            raise ValueError(f"bptt_clips must be 0 (the whole scene) or 1, got {bptt_clips}")
+        if history is not None and history < 0:
+            raise ValueError(f"history must be 0 or more clips, got {history}")
+        self.network = SSMT(**{name: self.hparams[name] for name in NETWORK_OPTIONS})
+        if (motion := self.network.motion) is not None:
+            motion.requires_grad_(False)
+            motion.raft.update_block.flow_head.requires_grad_(learn_flow_head)
+        self.average = _average(initial)
+        # in a list, which is no part of the state dict: checkpoints do not contain the method
+        self._initial: list[ClipReconstruction] = []
+        if self.average is None and initial != "self":
+            self._initial.append(cast(ClipReconstruction, load(initial)))
+            self.clip_length = max(CLIP_PLANES, self._initial[0].clip_length)
+
+    def setup(self, stage: str) -> None:
+        """Make the metrics and, before a fit, load the motion network."""
+        super().setup(stage)
+        if stage == "fit" and self.network.motion is not None:
+            self._load_motion()
+
+    def _load_motion(self) -> None:
+        if (source := self.hparams["motion_weights"]) is None:
+            rank_zero_warn(
+                "motion_weights is not set: the motion network has random weights. Train "
+                "configs/ssmt_motion.yaml first and name its checkpoint"
+            )
+            return
+        trained = load(source)
+        if not isinstance(trained, SSMTMotionModule):
+            raise TypeError(f"{source} contains {type(trained).__name__}, not SSMTMotionModule")
+        assert self.network.motion is not None
+        self.network.motion.load_state_dict(trained.network.state_dict())
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct the last of N clips that are 20 planes apart.
+
+        Args:
+            spikes: ``(B, clip_length + 20 * (N - 1), H, W)``.
+            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
+
+        Returns:
+            ``(B, 1, H, W)`` in [0, 1].
+        """
+        scale = spikes.new_ones(len(spikes)) if rate_scale is None else rate_scale
+        state = None
+        for first in range(0, spikes.shape[1] - self.clip_length + 1, STRIDE):
+            clip = spikes[:, first : first + self.clip_length].float()
+            image, state = self._advance(clip, scale, state)
+        return image.clamp(0, 1)
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
+        """Return the images of scenes, the first of each scene, then the second, and so on."""
+        return self._chain(batch)[1]
+
+    def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
+        """Return recording and plane of each image, in the order of :meth:`predict_step`."""
+        planes = (batch["planes"] + batch["start"][:, None]).T.tolist()
+        return [Origin(*one) for row in planes for one in zip(batch["name"], row, strict=True)]
+
+    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
+        """Reconstruct scenes, measure all images, and log the PSNR behind the first."""
+        clips, images = self._chain(batch)
+        evaluation = self.evaluation(clips, FlowPrediction(images), split)
+        if len(images) > (first := len(batch["name"])):
+            later = evaluation.values["psnr"][first:]
+            self.log(f"{split}/psnr_later", later.mean(), on_epoch=True, batch_size=len(later))
+        return evaluation
+
+    def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
+        """Return the mean L1 distance of the images behind the first one."""
+        check_scenes(batch, "SSMT")
+        state: ClipState | None = None
+
+        def terms_of(clip: ReconstructionBatch) -> dict[str, Tensor]:
+            nonlocal state
+            image, state = self._advance(clip["spikes"], clip["rate_scale"], state)
+            return {"total": F.l1_loss(image, clip["image"])}
+
+        if self.hparams["bptt_clips"]:
+            parameters = [one for one in self.network.parameters() if one.requires_grad]
+            loss = scene_terms(
+                *(terms_of, batch, parameters), length=self.clip_length, is_first_counted=False
+            )["total"]
+        else:
+            losses = [terms_of(clip)["total"] for clip in scene_windows(batch, self.clip_length)]
+            loss = torch.stack(losses[1:]).mean()
+        self.log("train/total", loss, batch_size=len(batch["spikes"]))
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam with a learning rate that moves every update."""
+        trained = [one for one in self.network.parameters() if one.requires_grad]
+        return scheduled_adam(self, trained)
+
+    def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
+        """Return the reconstruction of a later clip, which costs as much as any other."""
+        clip = next(scene_windows(batch, self.clip_length))
+        spikes, scale = clip["spikes"][:1], clip["rate_scale"][:1]
+        _, state = self._advance(spikes, scale, None)
+        size = spikes.shape[-2], spikes.shape[-1]
+        return {"forward": ProfiledCall(lambda: self._advance(spikes, scale, state), size)}
+
+    def _chain(self, batch: SceneBatch) -> tuple[ReconstructionBatch, Tensor]:
+        """Return the clips of scenes as one batch, in order of time, and their images."""
+        check_scenes(batch, "SSMT", 1)
+        clips: list[Any] = []
+        state, images = None, []
+        for clip in scene_windows(batch, self.clip_length):
+            image, state = self._advance(clip["spikes"], clip["rate_scale"], state)
+            clips.append(clip)
+            images.append(image.clamp(0, 1).float())
+        tensors = ("spikes", "image", "rate_scale")
+        joined: dict[str, Any] = {name: torch.cat([one[name] for one in clips]) for name in tensors}
+        origins = self.origins(batch)
+        joined["plane"] = torch.tensor([origin.plane for origin in origins])
+        joined["name"] = [origin.name for origin in origins]
+        return cast("ReconstructionBatch", joined), torch.cat(images)
+
+    def _advance(
+        self, clip: Tensor, rate_scale: Tensor, state: ClipState | None
+    ) -> tuple[Tensor, ClipState]:
+        """Return the image of a clip ``(B, clip_length, H, W)`` and the state behind it."""
+        edge = (clip.shape[1] - CLIP_PLANES) // 2
+        spikes = clip[:, edge : edge + CLIP_PLANES]
+        scale = rate_scale if self.hparams["scale_input"] else torch.ones_like(rate_scale)
+        if state is None:
+            state = self.network.start(spikes, scale, self._first_image(clip, rate_scale))
+            return state.image, state
+        if self.hparams["bptt_clips"]:
+            state = state._replace(image=state.image.detach())
+        return self.network(spikes, scale, state)
+
+    def _first_image(self, clip: Tensor, rate_scale: Tensor) -> Tensor | None:
+        """Return the image of the first clip by another method, None by the network."""
+        if self._initial:
+            method = self._initial[0].to(clip.device)
+            edge = (clip.shape[1] - method.clip_length) // 2
+            with torch.no_grad():
+                return method(clip[:, edge : edge + method.clip_length], rate_scale).float()
+        if self.average is None:
+            return None
+        rates = tfi(clip, clip.shape[1] // 2, self.average)
+        return rates[:, None] / rate_scale.view(-1, 1, 1, 1)
+
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        """Yield the image at each plane, the end of a chain of clips 20 planes apart.
+
+        A chain begins at the first of these planes in the recording, or ``history`` clips before;
+        so an image does not depend on the other planes. Chains go on where planes ascend.
+        """
+        history = self.hparams["history"]
+        scale = torch.full((1,), rate_scale, device=self.device)
+        chains: dict[int, tuple[int, Tensor, ClipState]] = {}
+        with eval_mode(self), torch.inference_mode():
+            for center in centers:
+                phase = center % STRIDE
+                plane, image, state = chains.get(phase, (recording.shape[0], None, None))
+                if history is not None or plane > center:
+                    back = center // STRIDE if history is None else history
+                    plane, state = max(phase, center - back * STRIDE) - STRIDE, None
+                while plane < center:
+                    plane += STRIDE
+                    packed = read_clip(recording, plane, self.clip_length).to(self.device)
+                    clip = unpack_tensor(packed, recording.shape[2])[None].float()
+                    image, state = self._advance(clip, scale, state)
+                assert image is not None
+                assert state is not None
+                chains[phase] = plane, image, state
+                yield image[0].clamp(0, 1).float().cpu()
+
+
+def _average(initial: str) -> int | None:
+    """Return the planes of ``"tfi:N"``, None for another method."""
+    name, found, number = initial.partition(":")
+    if name != "tfi" or not found:
+        return None
+    if not number.isdecimal() or not 1 <= int(number) <= CLIP_PLANES:
+        raise ValueError(f"initial: tfi:N needs 1 to {CLIP_PLANES} planes, got {initial!r}")
+    return int(number)

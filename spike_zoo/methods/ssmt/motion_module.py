@@ -1,0 +1,189 @@
+"""Training of SSMT's motion network on scenes with known optical flow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from spike_zoo.errors import ConfigError
+from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize, flow_loss
+from spike_zoo.methods.ssmt.network import (
+    CLIP_PLANES,
+    MotionInput,
+    check_motion_input,
+    motion_input_of,
+)
+from spike_zoo.metrics.collections import flow_metrics
+from spike_zoo.nn.optimizers import scheduled_adam
+from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.tasks.evaluation import (
+    Evaluation,
+    MeasuredImage,
+    Origin,
+    SamplePictures,
+    SamplePrediction,
+)
+from spike_zoo.tasks.reconstruction import ReconstructionModule
+from spike_zoo.tasks.scene_training import check_scenes, scene_windows
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
+    from spike_zoo.batch import SceneBatch, Split
+
+
+class SSMTMotionModule(ReconstructionModule):
+    """Train :class:`MotionNetwork` on the true flow from each image of a scene to the one before.
+
+    Args:
+        motion_size: See :class:`MotionNetwork`, as for the next two.
+        motion_updates: Iterations of the flow.
+        correlation_levels: Levels of the correlation pyramid.
+        motion_input: What the flow is estimated from: ``"intervals"`` or ``"spikes"``.
+        learning_rate: Of Adam, betas 0.9 and 0.999.
+        schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
+        warmup: Fraction of the run in which it rises.
+        scale_input: Whether the input is scaled by the rate scale.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Source: Dong et al., *Spike Stream Memory Transfer for Dynamic Scene Reconstruction*, AAAI 2026,
+    which trains it as Spike2Flow was; loss as RAFT's.
+    """
+
+    clip_length = CLIP_PLANES
+    monitor = "val/epe"
+    monitor_mode = "min"
+
+    def __init__(
+        self,
+        motion_size: MotionSize = "large",
+        motion_updates: int = 8,
+        correlation_levels: int = 4,
+        motion_input: MotionInput = "intervals",
+        learning_rate: float = 3e-4,
+        schedule: ScheduleKind = "milestones",
+        warmup: float = 0.0,
+        scale_input: bool = True,
+    ) -> None:
+        super().__init__(lpips="off")
+        self.save_hyperparameters()
+        check_schedule(schedule, learning_rate, warmup)
+        check_motion_input(motion_input)
+        self.network = MotionNetwork(motion_size, motion_updates, correlation_levels)
+
+    def make_metrics(self) -> MetricCollection:
+        """Return the end-point errors of the flow and of no motion."""
+        return flow_metrics()
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Return the flow from the second of two clips to the first, in pixels per 20 planes.
+
+        Args:
+            spikes: ``(B, 61, H, W)``.
+            rate_scale: Spikes per plane at white, ``(B,)``; by default 1.
+
+        Returns:
+            ``(B, 2, H, W)``.
+        """
+        scale = spikes.new_ones(len(spikes)) if rate_scale is None else rate_scale
+        first, second = (
+            self._input(part.float(), scale)
+            for part in (spikes[:, :CLIP_PLANES], spikes[:, -CLIP_PLANES:])
+        )
+        features = [self.network.features(planes) for planes in (second, first)]
+        return self.network(second, *features).flow
+
+    def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
+        """Return the loss of the flows between all neighbouring clips of scenes.
+
+        In half of the updates a flow starts from that of the clip before, as it does in SSMT.
+        """
+        is_chained = bool(torch.rand((), generator=self.generator("start")) < 0.5)
+        terms = [
+            flow_loss(flows, batch["flow"][:, number])
+            for number, flows in self._flows(batch, is_chained=is_chained)
+        ]
+        loss = torch.stack(terms).mean()
+        self.log("train/total", loss, batch_size=len(batch["spikes"]))
+        return loss
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return Adam with a learning rate that moves every update."""
+        return scheduled_adam(self, self.network.parameters())
+
+    def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
+        """Return recording and plane of the later clip of each pair, in order of time."""
+        planes = (batch["planes"][:, 1:] + batch["start"][:, None]).T.tolist()
+        return [Origin(*one) for row in planes for one in zip(batch["name"], row, strict=True)]
+
+    def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
+        """Return the flows of all pairs, ``(P, 2, H, W)`` in pixels per 20 planes."""
+        return torch.cat([flows[-1] for _, flows in self._flows(batch, is_chained=True)])
+
+    def predicted(self, batch: Any, found: Tensor) -> Sequence[SamplePrediction]:  # noqa: ANN401  (scenes)
+        """Return flows in colours, each up to its longest vector."""
+        pictures = torch.stack([flow_picture(flow, longest(flow)) for flow in found])
+        return super().predicted(batch, pictures)
+
+    def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
+        """Measure flows where the true flow is known anywhere, and show them."""
+        flows = self.predict_step(batch, batch_idx)
+        truth = batch["flow"][:, 1:].transpose(0, 1).flatten(0, 1)
+        is_known = torch.isfinite(truth).all(dim=1).flatten(1).any(dim=1)
+        if not is_known.any():
+            return Evaluation(())
+        every = zip(self.origins(batch), is_known.tolist(), strict=True)
+        origins = [origin for origin, known in every if known]
+        flows, truth = flows[is_known], truth[is_known]
+        values = self.measure(split, flows, truth)
+        self.measure_speeds(split, [origin.name for origin in origins], values)
+        shown = [
+            SamplePictures(origin, _pictures(*pair), f"{origin.name}-plane{origin.plane}")
+            for origin, *pair in zip(origins, flows, truth, strict=True)
+        ]
+        scale = float(batch["rate_scale"][0])
+        return Evaluation(shown, [MeasuredImage(one, one.plane, scale) for one in origins], values)
+
+    def _flows(self, batch: SceneBatch, *, is_chained: bool) -> list[tuple[int, list[Tensor]]]:
+        """Return the number of each clip behind the first, and its flows.
+
+        Raises:
+            ConfigError: If the data are no scenes, or have no true flow.
+        """
+        check_scenes(batch, "SSMT")
+        if "flow" not in batch:
+            raise ConfigError(
+                "SSMT's motion network learns from the true flow, which the archive does not "
+                "have: make one with 'python -m spike_zoo simulate --planes 221 --margin 20 "
+                "--stride 20 --motion true'"
+            )
+        pairs: list[tuple[int, list[Tensor]]] = []
+        previous = start = None
+        for number, clip in enumerate(scene_windows(batch, CLIP_PLANES)):
+            planes = self._input(clip["spikes"], clip["rate_scale"])
+            features = self.network.features(planes)
+            if previous is not None:
+                found = self.network(planes, features, previous, start)
+                pairs.append((number, found.flows))
+                start = found.coarse.detach() if is_chained else None
+            previous = features
+        return pairs
+
+    def _input(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        scale = rate_scale if self.hparams["scale_input"] else torch.ones_like(rate_scale)
+        return motion_input_of(self.hparams["motion_input"], spikes, scale)
+
+
+def _pictures(flow: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    largest = longest(truth)
+    return {
+        f"flow, up to {largest:.1f} px": flow_picture(flow, largest),
+        "true flow": flow_picture(truth, largest),
+    }

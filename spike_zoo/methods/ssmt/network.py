@@ -1,0 +1,314 @@
+"""The networks of SSMT: image and optical flow of one clip help to reconstruct the next."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spike_zoo.methods.classical.functional import tfi_video
+from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize
+from spike_zoo.nn.deformable import deform_conv2d
+from spike_zoo.nn.warp import warp
+
+CLIP_PLANES: Final = 41
+"""Planes of a clip; the image belongs to the middle one."""
+
+STRIDE: Final = 20
+"""Planes from the middle of a clip to that of the next."""
+
+Alignment = Literal["intervals", "features", "none"]
+MotionInput = Literal["intervals", "spikes"]
+
+
+def clip_intervals(spikes: Tensor) -> Tensor:
+    """Return the inter-spike interval at every plane of clips (eqs. 2 to 4).
+
+    It is the next spike at this plane or later minus the last one before it, in planes. Where the
+    clip has no such spike, one is assumed just outside of the clip.
+
+    Args:
+        spikes: ``(B, T, H, W)``, not 0 means a spike.
+
+    Returns:
+        float32 ``(B, T, H, W)``, 1 to T + 1.
+    """
+    return 1 / tfi_video(spikes, convention="backward", missing="bound")
+
+
+class ResidualUnit(nn.Module):
+    """``x + conv(relu(conv(x)))`` with 3 x 3 convolutions.
+
+    Args:
+        channels: Of input and output.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features of the same shape, ``(B, C, H, W)``."""
+        return x + self.second(F.relu(self.first(x)))
+
+
+def _units(channels: int, count: int) -> list[nn.Module]:
+    return [ResidualUnit(channels) for _ in range(count)]
+
+
+def _start_small(layer: nn.Conv2d) -> nn.Conv2d:
+    """Return a convolution whose output is almost 0 at first, with a gradient everywhere."""
+    nn.init.normal_(layer.weight, std=1e-3)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class IntervalAlignment(nn.Module):
+    """Align features of an outer sub-clip with those of the middle one (SIA, eqs. 5 and 6).
+
+    Offsets and masks of a deformable convolution are predicted from both features and, if
+    ``with_intervals``, from the intervals at the middle planes of both sub-clips.
+
+    Args:
+        channels: Of the features.
+        groups: Groups of channels with offsets of their own.
+        with_intervals: Whether intervals are part of the input.
+
+    Raises:
+        ValueError: If channels are not a multiple of the groups.
+    """
+
+    def __init__(self, channels: int, groups: int, *, with_intervals: bool) -> None:
+        super().__init__()
+        if channels % groups:
+            raise ValueError(f"width {channels} is no multiple of deformable_groups {groups}")
+        self.with_intervals = with_intervals
+        inputs = 2 * channels + 2 * with_intervals
+        self.offset = _predictor(inputs, channels, 18 * groups)
+        self.mask = _predictor(inputs, channels, 9 * groups)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, outer: Tensor, middle: Tensor, intervals: Tensor) -> Tensor:
+        """Return the outer features at the place of the middle ones, ``(B, C, H, W)``.
+
+        Args:
+            outer: Features of the first or last sub-clip, ``(B, C, H, W)``.
+            middle: Features of the middle sub-clip, ``(B, C, H, W)``.
+            intervals: At the middle planes of the outer and of the middle sub-clip, scaled,
+                ``(B, 2, H, W)``.
+        """
+        parts = (outer, middle, intervals) if self.with_intervals else (outer, middle)
+        x = torch.cat(parts, dim=1)
+        offset, mask = self.offset(x), self.mask(x).sigmoid()
+        return deform_conv2d(outer, offset, self.conv.weight, self.conv.bias, padding=1, mask=mask)
+
+
+def _predictor(inputs: int, channels: int, outputs: int) -> nn.Sequential:
+    last = _start_small(nn.Conv2d(channels, outputs, 3, padding=1))
+    return nn.Sequential(nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU(), last)
+
+
+class ClipState(NamedTuple):
+    """What one clip passes on to the next.
+
+    Attributes:
+        image: Its image, ``(B, 1, H, W)`` in [0, 1].
+        flow: Its low-resolution flow to the clip before, ``(B, 2, h, w)``; None without RAFT.
+        features: Its features for the correlation, ``(B, F, h, w)``; None without RAFT.
+    """
+
+    image: Tensor
+    flow: Tensor | None = None
+    features: Tensor | None = None
+
+
+class SSMT(nn.Module):
+    """Spike stream memory transfer: reconstruct clip after clip, 20 planes apart.
+
+    With the defaults it has 1,614,298 parameters without RAFT.
+
+    Args:
+        width: Channels of the features.
+        encoder_blocks: Residual units of the encoder.
+        decoder_blocks: Residual units of the decoder.
+        memory_blocks: Residual units of the encoder of the warped image.
+        subclips: Sub-clips that a clip is divided into: 3 (as published) or 1.
+        subclip_length: Planes of each of 3 sub-clips, odd, 13 to 41.
+        alignment: What the outer sub-clips are aligned by: ``"intervals"`` (as published),
+            ``"features"`` alone, or ``"none"``.
+        deformable_groups: Groups of channels with offsets of their own.
+        intensity_memory: Whether the last image is used.
+        warp_memory: Whether it is warped by the optical flow; False is not in the paper.
+        motion_memory: Whether the flow is initialised by the last one.
+        motion_input: What the flow is estimated from: ``"intervals"`` or ``"spikes"``.
+        motion_size: As for :class:`MotionNetwork`, as the next two.
+        motion_updates: Iterations of the flow.
+        correlation_levels: Levels of the correlation pyramid.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> network = SSMT(width=8, deformable_groups=2, motion_size="small", correlation_levels=2)
+        >>> spikes, scale = torch.rand(1, 41, 17, 33).round(), torch.ones(1)
+        >>> image, _ = network(spikes, scale, network.start(spikes, scale))
+        >>> image.shape
+        torch.Size([1, 1, 17, 33])
+
+    Source: Dong et al., *Spike Stream Memory Transfer for Dynamic Scene Reconstruction*, AAAI 2026.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        encoder_blocks: int = 4,
+        decoder_blocks: int = 8,
+        memory_blocks: int = 4,
+        subclips: int = 3,
+        subclip_length: int = 15,
+        alignment: Alignment = "intervals",
+        deformable_groups: int = 8,
+        intensity_memory: bool = True,
+        warp_memory: bool = True,
+        motion_memory: bool = True,
+        motion_input: MotionInput = "intervals",
+        motion_size: MotionSize = "large",
+        motion_updates: int = 8,
+        correlation_levels: int = 4,
+    ) -> None:
+        super().__init__()
+        _check(width, subclips, subclip_length, alignment)
+        check_motion_input(motion_input)
+        self.length = length = subclip_length if subclips == 3 else CLIP_PLANES
+        rest = CLIP_PLANES - length
+        self.starts = (0, rest // 2, rest) if subclips == 3 else (0,)
+        self.motion_memory, self.motion_input = motion_memory, motion_input
+        first = nn.Conv2d(length, width, 3, padding=1)
+        self.encoder = nn.Sequential(first, nn.ReLU(), *_units(width, encoder_blocks))
+        self.alignment = None
+        if subclips == 3 and alignment != "none":
+            self.alignment = IntervalAlignment(
+                width, deformable_groups, with_intervals=alignment == "intervals"
+            )
+        first = nn.Conv2d(subclips * width, width, 3, padding=1)
+        last = nn.Conv2d(width, 1, 3, padding=1)
+        self.decoder = nn.Sequential(first, *_units(width, decoder_blocks), last)
+        self.memory_encoder = self.motion = None
+        if intensity_memory:
+            first, last = (nn.Conv2d(*sizes, 3, padding=1) for sizes in ((1, width), (width, 1)))
+            units = _units(width, memory_blocks)
+            self.memory_encoder = nn.Sequential(first, nn.ReLU(), *units, _start_small(last))
+            if warp_memory:
+                self.motion = MotionNetwork(motion_size, motion_updates, correlation_levels)
+
+    def start(self, spikes: Tensor, rate_scale: Tensor, image: Tensor | None = None) -> ClipState:
+        """Return the state behind the first clip.
+
+        Args:
+            spikes: Of the first clip, ``(B, 41, H, W)``, 0 or 1.
+            rate_scale: Spikes per plane at white, ``(B,)``.
+            image: Of the first clip, ``(B, 1, H, W)``; by default the preliminary image.
+        """
+        if image is None:
+            image = self.preliminary(spikes, rate_scale)
+        state = ClipState(image.clamp(0, 1))
+        if self.motion is None:
+            return state
+        features = self.motion.features(motion_input_of(self.motion_input, spikes, rate_scale))
+        return state._replace(features=features)
+
+    def forward(
+        self, spikes: Tensor, rate_scale: Tensor, state: ClipState
+    ) -> tuple[Tensor, ClipState]:
+        """Return the image of a clip, not clamped, and the state behind the clip (eqs. 7 to 9).
+
+        Args:
+            spikes: ``(B, 41, H, W)``, 0 or 1.
+            rate_scale: Spikes per plane at white, ``(B,)``.
+            state: Behind the clip 20 planes before.
+
+        Returns:
+            Image ``(B, 1, H, W)``, and the state.
+        """
+        image = self.preliminary(spikes, rate_scale)
+        if self.memory_encoder is None:
+            return image, ClipState(image.clamp(0, 1))
+        memory, following = state.image, ClipState(image)
+        if self.motion is not None:
+            assert state.features is not None
+            planes = motion_input_of(self.motion_input, spikes, rate_scale)
+            features = self.motion.features(planes)
+            start = state.flow if self.motion_memory else None
+            found = self.motion(planes, features, state.features, start)
+            memory = warp(memory, found.flow)
+            following = ClipState(image, found.coarse.detach(), features)
+        image = image + self.memory_encoder(memory)
+        return image, following._replace(image=image.clamp(0, 1))
+
+    def preliminary(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        """Return the image of a clip without the memory, ``(B, 1, H, W)``, not clamped."""
+        scaled = spikes / rate_scale.view(-1, 1, 1, 1)
+        parts = [self.encoder(scaled[:, first : first + self.length]) for first in self.starts]
+        if self.alignment is not None:
+            centres = [first + self.length // 2 for first in self.starts]
+            intervals = scaled_intervals(spikes, rate_scale)[:, centres]
+            for outer in (0, 2):
+                pair = intervals[:, [outer, 1]]
+                parts[outer] = self.alignment(parts[outer], parts[1], pair)
+        return self.decoder(torch.cat(parts, dim=1))
+
+    def train(self, mode: bool = True) -> SSMT:
+        """Set the mode; a frozen motion network stays in evaluation mode."""
+        super().train(mode)
+        if self.motion is not None:
+            self.motion.eval()
+        return self
+
+
+def scaled_intervals(spikes: Tensor, rate_scale: Tensor) -> Tensor:
+    """Return intervals of clips times the rate scale, divided by the largest: about [0, 1].
+
+    Args:
+        spikes: ``(B, T, H, W)``.
+        rate_scale: Spikes per plane at white, ``(B,)``.
+    """
+    scale = rate_scale.view(-1, 1, 1, 1) / (spikes.shape[1] + 1)
+    return clip_intervals(spikes) * scale
+
+
+def motion_input_of(kind: MotionInput, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+    """Return the input of the motion network, ``(B, 41, H, W)``.
+
+    Args:
+        kind: ``"intervals"`` or ``"spikes"``.
+        spikes: ``(B, 41, H, W)``, 0 or 1.
+        rate_scale: Spikes per plane at white, ``(B,)``.
+    """
+    if kind == "spikes":
+        return spikes / rate_scale.view(-1, 1, 1, 1)
+    return scaled_intervals(spikes, rate_scale)
+
+
+def check_motion_input(kind: str) -> None:
+    """Reject an unknown input of the motion network.
+
+    Raises:
+        ValueError: Naming the choices.
+    """
+    if kind not in ("intervals", "spikes"):
+        raise ValueError(f"motion_input must be intervals or spikes, got {kind!r}")
+
+
+def _check(width: int, subclips: int, length: int, alignment: str) -> None:
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    if subclips not in (1, 3):
+        raise ValueError(f"subclips must be 1 or 3, got {subclips}")
+    if not 13 <= length <= CLIP_PLANES or length % 2 == 0:
+        raise ValueError(f"subclip_length must be odd, 13 to {CLIP_PLANES}, got {length}")
+    if alignment not in ("intervals", "features", "none"):
+        raise ValueError(f"alignment must be intervals, features or none, got {alignment!r}")
