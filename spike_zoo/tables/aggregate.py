@@ -70,7 +70,7 @@ class FilledRow:
 
     def is_exact(self, column: Column) -> bool:
         """Return whether its result in a column is independent of the seed."""
-        if column.is_exact:
+        if column.is_exact or column.is_score:
             return True
         return bool(self.runs) and not self.is_trained and not column.is_cost
 
@@ -148,7 +148,7 @@ def _without_verdicts(
         others[row.name] = [run for one in groups if one.runs is not chosen for run in one.runs]
         kept = _once_per_seed(chosen)
         repeats += len(chosen) - len(kept)
-        cells = tuple(_cell(kept, column, row.value(column.name)) for column in spec.columns)
+        cells = tuple(_cell(row, kept, column) for column in spec.columns)
         rows.append(FilledRow(row, cells, tuple(kept)))
     _check_present(spec, [run for row in rows for run in row.runs])
     rows = _marked(rows, one_data=spec.one_data)
@@ -171,7 +171,11 @@ def _once_per_seed(runs: Sequence[RecordedRun]) -> list[RecordedRun]:
     return list(first.values())
 
 
-def _cell(runs: Sequence[RecordedRun], column: Column, published: float | None) -> Cell:
+def _cell(row: Row, runs: Sequence[RecordedRun], column: Column) -> Cell:
+    published = row.value(column.name)
+    if column.is_score:
+        mean = row.score_means.get(column.measure)
+        return Cell(mean, count=mean is not None, published=published)
     values = [value for run in runs if (value := run.value(column)) is not None]
     if not values:
         return Cell(None, published=published)
@@ -187,7 +191,7 @@ def _check_present(spec: TableSpec, runs: Sequence[RecordedRun]) -> None:
     known = sorted({key for run in runs for key in _keys_of(run)})
     for column in spec.columns:
         kind = "costs/" if column.is_cost else "test/"
-        is_needed = "/" in column.metric and not column.may_be_missing
+        is_needed = "/" in column.metric and not (column.may_be_missing or column.is_score)
         if runs and is_needed and column.metric not in known:
             raise ConfigError(
                 f"{spec.file or 'the table'}: table {spec.title!r}, column {column.metric!r}: none "

@@ -25,6 +25,8 @@ COSTS: Final[dict[str, str]] = {
     "macs_per_pixel": "MAC per pixel",
     "seconds": "ms",
 }
+SCORES: Final = "scores/"
+"""Prefix of columns whose values another tool computed, see :class:`Row`."""
 ARROWS: Final[dict[Better, str]] = {"higher": " ↑", "lower": " ↓", "neither": ""}
 #: Field with a cost of one reconstruction -> its job and number.
 _OF_FORWARD: Final = {
@@ -60,6 +62,11 @@ class Column:
     def measure(self) -> str:
         """The log key without its split and set: ``psnr``."""
         return self.metric.rsplit("/", 1)[-1]
+
+    @property
+    def is_score(self) -> bool:
+        """Whether its values are read from the file of scores of a row."""
+        return self.metric.startswith(SCORES)
 
     @property
     def may_be_missing(self) -> bool:
@@ -108,7 +115,8 @@ class Column:
         _, pace = split_speed(metric)
         if known and pace:
             text += f", {pace}"
-        return " ".join([*place[1:], text] if place[:1] == ["test"] else [*place, text])
+        is_plain = place[:1] in (["test"], [SCORES.rstrip("/")])
+        return " ".join([*place[1:], text] if is_plain else [*place, text])
 
     def counts(self, name: str, rate_scale: float) -> bool:
         """Return whether a recording counts in this column."""

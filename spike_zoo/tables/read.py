@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,28 +84,69 @@ def read_points(path: Path) -> dict[str, Curve]:
         MissingFileError: If the file does not exist.
         FormatError: If a line is not a name and two finite numbers; names file and line.
     """
-    if not path.is_file():
-        raise MissingFileError(f"{path}: there is no such file of published points", path=str(path))
     curves: dict[str, Curve] = {}
+    for number, (name, *values) in _named_numbers(path, "name,bpp,psnr")[1]:
+        if len(values) != 2:
+            text = f"{path}, line {number}: expected a name and two numbers, got {len(values)}"
+            raise FormatError(text, path=str(path))
+        x, y = values
+        curves[name] = (*curves.get(name, ()), (x, y))
+    return curves
+
+
+def read_scores(path: Path) -> dict[str, dict[str, float]]:
+    """Read the scores that another tool computed of pictures.
+
+    Args:
+        path: CSV with a header. The first column is a picture's name, the others are metrics, as
+            ``name,niqe,brisque``.
+
+    Returns:
+        Metric -> name of a picture -> its score.
+
+    Raises:
+        MissingFileError: If the file does not exist.
+        FormatError: If a line is not a name and a finite number for each metric, or a name is
+            repeated; names file and line.
+    """
+    metrics, lines = _named_numbers(path, "name,niqe")
+    scores: dict[str, dict[str, float]] = {metric: {} for metric in metrics}
+    for number, (name, *values) in lines:
+        if len(values) != len(metrics) or any(name in one for one in scores.values()):
+            text = (
+                f"{path}, line {number}: expected a picture that is not listed above and "
+                f"{len(metrics)} numbers, got {name!r} and {len(values)}"
+            )
+            raise FormatError(text, path=str(path))
+        for metric, value in zip(metrics, values, strict=True):
+            scores[metric][name] = value
+    return scores
+
+
+def _named_numbers(path: Path, example: str) -> tuple[list[str], list[tuple[int, list[Any]]]]:
+    """Return the names of the columns behind the first, and number and cells of each line."""
+    if not path.is_file():
+        raise MissingFileError(f"{path}: there is no such CSV file", path=str(path))
     try:
         with path.open(newline="", encoding="utf-8") as file:
             lines = [(number, line) for number, line in enumerate(csv.reader(file), 1) if line]
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{path}: not a CSV file in UTF-8 ({error})", path=str(path)) from error
-    for number, line in lines[1:]:
-        try:
-            name, x, y = line
-            point = float(x), float(y)
-        except ValueError:
-            name, point = "", (math.nan, math.nan)
-        if not (name.strip() and all(map(math.isfinite, point))):
-            text = f"{path}, line {number}: expected a name and two numbers, got {','.join(line)!r}"
-            raise FormatError(text, path=str(path))
-        curves[name.strip()] = (*curves.get(name.strip(), ()), point)
-    if not curves:
-        text = f"{path}: no points; expected a header and lines as name,bpp,psnr"
+    if len(lines) < 2:
+        text = f"{path}: no values; expected a header and lines as {example}"
         raise FormatError(text, path=str(path))
-    return curves
+    read = []
+    for number, (name, *cells) in lines[1:]:
+        try:
+            values = [float(cell) for cell in cells]
+        except ValueError:
+            values = []
+        if not (name.strip() and values and all(map(math.isfinite, values))):
+            given = ",".join([name, *cells])
+            text = f"{path}, line {number}: expected a name and finite numbers, got {given!r}"
+            raise FormatError(text, path=str(path))
+        read.append((number, [name.strip(), *values]))
+    return [one.strip() for one in lines[0][1][1:]], read
 
 
 def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN401  (any YAML value)
@@ -127,6 +169,9 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     rows = _rows(file, lists["rows"], place)
     rows = _with_published(rows, curves, theirs, file, place)
     _check_rows(rows, [one.name for one in (*columns, *curves)], place)
+    for column in (one for one in columns if one.is_score):
+        known = sorted({metric for row in rows for metric in row.score_means})
+        _check_name(column.measure, known, "metric in the scores of the rows", place)
     for curve in curves:
         if curve.anchor is not None:
             _check_name(curve.anchor, [row.name for row in rows], "row", f"{place}: anchor")
@@ -206,17 +251,38 @@ def _check_metric(key: str, place: str) -> None:
 def _rows(file: Path, listed: Sequence[Any], place: str) -> list[Row]:
     rows = []
     for number, content in enumerate(listed, 1):
-        row = parse_dataclass(Row, content, f"{place}, row {number}", runs=())
-        if row.variant is None and not row.published:
-            raise ConfigError(f"{place}, row {row.name!r}: needs a variant or published values")
+        row = parse_dataclass(Row, content, f"{place}, row {number}", runs=(), score_means={})
+        if row.variant is None and not row.published and row.scores is None:
+            raise ConfigError(
+                f"{place}, row {row.name!r}: needs a variant, published values or scores"
+            )
         if row.variant is not None:
             row = replace(
                 row, variant=_variant(file.parent / row.variant, f"{place}, row {number}")
             )
         rows.append(row)
+    rows = _with_scores(rows, file, place)
     variants = [f"{row.variant} on {row.archive}" for row in rows if row.variant is not None]
     _check_unique(variants, "variant", place)
     return rows
+
+
+def _with_scores(rows: Sequence[Row], file: Path, place: str) -> list[Row]:
+    """Read the scores of rows, which must be of the same pictures to be compared."""
+    pictures: dict[str, tuple[str, set[str]]] = {}
+    scored = []
+    for row in rows:
+        read = read_scores(file.parent / row.scores) if row.scores is not None else {}
+        for metric, scores in read.items():
+            first, names = pictures.setdefault(metric, (row.name, set(scores)))
+            if odd := names ^ scores.keys():
+                raise ConfigError(
+                    f"{place}, row {row.name!r}: the scores of {metric} are of other pictures than "
+                    f"those of row {first!r}: {min(odd)!r} is missing in one of them"
+                )
+        means = {metric: statistics.fmean(scores.values()) for metric, scores in read.items()}
+        scored.append(replace(row, score_means=means))
+    return scored
 
 
 def _variant(path: Path, place: str) -> Path:

@@ -44,6 +44,9 @@ class Row:
         published: Name of a column -> published value; name of a curve -> published points.
         source: Source of the published values, if it differs from the table's.
         archive: Name of the archive of its runs, if it differs from the table's.
+        scores: CSV file of scores that another tool computed of each picture: a column of names,
+            and a column for each metric. Columns named ``scores/METRIC`` show the means.
+        score_means: Metric -> mean of the scores, read from that file.
         runs: The records that count; all records of the variant if empty.
     """
 
@@ -52,6 +55,8 @@ class Row:
     published: Mapping[str, float | Curve] = field(default_factory=dict)
     source: str | None = None
     archive: str | None = None
+    scores: Path | None = None
+    score_means: Mapping[str, float] = field(default_factory=dict)
     runs: tuple[RunResult, ...] = ()
 
     def value(self, column: str) -> float | None:

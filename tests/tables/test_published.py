@@ -27,16 +27,16 @@ def test_lines_of_a_name_are_its_curve(tmp_path: Path) -> None:
 def test_a_line_that_is_no_point_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "theirs.csv"
     path.write_text(f"name,bpp,psnr\nVTM,0.1,12\n{line}\n")
-    with pytest.raises(FormatError, match=r"theirs\.csv, line 3: expected a name and two numbers"):
+    with pytest.raises(FormatError, match=r"theirs\.csv, line 3: expected a name and"):
         read_points(path)
 
 
 def test_a_file_without_points_or_that_is_not_there_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "theirs.csv"
-    with pytest.raises(MissingFileError, match=r"theirs\.csv: there is no such file"):
+    with pytest.raises(MissingFileError, match=r"theirs\.csv: there is no such CSV file"):
         read_points(path)
     path.write_text("name,bpp,psnr\n")
-    with pytest.raises(FormatError, match="no points"):
+    with pytest.raises(FormatError, match="no values"):
         read_points(path)
 
 

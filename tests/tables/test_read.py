@@ -53,7 +53,7 @@ FOLDERS = sorted({path.parent for path in (ROOT / "experiments").glob("*/table*.
             ("title: Capacity", "title: Capacity\ntitle: Other"),
             "line 3: the key 'title' is given twice",
         ),
-        ((", variant: variants/half.yaml", ""), "needs a variant or published values"),
+        ((", variant: variants/half.yaml", ""), "needs a variant, published values or scores"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(

@@ -1,0 +1,97 @@
+"""``score``: quality of pictures without ground truth, as a CSV file for tables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from spike_zoo.cli.console import echo
+from spike_zoo.errors import MediaError, MissingFileError
+from spike_zoo.files import check_absent, entries_below, new_file
+from spike_zoo.media.pictures import PICTURE_SUFFIXES, load_grey
+from spike_zoo.metrics.noreference import SMALLEST, no_reference_metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from torch import Tensor
+
+
+def score(
+    pictures: str,
+    *,
+    niqe: str | None = None,
+    brisque: str | None = None,
+    out: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Print NIQE and BRISQUE of pictures, which need no ground truth; lower is better.
+
+    Compare only scores of the same planes of the same recordings, beside those of TFP and TFI.
+    Needs the extra iqa.
+
+    Args:
+        pictures: A picture or a folder of pictures, as reconstruct writes it.
+        niqe: File of NIQE's parameters for deepinv.
+        brisque: File of BRISQUE's parameters for deepinv.
+        out: CSV file of the scores, which table files take as scores of a row.
+        overwrite: Replace the CSV file if it exists.
+    """
+    files = _pictures(Path(pictures))
+    if out is not None:
+        check_absent(Path(out), overwrite=overwrite)
+    metrics = no_reference_metrics(niqe, brisque)
+    scores: dict[str, Mapping[str, float]] = {}
+    for file in files:
+        name = str(file.relative_to(pictures)) if file != Path(pictures) else file.name
+        scores[name] = _scores(file, metrics)
+        echo(_line(name, scores[name]))
+    means = {name: statistics.fmean(one[name] for one in scores.values()) for name in metrics}
+    print(_line(f"mean of {len(scores)}", means))
+    if out is not None:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(("name", *metrics))
+        writer.writerows((name, *one.values()) for name, one in scores.items())
+        with new_file(Path(out), overwrite=overwrite) as temporary:
+            temporary.write_text(text.getvalue(), encoding="utf-8")
+        print(out)
+
+
+def _pictures(place: Path) -> list[Path]:
+    """Return the pictures of a folder, or the one that is named.
+
+    Raises:
+        MissingFileError: If there is no such file or folder.
+        MediaError: If the folder contains no picture.
+    """
+    if not place.exists():
+        raise MissingFileError(f"{place}: there is no such picture or folder", path=str(place))
+    if place.is_file():
+        return [place]
+    files = [file for file in entries_below(place) if file.suffix.lower() in PICTURE_SUFFIXES]
+    if not files:
+        raise MediaError(f"{place}: the folder contains no picture", path=str(place))
+    return files
+
+
+def _scores(file: Path, metrics: Mapping[str, Callable[[Tensor], Tensor]]) -> dict[str, float]:
+    grey = load_grey(file)
+    if min(grey.shape) < SMALLEST:
+        raise MediaError(
+            f"{file}: {grey.shape[0]} rows and {grey.shape[1]} columns; NIQE and BRISQUE need "
+            f"at least {SMALLEST} of both",
+            path=str(file),
+        )
+    image = torch.from_numpy(grey.astype(np.float32))[None, None]
+    return {name: float(metric(image)) for name, metric in metrics.items()}
+
+
+def _line(name: str, scores: Mapping[str, float]) -> str:
+    return "  ".join([f"{name:<24}", *(f"{key} {value:7.3f}" for key, value in scores.items())])

@@ -1,0 +1,64 @@
+"""NIQE and BRISQUE: quality of images without ground truth, by deepinv."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from spike_zoo.errors import MissingFileError, UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+SMALLEST: Final = 192
+"""Rows and columns that an image needs: NIQE compares at least four patches of 96 x 96."""
+
+
+def no_reference_metrics(
+    niqe: str | None = None, brisque: str | None = None
+) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Return NIQE and BRISQUE with parameters from files, nothing is downloaded; lower is better.
+
+    Args:
+        niqe: File of NIQE's parameters, as ``deepinv.loss.metric.NIQE.create_weights`` writes it.
+        brisque: File of BRISQUE's support vectors, as deepinv reads it.
+
+    Returns:
+        ``"niqe"`` and ``"brisque"`` where their files are given -> function that maps
+        ``(B, 1, H, W)`` in 0 to 255 to ``(B,)``.
+
+    Raises:
+        UsageError: If neither file is given, or the extra ``iqa`` is not installed.
+        MissingFileError: If a file does not exist.
+        WeightsError: If a file does not contain such parameters.
+    """
+    files = {name: Path(file) for name, file in (("niqe", niqe), ("brisque", brisque)) if file}
+    if not files:
+        raise UsageError("give --niqe FILE or --brisque FILE, the parameters of the metrics")
+    for file in files.values():
+        if not file.is_file():
+            raise MissingFileError(f"{file}: there is no such file of parameters", path=str(file))
+    try:
+        from deepinv.loss import metric
+    except ImportError as error:
+        raise UsageError("NIQE and BRISQUE need: pip install 'spike-zoo[iqa]'") from error
+    makers = {
+        "niqe": lambda file: metric.NIQE(weights_path=file),
+        "brisque": lambda file: metric.BRISQUE(weights_path=file, max_pixel=255.0),
+    }
+    return {name: _made(makers[name], name, file) for name, file in files.items()}
+
+
+def _made(make: Callable[[Path], Any], name: str, file: Path) -> Callable[[Tensor], Tensor]:
+    try:
+        metric = make(file)
+    except (pickle.UnpicklingError, KeyError, RuntimeError, TypeError, EOFError) as error:
+        raise WeightsError(
+            f"{file}: not a file of parameters of {name.upper()} for deepinv "
+            f"({type(error).__name__})",
+            path=str(file),
+        ) from error
+    return lambda images: metric(x_net=images)
