@@ -24,6 +24,7 @@ def simulate(
     kind: Literal[
         "reconstruction",
         "colour",
+        "conditions",
         "sequence",
         "deblur",
         "labelled",
@@ -47,7 +48,14 @@ def simulate(
     flow_offset: int | None = None,
     noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None = None,
     training: Literal[
-        "all", "photographs", "textures", "unoccluded", "slow", "faster", "one-camera"
+        "all",
+        "photographs",
+        "textures",
+        "unoccluded",
+        "slow",
+        "faster",
+        "one-camera",
+        "light-levels",
     ]
     | None = None,
     cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None = None,
@@ -71,15 +79,15 @@ def simulate(
     archive that was made with the same options is left as it is.
 
     Args:
-        out: The archive to write, by default data/scenes.h5, data/colour.h5, data/sequence.h5,
-            data/deblur.h5 or data/digits.h5.
+        out: The archive to write, by default data/scenes.h5, or named after the kind.
         kind: "reconstruction", the default, makes clips with sharp images; "colour" the same with a
-            Bayer sensor and images in colour; "sequence" clips at slow, medium and fast paces with
-            13 images and the motion between them; "deblur" exposures of 97 planes as S-SDM takes
-            them, with a blurry colour image of four times the spikes' size, and seven sharp ones to
-            validate and test with; "labelled" handwritten digits in motion, to recognise, or the
-            pictures of --images; "s-mnist", "s-cifar", "s-caltech" and "s-vimeo" the sets of that
-            name, from their usual files in --images.
+            Bayer sensor and images in colour; "conditions" test scenes under graded light, speed,
+            noise and defects; "sequence" clips at slow, medium and fast paces with 13 images and
+            the motion between them; "deblur" exposures of 97 planes as S-SDM takes them, with a
+            blurry colour image of four times the spikes' size, and seven sharp ones to validate
+            and test with; "labelled" handwritten digits in motion, to recognise, or the pictures
+            of --images; "s-mnist", "s-cifar", "s-caltech" and "s-vimeo" the sets of that name,
+            from their usual files in --images.
         size: Preset for the options below: "small" takes seconds, "default" some minutes; "paper",
             only with "sequence", has 2000 clips to train on and takes an hour or more.
         seed: Seed of everything.
@@ -100,8 +108,8 @@ def simulate(
             it every second scene has indoor-v1, and all to deblur ssdm-v1.
         training: What the scenes to train on are, to compare training data: all (the
             default), photographs, textures, unoccluded (no objects), slow (0.3 pixels a plane at
-            most, not 1), faster (3), one-camera (a rate scale of 0.6, no noise); only with
-            "reconstruction".
+            most, not 1), faster (3), one-camera (a rate scale of 0.6, no noise), light-levels
+            (rate scales of 0.05 to 1, no noise); only with "reconstruction".
         testing: What test scenes show: eight pictures at three speeds each (the default), or the
             three photographs that the committed results were measured with.
         cfa: Layout of the Bayer filters of "colour", by default RGGB.

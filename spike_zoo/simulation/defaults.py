@@ -31,6 +31,7 @@ class TrainingMix:
         counts: Shares of scenes with 0, 1, 2 and 3 objects.
         fastest: Fastest movement, in pixels per plane.
         camera: What is the same for the cameras of all scenes, by name in :class:`SceneSpec`.
+        rate_scales: Spikes per plane at white, one scene after the other; drawn without any.
     """
 
     cycle: tuple[str, ...] = (
@@ -42,6 +43,7 @@ class TrainingMix:
     counts: tuple[float, ...] = (0.25, 0.35, 0.25, 0.15)
     fastest: float = 1.0
     camera: Mapping[str, Any] = field(default_factory=dict)
+    rate_scales: tuple[float, ...] = ()
 
 
 TRAINING_MIXES: Final[Mapping[str, TrainingMix]] = MappingProxyType(
@@ -56,6 +58,9 @@ TRAINING_MIXES: Final[Mapping[str, TrainingMix]] = MappingProxyType(
         "slow": TrainingMix(fastest=0.3),
         "faster": TrainingMix(fastest=3.0),
         "one-camera": TrainingMix(camera={"rate_scale": 0.6, "noise": "none"}),
+        "light-levels": TrainingMix(
+            camera={"noise": "none"}, rate_scales=(0.05, 0.6, 0.1, 0.3, 0.2, 1.0, 0.6)
+        ),
     }
 )
 """What scenes to train on show, by name; those to validate and test with stay the same."""
@@ -173,6 +178,9 @@ def _training(mix: TrainingMix, index: int, rng: np.random.Generator) -> dict[st
     elif kind == "leaves+":
         background = f"leaves:{'+'.join(rng.choice(photographs, 3, replace=False))}"
     count = rng.choice([0, 1, 2, 3], p=mix.counts)
+    camera = dict(mix.camera)
+    if mix.rate_scales:
+        camera["rate_scale"] = mix.rate_scales[index % len(mix.rate_scales)]
     objects = tuple(_object(mix, photographs, rng) for _ in range(count))
     fastest = math.log(mix.fastest)
     speed = 0.0 if rng.random() < 0.06 else math.exp(rng.uniform(math.log(0.03), fastest))
@@ -183,7 +191,7 @@ def _training(mix: TrainingMix, index: int, rng: np.random.Generator) -> dict[st
         "speed": round(speed, 4),
         "object_speed": round(math.exp(rng.uniform(math.log(0.05), fastest)), 4),
         "tone": True,
-        **mix.camera,
+        **camera,
     }
 
 

@@ -73,7 +73,8 @@ def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve
     filled = []
     for curve in spec.curves:
         where = f"{spec.file or 'the table'}: table {spec.title!r}, curve {curve.name!r}"
-        _check_present(curve.name, rows, where)
+        if curve.condition is None:
+            _check_present(curve.name, rows, where)
         lines = [line for row in rows for line in _lines(curve, row, where)]
         filled.append(FilledCurve(curve, tuple(lines)))
     return tuple(filled)
@@ -90,8 +91,7 @@ def _check_present(name: str, rows: Sequence[FilledRow], where: str) -> None:
 
 
 def _lines(curve: CurveSpec, row: FilledRow, where: str) -> Iterator[Line]:
-    of_runs = [run.result.curves for run in row.runs]
-    measured = [curves[curve.name] for curves in of_runs if curve.name in curves]
+    measured = [points for run in row.runs if (points := run.curve(curve))]
     if len({len(points) for points in measured}) > 1:
         counts = ", ".join(str(len(points)) for points in measured)
         raise ConfigError(f"{where}: the runs of {row.name} have {counts} points: not one curve")
@@ -263,5 +263,4 @@ def _row(rows: Sequence[FilledRow], name: str) -> FilledRow:
 
 def _curves_of(curve: FilledCurve, row: FilledRow) -> list[Curve]:
     """Return the curve of each run of a row that measured it."""
-    found = [run.result.curves.get(curve.spec.name, ()) for run in row.runs]
-    return [points for points in found if points]
+    return [points for run in row.runs if (points := run.curve(curve.spec))]

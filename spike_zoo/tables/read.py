@@ -164,7 +164,7 @@ def _read_table(file: Path, content: Any, place: str) -> TableSpec:  # noqa: ANN
     theirs = _parsed(PublishedColumn, lists["published_columns"], f"{place}, published column")
     for one in theirs:
         _check_metric(one.metric, f"{place}, published column {one.name!r}")
-    names = [one.name for one in (*columns, *curves, *theirs)]
+    names = [*(one.name for one in (*columns, *theirs)), *(one.key for one in curves)]
     _check_unique(names, "column or curve", place)
     rows = _rows(file, lists["rows"], place)
     rows = _with_published(rows, curves, theirs, file, place)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import statistics
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.records.stored import ImageMetrics
     from spike_zoo.tables.columns import Column
+    from spike_zoo.tables.spec import Curve
 
 FURTHER_COLUMNS = ("test/accuracy", "test/f1", "test/bpp")  # if runs have them
 RATE_CURVES = "rate_distortion/"  # prefix of the names of rate-distortion curves
@@ -66,6 +69,17 @@ class RecordedRun:
         else:
             value = getattr(self.result, column.metric, None)
         return float(value) if isinstance(value, int | float) else None
+
+    def curve(self, spec: CurveSpec) -> Curve:
+        """Return the run's points of a curve, empty without any."""
+        if spec.condition is None:
+            return self.result.curves.get(spec.name, ())
+        metric, points = spec.name.rsplit("/", 1)[-1], defaultdict[float, list[float]](list)
+        for image in self.images:
+            value = condition_of(image["name"], spec.condition)
+            if value is not None and image.get(metric) is not None:
+                points[value].append(image[metric])
+        return tuple((value, statistics.fmean(points[value])) for value in sorted(points))
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -118,6 +132,16 @@ class RecordedRun:
         own, wanted = _without_dots(self.variant).parts, _without_dots(row.variant).parts
         shared = min(len(own), len(wanted), 3)
         return len(own) == 1 or own[-shared:] == wanted[-shared:]
+
+
+def condition_of(name: str, condition: str) -> float | None:
+    """Return the value of a condition in a recording's name, None without it.
+
+    >>> condition_of("chelsea.light-0.05", "light")
+    0.05
+    """
+    found = re.search(rf"\.{re.escape(condition)}-(\d+(\.\d+)?)$", name)
+    return None if found is None else float(found[1])
 
 
 def _without_dots(path: Path) -> Path:

@@ -163,12 +163,15 @@ class CurveSpec:
     """A chart with one line for each row that has the curve.
 
     Attributes:
-        name: Name in the records, as ``rate_distortion/psnr``.
+        name: Name in the records, as ``rate_distortion/psnr``; with ``condition`` the metric, as
+            ``test/psnr``.
         x: Heading of the x-axis, with its unit.
         y: Heading of the y-axis.
         scale: Scale of the x-axis.
         anchor: Name of the row that all BD-rates refer to; None omits BD-rates.
         published: CSV file of published points.
+        condition: What varies between recordings named ``NAME.CONDITION-VALUE``: a point is the
+            mean of the metric over the recordings with one value.
     """
 
     name: str
@@ -177,6 +180,16 @@ class CurveSpec:
     scale: Literal["linear", "log"] = "linear"
     anchor: str | None = None
     published: str | None = None
+    condition: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.condition is not None and self.anchor is not None:
+            raise ValueError("a curve over a condition has no BD-rate: leave out the anchor")
+
+    @property
+    def key(self) -> str:
+        """What distinguishes it from the other curves of a table."""
+        return self.name if self.condition is None else f"{self.name}@{self.condition}"
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         SamplePictures,
         SamplePrediction,
     )
+    from spike_zoo.tasks.loaded import LoadedReconstruction
     from spike_zoo.tasks.protocols import (
         Classifies,
         Compresses,
@@ -42,6 +43,7 @@ __all__ = [
     "Deblurs",
     "Evaluation",
     "Labels",
+    "LoadedReconstruction",
     "MeasuredImage",
     "Origin",
     "ProfiledCall",
@@ -58,6 +60,7 @@ _HOMES = {
     "Classifies": "protocols",
     "CodingModule": "coding",
     "Compressed": "coding",
+    "LoadedReconstruction": "loaded",
     "Compresses": "protocols",
     "DeblurModule": "deblurring",
     "Deblurs": "protocols",

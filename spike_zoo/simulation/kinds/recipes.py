@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from spike_zoo.errors import UsageError
 from spike_zoo.simulation.camera.exposure import EXPOSURE_MARGIN, EXPOSURE_PLANES, SHARP_STRIDE
 from spike_zoo.simulation.defaults import default_scenes
+from spike_zoo.simulation.kinds.conditions import (
+    CONDITION_PLANES,
+    CONDITIONS_SIMULATOR,
+    conditioned_scenes,
+)
 from spike_zoo.simulation.kinds.deblurring import (
     DEBLUR_SIMULATOR,
     deblur_scenes,
@@ -37,6 +42,7 @@ from spike_zoo.simulation.scenes.drifting import DRIFT_PLANES, DRIFT_SIMULATOR
 from spike_zoo.simulation.scenes.photographs import SPLITS, Split
 
 if TYPE_CHECKING:
+    from spike_zoo.simulation.kinds.conditions import ConditionedScene
     from spike_zoo.simulation.kinds.footage import Footage
     from spike_zoo.simulation.kinds.labelled import LabelledDrift
     from spike_zoo.simulation.scenes.scene import SceneSpec
@@ -194,8 +200,8 @@ def _exposures(spec: SceneSpec, split: Split, values: Options) -> Take:
     return simulate_exposures(spec, margin=values["margin"], stride=stride)
 
 
-def _drift(drift: LabelledDrift, split: Split, values: Options) -> Take:
-    return drift.take()
+def _own_take(source: LabelledDrift | ConditionedScene, split: Split, values: Options) -> Take:
+    return source.take()
 
 
 def _scenes(train: int, val: int, test: int, **size: int) -> dict[str, int]:
@@ -239,6 +245,18 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
                 if name not in ("training", "testing")
             },
             scenes=_made_by(functools.partial(default_scenes, testing="colour")),
+        ),
+        "conditions": Recipe(
+            simulator=CONDITIONS_SIMULATOR,
+            out="data/conditions.h5",
+            sizes={
+                "small": _scenes(0, 0, 1, height=64, width=64, planes=CONDITION_PLANES),
+                "default": _scenes(0, 0, 8, height=160, width=208, planes=CONDITION_PLANES),
+            },
+            options={"noise": "none"},
+            least_planes=lambda values: CONDITION_PLANES,
+            scenes=conditioned_scenes,
+            take=_own_take,
         ),
         "sequence": Recipe(
             simulator=SEQUENCE_SIMULATOR,
@@ -292,7 +310,7 @@ RECIPES: Final[Mapping[str, Recipe]] = MappingProxyType(
             options={"noise": "none"},
             least_planes=lambda values: 2,
             scenes=_made_by(digit_drifts, "motions"),
-            take=_drift,
+            take=_own_take,
             label_names=DIGIT_NAMES,
         ),
     }

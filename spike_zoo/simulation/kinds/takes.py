@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from spike_zoo.simulation.camera.noise import CameraNoise
     from spike_zoo.simulation.scenes.scene import SceneSpec
     from spike_zoo.spikes.cfa import Cfa
 
@@ -44,6 +45,7 @@ def simulate_take(
     motion: bool = False,
     flow_offset: int = 0,
     cfa: Cfa | None = None,
+    noise: CameraNoise | None = None,
 ) -> Take:
     """Render a scene, look at it with a spike camera, and keep the truth at chosen planes.
 
@@ -58,6 +60,7 @@ def simulate_take(
         flow_offset: Store the flow from each sharp image to the planes this many before and after
             it; 0 stores none.
         cfa: Layout of Bayer filters over the pixels; sharp images are in colour then.
+        noise: Noise of the camera instead of the scene's.
 
     Returns:
         The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
@@ -80,7 +83,7 @@ def simulate_take(
             f"no exposure of {exposure} planes; ask for more planes"
         )
     scene, chance = Scene(spec), np.random.default_rng(np.random.SeedSequence([spec.seed, 2]))
-    camera = SpikeCamera(gain=spec.rate_scale, noise=spec.noise, generator=chance)
+    camera = SpikeCamera(gain=spec.rate_scale, noise=noise or spec.noise, generator=chance)
     recording = camera.record(_chunks(scene, cfa), fps=FPS, meta=scene_meta(spec, SIMULATOR))
     recording.cfa = cfa
     in_colour = exposure > 0 or cfa is not None

@@ -1,0 +1,40 @@
+"""Weights that ship, or of an export, as a module of a trainer: to be tested beside others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from spike_zoo.checkpoints.loading import load
+from spike_zoo.tasks.clips import ClipReconstruction
+from spike_zoo.tasks.reconstruction import ReconstructionModule
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class LoadedReconstruction(ReconstructionModule):
+    """A method that reconstructs, with its weights; nothing is trained.
+
+    Args:
+        weights: What :func:`spike_zoo.load` takes: a shipped name as ``"stir"``, a checkpoint, an
+            export.
+        lpips: As in :class:`ReconstructionModule`.
+        protocols: As in :class:`ReconstructionModule`.
+
+    Raises:
+        TypeError: If the weights are not those of a method that reconstructs clips.
+    """
+
+    def __init__(self, weights: str, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
+        super().__init__(lpips=lpips, protocols=protocols)
+        self.save_hyperparameters()
+        method = load(weights)
+        if not isinstance(method, ClipReconstruction):
+            raise TypeError(f"{weights}: {type(method).__name__} does not reconstruct clips")
+        self.method = method
+        self.clip_length = method.clip_length
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
+        """Reconstruct the middle plane: ``(B, T, H, W)`` -> ``(B, 1, H, W)`` in [0, 1]."""
+        return cast("Tensor", self.method(spikes, rate_scale))

@@ -1,0 +1,72 @@
+"""Scenes under graded conditions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spike_zoo.simulation.camera.noise import NOISE_PRESETS
+from spike_zoo.simulation.kinds.conditions import (
+    CONDITIONS,
+    ConditionedScene,
+    conditioned_scenes,
+    scaled_noise,
+)
+from spike_zoo.simulation.scenes.scene import SceneSpec
+from spike_zoo.tables.runs import condition_of
+
+SPEC = SceneSpec(name="leaves", height=48, width=56, planes=152, seed=3)
+SIZE = {"height": 48, "width": 56, "planes": 152, "noise": "none"}
+
+
+def spikes(condition: str, value: float) -> np.ndarray:
+    return ConditionedScene(SPEC, condition, value).take().recording.read()
+
+
+def test_every_scene_has_every_value_of_every_condition_in_its_name() -> None:
+    scenes = conditioned_scenes("test", 2, 0, SIZE)
+    assert len(scenes) == 2 * sum(map(len, CONDITIONS.values()))
+    assert len({scene.name for scene in scenes}) == len(scenes)
+    assert len({scene.scene.background for scene in scenes}) == 2
+    for condition, values in CONDITIONS.items():
+        found = {condition_of(scene.name, condition) for scene in scenes} - {None}
+        assert found == set(values)
+
+
+def test_light_is_the_number_of_spikes() -> None:
+    rates = [spikes("light", value).mean() for value in (0.1, 0.4)]
+    assert rates[1] == pytest.approx(4 * rates[0], rel=0.02)
+    assert ConditionedScene(SPEC, "light", 0.1).take().recording.rate_scale == 0.1
+
+
+@pytest.mark.parametrize(("condition", "value"), [("dead", 0.1), ("hot", 0.1), ("lost", 0.2)])
+def test_defects_change_their_share_and_nothing_else(condition: str, value: float) -> None:
+    whole, changed = spikes(condition, 0.0), spikes(condition, value)
+    if condition == "lost":
+        marked = ~changed.any(axis=(1, 2))
+        assert np.array_equal(changed[~marked], whole[~marked])
+    else:
+        level = condition == "hot"
+        marked = (changed == level).all(axis=0) & ~(whole == level).all(axis=0)
+        assert np.array_equal(changed[:, ~marked], whole[:, ~marked])
+    assert marked.mean() == pytest.approx(value, abs=0.08)
+
+
+def test_defects_are_those_of_the_seed() -> None:
+    assert np.array_equal(spikes("hot", 0.03), spikes("hot", 0.03))
+
+
+def test_noise_grows_with_its_factor() -> None:
+    assert scaled_noise(1) == NOISE_PRESETS["lowlight-v1"]
+    assert scaled_noise(0).is_silent
+    exact = spikes("noise", 0.0)
+    differences = [(spikes("noise", factor) != exact).mean() for factor in (0.5, 1.0, 4.0)]
+    assert differences == sorted(differences)
+    assert differences[0] > 0
+
+
+def test_speed_is_that_of_the_background() -> None:
+    scene = ConditionedScene(SPEC, "speed", 0.0).take()
+    assert scene.images is not None
+    rates = scene.recording.read()[:76].mean(axis=0), scene.recording.read()[76:].mean(axis=0)
+    assert np.abs(rates[0] - rates[1]).max() < 0.03
