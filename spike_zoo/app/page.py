@@ -7,7 +7,7 @@ import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 from spike_zoo.app.work import (
     FIELDS,
@@ -22,7 +22,8 @@ from spike_zoo.app.work import (
     uploaded,
 )
 from spike_zoo.errors import SpikeZooError, UsageError
-from spike_zoo.reports.methods import CLASSICAL
+from spike_zoo.reports.methods import CLASSICAL, COLOUR
+from spike_zoo.spikes.cfa import Cfa
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,9 +83,11 @@ def build(setting: Setting) -> gradio.Blocks:
                     scale = gradio.Number(
                         label=FIELDS["rate-scale"], info="0: as stated, else estimated"
                     )
-                chosen = [one for one in _CHOSEN if one in setting.methods]
+                    cfa = gradio.Dropdown(
+                        [("as stated", ""), *get_args(Cfa)], value="", label=FIELDS["cfa"]
+                    )
                 methods = gradio.CheckboxGroup(
-                    list(setting.methods), value=chosen, label=FIELDS["methods"]
+                    list(setting.methods), value=act.chosen(), label=FIELDS["methods"]
                 )
                 pictures = gradio.Slider(1, 9, value=3, step=1, label=FIELDS["pictures"])
                 show = gradio.Button("Show", variant="primary")
@@ -96,9 +99,10 @@ def build(setting: Setting) -> gradio.Blocks:
                 files = gradio.Files(label="to take away", interactive=False)
             with gradio.Column(scale=3, min_width=320):
                 shown = gradio.HTML(_EMPTY)
-        source = [file, name, height, width, scale]
+        source = [file, name, height, width, scale, cfa]
         take.click(act.take, None, file)
-        file.change(act.uploaded, file, [name, height, width, more, note])
+        file.change(act.uploaded, file, [name, height, width, more, note, methods])
+        cfa.input(lambda value: act.chosen(in_colour=bool(value)), cfa, methods)
         show.click(act.show, [*source, methods, pictures], [shown, files, note])
         make.click(act.make, [*source, one, moment], [files, note])
     return blocks
@@ -156,16 +160,22 @@ class _Actions:
     def take(self) -> str:
         return str(built_in(self.setting.folder))
 
+    def chosen(self, *, in_colour: bool = False) -> list[str]:
+        """Return the methods that are chosen at first."""
+        usual = COLOUR if in_colour else _CHOSEN
+        return [one for one in usual if one in self.setting.methods]
+
     def uploaded(self, file: str | None) -> tuple[Any, ...]:
         """Return the recordings of an archive, or the size of a .dat where only one fits."""
         import gradio
 
         names: list[str] = []
-        sizes, note = None, ""
+        sizes, note, in_colour = None, "", False
         if file:
             source = Source(uploaded(Path(file)))
             try:
                 names, sizes = source.names(), sizes_to_choose(source.path)
+                in_colour = source.is_in_colour()
             except (SpikeZooError, ValueError) as error:
                 note = _problem(message_of(error, source))
         height, width = sizes[0][:2] if sizes and len(sizes) == 1 else (None, None)
@@ -174,7 +184,8 @@ class _Actions:
         chosen = gradio.update(
             choices=names, value=names[0] if names else None, visible=len(names) > 1
         )
-        return chosen, height, width, gradio.update(open=sizes is not None), note
+        methods = self.chosen(in_colour=in_colour)
+        return chosen, height, width, gradio.update(open=sizes is not None), note, methods
 
     def show(self, *fields: Any) -> tuple[Any, Any, str]:
         import gradio
@@ -225,9 +236,8 @@ class _Actions:
 
 
 def _source(fields: Sequence[Any]) -> Source:
-    file, name, height, width, scale = fields
-    path = uploaded(Path(file))
-    return Source(path, name or None, height or None, width or None, scale or None)
+    file, *described = fields
+    return Source(uploaded(Path(file)), *(one or None for one in described))
 
 
 def _about(sizes: Sequence[Size]) -> str:

@@ -21,6 +21,7 @@ from spike_zoo.spikes.rate_scale import rate_scale_of
 
 if TYPE_CHECKING:
     from spike_zoo.spikes import SpikeRecording
+    from spike_zoo.spikes.cfa import Cfa
 
 BUILT_IN: Final = "moving-scene.h5"
 SUFFIXES: Final = (*RECORDING_SUFFIXES, ".sci")
@@ -30,6 +31,7 @@ FIELDS: Final = {
     "height": "height (rows)",
     "width": "width (columns)",
     "rate-scale": "spikes per plane at white",
+    "cfa": "Bayer filters",
     "name": "which of the archive",
     "methods": "methods",
     "pictures": "planes reconstructed",
@@ -49,6 +51,7 @@ class Source:
         width: Columns of a ``.dat`` file.
         rate_scale: Spikes per plane at white; by default what the recording states, else an
             estimate.
+        cfa: Layout of the Bayer filters; by default what the recording states.
     """
 
     path: Path
@@ -56,13 +59,21 @@ class Source:
     height: int | None = None
     width: int | None = None
     rate_scale: float | None = None
+    cfa: Cfa | None = None
 
     def recording(self) -> SpikeRecording:
         """Return the recording."""
         if is_bitstream(self.path):
             raise UsageError("a .sci file holds no spikes any more: its page shows its pictures")
         name = self.name or next(iter(self.names()), None)
-        return read_recording(self.path, name, height=self.height, width=self.width)
+        return read_recording(self.path, name, height=self.height, width=self.width, cfa=self.cfa)
+
+    def is_in_colour(self) -> bool:
+        """Return whether the recording states a layout of filters; False if it cannot be read."""
+        try:
+            return self.recording().cfa is not None
+        except SpikeZooError:
+            return False
 
     def names(self) -> list[str]:
         """Return the recordings of an archive, those of its test split first; else nothing."""
@@ -154,6 +165,7 @@ def page_of(source: Source, methods: list[str], pictures: int, *, device: str, t
         height=source.height,
         width=source.width,
         rate_scale=source.rate_scale,
+        cfa=source.cfa,
         device=device,
         trust=trust,
     )
@@ -203,6 +215,8 @@ def files_of(
         for one in named.module.reconstruct_stream(recording, centers, rate_scale=scale):
             video.write(one)
     try:
+        if recording.cfa is not None:
+            raise UsageError("SCI codes grey images, and this recording has Bayer filters")
         coder = codec_from(load(codec, device=device, trust=trust), codec)
         files[".sci"].write_bytes(coder.compress(recording))
     except (SpikeZooError, ValueError) as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextvars
 import copy
 import importlib
 import json
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 import torch
 from safetensors.torch import save
@@ -196,10 +197,13 @@ def plain_hyper_parameters(module: nn.Module) -> dict[str, Any]:
 def _built(blueprint: SavedModel, *, trust: bool) -> nn.Module:
     source = blueprint.source
     module_class: Any = _resolve(blueprint.class_path, source, trust=trust)
+    # in an empty context: within Lightning's command line, a module that is built by another one
+    # would otherwise save the arguments of that one as its hyper-parameters
+    empty = contextvars.Context()
     if blueprint.is_published:
-        return module_class.from_official(source)
+        return cast("nn.Module", empty.run(module_class.from_official, source))
     try:
-        module: nn.Module = module_class(**blueprint.hyper_parameters)
+        module: nn.Module = empty.run(module_class, **blueprint.hyper_parameters)
     except SpikeZooError:
         raise
     except _UNBUILDABLE as error:

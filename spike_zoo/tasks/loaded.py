@@ -24,7 +24,12 @@ class LoadedReconstruction(ReconstructionModule):
 
     Raises:
         TypeError: If the weights are not those of a method that reconstructs clips.
+
+    Attributes:
+        has_own_weights: A test needs no checkpoint.
     """
+
+    has_own_weights = True
 
     def __init__(self, weights: str, lpips: str = "auto", protocols: Sequence[str] = ()) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
@@ -32,7 +37,7 @@ class LoadedReconstruction(ReconstructionModule):
         method = load(weights)
         if not isinstance(method, ClipReconstruction):
             raise TypeError(f"{weights}: {type(method).__name__} does not reconstruct clips")
-        self.method = method
+        self.method = method.requires_grad_(False)
         self.clip_length = method.clip_length
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:

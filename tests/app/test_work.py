@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from spike_zoo import SpikeArchive, write_recording
+from spike_zoo import SpikeArchive, read_recording, write_recording
 from spike_zoo.app.work import (
     Source,
     built_in,
@@ -141,3 +141,26 @@ def test_files_of_a_recording_without_a_rate_scale_are_bright(
     files, _ = files_of(Source(tmp_path / "raw.npy"), "tfi", tmp_path, **wanted)  # type: ignore[arg-type]
     assert load_picture(files[".png"]).min() > 0.9
     assert BitstreamReader(files[".sci"]).header.rate_scale == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_recording_with_filters_is_shown_in_colour(street: Path, tmp_path: Path) -> None:
+    assert not Source(street).is_in_colour()
+    source = Source(street, cfa="RGGB")
+    assert source.is_in_colour()
+    html = page_of(source, ["tfi-colour"], 1, device="cpu", trust=False)
+    (pictures, *_) = shown_on(html)
+    assert [layer["name"] for layer in pictures["layers"]] == ["tfi-colour"]
+    wanted = {"moment": 0.5, "codec": "sci", "device": "cpu", "trust": False}
+    files, problems = files_of(source, "tfi-colour", tmp_path, **wanted)  # type: ignore[arg-type]
+    assert load_picture(files[".png"]).shape == (3, 32, 48)
+    assert "no .sci file" in problems[0]
+
+
+def test_methods_in_colour_are_chosen_for_filters(street: Path, tmp_path: Path) -> None:
+    from spike_zoo.app.page import Setting, _Actions
+
+    act = _Actions(Setting(["tfi", "tfi-colour"], "sci", "cpu", trust=False, folder=tmp_path))
+    assert act.uploaded(str(street))[-1] == ["tfi"]
+    recording = read_recording(street, cfa="BGGR")
+    path = write_recording(recording, tmp_path / "colour.npz")
+    assert act.uploaded(str(path))[-1] == ["tfi-colour"]

@@ -28,10 +28,10 @@ VALUES = {"a.light-0.05": 20.0, "b.light-0.05": 22.0, "a.light-1": 30.0, "a.dead
 
 
 def filled(folder: Path) -> FilledTable:
-    images = [
+    images = tuple(
         {"name": name, "plane": 75, "rate_scale": 0.6, "psnr": value}
         for name, value in VALUES.items()
-    ]
+    )
     run = replace(make_run("full", 28.0), images=images)
     return fill_tables(read_table_file(write_spec(folder, TABLE)).tables, [run])[0]
 

@@ -1,0 +1,49 @@
+"""Shipped weights inside a trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import spike_zoo
+from spike_zoo.cli.main import main
+from spike_zoo.records.result import RunResult
+from spike_zoo.tasks import LoadedReconstruction
+from spike_zoo.testing import CheckpointTester, tiny_archive
+
+
+class TestLoadedReconstruction(CheckpointTester):
+    def make_module(self) -> LoadedReconstruction:
+        return LoadedReconstruction("plain", lpips="off")
+
+
+def test_it_is_the_method() -> None:
+    method, module = spike_zoo.load("plain"), LoadedReconstruction("plain", lpips="off").eval()
+    batch = TestLoadedReconstruction().make_batch()
+    found = module.predict_step(batch, 0)
+    assert torch.equal(found, method(batch["spikes"], batch["rate_scale"]))
+
+
+def test_weights_of_another_task_are_rejected() -> None:
+    with pytest.raises(TypeError, match=r"sci-digits: .* does not reconstruct clips"):
+        LoadedReconstruction("sci-digits")
+
+
+def test_a_test_needs_no_checkpoint(tmp_path: Path) -> None:
+    archive = tiny_archive(tmp_path / "a.h5")
+    arguments = ["--model", "spike_zoo.tasks.LoadedReconstruction", "--model.weights", "plain"]
+    data = ["--data", "spike_zoo.data.ReconstructionDataModule", "--data.archive", str(archive)]
+    run = ["--data.clip_length", "81", "--run_dir", str(tmp_path / "run")]
+    assert main(["test", *arguments, *data, *run]) == 0
+    result = RunResult.read(tmp_path / "run" / "test" / "result.json")
+    assert result.metrics["test/psnr"] > 25
+
+
+def test_a_method_that_the_command_line_builds_keeps_its_own_arguments(tmp_path: Path) -> None:
+    archive = tiny_archive(tmp_path / "a.h5")
+    arguments = ["--model", "spike_zoo.tasks.LoadedReconstruction", "--model.weights", "stir-small"]
+    data = ["--data", "spike_zoo.data.ReconstructionDataModule", "--data.archive", str(archive)]
+    run = ["--data.clip_length", "61", "--run_dir", str(tmp_path / "run")]
+    assert main(["test", *arguments, *data, *run]) == 0
