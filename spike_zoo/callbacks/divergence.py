@@ -1,4 +1,4 @@
-"""Stop training at the first loss, gradient or weight that is not finite."""
+"""Stop at values that are not finite, and warn of images that are constant."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Callback
+from lightning.pytorch.utilities import rank_zero_warn
 from torch.nn.utils import get_total_norm
 
+from spike_zoo.callbacks.evaluation import EvaluationCallback
 from spike_zoo.checkpoints.weight_files import first_not_finite
 from spike_zoo.errors import DivergenceError
+from spike_zoo.tasks.evaluation import RECONSTRUCTION
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +22,14 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from spike_zoo.tasks.evaluation import Evaluation
+
 _WAY_OUT = (
     "Lower the learning rate (--model.learning_rate), limit gradients "
     "(--trainer.gradient_clip_val 1), or check these recordings."
 )
+
+_CONSTANT = 1 / 255  # largest minus smallest value of an image without content
 
 
 class StopAtDivergence(Callback):
@@ -114,3 +121,39 @@ class StopAtDivergence(Callback):
             parts.append(f"Recordings of the batch: {', '.join(self._names)}.")
         kept = f"The last good checkpoint is {self.last}." if self.last.is_file() else ""
         return DivergenceError(" ".join([*parts, kept or "No checkpoint was saved yet.", _WAY_OUT]))
+
+
+class WarnOfConstantImages(EvaluationCallback):
+    """Warn if every image of a validation or test is constant, as of a network that collapsed."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget an earlier evaluation."""
+        self._images = self._constant = 0
+
+    def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
+        """Count the images of a batch."""
+        for sample in evaluation.shown:
+            if (image := sample.pictures.get(RECONSTRUCTION)) is not None:
+                low, high = torch.aminmax(image)
+                self._images += 1
+                self._constant += bool(high - low < _CONSTANT)
+
+    def on_validation_batch_end(self, *arguments: Any) -> None:
+        """Count the images of a batch."""
+        self.on_test_batch_end(*arguments)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn, and start again."""
+        self.on_test_end(trainer, pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Warn, and start again."""
+        if self._images and self._constant == self._images:
+            rank_zero_warn(
+                f"all {self._images} images are constant: the network has collapsed, or its "
+                "input is empty. Lower the learning rate, and look at the recordings"
+            )
+        self.reset()

@@ -6,6 +6,7 @@ import textwrap
 
 from spike_zoo.cli.console import is_quiet, silenced
 from spike_zoo.runs.configs import check_configs
+from spike_zoo.runs.trusted_classes import SAFE, check_classes
 
 TRAINER_VERBS = {
     "fit": "train a method, test its best checkpoint, write result.json",
@@ -33,6 +34,7 @@ USUAL_OPTIONS = {
     "--trainer.max_time DD:HH:MM:SS": "stop after this time",
     "--trainer.precision KIND": "32-true or bf16-mixed ('spike-zoo doctor --precision' says which)",
     "--trainer.devices N": "how many devices, or which",
+    "--safe": "only classes of this package, Lightning and torch: for configurations of others",
     "--print_config": "show the whole configuration as YAML, and do nothing",
     "--model.help CLASS": "every option of a method, as spike_zoo.methods.stir.STIRModule",
     "--data.help CLASS": "every option of a data module",
@@ -62,8 +64,11 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     if arguments in HELP:
         print(verb_help(verb))
         return
-    check_configs(arguments)
+    given = [argument for argument in arguments if argument != SAFE]
+    check_configs(given)
+    if len(given) < len(arguments):
+        check_classes(given)
     from spike_zoo.runs.trainer import run_trainer  # loads torch: after cheap checks
 
     with silenced(wanted=is_quiet()):
-        run_trainer(verb, ["--help"] if arguments == ["--help", "all"] else arguments)
+        run_trainer(verb, ["--help"] if given == ["--help", "all"] else given)

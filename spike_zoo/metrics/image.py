@@ -20,6 +20,22 @@ if TYPE_CHECKING:
 
 BEST_PSNR = 100.0  # dB given to a perfect image, so that one does not make a mean infinite
 SMALLEST_SIDE = 11  # the widest window of a measure below
+ROUNDING = 0.01  # how far outside [0, 1] values may lie
+
+
+def check_range(images: Tensor, targets: Tensor) -> None:
+    """Reject images or targets outside [0, 1] by more than :data:`ROUNDING`.
+
+    Raises:
+        ValueError: With the smallest and the largest value.
+    """
+    for name, values in (("images", images), ("targets", targets)):
+        low, high = (float(one) for one in torch.aminmax(values.detach()))
+        if low < -ROUNDING or high > 1 + ROUNDING:
+            raise ValueError(
+                f"{name} must lie in [0, 1], got {low:.4g} to {high:.4g}: divide them by their "
+                "largest possible value, or clamp them"
+            )
 
 
 def psnr(images: Tensor, targets: Tensor) -> Tensor:
@@ -29,10 +45,14 @@ def psnr(images: Tensor, targets: Tensor) -> Tensor:
         - images, targets: ``(B, C, H, W)`` in [0, 1].
         - Output: ``(B,)``.
 
+    Raises:
+        ValueError: If a value lies outside [0, 1] by more than rounding.
+
     Example:
         >>> psnr(torch.full((1, 1, 8, 8), 0.6), torch.full((1, 1, 8, 8), 0.5))
         tensor([20.0000])
     """
+    check_range(images, targets)
     value = peak_signal_noise_ratio(
         images, targets, data_range=1.0, dim=(1, 2, 3), reduction="none"
     )
@@ -45,11 +65,15 @@ def ssim(images: Tensor, targets: Tensor) -> Tensor:
     All pixels count, with the image mirrored at its border, as in torchmetrics. scikit-image leaves
     out the outer 5 pixels: on the mean of 9 of TFI it has 0.8295 where this has 0.8266.
 
+    Raises:
+        ValueError: If a value lies outside [0, 1] by more than rounding.
+
     Example:
         >>> image = torch.linspace(0, 1, 256).reshape(1, 1, 16, 16)
         >>> ssim(image, image)
         tensor([1.])
     """
+    check_range(images, targets)
     value = structural_similarity_index_measure(images, targets, data_range=1.0, reduction="none")
     return torch.atleast_1d(value)
 

@@ -11,6 +11,7 @@ from lightning.pytorch.cli import SaveConfigCallback
 
 from spike_zoo.callbacks.confusion import ConfusionPicture
 from spike_zoo.callbacks.cost import CostMeter
+from spike_zoo.callbacks.divergence import WarnOfConstantImages
 from spike_zoo.callbacks.feature_map import FeatureMap
 from spike_zoo.callbacks.images import SampleImages
 from spike_zoo.callbacks.per_image import PerImageMetrics
@@ -90,7 +91,8 @@ def watching(verb: str | None, out: Path) -> list[Callback]:
     """
     if verb == "predict":
         return [NoRandomWeights(), PredictionFiles(out)]
-    return [NoRandomWeights(), *pictures_of(out), CostMeter(), PerImageMetrics(out)]
+    checks = [NoRandomWeights(), WarnOfConstantImages()]
+    return [*checks, *pictures_of(out), CostMeter(), PerImageMetrics(out)]
 
 
 def pictures_of(out: Path) -> list[Callback]:

@@ -29,7 +29,7 @@ from spike_zoo.callbacks.checkpoints import (
     with_best,
 )
 from spike_zoo.callbacks.cost import CostMeter
-from spike_zoo.callbacks.divergence import StopAtDivergence
+from spike_zoo.callbacks.divergence import StopAtDivergence, WarnOfConstantImages
 from spike_zoo.callbacks.images import SampleImages
 from spike_zoo.callbacks.per_image import PerImageMetrics
 from spike_zoo.callbacks.progress import lines_for_bar
@@ -369,7 +369,8 @@ class ZooCLI(LightningCLI):
         own: list[Callback] = [StopAtDivergence(self.run_dir / FOLDER / LAST)]
         if self._get(self.config, CKPT_PATH) and not self.resumes:
             own.append(SettingsOfThisRun())
-        return [*own, self.clock, self.stopper, RestoredData(), pictures, *rates, *kept]
+        own += [WarnOfConstantImages(), self.clock, self.stopper, RestoredData()]
+        return [*own, pictures, *rates, *kept]
 
 
 def _listed(given: Any) -> list[Any]:  # noqa: ANN401  (Trainer's unions)

@@ -124,3 +124,16 @@ def test_weights_that_are_not_finite_are_not_measured(
     call += ["--data.init_args.archive", str(clips_archive), "--run_dir", str(tmp_path / "run")]
     assert main([*call, "--ckpt_path", str(path)]) == 1
     assert f"nan.ckpt: the weights {name} are not finite" in _error(capsys)
+
+
+class CollapsedModule(DoubledModule):
+    """Reconstruct the same grey for all images."""
+
+    def forward(self, spikes: torch.Tensor, rate_scale: torch.Tensor | None = None) -> torch.Tensor:
+        return super().forward(spikes, rate_scale).mul(0).add(0.5)
+
+
+def test_constant_images_are_reported(fit: Fit) -> None:
+    model = "tests.callbacks.test_divergence.CollapsedModule"
+    with pytest.warns(UserWarning, match="all 1 images are constant: the network has collapsed"):
+        assert fit("--model", model, "--model.learning_rate", "0.01") == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -146,3 +148,17 @@ def test_windows_of_nothing_are_refused(pair: tuple[Tensor, Tensor]) -> None:
         windowed(images, targets, 0)
     with pytest.raises(ValueError, match="two equal shapes"):
         windowed(images, targets[:1], 1)
+
+
+@pytest.mark.parametrize("measure", [psnr, ssim])
+@pytest.mark.parametrize(("low", "high"), [(-0.1, 1.0), (0.0, 255.0), (0.0, 1.02)])
+def test_images_outside_their_range_are_rejected(
+    measure: Callable[[Tensor, Tensor], Tensor], low: float, high: float
+) -> None:
+    images, targets = torch.full((1, 1, 16, 16), 0.5), torch.full((1, 1, 16, 16), 0.5)
+    images[0, 0, 0, :2] = torch.tensor([low, high])
+    with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], got"):
+        measure(images, targets)
+    with pytest.raises(ValueError, match=r"targets must lie in"):
+        measure(targets, images)
+    measure(targets, targets + 0.505)  # rounding

@@ -113,6 +113,7 @@ class SpoilSecondEpoch(Callback):
                     parameter.zero_()
 
 
+@pytest.mark.filterwarnings("ignore:all . images are constant")
 def test_all_validation_numbers_of_a_record_are_those_of_its_checkpoint(
     archive: str, tmp_path: Path
 ) -> None:
