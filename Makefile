@@ -13,7 +13,7 @@ STAGED := $(patsubst experiments/%/stages.yaml,%,$(wildcard experiments/*/stages
 PROFILE ?= cpu
 MINUTES ?= 9
 
-.PHONY: help setup demo test test-slow fuzz lint audit train reproduce bench notebooks docs ablation-table smoke-tables gpu clean
+.PHONY: help setup demo test test-slow fuzz lint audit sbom hashes train reproduce bench notebooks docs ablation-table smoke-tables gpu clean
 .PHONY: $(STAGED)
 
 help: ## list the targets
@@ -55,6 +55,12 @@ lint: setup ## check format, style, types, import layers and committed files
 # --strict: a package that cannot be looked up is an error
 audit: setup $(STAMPS)/audit ## look for known vulnerabilities in the pinned versions (needs the network)
 	$(BIN)/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt
+
+sbom: setup $(STAMPS)/audit ## write the components of the tested set to sbom.json (CycloneDX)
+	$(BIN)/cyclonedx-py requirements constraints.txt --output-file sbom.json
+
+hashes: setup $(STAMPS)/audit ## write the pinned versions with the hashes of their files to requirements.txt
+	$(BIN)/uv pip compile constraints.txt --no-deps --generate-hashes --no-header --no-annotate --python-version 3.11.7 --quiet --output-file requirements.txt
 
 data/%.h5: | $(STAMPS)/setup
 	$(RUN) archive $@

@@ -97,3 +97,12 @@ def test_the_package_imports_what_it_declares_and_declares_what_it_imports() -> 
     optional = {canonicalize_name(each.name) for each in _requirements()} - declared
     assert imported - declared - optional == set()
     assert declared - imported == set()
+
+
+@pytest.mark.repo
+def test_every_tested_version_has_hashes() -> None:
+    """``make hashes`` was run after the last change of ``constraints.txt``."""
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    hashed = dict(re.findall(r"^([^\s=]+)==([^\s;]+)[^\n]*\n +--hash=sha256:", text, re.MULTILINE))
+    names = {canonicalize_name(name): Version(version) for name, version in hashed.items()}
+    assert names == _tested()

@@ -7,6 +7,10 @@ the value that a symbol stands for, never its table.
 from __future__ import annotations
 
 import copy
+import functools
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +18,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import spike_zoo
 from spike_zoo.coding import BitstreamError, BitstreamReader, GroupDecoder
 from spike_zoo.methods.sci.codec import bitstream
 from spike_zoo.methods.sci.codec.bitstream import decoded_group, exact_context, scale_nets
 from spike_zoo.methods.sci.codec.frames import coded_frames
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
+from tests.conftest import ROOT
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from spike_zoo.methods.sci import SCICodec
     from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
@@ -120,8 +127,18 @@ def matmul_precision(precision: str) -> Iterator[None]:
         torch.set_float32_matmul_precision("highest")
 
 
+@contextmanager
+def denormals_as_zero() -> Iterator[None]:
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 SETTINGS: dict[str, Callable[[], Any]] = {
-    "two threads": lambda: threads(2),
+    **{f"{count} threads": functools.partial(threads, count) for count in (1, 2, 3, 4)},
+    "denormals as zero": denormals_as_zero,
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "bf16 products": lambda: matmul_precision("medium"),
     "no oneDNN": lambda: torch.backends.mkldnn.flags(enabled=False),
@@ -145,6 +162,47 @@ def test_features_do_not_depend_on_the_precision_of_products(
     wanted = codec.decompress(stream).features
     with matmul_precision("medium"):
         torch.testing.assert_close(codec.decompress(stream).features, wanted, rtol=0, atol=0)
+
+
+READ = """
+import hashlib, sys, torch
+import spike_zoo
+from spike_zoo.coding import BitstreamReader
+from spike_zoo.methods.sci.codec.bitstream import decoded_group
+from tests.methods.sci.test_exactness import Kept, bitstream
+bitstream.SymbolDecoder = Kept
+codec = spike_zoo.load("sci").codec
+reader = BitstreamReader(open(sys.argv[1], "rb").read())
+Kept.found = []
+decoded_group(codec, reader.payload(0), reader.header, 0)
+symbols = b"".join(one.to(torch.int32).numpy().tobytes() for one in Kept.found)
+print(hashlib.sha256(symbols).hexdigest())
+"""
+PROCESSORS = [
+    {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    {"ATEN_CPU_CAPABILITY": "default"},
+    {"ATEN_CPU_CAPABILITY": "avx2"},
+    {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41", "OMP_NUM_THREADS": "4"},
+]
+
+
+@pytest.mark.slow
+def test_a_stream_is_read_with_the_instructions_of_other_processors(tmp_path: Path) -> None:
+    """The symbols of a stream of the shipped weights, in processes with fewer instructions."""
+    stream = tmp_path / "a.sci"
+    codec: Any = spike_zoo.load("sci")
+    stream.write_bytes(codec.codec.compress(recording(40), quality=2, gop=4))
+    digests = []
+    for changes in ({}, *PROCESSORS):
+        command = [sys.executable, "-c", READ, str(stream)]
+        environment = {**os.environ, **changes}
+        ended = subprocess.run(
+            command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        digests.append(ended.stdout.strip())
+    assert len(digests[0]) == 64
+    assert len(set(digests)) == 1, dict(zip(map(str, PROCESSORS), digests[1:], strict=True))
 
 
 @pytest.mark.parametrize("setting", ["autocast", "no oneDNN"])
