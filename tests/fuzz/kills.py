@@ -177,31 +177,33 @@ def try_command(name: str, kills: int, random: Random) -> tuple[int, list[str]]:
             command.prepare(folder)
             began = time.monotonic()
             if number < 0:  # how long it takes
-                _run(command, folder)
+                run_command(command, folder)
                 seconds = time.monotonic() - began
                 continue
             number_of_signal = random.choice(SIGNALS)
             ended = _killed(command, folder, random.uniform(0.2, 1.0) * seconds, number_of_signal)
             killed += ended
             try:
-                _check(command, folder)
-                _run(command, folder)
-                _check(command, folder)
-                _check_folder(command, folder)
+                check_outputs(command, folder)
+                run_command(command, folder)
+                check_outputs(command, folder)
+                check_folder(command, folder)
             except (AssertionError, OSError, ValueError, RuntimeError, LookupError) as error:
                 problems.append(f"{name}, {number_of_signal.name}: {type(error).__name__}: {error}")
     return killed, problems
 
 
-def _words(command: Command, folder: Path) -> list[str]:
+def words_of(command: Command, folder: Path) -> list[str]:
+    """Return the words of a command, with --overwrite where an output is there."""
     may_overwrite = command.words[0] not in ("fit", "simulate", "table")
     is_there = any((folder / output).exists() for output in command.outputs)
     return [*PROGRAM, *command.words, *(["--overwrite"] if may_overwrite and is_there else [])]
 
 
-def _run(command: Command, folder: Path) -> None:
+def run_command(command: Command, folder: Path) -> None:
+    """Run a command to its end, which must be a success."""
     ended = subprocess.run(
-        _words(command, folder), cwd=folder, capture_output=True, text=True, check=False
+        words_of(command, folder), cwd=folder, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, f"{ended.stderr[-1000:]}"
 
@@ -209,7 +211,7 @@ def _run(command: Command, folder: Path) -> None:
 def _killed(command: Command, folder: Path, after: float, number: signal.Signals) -> bool:
     """Start the command, signal its process group after some seconds; False if it had ended."""
     with subprocess.Popen(
-        _words(command, folder),
+        words_of(command, folder),
         cwd=folder,
         process_group=0,
         stdout=subprocess.DEVNULL,
@@ -223,13 +225,15 @@ def _killed(command: Command, folder: Path, after: float, number: signal.Signals
     return is_running
 
 
-def _check(command: Command, folder: Path) -> None:
+def check_outputs(command: Command, folder: Path) -> None:
+    """Check every output that is there."""
     for output in command.outputs:
         if (folder / output).exists():
             command.check(folder / output)
 
 
-def _check_folder(command: Command, folder: Path) -> None:
+def check_folder(command: Command, folder: Path) -> None:
+    """Check that no temporary file was left."""
     parts = [path.name for path in folder.rglob("*") if path.name.endswith(".part")]
     assert not parts, f"left {parts[0]}"
 
