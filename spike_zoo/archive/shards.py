@@ -116,6 +116,12 @@ class ShardedArchive(SpikeArchive):
         rows = [self._index.row(name)[2] for name in sorted(self.names(split))]
         return digest_of(rows, {part: self.names(part) for part in parts})
 
+    def file_numbers(self, names: Sequence[str]) -> list[int] | None:
+        """Return the number of the file of each recording; None if all files stay open."""
+        if len(self._index.files) <= _MOST_OPEN:
+            return None
+        return [self._index.number_of(name) for name in names]
+
     def _require(self, name: str) -> None:
         if name not in self._index:
             raise missing_recording(self.path, name, self.names())

@@ -15,6 +15,7 @@ from lightning.pytorch.trainer.states import TrainerStatus
 from lightning.pytorch.utilities import rank_zero_warn
 
 from spike_zoo.archive import SpikeArchive
+from spike_zoo.archive.shards import ShardedArchive
 from spike_zoo.data.batches import PICTURES, Collate
 from spike_zoo.data.loader import EvalLoader, TrainingLoader
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
@@ -44,6 +45,10 @@ _PREFETCHED = 4  # batches of a worker
 
 class Samples(Protocol):
     """The samples of one split; a map-style dataset with a length."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The recording of each sample."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -211,11 +216,13 @@ class ArchiveDataModule(LightningDataModule):
     def train_dataloader(self) -> TrainingLoader:
         """Return the training loader; its position is part of a checkpoint."""
         samples = self._listed("train")
+        many = self.archive if isinstance(self.archive, ShardedArchive) else None
         sampler = SeededSampler(
             len(samples),
             self._common_seed() if self.seed is None else self.seed,
             self._epochs,
             self.samples_per_epoch,
+            files=None if many is None else many.file_numbers(samples.names),
             **self._sharing(),
         )
         loader = TrainingLoader(

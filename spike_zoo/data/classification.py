@@ -64,6 +64,11 @@ class LabelledClips:
         found = [self._clip_of(name) for name in archive.names(split)]
         self.clips = [clip for clip in found if clip is not None]
 
+    @property
+    def names(self) -> list[str]:
+        """The recording of each sample."""
+        return [clip.name for clip in self.clips]
+
     def __len__(self) -> int:
         return len(self.clips)
 

@@ -79,6 +79,11 @@ class Exposures:
             exposure for name in archive.names(split) for exposure in self._exposures_of(name)
         ]
 
+    @property
+    def names(self) -> list[str]:
+        """The recording of each sample."""
+        return [one.name for one in self.exposures]
+
     def __len__(self) -> int:
         return len(self.exposures)
 

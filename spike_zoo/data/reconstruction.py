@@ -104,6 +104,11 @@ class ReconstructionWindows:
         too_short = f"recordings with fewer planes than clip_length {self.clip_length}"
         return counted_reasons({"recordings without images": self.without, too_short: self.short})
 
+    @property
+    def names(self) -> list[str]:
+        """The recording of each sample."""
+        return [window.name for window in self.windows]
+
     def __len__(self) -> int:
         return len(self.windows)
 

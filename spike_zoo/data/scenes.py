@@ -86,6 +86,11 @@ class SceneWindows(ReconstructionWindows):
         """How many images are in a sample."""
         return len({(window.name, window.image) for scene in self.scenes for window in scene})
 
+    @property
+    def names(self) -> list[str]:
+        """The recording of each sample."""
+        return [scene[0].name for scene in self.scenes]
+
     def __len__(self) -> int:
         return len(self.scenes)
 

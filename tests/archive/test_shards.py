@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pickle
 from pathlib import Path
@@ -185,3 +186,19 @@ def test_commands_and_loaders_take_a_folder(
     ]
     assert (batches[0]["spikes"] == batches[1]["spikes"]).all()
     assert batches[0]["name"] == batches[1]["name"]
+
+
+def test_training_samples_are_drawn_from_some_files_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = tiny_archive(tmp_path / "one.h5", 21, 32, 32)
+    with SpikeArchive(archive) as one:
+        jobs = {name: functools.partial(one.take, name) for name in one}
+        splits = {split: one.names(split) for split in one.splits()}
+        folder = build_shards(tmp_path / "many", jobs, "6", splits=splits)
+    monkeypatch.setattr("spike_zoo.archive.shards._MOST_OPEN", 2)
+    monkeypatch.setattr("spike_zoo.data.sampling.FILES_AT_ONCE", 1)
+    data = ReconstructionDataModule(str(folder), 21, crop=None, batch_size=1, seed=0)
+    names = [batch["name"][0] for batch in data.train_dataloader()]
+    assert sorted(names) == splits["train"]
+    assert data.train_dataloader().sampler.files == [0, 1, 2, 3]
