@@ -31,8 +31,8 @@ METHODS = sorted(
     if path not in [*PROFILES, *LOGGERS]
     and path.parent.parent.name != "profiles"  # layers over a profile, no methods
     and not path.stem.startswith(("table", "sweep", "needs", "stages", "recipes", "demo"))
-    # tests/methods/ssdm/test_configs.py and tests/methods/sci/test_configs.py have theirs
-    and not re.search(r"/(ssdm|sci)[/_]", path.relative_to(ROOT).as_posix())
+    # tests/methods/{ssdm,sci,ssmt}/test_configs.py have theirs
+    and not re.search(r"/(ssdm|sci|ssmt)[/_.]", path.relative_to(ROOT).as_posix())
 )
 VARIANTS = [path for path in METHODS if path.parent.name == "variants"]
 #: The others are built here and run by ``make smoke-tables``.
