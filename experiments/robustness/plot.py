@@ -39,7 +39,7 @@ def main() -> None:
         axes.set_ylabel("PSNR (dB)")
     grid[0, 0].legend(frameon=False, fontsize=8)
     figure.savefig(PICTURE, dpi=110)
-    print(PICTURE)  # noqa: T201  (the result of the script)
+    print(PICTURE)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import MissingItemError, PlaneRangeError
 from spike_zoo.formats.hdf5 import Hdf5File, check_root, hdf5_errors, read_attributes
 from spike_zoo.formats.hdf5_recording import missing_recording, read_group, stored_planes
+from spike_zoo.formats.remote import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,12 +38,11 @@ if TYPE_CHECKING:
 class SpikeArchive:
     """Many recordings with their images and splits in one HDF5 file, or in a folder of them.
 
-    May be used with or without ``with``; leaving it drops the handle, a later read opens the file
-    again. Every process opens the file for itself. A file that is replaced or modified meanwhile
-    is rejected. Nothing outside the file is read.
+    May be used with or without ``with``; leaving it drops the handle, a later read opens it again.
+    Every process opens the file for itself, and rejects one that was modified meanwhile.
 
     Args:
-        path: The archive: a file, or a folder that ``archive build --shards`` made.
+        path: A file, or a folder that ``archive build --shards`` made; or its address.
 
     Raises:
         MissingFileError: If there is no such file.
@@ -59,14 +59,14 @@ class SpikeArchive:
 
     def __new__(cls, path: str | Path | None = None) -> Self:
         """Return the reader of a file or of a folder; without a path for pickle."""
-        if cls is SpikeArchive and path is not None and Path(path).is_dir():
+        if cls is SpikeArchive and path is not None and local_path(path).is_dir():
             from spike_zoo.archive.shards import ShardedArchive  # imports this module
 
             return object.__new__(ShardedArchive)  # type: ignore[return-value]  # a subclass
         return object.__new__(cls)
 
     def __init__(self, path: str | Path) -> None:
-        self._file = Hdf5File(path)
+        self._file = Hdf5File(local_path(path))
         self._planes: dict[str, StoredPlanes] = {}
         self._names: dict[str, None] | None = None
         self._facts: dict[str, Facts] | None = None

@@ -17,6 +17,7 @@ from spike_zoo.archive.validate import verify_archive
 from spike_zoo.errors import ExistingFileError, FormatError, UsageError
 from spike_zoo.formats.hdf5 import Hdf5File
 from spike_zoo.formats.hdf5_recording import missing_recording
+from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.shards import INDEX, ShardIndex, write_index
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class ShardedArchive(SpikeArchive):
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._index = ShardIndex(Path(path))
+        self._index = ShardIndex(local_path(path))
         self._open: OrderedDict[str, SpikeArchive] = OrderedDict()
 
     @property
@@ -130,7 +131,7 @@ class ShardedArchive(SpikeArchive):
         """Return the open file of a recording; the one that was used least lately is closed."""
         file = self._index.files[self._index.number_of(name)]
         if file not in self._open:
-            self._open[file] = SpikeArchive(self.path / file)
+            self._open[file] = SpikeArchive(self._index.file_of(name))
         self._open.move_to_end(file)
         if len(self._open) > _MOST_OPEN:
             self._open.popitem(last=False)[1].close()

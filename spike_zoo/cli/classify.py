@@ -12,6 +12,7 @@ from spike_zoo.cli.console import echo, report_rate_scale
 from spike_zoo.coding.sci.header import is_bitstream
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
+from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Classifies, codec_from, require_ability
 
@@ -62,6 +63,7 @@ def classify(
     stated = stated_rate_scale(rate_scale)
     check_method(method)
     source = None
+    recording = str(local_path(recording))
     if not is_bitstream(recording):
         source = read_recording(
             recording,

@@ -17,6 +17,7 @@ from spike_zoo.coding.spl.codec import LosslessPlanes
 from spike_zoo.coding.spl.header import LosslessHeader
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import detect_format
+from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes import unpack_bits
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def info(
     Returns:
         0, or 1 if a bitstream is damaged.
     """
+    path = str(local_path(path))
     if is_bitstream(path):
         return _show(bitstream_facts(path), _bitstream_lines, json=json)
     if Path(path).suffix.lower() == ".mp4":

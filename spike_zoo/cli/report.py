@@ -9,6 +9,7 @@ from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import UsageError
 from spike_zoo.files import check_absent
+from spike_zoo.formats.remote import local_path
 from spike_zoo.reports.choices import split_settings
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 
@@ -97,5 +98,5 @@ def report(
         device=device,
         trust=trust,
     )
-    write_page(report_of(Path(source), title, choices), target)
+    write_page(report_of(local_path(source), title, choices), target)
     echo(f"page: {target} ({target.stat().st_size / 1e6:.1f} MB)")

@@ -20,6 +20,7 @@ from spike_zoo.data.batches import PICTURES, Collate
 from spike_zoo.data.loader import EvalLoader, TrainingLoader
 from spike_zoo.data.sampling import Epochs, EvaluationSampler, SeededSampler
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.formats.remote import is_address, local_path
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.turning import apply_modes, turn_motions
 
@@ -115,7 +116,7 @@ class ArchiveDataModule(LightningDataModule):
         limits = {"samples_per_epoch": (samples_per_epoch, 1), "workers": (workers, 0)}
         check_at_least({**limits, "seed": (seed, 0)})
         _check_crop_and_scale(crop, rate_scale)
-        self.archive_path = Path(archive)
+        self.archive_path = archive if is_address(archive) else Path(archive)
         self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
@@ -156,7 +157,8 @@ class ArchiveDataModule(LightningDataModule):
             MissingFileError: If there is no such file; names the command that makes one.
         """
         if self._archive is None:
-            if not self.archive_path.exists():
+            path = local_path(self.archive_path)
+            if not path.exists():
                 raise MissingFileError(
                     f"{self.archive_path}: there is no such archive. Make the default one with "
                     f"'{self.simulate_command} --out {self.archive_path}' (other archives of the "
@@ -164,7 +166,7 @@ class ArchiveDataModule(LightningDataModule):
                     "recordings with 'python -m spike_zoo archive build'.",
                     path=str(self.archive_path),
                 )
-            self._archive = SpikeArchive(self.archive_path)
+            self._archive = SpikeArchive(path)
         return self._archive
 
     @property

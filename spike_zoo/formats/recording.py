@@ -24,6 +24,7 @@ from spike_zoo.files import check_absent, new_file
 from spike_zoo.formats import arrays, sidecar
 from spike_zoo.formats.dat import DatLayout, open_dat, stored_bytes
 from spike_zoo.formats.dat_content import fitting_sizes
+from spike_zoo.formats.remote import local_path
 from spike_zoo.formats.shards import ShardIndex, is_sharded
 from spike_zoo.formats.sidecar import Sidecar
 from spike_zoo.formats.turned import dat_recording
@@ -62,7 +63,7 @@ def detect_format(path: str | Path) -> Format:
         FormatError: If it is no regular file, is empty, is of no known format, or its suffix
             names another format than its content.
     """
-    path = path if isinstance(path, Path) else Path(path)  # parsing it again takes a while
+    path = path if isinstance(path, Path) else local_path(path)
     if is_sharded(path):
         return "hdf5"
     try:
@@ -150,7 +151,8 @@ def read_recording(
     above).
 
     Args:
-        path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and suffix.
+        path: A ``.dat``, ``.npz``, ``.npy``, ``.h5`` or ``.spl`` file, known by content and
+            suffix; or its address, as ``s3://bucket/street.dat``, see :func:`local_path`.
         name: Recording in an archive, key of the spikes in an ``.npz``, or data set of spikes
             ``(T, H, W)`` in an HDF5 file that is not an archive.
         height: Rows H; needed for ``.dat`` without a sidecar, elsewhere only checked.
@@ -186,7 +188,7 @@ def read_recording(
         >>> read_recording("clip.dat", height=250, width=400).shape
         (3, 250, 400)
     """
-    path = path if isinstance(path, Path) else Path(path)
+    path = path if isinstance(path, Path) else local_path(path)
     kind = detect_format(path)
     if kind in ("dat", "npy", "spl") and name is not None:
         raise UsageError(f"{path}: a .{kind} holds one recording, it has none named {name!r}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.files import new_file
+from spike_zoo.formats.remote import fetch_shard, is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -93,6 +94,7 @@ class ShardIndex:
             raise FormatError(f"{path}: version {version}, this package reads {VERSION}")
         self.files: list[str] = list(sizes)
         self._numbers: dict[str, int] = {}  # of the files of recordings that were asked for
+        self._sizes = sizes
         self._check_files(sizes)
 
     def _check_files(self, sizes: Mapping[str, object]) -> None:
@@ -101,6 +103,8 @@ class ShardIndex:
             if Path(name).name != name:
                 raise FormatError(f"{self.folder / INDEX}: {name!r} is not in this folder")
             if not file.is_file():
+                if is_remote(self.folder):
+                    continue  # copied when it is read
                 raise MissingFileError(
                     f"{file}: this part of the archive is missing; copy it again, or build it with "
                     "the command that built the archive",
@@ -156,7 +160,10 @@ class ShardIndex:
 
     def file_of(self, name: str) -> Path:
         """Return the file that holds a recording; errors as for :meth:`number_of`."""
-        return self.folder / self.files[self.number_of(name)]
+        file = self.folder / self.files[self.number_of(name)]
+        if is_remote(self.folder):
+            fetch_shard(file, self._sizes[file.name])
+        return file
 
     def only_name(self) -> str:
         """Return the name of the only recording.

@@ -1,0 +1,141 @@
+"""Recordings and archives by address, against a server on this machine."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import spike_zoo
+from spike_zoo.archive import SpikeArchive
+from spike_zoo.archive.shards import build_shards
+from spike_zoo.cli.main import main
+from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.errors import MissingFileError, UsageError
+from spike_zoo.formats import remote, write_recording
+from spike_zoo.testing import tiny_archive
+from tests.helpers.streams import random_spikes
+
+Asked = list[str]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path / "cache"))
+    remote._copied.cache_clear()
+    yield tmp_path / "cache"
+    remote._copied.cache_clear()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, str, Asked]]:
+    """A folder, its address, and what was asked for."""
+    folder, asked = tmp_path / "served", list[str]()
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Note the request."""
+            asked.append(self.path)
+
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_recording_is_copied_once_with_its_sidecar(
+    served: tuple[Path, str, Asked], cache: Path
+) -> None:
+    folder, address, asked = served
+    recording = random_spikes(40, 12, 16)
+    write_recording(recording, folder / "a.dat")
+    (folder / "a.dat.yaml").write_text("spike_h: 12\nspike_w: 16\n")
+    found = spike_zoo.read_recording(f"{address}/a.dat")
+    assert np.array_equal(found[:], recording[:])
+    before = len(asked)
+    remote._copied.cache_clear()  # as in another process
+    assert np.array_equal(spike_zoo.read_recording(f"{address}/a.dat")[:], recording[:])
+    assert [path for path in asked[before:] if path == "/a.dat"] in ([], ["/a.dat"])  # its size
+    assert len(list(cache.rglob("a.dat"))) == 1
+
+
+def test_commands_take_addresses(
+    served: tuple[Path, str, Asked], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, address, _ = served
+    write_recording(random_spikes(40, 12, 16), folder / "a.npz")
+    assert main(["info", f"{address}/a.npz"]) == 0
+    assert "40" in capsys.readouterr().out
+
+
+def _shards(folder: Path) -> Path:
+    with SpikeArchive(tiny_archive(folder.parent / "one.h5", 21, 32, 32)) as one:
+        jobs = {name: functools.partial(one.take, name) for name in one}
+        splits = {split: one.names(split) for split in one.splits()}
+        return build_shards(folder / "all", jobs, "6", splits=splits)
+
+
+def test_a_sharded_archive_copies_the_shards_that_are_read(
+    served: tuple[Path, str, Asked], cache: Path
+) -> None:
+    folder, address, _ = served
+    local = SpikeArchive(_shards(folder))
+    with SpikeArchive(f"{address}/all") as archive:
+        assert archive.names() == local.names()
+        assert list(cache.rglob("*.h5")) == []
+        assert np.array_equal(archive["val-0"][:], local["val-0"][:])
+        assert len(list(cache.rglob("*.h5"))) == 1
+
+
+def test_training_data_are_read_from_an_address(served: tuple[Path, str, Asked]) -> None:
+    folder, address, _ = served
+    _shards(folder)
+    data = ReconstructionDataModule(f"{address}/all", 21, crop=16, batch_size=2, seed=0)
+    (batch, *_) = data.train_dataloader()
+    assert batch["spikes"].shape == (2, 21, 16, 16)
+
+
+def test_the_cache_keeps_to_its_limit(
+    served: tuple[Path, str, Asked], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address, _ = served
+    _shards(folder)
+    size = (folder / "all" / "000.h5").stat().st_size
+    monkeypatch.setenv(remote.LIMIT_VARIABLE, str(2.5 * size / 1e9))
+    archive = SpikeArchive(f"{address}/all")
+    for name in archive.names():
+        archive[name].read()
+    copies = list(cache.rglob("*.h5"))
+    assert len(copies) == 2
+    assert archive.path.joinpath("005.h5") in copies, "the last one"
+
+
+@pytest.mark.parametrize(
+    "read", [spike_zoo.read_recording, SpikeArchive, lambda address: main(["info", address])]
+)
+def test_what_is_missing_is_named_by_its_address(
+    served: tuple[Path, str, Asked],
+    capsys: pytest.CaptureFixture[str],
+    read: Callable[[str], object],
+) -> None:
+    _, address, _ = served
+    try:
+        assert read(f"{address}/none.h5") == 2
+        message = capsys.readouterr().err
+    except MissingFileError as error:
+        message = str(error)
+    assert f"{address}/none.h5: cannot be read" in message
+
+
+def test_an_unknown_kind_of_address_names_the_extra() -> None:
+    with pytest.raises(UsageError, match=r"spike-zoo\[remote\]"):
+        spike_zoo.read_recording("gopher://host/a.dat")
