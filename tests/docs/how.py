@@ -31,6 +31,8 @@ TABLE: tuple[tuple[str, str, How], ...] = (
     ("rendering scenes: minutes", r".*spike_zoo simulate\b", How.PARSE),
     ("every method that ships: a minute", r".*spike_zoo report\b", How.PARSE),
     ("a server, until it is stopped", r".*spike_zoo (app|live)\b", How.PARSE),
+    ("files of a server", r".*(https|s3)://", How.PARSE),
+    ("parameters of NIQE and BRISQUE", r".*spike_zoo score\b", How.PARSE),
     ("a camera with Bayer filters", r".*\bbike\.dat", How.PARSE),
     ("an archive of several files", r".*(--shards|data/all\b)", How.PARSE),
     ("a sweep: hours", r".*spike_zoo sweep\b(?!.*--dry-run)", How.PARSE),
