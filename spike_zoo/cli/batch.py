@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import spike_zoo
 from spike_zoo.archive import SpikeArchive
@@ -25,7 +25,7 @@ from spike_zoo.formats.shards import is_sharded
 from spike_zoo.media.output import with_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from spike_zoo.cli.lazy_signature import DatOptions
 
@@ -33,6 +33,9 @@ _PLACE: Final = "{name}"
 _FINISHED: Final = ".finished"  # folder beside the results, with a description of their inputs
 _MOST_LISTED: Final = 20
 _BLOCK_PLANES: Final = 256
+_BLOCK: Final = 32  # images of a task
+
+Item = TypeVar("Item")
 
 
 class Unit(NamedTuple):
@@ -66,14 +69,10 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
         False, with nothing done, if a single recording is meant.
 
     Raises:
-        UsageError: If ``--cluster`` is given for a single recording, or see :func:`find_units`.
+        UsageError: See :func:`find_units`.
         SpikeZooError: If recordings failed; lists them. The others are finished.
     """
     units, cluster = find_units(given["recording"], given["name"], given["out"]), given["cluster"]
-    if not units and cluster is not None:
-        raise UsageError(
-            f"--cluster {cluster} is for several recordings: give a folder, or a pattern in quotes"
-        )
     if not units:
         return False
     jobs = given["jobs"]
@@ -212,3 +211,36 @@ def _weights_sha256(method: str | None) -> str | None:
     from spike_zoo.records.initial_weights import weights_sha256  # loads torch
 
     return weights_sha256(path)
+
+
+def in_blocks(
+    make: Callable[[Sequence[int]], Sequence[Item]],
+    places: Sequence[int],
+    *,
+    jobs: int,
+    cluster: str | None,
+) -> Iterator[Item]:
+    """Yield what a function makes of places, in their order, from blocks that run in parallel.
+
+    Args:
+        make: Makes one item for each place of a block; pickled.
+        places: All of them.
+        jobs: Processes on this machine.
+        cluster: A Dask cluster instead.
+    """
+    blocks = [places[first : first + _BLOCK] for first in range(0, len(places), _BLOCK)]
+    tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
+    finished: dict[int, Sequence[Item]] = {}
+    following = 0
+    with contextlib.closing(run_tasks(tasks, jobs=jobs, cluster=cluster)) as results:
+        for number, items in results:
+            finished[number] = items
+            while following in finished:
+                yield from finished.pop(following)
+                following += 1
+
+
+def _numbered(
+    number: int, make: Callable[[Sequence[int]], Sequence[Item]], block: Sequence[int]
+) -> tuple[int, Sequence[Item]]:
+    return number, make(block)

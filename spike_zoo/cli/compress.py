@@ -99,6 +99,10 @@ def compress(
     """
     if run_batch(compress, locals()):  # first: nothing but the arguments
         return
+    if cluster is not None:
+        raise UsageError(
+            f"--cluster {cluster} is for several recordings: give a folder, or a pattern in quotes"
+        )
     if codec == "spl":
         lossless, codec = True, None
     elif codec == "sci" and not lossless:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import run_batch
-from spike_zoo.cli.console import echo, report_rate_scale, warn_of_filters
+from spike_zoo.cli.batch import in_blocks, run_batch
+from spike_zoo.cli.console import echo, quiet, report_rate_scale, warn_of_filters
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
@@ -18,9 +19,10 @@ from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from typing import Unpack
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from spike_zoo.cli.lazy_signature import DatOptions
 
@@ -90,9 +92,9 @@ def reconstruct(
         tile: Largest side of what is computed at once, for large sensors; 0 is the whole frame.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace files that are there.
-        jobs: Processes for many recordings; 0 takes one per core.
-        cluster: Dask cluster for many recordings: tcp://HOST:PORT, its scheduler file, or
-            slurm:FILE.yaml.
+        jobs: Processes for many recordings, 0 takes one per core; for a video or folder of one
+            recording 2 or more share its images.
+        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
     if run_batch(reconstruct, locals()):  # first: nothing but the arguments
         return
@@ -108,19 +110,19 @@ def reconstruct(
         pixels = len(centers) * source.shape[1] * source.shape[2]
         colour = source.cfa is not None
         method, average = _within(budget, pixels, window, average, colour=colour)
-    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
-
-    loaded = load(method, device=pick_device(device), trust=trust)
-    module = _with_settings(loaded, method, window=window, average=average)
+    settings = {"window": window, "average": average, "tile": tile}
+    prepare = functools.partial(_prepared, method, device, precision, trust=trust, **settings)
+    module = prepare()
     if getattr(module, "channels", 1) == 1:
         _check_grey(method, white_balance, black_level)
         warn_of_filters(source, method)
-    if "precision" in module.picture_options:
-        precision = _chosen_precision(precision)
-    _set_picture_options(module, method, precision=precision, tile=tile)
     scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
     report_rate_scale(scale)
-    images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
+    if target.kind != "picture" and (jobs > 1 or cluster is not None):
+        block = functools.partial(_block, prepare, recording, name, dat, scale.value)
+        images = in_blocks(block, centers, jobs=jobs, cluster=cluster)
+    else:
+        images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
     if white_balance is not None or black_level:
         balance = WhiteBalance.of(white_balance, black_level, source, scale.value)
         echo(f"white balance: {balance}", sys.stderr)
@@ -131,6 +133,41 @@ def reconstruct(
     stem = Path(recording).stem
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
     echo(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
+
+
+def _prepared(
+    method: str,
+    device: str,
+    precision: Literal["32", "bf16"] | None,
+    *,
+    window: int | None,
+    average: int | None,
+    tile: int | None,
+    trust: bool,
+) -> Reconstructs:
+    """Return a method with its settings."""
+    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
+
+    loaded = load(method, device=pick_device(device), trust=trust)
+    module = _with_settings(loaded, method, window=window, average=average)
+    if "precision" in module.picture_options:
+        precision = _chosen_precision(precision)
+    _set_picture_options(module, method, precision=precision, tile=tile)
+    return module
+
+
+def _block(
+    prepare: Callable[[], Reconstructs],
+    recording: str,
+    name: str | None,
+    dat: DatOptions,
+    rate_scale: float,
+    centers: Sequence[int],
+) -> list[Tensor]:
+    """Return the images at some planes, in a process of its own."""
+    with quiet():
+        source, module = read_recording(recording, name, **dat), prepare()
+        return list(module.reconstruct_stream(source, centers, rate_scale=rate_scale))
 
 
 def _check_grey(method: str, white_balance: str | None, black_level: float) -> None:

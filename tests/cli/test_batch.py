@@ -120,7 +120,7 @@ def test_recordings_of_an_archive_are_chosen_by_a_pattern(clips: Path) -> None:
         (["none/*.dat", "--out", "{name}.png"], 2, "none/*.dat: no recording there"),
         (["clips", "--out", "{name}.png", "--jobs=-1"], 2, "--jobs must be 0"),
         (["clips", "--out", "{name}.png", "--cluster=x"], 2, "--cluster x: neither the address"),
-        (["clips/one.npz", "--out", "x.png", "--cluster=x"], 2, "is for several recordings"),
+        (["clips/one.npz", "--out", "x.mp4", "--cluster=x"], 2, "neither the address of a"),
     ],
 )
 def test_impossible_calls_are_rejected(
@@ -140,3 +140,20 @@ def test_a_cluster_makes_the_same_files(clips: Path) -> None:
         assert main(there) == 0
     for name in outputs(Path("here")):
         assert Path("here", name).read_bytes() == Path("there", name).read_bytes()
+
+
+@pytest.mark.parametrize("method", ["tfi", "tfi-aligned"])
+def test_processes_that_share_a_recording_make_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("spike_zoo.cli.batch._BLOCK", 7)
+    write_recording(random_spikes(120, 24, 32, rate=0.3), Path("long.npz"))
+    line = ["reconstruct", "long.npz", "--method", method, "--rate-scale=0.5", "--stride=3"]
+    for jobs in ("1", "2"):
+        for out in ("folder", "video.mp4"):
+            assert main([*line, "--jobs", jobs, "--out", f"{jobs}/{out}"]) == 0
+    assert len(outputs(Path("1"))) == 41
+    assert outputs(Path("1")) == outputs(Path("2"))
+    for name in outputs(Path("1")):
+        assert Path("1", name).read_bytes() == Path("2", name).read_bytes(), name
