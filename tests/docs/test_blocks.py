@@ -208,9 +208,13 @@ def test_yaml_is_what_its_reader_takes(block: Block, work: Path) -> None:
         from spike_zoo.tables import read_table_file
 
         for row in content["rows"]:
-            variant = Path(row["variant"])
-            variant.parent.mkdir(exist_ok=True)
-            variant.write_text("model: {}\n", encoding="utf-8")
+            for key, text in (
+                ("variant", "model: {}\n"),
+                ("scores", "name,niqe,brisque\na.png,5,30\n"),
+            ):
+                if key in row:
+                    Path(row[key]).parent.mkdir(exist_ok=True)
+                    Path(row[key]).write_text(text, encoding="utf-8")
         Path("read.yaml").write_text(block.text, encoding="utf-8")
         assert read_table_file(Path("read.yaml"))
 

@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spike_zoo.checkpoints.loading import load
+from spike_zoo.checkpoints.state_dicts import differences
+from spike_zoo.errors import WeightsError
 from spike_zoo.methods.classical.functional import tfi
 from spike_zoo.methods.ssmt.motion import MotionSize
 from spike_zoo.methods.ssmt.motion_module import SSMTMotionModule
@@ -146,17 +148,29 @@ class SSMTModule(ReconstructionModule):
             self._load_motion()
 
     def _load_motion(self) -> None:
+        """Load the weights of the motion network.
+
+        Raises:
+            WeightsError: If the file has other weights, or those of other options.
+        """
         if (source := self.hparams["motion_weights"]) is None:
             rank_zero_warn(
                 "motion_weights is not set: the motion network has random weights. Train "
                 "configs/ssmt_motion.yaml first and name its checkpoint"
             )
             return
-        trained = load(source)
+        trained, motion = load(source), self.network.motion
+        assert motion is not None
         if not isinstance(trained, SSMTMotionModule):
-            raise TypeError(f"{source} contains {type(trained).__name__}, not SSMTMotionModule")
-        assert self.network.motion is not None
-        self.network.motion.load_state_dict(trained.network.state_dict())
+            raise WeightsError(
+                f"{source}: weights of {type(trained).__name__}, not of SSMTMotionModule"
+            )
+        weights = trained.network.state_dict()
+        if faults := differences(weights, motion.state_dict()):
+            raise WeightsError(
+                f"{source}: the motion network has other options than this one: {'; '.join(faults)}"
+            )
+        motion.load_state_dict(weights)
 
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the last of N clips that are 20 planes apart.

@@ -72,6 +72,19 @@ def test_the_second_stage_starts_from_the_weights_of_the_first(
         assert torch.equal(value, first[name]), name
 
 
+@pytest.mark.slow
+def test_weights_of_other_options_are_rejected(
+    archive: str, motion: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data.init_args.archive", archive, "--run_dir", str(tmp_path / "run")]
+    fit = ["fit", "--config", "configs/ssmt.yaml", *SMOKE, *data]
+    weights = ["--model.init_args.motion_weights", motion]
+    assert main([*fit, *weights, "--model.init_args.correlation_levels", "3"]) == 1
+    assert "the motion network has other options than this one" in capsys.readouterr().err
+    assert main([*fit, "--model.init_args.motion_weights", "plain"]) == 1
+    assert "weights of PlainModule, not of SSMTMotionModule" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("path", VARIANTS, ids=lambda path: path.stem)
 def test_a_variant_builds_the_module_that_it_states(
     path: Path, archive: str, tmp_path: Path
