@@ -91,10 +91,9 @@ def fetch_shard(file: Path, size: int) -> None:
         _fetch(system, inside, file)
     except (FileNotFoundError, PermissionError, OSError) as error:
         raise MissingFileError(f"{address}: cannot be read ({error})", path=address) from error
-    if file.stat().st_size != size:
-        found = file.stat().st_size
+    if (copied := file.stat().st_size) != size:
         file.unlink()
-        raise FormatError(f"{address}: has {found} bytes and not the {size} of {_INDEX}")
+        raise FormatError(f"{address}: has {copied} bytes and not the {size} of {_INDEX}")
 
 
 def _file_system(address: str) -> tuple[Any, str]:

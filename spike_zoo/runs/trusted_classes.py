@@ -44,12 +44,12 @@ def check_classes(arguments: Sequence[str]) -> None:
 
 
 def _check(text: str, place: str) -> None:
-    for found in _DOTTED.finditer(text):
-        root, _, rest = found[0].partition(".")
+    for match in _DOTTED.finditer(text):
+        root, _, rest = match[0].partition(".")
         is_file = rest in _FILES  # as in test.h5; a module has no class of that name
         if root not in TRUSTED and not is_file and _is_module(root):
             raise ConfigError(
-                f"{place}: {found[0]!r} is not of {', '.join(TRUSTED)}, and {SAFE} allows no other "
+                f"{place}: {match[0]!r} is not of {', '.join(TRUSTED)}, and {SAFE} allows no other "
                 f"classes. Leave out {SAFE} if you trust it: its code runs"
             )
 

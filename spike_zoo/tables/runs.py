@@ -140,8 +140,8 @@ def condition_of(name: str, condition: str) -> float | None:
     >>> condition_of("chelsea.light-0.05", "light")
     0.05
     """
-    found = re.search(rf"\.{re.escape(condition)}-(\d+(\.\d+)?)$", name)
-    return None if found is None else float(found[1])
+    match = re.search(rf"\.{re.escape(condition)}-(\d+(\.\d+)?)$", name)
+    return None if match is None else float(match[1])
 
 
 def _without_dots(path: Path) -> Path:

@@ -314,8 +314,8 @@ class SSMTModule(ReconstructionModule):
 
 def _average(initial: str) -> int | None:
     """Return the planes of ``"tfi:N"``, None for another method."""
-    name, found, number = initial.partition(":")
-    if name != "tfi" or not found:
+    name, colon, number = initial.partition(":")
+    if name != "tfi" or not colon:
         return None
     if not number.isdecimal() or not 1 <= int(number) <= CLIP_PLANES:
         raise ValueError(f"initial: tfi:N needs 1 to {CLIP_PLANES} planes, got {initial!r}")

@@ -170,9 +170,9 @@ class SSMTMotionModule(ReconstructionModule):
             planes = self._input(clip["spikes"], clip["rate_scale"])
             features = self.network.features(planes)
             if previous is not None:
-                found = self.network(planes, features, previous, start)
-                pairs.append((number, found.flows))
-                start = found.coarse.detach() if is_chained else None
+                estimate = self.network(planes, features, previous, start)
+                pairs.append((number, estimate.flows))
+                start = estimate.coarse.detach() if is_chained else None
             previous = features
         return pairs
 

@@ -243,9 +243,9 @@ class SSMT(nn.Module):
             planes = motion_input_of(self.motion_input, spikes, rate_scale)
             features = self.motion.features(planes)
             start = state.flow if self.motion_memory else None
-            found = self.motion(planes, features, state.features, start)
-            memory = warp(memory, found.flow)
-            following = ClipState(image, found.coarse.detach(), features)
+            estimate = self.motion(planes, features, state.features, start)
+            memory = warp(memory, estimate.flow)
+            following = ClipState(image, estimate.coarse.detach(), features)
         image = image + self.memory_encoder(memory)
         return image, following._replace(image=image.clamp(0, 1))
 
