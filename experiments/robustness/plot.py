@@ -37,7 +37,7 @@ def main() -> None:
         axes.grid(alpha=0.3)
     for axes in grid[:, 0]:
         axes.set_ylabel("PSNR (dB)")
-    grid[0, 0].legend(frameon=False, fontsize=8)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     figure.savefig(PICTURE, dpi=110)
     print(PICTURE)
 
