@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,17 +34,19 @@ def score(
 ) -> None:
     """Print NIQE and BRISQUE of pictures, which need no ground truth; lower is better.
 
-    Compare only scores of the same planes of the same recordings, beside those of TFP and TFI.
-    Needs the extra iqa.
+    Compare only scores of the same planes of the same recordings, and include TFP and TFI as a
+    reference. Needs the extra iqa.
 
     Args:
-        pictures: A picture or a folder of pictures, as reconstruct writes it.
+        pictures: A picture or a folder of pictures, as reconstruct writes them.
         niqe: File of NIQE's parameters for deepinv.
         brisque: File of BRISQUE's parameters for deepinv.
-        out: CSV file of the scores, which table files take as scores of a row.
+        out: CSV file of the scores, for the key scores of a row of a table file.
         overwrite: Replace the CSV file if it exists.
     """
     files = _pictures(Path(pictures))
+    for file in files:
+        _check_size(file)
     if out is not None:
         check_absent(Path(out), overwrite=overwrite)
     metrics = no_reference_metrics(niqe, brisque)
@@ -56,7 +59,7 @@ def score(
     print(_line(f"mean of {len(scores)}", means))
     if out is not None:
         text = io.StringIO()
-        writer = csv.writer(text)
+        writer = csv.writer(text, lineterminator="\n")
         writer.writerow(("name", *metrics))
         writer.writerows((name, *one.values()) for name, one in scores.items())
         with new_file(Path(out), overwrite=overwrite) as temporary:
@@ -81,16 +84,31 @@ def _pictures(place: Path) -> list[Path]:
     return files
 
 
-def _scores(file: Path, metrics: Mapping[str, Callable[[Tensor], Tensor]]) -> dict[str, float]:
-    grey = load_grey(file)
-    if min(grey.shape) < SMALLEST:
+def _check_size(file: Path) -> None:
+    height, width = load_grey(file).shape
+    if min(height, width) < SMALLEST:
         raise MediaError(
-            f"{file}: {grey.shape[0]} rows and {grey.shape[1]} columns; NIQE and BRISQUE need "
-            f"at least {SMALLEST} of both",
+            f"{file}: {height} rows and {width} columns; pictures need at least {SMALLEST} of both",
             path=str(file),
         )
-    image = torch.from_numpy(grey.astype(np.float32))[None, None]
-    return {name: float(metric(image)) for name, metric in metrics.items()}
+
+
+def _scores(file: Path, metrics: Mapping[str, Callable[[Tensor], Tensor]]) -> dict[str, float]:
+    image = torch.from_numpy(load_grey(file).astype(np.float32))[None, None]
+    return {name: _score(metric, image, name, file) for name, metric in metrics.items()}
+
+
+def _score(metric: Callable[[Tensor], Tensor], image: Tensor, name: str, file: Path) -> float:
+    try:
+        value = float(metric(image))
+    except torch.linalg.LinAlgError:  # of statistics that are not finite
+        value = math.nan
+    if not math.isfinite(value):
+        raise MediaError(
+            f"{file}: {name.upper()} is not defined; the picture is flat or has too little texture",
+            path=str(file),
+        )
+    return value
 
 
 def _line(name: str, scores: Mapping[str, float]) -> str:

@@ -34,7 +34,8 @@ USUAL_OPTIONS = {
     "--trainer.max_time DD:HH:MM:SS": "stop after this time",
     "--trainer.precision KIND": "32-true or bf16-mixed ('spike-zoo doctor --precision' says which)",
     "--trainer.devices N": "how many devices, or which",
-    "--safe": "only classes of this package, Lightning and torch: for configurations of others",
+    "--safe": "only classes of this package, Lightning, torch and torchmetrics: for configurations "
+    "of others",
     "--print_config": "show the whole configuration as YAML, and do nothing",
     "--model.help CLASS": "every option of a method, as spike_zoo.methods.stir.STIRModule",
     "--data.help CLASS": "every option of a data module",

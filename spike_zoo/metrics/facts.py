@@ -41,7 +41,7 @@ class MetricFacts:
 #: Metrics by the last part of their log key.
 METRICS: Final[dict[str, MetricFacts]] = {
     "psnr": MetricFacts("PSNR", "dB"),
-    "psnr_later": MetricFacts("PSNR behind the first image", "dB"),
+    "psnr_later": MetricFacts("PSNR after the first image", "dB"),
     "psnr_stir": MetricFacts("PSNR as STIR", "dB"),
     "psnr_official": MetricFacts("PSNR as published", "dB"),
     "ssim": MetricFacts("SSIM"),

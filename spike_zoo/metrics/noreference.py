@@ -24,7 +24,8 @@ def no_reference_metrics(
 
     Args:
         niqe: File of NIQE's parameters, as ``deepinv.loss.metric.NIQE.create_weights`` writes it.
-        brisque: File of BRISQUE's support vectors, as deepinv reads it.
+        brisque: File of BRISQUE's parameters for deepinv: a dictionary with ``support_vectors``,
+            ``dual_coef``, ``rho`` and ``gamma``.
 
     Returns:
         ``"niqe"`` and ``"brisque"`` where their files are given -> function that maps
@@ -35,7 +36,8 @@ def no_reference_metrics(
         MissingFileError: If a file does not exist.
         WeightsError: If a file does not contain such parameters.
     """
-    files = {name: Path(file) for name, file in (("niqe", niqe), ("brisque", brisque)) if file}
+    given = (("niqe", niqe), ("brisque", brisque))
+    files = {name: Path(file).absolute() for name, file in given if file}  # never "download"
     if not files:
         raise UsageError("give --niqe FILE or --brisque FILE, the parameters of the metrics")
     for file in files.values():
@@ -55,7 +57,10 @@ def no_reference_metrics(
 def _made(make: Callable[[Path], Any], name: str, file: Path) -> Callable[[Tensor], Tensor]:
     try:
         metric = make(file)
-    except (pickle.UnpicklingError, KeyError, RuntimeError, TypeError, EOFError) as error:
+    except (
+        *(pickle.UnpicklingError, KeyError, RuntimeError, TypeError, ValueError),
+        *(AttributeError, EOFError, OSError),
+    ) as error:
         raise WeightsError(
             f"{file}: not a file of parameters of {name.upper()} for deepinv "
             f"({type(error).__name__})",

@@ -77,8 +77,8 @@ def config_files(arguments: Sequence[str]) -> list[str]:
     for position, argument in enumerate(arguments):
         if argument in ("-c", "--config") and position + 1 < len(arguments):
             files.append(find_config(arguments[position + 1]))
-        elif argument.startswith("--config="):
-            files.append(find_config(argument.removeprefix("--config=")))
+        elif argument.startswith(("-c=", "--config=")):
+            files.append(find_config(argument.partition("=")[2]))
     return files
 
 

@@ -96,10 +96,10 @@ class TaskModule(LightningModule):
         with is made before, outside the clock. What it costs is shared out among the samples of the
         batch, that of an :class:`ProfiledCall` is not::
 
-            def cost_jobs(self, batch):
+            def profiled_calls(self, batch):
                 data = self.codec.compress(batch)
                 return {
-                    **super().cost_jobs(batch),
+                    **super().profiled_calls(batch),
                     "compress": lambda: self.codec.compress(batch),
                     "decompress": lambda: self.codec.decompress(data),
                 }

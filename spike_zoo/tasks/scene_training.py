@@ -13,6 +13,8 @@ from spike_zoo.spikes.windows import centred_window
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from lightning import LightningModule
+
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
 
     TermsOf: TypeAlias = Callable[[ReconstructionBatch], dict[str, Tensor]]
@@ -55,6 +57,14 @@ def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatc
             "plane": plane,
             "name": batch["name"],
         }
+
+
+def loss_scale_of(module: LightningModule) -> float:
+    """Return the factor by which float16 training scales losses, 1 elsewhere."""
+    trainer = module._trainer
+    plugin = None if trainer is None else trainer.precision_plugin
+    scaler = getattr(plugin, "scaler", None)
+    return 1.0 if scaler is None else float(scaler.get_scale())
 
 
 def scene_terms(

@@ -105,6 +105,14 @@ def test_wrong_calls_are_explained(
     assert message in capsys.readouterr().err
 
 
+def test_flat_pictures_are_named(
+    parameters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_picture(np.full((200, 200), 0.5), tmp_path / "flat.png")
+    assert main(["score", str(tmp_path / "flat.png"), "--niqe", str(parameters["niqe"])]) == 1
+    assert "flat.png: NIQE is not defined" in capsys.readouterr().err
+
+
 def test_small_pictures_are_named(
     parameters: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,6 +24,7 @@ from spike_zoo.methods.ssmt.network import (
     Alignment,
     ClipState,
     MotionInput,
+    check_spacing,
 )
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
@@ -34,7 +35,12 @@ from spike_zoo.tasks.clips import ClipReconstruction, read_clip
 from spike_zoo.tasks.evaluation import Evaluation, Origin
 from spike_zoo.tasks.flow import FlowPrediction
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-from spike_zoo.tasks.scene_training import check_scenes, scene_terms, scene_windows
+from spike_zoo.tasks.scene_training import (
+    check_scenes,
+    loss_scale_of,
+    scene_terms,
+    scene_windows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,7 +88,9 @@ class SSMTModule(ReconstructionModule):
         warmup: Fraction of the run in which it rises.
         bptt_clips: 1 takes gradients of each clip alone, 0 through the whole scene.
         scale_input: Whether spikes and intervals are scaled by the rate scale.
-        history: Clips before each image of :meth:`reconstruct`; by default all of the recording.
+        history: Clips before each image of :meth:`reconstruct`, at least 1; by default all of the
+            recording, so that an image at plane 5000 takes 250 clips. Planes of a stride that is no
+            multiple of 20 belong to several chains.
         lpips: See :class:`ReconstructionModule`.
         protocols: See :class:`ReconstructionModule`.
 
@@ -128,23 +136,26 @@ class SSMTModule(ReconstructionModule):
         check_schedule(schedule, learning_rate, warmup)
         if bptt_clips not in (0, 1):
             raise ValueError(f"bptt_clips must be 0 (the whole scene) or 1, got {bptt_clips}")
-        if history is not None and history < 0:
-            raise ValueError(f"history must be 0 or more clips, got {history}")
+        if history is not None and history < 1:
+            raise ValueError(f"history must be at least 1 clip, got {history}")
         self.network = SSMT(**{name: self.hparams[name] for name in NETWORK_OPTIONS})
+        self._has_weights = False  # of the motion network, by --init_from
         if (motion := self.network.motion) is not None:
+            motion.register_load_state_dict_post_hook(self._note_weights)  # type: ignore[no-untyped-call]  # torch's
             motion.requires_grad_(False)
             motion.raft.update_block.flow_head.requires_grad_(learn_flow_head)
         self.average = _average(initial)
         # in a list, which is no part of the state dict: checkpoints do not contain the method
         self._initial: list[ClipReconstruction] = []
         if self.average is None and initial != "self":
-            self._initial.append(cast(ClipReconstruction, load(initial)))
+            self._initial.append(_method(initial))
             self.clip_length = max(CLIP_PLANES, self._initial[0].clip_length)
 
     def setup(self, stage: str) -> None:
-        """Make the metrics and, before a fit, load the motion network."""
+        """Make the metrics and, before a fit from the beginning, load the motion network."""
         super().setup(stage)
-        if stage == "fit" and self.network.motion is not None:
+        is_resumed = self._trainer is not None and self._trainer.ckpt_path is not None
+        if stage == "fit" and self.network.motion is not None and not is_resumed:
             self._load_motion()
 
     def _load_motion(self) -> None:
@@ -153,6 +164,8 @@ class SSMTModule(ReconstructionModule):
         Raises:
             WeightsError: If the file has other weights, or those of other options.
         """
+        if self._has_weights:
+            return
         if (source := self.hparams["motion_weights"]) is None:
             rank_zero_warn(
                 "motion_weights is not set: the motion network has random weights. Train "
@@ -172,6 +185,9 @@ class SSMTModule(ReconstructionModule):
             )
         motion.load_state_dict(weights)
 
+    def _note_weights(self, *_: object) -> None:
+        self._has_weights = True
+
     def forward(self, spikes: Tensor, rate_scale: Tensor | None = None) -> Tensor:
         """Reconstruct the last of N clips that are 20 planes apart.
 
@@ -181,7 +197,15 @@ class SSMTModule(ReconstructionModule):
 
         Returns:
             ``(B, 1, H, W)`` in [0, 1].
+
+        Raises:
+            ValueError: If the number of planes is another.
         """
+        if (rest := spikes.shape[1] - self.clip_length) < 0 or rest % STRIDE:
+            raise ValueError(
+                f"spikes must have {self.clip_length} planes and {STRIDE} for each further clip, "
+                f"got {spikes.shape[1]}"
+            )
         scale = spikes.new_ones(len(spikes)) if rate_scale is None else rate_scale
         state = None
         for first in range(0, spikes.shape[1] - self.clip_length + 1, STRIDE):
@@ -199,7 +223,7 @@ class SSMTModule(ReconstructionModule):
         return [Origin(*one) for row in planes for one in zip(batch["name"], row, strict=True)]
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
-        """Reconstruct scenes, measure all images, and log the PSNR behind the first."""
+        """Reconstruct scenes, measure all images, and log the PSNR after the first."""
         clips, images = self._chain(batch)
         evaluation = self.evaluation(clips, FlowPrediction(images), split)
         if len(images) > (first := len(batch["name"])):
@@ -208,8 +232,9 @@ class SSMTModule(ReconstructionModule):
         return evaluation
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
-        """Return the mean L1 distance of the images behind the first one."""
+        """Return the mean L1 distance of the images after the first one."""
         check_scenes(batch, "SSMT")
+        check_spacing(batch)
         state: ClipState | None = None
 
         def terms_of(clip: ReconstructionBatch) -> dict[str, Tensor]:
@@ -220,7 +245,12 @@ class SSMTModule(ReconstructionModule):
         if self.hparams["bptt_clips"]:
             parameters = [one for one in self.network.parameters() if one.requires_grad]
             loss = scene_terms(
-                *(terms_of, batch, parameters), length=self.clip_length, is_first_counted=False
+                terms_of,
+                batch,
+                parameters,
+                length=self.clip_length,
+                is_first_counted=False,
+                loss_scale=loss_scale_of(self),
             )["total"]
         else:
             losses = [terms_of(clip)["total"] for clip in scene_windows(batch, self.clip_length)]
@@ -244,6 +274,7 @@ class SSMTModule(ReconstructionModule):
     def _chain(self, batch: SceneBatch) -> tuple[ReconstructionBatch, Tensor]:
         """Return the clips of scenes as one batch, in order of time, and their images."""
         check_scenes(batch, "SSMT", 1)
+        check_spacing(batch)
         clips: list[Any] = []
         state, images = None, []
         for clip in scene_windows(batch, self.clip_length):
@@ -260,7 +291,7 @@ class SSMTModule(ReconstructionModule):
     def _advance(
         self, clip: Tensor, rate_scale: Tensor, state: ClipState | None
     ) -> tuple[Tensor, ClipState]:
-        """Return the image of a clip ``(B, clip_length, H, W)`` and the state behind it."""
+        """Return the image of a clip ``(B, clip_length, H, W)`` and the state after it."""
         edge = (clip.shape[1] - CLIP_PLANES) // 2
         spikes = clip[:, edge : edge + CLIP_PLANES]
         scale = rate_scale if self.hparams["scale_input"] else torch.ones_like(rate_scale)
@@ -294,7 +325,7 @@ class SSMTModule(ReconstructionModule):
         history = self.hparams["history"]
         scale = torch.full((1,), rate_scale, device=self.device)
         chains: dict[int, tuple[int, Tensor, ClipState]] = {}
-        with eval_mode(self), torch.inference_mode():
+        with eval_mode(self):
             for center in centers:
                 phase = center % STRIDE
                 plane, image, state = chains.get(phase, (recording.shape[0], None, None))
@@ -305,11 +336,22 @@ class SSMTModule(ReconstructionModule):
                     plane += STRIDE
                     packed = read_clip(recording, plane, self.clip_length).to(self.device)
                     clip = unpack_tensor(packed, recording.shape[2])[None].float()
-                    image, state = self._advance(clip, scale, state)
+                    with torch.inference_mode():
+                        image, state = self._advance(clip, scale, state)
                 assert image is not None
                 assert state is not None
                 chains[phase] = plane, image, state
                 yield image[0].clamp(0, 1).float().cpu()
+
+
+def _method(initial: str) -> ClipReconstruction:
+    """Return the method that makes first images."""
+    if initial.startswith(("hf:", "wandb:")):
+        raise ValueError(f"initial: {initial} is not on this machine; copy it, and name the file")
+    method = load(initial)
+    if not isinstance(method, ClipReconstruction) or method.channels != 1:
+        raise ValueError(f"initial: {initial} does not reconstruct grey images of clips")
+    return method
 
 
 def _average(initial: str) -> int | None:

@@ -135,7 +135,7 @@ def _first_layer(channels: int) -> nn.Conv2d:
 
 
 def flow_loss(flows: list[Tensor], truth: Tensor) -> Tensor:
-    """Return the weighted L1 distances of the flows of all updates, 0.8 for each one later.
+    """Return the sum of the L1 distances of all updates; n updates before the last weigh 0.8^n.
 
     Args:
         flows: In order of the updates, each ``(B, 2, H, W)``.

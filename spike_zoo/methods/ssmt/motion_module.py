@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
-from spike_zoo.errors import ConfigError
+from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize, flow_loss
 from spike_zoo.methods.ssmt.network import (
     CLIP_PLANES,
     MotionInput,
     check_motion_input,
+    check_spacing,
     motion_input_of,
 )
 from spike_zoo.metrics.collections import flow_metrics
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from torchmetrics import MetricCollection
 
     from spike_zoo.batch import SceneBatch, Split
+    from spike_zoo.spikes import SpikeRecording
 
 
 class SSMTMotionModule(ReconstructionModule):
@@ -100,6 +102,11 @@ class SSMTMotionModule(ReconstructionModule):
         features = [self.network.features(planes) for planes in (second, first)]
         return self.network(second, *features).flow
 
+    def _stream(
+        self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
+    ) -> Iterator[Tensor]:
+        raise UsageError("SSMTMotionModule estimates flow and reconstructs no images")
+
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:
         """Return the loss of the flows between all neighbouring clips of scenes.
 
@@ -158,6 +165,7 @@ class SSMTMotionModule(ReconstructionModule):
             ConfigError: If the data are no scenes, or have no true flow.
         """
         check_scenes(batch, "SSMT")
+        check_spacing(batch)
         if "flow" not in batch:
             raise ConfigError(
                 "SSMT's motion network learns from the true flow, which the archive does not "

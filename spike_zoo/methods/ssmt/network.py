@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize
 from spike_zoo.nn.deformable import deform_conv2d
 from spike_zoo.nn.warp import warp
+
+if TYPE_CHECKING:
+    from spike_zoo.batch import SceneBatch
 
 CLIP_PLANES: Final = 41
 """Planes of a clip; the image belongs to the middle one."""
@@ -137,7 +141,7 @@ class SSMT(nn.Module):
         decoder_blocks: Residual units of the decoder.
         memory_blocks: Residual units of the encoder of the warped image.
         subclips: Sub-clips that a clip is divided into: 3 (as published) or 1.
-        subclip_length: Planes of each of 3 sub-clips, odd, 13 to 41.
+        subclip_length: Planes of each of 3 sub-clips, odd, 13 to 41; 13 leaves two planes out.
         alignment: What the outer sub-clips are aligned by: ``"intervals"`` (as published),
             ``"features"`` alone, or ``"none"``.
         deformable_groups: Groups of channels with offsets of their own.
@@ -182,6 +186,7 @@ class SSMT(nn.Module):
     ) -> None:
         super().__init__()
         _check(width, subclips, subclip_length, alignment)
+        _check_counts(encoder_blocks, decoder_blocks, memory_blocks, deformable_groups)
         check_motion_input(motion_input)
         self.length = length = subclip_length if subclips == 3 else CLIP_PLANES
         rest = CLIP_PLANES - length
@@ -206,7 +211,7 @@ class SSMT(nn.Module):
                 self.motion = MotionNetwork(motion_size, motion_updates, correlation_levels)
 
     def start(self, spikes: Tensor, rate_scale: Tensor, image: Tensor | None = None) -> ClipState:
-        """Return the state behind the first clip.
+        """Return the state after the first clip.
 
         Args:
             spikes: Of the first clip, ``(B, 41, H, W)``, 0 or 1.
@@ -224,12 +229,12 @@ class SSMT(nn.Module):
     def forward(
         self, spikes: Tensor, rate_scale: Tensor, state: ClipState
     ) -> tuple[Tensor, ClipState]:
-        """Return the image of a clip, not clamped, and the state behind the clip (eqs. 7 to 9).
+        """Return the image of a clip, not clamped, and the state after the clip (eqs. 7 to 9).
 
         Args:
             spikes: ``(B, 41, H, W)``, 0 or 1.
             rate_scale: Spikes per plane at white, ``(B,)``.
-            state: Behind the clip 20 planes before.
+            state: After the clip 20 planes before.
 
         Returns:
             Image ``(B, 1, H, W)``, and the state.
@@ -262,7 +267,7 @@ class SSMT(nn.Module):
         return self.decoder(torch.cat(parts, dim=1))
 
     def train(self, mode: bool = True) -> SSMT:
-        """Set the mode; a frozen motion network stays in evaluation mode."""
+        """Set the mode; the motion network stays in evaluation mode."""
         super().train(mode)
         if self.motion is not None:
             self.motion.eval()
@@ -301,6 +306,28 @@ def check_motion_input(kind: str) -> None:
     """
     if kind not in ("intervals", "spikes"):
         raise ValueError(f"motion_input must be intervals or spikes, got {kind!r}")
+
+
+def check_spacing(batch: SceneBatch) -> None:
+    """Reject scenes whose images are not 20 planes apart.
+
+    Raises:
+        ConfigError: Naming the option of the simulator.
+    """
+    steps = batch["planes"].diff(dim=1)
+    if steps.numel() and not (steps == STRIDE).all():
+        raise ConfigError(
+            f"SSMT takes scenes whose images are {STRIDE} planes apart, these are "
+            f"{int(steps[0, 0])} apart: simulate with --stride {STRIDE}, or set data.stride"
+        )
+
+
+def _check_counts(encoder: int, decoder: int, memory: int, groups: int) -> None:
+    if min(encoder, decoder, memory) < 0 or groups < 1:
+        raise ValueError(
+            "encoder_blocks, decoder_blocks and memory_blocks must be 0 or more and "
+            f"deformable_groups at least 1, got {encoder}, {decoder}, {memory} and {groups}"
+        )
 
 
 def _check(width: int, subclips: int, length: int, alignment: str) -> None:

@@ -1,4 +1,4 @@
-"""The training loss of STIR: what the reconstruction and the coarser images are held to."""
+"""The training loss of STIR: the reconstruction and the coarser images against the truth."""
 
 from __future__ import annotations
 

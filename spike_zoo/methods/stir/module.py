@@ -1,4 +1,4 @@
-"""Training and use of STIR: optimiser, schedule, steps, and what the network is shown."""
+"""Training and use of STIR: optimiser, schedule, steps, and the input of the network."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.clips import known_rate_scale, read_clip
 from spike_zoo.tasks.flow import REACH, FlowPrediction, check_alone, motion_in
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-from spike_zoo.tasks.scene_training import scene_terms
+from spike_zoo.tasks.scene_training import loss_scale_of, scene_terms
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch, SceneBatch
@@ -323,7 +323,7 @@ class STIRModule(ReconstructionModule):
                 list(self.network.parameters()),
                 length=self.clip_length,
                 is_first_counted=self.hparams["first_window_loss"],
-                loss_scale=self._loss_scale(),
+                loss_scale=loss_scale_of(self),
             )
         else:
             terms = self._terms(batch)
@@ -368,12 +368,6 @@ class STIRModule(ReconstructionModule):
         if self.hparams["motion_schedule"] == "constant" or self._trainer is None:
             return 1.0
         return 1.0 - min(1.0, self.global_step / max(1.0, total_updates(self.trainer)))
-
-    def _loss_scale(self) -> float:
-        """Return the factor by which float16 training scales losses, 1 elsewhere."""
-        plugin = None if self._trainer is None else self._trainer.precision_plugin
-        scaler = getattr(plugin, "scaler", None)
-        return 1.0 if scaler is None else float(scaler.get_scale())
 
     def _network_input(
         self, spikes: Tensor, rate_scale: Tensor | None, motion: Tensor | None = None

@@ -42,7 +42,7 @@ CONDITIONS: Final[Mapping[str, tuple[float, ...]]] = MappingProxyType(
 background in pixels per plane, ``noise`` the factor of the terms of ``lowlight-v1``, ``dead`` the
 share of pixels that never fire, ``hot`` the share that fire in every plane, and ``lost`` the share
 of planes that are stored without spikes. What is not varied has a rate scale of 0.6, 0.3 pixels
-per plane, and no noise.
+per plane, and by default no noise. Dead and hot pixels of one share are the same pixels.
 """
 
 
@@ -116,7 +116,11 @@ def conditioned_scenes(
 
 
 def scaled_noise(factor: float) -> CameraNoise:
-    """Return the noise ``lowlight-v1`` with all deviations multiplied by a factor."""
+    """Return the noise ``lowlight-v1`` with every term multiplied by a factor.
+
+    These are means, deviations and probabilities; that of the dark charge is one of a logarithm, so
+    its spread over the pixels grows faster than the factor.
+    """
     noise = NOISE_PRESETS["lowlight-v1"]
     if factor == 0:
         return NOISE_PRESETS["none"]

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 import spike_zoo
 from spike_zoo.batch import SceneBatch
 from spike_zoo.data import SceneDataModule
-from spike_zoo.errors import ConfigError
+from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.methods.classical import TFI
 from spike_zoo.methods.ssmt import (
     SSMT,
@@ -192,9 +192,9 @@ def test_reconstruct_is_the_chain_of_the_recording_whatever_else_is_asked_for() 
         torch.testing.assert_close(alone[0], with_start[place])
     unordered = module.reconstruct(recording, [60, 33, 20, 40])
     torch.testing.assert_close(unordered[[2, 3, 0]], with_start[1:])
-    torch.testing.assert_close(
-        small_module(history=0).eval().reconstruct(recording, [20])[0], chain[0]
-    )
+    expected = TFI(average=9).reconstruct(recording, [20])
+    assert not torch.allclose(with_start[1], expected[0]), "plane 0 begins the chain"
+    torch.testing.assert_close(chain[0], expected[0], atol=1e-5, rtol=0)
 
 
 def test_history_limits_the_clips_before_an_image() -> None:
@@ -202,9 +202,9 @@ def test_history_limits_the_clips_before_an_image() -> None:
     chain = small_module().eval().predict_step(batch, 0).unflatten(0, (CLIPS, 2))[:, 0]
     found = small_module(history=1).eval().reconstruct(_recording(batch, 0), [40])
     torch.testing.assert_close(found[0], chain[1])
-    short = small_module(history=0).eval().reconstruct(_recording(batch, 0), [60])
-    expected = TFI(average=9).reconstruct(_recording(batch, 0), [60])
-    torch.testing.assert_close(short, expected)
+    streamed = small_module(history=1).eval().reconstruct_stream(_recording(batch, 0), [60])
+    next(streamed)
+    assert not torch.is_inference_mode_enabled(), "the caller computes as it likes"
 
 
 def test_without_motion_memory_a_flow_depends_on_two_clips_alone() -> None:
@@ -272,7 +272,12 @@ def test_the_first_image_is_that_of_the_chosen_method() -> None:
         ({"motion_input": "events"}, "intervals or spikes, got 'events'"),
         ({"alignment": "flow"}, "alignment must be"),
         ({"bptt_clips": 3}, "bptt_clips must be 0"),
-        ({"history": -1}, "history must be"),
+        ({"history": 0}, "history must be"),
+        ({"deformable_groups": 0}, "deformable_groups at least 1"),
+        ({"memory_blocks": -1}, "must be 0 or more"),
+        ({"initial": "hf:owner/name"}, "is not on this machine"),
+        ({"initial": "ssdm-student"}, "does not reconstruct grey images"),
+        ({"initial": "tfi-colour"}, "does not reconstruct grey images"),
         ({"initial": "tfi:0"}, "tfi:N needs 1 to 41"),
         ({"motion_updates": 0}, "at least 1"),
     ],
@@ -280,6 +285,27 @@ def test_the_first_image_is_that_of_the_chosen_method() -> None:
 def test_impossible_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SSMTModule(**{**SMALL, **options}, lpips="off")
+
+
+def test_images_at_other_distances_are_rejected() -> None:
+    batch = scene_batch()
+    batch["planes"] = batch["planes"] // 2 + 20
+    with pytest.raises(ConfigError, match=r"20 planes apart, these are 10 apart.*--stride 20"):
+        small_module().eval().predict_step(batch, 0)
+    with pytest.raises(ValueError, match="41 planes and 20 for each further clip, got 60"):
+        small_module()(torch.zeros(1, 60, 16, 16))
+
+
+def test_a_motion_network_reconstructs_nothing() -> None:
+    module = SSMTMotionModule("small", 2, 2)
+    with pytest.raises(UsageError, match="reconstructs no images"):
+        module.reconstruct(_recording(scene_batch(), 0), [20])
+
+
+def test_loaded_weights_are_not_replaced_by_those_of_the_first_stage() -> None:
+    first, second = small_module(), small_module(motion_weights="none.ckpt")
+    second.load_state_dict(first.state_dict())
+    second.setup("fit")  # would not find the file
 
 
 def test_the_motion_network_takes_any_size_and_starts_from_a_flow() -> None:

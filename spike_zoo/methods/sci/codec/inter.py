@@ -116,14 +116,14 @@ class DecodedPFrame(NamedTuple):
 
 
 class Inter(nn.Module):
-    """All networks of a P-frame but motion estimation.
+    """All networks of a P-frame except motion estimation.
 
     Args:
         width: Of all channels and repeats; 1 is the paper's budget.
         context: ``"condition"`` codes a feature given contexts; ``"residual"`` codes what the
             warped frame before leaves of it, without contexts. Both add the warped frame before to
-            what is synthesised, and begin with it alone: to hand on what is known already would
-            have to be learned, and what that loses adds up from frame to frame.
+            what is synthesised, and start as this identity: to learn it would cost quality that
+            adds up from frame to frame.
         skip: Whether a stream states for each P-frame which parts it holds, see :class:`FrameMode`;
             the paper's holds both.
         temporal_prior: What of the frame before predicts latents: ``"full"`` lets its symbols
