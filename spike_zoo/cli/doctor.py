@@ -28,6 +28,8 @@ OPTIONAL_PARTS = {
     "huggingface-hub": "weights from and to the Hugging Face Hub (extra 'hub')",
     "jupytext": "notebooks as text (extra 'notebooks')",
     "nbmake": "running the notebooks (extra 'notebooks')",
+    "deepinv": "NIQE and BRISQUE of pictures, score (extra 'iqa')",
+    "fsspec": "recordings and archives by address (extra 'remote')",
     "onnx": "networks as graphs, X.onnx (extra 'onnx')",
     "onnxruntime": "comparing X.onnx with the method (extra 'onnx')",
     "onnxscript": "making X.onnx (extra 'onnx')",
