@@ -101,7 +101,7 @@ def _scores(file: Path, metrics: Mapping[str, Callable[[Tensor], Tensor]]) -> di
 def _score(metric: Callable[[Tensor], Tensor], image: Tensor, name: str, file: Path) -> float:
     try:
         value = float(metric(image))
-    except torch.linalg.LinAlgError:  # of statistics that are not finite
+    except RuntimeError:  # statistics that are not finite
         value = math.nan
     if not math.isfinite(value):
         raise MediaError(
