@@ -66,8 +66,8 @@ to_pillow(side_by_side([mosaic, truth], ["tfi of the mosaic", "ground truth"]))
 # - `tfp-colour` and `tfi-colour` demosaick one image, so that the missing colours are
 #   interpolated from neighbouring pixels;
 # - `ssl-csc` averages the samples of each colour along the flow, and interpolates nothing;
-# - `tfi-aligned-colour` averages demosaicked planes along the flow, and then adds what the samples
-#   of the sensor say more than that image.
+# - `tfi-aligned-colour` averages demosaicked planes along the flow, and then adds the difference
+#   between the samples of the sensor and that image.
 
 # %%
 names = ["tfp-colour", "tfi-colour", "ssl-csc", "tfi-aligned-colour"]

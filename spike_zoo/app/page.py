@@ -80,9 +80,8 @@ def build(setting: Setting) -> gradio.Blocks:
                     with gradio.Row():
                         height = gradio.Number(label=FIELDS["height"], precision=0, min_width=80)
                         width = gradio.Number(label=FIELDS["width"], precision=0, min_width=80)
-                    scale = gradio.Number(
-                        label=FIELDS["rate-scale"], info="0: as stated, else estimated"
-                    )
+                    about = "0: as stated, else estimated"
+                    scale = gradio.Number(label=FIELDS["rate-scale"], info=about)
                     cfa = gradio.Dropdown(
                         [("as stated", ""), *get_args(Cfa)], value="", label=FIELDS["cfa"]
                     )

@@ -99,10 +99,7 @@ def compress(
     """
     if run_batch(compress, locals()):  # first: nothing but the arguments
         return
-    if cluster is not None:
-        raise UsageError(
-            f"--cluster {cluster} is for several recordings: give a folder, or a pattern in quotes"
-        )
+    _check_single(cluster)
     if codec == "spl":
         lossless, codec = True, None
     elif codec == "sci" and not lossless:
@@ -140,6 +137,14 @@ def compress(
     chosen = QUALITY if quality is None else quality, GOP if gop is None else gop
     options = {"quality": chosen[0], "gop": chosen[1], "rate_scale": scale.value}
     echo(_code_features(coder, source, options, target, overwrite=overwrite))
+
+
+def _check_single(cluster: str | None) -> None:
+    """Reject a cluster for one recording."""
+    if cluster is not None:
+        raise UsageError(
+            f"--cluster {cluster} is for several recordings: give a folder, or a pattern in quotes"
+        )
 
 
 def _code_features(

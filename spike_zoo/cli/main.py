@@ -73,10 +73,7 @@ COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
         "spike_zoo.cli.compare:compare",
         "a run beside methods that need no training, on the images it was tested on",
     ),
-    "score": (
-        "spike_zoo.cli.score:score",
-        "NIQE and BRISQUE of pictures, which need no ground truth",
-    ),
+    "score": ("spike_zoo.cli.score:score", "NIQE and BRISQUE, which need no ground truth"),
     "report": (
         "spike_zoo.cli.report:report",
         "a recording, archive, run or bitstream as one page to look at, compare and zoom into",

@@ -164,7 +164,7 @@ def _block(
     rate_scale: float,
     centers: Sequence[int],
 ) -> list[Tensor]:
-    """Return the images at some planes, in a process of its own."""
+    """Return the images at some planes, in a worker process."""
     with quiet():
         source, module = read_recording(recording, name, **dat), prepare()
         return list(module.reconstruct_stream(source, centers, rate_scale=rate_scale))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -39,7 +40,13 @@ def local_path(path: str | Path) -> Path:
         UsageError: If fsspec, or what it needs for the address, is not installed.
         MissingFileError: If there is nothing at the address, or it cannot be read.
     """
-    return _copied(path) if is_address(path) and isinstance(path, str) else Path(path)
+    if not (isinstance(path, str) and is_address(path)):
+        return Path(path)
+    copy = _copied(path)
+    if not copy.exists():  # removed for room
+        _copied.cache_clear()
+        copy = _copied(path)
+    return copy
 
 
 @functools.cache
@@ -137,15 +144,20 @@ def _fetch(system: Any, inside: str, target: Path) -> None:  # noqa: ANN401  (fs
 def _make_room(kept: Path) -> None:
     """Remove the files that were used least lately, until the cache keeps to its limit."""
     limit = float(os.environ.get(LIMIT_VARIABLE) or _LIMIT) * 1e9
-    files = sorted(_files(_cache()), key=lambda path: path.stat().st_mtime)
-    total = sum(path.stat().st_size for path in files)
-    for path in files:
+    files = sorted(_files(_cache()))
+    total = sum(size for _, size, _ in files)
+    for _, size, path in files:
         if total <= limit:
             return
         if path != kept and path.name not in (_INDEX, _SOURCE):
-            total -= path.stat().st_size
+            total -= size
             path.unlink(missing_ok=True)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file())
+def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:
+    """Yield time of last use, size and path of each file; other processes may remove some."""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                status = path.stat()
+                yield status.st_mtime, status.st_size, path

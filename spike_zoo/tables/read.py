@@ -124,7 +124,7 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
 
 
 def _named_numbers(path: Path, example: str) -> tuple[list[str], list[tuple[int, list[Any]]]]:
-    """Return the names of the columns behind the first, and number and cells of each line."""
+    """Return the names of the columns after the first, and number and cells of each line."""
     if not path.is_file():
         raise MissingFileError(f"{path}: there is no such CSV file", path=str(path))
     try:

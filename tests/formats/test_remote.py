@@ -68,6 +68,17 @@ def test_a_recording_is_copied_once_with_its_sidecar(
     assert len(list(cache.rglob("a.dat"))) == 1
 
 
+def test_a_copy_that_was_removed_for_room_is_made_again(
+    served: tuple[Path, str, Asked], cache: Path
+) -> None:
+    folder, address, _ = served
+    write_recording(random_spikes(40, 12, 16), folder / "a.npz")
+    first = spike_zoo.read_recording(f"{address}/a.npz")[:]
+    (copy,) = cache.rglob("a.npz")
+    copy.unlink()
+    assert np.array_equal(spike_zoo.read_recording(f"{address}/a.npz")[:], first)
+
+
 def test_commands_take_addresses(
     served: tuple[Path, str, Asked], capsys: pytest.CaptureFixture[str]
 ) -> None:

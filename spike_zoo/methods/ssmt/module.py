@@ -70,7 +70,7 @@ class SSMTModule(ReconstructionModule):
         subclips: Sub-clips of a clip.
         subclip_length: Planes of each of 3 sub-clips.
         alignment: What the outer sub-clips are aligned by.
-        deformable_groups: Groups of channels with offsets of their own.
+        deformable_groups: Groups of channels; each has separate offsets.
         intensity_memory: Whether the last image is used.
         warp_memory: Whether it is warped by the optical flow.
         motion_memory: Whether the flow is initialised by the last one.

@@ -159,7 +159,7 @@ class SSMTMotionModule(ReconstructionModule):
         return Evaluation(shown, [MeasuredImage(one, one.plane, scale) for one in origins], values)
 
     def _flows(self, batch: SceneBatch, *, is_chained: bool) -> list[tuple[int, list[Tensor]]]:
-        """Return the number of each clip behind the first, and its flows.
+        """Return the number of each clip after the first, and its flows.
 
         Raises:
             ConfigError: If the data are no scenes, or have no true flow.

@@ -79,7 +79,7 @@ class IntervalAlignment(nn.Module):
 
     Args:
         channels: Of the features.
-        groups: Groups of channels with offsets of their own.
+        groups: Groups of channels; each has separate offsets.
         with_intervals: Whether intervals are part of the input.
 
     Raises:
@@ -144,7 +144,7 @@ class SSMT(nn.Module):
         subclip_length: Planes of each of 3 sub-clips, odd, 13 to 41; 13 leaves two planes out.
         alignment: What the outer sub-clips are aligned by: ``"intervals"`` (as published),
             ``"features"`` alone, or ``"none"``.
-        deformable_groups: Groups of channels with offsets of their own.
+        deformable_groups: Groups of channels; each has separate offsets.
         intensity_memory: Whether the last image is used.
         warp_memory: Whether it is warped by the optical flow; False is not in the paper.
         motion_memory: Whether the flow is initialised by the last one.
