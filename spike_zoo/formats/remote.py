@@ -113,6 +113,8 @@ def _file_system(address: str) -> tuple[Any, str]:
             f"{address}: {error}. Addresses need: pip install 'spike-zoo[remote]', and for s3:// "
             "also s3fs, for gs:// gcsfs"
         ) from error
+    except OSError as error:  # some kinds connect here
+        raise MissingFileError(f"{address}: cannot be read ({error})", path=address) from error
     return system, inside
 
 

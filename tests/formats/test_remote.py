@@ -147,6 +147,12 @@ def test_what_is_missing_is_named_by_its_address(
     assert f"{address}/none.h5: cannot be read" in message
 
 
+def test_a_server_that_does_not_answer_is_named() -> None:
+    for address in ("ftp://127.0.0.1:1/a.npz", "http://127.0.0.1:1/a.npz"):
+        with pytest.raises(MissingFileError, match=rf"{address}: cannot be read"):
+            spike_zoo.read_recording(address)
+
+
 def test_an_unknown_kind_of_address_names_the_extra() -> None:
     with pytest.raises(UsageError, match=r"spike-zoo\[remote\]"):
         spike_zoo.read_recording("gopher://host/a.dat")

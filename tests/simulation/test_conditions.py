@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from spike_zoo.errors import UsageError
 from spike_zoo.simulation.camera.noise import NOISE_PRESETS
 from spike_zoo.simulation.kinds.conditions import (
     CONDITIONS,
@@ -12,6 +13,7 @@ from spike_zoo.simulation.kinds.conditions import (
     conditioned_scenes,
     scaled_noise,
 )
+from spike_zoo.simulation.scenes.photographs import Split
 from spike_zoo.simulation.scenes.scene import SceneSpec
 from spike_zoo.tables.runs import condition_of
 
@@ -31,6 +33,12 @@ def test_every_scene_has_every_value_of_every_condition_in_its_name() -> None:
     for condition, values in CONDITIONS.items():
         found = {condition_of(scene.name, condition) for scene in scenes} - {None}
         assert found == set(values)
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 1), ("val", 2), ("test", 9)])
+def test_other_scenes_are_rejected(split: Split, count: int) -> None:
+    with pytest.raises(UsageError, match=f"at most 8 scenes, all to test with: got --{split}"):
+        conditioned_scenes(split, count, 0, SIZE)
 
 
 def test_light_is_the_number_of_spikes() -> None:

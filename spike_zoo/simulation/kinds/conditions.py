@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from spike_zoo.errors import UsageError
 from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise
 from spike_zoo.simulation.defaults import SPEEDS, default_scenes
 from spike_zoo.simulation.kinds.takes import MARGIN, simulate_take
@@ -91,7 +92,16 @@ class ConditionedScene:
 def conditioned_scenes(
     split: Split, count: int, seed: int, options: Mapping[str, Any]
 ) -> list[ConditionedScene]:
-    """Return up to eight test scenes, each under all values of all conditions."""
+    """Return up to eight test scenes, each under all values of all conditions.
+
+    Raises:
+        UsageError: If more are asked for, or scenes of another split.
+    """
+    if split != "test" or count > len(TEST_PICTURES):
+        raise UsageError(
+            f"--kind conditions makes at most {len(TEST_PICTURES)} scenes, all to test with: got "
+            f"--{split} {count}"
+        )
     scenes = default_scenes(
         split,
         len(SPEEDS) * len(TEST_PICTURES),
