@@ -177,7 +177,7 @@ def read_facts(file: Hdf5File) -> dict[str, Facts]:
 
 def _valid_rows(file: Hdf5File) -> list[IndexRow]:
     """Return the rows of the table, if there is one and no byte of the file has changed since."""
-    if not (file.holds(_TABLE) and file.holds(_STAMP)):
+    if not (file.holds(_TABLE) and file.holds(_STAMP)) or file.is_partial:
         return []
     stamp = file.dataset(_STAMP)
     place = stamp.id.get_offset()

@@ -27,7 +27,10 @@ from spike_zoo.media.output import with_progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from torch import Tensor
+
     from spike_zoo.cli.lazy_signature import DatOptions
+    from spike_zoo.spikes import SpikeRecording
 
 _PLACE: Final = "{name}"
 _FINISHED: Final = ".finished"  # folder beside the results, with a description of their inputs
@@ -36,6 +39,29 @@ _BLOCK_PLANES: Final = 256
 _BLOCK: Final = 32  # images of a task
 
 Item = TypeVar("Item")
+
+
+class Source(NamedTuple):
+    """Where a recording is, so that worker processes open it themselves.
+
+    Attributes:
+        recording: The file.
+        name: Its name in an archive; None in other files.
+        dat: Options of ``.dat`` files.
+        start: First plane.
+        stop: Plane after the last; None is the end.
+    """
+
+    recording: str
+    name: str | None
+    dat: DatOptions
+    start: int = 0
+    stop: int | None = None
+
+    def open(self, **options: Any) -> SpikeRecording:
+        """Return the recording."""
+        recording = read_recording(self.recording, self.name, **self.dat, **options)
+        return recording.between(self.start, self.stop)
 
 
 class Unit(NamedTuple):
@@ -213,22 +239,41 @@ def _weights_sha256(method: str | None) -> str | None:
     return weights_sha256(path)
 
 
+def images_of(
+    prepare: Callable[[], Any], source: Source, rate_scale: float, centers: Sequence[int]
+) -> list[Tensor]:
+    """Return the images that a method makes at some planes, in a worker process.
+
+    Args:
+        prepare: Returns the method.
+        source: The recording.
+        rate_scale: Spikes per plane at white.
+        centers: The planes.
+    """
+    with quiet():
+        module = prepare()
+        return list(module.reconstruct_stream(source.open(), centers, rate_scale=rate_scale))
+
+
 def in_blocks(
     make: Callable[[Sequence[int]], Sequence[Item]],
     places: Sequence[int],
     *,
     jobs: int,
     cluster: str | None,
+    size: int | None = None,
 ) -> Iterator[Item]:
     """Yield what a function makes of places, in their order, from blocks that run in parallel.
 
     Args:
-        make: Makes one item for each place of a block; pickled.
+        make: Makes the items of a block of places, in order; pickled.
         places: All of them.
         jobs: Processes on this machine.
         cluster: A Dask cluster instead.
+        size: Places of a block; by default 32.
     """
-    blocks = [places[first : first + _BLOCK] for first in range(0, len(places), _BLOCK)]
+    size = size or _BLOCK
+    blocks = [places[first : first + size] for first in range(0, len(places), size)]
     tasks = [partial(_numbered, number, make, block) for number, block in enumerate(blocks)]
     finished: dict[int, Sequence[Item]] = {}
     following = 0

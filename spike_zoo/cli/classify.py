@@ -49,7 +49,8 @@ def classify(
 
     Args:
         recording: The recording: .dat, .npz, .npy, .h5 or .spl; or a bitstream: .sci.
-        method: A shipped name, a checkpoint or an export folder of a method that classifies.
+        method: A shipped name, a checkpoint or an export folder of a method that classifies; of a
+            bitstream one that was trained with its codec, as sci-digits-coded for sci.
         name: Which recording of an archive.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed.

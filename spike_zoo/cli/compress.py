@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import run_batch
-from spike_zoo.cli.console import echo, report_rate_scale, warn_of_filters
+from spike_zoo.cli.batch import Item, Source, images_of, in_blocks, run_batch
+from spike_zoo.cli.console import echo, quiet, report_rate_scale, warn_of_filters
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.sci.header import QUALITIES
 from spike_zoo.coding.spl import codec as lossless_coding
 from spike_zoo.coding.spl.header import SUFFIX as LOSSLESS_SUFFIX
 from spike_zoo.errors import UsageError
 from spike_zoo.files import check_absent
-from spike_zoo.formats import read_recording
 from spike_zoo.media.output import progress_bar, with_progress
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.spikes.windows import centers_with_stride
+from spike_zoo.tasks.protocols import Reconstructs, codec_from, require_ability
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Unpack
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.coding import Header
@@ -87,19 +88,18 @@ def compress(
         start: First plane that is compressed.
         stop: Plane before which compression ends; by default the end of the recording.
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
-            from the brightest pixels, which is printed. With
-            --lossless the recording's own is kept.
+            from the brightest pixels, which is printed. With --lossless the recording's own is
+            kept.
         name: Which recording of an archive; a pattern as 'test-*' or '*' means several.
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
         overwrite: Replace a file that is there.
-        jobs: Processes for many recordings; 0 takes one per core.
-        cluster: Dask cluster for many recordings: tcp://HOST:PORT, its scheduler file, or
-            slurm:FILE.yaml.
+        jobs: Processes for many recordings, 0 takes one per core; 2 or more share the planes of
+            one recording.
+        cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
     """
     if run_batch(compress, locals()):  # first: nothing but the arguments
         return
-    _check_single(cluster)
     if codec == "spl":
         lossless, codec = True, None
     elif codec == "sci" and not lossless:
@@ -107,58 +107,95 @@ def compress(
     _check_numbers(quality=quality, gop=gop, crf=crf, stride=stride, codec=codec)
     stated = stated_rate_scale(rate_scale)
     target = _target(out, lossless=lossless, codec=codec, overwrite=overwrite)
-    read = partial(read_recording, **dat, check_rows=True)
+    work = _Work(Source(recording, name, dat, start, stop), target, overwrite, jobs, cluster)
     if lossless:
         _check_lossless_options(
             codec=codec, method=method, quality=quality, gop=gop, device=device, trust=trust
         )
-        source = read(recording, name, rate_scale=stated).between(start, stop)
-        echo(_keep_all(source, target, overwrite=overwrite))
+        echo(_keep_all(work, stated))
         return
     method = method or (METHOD if codec is None else PICTURE_METHOD)
     check_method(method)
-    source = read(recording, name).between(start, stop)
+    source = work.source.open(check_rows=True)
     warn_of_filters(source, method)
-    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
-    from spike_zoo.tasks.protocols import codec_from
-
+    prepare = partial(_loaded, method, device, trust=trust)
+    module = prepare()
     if codec is not None:
-        module = load(method, device=pick_device(device), trust=trust)
         _check_grey(module, method, codec)
-        scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
-        report_rate_scale(scale)
+    scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
+    report_rate_scale(scale)
+    if codec is not None:
         stride = STRIDE if stride is None else stride
         described = _described(module, method, source, scale.value, codec, crf, stride)
-        echo(_code_pictures(module, method, source, described, target, overwrite=overwrite))
+        images = _images(work, prepare, module, described)
+        echo(_code_pictures(images, described, target, overwrite=overwrite))
         return
-    coder = codec_from(load(method, device=pick_device(device), trust=trust), f"--method {method}")
-    scale = rate_scale_of(source, stated)
-    report_rate_scale(scale)
-    chosen = QUALITY if quality is None else quality, GOP if gop is None else gop
-    options = {"quality": chosen[0], "gop": chosen[1], "rate_scale": scale.value}
-    echo(_code_features(coder, source, options, target, overwrite=overwrite))
+    quality, gop = QUALITY if quality is None else quality, GOP if gop is None else gop
+    options: dict[str, Any] = {"quality": quality, "gop": gop, "rate_scale": scale.value}
+    echo(_code_features(work, prepare, codec_from(module, f"--method {method}"), options))
 
 
-def _check_single(cluster: str | None) -> None:
-    """Reject a cluster for one recording."""
-    if cluster is not None:
-        raise UsageError(
-            f"--cluster {cluster} is for several recordings: give a folder, or a pattern in quotes"
-        )
+class _Work(NamedTuple):
+    """What is compressed, where it goes, and which processes do it."""
+
+    source: Source
+    target: Path
+    overwrite: bool
+    jobs: int
+    cluster: str | None
+
+    @property
+    def is_shared(self) -> bool:
+        return self.jobs > 1 or self.cluster is not None
+
+    def share(
+        self,
+        make: Callable[[Sequence[int]], Sequence[Item]],
+        places: Sequence[int],
+        size: int | None = None,
+    ) -> Iterator[Item]:
+        """Yield what a function makes of blocks of places, in order."""
+        return in_blocks(make, places, jobs=max(self.jobs, 1), cluster=self.cluster, size=size)
+
+
+def _loaded(method: str, device: str, *, trust: bool) -> nn.Module:
+    from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
+
+    return load(method, device=pick_device(device), trust=trust)
+
+
+def _segments(opened: Source, numbers: Sequence[int]) -> list[bytes]:
+    """Return the chunks of parts of a lossless bitstream."""
+    with quiet():
+        recording = opened.open()
+        return [chunk for one in numbers for chunk in lossless_coding.segment(recording, one)]
+
+
+def _groups(
+    prepare: Callable[[], nn.Module],
+    opened: Source,
+    options: dict[str, Any],
+    numbers: Sequence[int],
+) -> list[bytes]:
+    """Return the payloads of consecutive groups of pictures."""
+    with quiet():
+        recording, coder = opened.open(), codec_from(prepare(), "")
+        header = coder.header(recording, **options)
+        part = recording.between(*header.planes_of(numbers[0], numbers[-1] + 1))
+        return list(coder.compress_stream(part, **options))
 
 
 def _code_features(
-    coder: Compresses,
-    source: SpikeRecording,
-    options: dict[str, Any],
-    target: Path,
-    *,
-    overwrite: bool,
+    work: _Work, prepare: Callable[[], nn.Module], coder: Compresses, options: dict[str, Any]
 ) -> str:
     """Write the bitstream of a recording, and return one line with its size."""
+    source, target, overwrite = work.source.open(), work.target, work.overwrite
     header = coder.header(source, **options)
+    payloads = coder.compress_stream(source, **options)
+    if work.is_shared:
+        make = partial(_groups, prepare, work.source, options)
+        payloads = work.share(make, range(header.groups), 1)
     with BitstreamWriter(target, header, overwrite=overwrite) as writer:
-        payloads = coder.compress_stream(source, **options)
         for payload in with_progress(payloads, header.groups, "compressing"):
             writer.append(payload)
     return f"bitstream: {target} ({_measured(header, writer.size)})"
@@ -205,22 +242,25 @@ def _described(
     )
 
 
-def _code_pictures(
-    module: nn.Module,
-    method: str,
-    source: SpikeRecording,
-    described: CodedPictures,
-    target: Path,
-    *,
-    overwrite: bool,
-) -> str:
-    """Write the images of a method as a video, and return one line that says what it costs."""
-    from spike_zoo.media.video import VideoWriter
-    from spike_zoo.tasks.protocols import Reconstructs, require_ability
-
-    reconstructor = require_ability(module, Reconstructs, f"--method {method}")
+def _images(
+    work: _Work, prepare: Callable[[], nn.Module], module: nn.Module, described: CodedPictures
+) -> Iterator[Tensor]:
+    """Yield the images of a video."""
+    reconstructor = require_ability(module, Reconstructs, f"--method {described.method}")
     centers = [described.plane(number) for number in range(described.images)]
-    images = reconstructor.reconstruct_stream(source, centers, rate_scale=described.rate_scale)
+    if work.is_shared:
+        make = partial(images_of, prepare, work.source, described.rate_scale)
+        return work.share(make, centers)
+    source = work.source.open()
+    return reconstructor.reconstruct_stream(source, centers, rate_scale=described.rate_scale)
+
+
+def _code_pictures(
+    images: Iterable[Tensor], described: CodedPictures, target: Path, *, overwrite: bool
+) -> str:
+    """Write images as a video, and return one line that says what it costs."""
+    from spike_zoo.media.video import VideoWriter
+
     with VideoWriter(
         target,
         FPS,
@@ -229,11 +269,11 @@ def _code_pictures(
         crf=described.crf,
         comment=described.as_text(),
     ) as video:
-        for image in with_progress(images, len(centers), "compressing"):
+        for image in with_progress(images, described.images, "compressing"):
             video.write(image)
     size = target.stat().st_size
     cost = _cost(size, described.bits_per_pixel(size))
-    return f"video: {target} ({len(centers)} images of {described.planes} planes, {cost})"
+    return f"video: {target} ({described.images} images of {described.planes} planes, {cost})"
 
 
 def _check_numbers(
@@ -290,10 +330,14 @@ def _check_lossless_options(*, device: str, trust: bool, **of_a_method: str | in
             )
 
 
-def _keep_all(recording: SpikeRecording, target: Path, *, overwrite: bool) -> str:
+def _keep_all(work: _Work, rate_scale: float | None) -> str:
     """Write a lossless bitstream, and return one line that says where it is and what it costs."""
+    recording, target = work.source.open(rate_scale=rate_scale, check_rows=True), work.target
+    segments = range(lossless_coding.segments(recording))
+    chunks = work.share(partial(_segments, work.source), segments, 1)
     with progress_bar("compressing") as progress:
-        lossless_coding.write(recording, target, overwrite=overwrite, progress=progress)
+        options: dict[str, Any] = {"overwrite": work.overwrite, "progress": progress}
+        lossless_coding.write(recording, target, chunks=chunks, **options)
     planes, height, width = recording.shape
     size = target.stat().st_size
     cost = _cost(size, 8 * size / (planes * height * width))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import in_blocks, run_batch
-from spike_zoo.cli.console import echo, quiet, report_rate_scale, warn_of_filters
+from spike_zoo.cli.batch import Source, images_of, in_blocks, run_batch
+from spike_zoo.cli.console import echo, report_rate_scale, warn_of_filters
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
@@ -19,10 +19,9 @@ from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from typing import Unpack
 
-    from torch import Tensor, nn
+    from torch import nn
 
     from spike_zoo.cli.lazy_signature import DatOptions
 
@@ -119,8 +118,8 @@ def reconstruct(
     scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
     report_rate_scale(scale)
     if target.kind != "picture" and (jobs > 1 or cluster is not None):
-        block = functools.partial(_block, prepare, recording, name, dat, scale.value)
-        images = in_blocks(block, centers, jobs=jobs, cluster=cluster)
+        make = functools.partial(images_of, prepare, Source(recording, name, dat), scale.value)
+        images = in_blocks(make, centers, jobs=jobs, cluster=cluster)
     else:
         images = module.reconstruct_stream(source, centers, rate_scale=scale.value)
     if white_balance is not None or black_level:
@@ -154,20 +153,6 @@ def _prepared(
         precision = _chosen_precision(precision)
     _set_picture_options(module, method, precision=precision, tile=tile)
     return module
-
-
-def _block(
-    prepare: Callable[[], Reconstructs],
-    recording: str,
-    name: str | None,
-    dat: DatOptions,
-    rate_scale: float,
-    centers: Sequence[int],
-) -> list[Tensor]:
-    """Return the images at some planes, in a worker process."""
-    with quiet():
-        source, module = read_recording(recording, name, **dat), prepare()
-        return list(module.reconstruct_stream(source, centers, rate_scale=rate_scale))
 
 
 def _check_grey(method: str, white_balance: str | None, black_level: float) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from spike_zoo.errors import FormatError, GeometryError, UsageError
 from spike_zoo.formats.dat_content import fitting_sizes, rolled_rows
+from spike_zoo.formats.partial_copies import partial_copy
 from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits, unpack_into, uses_kernel
 
 if TYPE_CHECKING:
@@ -172,12 +173,13 @@ class DatPlanes:
         self.path = path
         self.layout = layout
         self.shape = (planes, layout.height, packed_width(layout.image_width))
+        self._copy = partial_copy(path)
 
     @property
     def mapped(self) -> NDArray[np.uint8] | None:
         """The file itself as packed planes where rows are whole bytes; the flip is a stride."""
         columns = self.layout.byte_columns
-        if columns is None:
+        if columns is None or self._copy is not None:
             return None
         shape = (self.shape[0], self.layout.height, self.layout.width // 8)
         stored = np.memmap(
@@ -254,6 +256,8 @@ class DatPlanes:
             first, past = start * layout.pixels // 8, -(-stop * layout.pixels // 8)
         else:
             first, past = layout.bytes_for(start), layout.bytes_for(stop)
+        if self._copy is not None:
+            self._copy.fetch(layout.offset + first, layout.offset + past)
         data = np.empty(past - first, np.uint8)
         with self.path.open("rb") as stream:
             stream.seek(layout.offset + first)

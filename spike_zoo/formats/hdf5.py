@@ -20,6 +20,7 @@ from spike_zoo.errors import (
     VersionError,
 )
 from spike_zoo.formats.hdf5_map import MappedDataset, map_dataset
+from spike_zoo.formats.partial_copies import BlockReader, PartialCopy, failures, partial_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +48,8 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
     except SpikeZooError:
         raise
     except (OSError, RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        if path in failures:
+            raise failures.pop(path) from error
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(
             f"{path}{inside and ': '}{inside}: damaged or cut short ({reason}), or another program "
@@ -55,9 +58,8 @@ def hdf5_errors(path: Path, inside: str = "") -> Iterator[None]:
             path=inside or str(path),
         ) from error
     except MemoryError as error:
-        raise FormatError(
-            f"{path}: {inside} declares more data than memory holds", path=inside
-        ) from error
+        message = f"{path}: {inside} declares more data than memory holds"
+        raise FormatError(message, path=inside) from error
 
 
 class Hdf5File:
@@ -77,6 +79,7 @@ class Hdf5File:
         self._state: tuple[int, int] | None = None  # when it was first opened
         self._handle: h5py.File | None = None
         self._process = 0
+        self.is_partial = False  # whether it is a copy of a remote file that lacks blocks
         self._groups: dict[str, h5py.Group] = {}
         self._datasets: dict[str, h5py.Dataset] = {}
         self._checked: set[str] = set()
@@ -111,10 +114,13 @@ class Hdf5File:
                     code="E01",
                     path=str(self.path),
                 )
+            copy = partial_copy(self.path)
+            self.is_partial = copy is not None
             with hdf5_errors(self.path):
-                self._handle = _open(self.path)
+                self._handle = _open(self.path, copy)
             self._process = os.getpid()
-            self._compare(os.fstat(self._handle.id.get_vfd_handle()))
+            if copy is None:  # else fetching checks that the remote file is the same
+                self._compare(os.fstat(self._handle.id.get_vfd_handle()))
         return self._handle
 
     def check_unchanged(self) -> None:
@@ -189,6 +195,8 @@ class Hdf5File:
         has changed.
         """
         handle = self.handle
+        if self.is_partial:
+            return None
         # reading a map beyond the end of its file ends the process with a signal
         if self._map is not None and self._map.size() != len(self._map):
             raise self._changed("was modified")
@@ -271,10 +279,11 @@ def _keep(cache: dict[str, Any], key: str, value: object, most: int) -> None:
     cache[key] = value
 
 
-def _open(path: Path) -> h5py.File:
+def _open(path: Path, copy: PartialCopy | None) -> h5py.File:
     """Open a file without locks: archives are replaced by renaming, never written in place."""
+    source = path if copy is None else BlockReader(copy)
     try:
-        return h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
+        return h5py.File(source, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
     except OSError as error:
         if "already open for write" in str(error):
             raise RecordingError(
@@ -379,12 +388,9 @@ def read_attributes(file: Hdf5File, inside: str) -> dict[str, Any]:
             if kept.shape == () and not holds_objects(kept.dtype) and kept.dtype.kind != "V":
                 value = np.empty((), kept.dtype)
                 kept.read(value)  # as attributes[name] does, without opening it again
-                values[_text(name)] = _plain(value.item())
+                item = value.item()
+                values[_text(name)] = _text(item) if isinstance(item, bytes | str) else item
     return values
-
-
-def _plain(value: object) -> object:
-    return _text(value) if isinstance(value, bytes | str) else value
 
 
 def _text(text: str | bytes) -> str:

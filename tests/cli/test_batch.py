@@ -167,6 +167,30 @@ def test_processes_that_share_a_recording_make_the_same_files(
         assert np.array_equal(one, two), name
 
 
+@pytest.mark.parametrize(
+    ("suffix", "options", "planes"),
+    [
+        (".spl", ["--lossless", "--start=3"], 2100),  # three restarts of the model
+        (".sci", ["--gop=2", "--start=1"], 48),
+        (".mp4", ["--codec=x265", "--method=tfi", "--stride=3"], 90),
+    ],
+)
+def test_processes_that_share_a_recording_write_the_same_bitstream(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, options: list[str], planes: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("spike_zoo.cli.batch._BLOCK", 7)
+    write_recording(random_spikes(planes, 24, 32, rate=0.3), Path("long.npz"))
+    line = ["compress", "long.npz", *options, *([] if suffix == ".spl" else ["--rate-scale=0.5"])]
+    for jobs in ("1", "2"):
+        assert main([*line, "--jobs", jobs, "--out", f"{jobs}{suffix}"]) == 0
+    one, two = (Path(f"{jobs}{suffix}") for jobs in ("1", "2"))
+    if suffix == ".mp4":  # the headers of videos differ from run to run
+        assert np.array_equal(_pictures(one), _pictures(two))
+    else:
+        assert one.read_bytes() == two.read_bytes()
+
+
 def _pictures(path: Path) -> NDArray[Any]:
     """Return the pixels of a file; the headers of videos differ from run to run."""
     if path.suffix == ".png":

@@ -11,13 +11,15 @@ import torch
 
 from spike_zoo import SpikeRecording, write_recording
 from spike_zoo.archive import ArchiveWriter
-from spike_zoo.checkpoints.loading import export
+from spike_zoo.checkpoints.loading import export, load
 from spike_zoo.cli.classify import classify
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
+from spike_zoo.tasks.protocols import codec_from
 from spike_zoo.testing import labelled_take
 from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule
+from tests.helpers.streams import random_spikes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,3 +162,17 @@ def test_a_recording_that_is_too_short_is_content_and_a_missing_one_usage(
     assert "the recording has 8 planes, one clip takes 9" in capsys.readouterr().err
     assert main(["classify", str(tmp_path / "no.npz"), "--method", method, "--trust"]) == 2
     assert "no.npz" in capsys.readouterr().err
+
+
+def test_a_bitstream_of_the_shipped_codec_is_classified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_recording(random_spikes(41, 32, 32, rate=0.3), tmp_path / "a.npz")
+    assert main(["compress", "a.npz", "--rate-scale=0.6", "--out", "a.sci"]) == 0
+    capsys.readouterr()
+    assert main(["classify", "a.sci", "--method", "sci-digits-coded", "--json"]) == 0
+    best = json.loads(capsys.readouterr().out)["best"]
+    codec = codec_from(load("sci-digits-coded"), "")
+    expected = codec.classify(codec.decompress((tmp_path / "a.sci").read_bytes()))
+    assert best[0]["probability"] == pytest.approx(float(expected.max()), abs=1e-4)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import pickle
+import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -16,8 +19,9 @@ from spike_zoo.archive import SpikeArchive
 from spike_zoo.archive.shards import build_shards
 from spike_zoo.cli.main import main
 from spike_zoo.data import ReconstructionDataModule
-from spike_zoo.errors import MissingFileError, UsageError
-from spike_zoo.formats import remote, write_recording
+from spike_zoo.errors import MissingFileError, RecordingError, UsageError
+from spike_zoo.formats import partial_copies, remote, write_recording
+from spike_zoo.formats.remote_files import CACHE_VARIABLE, LIMIT_VARIABLE
 from spike_zoo.testing import tiny_archive
 from tests.helpers.streams import random_spikes
 
@@ -26,10 +30,51 @@ Asked = list[str]
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     remote._copied.cache_clear()
     yield tmp_path / "cache"
     remote._copied.cache_clear()
+
+
+class Ranges(NamedTuple):
+    folder: Path
+    address: str
+    cache: Path
+    asked: list[int]
+
+
+@pytest.fixture
+def ranges(tmp_path: Path, cache: Path) -> Iterator[Ranges]:
+    """A server that reads by ranges: its folder and address, and the sizes of its answers."""
+    folder, asked = tmp_path / "by-ranges", list[int]()
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+        def do_GET(self) -> None:
+            asked_for = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+            path = Path(self.translate_path(self.path))
+            if asked_for is None or not path.is_file():
+                super().do_GET()
+                return
+            first, last = int(asked_for[1]), int(asked_for[2])
+            part = path.read_bytes()[first : last + 1]
+            asked.append(len(part))
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {first}-{last}/{path.stat().st_size}")
+            self.send_header("Content-Length", str(len(part)))
+            self.end_headers()
+            self.wfile.write(part)
+
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Handler, directory=str(folder))
+    )
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Ranges(folder, f"http://127.0.0.1:{server.server_port}", cache, asked)
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture
@@ -88,6 +133,77 @@ def test_commands_take_addresses(
     assert "40" in capsys.readouterr().out
 
 
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Blocks of 4 KiB."""
+    for module in (partial_copies, remote):
+        monkeypatch.setattr(module, "BLOCK", 4096)
+    return 4096
+
+
+def _blocks(cache: Path, name: str) -> int:
+    """Return how many bytes of a copy are on the disk, in blocks."""
+    (copy,) = cache.rglob(name)
+    return -(-copy.stat().st_blocks * 512 // 4096)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_of_a_raw_recording_only_the_planes_that_are_read_are_copied(ranges: Ranges) -> None:
+    folder, address, cache, asked = ranges
+    recording = random_spikes(400, 64, 64)  # 512 bytes a plane, 50 blocks
+    write_recording(recording, folder / "a.dat")
+    found = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
+    assert np.array_equal(found[200:216], recording[200:216])
+    assert len(pickle.loads(pickle.dumps(found))[100:101]) == 1
+    assert _blocks(cache, "a.dat") <= 5
+    assert sum(asked) <= 5 * 4096
+    assert np.array_equal(found[:], recording[:])
+    assert sum(asked) == 400 * 512, "each byte once"
+    assert not list(cache.rglob("*.blocks")), "complete"
+    assert spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)[3:5].any()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_of_an_archive_only_the_recordings_that_are_read_are_copied(ranges: Ranges) -> None:
+    folder, address, cache, _ = ranges
+    local = SpikeArchive(tiny_archive(folder / "a.h5", 81, 64, 64))
+    with SpikeArchive(f"{address}/a.h5") as archive:
+        assert archive.names() == local.names()
+        assert np.array_equal(archive["val-0"][:], local["val-0"][:])
+        assert archive.data_sha256() == local.data_sha256()
+    size = (folder / "a.h5").stat().st_size
+    assert _blocks(cache, "a.h5") < 0.6 * size / 4096
+    with SpikeArchive(f"{address}/a.h5") as archive:
+        for name in local.names():
+            assert np.array_equal(archive[name][:], local[name][:])
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("change", ["replaced", "removed"])
+def test_a_remote_file_that_changes_while_it_is_read_is_named(ranges: Ranges, change: str) -> None:
+    folder, address, _, _ = ranges
+    write_recording(random_spikes(400, 64, 64), folder / "a.dat")
+    found = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
+    if change == "replaced":
+        write_recording(random_spikes(500, 64, 64), folder / "a.dat", overwrite=True)
+        with pytest.raises(RecordingError, match="has changed while it was read; start again"):
+            found[300:310]
+    else:
+        (folder / "a.dat").unlink()
+        with pytest.raises(MissingFileError, match=rf"{address}/a.dat: cannot be read"):
+            found[300:310]
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_an_archive_whose_server_fails_is_named_by_its_address(ranges: Ranges) -> None:
+    folder, address, _, _ = ranges
+    tiny_archive(folder / "a.h5", 81, 64, 64)
+    archive = SpikeArchive(f"{address}/a.h5")
+    (folder / "a.h5").unlink()
+    with pytest.raises(MissingFileError, match=rf"{address}/a.h5: cannot be read"):
+        archive["val-0"][:]
+
+
 def _shards(folder: Path) -> Path:
     with SpikeArchive(tiny_archive(folder.parent / "one.h5", 21, 32, 32)) as one:
         jobs = {name: functools.partial(one.take, name) for name in one}
@@ -107,10 +223,14 @@ def test_a_sharded_archive_copies_the_shards_that_are_read(
         assert len(list(cache.rglob("*.h5"))) == 1
 
 
-def test_training_data_are_read_from_an_address(served: tuple[Path, str, Asked]) -> None:
-    folder, address, _ = served
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_training_data_are_read_from_an_address(ranges: Ranges, workers: int) -> None:
+    folder, address, _, _ = ranges
     _shards(folder)
-    data = ReconstructionDataModule(f"{address}/all", 21, crop=16, batch_size=2, seed=0)
+    data = ReconstructionDataModule(
+        f"{address}/all", 21, crop=16, batch_size=2, seed=0, workers=workers
+    )
     (batch, *_) = data.train_dataloader()
     assert batch["spikes"].shape == (2, 21, 16, 16)
 
@@ -121,7 +241,7 @@ def test_the_cache_keeps_to_its_limit(
     folder, address, _ = served
     _shards(folder)
     size = (folder / "all" / "000.h5").stat().st_size
-    monkeypatch.setenv(remote.LIMIT_VARIABLE, str(2.5 * size / 1e9))
+    monkeypatch.setenv(LIMIT_VARIABLE, str(2.5 * size / 1e9))
     archive = SpikeArchive(f"{address}/all")
     for name in archive.names():
         archive[name].read()

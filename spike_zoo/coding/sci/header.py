@@ -104,6 +104,11 @@ class Header:
             raise IndexError(f"group of pictures {k} was asked for; there are {self.groups}")
         return min(self.gop, self.frames - k * self.gop)
 
+    def planes_of(self, first: int, last: int) -> tuple[int, int]:
+        """Return the first plane of groups ``[first, last)``, and the plane after their last."""
+        frames = min(last * self.gop, self.frames)
+        return first * self.gop * self.step, (frames - 1) * self.step + self.window
+
     def pack(self) -> bytes:
         """Return the 48 bytes.
 

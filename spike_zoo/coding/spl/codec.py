@@ -38,7 +38,7 @@ from spike_zoo.spikes.packing import pack_bits, packed_width, unpack_bits
 from spike_zoo.spikes.recording import SpikeRecording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from mmap import mmap
 
     from numpy.typing import NDArray
@@ -95,6 +95,7 @@ def write(
     overwrite: bool = False,
     restart: int = RESTART,
     progress: Callable[[int, int], None] | None = None,
+    chunks: Iterable[bytes] | None = None,
 ) -> Path:
     """Write a recording into a new ``.spl`` file, reading it chunk by chunk.
 
@@ -107,6 +108,7 @@ def write(
         overwrite: Replace a file that is there.
         restart: Planes after which the model restarts, rounded to whole chunks.
         progress: Called with planes done and planes in all, after each chunk.
+        chunks: The chunks of all segments in order, if :func:`segment` has coded them.
 
     Returns:
         The file.
@@ -122,11 +124,25 @@ def write(
     path = Path(path)
     with new_file(path, overwrite=overwrite) as temporary, temporary.open("wb") as stream:
         stream.write(head)
-        for number, chunk in enumerate(_chunks(recording, header), start=1):
+        coded = _chunks(recording, header) if chunks is None else chunks
+        for number, chunk in enumerate(coded, start=1):
             stream.write(chunk)
             if progress is not None:
                 progress(min(number * header.depth, header.planes), header.planes)
     return path
+
+
+def segments(recording: SpikeRecording, *, restart: int = RESTART) -> int:
+    """Return the number of parts of a recording that are coded independently."""
+    header = _header(recording, restart)
+    return -(-header.chunks // header.restart)
+
+
+def segment(recording: SpikeRecording, number: int, *, restart: int = RESTART) -> list[bytes]:
+    """Return the chunks of one part of a recording, for :func:`write`."""
+    header = _header(recording, restart)
+    first = number * header.restart
+    return list(_chunks(recording, header, first, min(first + header.restart, header.chunks)))
 
 
 def read(path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> SpikeRecording:
@@ -339,12 +355,14 @@ def _header(recording: SpikeRecording, restart: int) -> LosslessHeader:
     )
 
 
-def _chunks(recording: SpikeRecording, header: LosslessHeader) -> Iterator[bytes]:
-    """Yield the chunks of a recording, which is read as they are asked for."""
+def _chunks(
+    recording: SpikeRecording, header: LosslessHeader, start: int = 0, stop: int | None = None
+) -> Iterator[bytes]:
+    """Yield chunks of a recording from a restart of the model on, reading planes as needed."""
     from spike_zoo.coding.spl import kernels as lossless_kernels
 
     model: FiringModel | None = None
-    for number in range(header.chunks):
+    for number in range(start, header.chunks if stop is None else stop):
         first = number * header.depth
         packed = recording.read_packed(first, min(first + header.depth, header.planes))
         planes = unpack_bits(packed, header.width).view(np.uint8)

@@ -124,7 +124,7 @@ def class_probabilities(codec: SCICodec, decoded: SCIDecoded) -> Tensor:
         ConfigError: If these weights predict no classes, or nothing was decoded.
     """
     if not isinstance(codec.fam, ClassFAM):
-        raise ConfigError("these weights predict no classes; use those of sci-digits")
+        raise ConfigError("these weights predict no classes; use those of sci-digits-coded")
     every = list(analyses(codec, [decoded]))
     if not every:
         raise ConfigError("nothing was decoded, so there is nothing to classify")

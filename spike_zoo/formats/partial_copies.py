@@ -1,0 +1,169 @@
+"""Local copies of remote files that hold only the blocks read so far."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from spike_zoo.errors import FormatError, MissingFileError, RecordingError, SpikeZooError
+from spike_zoo.files import new_file
+from spike_zoo.formats.remote_files import MARKER, file_system, make_room, version_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BLOCK: Final = 1 << 23
+"""Bytes that are fetched at a time."""
+_FETCHED: Final = b"1"
+
+failures: Final[dict[Path, SpikeZooError]] = {}
+"""The last error of a :class:`BlockReader` of each path."""
+
+
+class PartialCopy:
+    """A sparse file of full size, whose blocks are fetched before they are read.
+
+    Several processes may share it. When all blocks are there, its marker is deleted, and the copy
+    is an ordinary file.
+
+    Args:
+        path: The copy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._marker = _marker_of(path)
+
+    def fetch(self, start: int, stop: int) -> None:
+        """Fetch the blocks that hold bytes ``[start, stop)`` and are not there.
+
+        Raises:
+            MissingFileError: If the remote file cannot be read, or the copy was removed.
+            RecordingError: If the remote file has changed since the copy was begun.
+        """
+        try:
+            marker = self._marker.open("r+b")
+        except FileNotFoundError as error:
+            if self.path.exists():  # complete
+                return
+            raise MissingFileError(
+                f"{self.path}: was removed from the cache while it was read; set "
+                "SPIKE_ZOO_CACHE_GB to more than the files that are read at a time",
+                path=str(self.path),
+            ) from error
+        with marker:
+            source = json.loads(marker.readline())
+            place = marker.tell()
+            first, last = start // BLOCK, -(-min(stop, source["size"]) // BLOCK)
+            marker.seek(place + first)
+            flags = marker.read(max(last - first, 0))
+            missing = [first + n for n, flag in enumerate(flags) if flag != _FETCHED[0]]
+            if not missing:
+                return
+            self._fetch(missing, source)
+            for number in missing:
+                marker.seek(place + number)
+                marker.write(_FETCHED)
+            marker.flush()
+            marker.seek(place)
+            if marker.read().count(_FETCHED) == -(-source["size"] // BLOCK):
+                self._marker.unlink(missing_ok=True)
+
+    def _fetch(self, missing: list[int], source: Mapping[str, Any]) -> None:
+        address, size = source["address"], source["size"]
+        system, inside = file_system(address)
+        try:
+            if version_of(system.info(inside)) != source["version"]:
+                raise RecordingError(
+                    f"{address}: has changed while it was read; start again", path=address
+                )
+            with self.path.open("r+b") as copy:
+                for _, run in groupby(enumerate(missing), lambda pair: pair[1] - pair[0]):
+                    blocks = [number for _, number in run]
+                    start, stop = blocks[0] * BLOCK, min((blocks[-1] + 1) * BLOCK, size)
+                    data = system.cat_file(inside, start=start, end=stop)
+                    if len(data) == size:  # of a server without ranges
+                        data = data[start:stop]
+                    if len(data) != stop - start:
+                        raise FormatError(f"{address}: ends before byte {stop}", path=address)
+                    copy.seek(start)
+                    copy.write(data)
+        except OSError as error:
+            raise MissingFileError(f"{address}: cannot be read ({error})", path=address) from error
+        make_room(self.path)
+
+
+def partial_copy(path: Path) -> PartialCopy | None:
+    """Return the copy of a remote file that is at a path; None for any other file."""
+    return PartialCopy(path) if _marker_of(path).is_file() else None
+
+
+def start_copy(path: Path, address: str, size: int, version: str) -> None:
+    """Create a copy that holds only the first block, unless there is one."""
+    if not path.is_file():
+        source = {"address": address, "size": size, "version": version}
+        with new_file(_marker_of(path), overwrite=True) as part:
+            part.write_bytes(json.dumps(source).encode() + b"\n" + bytes(-(-size // BLOCK)))
+        with path.open("ab") as stream:
+            stream.truncate(size)
+    PartialCopy(path).fetch(0, 1)
+
+
+def _marker_of(path: Path) -> Path:
+    return path.with_name(path.name + MARKER)
+
+
+class BlockReader(io.RawIOBase):
+    """The bytes of a partial copy as a stream, which h5py reads.
+
+    Args:
+        copy: The copy.
+    """
+
+    def __init__(self, copy: PartialCopy) -> None:
+        super().__init__()
+        self._copy = copy
+        self._stream = copy.path.open("rb", buffering=0)
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a byte."""
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the current byte."""
+        return self._stream.tell()
+
+    def readinto(self, target: Any) -> int | None:  # noqa: ANN401  (any buffer)
+        """Read the next bytes into a buffer."""
+        start = self._stream.tell()
+        # HDF5's lock is held here, and fsspec works in another thread, which must not wait for that
+        # lock because its garbage collection deletes an object of h5py
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            self._copy.fetch(start, start + memoryview(target).nbytes)
+        except SpikeZooError as error:  # HDF5 replaces it by one of its own
+            failures[self._copy.path] = error
+            raise
+        finally:
+            if collects:
+                gc.enable()
+        return self._stream.readinto(target)
+
+    def close(self) -> None:
+        """Close the copy."""
+        if not self.closed:
+            self._stream.close()
+        super().close()
