@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import torch
 
@@ -12,13 +12,11 @@ from spike_zoo.methods.classical.streams import block_planes
 from spike_zoo.spikes.windows import wanted_planes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
     from spike_zoo.spikes import SpikeRecording
-
-Compat = Literal["spikecv"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +29,9 @@ class PlasticityRules:
         recovery_time: Time constant of the resource, tau_D, in units.
         facilitation_time: Time constant of the utilisation, tau_F, in units.
         unit: Planes in one unit of time.
-        compat: ``"spikecv"`` inverts the utilisation as SpikeCV's code does, with tau_F where the
-            steady state has f; that estimate is too low.
 
     Raises:
-        ValueError: If a constant is not positive, or ``compat`` is unknown.
+        ValueError: If a constant is not positive.
     """
 
     baseline: float = 0.15
@@ -43,12 +39,11 @@ class PlasticityRules:
     recovery_time: float = 1.0
     facilitation_time: float = 10.0
     unit: float = 1.0
-    compat: Compat | None = None
 
     def __post_init__(self) -> None:
         constants = (self.facilitation, self.recovery_time, self.facilitation_time, self.unit)
-        if min(self.baseline, *constants) <= 0 or self.compat not in (None, "spikecv"):
-            raise ValueError(f"constants are above 0 and compat is None or 'spikecv', got {self}")
+        if min(self.baseline, *constants) <= 0:
+            raise ValueError(f"constants are above 0, got {self}")
 
 
 class PlasticityRates(NamedTuple):
@@ -70,9 +65,9 @@ class PlasticityState(NamedTuple):
     last: Tensor
 
     @classmethod
-    def at_rest(cls, batch: int, height: int, width: int, device: torch.device) -> Self:
-        """Return synapses that have seen no spike."""
-        spent = torch.zeros(batch, height, width, device=device)
+    def at_rest(cls, plane: Tensor) -> Self:
+        """Return the synapses of the pixels of a plane before any spike."""
+        spent = torch.zeros(plane.shape, device=plane.device)
         return cls(spent, spent.clone(), torch.full_like(spent, -1, dtype=torch.int64))
 
     def update(self, fired: Tensor, plane: int, rules: PlasticityRules) -> None:
@@ -95,8 +90,8 @@ class PlasticityState(NamedTuple):
         used = rules.baseline + self.raised
         # in a steady state the decay undoes a spike: before over after it is exp(-gap / tau)
         spike_ratio = self.spent / (1 - (1 - self.spent) * (1 - used))
-        gain = rules.facilitation if rules.compat is None else rules.facilitation_time
-        used_ratio = self.raised / (gain - rules.baseline + used * (1 - rules.facilitation))
+        before = rules.facilitation - rules.baseline + used * (1 - rules.facilitation)
+        used_ratio = self.raised / before
         return PlasticityRates(
             _inverted_decay(spike_ratio, rules.recovery_time * rules.unit),
             _inverted_decay(used_ratio, rules.facilitation_time * rules.unit),
@@ -122,8 +117,8 @@ def plasticity_rates(
     rules = rules or PlasticityRules()
     clips = as_clips(spikes).bool()
     wanted_planes(center, clips.shape[1])
-    states = list(_run(clips, [center], rules))
-    rates = states[0].rates(rules)
+    (state,) = _run(clips.unbind(dim=1), [center], rules)
+    rates = state.rates(rules)
     return rates if spikes.ndim == 4 else PlasticityRates(*(rate[0] for rate in rates))
 
 
@@ -158,7 +153,7 @@ def tfstp(
     def video(ordered: list[int]) -> Tensor:
         batch, _, height, width = clips.shape
         out = torch.empty(batch, len(ordered), height, width, device=clips.device)
-        for index, state in enumerate(_run(clips, ordered, rules)):
+        for index, state in enumerate(_run(clips.unbind(dim=1), ordered, rules)):
             out[:, index] = _mean(state.rates(rules))
         return out
 
@@ -187,34 +182,35 @@ def tfstp_stream(
     planes = wanted_planes(centers, len(recording))
     if planes != sorted(planes):
         raise ValueError("TFSTP takes its centres in ascending order")
-    return _stream(recording, planes, rules or PlasticityRules())
+    rules = rules or PlasticityRules()
+    states = _run(_planes(recording, planes[-1] + 1 if planes else 0), planes, rules)
+    return (_mean(state.rates(rules))[0] for state in states)
 
 
-def _stream(
-    recording: SpikeRecording, centers: list[int], rules: PlasticityRules
-) -> Iterator[Tensor]:
-    _, height, width = recording.shape
-    state = PlasticityState.at_rest(1, height, width, torch.device("cpu"))
-    done = 0
-    for center in centers:
-        while done <= center:  # the state is a sum over all planes before: none may be skipped
-            stop = min(done + block_planes(recording), center + 1)
-            for plane in recording.to_tensor(done, stop, torch.bool):
-                state.update(plane[None], done, rules)
-                done += 1
-        yield _mean(state.rates(rules))[0]
+def _planes(recording: SpikeRecording, stop: int) -> Iterator[Tensor]:
+    """Yield planes of a recording, bool ``(1, H, W)``, reading one block at a time."""
+    step = block_planes(recording)
+    for first in range(0, stop, step):
+        yield from recording.to_tensor(first, min(first + step, stop), torch.bool)[:, None]
 
 
-def _run(clips: Tensor, centers: list[int], rules: PlasticityRules) -> Iterator[PlasticityState]:
-    """Yield the one state, updated in place, at each of the ascending centres."""
-    batch, _, height, width = clips.shape
-    state = PlasticityState.at_rest(batch, height, width, clips.device)
-    done = 0
-    for center in centers:
-        for plane in range(done, center + 1):
-            state.update(clips[:, plane], plane, rules)
-        done = center + 1
-        yield state
+def _run(
+    planes: Iterable[Tensor], centers: list[int], rules: PlasticityRules
+) -> Iterator[PlasticityState]:
+    """Yield the one state, updated in place, at each of the ascending centres.
+
+    It is a sum over all planes before, so that none may be skipped.
+    """
+    state, wanted = None, iter(centers)
+    center = next(wanted, None)
+    for number, fired in enumerate(planes):
+        state = PlasticityState.at_rest(fired) if state is None else state
+        state.update(fired, number, rules)
+        while number == center:
+            yield state
+            center = next(wanted, None)
+        if center is None:
+            return
 
 
 def _mean(rates: PlasticityRates) -> Tensor:

@@ -53,13 +53,6 @@ def test_both_estimates_of_a_steady_pixel_are_its_rate(period: int) -> None:
     assert tfstp(spikes, len(spikes) - 1).item() == pytest.approx(1 / period, rel=1e-5)
 
 
-def test_spikecvs_form_of_the_second_logarithm_gives_its_own_value() -> None:
-    rules = PlasticityRules(compat="spikecv")
-    rates = plasticity_rates(steady(5), 500, rules)
-    assert rates.resource.item() == pytest.approx(0.2, abs=1e-5)
-    assert rates.utilisation.item() == pytest.approx(0.0241, abs=5e-5)
-
-
 def test_irregular_spikes_follow_the_recursion() -> None:
     spikes = np.random.default_rng(2).random((60, 4, 5)) < 0.25
     rates = plasticity_rates(torch.from_numpy(spikes), 47)
