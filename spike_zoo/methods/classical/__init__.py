@@ -67,14 +67,7 @@ __all__ = [
 #: These need a trainer's libraries, or one for optical flow.
 _ELSEWHERE = {
     "AlignedTFI": "aligned",
-    "AlignedTFIModule": "module",
-    "ColourAlignedTFI": "colour",
-    "ColourModule": "module",
-    "ColourTFI": "colour",
-    "ColourTFP": "colour",
-    "FilledColour": "colour",
-    "TFIModule": "module",
-    "TFPModule": "module",
-    "TFSTPModule": "module",
+    **dict.fromkeys(("ColourAlignedTFI", "ColourTFI", "ColourTFP", "FilledColour"), "colour"),
+    **dict.fromkeys((name for name in __all__ if name.endswith("Module")), "module"),
 }
 __getattr__ = on_first_use(__name__, _ELSEWHERE)
