@@ -14,7 +14,6 @@ from spike_zoo.methods.classical.functional import (
 from spike_zoo.methods.classical.methods import TFI, TFP, TFSTP
 from spike_zoo.methods.classical.plasticity import (
     PlasticityRates,
-    PlasticityRules,
     plasticity_rates,
     tfstp,
     tfstp_stream,
@@ -49,7 +48,6 @@ __all__ = [
     "ColourTFP",
     "FilledColour",
     "PlasticityRates",
-    "PlasticityRules",
     "TFIModule",
     "TFPModule",
     "TFSTPModule",

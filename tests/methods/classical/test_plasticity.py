@@ -10,7 +10,6 @@ import torch
 
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.methods.classical import (
-    PlasticityRules,
     plasticity_rates,
     streams,
     tfstp,
@@ -71,11 +70,6 @@ def test_a_pixel_is_dark_until_its_first_spike_and_holds_between_spikes() -> Non
     assert (video[9:] == video[9]).all()
 
 
-def test_the_unit_of_time_scales_the_rate_to_planes() -> None:
-    slow = PlasticityRules(unit=4)
-    assert tfstp(steady(5), 500, slow).item() == pytest.approx(0.2, rel=1e-5)
-
-
 def test_centres_in_any_order_and_batches_give_the_same_pictures() -> None:
     spikes = torch.rand(2, 30, 3, 4) < 0.3
     video = tfstp(spikes, [29, 3, 3])
@@ -101,5 +95,3 @@ def test_impossible_calls_are_refused() -> None:
         tfstp_stream(recording, [3, 1])
     with pytest.raises(PlaneRangeError, match="plane 5"):
         tfstp(torch.zeros(5, 2, 2), 5)
-    with pytest.raises(ValueError, match="above 0"):
-        PlasticityRules(facilitation=0)
