@@ -6,7 +6,7 @@ import contextlib
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 
@@ -32,13 +32,9 @@ def build_archive(
     splits: Mapping[str, Sequence[str]] | None = None,
     n_jobs: int = 1,
     cluster: str | None = None,
-    compression: str | None = None,
-    bit_layout: str = "wpack",
-    overwrite: bool = False,
-    generator: str | None = None,
-    label_names: Sequence[str] = (),
     origin: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
+    **options: Any,
 ) -> Path:
     """Write an archive of takes made in several processes; the same bytes however many.
 
@@ -53,13 +49,10 @@ def build_archive(
         n_jobs: Processes; 1 runs in this one, -1 takes a process per core.
         cluster: A Dask cluster that makes the takes instead, see
             :func:`spike_zoo.executor.run_tasks`; it must share the archive's folder.
-        compression: ``"gzip"`` or ``"zstd"``; None: no filter.
-        bit_layout: ``"wpack"``, or ``"tpack"`` for cold storage.
-        overwrite: Replace an existing archive.
-        generator: What made the archive, for its root attribute.
-        label_names: Names of the classes that labels mean, by class index.
         origin: An archive that is written again; what its root holds beyond the schema is kept.
         progress: Called with takes done and takes in all, after each.
+        options: Of :class:`ArchiveWriter`: ``overwrite``, ``compression``, ``bit_layout``,
+            ``generator``, ``label_names``.
 
     Returns:
         The path written.
@@ -86,19 +79,13 @@ def build_archive(
             f"{path}: an archive is read by its suffix, {' or '.join(ARCHIVE_SUFFIXES)}; give "
             f"{path.with_suffix(ARCHIVE_SUFFIXES[0]).name}"
         )
-    check_absent(path, overwrite=overwrite)
+    writer = ArchiveWriter(path, **options)
+    check_absent(path, overwrite=writer.overwrite)
     _check_names(jobs, splits or {})
-    writer = ArchiveWriter(
-        path,
-        overwrite=overwrite,
-        compression=compression,
-        bit_layout=bit_layout,
-        generator=generator,
-        label_names=label_names,
-    )
+    storage = {"compression": writer.compression, "bit_layout": writer.bit_layout}
     with writer, _shard_folder(path) as folder:
         tasks = [
-            partial(_write_shard, folder / f"{number}.h5", name, job, compression, bit_layout)
+            partial(_write_shard, folder / f"{number}.h5", name, job, **storage)
             for number, (name, job) in enumerate(jobs.items())
         ]
         finished = run_tasks(tasks, jobs=n_jobs, cluster=cluster, shared=folder)
@@ -152,16 +139,10 @@ def _shard_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_shard(
-    path: Path,
-    name: str,
-    job: Callable[[], Take],
-    compression: str | None,
-    bit_layout: str,
-) -> None:
+def _write_shard(path: Path, name: str, job: Callable[[], Take], **storage: Any) -> None:
     """Make one take and write it to a file of its own; runs in a worker process."""
     take = job()
     part = temporary_path(path)
     with new_archive_file(part) as file:
-        write_take(new_group(file, name), take, compression=compression, bit_layout=bit_layout)
+        write_take(new_group(file, name), take, **storage)
     part.replace(path)  # a task that a cluster starts twice replaces a whole file by the same

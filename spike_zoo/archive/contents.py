@@ -6,6 +6,7 @@ with the SHA-256 of all other bytes. Otherwise the recordings themselves are rea
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -16,9 +17,9 @@ import numpy as np
 
 from spike_zoo.archive import schema
 from spike_zoo.archive.datasets import checked_datasets, read_integers, read_label
-from spike_zoo.errors import SpikeZooError
+from spike_zoo.errors import FormatError, SpikeZooError
 from spike_zoo.formats.hdf5 import Hdf5File, hdf5_errors, read_attributes
-from spike_zoo.formats.hdf5_recording import dataset_sha256, read_group, stored_sha256
+from spike_zoo.formats.hdf5_recording import dataset_sha256, stored_sha256
 from spike_zoo.formats.hdf5_writing import OutputFile
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ def content_sha256(
     with hdf5_errors(file.path, schema.CONTENTS):
         rows = {row.content[0]: row.content for row in _valid_rows(file)}
     if not rows.keys() >= set(names):
-        parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
-        read_all = sum(_bytes(file, found) for found in parts.values()) <= MOST_BYTES_READ
+        parts, read_all = _parts(file, names)
         for name, found in parts.items():
             attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
             rows[name] = _content(file, name, attributes, found, read_all)
@@ -124,17 +124,7 @@ def index_rows(file: Hdf5File) -> list[IndexRow]:
     with hdf5_errors(file.path, schema.CONTENTS):
         rows = _valid_rows(file)
     names = file.members(schema.RECORDINGS)
-    if len(rows) == len(names):
-        return rows
-    parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
-    read_all = sum(_bytes(file, found) for found in parts.values()) <= MOST_BYTES_READ
-    rows = []
-    for name, found in parts.items():
-        attributes = read_attributes(file, f"{schema.RECORDINGS}/{name}")
-        shape = list(read_group(file, name).shape)
-        content = _content(file, name, attributes, found, read_all)
-        rows.append(IndexRow(content, shape, read_label(file, name)))
-    return rows
+    return rows if len(rows) == len(names) else _read_rows(file, *_parts(file, names))
 
 
 def write_contents(path: Path) -> None:
@@ -149,7 +139,12 @@ def write_contents(path: Path) -> None:
     with Hdf5File(path) as file:
         names = file.members(schema.RECORDINGS)
         is_small = path.stat().st_size <= MOST_FILE_BYTES
-        rows = _rows(file, names) if len(names) >= LEAST_RECORDINGS and is_small else None
+        rows = None
+        if len(names) >= LEAST_RECORDINGS and is_small:
+            # verify says what is wrong with a recording; the table is only there to save time
+            with contextlib.suppress(SpikeZooError):
+                parts, read_all = _parts(file, names)
+                rows = _read_rows(file, parts, True) if read_all else None
     with OutputFile(path, "r+") as target:
         if schema.CONTENTS in target:
             del target[schema.CONTENTS]
@@ -201,25 +196,34 @@ def _sha256_around(descriptor: int, place: int) -> bytes:
     return digest.digest()
 
 
-def _rows(file: Hdf5File, names: list[str]) -> list[IndexRow] | None:
-    """Return the rows of all recordings, None where one is damaged or they hold too much."""
-    size, rows = 0, []
-    try:
-        for name in names:
-            inside = f"{schema.RECORDINGS}/{name}"
-            parts, attributes = checked_datasets(file, inside), read_attributes(file, inside)
-            size += _bytes(file, parts)
-            shape, scale = [attributes.get(side) for side in _SIDES], attributes.get("rate_scale")
-            is_sized = all(type(side) is int and side > 0 for side in shape)
-            is_scaled = scale is None or (type(scale) is float and 0 < scale < float("inf"))
-            if size > MOST_BYTES_READ or not (is_sized and is_scaled):
-                return None
-            row = _content(file, name, attributes, parts, True)
-            rows.append(
-                IndexRow(row, [int(side) for side in shape if side], read_label(file, name))
-            )
-    except SpikeZooError:  # verify says what is wrong; the table is only there to save time
-        return None
+def _parts(file: Hdf5File, names: Sequence[str]) -> tuple[dict[str, list[str]], bool]:
+    """Return the parts of recordings that count, and whether all of them are to be read."""
+    parts = {name: checked_datasets(file, f"{schema.RECORDINGS}/{name}") for name in names}
+    with hdf5_errors(file.path, schema.RECORDINGS):
+        size = sum(int(file.dataset(part).nbytes) for found in parts.values() for part in found)
+    return parts, size <= MOST_BYTES_READ
+
+
+def _read_rows(
+    file: Hdf5File, parts: Mapping[str, Sequence[str]], read_all: bool
+) -> list[IndexRow]:
+    """Read the rows of recordings.
+
+    Raises:
+        FormatError: If a size or a rate scale is not as the schema says.
+    """
+    rows = []
+    for name, found in parts.items():
+        inside = f"{schema.RECORDINGS}/{name}"
+        attributes = read_attributes(file, inside)
+        shape, scale = [attributes.get(side) for side in _SIDES], attributes.get("rate_scale")
+        is_sized = all(type(side) is int and side > 0 for side in shape)
+        if not is_sized or schema.rate_scale_problem(scale):
+            raise FormatError(f"{file.path}: {inside}: size {shape}, rate scale {scale}")
+        content = _content(file, name, attributes, found, read_all)
+        rows.append(
+            IndexRow(content, [int(side) for side in shape if side], read_label(file, name))
+        )
     return rows
 
 
@@ -237,11 +241,6 @@ def _content(
     ]
     counted = {part: _part(file, part, read_all) for part in parts}
     return [name, attributes.get("sha256"), attributes.get("rate_scale"), *places, counted]
-
-
-def _bytes(file: Hdf5File, parts: Sequence[str]) -> int:
-    with hdf5_errors(file.path, schema.RECORDINGS):
-        return sum(int(file.dataset(part).nbytes) for part in parts)
 
 
 def _part(file: Hdf5File, inside: str, read_all: bool) -> list[Any]:

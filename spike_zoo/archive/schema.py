@@ -105,36 +105,20 @@ def _index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | 
     return None
 
 
-def _motion_problem(
-    shape: tuple[int, ...], dtype: DTypeLike, images: int, size: tuple[int, int]
-) -> str | None:
-    """Describe what is wrong with the motion of images of a recording of some size (E09)."""
-    if np.dtype(dtype) != np.float16:
-        return f"motion is {np.dtype(dtype)}, expected float16"
-    if shape != (images, 2, *size):
+def _motion_problem(motion: Any, shape: tuple[int, ...], meaning: str) -> str | None:  # noqa: ANN401  (array or data set)
+    """Describe what is wrong with the type or the shape of motion (E09)."""
+    if np.dtype(motion.dtype) != np.float16:
+        return f"motion is {np.dtype(motion.dtype)}, expected float16"
+    if tuple(motion.shape) != shape:
         return (
-            f"motion is {shape}, expected {(images, 2, *size)}: for each sharp image the pixels "
-            "right and down to the image before it, of the spikes' size"
+            f"motion is {tuple(motion.shape)}, expected {shape}: for each sharp image the pixels "
+            f"right and down {meaning}"
         )
     return None
 
 
-def _around_problem(
-    shape: tuple[int, ...],
-    dtype: DTypeLike,
-    index: NDArray[np.int64],
-    images: int,
-    size: tuple[int, int, int],
-) -> str | None:
-    """Describe what is wrong with the motion to the planes around images (E09)."""
-    planes, height, width = size
-    if np.dtype(dtype) != np.float16:
-        return f"motion around images is {np.dtype(dtype)}, expected float16"
-    if shape != (images, 2, 2, height, width):
-        return (
-            f"motion around images is {shape}, expected {(images, 2, 2, height, width)}: for each "
-            "sharp image the pixels right and down to an earlier and to a later plane"
-        )
+def _around_index_problem(index: NDArray[np.int64], images: int, planes: int) -> str | None:
+    """Describe what is wrong with the planes that motion around images leads to (E09)."""
     if index.shape != (images, 2):
         return f"around_index has shape {index.shape} for {images} images, expected {(images, 2)}"
     if index.size and (index.min() < 0 or index.max() >= planes):
@@ -175,14 +159,17 @@ def part_problems(
         if beside in parts:
             problem = check(parts[beside], counts[part], planes)
         yield from _if_any(PART_CODES[beside], beside, problem)
+    images, flow = counts[IMAGES], (2, height, width)
     if MOTION in parts:
-        problem = _motion_problem(shapes[MOTION], parts[MOTION].dtype, counts[IMAGES], size[1:])
-        yield from _if_any("E09", MOTION, problem)
+        meaning = "to the image before it, of the spikes' size"
+        yield from _if_any("E09", MOTION, _motion_problem(parts[MOTION], (images, *flow), meaning))
     if AROUND in parts and AROUND_INDEX not in parts:
         yield "E09", AROUND_INDEX, "missing beside the motion around images"
     elif AROUND in parts:
-        found = shapes[AROUND], parts[AROUND].dtype, parts[AROUND_INDEX]
-        yield from _if_any("E09", AROUND, _around_problem(*found, counts[IMAGES], size))
+        meaning = "to an earlier and to a later plane"
+        problem = _motion_problem(parts[AROUND], (images, 2, *flow), meaning)
+        problem = problem or _around_index_problem(parts[AROUND_INDEX], images, planes)
+        yield from _if_any("E09", AROUND, problem)
 
 
 def _if_any(code: str, part: str, problem: str | None) -> Iterator[tuple[str, str, str]]:

@@ -202,34 +202,31 @@ def build_shards(
     folder, (count, only) = Path(path), parse_shards(shards)
     if (folder / INDEX).exists() and not overwrite:
         raise ExistingFileError(f"{folder} exists already; pass --overwrite to replace it")
-    names = list(jobs)
-    if len(names) < count:
-        raise UsageError(f"--shards {shards}: there are {len(names)} recordings")
-    parts = [names[len(names) * k // count : len(names) * (k + 1) // count] for k in range(count)]
-    files = [f"{k:03d}.h5" for k in range(count)]
-    wanted = range(count) if only is None else [only - 1]
-    total, done = sum(len(parts[number]) for number in wanted), 0
+    if len(jobs) < count:
+        raise UsageError(f"--shards {shards}: there are {len(jobs)} recordings")
+    parts = _shared_out(list(jobs), count)
+    wanted = list(parts) if only is None else [f"{only - 1:03d}.h5"]
+    total, done = sum(len(parts[file]) for file in wanted), 0
     folder.mkdir(parents=True, exist_ok=True)
-    for number in wanted:
-        file, chosen = folder / files[number], parts[number]
-        if overwrite or not _is_built(file, chosen):
+    for file in wanted:
+        if overwrite or not _is_built(folder / file, parts[file]):
             build_archive(
-                file,
-                {name: jobs[name] for name in chosen},
-                splits=_within(splits or {}, set(chosen)),
+                folder / file,
+                {name: jobs[name] for name in parts[file]},
+                splits=_within(splits or {}, set(parts[file])),
                 label_names=label_names,
                 overwrite=overwrite,
                 progress=None if progress is None else partial(_add, progress, done, total),
                 **options,
             )
-        done += len(chosen)
-    if all(_is_built(folder / file, part) for file, part in zip(files, parts, strict=True)):
+        done += len(parts[file])
+    if all(_is_built(folder / file, part) for file, part in parts.items()):
         rows = (
             [row.content[0], number, *row]
-            for number, file in enumerate(files)
+            for number, file in enumerate(parts)
             for row in _rows_of(folder / file)
         )
-        write_index(folder, files, rows, splits or {}, label_names)
+        write_index(folder, list(parts), rows, splits or {}, label_names)
     return folder
 
 
@@ -259,6 +256,12 @@ def verify_shards(
             if name not in index or index.row(name)[1:] != [number, *row]:
                 findings.append(schema.Finding("E06", INDEX, f"{name} differs from {file}"))
     return findings
+
+
+def _shared_out(names: list[str], count: int) -> dict[str, list[str]]:
+    """Return which recordings each file holds."""
+    edges = [len(names) * k // count for k in range(count + 1)]
+    return {f"{k:03d}.h5": names[edges[k] : edges[k + 1]] for k in range(count)}
 
 
 def _is_built(file: Path, names: list[str]) -> bool:

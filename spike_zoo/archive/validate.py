@@ -35,7 +35,7 @@ from spike_zoo.formats.hdf5_recording import (
 from spike_zoo.spikes.packing import packed_width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from spike_zoo.formats.hdf5_recording import StoredPlanes
@@ -141,9 +141,8 @@ def foreign_objects(file: Hdf5File, start: str = "") -> Iterator[Finding]:
 def _unknown_parts(file: Hdf5File, inside: str) -> Iterator[Finding]:
     for name in sorted(set(file.members(inside)) - set(schema.KNOWN_ROOT)):
         yield Finding("W03", name, "unknown group, kept untouched")
-    unknown = set(read_attributes(file, inside)) - set(schema.KNOWN_ROOT_ATTRIBUTES)
-    for name in sorted(unknown):
-        yield Finding("W03", inside, f"unknown attribute {name!r}, kept untouched")
+    attributes = read_attributes(file, inside)
+    yield from _unknown_attributes(inside, attributes, schema.KNOWN_ROOT_ATTRIBUTES)
 
 
 def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
@@ -160,10 +159,12 @@ def _recording(file: Hdf5File, name: str, *, deep: bool) -> Iterator[Finding]:
     yield from _parts(file, inside, planes, deep=deep)
     try:
         yield from _unknown_members(file, inside)
-        yield from _further_parts(file, inside, deep=deep)
+        for where in checked_datasets(file, inside) if deep else []:
+            if where.removeprefix(f"{inside}/") not in schema.OF_IMAGES:
+                yield from _checksum(file, where)
     except SpikeZooError as error:
         yield finding_of(error, "E06", inside, file)
-    yield from _unknown_attributes(inside, attributes)
+    yield from _unknown_attributes(inside, attributes, schema.KNOWN_ATTRIBUTES)
     try:
         yield from _spikes(planes, attributes.get("sha256"), deep=deep)
     except SpikeZooError as error:
@@ -236,14 +237,6 @@ def _values(file: Hdf5File, where: str, part: str, *, deep: bool) -> Iterator[Fi
             yield Finding("E09", where, problem)
 
 
-def _further_parts(file: Hdf5File, inside: str, *, deep: bool) -> Iterator[Finding]:
-    """Compare labels and calibration with their checksums (E06, deep)."""
-    pictures = [f"{inside}/{part}" for part in schema.OF_IMAGES]
-    for where in checked_datasets(file, inside) if deep else []:
-        if where not in pictures:
-            yield from _checksum(file, where)
-
-
 def _checksum(file: Hdf5File, where: str) -> Iterator[Finding]:
     """Compare a data set with its checksum (E06); archives written before have none."""
     found, expected = dataset_sha256(file, where), stored_sha256(file, where)
@@ -258,8 +251,10 @@ def _unknown_members(file: Hdf5File, inside: str) -> Iterator[Finding]:
             yield Finding("W03", f"{where}/{name}", "unknown part, kept untouched")
 
 
-def _unknown_attributes(inside: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
-    for name in sorted(set(attributes) - set(schema.KNOWN_ATTRIBUTES)):
+def _unknown_attributes(
+    inside: str, attributes: Mapping[str, Any], known: Sequence[str]
+) -> Iterator[Finding]:
+    for name in sorted(set(attributes) - set(known)):
         yield Finding("W03", inside, f"unknown attribute {name!r}, kept untouched")
 
 

@@ -18,14 +18,7 @@ if TYPE_CHECKING:
     )
     from spike_zoo.coding.sci.container import BitstreamReader, BitstreamWriter, Header
     from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder, ideal_bits
-    from spike_zoo.coding.sci.tables import (
-        SIGMAS,
-        FrequencyTables,
-        asset_bytes,
-        from_frequencies,
-        gaussian_tables,
-        quantised,
-    )
+    from spike_zoo.coding.sci.tables import SIGMAS, gaussian_tables
 
 __all__ = [
     "SIGMAS",
@@ -35,40 +28,21 @@ __all__ = [
     "CorruptBitstreamError",
     "DecodeMismatchError",
     "DeviceNotExactError",
-    "FrequencyTables",
     "GroupDecoder",
     "GroupEncoder",
     "Header",
     "ModelMismatchError",
     "NotFinalizedError",
     "TruncatedBitstreamError",
-    "asset_bytes",
-    "from_frequencies",
     "gaussian_tables",
     "ideal_bits",
-    "quantised",
 ]
 
 _HOMES = {
-    "SIGMAS": "sci.tables",
-    "BitstreamError": "errors",
-    "BitstreamReader": "sci.container",
-    "BitstreamWriter": "sci.container",
-    "CorruptBitstreamError": "errors",
-    "DecodeMismatchError": "errors",
-    "DeviceNotExactError": "errors",
-    "FrequencyTables": "sci.tables",
-    "GroupDecoder": "sci.rans",
-    "GroupEncoder": "sci.rans",
-    "Header": "sci.container",
-    "ModelMismatchError": "errors",
-    "NotFinalizedError": "errors",
-    "TruncatedBitstreamError": "errors",
-    "asset_bytes": "sci.tables",
-    "from_frequencies": "sci.tables",
-    "gaussian_tables": "sci.tables",
-    "ideal_bits": "sci.rans",
-    "quantised": "sci.tables",
+    **dict.fromkeys((name for name in __all__ if name.endswith("Error")), "errors"),
+    **dict.fromkeys(("BitstreamReader", "BitstreamWriter", "Header"), "sci.container"),
+    **dict.fromkeys(("GroupDecoder", "GroupEncoder", "ideal_bits"), "sci.rans"),
+    **dict.fromkeys(("SIGMAS", "gaussian_tables"), "sci.tables"),
 }
 
 __getattr__ = on_first_use(__name__, _HOMES)

@@ -114,8 +114,9 @@ class ArchiveDataModule(LightningDataModule):
         super().__init__()
         check_at_least({"batch_size": (batch_size, 1), "eval_batch_size": (eval_batch_size, 1)})
         limits = {"samples_per_epoch": (samples_per_epoch, 1), "workers": (workers, 0)}
-        check_at_least({**limits, "seed": (seed, 0)})
-        _check_crop_and_scale(crop, rate_scale)
+        check_at_least({**limits, "seed": (seed, 0), "crop": (crop, 16)})
+        if rate_scale is not None and not 0 < rate_scale < math.inf:
+            raise ConfigError(f"rate_scale: must be finite and above 0, got {rate_scale}")
         self.archive_path = archive if is_address(archive) else Path(archive)
         self.named_splits = {"train": train_split, "val": val_split, "test": test_split}
         self.batch_size = batch_size
@@ -362,13 +363,6 @@ def check_at_least(limits: dict[str, tuple[int | None, int]]) -> None:
     for name, (value, least) in limits.items():
         if value is not None and value < least:
             raise ConfigError(f"{name}: at least {least}, got {value}")
-
-
-def _check_crop_and_scale(crop: int | None, rate_scale: float | None) -> None:
-    if crop is not None and crop < 16:
-        raise ConfigError(f"crop: at least 16 pixels are needed, got {crop}")
-    if rate_scale is not None and not 0 < rate_scale < math.inf:
-        raise ConfigError(f"rate_scale: must be finite and above 0, got {rate_scale}")
 
 
 def unpacked(batch: Mapping[str, Any], spikes: torch.dtype = torch.float32) -> Any:  # noqa: ANN401  (the task's batch)

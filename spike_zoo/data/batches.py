@@ -91,11 +91,6 @@ class Slots:
             self._is_taken[slot] = 0
 
 
-def filled(key: int, slot: int) -> NDArray[np.uint8]:
-    """Return what a worker left in a slot of those with a key, in the process that made them."""
-    return _ALIVE[key].filled(slot)
-
-
 def aligned(offset: int) -> int:
     """Return the next offset at which an array of any type may begin."""
     return -(-offset // ALIGNED) * ALIGNED
@@ -223,6 +218,6 @@ def _arrived(sent: dict[str, Any], left: tuple[Any, ...] | None) -> dict[str, An
     }
     if left is not None:
         key, slot, places = left
-        memory = filled(key, slot)
+        memory = _ALIVE[key].filled(slot)
         batch |= {name: torch.from_numpy(_view(memory, places[name])) for name in places}
     return batch

@@ -8,12 +8,6 @@ from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
     from spike_zoo.media.charts import confusion_chart, map_chart
-    from spike_zoo.media.coded_video import (
-        CodedVideo,
-        available_codecs,
-        decode_video,
-        encode_video,
-    )
     from spike_zoo.media.page import Page
     from spike_zoo.media.pictures import (
         contact_sheet,
@@ -28,17 +22,13 @@ if TYPE_CHECKING:
     from spike_zoo.media.viewer import Layer, SpikePlanes, Viewer
 
 __all__ = [
-    "CodedVideo",
     "Layer",
     "Page",
     "SpikePlanes",
     "VideoWriter",
     "Viewer",
-    "available_codecs",
     "confusion_chart",
     "contact_sheet",
-    "decode_video",
-    "encode_video",
     "load_picture",
     "map_chart",
     "render_page",
@@ -51,26 +41,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CodedVideo": "coded_video",
-    "Layer": "viewer",
+    **dict.fromkeys(("confusion_chart", "map_chart"), "charts"),
     "Page": "page",
-    "SpikePlanes": "viewer",
-    "VideoWriter": "video",
-    "Viewer": "viewer",
-    "available_codecs": "coded_video",
-    "confusion_chart": "charts",
-    "contact_sheet": "pictures",
-    "decode_video": "coded_video",
-    "encode_video": "coded_video",
-    "load_picture": "pictures",
-    "map_chart": "charts",
-    "render_page": "rendering",
-    "save_picture": "pictures",
-    "save_video": "video",
-    "side_by_side": "pictures",
-    "to_bytes": "pictures",
-    "to_pillow": "pictures",
-    "write_page": "rendering",
+    **dict.fromkeys(("contact_sheet", "load_picture", "save_picture"), "pictures"),
+    **dict.fromkeys(("side_by_side", "to_bytes", "to_pillow"), "pictures"),
+    **dict.fromkeys(("render_page", "write_page"), "rendering"),
+    **dict.fromkeys(("VideoWriter", "save_video"), "video"),
+    **dict.fromkeys(("Layer", "SpikePlanes", "Viewer"), "viewer"),
 }
 
 __getattr__ = on_first_use(__name__, _HOMES)

@@ -6,8 +6,9 @@ import contextlib
 import shutil
 import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -15,8 +16,6 @@ from spike_zoo.errors import MediaError
 from spike_zoo.files import new_file
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from numpy.typing import NDArray
 
 
@@ -61,21 +60,19 @@ class ArraysWriter:
         for name, part in parts.items():
             if name not in self._growing:
                 spool = tempfile.TemporaryFile(dir=self.path.parent)  # noqa: SIM115  (the stack's)
-                self._growing[name] = _Growing(self._stack.enter_context(spool), part)
-            if not self._growing[name].append(part):
+                self._growing[name] = _Growing(self._stack.enter_context(spool), part[:0])
+            growing = self._growing[name]
+            if (part.dtype, part.shape[1:]) != (growing.empty.dtype, growing.empty.shape[1:]):
                 raise MediaError(
                     f"{self.path}: a part of {name!r} is {part.dtype} {part.shape}, others are not"
                 )
+            growing.spool.write(np.ascontiguousarray(part).tobytes())
+            growing.length += len(part)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         with self._stack:
-            if error is not None:
-                self._stack.__exit__(kind, error, traceback)
+            if kind is not None:
+                self._stack.__exit__(kind, *error)
                 return
             if not self._growing:
                 raise MediaError(f"{self.path}: there is no array to write")
@@ -85,29 +82,18 @@ class ArraysWriter:
                         growing.write(member)
 
 
+@dataclass
 class _Growing:
     """One array, whose parts wait on disk until its length is known."""
 
-    def __init__(self, spool: IO[bytes], first: NDArray[np.generic]) -> None:
-        self._spool = spool
-        self._dtype, self._shape, self._length = first.dtype, first.shape[1:], 0
-
-    def append(self, part: NDArray[np.generic]) -> bool:
-        """Add a part; return whether it is like the first."""
-        if part.dtype != self._dtype or part.shape[1:] != self._shape:
-            return False
-        self._spool.write(np.ascontiguousarray(part).tobytes())
-        self._length += len(part)
-        return True
+    spool: IO[bytes]
+    empty: NDArray[np.generic]
+    length: int = 0
 
     def write(self, member: IO[bytes]) -> None:
         """Write the array as numpy does."""
-        described = np.lib.format.dtype_to_descr(self._dtype)
-        facts = {
-            "descr": described,
-            "fortran_order": False,
-            "shape": (self._length, *self._shape),
-        }
-        np.lib.format.write_array_header_2_0(member, facts)
-        self._spool.seek(0)
-        shutil.copyfileobj(self._spool, member)
+        described = np.lib.format.header_data_from_array_1_0(self.empty)
+        described |= {"fortran_order": False, "shape": (self.length, *self.empty.shape[1:])}
+        np.lib.format.write_array_header_2_0(member, described)
+        self.spool.seek(0)
+        shutil.copyfileobj(self.spool, member)

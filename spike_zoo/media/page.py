@@ -6,13 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spike_zoo.media.viewer import (
-    SpikePlanes,
-    Viewer,
-    existing,
-    file_source,
-    picture_source,
-)
+from spike_zoo.media.viewer import SpikePlanes, Viewer, picture_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,10 +112,8 @@ class Page:
         """Add commands for a terminal, each with its purpose."""
         self._add("commands", commands=commands)
 
-    def add_video(self, path: str | Path, caption: str = "", *, embed: bool = True) -> None:
-        """Add an MP4 file, inside the page or (``embed=False``) linked from beside it.
-
-        The image in its middle is shown until the video plays.
+    def add_video(self, path: str | Path, caption: str = "") -> None:
+        """Add an MP4 file; the image in its middle is shown until the video plays.
 
         Raises:
             MissingFileError: If there is no such file.
@@ -129,8 +121,7 @@ class Page:
         """
         from spike_zoo.media.frames import middle_image
 
-        source = file_source(Path(path)) if embed else existing(Path(path))
-        poster = picture_source(middle_image(path))
+        source, poster = picture_source(Path(path)), picture_source(middle_image(path))
         self._add("video", source=source, caption=caption, poster=poster)
 
     def _add(self, kind: str, **content: Any) -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -28,14 +26,13 @@ _SCRIPTS = ("page.js", "page_viewer.js", "page_start.js")  # one after another
 
 def write_page(page: Page, path: str | Path) -> None:
     """Write a page as one HTML file, replacing one that is there; whole or not at all."""
-    target = Path(path)
-    html = render_page(page, target.parent)
-    with new_file(target, overwrite=True) as temporary:
+    html = render_page(page)
+    with new_file(Path(path), overwrite=True) as temporary:
         temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
 
 
-def render_page(page: Page, folder: str | Path = ".") -> str:
-    """Return a page as HTML; linked videos are named as seen from ``folder``."""
+def render_page(page: Page) -> str:
+    """Return a page as HTML."""
     environment = Environment(
         loader=PackageLoader("spike_zoo.media", package_path="."),
         autoescape=True,
@@ -44,13 +41,6 @@ def render_page(page: Page, folder: str | Path = ".") -> str:
         lstrip_blocks=True,
     )
     environment.filters["emphasised"] = _emphasised
-
-    def link(source: str | Path) -> str:
-        if isinstance(source, str):
-            return source
-        return quote(Path(os.path.relpath(source, folder)).as_posix())
-
-    environment.filters["link"] = link
     style, script = _part("page.css"), "\n".join(map(_part, _SCRIPTS))
     return environment.get_template("page.html").render(
         page=page,
@@ -70,7 +60,7 @@ def _policy(style: str, script: str) -> str:
     rules = {
         "default-src": "'none'",
         "img-src": "data:",
-        "media-src": "data: 'self' file:",  # a video may lie beside the page
+        "media-src": "data:",
         "style-src": _digest(style),
         "style-src-attr": "'unsafe-inline'",  # dashes of lines in drawings
         "script-src": _digest(script) if script else "'none'",

@@ -167,30 +167,17 @@ def picture_source(picture: Picture | str | Path) -> str:
     """
     if isinstance(picture, str) and picture.startswith("data:"):
         return picture
-    if isinstance(picture, str | Path):
-        return file_source(Path(picture))
-    buffer = io.BytesIO()
-    to_pillow(picture).save(buffer, format="PNG", optimize=True)
-    return _encoded(buffer.getvalue(), "image/png")
-
-
-def file_source(path: Path) -> str:
-    """Return a file as a data URI; errors as for :func:`picture_source`."""
+    if not isinstance(picture, str | Path):
+        buffer = io.BytesIO()
+        to_pillow(picture).save(buffer, format="PNG", optimize=True)
+        return _encoded(buffer.getvalue(), "image/png")
+    path = Path(picture)
     kind = MIME_TYPES.get(path.suffix.lower())
     if kind is None:
         raise ValueError(f"{path}: a page shows {', '.join(MIME_TYPES)}")
-    return _encoded(existing(path).read_bytes(), kind)
-
-
-def existing(path: Path) -> Path:
-    """Return a file that is there.
-
-    Raises:
-        MissingFileError: If it is not.
-    """
     if not path.is_file():
         raise MissingFileError(f"{path}: there is no such file to show", path=str(path))
-    return path
+    return _encoded(path.read_bytes(), kind)
 
 
 def _encoded(content: bytes, kind: str) -> str:

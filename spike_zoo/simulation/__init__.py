@@ -1,9 +1,7 @@
 """Scenes, cameras and their noise: recordings with known truth."""
 
-from spike_zoo.simulation.camera.exposure import expose_image, exposure_spans
 from spike_zoo.simulation.camera.noise import NOISE_PRESETS, CameraNoise, spurious_spikes
-from spike_zoo.simulation.camera.spike_camera import SpikeCamera, simulate_spikes
-from spike_zoo.simulation.camera.ssdm import ssdm_camera
+from spike_zoo.simulation.camera.spike_camera import SpikeCamera, simulate_spikes, ssdm_camera
 from spike_zoo.simulation.defaults import default_scenes
 from spike_zoo.simulation.kinds.deblurring import deblur_scenes, simulate_exposures
 from spike_zoo.simulation.kinds.digits import digit_drifts
@@ -26,8 +24,6 @@ __all__ = [
     "deblur_scenes",
     "default_scenes",
     "digit_drifts",
-    "expose_image",
-    "exposure_spans",
     "make_texture",
     "photograph",
     "random_motion",

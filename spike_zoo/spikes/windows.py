@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 Planes: TypeAlias = SupportsIndex | Iterable[SupportsIndex]
 """One plane or several: a number, a list, a range, an array or a tensor of whole numbers."""
+_EXPOSURE_MARGIN = 20  # planes before and after the exposure of S-SDM's recordings
 
 
 def centred_window(center: int, length: int) -> tuple[int, int]:
@@ -56,23 +57,18 @@ def centers_with_stride(planes: int, stride: int, first: int = 0) -> list[int]:
     return list(range(first, planes, stride))
 
 
-def planes_inside(planes: int, margin: int = 20) -> tuple[int, int]:
-    """Return first and past-the-last plane of what a margin at either end leaves.
-
-    A margin of 20 is what S-SDM's recordings keep before and after an exposure.
+def planes_inside(planes: int) -> tuple[int, int]:
+    """Return first and past-the-last plane of an exposure with S-SDM's margin at either end.
 
     Raises:
         PlaneRangeError: If nothing is left.
-        ValueError: If the margin is negative.
     """
-    if margin < 0:
-        raise ValueError(f"a margin has at least 0 planes, got {margin}")
-    if planes <= 2 * margin:
+    if planes <= 2 * _EXPOSURE_MARGIN:
         raise PlaneRangeError(
-            f"a recording with {planes} planes has none left inside a margin of {margin} at either "
-            "end; use a longer recording or say where the exposure lies"
+            f"a recording with {planes} planes has none left inside a margin of {_EXPOSURE_MARGIN} "
+            "at either end; use a longer recording or say where the exposure lies"
         )
-    return margin, planes - margin
+    return _EXPOSURE_MARGIN, planes - _EXPOSURE_MARGIN
 
 
 def spread_planes(start: int, stop: int, count: int) -> list[int]:

@@ -219,7 +219,7 @@ def test_an_impossible_rate_scale_is_rejected(scale: float) -> None:
 
 
 def test_a_crop_too_small_for_any_method_is_rejected() -> None:
-    with pytest.raises(ConfigError, match="crop: at least 16 pixels are needed, got 15"):
+    with pytest.raises(ConfigError, match="crop: at least 16, got 15"):
         ReconstructionDataModule(crop=15)
 
 

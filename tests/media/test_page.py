@@ -161,16 +161,6 @@ def test_two_stars_around_a_cell_make_it_bold() -> None:
     assert "<td>2 ** 3</td>" in html
 
 
-def test_a_linked_video_is_named_as_seen_from_the_page(tmp_path: Path) -> None:
-    (tmp_path / "runs").mkdir()
-    save_video([IMAGE] * 2, tmp_path / "runs" / "ä 1.mp4")
-    page = Page("t")
-    page.add_video(tmp_path / "runs" / "ä 1.mp4", embed=False)
-    write_page(page, tmp_path / "pages" / "index.html")
-    html = (tmp_path / "pages" / "index.html").read_text(encoding="utf-8")
-    assert Outline(html).attributes("video")[0]["src"] == "../runs/%C3%A4%201.mp4"
-
-
 def test_writing_a_page_again_replaces_it(tmp_path: Path) -> None:
     write_page(Page("first"), tmp_path / "a.html")
     write_page(Page("second"), tmp_path / "a.html")

@@ -38,7 +38,7 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--trainer.max_epochs", "many"], 2, "^error: trainer.max_epochs: Expected a .*many"),
         (["--trainer.max_epochs=many"], 2, "^error: trainer.max_epochs: Expected a .*many"),
         (["--model.init_args.width", "wide"], 2, "^error: model.init_args.width: Expected"),
-        (["--data.init_args.crop", "8"], 2, "error: crop: at least 16 pixels are needed, got 8$"),
+        (["--data.init_args.crop", "8"], 2, "error: crop: at least 16, got 8$"),
         (["--model.init_args.width", "-1"], 2, "error: width must be a positive number"),
         (["--model.init_args.attention", "no"], 2, "model.init_args.attention: Expected one of"),
         (

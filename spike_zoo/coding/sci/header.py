@@ -142,15 +142,8 @@ class Header:
         """
         head, where = data[:HEADER_BYTES], path or "the bitstream"
         _check_magic(head, where, path)
+        check_header(head, HEADER_BYTES, path)
         *fields, flags, fps, rate_scale, source = _FIELDS.unpack_from(head)
-        (checksum,) = _CHECKSUM.unpack_from(head, _FIELDS.size)
-        if zlib.crc32(head[: _FIELDS.size]) != checksum:
-            raise CorruptBitstreamError(
-                f"{where}: the header is damaged (bytes 0 to {HEADER_BYTES - 1}, its checksum is "
-                "another), and nothing can be decoded without it; copy the file again",
-                byte_range=(0, HEADER_BYTES),
-                path=path,
-            )
         if flags:
             raise BitstreamError(
                 f"{where}: needs abilities (flags {flags:#06x}) that this version does not have; "
@@ -199,7 +192,7 @@ def is_bitstream(path: str | Path) -> bool:
 
 
 def _check_magic(head: bytes, where: str, path: str | None) -> None:
-    """Reject what does not begin as a bitstream of this version, or ends within the header."""
+    """Reject what does not begin as a bitstream of this version."""
     begin = head[: len(MAGIC)]
     if not MAGIC.startswith(begin):
         is_other_version = begin[:3] == MAGIC[:3] and begin[3:].isdigit()
@@ -210,9 +203,27 @@ def _check_magic(head: bytes, where: str, path: str | None) -> None:
             else f"{where}: no .sci bitstream: it begins with {begin!r}, not {MAGIC!r}",
             path=path,
         )
-    if len(head) < HEADER_BYTES:
+
+
+def check_header(head: bytes, size: int, path: str | None) -> None:
+    """Reject a header that is cut short, or whose last 4 bytes are not the checksum of the others.
+
+    Args:
+        head: The first bytes of a bitstream, at most as many as its header has.
+        size: Bytes of a header.
+        path: Where the bitstream comes from, for errors.
+    """
+    where = path or "the bitstream"
+    if len(head) < size:
         raise TruncatedBitstreamError(
-            f"{where}: ends after {len(head)} bytes, within the header of {HEADER_BYTES}; copy the "
-            "file again",
+            f"{where}: ends after {len(head)} bytes, within the header of {size}; copy the file "
+            "again",
+            path=path,
+        )
+    if head[-_CHECKSUM.size :] != _CHECKSUM.pack(zlib.crc32(head[: -_CHECKSUM.size])):
+        raise CorruptBitstreamError(
+            f"{where}: the header is damaged (bytes 0 to {size - 1}, its checksum is another), "
+            "and nothing can be decoded without it; copy the file again",
+            byte_range=(0, size),
             path=path,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -21,7 +19,6 @@ TOTAL: Final = 1 << 16
 SIDE_RADIUS: Final = 15
 """Largest magnitude in the tables of side information; 31 symbols and the escape."""
 _LEAST_SIGMA, _MOST_SIGMA = 0.11, 64.0
-_MOST_RADIUS = 256
 _MOST_SYMBOLS = 4096  # so that the largest frequency can always give what rounding took
 _ASSET = "gaussian_tables.bin"
 
@@ -110,23 +107,6 @@ def quantised(probabilities: NDArray[np.floating]) -> NDArray[np.uint16]:
     rest = TOTAL - whole.sum(axis=-1, keepdims=True)
     np.put_along_axis(whole, largest, np.take_along_axis(whole, largest, -1) + rest, -1)
     return whole.astype(np.uint16)
-
-
-def generated() -> bytes:
-    """Return the asset computed now, which a test compares with the committed one."""
-    numbers = []
-    for sigma in SIGMAS.tolist():
-        radius = min(max(math.ceil(5 * sigma), 1), _MOST_RADIUS)
-        numbers += [radius, *quantised(np.array(_probabilities(sigma, radius))).tolist()]
-    return np.array(numbers, "<u2").tobytes()
-
-
-def _probabilities(sigma: float, radius: int) -> list[float]:
-    """Return those of -R..R and of both tails, from the tails inwards so that no digit is lost."""
-    edges = [(step + 0.5) / (sigma * math.sqrt(2)) for step in range(radius + 1)]
-    beyond = [math.erfc(edge) for edge in edges]  # both tails from each edge on
-    sides = [(outer - inner) / 2 for outer, inner in itertools.pairwise(beyond)]
-    return [*reversed(sides), 1 - beyond[0], *sides, beyond[-1]]
 
 
 def _in_one(frequencies: Sequence[NDArray[np.uint16]]) -> FrequencyTables:

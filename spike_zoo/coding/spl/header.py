@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from spike_zoo.coding.errors import BitstreamError, CorruptBitstreamError, TruncatedBitstreamError
-from spike_zoo.coding.sci.header import MAX_PIXELS
+from spike_zoo.coding.errors import BitstreamError
+from spike_zoo.coding.sci.header import MAX_PIXELS, check_header
 from spike_zoo.spikes.cfa import LAYOUTS
 
 if TYPE_CHECKING:
@@ -102,20 +102,8 @@ class LosslessHeader:
                 f"{head[: len(MAGIC)]!r}, not {MAGIC!r}; name a file that compress --lossless made",
                 path=path,
             )
-        if len(head) < HEADER_BYTES:
-            raise TruncatedBitstreamError(
-                f"{where}: ends after {len(head)} bytes, within the header of {HEADER_BYTES}; copy "
-                "the file again",
-                path=path,
-            )
+        check_header(head, HEADER_BYTES, path)
         fields = _FIELDS.unpack_from(head)
-        if _CHECKSUM.unpack_from(head, _FIELDS.size) != (zlib.crc32(head[: _FIELDS.size]),):
-            raise CorruptBitstreamError(
-                f"{where}: the header is damaged (bytes 0 to {HEADER_BYTES - 1}, its checksum is "
-                "another), and nothing can be decoded without it; copy the file again",
-                byte_range=(0, HEADER_BYTES),
-                path=path,
-            )
         threshold, rate_scale = (None if math.isnan(value) else value for value in fields[7:])
         planes, height, width, depth, restart, fps = fields[1:7]
         layout, height = height >> _HEIGHT_BITS, height & ((1 << _HEIGHT_BITS) - 1)

@@ -14,7 +14,6 @@ from spike_zoo.methods.classical.functional import (
 from spike_zoo.methods.classical.methods import TFI, TFP, TFSTP
 from spike_zoo.methods.classical.plasticity import (
     PlasticityRates,
-    PlasticityRules,
     plasticity_rates,
     tfstp,
     tfstp_stream,
@@ -49,7 +48,6 @@ __all__ = [
     "ColourTFP",
     "FilledColour",
     "PlasticityRates",
-    "PlasticityRules",
     "TFIModule",
     "TFPModule",
     "TFSTPModule",
@@ -67,14 +65,7 @@ __all__ = [
 #: These need a trainer's libraries, or one for optical flow.
 _ELSEWHERE = {
     "AlignedTFI": "aligned",
-    "AlignedTFIModule": "module",
-    "ColourAlignedTFI": "colour",
-    "ColourModule": "module",
-    "ColourTFI": "colour",
-    "ColourTFP": "colour",
-    "FilledColour": "colour",
-    "TFIModule": "module",
-    "TFPModule": "module",
-    "TFSTPModule": "module",
+    **dict.fromkeys(("ColourAlignedTFI", "ColourTFI", "ColourTFP", "FilledColour"), "colour"),
+    **dict.fromkeys((name for name in __all__ if name.endswith("Module")), "module"),
 }
 __getattr__ = on_first_use(__name__, _ELSEWHERE)

@@ -116,28 +116,26 @@ class Intervals:
             before: Planes that the recording has before the block.
             after: Planes that it has after the block.
         """
-        return replace(self, rates=known_at_ends(self.rates, before, after))
-
-
-def known_at_ends(rates: Tensor, before: int = 0, after: int = 0) -> Tensor:
-    """Return rates filled at the ends of a recording, see :meth:`Intervals.with_ends`."""
-    if min(before, after) >= _BLACK:
-        return rates
-    if is_compiled_for(rates.device):
+        if min(before, after) >= _BLACK:
+            return self
+        if not is_compiled_for(self.rates.device):
+            return replace(self, rates=self._filled(before, after))
         from spike_zoo.methods.classical.alignment_kernels import fill_ends
 
-        rates = rates.contiguous().clone()
+        rates = self.rates.contiguous().clone()
         job = (rates.numpy(), (before, after), _BLACK)
         kernels.over_rows(fill_ends, rates.shape[1], rates.numel(), *job)
-        return rates
-    for away in (before, after):
-        known = (rates > 0).to(torch.uint8)
-        first = known.argmax(dim=0, keepdim=True)
-        silent = first + away
-        nearest = rates.gather(0, first).minimum(1 / silent.clamp(min=1))
+        return replace(self, rates=rates)
+
+    def _filled(self, before: int, after: int) -> Tensor:
+        rates = self.rates
         planes = torch.arange(len(rates), device=rates.device).view(-1, 1, 1)
-        rates = torch.where((planes < first) & (silent < _BLACK), nearest, rates).flip(0)
-    return rates
+        for away in (before, after):
+            first = (rates > 0).to(torch.uint8).argmax(dim=0, keepdim=True)
+            silent = first + away
+            nearest = rates.gather(0, first).minimum(1 / silent.clamp(min=1))
+            rates = torch.where((planes < first) & (silent < _BLACK), nearest, rates).flip(0)
+        return rates
 
 
 @dataclass(frozen=True)

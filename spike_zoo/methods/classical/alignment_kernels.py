@@ -246,9 +246,8 @@ def measure_excess(
                 predicted[1::2] = sampled[1::2]
             for each in range(first - clip[0], stop - clip[0]):
                 for column in range(width):
-                    light[each + 1, column] = light[each, column] + max(
-                        predicted[column], np.float32(0)
-                    )
+                    gathered = max(predicted[column], np.float32(0))
+                    light[each + 1, column] = light[each, column] + gathered
         for plane in range(window[0], window[1]):
             _row_of_excess(ends, rates, light, (plane, row), clip, out[plane - window[0], row])
 

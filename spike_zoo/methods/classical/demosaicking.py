@@ -41,7 +41,7 @@ def demosaicked(mosaics: Tensor, cfa: Cfa, method: Demosaicking = "malvar") -> T
     (across, along), diagonal, further = _neighbours(mosaics)
     if method == "bilinear":
         green = torch.where(masks[1], mosaics, (across + along) / 4)
-        red, blue = (4 * _tent(mosaics * masks[channel]) for channel in (0, 2))
+        red, blue = (4 * luminance(mosaics * masks[channel]) for channel in (0, 2))
         return torch.stack([red, green, blue], dim=1)
     far_across, far_along = further
     green = 4 * mosaics + 2 * (across + along) - far_across - far_along
@@ -64,14 +64,9 @@ def demosaicked(mosaics: Tensor, cfa: Cfa, method: Demosaicking = "malvar") -> T
 def luminance(mosaics: Tensor) -> Tensor:
     """Return R/4 + G/2 + B/4 at every pixel of mosaics ``(N, H, W)``, whatever their layout.
 
-    A binomial 3 x 3 has these weights wherever it lies on a Bayer mosaic.
+    A binomial filter of 3 x 3 has these weights wherever it lies on a Bayer mosaic.
     """
-    return _tent(mosaics)
-
-
-def _tent(images: Tensor) -> Tensor:
-    """Return images ``(N, H, W)`` filtered by a binomial 3 x 3."""
-    padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
+    padded = F.pad(mosaics, (1, 1, 1, 1), mode="reflect")
     rows = padded[:, :-2] + padded[:, 2:]
     rows += 2 * padded[:, 1:-1]
     sums = rows[..., :-2] + rows[..., 2:]

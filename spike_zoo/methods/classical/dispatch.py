@@ -77,13 +77,8 @@ def mean_intervals(clips: Tensor, runs: IntervalRuns, around: Surroundings) -> T
     limits = np.float32(around.limit), np.float32(around.fallback)
     outside = zip(around.before.numpy(), around.after.numpy(), strict=True)
     for clip, rates, around_clip in zip(planes, out, outside, strict=True):
-        job = (clip, boundaries, around_clip, limits)
-        if runs.is_plain:
-            kernels.over_rows(kernels.inverse_intervals, height, clip.size, *job, rates)
-        else:
-            kernels.over_rows(
-                kernels.mean_inverse_intervals, height, clip.size, *job, *edges, rates
-            )
+        job = (clip, boundaries, around_clip, limits, *edges, rates)
+        kernels.over_rows(kernels.mean_inverse_intervals, height, clip.size, *job)
     return torch.from_numpy(out)
 
 

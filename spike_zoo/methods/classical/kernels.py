@@ -168,37 +168,6 @@ def _invert(
 
 
 @compiled
-def inverse_intervals(
-    spikes: NDArray[np.uint8],
-    boundaries: NDArray[np.int64],
-    outside: tuple[NDArray[np.float32], NDArray[np.float32]],
-    limits: tuple[np.float32, np.float32],
-    out: NDArray[np.float32],
-    top: int,
-    bottom: int,
-) -> None:
-    """Fill one over the interval that spans each boundary between planes, rows ``[top, bottom)``.
-
-    Boundary b lies between planes b - 1 and b: its interval is that between the last spike
-    below b and the first one at b or later.
-
-    Args:
-        spikes: Planes ``(T, H, W)``; not 0 means a spike.
-        boundaries: ``(N,)`` in 0..T, ascending.
-        outside: ``(H, W)`` each: the last spike before plane 0, as a plane below 0 or minus
-            infinity, and the first one at plane T or later, or infinity. Any other number is taken
-            at its word.
-        limits: Furthest a spike may be from the boundary, last >= b - limit, next < b + limit, and
-            the value where one is further off.
-        out: ``(N, H, W)``, filled.
-        top: First row.
-        bottom: Past the last row.
-    """
-    for row in range(top, bottom):
-        _row_of_intervals(spikes, row, boundaries, outside, limits, out, row)
-
-
-@compiled
 def mean_inverse_intervals(
     spikes: NDArray[np.uint8],
     boundaries: NDArray[np.int64],
@@ -210,24 +179,34 @@ def mean_inverse_intervals(
     top: int,
     bottom: int,
 ) -> None:
-    """Fill the mean of :func:`inverse_intervals` over runs of boundaries.
+    """Fill means of one over the interval that spans boundaries between planes.
+
+    Boundary b lies between planes b - 1 and b: its interval is that between the last spike
+    below b and the first one at b or later.
 
     Args:
-        spikes: As there.
-        boundaries: As there.
-        outside: As there.
-        limits: As there.
+        spikes: Planes ``(T, H, W)``; not 0 means a spike.
+        boundaries: ``(B,)`` in 0..T, ascending.
+        outside: ``(H, W)`` each: the last spike before plane 0, as a plane below 0 or minus
+            infinity, and the first one at plane T or later, or infinity. Any other number is taken
+            at its word.
+        limits: Furthest a spike may be from the boundary, last >= b - limit, next < b + limit, and
+            the value where one is further off.
         starts: Index of the first boundary of each mean, ``(N,)``, not descending.
         stops: Index past its last boundary, not descending.
         out: ``(N, H, W)``, filled.
         top: First row.
         bottom: Past the last row.
     """
+    is_plain = starts.size == boundaries.size and (stops - starts).max() == 1
     # intervals of one row only: they stay in the cache from where they are made to the mean
-    rates = np.empty((boundaries.size, 1, spikes.shape[2]), np.float32)
+    rates = np.empty((0 if is_plain else boundaries.size, 1, spikes.shape[2]), np.float32)
     for row in range(top, bottom):
-        _row_of_intervals(spikes, row, boundaries, outside, limits, rates, 0)
-        _row_of_means(rates, starts, stops, out, row)
+        if is_plain:
+            _row_of_intervals(spikes, row, boundaries, outside, limits, out, row)
+        else:
+            _row_of_intervals(spikes, row, boundaries, outside, limits, rates, 0)
+            _row_of_means(rates, starts, stops, out, row)
 
 
 @compiled

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from spike_zoo.methods.classical.functional import tfi, tfp
-from spike_zoo.methods.classical.plasticity import PlasticityRules, tfstp, tfstp_stream
+from spike_zoo.methods.classical.plasticity import tfstp, tfstp_stream
 from spike_zoo.methods.classical.streams import ascending_blocks, tfi_stream, tfp_stream
 from spike_zoo.tasks.clips import ClipReconstruction
 
@@ -137,16 +137,12 @@ class TFI(ClassicalMethod):
 class TFSTP(ClassicalMethod):
     """Texture from short-term plasticity: a model of a synapse that sees the past alone."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.rules = PlasticityRules()
-
     def rate(self, spikes: Tensor, center: int) -> Tensor:
         """Return the mean of both estimates; only planes up to the middle one count."""
-        return tfstp(spikes, center, self.rules)
+        return tfstp(spikes, center)
 
     def rates(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:
         """Yield the means at planes of a recording; it is read again where centres descend."""
         for ascending in ascending_blocks(centers, len(recording)):
-            for rate in tfstp_stream(recording, ascending, self.rules):
+            for rate in tfstp_stream(recording, ascending):
                 yield rate[None]

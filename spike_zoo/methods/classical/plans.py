@@ -54,12 +54,6 @@ class IntervalRuns(NamedTuple):
     starts: list[int]
     stops: list[int]
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether each boundary is a run of its own."""
-        index = range(len(self.boundaries))
-        return self.starts == [*index] and self.stops == [i + 1 for i in index]
-
 
 def interval_runs(
     centers: Sequence[int], planes: int, average: int, convention: Convention

@@ -12,7 +12,7 @@ from spike_zoo.methods.classical.dispatch import (
     large_array,
     mean_intervals,
 )
-from spike_zoo.methods.classical.plans import check_interval_rules, interval_runs, playback_windows
+from spike_zoo.methods.classical.plans import interval_runs, playback_windows
 from spike_zoo.spikes.packing import pack_bits
 from spike_zoo.spikes.windows import wanted_planes
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from spike_zoo.methods.classical.plans import Convention, Edge
     from spike_zoo.spikes import SpikeRecording
 
 
@@ -35,10 +34,7 @@ REACH = 1024
 
 
 def tfp_stream(
-    recording: SpikeRecording,
-    centers: Sequence[int] | None = None,
-    window: int = 41,
-    edge: Edge = "shrink",
+    recording: SpikeRecording, centers: Sequence[int] | None = None, window: int = 41
 ) -> Iterator[Tensor]:
     """Yield the firing rates of ``tfp_video`` around planes of a recording, block by block.
 
@@ -47,28 +43,25 @@ def tfp_stream(
     Args:
         recording: The spikes.
         centers: Planes in any order, ascending for speed; by default every plane.
-        window: Planes of each window.
-        edge: As in ``tfp``; ``"valid"`` rejects centres whose window leaves the recording.
+        window: Planes of each window, cut to the recording.
 
     Yields:
         float32 ``(n, H, W)``, spikes per plane; n differs from block to block.
 
     Raises:
         PlaneRangeError: If a centre lies outside the recording.
-        ValueError: If the window is below 1, or leaves the recording with ``edge="valid"``.
+        ValueError: If the window is below 1.
     """
     planes = range(len(recording)) if centers is None else centers
     centers = wanted_planes(planes, len(recording))
-    playback_windows(centers[:1], len(recording), window, edge)
-    return _playback(recording, centers, window, edge)
+    playback_windows([], len(recording), window, "shrink")  # checks the window before any work
+    return _playback(recording, centers, window)
 
 
 def tfi_stream(
     recording: SpikeRecording,
     centers: Sequence[int] | None = None,
     average: int = 1,
-    convention: Convention = "forward",
-    max_search: int | None = None,
     reach: int = REACH,
 ) -> Iterator[Tensor]:
     """Yield the values of ``tfi_video`` at planes of a recording, block by block.
@@ -81,8 +74,6 @@ def tfi_stream(
         recording: The spikes.
         centers: Planes in any order, ascending for speed; by default every plane.
         average: Planes around each centre whose values are averaged; these are held in memory.
-        convention: As in ``tfi``.
-        max_search: As in ``tfi``.
         reach: Planes to look ahead and back.
 
     Yields:
@@ -90,15 +81,13 @@ def tfi_stream(
 
     Raises:
         PlaneRangeError: If a centre lies outside the recording.
-        ValueError: If ``average``, ``max_search`` or ``reach`` is below 1.
+        ValueError: If ``average`` or ``reach`` is below 1.
     """
-    check_interval_rules(average, convention, "zero", max_search)
-    if reach < 1:
-        raise ValueError(f"reach is at least 1 plane, got {reach}")
+    for name, value in (("average", average), ("reach", reach)):
+        if value < 1:
+            raise ValueError(f"{name} is at least 1 plane, got {value}")
     planes = range(len(recording)) if centers is None else centers
-    centers = wanted_planes(planes, len(recording))
-    limit = (reach, 0.0) if max_search is None else (max_search, 1 / (2 * max_search))
-    return _intervals(recording, centers, average, convention, limit)
+    return _intervals(recording, wanted_planes(planes, len(recording)), average, reach)
 
 
 def block_planes(recording: SpikeRecording) -> int:
@@ -119,9 +108,7 @@ def ascending_blocks(centers: Sequence[int], span: int) -> Iterator[list[int]]:
         yield block
 
 
-def _playback(
-    recording: SpikeRecording, centers: Sequence[int], window: int, edge: Edge
-) -> Iterator[Tensor]:
+def _playback(recording: SpikeRecording, centers: Sequence[int], window: int) -> Iterator[Tensor]:
     from spike_zoo.methods.classical import kernels  # compiling is for those who use it
 
     planes, height, width = recording.shape
@@ -129,7 +116,7 @@ def _playback(
     held = (0, 0)
     span = block_planes(recording)
     for block in ascending_blocks(centers, span):
-        windows = playback_windows(block, planes, window, edge)
+        windows = playback_windows(block, planes, window, "shrink")
         starts, stops = np.array(windows.starts), np.array(windows.stops)
         # up to the block's first window; from there on the kernel takes planes in and out
         held = _move_window(recording, counts, held, (windows.starts[0], windows.stops[0]))
@@ -166,20 +153,15 @@ def _move_window(
 
 
 def _intervals(
-    recording: SpikeRecording,
-    centers: Sequence[int],
-    average: int,
-    convention: Convention,
-    limit: tuple[float, float],
+    recording: SpikeRecording, centers: Sequence[int], average: int, reach: int
 ) -> Iterator[Tensor]:
-    reach = int(limit[0])
     before = after = None
     for block in ascending_blocks(centers, block_planes(recording)):
-        runs = interval_runs(block, len(recording), average, convention)
+        runs = interval_runs(block, len(recording), average, "forward")
         low, high = runs.boundaries[0], runs.boundaries[-1]
         before = nearest_behind(recording, low, reach, before)
         after = nearest_ahead(recording, high, reach, after)
-        around = Surroundings(before.planes[None] - low, after.planes[None] - low, *limit)
+        around = Surroundings(before.planes[None] - low, after.planes[None] - low, reach)
         # the kernel counts planes from the first one that is read
         shifted = runs._replace(boundaries=[boundary - low for boundary in runs.boundaries])
         spikes = torch.from_numpy(recording.read(low, high)).view(torch.uint8)

@@ -29,6 +29,16 @@ _INFINITY_BITS: Final = 0x7F800000
 _BAND: Final = 32768  # pixels whose state stays in a core's cache
 _SMALL: Final = 1 << 18  # pixel planes below which starting threads costs more than it saves
 
+# S-SDM's simulator
+_CLOCK: Final = 2 / 10e6  # seconds: two cycles of 10 MHz
+_RESPONSIVITY: Final = 1.09e-13
+_LIGHT: Final = 1.83e-4
+_CAPACITANCE: Final = 15e-15  # farad
+CHARGE_PER_CLOCK: Final = _CLOCK * _RESPONSIVITY / (_LIGHT * _CAPACITANCE)
+CLOCKS_PER_PLANE: Final = 250.0
+SSDM_GAIN: Final = CHARGE_PER_CLOCK * CLOCKS_PER_PLANE
+"""Charge gathered from white in one plane."""
+
 
 class SpikeCamera:
     """Integrate light and fire, plane after plane.
@@ -186,17 +196,18 @@ class SpikeCamera:
         """Return the function that integrates the pixels ``[first, last)``."""
         from spike_zoo.simulation.camera import kernels
 
-        threshold = np.float32(self.threshold)
+        threshold, above = np.float32(self.threshold), np.float32(np.inf)
         clips = self._overflow == "clip"
         if self.noise.is_silent:
-            level = np.nextafter(threshold, np.float32(np.inf)) if self._strict else threshold
-            ceiling = threshold if clips else np.float32(np.inf)
+            level = np.nextafter(threshold, above) if self._strict else threshold
+            ceiling = threshold if clips else above
             exact = (self._factors, threshold, level, ceiling, self._reset, self._clock_steps)
             return lambda first, last: kernels.integrate(
                 light, exact, state.charge, fired, first, last
             )
         noise, (gains, thresholds, darks) = self.noise, state.maps
-        maps = gains, thresholds, _above(thresholds) if self._strict else thresholds, darks
+        levels = np.nextafter(thresholds, above) if self._strict else thresholds
+        maps = gains, thresholds, levels, darks
         rules = self._factors[1], threshold, clips, self._reset, self._clock_steps
         terms = (
             float(noise.electrons),
@@ -258,6 +269,27 @@ def simulate_spikes(luminance: NDArray[Any], **camera: Any) -> NDArray[np.bool_]
     return SpikeCamera(**camera).expose(luminance)
 
 
+def ssdm_camera(draws: NDArray[Any], threshold: float = 2.0, **camera: Any) -> SpikeCamera:
+    """Return S-SDM's camera to the last bit: gain 1.98543, strict, modulo, 20000 planes a second.
+
+    The original gathers one plane of uniform noise first and drops its spikes; here that plane
+    is the start. Its inherent noise is :func:`spike_zoo.simulation.spurious_spikes`.
+
+    Args:
+        draws: Uniform numbers in [0, 1), ``(H, W)``, as ``rng.random((H, W), np.float32)``.
+        threshold: Released value 2, the paper's 1; 4 and 8 are its 2 and 4.
+        **camera: Further arguments of :class:`SpikeCamera`.
+
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024, released simulator.
+    """
+    first, second = np.float32(CHARGE_PER_CLOCK), np.float32(CLOCKS_PER_PLANE)
+    charge = (np.asarray(draws, np.float32) * first) * second
+    fires = charge > np.float32(threshold)
+    start = np.where(fires, np.fmod(charge, np.float32(threshold)), charge)
+    gain = CHARGE_PER_CLOCK, CLOCKS_PER_PLANE
+    return SpikeCamera(threshold, gain, reset="modulo", strict=True, start=start, **camera)
+
+
 def _checked_start(start: Start | NDArray[Any]) -> Start | NDArray[Any]:
     """Reject a start that is neither a known word nor an array of charges."""
     if isinstance(start, str):
@@ -283,11 +315,6 @@ def _checked_light(luminance: NDArray[Any]) -> NDArray[np.float32]:
             "images by 255"
         )
     return np.ascontiguousarray(light, dtype=np.float32)
-
-
-def _above(level: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the next float32 above each level, so that ``>=`` it means ``>`` the level."""
-    return np.nextafter(level, np.float32(np.inf), dtype=np.float32)
 
 
 def _in_bands(kernel: Callable[[int, int], np.uint32], planes: int, pixels: int) -> int:

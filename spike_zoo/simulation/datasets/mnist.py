@@ -6,7 +6,7 @@ import functools
 import gzip
 import math
 import zlib
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -111,31 +111,26 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
         path: The file; one whose name ends in ``.gz`` is decompressed.
         dimensions: How many it must have: 1 for labels, 3 for images.
     """
+    opened = gzip.open if path.suffix == ".gz" else open
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            return _read_idx(path, file, dimensions)
+        with opened(path, "rb") as file:
+            content = file.read()  # all that is there: the header may promise any number
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise FormatError(
             f"{path}: damaged or cut short ({error}); {_AGAIN}", path=str(path)
         ) from error
-
-
-def _read_idx(path: Path, file: BinaryIO | gzip.GzipFile, dimensions: int) -> NDArray[np.uint8]:
-    expected = bytes([0, 0, _UNSIGNED_BYTES, dimensions])
-    header = file.read(4 + 4 * dimensions)
-    if header[:4] != expected or len(header) < 4 + 4 * dimensions:
+    expected, start = bytes([0, 0, _UNSIGNED_BYTES, dimensions]), 4 + 4 * dimensions
+    if content[:4] != expected or len(content) < start:
         raise FormatError(
-            f"{path}: begins with {header[:4].hex(' ') or 'nothing'}, expected "
+            f"{path}: begins with {content[:4].hex(' ') or 'nothing'}, expected "
             f"{expected.hex(' ')}: no idx file of bytes with {dimensions} dimensions; {_AGAIN}",
             path=str(path),
         )
-    shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
-    wanted = math.prod(shape)
-    data = file.read()  # all that is there: the header may promise any number
-    if len(data) != wanted:
-        sides = "x".join(map(str, shape))
+    shape = np.frombuffer(content, ">u4", dimensions, 4).tolist()
+    if len(content) - start != math.prod(shape):
         raise FormatError(
-            f"{path}: {len(data)} bytes after the header, expected {wanted} ({sides}); {_AGAIN}",
+            f"{path}: {len(content) - start} bytes after the header, expected {math.prod(shape)} "
+            f"({'x'.join(map(str, shape))}); {_AGAIN}",
             path=str(path),
         )
-    return np.frombuffer(data, np.uint8).reshape(shape)
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

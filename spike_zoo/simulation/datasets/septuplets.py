@@ -13,7 +13,7 @@ from spike_zoo.errors import FormatError, MediaError, MissingFileError
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.media.pictures import load_grey
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
-from spike_zoo.simulation.kinds.takes import FPS
+from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
 from spike_zoo.spikes import Take
 
 if TYPE_CHECKING:
@@ -79,13 +79,8 @@ class Septuplet:
         camera = SpikeCamera(
             gain=self.rate_scale, noise=self.noise, generator=np.random.default_rng(place)
         )
-        meta = {
-            "simulator": SEPTUPLET_SIMULATOR,
-            "seed": self.seed,
-            "source": f"{self.group}/{self.folder.name}",
-            "source_format": "simulated",
-            "noise": self.noise,
-        }
+        source = f"{self.group}/{self.folder.name}"
+        meta = simulated_meta(SEPTUPLET_SIMULATOR, self.seed, source, noise=self.noise)
         planes = np.arange(1, FRAMES - 1) * FRAME_PLANES - 1
         recording = camera.record([blended_light(frames)], fps=FPS, meta=meta)
         return Take(recording, np.stack(frames[1:-1]), planes)

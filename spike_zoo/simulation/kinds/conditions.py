@@ -16,7 +16,7 @@ from spike_zoo.simulation.scenes.photographs import TEST_PICTURES
 from spike_zoo.spikes import SpikeRecording, Take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -75,11 +75,11 @@ class ConditionedScene:
             spec = replace(spec, speed=self.value, object_speed=1.25 * self.value)
         noise = scaled_noise(self.value) if self.condition == "noise" else None
         take = simulate_take(spec, noise=noise)
-        if self.condition not in _DEFECTS:
+        if self.condition not in ("dead", "hot", "lost"):
             return take
         planes = take.recording.read()
         chance = np.random.default_rng(np.random.SeedSequence([spec.seed, 3]))
-        _DEFECTS[self.condition](planes, self.value, chance)
+        _spoil(planes, self.condition, self.value, chance)
         recording = SpikeRecording.from_planes(
             planes,
             fps=take.recording.fps,
@@ -143,20 +143,11 @@ def scaled_noise(factor: float) -> CameraNoise:
     return CameraNoise(**values)
 
 
-def _kill(planes: NDArray[np.bool_], share: float, chance: np.random.Generator) -> None:
-    planes[:, chance.random(planes.shape[1:]) < share] = False
-
-
-def _heat(planes: NDArray[np.bool_], share: float, chance: np.random.Generator) -> None:
-    planes[:, chance.random(planes.shape[1:]) < share] = True
-
-
-def _lose(planes: NDArray[np.bool_], share: float, chance: np.random.Generator) -> None:
-    planes[chance.random(len(planes)) < share] = False
-
-
-_DEFECTS: Final[Mapping[str, Callable[[NDArray[np.bool_], float, np.random.Generator], None]]] = {
-    "dead": _kill,
-    "hot": _heat,
-    "lost": _lose,
-}
+def _spoil(
+    planes: NDArray[np.bool_], condition: str, share: float, chance: np.random.Generator
+) -> None:
+    """Make a share of the pixels dead or hot, or lose a share of the planes, in place."""
+    if condition == "lost":
+        planes[chance.random(len(planes)) < share] = False
+    else:
+        planes[:, chance.random(planes.shape[1:]) < share] = condition == "hot"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,17 +17,13 @@ from spike_zoo.simulation.camera.exposure import (
     ExposurePlanes,
     covered_light,
 )
-from spike_zoo.simulation.camera.ssdm import SSDM_GAIN, ssdm_camera
+from spike_zoo.simulation.camera.spike_camera import SSDM_GAIN, ssdm_camera
 from spike_zoo.simulation.defaults import default_scenes
-from spike_zoo.simulation.kinds.takes import FPS, scene_meta
+from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
 from spike_zoo.simulation.scenes.scene import Scene
 from spike_zoo.simulation.scenes.textures import GREY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-
     from spike_zoo.simulation.scenes.photographs import Split
     from spike_zoo.simulation.scenes.scene import SceneSpec
     from spike_zoo.spikes import Take
@@ -78,7 +74,6 @@ def deblur_scenes(
 def simulate_exposures(
     spec: SceneSpec,
     *,
-    exposure: int = EXPOSURE_PLANES,
     margin: int = EXPOSURE_MARGIN,
     stride: int = SHARP_STRIDE,
 ) -> Take:
@@ -89,7 +84,6 @@ def simulate_exposures(
 
     Args:
         spec: The scene; its rate scale gives the camera's threshold.
-        exposure: Planes per blurry image.
         margin: Planes before the first exposure and after the last.
         stride: Planes from one sharp image of an exposure to the next, from its first plane on;
             0 for none.
@@ -105,16 +99,11 @@ def simulate_exposures(
     threshold = SSDM_GAIN / spec.rate_scale
     camera = ssdm_camera(draws, threshold, noise=spec.noise, generator=chance)
     light = partial(covered_light, ratio=spec.image_ratio, weights=GREY)
-    exposed = ExposurePlanes(spec.planes, exposure, margin, stride)
-    return exposed.record(
-        _chunks(scene), camera, light, fps=FPS, meta=scene_meta(spec, DEBLUR_SIMULATOR)
-    )
-
-
-def _chunks(scene: Scene) -> Iterator[NDArray[np.float32]]:
-    """Yield the images of a scene, some planes at a time."""
-    for start in range(0, scene.spec.planes, _CHUNK):
-        yield scene.colour(start, min(start + _CHUNK, scene.spec.planes))
+    exposed = ExposurePlanes(spec.planes, margin=margin, stride=stride)
+    meta = simulated_meta(DEBLUR_SIMULATOR, spec.seed, spec.name, scene=asdict(spec))
+    starts = range(0, spec.planes, _CHUNK)
+    chunks = (scene.colour(start, min(start + _CHUNK, spec.planes)) for start in starts)
+    return exposed.record(chunks, camera, light, fps=FPS, meta=meta)
 
 
 def _exposed(spec: SceneSpec) -> SceneSpec:

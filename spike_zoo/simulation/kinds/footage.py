@@ -7,7 +7,7 @@ import zlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -15,8 +15,9 @@ from spike_zoo.errors import MediaError, UsageError
 from spike_zoo.formats.hdf5_writing import recording_name
 from spike_zoo.media.frames import find_footage
 from spike_zoo.simulation.camera.exposure import EXPOSURE_MARGIN, RATIO, ExposurePlanes
-from spike_zoo.simulation.camera.ssdm import ssdm_camera
+from spike_zoo.simulation.camera.spike_camera import ssdm_camera
 from spike_zoo.simulation.kinds.interpolation import INTERPOLATIONS
+from spike_zoo.simulation.kinds.takes import simulated_meta
 from spike_zoo.simulation.scenes.photographs import SPLITS
 from spike_zoo.simulation.scenes.textures import GREY
 
@@ -97,13 +98,14 @@ class Footage:
         exposed = ExposurePlanes(length, self.exposure, stride=stride)
         planes = self._planes(source, first, first + length)
         peeked = next(planes)
-        place = [self.seed, zlib.crc32(name.encode()), group]
-        chance = np.random.default_rng(np.random.SeedSequence(place))
+        entropy = [self.seed, zlib.crc32(name.encode()), group]
+        chance = np.random.default_rng(np.random.SeedSequence(entropy))
         size = peeked.shape[2] // RATIO, peeked.shape[3] // RATIO
         draws = chance.random(size, np.float32)
         camera = ssdm_camera(draws, self.threshold, noise=self.noise, generator=chance)
         chunks = itertools.chain([peeked], planes)
-        meta = self._meta(source, group)
+        place = f"{source.path.name} from frame {group * EXPOSED_FRAMES}"
+        meta = simulated_meta(FOOTAGE_SIMULATOR, self.seed, place)
         return exposed.record(chunks, camera, sampled_light, fps=source.fps * self.step, meta=meta)
 
     def _planes(self, source: FrameSource, first: int, last: int) -> Iterator[Images]:
@@ -119,14 +121,6 @@ class Footage:
             yield _in_8_bits(interpolate(image, following, parts))
             if (number + 1) * self.step == last - 1:
                 yield following[None]
-
-    def _meta(self, source: FrameSource, group: int) -> dict[str, Any]:
-        return {
-            "simulator": FOOTAGE_SIMULATOR,
-            "seed": self.seed,
-            "source": f"{source.path.name} from frame {group * EXPOSED_FRAMES}",
-            "source_format": "simulated",
-        }
 
 
 def footage_takes(

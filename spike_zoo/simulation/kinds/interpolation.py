@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -12,38 +12,32 @@ from spike_zoo.nn.warp import sampling_grid, warp
 from spike_zoo.simulation.scenes.textures import GREY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     Images = NDArray[np.float32]
-
-
-class Interpolator(Protocol):
-    """Anything that makes frames between two."""
-
-    def __call__(self, first: Images, second: Images, fractions: Sequence[float]) -> Images:
-        """Return the frames at some fractions of the way.
-
-        Args:
-            first: R,G,B ``(3, H, W)`` in [0, 1].
-            second: The next frame.
-            fractions: Each in [0, 1): 0 is the first frame.
-
-        Returns:
-            ``(len(fractions), 3, H, W)`` in [0, 1].
-        """
+    Interpolator = Callable[[Images, Images, Sequence[float]], Images]
 
 
 def blended_frames(first: Images, second: Images, fractions: Sequence[float]) -> Images:
-    """Return weighted means of two frames; moving edges are doubled."""
+    """Return weighted means of two frames; moving edges are doubled.
+
+    Args:
+        first: R,G,B ``(3, H, W)`` in [0, 1].
+        second: The next frame.
+        fractions: Of the way from one to the other, each in [0, 1): 0 is the first frame.
+
+    Returns:
+        ``(len(fractions), 3, H, W)`` in [0, 1].
+    """
     place = np.array(fractions, np.float32)[:, None, None, None]
     return (1 - place) * first + place * second
 
 
 def flowed_frames(first: Images, second: Images, fractions: Sequence[float]) -> Images:
-    """Return frames in which everything has moved its part of the optical flow.
+    """Return frames as :func:`blended_frames`, in which everything has moved along the flow.
 
     Both frames are warped to the time between, along flows that both directions of the optical
     flow agree on, and blended; each counts the less there, the less its own two flows agree, as

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from spike_zoo.simulation.camera.exposure import as_levels, expose_image, exposure_spans
+from spike_zoo.simulation.camera.exposure import as_levels
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
 from spike_zoo.simulation.scenes.scene import Scene
 from spike_zoo.spikes import Take
@@ -41,7 +41,6 @@ def simulate_take(
     *,
     image_stride: int = STRIDE,
     margin: int = MARGIN,
-    exposure: int = 0,
     motion: bool = False,
     flow_offset: int = 0,
     cfa: Cfa | None = None,
@@ -54,8 +53,6 @@ def simulate_take(
         image_stride: Planes from one sharp image to the next.
         margin: Planes before the first image and, at least, after the last, so that a window of
             ``2 * margin + 1`` planes around each is whole.
-        exposure: Planes per blurry image; 0 for none. With blurry images, sharp ones are in
-            colour too.
         motion: Keep the motion from each sharp image to the one before it.
         flow_offset: Store the flow from each sharp image to the planes this many before and after
             it; 0 stores none.
@@ -64,10 +61,10 @@ def simulate_take(
 
     Returns:
         The take. A sharp image is the light of its plane, times 255 and rounded to 8 bits; grey
-        ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with exposures or filters.
+        ``(N, H', W')``, or R,G,B ``(N, H', W', 3)`` with filters.
 
     Raises:
-        ValueError: If no image or no exposure fits into the recording.
+        ValueError: If no image fits into the recording.
 
     Example:
         >>> from spike_zoo.simulation import SceneSpec
@@ -76,26 +73,23 @@ def simulate_take(
         ((61, 16, 24), array([20, 30, 40]))
     """
     index = np.arange(margin, spec.planes - margin, image_stride, dtype=np.int64)
-    spans = exposure_spans(spec.planes, exposure) if exposure else np.empty((0, 2), np.int64)
-    if not index.size or (exposure and not len(spans)):
+    if not index.size:
         raise ValueError(
-            f"{spec.name}: {spec.planes} planes hold no image {margin} planes from both ends, or "
-            f"no exposure of {exposure} planes; ask for more planes"
+            f"{spec.name}: {spec.planes} planes hold no image {margin} planes from both ends; ask "
+            "for more planes"
         )
     scene, chance = Scene(spec), np.random.default_rng(np.random.SeedSequence([spec.seed, 2]))
     camera = SpikeCamera(gain=spec.rate_scale, noise=noise or spec.noise, generator=chance)
-    recording = camera.record(_chunks(scene, cfa), fps=FPS, meta=scene_meta(spec, SIMULATOR))
+    meta = simulated_meta(SIMULATOR, spec.seed, spec.name, scene=asdict(spec))
+    recording = camera.record(_chunks(scene, cfa), fps=FPS, meta=meta)
     recording.cfa = cfa
-    in_colour = exposure > 0 or cfa is not None
+    in_colour = cfa is not None
     images = np.stack([_sharp(scene, int(plane), colour=in_colour) for plane in index])
     moved: dict[str, Any] = {"motion": _motion(scene, index.tolist())} if motion else {}
     if flow_offset:
         moved["around_index"] = index[:, None] + np.array([-flow_offset, flow_offset])
         moved["around"] = _around(scene, index, moved["around_index"])
-    if not exposure:
-        return Take(recording, images, index, **moved)
-    blur = np.stack([as_levels(expose_image(scene, int(a), int(b))) for a, b in spans])
-    return Take(recording, images, index, blur, spans, **moved)
+    return Take(recording, images, index, **moved)
 
 
 def _chunks(scene: Scene, cfa: Cfa | None) -> Iterator[NDArray[np.float32]]:
@@ -131,16 +125,11 @@ def _sharp(scene: Scene, plane: int, *, colour: bool) -> NDArray[np.uint8]:
     if colour:
         return as_levels(scene.colour(plane, plane + 1)[0])
     if scene.spec.image_ratio > 1:
-        return as_levels(scene.render([plane])[0, 0].cpu().numpy())
+        return as_levels(scene.render(plane)[0].numpy())
     return as_levels(scene.luminance(plane, plane + 1)[0])
 
 
-def scene_meta(spec: SceneSpec, simulator: str) -> dict[str, Any]:
-    """Return what is kept with the recording of a scene so that it can be made again."""
-    return {
-        "simulator": simulator,
-        "seed": spec.seed,
-        "source": spec.name,
-        "source_format": "simulated",
-        "scene": asdict(spec),
-    }
+def simulated_meta(simulator: str, seed: int, source: str, **further: Any) -> dict[str, Any]:
+    """Return what is kept with a simulated recording so that it can be made again."""
+    fields = {"simulator": simulator, "seed": seed, "source": source}
+    return fields | {"source_format": "simulated"} | further

@@ -11,7 +11,7 @@ from PIL import Image
 
 from spike_zoo.errors import UsageError
 from spike_zoo.simulation.camera.spike_camera import SpikeCamera
-from spike_zoo.simulation.kinds.takes import FPS
+from spike_zoo.simulation.kinds.takes import FPS, simulated_meta
 from spike_zoo.spikes import Take
 
 if TYPE_CHECKING:
@@ -200,17 +200,9 @@ def simulate_drift(
     drift = random_drift(motion, room, spec.planes, (spec.slowest, spec.fastest))
     light = drifting_light(texels, drift, size, spec.planes)
     camera = SpikeCamera(gain=spec.rate_scale, noise=spec.noise, generator=chance)
-    meta: dict[str, Any] = {
-        "simulator": DRIFT_SIMULATOR,
-        "seed": spec.seed,
-        "source": spec.name,
-        "source_format": "simulated",
-        "noise": spec.noise,
-        "mirrored": spec.mirrored,
-        "drift": drift._asdict(),
-    }
-    if label_name:
-        meta["label_name"] = label_name
+    further = {"noise": spec.noise, "mirrored": spec.mirrored, "drift": drift._asdict()}
+    further |= {"label_name": label_name} if label_name else {}
+    meta = simulated_meta(DRIFT_SIMULATOR, spec.seed, spec.name, **further)
     return Take(camera.record([light], fps=FPS, meta=meta), label=label)
 
 

@@ -17,7 +17,7 @@ from spike_zoo.simulation.scenes.textures import GREY, coverage, leaf_outline, m
 from spike_zoo.simulation.scenes.trajectory import Motion, Pose, random_motion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -88,36 +88,23 @@ class Scene:
 
     Args:
         spec: What to build.
-        device: Where to render.
         supersample: Samples per image pixel along each axis; their mean is the pixel.
-        batch: Planes rendered at once; 1 suits a processor's cache, more a graphics card.
     """
 
-    def __init__(
-        self,
-        spec: SceneSpec,
-        *,
-        device: str | torch.device = "cpu",
-        supersample: int = 2,
-        batch: int = 1,
-    ) -> None:
+    def __init__(self, spec: SceneSpec, *, supersample: int = 2) -> None:
         self.spec = spec
         self.supersample = supersample
-        self.batch = batch
         self.size = spec.height * spec.image_ratio, spec.width * spec.image_ratio
         """Height and width of the images."""
         self._grain = _TEXELS * spec.image_ratio  # texels of a pixel of the spikes
-        self._device = torch.device(device)
         seeds = np.random.SeedSequence([spec.seed, 1]).spawn(1 + len(spec.objects))
         background, *objects = (np.random.default_rng(seed) for seed in seeds)
-        with _one_thread(torch.device("cpu")):
+        with _one_thread():
             self._layers = [self._background(background)]
             for kind, rng in zip(spec.objects, objects, strict=True):
                 self._layers.append(self._object(kind, rng))
         self._axes = [
-            (torch.arange(side * supersample, device=device, dtype=torch.float32) + 0.5)
-            / supersample
-            - side / 2
+            (torch.arange(side * supersample, dtype=torch.float32) + 0.5) / supersample - side / 2
             for side in self.size
         ]
 
@@ -136,11 +123,11 @@ class Scene:
         """
         planes = self._planes(start, stop)
         light = np.empty((len(planes), self.spec.height, self.spec.width), dtype=np.float32)
-        for first in range(0, len(planes), self.batch):
-            part = self.render(planes[first : first + self.batch])
+        for number, plane in enumerate(planes):
+            image = self.render(plane)
             if self.spec.image_ratio > 1:
-                part = functional.avg_pool2d(part, self.spec.image_ratio)
-            light[first : first + self.batch] = part[:, 0].cpu().numpy()
+                image = functional.avg_pool2d(image, self.spec.image_ratio)
+            light[number] = image[0].numpy()
         return light
 
     def colour(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
@@ -151,9 +138,8 @@ class Scene:
         """
         planes = self._planes(start, stop)
         images = np.empty((len(planes), 3, *self.size), dtype=np.float32)
-        for first in range(0, len(planes), self.batch):
-            part = self.render(planes[first : first + self.batch], colour=True)
-            images[first : first + self.batch] = part.cpu().numpy()
+        for number, plane in enumerate(planes):
+            images[number] = self.render(plane, colour=True).numpy()
         return images
 
     def motion(self, plane: int, earlier: int) -> NDArray[np.float32]:
@@ -175,29 +161,28 @@ class Scene:
             if not 0 <= asked < self.spec.planes:
                 raise ValueError(f"plane {asked} of a scene with {self.spec.planes}")
         sheets = [
-            Sheet(layer.motion, layer.grey[0, -1].cpu().numpy() if layer.reach else None, _TEXELS)
+            Sheet(layer.motion, layer.grey[0, -1].numpy() if layer.reach else None, _TEXELS)
             for layer in self._layers
         ]
         size = self.spec.height, self.spec.width
         return backward_motion(sheets, size, self.spec.image_ratio, plane, earlier)
 
-    def render(self, planes: Sequence[int], *, colour: bool = False) -> Tensor:
-        """Return images at some planes, ``(N, 1, H', W')`` grey or ``(N, 3, H', W')`` R,G,B."""
-        with _one_thread(self._device):
-            return self._render(planes, colour)
+    def render(self, plane: int, *, colour: bool = False) -> Tensor:
+        """Return the image of a plane, ``(1, H', W')`` grey or ``(3, H', W')`` R,G,B."""
+        with _one_thread():
+            return self._render(plane, colour)
 
-    def _render(self, planes: Sequence[int], colour: bool) -> Tensor:
+    def _render(self, plane: int, colour: bool) -> Tensor:
         """Render the background, then each object above what lies behind it."""
-        poses = np.array([self._layers[0].motion.pose(plane).inverse for plane in planes])
-        image = self._sampled(self._layers[0], poses, colour, slice(None), slice(None))
+        pose = self._layers[0].motion.pose(plane)
+        image = self._sampled(self._layers[0], pose, colour, slice(None), slice(None))
         for layer in self._layers[1:]:
-            places = [layer.motion.pose(plane) for plane in planes]
-            rows, columns = (self._window(layer, places, axis) for axis in (1, 0))
+            pose = layer.motion.pose(plane)
+            rows, columns = (self._window(layer, pose, axis) for axis in (1, 0))
             if rows.start < rows.stop and columns.start < columns.stop:
-                poses = np.array([place.inverse for place in places])
-                above = self._sampled(layer, poses, colour, rows, columns)
-                window = image[:, :, rows, columns]  # a view: colours are multiplied by the mask
-                window.mul_(1.0 - above[:, -1:]).add_(above[:, :-1])
+                above = self._sampled(layer, pose, colour, rows, columns)
+                window = image[:, rows, columns]  # a view: colours are multiplied by the mask
+                window.mul_(1.0 - above[-1:]).add_(above[:-1])
         if self.supersample > 1:
             image = functional.avg_pool2d(image, self.supersample)
         return image.clamp(0.0, 1.0)
@@ -209,32 +194,34 @@ class Scene:
             raise ValueError(f"planes {start}..{stop} of a scene with {self.spec.planes}")
         return range(start, stop)
 
-    def _window(self, layer: _Layer, places: Sequence[Pose], axis: int) -> slice:
-        """Return the samples along an axis (0: x) that an object may reach in some planes."""
+    def _window(self, layer: _Layer, pose: Pose, axis: int) -> slice:
+        """Return the samples along an axis (0: x) that an object may reach at a pose."""
         middle = self.size[1 - axis] / 2
-        reaches = [layer.reach * math.exp(place.zoom) + 1.0 for place in places]
-        low = min(place[axis] - reach for place, reach in zip(places, reaches, strict=True))
-        high = max(place[axis] + reach for place, reach in zip(places, reaches, strict=True))
+        reach = layer.reach * math.exp(pose.zoom) + 1.0
+        low, high = pose[axis] - reach, pose[axis] + reach
         first, last = ((bound + middle) * self.supersample for bound in (low, high))
         samples = self.size[1 - axis] * self.supersample
         return slice(max(0, math.floor(first)), max(0, min(samples, math.ceil(last))))
 
     def _sampled(
-        self, layer: _Layer, poses: NDArray[np.float64], colour: bool, rows: slice, columns: slice
+        self, layer: _Layer, pose: Pose, colour: bool, rows: slice, columns: slice
     ) -> Tensor:
-        """Sample a layer at a window of all samples, ``(N, channels, rows, columns)``."""
+        """Sample a layer at a window of all samples, ``(channels, rows, columns)``."""
         y, x = self._axes[0][rows], self._axes[1][columns]
-        grid = torch.empty(len(poses), len(y), len(x), 2, device=self._device)
+        grid = torch.empty(1, len(y), len(x), 2)
         for axis, side in enumerate((layer.grey.shape[3], layer.grey.shape[2])):
-            pose = poses[:, 3 * axis : 3 * axis + 3] + (0.0, 0.0, layer.centre[axis])
-            scaled = (pose * (2.0 * _TEXELS / side)).astype(np.float32)
-            a, b, c = torch.from_numpy(scaled).to(self._device)[:, :, None].unbind(1)
-            torch.add((a * x + c)[:, None, :], (b * y)[:, :, None], out=grid[..., axis])
-        texture = (layer.colour if colour else layer.grey).expand(len(poses), -1, -1, -1)
+            place = np.array(pose.inverse[3 * axis : 3 * axis + 3])
+            place[2] += layer.centre[axis]
+            a, b, c = torch.from_numpy((place * (2.0 * _TEXELS / side)).astype(np.float32))
+            torch.add((a * x + c)[None, :], (b * y)[:, None], out=grid[0, ..., axis])
         padding = "zeros" if layer.reach else "reflection"
         return functional.grid_sample(
-            texture, grid, mode="bilinear", padding_mode=padding, align_corners=False
-        )
+            layer.colour if colour else layer.grey,
+            grid,
+            mode="bilinear",
+            padding_mode=padding,
+            align_corners=False,
+        )[0]
 
     def _background(self, rng: np.random.Generator) -> _Layer:
         """Build the layer behind everything."""
@@ -275,7 +262,7 @@ class Scene:
         reach: float = 0.0,
         centre: tuple[float, float] = (0.0, 0.0),
     ) -> _Layer:
-        """Tone a texture, cut it out, and bring it to the device."""
+        """Tone a texture and cut it out."""
         if self.spec.tone:
             texture = _toned(texture, rng)
         if mask is not None:
@@ -284,7 +271,7 @@ class Scene:
         grey = (texture * weights).sum(axis=0, keepdims=True)
         ends = [] if mask is None else [mask]
         colour, light = (
-            torch.from_numpy(np.concatenate([channels, *ends]))[None].to(self._device)
+            torch.from_numpy(np.concatenate([channels, *ends]))[None]
             for channels in (texture, grey)
         )
         return _Layer(colour, light, motion, reach, centre)
@@ -309,13 +296,13 @@ def _lively_centre(
 
 
 @contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """Keep the processor's kernels on one thread: for one small plane more cost time.
 
     To render many scenes, give each a process.
     """
     threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
+    if threads == 1:
         yield
         return
     torch.set_num_threads(1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -160,10 +159,6 @@ def test_the_command_takes_exposure_scale_and_split(tmp_path: Path) -> None:
         assert archive.names("train") == ["Board-L-1"]
         assert archive.blur_span("Board-L-1").tolist() == [[50, 350]]
         assert archive["Board-L-1"].rate_scale == pytest.approx(0.7)
-
-
-def remove(name: str) -> Callable[[Path], None]:
-    return lambda root: (root / name).unlink()
 
 
 @pytest.mark.parametrize(

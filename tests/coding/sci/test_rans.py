@@ -17,11 +17,10 @@ from spike_zoo.coding import (
     DecodeMismatchError,
     GroupDecoder,
     GroupEncoder,
-    from_frequencies,
     gaussian_tables,
     ideal_bits,
-    quantised,
 )
+from spike_zoo.coding.sci.tables import from_frequencies, quantised
 from tests.helpers.bitstreams import coded, decoded, random_symbols
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from spike_zoo.methods.classical.alignment import (
     PlaneAlignment,
     box_filter,
     deblurred,
-    known_at_ends,
 )
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import SpikeCamera
@@ -172,5 +171,7 @@ def test_the_compiled_kernels_equal_torch(
 def test_where_a_recording_ends_within_an_interval_the_nearest_is_used(
     rates: list[float], before: int, after: int, filled: list[float]
 ) -> None:
-    found = known_at_ends(torch.tensor(rates).view(5, 1, 1), before, after)
+    planes = torch.zeros(5, 1, 1, dtype=torch.uint8)
+    intervals = Intervals(planes, planes, torch.tensor(rates).view(5, 1, 1))
+    found = intervals.with_ends(before, after).rates
     torch.testing.assert_close(found.flatten(), torch.tensor(filled))

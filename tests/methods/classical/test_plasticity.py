@@ -10,7 +10,6 @@ import torch
 
 from spike_zoo.errors import PlaneRangeError
 from spike_zoo.methods.classical import (
-    PlasticityRules,
     plasticity_rates,
     streams,
     tfstp,
@@ -53,13 +52,6 @@ def test_both_estimates_of_a_steady_pixel_are_its_rate(period: int) -> None:
     assert tfstp(spikes, len(spikes) - 1).item() == pytest.approx(1 / period, rel=1e-5)
 
 
-def test_spikecvs_form_of_the_second_logarithm_gives_its_own_value() -> None:
-    rules = PlasticityRules(compat="spikecv")
-    rates = plasticity_rates(steady(5), 500, rules)
-    assert rates.resource.item() == pytest.approx(0.2, abs=1e-5)
-    assert rates.utilisation.item() == pytest.approx(0.0241, abs=5e-5)
-
-
 def test_irregular_spikes_follow_the_recursion() -> None:
     spikes = np.random.default_rng(2).random((60, 4, 5)) < 0.25
     rates = plasticity_rates(torch.from_numpy(spikes), 47)
@@ -76,11 +68,6 @@ def test_a_pixel_is_dark_until_its_first_spike_and_holds_between_spikes() -> Non
     assert (video[:6] == 0).all()
     assert (video[6:] > 0).all()
     assert (video[9:] == video[9]).all()
-
-
-def test_the_unit_of_time_scales_the_rate_to_planes() -> None:
-    slow = PlasticityRules(unit=4)
-    assert tfstp(steady(5), 500, slow).item() == pytest.approx(0.2, rel=1e-5)
 
 
 def test_centres_in_any_order_and_batches_give_the_same_pictures() -> None:
@@ -108,5 +95,3 @@ def test_impossible_calls_are_refused() -> None:
         tfstp_stream(recording, [3, 1])
     with pytest.raises(PlaneRangeError, match="plane 5"):
         tfstp(torch.zeros(5, 2, 2), 5)
-    with pytest.raises(ValueError, match="above 0"):
-        PlasticityRules(facilitation=0)

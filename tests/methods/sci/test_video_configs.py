@@ -11,7 +11,7 @@ import yaml
 
 from spike_zoo import SpikeArchive
 from spike_zoo.cli.main import main
-from spike_zoo.media import encode_video
+from spike_zoo.media.coded_video import encode_video
 from spike_zoo.records.result import RunResult
 from spike_zoo.sweeps import read_sweep
 from spike_zoo.tables import read_table_file
