@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.cli.simulate import simulate
+from spike_zoo.cli.simulate import Kind, SceneOptions, simulate
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import (
     NOISE_PRESETS,
@@ -118,10 +118,11 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
-    hints = typing.get_type_hints(simulate)
-    named = ("kind", "noise", "training")
-    kinds, noises, mixes = (typing.get_args(typing.get_args(hints[name])[0]) for name in named)
-    assert set(kinds) == {*RECIPES, *PICTURE_SETS}
+    hints = typing.get_type_hints(SceneOptions)
+    noises, mixes = (
+        typing.get_args(typing.get_args(hints[name])[0]) for name in ("noise", "training")
+    )
+    assert set(typing.get_args(Kind)) == {*RECIPES, *PICTURE_SETS}
     assert noises == tuple(NOISE_PRESETS)
     assert mixes == tuple(TRAINING_MIXES)
 
