@@ -24,7 +24,7 @@ def add_next_steps(page: Page, source: Path, choices: Choices, name: str | None 
         choices: What was chosen; sizes are repeated in the commands.
         name: The recording of an archive.
     """
-    given = {"height": choices.height, "width": choices.width, "name": name}
+    given = {**{key: choices.dat.get(key) for key in ("height", "width")}, "name": name}
     words = [shlex.quote(source.name)]
     words += [f"--{option} {shlex.quote(str(one))}" for option, one in given.items() if one]
     if choices.rate_scale is not None:

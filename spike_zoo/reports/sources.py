@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.sci.header import is_bitstream
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from spike_zoo.reports.choices import Choices
     from spike_zoo.reports.methods import LabelledMethod
-    from spike_zoo.reports.runs import Run
     from spike_zoo.reports.scene import ReportScene
+    from spike_zoo.tables import RecordedRun
 
 
 def report_of(source: Path, title: str | None, choices: Choices) -> Page:
@@ -47,19 +47,10 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         return bitstream_page(source, heading, choices)
     if detect_format(source) == "hdf5" and is_archive(source):
         return _page_of_archive(source, heading, choices)
-    recording = read_recording(
-        source,
-        choices.names[0] if choices.names else None,
-        height=choices.height,
-        width=choices.width,
-        flip=choices.flip,
-        mirror=choices.mirror,
-        rotate=choices.rotate,
-        allow_partial=choices.allow_partial,
-        cfa=choices.cfa,
-        check_rows=True,
-    ).between(choices.start, choices.stop)
-    scene = scene_of_file(source.name, recording, choices)
+    name = choices.names[0] if choices.names else None
+    recording = read_recording(source, name, **choices.dat, check_rows=True)
+    shown = recording.between(choices.start, choices.stop)
+    scene = scene_of_file(source.name, shown, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
     _add_scene(page, scene, _loaded(choices, scene), choices)
@@ -99,22 +90,21 @@ def report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
     return page
 
 
-def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
+def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None:
     """Add scenes of the test with what the best run with a checkpoint makes of them now."""
     from spike_zoo.checkpoints.loading import pick_device
     from spike_zoo.reports.methods import CLASSICAL
 
     choices = replace(choices, device=pick_device(choices.device))
     for run in reversed(runs):
-        checkpoint = run.folder / "checkpoints" / "best.ckpt"
-        data = _data_of(run)
-        archive = Path(str(data.get("archive", "")))
+        checkpoint = Path(run.folder or "", "checkpoints", "best.ckpt")
+        archive = Path(str(run.data.get("archive", "")))
         if checkpoint.is_file() and archive.is_file():
             break
     else:
         return
     with SpikeArchive(archive) as opened:
-        for name in chosen_names(opened, choices, data.get("test_split") or "test"):
+        for name in chosen_names(opened, choices, run.test_split or "test"):
             scene = scene_of_archive(opened, name)
             _check_center(scene, choices)
             page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
@@ -129,12 +119,6 @@ def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
                 page.add_warning(f"Not shown: {error}")
                 return
             _add_scene(page, scene, methods, own)
-
-
-def _data_of(run: Run) -> dict[str, Any]:
-    served = run.result.config.get("data") or {}
-    settings: dict[str, Any] = served.get("init_args") or {}
-    return settings
 
 
 def _add_scene(

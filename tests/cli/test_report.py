@@ -14,7 +14,6 @@ from spike_zoo.cli.main import main
 from spike_zoo.media import save_picture
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS
-from spike_zoo.reports.choices import Choices
 from spike_zoo.reports.methods import LabelledMethod, loaded
 from spike_zoo.testing import pattern_take
 from spike_zoo.testing.patterns import tiny_archive
@@ -203,17 +202,6 @@ def test_a_wrong_call_is_rejected_before_anything_is_written(
     assert said in capsys.readouterr().err
     assert (street.parent / "there.html").read_text() == "mine"
     assert len(list(street.parent.iterdir())) == 2
-
-
-def test_every_choice_is_an_option() -> None:
-    import dataclasses
-    import inspect
-
-    from spike_zoo.cli.lazy_signature import outline
-
-    options = set(inspect.signature(outline("spike_zoo.cli.report:report")).parameters)
-    names = {one.name for one in dataclasses.fields(Choices)}
-    assert names - {"names", "limits_slow"} <= options, "names are --name, as everywhere"
 
 
 def test_a_codec_shows_pictures_and_motion_of_a_bitstream(
