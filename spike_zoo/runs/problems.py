@@ -13,6 +13,7 @@ import yaml
 from spike_zoo.errors import ConfigError, UsageError, closest
 from spike_zoo.records.provenance import arguments_of
 from spike_zoo.runs.configs import config_files
+from spike_zoo.runs.libraries import TRUSTED
 from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'"
 #: argparse's report of a word that is not among the choices.
 _CHOICES = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
 _REQUIRED = re.compile(r"arguments are required: (.+)")  # argparse's report
+_DENIED = re.compile(r"Importing '([^']+)' is not allowed")  # jsonargparse's, with --safe
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -162,6 +164,11 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
 
 def _flat(error: BaseException) -> str:
     """Return an error's text in one line, without what the name before it says already."""
+    if denied := _DENIED.search(str(error)):
+        return (
+            f"--safe allows no class from outside {', '.join(TRUSTED)}, and {denied[1]!r} is one. "
+            "Leave out --safe if you trust it: its code runs"
+        )
     lines = [line.strip(" -\t") for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("Parser key", "Given value"))]
     text = "; ".join(kept) or type(error).__name__
