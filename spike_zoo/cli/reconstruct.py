@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import in_blocks, run_batch
-from spike_zoo.cli.console import echo, quiet, report_rate_scale, warn_of_filters
+from spike_zoo.cli.console import check_least, echo, quiet, report_rate_scale, warn_of_filters
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
@@ -98,8 +98,7 @@ def reconstruct(
     """
     if run_batch(reconstruct, locals()):  # first: nothing but the arguments
         return
-    if stride < 1:
-        raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")
+    check_least(1, stride=stride)
     stated = stated_rate_scale(rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
     if method is not None:
