@@ -126,6 +126,8 @@ class StopAtDivergence(Callback):
 class WarnOfConstantImages(EvaluationCallback):
     """Warn if every image of a validation or test is constant, as of a network that collapsed."""
 
+    has_validation = True
+
     def __init__(self) -> None:
         self.reset()
 
@@ -140,10 +142,6 @@ class WarnOfConstantImages(EvaluationCallback):
                 low, high = torch.aminmax(image)
                 self._images += 1
                 self._constant += bool(high - low < _CONSTANT)
-
-    def on_validation_batch_end(self, *arguments: Any) -> None:
-        """Count the images of a batch."""
-        self.on_test_batch_end(*arguments)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn, and start again."""
