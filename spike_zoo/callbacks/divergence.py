@@ -143,10 +143,6 @@ class WarnOfConstantImages(EvaluationCallback):
                 self._images += 1
                 self._constant += bool(high - low < _CONSTANT)
 
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Warn, and start again."""
-        self.on_test_end(trainer, pl_module)
-
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn, and start again."""
         if self._images and self._constant == self._images:
@@ -155,3 +151,5 @@ class WarnOfConstantImages(EvaluationCallback):
                 "input is empty. Lower the learning rate, and look at the recordings"
             )
         self.reset()
+
+    on_validation_end = on_test_end

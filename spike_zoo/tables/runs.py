@@ -213,7 +213,7 @@ def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN
     return runs
 
 
-def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableSpec:
+def table_of_runs(runs: Sequence[RecordedRun]) -> TableSpec:
     """Return a table with a row for each variant among runs, and each configuration of it."""
     variants = list(dict.fromkeys(run.variant for run in runs))
     stems = [variant.stem for variant in variants]
@@ -232,7 +232,7 @@ def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableS
     columns = sorted(used, key=lambda column: column.is_cost)
     names = dict.fromkeys(name for run in runs for name in run.result.curves)
     curves = [_rate_curve(name) for name in names if name.startswith(RATE_CURVES)]
-    return TableSpec(title, tuple(columns), tuple(rows), curves=tuple(curves))
+    return TableSpec("Results", tuple(columns), tuple(rows), curves=tuple(curves))
 
 
 def _rate_curve(name: str) -> CurveSpec:

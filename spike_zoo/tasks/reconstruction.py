@@ -99,14 +99,9 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log how the errors of motion compare with those of no motion, where there are any."""
-        self._log_ratios()
-
-    def on_test_epoch_end(self) -> None:
-        """Log how the errors of motion compare with those of no motion, where there are any."""
-        self._log_ratios()
-
-    def _log_ratios(self) -> None:
         self.log_dict(error_ratios(self.trainer.callback_metrics))
+
+    on_test_epoch_end = on_validation_epoch_end
 
     def _measure_motion(
         self, split: Split, names: Sequence[str], fields: Sequence[Tensor], truth: Tensor
