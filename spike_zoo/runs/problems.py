@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, UsageError, closest
-from spike_zoo.records.provenance import arguments_of
+from spike_zoo.records.provenance import argument_defaults
 from spike_zoo.runs.configs import config_files
 from spike_zoo.runs.libraries import TRUSTED
 from spike_zoo.yaml_files import read_yaml
@@ -180,7 +179,7 @@ def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str
     path = re.search(r"class_path '([^']+)'", message)
     leaf = name.rsplit(".", 1)[-1]
     where = _file_with(leaf, arguments)
-    accepted = _accepted_options(path[1]) if path else []
+    accepted = list(argument_defaults(path[1])) if path else []
     place = f" of {path[1]}" if path else ""
     listed = f" It takes: {', '.join(accepted)}." if accepted else ""
     full = f"{key[1]}.init_args.{name}" if key and path else name
@@ -188,15 +187,6 @@ def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str
         f"{where + ': ' if where else ''}{full}: unknown key{place}."
         f"{closest(leaf, accepted)}{listed}"
     )
-
-
-def _accepted_options(class_path: str) -> list[str]:
-    module, _, name = class_path.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-        return list(arguments_of(found))
-    except (ImportError, AttributeError, ValueError, TypeError):
-        return []
 
 
 def _file_with(key: str, arguments: Sequence[str]) -> str | None:
