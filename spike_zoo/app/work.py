@@ -162,10 +162,8 @@ def page_of(source: Source, methods: list[str], pictures: int, *, device: str, t
         limits_slow=True,
         pictures=pictures,
         names=() if source.name is None else (source.name,),
-        height=source.height,
-        width=source.width,
         rate_scale=source.rate_scale,
-        cfa=source.cfa,
+        dat={"height": source.height, "width": source.width, "cfa": source.cfa},
         device=device,
         trust=trust,
     )

@@ -126,6 +126,8 @@ class StopAtDivergence(Callback):
 class WarnOfConstantImages(EvaluationCallback):
     """Warn if every image of a validation or test is constant, as of a network that collapsed."""
 
+    has_validation = True
+
     def __init__(self) -> None:
         self.reset()
 
@@ -141,14 +143,6 @@ class WarnOfConstantImages(EvaluationCallback):
                 self._images += 1
                 self._constant += bool(high - low < _CONSTANT)
 
-    def on_validation_batch_end(self, *arguments: Any) -> None:
-        """Count the images of a batch."""
-        self.on_test_batch_end(*arguments)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Warn, and start again."""
-        self.on_test_end(trainer, pl_module)
-
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Warn, and start again."""
         if self._images and self._constant == self._images:
@@ -157,3 +151,5 @@ class WarnOfConstantImages(EvaluationCallback):
                 "input is empty. Lower the learning rate, and look at the recordings"
             )
         self.reset()
+
+    on_validation_end = on_test_end

@@ -17,7 +17,12 @@ class EvaluationCallback(Callback):
 
     Modules whose steps return anything else, as those of no task, are left alone. What a test
     collects is set by :meth:`reset`, at construction and at the start of each test.
+
+    Attributes:
+        has_validation: Whether batches of validation are handed on, too.
     """
+
+    has_validation = False
 
     def reset(self) -> None:
         """Forget an earlier test."""
@@ -29,6 +34,11 @@ class EvaluationCallback(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Forget an earlier test."""
         self.reset()
+
+    def on_validation_batch_end(self, *arguments: Any) -> None:
+        """Hand on the batch's evaluation if validation counts."""
+        if self.has_validation:
+            self.on_test_batch_end(*arguments)
 
     def on_test_batch_end(
         self,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spike_zoo.callbacks.evaluation import EvaluationCallback
 from spike_zoo.loggers.csv import write_rows
-from spike_zoo.records.image_set import image_set_digest
 from spike_zoo.records.result import PER_IMAGE_FILENAME
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lightning import LightningModule, Trainer
 
     from spike_zoo.tasks.evaluation import Evaluation
@@ -57,3 +59,13 @@ class PerImageMetrics(EvaluationCallback):
         if not self._rows or not trainer.is_global_zero:
             return
         write_rows(self.path, self._rows, list(self._rows[0]), end="\n")
+
+
+def image_set_digest(images: Iterable[tuple[str, int | str]]) -> str:
+    """Return the SHA-256 of images in any order.
+
+    Args:
+        images: Name of the recording and plane; of an exposure, counted from its first plane.
+    """
+    lines = sorted(f"{name}\t{plane}" for name, plane in images)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

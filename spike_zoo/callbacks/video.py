@@ -31,12 +31,10 @@ class SampleVideo(EvaluationCallback):
 
     Args:
         folder: Where ``test.mp4`` goes.
-        longest: Images of it, at most.
     """
 
-    def __init__(self, folder: Path, longest: int = LONGEST) -> None:
+    def __init__(self, folder: Path) -> None:
         self.path = folder / FILENAME
-        self.longest = longest
         self.reset()
 
     def reset(self) -> None:
@@ -61,7 +59,7 @@ class SampleVideo(EvaluationCallback):
             return
         for shown in evaluation.shown:
             name = self._shown[0].origin.name if self._shown else shown.origin.name
-            if shown.origin.name != name or len(self._shown) >= self.longest:
+            if shown.origin.name != name or len(self._shown) >= LONGEST:
                 self._is_complete = True
                 return
             if RECONSTRUCTION in shown.pictures:  # a label is no picture

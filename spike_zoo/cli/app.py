@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from spike_zoo.checkpoints.published import check_method
+from spike_zoo.cli.console import check_port
 from spike_zoo.errors import UsageError
 from spike_zoo.reports.choices import split_settings
 
@@ -32,8 +33,7 @@ def app(
         trust: Import the class that a checkpoint names though it is not of this package.
         open: Open the browser.
     """
-    if not 0 < port < 1 << 16:
-        raise UsageError(f"--port {port}: ports are 1 to 65535")
+    check_port(port)
     for wanted in (*(methods or ()), codec):
         check_method(split_settings(wanted)[0])
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"

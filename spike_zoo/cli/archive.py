@@ -16,7 +16,7 @@ from spike_zoo.archive import SpikeArchive, build_archive, verify_archive
 from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.archive.shards import build_shards, parse_shards, verify_shards
-from spike_zoo.cli.console import echo, is_quiet
+from spike_zoo.cli.console import check_least, echo, is_quiet
 from spike_zoo.errors import FormatError, UsageError
 from spike_zoo.executor import check_jobs
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
@@ -97,15 +97,8 @@ def archive_build(
     check_jobs(jobs)
     _check_shards(out, shards)
     rule = _exposure_rule(exposure_start, exposure_length, margin)
-    found = find_takes(
-        source,
-        layout=layout,
-        rate_scale=rate_scale,
-        fps=fps,
-        **dat,
-        split=split,
-        exposure=rule,
-    )
+    camera: dict[str, Any] = {"rate_scale": rate_scale, "fps": fps, **dat}
+    found = find_takes(source, layout=layout, split=split, exposure=rule, **camera)
     _report_renamed(found.renamed)
     _warn_of_homeless(found.homeless, source)
     build_with_bar(
@@ -187,13 +180,9 @@ def _exposure_rule(
     start: int | None, length: int | None, margin: int | None
 ) -> ExposureRule | None:
     """Return what was said of exposures, None where nothing was."""
-    given = {"exposure_start": start, "exposure_length": length, "margin": margin}
-    for name, least in (("exposure_start", 0), ("exposure_length", 1), ("margin", 0)):
-        value = given[name]
-        if value is not None and value < least:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} must be at least {least}, got {value}")
-    if not any(value is not None for value in given.values()):
+    check_least(0, exposure_start=start, margin=margin)
+    check_least(1, exposure_length=length)
+    if (start, length, margin) == (None, None, None):
         return None
     return ExposureRule(start, length, 20 if margin is None else margin)
 

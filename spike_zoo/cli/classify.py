@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import echo, report_rate_scale
+from spike_zoo.cli.console import check_least, echo, report_rate_scale
 from spike_zoo.coding.sci.header import is_bitstream
-from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.remote import local_path
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
@@ -59,19 +58,13 @@ def classify(
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
     """
-    if top < 1:
-        raise UsageError(f"--top {top}: at least 1 class must be printed")
+    check_least(1, top=top)
     stated = stated_rate_scale(rate_scale)
     check_method(method)
     source = None
     recording = str(local_path(recording))
     if not is_bitstream(recording):
-        source = read_recording(
-            recording,
-            name,
-            **dat,
-            check_rows=True,
-        )
+        source = read_recording(recording, name, **dat, check_rows=True)
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(method, device=pick_device(device), trust=trust)

@@ -11,7 +11,7 @@ import sys
 from contextvars import ContextVar
 from typing import IO, TYPE_CHECKING, Any
 
-from spike_zoo.errors import RecordingError
+from spike_zoo.errors import RecordingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +38,23 @@ def echo(text: str, file: IO[str] | None = None) -> None:
     """
     if not is_quiet():
         print(text, file=file or sys.stdout)
+
+
+def check_least(least: int, **options: int | None) -> None:
+    """Reject an option below its least value; None is an option that was not given.
+
+    Raises:
+        UsageError: With the first such option.
+    """
+    for name, value in options.items():
+        if value is not None and value < least:
+            raise UsageError(f"--{name.replace('_', '-')} {value}: give at least {least}")
+
+
+def check_port(port: int) -> None:
+    """Reject a port that does not exist."""
+    if not 0 < port < 1 << 16:
+        raise UsageError(f"--port {port}: ports are 1 to 65535")
 
 
 def report_rate_scale(scale: RateScale) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import echo
+from spike_zoo.cli.console import check_least, echo
 from spike_zoo.errors import (
     GeometryError,
     MissingFileError,
@@ -95,8 +95,9 @@ def deblur(
         overwrite: Replace files that are there.
     """
     kind = kind_of(out)
-    frames = (1 if kind == "picture" else FRAMES) if frames is None else frames
-    _check_numbers(kind, frames, exposure_start, exposure_length, margin)
+    check_least(1, frames=frames, exposure_length=exposure_length)
+    check_least(0, exposure_start=exposure_start, margin=margin)
+    frames = _frame_count(kind, frames)
     target = Target.of(out, fps=fps, overwrite=overwrite)
     pairs = find_pairs(Path(image), Path(spikes), skip_unmatched=skip_unmatched)
     if kind == "picture" and Path(image).is_dir():
@@ -113,8 +114,7 @@ def deblur(
 
     loaded = load(weights, device=pick_device(device), trust=trust)
     module = _deblurring(loaded, weights, channel_order)
-    sequence_of = partial(_begin, module, opened=opened, frames=frames)
-    echo(_write(pairs, sequence_of, target, frames))
+    echo(_write(pairs, partial(_begin, module, opened=opened, frames=frames), target, frames))
 
 
 def find_pairs(images: Path, spikes: Path, *, skip_unmatched: bool = False) -> list[Pair]:
@@ -186,22 +186,14 @@ def _by_stem(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _check_numbers(
-    kind: Kind, frames: int, start: int | None, length: int | None, margin: int
-) -> None:
-    if frames < 1:
-        raise UsageError(f"--frames {frames}: a sequence has at least 1 image")
-    if kind == "picture" and frames > 1:
+def _frame_count(kind: Kind, frames: int | None) -> int:
+    """Return the number of sharp images; one picture shows one."""
+    if kind == "picture" and frames not in (None, 1):
         raise UsageError(
             f"--frames {frames} are several pictures: give --out X.mp4 or a folder, or leave "
             "--frames out for the middle of the exposure"
         )
-    if start is not None and start < 0:
-        raise UsageError(f"--exposure-start {start}: planes are counted from 0")
-    if length is not None and length < 1:
-        raise UsageError(f"--exposure-length {length}: an exposure has at least 1 plane")
-    if margin < 0:
-        raise UsageError(f"--margin {margin}: there are at least 0 planes beside the exposure")
+    return frames or (1 if kind == "picture" else FRAMES)
 
 
 def _deblurring(loaded: nn.Module, weights: str, channel_order: str) -> Deblurs:

@@ -13,8 +13,8 @@ import yaml
 from spike_zoo.checkpoints.hub import CARD_NAME, is_on_hub, push_to_hub
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.console import echo
-from spike_zoo.errors import ExistingFileError, UsageError
-from spike_zoo.files import EXPORT_NAME, GRAPHS, check_suffix, new_file
+from spike_zoo.errors import UsageError
+from spike_zoo.files import EXPORT_NAME, GRAPHS, check_absent, check_suffix, new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,26 +66,12 @@ def export(
     check_suffix(out, (WEIGHTS_SUFFIX, *GRAPHS))
     target = Path(out)
     if target.suffix in GRAPHS:
-        _check_complete(target, half=half)
-        _check_absent(target, overwrite=overwrite)
-        from spike_zoo.checkpoints.graphs import write_graph  # loads torch: after cheap checks
-        from spike_zoo.checkpoints.loading import load
-
-        graph = write_graph(
-            _merged(load(source, trust=trust)),
-            target,
-            height=height,
-            width=width,
-            overwrite=overwrite,
-        )
-        given = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
-        echo(f"{GRAPHS[target.suffix]}: {target} ({target.stat().st_size / 1e6:.2f} MB)")
-        echo(f"takes {given}; gives {graph.output}; differs by {graph.difference:.1e} at most")
+        _write_graph(source, target, (height, width), half=half, trust=trust, overwrite=overwrite)
         return
     file = target if target.suffix == WEIGHTS_SUFFIX else target / EXPORT_NAME
     beside = [] if file is target else [target / CARD_NAME, target / RECORD_NAME]
     for one in [file, *beside]:
-        _check_absent(one, overwrite=overwrite)
+        check_absent(one, overwrite=overwrite)
     if file is target:
         _write_weights(source, file, half=half, trust=trust)
     else:
@@ -93,14 +79,28 @@ def export(
     echo(f"weights: {file} ({file.stat().st_size / 1e6:.2f} MB)")
 
 
-def _check_absent(file: Path, *, overwrite: bool) -> None:
-    if file.exists() and not overwrite:
-        raise ExistingFileError(f"{file} exists already; pass --overwrite to replace it")
-
-
-def _check_complete(target: Path, *, half: bool) -> None:
+def _write_graph(
+    source: str,
+    target: Path,
+    size: tuple[int, int],
+    *,
+    half: bool,
+    trust: bool,
+    overwrite: bool,
+) -> None:
+    """Write the network of a source as a graph, and print what it takes and gives."""
     if half:
         raise UsageError(f"{target}: a graph computes in float32; leave out --half")
+    check_absent(target, overwrite=overwrite)
+    from spike_zoo.checkpoints.graphs import write_graph  # loads torch: after cheap checks
+    from spike_zoo.checkpoints.loading import load
+
+    height, width = size
+    module = _merged(load(source, trust=trust))
+    graph = write_graph(module, target, height=height, width=width, overwrite=overwrite)
+    given = ", ".join(f"{name} {shape}" for name, shape in graph.inputs.items())
+    echo(f"{GRAPHS[target.suffix]}: {target} ({target.stat().st_size / 1e6:.2f} MB)")
+    echo(f"takes {given}; gives {graph.output}; differs by {graph.difference:.1e} at most")
 
 
 def _write_weights(source: str, file: Path, *, half: bool, trust: bool) -> nn.Module:

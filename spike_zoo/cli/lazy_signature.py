@@ -6,6 +6,7 @@ import __future__
 import ast
 import importlib
 import importlib.util
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -64,12 +65,13 @@ def outline(path: str) -> Callable[..., Any]:
     if file is None:
         return loaded(path)
     tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    groups = {one.name: one for one in tree.body if isinstance(one, ast.ClassDef)}
     defined = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == name]
     for function in defined:
         if function.args.kwarg:
-            _spell_out(function)
+            _spell_out(function, groups)
         function.body = [*function.body[:1], *_CALL]  # the docstring, then the command itself
-    tree.body = list(defined)
+    tree.body = [*filter(_is_literal, tree.body), *defined]
     names: dict[str, Any] = {"Literal": Literal, "__name__": __name__}  # parsers import it
     names["_call"] = lambda arguments: loaded(path)(**arguments)
     try:
@@ -79,14 +81,28 @@ def outline(path: str) -> Callable[..., Any]:
     return names.get(name) or loaded(path)
 
 
-def _spell_out(function: ast.FunctionDef) -> None:
-    """Replace the parameter ``**dat: Unpack[DatOptions]`` by its options, with their help."""
+def _is_literal(statement: ast.stmt) -> bool:
+    """Return whether a statement names a Literal, as ``Kind = Literal["grey", "colour"]``."""
+    return isinstance(statement, ast.Assign) and ast.unparse(statement.value).startswith("Literal[")
+
+
+def _spell_out(function: ast.FunctionDef, groups: dict[str, ast.ClassDef]) -> None:
+    """Replace the parameter ``**dat: Unpack[DatOptions]`` by its options, with their help.
+
+    Args:
+        function: The function of a command; changed in place.
+        groups: Name -> class, of the module's own groups of options.
+    """
+    hint = getattr(function.args.kwarg, "annotation", None)
+    name = ast.unparse(hint).removeprefix("Unpack[").removesuffix("]") if hint else ""
+    group = groups.get(name) or ast.parse(inspect.getsource(DatOptions)).body[0]
+    assert isinstance(group, ast.ClassDef)
     function.args.kwarg = None
-    for name, hint in DatOptions.__annotations__.items():
-        text = hint.__forward_arg__
-        function.args.kwonlyargs.append(ast.arg(name, ast.parse(text, mode="eval").body))
+    for option in (one for one in group.body if isinstance(one, ast.AnnAssign)):
+        text = ast.unparse(option.annotation)
+        function.args.kwonlyargs.append(ast.arg(ast.unparse(option.target), option.annotation))
         function.args.kw_defaults.append(ast.Constant(None if "None" in text else False))
-    described = (DatOptions.__doc__ or "").partition("Attributes:\n")[2]
+    described = (ast.get_docstring(group, clean=False) or "").partition("Attributes:\n")[2]
     summary = f"{(ast.get_docstring(function, clean=False) or '').rstrip()}\n{described}"
     function.body[0] = ast.Expr(ast.Constant(summary))
     ast.fix_missing_locations(function)

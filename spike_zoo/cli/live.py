@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.console import echo, report_rate_scale
+from spike_zoo.cli.console import check_least, check_port, echo, report_rate_scale
 from spike_zoo.errors import UsageError
+from spike_zoo.live.sources import open_source
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
 from spike_zoo.tasks.protocols import Reconstructs, require_ability
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.cli.lazy_signature import DatOptions
     from spike_zoo.live.sources import PlaneSource
+    from spike_zoo.spikes import SpikeRecording
 
 _LEAST = 200  # planes that an estimate of the rate scale waits for
 
@@ -56,16 +59,12 @@ def live(
         device: auto, cpu, cuda or mps.
         trust: Import the class that a checkpoint names though it is not of this package.
     """
-    if not 0 < fps <= 1000 or stride < 1:
-        raise UsageError(
-            f"--fps {fps:g} --stride {stride}: fps is above 0 and up to 1000, stride at least 1"
-        )
-    if not 0 < port < 1 << 16:
-        raise UsageError(f"--port {port}: ports are 1 to 65535")
+    check_least(1, stride=stride)
+    if not 0 < fps <= 1000:
+        raise UsageError(f"--fps {fps:g}: it is above 0 and up to 1000")
+    check_port(port)
     stated = stated_rate_scale(rate_scale)
     check_method(method)
-    from spike_zoo.live.sources import open_source
-
     if Path(recording).is_fifo():
         echo(f"waiting for a program that writes into {recording}")
     source = open_source(Path(recording), name, follow=follow, **dat)
@@ -73,26 +72,20 @@ def live(
     from spike_zoo.live.player import Player
     from spike_zoo.live.server import LiveServer
 
-    module = require_ability(
-        load(method, device=pick_device(device), trust=trust), Reconstructs, f"--method {method}"
-    )
-    first, stop = _wait_for_planes(source)
-    scale = rate_scale_of(
-        source.window(first, stop), stated, own=getattr(module, "own_rate_scale", None)
-    )
+    loaded = load(method, device=pick_device(device), trust=trust)
+    module = require_ability(loaded, Reconstructs, f"--method {method}")
+    newest = _newest_planes(source)
+    scale = rate_scale_of(newest, stated, own=getattr(module, "own_rate_scale", None))
     report_rate_scale(scale)
-    follows = not source.ended
-    player = Player(source, module, scale.value, fps=fps, stride=stride, follows=follows)
+    player = Player(source, module, scale.value, fps=fps, stride=stride, follows=not source.ended)
     server = LiveServer(player, port, Path(recording).name)
     echo(f"page: {server.address} (Ctrl-C ends it)")
     if open:
-        import webbrowser
-
         webbrowser.open(server.address)
     server.serve()
 
 
-def _wait_for_planes(source: PlaneSource) -> tuple[int, int]:
+def _newest_planes(source: PlaneSource) -> SpikeRecording:
     """Return the newest planes, once there are enough of them."""
     first, stop = source.span()
     if stop - first < _LEAST and not source.ended:
@@ -100,4 +93,4 @@ def _wait_for_planes(source: PlaneSource) -> tuple[int, int]:
     while stop - first < _LEAST and not source.ended:
         time.sleep(0.05)
         first, stop = source.span()
-    return max(first, stop - _LEAST), stop
+    return source.window(max(first, stop - _LEAST), stop)

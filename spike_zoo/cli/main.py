@@ -24,8 +24,8 @@ from spike_zoo.runs.configs import check_configs
 from spike_zoo.runs.libraries import plain_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from types import FrameType, TracebackType
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from types import FrameType
 
 PROGRAM = "spike-zoo"
 INTERRUPTED, TERMINATED, INVALID, USAGE, FAULT = 130, 143, 1, 2, 70
@@ -109,45 +109,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
     warnings.formatwarning = plain_warning
     arguments = [argument for argument in given if argument not in EVERYWHERE]
-    reported = _Reported(arguments, wants_traceback="--debug" in given)
-    with reported, quiet(wanted="--quiet" in given):
-        configure_streams()
-        reported.code = _dispatch(arguments)
-        sys.stdout.flush()  # a pipe that was closed shows here, not when Python ends
-    return reported.code
-
-
-class _Reported(contextlib.AbstractContextManager["_Reported"]):
-    """The edge of the program: every error becomes an exit code and one line.
-
-    Args:
-        arguments: Of the command line, for what is said about them.
-        wants_traceback: Whether the traceback is shown too.
-
-    Attributes:
-        code: The exit code.
-    """
-
-    def __init__(self, arguments: Sequence[str], *, wants_traceback: bool) -> None:
-        self.arguments = arguments
-        self.wants_traceback = wants_traceback
-        self.code = 0
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        """Report an error, and let nothing pass."""
-        if error is None:
-            return False
-        self.code, message = _outcome(error, self.arguments)
-        if self.wants_traceback and self.code:
+    try:
+        with quiet(wanted="--quiet" in given):
+            configure_streams()
+            code = _dispatch(arguments)
+            sys.stdout.flush()  # a pipe that was closed shows here, not when Python ends
+    except BaseException as error:  # noqa: BLE001  (the edge of the program)
+        code, message = _outcome(error, arguments)
+        if "--debug" in given and code:
             traceback.print_exception(error)
         if message:
             print(message, file=sys.stderr)
-        return True
+    return code
 
 
 def overview() -> str:
@@ -197,98 +170,78 @@ def _run_function(command: str, arguments: list[str]) -> int:
     from jsonargparse import auto_cli
 
     target = COMMANDS[command][0]
-    is_group = isinstance(target, dict)
-    paths = target if isinstance(target, dict) else {command: target}
-    outlines = {name: outline(path) for name, path in paths.items()}
-    chosen = command if not is_group else arguments[0] if arguments else ""
-    if not is_group:
-        arguments = as_lists(arguments, lists_of(outlines[command]))
-    if chosen in outlines:
-        check_options(outlines[chosen], arguments[1:] if is_group else arguments)
+    components: Any = outline(target) if isinstance(target, str) else None
+    chosen = components
+    if isinstance(target, dict):
+        components = {name: outline(path) for name, path in target.items()}
+        chosen = components.get(arguments[0]) if arguments else None
+    parameters = inspect.signature(chosen).parameters if chosen else {}
+    if chosen:
+        check_options(parameters, arguments)
         check_configs(arguments)
-    components: Any = outlines if is_group else outlines[command]
-    named = as_parsed(arguments, set().union(*map(switches_of, outlines.values())))
+    parsed = as_parsed(arguments, parameters)
     with _ended_by_sigterm():  # Lightning's verbs have a handler of their own
         try:
             result = auto_cli(
-                components, args=named, prog=f"{PROGRAM} {command}", exit_on_error=False
+                components, args=parsed, prog=f"{PROGRAM} {command}", exit_on_error=False
             )
         except ArgumentError as error:
             from spike_zoo.runs.problems import check_missing
 
-            check_missing(error, options_of(outlines.get(chosen)))
+            check_missing(
+                error, {name for name, one in parameters.items() if one.kind is one.KEYWORD_ONLY}
+            )
             raise
     return result if isinstance(result, int) else 0
 
 
-def check_options(function: Callable[..., Any], arguments: Sequence[str]) -> None:
-    """Reject the first option that a command does not have, with the nearest one that it has."""
-    names = [*inspect.signature(function).parameters, "help", "config", "print_config"]
-    known = [f"--{name.replace('_', '-')}" for name in names]
+def check_options(known: Iterable[str], arguments: Sequence[str]) -> None:
+    """Reject the first option that a command does not have, with the nearest one that it has.
+
+    Args:
+        known: Parameters of the command.
+        arguments: Of the command line.
+    """
+    names = [f"--{one.replace('_', '-')}" for one in (*known, "help", "config", "print_config")]
     for argument in arguments:
         given = argument.partition("=")[0].rstrip("+").replace("_", "-")
-        if given.startswith("--") and given not in known:
+        if given.startswith("--") and given not in names:
             from spike_zoo.runs.problems import unknown_option
 
-            raise UsageError(unknown_option(argument, known))
+            raise UsageError(unknown_option(argument, names))
 
 
-def switches_of(function: Callable[..., Any]) -> set[str]:
-    """Return the parameters of a command that are yes or no."""
-    parameters = inspect.signature(function).parameters.values()
-    return {parameter.name for parameter in parameters if isinstance(parameter.default, bool)}
-
-
-def options_of(function: Callable[..., Any] | None) -> set[str]:
-    """Return the parameters of a command that are options, not positional arguments."""
-    parameters = inspect.signature(function).parameters.values() if function else ()
-    return {one.name for one in parameters if one.kind is one.KEYWORD_ONLY}
-
-
-def lists_of(function: Callable[..., Any]) -> set[str]:
-    """Return the parameters of a command that take several values."""
-    parameters = inspect.signature(function).parameters.values()
-    return {parameter.name for parameter in parameters if "list[" in str(parameter.annotation)}
-
-
-def as_lists(arguments: Sequence[str], lists: set[str]) -> list[str]:
-    """Return arguments in which options that take several values have them as one list.
-
-    ``--results runs/a runs/b`` becomes ``--results=["runs/a", "runs/b"]``.
-    """
-    result: list[str] = []
-    taken: list[str] | None = None
-    name = ""
-    for argument in arguments:
-        if argument.startswith("--"):
-            name, _, value = argument[2:].replace("-", "_").partition("=")
-            taken = [] if name in lists and not value else None
-            result.append(argument)
-        elif taken is None or argument.startswith("["):
-            result.append(argument)
-        else:
-            taken.append(argument)
-            result[-1] = f"--{name}={json.dumps(taken)}"
-    return result
-
-
-def as_parsed(arguments: Sequence[str], switches: set[str]) -> list[str]:
+def as_parsed(arguments: Sequence[str], parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     """Return arguments as the parser takes them.
 
-    Options may be written with hyphens (``--rate-scale``), and a switch without a value
-    (``--overwrite``) means yes.
+    Options may be written with hyphens (``--rate-scale``). A switch without a value
+    (``--overwrite``) means yes. Several values of one option become a list: ``--results runs/a
+    runs/b`` is ``--results=["runs/a", "runs/b"]``.
+
+    Args:
+        arguments: Of the command line.
+        parameters: Of the command.
     """
-    result = []
+    parsed: list[str] = []
+    name = ""
+    values: list[str] | None = None
     for argument, following in zip_longest(arguments, arguments[1:], fillvalue="--"):
-        if not argument.startswith("--"):
-            result.append(argument)
-            continue
-        name, equals, value = argument[2:].partition("=")
-        name = name.replace("-", "_")
-        if name in switches and not equals and following.lower() not in ("true", "false"):
-            equals, value = "=", "true"
-        result.append(f"--{name}{equals}{value}")
-    return result
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            name = name.replace("-", "_")
+            parameter = parameters.get(name)
+            is_switch = parameter is not None and isinstance(parameter.default, bool)
+            if is_switch and not equals and following.lower() not in ("true", "false"):
+                equals, value = "=", "true"
+            is_list = parameter is not None and "list[" in str(parameter.annotation)
+            values = [] if is_list and not value else None
+            parsed.append(f"--{name}{equals}{value}")
+        elif values is None or argument.startswith("["):
+            parsed.append(argument)
+        else:
+            values.append(argument)
+            parsed[-1] = f"--{name}={json.dumps(values)}"
+    return parsed
 
 
 @contextlib.contextmanager

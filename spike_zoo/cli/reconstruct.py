@@ -5,25 +5,27 @@ from __future__ import annotations
 import functools
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.checkpoints.published import check_method
 from spike_zoo.cli.batch import Source, images_of, in_blocks, run_batch
-from spike_zoo.cli.console import echo, report_rate_scale, warn_of_filters
+from spike_zoo.cli.console import check_least, echo, report_rate_scale, warn_of_filters
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
 from spike_zoo.media.output import Kind, Target
 from spike_zoo.media.white_balance import WhiteBalance
 from spike_zoo.spikes import centers_with_stride
 from spike_zoo.spikes.rate_scale import rate_scale_of, stated_rate_scale
-from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
+from spike_zoo.tasks.protocols import Reconstructs, adjusted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from typing import Unpack
 
-    from torch import nn
+    from torch import Tensor
 
     from spike_zoo.cli.lazy_signature import DatOptions
+    from spike_zoo.spikes import SpikeRecording
 
 _ALIGNED_SECONDS = 1.4e-6
 """Of tfi-aligned for each pixel of an image, on one core."""
@@ -97,8 +99,7 @@ def reconstruct(
     """
     if run_batch(reconstruct, locals()):  # first: nothing but the arguments
         return
-    if stride < 1:
-        raise UsageError(f"--stride {stride}: from one image to the next is at least 1 plane")
+    check_least(1, stride=stride)
     stated = stated_rate_scale(rate_scale)
     target = Target.of(out, fps=fps, overwrite=overwrite)
     if method is not None:
@@ -106,9 +107,7 @@ def reconstruct(
     source = read_recording(recording, name, **dat, check_rows=True)
     centers = _choose_centers(len(source), target.kind, center, stride, (start, stop))
     if method is None:
-        pixels = len(centers) * source.shape[1] * source.shape[2]
-        colour = source.cfa is not None
-        method, average = _within(budget, pixels, window, average, colour=colour)
+        method, average = _within(budget, source, len(centers), window, average)
     settings = {"window": window, "average": average, "tile": tile}
     prepare = functools.partial(_prepared, method, device, precision, trust=trust, **settings)
     module = prepare()
@@ -126,12 +125,18 @@ def reconstruct(
         balance = WhiteBalance.of(white_balance, black_level, source, scale.value)
         echo(f"white balance: {balance}", sys.stderr)
         images = map(balance, images)
-    shown = f"plane {centers[0]} of {len(source)}"
-    if target.kind != "picture":
-        shown = f"planes {centers[0]} to {centers[-1]}"
-    stem = Path(recording).stem
+    echo(_write(target, Path(recording).stem, centers, images, len(source)))
+
+
+def _write(
+    target: Target, stem: str, centers: Sequence[int], images: Iterable[Tensor], planes: int
+) -> str:
+    """Write the images at some planes, named after the recording; return where they are."""
+    shown = f"planes {centers[0]} to {centers[-1]}"
+    if target.kind == "picture":
+        shown = f"plane {centers[0]} of {planes}"
     named = ((f"{stem}-{plane:06d}", image) for plane, image in zip(centers, images, strict=True))
-    echo(target.write(named, count=len(centers), detail=shown, doing="reconstructing"))
+    return target.write(named, count=len(centers), detail=shown, doing="reconstructing")
 
 
 def _prepared(
@@ -148,7 +153,9 @@ def _prepared(
     from spike_zoo.checkpoints.loading import load, pick_device  # loads torch: after cheap checks
 
     loaded = load(method, device=pick_device(device), trust=trust)
-    module = _with_settings(loaded, method, window=window, average=average)
+    given = {"window": window, "average": average}
+    settings = {name: value for name, value in given.items() if value is not None}
+    module = adjusted(loaded, settings, f"--method {method}")
     if "precision" in module.picture_options:
         precision = _chosen_precision(precision)
     _set_picture_options(module, method, precision=precision, tile=tile)
@@ -165,15 +172,17 @@ def _check_grey(method: str, white_balance: str | None, black_level: float) -> N
 
 
 def _within(
-    budget: float, pixels: int, window: int | None, average: int | None, *, colour: bool
+    budget: float, source: SpikeRecording, images: int, window: int | None, average: int | None
 ) -> tuple[str, int | None]:
     """Return the method, and the planes of tfi, that are expected to keep to a time budget.
 
     An option that only one method has chooses that method.
     """
+    colour = source.cfa is not None
     end = "-colour" if colour else ""
     if window is not None or average is not None:
         return f"{'tfp' if average is None else 'tfi'}{end}", average
+    pixels = images * source.shape[1] * source.shape[2]
     seconds = pixels * (_COLOUR_SECONDS if colour else _ALIGNED_SECONDS)
     if seconds <= budget:
         echo(f"method: tfi-aligned{end}, about {seconds:.0f} s on one core", sys.stderr)
@@ -200,20 +209,6 @@ def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", 
             sys.stderr,
         )
     return precision or "32"
-
-
-def _with_settings(module: nn.Module, method: str, **settings: int | None) -> Reconstructs:
-    """Return a method with the settings that were given, where it has them."""
-    given = {option: value for option, value in settings.items() if value is not None}
-    if not given:
-        return require_ability(module, Reconstructs, f"--method {method}")
-    for option, value in given.items():
-        if not isinstance(module, Adjustable) or option not in module.hparams:
-            raise UsageError(f"--{option} {value}: method {method} has no such setting to change")
-    try:
-        return cast(Adjustable, module).adjusted(**given)
-    except ValueError as error:
-        raise UsageError(f"--method {method}: {error}") from error
 
 
 def _set_picture_options(module: Reconstructs, method: str, **options: str | int | None) -> None:

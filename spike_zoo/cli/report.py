@@ -94,7 +94,7 @@ def report(
         rates=rates,
         rate_scale=stated,
         truth=truth,
-        **dat,
+        dat=dat,
         device=device,
         trust=trust,
     )

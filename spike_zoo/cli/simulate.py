@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from rich.console import Console
 
@@ -13,84 +13,29 @@ from spike_zoo.errors import ExistingFileError, MissingFileError, UsageError
 from spike_zoo.executor import check_jobs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Unpack
+
     from spike_zoo.simulation.kinds.recipes import ArchiveRequest
 
-KIND = "reconstruction"  # where not said
+Kind = Literal[
+    "reconstruction",
+    "colour",
+    "conditions",
+    "sequence",
+    "deblur",
+    "labelled",
+    "s-mnist",
+    "s-cifar",
+    "s-caltech",
+    "s-vimeo",
+]
 
 
-def simulate(
-    out: str | None = None,
-    *,
-    kind: Literal[
-        "reconstruction",
-        "colour",
-        "conditions",
-        "sequence",
-        "deblur",
-        "labelled",
-        "s-mnist",
-        "s-cifar",
-        "s-caltech",
-        "s-vimeo",
-    ]
-    | None = None,
-    size: Literal["small", "default", "paper"] = "default",
-    seed: int = 0,
-    train: int | None = None,
-    val: int | None = None,
-    test: int | None = None,
-    height: int | None = None,
-    width: int | None = None,
-    planes: int | None = None,
-    stride: int | None = None,
-    margin: int | None = None,
-    motion: bool | None = None,
-    flow_offset: int | None = None,
-    noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None = None,
-    training: Literal[
-        "all",
-        "photographs",
-        "textures",
-        "unoccluded",
-        "slow",
-        "faster",
-        "one-camera",
-        "light-levels",
-    ]
-    | None = None,
-    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None = None,
-    threshold: Literal[2, 4, 8] | None = None,
-    testing: Literal["eight", "three"] | None = None,
-    motions: int | None = None,
-    video: str | None = None,
-    interpolation: Literal["flow", "blend"] = "flow",
-    inserted: int = 7,
-    split: Literal["train", "val", "test"] | None = None,
-    images: str | None = None,
-    limit: int | None = None,
-    balanced: int | None = None,
-    jobs: int = 0,
-    cluster: str | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Render moving scenes, let a spike camera see them, and write spikes and truth as an archive.
+class SceneOptions(TypedDict, total=False):
+    """Options of what is simulated; which of them a kind of archive has, the kind decides.
 
-    The content depends on the seed and the options alone, not on how many processes made it. An
-    archive that was made with the same options is left as it is.
-
-    Args:
-        out: The archive to write, by default data/scenes.h5, or named after the kind.
-        kind: "reconstruction", the default, makes clips with sharp images; "colour" the same with a
-            Bayer sensor and images in colour; "conditions" test scenes under graded light, speed,
-            noise and defects; "sequence" clips at slow, medium and fast paces with 13 images and
-            the motion between them; "deblur" exposures of 97 planes as S-SDM takes them, with a
-            blurry colour image of four times the spikes' size, and seven sharp ones to validate
-            and test with; "labelled" handwritten digits in motion, to recognise, or the pictures
-            of --images; "s-mnist", "s-cifar", "s-caltech" and "s-vimeo" the sets of that name,
-            from their usual files in --images.
-        size: Preset for the options below: "small" takes seconds, "default" some minutes; "paper",
-            only with "sequence", has 2000 clips to train on and takes an hour or more.
-        seed: Seed of everything.
+    Attributes:
         train: Number of training scenes; of "labelled" the images of each split.
         val: Number of validation scenes.
         test: Number of test scenes.
@@ -116,6 +61,76 @@ def simulate(
         threshold: Firing threshold of S-SDM's camera, of which 2, 4, 8 are the paper's 1, 2, 4;
             only with "deblur", default 2.
         motions: Motions of each image to train on; default 4 of digits, 1 of --images.
+        limit: Take at most so many of the pictures of each split, evenly from all classes.
+        balanced: Of "s-mnist", draw so many images of each digit from the whole set to test on.
+    """
+
+    train: int | None
+    val: int | None
+    test: int | None
+    height: int | None
+    width: int | None
+    planes: int | None
+    stride: int | None
+    margin: int | None
+    motion: bool | None
+    flow_offset: int | None
+    noise: Literal["none", "indoor-v1", "lowlight-v1", "ssdm-v1"] | None
+    training: (
+        Literal[
+            "all",
+            "photographs",
+            "textures",
+            "unoccluded",
+            "slow",
+            "faster",
+            "one-camera",
+            "light-levels",
+        ]
+        | None
+    )
+    testing: Literal["eight", "three"] | None
+    cfa: Literal["RGGB", "BGGR", "GRBG", "GBRG"] | None
+    threshold: Literal[2, 4, 8] | None
+    motions: int | None
+    limit: int | None
+    balanced: int | None
+
+
+def simulate(
+    out: str | None = None,
+    *,
+    kind: Kind | None = None,
+    size: Literal["small", "default", "paper"] = "default",
+    seed: int = 0,
+    video: str | None = None,
+    interpolation: Literal["flow", "blend"] = "flow",
+    inserted: int = 7,
+    split: Literal["train", "val", "test"] | None = None,
+    images: str | None = None,
+    jobs: int = 0,
+    cluster: str | None = None,
+    overwrite: bool = False,
+    **scene: Unpack[SceneOptions],
+) -> None:
+    """Render moving scenes, let a spike camera see them, and write spikes and truth as an archive.
+
+    The content depends on the seed and the options alone, not on how many processes made it. An
+    archive that was made with the same options is left as it is.
+
+    Args:
+        out: The archive to write, by default data/scenes.h5, or named after the kind.
+        kind: "reconstruction", the default, makes clips with sharp images; "colour" the same with a
+            Bayer sensor and images in colour; "conditions" test scenes under graded light, speed,
+            noise and defects; "sequence" clips at slow, medium and fast paces with 13 images and
+            the motion between them; "deblur" exposures of 97 planes as S-SDM takes them, with a
+            blurry colour image of four times the spikes' size, and seven sharp ones to validate
+            and test with; "labelled" handwritten digits in motion, to recognise, or the pictures
+            of --images; "s-mnist", "s-cifar", "s-caltech" and "s-vimeo" the sets of that name,
+            from their usual files in --images.
+        size: Preset for the options of scenes: "small" takes seconds, "default" some minutes;
+            "paper", only with "sequence", has 2000 clips to train on and takes an hour or more.
+        seed: Seed of everything.
         video: Make exposures of sharp video instead of scenes, as S-SDM's GOPRO set was made: a
             file, a folder of images, or a folder of such, where a first folder named train, val
             or test is the split. Implies "deblur".
@@ -124,38 +139,31 @@ def simulate(
         split: Split of all exposures of the video.
         images: Make recordings of pictures: a folder with a folder for each class (in folders
             train, val, test or without), or with the files of the set; docs/data.md shows each.
-        limit: Take at most so many of the pictures of each split, evenly from all classes.
-        balanced: Of "s-mnist", draw so many images of each digit from the whole set to test on.
         jobs: Processes; 0 takes one per core.
         cluster: Dask cluster instead: tcp://HOST:PORT, its scheduler file, or slurm:FILE.yaml.
         overwrite: Replace an archive made with other options.
     """
-    scenes = {"train": train, "val": val, "test": test, "height": height, "width": width}
-    given = _given(**scenes, planes=planes, stride=stride, margin=margin)
-    given |= _given(motion=motion, flow_offset=flow_offset, training=training)
-    given |= _given(testing=testing, cfa=cfa)
+    given: dict[str, Any] = {name: one for name, one in scene.items() if one is not None}
     if video is None and (split, interpolation, inserted) != (None, "flow", 7):
         raise UsageError("--split, --interpolation and --inserted go with --video")
-    if video is not None and _given(images=images, limit=limit, balanced=balanced):
+    if video is not None and (images is not None or {"limit", "balanced"} & given.keys()):
         raise UsageError("--images, --limit and --balanced make another archive than --video")
     _check_inputs(jobs, video, images)
-    from spike_zoo.simulation.kinds.footage import Footage  # loads torch: after cheap checks
-    from spike_zoo.simulation.kinds.recipes import RECIPES, footage_request
-
-    if video is not None:
-        default = RECIPES["deblur"].out
-        _check_video_options(kind, size, given | _given(motions=motions))
-        footage = Footage(inserted, interpolation, float(threshold or 2), noise or "ssdm-v1", seed)
-        request = footage_request(video, footage, split)
+    if video is None:
+        request, default = _of_kind(kind or "reconstruction", images, size, seed, given)
     else:
-        given |= _given(noise=noise, threshold=threshold, motions=motions)
-        given |= _given(limit=limit, balanced=balanced)
-        request, default = _of_kind(kind or KIND, images, size, seed, given)
+        from spike_zoo.simulation.kinds.footage import Footage  # loads torch: after cheap checks
+        from spike_zoo.simulation.kinds.recipes import RECIPES, footage_request
+
+        _check_video_options(kind, size, given)
+        threshold, noise = float(given.get("threshold", 2)), given.get("noise", "ssdm-v1")
+        footage = Footage(inserted, interpolation, threshold, noise, seed)
+        request, default = footage_request(video, footage, split), RECIPES["deblur"].out
     _make(Path(out or default), request, jobs, cluster, overwrite)
 
 
 def _of_kind(
-    kind: str, images: str | None, size: str, seed: int, given: dict[str, Any]
+    kind: str, images: str | None, size: str, seed: int, given: Mapping[str, Any]
 ) -> tuple[ArchiveRequest, str]:
     """Return what makes an archive of scenes or pictures, and the archive written by default."""
     from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS, picture_request
@@ -173,10 +181,6 @@ def _of_kind(
     return request, PICTURE_SETS[kind].out(Path(images or ""))
 
 
-def _given(**options: Any) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
 def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
     """Check what needs no library: the number of processes and that inputs exist."""
     check_jobs(jobs)
@@ -185,11 +189,12 @@ def _check_inputs(jobs: int, video: str | None, images: str | None) -> None:
             raise MissingFileError(f"--{option} {path}: there is no such {kind}", path=path)
 
 
-def _check_video_options(kind: str | None, size: str, given: dict[str, Any]) -> None:
+def _check_video_options(kind: str | None, size: str, given: Mapping[str, Any]) -> None:
     """Reject options of scenes or pictures: they would have no effect."""
     if kind not in (None, "deblur"):
         raise UsageError(f"--kind {kind}: a video becomes exposures to deblur; leave it out")
-    names = [f"--{name}" for name in given] + ([] if size == "default" else [f"--size {size}"])
+    names = [f"--{name}" for name in given if name not in ("threshold", "noise")]
+    names += [] if size == "default" else [f"--size {size}"]
     if names:
         listed = ", ".join(names)
         raise UsageError(f"{listed}: a video has its own size, length and motion; leave it out")

@@ -6,7 +6,7 @@ import textwrap
 
 from spike_zoo.cli.console import is_quiet, silenced
 from spike_zoo.runs.configs import check_configs
-from spike_zoo.runs.trusted_classes import SAFE, check_classes
+from spike_zoo.runs.libraries import import_trusted_only
 
 TRAINER_VERBS = {
     "fit": "train a method, test its best checkpoint, write result.json",
@@ -15,6 +15,7 @@ TRAINER_VERBS = {
     "predict": "write a method's pictures of the test split",
 }
 HELP = (["-h"], ["--help"])
+SAFE = "--safe"
 #: Option -> what it does; those of ``data.init_args`` are of the data that the configuration names.
 USUAL_OPTIONS = {
     "--config FILE": "a configuration by its name, as stir or profiles/cpu, or a file of yours; "
@@ -68,7 +69,7 @@ def run_verb(verb: str, arguments: list[str]) -> None:
     given = [argument for argument in arguments if argument != SAFE]
     check_configs(given)
     if len(given) < len(arguments):
-        check_classes(given)
+        import_trusted_only()
     from spike_zoo.runs.trainer import run_trainer  # loads torch: after cheap checks
 
     with silenced(wanted=is_quiet()):

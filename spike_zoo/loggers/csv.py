@@ -35,11 +35,10 @@ class AppendingCSVLogger(CSVLogger):
 
     Args:
         folder: The run's folder.
-        flush_steps: Write to disk after this many logged steps.
     """
 
-    def __init__(self, folder: str | Path, flush_steps: int = 20) -> None:
-        super().__init__(folder, name="", version="", flush_logs_every_n_steps=flush_steps)
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder, name="", version="", flush_logs_every_n_steps=20)
 
     @property
     @rank_zero_experiment

@@ -21,11 +21,9 @@ if TYPE_CHECKING:
     from spike_zoo.metrics.image import (
         MeanOfValues,
         MeanPerImage,
-        WindowedQuality,
         psnr,
         ssim,
         ssim_uniform7,
-        windowed,
     )
     from spike_zoo.metrics.perceptual import LPIPS, lpips_network
     from spike_zoo.metrics.published import (
@@ -67,7 +65,6 @@ __all__ = [
     "MeanPerImage",
     "MetricFacts",
     "Protocol",
-    "WindowedQuality",
     "accuracy_decrease",
     "bd_rate",
     "bit_saving",
@@ -91,47 +88,37 @@ __all__ = [
     "ssim_official",
     "ssim_stir",
     "ssim_uniform7",
-    "windowed",
 ]
 
-_HOMES = {
-    "LPIPS": "perceptual",
-    "METRICS": "facts",
-    "SPEEDS": "speeds",
-    "PROTOCOLS": "published",
-    "AccuracyDecrease": "rate",
-    "BDRate": "rate",
-    "HeldOut": "heldout",
-    "count_log2": "heldout",
-    "heldout_likelihood": "heldout",
-    "pattern_probability": "heldout",
-    "LaplacianNorms": "smoothness",
-    "MeanOfValues": "image",
-    "MeanPerImage": "image",
-    "MetricFacts": "facts",
-    "Protocol": "published",
-    "WindowedQuality": "image",
-    "accuracy_decrease": "rate",
-    "bd_rate": "rate",
-    "bit_saving": "rate",
-    "bpp": "rate",
-    "bpp_f": "rate",
-    "class_by_class": "recognition",
-    "frame_deviation": "smoothness",
-    "laplacian": "smoothness",
-    "laplacian_norms": "smoothness",
-    "lpips_network": "perceptual",
-    "speed_of": "speeds",
-    "psnr": "image",
-    "psnr_official": "published",
-    "psnr_stir": "published",
-    "recognition_metrics": "recognition",
-    "reconstruction_metrics": "collections",
-    "ssim": "image",
-    "ssim_official": "published",
-    "ssim_stir": "published",
-    "ssim_uniform7": "image",
-    "windowed": "image",
+#: File of this folder -> public names in it.
+_NAMES = {
+    "collections": ("reconstruction_metrics",),
+    "facts": ("METRICS", "MetricFacts"),
+    "heldout": ("HeldOut", "count_log2", "heldout_likelihood", "pattern_probability"),
+    "image": ("MeanOfValues", "MeanPerImage", "psnr", "ssim", "ssim_uniform7"),
+    "perceptual": ("LPIPS", "lpips_network"),
+    "published": (
+        "PROTOCOLS",
+        "Protocol",
+        "psnr_official",
+        "psnr_stir",
+        "ssim_official",
+        "ssim_stir",
+    ),
+    "rate": (
+        "AccuracyDecrease",
+        "BDRate",
+        "accuracy_decrease",
+        "bd_rate",
+        "bit_saving",
+        "bpp",
+        "bpp_f",
+    ),
+    "recognition": ("class_by_class", "recognition_metrics"),
+    "smoothness": ("LaplacianNorms", "frame_deviation", "laplacian", "laplacian_norms"),
+    "speeds": ("SPEEDS", "speed_of"),
 }
 
-__getattr__ = on_first_use(__name__, _HOMES)
+__getattr__ = on_first_use(
+    __name__, {name: home for home, names in _NAMES.items() for name in names}
+)

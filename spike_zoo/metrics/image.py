@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -100,47 +100,6 @@ def ssim_uniform7(images: Tensor, targets: Tensor, data_range: float = 1.0) -> T
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     contrast = (2 * covariance + c2) / (var_x + var_y + c2)
     return (luminance * contrast).mean(dim=(1, 2, 3))
-
-
-class WindowedQuality(NamedTuple):
-    """Quality over windows of consecutive images.
-
-    Attributes:
-        psnr: Mean over windows of the PSNR in dB that the mean squared error of a window means.
-        ssim: Mean over windows of their images' mean SSIM.
-    """
-
-    psnr: float
-    ssim: float
-
-
-def windowed(images: Tensor, targets: Tensor, window: int) -> WindowedQuality:
-    """Return PSNR and SSIM over consecutive groups of images.
-
-    Within a window errors are averaged before they become a PSNR, so one image that is nearly
-    perfect does not hide those beside it; over windows PSNRs are averaged. With a window of 1 both
-    are the means of :func:`psnr` and :func:`ssim`.
-
-    Args:
-        images: ``(N, 1, H, W)`` in [0, 1], in order of time.
-        targets: As ``images``.
-        window: Images of one group; the last one may have fewer.
-
-    Raises:
-        ValueError: If there is no image, the shapes differ, or the window is below 1.
-    """
-    if window < 1 or images.shape != targets.shape or images.ndim != 4 or not len(images):
-        raise ValueError(
-            f"windows of at least 1 image and two equal shapes (N, 1, H, W) are needed, got "
-            f"{window} of {tuple(images.shape)} and {tuple(targets.shape)}"
-        )
-    errors = (images - targets).square().mean(dim=(1, 2, 3))
-    with torch.autocast(images.device.type, enabled=False):
-        near = ssim(images, targets)
-    groups = zip(errors.split(window), near.split(window), strict=True)
-    means = torch.stack([torch.stack([error.mean(), one.mean()]) for error, one in groups])
-    decibels = (-10 * means[:, 0].log10()).clamp(max=BEST_PSNR)
-    return WindowedQuality(float(decibels.mean()), float(means[:, 1].mean()))
 
 
 class MeanOfValues(Metric):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import inspect
 import json
 import platform
@@ -172,3 +173,18 @@ def arguments_of(found: type) -> dict[str, inspect.Parameter]:
         if not any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters):
             break
     return named
+
+
+def argument_defaults(class_path: str) -> dict[str, Any]:
+    """Return the arguments of a class by name with their defaults, as YAML has them.
+
+    Args:
+        class_path: Where the class lives; of one that cannot be imported there are none.
+    """
+    module, _, name = class_path.rpartition(".")
+    try:
+        parameters = arguments_of(getattr(importlib.import_module(module), name))
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return {}
+    defaults = {name: one.default for name, one in parameters.items()}
+    return {name: list(one) if isinstance(one, tuple) else one for name, one in defaults.items()}

@@ -86,7 +86,7 @@ class RunResult:
             ``sha256`` of its weights and ``recipe`` of the run that made it.
         finished: When the run ended, UTC.
         images: How many images the metrics are means over.
-        images_sha256: Digest of which, see :func:`spike_zoo.records.image_set.image_set_digest`.
+        images_sha256: Digest of which, see :class:`spike_zoo.callbacks.PerImageMetrics`.
         curves: Name -> points ``(x, y)``, as ``"rate_distortion/psnr"``: what one number per
             metric cannot say.
         schema: Version of this record's form.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import UsageError
 from spike_zoo.spikes.rate_scale import stated_rate_scale
 
 if TYPE_CHECKING:
-    from spike_zoo.spikes.cfa import Cfa
+    from collections.abc import Mapping
 
 #: Bits of raw planes, and pixels of pictures, that one scene may bring into a page.
 MOST_BITS: Final = 16_000_000
@@ -38,13 +38,7 @@ class Choices:
         rate_scale: Spikes per plane at white; by default what the recording states, else an
             estimate.
         truth: A picture of what the recording shows at the centre.
-        height: Rows of a ``.dat`` file.
-        width: Columns of a ``.dat`` file.
-        flip: Whether a ``.dat`` stores its rows bottom to top; None: as its sidecar says.
-        mirror: Reverse the columns of a ``.dat``; None: as its sidecar says.
-        rotate: Rotate a ``.dat`` clockwise by 0, 90, 180 or 270 degrees; None: as its sidecar says.
-        allow_partial: Drop an incomplete last plane of a ``.dat`` file, with a warning.
-        cfa: Layout of the Bayer filters of a recording file; None: as it states.
+        dat: How a recording file is read: options of :func:`spike_zoo.read_recording`.
         device: Where methods compute: auto, cpu, cuda or mps.
         trust: Whether classes from outside this package may be imported.
 
@@ -66,13 +60,7 @@ class Choices:
     rates: bool = False
     rate_scale: float | None = None
     truth: str | None = None
-    height: int | None = None
-    width: int | None = None
-    flip: bool | None = None
-    mirror: bool | None = None
-    rotate: int | None = None
-    allow_partial: bool = False
-    cfa: Cfa | None = None
+    dat: Mapping[str, Any] = field(default_factory=dict)
     device: str = "cpu"
     trust: bool = False
 

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from spike_zoo.checkpoints.loading import load
-from spike_zoo.errors import UsageError
 from spike_zoo.files import shipped_weights
 from spike_zoo.reports.choices import split_settings
-from spike_zoo.tasks.protocols import Adjustable, Reconstructs, require_ability
+from spike_zoo.tasks.protocols import Reconstructs, adjusted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from torch import nn
 
 CLASSICAL: Final = ("tfp", "tfi", "tfi:average=9", "tfstp", "tfi-aligned")
 COLOUR: Final = ("tfp-colour", "tfi-colour", "ssl-csc", "tfi-aligned-colour")
@@ -99,23 +96,8 @@ def explanations(names: Sequence[str]) -> list[str]:
 
 def _one(wanted: str, *, device: str, trust: bool) -> LabelledMethod:
     name, settings = split_settings(wanted)
-    module = load(name, device=device, trust=trust)
-    if not settings:
-        return LabelledMethod(
-            called(wanted), require_ability(module, Reconstructs, f"--methods {wanted}")
-        )
-    return LabelledMethod(wanted, _adjusted(module, wanted, settings))
-
-
-def _adjusted(module: nn.Module, wanted: str, settings: dict[str, int]) -> Reconstructs:
-    for setting in settings:
-        if not isinstance(module, Adjustable) or setting not in module.hparams:
-            raise UsageError(f"--methods {wanted}: there is no setting {setting!r} to change")
-    try:
-        adjusted: Reconstructs = module.adjusted(**settings)  # type: ignore[operator]  # checked
-    except ValueError as error:
-        raise UsageError(f"--methods {wanted}: {error}") from error
-    return adjusted
+    module = adjusted(load(name, device=device, trust=trust), settings, f"--methods {wanted}")
+    return LabelledMethod(wanted if settings else called(wanted), module)
 
 
 def called(wanted: str) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spike_zoo.errors import MediaError
 from spike_zoo.media import Layer, Page, Viewer, load_picture
 from spike_zoo.media.viewer import picture_size
-from spike_zoo.records.result import PER_IMAGE_FILENAME, RECONSTRUCTIONS, TRUTHS, RunResult
+from spike_zoo.records.result import RECONSTRUCTIONS, TRUTHS
 from spike_zoo.reports.methods import explanations
 from spike_zoo.reports.scene import interesting
 from spike_zoo.tables import (
@@ -29,28 +27,10 @@ if TYPE_CHECKING:
 _RANKED_BY, _MEASURED = "test/psnr", "psnr"
 
 
-@dataclass(frozen=True)
-class Run:
-    """A run's folder with its record."""
-
-    folder: Path
-    result: RunResult
-
-    @property
-    def name(self) -> str:
-        """Name of the run on the page."""
-        return self.result.variant
-
-    def picture(self, kind: str, sample: str) -> Path:
-        """Return the path of a test sample's reconstruction or ground truth."""
-        return self.folder / "images" / kind / sample
-
-
-def runs_page(source: Path, title: str, runs: Sequence[Run]) -> Page:
+def runs_page(source: Path, title: str, runs: Sequence[RecordedRun]) -> Page:
     """Return the page of runs from :func:`find_runs`, without their folders."""
-    listed = [RecordedRun(run.result, run.folder) for run in runs]
-    page = Page(title, scenes_in_words(listed))
-    _add_numbers(page, listed)
+    page = Page(title, scenes_in_words(runs))
+    _add_numbers(page, runs)
     _add_pictures(page, runs)
     videos = sorted(source.glob("*.mp4"))
     if videos:
@@ -63,25 +43,27 @@ def runs_page(source: Path, title: str, runs: Sequence[Run]) -> Page:
     return page
 
 
-def find_runs(source: Path) -> list[Run]:
+def find_runs(source: Path) -> list[RecordedRun]:
     """Return the runs at or below a folder, each once, the best by test PSNR last.
 
     Raises:
         MissingFileError: If there are no runs.
     """
-    found = collect_runs([source])
-    runs = [Run(run.folder, run.result) for run in found if run.folder is not None]
+    runs = [run for run in collect_runs([source]) if run.folder is not None]
     return sorted(runs, key=lambda run: run.result.metrics.get(_RANKED_BY, 0.0))
 
 
-def add_places(page: Page, runs: Sequence[Run]) -> None:
+def add_places(page: Page, runs: Sequence[RecordedRun]) -> None:
     """Add the folders of the runs and their checkpoints."""
     page.add_section("Where everything is")
-    rows = [[run.name, str(run.folder), run.result.checkpoint or "none needed"] for run in runs]
+    rows = [
+        [run.result.variant, str(run.folder), run.result.checkpoint or "none needed"]
+        for run in runs
+    ]
     page.add_table(["", "folder", "checkpoint"], rows)
 
 
-def _add_numbers(page: Page, runs: list[RecordedRun]) -> None:
+def _add_numbers(page: Page, runs: Sequence[RecordedRun]) -> None:
     table = fill_table(table_of_runs(runs), runs)
     page.add_section("Numbers")
     add_numbers(page, table)
@@ -89,22 +71,22 @@ def _add_numbers(page: Page, runs: list[RecordedRun]) -> None:
         page.add_drawings(charts)
 
 
-def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
+def _add_pictures(page: Page, runs: Sequence[RecordedRun]) -> None:
     """Add the test samples that all runs reconstructed, the ground truth last."""
-    kept = [{path.name for path in run.picture(RECONSTRUCTIONS, "").glob("*.png")} for run in runs]
+    kept = [{path.name for path in _folder(run, RECONSTRUCTIONS).glob("*.png")} for run in runs]
     samples = sorted(set.intersection(*kept))
     if not samples:
         return
     page.add_section("Test samples", "Images of the test that all of these runs reconstructed.")
     layers = [
         Layer.of(
-            run.name,
-            [run.picture(RECONSTRUCTIONS, sample) for sample in samples],
+            run.result.variant,
+            [_folder(run, RECONSTRUCTIONS) / sample for sample in samples],
             _measured(run, [Path(sample).stem for sample in samples]),
         )
         for run in runs
     ]
-    truths = [runs[-1].picture(TRUTHS, sample) for sample in samples]
+    truths = [_folder(runs[-1], TRUTHS) / sample for sample in samples]
     layers.append(Layer.of("ground truth", truths))
     page.add_viewer(
         Viewer(
@@ -117,19 +99,21 @@ def _add_pictures(page: Page, runs: Sequence[Run]) -> None:
             has_strip=len(samples) > 1,
         )
     )
-    classical = [run.name for run in runs if run.name.startswith("tf")]
+    names = [run.result.variant for run in runs]
+    classical = [name for name in names if name.startswith("tf")]
     if texts := explanations(classical):
         page.add_text(" ".join(texts))
 
 
-def _measured(run: Run, samples: Sequence[str]) -> list[str]:
+def _folder(run: RecordedRun, kind: str) -> Path:
+    """Return the folder of a run's reconstructions or ground truth images."""
+    return Path(run.folder or "", "images", kind)
+
+
+def _measured(run: RecordedRun, samples: Sequence[str]) -> list[str]:
     """Return the test metric of a run on some samples as text; empty without per-image metrics."""
-    path = run.folder / PER_IMAGE_FILENAME
-    if not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = {f"{row['name']}-plane{row['plane']}": row for row in csv.DictReader(file)}
-    return [
-        f"{float(rows[sample][_MEASURED]):.2f} dB" if rows.get(sample, {}).get(_MEASURED) else ""
-        for sample in samples
-    ]
+    values = {
+        f"{image['name']}-plane{image['plane']}": image.get(_MEASURED) for image in run.images
+    }
+    found = [values.get(sample) for sample in samples]
+    return ["" if value is None else f"{value:.2f} dB" for value in found] if values else []

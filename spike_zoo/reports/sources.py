@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spike_zoo.archive import SpikeArchive
 from spike_zoo.coding.sci.header import is_bitstream
@@ -14,7 +15,6 @@ from spike_zoo.formats.hdf5_plain import is_archive
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.media import Page
 from spike_zoo.reports.bitstream import bitstream_page
-from spike_zoo.reports.next_steps import add_next_steps, add_next_steps_of_runs
 from spike_zoo.reports.scene import chosen_names, scene_of_archive, scene_of_file
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from spike_zoo.reports.choices import Choices
     from spike_zoo.reports.methods import LabelledMethod
-    from spike_zoo.reports.runs import Run
     from spike_zoo.reports.scene import ReportScene
+    from spike_zoo.tables import RecordedRun
 
 
 def report_of(source: Path, title: str | None, choices: Choices) -> Page:
@@ -47,23 +47,14 @@ def report_of(source: Path, title: str | None, choices: Choices) -> Page:
         return bitstream_page(source, heading, choices)
     if detect_format(source) == "hdf5" and is_archive(source):
         return _page_of_archive(source, heading, choices)
-    recording = read_recording(
-        source,
-        choices.names[0] if choices.names else None,
-        height=choices.height,
-        width=choices.width,
-        flip=choices.flip,
-        mirror=choices.mirror,
-        rotate=choices.rotate,
-        allow_partial=choices.allow_partial,
-        cfa=choices.cfa,
-        check_rows=True,
-    ).between(choices.start, choices.stop)
-    scene = scene_of_file(source.name, recording, choices)
+    name = choices.names[0] if choices.names else None
+    recording = read_recording(source, name, **choices.dat, check_rows=True)
+    shown = recording.between(choices.start, choices.stop)
+    scene = scene_of_file(source.name, shown, choices)
     _check_center(scene, choices)
     page = Page(heading, "A spike recording: one bit per pixel and plane, and its reconstructions.")
     _add_scene(page, scene, _loaded(choices, scene), choices)
-    add_next_steps(page, source, choices)
+    _add_next_steps(page, source, choices)
     return page
 
 
@@ -81,7 +72,7 @@ def _page_of_archive(source: Path, heading: str, choices: Choices) -> Page:
         methods = _loaded(choices, scenes[0])
         for scene in scenes:
             _add_scene(page, scene, methods, choices, named=len(names) > 1)
-    add_next_steps(page, source, choices, names[0])
+    _add_next_steps(page, source, choices, names[0])
     return page
 
 
@@ -95,26 +86,25 @@ def report_of_runs(source: Path, heading: str, choices: Choices) -> Page:
         _add_best(page, runs, choices)
     add_places(page, runs)
     checkpoints = [run.result.checkpoint for run in reversed(runs) if run.result.checkpoint]
-    add_next_steps_of_runs(page, next(iter(checkpoints), None))
+    _add_next_steps_of_runs(page, next(iter(checkpoints), None))
     return page
 
 
-def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
+def _add_best(page: Page, runs: Sequence[RecordedRun], choices: Choices) -> None:
     """Add scenes of the test with what the best run with a checkpoint makes of them now."""
     from spike_zoo.checkpoints.loading import pick_device
     from spike_zoo.reports.methods import CLASSICAL
 
     choices = replace(choices, device=pick_device(choices.device))
     for run in reversed(runs):
-        checkpoint = run.folder / "checkpoints" / "best.ckpt"
-        data = _data_of(run)
-        archive = Path(str(data.get("archive", "")))
+        checkpoint = Path(run.folder or "", "checkpoints", "best.ckpt")
+        archive = Path(str(run.data.get("archive", "")))
         if checkpoint.is_file() and archive.is_file():
             break
     else:
         return
     with SpikeArchive(archive) as opened:
-        for name in chosen_names(opened, choices, data.get("test_split") or "test"):
+        for name in chosen_names(opened, choices, run.test_split or "test"):
             scene = scene_of_archive(opened, name)
             _check_center(scene, choices)
             page.add_section(name, f"A recording of the test split, computed with {checkpoint}.")
@@ -129,12 +119,6 @@ def _add_best(page: Page, runs: Sequence[Run], choices: Choices) -> None:
                 page.add_warning(f"Not shown: {error}")
                 return
             _add_scene(page, scene, methods, own)
-
-
-def _data_of(run: Run) -> dict[str, Any]:
-    served = run.result.config.get("data") or {}
-    settings: dict[str, Any] = served.get("init_args") or {}
-    return settings
 
 
 def _add_scene(
@@ -181,3 +165,47 @@ def _loaded(choices: Choices, scene: ReportScene) -> list[LabelledMethod]:
         limits_slow=choices.limits_slow,
         colour=scene.recording.cfa is not None,
     )
+
+
+def _add_next_steps(page: Page, source: Path, choices: Choices, name: str | None = None) -> None:
+    """Add what to do with a recording.
+
+    Args:
+        page: The page.
+        source: The recording or archive; only its name is shown.
+        choices: What was chosen; sizes are repeated in the commands.
+        name: The recording of an archive.
+    """
+    given = {**{key: choices.dat.get(key) for key in ("height", "width")}, "name": name}
+    words = [shlex.quote(source.name)]
+    words += [f"--{option} {shlex.quote(str(one))}" for option, one in given.items() if one]
+    if choices.rate_scale is not None:
+        words.append(f"--rate-scale {choices.rate_scale:g}")
+    what, stem = " ".join(words), shlex.quote(source.stem)
+    _add_commands(
+        page,
+        [
+            ("a video", f"reconstruct {what} --method tfi --average 9 --out {stem}.mp4"),
+            ("the best picture", f"reconstruct {what} --method stir --out {stem}.png"),
+            ("a small file", f"compress {what} --out {stem}.sci"),
+            ("other methods on such a page", f"report {what} --methods tfi tfi-aligned stir"),
+        ],
+    )
+
+
+def _add_next_steps_of_runs(page: Page, checkpoint: str | None) -> None:
+    """Add what to do with runs, of which the best may have a checkpoint."""
+    rows = [("train longer", "fit --config stir --config profiles/cpu")]
+    if checkpoint is not None:
+        method = shlex.quote(checkpoint)
+        rows = [
+            ("a video of your recording", f"reconstruct RECORDING --method {method} --out X.mp4"),
+            ("a page of your recording", f"report RECORDING --methods tfi:average=9 {method}"),
+            *rows,
+        ]
+    _add_commands(page, rows)
+
+
+def _add_commands(page: Page, rows: Sequence[tuple[str, str]]) -> None:
+    page.add_section("What to do next")
+    page.add_commands([(purpose, f"python -m spike_zoo {command}") for purpose, command in rows])

@@ -55,31 +55,28 @@ class NoRandomWeights(Callback):
     """
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before validating."""
-        self._look(trainer, pl_module)
+        """Check the weights before they are measured or used.
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before testing."""
-        self._look(trainer, pl_module)
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look before predicting."""
-        self._look(trainer, pl_module)
-
-    def _look(self, trainer: Trainer, module: LightningModule) -> None:
-        learns = any(parameter.requires_grad for parameter in module.parameters())
-        brings = isinstance(module, HasWeights) and module.has_own_weights
+        Raises:
+            ConfigError: If they are random.
+            WeightsError: If one is not finite; names it.
+        """
+        method = type(pl_module).__name__
+        learns = any(parameter.requires_grad for parameter in pl_module.parameters())
+        brings = isinstance(pl_module, HasWeights) and pl_module.has_own_weights
         if learns and not trainer.ckpt_path and not brings:
             raise ConfigError(
-                f"{type(module).__name__} has random weights: name a checkpoint with --ckpt_path "
-                "FILE, or --ckpt_path best and the --run_dir of a fit"
+                f"{method} has random weights: name a checkpoint with --ckpt_path FILE, or "
+                "--ckpt_path best and the --run_dir of a fit"
             )
-        name = first_not_finite(module.named_parameters())
+        name = first_not_finite(pl_module.named_parameters())
         if name is not None:
             raise WeightsError(
-                f"{trainer.ckpt_path or type(module).__name__}: the weights {name} are not finite; "
-                "name another checkpoint"
+                f"{trainer.ckpt_path or method}: the weights {name} are not finite; name another "
+                "checkpoint"
             )
+
+    on_test_start = on_predict_start = on_validation_start
 
 
 def watching(verb: str | None, out: Path) -> list[Callback]:

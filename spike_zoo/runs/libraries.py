@@ -17,8 +17,20 @@ _CHATTER = (
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*is not supported by the model summary.*",
 )
+#: Packages whose classes a configuration may name with ``--safe``.
+TRUSTED = ("spike_zoo", "lightning", "torch", "torchmetrics")
 #: Lines of Lightning's log: advertisements, and a blank report of a signal that stopped a run.
 _OMITTED = ("Tip:", "SIGTERMException was raised")
+
+
+def import_trusted_only() -> None:
+    """Let configurations name classes of :data:`TRUSTED` alone, for the rest of this process.
+
+    The place where a class is defined counts, so that ``torch.os.system`` is not of torch.
+    """
+    from jsonargparse import set_parsing_settings
+
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=list(TRUSTED))
 
 
 def plain_warning(message: Warning | str, *_: object, **__: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError, UsageError
 from spike_zoo.records.initial_weights import CKPT_PATH, INIT_FROM, MODEL
-from spike_zoo.records.provenance import arguments_of, config_hash
+from spike_zoo.records.provenance import argument_defaults, config_hash
 from spike_zoo.records.result import FILENAME, variant_and_profile
 from spike_zoo.runs.configs import recorded_name
 from spike_zoo.runs.folders import RUN_DIR_VARIABLE
@@ -156,11 +155,9 @@ def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any
     trainer = config.get("trainer", {})
     found = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
     for part in ("model", "data"):
-        path = config[part]["class_path"]
-        module, _, name = path.rpartition(".")
-        parameters = arguments_of(getattr(importlib.import_module(module), name))
+        defaults = argument_defaults(config[part]["class_path"])
         for key, value in (config[part].get("init_args") or {}).items():
-            if key in parameters and as_list(parameters[key].default) == value:
+            if key in defaults and defaults[key] == value:
                 found[f"{part}.init_args.{key}"] = value
     return found
 

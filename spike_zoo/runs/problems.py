@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, UsageError, closest
-from spike_zoo.records.provenance import arguments_of
+from spike_zoo.records.provenance import argument_defaults
 from spike_zoo.runs.configs import config_files
+from spike_zoo.runs.libraries import TRUSTED
 from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _UNKNOWN_KEY = re.compile(r"Subcommand '[^']+' does not accept option '([^']+)'"
 #: argparse's report of a word that is not among the choices.
 _CHOICES = re.compile(r"invalid choice: '([^']*)' \(choose from ([^)]*)\)")
 _REQUIRED = re.compile(r"arguments are required: (.+)")  # argparse's report
+_DENIED = re.compile(r"Importing '([^']+)' is not allowed")  # jsonargparse's, with --safe
 _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's report
 
 
@@ -162,6 +163,11 @@ def _of_arguments(error: BaseException, arguments: Sequence[str]) -> str:
 
 def _flat(error: BaseException) -> str:
     """Return an error's text in one line, without what the name before it says already."""
+    if denied := _DENIED.search(str(error)):
+        return (
+            f"--safe allows no class from outside {', '.join(TRUSTED)}, and {denied[1]!r} is one. "
+            "Leave out --safe if you trust it: its code runs"
+        )
     lines = [line.strip(" -\t") for line in str(error).splitlines()]
     kept = [line for line in lines if line and not line.startswith(("Parser key", "Given value"))]
     text = "; ".join(kept) or type(error).__name__
@@ -173,7 +179,7 @@ def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str
     path = re.search(r"class_path '([^']+)'", message)
     leaf = name.rsplit(".", 1)[-1]
     where = _file_with(leaf, arguments)
-    accepted = _accepted_options(path[1]) if path else []
+    accepted = list(argument_defaults(path[1])) if path else []
     place = f" of {path[1]}" if path else ""
     listed = f" It takes: {', '.join(accepted)}." if accepted else ""
     full = f"{key[1]}.init_args.{name}" if key and path else name
@@ -181,15 +187,6 @@ def _of_unknown_option(name: str, message: str, arguments: Sequence[str]) -> str
         f"{where + ': ' if where else ''}{full}: unknown key{place}."
         f"{closest(leaf, accepted)}{listed}"
     )
-
-
-def _accepted_options(class_path: str) -> list[str]:
-    module, _, name = class_path.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-        return list(arguments_of(found))
-    except (ImportError, AttributeError, ValueError, TypeError):
-        return []
 
 
 def _file_with(key: str, arguments: Sequence[str]) -> str | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     NamedRuns = Sequence[tuple[str, Sequence[RecordedRun]]]
 
 CONFIG_FILENAME = "config.yaml"  # beside the record of a run
+_MOST_NAMES = 4  # of rows in a note
 
 
 def warnings_of(spec: TableSpec, rows: NamedRuns) -> Iterator[str]:
@@ -179,10 +180,10 @@ def _listed(groups: dict[str, list[str]]) -> str:
     return "; ".join(f"{value} ({_few(names)})" for value, names in groups.items())
 
 
-def _few(names: Iterable[str], most: int = 4) -> str:
+def _few(names: Iterable[str]) -> str:
     listed = list(names)
-    rest = f" and {len(listed) - most} more" if len(listed) > most else ""
-    return f"{' / '.join(listed[:most])}{rest}"
+    rest = f" and {len(listed) - _MOST_NAMES} more" if len(listed) > _MOST_NAMES else ""
+    return f"{' / '.join(listed[:_MOST_NAMES])}{rest}"
 
 
 def _short(digest: str | None) -> str:

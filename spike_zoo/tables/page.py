@@ -61,9 +61,7 @@ def _add_table(page: Page, table: FilledTable, *, is_only: bool) -> None:
         page.add_table(["claim", "judgement", "difference"], claims, caption=caption)
     for curve in table.curves:
         if curve.spec.anchor is not None and curve.lines:
-            head, body = rate_table(curve, table.rows)
-            notes = rate_notes(curve, table.rows)
-            page.add_table(head, body, notes=notes, caption=curve.title)
+            page.add_table(*rate_table(curve), notes=rate_notes(curve), caption=curve.title)
     drawings = [*cost_charts(table), *curve_charts(table.curves)]
     if drawings:
         page.add_drawings(drawings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, get_args
 
 from spike_zoo.errors import ConfigError, closest
@@ -13,7 +13,7 @@ from spike_zoo.tables.columns import Column
 from spike_zoo.tables.significance import Sample, pool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from spike_zoo.tables.aggregate import FilledRow
     from spike_zoo.tables.spec import Curve, CurveSpec, Expectation, TableSpec
@@ -43,78 +43,6 @@ class Line:
     def is_finite(self) -> bool:
         """Whether all points are finite, so that no run diverged."""
         return all(math.isfinite(value) for point in self.points for value in point)
-
-
-@dataclass(frozen=True)
-class FilledCurve:
-    """The lines of one chart.
-
-    Attributes:
-        spec: The chart of the table file.
-        lines: One for each row with points, measured before published.
-    """
-
-    spec: CurveSpec
-    lines: tuple[Line, ...]
-
-    @property
-    def title(self) -> str:
-        """Headings of both axes."""
-        return f"{self.spec.y} against {self.spec.x}"
-
-
-def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve, ...]:
-    """Return the curves of a table; points are means over the seeds of a row.
-
-    Raises:
-        ConfigError: If no run has a curve, the runs of one row differ in their number of points,
-            or a value on a logarithmic axis is not above 0.
-    """
-    filled = []
-    for curve in spec.curves:
-        where = f"{spec.file or 'the table'}: table {spec.title!r}, curve {curve.name!r}"
-        if curve.condition is None:
-            _check_present(curve.name, rows, where)
-        lines = [line for row in rows for line in _lines(curve, row, where)]
-        filled.append(FilledCurve(curve, tuple(lines)))
-    return tuple(filled)
-
-
-def _check_present(name: str, rows: Sequence[FilledRow], where: str) -> None:
-    used = [run for row in rows for run in row.runs]
-    known = sorted({key for run in used for key in run.result.curves})
-    if used and name not in known:
-        raise ConfigError(
-            f"{where}: none of its {len(used)} results has it.{closest(name, known, most=3)} "
-            f"They have {', '.join(known) or 'no curves'}"
-        )
-
-
-def _lines(curve: CurveSpec, row: FilledRow, where: str) -> Iterator[Line]:
-    measured = [points for run in row.runs if (points := run.curve(curve))]
-    if len({len(points) for points in measured}) > 1:
-        counts = ", ".join(str(len(points)) for points in measured)
-        raise ConfigError(f"{where}: the runs of {row.name} have {counts} points: not one curve")
-    lines = [Line(row.name, _mean(measured))] if measured else []
-    if published := row.row.curve(curve.name):
-        lines.append(Line(row.name, published, is_published=True))
-    for line in lines:
-        lowest = min((x for x, _ in line.points), default=1.0)
-        if curve.scale == "log" and lowest <= 0:
-            raise ConfigError(
-                f"{where}: {line.name} has a point at {curve.x} = {lowest:g}, but a "
-                "logarithmic axis starts above 0: remove 'scale: log'"
-            )
-        if line.points:
-            yield line
-
-
-def _mean(measured: Sequence[Curve]) -> Curve:
-    """Return the mean of curves, point by point."""
-    return tuple(
-        (statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points))
-        for points in zip(*measured, strict=True)
-    )
 
 
 @dataclass(frozen=True)
@@ -152,24 +80,108 @@ class Compared:
         return text if self.overlap >= SMALL_OVERLAP else f"{text} ({self.overlap:.0%} overlap)"
 
 
-def compared(
-    curve: FilledCurve,
-    rows: Sequence[FilledRow],
-    row: str,
-    anchor: str,
-    method: Interpolation,
-) -> Compared:
-    """Return the BD-rate of a row's measured curves, one for each seed.
+@dataclass(frozen=True)
+class FilledCurve:
+    """The lines of one chart.
 
-    Args:
-        curve: The chart.
-        rows: Rows of the table.
-        row: Name of the row.
-        anchor: Name of the anchor row: its mean curve over seeds, else its published curve.
-        method: Interpolation of the rates.
+    Attributes:
+        spec: The chart of the table file.
+        lines: One for each row with points, measured before published.
+        measured: Name of a row -> the curve of each of its runs that measured it.
     """
-    measured = _curves_of(curve, _row(rows, row))
-    return _compared(measured, _anchor(curve, anchor), method)
+
+    spec: CurveSpec
+    lines: tuple[Line, ...]
+    measured: Mapping[str, Sequence[Curve]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Headings of both axes."""
+        return f"{self.spec.y} against {self.spec.x}"
+
+    def bd_rate(self, row: str, anchor: str, method: Interpolation) -> Compared:
+        """Return the BD-rate of a row's measured curves, one for each seed.
+
+        Args:
+            row: Name of the row.
+            anchor: Name of the anchor row: its mean curve over seeds, else its published curve.
+            method: Interpolation of the rates.
+        """
+        return self._against(self.measured.get(row, ()), anchor, method)
+
+    def bd_rate_of(self, line: Line, method: Interpolation) -> Compared:
+        """Return the BD-rate of one line against the anchor of the chart."""
+        tested = [line.points] if line.is_published else self.measured.get(line.row, ())
+        return self._against(tested, str(self.spec.anchor), method)
+
+    def _against(self, tested: Sequence[Curve], anchor: str, method: Interpolation) -> Compared:
+        points = next((line.points for line in self.lines if line.row == anchor), ())
+        if not tested or not points:
+            return Compared(reason="the anchor was not measured" if tested else "")
+        found = [bd_rate(points, one, method) for one in tested]
+        fault = next((one.reason for one in found if math.isnan(one.percent)), "")
+        if fault:
+            return Compared(reason=fault)
+        overlap = min(one.overlap for one in found)
+        return Compared(tuple(one.percent for one in found), overlap=overlap)
+
+
+def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve, ...]:
+    """Return the curves of a table; points are means over the seeds of a row.
+
+    Raises:
+        ConfigError: If no run has a curve, the runs of one row differ in their number of points,
+            or a value on a logarithmic axis is not above 0.
+    """
+    filled = []
+    for curve in spec.curves:
+        where = f"{spec.file or 'the table'}: table {spec.title!r}, curve {curve.name!r}"
+        if curve.condition is None:
+            _check_present(curve.name, rows, where)
+        measured = {
+            row.name: [points for run in row.runs if (points := run.curve(curve))] for row in rows
+        }
+        lines = [line for row in rows for line in _lines(curve, row, measured[row.name], where)]
+        filled.append(FilledCurve(curve, tuple(lines), measured))
+    return tuple(filled)
+
+
+def _check_present(name: str, rows: Sequence[FilledRow], where: str) -> None:
+    used = [run for row in rows for run in row.runs]
+    known = sorted({key for run in used for key in run.result.curves})
+    if used and name not in known:
+        raise ConfigError(
+            f"{where}: none of its {len(used)} results has it.{closest(name, known, most=3)} "
+            f"They have {', '.join(known) or 'no curves'}"
+        )
+
+
+def _lines(
+    curve: CurveSpec, row: FilledRow, measured: Sequence[Curve], where: str
+) -> Iterator[Line]:
+    if len({len(points) for points in measured}) > 1:
+        counts = ", ".join(str(len(points)) for points in measured)
+        raise ConfigError(f"{where}: the runs of {row.name} have {counts} points: not one curve")
+    lines = [Line(row.name, _mean(measured))] if measured else []
+    if published := row.row.curve(curve.name):
+        lines.append(Line(row.name, published, is_published=True))
+    for line in lines:
+        lowest = min((x for x, _ in line.points), default=1.0)
+        if curve.scale == "log" and lowest <= 0:
+            raise ConfigError(
+                f"{where}: {line.name} has a point at {curve.x} = {lowest:g}, but a "
+                "logarithmic axis starts above 0: remove 'scale: log'"
+            )
+        if line.points:
+            yield line
+
+
+def _mean(measured: Sequence[Curve]) -> Curve:
+    """Return the mean of curves, point by point."""
+    return tuple(
+        (statistics.fmean(x for x, _ in points), statistics.fmean(y for _, y in points))
+        for points in zip(*measured, strict=True)
+    )
 
 
 def rate_samples(
@@ -179,35 +191,38 @@ def rate_samples(
 
     The spread of seeds is pooled over the rows of the curve with the same anchor.
     """
-    row, anchor = _row(rows, expectation.row), _row(rows, str(expectation.anchor))
-    pairs = [(one, compared(curve, rows, one.name, anchor.name, method)) for one in rows]
-    trained = [found for one, found in pairs if one.is_trained]
+    by_name = {one.name: one for one in rows}
+    row, anchor = by_name[expectation.row], by_name[str(expectation.anchor)]
+    trained = [curve.bd_rate(one.name, anchor.name, method) for one in rows if one.is_trained]
     spread = pool((len(one.values), one.deviation) for one in trained if one.deviation is not None)
     limit = Sample(
-        expectation.limit or 0.0, len(_curves_of(curve, anchor)) or 1, spread, not anchor.is_trained
+        expectation.limit or 0.0,
+        len(curve.measured[anchor.name]) or 1,
+        spread,
+        not anchor.is_trained,
     )
     if any(not line.is_finite for line in curve.lines if line.row in (row.name, anchor.name)):
         return Sample(math.nan), limit
-    mean = compared(curve, rows, row.name, anchor.name, method)
+    mean = curve.bd_rate(row.name, anchor.name, method)
     if mean.mean is None:
         return None, limit
     return Sample(mean.mean, len(mean.values), spread, not row.is_trained), limit
 
 
-def rate_table(curve: FilledCurve, rows: Sequence[FilledRow]) -> tuple[list[str], list[list[str]]]:
+def rate_table(curve: FilledCurve) -> tuple[list[str], list[list[str]]]:
     """Return header and rows of a curve with an anchor: points and both BD-rates."""
-    anchor, most = str(curve.spec.anchor), max((len(one.points) for one in curve.lines), default=0)
+    most = max((len(one.points) for one in curve.lines), default=0)
     places = [f"q{number}" for number in range(most)]
     head = ["", *places, *(f"BD-rate, {NAMES[method]} (%) ↓" for method in METHODS)]
     body = []
     for line in curve.lines:
         points = [f"{x:.4g}; {y:.4g}" for x, y in line.points]
-        found = [_of_line(curve, rows, line, anchor, method).text for method in METHODS]
+        found = [curve.bd_rate_of(line, method).text for method in METHODS]
         body.append([line.name, *points, *[""] * (most - len(points)), *found])
     return head, body
 
 
-def rate_notes(curve: FilledCurve, rows: Sequence[FilledRow]) -> list[str]:
+def rate_notes(curve: FilledCurve) -> list[str]:
     """Return the explanation of :func:`rate_table`, and why numbers are missing."""
     anchor = str(curve.spec.anchor)
     notes = [
@@ -216,51 +231,7 @@ def rate_notes(curve: FilledCurve, rows: Sequence[FilledRow]) -> list[str]:
     ]
     missing: dict[str, list[str]] = {}
     for line in curve.lines:
-        reason = _of_line(curve, rows, line, anchor, METHODS[0]).reason
+        reason = curve.bd_rate_of(line, METHODS[0]).reason
         if reason:
             missing.setdefault(reason, []).append(line.name)
     return [*notes, *(f"n/a of {' / '.join(names)}: {why}." for why, names in missing.items())]
-
-
-def rate_values(
-    curve: FilledCurve, rows: Sequence[FilledRow], line: Line
-) -> dict[Interpolation, Compared]:
-    """Return the BD-rates of one line against the curve's anchor, by method."""
-    anchor = str(curve.spec.anchor)
-    return {method: _of_line(curve, rows, line, anchor, method) for method in METHODS}
-
-
-def _of_line(
-    curve: FilledCurve,
-    rows: Sequence[FilledRow],
-    line: Line,
-    anchor: str,
-    method: Interpolation,
-) -> Compared:
-    if not line.is_published:
-        return compared(curve, rows, line.row, anchor, method)
-    return _compared([line.points], _anchor(curve, anchor), method)
-
-
-def _anchor(curve: FilledCurve, name: str) -> Curve:
-    """Return the line of a row, measured before published; empty without one."""
-    return next((line.points for line in curve.lines if line.row == name), ())
-
-
-def _compared(tested: Sequence[Curve], anchor: Curve, method: Interpolation) -> Compared:
-    if not tested or not anchor:
-        return Compared(reason="the anchor was not measured" if tested else "")
-    found = [bd_rate(anchor, points, method) for points in tested]
-    fault = next((one.reason for one in found if math.isnan(one.percent)), "")
-    if fault:
-        return Compared(reason=fault)
-    return Compared(tuple(one.percent for one in found), overlap=min(one.overlap for one in found))
-
-
-def _row(rows: Sequence[FilledRow], name: str) -> FilledRow:
-    return next(one for one in rows if one.name == name)
-
-
-def _curves_of(curve: FilledCurve, row: FilledRow) -> list[Curve]:
-    """Return the curve of each run of a row that measured it."""
-    return [points for run in row.runs if (points := run.curve(curve.spec))]

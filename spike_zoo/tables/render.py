@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spike_zoo.tables.columns import ARROWS
-from spike_zoo.tables.rates import rate_notes, rate_table, rate_values
+from spike_zoo.tables.rates import METHODS, rate_notes, rate_table
 from spike_zoo.tables.verdicts import NOISE_RULE, false_discoveries, sum_up
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def render_markdown(tables: Sequence[FilledTable], title: str = "") -> str:
         lines += _grid(header(table), rows)
         lines += _expectations(table)
         for curve in table.curves:
-            lines += _points_list(curve) if curve.spec.anchor is None else _rates(curve, table)
+            lines += _points_list(curve) if curve.spec.anchor is None else _rates(curve)
         lines += ["", *(f"{note}  " for note in all_notes(table)), ""]
     verdicts = [verdict for table in tables for verdict in table.verdicts]
     if verdicts:
@@ -159,11 +159,11 @@ def _points_list(curve: FilledCurve) -> list[str]:
     return ["", f"{curve.title}:", "", *lines]
 
 
-def _rates(curve: FilledCurve, table: FilledTable) -> list[str]:
+def _rates(curve: FilledCurve) -> list[str]:
     if not curve.lines:
         return []
-    notes = [f"{note}  " for note in rate_notes(curve, table.rows)]
-    return ["", f"{curve.title}:", "", *_grid(*rate_table(curve, table.rows)), "", *notes]
+    notes = [f"{note}  " for note in rate_notes(curve)]
+    return ["", f"{curve.title}:", "", *_grid(*rate_table(curve)), "", *notes]
 
 
 def _expectations(table: FilledTable) -> list[str]:
@@ -239,7 +239,8 @@ def _bd_rates(table: FilledTable) -> Iterator[dict[str, object]]:
         for line in curve.lines if curve.spec.anchor is not None else ():
             values: dict[str, object] = {"table": table.title, "row": line.name}
             values |= {"curve": curve.spec.name, "anchor": curve.spec.anchor}
-            for method, rate in rate_values(curve, table.rows, line).items():
+            for method in METHODS:
+                rate = curve.bd_rate_of(line, method)
                 if rate.mean is None:
                     values["BD-rate missing"] = rate.reason
                     continue

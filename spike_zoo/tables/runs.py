@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import re
 import statistics
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.errors import FormatError, MissingFileError, UsageError
 from spike_zoo.files import entries_below
 from spike_zoo.records.initial_weights import recipe
-from spike_zoo.records.provenance import INCIDENTAL_KEYS, arguments_of
+from spike_zoo.records.provenance import INCIDENTAL_KEYS, argument_defaults
 from spike_zoo.records.result import FILENAME, RunResult
 from spike_zoo.records.stored import RECORDS_FILENAME, StoredRecord, read_records
 from spike_zoo.tables.columns import plain_column
@@ -213,7 +212,7 @@ def runs_of_sweep(path: str, api: Any = None) -> list[RecordedRun]:  # noqa: ANN
     return runs
 
 
-def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableSpec:
+def table_of_runs(runs: Sequence[RecordedRun]) -> TableSpec:
     """Return a table with a row for each variant among runs, and each configuration of it."""
     variants = list(dict.fromkeys(run.variant for run in runs))
     stems = [variant.stem for variant in variants]
@@ -232,7 +231,7 @@ def table_of_runs(runs: Sequence[RecordedRun], title: str = "Results") -> TableS
     columns = sorted(used, key=lambda column: column.is_cost)
     names = dict.fromkeys(name for run in runs for name in run.result.curves)
     curves = [_rate_curve(name) for name in names if name.startswith(RATE_CURVES)]
-    return TableSpec(title, tuple(columns), tuple(rows), curves=tuple(curves))
+    return TableSpec("Results", tuple(columns), tuple(rows), curves=tuple(curves))
 
 
 def _rate_curve(name: str) -> CurveSpec:
@@ -299,16 +298,8 @@ def _is_default(config: Mapping[str, Any], key: str, value: Any) -> bool:  # noq
     path = str((config.get(part) or {}).get("class_path", ""))
     if not path.startswith(_PACKAGE):
         return False
-    module, _, class_name = path.rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), class_name)
-    except (ImportError, AttributeError):  # a class that was removed
-        return False
-    parameter = arguments_of(cls).get(name)
-    if parameter is None:
-        return False
-    default = parameter.default
-    return bool((list(default) if isinstance(default, tuple) else default) == value)
+    defaults = argument_defaults(path)  # none of a class that was removed
+    return name in defaults and bool(defaults[name] == value)
 
 
 def scenes_in_words(runs: Sequence[RecordedRun]) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from spike_zoo.tables.rates import BD_RATE, METHODS, NAMES, compared, rate_samples
+from spike_zoo.tables.rates import BD_RATE, METHODS, NAMES, rate_samples
 from spike_zoo.tables.significance import (
     Sample,
     Spread,
@@ -268,7 +268,7 @@ def _rate_verdict(expectation: Expectation, table: FilledTable) -> Verdict:
         method: judge(expectation, BD_RATE, *rate_samples(curve, table.rows, expectation, method))
         for method in METHODS
     }
-    rates = {method: compared(curve, table.rows, row, anchor, method) for method in METHODS}
+    rates = {method: curve.bd_rate(row, anchor, method) for method in METHODS}
     verdict, reason = verdicts[expectation.method], rates[expectation.method].reason
     decided = {Judgement.HELD, Judgement.NOT_HELD, Judgement.ONE_SEED}
     signs = {(one.difference or 0.0) > 0 for one in verdicts.values()}

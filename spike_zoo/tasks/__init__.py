@@ -55,27 +55,25 @@ __all__ = [
     "require_ability",
 ]
 
-_HOMES = {
-    "ClassificationModule": "recognition",
-    "Classifies": "protocols",
-    "CodingModule": "coding",
-    "Compressed": "coding",
-    "LoadedReconstruction": "loaded",
-    "Compresses": "protocols",
-    "DeblurModule": "deblurring",
-    "Deblurs": "protocols",
-    "Evaluation": "evaluation",
-    "ProfiledCall": "base",
-    "Labels": "evaluation",
-    "MeasuredImage": "evaluation",
-    "Origin": "evaluation",
-    "SamplePrediction": "evaluation",
-    "ReconstructionModule": "reconstruction",
-    "Reconstructs": "protocols",
-    "CodedScene": "coding",
-    "SamplePictures": "evaluation",
-    "TaskModule": "base",
-    "require_ability": "protocols",
+#: File of this folder -> public names in it.
+_NAMES = {
+    "base": ("ProfiledCall", "TaskModule"),
+    "coding": ("CodedScene", "CodingModule", "Compressed"),
+    "deblurring": ("DeblurModule",),
+    "evaluation": (
+        "Evaluation",
+        "Labels",
+        "MeasuredImage",
+        "Origin",
+        "SamplePictures",
+        "SamplePrediction",
+    ),
+    "loaded": ("LoadedReconstruction",),
+    "protocols": ("Classifies", "Compresses", "Deblurs", "Reconstructs", "require_ability"),
+    "recognition": ("ClassificationModule",),
+    "reconstruction": ("ReconstructionModule",),
 }
 
-__getattr__ = on_first_use(__name__, _HOMES)
+__getattr__ = on_first_use(
+    __name__, {name: home for home, names in _NAMES.items() for name in names}
+)

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import torch
 from lightning import LightningModule
 from torch import nn
 from torchmetrics import MetricCollection
 
+from spike_zoo.errors import ConfigError
 from spike_zoo.metrics.image import MeanPerImage
 from spike_zoo.nn.schedules import start_schedules
-from spike_zoo.tasks.evaluation import SamplePrediction
+from spike_zoo.tasks.evaluation import Origin, SamplePrediction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from lightning import LightningDataModule
     from torch import Tensor
 
-    from spike_zoo.batch import Split
-    from spike_zoo.tasks.evaluation import Evaluation, Origin
+    from spike_zoo.batch import LabelledBatch, ReconstructionBatch, Split
+    from spike_zoo.tasks.evaluation import Evaluation
 
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
@@ -203,3 +204,50 @@ class TaskModule(LightningModule):
                 if name not in ("_class_path", "_instantiator")
             },
         }
+
+
+@runtime_checkable
+class ProvidesClips(Protocol):
+    """Data whose samples are clips of one length.
+
+    Attributes:
+        clip_length: Planes of one clip.
+    """
+
+    clip_length: int
+
+
+class ClipModule(TaskModule):
+    """A module whose samples are clips of one length.
+
+    Attributes:
+        clip_length: Planes of one clip.
+    """
+
+    clip_length: int
+
+    def check_data(self, served: LightningDataModule, stage: str) -> None:
+        """Reject clips of another length than the method takes.
+
+        Raises:
+            ConfigError: With both lengths.
+        """
+        if isinstance(served, ProvidesClips):
+            self.check_clip(served.clip_length)
+
+    def check_clip(self, planes: int) -> None:
+        """Reject a clip of another length than the method takes.
+
+        Raises:
+            ConfigError: With both lengths.
+        """
+        if planes != self.clip_length:
+            raise ConfigError(
+                f"data.init_args.clip_length: the clips have {planes} planes, "
+                f"{type(self).__name__} takes {self.clip_length}; set it to {self.clip_length}"
+            )
+
+    def origins(self, batch: ReconstructionBatch | LabelledBatch) -> list[Origin]:
+        """Return recording and middle plane of each clip."""
+        planes = batch["plane"].tolist()
+        return [Origin(*one) for one in zip(batch["name"], planes, strict=True)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.errors import ConfigError
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
@@ -19,17 +18,6 @@ if TYPE_CHECKING:
 
     from spike_zoo.spikes import SpikeRecording
     from spike_zoo.spikes.windows import Planes
-
-
-@runtime_checkable
-class ProvidesClips(Protocol):
-    """Data whose samples are clips of one length.
-
-    Attributes:
-        clip_length: Planes of one clip.
-    """
-
-    clip_length: int
 
 
 class ClipReconstruction(nn.Module):
@@ -138,19 +126,6 @@ def known_rate_scale(
         stacklevel=3,
     )
     return 1.0
-
-
-def check_clip(module: ProvidesClips, planes: int) -> None:
-    """Reject clips of another length than a module takes.
-
-    Raises:
-        ConfigError: With both lengths.
-    """
-    if planes != module.clip_length:
-        raise ConfigError(
-            f"data.init_args.clip_length: the clips have {planes} planes, "
-            f"{type(module).__name__} takes {module.clip_length}; set it to {module.clip_length}"
-        )
 
 
 def read_clip(recording: SpikeRecording, center: int, length: int) -> Tensor:

@@ -5,7 +5,7 @@ A Protocol and not a base class: a method without anything to train needs no tra
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast, runtime_checkable
 
 from spike_zoo.errors import UsageError
 
@@ -302,6 +302,28 @@ def require_ability(module: object, ability: type[Ability], option: str) -> Abil
     if not isinstance(module, ability):
         raise UsageError(f"{option}: {type(module).__name__} does not {_VERBS[ability]}")
     return module
+
+
+def adjusted(module: object, settings: Mapping[str, int], option: str) -> Reconstructs:
+    """Return a method that reconstructs with other settings.
+
+    Args:
+        module: The method.
+        settings: Name -> value; empty leaves the method as it is.
+        option: What named the method on the command line, as ``"--method X"``.
+
+    Raises:
+        UsageError: If it does not reconstruct, has no such setting, or rejects a value.
+    """
+    if not settings:
+        return require_ability(module, Reconstructs, option)
+    for name in settings:
+        if not isinstance(module, Adjustable) or name not in module.hparams:
+            raise UsageError(f"{option}: there is no setting {name!r} to change")
+    try:
+        return cast("Adjustable", module).adjusted(**settings)
+    except ValueError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def codec_from(module: object, option: str) -> Compresses:

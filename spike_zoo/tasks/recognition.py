@@ -15,18 +15,12 @@ from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import consecutive_clips
-from spike_zoo.tasks.base import TaskModule
-from spike_zoo.tasks.clips import (
-    ProvidesClips,
-    check_clip,
-    known_rate_scale,
-    read_clip,
-)
+from spike_zoo.tasks.base import ClipModule
+from spike_zoo.tasks.clips import known_rate_scale, read_clip
 from spike_zoo.tasks.evaluation import (
     Evaluation,
     Labels,
     MeasuredImage,
-    Origin,
     SamplePictures,
     SamplePrediction,
     playback,
@@ -62,7 +56,7 @@ class ProvidesLabels(Protocol):
         ...
 
 
-class ClassificationModule(TaskModule):
+class ClassificationModule(ClipModule):
     """A method that classifies a clip of spikes, and is evaluated.
 
     A subclass sets :attr:`clip_length`, defines :meth:`forward` and ``configure_optimizers``, and
@@ -73,15 +67,11 @@ class ClassificationModule(TaskModule):
         label_names: What they are called, by index; nothing is taken over from the data.
         label_smoothing: Of the cross entropy: what of each label is spread over all classes.
 
-    Attributes:
-        clip_length: Planes of one clip.
-
     Raises:
         ConfigError: If there are fewer than two classes, not one name for each, or labels are
             smoothed by less than 0 or by 1 and more.
     """
 
-    clip_length: int
     monitor = "val/accuracy"
 
     def __init__(
@@ -130,8 +120,7 @@ class ClassificationModule(TaskModule):
         Raises:
             ConfigError: Naming the setting or the recording, and the right value.
         """
-        if isinstance(served, ProvidesClips):
-            self.check_clip(served.clip_length)
+        super().check_data(served, stage)
         if not isinstance(served, ProvidesLabels):
             return
         for label, name in served.labels().items():
@@ -143,14 +132,6 @@ class ClassificationModule(TaskModule):
                 f"classes are {', '.join(theirs)}, in this order; set them to the data's, or "
                 "choose the data that the method was made for"
             )
-
-    def check_clip(self, planes: int) -> None:
-        """Reject a clip of another length than the method takes.
-
-        Raises:
-            ConfigError: With both lengths.
-        """
-        check_clip(self, planes)
 
     def logits(self, batch: LabelledBatch) -> Tensor:
         """Return the logits of a batch whose clips and labels fit: what a loss begins with.
@@ -178,11 +159,6 @@ class ClassificationModule(TaskModule):
         logged = {"train/total": loss.detach(), "train/accuracy": accuracy}
         self.log_dict(logged, batch_size=len(logits))
         return loss
-
-    def origins(self, batch: LabelledBatch) -> list[Origin]:
-        """Return recording and middle plane of each clip."""
-        planes = batch["plane"].tolist()
-        return [Origin(*one) for one in zip(batch["name"], planes, strict=True)]
 
     def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the probability of every class, ``(B, classes)``."""

@@ -11,14 +11,13 @@ from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.metrics.speeds import BY_SPEED, SPEEDS, speed_of
-from spike_zoo.tasks.base import EVALUATED_SPLITS, TaskModule
-from spike_zoo.tasks.clips import ClipReconstruction, ProvidesClips, check_clip
+from spike_zoo.tasks.base import EVALUATED_SPLITS, ClipModule
+from spike_zoo.tasks.clips import ClipReconstruction
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
     TRUTH,
     Evaluation,
     MeasuredImage,
-    Origin,
     SamplePictures,
     playback,
 )
@@ -27,7 +26,6 @@ from spike_zoo.tasks.flow import FlowPrediction, field_errors, field_pictures
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lightning import LightningDataModule
     from torchmetrics import MetricCollection
 
     from spike_zoo.batch import ReconstructionBatch, Split
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 PREVIEW_PLANES = 21  # planes of the playback that is shown beside a reconstruction
 
 
-class ReconstructionModule(ClipReconstruction, TaskModule):
+class ReconstructionModule(ClipReconstruction, ClipModule):
     """A method that turns a clip of spikes into the image at its middle plane, and is evaluated.
 
     A subclass sets :attr:`clip_length`, defines ``forward(spikes, rate_scale)`` and, where it
@@ -64,28 +62,6 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
         """Return the metrics of images, those of the wanted protocols among them."""
         return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
 
-    def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject clips of another length than the method takes.
-
-        Raises:
-            ConfigError: With both lengths.
-        """
-        if isinstance(served, ProvidesClips):
-            self.check_clip(served.clip_length)
-
-    def check_clip(self, planes: int) -> None:
-        """Reject a clip of another length than the method takes.
-
-        Raises:
-            ConfigError: With both lengths.
-        """
-        check_clip(self, planes)
-
-    def origins(self, batch: ReconstructionBatch) -> list[Origin]:
-        """Return recording and plane of each clip."""
-        planes = batch["plane"].tolist()
-        return [Origin(*one) for one in zip(batch["name"], planes, strict=True)]
-
     def predict_step(self, batch: ReconstructionBatch, batch_idx: int) -> Tensor:
         """Return the reconstruction ``(B, 1, H, W)`` in [0, 1]."""
         self.check_clip(batch["spikes"].shape[1])
@@ -104,8 +80,7 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
     ) -> Evaluation:
         """Add what was made of a batch of clips to the metrics of a split."""
         images, fields = prediction
-        planes, scales = batch["plane"].tolist(), batch["rate_scale"].tolist()
-        origins = [Origin(*one) for one in zip(batch["name"], planes, strict=True)]
+        origins, scales = self.origins(batch), batch["rate_scale"].tolist()
         values = self.measure(split, images, batch["image"])
         self.measure_speeds(split, batch["name"], values)
         truth = batch.get("flow")
@@ -124,14 +99,9 @@ class ReconstructionModule(ClipReconstruction, TaskModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log how the errors of motion compare with those of no motion, where there are any."""
-        self._log_ratios()
-
-    def on_test_epoch_end(self) -> None:
-        """Log how the errors of motion compare with those of no motion, where there are any."""
-        self._log_ratios()
-
-    def _log_ratios(self) -> None:
         self.log_dict(error_ratios(self.trainer.callback_metrics))
+
+    on_test_epoch_end = on_validation_epoch_end
 
     def _measure_motion(
         self, split: Split, names: Sequence[str], fields: Sequence[Tensor], truth: Tensor

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from spike_zoo.callbacks.images import SampleImages, first_shown
+from spike_zoo.callbacks.images import SampleImages
 from spike_zoo.media import load_picture
 from spike_zoo.tasks import Evaluation, Origin, SamplePictures
 
 
 def _trainer(batches: int, **changes: Any) -> SimpleNamespace:
     known = {"num_val_batches": [batches], "num_test_batches": [batches], "global_step": 40}
-    state = {"is_global_zero": True, "sanity_checking": False, "loggers": []}
+    state = {"is_global_zero": True, "sanity_checking": False, "testing": True, "loggers": []}
     return SimpleNamespace(**{**known, **state, **changes})
 
 
@@ -58,10 +58,12 @@ def test_a_tested_sample_lies_beside_its_truth_under_the_same_name(tmp_path: Pat
 
 def test_a_validation_keeps_a_strip_of_every_step_and_the_first_look_none(tmp_path: Path) -> None:
     callback: Any = SampleImages(tmp_path)
-    callback.on_validation_batch_end(_trainer(1, sanity_checking=True), None, _shown(0), None, 0)
+    first = _trainer(1, testing=False, sanity_checking=True)
+    callback.on_validation_batch_end(first, None, _shown(0), None, 0)
     assert not list(tmp_path.iterdir())
     for step in (40, 80):
-        callback.on_validation_batch_end(_trainer(1, global_step=step), None, _shown(0), None, 0)
+        trainer = _trainer(1, testing=False, global_step=step)
+        callback.on_validation_batch_end(trainer, None, _shown(0), None, 0)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["val-0-step0000040.png", "val-0-step0000080.png"]
 
@@ -70,8 +72,8 @@ def test_only_the_first_process_writes_and_nothing_of_another_task(tmp_path: Pat
     _tested(tmp_path, 2, 2, is_global_zero=False)
     callback: Any = SampleImages(tmp_path)
     callback.on_test_batch_end(_trainer(1), None, torch.zeros(1), None, 0)  # of no task
+    callback.on_test_batch_end(_trainer(1), None, Evaluation([]), None, 0)
     assert not list(tmp_path.iterdir())
-    assert first_shown(Evaluation([])) is None
 
 
 def test_a_sample_without_a_truth_is_shown_and_not_put_side_by_side(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_the_known_classes_and_low_confidence_are_reported(
     ("options", "message"),
     [
         ({"method": "tfi"}, "--method tfi: TFI does not classify"),
-        ({"method": "tfi", "top": 0}, "--top 0: at least 1 class"),
+        ({"method": "tfi", "top": 0}, "--top 0: give at least 1"),
         ({"method": "tfi", "rate_scale": -1.0}, "--rate-scale -1"),
         ({"method": "tfi", "device": "toaster"}, "--device toaster"),
     ],

@@ -8,6 +8,7 @@ import pytest
 
 from spike_zoo.cli.lazy_signature import DatOptions, loaded, outline
 from spike_zoo.cli.main import COMMANDS
+from spike_zoo.cli.simulate import SceneOptions
 
 PATHS = [
     path
@@ -21,10 +22,12 @@ def test_an_outline_has_the_signature_and_help_of_its_command(path: str) -> None
     outlined, command = outline(path), loaded(path)
     taken = dict(inspect.signature(outlined).parameters)
     expected = dict(inspect.signature(command).parameters)
-    if "dat" in expected:
-        del expected["dat"]
-        options = {name: taken.pop(name) for name in DatOptions.__annotations__}
-        assert {type(option.default) for option in options.values()} == {type(None), bool}
+    groups = {"dat": DatOptions, "scene": SceneOptions}
+    if found := groups.keys() & expected.keys():
+        name = found.pop()
+        del expected[name]
+        options = {name: taken.pop(name) for name in groups[name].__annotations__}
+        assert {option.default for option in options.values()} <= {None, False}
         assert str(outlined.__doc__).startswith(str(command.__doc__).rstrip())
         assert all(f"        {name}: " in str(outlined.__doc__) for name in options)
     else:

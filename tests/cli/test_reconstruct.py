@@ -256,9 +256,12 @@ def test_a_rate_scale_that_gives_black_pictures_is_rejected(
         ({"out": "a.png", "center": -1}, r"--center -1: the recording has planes 0\.\.69"),
         (
             {"out": "a.png", "method": "tfi", "window": 9},
-            "--window 9: method tfi has no such setting",
+            "--method tfi: there is no setting 'window' to change",
         ),
-        ({"out": "a.png", "method": "tfp", "average": 9}, "--average 9: method tfp has no such"),
+        (
+            {"out": "a.png", "method": "tfp", "average": 9},
+            "--method tfp: there is no setting 'average' to",
+        ),
         ({"out": "a.png", "method": "tfp", "window": 0}, "at least 1 plane, got 0"),
         ({"out": "a.mp4", "stride": 0}, "--stride 0"),
         ({"out": "a.mp4", "fps": 0.0}, "--fps 0"),

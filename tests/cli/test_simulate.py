@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import typing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py
@@ -11,7 +12,9 @@ import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
-from spike_zoo.cli.simulate import simulate
+from spike_zoo.cli.main import main
+from spike_zoo.cli.simulate import Kind, SceneOptions, simulate
+from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ExistingFileError, UsageError
 from spike_zoo.simulation import (
     NOISE_PRESETS,
@@ -25,6 +28,7 @@ from spike_zoo.simulation.datasets.picture_sets import PICTURE_SETS
 from spike_zoo.simulation.defaults import TRAINING_MIXES
 from spike_zoo.simulation.kinds.recipes import RECIPES
 from spike_zoo.simulation.kinds.sequences import sequence_scenes
+from tests.media.test_frames import write_folder, write_video
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,10 +122,11 @@ def test_a_file_that_is_no_archive_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_help_and_the_tab_key_offer_is_what_there_is() -> None:
-    hints = typing.get_type_hints(simulate)
-    named = ("kind", "noise", "training")
-    kinds, noises, mixes = (typing.get_args(typing.get_args(hints[name])[0]) for name in named)
-    assert set(kinds) == {*RECIPES, *PICTURE_SETS}
+    hints = typing.get_type_hints(SceneOptions)
+    noises, mixes = (
+        typing.get_args(typing.get_args(hints[name])[0]) for name in ("noise", "training")
+    )
+    assert set(typing.get_args(Kind)) == {*RECIPES, *PICTURE_SETS}
     assert noises == tuple(NOISE_PRESETS)
     assert mixes == tuple(TRAINING_MIXES)
 
@@ -270,3 +275,58 @@ def test_a_killed_simulation_leaves_no_workers_and_the_next_one_cleans_up(tmp_pa
     again = subprocess.run(command(1, 1), capture_output=True, text=True, check=True)
     assert all(f"{path}: removed" in again.stderr for path in left)
     assert list(tmp_path.iterdir()) == [tmp_path / "a.h5"]
+
+
+def moving(count: int, seed: int) -> list[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
+    texture = np.random.default_rng(seed).integers(0, 256, (32, 200, 3), dtype=np.uint8)
+    return [np.ascontiguousarray(texture[:, k : k + 48]) for k in range(count)]
+
+
+def test_a_folder_of_footage_becomes_an_archive_to_train_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clips, out = tmp_path / "clips", tmp_path / "clips.h5"
+    write_video(clips / "train" / "street.mp4", moving(42, 0))
+    write_folder(clips / "val" / "park", moving(29, 1))
+    write_folder(clips / "test" / "GOPR0384", moving(30, 2))
+    words = ["simulate", "--video", str(clips), "--out", str(out), "--jobs", "1"]
+    words += ["--interpolation", "blend", "--threshold", "4"]
+    assert main(words) == 0
+    assert "train 2, val 1, test 1 recordings" in capsys.readouterr().out
+    with SpikeArchive(out) as archive:
+        assert {finding.code for finding in archive.verify()} == {"W02"}  # folders have no rate
+        assert archive.names("train") == ["street-000019", "street-000032"]
+        assert archive.names("test") == ["GOPR0384-000019"]
+        np.testing.assert_array_equal(archive.images("GOPR0384-000019")[3], moving(30, 2)[19])
+        assert archive["street-000019"].rate_scale == pytest.approx(0.496, abs=1e-3)
+        assert archive["street-000019"].fps == 1920
+    data = DeblurDataModule(str(out), crop=None, batch_size=2)
+    data.setup("fit")
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert batch["spikes"].shape == (2, 137, 8, 12)
+    assert batch["blur"].shape == (2, 3, 32, 48)
+    assert main(words) == 0
+    assert "Already made" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--height", "8"], "--height: a video has its own size"),
+        (["--size", "small"], "--size small: a video has its own size"),
+        (["--motions", "2"], "--motions: a video has its own size, length and motion"),
+        (["--kind", "labelled"], "--kind labelled: a video becomes exposures to deblur"),
+        (["--kind", "reconstruction"], "--kind reconstruction: a video becomes exposures"),
+        (["--kind", "deblur"], "no exposure fits"),  # what it is
+        (["--inserted", "0"], "--inserted must be at least 1"),
+        ([], "no exposure fits; the longest has 28 frames"),
+    ],
+)
+def test_what_makes_no_exposure_is_rejected(
+    tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = write_folder(tmp_path / "short", moving(28, 0))
+    command = ["simulate", "--video", str(clip), "--out", str(tmp_path / "a.h5"), *words]
+    assert main(command) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "a.h5").exists()

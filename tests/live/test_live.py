@@ -223,7 +223,7 @@ def test_pictures_are_streamed() -> None:
 def test_mistakes_of_the_call(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clip = str(write_recording(SpikeRecording.from_planes(SPIKES), tmp_path / "a.npz"))
     for options, message in [
-        (["--stride", "0"], "stride at least 1"),
+        (["--stride", "0"], "--stride 0: give at least 1"),
         (["--port", "0"], "ports are 1 to 65535"),
         (["--method", "tfpp"], "Did you mean 'tfp'"),
         (["--follow"], "only a .dat can be read while it is written"),

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-from spike_zoo.metrics import MeanPerImage, psnr, ssim, ssim_uniform7, windowed
+from spike_zoo.metrics import MeanPerImage, psnr, ssim, ssim_uniform7
 from tests.helpers.images import noisy_pair
 
 
@@ -119,35 +119,6 @@ def test_a_measure_says_which_way_is_better_and_more_is_where_it_does_not() -> N
 
     assert MeanPerImage(Distance()).higher_is_better is False
     assert MeanPerImage(psnr).higher_is_better is True
-
-
-def test_errors_of_a_window_are_averaged_before_they_become_decibels() -> None:
-    targets = torch.full((5, 1, 16, 16), 0.5)
-    images = targets + torch.tensor([0.1, 0.0, 0.01, 0.01, 0.001]).view(5, 1, 1, 1)
-    found = windowed(images, targets, 2)
-    errors = [0.01 / 2, 0.0001, 0.000001]  # of each window, the last of one image
-    wanted = sum(-10 * np.log10(error) for error in errors) / 3
-    assert found.psnr == pytest.approx(wanted, abs=1e-3)
-    near = ssim(images, targets)
-    assert found.ssim == pytest.approx(
-        float(torch.stack([near[:2].mean(), near[2:4].mean(), near[4]]).mean())
-    )
-
-
-def test_windows_of_one_image_give_the_means_over_images(pair: tuple[Tensor, Tensor]) -> None:
-    found = windowed(*pair, 1)
-    assert found.psnr == pytest.approx(psnr(*pair).mean().item())
-    assert found.ssim == pytest.approx(ssim(*pair).mean().item())
-    perfect = windowed(pair[1], pair[1], 7)
-    assert perfect == pytest.approx((100.0, 1.0))
-
-
-def test_windows_of_nothing_are_refused(pair: tuple[Tensor, Tensor]) -> None:
-    images, targets = pair
-    with pytest.raises(ValueError, match="at least 1 image"):
-        windowed(images, targets, 0)
-    with pytest.raises(ValueError, match="two equal shapes"):
-        windowed(images, targets[:1], 1)
 
 
 @pytest.mark.parametrize("measure", [psnr, ssim])

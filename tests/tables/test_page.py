@@ -17,6 +17,7 @@ from spike_zoo.tables import (
     read_table_file,
     table_page,
 )
+from spike_zoo.tables.page import sample_strips
 from tests.helpers.pages import Tags
 from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
@@ -66,3 +67,22 @@ def test_page_brings_the_pictures_of_its_rows(file: TableFile, tmp_path: Path) -
     page = Tags(render_page(table_page(file, [fill_table(file.tables[0], runs)])))
     pictures = [source for source in page.sources if source.startswith("data:image/png;base64,")]
     assert len(pictures) == 1
+
+
+def test_strips_show_the_same_samples_of_every_row_and_the_truth_last(
+    file: TableFile, tmp_path: Path
+) -> None:
+    runs = []
+    for variant in ("full", "half", "never"):
+        folder = tmp_path / "runs" / variant
+        for sample in ("a", "b") if variant == "full" else ("b",):
+            for kind in ("reconstructions", "truths"):
+                path = folder / "images" / kind / f"{sample}.png"
+                if variant != "never":
+                    save_picture(np.full((8, 8), 0.5), path)
+        runs.append(RecordedRun(make_run(variant, 30.0).result, folder))
+    samples, strips = sample_strips(fill_table(file.tables[0], runs))
+    assert samples == ["b"], "the one that both have"
+    assert [name for name, _ in strips][-1] == "ground truth"
+    assert {"full", "half"} <= {name for name, _ in strips}
+    assert "never run" not in dict(strips)

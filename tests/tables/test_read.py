@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.errors import ConfigError, FormatError, MissingFileError
 from spike_zoo.tables import check_table, read_table_file
+from spike_zoo.tables.aggregate import fill_tables
+from spike_zoo.tables.read import read_points, read_scores
+from spike_zoo.tables.render import render_markdown
 from tests.conftest import ROOT
-from tests.helpers.tables import SPEC, write_spec
+from tests.helpers.tables import SPEC, THEIRS, write_spec
 
 FOLDERS = sorted({path.parent for path in (ROOT / "experiments").glob("*/table*.yaml")})
 
@@ -177,3 +180,163 @@ def test_every_table_of_the_project_is_sound_and_shows_every_variant_beside_it(
     ]
     missing = [set(check_table(path, variants)) for path in sorted(folder.glob("table*.yaml"))]
     assert set.intersection(*missing) == set()
+
+
+def test_lines_of_a_name_are_its_curve(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.csv"
+    path.write_text('name,bpp,psnr\n"CTA, VTM",0.13,12.2\nDCVC,0.6,13.29\n\n"CTA, VTM",0.56,16.9\n')
+    assert read_points(path) == {
+        "CTA, VTM": ((0.13, 12.2), (0.56, 16.9)),
+        "DCVC": ((0.6, 13.29),),
+    }
+
+
+@pytest.mark.parametrize(
+    "line", ["DCVC,0.6", "DCVC,0.6,high", "DCVC,0.6,13.29,4", "DCVC,nan,13", ",0.6,13", "DCVC"]
+)
+def test_a_line_that_is_no_point_is_named(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "theirs.csv"
+    path.write_text(f"name,bpp,psnr\nVTM,0.1,12\n{line}\n")
+    with pytest.raises(FormatError, match=r"theirs\.csv, line 3: expected a name and"):
+        read_points(path)
+
+
+def test_a_file_without_points_or_that_is_not_there_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.csv"
+    with pytest.raises(MissingFileError, match=r"theirs\.csv: there is no such CSV file"):
+        read_points(path)
+    path.write_text("name,bpp,psnr\n")
+    with pytest.raises(FormatError, match="no values"):
+        read_points(path)
+
+
+def test_a_row_that_only_others_measured_follows_those_of_the_file(tmp_path: Path) -> None:
+    (table,) = read_table_file(write_spec(tmp_path, SPEC + THEIRS)).tables
+    assert [row.name for row in table.rows] == ["full", "half", "never run", "theirs"]
+    assert table.rows[-1].variant is None
+    assert [column.name for column in table.published_columns] == ["REDS", "DAVIS"]
+    assert table.published_columns[0].values == {"full": 39.78, "theirs": 40.126}
+
+
+def test_what_others_measured_is_no_reported_difference_of_a_claim(tmp_path: Path) -> None:
+    both = SPEC + THEIRS.replace("theirs: 40.126", "half: 39.0")
+    (table,) = read_table_file(write_spec(tmp_path, both)).tables
+    assert table.expect[0].reported is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            ("name: REDS", "nmae: REDS"),
+            "published column 1: unknown key 'nmae'. Did you mean 'name'",
+        ),
+        (("{name: DAVIS,", "{name: DAVIS, x: 1,"), "published column 2: unknown key 'x'"),
+        (("source: *other, ", ""), "published column 2: the key 'source' is missing"),
+        (("name: DAVIS", "name: REDS"), "the column or curve 'REDS' is given twice"),
+        (("name: DAVIS", "name: test/psnr"), "the column or curve 'test/psnr' is given twice"),
+        (("metric: test/psnr", "metric: test/pnsr"), "unknown metric 'test/pnsr'. Did you mean"),
+        (("{half: 35.33}", "{}"), "published column 2: values: expected finite numbers by row"),
+        (("{half: 35.33}", "35.33"), "published column 2: values: expected Mapping"),
+        (("35.33", "high"), "published column 2: values: expected Mapping"),
+        (("35.33", ".nan"), "published column 2: values: expected finite numbers"),
+    ],
+)
+def test_a_mistake_in_a_column_of_others_is_named(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in THEIRS
+    with pytest.raises(ConfigError, match=rf"table\.yaml: .*{message}"):
+        check_table(write_spec(tmp_path, SPEC + THEIRS.replace(*change, 1)))
+
+
+def test_columns_of_others_are_a_list(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="published_columns: expected a list, got"):
+        check_table(write_spec(tmp_path, SPEC + "published_columns: {REDS: {full: 39.78}}\n"))
+
+
+TABLE = """
+title: Real recordings
+columns: [scores/niqe, {metric: scores/clarity, better: higher}]
+rows:
+  - {name: TFI, scores: tfi.csv}
+  - {name: TFP, scores: tfp.csv}
+  - {name: published elsewhere, published: {scores/niqe: 5.5}}
+expect:
+  - {row: TFI, better_than: TFP, by: scores/niqe}
+"""
+
+
+def write(folder: Path, text: str = TABLE, **files: str) -> Path:
+    scores = {
+        "tfi": "name,niqe,clarity\na.png,4.0,1\nb.png,5.0,2\n",
+        "tfp": "name,niqe,clarity\nb.png,8.0,0.5\na.png,6.0,0.5\n",
+        **files,
+    }
+    for name, content in scores.items():
+        (folder / f"{name}.csv").write_text(content)
+    path = folder / "table.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_means_over_pictures_are_shown_and_compared(tmp_path: Path) -> None:
+    file = read_table_file(write(tmp_path))
+    (table,) = fill_tables(file.tables, [])
+    assert [row.cells[0].mean for row in table.rows] == [4.5, 7.0, None]
+    assert [row.cells[1].mean for row in table.rows] == [1.5, 0.5, None]
+    text = render_markdown([table])
+    assert "NIQE ↓" in text
+    assert "**4.5000**" in text
+    assert "[5.5000]" in text
+    assert table.verdicts[0].said == "held"
+
+
+@pytest.mark.parametrize(
+    ("tfp", "message"),
+    [
+        ("name,niqe\na.png,6\nc.png,8\n", "'TFP'.*other pictures than those of row 'TFI': 'b.png'"),
+        ("name,niqe\na.png,6\n", "is missing in one of them"),
+    ],
+)
+def test_scores_of_other_pictures_are_rejected(tmp_path: Path, tfp: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_table_file(write(tmp_path, tfp=tfp))
+
+
+def test_a_column_that_no_file_has_is_rejected(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such metric in the scores of the rows: 'brisque'"):
+        read_table_file(
+            write(
+                tmp_path,
+                TABLE.replace("{metric: scores/clarity, better: higher}", "scores/brisque"),
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "no values"),
+        ("name,niqe\n", "no values"),
+        ("name,niqe\na.png,high\n", "line 2: expected a name and finite numbers"),
+        ("name,niqe\na.png,nan\n", "line 2: expected a name and finite numbers"),
+        ("name,niqe\n,4\n", "line 2: expected a name"),
+        ("name,niqe\na.png,4,5\n", "line 2: expected a picture.*1 numbers, got 'a.png' and 2"),
+        ("name,niqe\na.png,4\na.png,4\n", "line 3: expected a picture that is not listed"),
+    ],
+)
+def test_a_file_that_is_no_scores_is_named_with_its_line(
+    tmp_path: Path, content: str, message: str
+) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text(content)
+    with pytest.raises(FormatError, match=rf"scores\.csv.*{message}"):
+        read_scores(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    (tmp_path / "tfi.csv").unlink()
+    with pytest.raises(MissingFileError, match=r"tfi\.csv"):
+        read_table_file(path)

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from spike_zoo.errors import FormatError, MissingFileError, UsageError
+from spike_zoo.errors import ConfigError, FormatError, MissingFileError, UsageError
+from spike_zoo.media.rendering import render_page
 from spike_zoo.records.stored import store_record
 from spike_zoo.tables import (
     RecordedRun,
     Row,
+    TableSpec,
     collect_runs,
     fill_table,
+    read_table_file,
     runs_of_sweep,
+    scenes_in_words,
     table_of_runs,
 )
+from spike_zoo.tables.aggregate import FilledTable, fill_tables
 from spike_zoo.tables.columns import Column
+from spike_zoo.tables.page import table_page
 from tests.helpers.results import make_result
-from tests.helpers.tables import make_run
+from tests.helpers.tables import make_run, write_spec
 
 
 def test_runs_in_linked_folders_are_collected(tmp_path: Path) -> None:
@@ -190,3 +198,144 @@ def test_a_stored_run_has_the_folder_of_its_pictures(tmp_path: Path) -> None:
     store_record(tmp_path / "results" / "records.jsonl", "full-0", run)
     (collected,) = collect_runs([tmp_path / "results", tmp_path / "runs"])
     assert (collected.folder, collected.place) == (run, 0)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> TableSpec:
+    return read_table_file(write_spec(tmp_path)).tables[0]
+
+
+def _student(
+    seed: int, psnr: float, *, steps: int = 2, recipe: str = "made so", finished: str | None = None
+) -> RecordedRun:
+    """Return a run whose folder and teacher are those of its seed, as sweeps name them."""
+    folder = f"runs/small/full-{seed}-0123456{seed}"
+    teacher = f"runs/teacher/t-{seed}-89abcde{seed}/checkpoints/best.ckpt"
+    model = {"class_path": "spike_zoo.methods.stir.STIRModule", "init_args": {"teacher": teacher}}
+    config = {
+        "seed_everything": seed,
+        "run_dir": folder,
+        "trainer": {"max_steps": steps, "default_root_dir": folder},
+        "model": model,
+    }
+    origin = {"path": teacher, "sha256": f"{seed}" * 64, "recipe": recipe}
+    begins_with = {"model.init_args.teacher": origin}
+    options: dict[str, Any] = {
+        "seed": seed,
+        "config": config,
+        "finished": finished,
+        "begins_with": begins_with,
+    }
+    return make_run("full", psnr, **options)
+
+
+def test_runs_of_older_configurations_are_no_seeds_of_a_row(spec: TableSpec) -> None:
+    old = _student(0, 20.0, steps=9, finished="2026-01-01T00:00:00+00:00")
+    new = [_student(seed, 30.0, finished="2026-02-01T00:00:00+00:00") for seed in (0, 1)]
+    table = fill_table(spec, [old, *new])
+    cell = table.rows[0].cells[0]
+    assert (cell.mean, cell.deviation, cell.count) == (30.0, 0.0, 2)
+    assert any("1 runs of full with another configuration" in note for note in table.notes)
+    assert fill_table(spec, new).rows[0].cells[0] == cell
+
+
+def test_committed_runs_come_before_later_trials_elsewhere(spec: TableSpec) -> None:
+    kept = _student(0, 30.0, finished="2026-01-01T00:00:00+00:00")
+    trial = _student(0, 35.0, steps=9, finished="2026-02-01T00:00:00+00:00")
+    table = fill_table(spec, [kept, dataclasses.replace(trial, place=1)])
+    assert table.rows[0].cells[0].mean == 30.0
+
+
+def test_students_of_differently_trained_teachers_do_not_repeat_each_other(
+    spec: TableSpec,
+) -> None:
+    assert fill_table(spec, [_student(0, 30.0), _student(1, 31.0)]).rows[0].cells[0].count == 2
+    students = [_student(0, 30.0), _student(1, 31.0, recipe="made otherwise")]
+    assert fill_table(spec, students).rows[0].cells[0].count == 1
+
+
+def test_what_changes_no_number_splits_no_row(spec: TableSpec) -> None:
+    older, newer = _student(0, 30.0), _student(1, 31.0)
+    newer.result.config["data"] = {"init_args": {"workers": 2}}
+    newer.result.config["model"]["init_args"]["cache_dir"] = "runs/labels"
+    assert fill_table(spec, [older, newer]).rows[0].cells[0].count == 2
+
+
+def test_a_parameter_that_came_in_between_at_its_default_splits_no_row(spec: TableSpec) -> None:
+    older, newer, other = _student(0, 30.0), _student(1, 31.0), _student(2, 32.0)
+    newer.result.config["model"]["init_args"]["motion_fields"] = 3
+    other.result.config["model"]["init_args"]["motion_fields"] = 4
+    assert fill_table(spec, [older, newer]).rows[0].cells[0].count == 2
+    assert fill_table(spec, [older, newer, other]).rows[0].cells[0].count == 2
+
+
+def run_on(*, trained: bool, parameters: int = 5, **arguments: Any) -> RecordedRun:
+    """Return a run on an archive; one that trained itself has logged a loss."""
+    data = {"init_args": {"archive": "data/own.h5", "test_split": "test", **arguments}}
+    metrics = {"test/psnr": 30.0, **({"train/total": 0.1} if trained else {})}
+    return make_run("full", 30.0, metrics=metrics, config={"data": data}, parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        (
+            [run_on(trained=True)],
+            "Measured on split 'test' of own.h5, which training did not use (split 'train').",
+        ),
+        ([run_on(trained=False, parameters=0)], "Measured on split 'test' of own.h5."),
+        ([run_on(trained=False)], "Measured on split 'test' of own.h5."),
+        ([run_on(trained=True, train_split="test")], "Measured on split 'test' of own.h5."),
+        ([run_on(trained=True), make_run("full", 30.0)], ""),
+    ],
+    ids=["trained here", "learns nothing", "trained elsewhere", "seen", "unknown"],
+)
+def test_scenes_are_called_new_only_where_the_records_show_it(
+    runs: list[RecordedRun], words: str
+) -> None:
+    assert scenes_in_words(runs) == words
+
+
+TABLE = """
+title: Robustness
+columns: [test/psnr]
+rows:
+  - {name: full, variant: variants/full.yaml}
+  - {name: half, variant: variants/half.yaml}
+curves:
+  - {name: test/psnr, condition: light, x: rate scale, y: PSNR (dB)}
+  - {name: test/psnr, condition: dead, x: share of dead pixels, y: PSNR (dB)}
+"""
+VALUES = {"a.light-0.05": 20.0, "b.light-0.05": 22.0, "a.light-1": 30.0, "a.dead-0": 31.0}
+
+
+def filled(folder: Path) -> FilledTable:
+    images = tuple(
+        {"name": name, "plane": 75, "rate_scale": 0.6, "psnr": value}
+        for name, value in VALUES.items()
+    )
+    run = replace(make_run("full", 28.0), images=images)
+    return fill_tables(read_table_file(write_spec(folder, TABLE)).tables, [run])[0]
+
+
+def test_points_are_means_over_the_recordings_of_a_value(tmp_path: Path) -> None:
+    light, dead = filled(tmp_path).curves
+    assert [line.row for line in light.lines] == ["full"]
+    assert light.lines[0].points == ((0.05, 21.0), (1.0, 30.0))
+    assert dead.lines[0].points == ((0.0, 31.0),)
+
+
+def test_the_page_draws_them(tmp_path: Path) -> None:
+    file = read_table_file(write_spec(tmp_path, TABLE))
+    page = render_page(table_page(file, [filled(tmp_path)]))
+    assert page.count("<svg") >= 2
+    assert "PSNR (dB) against rate scale" in page
+
+
+def test_one_condition_is_given_once_and_has_no_anchor(tmp_path: Path) -> None:
+    again = TABLE + "  - {name: test/psnr, condition: light, x: light, y: PSNR}\n"
+    with pytest.raises(ConfigError, match="'test/psnr@light' is given twice"):
+        read_table_file(write_spec(tmp_path, again))
+    anchored = TABLE.replace("condition: light,", "condition: light, anchor: half,")
+    with pytest.raises(ConfigError, match="has no BD-rate: leave out the anchor"):
+        read_table_file(write_spec(tmp_path, anchored))

@@ -1,0 +1,73 @@
+"""``--safe``: a configuration may name classes of this package, Lightning and torch alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from jsonargparse import _common as jsonargparse_settings
+
+from spike_zoo.cli.main import main
+from spike_zoo.runs.libraries import import_trusted_only
+from spike_zoo.sweeps.line_reader import LineReader
+from tests.conftest import ROOT
+
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def _restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, and undo what --safe sets for the rest of a process."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("import_path_verdicts", "import_paths_enforced"):
+        settings = jsonargparse_settings.parsing_settings
+        monkeypatch.setitem(settings, name, settings[name])
+
+
+def test_configurations_that_ship_are_allowed() -> None:
+    import_trusted_only()
+    reader = LineReader()
+    for path in CONFIGS:
+        callback = "--trainer.callbacks+=lightning.pytorch.callbacks.LearningRateMonitor"
+        plan, _, _ = reader.read("fit", ["--config", str(path), callback])
+        assert plan.variant == path.stem
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "model: {class_path: os.system, init_args: {command: ls}}",
+        "model: subprocess.Popen",
+        "model: inner.yaml",
+        "trainer: {callbacks: [{class_path: shutil.rmtree}]}",
+        "trainer: {logger: {class_path: 'builtins.exec'}}",
+        "model: mine.Module",
+    ],
+)
+def test_other_classes_are_rejected_before_an_import(
+    content: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(Path.cwd()))
+    Path("mine.py").write_text("raise SystemExit('imported')")
+    Path("inner.yaml").write_text("class_path: os.system")
+    Path("a.yaml").write_text(content)
+    assert main(["fit", "--config", "a.yaml", "--safe"]) == 2
+    assert "a.yaml: " in (said := capsys.readouterr().err)
+    assert "--safe allows no class" in said
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--model=os.system",
+        "--model={class_path: os.system}",
+        "--model=torch.os.system",
+        "--model=lightning.pytorch.trainer.trainer.os.system",
+        "--trainer.callbacks+=shutil.rmtree",
+    ],
+)
+def test_classes_on_the_command_line_count_too(
+    argument: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", "--config", "stir", argument, "--safe"]) == 2
+    assert "--safe allows no class" in capsys.readouterr().err
