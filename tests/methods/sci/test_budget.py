@@ -145,9 +145,9 @@ def codec() -> dict[str, Cost]:
 
         work: dict[str, Callable[[], object]] = {
             "I analysis": camera_of_intra,
-            "I synthesis": lambda: intra(Nothing(), None, size, gains, 0),
+            "I synthesis": lambda: intra.decode(Nothing(), size, gains, 0),
             "P analysis": camera_of_inter,
-            "P synthesis": lambda: inter(Nothing(), None, None, inter.start(feature), gains, 0),
+            "P synthesis": lambda: inter.decode(Nothing(), inter.start(feature), gains, 0),
         }
         gmac = {name: gmac_of(one) for name, one in work.items()}
     weights = {

@@ -285,10 +285,8 @@ class SCICodec(nn.Module):
         check_model(self, reader.header)
         check_exact(self)
         with eval_mode(self):
-            features, motion = decoded_group(self, reader.payload(k), reader.header, k)
-        first = k * reader.header.gop
-        index = tuple(range(first, first + len(features)))
-        return SCIDecoded(features, motion, index, reader.header)
+            parts = decoded_group(self, reader.payload(k), reader.header, k)
+        return SCIDecoded.of_group(*parts, k, reader.header)
 
     def reconstruct_stream(self, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
         """Yield the number of every decoded feature and its image, ``(1, H, W)`` in [0, 1].

@@ -1,8 +1,12 @@
 """The entropy model of a latent: a hyper latent, then two passes over a checkerboard.
 
-Training, encoding and decoding run the same code, so they cannot disagree. They differ in the
-:class:`Symbols` that they pass: ``RateEstimator`` estimates bits with gradients, ``SymbolEncoder``
-rounds and writes, ``SymbolDecoder`` reads. A latent that is decoded is passed as None::
+Encoding, decoding and training are one pass with another :class:`Symbols`, so they cannot disagree:
+
+- ``SymbolEncoder`` rounds a latent and writes its symbols into a stream;
+- ``SymbolDecoder`` ignores the latent, which is None, and reads the symbols from the stream;
+- ``RateEstimator`` rounds, or adds noise, with gradients, and sums the bits of the symbols.
+
+Each returns the symbols that a decoder has, and the pass computes with nothing else::
 
     latent -> symbols.hyper    -> hyper symbols -> means and scale indexes of the first pass
            -> symbols.residual -> half of the symbols -> means and indexes of the second pass
@@ -85,6 +89,18 @@ class EncodedSymbols(Symbols, Protocol):
         ...
 
 
+class UncodedLatent(NamedTuple):
+    """A latent before rounding.
+
+    Shape:
+        - latent: ``(B, N, h, w)``, with the encoder's gains.
+        - hyper: ``(B, Z, h/4, w/4)``, its hyper latent.
+    """
+
+    latent: Tensor
+    hyper: Tensor
+
+
 class DecodedLatent(NamedTuple):
     """What is known of a latent once it is coded.
 
@@ -147,22 +163,24 @@ class LatentEntropy(nn.Module):
     def forward(
         self,
         symbols: Symbols,
-        latent: Tensor | None,
-        hyper: Tensor,
+        given: UncodedLatent | None,
+        grid: tuple[int, int],
         quality: int,
         extra: Sequence[Tensor] = (),
         previous: Tensor | None = None,
     ) -> DecodedLatent:
-        """Code a latent in two passes, or read it.
+        """Encode a latent and return it as decoded, or decode it.
 
         Args:
             symbols: Where symbols come from or go.
-            latent: ``(B, N, h, w)`` with the encoder's gains; None where a stream is read.
-            hyper: Symbols of the hyper latent, ``(B, Z, h/4, w/4)``.
+            given: What is encoded; None where a stream is read.
+            grid: Height and width of the hyper latent, a quarter of the latent's.
             quality: 0 to 3.
-            extra: Other predictions of its size.
+            extra: Other predictions of the latent's size.
             previous: Symbols of the frame before, ``(B, N, h, w)``.
         """
+        latent, hyper = (None, None) if given is None else given
+        hyper = symbols.hyper(hyper, self.prior, (len(self.prior.logits), *grid))
         predicted = self._side_information(hyper, quality)
         prediction = in_full_precision(self.fuse, torch.cat([predicted, *extra], dim=1))
         even = checkerboard(self.channels, prediction)
@@ -185,7 +203,7 @@ class LatentEntropy(nn.Module):
         return in_full_precision(self.raise_hyper, hyper) + self.quality[quality].view(1, -1, 1, 1)
 
     def finalize(self) -> None:
-        """Turn what selects tables into integers, for good."""
+        """Turn what selects tables into integers."""
         self.prior.finalize()
         self.scales.finalize()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.nn.utils import clip_grad_norm_
 
@@ -16,6 +16,7 @@ from spike_zoo.methods.sci.features.feature_cache import CachedFeatures
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.training.feature_batches import come_whole, feature_batch_of
 from spike_zoo.methods.sci.training.stage_table import GIVES, as_table
+from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import check_schedule, total_updates
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
-
+JUDGED = ("medium", "fast")
+LARGEST_RATIO = 0.4
+"""Error over that of no motion above which the stage has failed, on medium and fast scenes."""
 _WARPING = (
     *("motion.", "inter.analysis.motion.", "inter.entropy.motion.", "inter.motion_synthesis."),
     "fmvr.",
@@ -178,6 +181,19 @@ class SCIStageModule(StagedModule):
         scenes, side = self.feature_scenes(batch), self.hparams["patch"]
         return scenes if side is None else scenes.patch(side, self.generator("patches"))
 
+    def on_validation_epoch_end(self) -> None:
+        """Log how the errors of motion, where it is measured, compare with those of no motion."""
+        super().on_validation_epoch_end()
+        self.log_dict(error_ratios(self.trainer.callback_metrics))
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same, and warn where motion was not learned."""
+        super().on_test_epoch_end()
+        ratios = error_ratios(self.trainer.callback_metrics)
+        self.log_dict(ratios)
+        if failure := failed_motion(ratios):
+            rank_zero_warn(failure)
+
     def configure_gradient_clipping(
         self,
         optimizer: Optimizer,
@@ -216,6 +232,25 @@ def check_patch(patch: int | None, cache_gib: float) -> None:
         raise ValueError(f"patch must be 16 pixels or more, got {patch}")
     if cache_gib < 0:
         raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
+
+
+def failed_motion(ratios: Mapping[str, Tensor]) -> str:
+    """Return in words on which scenes motion was not learned; empty where it was.
+
+    Args:
+        ratios: Of errors, see :func:`error_ratios`.
+    """
+    missed = {
+        pace: float(value)
+        for name, value in ratios.items()
+        for pace in JUDGED
+        if name.endswith(f"epe_ratio_{pace}") and value > LARGEST_RATIO
+    }
+    shares = " and ".join(f"{ratio:.2f} on {pace} scenes" for pace, ratio in missed.items())
+    return shares and (
+        f"motion is not learned well enough: its error is {shares} of that of no motion, above "
+        f"{LARGEST_RATIO}; what warps along it will gain little. Train longer"
+    )
 
 
 def read_parts(codec: SCICodec, row: StageSpec, files: Mapping[str, Any]) -> None:
