@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation
-from spike_zoo.methods.sci.codec.gains import Gains
+from spike_zoo.methods.sci.codec.entropy import Gains
 from spike_zoo.methods.sci.codec.inter import Inter
 from spike_zoo.methods.sci.codec.inter_layers import Contexts
 from spike_zoo.methods.sci.codec.intra import Intra
@@ -107,6 +107,9 @@ class Nothing:
         side = context[0].shape[-2:]
         wide = torch.zeros(1, net.hyper, *side, dtype=torch.float64)
         return net._exact(torch.cat([wide, *(one.double() for one in context)], 1), 0)
+
+    def number(self, value: int | None, stop: int) -> int:
+        return stop - 1
 
 
 class Cost(NamedTuple):

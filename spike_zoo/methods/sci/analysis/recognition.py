@@ -12,7 +12,7 @@ from spike_zoo.methods.sci.analysis.fam import ClassFAM
 from spike_zoo.methods.sci.baselines.coded_clips import coded_clips
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.feature_cache import CachedAnalysis
-from spike_zoo.methods.sci.features.windows import CLIP
+from spike_zoo.methods.sci.features.fem import CLIP
 from spike_zoo.methods.sci.training.augmentation import (
     check_distort,
     distorted,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from spike_zoo.coding.sci.chunks import HEAD_BYTES
 from spike_zoo.coding.sci.header import HEADER_BYTES
 from spike_zoo.coding.sci.rans import GroupEncoder
-from spike_zoo.methods.sci.analysis.inputs import AnalysisInput, surroundings
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, surroundings
 from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
 from spike_zoo.methods.sci.codec.frames import encode_frames, in_time
 from spike_zoo.methods.sci.codec.symbols import SymbolEncoder

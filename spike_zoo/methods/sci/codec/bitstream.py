@@ -27,8 +27,7 @@ from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, enc
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
-from spike_zoo.methods.sci.features.fem import SMALLEST_SIDE
-from spike_zoo.methods.sci.features.windows import STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import SMALLEST_SIDE, STEP, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

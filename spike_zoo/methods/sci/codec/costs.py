@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.methods.sci.codec.intra import STRIDE
-from spike_zoo.methods.sci.features.windows import REACH
+from spike_zoo.methods.sci.features.fem import REACH
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.base import ProfiledCall
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.gains import Gains
+from spike_zoo.methods.sci.codec.entropy import Gains
 from spike_zoo.methods.sci.codec.inter import (
     MODES,
     Context,
@@ -21,7 +21,7 @@ from spike_zoo.methods.sci.codec.inter import (
 from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
 from spike_zoo.methods.sci.features.blocks import check_width, scaled
-from spike_zoo.methods.sci.features.fmvr import FMVR
+from spike_zoo.methods.sci.features.motion_estimation import FMVR
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 if TYPE_CHECKING:

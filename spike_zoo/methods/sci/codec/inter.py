@@ -25,8 +25,7 @@ from spike_zoo.methods.sci.features.blocks import DSB, conv3, scaled, warped
 from spike_zoo.nn.precision import in_full_precision
 
 if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.entropy import Symbols
-    from spike_zoo.methods.sci.codec.gains import Gains
+    from spike_zoo.methods.sci.codec.entropy import Gains, Symbols
 
 Context = Literal["condition", "residual"]
 TemporalPrior = Literal["full", "symbols", "none"]

@@ -21,8 +21,7 @@ from spike_zoo.methods.sci.features.blocks import (
 )
 
 if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.entropy import Symbols
-    from spike_zoo.methods.sci.codec.gains import Gains
+    from spike_zoo.methods.sci.codec.entropy import Gains, Symbols
 
 LATENT, HYPER = 320, 128
 STRIDE = 64

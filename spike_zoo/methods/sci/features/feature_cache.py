@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.sci.analysis.inputs import AnalysisInput
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput
 from spike_zoo.methods.sci.baselines.coded_clips import coded_clips
-from spike_zoo.methods.sci.features.windows import WINDOW
+from spike_zoo.methods.sci.features.fem import WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence

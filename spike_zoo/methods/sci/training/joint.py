@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, in_time
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.blocks import warped
-from spike_zoo.methods.sci.features.windows import REACH
+from spike_zoo.methods.sci.features.fem import REACH
 from spike_zoo.methods.sci.training.codec import (
     ROLLOUT,
     CodingStageModule,
