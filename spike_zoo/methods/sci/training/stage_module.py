@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.nn.utils import clip_grad_norm_
@@ -12,14 +13,15 @@ from torch.nn.utils import clip_grad_norm_
 from spike_zoo.checkpoints.partial import learn_only, load_part, set_frozen_to_eval
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.files import weights_file
-from spike_zoo.methods.sci.features.feature_cache import CachedFeatures
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
-from spike_zoo.methods.sci.training.feature_batches import come_whole, feature_batch_of
+from spike_zoo.methods.sci.features.fem import WINDOW
+from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
 from spike_zoo.methods.sci.training.stage_table import GIVES, as_table
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import check_schedule, total_updates
+from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.tasks.base import TaskModule
 
 if TYPE_CHECKING:
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import SceneBatch
     from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
     from spike_zoo.methods.sci.training.stage_table import Stage, StageSpec
     from spike_zoo.spikes import SpikeRecording
 
@@ -142,7 +143,7 @@ class SCIStageModule(StagedModule):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._features = CachedFeatures(0.0)
+        self._features = TensorCache(0.0)
         self._updates = 0.0
 
     def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
@@ -165,7 +166,7 @@ class SCIStageModule(StagedModule):
         super().on_train_start()
         self._updates = total_updates(self.trainer)
         if come_whole(getattr(self.trainer, "datamodule", None)):
-            self._features = CachedFeatures(self.hparams.get("cache_gib", 0.0))
+            self._features = TensorCache(self.hparams.get("cache_gib", 0.0))
 
     @property
     def progress(self) -> float:
@@ -173,8 +174,25 @@ class SCIStageModule(StagedModule):
         return min(self.trainer.global_step / self._updates, 1.0) if self._updates else 0.0
 
     def feature_scenes(self, batch: SceneBatch) -> FeatureBatch:
-        """Return scenes with the features of the frozen FEM."""
-        return feature_batch_of(self._features(self.codec, batch), batch)
+        """Return scenes with the features of the frozen FEM, each window's computed once.
+
+        A window is known by its recording and its plane, so scenes must come whole and unturned
+        where they are cached; :meth:`learned_scenes` cuts and turns their features instead.
+        """
+        rows, starts, half = batch["planes"].tolist(), batch["start"].tolist(), WINDOW // 2
+        windows = [(sample, plane) for sample, row in enumerate(rows) for plane in row]
+        keys = [(batch["name"][sample], starts[sample] + plane) for sample, plane in windows]
+
+        def compute(places: list[int]) -> Tensor:
+            taken = [windows[place] for place in places]
+            spikes = [batch["spikes"][n, plane - half : plane + half + 1] for n, plane in taken]
+            scales = batch["rate_scale"][[sample for sample, _ in taken]]
+            return self.codec.feature(torch.stack(spikes), scales)
+
+        with torch.no_grad():
+            features = self._features(keys, compute, batch["spikes"].device)
+        features = features.unflatten(0, (len(rows), len(rows[0])))
+        return FeatureBatch(features, batch["images"], batch.get("flow"))
 
     def learned_scenes(self, batch: SceneBatch) -> FeatureBatch:
         """Return scenes to learn from: cut and turned, where ``patch`` says how large."""
