@@ -14,7 +14,7 @@ import spike_zoo
 from spike_zoo.files import shipped_weights
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import tfi
-from spike_zoo.methods.sci.codec.frames import coded_frames
+from spike_zoo.methods.sci.codec.frames import encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.ssdm import SSDMStudentModule
 from spike_zoo.metrics import psnr, ssim_uniform7
@@ -147,9 +147,7 @@ def test_a_scene_at_rest_costs_almost_nothing_and_loses_nothing(quality: int) ->
     symbols, decoded, bits = RateEstimator(is_exact=True), [], []
     options = {"estimation": codec.motion, "weight": codec.lambdas[quality]}
     with torch.inference_mode():
-        for frame in coded_frames(
-            codec.coding, symbols, (64, 64), quality, count=9, features=features, **options
-        ):
+        for frame in encode_frames(codec.coding, symbols, features, quality, **options):
             decoded.append(psnr(frame.feature.clamp(0, 1), features[0]).item())
             bits.append(float(torch.as_tensor(symbols.bits)))
     assert (bits[-1] - bits[0]) / 8 < 0.1 * bits[0]

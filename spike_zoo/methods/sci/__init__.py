@@ -8,8 +8,7 @@ from spike_zoo.methods.sci.baselines.lossless import LosslessModule
 from spike_zoo.methods.sci.baselines.playback_classifier import PlaybackRecognitionModule
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import FEM
-from spike_zoo.methods.sci.features.fmvr import FMVR
-from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
+from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
 from spike_zoo.methods.sci.training.clips import SCIAnalysisModule, SCIFeaturesModule
 from spike_zoo.methods.sci.training.codec import SCICodecModule
 from spike_zoo.methods.sci.training.joint import SCIJointModule

@@ -1,7 +1,6 @@
 """S-SDM: self-supervised deblurring of images by the spikes recorded meanwhile."""
 
 from spike_zoo.methods.ssdm.bsn import BSN
-from spike_zoo.methods.ssdm.distances import make_distance
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import LDN, EncodedBlur
 from spike_zoo.methods.ssdm.losses import (
@@ -9,6 +8,7 @@ from spike_zoo.methods.ssdm.losses import (
     LPIPSDistance,
     denoising_loss,
     enlarging_loss,
+    make_distance,
 )
 from spike_zoo.methods.ssdm.module import SSDMStudentModule
 from spike_zoo.methods.ssdm.san import SAN

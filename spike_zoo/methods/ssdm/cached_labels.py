@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
 from spike_zoo.files import new_file
-from spike_zoo.methods.ssdm.teacher import GIB
+from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, inverse_mode
 
 if TYPE_CHECKING:
@@ -43,17 +43,15 @@ class CachedLabels:
         self, teacher: SSDMTeacher, memory_gib: float, folder: str | Path | None = None
     ) -> None:
         self.teacher = teacher
-        self.remembers = memory_gib > 0
-        self._stored = None if folder is None else StoredLabels(Path(folder), teacher)
-        self._room = int(memory_gib * GIB)
-        self._known: dict[bytes, Tensor] = {}
+        stored = None if folder is None else StoredLabels(Path(folder), teacher)
+        self._cache = TensorCache(memory_gib, stored)
 
     def __call__(
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], exposure: tuple[int, int]
     ) -> Tensor:
         """Return images as :class:`SSDMTeacher` does, ``(len(times), B, 3, 4h, 4w)``, float32."""
         teacher = self.teacher.to(blur.device)
-        if not self.remembers:
+        if not self._cache.is_enabled:
             return teacher(blur, spikes, times, exposure).float()
         modes = [_mode_shown(sample) for sample in spikes]
         turned = [
@@ -61,42 +59,17 @@ class CachedLabels:
             for image, sample, mode in zip(blur, spikes, modes, strict=True)
         ]
         keys = [_digest(*sample, times, exposure) for sample in turned]
-        found = {key: images for key in keys if (images := self._recall(key)) is not None}
-        # Of a batch only the exposures that are new go through the teacher, together.
-        new = [place for place, key in enumerate(keys) if key not in found]
-        if new:
-            shown = zip(*(turned[place] for place in new), strict=True)
-            labels = teacher(*map(torch.stack, shown), times, exposure).half()
-            made = {keys[place]: labels[:, number] for number, place in enumerate(new)}
-            self._keep(made)
-            found |= made
+
+        def compute(places: list[int]) -> Tensor:
+            shown = zip(*(turned[place] for place in places), strict=True)
+            return teacher(*map(torch.stack, shown), times, exposure).transpose(0, 1)
+
+        labels = self._cache(keys, compute, blur.device)
         back = [
-            apply_mode(found[key].to(blur.device, torch.float32), inverse_mode(mode))
-            for key, mode in zip(keys, modes, strict=True)
+            apply_mode(images, inverse_mode(mode))
+            for images, mode in zip(labels, modes, strict=True)
         ]
         return torch.stack(back, dim=1)
-
-    def _recall(self, key: bytes) -> Tensor | None:
-        if key in self._known or self._stored is None:
-            return self._known.get(key)
-        images = self._stored.read(key)
-        if images is not None:
-            self._remember(key, images)
-        return images
-
-    def _keep(self, made: dict[bytes, Tensor]) -> None:
-        for key, images in made.items():
-            self._remember(key, images)
-            if self._stored is not None:
-                self._stored.write(key, images)
-
-    def _remember(self, key: bytes, images: Tensor) -> None:
-        # First come, first kept: with random crops nothing comes again, and to throw out the oldest
-        # would forget every exposure just before its next epoch.
-        size = 2 * images.numel()
-        if size <= self._room:
-            self._room -= size
-            self._known[key] = images.to("cpu", copy=True)  # a copy holds nothing else of its batch
 
 
 def _mode_shown(spikes: Tensor) -> int:

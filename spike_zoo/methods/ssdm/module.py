@@ -15,17 +15,17 @@ from torch import Tensor, nn
 from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.cached_labels import CachedLabels
-from spike_zoo.methods.ssdm.colour import ChannelOrder, check_channel_order, reordered
-from spike_zoo.methods.ssdm.distances import (
+from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
+from spike_zoo.methods.ssdm.losses import (
     LPIPS,
+    DistillationLoss,
     default_reblur,
     dissimilarity,
     make_distance,
     summed_distances,
 )
-from spike_zoo.methods.ssdm.ldn import LDN, WINDOW_LENGTH
-from spike_zoo.methods.ssdm.losses import DistillationLoss
 from spike_zoo.methods.ssdm.san import SAN
+from spike_zoo.methods.ssdm.sdm import ChannelOrder, reordered
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, images_at_once
 from spike_zoo.methods.ssdm.teacher_module import (
     Upsampler,
@@ -133,10 +133,9 @@ class SSDMStudentModule(DeblurModule):
         protocols: Sequence[str] = (),
     ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
-        check_channel_order(channel_order)
         check_schedule(schedule, learning_rate)
         check_short(use_bsn=use_bsn, align_input=align_input, rate_gain=rate_gain)
-        _check_choices(net, upsampler, distance, times, cache_gib, cache_dir)
+        _check_choices(channel_order, net, upsampler, distance, times, cache_gib, cache_dir)
         self.save_hyperparameters()
         self.channel_order, self.window_length = channel_order, window_length
         self.lambda_reblur = default_reblur(distance) if lambda_reblur is None else lambda_reblur
@@ -301,6 +300,7 @@ class SSDMStudentModule(DeblurModule):
 
 
 def _check_choices(
+    channel_order: str,
     net: str,
     upsampler: str,
     distance: str,
@@ -308,6 +308,10 @@ def _check_choices(
     cache_gib: float,
     cache_dir: str | None,
 ) -> None:
+    if channel_order not in get_args(ChannelOrder):
+        raise ValueError(
+            f"channel_order must be one of {get_args(ChannelOrder)}, got {channel_order!r}"
+        )
     if net not in get_args(Net):
         raise ValueError(f"net must be one of {get_args(Net)}, got {net!r}")
     if upsampler not in get_args(Upsampler):

@@ -1,10 +1,16 @@
-"""The spike-guided deblurring model (SDM): arithmetic on exposures, nothing learned."""
+"""The spike-guided deblurring model (SDM): arithmetic on exposures and colours, nothing learned."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+ChannelOrder = Literal["rgb", "bgr"]
+"""Order of colour channels in a network; outside it is R,G,B."""
+GREY = (0.30, 0.59, 0.11)  # R, G, B, as published
 
 
 def spike_guided_deblur(blur: Tensor, long_exposure: Tensor, short_exposure: Tensor) -> Tensor:
@@ -88,3 +94,19 @@ def _check_range(spikes: Tensor, start: int, stop: int) -> None:
             f"planes {start}..{stop} were asked for, the stream has 0..{spikes.shape[1]} (first, "
             "past the last)"
         )
+
+
+def reordered(image: Tensor, order: ChannelOrder) -> Tensor:
+    """Return R,G,B images ``(..., 3, H, W)`` in another order, or back: both are one step."""
+    return image.flip(-3) if order == "bgr" else image
+
+
+def grey(image: Tensor, order: ChannelOrder = "rgb") -> Tensor:
+    """Return the grey image ``(..., 1, H, W)`` of colour images ``(..., 3, H, W)``.
+
+    Source: Chen et al., *SpikeReveal*, NeurIPS 2024: one set of weights for the simulated spikes,
+    the training of the enlarging network and metrics.
+    """
+    weights = torch.tensor(GREY, dtype=image.dtype, device=image.device)
+    weights = weights.flip(0) if order == "bgr" else weights
+    return (image * weights[:, None, None]).sum(dim=-3, keepdim=True)

@@ -13,11 +13,10 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.bsn import BSN
-from spike_zoo.methods.ssdm.colour import grey
 from spike_zoo.methods.ssdm.edsr import EDSR
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
-from spike_zoo.methods.ssdm.sdm import rate_of_own_times
+from spike_zoo.methods.ssdm.sdm import grey, rate_of_own_times
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
 from spike_zoo.methods.ssdm.teacher_module import TeacherModule
 from spike_zoo.nn.optimizers import scheduled_adam

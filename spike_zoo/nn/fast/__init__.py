@@ -3,10 +3,14 @@
 How much less is said in each file, as measured on one core of a Zen 4 in float32.
 """
 
-from spike_zoo.nn.fast.conv_norm import conv_norm
-from spike_zoo.nn.fast.conv_prelu import ConvPReLU, JoiningConvPReLU
+from spike_zoo.nn.fast.convolutions import (
+    ConvPReLU,
+    JoiningConvPReLU,
+    NarrowConv2d,
+    PointwiseConv2d,
+    conv_norm,
+)
 from spike_zoo.nn.fast.layout import join_channels, lay_out
-from spike_zoo.nn.fast.narrow_conv import NarrowConv2d, PointwiseConv2d
 from spike_zoo.nn.fast.prelu import PReLU
 from spike_zoo.nn.fast.warp import warp_each
 

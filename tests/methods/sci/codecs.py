@@ -10,7 +10,7 @@ from torch import nn
 
 from spike_zoo.methods.sci import FAM, FEM, MotionEstimation, SCICodec
 from spike_zoo.methods.sci.codec.bitstream import scale_nets
-from spike_zoo.methods.sci.codec.frames import CodecNetworks, coded_frames
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.testing import pattern_take
 
@@ -94,6 +94,5 @@ def _show(codec: SCICodec, source: SpikeRecording) -> None:
         net.train()
     codes: Any = codec.coding
     features = features_of(codec, source)
-    options: Any = {"count": len(features), "features": features, "estimation": codec.motion}
     for quality in range(4):
-        list(coded_frames(codes, RateEstimator(), (HEIGHT, COLUMNS), quality, **options))
+        list(encode_frames(codes, RateEstimator(), features, quality, estimation=codec.motion))

@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation
-from spike_zoo.methods.sci.codec.gains import Gains
+from spike_zoo.methods.sci.codec.entropy import Gains
 from spike_zoo.methods.sci.codec.inter import Inter
 from spike_zoo.methods.sci.codec.inter_layers import Contexts
 from spike_zoo.methods.sci.codec.intra import Intra
@@ -108,6 +108,9 @@ class Nothing:
         wide = torch.zeros(1, net.hyper, *side, dtype=torch.float64)
         return net._exact(torch.cat([wide, *(one.double() for one in context)], 1), 0)
 
+    def number(self, value: int | None, stop: int) -> int:
+        return stop - 1
+
 
 class Cost(NamedTuple):
     """G multiply-accumulates and M weights."""
@@ -145,9 +148,9 @@ def codec() -> dict[str, Cost]:
 
         work: dict[str, Callable[[], object]] = {
             "I analysis": camera_of_intra,
-            "I synthesis": lambda: intra(Nothing(), None, size, gains, 0),
+            "I synthesis": lambda: intra.decode(Nothing(), size, gains, 0),
             "P analysis": camera_of_inter,
-            "P synthesis": lambda: inter(Nothing(), None, None, inter.start(feature), gains, 0),
+            "P synthesis": lambda: inter.decode(Nothing(), inter.start(feature), gains, 0),
         }
         gmac = {name: gmac_of(one) for name, one in work.items()}
     weights = {

@@ -22,7 +22,7 @@ import spike_zoo
 from spike_zoo.coding import BitstreamError, BitstreamReader, GroupDecoder
 from spike_zoo.methods.sci.codec import bitstream
 from spike_zoo.methods.sci.codec.bitstream import decoded_group, exact_context, scale_nets
-from spike_zoo.methods.sci.codec.frames import coded_frames
+from spike_zoo.methods.sci.codec.frames import decode_frames
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
 from tests.conftest import ROOT
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
@@ -311,7 +311,7 @@ def test_streams_that_were_written_one_by_one_are_read_in_a_batch(codec: SCICode
     together = Several([reader.payload(0) for reader in readers])
     assert codec.coding is not None
     with exact_context(torch.device("cpu")):
-        frames = list(coded_frames(codec.coding, together, (HEIGHT, COLUMNS), 1, count=4))
+        frames = list(decode_frames(codec.coding, together, (HEIGHT, COLUMNS), 1, count=4))
     for decoder in together.decoders:
         decoder.finish()  # its checksum fits
     alone = codec.decompress(codec.compress(takes[2], quality=1, gop=4)).features

@@ -16,7 +16,7 @@ import spike_zoo
 from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm import BSN, EDSR, SSDMTeacherModule, denoising_loss, enlarging_loss
-from spike_zoo.methods.ssdm.colour import grey
+from spike_zoo.methods.ssdm.sdm import grey
 from spike_zoo.metrics import psnr
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch

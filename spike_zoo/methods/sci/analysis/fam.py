@@ -17,6 +17,8 @@ from spike_zoo.methods.sci.features.blocks import (
     residuals,
     scaled,
 )
+from spike_zoo.methods.sci.features.fem import REACH
+from spike_zoo.methods.sci.features.motion_estimation import chained
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 NEIGHBOURS = (0, 2, 4)
@@ -223,3 +225,33 @@ def _checked_size(features: Tensor, motions: Tensor) -> tuple[int, int]:
 def _padded(frames: Tensor) -> Tensor:
     """Repeat the border of ``(B, n, C, H, W)`` until H and W are multiples of 4."""
     return pad_to_multiple(frames.flatten(0, 1), _MULTIPLE).unflatten(0, frames.shape[:2])
+
+
+class AnalysisInput(NamedTuple):
+    """What an analysis module takes.
+
+    Shape:
+        - features: ``(B, 5, 3, H, W)`` at t-2 .. t+2.
+        - motions: ``(B, 4, 2, H, W)`` in pixels, from t to t-2, t-1, t+1, t+2.
+    """
+
+    features: Tensor
+    motions: Tensor
+
+
+def surroundings(features: Tensor, links: Tensor, target: int) -> AnalysisInput:
+    """Return five features around a target and the motion from it to the four others.
+
+    Where one is missing the nearest is used, with the motion to it.
+
+    Args:
+        features: ``(B, n, 3, H, W)``.
+        links: ``(B, n, 2, H, W)``, motion of each to the one before it.
+        target: Which of the n.
+    """
+    last = features.shape[1] - 1
+    around = [min(max(target + offset, 0), last) for offset in range(-REACH, REACH + 1)]
+    steps = [target + offset for offset in range(1 - REACH, REACH + 1)]  # each to the one before
+    still = torch.zeros_like(links[:, 0])
+    known = [links[:, step] if 0 < step <= last else still for step in steps]
+    return AnalysisInput(features[:, around], chained(known))

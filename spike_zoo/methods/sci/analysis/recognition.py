@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.methods.sci.analysis.fam import ClassFAM
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM
 from spike_zoo.methods.sci.baselines.coded_clips import coded_clips
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
-from spike_zoo.methods.sci.features.feature_cache import CachedAnalysis
-from spike_zoo.methods.sci.features.windows import CLIP
+from spike_zoo.methods.sci.features.fem import CLIP
 from spike_zoo.methods.sci.training.augmentation import (
     check_distort,
     distorted,
@@ -25,6 +24,7 @@ from spike_zoo.methods.sci.training.stage_table import DECODED, STAGES, without
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.metrics.rate import accuracy_decrease, bit_saving, bpp
 from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.tasks.recognition import ClassificationModule
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         given |= {"affine_augment": affine_augment, "label_smoothing": label_smoothing}
         given |= {"learning_rate": learning_rate, "schedule": schedule, "cache_gib": cache_gib}
         self.train_stage(row, options.codec(row, classes), **given)
-        self._analysis = CachedAnalysis(cache_gib)
+        self._cache = TensorCache(cache_gib)
         self.coded = coded_metrics()
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
@@ -106,11 +106,31 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         if self.codec.coding is not None:
             quality = int(torch.randint(QUALITIES, (), generator=generator))
         with torch.no_grad():
-            features, motions = self._analysis(self.codec, batch, quality)
+            features, motions = self._analysed(batch, quality)
             if self.hparams["affine_augment"]:
                 drawn = drawn_distortion(len(features), self.hparams["affine_augment"], generator)
                 features, motions = distorted(features, drawn), distorted_motions(motions, drawn)
         return self._fam(features.clone(), motions.clone())
+
+    def _analysed(self, batch: LabelledBatch, quality: int | None) -> AnalysisInput:
+        """Return what the analysis takes of clips, computed once for each clip and quality.
+
+        A clip is known by its recording and its middle plane, so it must come whole and unturned.
+        """
+        codec, named = self.codec, zip(batch["name"], batch["plane"].tolist(), strict=True)
+
+        def compute(places: list[int]) -> Tensor:
+            clips = batch["spikes"][places], batch["rate_scale"][places]
+            if quality is None:
+                parts = codec.analysed(*clips)
+            else:
+                parts = coded_clips(codec, *clips, quality).analysis
+            return torch.cat([part.flatten(1, 2) for part in parts], dim=1)
+
+        keys = [(*one, quality) for one in named]
+        joined = self._cache(keys, compute, batch["spikes"].device)
+        features, motions = joined.split([15, 8], dim=1)  # 5 x 3 and 4 x 2 channels
+        return AnalysisInput(features.unflatten(1, (5, 3)), motions.unflatten(1, (4, 2)))
 
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:
         """Classify a batch as it is and, in a test, after each quality's bits."""

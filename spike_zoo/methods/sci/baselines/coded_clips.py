@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from spike_zoo.coding.sci.chunks import HEAD_BYTES
 from spike_zoo.coding.sci.header import HEADER_BYTES
 from spike_zoo.coding.sci.rans import GroupEncoder
-from spike_zoo.methods.sci.analysis.inputs import AnalysisInput, surroundings
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, surroundings
 from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
-from spike_zoo.methods.sci.codec.frames import coded_frames, in_time
+from spike_zoo.methods.sci.codec.frames import encode_frames, in_time
 from spike_zoo.methods.sci.codec.symbols import SymbolEncoder
 
 if TYPE_CHECKING:
@@ -46,19 +46,15 @@ def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: in
     encoders = [GroupEncoder() for _ in spikes]
     with exact_context(spikes.device):
         features = codec.features(spikes, rate_scale).float()
-        frames = list(
-            coded_frames(
-                coding,
-                SymbolEncoder(*encoders),
-                (spikes.shape[-2], spikes.shape[-1]),
-                quality,
-                count=features.shape[1],
-                features=features.unbind(1),
-                estimation=codec.motion,
-                weight=codec.lambdas[quality],
-            )
+        frames = encode_frames(
+            coding,
+            SymbolEncoder(*encoders),
+            features.unbind(1),
+            quality,
+            estimation=codec.motion,
+            weight=codec.lambdas[quality],
         )
-        decoded, motion = in_time(coding, frames)
+        decoded, motion = in_time(coding, list(frames))
         analysis = surroundings(decoded, motion, features.shape[1] // 2)
     sizes = [HEADER_BYTES + HEAD_BYTES + len(encoder.finish()) for encoder in encoders]
     return CodedClips(analysis, sizes)

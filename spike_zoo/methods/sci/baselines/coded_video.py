@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.coded_video import CODECS, CodedVideo, codec_of, decode_video, encode_video
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
-from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, surroundings
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.features.windows import WINDOW
+from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
 from spike_zoo.tasks.coding import CodingModule, Compressed

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from spike_zoo.methods.sci.features.blocks import conv3
-from spike_zoo.methods.sci.features.windows import CLIP, WINDOW
+from spike_zoo.methods.sci.features.fem import CLIP, WINDOW
 from spike_zoo.methods.sci.training.augmentation import check_distort, distorted, drawn_distortion
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule

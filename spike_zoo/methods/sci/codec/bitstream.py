@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import threading
 import zlib
 from dataclasses import dataclass, field
@@ -22,12 +23,11 @@ from spike_zoo.coding.sci.header import LARGEST_SIDE, MAX_GROUP_PIXELS, MAX_PIXE
 from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
 from spike_zoo.coding.sci.tables import asset_bytes
 from spike_zoo.errors import ConfigError, PlaneRangeError
-from spike_zoo.methods.sci.codec.frames import CodecNetworks, coded_frames
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
-from spike_zoo.methods.sci.features.fem import SMALLEST_SIDE
-from spike_zoo.methods.sci.features.windows import STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import SMALLEST_SIDE, STEP, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -76,11 +76,16 @@ class SCIDecoded:
     header: Header
     errors: tuple[BitstreamError, ...] = field(default=())
 
+    @classmethod
+    def of_group(cls, features: Tensor, motion: Tensor, group: int, header: Header) -> SCIDecoded:
+        """Return a decoded group of pictures by its number in the file."""
+        first = group * header.gop
+        return cls(features, motion, tuple(range(first, first + len(features))), header)
+
     @property
     def planes(self) -> tuple[int, ...]:
         """The plane of the recording that each feature shows."""
-        half, step = self.header.window // 2, self.header.step
-        return tuple(half + step * index for index in self.feature_index)
+        return tuple(self.header.plane(index) for index in self.feature_index)
 
 
 def digest_of(codec: SCICodec) -> bytes:
@@ -131,7 +136,7 @@ def coding_of(codec: SCICodec) -> CodecNetworks:
         )
     if not all(bool(net.is_final) for net in scale_nets(codec)):
         raise NotFinalizedError(
-            "this codec is not final: call finalize_entropy() once its training is done; "
+            "this codec is not final: call update_tables() once its training is done; "
             "checkpoints of stage 'codec' are final"
         )
     return codec.coding
@@ -205,22 +210,16 @@ def payloads(
         features: Every feature in order of time, ``(1, 3, H, W)``.
         header: What the bitstream begins with.
     """
-    coding, estimation = coding_of(codec), codec.motion
+    coding = coding_of(codec)
     check_exact(codec)
     device = next(codec.parameters()).device
-    size, waiting = (header.height, header.width), iter(features)
+    quality, waiting = header.quality, iter(features)
     for group in range(header.groups):
-        count, encoder = header.group_length(group), GroupEncoder()
+        taken, encoder = itertools.islice(waiting, header.group_length(group)), GroupEncoder()
+        symbols, weight = SymbolEncoder(encoder), codec.lambdas[quality]
         with exact_context(device):
-            for _ in coded_frames(
-                coding,
-                SymbolEncoder(encoder),
-                size,
-                header.quality,
-                count=count,
-                features=waiting,
-                estimation=estimation,
-                weight=codec.lambdas[header.quality],
+            for _ in encode_frames(
+                coding, symbols, taken, quality, estimation=codec.motion, weight=weight
             ):
                 pass
         yield encoder.finish()
@@ -239,20 +238,13 @@ def decoded_group(
     device = next(codec.parameters()).device
     decoder = GroupDecoder(payload, group)
     count, size = header.group_length(group), (header.height, header.width)
-    features, motions = torch.empty(count, FEATURES, *size), torch.zeros(count, 2, *size)
-    frames = coded_frames(
-        coding,
-        SymbolDecoder(decoder, device),
-        size,
-        header.quality,
-        count=count,
-    )
+    features, motions = torch.empty(count, FEATURES, *size), torch.empty(count, 2, *size)
+    frames = decode_frames(coding, SymbolDecoder(decoder, device), size, header.quality, count)
     try:
         with exact_context(device):
             for number, frame in enumerate(frames):
                 features[number] = frame.feature.clamp(0.0, 1.0).cpu()[0]
-                if frame.motion is not None:
-                    motions[number] = frame.motion.cpu()[0]
+                motions[number] = frame.motion.cpu()[0]
     except BitstreamError:
         raise
     except ValueError as error:  # unbounded motion, of symbols that no encoder wrote
@@ -285,8 +277,7 @@ def decoded_groups(codec: SCICodec, reader: BitstreamReader) -> Iterator[SCIDeco
                 raise
             reader.errors.append(error)
             continue
-        first = group * header.gop
-        yield SCIDecoded(features, motions, tuple(range(first, first + len(features))), header)
+        yield SCIDecoded.of_group(features, motions, group, header)
 
 
 def together(reader: BitstreamReader, groups: Iterable[SCIDecoded]) -> SCIDecoded:

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 
 from spike_zoo.coding.sci.container import BitstreamReader, BitstreamWriter
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
-from spike_zoo.methods.sci.analysis.inputs import AnalysisInput, surroundings
+from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, surroundings
 from spike_zoo.methods.sci.codec.bitstream import (
     SCIDecoded,
     check_exact,
@@ -33,9 +32,8 @@ from spike_zoo.methods.sci.codec.decoded import (
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
-from spike_zoo.methods.sci.features.fem import FEM
+from spike_zoo.methods.sci.features.fem import CLIP, FEM, STEP, WINDOW
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
-from spike_zoo.methods.sci.features.windows import CLIP, STEP, WINDOW
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes.recording import check_recording
 
@@ -285,10 +283,8 @@ class SCICodec(nn.Module):
         check_model(self, reader.header)
         check_exact(self)
         with eval_mode(self):
-            features, motion = decoded_group(self, reader.payload(k), reader.header, k)
-        first = k * reader.header.gop
-        index = tuple(range(first, first + len(features)))
-        return SCIDecoded(features, motion, index, reader.header)
+            parts = decoded_group(self, reader.payload(k), reader.header, k)
+        return SCIDecoded.of_group(*parts, k, reader.header)
 
     def reconstruct_stream(self, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
         """Yield the number of every decoded feature and its image, ``(1, H, W)`` in [0, 1].

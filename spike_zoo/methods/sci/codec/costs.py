@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.methods.sci.codec.intra import STRIDE
-from spike_zoo.methods.sci.features.windows import REACH
+from spike_zoo.methods.sci.features.fem import REACH
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.base import ProfiledCall
 
@@ -92,10 +92,10 @@ def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str,
         return analysis.motion.hyper(moved), analysis.content.hyper(latent)
 
     def decoded_intra() -> Tensor:
-        return coding.intra(zeros, None, size, coding.gains, quality)
+        return coding.intra.decode(zeros, size, coding.gains, quality)
 
     def decoded_inter() -> DecodedPFrame:
-        return coding.inter(zeros, None, None, before, coding.gains, quality)
+        return coding.inter.decode(zeros, before, coding.gains, quality)
 
     jobs: dict[str, Callable[[], object]] = {
         "encode_intra": encode_intra,

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.analysis.fam import ClassFAM
-from spike_zoo.methods.sci.analysis.inputs import AnalysisInput, surroundings
-from spike_zoo.methods.sci.features.windows import REACH
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, surroundings
+from spike_zoo.methods.sci.features.fem import REACH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

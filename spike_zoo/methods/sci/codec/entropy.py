@@ -1,8 +1,12 @@
 """The entropy model of a latent: a hyper latent, then two passes over a checkerboard.
 
-Training, encoding and decoding run the same code, so they cannot disagree. They differ in the
-:class:`Symbols` that they pass: ``RateEstimator`` estimates bits with gradients, ``SymbolEncoder``
-rounds and writes, ``SymbolDecoder`` reads. A latent that is decoded is passed as None::
+Encoding, decoding and training are one pass with another :class:`Symbols`, so they cannot disagree:
+
+- ``SymbolEncoder`` rounds a latent and writes its symbols into a stream;
+- ``SymbolDecoder`` ignores the latent, which is None, and reads the symbols from the stream;
+- ``RateEstimator`` rounds, or adds noise, with gradients, and sums the bits of the symbols.
+
+Each returns the symbols that a decoder has, and the pass computes with nothing else::
 
     latent -> symbols.hyper    -> hyper symbols -> means and scale indexes of the first pass
            -> symbols.residual -> half of the symbols -> means and indexes of the second pass
@@ -12,6 +16,7 @@ rounds and writes, ``SymbolDecoder`` reads. A latent that is decoded is passed a
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 import torch
@@ -23,7 +28,7 @@ from spike_zoo.methods.sci.features.blocks import DSB, Up
 from spike_zoo.nn.precision import in_full_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 class Symbols(Protocol):
@@ -83,6 +88,46 @@ class EncodedSymbols(Symbols, Protocol):
     def accept(self, trial: Self) -> None:
         """Count, or write, the symbols of a trial."""
         ...
+
+
+class Gains(nn.Module):
+    """Gains of every latent at every quality, for the encoder and for the decoder.
+
+    They begin evenly spaced, 1/4 at the lowest quality and 1 at the highest, and those of motion
+    at 1: its precision matters at every quality. The decoder's undo the encoder's.
+
+    Args:
+        channels: Name of each latent -> its channels.
+    """
+
+    def __init__(self, channels: Mapping[str, int]) -> None:
+        super().__init__()
+        start = torch.linspace(-math.log(4.0), 0.0, QUALITIES)[:, None]
+        made = {name: start.repeat(1, count) for name, count in channels.items()}
+        if "motion" in made:
+            made["motion"] = torch.zeros_like(made["motion"])
+        self.encoder = nn.ParameterDict({name: nn.Parameter(x) for name, x in made.items()})
+        self.decoder = nn.ParameterDict({name: nn.Parameter(-x) for name, x in made.items()})
+
+    def before(self, name: str, latent: Tensor, quality: int) -> Tensor:
+        """Return a latent ``(B, C, h, w)`` as it is rounded."""
+        return latent * self.encoder[name][quality].exp().view(1, -1, 1, 1)
+
+    def after(self, name: str, latent: Tensor, quality: int) -> Tensor:
+        """Return a decoded latent as the synthesis takes it."""
+        return latent * self.decoder[name][quality].exp().view(1, -1, 1, 1)
+
+
+class UncodedLatent(NamedTuple):
+    """A latent before rounding.
+
+    Shape:
+        - latent: ``(B, N, h, w)``, with the encoder's gains.
+        - hyper: ``(B, Z, h/4, w/4)``, its hyper latent.
+    """
+
+    latent: Tensor
+    hyper: Tensor
 
 
 class DecodedLatent(NamedTuple):
@@ -147,22 +192,24 @@ class LatentEntropy(nn.Module):
     def forward(
         self,
         symbols: Symbols,
-        latent: Tensor | None,
-        hyper: Tensor,
+        given: UncodedLatent | None,
+        grid: tuple[int, int],
         quality: int,
         extra: Sequence[Tensor] = (),
         previous: Tensor | None = None,
     ) -> DecodedLatent:
-        """Code a latent in two passes, or read it.
+        """Encode a latent and return it as decoded, or decode it.
 
         Args:
             symbols: Where symbols come from or go.
-            latent: ``(B, N, h, w)`` with the encoder's gains; None where a stream is read.
-            hyper: Symbols of the hyper latent, ``(B, Z, h/4, w/4)``.
+            given: What is encoded; None where a stream is read.
+            grid: Height and width of the hyper latent, a quarter of the latent's.
             quality: 0 to 3.
-            extra: Other predictions of its size.
+            extra: Other predictions of the latent's size.
             previous: Symbols of the frame before, ``(B, N, h, w)``.
         """
+        latent, hyper = (None, None) if given is None else given
+        hyper = symbols.hyper(hyper, self.prior, (len(self.prior.logits), *grid))
         predicted = self._side_information(hyper, quality)
         prediction = in_full_precision(self.fuse, torch.cat([predicted, *extra], dim=1))
         even = checkerboard(self.channels, prediction)
@@ -185,7 +232,7 @@ class LatentEntropy(nn.Module):
         return in_full_precision(self.raise_hyper, hyper) + self.quality[quality].view(1, -1, 1, 1)
 
     def finalize(self) -> None:
-        """Turn what selects tables into integers, for good."""
+        """Turn what selects tables into integers."""
         self.prior.finalize()
         self.scales.finalize()
 

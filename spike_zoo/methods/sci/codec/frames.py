@@ -1,17 +1,16 @@
-"""Frame after frame of a group of pictures: the one way that training, writing and reading go."""
+"""Encode and decode the frames of a group of pictures, one after the other."""
 
 from __future__ import annotations
 
-import itertools
-from typing import TYPE_CHECKING, Final, NamedTuple, cast, get_args
+from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.gains import Gains
+from spike_zoo.methods.sci.codec.entropy import Gains
 from spike_zoo.methods.sci.codec.inter import (
-    CODED,
+    MODES,
     Context,
     DecodedPFrame,
     FrameMode,
@@ -22,7 +21,7 @@ from spike_zoo.methods.sci.codec.inter import (
 from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
 from spike_zoo.methods.sci.features.blocks import check_width, scaled
-from spike_zoo.methods.sci.features.fmvr import FMVR
+from spike_zoo.methods.sci.features.motion_estimation import FMVR
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
     from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, Symbols
     from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
-
-
-_MODES: Final = tuple(itertools.starmap(FrameMode, itertools.product((False, True), repeat=2)))
 
 
 class CodecNetworks(NamedTuple):
@@ -92,102 +88,101 @@ class DecodedFrame(NamedTuple):
     """A decoded frame.
 
     Shape:
-        - feature: ``(B, 3, H, W)``, not clamped; the next frame sees it clamped to [0, 1].
-        - motion: ``(B, 2, H, W)`` in pixels, to the frame before; None of an I-frame.
-        - estimated: ``(B, 2, H, W)``, the motion that was coded; None of an I-frame, and where a
+        - feature: ``(B, 3, H, W)``, not clamped; the next frame is predicted from it clamped to
+          [0, 1].
+        - motion: ``(B, 2, H, W)`` in pixels, to the frame before; zero of an I-frame.
+        - estimated: ``(B, 2, H, W)``, the motion that was encoded; None of an I-frame, and where a
           stream is read.
     """
 
     feature: Tensor
-    motion: Tensor | None
+    motion: Tensor
     estimated: Tensor | None = None
 
+    def cropped(self, size: tuple[int, int]) -> DecodedFrame:
+        """Return a frame without its padding."""
+        return DecodedFrame(*(None if x is None else crop_padding(x, *size) for x in self))  # type: ignore[arg-type]  # only the last may be None
 
-def coded_frames(
+
+def encode_frames(
     coding: CodecNetworks,
     symbols: Symbols,
-    size: tuple[int, int],
+    features: Iterable[Tensor],
     quality: int,
     *,
-    count: int,
-    features: Iterable[Tensor] | None = None,
-    estimation: MotionEstimation | None = None,
+    estimation: MotionEstimation | None,
     weight: float | None = None,
 ) -> Iterator[DecodedFrame]:
-    """Code the frames of a group of pictures, or read them: an I-frame, then P-frames.
+    """Encode the frames of a group of pictures: an I-frame, then P-frames.
 
     Args:
         coding: The networks.
-        symbols: Where symbols come from or go.
-        size: H and W of a feature.
+        symbols: Take the symbols, or count their bits.
+        features: ``(B, 3, H, W)`` each.
         quality: 0 to 3.
-        count: Frames of the group.
-        features: What is coded, ``(B, 3, H, W)`` each; None where a stream is read. From an
-            iterator exactly ``count`` are taken.
-        estimation: Motion estimation, where something is coded.
+        estimation: Motion estimation, which only groups of one frame can do without.
         weight: Of the mean square error beside the bits of a feature's pixel, by which an encoder
             chooses the parts of a P-frame that it codes; by default it codes both.
 
     Yields:
-        The decoded frames, of the true size.
+        The frames as decoded, of the true size.
+    """
+    before: ReferenceFrame | None = None
+    for feature in features:
+        size = feature.shape[-2], feature.shape[-1]
+        padded = pad_to_multiple(feature.float(), STRIDE)
+        if before is None:
+            found = coding.intra.encode(symbols, padded, coding.gains, quality).float()
+            before = coding.inter.start(found.clamp(0.0, 1.0))
+            yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
+            continue
+        motion = cast("MotionEstimation", estimation)(padded, before.feature)
+        options = (symbols, padded, motion, before, coding.gains, quality)
+        if weight is None or not coding.inter.skip:
+            frame = coding.inter.encode(*options)
+        else:
+            frame = _best_p_frame(coding.inter, *options, weight)
+        before = frame.reference()
+        yield DecodedFrame(frame.feature.float(), frame.motion, motion).cropped(size)
+
+
+def decode_frames(
+    coding: CodecNetworks, symbols: Symbols, size: tuple[int, int], quality: int, count: int
+) -> Iterator[DecodedFrame]:
+    """Decode the frames of a group of pictures.
+
+    Args:
+        coding: The networks.
+        symbols: Give the symbols.
+        size: H and W of a feature.
+        quality: 0 to 3.
+        count: Frames of the group.
     """
     padded = size[0] + -size[0] % STRIDE, size[1] + -size[1] % STRIDE
-    before: ReferenceFrame | None = None
-    coded = itertools.repeat(None) if features is None else features
-    for _, feature in zip(range(count), coded):  # noqa: B905  (an iterator may hold further groups)
-        feature = None if feature is None else pad_to_multiple(feature.float(), STRIDE)
-        if before is None:
-            found = coding.intra(symbols, feature, padded, coding.gains, quality).float()
-            before = coding.inter.start(found.clamp(0.0, 1.0))
-            yield DecodedFrame(crop_padding(found, *size), None)
-            continue
-        motion = None
-        if feature is not None and estimation is not None:
-            motion = estimation(feature, before.feature)
-        moved = _coded_p_frame(coding, symbols, feature, motion, before, quality, weight)
-        before = ReferenceFrame(moved.feature.float().clamp(0.0, 1.0), *moved.known)
-        yield DecodedFrame(
-            crop_padding(moved.feature.float(), *size),
-            crop_padding(moved.motion, *size),
-            None if motion is None else crop_padding(motion, *size),
-        )
-
-
-def _coded_p_frame(
-    coding: CodecNetworks,
-    symbols: Symbols,
-    feature: Tensor | None,
-    motion: Tensor | None,
-    before: ReferenceFrame,
-    quality: int,
-    weight: float | None,
-) -> DecodedPFrame:
-    """Code a P-frame, or read it, in the mode that the stream states or the encoder chooses."""
-    inter, mode = coding.inter, CODED
-    if inter.skip and feature is None:
-        mode = _MODES[symbols.number(None, len(_MODES))]
-    elif inter.skip and feature is not None and weight is not None:
-        symbols = cast("EncodedSymbols", symbols)
-        return _best_p_frame(coding, symbols, feature, motion, before, quality, weight)
-    elif inter.skip:
-        symbols.number(_MODES.index(mode), len(_MODES))
-    return inter(symbols, feature, motion, before, coding.gains, quality, mode)
+    found = coding.intra.decode(symbols, padded, coding.gains, quality).float()
+    yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
+    before = coding.inter.start(found.clamp(0.0, 1.0))
+    for _ in range(count - 1):
+        frame = coding.inter.decode(symbols, before, coding.gains, quality)
+        before = frame.reference()
+        yield DecodedFrame(frame.feature.float(), frame.motion).cropped(size)
 
 
 def _best_p_frame(
-    coding: CodecNetworks,
-    symbols: EncodedSymbols,
+    inter: Inter,
+    symbols: Symbols,
     feature: Tensor,
-    motion: Tensor | None,
+    motion: Tensor,
     before: ReferenceFrame,
+    gains: Gains,
     quality: int,
     weight: float,
 ) -> DecodedPFrame:
-    """Code a P-frame with the parts that reduce bits and weighted error together.
+    """Encode a P-frame with the parts that reduce bits and weighted error together.
 
     Motion is decided first, by the moved frame; then content.
     """
-    inter, options = coding.inter, (before, coding.gains, quality)
+    symbols, options = cast("EncodedSymbols", symbols), (before, gains, quality)
 
     def cost(frame: DecodedPFrame, bits: float) -> float:
         error = F.mse_loss(frame.feature.float().clamp(0.0, 1.0), feature)
@@ -198,32 +193,28 @@ def _best_p_frame(
     for part in FrameMode._fields:
         trial = symbols.trial()
         if part == "motion":
-            tried = inter.moved(trial, motion, *options)
+            tried = inter.encode_motion(trial, motion, *options)
         else:
-            tried = inter.corrected(trial, feature, best, *options)
+            tried = inter.encode_content(trial, feature, best, *options)
         if cost(tried, float(trial.bits)) < cost(best, 0.0):
             best, accepted[part] = tried, trial
     mode = FrameMode(*(part in accepted for part in FrameMode._fields))
-    symbols.number(_MODES.index(mode), len(_MODES))
+    symbols.number(MODES.index(mode), len(MODES))
     for trial in accepted.values():
         symbols.accept(trial)
     return best
 
 
 def in_time(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:
-    """Return decoded frames as an analysis takes them.
+    """Return the decoded frames of a group of pictures as an analysis takes them.
 
     Returns:
         Features ``(B, n, 3, H, W)`` in [0, 1] and motion ``(B, n, 2, H, W)`` in pixels, of each to
         the one before it, refined; zero of I-frames.
     """
-    still = torch.zeros_like(frames[0].feature[:, :2])
-    features, motions = [], []
-    for frame in frames:
-        feature = frame.feature.clamp(0.0, 1.0)
-        motion = still if frame.motion is None else frame.motion
-        if frame.motion is not None and coding.fmvr is not None:
-            motion = coding.fmvr(motion, feature)
-        features.append(feature)
-        motions.append(motion)
+    features = [frame.feature.clamp(0.0, 1.0) for frame in frames]
+    motions = [frame.motion for frame in frames]
+    if coding.fmvr is not None:
+        pairs = zip(motions[1:], features[1:], strict=True)
+        motions[1:] = [coding.fmvr(*pair) for pair in pairs]
     return torch.stack(features, dim=1), torch.stack(motions, dim=1)

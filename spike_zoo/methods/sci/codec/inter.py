@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.sci.codec.entropy import DecodedLatent, LatentEntropy
+from spike_zoo.methods.sci.codec.entropy import DecodedLatent, LatentEntropy, UncodedLatent
 from spike_zoo.methods.sci.codec.inter_layers import (
     CONTENT,
     CONTENT_HYPER,
@@ -19,13 +20,12 @@ from spike_zoo.methods.sci.codec.inter_layers import (
     InterAnalysis,
     MotionSynthesis,
 )
-from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, STRIDE
+from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
 from spike_zoo.methods.sci.features.blocks import DSB, conv3, scaled, warped
 from spike_zoo.nn.precision import in_full_precision
 
 if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.entropy import Symbols
-    from spike_zoo.methods.sci.codec.gains import Gains
+    from spike_zoo.methods.sci.codec.entropy import Gains, Symbols
 
 Context = Literal["condition", "residual"]
 TemporalPrior = Literal["full", "symbols", "none"]
@@ -97,6 +97,8 @@ class FrameMode(NamedTuple):
 
 
 CODED: Final = FrameMode()
+MODES: Final = tuple(itertools.starmap(FrameMode, itertools.product((False, True), repeat=2)))
+"""Modes by the number that a stream states."""
 
 
 class DecodedPFrame(NamedTuple):
@@ -113,6 +115,10 @@ class DecodedPFrame(NamedTuple):
     feature: Tensor
     motion: Tensor
     known: tuple[DecodedLatent, DecodedLatent]
+
+    def reference(self) -> ReferenceFrame:
+        """Return what the next P-frame is predicted from."""
+        return ReferenceFrame(self.feature.float().clamp(0.0, 1.0), *self.known)
 
 
 class Inter(nn.Module):
@@ -146,42 +152,50 @@ class Inter(nn.Module):
         self.motion_synthesis = MotionSynthesis(width)
         self.contexts = ContextMining(width)
         self.synthesis = ContentSynthesis(width)
-        self.motion_channels, self.motion_hyper = scaled(MOTION, width), scaled(MOTION_HYPER, width)
-        self.channels, self.hyper = scaled(CONTENT, width), scaled(CONTENT_HYPER, width)
 
     def start(self, feature: Tensor) -> ReferenceFrame:
         """Return what the first P-frame after an I-frame knows."""
         size = feature.shape[-2] // LATENT_STRIDE, feature.shape[-1] // LATENT_STRIDE
-        motion = DecodedLatent.nothing(feature, self.motion_channels, size)
-        return ReferenceFrame(feature, motion, DecodedLatent.nothing(feature, self.channels, size))
+        models = self.entropy.motion, self.entropy.content
+        nothing = (DecodedLatent.nothing(feature, model.channels, size) for model in models)
+        return ReferenceFrame(feature, *nothing)
 
-    def forward(
+    def encode(
         self,
         symbols: Symbols,
-        feature: Tensor | None,
-        motion: Tensor | None,
+        feature: Tensor,
+        motion: Tensor,
         before: ReferenceFrame,
         gains: Gains,
         quality: int,
-        mode: FrameMode = CODED,
     ) -> DecodedPFrame:
-        """Code a frame, or read it.
+        """Encode a frame, motion and content, and return it as decoded.
 
         Args:
-            symbols: Where symbols come from or go.
-            feature: What is coded, ``(B, 3, H, W)``; None where a stream is read.
-            motion: Estimated backward motion ``(B, 2, H, W)``; None where a stream is read.
+            symbols: Take the symbols.
+            feature: ``(B, 3, H, W)``.
+            motion: Estimated backward motion ``(B, 2, H, W)``.
             before: The frame before it.
             gains: Of all latents.
             quality: 0 to 3.
-            mode: Which parts are coded.
         """
-        found = self.still(before)
+        if self.skip:
+            symbols.number(MODES.index(CODED), len(MODES))
+        moved = self.encode_motion(symbols, motion, before, gains, quality)
+        return self.encode_content(symbols, feature, moved, before, gains, quality)
+
+    def decode(
+        self, symbols: Symbols, before: ReferenceFrame, gains: Gains, quality: int
+    ) -> DecodedPFrame:
+        """Decode a frame, or the parts of it that the stream holds; arguments as of encode."""
+        mode = MODES[symbols.number(None, len(MODES))] if self.skip else CODED
+        frame = self.still(before)
         if mode.motion:
-            found = self.moved(symbols, motion, before, gains, quality)
+            frame = self._moved(symbols, None, before, gains, quality)
         if mode.content:
-            found = self.corrected(symbols, feature, found, before, gains, quality)
-        return found
+            contexts = self._contexts(before.feature, frame.motion)
+            frame = self._corrected(symbols, None, contexts, frame, before, gains, quality)
+        return frame
 
     def still(self, before: ReferenceFrame) -> DecodedPFrame:
         """Return the frame before as the next one, without motion and content."""
@@ -189,73 +203,68 @@ class Inter(nn.Module):
         motion = torch.zeros_like(before.feature[:, :2])
         return DecodedPFrame(before.feature, motion, (start.motion, start.content))
 
-    def moved(
+    def encode_motion(
         self,
         symbols: Symbols,
-        motion: Tensor | None,
+        motion: Tensor,
         before: ReferenceFrame,
         gains: Gains,
         quality: int,
     ) -> DecodedPFrame:
-        """Code motion, or read it, and return the frame before, moved along it."""
-        known = self._motion(symbols, motion, before, gains, quality)
-        moved = self.motion_synthesis(gains.after("motion", known.latent, quality)).float()
-        no_content = self.start(before.feature).content
-        return DecodedPFrame(warped(before.feature, moved), moved, (known, no_content))
+        """Encode motion alone and return the frame before, moved along it as decoded."""
+        latent = gains.before("motion", self.analysis.motion(motion), quality)
+        given = UncodedLatent(latent, self.analysis.motion.hyper(latent))
+        return self._moved(symbols, given, before, gains, quality)
 
-    def corrected(
+    def encode_content(
         self,
         symbols: Symbols,
-        feature: Tensor | None,
+        feature: Tensor,
         base: DecodedPFrame,
         before: ReferenceFrame,
         gains: Gains,
         quality: int,
     ) -> DecodedPFrame:
-        """Code content, or read it, and return the moved frame with it."""
+        """Encode content alone and return the moved frame with it as decoded."""
         contexts = self._contexts(before.feature, base.motion)
-        latent = hyper = None
-        if feature is not None:
-            new = feature - base.feature if self.context == "residual" else feature
-            latent = self.analysis.content(new, contexts)
-            latent = gains.before("content", latent, quality)
-            hyper = self.analysis.content.hyper(latent)
-        known = self._content(symbols, latent, hyper, contexts, before, quality)
-        added = self.synthesis(gains.after("content", known.latent, quality), contexts)
-        return DecodedPFrame(base.feature + added, base.motion, (base.known[0], known))
+        new = feature - base.feature if self.context == "residual" else feature
+        latent = gains.before("content", self.analysis.content(new, contexts), quality)
+        given = UncodedLatent(latent, self.analysis.content.hyper(latent))
+        return self._corrected(symbols, given, contexts, base, before, gains, quality)
 
-    def _motion(
+    def _moved(
         self,
         symbols: Symbols,
-        motion: Tensor | None,
+        given: UncodedLatent | None,
         before: ReferenceFrame,
         gains: Gains,
         quality: int,
-    ) -> DecodedLatent:
-        latent = hyper = None
-        if motion is not None:
-            latent = gains.before("motion", self.analysis.motion(motion), quality)
-            hyper = self.analysis.motion.hyper(latent)
+    ) -> DecodedPFrame:
         entropy, known = self.entropy.motion, self._side_information(before.motion)
-        size = self.motion_hyper, *grid_of(before.feature)
-        hyper = symbols.hyper(hyper, entropy.prior, size)
-        return entropy(symbols, latent, hyper, quality, [known.latent], known.symbols)
+        extra, grid = [known.latent], grid_of(before.feature)
+        decoded = entropy(symbols, given, grid, quality, extra, known.symbols)
+        motion = self.motion_synthesis(gains.after("motion", decoded.latent, quality)).float()
+        no_content = self.start(before.feature).content
+        return DecodedPFrame(warped(before.feature, motion), motion, (decoded, no_content))
 
-    def _content(
+    def _corrected(
         self,
         symbols: Symbols,
-        latent: Tensor | None,
-        hyper: Tensor | None,
+        given: UncodedLatent | None,
         contexts: Contexts,
+        base: DecodedPFrame,
         before: ReferenceFrame,
+        gains: Gains,
         quality: int,
-    ) -> DecodedLatent:
+    ) -> DecodedPFrame:
         entropy, known = self.entropy.content, self._side_information(before.content)
-        hyper = symbols.hyper(hyper, entropy.prior, (self.hyper, *grid_of(before.feature)))
         prior = torch.zeros_like(known.latent)
         if self.temporal_prior == "full":
             prior = in_full_precision(self.entropy.prior, contexts.quarter)
-        return entropy(symbols, latent, hyper, quality, [known.latent, prior], known.symbols)
+        extra, grid = [known.latent, prior], grid_of(before.feature)
+        decoded = entropy(symbols, given, grid, quality, extra, known.symbols)
+        added = self.synthesis(gains.after("content", decoded.latent, quality), contexts)
+        return DecodedPFrame(base.feature + added, base.motion, (base.known[0], decoded))
 
     def _side_information(self, known: DecodedLatent) -> DecodedLatent:
         if self.temporal_prior == "none":
@@ -268,8 +277,3 @@ class Inter(nn.Module):
         channels = self.contexts.at_quarter.widen.in_channels
         sizes = [(channels, reference.shape[-2] // f, reference.shape[-1] // f) for f in (1, 2, 4)]
         return Contexts(*(reference.new_zeros(len(reference), *size) for size in sizes))
-
-
-def grid_of(feature: Tensor) -> tuple[int, int]:
-    """Return the size of the hyper latent of a feature."""
-    return feature.shape[-2] // STRIDE, feature.shape[-1] // STRIDE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.sci.codec.entropy import LatentEntropy
+from spike_zoo.methods.sci.codec.entropy import LatentEntropy, UncodedLatent
 from spike_zoo.methods.sci.features.blocks import (
     DSB,
     FEATURES,
@@ -21,8 +21,7 @@ from spike_zoo.methods.sci.features.blocks import (
 )
 
 if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.entropy import Symbols
-    from spike_zoo.methods.sci.codec.gains import Gains
+    from spike_zoo.methods.sci.codec.entropy import Gains, Symbols
 
 LATENT, HYPER = 320, 128
 STRIDE = 64
@@ -119,11 +118,10 @@ class Intra(nn.Module):
     def __init__(self, width: float) -> None:
         super().__init__()
         latent, wide = scaled(LATENT, width), scaled(640, width)
-        self.hyper_channels = scaled(HYPER, width)
         self.analysis = IntraAnalysis(width)
         self.entropy = LatentEntropy(
             latent,
-            self.hyper_channels,
+            scaled(HYPER, width),
             raised=(scaled(256, width), latent),
             fusion=(wide,),
             spatial=(wide, wide),
@@ -131,28 +129,43 @@ class Intra(nn.Module):
         )
         self.synthesis = IntraSynthesis(width)
 
-    def forward(
-        self,
-        symbols: Symbols,
-        feature: Tensor | None,
-        size: tuple[int, int],
-        gains: Gains,
-        quality: int,
-    ) -> Tensor:
-        """Return the decoded feature, ``(B, 3, H, W)``, not clamped.
+    def encode(self, symbols: Symbols, feature: Tensor, gains: Gains, quality: int) -> Tensor:
+        """Encode a feature and return it as decoded, ``(B, 3, H, W)``, not clamped.
 
         Args:
-            symbols: Where symbols come from or go.
-            feature: What is coded, ``(B, 3, H, W)``; None where a stream is read.
+            symbols: Take the symbols.
+            feature: ``(B, 3, H, W)``, H and W multiples of 64.
+            gains: Of all latents.
+            quality: 0 to 3.
+        """
+        latent = gains.before("intra", self.analysis(feature), quality)
+        given = UncodedLatent(latent, self.analysis.hyper(latent))
+        return self._decoded(symbols, given, grid_of(feature), gains, quality)
+
+    def decode(self, symbols: Symbols, size: tuple[int, int], gains: Gains, quality: int) -> Tensor:
+        """Decode a feature, ``(1, 3, H, W)``, not clamped.
+
+        Args:
+            symbols: Give the symbols.
             size: H and W, multiples of 64.
             gains: Of all latents.
             quality: 0 to 3.
         """
-        latent = hyper = None
-        if feature is not None:
-            latent = gains.before("intra", self.analysis(feature), quality)
-            hyper = self.analysis.hyper(latent)
         grid = size[0] // STRIDE, size[1] // STRIDE
-        hyper = symbols.hyper(hyper, self.entropy.prior, (self.hyper_channels, *grid))
-        known = self.entropy(symbols, latent, hyper, quality)
+        return self._decoded(symbols, None, grid, gains, quality)
+
+    def _decoded(
+        self,
+        symbols: Symbols,
+        given: UncodedLatent | None,
+        grid: tuple[int, int],
+        gains: Gains,
+        quality: int,
+    ) -> Tensor:
+        known = self.entropy(symbols, given, grid, quality)
         return self.synthesis(gains.after("intra", known.latent, quality))
+
+
+def grid_of(feature: Tensor) -> tuple[int, int]:
+    """Return the size of the hyper latent of a feature."""
+    return feature.shape[-2] // STRIDE, feature.shape[-1] // STRIDE

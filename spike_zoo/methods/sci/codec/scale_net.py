@@ -250,7 +250,7 @@ class ScaleNet(nn.Module):
         """
         if not self.is_final:
             raise NotFinalizedError(
-                "this codec's entropy model is not final yet: call finalize_entropy() once its "
+                "this codec's entropy model is not final yet: call update_tables() once its "
                 "training is done; checkpoints of stage 'codec' that ran to their end have it"
             )
         place = exact_device(hyper.device)

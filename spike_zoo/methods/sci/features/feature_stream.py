@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.features.motion_estimation import chained
-from spike_zoo.methods.sci.features.windows import REACH, STEP, WINDOW
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.clips import read_clip
 

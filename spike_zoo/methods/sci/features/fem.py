@@ -18,7 +18,6 @@ from spike_zoo.methods.sci.features.blocks import (
     repeated,
     scaled,
 )
-from spike_zoo.methods.sci.features.windows import WINDOW
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
 if TYPE_CHECKING:
@@ -27,6 +26,14 @@ if TYPE_CHECKING:
 Pathway = Literal["dual", "ventral", "dorsal"]
 Fusion = Literal["pfu", "concat", "none"]
 
+WINDOW = 13
+"""Planes of one feature: the widest ventral filter, and four dorsal ones fit exactly."""
+STEP = 7
+"""Planes from one feature to the next; neighbouring windows share 6."""
+REACH = 2
+"""Features on either side of a target that its analysis sees."""
+CLIP = WINDOW + 2 * REACH * STEP
+"""Planes that the analysis of one target sees: 41."""
 SMALLEST_SIDE = 16
 
 VENTRAL_PLANES = tuple((6 - k // 2, 7 + k // 2) for k in (7, 9, 11, 13))

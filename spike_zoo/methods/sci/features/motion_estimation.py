@@ -1,4 +1,4 @@
-"""Motion between features: its estimation from coarse to fine, and chains of it over time."""
+"""Motion between features: estimation from coarse to fine, chains over time, refinement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.features.blocks import FEATURES, check_width, scaled, warped
+from spike_zoo.methods.sci.features.blocks import FEATURES, check_width, conv3, scaled, warped
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
 
@@ -136,3 +136,37 @@ def chained(links: Sequence[Tensor]) -> Tensor:
     return torch.stack(
         [here + warped(before, here), here, forward, forward + warped(onward, forward)], dim=1
     )
+
+
+class FMVR(nn.Module):
+    """Refine decoded motion by the decoded feature (feature-level motion vector refinement).
+
+    Untrained, it changes nothing.
+
+    Shape:
+        - motion: ``(B, 2, H, W)`` in pixels.
+        - feature: ``(B, 3, H, W)``.
+        - Output: ``(B, 2, H, W)``.
+
+    Source: the paper's Eq. (8), convolutions with small kernels. It does not scale with a width.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            conv3(2 + FEATURES, 16),
+            nn.ReLU(),
+            conv3(16, 16),
+            nn.ReLU(),
+            nn.Conv2d(16, 16, 1),
+            nn.ReLU(),
+            conv3(16, 8),
+            nn.ReLU(),
+            conv3(8, 2),
+        )
+        for parameter in self.layers[-1].parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, motion: Tensor, feature: Tensor) -> Tensor:
+        """Return the refined motion."""
+        return motion + self.layers(torch.cat([motion, feature], dim=1))

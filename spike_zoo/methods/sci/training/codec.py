@@ -1,11 +1,11 @@
-"""Stages ``codec`` and ``joint``: features that become bits, and pictures after them."""
+"""Stage ``codec``: train the codec of features; what stage ``joint`` shares with it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
@@ -15,17 +15,16 @@ from spike_zoo.coding.sci.header import HEADER_BYTES, Header
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded, decoded_group, payloads
 from spike_zoo.methods.sci.codec.costs import coding_calls
-from spike_zoo.methods.sci.codec.frames import CodecNetworks, DecodedFrame, coded_frames
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
-from spike_zoo.methods.sci.features.windows import REACH, STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
-from spike_zoo.methods.sci.training.motion import failed_motion
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
 from spike_zoo.methods.sci.training.stage_table import frozen, row_of
-from spike_zoo.metrics.flow import end_point_error, error_ratios, motion_spread, still_error
+from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
 from spike_zoo.metrics.image import MeanOfValues, psnr
 from spike_zoo.tasks.coding import CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
@@ -60,12 +59,10 @@ ESTIMATED = ("rd", *(f"{n}_q{q}" for n in ("rate", "feature_psnr") for q in rang
 """What a validation measures: rate and distortion together, and both at every quality."""
 MOTION = ("epe", "epe_still", "motion_spread")
 """What is measured of decoded motion at the best quality, where the data have the truth."""
-BEST = QUALITIES - 1
 _MOTION_CODER = (
     *("inter.analysis.motion", "inter.entropy.motion", "inter.motion_synthesis"),
     *("gains.encoder.motion", "gains.decoder.motion"),
 )
-_DIGEST = bytes(12)  # of streams that only estimates are made of
 
 
 class PreparedRecording(NamedTuple):
@@ -90,12 +87,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
     coding: CodingOptions
 
     def train_codec(
-        self,
-        row: StageSpec,
-        *,
-        networks: NetworkOptions,
-        coding: CodingOptions,
-        **given: Any,
+        self, row: StageSpec, *, networks: NetworkOptions, coding: CodingOptions, **given: Any
     ) -> None:
         """Build the networks of a stage and take its options, see :meth:`train_stage`."""
         check_patch(given["patch"], given["cache_gib"])
@@ -108,14 +100,11 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
 
     def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
         """Return how symbols are counted at this time of the run."""
+        if self.stage == "joint":  # the entropy model is frozen
+            return RateEstimator(generator, is_rounded=True)
         kind, progress = self.coding.quantization, self.progress
         is_noisy = kind == "noise" or (kind == "mixed" and progress < NOISY)
-        is_frozen = self.stage == "joint"
-        return RateEstimator(
-            generator,
-            is_noisy=is_noisy and not is_frozen,
-            is_rounded=is_frozen or progress >= ROUNDED,
-        )
+        return RateEstimator(generator, is_noisy=is_noisy, is_rounded=progress >= ROUNDED)
 
     def targets(self, scenes: FeatureBatch) -> Tensor:
         """Return what decoded features are compared with, ``(B, N, 3, H, W)``."""
@@ -124,15 +113,13 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
     def make_metrics(self) -> MetricCollection:
         """Return rate and quality of real streams, and what a validation estimates of them."""
         names = (*ESTIMATED, *MOTION)
-        found: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
-        real = super().make_metrics()
-        return MetricCollection({**found, **dict(real.items())}, compute_groups=False)
+        metrics: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
+        metrics |= dict(super().make_metrics().items())
+        return MetricCollection(metrics, compute_groups=False)
 
     def profiled_calls(self, batch: SceneBatch) -> Mapping[str, Callable[[], object]]:
         """Return both ways of coding, and each kind of frame at either side."""
-        scale = batch["rate_scale"][:1]
-        window = batch["spikes"][:1, :WINDOW]
-        parts = coding_calls(self.codec, window, scale)
+        parts = coding_calls(self.codec, batch["spikes"][:1, :WINDOW], batch["rate_scale"][:1])
         return {**super().profiled_calls(batch), **parts}
 
     def evaluate(self, batch: Any, split: Split, batch_idx: int) -> Evaluation:  # noqa: ANN401  (scenes)
@@ -143,21 +130,9 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             return Evaluation(())
         for scene in self.scenes(batch):
             if scene.flow is not None:
-                self._measure_flow(split, scene, self._coded(self.prepared(scene), BEST)[1])
+                _, best = self._coded(self.prepared(scene), QUALITIES - 1)
+                self._measure_flow(split, scene, best)
         return super().evaluate(batch, split, batch_idx)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log how the errors of decoded motion compare with those of no motion."""
-        super().on_validation_epoch_end()
-        self.log_dict(error_ratios(self.trainer.callback_metrics))
-
-    def on_test_epoch_end(self) -> None:
-        """Log the same, and warn where decoded motion is wrong."""
-        super().on_test_epoch_end()
-        ratios = error_ratios(self.trainer.callback_metrics)
-        self.log_dict(ratios)
-        if failure := failed_motion(ratios):
-            rank_zero_warn(failure)
 
     def prepared(self, scene: CodedScene) -> PreparedRecording:
         """Return the features of a recording.
@@ -166,8 +141,9 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
             ConfigError: If images are asked for at planes that are no feature's.
         """
         planes, height, width = scene.spikes.shape
-        header = Header(_DIGEST, height, width, planes, gop=self.coding.gop, rate_scale=None)
-        centers = [WINDOW // 2 + STEP * number for number in range(header.frames)]
+        digest = bytes(12)  # no file has this header
+        header = Header(digest, height, width, planes, gop=self.coding.gop)
+        centers = [header.plane(number) for number in range(header.frames)]
         if not set(scene.planes) <= set(centers):
             raise ConfigError(
                 f"{scene.name}: images at planes {scene.planes[:3]} ..., and features lie at "
@@ -183,7 +159,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
 
     def compress(self, prepared: PreparedRecording, point: int) -> Compressed:
         """Return the payloads of a recording; the size is that of the whole file."""
-        header = _of_quality(prepared.header, point)
+        header = replace(prepared.header, quality=point)
         found = list(payloads(self.codec, prepared.features, header))
         n_payload = sum(len(payload) for payload in found)
         n_bytes = HEADER_BYTES + HEAD_BYTES * len(found) + n_payload
@@ -193,7 +169,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         """Return the images at the planes that are asked for."""
         header, found = coded.content
         groups = (
-            _decoded(header, number, *decoded_group(self.codec, payload, header, number))
+            SCIDecoded.of_group(*decoded_group(self.codec, payload, header, number), number, header)
             for number, payload in enumerate(found)
         )
         return images_at(scene.planes, self.codec.reconstruct_stream(groups))
@@ -245,26 +221,19 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
 
     def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[SCIDecoded]]:
         """Return the bits of a feature's pixel, and the decoded groups, without writing any."""
-        codec, header = self.codec, _of_quality(prepared.header, quality)
-        size, symbols, groups = (header.height, header.width), RateEstimator(is_exact=True), []
+        header, options = prepared.header, {"estimation": self.codec.motion}
+        coding, weight = cast("CodecNetworks", self.codec.coding), self.codec.lambdas[quality]
+        symbols, groups = RateEstimator(is_exact=True), []
         with torch.inference_mode():
             for group in range(header.groups):
-                first, count = group * header.gop, header.group_length(group)
-                frames = coded_frames(
-                    cast("CodecNetworks", codec.coding),
-                    symbols,
-                    size,
-                    quality,
-                    count=count,
-                    features=prepared.features[first : first + count],
-                    estimation=codec.motion,
-                    weight=codec.lambdas[quality],
-                )
-                found = list(frames)
-                features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in found])
-                groups.append(_decoded(header, group, features, _motions(found)))
-        rate = torch.as_tensor(symbols.bits) / (header.frames * size[0] * size[1])
-        return rate, groups
+                first = group * header.gop
+                taken = prepared.features[first : first + header.gop]
+                coded = encode_frames(coding, symbols, taken, quality, weight=weight, **options)
+                frames = list(coded)
+                features = torch.cat([frame.feature.clamp(0.0, 1.0) for frame in frames])
+                motion = torch.cat([frame.motion for frame in frames])
+                groups.append(SCIDecoded.of_group(features, motion, group, header))
+        return rate_of(symbols, prepared.features), groups
 
 
 class SCICodecModule(CodingStageModule):
@@ -347,15 +316,8 @@ class SCICodecModule(CodingStageModule):
         drawn = drawn_group(both, kind, generator)
         group, targets = zip(*(frame.chunk(2, dim=1) for frame in drawn), strict=True)
         symbols = self.rate_estimator(generator)
-        coded = coded_frames(
-            cast("CodecNetworks", self.codec.coding),
-            symbols,
-            (group[0].shape[-2], group[0].shape[-1]),
-            quality,
-            count=len(group),
-            features=group,
-            estimation=self.codec.motion,
-        )
+        coding = cast("CodecNetworks", self.codec.coding)
+        coded = encode_frames(coding, symbols, group, quality, estimation=self.codec.motion)
         with torch.set_grad_enabled(kind != "pair"):
             frames = [next(coded)]
             first = rate_of(symbols, group)
@@ -363,7 +325,7 @@ class SCICodecModule(CodingStageModule):
         rate, distortion = rate_of(symbols, group), distortion_of(frames, targets)
         terms = {"rate": rate, "distortion": distortion, "total": rate + weight * distortion}
         if kind == "pair":  # else decoded motion is noise, and contexts learn to do without
-            warp = F.mse_loss(warped(group[0], cast("Tensor", frames[1].motion)), group[1])
+            warp = F.mse_loss(warped(group[0], frames[1].motion), group[1])
             free = FREE ** (1 - done) if self.hparams["codec"] is None else 1.0
             total = free * (rate - first) + weight * (distortion + warp)
             terms |= {"warp": warp, "total": total}
@@ -435,19 +397,3 @@ def images_at(planes: Sequence[int], found: Iterable[tuple[int, Tensor]]) -> Ten
     """Return the images at some planes of a recording, of those of every feature."""
     images = dict(found)
     return torch.stack([images[(plane - WINDOW // 2) // STEP] for plane in planes])
-
-
-def _of_quality(header: Header, quality: int) -> Header:
-    return Header(
-        header.digest, header.height, header.width, header.planes, quality=quality, gop=header.gop
-    )
-
-
-def _motions(frames: Sequence[DecodedFrame]) -> Tensor:
-    still = torch.zeros_like(frames[0].feature[:, :2])
-    return torch.cat([still if frame.motion is None else frame.motion for frame in frames])
-
-
-def _decoded(header: Header, group: int, features: Tensor, motion: Tensor) -> SCIDecoded:
-    first = group * header.gop
-    return SCIDecoded(features, motion, tuple(range(first, first + len(features))), header)

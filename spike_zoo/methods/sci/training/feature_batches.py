@@ -10,7 +10,7 @@ from torch import Tensor
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, turn_motion
 
 if TYPE_CHECKING:
-    from spike_zoo.batch import SceneBatch
+    pass
 
 
 class FeatureBatch(NamedTuple):
@@ -66,11 +66,6 @@ class FeatureBatch(NamedTuple):
         slope = (self.features * contrast).mean(dims, keepdim=True)
         slope = slope / contrast.square().mean(dims, keepdim=True).clamp(min=1e-6)
         return mean + slope * contrast
-
-
-def feature_batch_of(features: Tensor, batch: SceneBatch) -> FeatureBatch:
-    """Return a batch with its features."""
-    return FeatureBatch(features, batch["images"], batch.get("flow"))
 
 
 def come_whole(served: object) -> bool:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
-from spike_zoo.methods.sci.codec.frames import CodecNetworks, coded_frames, in_time
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, in_time
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.blocks import warped
-from spike_zoo.methods.sci.features.windows import REACH
+from spike_zoo.methods.sci.features.fem import REACH
 from spike_zoo.methods.sci.training.codec import (
     ROLLOUT,
     CodingStageModule,
@@ -94,18 +94,7 @@ class SCIJointModule(CodingStageModule):
         group = list(scenes.features[:, :ROLLOUT].unbind(1))
         targets = self.targets(scenes)[:, :ROLLOUT].unbind(1)
         coding, symbols = cast("CodecNetworks", self.codec.coding), self.rate_estimator(generator)
-        size = group[0].shape[-2], group[0].shape[-1]
-        frames = list(
-            coded_frames(
-                coding,
-                symbols,
-                size,
-                quality,
-                count=len(group),
-                features=group,
-                estimation=self.codec.motion,
-            )
-        )
+        frames = list(encode_frames(coding, symbols, group, quality, estimation=self.codec.motion))
         decoded, motion = in_time(coding, frames)
         around = surroundings(decoded, motion, REACH)
         fam = cast("FAM", self.codec.fam)
@@ -119,13 +108,8 @@ class SCIJointModule(CodingStageModule):
             + FEATURE_WEIGHT * weight * distortion
             + CONSISTENCY_WEIGHT * consistency
         )
-        return {
-            "rate": rate,
-            "image": task["image"],
-            "distortion": distortion,
-            "consistency": consistency,
-            "total": total,
-        }
+        terms = {"rate": rate, "image": task["image"], "distortion": distortion}
+        return {**terms, "consistency": consistency, "total": total}
 
     def judged(
         self, scene: CodedScene, prepared: PreparedRecording, groups: list[SCIDecoded]

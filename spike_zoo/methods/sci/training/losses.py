@@ -108,10 +108,9 @@ def motion_error(frames: Sequence[DecodedFrame]) -> Tensor:
 
     No gradient reaches the estimation.
     """
-    pairs = [(one.motion, one.estimated) for one in frames]
     errors = [
-        (decoded - estimated.detach()).abs().mean()
-        for decoded, estimated in pairs
-        if decoded is not None and estimated is not None
+        (one.motion - one.estimated.detach()).abs().mean()
+        for one in frames
+        if one.estimated is not None
     ]
     return torch.stack(errors).mean()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torchmetrics import MetricCollection
 
@@ -17,7 +16,6 @@ from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, che
 from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
 from spike_zoo.methods.sci.training.stage_table import STAGES
 from spike_zoo.metrics.collections import flow_metrics
-from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.flow import padded_motion
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.base import TaskModule
@@ -38,10 +36,6 @@ if TYPE_CHECKING:
     from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
     from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
     from spike_zoo.nn.schedules import ScheduleKind
-
-JUDGED = ("medium", "fast")
-LARGEST_RATIO = 0.4
-"""Error over that of no motion above which the stage has failed, on medium and fast scenes."""
 
 
 class FeaturePairs(NamedTuple):
@@ -172,19 +166,6 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         ]
         return Evaluation(shown, measured, values)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log how the errors of motion compare with those of no motion."""
-        super().on_validation_epoch_end()
-        self.log_dict(error_ratios(self.trainer.callback_metrics))
-
-    def on_test_epoch_end(self) -> None:
-        """Log the same, and warn where motion was not learned."""
-        super().on_test_epoch_end()
-        ratios = error_ratios(self.trainer.callback_metrics)
-        self.log_dict(ratios)
-        if failure := failed_motion(ratios):
-            rank_zero_warn(failure)
-
     def profiled_calls(self, batch: Any) -> Mapping[str, Callable[[], object]]:  # noqa: ANN401  (scenes)
         """Return what every task measures."""
         return TaskModule.profiled_calls(self, batch)
@@ -211,25 +192,6 @@ def padded_truth(pairs: FeaturePairs) -> tuple[Tensor, Tensor, Tensor | None]:
     if pairs.truth is None:
         return current, reference, None
     return current, reference, padded_motion(pairs.truth, factor)
-
-
-def failed_motion(ratios: Mapping[str, Tensor]) -> str:
-    """Return in words on which scenes motion was not learned; empty where it was.
-
-    Args:
-        ratios: Of errors, see :func:`error_ratios`.
-    """
-    missed = {
-        pace: float(value)
-        for name, value in ratios.items()
-        for pace in JUDGED
-        if name.endswith(f"epe_ratio_{pace}") and value > LARGEST_RATIO
-    }
-    shares = " and ".join(f"{ratio:.2f} on {pace} scenes" for pace, ratio in missed.items())
-    return shares and (
-        f"motion is not learned well enough: its error is {shares} of that of no motion, above "
-        f"{LARGEST_RATIO}; what warps along it will gain little. Train longer"
-    )
 
 
 def _shown(pairs: FeaturePairs, found: Tensor, place: int, origin: Origin) -> SamplePictures:

@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from lightning.pytorch.utilities import rank_zero_info
+import torch
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch.nn.utils import clip_grad_norm_
 
 from spike_zoo.checkpoints.partial import learn_only, load_part, set_frozen_to_eval
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.files import weights_file
-from spike_zoo.methods.sci.features.feature_cache import CachedFeatures
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
-from spike_zoo.methods.sci.training.feature_batches import come_whole, feature_batch_of
+from spike_zoo.methods.sci.features.fem import WINDOW
+from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
 from spike_zoo.methods.sci.training.stage_table import GIVES, as_table
+from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import check_schedule, total_updates
+from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.tasks.base import TaskModule
 
 if TYPE_CHECKING:
@@ -29,13 +32,14 @@ if TYPE_CHECKING:
 
     from spike_zoo.batch import SceneBatch
     from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
     from spike_zoo.methods.sci.training.stage_table import Stage, StageSpec
     from spike_zoo.spikes import SpikeRecording
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
-
+JUDGED = ("medium", "fast")
+LARGEST_RATIO = 0.4
+"""Error over that of no motion above which the stage has failed, on medium and fast scenes."""
 _WARPING = (
     *("motion.", "inter.analysis.motion.", "inter.entropy.motion.", "inter.motion_synthesis."),
     "fmvr.",
@@ -139,7 +143,7 @@ class SCIStageModule(StagedModule):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._features = CachedFeatures(0.0)
+        self._features = TensorCache(0.0)
         self._updates = 0.0
 
     def terms(self, batch: Any) -> dict[str, Tensor]:  # noqa: ANN401  (the stage's batch)
@@ -162,7 +166,7 @@ class SCIStageModule(StagedModule):
         super().on_train_start()
         self._updates = total_updates(self.trainer)
         if come_whole(getattr(self.trainer, "datamodule", None)):
-            self._features = CachedFeatures(self.hparams.get("cache_gib", 0.0))
+            self._features = TensorCache(self.hparams.get("cache_gib", 0.0))
 
     @property
     def progress(self) -> float:
@@ -170,13 +174,43 @@ class SCIStageModule(StagedModule):
         return min(self.trainer.global_step / self._updates, 1.0) if self._updates else 0.0
 
     def feature_scenes(self, batch: SceneBatch) -> FeatureBatch:
-        """Return scenes with the features of the frozen FEM."""
-        return feature_batch_of(self._features(self.codec, batch), batch)
+        """Return scenes with the features of the frozen FEM, each window's computed once.
+
+        A window is known by its recording and its plane, so scenes must come whole and unturned
+        where they are cached; :meth:`learned_scenes` cuts and turns their features instead.
+        """
+        rows, starts, half = batch["planes"].tolist(), batch["start"].tolist(), WINDOW // 2
+        windows = [(sample, plane) for sample, row in enumerate(rows) for plane in row]
+        keys = [(batch["name"][sample], starts[sample] + plane) for sample, plane in windows]
+
+        def compute(places: list[int]) -> Tensor:
+            taken = [windows[place] for place in places]
+            spikes = [batch["spikes"][n, plane - half : plane + half + 1] for n, plane in taken]
+            scales = batch["rate_scale"][[sample for sample, _ in taken]]
+            return self.codec.feature(torch.stack(spikes), scales)
+
+        with torch.no_grad():
+            features = self._features(keys, compute, batch["spikes"].device)
+        features = features.unflatten(0, (len(rows), len(rows[0])))
+        return FeatureBatch(features, batch["images"], batch.get("flow"))
 
     def learned_scenes(self, batch: SceneBatch) -> FeatureBatch:
         """Return scenes to learn from: cut and turned, where ``patch`` says how large."""
         scenes, side = self.feature_scenes(batch), self.hparams["patch"]
         return scenes if side is None else scenes.patch(side, self.generator("patches"))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log how the errors of motion, where it is measured, compare with those of no motion."""
+        super().on_validation_epoch_end()
+        self.log_dict(error_ratios(self.trainer.callback_metrics))
+
+    def on_test_epoch_end(self) -> None:
+        """Log the same, and warn where motion was not learned."""
+        super().on_test_epoch_end()
+        ratios = error_ratios(self.trainer.callback_metrics)
+        self.log_dict(ratios)
+        if failure := failed_motion(ratios):
+            rank_zero_warn(failure)
 
     def configure_gradient_clipping(
         self,
@@ -216,6 +250,25 @@ def check_patch(patch: int | None, cache_gib: float) -> None:
         raise ValueError(f"patch must be 16 pixels or more, got {patch}")
     if cache_gib < 0:
         raise ValueError(f"cache_gib must be 0 or more, got {cache_gib}")
+
+
+def failed_motion(ratios: Mapping[str, Tensor]) -> str:
+    """Return in words on which scenes motion was not learned; empty where it was.
+
+    Args:
+        ratios: Of errors, see :func:`error_ratios`.
+    """
+    missed = {
+        pace: float(value)
+        for name, value in ratios.items()
+        for pace in JUDGED
+        if name.endswith(f"epe_ratio_{pace}") and value > LARGEST_RATIO
+    }
+    shares = " and ".join(f"{ratio:.2f} on {pace} scenes" for pace, ratio in missed.items())
+    return shares and (
+        f"motion is not learned well enough: its error is {shares} of that of no motion, above "
+        f"{LARGEST_RATIO}; what warps along it will gain little. Train longer"
+    )
 
 
 def read_parts(codec: SCICodec, row: StageSpec, files: Mapping[str, Any]) -> None:

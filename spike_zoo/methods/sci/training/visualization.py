@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from spike_zoo.media.flow import flow_picture, longest
-from spike_zoo.methods.sci.analysis.fam import AROUND, CENTRE, FAM
-from spike_zoo.methods.sci.analysis.inputs import AnalysisInput
+from spike_zoo.methods.sci.analysis.fam import AROUND, CENTRE, FAM, AnalysisInput
 
 if TYPE_CHECKING:
     from torch import Tensor

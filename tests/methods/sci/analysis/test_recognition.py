@@ -12,7 +12,6 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.sci import PlaybackRecognitionModule, SCIRecognitionModule
 from spike_zoo.methods.sci.baselines.playback_classifier import PlaybackClassifier
-from spike_zoo.methods.sci.features.feature_cache import CachedAnalysis
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
 from tests.methods.sci.coding import grouped
 
@@ -40,47 +39,22 @@ class TestPlayback(ClassificationTester, MethodTester):
         return PlaybackRecognitionModule(2, channels=8, blocks=1)
 
 
-class Asked:
-    """Stands in for a codec: counts the clips that it analyses."""
-
-    def __init__(self, module: SCIRecognitionModule) -> None:
-        self.module, self.clips = module, 0
-
-    def analysed(self, spikes: torch.Tensor, scale: torch.Tensor) -> Any:
-        self.clips += len(spikes)
-        return self.module.codec.analysed(spikes, scale)
-
-
-def test_clips_are_analysed_once_and_found_again_in_any_order() -> None:
+def test_clips_are_analysed_once_and_returned_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
     seed_everything(0)
-    module = SCIRecognitionModule(2, **grouped(**WIDTHS)).eval()
+    module = SCIRecognitionModule(2, cache_gib=1.0, **grouped(**WIDTHS)).eval()
     batch: Any = labelled_batch(41, 16, 16)
     turned: Any = {
         name: value[::-1] if isinstance(value, list) else value.flip(0)
         for name, value in batch.items()
     }
-    exact, asked = module.codec.analysed(batch["spikes"], batch["rate_scale"]), Asked(module)
-    remembered = CachedAnalysis(1.0)
     with torch.no_grad():
-        first = remembered(asked, batch)  # type: ignore[arg-type]  # it analyses
-        again = remembered(asked, turned)  # type: ignore[arg-type]  # it analyses
-    assert asked.clips == len(batch["name"])
+        exact = module.codec.analysed(batch["spikes"], batch["rate_scale"])
+        first = module._analysed(batch, None)
+        monkeypatch.setattr(module.codec, "analysed", None)  # not computed again
+        again = module._analysed(turned, None)
     for one, other, wanted in zip(first, again, exact, strict=True):
         assert torch.equal(one, other.flip(0))
         torch.testing.assert_close(one, wanted, rtol=1e-3, atol=1e-3)  # half floats
-
-
-def test_without_room_nothing_is_remembered() -> None:
-    seed_everything(0)
-    module = SCIRecognitionModule(2, **grouped(**WIDTHS)).eval()
-    batch, asked = labelled_batch(41, 16, 16), Asked(module)
-    tiny = CachedAnalysis(1e-6)  # a thousand bytes
-    with torch.no_grad():
-        for _ in range(2):
-            tiny(asked, batch)  # type: ignore[arg-type]  # it analyses
-    assert asked.clips == 2 * len(batch["name"])
-    with pytest.raises(ValueError, match="cache_gib must be 0 or more, got -1"):
-        CachedAnalysis(-1)
 
 
 @pytest.mark.parametrize("kind", [SCIRecognitionModule, PlaybackRecognitionModule])

@@ -15,7 +15,7 @@ from spike_zoo.errors import ConfigError, MediaError, MissingFileError
 from spike_zoo.media import coded_video
 from spike_zoo.methods.classical import TFP, tfp_video
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule
-from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.tasks import CodedScene, Compressed
 from tests.methods.sci.coding import stage_module
 

@@ -309,7 +309,7 @@ def test_dark_and_saturated_recordings_are_coded(codec: SCICodec, value: bool) -
 def test_a_codec_that_is_not_final_codes_nothing(stream: bytes) -> None:
     fresh = lively_codec(final=False)
     for action in (lambda: fresh.compress(recording(13)), lambda: fresh.decompress(stream)):
-        with pytest.raises(NotFinalizedError, match=r"call finalize_entropy\(\) once its training"):
+        with pytest.raises(NotFinalizedError, match=r"call update_tables\(\) once its training"):
             action()
 
 

@@ -12,7 +12,7 @@ import torch
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import FEM, ClassFAM, SCICodec
-from spike_zoo.methods.sci.analysis.inputs import surroundings
+from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.methods.sci.codec.decoded import analyses
 from tests.methods.sci.codecs import lively_codec, recording
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from spike_zoo.methods.sci.codec.entropy import LatentEntropy, checkerboard
+from spike_zoo.methods.sci.codec.entropy import Gains, LatentEntropy, UncodedLatent, checkerboard
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
     from spike_zoo.methods.sci.codec.scale_net import ScaleNet
+
 
 CHANNELS, HYPER = 6, 8
 
@@ -29,7 +30,8 @@ class Watched:
         self.masks: list[Tensor] = []
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
-        raise AssertionError("a latent's entropy model is given its hyper latent")
+        assert latent is not None
+        return latent.round()
 
     def scale_indexes(
         self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
@@ -71,7 +73,8 @@ def code(
     watched = Watched()
     before = torch.zeros_like(latent) if previous is None else previous
     with torch.no_grad():
-        known = entropy(watched, latent, torch.ones(1, HYPER, 1, 1), 1, [], before)
+        given = UncodedLatent(latent, torch.ones(1, HYPER, 1, 1))
+        known = entropy(watched, given, (1, 1), 1, [], before)
     return watched, known.latent, known.symbols
 
 
@@ -117,3 +120,16 @@ def test_finalising_reaches_the_tables_and_the_scale_network(entropy: LatentEntr
     assert entropy.scales.is_final
     assert int(entropy.scales.probe_crc) != 0
     assert (entropy.prior.frequencies.sum(dim=1) == 65536).all()
+
+
+def test_the_lowest_quality_begins_at_a_quarter_and_the_highest_at_one() -> None:
+    gains, ones = Gains({"intra": 5}), torch.ones(1, 5, 2, 3)
+    found = [float(gains.before("intra", ones, quality).detach().mean()) for quality in range(4)]
+    assert found == pytest.approx([4 ** (-3 / 3), 4 ** (-2 / 3), 4 ** (-1 / 3), 1.0])
+
+
+@pytest.mark.parametrize("quality", range(4))
+def test_the_decoder_undoes_what_the_encoder_did(quality: int) -> None:
+    gains, latent = Gains({"a": 4, "b": 7}), torch.randn(2, 7, 3, 3)
+    back = gains.after("b", gains.before("b", latent, quality), quality)
+    torch.testing.assert_close(back, latent)

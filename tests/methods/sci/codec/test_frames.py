@@ -11,7 +11,12 @@ import torch
 
 from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci.codec.bitstream import exact_context
-from spike_zoo.methods.sci.codec.frames import CodecNetworks, DecodedFrame, coded_frames
+from spike_zoo.methods.sci.codec.frames import (
+    CodecNetworks,
+    DecodedFrame,
+    decode_frames,
+    encode_frames,
+)
 from spike_zoo.methods.sci.codec.inter import FrameMode
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
@@ -32,13 +37,11 @@ def written(
     assert codec.coding is not None
     with exact_context(CPU):
         frames = list(
-            coded_frames(
+            encode_frames(
                 codec.coding,
                 SymbolEncoder(encoder),
-                SIZE,
+                features,
                 2,
-                count=len(features),
-                features=features,
                 estimation=codec.motion,
                 weight=weight,
             )
@@ -50,7 +53,7 @@ def read(codec: SCICodec, payload: bytes, count: int) -> list[DecodedFrame]:
     decoder = GroupDecoder(payload, 0)
     assert codec.coding is not None
     with exact_context(CPU):
-        frames = list(coded_frames(codec.coding, SymbolDecoder(decoder, CPU), SIZE, 2, count=count))
+        frames = list(decode_frames(codec.coding, SymbolDecoder(decoder, CPU), SIZE, 2, count))
     decoder.finish()
     return frames
 
@@ -62,12 +65,8 @@ def test_the_encoders_frames_are_the_decoders_bit_for_bit(codec: SCICodec) -> No
     for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
         assert torch.equal(one.feature, other.feature), number
         assert one.feature.shape == (1, 3, *SIZE)
-        if number:
-            assert one.motion is not None
-            assert other.motion is not None
-            assert torch.equal(one.motion, other.motion), number
-        else:
-            assert one.motion is other.motion is None
+        assert torch.equal(one.motion, other.motion), number
+        assert bool(one.motion.any()) == (number > 0)
 
 
 def test_counting_sees_the_frames_that_a_stream_gives(codec: SCICodec) -> None:
@@ -75,15 +74,8 @@ def test_counting_sees_the_frames_that_a_stream_gives(codec: SCICodec) -> None:
     _, wanted = written(codec, features)
     assert codec.coding is not None
     with exact_context(CPU):
-        counted = coded_frames(
-            codec.coding,
-            RateEstimator(is_exact=True),
-            SIZE,
-            2,
-            count=3,
-            features=features,
-            estimation=codec.motion,
-        )
+        symbols = RateEstimator(is_exact=True)
+        counted = encode_frames(codec.coding, symbols, features, 2, estimation=codec.motion)
         for one, other in zip(counted, wanted, strict=True):
             assert torch.equal(one.feature, other.feature)
 
@@ -116,12 +108,10 @@ def test_every_mode_is_read_as_it_was_written(
     trials = itertools.cycle(mode)
     monkeypatch.setattr(SymbolEncoder, "bits", property(lambda _: -1e9 if next(trials) else 1e9))
     payload, ours = written(skipping, features_of(skipping, recording())[:3], weight=1.0)
-    for frame, other in zip(ours, read(skipping, payload, 3), strict=True):
+    for number, (frame, other) in enumerate(zip(ours, read(skipping, payload, 3), strict=True)):
         assert torch.equal(frame.feature, other.feature)
-        assert (frame.motion is None) == (other.motion is None)
-        if frame.motion is not None and other.motion is not None:
-            assert torch.equal(frame.motion, other.motion)
-            assert bool(frame.motion.any()) == bool(mode.motion)
+        assert torch.equal(frame.motion, other.motion)
+        assert bool(frame.motion.any()) == (number > 0 and mode.motion)
 
 
 def test_the_encoder_chooses_the_cheapest_frame(skipping: SCICodec) -> None:
@@ -139,10 +129,10 @@ def test_counting_estimates_the_choices_that_a_stream_holds(skipping: SCICodec) 
     features = features_of(skipping, recording())[:4]
     _, wanted = written(skipping, features, weight=64.0)
     assert skipping.coding is not None
-    options: Any = {"count": 4, "features": features, "estimation": skipping.motion}
+    options: Any = {"weight": 64.0, "estimation": skipping.motion}
     with exact_context(CPU):
         symbols = RateEstimator(is_exact=True)
-        counted = coded_frames(skipping.coding, symbols, SIZE, 2, weight=64.0, **options)
+        counted = encode_frames(skipping.coding, symbols, features, 2, **options)
         for one, other in zip(counted, wanted, strict=True):
             assert torch.equal(one.feature, other.feature)
 

@@ -199,7 +199,7 @@ def test_a_network_of_floats_would_not_do() -> None:
 
 def test_nothing_is_told_before_the_network_is_final() -> None:
     hyper, context = known(batch=1)
-    with pytest.raises(NotFinalizedError, match=r"not final yet: call finalize_entropy\(\)"):
+    with pytest.raises(NotFinalizedError, match=r"not final yet: call update_tables\(\)"):
         ScaleNet(HYPER, CONTEXT, HIDDEN, OUTPUTS).scale_indexes(hyper, [context], 0)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from spike_zoo.coding import BitstreamReader, DecodeMismatchError, GroupDecoder, GroupEncoder
-from spike_zoo.methods.sci.codec.frames import coded_frames
+from spike_zoo.methods.sci.codec.frames import encode_frames
 from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
 from spike_zoo.methods.sci.codec.symbols import (
     HyperTables,
@@ -19,7 +19,7 @@ from spike_zoo.methods.sci.codec.symbols import (
     as_integers,
     channel_of_each,
 )
-from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
+from tests.methods.sci.codecs import features_of, recording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,17 +46,8 @@ def test_the_bits_that_are_counted_are_those_of_the_stream(codec: SCICodec, qual
         first, count = 4 * group, reader.header.group_length(group)
         symbols = RateEstimator(is_exact=True)
         with torch.no_grad():
-            list(
-                coded_frames(
-                    codec.coding,
-                    symbols,
-                    (HEIGHT, COLUMNS),
-                    quality,
-                    count=count,
-                    features=features[first : first + count],
-                    estimation=codec.motion,
-                )
-            )
+            coded = features[first : first + count]
+            list(encode_frames(codec.coding, symbols, coded, quality, estimation=codec.motion))
         words = len(payload) - 8  # without the checksum and the state
         assert abs(float(symbols.bits) / 8 - words) <= 0.015 * words + 6
 

@@ -13,14 +13,9 @@ from torch.nn import functional as F
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
-from spike_zoo.methods.sci.codec.frames import coded_frames
+from spike_zoo.methods.sci.codec.frames import encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
-from spike_zoo.methods.sci.training.codec import (
-    FREE,
-    drawn_group,
-    images_at,
-    phase_of,
-)
+from spike_zoo.methods.sci.training.codec import FREE, drawn_group, images_at, phase_of
 from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
 from spike_zoo.testing import MethodTester
@@ -221,9 +216,10 @@ def test_what_is_new_in_a_frame_is_learned_to_be_coded(monkeypatch: pytest.Monke
         module.configure_gradient_clipping(optimizer, 1.0, "norm")
         optimizer.step()
     coding, symbols = cast("CodecNetworks", module.codec.coding), RateEstimator()
-    given: Any = {"features": list(scenes.unbind(1)), "estimation": module.codec.motion}
     with torch.no_grad():
-        _, found = coded_frames(coding, symbols, (64, 64), 3, count=2, **given)
+        _, found = encode_frames(
+            coding, symbols, scenes.unbind(1), 3, estimation=module.codec.motion
+        )
     error = F.mse_loss(found.feature, scenes[:, 1])
     assert error < 0.6 * scenes[:, 1].var(correction=0)
 
@@ -312,7 +308,7 @@ def test_decoded_motion_learns_both_directions() -> None:
     before = coding.inter.start(torch.rand(8, 3, 64, 64, generator=generator))
 
     def decoded(motion: torch.Tensor, symbols: RateEstimator) -> torch.Tensor:
-        return coding.inter.moved(symbols, motion, before, coding.gains, 0).motion
+        return coding.inter.encode_motion(symbols, motion, before, coding.gains, 0).motion
 
     for _ in range(120):
         motion = 4 * torch.randn(8, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
+import pytest
 import torch
 
 from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
+from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.nn.warp import warp
+from tests.methods.sci.batches import scene_batch
+from tests.methods.sci.coding import small
 
 MOVED = (3, -2)  # pixels right and down in each image
 
@@ -84,3 +89,35 @@ def test_clean_features_are_the_images_in_the_contrast_of_each_channel() -> None
     assert (clean - wanted).abs().max() < 0.02
     flat = FeatureBatch(wanted, torch.full_like(images, 0.5), None).clean_features()
     assert torch.isfinite(flat).all()
+
+
+def test_features_are_those_of_the_windows_around_the_images() -> None:
+    module, batch = small("motion").eval(), scene_batch(3)
+    with torch.no_grad():
+        wanted = module.codec.features(batch["spikes"], batch["rate_scale"])
+    torch.testing.assert_close(module.feature_scenes(batch).features, wanted)
+
+
+def test_features_of_each_window_are_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    module, batch = small("motion").eval(), scene_batch(3)
+    module._features = TensorCache(1.0)
+    feature = module.codec.feature
+    windows: list[torch.Tensor] = []
+
+    def counted(window: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        windows.extend(window)
+        return feature(window, scale)
+
+    monkeypatch.setattr(module.codec, "feature", counted)
+    first = module.feature_scenes(batch).features
+    assert len(windows) == 6
+    turned: Any = {
+        name: value[::-1] if isinstance(value, list) else value.flip(0)
+        for name, value in batch.items()
+    }
+    assert torch.equal(module.feature_scenes(turned).features.flip(0), first)
+    assert len(windows) == 6
+    later = {**batch, "start": batch["start"] + 7}  # two of three windows are cached
+    later["spikes"] = batch["spikes"].roll(-7, dims=1)
+    assert torch.equal(module.feature_scenes(later).features[:, :2], first[:, 1:])
+    assert len(windows) == 8

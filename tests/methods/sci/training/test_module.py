@@ -14,7 +14,7 @@ from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.data import SceneDataModule
 from spike_zoo.errors import ConfigError, MissingFileError, PlaneRangeError, WeightsError
 from spike_zoo.methods.sci import SCICodecModule
-from spike_zoo.methods.sci.training.motion import failed_motion
+from spike_zoo.methods.sci.training.stage_module import failed_motion
 from spike_zoo.methods.sci.training.stage_table import Stage
 from spike_zoo.simulation.kinds.recipes import RECIPES
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, training_loss

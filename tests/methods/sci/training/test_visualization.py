@@ -9,7 +9,7 @@ import torch
 from lightning import seed_everything
 
 from spike_zoo.methods.sci.analysis.alignment import Align
-from spike_zoo.methods.sci.features.smoothness import add_norms, deviation_at_rest, norm_metrics
+from spike_zoo.methods.sci.training.clips import add_norms, deviation_at_rest, norm_metrics
 from spike_zoo.methods.sci.training.visualization import Intermediates, stretched
 from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import stage_module

@@ -1,0 +1,88 @@
+"""Outputs of frozen networks, cached where the same samples come again at every epoch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
+GIB = 2**30
+
+
+class TensorStore(Protocol):
+    """Tensors by key that are kept beyond a run."""
+
+    def read(self, key: Any) -> Tensor | None:  # noqa: ANN401  (the store's own)
+        """Return the tensor of a key; None where there is none."""
+        ...
+
+    def write(self, key: Any, value: Tensor) -> None:  # noqa: ANN401  (the store's own)
+        """Keep the tensor of a key."""
+        ...
+
+
+class TensorCache:
+    """Cache tensors by key, as half floats in the processor's memory, until it is full.
+
+    First come, first kept: to remove the oldest tensor would remove every sample just before its
+    next epoch. New values are rounded like cached ones, so that a resumed run computes with the
+    same values.
+
+    Args:
+        gib: Limit of the memory; later tensors are computed each time. 0 caches and rounds nothing.
+        store: Keeps all tensors beyond the run.
+
+    Raises:
+        ValueError: If the limit is negative.
+    """
+
+    def __init__(self, gib: float, store: TensorStore | None = None) -> None:
+        if gib < 0:
+            raise ValueError(f"cache_gib must be 0 or more, got {gib}")
+        self.is_enabled = gib > 0
+        self._free_bytes = int(gib * GIB)
+        self._store = store
+        self._cached: dict[Hashable, Tensor] = {}
+
+    def __call__(
+        self,
+        keys: Sequence[Hashable],
+        compute: Callable[[list[int]], Tensor],
+        device: torch.device,
+    ) -> Tensor:
+        """Return the values of a batch, ``(B, ...)``, float32 on a device.
+
+        Args:
+            keys: One for each sample.
+            compute: Returns the values of the samples at some places of the batch, ``(n, ...)``.
+            device: Of the result.
+        """
+        if not self.is_enabled:
+            return compute(list(range(len(keys)))).float()
+        values = {key: value for key in keys if (value := self._read(key)) is not None}
+        new = [place for place, key in enumerate(keys) if key not in values]
+        if new:
+            for place, value in zip(new, compute(new).half().cpu(), strict=True):
+                values[keys[place]] = value
+                self._keep(keys[place], value)
+                if self._store is not None:
+                    self._store.write(keys[place], value)
+        return torch.stack([values[key] for key in keys]).to(device, torch.float32)
+
+    def _read(self, key: Hashable) -> Tensor | None:
+        if key in self._cached or self._store is None:
+            return self._cached.get(key)
+        value = self._store.read(key)
+        if value is not None:
+            self._keep(key, value)
+        return value
+
+    def _keep(self, key: Hashable, value: Tensor) -> None:
+        size = value.numel() * value.element_size()
+        if key not in self._cached and size <= self._free_bytes:
+            self._free_bytes -= size
+            self._cached[key] = value.clone()  # holds nothing else of its batch

@@ -1,0 +1,64 @@
+"""Tensors by key, computed once where there is memory for them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from spike_zoo.nn.tensor_cache import TensorCache
+
+CPU = torch.device("cpu")
+
+
+class Computed:
+    """Returns a value for each key and counts how often."""
+
+    def __init__(self, cache: TensorCache, size: int = 4) -> None:
+        self.cache, self.size, self.count = cache, size, 0
+
+    def __call__(self, *keys: int) -> Tensor:
+        def compute(places: list[int]) -> Tensor:
+            self.count += len(places)
+            return torch.stack([torch.full((self.size,), keys[place] / 3) for place in places])
+
+        return self.cache(keys, compute, CPU)
+
+
+def test_values_are_computed_once_and_come_in_any_order() -> None:
+    values = Computed(TensorCache(1.0))
+    first = values(1, 2, 3)
+    assert torch.equal(values(3, 1, 2), first[[2, 0, 1]])
+    assert values.count == 3
+    assert values(4, 1)[1, 0] == first[0, 0]
+    assert values.count == 4
+    torch.testing.assert_close(first[:, 0], torch.tensor([1, 2, 3]) / 3, rtol=1e-3, atol=0)
+
+
+def test_new_values_are_rounded_like_cached_ones() -> None:
+    whole, resumed = Computed(TensorCache(1.0)), Computed(TensorCache(1.0))
+    whole(1)
+    assert torch.equal(whole(1), resumed(1))
+
+
+def test_without_memory_values_are_exact_and_computed_each_time() -> None:
+    values = Computed(TensorCache(0.0))
+    for _ in range(2):
+        assert torch.equal(values(1, 2)[:, 0], torch.tensor([1.0, 2.0]) / 3)
+    assert values.count == 4
+
+
+def test_a_full_cache_keeps_what_it_has() -> None:
+    values = Computed(TensorCache(1000 / 2**30), size=400)  # 800 bytes each
+    for _ in range(2):
+        values(1)
+        values(2)
+    assert values.count == 3
+    with pytest.raises(ValueError, match="cache_gib must be 0 or more"):
+        TensorCache(-0.5)
+
+
+def test_a_cached_tensor_does_not_hold_the_batch_it_was_part_of() -> None:
+    cache = TensorCache(1.0)
+    Computed(cache)(1, 2, 3)
+    assert cache._cached[1].untyped_storage().nbytes() == 8
