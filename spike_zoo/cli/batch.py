@@ -41,7 +41,7 @@ _BLOCK: Final = 32  # images of a task
 Item = TypeVar("Item")
 
 
-class Source(NamedTuple):
+class RecordingSource(NamedTuple):
     """Where a recording is, so that worker processes open it themselves.
 
     Attributes:
@@ -240,7 +240,7 @@ def _weights_sha256(method: str | None) -> str | None:
 
 
 def images_of(
-    prepare: Callable[[], Any], source: Source, rate_scale: float, centers: Sequence[int]
+    prepare: Callable[[], Any], source: RecordingSource, rate_scale: float, centers: Sequence[int]
 ) -> list[Tensor]:
     """Return the images that a method makes at some planes, in a worker process.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import Item, Source, images_of, in_blocks, run_batch
+from spike_zoo.cli.batch import Item, RecordingSource, images_of, in_blocks, run_batch
 from spike_zoo.cli.console import echo, quiet, report_rate_scale, warn_of_filters
 from spike_zoo.coding import BitstreamWriter
 from spike_zoo.coding.sci.header import QUALITIES
@@ -107,7 +107,9 @@ def compress(
     _check_numbers(quality=quality, gop=gop, crf=crf, stride=stride, codec=codec)
     stated = stated_rate_scale(rate_scale)
     target = _target(out, lossless=lossless, codec=codec, overwrite=overwrite)
-    work = _Work(Source(recording, name, dat, start, stop), target, overwrite, jobs, cluster)
+    work = _Compression(
+        RecordingSource(recording, name, dat, start, stop), target, overwrite, jobs, cluster
+    )
     if lossless:
         _check_lossless_options(
             codec=codec, method=method, quality=quality, gop=gop, device=device, trust=trust
@@ -135,10 +137,10 @@ def compress(
     echo(_code_features(work, prepare, codec_from(module, f"--method {method}"), options))
 
 
-class _Work(NamedTuple):
+class _Compression(NamedTuple):
     """What is compressed, where it goes, and which processes do it."""
 
-    source: Source
+    source: RecordingSource
     target: Path
     overwrite: bool
     jobs: int
@@ -164,7 +166,7 @@ def _loaded(method: str, device: str, *, trust: bool) -> nn.Module:
     return load(method, device=pick_device(device), trust=trust)
 
 
-def _segments(opened: Source, numbers: Sequence[int]) -> list[bytes]:
+def _segments(opened: RecordingSource, numbers: Sequence[int]) -> list[bytes]:
     """Return the chunks of parts of a lossless bitstream."""
     with quiet():
         recording = opened.open()
@@ -173,7 +175,7 @@ def _segments(opened: Source, numbers: Sequence[int]) -> list[bytes]:
 
 def _groups(
     prepare: Callable[[], nn.Module],
-    opened: Source,
+    opened: RecordingSource,
     options: dict[str, Any],
     numbers: Sequence[int],
 ) -> list[bytes]:
@@ -186,7 +188,7 @@ def _groups(
 
 
 def _code_features(
-    work: _Work, prepare: Callable[[], nn.Module], coder: Compresses, options: dict[str, Any]
+    work: _Compression, prepare: Callable[[], nn.Module], coder: Compresses, options: dict[str, Any]
 ) -> str:
     """Write the bitstream of a recording, and return one line with its size."""
     source, target, overwrite = work.source.open(), work.target, work.overwrite
@@ -243,7 +245,10 @@ def _described(
 
 
 def _images(
-    work: _Work, prepare: Callable[[], nn.Module], module: nn.Module, described: CodedPictures
+    work: _Compression,
+    prepare: Callable[[], nn.Module],
+    module: nn.Module,
+    described: CodedPictures,
 ) -> Iterator[Tensor]:
     """Yield the images of a video."""
     reconstructor = require_ability(module, Reconstructs, f"--method {described.method}")
@@ -330,7 +335,7 @@ def _check_lossless_options(*, device: str, trust: bool, **of_a_method: str | in
             )
 
 
-def _keep_all(work: _Work, rate_scale: float | None) -> str:
+def _keep_all(work: _Compression, rate_scale: float | None) -> str:
     """Write a lossless bitstream, and return one line that says where it is and what it costs."""
     recording, target = work.source.open(rate_scale=rate_scale, check_rows=True), work.target
     segments = range(lossless_coding.segments(recording))

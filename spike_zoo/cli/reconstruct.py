@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from spike_zoo.checkpoints.published import check_method
-from spike_zoo.cli.batch import Source, images_of, in_blocks, run_batch
+from spike_zoo.cli.batch import RecordingSource, images_of, in_blocks, run_batch
 from spike_zoo.cli.console import check_least, echo, report_rate_scale, warn_of_filters
 from spike_zoo.errors import UsageError
 from spike_zoo.formats import read_recording
@@ -117,7 +117,9 @@ def reconstruct(
     scale = rate_scale_of(source, stated, own=getattr(module, "own_rate_scale", None))
     report_rate_scale(scale)
     if target.kind != "picture" and (jobs > 1 or cluster is not None):
-        make = functools.partial(images_of, prepare, Source(recording, name, dat), scale.value)
+        make = functools.partial(
+            images_of, prepare, RecordingSource(recording, name, dat), scale.value
+        )
         images = in_blocks(make, centers, jobs=jobs, cluster=cluster)
     else:
         images = module.reconstruct_stream(source, centers, rate_scale=scale.value)

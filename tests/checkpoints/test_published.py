@@ -38,7 +38,12 @@ CLIPS = [
 ]
 
 
-LARGEST = {"sci": 8e6, "sci-small": 8e6, "stir": 11e6}  # bytes; the one reconstructs and codes
+LARGEST = {
+    "sci": 8e6,
+    "sci-digits-coded": 8e6,
+    "sci-small": 8e6,
+    "stir": 11e6,
+}  # bytes; the one reconstructs and codes
 
 
 @pytest.mark.parametrize("name", shipped_weights())

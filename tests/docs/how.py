@@ -44,6 +44,7 @@ TABLE: tuple[tuple[str, str, How], ...] = (
     ("exposures that tests/cli/test_archive.py deblurs", r".*deblur exposures/", How.PARSE),
     ("SCI's pictures of whole planes: minutes", r".*--method sci\b(?!-digits)", How.PARSE),
     ("a codec on whole planes", r".*spike_zoo (de)?compress\b", How.RUN_SLOW),
+    ("a bitstream that a slow command makes", r".*spike_zoo classify \S+\.sci\b", How.RUN_SLOW),
     ("what a codec wrote", r".*spike_zoo info street\.(sci|spl|mp4)", How.RUN_SLOW),
     ("a network on whole planes", r".*--method (stir-small|plain)", How.RUN_SLOW),
     ("a page of every method", r".*spike_zoo report\b", How.RUN_SLOW),

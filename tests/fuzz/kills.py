@@ -4,6 +4,7 @@ Run::
 
     python -m tests.fuzz.kills --kills 25            # of every command
     python -m tests.fuzz.kills --command build --kills 5
+    python -m tests.fuzz.kills --command workers --kills 100    # workers of a Dask cluster
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+import dask
 import numpy as np
 import torch
 import yaml
+from distributed import LocalCluster
 
 import spike_zoo
 from spike_zoo.archive import build_archive, verify_archive
@@ -34,6 +39,7 @@ from tests.helpers.checkpoints import write_checkpoint
 from tests.helpers.streams import random_spikes
 
 PROGRAM = (sys.executable, "-m", "spike_zoo")
+WORKERS = "workers"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 
 
@@ -193,6 +199,52 @@ def try_command(name: str, kills: int, random: Random) -> tuple[int, list[str]]:
     return killed, problems
 
 
+def kill_workers(kills: int, random: Random) -> tuple[int, list[str]]:
+    """Kill workers of a Dask cluster at random moments while it builds archives.
+
+    Args:
+        kills: How many times in all.
+        random: Draws moments and workers.
+
+    Returns:
+        How many workers were killed, and what was wrong with the archives.
+    """
+    killed, problems = 0, []
+    jobs = {f"t{number:03d}": partial(_slow_take, number) for number in range(60)}
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": ":0"}
+    with (
+        tempfile.TemporaryDirectory() as text,
+        dask.config.set({"distributed.scheduler.allowed-failures": kills}),
+        LocalCluster(**options) as cluster,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        folder, address = Path(text), cluster.scheduler_address
+        quiet = build_archive(folder / "quiet.h5", jobs).read_bytes()
+        while killed < kills:
+            noisy = folder / f"{killed}.h5"
+            building = pool.submit(build_archive, noisy, jobs, cluster=address)
+            while not building.done():
+                time.sleep(random.uniform(0.2, 2.0))
+                pids = [worker.pid for worker in cluster.workers.values() if worker.pid]
+                if pids and killed < kills and not building.done():
+                    os.kill(random.choice(pids), signal.SIGKILL)
+                    killed += 1
+            try:
+                building.result()
+                assert noisy.read_bytes() == quiet, "the archive differs"
+                others = {path.name for path in folder.iterdir()} - {"quiet.h5", noisy.name}
+                assert not others, f"left {sorted(others)[0]}"
+            except (AssertionError, OSError, ValueError, RuntimeError, LookupError) as error:
+                problems.append(f"after {killed} kills: {type(error).__name__}: {error}")
+            noisy.unlink(missing_ok=True)
+    return killed, problems
+
+
+def _slow_take(seed: int) -> spike_zoo.Take:
+    time.sleep(0.3)
+    return make_take(seed)
+
+
 def words_of(command: Command, folder: Path) -> list[str]:
     """Return the words of a command, with --overwrite where an output is there."""
     may_overwrite = command.words[0] not in ("fit", "simulate", "table")
@@ -242,12 +294,16 @@ def main() -> int:
     """Try commands and print a table; return 1 where something was wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--kills", type=int, default=25)
-    parser.add_argument("--command", choices=COMMANDS)
+    parser.add_argument("--command", choices=[*COMMANDS, WORKERS])
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     failed = 0
-    for name in [given.command] if given.command else COMMANDS:
-        killed, problems = try_command(name, given.kills, Random(f"{name} {given.seed}"))
+    for name in [given.command] if given.command else [*COMMANDS, WORKERS]:
+        random = Random(f"{name} {given.seed}")
+        if name == WORKERS:
+            killed, problems = kill_workers(given.kills, random)
+        else:
+            killed, problems = try_command(name, given.kills, random)
         failed += len(problems)
         print(
             f"{name}: killed {killed} of {given.kills} times, {len(problems)} problems", flush=True
