@@ -218,6 +218,7 @@ def kill_workers(kills: int, random: Random) -> tuple[int, list[str]]:
         LocalCluster(**options) as cluster,
         ThreadPoolExecutor(1) as pool,
     ):
+        cluster.adapt(minimum=2, maximum=2)  # a worker that is killed while it starts is replaced
         folder, address = Path(text), cluster.scheduler_address
         quiet = build_archive(folder / "quiet.h5", jobs).read_bytes()
         while killed < kills:
