@@ -80,7 +80,8 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
     ) -> Evaluation:
         """Add what was made of a batch of clips to the metrics of a split."""
         images, fields = prediction
-        origins, scales = self.origins(batch), batch["rate_scale"].tolist()
+        origins = ClipModule.origins(self, batch)  # of clips, also where batches are scenes
+        scales = batch["rate_scale"].tolist()
         values = self.measure(split, images, batch["image"])
         self.measure_speeds(split, batch["name"], values)
         truth = batch.get("flow")
