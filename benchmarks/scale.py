@@ -1,6 +1,6 @@
 """Time and memory as recordings, planes, pixels and workers grow: ``python -m benchmarks.scale``.
 
-Each call runs once in a process of its own, at a size and at ten times the size.
+Each call runs one time in a separate process, at a size and at ten times the size.
 """
 
 from __future__ import annotations

@@ -86,8 +86,6 @@ class PartialCopy:
                     blocks = [number for _, number in run]
                     start, stop = blocks[0] * BLOCK, min((blocks[-1] + 1) * BLOCK, size)
                     data = system.cat_file(inside, start=start, end=stop)
-                    if len(data) == size:  # of a server without ranges
-                        data = data[start:stop]
                     if len(data) != stop - start:
                         raise FormatError(f"{address}: ends before byte {stop}", path=address)
                     copy.seek(start)
@@ -100,6 +98,26 @@ class PartialCopy:
 def partial_copy(path: Path) -> PartialCopy | None:
     """Return the copy of a remote file that is at a path; None for any other file."""
     return PartialCopy(path) if _marker_of(path).is_file() else None
+
+
+def has_blocks(system: Any, inside: str, size: int | None) -> bool:  # noqa: ANN401  (fsspec's)
+    """Return whether a remote file has several blocks, and its server sends parts of files.
+
+    Args:
+        system: Its file system.
+        inside: Its path there.
+        size: Bytes of the file, if they are known.
+    """
+    if size is None or size <= BLOCK:
+        return False
+    if "http" not in system.protocol:
+        return True
+    try:
+        with system.open(inside, block_size=1, cache_type="none") as stream:
+            stream.seek(size - 1)
+            return len(stream.read(1)) == 1
+    except ValueError:  # the server sends files from their beginning
+        return False
 
 
 def start_copy(path: Path, address: str, size: int, version: str) -> None:

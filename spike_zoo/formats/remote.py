@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from spike_zoo.errors import FormatError, MissingFileError
 from spike_zoo.files import new_file
-from spike_zoo.formats.partial_copies import BLOCK, start_copy
+from spike_zoo.formats.partial_copies import has_blocks, start_copy
 from spike_zoo.formats.remote_files import (
     INDEX,
     SOURCE,
@@ -60,7 +60,7 @@ def _copied(address: str) -> Path:
         target = folder / Path(inside).name
         if system.exists(inside + _SIDECAR):
             _fetch(system, inside + _SIDECAR, target.with_name(target.name + _SIDECAR))
-        if target.suffix.lower() in _IN_BLOCKS and (facts.get("size") or 0) > BLOCK:
+        if target.suffix.lower() in _IN_BLOCKS and has_blocks(system, inside, facts.get("size")):
             start_copy(target, address, facts["size"], version_of(facts))
         else:
             _fetch(system, inside, target)
@@ -104,7 +104,7 @@ def fetch_shard(file: Path, size: int) -> None:
         facts = system.info(inside)
         if facts.get("size") not in (None, size):
             raise FormatError(f"{address}: has {facts['size']} bytes and not the {size} of {INDEX}")
-        if size > BLOCK:
+        if has_blocks(system, inside, size):
             start_copy(file, address, size, version_of(facts))
         else:
             _fetch(system, inside, file)

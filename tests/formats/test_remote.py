@@ -136,8 +136,7 @@ def test_commands_take_addresses(
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> int:
     """Blocks of 4 KiB."""
-    for module in (partial_copies, remote):
-        monkeypatch.setattr(module, "BLOCK", 4096)
+    monkeypatch.setattr(partial_copies, "BLOCK", 4096)
     return 4096
 
 
@@ -158,9 +157,23 @@ def test_of_a_raw_recording_only_the_planes_that_are_read_are_copied(ranges: Ran
     assert _blocks(cache, "a.dat") <= 5
     assert sum(asked) <= 5 * 4096
     assert np.array_equal(found[:], recording[:])
-    assert sum(asked) == 400 * 512, "each byte once"
+    assert sum(asked) == 400 * 512 + 1, "each byte once, after one as a trial"
     assert not list(cache.rglob("*.blocks")), "complete"
     assert spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)[3:5].any()
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_server_without_ranges_sends_the_file_once(
+    served: tuple[Path, str, Asked], cache: Path
+) -> None:
+    folder, address, asked = served
+    recording = random_spikes(400, 64, 64)
+    write_recording(recording, folder / "a.dat")
+    found = spike_zoo.read_recording(f"{address}/a.dat", height=64, width=64)
+    before = len(asked)
+    assert np.array_equal(found[:], recording[:])
+    assert len(asked) == before
+    assert not list(cache.rglob("*.blocks"))
 
 
 @pytest.mark.usefixtures("small_blocks")
