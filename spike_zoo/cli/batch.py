@@ -98,11 +98,11 @@ def run_batch(command: Callable[..., None], given: Mapping[str, Any]) -> bool:
         UsageError: See :func:`find_units`.
         SpikeZooError: If recordings failed; lists them. The others are finished.
     """
-    units, cluster = find_units(given["recording"], given["name"], given["out"]), given["cluster"]
+    jobs, cluster = given["jobs"], given["cluster"]
+    check_jobs(jobs)
+    units = find_units(given["recording"], given["name"], given["out"])
     if not units:
         return False
-    jobs = given["jobs"]
-    check_jobs(jobs)
     own = ("recording", "name", "out", "jobs", "cluster", "dat")
     options = {key: value for key, value in given.items() if key not in own}
     tasks = [partial(_run_unit, command, unit, options, given["dat"]) for unit in units]

@@ -126,6 +126,7 @@ def test_recordings_of_an_archive_are_chosen_by_a_pattern(clips: Path) -> None:
         (["clips", "--out", "x.png"], 2, r"put {name} into it, as results/{name}.png"),
         (["none/*.dat", "--out", "{name}.png"], 2, "none/*.dat: no recording there"),
         (["clips", "--out", "{name}.png", "--jobs=-1"], 2, "--jobs must be 0"),
+        (["clips/one.npz", "--out", "x.mp4", "--jobs=-1"], 2, "--jobs must be 0"),
         (["clips", "--out", "{name}.png", "--cluster=x"], 2, "--cluster x: neither the address"),
         (["clips/one.npz", "--out", "x.mp4", "--cluster=x"], 2, "neither the address of a"),
     ],
