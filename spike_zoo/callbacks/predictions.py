@@ -5,13 +5,12 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-import torch.distributed as dist
 from lightning.pytorch.callbacks import BasePredictionWriter
 
 from spike_zoo.loggers.csv import write_rows
 from spike_zoo.media import save_picture
 from spike_zoo.records.result import PREDICTIONS_FILENAME
-from spike_zoo.tasks.base import TaskModule
+from spike_zoo.tasks.base import TaskModule, gathered
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,9 +71,8 @@ class PredictionFiles(BasePredictionWriter):
 
 def _of_all_processes(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of every process, each sample once: shares are filled up with the first."""
-    if not (dist.is_available() and dist.is_initialized()):
+    shares = gathered(rows)
+    if len(shares) == 1:
         return rows
-    shares: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(shares, rows)
     taken_in_turn = (row for turn in zip_longest(*shares) for row in turn if row is not None)
     return list({(row["name"], row["plane"]): row for row in taken_in_turn}.values())

@@ -325,13 +325,15 @@ class ArchiveDataModule(LightningDataModule):
     def _sampler(self, split: Split) -> EvaluationSampler:
         """Return the samples that a trainer evaluates: all, or as many as its limit says.
 
-        Lightning would take the first ones, which may all be of one recording.
+        Lightning would take the first ones, which may all be of one recording. Processes share
+        those of a validation.
         """
         trainer = self._driving()
         limits = trainer and {"val": trainer.limit_val_batches, "test": trainer.limit_test_batches}
         limit = limits and limits[split]
         count = limit * self.eval_batch_size if isinstance(limit, int) else None
-        return EvaluationSampler(len(self._samples[split]), count)
+        sharing = self._sharing() if split == "val" else {}
+        return EvaluationSampler(len(self._samples[split]), count, **sharing)
 
     def _eval_loader(
         self, samples: Samples, sampler: EvaluationSampler | None = None
@@ -346,6 +348,8 @@ class ArchiveDataModule(LightningDataModule):
             persistent_workers=self.workers > 0,
         )
         loader.check, loader.finish = self.archive.check_unchanged, self._finish()
+        if sampler is not None:
+            loader.batches = -(-sampler.largest_share // self.eval_batch_size)
         return loader
 
 

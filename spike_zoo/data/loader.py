@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 from typing import TYPE_CHECKING, Any
 
@@ -21,20 +22,30 @@ HELD = 2  # batches that training holds while a worker fills all it may fill ahe
 class EvalLoader(DataLoader[Any]):
     """Load samples in order.
 
+    A process whose share of the samples is smaller than that of others ends with an empty batch,
+    ``{}``, where it has a batch less: steps of all processes go together.
+
     Attributes:
         check: Called when an epoch begins.
         finish: Applied to each batch; None where Lightning calls a hook for it.
+        batches: The number of batches of every process; by default those of the samples.
     """
 
     check: Callable[[], None] | None = None
     finish: Callable[[Any], Any] | None = None
+    batches: int | None = None
 
     def __iter__(self) -> Any:  # noqa: ANN401  (torch's, or one around it)
         """Return an iterator over finished batches."""
         if self.check is not None:
             self.check()
         iterator = super().__iter__()
+        if missing := len(self) - super().__len__():
+            return itertools.chain(iterator, ({} for _ in range(missing)))
         return iterator if self.finish is None else map(self.finish, iterator)
+
+    def __len__(self) -> int:
+        return super().__len__() if self.batches is None else self.batches
 
 
 class TrainingLoader(DataLoader[Any]):

@@ -127,27 +127,38 @@ class SeededSampler(DistributedSampler[SampleKey]):
 
 
 class EvaluationSampler(DistributedSampler[int]):
-    """Take samples in order, the same in each of several processes.
+    """Take samples in order; several processes take them in turn.
 
-    It is a distributed sampler so that Lightning does not share the samples out: it would repeat
-    some, which means would count twice, and single images would be those of the first process.
+    Lightning's own would repeat samples until all processes have as many, and means would count
+    them twice.
 
     Args:
         size: Number of samples.
         count: How many are taken, spread evenly over all; by default all.
+        processes: How many processes share them.
+        rank: Number of this process.
+
+    Attributes:
+        largest_share: How many samples a process takes at most.
 
     Example:
         >>> list(EvaluationSampler(36, 8))
         [0, 4, 9, 13, 18, 22, 27, 31]
     """
 
-    def __init__(self, size: int, count: int | None = None) -> None:
-        super().__init__(range(size), 1, 0, shuffle=False)  # type: ignore[arg-type]  # it has a length
+    def __init__(
+        self, size: int, count: int | None = None, processes: int = 1, rank: int = 0
+    ) -> None:
+        super().__init__(range(size), processes, rank, shuffle=False)  # type: ignore[arg-type]  # it has a length
         self.size = size
         self.count = size if count is None else min(count, size)
+        self.largest_share = -(-self.count // processes)
 
     def __iter__(self) -> Iterator[int]:
-        return (number * self.size // self.count for number in range(self.count))
+        return (number * self.size // self.count for number in self._numbers())
 
     def __len__(self) -> int:
-        return self.count
+        return len(self._numbers())
+
+    def _numbers(self) -> range:
+        return range(self.rank, self.count, self.num_replicas)

@@ -124,7 +124,7 @@ class MeanOfValues(Metric):
         return (self.total / self.count).float()
 
 
-class MeanPerImage(Metric):
+class MeanPerImage(MeanOfValues):
     """The mean of one measure over images, whatever the batches were.
 
     Args:
@@ -135,23 +135,17 @@ class MeanPerImage(Metric):
         per_image: The value of every image since the last reset, on this process.
     """
 
-    full_state_update = False
-    total: Tensor
-    count: Tensor
-
     def __init__(self, measure: Measure) -> None:
         super().__init__()
         self.measure = measure
         self.per_image: list[Tensor] = []
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     @property
     def higher_is_better(self) -> bool:  # type: ignore[override]  # torchmetrics has an attribute
         """Which way is better."""
         return getattr(self.measure, "higher_is_better", True)
 
-    def update(self, images: Tensor, targets: Tensor) -> None:
+    def update(self, images: Tensor, targets: Tensor) -> None:  # type: ignore[override]  # measured here
         """Add a batch.
 
         Raises:
@@ -169,15 +163,10 @@ class MeanPerImage(Metric):
             )
         with torch.autocast(images.device.type, enabled=False):  # bf16 windows halve an SSIM
             values = self.measure(images.detach().float(), targets.detach().float())
-        self.total += values.double().sum()
-        self.count += len(values)
+        super().update(values)
         self.per_image += values.detach().unbind()
 
     def reset(self) -> None:
         """Forget all images."""
         super().reset()
         self.per_image = []
-
-    def compute(self) -> Tensor:
-        """Return the mean over all images so far."""
-        return (self.total / self.count).float()

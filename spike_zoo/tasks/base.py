@@ -9,14 +9,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import torch
+import torch.distributed as dist
 from lightning import LightningModule
 from torch import nn
 from torchmetrics import MetricCollection
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.metrics.image import MeanPerImage
+from spike_zoo.metrics.image import MeanOfValues, MeanPerImage
 from spike_zoo.nn.schedules import start_schedules
-from spike_zoo.tasks.evaluation import Origin, SamplePrediction
+from spike_zoo.tasks.evaluation import Evaluation, Origin, SamplePrediction
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.batch import LabelledBatch, ReconstructionBatch, Split
-    from spike_zoo.tasks.evaluation import Evaluation
 
 EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
@@ -68,6 +68,7 @@ class TaskModule(LightningModule):
     def __init__(self) -> None:
         super().__init__()
         self.split_metrics = nn.ModuleDict()
+        self._means: dict[Split, dict[str, MeanOfValues]] = {"val": {}, "test": {}}
 
     def make_metrics(self) -> MetricCollection:
         """Return what is measured; it holds no weights."""
@@ -137,8 +138,11 @@ class TaskModule(LightningModule):
         batch: Any,  # noqa: ANN401  (the task's batch)
         batch_idx: int,
     ) -> Evaluation:
-        """Add a batch to the validation metrics and return what was found out."""
-        return self.evaluate(batch, "val", batch_idx)
+        """Add a batch to the validation metrics and return what was found out.
+
+        An empty batch is that of a process with fewer samples than others.
+        """
+        return self.evaluate(batch, "val", batch_idx) if len(batch) else Evaluation(())
 
     def test_step(  # type: ignore[override]  # Lightning passes on whatever a step returns
         self,
@@ -148,31 +152,70 @@ class TaskModule(LightningModule):
         """Add a batch to the test metrics and return what was found out."""
         return self.evaluate(batch, "test", batch_idx)
 
-    def measure(self, split: Split, images: Tensor, targets: Tensor) -> dict[str, Tensor]:
+    def measure(
+        self,
+        split: Split,
+        images: Tensor,
+        targets: Tensor,
+        metrics: MetricCollection | None = None,
+    ) -> dict[str, Tensor]:
         """Add images to the metrics of a split, log their means and return their single values.
 
         Args:
             split: ``"val"`` or ``"test"``.
             images: ``(N, C, H, W)`` in [0, 1].
             targets: As ``images``.
+            metrics: By default those of the split.
 
         Returns:
             Metric, without its split -> ``(N,)``.
         """
-        metrics = cast(MetricCollection, self.split_metrics[split])
+        if metrics is None:
+            metrics = cast(MetricCollection, self.split_metrics[split])
         metrics.update(images, targets)
-        self.log_dict(
-            metrics,
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(images),
-            prog_bar=split == "val",
-        )
-        return {
-            str(name).removeprefix(f"{split}/"): torch.stack(metric.per_image[-len(images) :])
-            for name, metric in metrics.items()
-            if isinstance(metric, MeanPerImage)
-        }
+        named = {str(name).removeprefix(f"{split}/"): one for name, one in metrics.items()}
+        means = {name: one for name, one in named.items() if isinstance(one, MeanPerImage)}
+        self.log_means(split, means)
+        others = {f"{split}/{name}": one for name, one in named.items() if name not in means}
+        self.log_dict(others, on_step=False, on_epoch=True, batch_size=len(images))
+        return {name: torch.stack(one.per_image[-len(images) :]) for name, one in means.items()}
+
+    def log_means(self, split: Split, found: Mapping[str, MeanOfValues | Tensor]) -> None:
+        """Log means over all samples of a split when its epoch ends.
+
+        The processes of a run share the samples of a validation, and what is measured of one may
+        be unknown to another, as the PSNR of fast scenes: sums are put together at the end.
+
+        Args:
+            split: ``"val"`` or ``"test"``.
+            found: Name, without its split -> values of samples, or a metric that has them.
+        """
+        for name, one in found.items():
+            if isinstance(one, MeanOfValues):
+                self._means[split][name] = one
+            else:
+                self._means[split].setdefault(name, MeanOfValues().to(one.device)).update(one)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means of :meth:`log_means`."""
+        self._log_epoch("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the means of :meth:`log_means`."""
+        self._log_epoch("test")
+
+    def _log_epoch(self, split: Split) -> None:
+        means = self._means[split]
+        shown = cast(MetricCollection, self.split_metrics[split]) if split == "val" else ()
+        shares = gathered({name: (float(m.total), int(m.count)) for name, m in means.items()})
+        for mean in means.values():
+            mean.reset()
+        means.clear()
+        for name in dict.fromkeys(name for share in shares for name in share):
+            sums = [share[name] for share in shares if name in share]
+            mean = sum(total for total, _ in sums) / sum(count for _, count in sums)
+            key = f"{split}/{name}"
+            self.log(key, mean, prog_bar=key in shown, sync_dist=len(shares) > 1)
 
     def generator(self, purpose: str) -> torch.Generator:
         """Return what draws for this batch: the same where a run is resumed before it.
@@ -204,6 +247,15 @@ class TaskModule(LightningModule):
                 if name not in ("_class_path", "_instantiator")
             },
         }
+
+
+def gathered(value: Any) -> list[Any]:  # noqa: ANN401  (anything that pickles)
+    """Return the values of all processes, in order of their ranks; one where there is one."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 @runtime_checkable

@@ -206,8 +206,7 @@ class CodingModule(TaskModule):
                 values.setdefault(name, []).append(found)
             shown += self._shown(scene, points)
         metrics = cast("MetricCollection", self.split_metrics[split])
-        logged = {f"{split}/{name}": metrics[name] for name in values}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(batch["name"]))
+        self.log_means(split, {name: cast("MeanOfValues", metrics[name]) for name in values})
         columns = {name: torch.cat(parts) for name, parts in values.items()}
         return Evaluation(shown, measured, columns)
 
@@ -243,7 +242,11 @@ class CodingModule(TaskModule):
         return values
 
     def on_test_epoch_end(self) -> None:
-        """Keep the curves for the record."""
+        """Log the means, and keep the curves for the record."""
+        self._keep_curves()
+        super().on_test_epoch_end()
+
+    def _keep_curves(self) -> None:
         if not self.makes_images or len(self.rate_points) == 1:
             return
         found = cast("MetricCollection", self.split_metrics["test"])

@@ -181,13 +181,11 @@ class DeblurModule(TaskModule):
         """Add the images of one exposure to the metrics of a split; return their values."""
         values = self.measure(split, images.found, images.truth)
         at_middle = cast(MetricCollection, self.middle_metrics[split])
-        at_middle.update(images.found[middle : middle + 1], images.truth[middle : middle + 1])
+        here = slice(middle, middle + 1)
+        self.measure(split, images.found[here], images.truth[here], at_middle)
         before = psnr(images.before, images.truth)
         gain = psnr(images.found, images.truth) - before
-        means = {f"{split}/psnr_before": before.mean(), f"{split}/psnr_gain": gain.mean()}
-        options: dict[str, Any] = {"on_step": False, "on_epoch": True}
-        self.log_dict(at_middle, **options, batch_size=1)
-        self.log_dict(means, **options, batch_size=len(images.found), sync_dist=True)
+        self.log_means(split, {"psnr_before": before, "psnr_gain": gain})
         return values
 
     @torch.inference_mode()

@@ -202,10 +202,12 @@ class ClassificationModule(ClipModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics over all classes."""
+        super().on_validation_epoch_end()
         self._log_metrics("val")
 
     def on_test_epoch_end(self) -> None:
         """Log the metrics over all classes and of each."""
+        super().on_test_epoch_end()
         self._log_metrics("test")
 
     def _log_metrics(self, split: Split) -> None:

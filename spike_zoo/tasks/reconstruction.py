@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from spike_zoo.metrics import reconstruction_metrics
 from spike_zoo.metrics.flow import error_ratios
-from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.metrics.speeds import BY_SPEED, SPEEDS, speed_of
-from spike_zoo.tasks.base import EVALUATED_SPLITS, ClipModule
+from spike_zoo.tasks.base import ClipModule
 from spike_zoo.tasks.clips import ClipReconstruction
 from spike_zoo.tasks.evaluation import (
     RECONSTRUCTION,
@@ -51,12 +50,6 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         super().__init__()
         self.lpips = lpips
         self.protocols = tuple(protocols)
-        self.pace_metrics = nn.ModuleDict(
-            {
-                f"{split}/{metric}_{pace}": MeanOfValues()
-                for split, metric, pace in itertools.product(EVALUATED_SPLITS, BY_SPEED, SPEEDS)
-            }
-        )
 
     def make_metrics(self) -> MetricCollection:
         """Return the metrics of images, those of the wanted protocols among them."""
@@ -100,9 +93,13 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log how the errors of motion compare with those of no motion, where there are any."""
+        super().on_validation_epoch_end()
         self.log_dict(error_ratios(self.trainer.callback_metrics))
 
-    on_test_epoch_end = on_validation_epoch_end
+    def on_test_epoch_end(self) -> None:
+        """Log how the errors of motion compare with those of no motion, where there are any."""
+        super().on_test_epoch_end()
+        self.log_dict(error_ratios(self.trainer.callback_metrics))
 
     def _measure_motion(
         self, split: Split, names: Sequence[str], fields: Sequence[Tensor], truth: Tensor
@@ -113,8 +110,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         if not known:
             return
         errors = {name: values[known] for name, values in errors.items()}
-        means = {f"{split}/{name}": values.mean() for name, values in errors.items()}
-        self.log_dict(means, on_step=False, on_epoch=True, batch_size=len(known))
+        self.log_means(split, errors)
         self.measure_speeds(split, [names[index] for index in known], errors)
 
     def measure_speeds(
@@ -131,10 +127,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
         for metric, pace in itertools.product(BY_SPEED, SPEEDS):
             chosen = [index for index, one in enumerate(paces) if one == pace]
             if chosen and metric in values:
-                key = f"{split}/{metric}_{pace}"
-                mean = cast(MeanOfValues, self.pace_metrics[key])
-                mean.update(values[metric][chosen])
-                self.log_dict({key: mean}, on_step=False, on_epoch=True, batch_size=len(chosen))
+                self.log_means(split, {f"{metric}_{pace}": values[metric][chosen]})
 
     def pictures(self, batch: ReconstructionBatch, index: int, image: Tensor) -> dict[str, Tensor]:
         """Return the images shown for one sample, its reconstruction and truth last.

@@ -13,12 +13,11 @@ from lightning import Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from spike_zoo.callbacks import predictions
 from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.ssdm import BlurryInputModule
-from spike_zoo.tasks import Origin, SamplePrediction, TaskModule
+from spike_zoo.tasks import Origin, SamplePrediction, TaskModule, base
 from spike_zoo.testing import QUIET
 
 
@@ -122,7 +121,7 @@ def test_the_table_has_what_every_process_predicted_once(
 
     world = {"is_available": lambda: True, "is_initialized": lambda: True}
     together = {"get_world_size": lambda: 2, "all_gather_object": gathered}
-    monkeypatch.setattr(predictions, "dist", SimpleNamespace(**world, **together))
+    monkeypatch.setattr(base, "dist", SimpleNamespace(**world, **together))
     for rank, writer in enumerate(writers):
         trainer: Any = SimpleNamespace(is_global_zero=rank == 0)
         writer.on_predict_end(trainer, module)

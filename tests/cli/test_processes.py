@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import os
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from spike_zoo.archive import build_archive
 from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
-from spike_zoo.testing import tiny_archive
+from spike_zoo.testing import pattern_take, tiny_archive
 from tests.conftest import ROOT
 
 TWO = ["--trainer.accelerator", "cpu", "--trainer.devices", "2", "--trainer.strategy", "ddp"]
@@ -32,8 +34,19 @@ def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Five images to validate on, the only ones of a slow and of a fast scene among them."""
+    lengths = {f"train-{number}": 141 for number in range(4)}
+    lengths |= {"val-0": 141, "val-fast-1": 81, "val-slow-2": 81, "test-0": 141}
+    jobs = {
+        name: functools.partial(pattern_take, seed, planes, 48, 64, 30)
+        for seed, (name, planes) in enumerate(lengths.items())
+    }
+    splits = {
+        split: [name for name in lengths if name.startswith(split)]
+        for split in ("train", "val", "test")
+    }
     path = tmp_path_factory.mktemp("archives") / "tiny.h5"
-    return str(tiny_archive(path, planes=141, height=48, width=64, stride=30))
+    return str(build_archive(path, jobs, splits=splits))
 
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -44,9 +57,14 @@ def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _validated(run_dir: Path) -> list[float]:
+def _validated(run_dir: Path) -> list[dict[str, float]]:
+    """Return what each validation measured."""
     with (run_dir / "metrics.csv").open(newline="") as file:
-        return [float(row["val/psnr"]) for row in csv.DictReader(file) if row.get("val/psnr")]
+        rows = [
+            {key: float(value) for key, value in row.items() if key.startswith("val/") and value}
+            for row in csv.DictReader(file)
+        ]
+    return [row for row in rows if row]
 
 
 @pytest.mark.slow
@@ -62,7 +80,9 @@ def test_two_processes_learn_and_validate_as_one_with_twice_the_batch(
     one, two = tmp_path / "one", tmp_path / "two"
     assert RunResult.read(one).images == RunResult.read(two).images
     assert len(_validated(one)) == 2
-    assert _validated(two) == pytest.approx(_validated(one), abs=1e-3)
+    assert {"val/psnr", "val/psnr_fast", "val/psnr_slow"} <= _validated(one)[0].keys()
+    for measured, expected in zip(_validated(two), _validated(one), strict=True):
+        assert measured == pytest.approx(expected, abs=1e-3)
     for key in ("test/psnr", "test/ssim", "val/psnr"):
         wanted = RunResult.read(one).metrics[key]
         assert RunResult.read(two).metrics[key] == pytest.approx(wanted, abs=1e-3), key

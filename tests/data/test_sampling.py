@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.data.sampling import FILES_AT_ONCE, Epochs, SeededSampler
+from spike_zoo.data.loader import EvalLoader
+from spike_zoo.data.sampling import FILES_AT_ONCE, Epochs, EvaluationSampler, SeededSampler
 
 
 @given(size=st.integers(1, 40), seed=st.integers(0, 2**31), epoch=st.integers(0, 5))
@@ -86,3 +89,27 @@ def test_samples_of_many_files_are_drawn_from_some_files_at_a_time(
     for place in range(len(drawn)):
         is_open = [file for file in last if first[file] <= place <= last[file]]
         assert len(is_open) <= FILES_AT_ONCE
+
+
+@given(
+    size=st.integers(1, 40),
+    count=st.none() | st.integers(1, 50),
+    processes=st.integers(1, 9),
+    batch=st.integers(1, 5),
+)
+def test_processes_share_what_one_evaluates_and_step_together(
+    size: int, count: int | None, processes: int, batch: int
+) -> None:
+    samplers = [EvaluationSampler(size, count, processes, rank) for rank in range(processes)]
+    shares = [list(one) for one in samplers]
+    assert sorted(itertools.chain(*shares)) == list(EvaluationSampler(size, count))
+    assert [len(one) for one in samplers] == [len(share) for share in shares]
+    loaders = [
+        EvalLoader(range(size), collate_fn=list, batch_size=batch, sampler=one) for one in samplers
+    ]
+    for loader, one in zip(loaders, samplers, strict=True):
+        loader.batches = -(-one.largest_share // batch)
+        batches = list(loader)
+        assert len(batches) == len(loader) == loader.batches
+        assert all(len(part) for part in batches[: -(-len(one) // batch)])
+        assert all(part == {} for part in batches[-(-len(one) // batch) :])

@@ -227,8 +227,7 @@ class SSMTModule(ReconstructionModule):
         clips, images = self._chain(batch)
         evaluation = self.evaluation(clips, FlowPrediction(images), split)
         if len(images) > (first := len(batch["name"])):
-            later = evaluation.values["psnr"][first:]
-            self.log(f"{split}/psnr_later", later.mean(), on_epoch=True, batch_size=len(later))
+            self.log_means(split, {"psnr_later": evaluation.values["psnr"][first:]})
         return evaluation
 
     def training_step(self, batch: SceneBatch, batch_idx: int) -> Tensor:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import torch
 from torchmetrics import Metric, MetricCollection
 
+from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import extraction_terms, reconstruction_terms
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
 from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule
-from spike_zoo.methods.sci.training.stage_table import STAGES
+from spike_zoo.methods.sci.training.stage_table import STAGES, trained
 from spike_zoo.methods.sci.training.visualization import Intermediates
 from spike_zoo.metrics import LaplacianNorms, frame_deviation, laplacian_norms
 from spike_zoo.metrics.image import MeanOfValues
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from spike_zoo.tasks.protocols import Reconstructs
 
 NORMS: Final = LaplacianNorms._fields
+ANCHOR_WEIGHT: Final = 0.1  # of the feature's own image, where FEM is trained with FAM
 AT_REST: Final = SceneSpec(name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0)
 
 
@@ -137,6 +139,8 @@ class SCIAnalysisModule(ClipStageModule):
         fem: Checkpoint of stage ``"fem"`` to start from; read when a fit begins.
         motion: Checkpoint of stage ``"motion"``, likewise.
         networks: Architecture, see :class:`NetworkOptions`.
+        train_fem: Train the feature extraction too, by the error of the image. The mean of a
+            feature's channels stays an image by a term of the loss. The paper freezes it.
         learning_rate: Of Adam, betas 0.9 and 0.999.
         schedule: How the learning rate moves over the run, see :func:`schedule_factor`.
         warmup: Fraction of the run in which it rises.
@@ -157,6 +161,7 @@ class SCIAnalysisModule(ClipStageModule):
         fem: str | None = None,
         motion: str | None = None,
         networks: NetworkOptions = NETWORKS,
+        train_fem: bool = False,
         learning_rate: float = 2e-4,
         schedule: ScheduleKind = "cosine",
         warmup: float = WARMUP,
@@ -165,17 +170,27 @@ class SCIAnalysisModule(ClipStageModule):
     ) -> None:
         super().__init__(lpips=lpips, protocols=protocols)
         options, row = NetworkOptions.of(networks), STAGES["fam"]
+        if train_fem:
+            row = trained(row, "fem")
         given: dict[str, Any] = {"fem": fem, "motion": motion, "networks": options}
+        given |= {"train_fem": train_fem}
         given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
         self.train_stage(row, options.codec(row), **given, lpips=lpips, protocols=protocols)
         self.clip_length = row.clip_length
 
     def terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
-        """Return the errors of the image and of the preliminary ones."""
+        """Return the errors of the image, of the preliminary ones, and of a trained feature."""
         self.check_clip(batch["spikes"].shape[1])
+        with torch.set_grad_enabled(self.hparams["train_fem"]):
+            features = self.codec.features(batch["spikes"], batch["rate_scale"])
         with torch.no_grad():
-            analysis = self.codec.analysed(batch["spikes"], batch["rate_scale"])
-        return reconstruction_terms(self._fam.branches(*analysis), batch["image"])
+            motion = self.codec.links(features)
+        output = self._fam.branches(*surroundings(features, motion, REACH))
+        terms = reconstruction_terms(output, batch["image"])
+        if self.hparams["train_fem"]:
+            anchor = extraction_terms(features[:, REACH], batch["image"], 0.0)["total"]
+            terms |= {"anchor": anchor, "total": terms["total"] + ANCHOR_WEIGHT * anchor}
+        return terms
 
     def profiled_calls(self, batch: ReconstructionBatch) -> Mapping[str, Callable[[], object]]:
         """Return the reconstruction, one feature, and the analysis alone."""

@@ -195,8 +195,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         if scene.flow is not None:
             self._measure_flow("val", scene, groups)
         metrics["rd"].update(torch.stack(costs).mean().reshape(1))
-        logged = {f"val/{name}": metrics[name] for name in ESTIMATED}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=1, prog_bar=False)
+        self.log_means("val", {name: cast("MeanOfValues", metrics[name]) for name in ESTIMATED})
 
     def _measure_flow(self, split: Split, scene: CodedScene, groups: list[SCIDecoded]) -> None:
         """Add the errors of decoded motion, and how many directions it has, to the metrics."""
@@ -216,7 +215,7 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
         metrics = cast("MetricCollection", self.split_metrics[split])
         for name, value in {**values, "motion_spread": motion_spread(decoded)[None]}.items():
             metrics[name].update(value)
-            self.log(f"{split}/{name}", metrics[name], on_step=False, on_epoch=True, batch_size=1)
+            self.log_means(split, {name: cast("MeanOfValues", metrics[name])})
         self.measure_speeds(split, [scene.name] * len(pairs), values)
 
     def _coded(self, prepared: PreparedRecording, quality: int) -> tuple[Tensor, list[SCIDecoded]]:

@@ -145,6 +145,12 @@ def frozen(row: StageSpec, part: str) -> StageSpec:
     return row._replace(learns=learns, frozen=(*row.frozen, part))
 
 
+def trained(row: StageSpec, part: str) -> StageSpec:
+    """Return what a stage does where a switch trains a part that is frozen otherwise."""
+    frozen = tuple(one for one in row.frozen if one != part)
+    return row._replace(learns=(*row.learns, part), frozen=frozen)
+
+
 def as_table() -> str:
     """Return the schedule as a Markdown table, for the method's page and the log."""
     head = "| stage | learns | frozen | absent | begins with | loss |\n|---|---|---|---|---|---|"
