@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from spike_zoo.errors import ConfigError, PlaneRangeError, UsageError
 from spike_zoo.media import load_picture
 from spike_zoo.methods.classical import TFI, AlignedTFI, AlignedTFIModule
 from spike_zoo.metrics import psnr
+from spike_zoo.metrics.speeds import speed_of
 from spike_zoo.simulation import SpikeCamera, default_scenes
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.spikes import SpikeRecording, Take
@@ -104,6 +106,23 @@ def test_it_is_far_better_on_scenes_in_motion_and_no_worse_where_nothing_moves()
         for method in (TFI(21), AlignedTFI())
     ]
     assert reached[1] > reached[0]
+
+
+def test_flow_of_moving_photographs_is_found_to_a_fraction_of_a_pixel() -> None:
+    """Over 20 planes, in scenes without objects, as the method's page states it."""
+    errors: dict[str | None, list[float]] = {}
+    for scene in default_scenes("test", 6, planes=121):
+        take = simulate_take(dataclasses.replace(scene, objects=()), margin=60, flow_offset=20)
+        assert take.image_index is not None
+        assert take.around is not None
+        plane, truth = int(take.image_index[0]), torch.from_numpy(take.around[0]).float()
+        (field,) = AlignedTFI().motion(take.recording, [plane])
+        error = (field - truth).norm(dim=1)
+        errors.setdefault(speed_of(scene.name), []).append(float(error[error.isfinite()].mean()))
+    means = {speed: float(np.mean(found)) for speed, found in errors.items()}
+    assert means["slow"] < 0.15
+    assert means["medium"] < 0.3
+    assert means["fast"] < 0.5
 
 
 @pytest.mark.parametrize("plane", [0, 80])

@@ -6,7 +6,7 @@ Each is measured as it is and learns nothing; networks come from weights that we
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from spike_zoo.tasks.coding import CodedScene
 
 Motion = Literal["decoded", "none"]
+Channels = Literal["all", "mean"]
+AFFINE_BYTES = 24  # slope and offset of three channels, float32
 WHITE = 255
 THRESHOLD = 128  # from this brightness on a decoded pixel is a spike
 QPS = (42, 37, 32, 27)
@@ -200,9 +202,10 @@ class ATCModule(ReconstructingModule):
 class CAASModule(CodedVideoModule):
     """Features are the video: SCI with a codec for everybody's pictures in place of its own.
 
-    The three channels of a feature, in 8 bits, are coded as planes of full size (4:4:4); analysis
-    sees what returns, and the motion between decoded features. Without an analysis pictures are the
-    means of decoded features over their channels.
+    The three channels of a feature, in 8 bits, are coded as planes of full size (4:4:4), or their
+    mean alone, from which the decoder computes them by an affine map of each channel that is fitted
+    to the recording (24 bytes). Analysis sees what returns, and the motion between decoded
+    features. Without an analysis pictures are the means of decoded features over their channels.
 
     Args:
         codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
@@ -210,6 +213,7 @@ class CAASModule(CodedVideoModule):
         weights: What :func:`spike_zoo.load` takes of SCI with FEM, motion and FAM: ``"sci-small"``,
             a checkpoint of stage ``"fam"``; or with FEM alone, one of stage ``"fem"``.
         motion: ``"decoded"`` estimates it where features arrive, without a bit; ``"none"``: 0.
+        channels: ``"all"``, or the ``"mean"`` of the three.
 
     Source: the same paper's Table IV and Fig. 11, with codecs that can run here.
     """
@@ -220,13 +224,16 @@ class CAASModule(CodedVideoModule):
         qps: Sequence[int] = QPS,
         weights: str = SEEING,
         motion: Motion = "decoded",
+        channels: Channels = "all",
     ) -> None:
         super().__init__(codec, qps)
-        if motion not in get_args(Motion):
-            raise ConfigError(f"motion: one of {', '.join(get_args(Motion))}, got {motion!r}")
+        for name, value, kind in (("motion", motion, Motion), ("channels", channels, Channels)):
+            if value not in get_args(kind):
+                raise ConfigError(f"{name}: one of {', '.join(get_args(kind))}, got {value!r}")
         self.save_hyperparameters()
         self.weights = weights
         self.motion = motion
+        self.channels = channels
         self.networks: SCICodec | None = None
 
     def read_weights(self) -> None:
@@ -245,17 +252,33 @@ class CAASModule(CodedVideoModule):
             )
         self.networks = found.requires_grad_(False).eval().to(self.device)
 
-    def prepared(self, scene: CodedScene) -> NDArray[Any]:
-        """Return the features at the planes of a recording as bytes ``(N, 3, H, W)``."""
+    def prepared(self, scene: CodedScene) -> PreparedFeatures:
+        """Return the features at the planes of a recording as bytes."""
         networks, scale = self._networks, torch.tensor([scene.rate_scale], device=self.device)
         spans = [slice(*centred_window(plane, WINDOW)) for plane in scene.planes]
         found = [networks.feature(scene.spikes[span][None], scale)[0] for span in spans]
-        return as_bytes(torch.stack(found))
+        features = torch.stack(found).float()
+        if self.channels == "all":
+            return PreparedFeatures(as_bytes(features), None)
+        mean = features.mean(dim=1)
+        return PreparedFeatures(as_bytes(mean), affine_maps(features, mean))
+
+    def compress(self, prepared: PreparedFeatures, point: int) -> Compressed:  # type: ignore[override]  # its own
+        """Return features as a coded video, with the maps of their channels."""
+        coded = super().compress(prepared.frames, point)
+        if prepared.maps is None:
+            return coded
+        return Compressed(coded.n_bytes + AFFINE_BYTES, (coded, prepared.maps))
 
     def decompress(self, coded: Compressed, scene: CodedScene) -> Tensor:
         """Return the analysis of the features that a codec left."""
-        networks = self._networks
+        networks, maps = self._networks, None
+        if self.channels == "mean":
+            coded, maps = cast("tuple[Compressed, Tensor]", coded.content)
         features = self.decoded(coded).to(self.device)[None] / WHITE
+        if maps is not None:
+            slope, offset = maps.to(self.device).view(2, 3, 1, 1)
+            features = slope * features[:, :, None] + offset
         if networks.fam is None:
             return networks.picture(features[0])
         if self.motion == "decoded":
@@ -269,6 +292,34 @@ class CAASModule(CodedVideoModule):
     @property
     def _networks(self) -> SCICodec:
         return cast("SCICodec", self.networks)
+
+
+class PreparedFeatures(NamedTuple):
+    """Features of a recording as a video codec takes them.
+
+    Attributes:
+        frames: Bytes ``(N, 3, H, W)``, or ``(N, H, W)`` of the means over channels.
+        maps: Slopes and offsets from the mean to the channels, ``(2, 3)``; None with all channels.
+    """
+
+    frames: NDArray[Any]
+    maps: Tensor | None
+
+
+def affine_maps(features: Tensor, mean: Tensor) -> Tensor:
+    """Return slope and offset of each channel as a function of the mean, by least squares.
+
+    Args:
+        features: ``(N, 3, H, W)``.
+        mean: ``(N, H, W)``.
+
+    Returns:
+        ``(2, 3)``.
+    """
+    dims = (0, 2, 3)
+    contrast = (mean - mean.mean())[:, None]
+    slope = (features * contrast).mean(dims) / contrast.square().mean().clamp(min=1e-9)
+    return torch.stack([slope, features.mean(dims) - slope * mean.mean()])
 
 
 def as_bytes(pictures: Tensor) -> NDArray[Any]:
