@@ -1,4 +1,4 @@
-"""What loaders give and modules take: all that both sides know of each other."""
+"""Types of the batches that data loaders yield and modules take."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ EVERYWHERE = ("--debug", "--quiet")  # switches of the program, anywhere on the 
 COMMANDS: dict[str, tuple[str | dict[str, str], str]] = {
     "simulate": (
         "spike_zoo.cli.simulate:simulate",
-        "let a spike camera see scenes, video or pictures: the default archives",
+        "simulate a spike camera on scenes, videos or images; makes the default archives",
     ),
     "archive": (
         {

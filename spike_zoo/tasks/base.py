@@ -32,7 +32,7 @@ EVALUATED_SPLITS: tuple[Split, ...] = ("val", "test")
 
 @dataclass(frozen=True)
 class ProfiledCall:
-    """Work whose cost is that of one image, however many a batch has.
+    """Work on one image, whose cost does not depend on the batch size.
 
     Attributes:
         work: Does it once.
@@ -138,7 +138,7 @@ class TaskModule(LightningModule):
         batch: Any,  # noqa: ANN401  (the task's batch)
         batch_idx: int,
     ) -> Evaluation:
-        """Add a batch to the validation metrics and return what was found out.
+        """Add a batch to the validation metrics and return its evaluation.
 
         An empty batch is that of a process with fewer samples than others.
         """
@@ -149,7 +149,7 @@ class TaskModule(LightningModule):
         batch: Any,  # noqa: ANN401  (the task's batch)
         batch_idx: int,
     ) -> Evaluation:
-        """Add a batch to the test metrics and return what was found out."""
+        """Add a batch to the test metrics and return its evaluation."""
         return self.evaluate(batch, "test", batch_idx)
 
     def measure(

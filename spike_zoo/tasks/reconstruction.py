@@ -116,7 +116,7 @@ class ReconstructionModule(ClipReconstruction, ClipModule):
     def measure_speeds(
         self, split: Split, names: Sequence[str], values: Mapping[str, Tensor]
     ) -> None:
-        """Add what was measured to the means of each pace, and log those there are.
+        """Add values to the means of each speed (slow, medium, fast), and log them.
 
         Args:
             split: ``"val"`` or ``"test"``.

@@ -1,4 +1,4 @@
-"""What STIR is shown in place of spikes: intervals around every plane, moved along the motion."""
+"""Input of STIR with `align_input`: motion-compensated inverse inter-spike intervals."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class STIR(nn.Module):
 
     Args:
         pyramid_levels: 3, 4 or 5 levels.
-        motion_fields: Motion fields that align the features at full size, at least 1.
+        motion_fields: Optical flow fields that warp the outer features at full size, at least 1.
         interaction: ``"both"``; ``"warp_only"`` leaves the middle feature out of the fusion;
             ``"synthesis_only"`` predicts no motion and aligns nothing.
         attention: ``"cross"``; ``"self"``: each outer block attends to itself; ``"none"``: plain
@@ -150,7 +150,7 @@ class STIR(nn.Module):
         return self.pyramid(spikes, draft=draft).image
 
     def start_from_drafts(self) -> None:
-        """Let an untrained network leave drafts all but as they are, and learn what to change."""
+        """Initialise image heads near zero: the untrained network returns almost the draft."""
         for decoder in self.decoders.values():
             cast("TopDecoder | FusionDecoder", decoder).start_faintly()
 

@@ -69,7 +69,7 @@ class TemporalEntropy(nn.Module):
 
 
 class ReferenceFrame(NamedTuple):
-    """What a P-frame knows of the frame before it.
+    """Decoded data of the previous frame, from which a P-frame is predicted.
 
     Shape:
         - feature: ``(B, 3, H, W)``, decoded and clamped.

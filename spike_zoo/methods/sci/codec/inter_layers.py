@@ -105,7 +105,7 @@ class ContentAnalysis(nn.Module):
 
 
 class InterAnalysis(nn.Module):
-    """What the camera's side computes of a P-frame beside motion estimation.
+    """Analysis (encoder) networks of a P-frame, without motion estimation.
 
     Args:
         width: Of all channels and repeats.
