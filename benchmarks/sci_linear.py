@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ARCHIVE = "data/sequence.h5"
-FILTERS = ((13, 1), (13, 5), (13, 9), (41, 1), (41, 5))  # planes, side of the square
+FILTERS = ((13, 1), (13, 5), (41, 1))  # planes, side of the square
 RIDGE = 1e-3
 
 
@@ -63,7 +63,12 @@ def main() -> None:
         options = {"clip_length": planes, "batch_size": 8, "crop": 48}
         data = ReconstructionDataModule(ARCHIVE, **options, samples_per_epoch=1600)
         found = measured(data, side, fitted(data, side))
-        print(f"| {planes} | {side} x {side} | " + " | ".join(f"{v:.2f}" for v in found.values()) + " |", flush=True)
+        print(
+            f"| {planes} | {side} x {side} | "
+            + " | ".join(f"{v:.2f}" for v in found.values())
+            + " |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
