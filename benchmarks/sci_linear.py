@@ -36,12 +36,14 @@ def neighbourhoods(spikes: Tensor, rate_scale: Tensor, side: int) -> Tensor:
 
 def fitted(data: ReconstructionDataModule, side: int) -> Tensor:
     """Return the coefficients of the filter with the least square error on the training split."""
-    gram, right = 0.0, 0.0
+    features = data.clip_length * side**2 + 1
+    gram = torch.zeros(features, features, dtype=torch.float64)
+    right = torch.zeros(features, dtype=torch.float64)
     for batch in data.train_dataloader():
         seen = neighbourhoods(batch["spikes"], batch["rate_scale"], side).flatten(0, 1).double()
-        gram = gram + seen.T @ seen
-        right = right + seen.T @ batch["image"].double().flatten()
-    return torch.linalg.solve(gram + RIDGE * torch.eye(len(gram)), right)
+        gram += seen.T @ seen
+        right += seen.T @ batch["image"].double().flatten()
+    return torch.linalg.solve(gram + RIDGE * torch.eye(features), right)
 
 
 def measured(data: ReconstructionDataModule, side: int, coefficients: Tensor) -> dict[str, float]:
@@ -60,8 +62,9 @@ def main() -> None:
     print("| planes | square | slow | medium | fast |\n|---:|---:|---:|---:|---:|")
     for planes, side in FILTERS:
         torch.manual_seed(0)
-        options = {"clip_length": planes, "batch_size": 8, "crop": 48}
-        data = ReconstructionDataModule(ARCHIVE, **options, samples_per_epoch=1600)
+        data = ReconstructionDataModule(
+            ARCHIVE, clip_length=planes, batch_size=8, crop=48, samples_per_epoch=1600
+        )
         found = measured(data, side, fitted(data, side))
         print(
             f"| {planes} | {side} x {side} | "

@@ -27,7 +27,7 @@ class Features(NamedTuple):
 
 
 class Level(NamedTuple):
-    """What the decoder of one level found.
+    """Output of the decoder of one level.
 
     Flows are in pixels of the level: (x, y) to the first, then (x, y) to the last time. They are
     None without warping.
@@ -53,8 +53,8 @@ def _doubling(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
 
 
 @torch.no_grad()
-def _start_bilinear(layer: nn.ConvTranspose2d) -> None:
-    """Let a layer enlarge every flow bilinearly, and double it, for it is in pixels."""
+def start_bilinear(layer: nn.ConvTranspose2d) -> None:
+    """Initialise a layer that enlarges flows: bilinear, and doubled, for they are in pixels."""
     tent = torch.tensor([0.25, 0.75, 0.75, 0.25])
     one_to_one = torch.eye(layer.in_channels)[:, :, None, None]
     layer.weight.copy_(2.0 * one_to_one * torch.outer(tent, tent))
@@ -62,8 +62,8 @@ def _start_bilinear(layer: nn.ConvTranspose2d) -> None:
 
 
 @torch.no_grad()
-def _start_faintly(head: NarrowConv2d) -> None:
-    """Let a head predict next to no image; any flows stand before it."""
+def start_faintly(head: NarrowConv2d) -> None:
+    """Initialise the image channel of a head near zero; flow channels come first and are kept."""
     head.weight[-1:] *= _FAINT  # not 0, through which no gradient comes
     cast("Tensor", head.bias)[-1:] = 0
 
@@ -82,10 +82,6 @@ class TopDecoder(nn.Module):
         self.fuse = ConvPReLU(hidden, hidden)
         self.res = ResidualBlock(hidden)
         self.head = NarrowConv2d(hidden, 5 if predicts_motion else 1)
-
-    def start_faintly(self) -> None:
-        """Let an untrained decoder begin with next to no image."""
-        _start_faintly(self.head)
 
     def forward(self, joined: Tensor) -> Level:
         """Decode the coarsest level."""
@@ -135,26 +131,17 @@ class FusionDecoder(nn.Module):
         self.res = ResidualBlock(3 * channels)
         self.head = NarrowConv2d(3 * channels, 5 if predicts_flow else 1)
 
-    def start_from_doubled_flows(self) -> None:
-        """Let an untrained decoder begin with the coarser flow, and learn what to change."""
-        for layer in (getattr(self, name, None) for name in ("up_flow", "up_extra_flow")):
-            if layer is not None:
-                _start_bilinear(layer)
-
-    def start_faintly(self) -> None:
-        """Let an untrained decoder begin with next to no image."""
-        _start_faintly(self.head)
-
     def upflow(self, coarser: Tensor, known: Tensor | None) -> Tensor:
         """Return the flow that aligns this level: the coarser one enlarged, or what is known."""
         # Not doubled with the size, as flows in pixels would be: the layer learns any scale.
         return in_full_precision(self.up_flow, coarser) if known is None else known
 
-    def align(self, features: Features, fields: Sequence[Tensor]) -> list[Tensor]:
+    def align(self, features: Features, flows: Sequence[Tensor]) -> list[Tensor]:
         """Return the features that enter the fusion, the sides warped by every motion field."""
         aligned = [features.middle] if self.interaction != "warp_only" else []
         if not self.warps:
             return [*aligned, features.first, features.last]
+        fields = [field for flow in flows for field in flow.chunk(flow.shape[1] // 4, dim=1)]
         # A field holds two flows that start at the middle time, one to each side.
         to_first, to_last = zip(*(field.chunk(2, dim=1) for field in fields), strict=True)
         pairs = zip(
@@ -163,14 +150,19 @@ class FusionDecoder(nn.Module):
         return aligned + [warped for pair in pairs for warped in pair]
 
     def fuse(
-        self, coarser: Level, aligned: list[Tensor], flows: list[Tensor], draft: Tensor | None
+        self, features: Features, coarser: Level, flows: Sequence[Tensor], draft: Tensor | None
     ) -> Tensor:
-        """Return the hidden state ``(B, 3C, h, w)`` of this level."""
+        """Return the hidden state ``(B, 3C, h, w)`` of this level, aligned by some flows."""
+        return self.res(self.fuse2(self.fuse1(self._join(features, coarser, flows, draft))))
+
+    def _join(
+        self, features: Features, coarser: Level, flows: Sequence[Tensor], draft: Tensor | None
+    ) -> Tensor:
+        # by itself, so that warped features, the widest tensors, are freed once they are joined
         image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
         image = image if draft is None else image + draft
-        parts = [image, *aligned, self.up_hidden(coarser.hidden), *flows]
-        aligned.clear()  # the widest tensors: free them once they are joined
-        return self.res(self.fuse2(self.fuse1(parts)))
+        aligned, hidden = self.align(features, flows), self.up_hidden(coarser.hidden)
+        return self.fuse1.join([image, *aligned, hidden, *flows])
 
 
 class RefiningDecoder(FusionDecoder):
@@ -210,10 +202,10 @@ class RefiningDecoder(FusionDecoder):
     ) -> Level:
         """Decode this level."""
         if coarser.flow is None:
-            hidden = self.fuse(coarser, self.align(features, []), [], draft)
+            hidden = self.fuse(features, coarser, [], draft)
             return Level(in_full_precision(self.head, hidden), hidden)
         upflow = self.upflow(coarser.flow, known)
-        hidden = self.fuse(coarser, self.align(features, [upflow]), [upflow], draft)
+        hidden = self.fuse(features, coarser, [upflow], draft)
         prediction = in_full_precision(self.head, hidden)
         change, image = prediction[:, :4], prediction[:, 4:]
         return Level(image, hidden, flow=upflow + change, upflow=upflow)
@@ -279,7 +271,6 @@ class FinestDecoder(FusionDecoder):
             change = in_full_precision(self.extra_flow, coarser.hidden)
             extra = in_full_precision(self.up_extra_flow, start + change)
         flows = [flow for flow in (upflow, extra) if flow is not None]
-        fields = [field for flow in flows for field in flow.chunk(flow.shape[1] // 4, dim=1)]
-        hidden = self.fuse(coarser, self.align(features, fields), flows, draft)
+        hidden = self.fuse(features, coarser, flows, draft)
         image = in_full_precision(self.head, hidden)
         return Level(image, hidden, upflow=upflow, extra_flow=extra)

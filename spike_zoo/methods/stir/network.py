@@ -20,6 +20,8 @@ from spike_zoo.methods.stir.decoder import (
     Level,
     RefiningDecoder,
     TopDecoder,
+    start_bilinear,
+    start_faintly,
 )
 from spike_zoo.methods.stir.embedding import (
     BLOCK_PLANES,
@@ -152,17 +154,17 @@ class STIR(nn.Module):
     def start_from_drafts(self) -> None:
         """Initialise image heads near zero: the untrained network returns almost the draft."""
         for decoder in self.decoders.values():
-            cast("TopDecoder | FusionDecoder", decoder).start_faintly()
+            start_faintly(cast("TopDecoder | FusionDecoder", decoder).head)
 
     def start_from_doubled_flows(self) -> None:
-        """Let an untrained network hand flows from level to level, and learn what to change.
+        """Initialise each level's flow as twice the coarser level's flow.
 
-        Layers that enlarge flows begin at random else, so that what the coarsest level finds is
-        lost on its way to the finest, and motion is learned late or never.
+        Layers that enlarge flows are random otherwise: the flow of the coarsest level is lost on
+        its way to the finest, and motion is learned late or never.
         """
-        for decoder in self.decoders.values():
-            if isinstance(decoder, FusionDecoder) and decoder.warps:
-                decoder.start_from_doubled_flows()
+        for name, layer in self.decoders.named_modules():
+            if name.endswith(("up_flow", "up_extra_flow")):
+                start_bilinear(cast("nn.ConvTranspose2d", layer))
 
     def pyramid(
         self,

@@ -8,7 +8,7 @@ left of the gain. A 1x1 convolution as a matrix product takes a tenth off traini
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from einops import rearrange
@@ -26,6 +26,9 @@ from spike_zoo.nn.fast.layout import (
     only_makes_pictures,
 )
 from spike_zoo.nn.fast.prelu import PReLU, prelu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Where training fills up the channels with zeros, see spare_channels.
 VECTOR, WIDE, LARGE = 16, 128, 48 * 48  # channels, channels, pixels
@@ -91,23 +94,24 @@ class ConvPReLU(nn.Module):
 
 
 class JoiningConvPReLU(ConvPReLU):
-    """A :class:`ConvPReLU` of many tensors joined along the channels, for another one to read.
+    """A :class:`ConvPReLU` of what :meth:`join` returns, for another one to read.
 
     Shape:
-        - parts: ``(B, C_i, H, W)``, together ``in_channels``. The list is emptied, so that memory
-          holds either the parts or what they are joined to.
-        - Output: ``(B, out_channels, H, W)``, in training perhaps with channels of zeros behind,
-          see :func:`spare_channels`.
+        - Input: ``(B, in_channels, H, W)``, in training perhaps with channels of zeros behind, see
+          :func:`spare_channels`.
+        - Output: ``(B, out_channels, H, W)``, with channels of zeros behind if the input has them.
     """
 
-    def forward(self, parts: list[Tensor]) -> Tensor:  # type: ignore[override]  # several inputs
-        """Join, convolve and activate."""
+    def join(self, parts: Sequence[Tensor]) -> Tensor:
+        """Join ``(B, C_i, H, W)``, together ``in_channels``, as the convolution reads them."""
         like, spare = parts[0], spare_channels(self.conv, parts[0])
-        if spare:
-            parts.append(like.new_zeros(like.shape[0], spare, *like.shape[-2:]))
-        x = join_channels(parts, consumer=self.conv)
-        parts.clear()
-        return self._computed(x, -self.conv.out_channels % VECTOR if spare else 0)
+        zeros = [like.new_zeros(like.shape[0], spare, *like.shape[-2:])] if spare else []
+        return join_channels([*parts, *zeros], consumer=self.conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve and activate."""
+        has_spare = x.shape[1] > self.conv.in_channels
+        return self._computed(x, -self.conv.out_channels % VECTOR if has_spare else 0)
 
 
 def spare_channels(conv: nn.Conv2d, x: Tensor) -> int:
