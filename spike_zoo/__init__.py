@@ -54,6 +54,7 @@ _ROOMS = frozenset(
         "files",
         "formats",
         "live",
+        "local_requests",
         "loggers",
         "media",
         "methods",

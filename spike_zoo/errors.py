@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+#: Characters that change a terminal or the order of text, but for tab and newline.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 class SpikeZooError(ValueError):
@@ -121,6 +125,11 @@ class DivergenceError(SpikeZooError):
 
 class MediaError(SpikeZooError):
     """A picture or video cannot be read or written."""
+
+
+def visible(text: str) -> str:
+    r"""Return text with control characters as escapes, as ``\x1b``, but for tab and newline."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def closest(word: str, known: Iterable[str], most: int = 1) -> str:

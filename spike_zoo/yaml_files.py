@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from argparse import ArgumentError
 from dataclasses import MISSING, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_type_hints
 
 import yaml
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 Data = TypeVar("Data")
+_MOST_REPEATED: Final = 10_000  # values that aliases add to a document
 
 
 def read_yaml(path: Path, error: type[SpikeZooError] = ConfigError) -> Any:  # noqa: ANN401  (any YAML value)
@@ -28,18 +30,35 @@ def read_yaml(path: Path, error: type[SpikeZooError] = ConfigError) -> Any:  # n
         error: Class of the error for content that is not valid.
 
     Raises:
-        SpikeZooError: Of that class, if the content is not YAML or a mapping has a key twice; names
-            file and line.
+        SpikeZooError: Of that class, if the content is not YAML, a mapping has a key twice, or
+            aliases repeat more than 10,000 values; names file and line.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeyLoader)
-    except _DuplicateKeyError as reason:
+        return yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)
+    except _ContentError as reason:
         raise error(f"{path}: {_located(reason)}", path=str(path)) from reason
     except yaml.MarkedYAMLError as reason:
         raise error(f"{path}: {_located(reason, 'not YAML: ')}", path=str(path)) from reason
+    except RecursionError as reason:
+        raise error(f"{path}: its values are nested too deeply", path=str(path)) from reason
     except (yaml.YAMLError, UnicodeDecodeError) as reason:
         text = " ".join(str(reason).split())
         raise error(f"{path}: not YAML in UTF-8: {text}", path=str(path)) from reason
+
+
+@lru_cache
+def limit_aliases_of_options() -> None:
+    """Let jsonargparse reject the same aliases in values of options and in files that they name."""
+    from jsonargparse import get_loader, set_loader
+
+    load = get_loader("yaml")
+
+    def load_checked(text: str) -> Any:  # noqa: ANN401  (any YAML value)
+        if "*" in text and "&" in text:
+            yaml.load(text, _StrictLoader)
+        return load(text)
+
+    set_loader("yaml", load_checked, exceptions=(yaml.YAMLError,))
 
 
 def parse_dataclass(cls: type[Data], content: Any, place: str, **built: Any) -> Data:  # noqa: ANN401  (any YAML value)
@@ -106,19 +125,45 @@ def _located(reason: yaml.MarkedYAMLError, prefix: str = "") -> str:
     return f"{line}{prefix}{reason.problem}"
 
 
-class _DuplicateKeyError(yaml.MarkedYAMLError):  # type: ignore[misc]  # yaml has no hints
-    """A mapping has the same key twice."""
+def _check_aliases(node: Any, sizes: dict[int, float]) -> float:  # noqa: ANN401  (yaml has no hints)
+    """Return how many values a node has with its aliases written out, if these are not too many."""
+    if (known := sizes.get(id(node))) is not None:
+        return known
+    sizes[id(node)] = math.inf  # of a node that contains itself
+    parts = node.value if isinstance(node, yaml.CollectionNode) else ()
+    if isinstance(node, yaml.MappingNode):
+        parts = [one for pair in parts for one in pair]
+    size = 1 + sum(_check_aliases(one, sizes) for one in parts)
+    if size > len(sizes) + _MOST_REPEATED:
+        raise _ContentError(
+            problem=f"aliases (*name) repeat more than {_MOST_REPEATED:,} values, or a value "
+            "contains itself; write the values out",
+            problem_mark=node.start_mark,
+        )
+    sizes[id(node)] = size
+    return size
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no hints
-    """Rejects a key that a mapping has twice; YAML's own loader drops the first value."""
+class _ContentError(yaml.MarkedYAMLError):  # type: ignore[misc]  # yaml has no hints
+    """The content is YAML that is rejected."""
+
+
+class _StrictLoader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no hints
+    """Rejects repeated keys, of which YAML's own loader drops the first, and alias bombs."""
+
+    def get_single_node(self) -> Any:  # noqa: ANN401  (yaml has no hints)
+        """Compose the document, in which an alias is the node that it names."""
+        root = super().get_single_node()
+        if root is not None:
+            _check_aliases(root, {})
+        return root
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401  (yaml has no hints)
         """Build one mapping."""
         keys: list[Any] = []
         for key, _ in node.value:  # before the values of "<<" are merged into it
             if key.value in keys:
-                raise _DuplicateKeyError(
+                raise _ContentError(
                     problem=f"the key {key.value!r} is given twice; keep one of the two",
                     problem_mark=key.start_mark,
                 )

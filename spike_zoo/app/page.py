@@ -22,6 +22,7 @@ from spike_zoo.app.work import (
     uploaded,
 )
 from spike_zoo.errors import SpikeZooError, UsageError
+from spike_zoo.local_requests import HOST, is_local
 from spike_zoo.reports.methods import CLASSICAL, COLOUR
 from spike_zoo.spikes.cfa import Cfa
 
@@ -110,44 +111,42 @@ def build(setting: Setting) -> gradio.Blocks:
 def serve(setting: Setting, port: int, *, opens: bool) -> None:
     """Serve the app to this machine alone, until it is interrupted."""
     with socket.socket() as probe:
-        if probe.connect_ex(("127.0.0.1", port)) == 0:
+        if probe.connect_ex((HOST, port)) == 0:
             raise UsageError(f"--port {port}: something else listens there; give another one")
     import gradio
 
     blocks = build(setting).queue(default_concurrency_limit=1)
     blocks.launch(
-        server_name="127.0.0.1",
+        server_name=HOST,
         server_port=port,
         share=False,
         inbrowser=opens,
         quiet=True,
         max_file_size="4gb",
-        app_kwargs={"middleware": _guards()},
+        app_kwargs={"middleware": guards()},
         footer_links=[],
         i18n=gradio.I18n(en=_MISSING_WORDS),  # type: ignore[arg-type]  # keys may be nested
         prevent_thread_lock=True,
     )
-    print(f"app: http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)  # noqa: T201  (it listens)
+    print(f"app: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)  # noqa: T201  (it listens)
     blocks.block_thread()
 
 
-def _guards() -> list[Any]:
-    """Return what wraps the app: only this machine's name, only this machine's content."""
+def guards() -> list[Any]:
+    """Return what wraps the app: requests of this machine only, content of this machine only."""
     from starlette.middleware import Middleware
     from starlette.middleware.base import BaseHTTPMiddleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.responses import PlainTextResponse
 
-    async def with_policy(request: Any, call_next: Any) -> Any:  # noqa: ANN401  (Starlette's)
+    async def guarded(request: Any, call_next: Any) -> Any:  # noqa: ANN401  (Starlette's)
+        if not is_local(request.headers.get("host"), request.headers.get("origin")):
+            return PlainTextResponse("This app answers its own page only.", status_code=403)
         response = await call_next(request)
         response.headers["Content-Security-Policy"] = POLICY
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    return [
-        # another site's name that leads here is not ours
-        Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"]),
-        Middleware(BaseHTTPMiddleware, dispatch=with_policy),
-    ]
+    return [Middleware(BaseHTTPMiddleware, dispatch=guarded)]
 
 
 @dataclass(frozen=True)

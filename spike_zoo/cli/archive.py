@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -17,7 +18,7 @@ from spike_zoo.archive.layouts.detection import find_takes
 from spike_zoo.archive.layouts.exposures import ExposureRule
 from spike_zoo.archive.shards import build_shards, parse_shards, verify_shards
 from spike_zoo.cli.console import check_least, echo, is_quiet
-from spike_zoo.errors import FormatError, UsageError
+from spike_zoo.errors import FormatError, UsageError, visible
 from spike_zoo.executor import check_jobs
 from spike_zoo.formats.recording import ARCHIVE_SUFFIXES
 from spike_zoo.formats.shards import is_sharded
@@ -201,9 +202,9 @@ def archive_info(path: str, *, json: bool = False) -> None:
         print(dumps(facts, indent=2))
         return
     recordings, size = facts["recordings"], readable_bytes(facts["bytes"])
-    print(f"{path}: archive of {count} recordings, {size}")
+    print(visible(f"{path}: archive of {count} recordings, {size}"))
     for split, names in facts["splits"].items():
-        print(f"split {split}: {len(names)}")
+        print(visible(f"split {split}: {len(names)}"))
     _print_classes(facts)
     rows = []
     for row in recordings:
@@ -333,7 +334,7 @@ def archive_verify(
         print(dumps({"path": path, "valid": errors == 0, "findings": rows}, indent=2))
     else:
         for finding in findings:
-            print(finding)
+            print(visible(str(finding)))
         counts = {"error": errors, "warning": len(findings) - errors}
         listed = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items() if n]
         detail = f" ({', '.join(listed)})" if listed else ""
@@ -343,6 +344,8 @@ def archive_verify(
 
 def _print_table(headings: list[str], rows: list[list[str]]) -> None:
     """Print rows as wide as they are: names are there to be copied."""
+    headings = [escape(visible(heading)) for heading in headings]
+    rows = [[escape(visible(cell)) for cell in row] for row in rows]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in headings:
         table.add_column(heading, no_wrap=True)

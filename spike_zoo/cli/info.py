@@ -15,6 +15,7 @@ from spike_zoo.coding.sci.container import mapped_file
 from spike_zoo.coding.sci.header import QUALITIES, is_bitstream
 from spike_zoo.coding.spl.codec import LosslessPlanes
 from spike_zoo.coding.spl.header import LosslessHeader
+from spike_zoo.errors import visible
 from spike_zoo.formats import read_recording
 from spike_zoo.formats.recording import detect_format
 from spike_zoo.formats.remote import local_path
@@ -77,7 +78,7 @@ def _show(
         print(dumps(facts, indent=2, default=str))
     else:
         for label, text in lines(facts):
-            print(f"{label:<14} {text}")
+            print(visible(f"{label:<14} {text}"))
     return 1 if facts.get("errors") else 0
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from spike_zoo.cli.console import configure_streams, drop_unwritten, is_unwritable, quiet
 from spike_zoo.cli.lazy_signature import outline
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS, run_verb
-from spike_zoo.errors import SpikeZooError, UsageError, closest
+from spike_zoo.errors import SpikeZooError, UsageError, closest, visible
 from spike_zoo.runs.configs import check_configs
 from spike_zoo.runs.libraries import plain_warning
 
@@ -117,9 +117,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:  # noqa: BLE001  (the edge of the program)
         code, message = _outcome(error, arguments)
         if "--debug" in given and code:
-            traceback.print_exception(error)
+            print(visible("".join(traceback.format_exception(error))), end="", file=sys.stderr)
         if message:
-            print(message, file=sys.stderr)
+            print(visible(message), file=sys.stderr)
     return code
 
 

@@ -10,11 +10,11 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from spike_zoo.errors import UsageError
+from spike_zoo.local_requests import HOST, is_local
 
 if TYPE_CHECKING:
     from spike_zoo.live.player import Player
 
-HOST: Final = "127.0.0.1"
 _BOUNDARY: Final = "picture"
 _MOST_BYTES: Final = 1000  # of what a page asks for
 _POLICY: Final = (
@@ -43,7 +43,6 @@ class LiveServer(ThreadingHTTPServer):
         except OSError as error:
             raise UsageError(f"--port {port}: {error.strerror}; give another one") from error
         self.player, self.title = player, title
-        self.hosts = {f"{name}:{self.server_port}" for name in (HOST, "localhost")}
 
     @property
     def address(self) -> str:
@@ -108,10 +107,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing of requests."""
 
     def _is_local(self) -> bool:
-        """Reject pages of other sites: their requests name another host or origin."""
-        origin = self.headers.get("Origin")
-        allowed = {f"http://{host}" for host in self.server.hosts}
-        if self.headers.get("Host") in self.server.hosts and origin in (None, *allowed):
+        """Reject requests of other sites."""
+        if is_local(self.headers.get("Host"), self.headers.get("Origin")):
             return True
         self.send_error(HTTPStatus.FORBIDDEN)
         return False

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from spike_zoo.errors import visible
 from spike_zoo.records.redaction import redact
 
 if TYPE_CHECKING:
@@ -20,6 +24,8 @@ _LINES = {
     "deblur": "deblur photo.png spikes.npz --weights {} --frames 7 --out sharp.mp4",
     "classify": "classify digit.npz --method {}",
 }
+#: What has a meaning in Markdown and HTML; an underscore inside a word has none.
+_MARKUP = re.compile(r"[\\`*\[\]<>&|~$#!]|(?<![^\W_])_|_(?![^\W_])")
 
 
 def model_card(
@@ -43,17 +49,34 @@ def model_card(
     """
     class_name = str(described["class_path"]).rpartition(".")[2]
     header = yaml.safe_dump(_header(name, class_name, result, licence), sort_keys=False)
-    parts = [f"---\n{header}---", f"# {name.rpartition('/')[2]}"]
-    summary = str(described.get("summary", "")).strip()
-    parts.append(f"Weights of `{class_name}` of Spike Zoo. {summary}".strip())
+    parts = [f"---\n{header}---", f"# {_inert(name.rpartition('/')[2])}"]
+    summary = _inert(described.get("summary", ""))
+    parts.append(f"Weights of {_as_code(class_name)} of Spike Zoo. {summary}".strip())
     parts += [
         _use(name, str(described.get("command"))),
         *_measured(result),
         *_data(result),
         *_recipe(described, result),
     ]
-    parts.append(f"## Licence\n\nThe weights: {licence}, as their publisher states.")
+    parts.append(f"## Licence\n\nThe weights: {_inert(licence)}, as their publisher states.")
     return "\n\n".join(parts) + "\n"
+
+
+def _inert(text: object) -> str:
+    """Return text as one line without markup: its special characters are HTML entities."""
+    line = visible(" ".join(str(text).split()))
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", line)
+
+
+def _as_code(text: object) -> str:
+    """Return text as one line inside backticks."""
+    return f"`{visible(' '.join(str(text).split())).replace('`', chr(39))}`"
+
+
+def _fenced(language: str, text: str) -> str:
+    """Return a block of code; its fence is longer than any inside the text."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{visible(text)}\n{fence}"
 
 
 def _header(name: str, class_name: str, result: RunResult | None, licence: str) -> dict[str, Any]:
@@ -93,16 +116,16 @@ def _archive(result: RunResult) -> str | None:
 
 
 def _use(name: str, command: str) -> str:
-    source = f"hf:{name}" if "/" in name else name
-    line = _LINES.get(command, _LINES["reconstruct"]).format(source)
-    return (
-        "## Use\n\n```sh\n"
-        "pip install 'spike-zoo[hub]'\n"
-        f"spike-zoo {line}\n"
-        "```\n\n```python\nimport spike_zoo\n\n"
-        f'method = spike_zoo.load("{source}")\n```\n\n'
-        "The file holds tensors and plain values alone, and runs no code."
-    )
+    source = " ".join((f"hf:{name}" if "/" in name else name).split())
+    line = _LINES.get(command, _LINES["reconstruct"]).format(shlex.quote(source))
+    quoted = json.dumps(source, ensure_ascii=False)
+    parts = [
+        "## Use",
+        _fenced("sh", f"pip install 'spike-zoo[hub]'\nspike-zoo {line}"),
+        _fenced("python", f"import spike_zoo\n\nmethod = spike_zoo.load({quoted})"),
+        "The file holds tensors and plain values alone, and runs no code.",
+    ]
+    return "\n\n".join(parts)
 
 
 def _measured(result: RunResult | None) -> Iterator[str]:
@@ -110,7 +133,7 @@ def _measured(result: RunResult | None) -> Iterator[str]:
         yield "## What it reaches\n\nNo record of a test of just these weights is at hand."
         return
     lines = ["| measured | value |", "|---|---:|"]
-    lines += [f"| {metric} | {value:.4g} |" for metric, value in _tested(result)]
+    lines += [f"| {_inert(metric)} | {value:.4g} |" for metric, value in _tested(result)]
     lines.append(f"| parameters | {result.parameters:,} |")
     if result.macs is not None and result.image_size is not None:
         size = " x ".join(map(str, result.image_size))
@@ -123,18 +146,19 @@ def _data(result: RunResult | None) -> Iterator[str]:
     if result is None:
         return
     archive = _archive(result)
-    lines = [f"Archive `{archive}`" if archive else "Not an archive of Spike Zoo"]
+    lines = [f"Archive {_as_code(archive)}" if archive else "Not an archive of Spike Zoo"]
     if result.data_sha256:
-        lines.append(f"digest `{result.data_sha256}` (`spike-zoo archive info --json` shows it)")
+        lines.append(
+            f"digest {_as_code(result.data_sha256)} (`spike-zoo archive info --json` shows it)"
+        )
     yield f"## Data\n\n{', '.join(lines)}. Numbers on other data will differ."
 
 
 def _recipe(described: Mapping[str, Any], result: RunResult | None) -> Iterator[str]:
     arguments = redact(described.get("hyper_parameters") or {})
     shown = yaml.safe_dump(arguments, sort_keys=False).strip()
-    text = (
-        f"## How it was made\n\nArguments of `{described['class_path']}`:\n\n```yaml\n{shown}\n```"
-    )
+    of_class = f"Arguments of {_as_code(described['class_path'])}:"
+    text = f"## How it was made\n\n{of_class}\n\n{_fenced('yaml', shown)}"
     if result is not None:
         facts = {
             "configurations": ", ".join(result.configs) or None,
@@ -146,7 +170,9 @@ def _recipe(described: Mapping[str, Any], result: RunResult | None) -> Iterator[
             "began with": ", ".join(str(one.get("path")) for one in result.begins_with.values())
             or None,
         }
-        lines = [f"| {key} | {value} |" for key, value in facts.items() if value is not None]
+        lines = [
+            f"| {key} | {_inert(value)} |" for key, value in facts.items() if value is not None
+        ]
         text += "\n\n| | |\n|---|---|\n" + "\n".join(lines)
         text += "\n\nThe whole configuration is in `result.json`."
     yield text

@@ -6,6 +6,8 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Union, get_args
 
+from spike_zoo.errors import visible
+
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
@@ -35,7 +37,7 @@ def import_trusted_only() -> None:
 
 def plain_warning(message: Warning | str, *_: object, **__: object) -> str:
     """Return a warning as one line, without the place in the code that gave it."""
-    return f"warning: {message}\n"
+    return f"warning: {visible(str(message))}\n"
 
 
 def quiet_libraries() -> None:

@@ -83,6 +83,7 @@ from spike_zoo.runs.trainer_arguments import (
     warn_about_emulation,
 )
 from spike_zoo.tasks.base import TaskModule
+from spike_zoo.yaml_files import limit_aliases_of_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -108,6 +109,7 @@ def run_trainer(verb: str, arguments: Sequence[str]) -> None:
 
 def cli_settings() -> dict[str, Any]:
     """Return the arguments of :class:`ZooCLI`."""
+    limit_aliases_of_options()
     strict = {"exit_on_error": False, "allow_abbrev": False}
     return {
         "model_class": LightningModule,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spike_zoo.app.page import Setting, serve
+from spike_zoo.app.page import Setting, guards, serve
 from spike_zoo.cli.main import main
 from spike_zoo.errors import UsageError
 
@@ -37,3 +37,28 @@ def test_a_port_that_is_taken_is_rejected(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"--port {port}: something else listens there"):
             serve(setting, port, opens=False)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"Host": "localhost:8000", "Origin": "http://localhost:8000"}, 200),
+        ({"Host": "attacker.example"}, 403),
+        ({"Host": "attacker.example", "Origin": "http://attacker.example"}, 403),
+        ({"Origin": "https://attacker.example"}, 403),
+        ({"Origin": "http://127.0.0.1:9999"}, 403),
+        ({"Origin": "null"}, 403),
+    ],
+)
+def test_other_sites_get_nothing(headers: dict[str, str], status: int) -> None:
+    pytest.importorskip("gradio", reason="of the extra 'app'")
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+    from starlette.testclient import TestClient
+
+    page = Route("/", lambda _: PlainTextResponse("x"), methods=["GET", "POST"])
+    client = TestClient(Starlette(routes=[page], middleware=guards()), "http://127.0.0.1:7860")
+    for answer in (client.get("/", headers=headers), client.post("/", headers=headers)):
+        assert answer.status_code == status

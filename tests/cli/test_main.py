@@ -12,13 +12,16 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
 import pytest
 
+from spike_zoo.archive import build_archive
 from spike_zoo.cli import main as main_module
 from spike_zoo.cli.main import COMMANDS, main
 from spike_zoo.cli.trainer_commands import TRAINER_VERBS
 from spike_zoo.errors import FormatError, MissingFileError
 from tests.conftest import ROOT
+from tests.helpers.archives import make_take
 
 
 def test_help_lists_every_command_in_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
@@ -188,3 +191,33 @@ def test_a_signal_that_comes_in_a_destructor_ends_a_command(
     begin = time.monotonic()
     assert main(["forgets"]) == 143
     assert time.monotonic() - begin < 20
+
+
+@pytest.mark.parametrize("options", [[], ["--debug"]])
+def test_control_characters_of_names_are_visible_in_errors(
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "x\x1b[31m\u202ered.dat"
+    Path(name).write_bytes(bytes(7))
+    assert main(["info", name, *options]) in (1, 2)
+    error = capsys.readouterr().err
+    assert r"error: x\x1b[31m\u202ered.dat: " in error
+    assert "\x1b" not in error
+
+
+def test_names_inside_an_archive_neither_colour_nor_break_its_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.h5"
+    build_archive(path, {"a": make_take})
+    with h5py.File(path, "r+") as file:
+        file.move("recordings/a", "recordings/[b]\x1b[31mred")
+    assert main(["archive", "info", str(path)]) == 0
+    assert main(["archive", "verify", str(path)]) == 1
+    output = capsys.readouterr().out
+    assert output.count(r"[b]\x1b[31mred") >= 2
+    assert "\x1b" not in output

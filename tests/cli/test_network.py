@@ -35,11 +35,18 @@ sys.exit(main(sys.argv[1:]))
         "compress a.npz --rate-scale 0.5 --out a.sci",
         "compress a.npz --lossless --out a.spl",
         "archive info a.h5",
+        "report a.npz --rate-scale 0.5 --methods [tfp] --out a.html",
+        "export stir-small a.safetensors",
+        "simulate --size small --train 0 --val 0 --test 1 --height 32 --width 32 --planes 161 "
+        "--jobs 1 --out made.h5",
+        "fit --config stir --config profiles/smoke --model.init_args.width 0.25 --run_dir run "
+        "--data.init_args.archive clips.h5",
         "table runs --out table.html",
         "doctor",
     ],
 )
-def test_a_command_opens_no_connection(line: str, tmp_path: Path) -> None:
+def test_a_command_opens_no_connection(line: str, clips_archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips.h5").symlink_to(clips_archive)
     write_recording(random_spikes(81, 48, 64), tmp_path / "a.npz")
     write_archive(tmp_path / "a.h5")
     make_result().write(tmp_path / "runs" / "one" / "result.json")

@@ -33,6 +33,7 @@ import spike_zoo
 from spike_zoo.archive import build_archive, verify_archive
 from spike_zoo.formats import read_recording, write_recording
 from spike_zoo.records.result import RunResult
+from spike_zoo.records.stored import read_records
 from tests.conftest import ROOT
 from tests.helpers.archives import make_take
 from tests.helpers.checkpoints import write_checkpoint
@@ -81,6 +82,26 @@ def _archive(folder: Path) -> None:
     )
 
 
+def _sweep(folder: Path) -> None:
+    _archive(folder)
+    command = [
+        "${interpreter}",
+        "-m",
+        "spike_zoo",
+        "test",
+        f"--config={ROOT}/configs/classical/tfi.yaml",
+    ]
+    command += [
+        "--data.init_args.archive=a.h5",
+        "--data.init_args.clip_length=61",
+        "--trainer.accelerator=cpu",
+    ]
+    command += ["--run_dir=runs/{variant}-{hash}", "${args}"]
+    parameters = {"model.init_args.average": {"values": [1, 9]}}
+    content = {"name": "own", "method": "grid", "parameters": parameters, "command": command}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
+
+
 def _take() -> spike_zoo.Take:
     changes = {"image_index": np.array([35, 40, 45]), "label": None}
     return make_take(0, planes=80, height=32, width=32, **changes)
@@ -96,6 +117,11 @@ def _run_records(folder: Path) -> None:
 
 def _check_archive(path: Path) -> None:
     assert not [one for one in verify_archive(path) if one.severity == "error"]
+
+
+def _check_runs(path: Path) -> None:
+    for run in path.glob("*/test"):
+        _check_run(run)
 
 
 def _check_run(path: Path) -> None:
@@ -158,6 +184,12 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "table": Command(
         _run_records, ("table", "runs", "--out=a.html"), ("a.html",), _ends_with(b"</html>")
+    ),
+    "sweep": Command(
+        _sweep,
+        ("sweep", "sweep.yaml"),
+        ("runs", "results/none/records.jsonl"),
+        lambda path: _check_runs(path) if path.is_dir() else read_records(path),
     ),
     "fit": Command(_archive, _FIT, ("run",), _check_run),
 }
@@ -248,7 +280,7 @@ def _slow_take(seed: int) -> spike_zoo.Take:
 
 def words_of(command: Command, folder: Path) -> list[str]:
     """Return the words of a command, with --overwrite where an output is there."""
-    may_overwrite = command.words[0] not in ("fit", "simulate", "table")
+    may_overwrite = command.words[0] not in ("fit", "simulate", "sweep", "table")
     is_there = any((folder / output).exists() for output in command.outputs)
     return [*PROGRAM, *command.words, *(["--overwrite"] if may_overwrite and is_there else [])]
 

@@ -41,7 +41,9 @@ with instrumented:
     from tests.fuzz.targets import TARGETS, valid_files
 
 SECONDS = 5.0
-"""An input may take so long."""
+"""Time of the processor that an input may take."""
+PATIENCE = 60.0
+"""Seconds that it may take in all, on a busy machine."""
 MEMORY = 1 << 30
 """Bytes that an input may make the process grow by."""
 
@@ -90,13 +92,16 @@ def _alarm() -> Iterator[None]:
     def ring(number: int, frame: FrameType | None) -> None:
         raise _TooSlowError
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    before = {number: signal.signal(number, ring) for number in (signal.SIGPROF, signal.SIGALRM)}
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -143,7 +148,7 @@ def fuzz(
         state: str | None = "nothing"
         with contextlib.suppress(EOFError):
             while True:
-                if not receiver.poll(60):
+                if not receiver.poll(2 * PATIENCE):
                     process.kill()
                     break
                 number, state = receiver.recv()

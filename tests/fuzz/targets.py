@@ -25,6 +25,7 @@ from spike_zoo.media.frames import find_footage
 from spike_zoo.media.pictures import load_picture
 from spike_zoo.media.video import save_video
 from spike_zoo.records.stored import StoredRecord, read_records, store_record
+from spike_zoo.runs.configs import check_configs
 from spike_zoo.simulation.datasets.picture_sets import picture_request
 from spike_zoo.sweeps import read_sweep
 from spike_zoo.tables.read import read_points, read_table_file
@@ -232,6 +233,11 @@ TARGETS: dict[str, Target] = {
     "sweep": Target(
         _copied("experiments/stir/sweep.yaml", "sweep.yaml"),
         lambda folder: read_sweep(folder / "sweep.yaml"),
+        _YAML,
+    ),
+    "config": Target(
+        _copied("configs/stir.yaml", "a.yaml"),
+        lambda folder: check_configs(["--config", str(folder / "a.yaml")]),
         _YAML,
     ),
     "mnist": Target(

@@ -11,7 +11,7 @@ from tests.fuzz.kills import COMMANDS, try_command
 from tests.fuzz.run import problem_of
 from tests.fuzz.targets import TARGETS
 
-INPUTS = 112  # of each target, 2,016 in all
+INPUTS = 112  # of each target, 2,240 in all
 
 
 @pytest.mark.parametrize("name", TARGETS)

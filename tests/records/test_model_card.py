@@ -62,3 +62,38 @@ def test_weights_without_a_record_are_said_to_have_none() -> None:
 )
 def test_a_card_names_the_command_that_takes_the_weights(command: str, line: str) -> None:
     assert line in model_card("small", {**DESCRIBED, "command": command})
+
+
+def _card_with(text: str) -> str:
+    """Return a card whose names, arguments and facts are a text, without its header."""
+    described = {
+        "class_path": f"own.{text}Module",
+        "hyper_parameters": {"text": text, text: 1},
+        "summary": text,
+        "command": "deblur",
+    }
+    result = make_result(
+        metrics={f"test/{text}": 1.0, "test/psnr": 30.0},
+        config={"data": {"init_args": {"archive": text}}},
+        **dict.fromkeys(("profile", "commit", "data_sha256"), text),
+        configs=[text],
+        versions={"torch": text},
+        begins_with={"init_from": {"path": text}},
+    )
+    card = model_card(f"me/{text}", described, result, licence=text)
+    header, body = card.removeprefix("---\n").split("\n---\n", 1)
+    assert yaml.safe_load(header)["license"] == text
+    return body
+
+
+def test_text_of_users_is_inert() -> None:
+    markdown = pytest.importorskip("markdown_it", reason="of rich").MarkdownIt()
+    markdown.enable("table")  # HTML is on by default, as on the Hub
+    hostile = (
+        "<img src=x onerror=alert(1)> ![x](x.png) [y](z) **b** _c_ | `d`\n---\n```\n# e\x1b[31m\n"
+    )
+    tokens, plain = (markdown.parse(_card_with(text)) for text in (hostile, "text"))
+    assert [one.type for one in tokens] == [one.type for one in plain]
+    kinds = {child.type for one in tokens for child in one.children or ()}
+    assert kinds == {"text", "code_inline"}
+    assert "\x1b" not in markdown.render(_card_with(hostile))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import getpass
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spike_zoo.cli.main import main
 from spike_zoo.records.redaction import redact
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -36,3 +39,23 @@ def test_paths_lose_working_folder_home_and_user(
     assert redact(tmp_path / "runs" / "a") == "runs/a"
     assert redact("/home/alice/data/x.h5") == "~/data/x.h5"
     assert redact("/scratch/alice/x.h5") == "/scratch/USER/x.h5"
+
+
+def test_keys_of_the_environment_reach_no_file_of_a_run(
+    clips_archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "planted0planted0planted0planted0planted0"
+    for name in ("WANDB_API_KEY", "HF_TOKEN", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, key)
+    monkeypatch.chdir(ROOT)
+    line = "fit --config configs/stir_demo.yaml --config configs/profiles/smoke.yaml"
+    line += " --model tests.helpers.modules.DoubledModule --data.init_args.clip_length 9"
+    line += f" --data.init_args.archive {clips_archive} --run_dir {tmp_path}"
+    assert main([*line.split(), "--trainer.enable_progress_bar", "false"]) == 0
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {".ckpt", ".yaml", ".json", ".csv"} <= {path.suffix for path in files}
+    for path in files:
+        assert key.encode() not in path.read_bytes(), path
+        if path.suffix == ".ckpt":
+            with zipfile.ZipFile(path) as members:
+                assert not any(key.encode() in members.read(one) for one in members.namelist())

@@ -128,14 +128,6 @@ def test_a_name_leads_nowhere(visit: Visit, home: Path) -> None:
     assert not (home.parent / "outside.npz").exists()
 
 
-def test_other_names_of_this_machine_are_rejected(port: int) -> None:
-    for host, status in ((f"127.0.0.1:{port}", 200), ("elsewhere.example", 400)):
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        connection.request("GET", "/", headers={"Host": host})
-        assert connection.getresponse().status == status
-        connection.close()
-
-
 def test_nothing_is_served_that_was_not_dropped(port: int) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", port)
     connection.request("GET", "/gradio_api/file=/etc/passwd")

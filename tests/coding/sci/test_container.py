@@ -118,22 +118,22 @@ def test_every_changed_byte_is_found_and_the_other_groups_come_back(change: int)
         assert (error.gop, error.byte_range) == (hit, (STARTS[hit], STARTS[hit + 1]))
 
 
-@pytest.mark.parametrize("length", [*range(0, len(DATA), 16), *range(48, len(DATA), 7)])
-def test_a_cut_file_is_refused_and_its_complete_groups_come_back(length: int) -> None:
-    data = DATA[:length]
-    with pytest.raises(TruncatedBitstreamError) as told:
-        list(BitstreamReader(data))
-    complete = sum(length >= start for start in STARTS[1:])
-    assert told.value.last_complete_gop == complete - 1
-    if length < 48:
-        with pytest.raises(TruncatedBitstreamError):
-            BitstreamReader(data, strict=False)
-        return
-    reader = BitstreamReader(data, strict=False)
-    assert _symbols(reader) == {k: TRUTH[k] for k in range(complete)}
-    (error,) = reader.errors
-    assert isinstance(error, TruncatedBitstreamError)
-    assert error.last_complete_gop == complete - 1
+def test_every_cut_is_found_and_the_complete_groups_come_back() -> None:
+    for length in range(len(DATA)):
+        data = DATA[:length]
+        with pytest.raises(TruncatedBitstreamError) as told:
+            list(BitstreamReader(data))
+        complete = sum(length >= start for start in STARTS[1:])
+        assert told.value.last_complete_gop == complete - 1
+        if length < 48:
+            with pytest.raises(TruncatedBitstreamError):
+                BitstreamReader(data, strict=False)
+            continue
+        reader = BitstreamReader(data, strict=False)
+        assert _symbols(reader) == {k: TRUTH[k] for k in range(complete)}
+        (error,) = reader.errors
+        assert isinstance(error, TruncatedBitstreamError)
+        assert error.last_complete_gop == complete - 1
 
 
 def test_a_bit_that_was_changed_under_a_repaired_checksum_is_found_by_the_coder() -> None:

@@ -166,11 +166,12 @@ def test_any_window_reads_as_in_the_recording(tmp_path: Path) -> None:
     np.testing.assert_array_equal(part, wanted)
 
 
-def test_threads_may_read_one_recording(tmp_path: Path) -> None:
+@pytest.mark.parametrize("threads", [1, 2, 3, 4])
+def test_threads_may_read_one_recording(threads: int, tmp_path: Path) -> None:
     spikes = lit_planes(64, 24, 24)
     again = read(write(SpikeRecording.from_planes(spikes), tmp_path / "clip.spl", restart=8))
     starts = [0, 40, 8, 56, 16, 48, 24, 32]
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         found = list(pool.map(lambda start: again[start : start + 8], starts))
     for start, planes in zip(starts, found, strict=True):
         np.testing.assert_array_equal(planes, spikes[start : start + 8])
