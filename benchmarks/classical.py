@@ -14,6 +14,7 @@ from benchmarks.row import Row, alternate
 from spike_zoo import SpikeRecording
 from spike_zoo.methods.classical import (
     AlignedTFI,
+    ColourAlignedTFI,
     tfi_stream,
     tfi_video,
     tfp_stream,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import Tensor
+
+    from spike_zoo.spikes.cfa import Cfa
 
 PLANES, HEIGHT, WIDTH = 301, 250, 400
 COPIES = 10
@@ -111,6 +114,8 @@ def _aligned() -> list[Row]:
         method, recording = AlignedTFI(), _moving(250, 400)
         one, video = [PLANES // 2], range(PLANES // 2 - 30, PLANES // 2 + 30)
         (picture,) = alternate([lambda: list(method.rates(recording, one))])
+        colour = _moving(250, 400, cfa="RGGB")
+        (in_colour,) = alternate([lambda: ColourAlignedTFI().reconstruct(colour, one)])
         (every,) = alternate([lambda: list(method.rates(recording, video))], repeats=2)
         large = _moving(1000, 1000)
         (whole,) = alternate([lambda: list(method.rates(large, one))], repeats=2)
@@ -119,16 +124,17 @@ def _aligned() -> list[Row]:
         torch.set_num_threads(threads)
     return [
         Row("tfi-aligned, one picture of 250x400", picture, "s", goal=0.15),
+        Row("tfi-aligned-colour, one picture of 250x400", in_colour, "s"),
         Row("tfi-aligned, video of 250x400, each", every / len(video), "s", goal=0.08),
         Row("tfi-aligned, one picture of 1000x1000", whole, "s", goal=1.5),
         Row("tfi-aligned, 1000x1000, peak memory", most, "MB", goal=1000),
     ]
 
 
-def _moving(height: int, width: int) -> SpikeRecording:
-    """Return a recording of a scene at medium speed."""
+def _moving(height: int, width: int, cfa: Cfa | None = None) -> SpikeRecording:
+    """Return a recording of a scene at medium speed, behind Bayer filters with ``cfa``."""
     _, spec = default_scenes("test", 2, height=height, width=width, planes=PLANES)
-    return simulate_take(spec, margin=PLANES // 2 - 5).recording
+    return simulate_take(spec, margin=PLANES // 2 - 5, cfa=cfa).recording
 
 
 def _streams(planes: NDArray[np.bool_]) -> list[Row]:

@@ -8,6 +8,7 @@ import threading
 import time
 
 import numpy as np
+import psutil
 import torch
 
 import spike_zoo
@@ -24,12 +25,13 @@ from spike_zoo.tasks.protocols import Reconstructs
 SIZE, LARGE = (250, 400), (1000, 1000)
 RATE_GOAL, FEATURES_GOAL, STIR_GOAL, PSNR_GOAL = 5.0, 0.2, 0.25, 2.0
 PLANES_PER_SECOND, SECONDS = 1000, 8.0
+DELIVERED = (1000, 10_000, 30_000, 60_000)
 
 
 def rows() -> list[Row]:
     """Return speed, latency and PSNR, on one thread."""
     with threads(1):
-        return [*_speed(), _latency(), *_psnr()]
+        return [*_memory(), *_speed(), _latency(), *_psnr()]
 
 
 def _method(name: str) -> Reconstructs:
@@ -96,6 +98,31 @@ def _latency() -> Row:
         statistics.median(found),
         "s",
     )
+
+
+def _memory() -> list[Row]:
+    """Measure the memory of the live view after more and more planes of a pipe."""
+    reading, writing = os.pipe()
+    source = Pipe(os.fdopen(reading, "rb"), "pipe", DatLayout(*SIZE, "byte"))
+    player = Player(source, _method("tfi"), 0.6, fps=25, follows=True)
+    worker = threading.Thread(target=player.run)
+    worker.start()
+    planes = np.random.default_rng(0).integers(0, 256, (100, SIZE[0] * SIZE[1] // 8), np.uint8)
+    found, written, number = [], 0, 0
+    with os.fdopen(writing, "wb", buffering=0) as stream:
+        for delivered in DELIVERED:
+            while written < delivered:
+                stream.write(planes.tobytes())
+                written += len(planes)
+                shown, _ = player.wait(number, 0.04)
+                number = shown.number if shown is not None else number
+            while source.span()[1] < delivered:
+                time.sleep(0.01)
+            rss = psutil.Process().memory_info().rss / 1e6
+            found.append(Row(f"live, tfi, memory after {delivered} planes of a pipe", rss, "MB"))
+    player.stop()
+    worker.join()
+    return found
 
 
 def _psnr() -> list[Row]:

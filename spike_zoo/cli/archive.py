@@ -52,7 +52,17 @@ def archive_build(
     out: str,
     *,
     layout: Literal[
-        "auto", "base", "sreds", "recvidar", "gopro", "rsb", "usp", "folder", "archive"
+        "auto",
+        "base",
+        "sreds",
+        "recvidar",
+        "momvidar",
+        "bss",
+        "gopro",
+        "rsb",
+        "usp",
+        "folder",
+        "archive",
     ] = "auto",
     split: str | None = None,
     exposure_start: int | None = None,
@@ -74,9 +84,10 @@ def archive_build(
         source: A folder of recordings, one recording, or an archive to write in another way.
         out: The archive to write, ending in .h5 or .hdf5; with --shards a folder.
         layout: base: <split>/spike/*.dat with <split>/gt/*.png; sreds: SREDS; recvidar:
-            recVidarReal2019; gopro, rsb: S-SDM's blurry images with spikes; usp: the same of
-            USP-Gaussian; folder: recordings anywhere below; archive: an archive; auto: whichever
-            it looks like. docs/data.md shows each. Pictures must be upright.
+            recVidarReal2019; momvidar: momVidarReal2021; bss: BSS, in colour; gopro, rsb: S-SDM's
+            blurry images with spikes; usp: the same of USP-Gaussian; folder: recordings anywhere
+            below; archive: an archive; auto: whichever it looks like. docs/data.md shows each.
+            Pictures must be upright.
         split: Put everything in this split (train, val, test); by default as the folders say.
         exposure_start: First plane of a blurry image's exposure, by default the one after the
             margin. This and the next two are for gopro, rsb and usp.

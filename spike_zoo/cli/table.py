@@ -8,6 +8,7 @@ from pathlib import Path
 from spike_zoo.cli.console import echo
 from spike_zoo.errors import MissingFileError, UsageError
 from spike_zoo.files import new_file
+from spike_zoo.media.pictures import save_picture
 from spike_zoo.media.rendering import write_page
 from spike_zoo.tables import (
     FilledTable,
@@ -24,8 +25,10 @@ from spike_zoo.tables import (
     table_of_runs,
     table_page,
 )
+from spike_zoo.tables.charts import curves_picture
 
 FORMS = (".md", ".csv", ".html")
+PICTURE = ".png"
 
 
 def table(
@@ -43,8 +46,8 @@ def table(
         source: A table file (.yaml), or a run or folder of runs: then every variant is a row.
         results: Runs or folders of runs to fill a table file with; by default the folder
             ``results`` beside it, those of methods it compares with, and ``runs``.
-        out: A folder for Markdown, CSV and HTML together, or one file ending in .md, .csv or
-            .html; by default a table file's own folder below runs/tables.
+        out: A folder for Markdown, CSV and HTML together, or one file ending in .md, .csv, .html
+            or, with the curves alone, .png; by default a table file's own folder below runs/tables.
         profile: Take only runs of this profile.
         sweep: Fill a table file with the runs of this W&B sweep (entity/project/sweep) instead.
         json: Print JSON instead.
@@ -54,7 +57,7 @@ def table(
         print(dumps({"title": file.title, "tables": [as_plain(one) for one in tables]}, indent=2))
         return
     written = _write(file, tables, _targets(file, out, is_spec=_is_spec(source)))
-    if not out or Path(out).suffix not in FORMS:
+    if not out or Path(out).suffix not in (*FORMS, PICTURE):
         print(render_markdown(tables, file.title))
     for path in written:
         echo(f"table: {path}")
@@ -98,10 +101,12 @@ def _targets(file: TableFile, out: str | None, *, is_spec: bool) -> list[Path]:
         folder = Path("runs", "tables", file.path.resolve().parent.name)
         return [folder / f"{file.path.stem}{form}" for form in FORMS]
     target = Path(out)
-    if target.suffix in FORMS:
+    if target.suffix in (*FORMS, PICTURE):
         return [target]
     if target.suffix and not target.is_dir():
-        raise UsageError(f"--out {out}: give a folder, or a file ending in .md, .csv or .html")
+        raise UsageError(
+            f"--out {out}: give a folder, or a file ending in .md, .csv, .html or .png"
+        )
     stem = file.path.stem if is_spec else "table"
     return [target / f"{stem}{form}" for form in FORMS]
 
@@ -111,6 +116,12 @@ def _write(file: TableFile, tables: list[FilledTable], targets: list[Path]) -> l
     for target in targets:
         if target.suffix == ".html":
             write_page(table_page(file, tables), target)
+            continue
+        if target.suffix == PICTURE:
+            curves = [curve for one in tables for curve in one.curves if curve.lines]
+            if not curves:
+                raise UsageError(f"--out {target}: {file.path} has no curves with results to draw")
+            save_picture(curves_picture(curves), target, overwrite=True)
             continue
         text = (
             render_csv(tables) if target.suffix == ".csv" else render_markdown(tables, file.title)

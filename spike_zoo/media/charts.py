@@ -46,14 +46,21 @@ _DARK: Final = 0.55  # share from which numbers are white
 
 def new_chart(width: float = 5.6, height: float = 3.8) -> tuple[Figure, Axes]:
     """Return an empty figure of some inches and its axes with a grid."""
+    figure, (axes,) = new_charts(1, 1, width, height)
+    return figure, axes
+
+
+def new_charts(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure of some inches and its axes with grids, line by line."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     with rc_context(_SETTINGS):
         figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots()
-        axes.grid(visible=True)
-        axes.set_axisbelow(True)
+        axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+        for one in axes:
+            one.grid(visible=True)
+            one.set_axisbelow(True)
     return figure, axes
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from spike_zoo.metrics.published import (
         PROTOCOLS,
         Protocol,
+        psnr_border10,
         psnr_official,
         psnr_stir,
         ssim_official,
@@ -79,6 +80,7 @@ __all__ = [
     "lpips_network",
     "pattern_probability",
     "psnr",
+    "psnr_border10",
     "psnr_official",
     "psnr_stir",
     "recognition_metrics",
@@ -100,6 +102,7 @@ _NAMES = {
     "published": (
         "PROTOCOLS",
         "Protocol",
+        "psnr_border10",
         "psnr_official",
         "psnr_stir",
         "ssim_official",

@@ -43,6 +43,7 @@ METRICS: Final[dict[str, MetricFacts]] = {
     "psnr": MetricFacts("PSNR", "dB"),
     "psnr_later": MetricFacts("PSNR after the first image", "dB"),
     "psnr_stir": MetricFacts("PSNR as STIR", "dB"),
+    "psnr_border10": MetricFacts("PSNR without borders", "dB"),
     "psnr_official": MetricFacts("PSNR as published", "dB"),
     "ssim": MetricFacts("SSIM"),
     "ssim_stir": MetricFacts("SSIM as STIR"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import kornia
 import torch
 
-from spike_zoo.metrics.image import ssim_uniform7
+from spike_zoo.metrics.image import psnr, ssim_uniform7
 from spike_zoo.metrics.perceptual import LPIPS
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from spike_zoo.metrics.image import Measure
+
+_BORDER: Final = 10
 
 
 def psnr_stir(images: Tensor, targets: Tensor) -> Tensor:
@@ -54,6 +56,25 @@ def ssim_stir(images: Tensor, targets: Tensor) -> Tensor:
     x, y = 255 * images.double(), 255 * targets.double()
     similarity = kornia.metrics.ssim(x, y, window_size=11, max_val=255.0, padding="valid")
     return similarity.mean(dim=(1, 2, 3))
+
+
+def psnr_border10(images: Tensor, targets: Tensor) -> Tensor:
+    """Return the PSNR of each image over all channels, without 10 pixels at each border.
+
+    Pixels near a border have fewer neighbours to demosaick from and leave the sensor soonest.
+
+    Shape:
+        - images, targets: ``(B, C, H, W)`` in [0, 1], larger than 20 x 20.
+        - Output: ``(B,)``, dB.
+
+    Raises:
+        ValueError: If nothing is left inside the border.
+    """
+    if min(images.shape[-2:]) <= 2 * _BORDER:
+        size = " x ".join(str(side) for side in images.shape[-2:])
+        raise ValueError(f"images must be larger than 20 x 20 without their border, got {size}")
+    inside = (..., slice(_BORDER, -_BORDER), slice(_BORDER, -_BORDER))
+    return psnr(images[inside], targets[inside])
 
 
 def psnr_official(images: Tensor, targets: Tensor) -> Tensor:
@@ -119,6 +140,7 @@ PROTOCOLS: Final[dict[str, Protocol]] = {
         "scikit-image, structural_similarity with its defaults",
         {"ssim_uniform7": ssim_uniform7},
     ),
+    "border10": Protocol("PSNR without a border of 10 pixels", {"psnr_border10": psnr_border10}),
 }
 
 

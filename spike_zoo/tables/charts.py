@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import TYPE_CHECKING, Any, Final
 
-from spike_zoo.media.charts import COLOURS, INK, new_chart, set_log_scale, to_svg
+from spike_zoo.media.charts import (
+    COLOURS,
+    INK,
+    new_chart,
+    new_charts,
+    set_log_scale,
+    to_array,
+    to_svg,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from markupsafe import Markup
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
 
     from spike_zoo.tables.aggregate import FilledTable
     from spike_zoo.tables.columns import Column
@@ -18,6 +30,7 @@ if TYPE_CHECKING:
 
 COSTS: Final = ("parameters", "macs")
 _MARKERS: Final = "os^D"
+_BESIDE: Final = 3  # curves of a picture in one line
 _WIDE: Final = 8.0  # ratio of costs from which their axis is logarithmic
 #: Offsets of a point's name in points, and its alignment.
 _PLACES: Final = (
@@ -49,20 +62,45 @@ def cost_charts(table: FilledTable) -> list[tuple[Markup, str]]:
 
 def curve_chart(curve: FilledCurve) -> Markup:
     """Return the finite lines of a curve as a chart with a legend; there is at least one."""
+    names = list(dict.fromkeys(line.row for line in curve.lines if line.is_finite))
+    figure, axes = new_chart(height=3.8 + 0.2 * len(curve.lines))
+    _draw(axes, curve, names)
+    figure.legend(loc="outside lower left", frameon=False, fontsize=9, labelcolor=INK)
+    return to_svg(figure, curve.title)
+
+
+def curves_picture(curves: Sequence[FilledCurve]) -> NDArray[np.uint8]:
+    """Return a picture of all curves, three in a line, uint8 ``(H, W, 3)``."""
+    rows = math.ceil(len(curves) / _BESIDE)
+    names = list(dict.fromkeys(line.row for one in curves for line in one.lines))
+    figure, grid = new_charts(rows, _BESIDE, width=11.0, height=3.2 * rows)
+    signs: dict[Any, Any] = {}  # name -> line of the legend, which all curves share
+    for axes, curve in itertools.zip_longest(grid, curves):
+        if curve is None:
+            axes.set_axis_off()
+            continue
+        _draw(axes, curve, names)
+        lines, labels = axes.get_legend_handles_labels()
+        signs |= dict(zip(labels, lines, strict=True))
+    look: dict[str, Any] = {"frameon": False, "ncols": 4, "labelcolor": INK}
+    figure.legend(signs.values(), signs.keys(), loc="outside lower center", **look)
+    return to_array(figure)
+
+
+def _draw(axes: Axes, curve: FilledCurve, names: Sequence[str]) -> None:
+    """Draw the finite lines of a curve in the colours of their places among some names."""
     lines = [line for line in curve.lines if line.is_finite]
-    figure, axes = new_chart(height=3.8 + 0.2 * len(lines))
     axes.set(xlabel=_plain(curve.spec.x), ylabel=_plain(curve.spec.y))
     if curve.spec.scale == "log":
         set_log_scale(axes)
-    rows = list(dict.fromkeys(line.row for line in lines))
+    elif curve.spec.scale == "symlog":
+        axes.set_xscale("symlog", linthresh=min(x for line in lines for x, _ in line.points if x))
     for line in lines:
         x, y = zip(*line.points, strict=True)
-        turn, number = divmod(rows.index(line.row), len(COLOURS))
+        turn, number = divmod(names.index(line.row), len(COLOURS))
         look: dict[str, Any] = {"color": COLOURS[number], "marker": _MARKERS[turn % len(_MARKERS)]}
         style = "--" if line.is_published else "-"
         axes.plot(x, y, style, markersize=4, label=_plain(line.name), **look)
-    figure.legend(loc="outside lower left", frameon=False, fontsize=9, labelcolor=INK)
-    return to_svg(figure, curve.title)
 
 
 def curve_charts(curves: Sequence[FilledCurve]) -> list[tuple[Markup, str]]:

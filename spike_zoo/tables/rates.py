@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, get_args
 
@@ -136,6 +138,9 @@ def fill_curves(spec: TableSpec, rows: Sequence[FilledRow]) -> tuple[FilledCurve
     filled = []
     for curve in spec.curves:
         where = f"{spec.file or 'the table'}: table {spec.title!r}, curve {curve.name!r}"
+        if curve.unit is not None:
+            filled.append(FilledCurve(curve, _lines_of_rows(curve, rows)))
+            continue
         if curve.condition is None:
             _check_present(curve.name, rows, where)
         measured = {
@@ -154,6 +159,18 @@ def _check_present(name: str, rows: Sequence[FilledRow], where: str) -> None:
             f"{where}: none of its {len(used)} results has it.{closest(name, known, most=3)} "
             f"They have {', '.join(known) or 'no curves'}"
         )
+
+
+def _lines_of_rows(curve: CurveSpec, rows: Sequence[FilledRow]) -> tuple[Line, ...]:
+    """Join the rows named ``LINE, VALUE UNIT`` to lines, each point the mean over seeds."""
+    points = defaultdict[str, list[tuple[float, float]]](list)
+    for row in rows:
+        named = re.fullmatch(rf"(.+), (\d+(?:\.\d+)?) {re.escape(curve.unit or '')}", row.name)
+        metrics = [run.result.metrics for run in row.runs]
+        values = [one[curve.name] for one in metrics if curve.name in one]
+        if named and values:
+            points[named[1]].append((float(named[2]), statistics.fmean(values)))
+    return tuple(Line(name, tuple(sorted(line))) for name, line in points.items())
 
 
 def _lines(

@@ -167,29 +167,35 @@ class CurveSpec:
             ``test/psnr``.
         x: Heading of the x-axis, with its unit.
         y: Heading of the y-axis.
-        scale: Scale of the x-axis.
+        scale: Scale of the x-axis; ``symlog`` is logarithmic but starts at 0.
         anchor: Name of the row that all BD-rates refer to; None omits BD-rates.
         published: CSV file of published points.
         condition: What varies between recordings named ``NAME.CONDITION-VALUE``: a point is the
             mean of the metric over the recordings with one value.
+        unit: What varies between rows named ``LINE, VALUE UNIT``: a point is the metric of a row,
+            and a line joins the rows with one name.
     """
 
     name: str
     x: str
     y: str
-    scale: Literal["linear", "log"] = "linear"
+    scale: Literal["linear", "log", "symlog"] = "linear"
     anchor: str | None = None
     published: str | None = None
     condition: str | None = None
+    unit: str | None = None
 
     def __post_init__(self) -> None:
-        if self.condition is not None and self.anchor is not None:
+        if (self.condition or self.unit) and self.anchor is not None:
             raise ValueError("a curve over a condition has no BD-rate: leave out the anchor")
+        if self.condition and self.unit:
+            raise ValueError("a curve is over the condition of recordings or the unit of rows")
 
     @property
     def key(self) -> str:
         """What distinguishes it from the other curves of a table."""
-        return self.name if self.condition is None else f"{self.name}@{self.condition}"
+        varied = self.condition or self.unit
+        return f"{self.name}@{varied}" if varied else self.name
 
 
 @dataclass(frozen=True)

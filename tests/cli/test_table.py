@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from spike_zoo.cli.main import main
+from spike_zoo.media import load_picture
 from tests.conftest import ROOT
 from tests.helpers.tables import SPEC, THEIRS, make_run, write_spec
 
@@ -137,3 +138,22 @@ def test_two_hundred_results_need_neither_torch_nor_two_seconds(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert float(done.stdout.splitlines()[-1]) < 2
+
+
+def test_the_curves_of_a_table_are_written_as_one_picture(folder: Path) -> None:
+    curves = "rate_distortion/psnr"
+    measured = make_run("full", 31.0, curves={curves: ((0.0, 30.0), (0.1, 33.0))}).result
+    measured.write(folder / "results" / "full-0" / "result.json")
+    one = f"curves: [{{name: {curves}, x: bpp, y: PSNR, scale: symlog}}]\nrows:"
+    write_spec(folder, SPEC.replace("rows:", one, 1))
+    for _ in range(2):  # the second time it is replaced
+        assert main(["table", str(folder / "table.yaml"), "--out", "curves.png"]) == 0
+    drawn = load_picture("curves.png")
+    assert drawn.min() < 0.5 < drawn.max(), "lines on white"
+
+
+def test_a_table_without_curves_is_no_picture(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["table", str(folder / "table.yaml"), "--out", "curves.png"]) == 2
+    assert "has no curves with results to draw" in capsys.readouterr().err

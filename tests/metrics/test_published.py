@@ -15,6 +15,7 @@ from spike_zoo.metrics import (
     PROTOCOLS,
     MeanPerImage,
     psnr,
+    psnr_border10,
     psnr_official,
     psnr_stir,
     ssim_official,
@@ -102,5 +103,18 @@ def test_values_do_not_depend_on_the_precision_a_module_computes_in() -> None:
 
 def test_every_protocol_names_its_source_and_no_metric_belongs_to_two() -> None:
     names = [name for one in PROTOCOLS.values() for name in (*one.measures, *one.perceptual)]
-    assert len(names) == len(set(names)) == 6
+    assert len(names) == len(set(names)) == 7
     assert all(one.source for one in PROTOCOLS.values())
+
+
+def test_errors_within_ten_pixels_of_the_border_do_not_count() -> None:
+    target = torch.full((1, 3, 30, 41), 0.5)
+    image = target.clone()
+    image[..., 10:-10, 10:-10] += 0.1
+    inside = psnr_border10(image, target)
+    image[..., :10, :] = image[..., -10:, :] = 0.0
+    image[..., :10] = image[..., -10:] = 1.0
+    assert inside.item() == pytest.approx(20.0, abs=1e-4)
+    assert torch.equal(psnr_border10(image, target), inside)
+    with pytest.raises(ValueError, match=r"larger than 20 x 20 .*, got 20 x 41"):
+        psnr_border10(target[..., :20, :], target[..., :20, :])

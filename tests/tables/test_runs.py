@@ -339,3 +339,31 @@ def test_one_condition_is_given_once_and_has_no_anchor(tmp_path: Path) -> None:
     anchored = TABLE.replace("condition: light,", "condition: light, anchor: half,")
     with pytest.raises(ConfigError, match="has no BD-rate: leave out the anchor"):
         read_table_file(write_spec(tmp_path, anchored))
+
+
+ROWS = """
+title: Planes
+columns: [test/psnr]
+rows:
+  - {name: "aligned, 21 planes", variant: variants/full.yaml}
+  - {name: "aligned, 9 planes", variant: variants/half.yaml}
+  - {name: aligned, variant: variants/third.yaml}
+curves:
+  - {name: test/psnr, unit: planes, x: planes, y: PSNR (dB)}
+"""
+
+
+def test_rows_that_differ_in_a_value_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "variants").mkdir()
+    (tmp_path / "variants/third.yaml").touch()
+    file = read_table_file(write_spec(tmp_path, ROWS))
+    runs = [make_run("full", 30.0), make_run("half", 20.0), make_run("third", 40.0)]
+    (curve,) = fill_tables(file.tables, runs)[0].curves
+    (line,) = curve.lines
+    assert (line.row, line.points) == ("aligned", ((9.0, 20.0), (21.0, 30.0)))
+
+
+def test_a_curve_is_over_recordings_or_over_rows(tmp_path: Path) -> None:
+    both = TABLE.replace("condition: light,", "condition: light, unit: planes,")
+    with pytest.raises(ConfigError, match="condition of recordings or the unit of rows"):
+        read_table_file(write_spec(tmp_path, both))

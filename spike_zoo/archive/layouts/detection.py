@@ -8,6 +8,8 @@ layout       what it is
 ``sreds``    SREDS: scenes of files of 20 planes with an image each (see
              :func:`~spike_zoo.archive.layouts.published.find_sreds`), 0.4 spikes at white
 ``recvidar`` recVidarReal2019: real recordings of 250x400 without ground truth
+``momvidar`` momVidarReal2021: the same
+``bss``      BSS: the same of 1000x1000 behind Bayer filters, BGGR
 ``gopro``    S-SDM's GOPRO: blurry images with the spikes of their exposure, 180x320 (see
              :func:`~spike_zoo.archive.layouts.exposures.find_gopro`), 0.993 spikes at white
 ``rsb``      S-SDM's RSB, real: the same without stages and sharp images, 250x400
@@ -42,10 +44,11 @@ from spike_zoo.archive.layouts.exposures import (
 )
 from spike_zoo.archive.layouts.folders import SPLIT_FOLDERS, find_folder, read_archived
 from spike_zoo.archive.layouts.published import (
+    REAL,
     SREDS_PARTS,
     Found,
     find_base,
-    find_recvidar,
+    find_real,
     find_sreds,
     is_sreds,
 )
@@ -65,12 +68,17 @@ if TYPE_CHECKING:
     Finder = Callable[[Path, Camera], Iterator[Found]]
 
 
-_RECVIDAR_NAMES = ("recvidar", "recvidarreal2019")  # no more: my_recvidar is a user's own
+_REAL_DAT = "<name>.dat in the folder or below"
+#: Name of a folder -> layout; no more: my_recvidar is a user's own.
+_REAL_NAMES = {name: name for name in REAL} | {
+    "recvidarreal2019": "recvidar",
+    "momvidarreal2021": "momvidar",
+}
 #: Layout -> the files that it consists of.
 _FILES = {
     "base": "<split>/spike/<clip>.dat with <split>/gt/<clip>.png",
     "sreds": " and ".join(f"{part.spikes}/<scene>/<name>.dat" for part in SREDS_PARTS),
-    "recvidar": "<name>.dat in the folder or below",
+    **dict.fromkeys(REAL, _REAL_DAT),
     "gopro": "<split>/spike_data/<sequence>/<name>.dat with <name>.png in <split>/blur_data/"
     "<sequence> and <split>/sharp_data/<sequence>",
     "rsb": "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png",
@@ -189,7 +197,7 @@ def _finder(layout: str, exposure: ExposureRule | None) -> Finder:
     finders: dict[str, Finder] = {
         "base": find_base,
         "sreds": find_sreds,
-        "recvidar": find_recvidar,
+        **{name: partial(find_real, layout=name) for name in REAL},
         "gopro": partial(find_gopro, rule=exposure or ExposureRule()),
         "rsb": partial(find_rsb, rule=exposure or ExposureRule()),
         "usp": partial(find_usp, rule=exposure or USP_EXPOSURE),
@@ -218,8 +226,8 @@ def _recognise(source: Path) -> str:
         return "gopro" if is_gopro(source) else "rsb"
     if is_usp(source):
         return "usp"
-    if source.resolve().name.lower() in _RECVIDAR_NAMES:
-        return "recvidar"
+    if layout := _REAL_NAMES.get(source.resolve().name.lower()):
+        return layout
     return "base" if any(source.glob("*/spike/*.dat")) else "folder"
 
 

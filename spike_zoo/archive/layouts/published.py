@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 Found = tuple[str, str | None, "Callable[[], Take]"]
 
 BASE = Camera(250, 400, rate_scale=0.6)
-RECVIDAR = Camera(250, 400)
+#: Layout -> camera of the real recordings without ground truth.
+REAL = {
+    "recvidar": Camera(250, 400),
+    "momvidar": Camera(250, 400),
+    "bss": Camera(1000, 1000, cfa="BGGR"),  # of upright images, as its authors' loaders read it
+}
 SREDS_PLANES = 20  # of one file, from one image to the next
 SREDS_FILES = 4  # the fewest that hold a window of 61 planes around an image
 SREDS_RATE_SCALE = 0.4
@@ -80,18 +85,18 @@ def _read_base_clip(clip: Path, truth: GroundTruthImages | None, camera: Camera)
     return Take(recording) if truth is None else Take(recording, *truth.read(recording, clip))
 
 
-def find_recvidar(root: Path, camera: Camera) -> Iterator[Found]:
-    """Yield the recordings of recVidarReal2019: ``.dat`` anywhere below, no ground truth."""
+def find_real(root: Path, camera: Camera, layout: str) -> Iterator[Found]:
+    """Yield the recordings of a set of :data:`REAL`: ``.dat`` anywhere below, no ground truth."""
     files = [path for path in entries_below(root) if path.suffix == ".dat"]
     stems = Counter(path.stem for path in files)
     for path in files:
         parts = path.relative_to(root).with_suffix("").parts
         name = path.stem if stems[path.stem] == 1 else "-".join(parts)
-        yield name, "test", partial(_read_recvidar, path, camera)
+        yield name, "test", partial(_read_real, path, camera, REAL[layout])
 
 
-def _read_recvidar(path: Path, camera: Camera) -> Take:
-    return Take(camera.read(path, RECVIDAR))
+def _read_real(path: Path, camera: Camera, usual: Camera) -> Take:
+    return Take(camera.read(path, usual))
 
 
 def is_sreds(root: Path) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import torch
 from torch.nn import functional as F
 
+from spike_zoo.errors import UsageError
 from spike_zoo.methods.classical.aligned import AlignedTFI, read_intervals
 from spike_zoo.methods.classical.alignment import (
     WINDOW,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from spike_zoo.spikes.cfa import Cfa
 
 _ROUNDS: Final = 4
+_SMALLEST: Final = 3  # pixels of a side, mirrored by two at the borders
 _CAUTION: Final = 0.1  # samples of a colour that are added where it was hardly seen
 _FILLED_WINDOW: Final = 27  # planes that SSL-CSC averages
 _FILLED_SEARCH: Final = 41  # planes in which it looks for a spike
@@ -58,6 +60,12 @@ class ColourMethod(ClassicalMethod):
     def _stream(
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
+        if min(recording.shape[1:]) < _SMALLEST:
+            height, width = recording.shape[1:]
+            raise UsageError(
+                f"a recording of {height} x {width} pixels is too small for colour: demosaicking "
+                f"needs at least {_SMALLEST} x {_SMALLEST}"
+            )
         for image in self.colours(recording, centers):
             yield (image / rate_scale).clamp(0, 1)
 

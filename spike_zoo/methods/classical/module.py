@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import torch
+from torch.nn import functional
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical.aligned import AlignedTFI
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch
     from spike_zoo.spikes import SpikeRecording
 
+_CELL: Final = 16  # pixels between independent values of a smooth error
 _COLOUR_METHODS: Final[Mapping[str, type[ColourMethod]]] = {
     "tfp": ColourTFP,
     "tfi": ColourTFI,
@@ -120,6 +122,8 @@ class AlignedTFIModule(ClassicalModule):
         unblurs: Whether what intervals blur while things move is taken back.
         oracle_flow: Whether planes are averaged along the ground-truth flow, which data serve with
             ``flow_offset: 20``: an upper bound. Recordings without it cannot be reconstructed.
+        flow_error: Root mean square, in pixels per plane, of a smooth random error that is added to
+            each component of the ground-truth flow; its values are independent 16 pixels apart.
         clip_length: Planes of one clip in evaluations.
         lpips: As in :class:`ReconstructionModule`.
         protocols: As there.
@@ -132,10 +136,13 @@ class AlignedTFIModule(ClassicalModule):
         window: int = WINDOW,
         unblurs: bool = True,
         oracle_flow: bool = False,
+        flow_error: float = 0.0,
         clip_length: int = CLIP_LENGTH,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
+        if flow_error and not oracle_flow:
+            raise ConfigError("flow_error: needs oracle_flow: true, whose flow it is added to")
         super().__init__(AlignedTFI(window, unblurs=unblurs), clip_length, lpips, protocols)
         self.save_hyperparameters()
 
@@ -149,6 +156,8 @@ class AlignedTFIModule(ClassicalModule):
         if self.hparams["oracle_flow"]:
             away = torch.tensor([-REACH, REACH], device=self.device).view(2, 1, 1, 1)
             velocities = motion_in(batch, "oracle_flow") / away
+            error = _smooth_noise(velocities, seed=batch_idx)
+            velocities = velocities + self.hparams["flow_error"] * error
         spikes = batch["spikes"]
         along = self.method.along(spikes, spikes.shape[1] // 2, velocities)
         images = torch.stack([one.rate for one in along])[:, None]
@@ -162,6 +171,15 @@ class AlignedTFIModule(ClassicalModule):
     ) -> Iterator[Tensor]:
         check_alone(oracle_flow=self.hparams["oracle_flow"])
         return super()._stream(recording, centers, rate_scale)
+
+
+def _smooth_noise(velocities: Tensor, seed: int) -> Tensor:
+    """Return a random field, the same for both directions, ``(B, 1, 2, H, W)``, RMS 1."""
+    batch, _, _, height, width = velocities.shape
+    coarse = (height // _CELL + 2, width // _CELL + 2)
+    noise = torch.randn(batch, 2, *coarse, generator=torch.Generator().manual_seed(seed))
+    field = functional.interpolate(noise, (height, width), mode="bicubic")[:, None]
+    return (field / field.square().mean().sqrt()).to(velocities)
 
 
 class ColourModule(ClassicalModule):

@@ -262,7 +262,8 @@ def test_what_cannot_be_a_data_set_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="no recordings of layout folder"):
         find_takes(tmp_path)
     with pytest.raises(
-        UsageError, match="layout must be auto, base, sreds, recvidar, gopro, rsb, usp, folder"
+        UsageError,
+        match="layout must be auto, base, sreds, recvidar, momvidar, bss, gopro, rsb, usp",
     ):
         find_takes(tmp_path, layout="reds")
     with pytest.raises(UsageError, match="states its recordings' sizes"):
@@ -274,6 +275,8 @@ def test_what_cannot_be_a_data_set_is_rejected(tmp_path: Path) -> None:
     [
         ("base", "<split>/spike/<clip>.dat with <split>/gt/<clip>.png"),
         ("recvidar", "<name>.dat in the folder or below"),
+        ("momvidar", "<name>.dat in the folder or below"),
+        ("bss", "<name>.dat in the folder or below"),
         ("gopro", "<split>/spike_data/<sequence>/<name>.dat with"),
         ("rsb", "spike_data/<sequence>/<name>.dat with blur_data/<sequence>/<name>.png"),
         ("usp", "spike_data/<name>.dat with blur_data/<name>.png and sharp_data/<name>.png"),
@@ -288,7 +291,7 @@ def test_a_layout_that_finds_nothing_names_the_folders_it_consists_of(
         find_takes(tmp_path, layout=layout)
 
 
-@pytest.mark.parametrize("layout", ["base", "recvidar", "gopro", "rsb", "usp"])
+@pytest.mark.parametrize("layout", ["base", "recvidar", "momvidar", "bss", "gopro", "rsb", "usp"])
 def test_a_file_is_no_data_set_of_folders(tmp_path: Path, layout: str) -> None:
     path = write_recording(random_spikes(5, 6, 16), tmp_path / "clip.dat")
     with pytest.raises(FormatError, match=rf"clip\.dat: no recordings of layout {layout}"):

@@ -161,6 +161,33 @@ def test_a_folder_of_one_s_own_is_not_taken_for_a_set_by_part_of_its_name(
     assert found.jobs["s"]().images is not None
 
 
+@pytest.mark.parametrize(
+    ("layout", "folder", "height", "width", "cfa"),
+    [
+        ("momvidar", "momVidarReal2021", 250, 400, None),
+        ("bss", "BSS", 1000, 1000, "BGGR"),
+    ],
+)
+def test_further_real_sets_have_their_size_and_filters(
+    tmp_path: Path, layout: str, folder: str, height: int, width: int, cfa: str | None
+) -> None:
+    planes = random_spikes(2, height, width)
+    stored = np.packbits(planes[:, ::-1], axis=-1, bitorder="little").tobytes()
+    clip = tmp_path / folder / "street" / "clip.dat"
+    clip.parent.mkdir(parents=True)
+    clip.write_bytes(stored)
+    for chosen in ("auto", layout):
+        archive = build(find_takes(tmp_path / folder, layout=chosen), tmp_path / f"{chosen}.h5")
+        assert archive.names("test") == ["clip"]
+        np.testing.assert_array_equal(archive["clip"][:], planes)
+        assert archive["clip"].cfa == cfa
+    stated = find_takes(tmp_path / folder, layout=layout, cfa="RGGB").jobs["clip"]()
+    assert stated.recording.cfa == "RGGB", "what is stated comes first"
+    clip.write_bytes(stored[:-1])
+    with pytest.raises(GeometryError, match="not a whole number of planes"):
+        find_takes(tmp_path / folder, layout=layout).jobs["clip"]()
+
+
 @pytest.mark.parametrize("layout", ["auto", "recvidar"])
 def test_real_recordings_need_no_size_and_have_no_truth(tmp_path: Path, layout: str) -> None:
     root = tmp_path / "recVidarReal2019"

@@ -252,6 +252,20 @@ def test_told_the_true_motion_planes_are_averaged_along_it() -> None:
         told.predict_step(clip_batch(31), 0)
 
 
+def test_an_error_of_the_flow_has_the_stated_size_and_costs_quality() -> None:
+    batch, _ = batch_in_motion()
+    told, off = (AlignedTFIModule(oracle_flow=True, flow_error=error) for error in (0.0, 0.05))
+    right, (field,) = told.found(batch, 0)
+    wrong, (moved,) = off.found(batch, 0)
+    known = batch["flow"].isfinite()
+    error = (moved - field)[known].square().mean().sqrt()
+    assert error == pytest.approx(20 * 0.05, rel=0.1), "a field tells pixels over 20 planes"
+    assert torch.equal(off.predict_step(batch, 0), wrong), "the same error for the same image"
+    assert psnr(right, batch["image"]) > psnr(wrong, batch["image"]) + 1
+    with pytest.raises(ConfigError, match="flow_error: needs oracle_flow: true"):
+        AlignedTFIModule(flow_error=0.05)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("clip", "truth", "best"),

@@ -166,6 +166,30 @@ def test_a_layout_that_is_wrong_or_missing_is_named() -> None:
         _loaded("tfi-colour").reconstruct(recording, 40)
 
 
+@pytest.mark.parametrize("method", COLOURS)
+@pytest.mark.parametrize(("height", "width"), [(63, 72), (64, 71), (63, 71), (3, 5)])
+def test_odd_sizes_are_reconstructed_as_even_ones(method: str, height: int, width: int) -> None:
+    planes = _colour_take(planes=121).recording.read()
+    odd = SpikeRecording.from_planes(planes[:, :height, :width], rate_scale=0.6, cfa="RGGB")
+    (image,) = _loaded(method).reconstruct(odd, 60)
+    assert image.shape == (3, height, width)
+    assert image.isfinite().all()
+    if height > 8:
+        even = SpikeRecording.from_planes(planes, rate_scale=0.6, cfa="RGGB")
+        (whole,) = _loaded(method).reconstruct(even, 60)
+        inside = (..., slice(height - 8), slice(width - 8))
+        assert float((image - whole[..., :height, :width])[inside].abs().mean()) < 0.02
+
+
+@pytest.mark.parametrize("method", COLOURS)
+def test_a_recording_that_is_too_small_to_demosaick_is_rejected(method: str) -> None:
+    small = SpikeRecording.from_planes(random_spikes(81, 2, 9), rate_scale=0.5, cfa="RGGB")
+    with pytest.raises(
+        UsageError, match=r"2 x 9 pixels is too small for colour: .* at least 3 x 3"
+    ):
+        list(_loaded(method).reconstruct(small, [40]))
+
+
 def test_the_compiled_colours_equal_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     take = _colour_take(speed=0.8)
     fast = ColourAlignedTFI().reconstruct(take.recording, 60)
