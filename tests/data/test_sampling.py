@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import TensorDataset
 
 from spike_zoo.data.loader import EvalLoader
 from spike_zoo.data.sampling import FILES_AT_ONCE, Epochs, EvaluationSampler, SeededSampler
@@ -105,7 +107,7 @@ def test_processes_share_what_one_evaluates_and_step_together(
     assert sorted(itertools.chain(*shares)) == list(EvaluationSampler(size, count))
     assert [len(one) for one in samplers] == [len(share) for share in shares]
     loaders = [
-        EvalLoader(range(size), collate_fn=list, batch_size=batch, sampler=one) for one in samplers
+        EvalLoader(TensorDataset(torch.arange(size)), collate_fn=list, batch_size=batch, sampler=one) for one in samplers
     ]
     for loader, one in zip(loaders, samplers, strict=True):
         loader.batches = -(-one.largest_share // batch)
