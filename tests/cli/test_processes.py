@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from spike_zoo.archive import build_archive
 from spike_zoo.cli.main import main
@@ -67,17 +68,32 @@ def _validated(run_dir: Path) -> list[dict[str, float]]:
     return [row for row in rows if row]
 
 
-@pytest.mark.slow
+def _weights(run_dir: Path) -> dict[str, Tensor]:
+    return torch.load(run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def _fit_pair(archive: str, run_dir: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    call = [*FIT, "--data.init_args.archive", archive, "--data.init_args.batch_size", "2", *TWO]
+    return _run("fit", *call, "--run_dir", str(run_dir), *options)
+
+
+@pytest.fixture(scope="module")
+def pair(archive: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a run of two processes."""
+    run_dir = tmp_path_factory.mktemp("pair") / "two"
+    done = _fit_pair(archive, run_dir)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("result:") == 1, "one process tests and records"
+    assert list(run_dir.parent.iterdir()) == [run_dir], "both processes named the same folder"
+    return run_dir
+
+
 def test_two_processes_learn_and_validate_as_one_with_twice_the_batch(
-    archive: str, tmp_path: Path
+    archive: str, pair: Path, tmp_path: Path
 ) -> None:
-    data = ["--data.init_args.archive", archive]
-    for name, batch, devices in (("one", "4", ONE), ("two", "2", TWO)):
-        size = ["--data.init_args.batch_size", batch, "--run_dir", str(tmp_path / name)]
-        done = _run("fit", *FIT, *data, *devices, *size)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.count("result:") == 1, "one process tests and records"
-    one, two = tmp_path / "one", tmp_path / "two"
+    one, two = tmp_path / "one", pair
+    call = ["--data.init_args.archive", archive, "--data.init_args.batch_size", "4"]
+    assert main(["fit", *FIT, *call, *ONE, "--run_dir", str(one)]) == 0
     assert RunResult.read(one).images == RunResult.read(two).images
     assert len(_validated(one)) == 2
     assert {"val/psnr", "val/psnr_fast", "val/psnr_slow"} <= _validated(one)[0].keys()
@@ -86,12 +102,23 @@ def test_two_processes_learn_and_validate_as_one_with_twice_the_batch(
     for key in ("test/psnr", "test/ssim", "val/psnr"):
         wanted = RunResult.read(one).metrics[key]
         assert RunResult.read(two).metrics[key] == pytest.approx(wanted, abs=1e-3), key
-    weights = [
-        torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-        for run in (one, two)
-    ]
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=1e-4, atol=2e-5, msg=name)
+    weights = _weights(two)
+    for name, value in _weights(one).items():
+        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=2e-5, msg=name)
+
+
+def test_two_processes_stopped_in_mid_epoch_end_as_undisturbed_ones(
+    archive: str, pair: Path, tmp_path: Path
+) -> None:
+    run_dir = tmp_path / "stopped"
+    callback = "--trainer.callbacks+=tests.helpers.stopping.StopAfter"
+    stopped = _fit_pair(archive, run_dir, callback, "--trainer.callbacks.steps", "3")
+    assert stopped.returncode == 130, stopped.stderr
+    done = _fit_pair(archive, run_dir, "--ckpt_path", "last")
+    assert done.returncode == 0, done.stderr
+    weights = _weights(run_dir)
+    for name, value in _weights(pair).items():
+        assert torch.equal(weights[name], value), name
 
 
 @pytest.mark.slow

@@ -176,22 +176,6 @@ def test_a_resumed_fit_appends_and_ends_with_the_weights_of_an_undisturbed_one(
         assert torch.equal(ours[name], value), name
 
 
-@pytest.mark.slow
-def test_two_processes_train_one_run(archive: str, tmp_path: Path) -> None:
-    run_dir = tmp_path / "pair"
-    command = [sys.executable, "-m", "spike_zoo", "fit", *FIT, *SMALL]
-    command += ["--data.init_args.archive", archive, "--run_dir", str(run_dir)]
-    command += ["--trainer.accelerator", "cpu", "--trainer.devices", "2"]
-    command += ["--trainer.strategy", "ddp"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("result:") == 1, "one process tests and records"
-    result = RunResult.read(run_dir)
-    assert result.metrics["test/psnr"] == pytest.approx(psnr_by_hand(result, archive), abs=0.01)
-    assert not list(tmp_path.glob("pair-*")), "both processes named the same folder"
-
-
 @pytest.mark.parametrize(
     ("content", "message"), [(b"\x89HDF\r\n\x1a\n" + bytes(64), "cut"), (b"x", "not")]
 )
