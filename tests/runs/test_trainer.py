@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,7 +15,6 @@ from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
 from spike_zoo.runs.folders import lock_of
 from tests.conftest import ROOT
-from tests.helpers.measured import psnr_by_hand
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
 SMALL = ["--model.init_args.width", "0.25", "--trainer.enable_progress_bar", "false"]
