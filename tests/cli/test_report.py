@@ -350,5 +350,5 @@ def test_table_of_an_unknown_form_is_rejected(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["table", str(runs), "--out", "table.xlsx"]) == 2
-    assert ".md, .csv or .html" in capsys.readouterr().err
+    assert ".md, .csv, .html or .png" in capsys.readouterr().err
     assert not Path("table.xlsx").exists()
