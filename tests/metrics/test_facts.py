@@ -16,7 +16,7 @@ ARROWS = {True: "↑", False: "↓"}
 
 def test_the_arrow_above_a_column_is_that_of_the_metric_itself(random_alexnet: Path) -> None:
     metrics = reconstruction_metrics(lpips=str(random_alexnet), protocols=PROTOCOLS)
-    assert len(metrics) == 9
+    assert len(metrics) == 10
     for name, metric in metrics.items():
         assert heading(plain_column(f"test/{name}")).endswith(
             ARROWS[bool(metric.higher_is_better)]
