@@ -111,13 +111,16 @@ def _aligned() -> list[Row]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        method, recording = AlignedTFI(), _moving(250, 400)
+        method, recording = AlignedTFI(), moving_recording(250, 400)
         one, video = [PLANES // 2], range(PLANES // 2 - 30, PLANES // 2 + 30)
         (picture,) = alternate([lambda: list(method.rates(recording, one))])
-        colour = _moving(250, 400, cfa="RGGB")
+        colour = moving_recording(250, 400, cfa="RGGB")
         (in_colour,) = alternate([lambda: ColourAlignedTFI().reconstruct(colour, one)])
         (every,) = alternate([lambda: list(method.rates(recording, video))], repeats=2)
-        large = _moving(1000, 1000)
+        torch.set_num_threads(2)
+        (shared,) = alternate([lambda: list(method.rates(recording, video))], repeats=2)
+        torch.set_num_threads(1)
+        large = moving_recording(1000, 1000)
         (whole,) = alternate([lambda: list(method.rates(large, one))], repeats=2)
         most = peak_memory(lambda: list(method.rates(large, one)))
     finally:
@@ -126,12 +129,15 @@ def _aligned() -> list[Row]:
         Row("tfi-aligned, one picture of 250x400", picture, "s", goal=0.15),
         Row("tfi-aligned-colour, one picture of 250x400", in_colour, "s"),
         Row("tfi-aligned, video of 250x400, each", every / len(video), "s", goal=0.08),
+        Row(
+            "tfi-aligned, video on one thread / on two", every / shared, "", goal=1.7, at_least=True
+        ),
         Row("tfi-aligned, one picture of 1000x1000", whole, "s", goal=1.5),
         Row("tfi-aligned, 1000x1000, peak memory", most, "MB", goal=1000),
     ]
 
 
-def _moving(height: int, width: int, cfa: Cfa | None = None) -> SpikeRecording:
+def moving_recording(height: int, width: int, cfa: Cfa | None = None) -> SpikeRecording:
     """Return a recording of a scene at medium speed, behind Bayer filters with ``cfa``."""
     _, spec = default_scenes("test", 2, height=height, width=width, planes=PLANES)
     return simulate_take(spec, margin=PLANES // 2 - 5, cfa=cfa).recording

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 import spike_zoo
+from benchmarks.classical import moving_recording
 from benchmarks.row import Row, alternate
 from benchmarks.stir_calls import THREADS, forward_pass, training_step
 from benchmarks.stir_memory import What, peak_bytes
@@ -27,6 +29,7 @@ FORWARD_BF16_GOAL, STEP_BF16_GOAL = 2.0, 1.6  # against the reference in float32
 STREAM_GOAL, STRIDE, WINDOWS = 1.07, 20, 10
 PSNR_LOSS_GOAL = 0.02  # dB
 WEIGHTS = "stir-small"
+PICTURE_GOALS: Mapping[Precision, float] = {"32": 0.85, "bf16": 0.45}  # seconds
 PRODUCT_SIDE = 2048
 
 
@@ -34,7 +37,7 @@ def rows() -> list[Row]:
     """Return speed, memory and precision, on two threads."""
     with threads(THREADS):
         speeds = [*_forward(), *(row for batch in BATCHES for row in _step(batch)), _stream()]
-        return [*speeds, _memory("forward"), _memory("step"), _psnr_lost()]
+        return [*speeds, *_pictures(), _memory("forward"), _memory("step"), _psnr_lost()]
 
 
 def _forward() -> list[Row]:
@@ -89,6 +92,19 @@ def _stream() -> Row:
     limit = WINDOWS / alone
     goal = STREAM_GOAL
     return Row(name, WINDOWS / together, "images/s", limit, "window by window", goal, at_least=True)
+
+
+def _pictures() -> list[Row]:
+    """Measure an image of the shipped weights along the flow, on one thread."""
+    found = []
+    module = cast("STIRModule", spike_zoo.load("stir")).eval()
+    recording = moving_recording(250, 400)
+    with threads(1):
+        for precision, goal in PICTURE_GOALS.items():
+            module.precision = precision
+            (taken,) = alternate([lambda: module.reconstruct(recording, [len(recording) // 2])], 3)
+            found.append(Row(f"stir, one image of 250x400, {precision}", taken, "s", goal=goal))
+    return found
 
 
 def _memory(what: What) -> Row:
