@@ -129,9 +129,7 @@ def _aligned() -> list[Row]:
         Row("tfi-aligned, one picture of 250x400", picture, "s", goal=0.15),
         Row("tfi-aligned-colour, one picture of 250x400", in_colour, "s"),
         Row("tfi-aligned, video of 250x400, each", every / len(video), "s", goal=0.08),
-        Row(
-            "tfi-aligned, video on one thread / on two", every / shared, "", goal=1.7, at_least=True
-        ),
+        Row("tfi-aligned, video, one thread / two", every / shared, "", goal=1.7, at_least=True),
         Row("tfi-aligned, one picture of 1000x1000", whole, "s", goal=1.5),
         Row("tfi-aligned, 1000x1000, peak memory", most, "MB", goal=1000),
     ]
