@@ -16,6 +16,7 @@ from spike_zoo.media import coded_video
 from spike_zoo.methods.classical import TFP, tfp_video
 from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule
 from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.methods.sci.baselines.coded_video import affine_maps
 from spike_zoo.tasks import CodedScene, Compressed
 from tests.methods.sci.coding import stage_module
 
@@ -119,6 +120,21 @@ def test_features_without_an_analysis_are_pictures_by_themselves(
     assert psnr(images, features.mean(dim=1, keepdim=True)) > 42
 
 
+def test_channels_that_are_affine_functions_of_their_mean_are_coded_by_it_alone(
+    scene: CodedScene, weights: str
+) -> None:
+    mean = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(0))
+    slope, offset = torch.tensor([0.5, 1.0, 1.5]), torch.tensor([0.1, 0.0, -0.1])
+    features = slope.view(3, 1, 1) * mean[:, None] + offset.view(3, 1, 1)
+    torch.testing.assert_close(affine_maps(features, mean), torch.stack([slope, offset]))
+    every, _ = made(CAASModule("x264", qps=[40, 2], weights=weights), scene)
+    module = CAASModule("x264", qps=[40, 2], weights=weights, channels="mean")
+    coded, images = made(module, scene)
+    assert coded.n_bytes < 0.7 * every.n_bytes
+    assert images.shape == (5, 1, SIDE, SIDE)
+    assert float(module.prepared(scene).maps.abs().sum()) > 0  # type: ignore[union-attr]  # it has them
+
+
 @pytest.mark.parametrize("codec", coded_video.CODECS)
 @pytest.mark.parametrize("kind", [CTAModule, ATCModule, CAASModule])
 def test_a_coarser_quantiser_takes_fewer_bytes(
@@ -150,6 +166,7 @@ def test_weights_are_frozen_and_counted_once_they_are_read(weights: str) -> None
         (lambda: CTAModule(qps=[]), "the coarsest first"),
         (lambda: ATCModule("x264", qps=[60, 32]), "those of x264 lie in 0..51"),
         (lambda: CAASModule(motion="coded"), "motion: one of decoded, none, got 'coded'"),  # type: ignore[arg-type]  # what a person may write
+        (lambda: CAASModule(channels="two"), "channels: one of all, mean, got 'two'"),  # type: ignore[arg-type]  # likewise
         (lambda: CAASModule(weights="tfp").read_weights(), "not of SCI with pictures"),
         (lambda: CTAModule(reconstructor="ssdm-student").read_weights(), "makes no pictures"),
     ],

@@ -78,6 +78,29 @@ def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str]) -> None
         assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
 
 
+def test_features_that_are_trained_with_the_analysis_fit_images_better(
+    beginnings: dict[str, str],
+) -> None:
+    losses = {}
+    for train_fem in (False, True):
+        seed_everything(0)
+        module = small("fam", train_fem=train_fem, **beginnings)
+        module.setup("fit")
+        motion = {name: one.clone() for name, one in module.codec.motion.state_dict().items()}
+        batch = batch_of(module)
+        optimizer = torch.optim.Adam((p for p in module.parameters() if p.requires_grad), 3e-3)
+        for _ in range(30):
+            optimizer.zero_grad()
+            terms = module.terms(batch)
+            terms["total"].backward()
+            optimizer.step()
+        losses[train_fem] = float(terms["image"].detach())
+        kept = module.codec.motion.state_dict()
+        assert all(torch.equal(value, kept[name]) for name, value in motion.items())
+    assert losses[True] < 0.8 * losses[False]
+    assert terms["anchor"] < 0.05, "the mean of the channels is an image"
+
+
 def test_a_stage_takes_the_parts_of_weights_that_ship() -> None:
     shipped = cast("SCICodecModule", spike_zoo.load("sci-small"))
     widths = {
