@@ -107,7 +107,10 @@ def test_processes_share_what_one_evaluates_and_step_together(
     assert sorted(itertools.chain(*shares)) == list(EvaluationSampler(size, count))
     assert [len(one) for one in samplers] == [len(share) for share in shares]
     loaders = [
-        EvalLoader(TensorDataset(torch.arange(size)), collate_fn=list, batch_size=batch, sampler=one) for one in samplers
+        EvalLoader(
+            TensorDataset(torch.arange(size)), collate_fn=list, batch_size=batch, sampler=one
+        )
+        for one in samplers
     ]
     for loader, one in zip(loaders, samplers, strict=True):
         loader.batches = -(-one.largest_share // batch)
