@@ -22,8 +22,8 @@ HELD = 2  # batches that training holds while a worker fills all it may fill ahe
 class EvalLoader(DataLoader[Any]):
     """Load samples in order.
 
-    A process whose share of the samples is smaller than that of others ends with an empty batch,
-    ``{}``, where it has a batch less: steps of all processes go together.
+    All processes of a run take the same number of steps: a process with fewer samples than others
+    ends with empty batches, ``{}``.
 
     Attributes:
         check: Called when an epoch begins.

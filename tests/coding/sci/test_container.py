@@ -121,10 +121,10 @@ def test_every_changed_byte_is_found_and_the_other_groups_come_back(change: int)
 def test_every_cut_is_found_and_the_complete_groups_come_back() -> None:
     for length in range(len(DATA)):
         data = DATA[:length]
-        with pytest.raises(TruncatedBitstreamError) as told:
+        with pytest.raises(TruncatedBitstreamError) as caught:
             list(BitstreamReader(data))
         complete = sum(length >= start for start in STARTS[1:])
-        assert told.value.last_complete_gop == complete - 1
+        assert caught.value.last_complete_gop == complete - 1
         if length < 48:
             with pytest.raises(TruncatedBitstreamError):
                 BitstreamReader(data, strict=False)
@@ -200,9 +200,9 @@ def test_a_group_of_another_file_is_not_read() -> None:
 def test_a_length_that_no_file_has_room_for_is_refused_before_anything_is_read() -> None:
     for length in (2**28 + 2, 2**32 - 1, 7, 0):
         data = DATA[: STARTS[1]] + struct.pack("<I", length) + DATA[STARTS[1] + 4 :]
-        with pytest.raises(CorruptBitstreamError, match=f"bytes {STARTS[1]} to") as told:
+        with pytest.raises(CorruptBitstreamError, match=f"bytes {STARTS[1]} to") as caught:
             BitstreamReader(data).payload(1)
-        assert told.value.gop == 1
+        assert caught.value.gop == 1
 
 
 def test_bytes_behind_the_last_group_are_refused() -> None:

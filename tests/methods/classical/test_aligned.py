@@ -234,32 +234,32 @@ def batch_in_motion() -> tuple[Any, Take]:
     return batch, take
 
 
-def test_told_the_true_motion_planes_are_averaged_along_it() -> None:
+def test_planes_are_averaged_along_the_oracle_flow() -> None:
     batch, take = batch_in_motion()
-    told, finds = AlignedTFIModule(oracle_flow=True), AlignedTFIModule()
-    images, (field,) = told.found(batch, 0)
+    oracle, finds = AlignedTFIModule(oracle_flow=True), AlignedTFIModule()
+    images, (field,) = oracle.found(batch, 0)
     known = batch["flow"].isfinite()
     torch.testing.assert_close(field[known], batch["flow"][known])
-    assert torch.equal(told.predict_step(batch, 0), images)
+    assert torch.equal(oracle.predict_step(batch, 0), images)
     other: Any = {**batch, "flow": -batch["flow"]}
-    assert psnr(images, batch["image"]) > psnr(told.predict_step(other, 0), batch["image"]) + 3
+    assert psnr(images, batch["image"]) > psnr(oracle.predict_step(other, 0), batch["image"]) + 3
     torch.testing.assert_close(
         finds.predict_step(batch, 0), finds.reconstruct(take.recording, [40]), atol=1e-5, rtol=0
     )
     with pytest.raises(UsageError, match="oracle_flow: this method needs the ground-truth flow"):
-        told.reconstruct(take.recording, [40])
+        oracle.reconstruct(take.recording, [40])
     with pytest.raises(ConfigError, match="oracle_flow: the data serve no true motion"):
-        told.predict_step(clip_batch(31), 0)
+        oracle.predict_step(clip_batch(31), 0)
 
 
 def test_an_error_of_the_flow_has_the_stated_size_and_costs_quality() -> None:
     batch, _ = batch_in_motion()
-    told, off = (AlignedTFIModule(oracle_flow=True, flow_error=error) for error in (0.0, 0.05))
-    right, (field,) = told.found(batch, 0)
+    oracle, off = (AlignedTFIModule(oracle_flow=True, flow_error=error) for error in (0.0, 0.05))
+    right, (field,) = oracle.found(batch, 0)
     wrong, (moved,) = off.found(batch, 0)
     known = batch["flow"].isfinite()
     error = (moved - field)[known].square().mean().sqrt()
-    assert error == pytest.approx(20 * 0.05, rel=0.1), "a field tells pixels over 20 planes"
+    assert error == pytest.approx(20 * 0.05, rel=0.1), "fields are in pixels over 20 planes"
     assert torch.equal(off.predict_step(batch, 0), wrong), "the same error for the same image"
     assert psnr(right, batch["image"]) > psnr(wrong, batch["image"]) + 1
     with pytest.raises(ConfigError, match="flow_error: needs oracle_flow: true"):
