@@ -55,8 +55,9 @@ def main() -> None:
     for name in arguments.names or BENCHMARKS:
         with console.status(f"measuring {name}"):
             rows += importlib.import_module(f"benchmarks.{name}").rows()
+    gpu = f"{torch.cuda.get_device_name()}, " if torch.cuda.is_available() else ""
     machine = (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
+        f"{gpu}{platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, torch {torch.__version__}; medians of 5 runs or more, "
         "taken in turn with their limits."
     )

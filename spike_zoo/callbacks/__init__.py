@@ -9,6 +9,7 @@ from spike_zoo._first_use import on_first_use
 if TYPE_CHECKING:
     from spike_zoo.callbacks.confusion import ConfusionPicture
     from spike_zoo.callbacks.cost import CostMeter, count_macs
+    from spike_zoo.callbacks.divergence import SkipDivergedUpdates
     from spike_zoo.callbacks.feature_map import FeatureMap
     from spike_zoo.callbacks.images import SampleImages
     from spike_zoo.callbacks.per_image import PerImageMetrics
@@ -23,6 +24,7 @@ __all__ = [
     "PredictionFiles",
     "SampleImages",
     "SampleVideo",
+    "SkipDivergedUpdates",
     "count_macs",
 ]
 
@@ -36,6 +38,7 @@ __getattr__ = on_first_use(
         "PredictionFiles": "predictions",
         "SampleImages": "images",
         "SampleVideo": "video",
+        "SkipDivergedUpdates": "divergence",
         "count_macs": "cost",
     },
 )

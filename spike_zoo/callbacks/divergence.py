@@ -69,7 +69,7 @@ class StopAtDivergence(Callback):
         if torch.isfinite(loss.detach()).all():
             return
         self._loss = float(loss.detach().sum())
-        if trainer.world_size == 1:
+        if trainer.world_size == 1 and not _skips(trainer):
             raise self._error(trainer, f"the loss is {self._loss}")
 
     def on_before_optimizer_step(
@@ -82,13 +82,8 @@ class StopAtDivergence(Callback):
         """
         if getattr(trainer.precision_plugin, "scaler", None) is not None:
             return
-        gradients = [
-            (name, parameter.grad)
-            for name, parameter in pl_module.named_parameters()
-            if parameter.grad is not None
-        ]
-        norm = get_total_norm(gradient for _, gradient in gradients)
-        if torch.isfinite(norm):
+        gradients = _gradients(pl_module)
+        if _are_finite(gradients):
             return
         name = first_not_finite(gradients)
         what = f"the gradient of {name} is not finite" if name else "the gradients' norm overflows"
@@ -121,6 +116,61 @@ class StopAtDivergence(Callback):
             parts.append(f"Recordings of the batch: {', '.join(self._names)}.")
         kept = f"The last good checkpoint is {self.last}." if self.last.is_file() else ""
         return DivergenceError(" ".join([*parts, kept or "No checkpoint was saved yet.", _WAY_OUT]))
+
+
+class SkipDivergedUpdates(Callback):
+    """Leave out updates whose gradients are not finite, up to a limit; then the run stops.
+
+    The optimiser's step is made without gradients, so weights and moments stay as they are.
+
+    Args:
+        limit: Updates of a run that may be left out.
+
+    Raises:
+        ValueError: If the limit is negative.
+    """
+
+    def __init__(self, limit: int = 10) -> None:
+        if limit < 0:
+            raise ValueError(f"limit must be at least 0, got {limit}")
+        self.limit = limit
+        self.skipped = 0
+
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
+        """Remove gradients that are not finite."""
+        if self.skipped == self.limit or _are_finite(_gradients(pl_module)):
+            return
+        self.skipped += 1
+        for parameter in pl_module.parameters():
+            parameter.grad = None
+        rank_zero_warn(
+            f"step {trainer.global_step}: the gradients are not finite; this update is left out "
+            f"({self.skipped} of at most {self.limit})"
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return how many updates were left out, for a run that is resumed."""
+        return {"skipped": self.skipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue counting."""
+        self.skipped = state_dict["skipped"]
+
+
+def _skips(trainer: Trainer) -> bool:
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning's list
+    return any(isinstance(one, SkipDivergedUpdates) for one in callbacks)
+
+
+def _gradients(module: LightningModule) -> list[tuple[str, Tensor]]:
+    named = module.named_parameters()
+    return [(name, one.grad) for name, one in named if one.grad is not None]
+
+
+def _are_finite(gradients: list[tuple[str, Tensor]]) -> bool:
+    return bool(torch.isfinite(get_total_norm(gradient for _, gradient in gradients)))
 
 
 class WarnOfConstantImages(EvaluationCallback):

@@ -95,6 +95,29 @@ def test_a_gradient_that_is_not_finite_names_its_parameter(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+SKIP = ("--trainer.callbacks+", "spike_zoo.callbacks.SkipDivergedUpdates")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:step [45]")
+@pytest.mark.parametrize(("what", "skipped"), [("loss", 1), ("gradient", 3)])
+def test_updates_that_are_not_finite_can_be_left_out(
+    fit: Fit, tmp_path: Path, what: str, skipped: int
+) -> None:
+    with pytest.warns(UserWarning, match="step 3: the gradients are not finite; this update is"):
+        assert fit("--model.what", what, *SKIP) == 0
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 6
+    assert all(torch.isfinite(one).all() for one in checkpoint["state_dict"].values())
+    assert checkpoint["callbacks"]["SkipDivergedUpdates"] == {"skipped": skipped}
+
+
+def test_a_run_stops_when_the_limit_of_skipped_updates_is_reached(
+    fit: Fit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit("--model.what", "gradient", *SKIP, "--trainer.callbacks.limit", "0") == 1
+    assert "training diverged at step 3: the gradient of" in _error(capsys)
+
+
 @pytest.mark.parametrize("validates", [True, False])
 def test_weights_that_are_not_finite_never_replace_a_checkpoint(
     fit: Fit, tmp_path: Path, validates: bool, capsys: pytest.CaptureFixture[str]
