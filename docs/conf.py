@@ -34,6 +34,7 @@ include_patterns = [
     "experiments/*/NOTES.md",
     "experiments/*/results/*.md",
     "benchmarks/results.md",
+    "benchmarks/results_gpu.md",
     "notebooks/*.ipynb",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
