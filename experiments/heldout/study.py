@@ -1,7 +1,7 @@
 """Does the likelihood of held-out spikes rank reconstructions as PSNR does? On simulated scenes.
 
 Run, for docs/heldout.md:
-    python -m spike_zoo simulate
+    python -m spike_zoo simulate --flow_offset 20
     python experiments/heldout/study.py data/scenes.h5 --out experiments/heldout/scenes.json
 
 Two protocols. *Later planes*: a method reconstructs plane c from planes up to c + 32; spikes of 11
@@ -66,34 +66,49 @@ def disturbed(truth: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
 
 
 def by_later_planes(
-    recording: SpikeRecording, center: int, truth: Tensor, generator: torch.Generator
-) -> dict[str, Any] | None:
-    """Return PSNR and score of each picture by planes behind a gap; None near the end."""
+    recording: SpikeRecording,
+    center: int,
+    truth: Tensor,
+    generator: torch.Generator,
+    true_flow: Tensor | None,
+) -> dict[str, dict[str, Any]]:
+    """Return PSNR and score of each picture by planes behind a gap, by flow; nothing near the end.
+
+    Args:
+        recording: Of one scene.
+        center: Plane of the pictures.
+        truth: ``(1, H, W)``.
+        generator: Of the noise of pictures.
+        true_flow: ``(2, H, W)``, 20 planes ahead, NaN where unknown, or None.
+    """
     scale, end = recording.rate_scale or 1.0, center + HALF + 1
     if end + GAP + PLANES > len(recording):
-        return None
+        return {}
     cut, flow = recording.between(0, end), AlignedTFI()
     forward = flow.motion(cut, [center])[0, 1]
     back = flow.motion(cut, [center + 20])[0, 0]
-    counted = (forward + moved(back, forward.expand(2, -1, -1, -1))).norm(dim=0) < 0.5
+    is_known = (forward + moved(back, forward.expand(2, -1, -1, -1))).norm(dim=0) < 0.5
+    flows = {"later planes": (forward, is_known)}
+    if true_flow is not None:
+        is_known = true_flow.isfinite().all(dim=0)
+        true_flow = true_flow.nan_to_num()
+        flows["later planes, true flow"] = (true_flow, is_known)
+        flows["later planes, 1.07 x the true flow"] = (1.07 * true_flow, is_known)
     block = torch.from_numpy(recording.read(end + GAP, end + GAP + PLANES))
     seen = torch.from_numpy(recording.read(end - PLANES, end))
     pictures = {
         name: one.reconstruct(cut, [center], rate_scale=scale)[0] for name, one in methods().items()
     } | disturbed(truth, generator)
-    scores = {
-        name: heldout_likelihood(
-            picture,
-            block,
-            end + GAP - center,
-            rate_scale=scale,
-            seen=seen,
-            velocity=forward / 20,
-            counted=counted,
-        )
-        for name, picture in pictures.items()
-    }
-    return _row(pictures, truth, scores)
+    options = {"rate_scale": scale, "seen": seen}
+    found = {}
+    for kind, (one, counted) in flows.items():
+        moving = {"velocity": one / 20, "counted": counted, **options}
+        scores = {
+            name: heldout_likelihood(picture, block, end + GAP - center, **moving)
+            for name, picture in pictures.items()
+        }
+        found[kind] = _row(pictures, truth, scores)
+    return found
 
 
 def by_pixels(
@@ -210,18 +225,23 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
-    rows: dict[str, list[dict[str, Any]]] = {"later planes": [], "pixels": []}
+    rows: dict[str, list[dict[str, Any]]] = {}
     with SpikeArchive(arguments.archive) as archive, torch.inference_mode():
         for name in archive.names("test"):
             recording = archive[name]
             for number in range(0, len(archive.image_index(name)), arguments.stride):
                 center = int(archive.image_index(name)[number])
                 truth = torch.from_numpy(archive.image(name, number))[None].float() / 255
+                flow = None
+                if len(archive.around_index(name)):
+                    flow = torch.from_numpy(
+                        archive.image_motion(name, number, around=True)
+                    ).float()[1]
                 one = (recording, center, truth, generator)
-                found = {"later planes": by_later_planes(*one), "pixels": by_pixels(*one)}
+                found = {**by_later_planes(*one, flow), "pixels": by_pixels(*one)}
                 for protocol, row in found.items():
-                    if row is not None:
-                        rows[protocol].append({"scene": name, "plane": center, **row})
+                    of_scene = {"scene": name, "plane": center, **row}
+                    rows.setdefault(protocol, []).append(of_scene)
             print(name, flush=True)
     result = {protocol: summary(found) for protocol, found in rows.items()}
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
