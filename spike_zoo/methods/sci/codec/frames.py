@@ -55,6 +55,7 @@ class CodecNetworks(NamedTuple):
         *,
         fmvr: bool,
         skip: bool = False,
+        block_transform: bool = False,
     ) -> CodecNetworks:
         """Return untrained networks.
 
@@ -64,6 +65,7 @@ class CodecNetworks(NamedTuple):
             temporal_prior: See there.
             fmvr: Whether there is one.
             skip: See :class:`Inter`.
+            block_transform: See :class:`Intra`.
 
         Raises:
             ValueError: If an argument is outside its range.
@@ -77,8 +79,8 @@ class CodecNetworks(NamedTuple):
                 raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
         channels = {"intra": LATENT, "motion": MOTION, "content": CONTENT}
         return cls(
-            Intra(width),
-            Inter(width, context, temporal_prior, skip=skip),
+            Intra(width, block_transform=block_transform),
+            Inter(width, context, temporal_prior, skip=skip, block_transform=block_transform),
             Gains({name: scaled(count, width) for name, count in channels.items()}),
             FMVR() if fmvr else None,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from spike_zoo.methods.sci.codec.block_transform import LATENT_STRIDE
 from spike_zoo.methods.sci.codec.entropy import DecodedLatent, LatentEntropy, UncodedLatent
 from spike_zoo.methods.sci.codec.inter_layers import (
     CONTENT,
@@ -20,7 +21,7 @@ from spike_zoo.methods.sci.codec.inter_layers import (
     InterAnalysis,
     MotionSynthesis,
 )
-from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
+from spike_zoo.methods.sci.codec.intra import grid_of
 from spike_zoo.methods.sci.features.blocks import DSB, conv3, scaled, warped
 from spike_zoo.nn.precision import in_full_precision
 
@@ -132,6 +133,8 @@ class Inter(nn.Module):
             adds up from frame to frame.
         skip: Whether a stream states for each P-frame which parts it holds, see :class:`FrameMode`;
             the paper's holds both.
+        block_transform: Whether a linear transform of blocks, a DCT before training, codes what the
+            warped frame before leaves of a feature, beside analysis and synthesis. Ours.
         temporal_prior: What of the frame before predicts latents: ``"full"`` lets its symbols
             choose levels, and its latents and the contexts choose means; ``"symbols"`` leaves the
             contexts out; ``"none"`` leaves all out.
@@ -144,14 +147,15 @@ class Inter(nn.Module):
         temporal_prior: TemporalPrior = "full",
         *,
         skip: bool = False,
+        block_transform: bool = False,
     ) -> None:
         super().__init__()
         self.context, self.temporal_prior, self.skip = context, temporal_prior, skip
-        self.analysis = InterAnalysis(width)
+        self.analysis = InterAnalysis(width, block_transform=block_transform)
         self.entropy = TemporalEntropy(width)
         self.motion_synthesis = MotionSynthesis(width)
         self.contexts = ContextMining(width)
-        self.synthesis = ContentSynthesis(width)
+        self.synthesis = ContentSynthesis(width, block_transform=block_transform)
 
     def start(self, feature: Tensor) -> ReferenceFrame:
         """Return what the first P-frame after an I-frame knows."""
@@ -227,8 +231,9 @@ class Inter(nn.Module):
     ) -> DecodedPFrame:
         """Encode content alone and return the moved frame with it as decoded."""
         contexts = self._contexts(before.feature, base.motion)
-        new = feature - base.feature if self.context == "residual" else feature
-        latent = gains.before("content", self.analysis.content(new, contexts), quality)
+        error = feature - base.feature
+        new = error if self.context == "residual" else feature
+        latent = gains.before("content", self.analysis.content(new, contexts, error), quality)
         given = UncodedLatent(latent, self.analysis.content.hyper(latent))
         return self._corrected(symbols, given, contexts, base, before, gains, quality)
 

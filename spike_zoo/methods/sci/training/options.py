@@ -53,6 +53,7 @@ class NetworkOptions:
         temporal_prior: Of :class:`Inter`.
         fmvr: Whether decoded motion is refined before it is analysed. Bitstreams do not change.
         skip: Whether P-frames may leave out motion or content, see :class:`Inter`.
+        block_transform: Whether I-frames have a linear transform of blocks, see :class:`Intra`.
         scale_input: Whether spikes are divided by the rate scale, see :class:`SCICodec`.
     """
 
@@ -69,6 +70,7 @@ class NetworkOptions:
     temporal_prior: TemporalPrior = "full"
     fmvr: bool = True
     skip: bool = False
+    block_transform: bool = False
     scale_input: bool = True
 
     @classmethod
@@ -91,7 +93,11 @@ class NetworkOptions:
         if "intra" not in row.absent:
             prior = (self.context, self.temporal_prior)
             coding = CodecNetworks.of_width(
-                self.codec_width, *prior, fmvr=self.fmvr, skip=self.skip
+                self.codec_width,
+                *prior,
+                fmvr=self.fmvr,
+                skip=self.skip,
+                block_transform=self.block_transform,
             )
             coding = coding._replace(fmvr=None) if "fmvr" in row.absent else coding
         switches = {"attention": self.attention, "binarize": self.binarize}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from spike_zoo.coding import GroupDecoder, GroupEncoder
+from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec
 from spike_zoo.methods.sci.codec.bitstream import exact_context
 from spike_zoo.methods.sci.codec.frames import (
     CodecNetworks,
@@ -19,12 +20,11 @@ from spike_zoo.methods.sci.codec.frames import (
 )
 from spike_zoo.methods.sci.codec.inter import FrameMode
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
-from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
+from spike_zoo.metrics import psnr
+from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of, recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from spike_zoo.methods.sci import SCICodec
 
 CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 
@@ -135,6 +135,24 @@ def test_counting_estimates_the_choices_that_a_stream_holds(skipping: SCICodec) 
         counted = encode_frames(skipping.coding, symbols, features, 2, **options)
         for one, other in zip(counted, wanted, strict=True):
             assert torch.equal(one.feature, other.feature)
+
+
+@pytest.mark.parametrize(("block_transform", "low", "high"), [(True, 27, 60), (False, 5, 20)])
+def test_an_untrained_block_transform_codes_smooth_features(
+    block_transform: bool, low: float, high: float
+) -> None:
+    options = {"fmvr": False, "block_transform": block_transform}
+    coding = CodecNetworks.of_width(WIDTH, "condition", "full", **options)
+    codec = SCICodec(FEM(WIDTH), MotionEstimation(WIDTH), coding=coding).eval()
+    codec.update_tables()
+    rows, columns = torch.linspace(0.1, 0.9, HEIGHT), torch.linspace(0.8, 0.2, COLUMNS)
+    features = [
+        (0.5 * rows[:, None] + share * columns).expand(1, 3, -1, -1) for share in (0.5, 0.3)
+    ]
+    payload, ours = written(codec, features)
+    for feature, frame, other in zip(features, ours, read(codec, payload, 2), strict=True):
+        assert torch.equal(frame.feature, other.feature)
+        assert low < float(psnr(frame.feature.clamp(0, 1), feature)) < high
 
 
 def test_a_group_does_not_know_what_came_before_it(codec: SCICodec) -> None:

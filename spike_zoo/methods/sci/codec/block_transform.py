@@ -1,0 +1,53 @@
+"""Linear transforms of blocks beside the networks of a codec, which start as a DCT."""
+
+from __future__ import annotations
+
+import itertools
+from typing import cast
+
+import numpy as np
+import torch
+from scipy.fft import dct
+from torch import Tensor, nn
+
+from spike_zoo.methods.sci.features.blocks import FEATURES
+
+LATENT_STRIDE = 16
+"""Pixels of a feature along one of a latent, and side of a block."""
+BLOCK_STEP = 0.13
+"""Rounding step of DCT coefficients at the best quality, about the best for a weight of 512."""
+
+
+def block_analysis(channels: int, middle: float = 0.0) -> nn.Conv2d:
+    """Return a DCT of blocks of 16 x 16 pixels: its lowest frequencies, of the channels' mean.
+
+    Args:
+        channels: Number of frequencies.
+        middle: Value at which all coefficients are 0.
+
+    Returns:
+        ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``, in units of :data:`BLOCK_STEP`.
+    """
+    layer = nn.Conv2d(FEATURES, channels, LATENT_STRIDE, stride=LATENT_STRIDE)
+    with torch.no_grad():
+        weight = _dct(channels) / (FEATURES * BLOCK_STEP)
+        layer.weight.copy_(weight.expand_as(layer.weight))
+        cast("Tensor", layer.bias).copy_(-middle * layer.weight.sum((1, 2, 3)))
+    return layer
+
+
+def block_synthesis(channels: int, middle: float = 0.0) -> nn.ConvTranspose2d:
+    """Return the inverse of :func:`block_analysis`, with all channels equal."""
+    layer = nn.ConvTranspose2d(channels, FEATURES, LATENT_STRIDE, stride=LATENT_STRIDE)
+    with torch.no_grad():
+        layer.weight.copy_((BLOCK_STEP * _dct(channels)).expand_as(layer.weight))
+        cast("Tensor", layer.bias).fill_(middle)
+    return layer
+
+
+def _dct(channels: int) -> Tensor:
+    """Return the lowest frequencies of an orthonormal DCT, ``(N, 1, 16, 16)``."""
+    line = torch.from_numpy(dct(np.eye(LATENT_STRIDE), axis=0, norm="ortho"))
+    pairs = itertools.product(range(LATENT_STRIDE), repeat=2)
+    lowest = sorted(pairs, key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[:channels]
+    return torch.stack([torch.outer(line[u], line[v]) for u, v in lowest])[:, None].float()
