@@ -36,8 +36,8 @@ HEIGHT: Final = 900  # pixels of the report
 _CHOSEN: Final = ("tfi", "tfi:average=9", "tfi-aligned", "stir")
 #: Words of Gradio for screen readers that it has no translation of.
 _MISSING_WORDS: Final = {"common": {"complete": "complete"}}
-_NOTHING: Final = "Drop a recording first, or take the built-in scene."
-_EMPTY: Final = "<p>Drop a recording or take the built-in scene, then press <b>Show</b>.</p>"
+_NOTHING: Final = "Drop a recording first, or use the built-in scene."
+_EMPTY: Final = "<p>Drop a recording or use the built-in scene, then press <b>Show</b>.</p>"
 #: Nothing from anywhere but this machine: Gradio's own page would ask for a script elsewhere.
 POLICY: Final = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self'; "
@@ -70,11 +70,11 @@ def build(setting: Setting) -> gradio.Blocks:
 
     act = _Actions(setting)
     with gradio.Blocks(title="Spike Zoo", analytics_enabled=False, fill_width=True) as blocks:
-        gradio.Markdown("# Spike Zoo\nA spike recording, and what every method makes of it.")
+        gradio.Markdown("# Spike Zoo\nReconstruct a spike recording with several methods.")
         with gradio.Row():
             with gradio.Column(scale=1, min_width=300):
                 file = gradio.File(label="recording", file_types=list(SUFFIXES), height=130)
-                take = gradio.Button("Take the built-in scene")
+                take = gradio.Button("Use the built-in scene")
                 note = gradio.HTML(elem_id="note")
                 name = gradio.Dropdown([], label=FIELDS["name"], visible=False)
                 with gradio.Accordion("Size and brightness", open=False) as more:
@@ -91,12 +91,12 @@ def build(setting: Setting) -> gradio.Blocks:
                 )
                 pictures = gradio.Slider(1, 9, value=3, step=1, label=FIELDS["pictures"])
                 show = gradio.Button("Show", variant="primary")
-                one = gradio.Dropdown(list(setting.methods), value=CLASSICAL[2], label="files by")
+                one = gradio.Dropdown(list(setting.methods), value=CLASSICAL[2], label="method of the files")
                 moment = gradio.Slider(
-                    0, 1, value=0.5, label="moment of the PNG, from beginning to end"
+                    0, 1, value=0.5, label="time of the PNG, 0 is the start of the recording and 1 its end"
                 )
                 make = gradio.Button("Make PNG, MP4 and .sci")
-                files = gradio.Files(label="to take away", interactive=False)
+                files = gradio.Files(label="files", interactive=False)
             with gradio.Column(scale=3, min_width=320):
                 shown = gradio.HTML(_EMPTY)
         source = [file, name, height, width, scale, cfa]

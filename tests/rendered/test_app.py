@@ -78,7 +78,7 @@ def _recording() -> bytes:
 
 def test_the_built_in_scene_is_shown_and_taken_away(visit: Visit) -> None:
     page = visit.page
-    page.get_by_role("button", name="Take the built-in scene").click()
+    page.get_by_role("button", name="Use the built-in scene").click()
     page.locator(".file-preview").first.wait_for(timeout=PATIENCE)
     page.get_by_role("button", name="Show", exact=True).click()
     report = page.frame_locator("iframe")
