@@ -11,6 +11,7 @@ import functools
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from spike_zoo.methods.sci.codec import bitstream
 from spike_zoo.methods.sci.codec.bitstream import decoded_group, exact_context, scale_nets
 from spike_zoo.methods.sci.codec.frames import decode_frames
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
+from spike_zoo.nn.eval_mode import eval_mode
 from tests.conftest import ROOT
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
 
@@ -336,3 +338,47 @@ def test_a_stream_of_the_processor_is_read_on_a_gpu_and_the_other_way(
     assert (found.features - usual.features).abs().max() <= 1e-3
     back = codec.decompress(there.compress(recording(), quality=2, gop=4))
     assert len(back.features) == len(usual.features)
+
+
+def test_coding_leaves_modes_and_settings_as_they_were(codec: SCICodec, stream: bytes) -> None:
+    other = copy.deepcopy(codec).train()
+    other.fem.eval()  # frozen
+    flags = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
+    other.compress(recording(20))
+    other.decompress(stream)
+    assert other.training
+    assert not other.fem.training
+    assert flags == (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.allow_tf32,
+    )
+    with eval_mode(other):
+        assert not other.training
+    assert other.training
+
+
+def test_the_context_computes_one_way_and_undoes_it() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with torch.autocast("cpu", torch.bfloat16):
+        with exact_context(torch.device("cpu")):
+            assert torch.are_deterministic_algorithms_enabled()
+            assert not torch.is_autocast_enabled("cpu")
+            assert not torch.backends.cudnn.allow_tf32
+            assert torch.is_inference_mode_enabled()
+        assert torch.is_autocast_enabled("cpu")
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
+def test_threads_that_decode_at_once_leave_settings_as_they_were(
+    codec: SCICodec, stream: bytes
+) -> None:
+    torch.set_float32_matmul_precision("high")
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            decoded = list(pool.map(codec.decompress, [stream] * 8))
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert all(torch.equal(one.features, decoded[0].features) for one in decoded)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +29,9 @@ from spike_zoo.methods.sci.codec.bitstream import (
     DIGEST_BYTES,
     decoded_group,
     digest_of,
-    exact_context,
     scale_nets,
 )
 from spike_zoo.methods.sci.codec.symbols import tables_of
-from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.spikes import SpikeRecording
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, lively_codec, recording
 
@@ -394,50 +391,3 @@ def test_of_a_file_that_was_cut_the_complete_groups_are_left(
     assert nothing.features.shape == (0, 3, HEIGHT, COLUMNS)
     assert nothing.motion.shape == (0, 2, HEIGHT, COLUMNS)
     assert len(nothing.errors) == 1
-
-
-# what is left behind
-
-
-def test_coding_leaves_modes_and_settings_as_they_were(codec: SCICodec, stream: bytes) -> None:
-    other = copy.deepcopy(codec).train()
-    other.fem.eval()  # frozen
-    flags = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.allow_tf32
-    other.compress(recording(20))
-    other.decompress(stream)
-    assert other.training
-    assert not other.fem.training
-    assert flags == (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.backends.cudnn.allow_tf32,
-    )
-    with eval_mode(other):
-        assert not other.training
-    assert other.training
-
-
-def test_the_context_computes_one_way_and_undoes_it() -> None:
-    before = torch.backends.cudnn.allow_tf32
-    with torch.autocast("cpu", torch.bfloat16):
-        with exact_context(torch.device("cpu")):
-            assert torch.are_deterministic_algorithms_enabled()
-            assert not torch.is_autocast_enabled("cpu")
-            assert not torch.backends.cudnn.allow_tf32
-            assert torch.is_inference_mode_enabled()
-        assert torch.is_autocast_enabled("cpu")
-    assert not torch.are_deterministic_algorithms_enabled()
-    assert torch.backends.cudnn.allow_tf32 == before
-
-
-def test_threads_that_decode_at_once_leave_settings_as_they_were(
-    codec: SCICodec, stream: bytes
-) -> None:
-    torch.set_float32_matmul_precision("high")
-    try:
-        with ThreadPoolExecutor(4) as pool:
-            decoded = list(pool.map(codec.decompress, [stream] * 8))
-        assert torch.get_float32_matmul_precision() == "high"
-    finally:
-        torch.set_float32_matmul_precision("highest")
-    assert not torch.are_deterministic_algorithms_enabled()
-    assert all(torch.equal(one.features, decoded[0].features) for one in decoded)
