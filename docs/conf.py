@@ -31,7 +31,6 @@ include_patterns = [
     "experiments/README.md",
     "experiments/NOTES.md",
     "experiments/*/NOTES.md",
-    "experiments/*/NOTES.md",
     "experiments/*/results/*.md",
     "benchmarks/results.md",
     "benchmarks/results_gpu.md",

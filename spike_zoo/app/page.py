@@ -91,9 +91,14 @@ def build(setting: Setting) -> gradio.Blocks:
                 )
                 pictures = gradio.Slider(1, 9, value=3, step=1, label=FIELDS["pictures"])
                 show = gradio.Button("Show", variant="primary")
-                one = gradio.Dropdown(list(setting.methods), value=CLASSICAL[2], label="method of the files")
+                one = gradio.Dropdown(
+                    list(setting.methods), value=CLASSICAL[2], label="method of the files"
+                )
                 moment = gradio.Slider(
-                    0, 1, value=0.5, label="time of the PNG, 0 is the start of the recording and 1 its end"
+                    0,
+                    1,
+                    value=0.5,
+                    label="time of the PNG (0: start, 1: end)",
                 )
                 make = gradio.Button("Make PNG, MP4 and .sci")
                 files = gradio.Files(label="files", interactive=False)

@@ -21,7 +21,7 @@ def app(
     trust: bool = False,
     open: bool = False,
 ) -> None:
-    """Serve a page to this machine alone: drop a recording, look, take pictures and videos away.
+    """Serve a local page on which recordings are dropped, viewed, and saved as pictures and videos.
 
     It needs the extra app: pip install 'spike-zoo[app]'. Ctrl-C ends it.
 
@@ -30,7 +30,7 @@ def app(
         methods: Checkpoints or export folders of your own that may be chosen too.
         codec: The method that compresses.
         device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names though it is not of this package.
+        trust: Import the class that a checkpoint names even if another package defines it.
         open: Open the browser.
     """
     check_port(port)

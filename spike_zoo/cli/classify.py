@@ -56,7 +56,7 @@ def classify(
         top: How many classes to print.
         json: Print JSON instead.
         device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names though it is not of this package.
+        trust: Import the class that a checkpoint names even if another package defines it.
     """
     check_least(1, top=top)
     stated = stated_rate_scale(rate_scale)

@@ -25,7 +25,7 @@ def completion(shell: Literal["bash", "zsh", "fish"]) -> None:
     behind compinit; fish: spike-zoo completion fish > ~/.config/fish/completions/spike-zoo.fish
 
     Args:
-        shell: Whose language to speak.
+        shell: Shell for which the script is printed.
     """
     from argcomplete.shell_integration import shellcode
 

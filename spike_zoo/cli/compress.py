@@ -92,7 +92,7 @@ def compress(
             kept.
         name: Which recording of an archive; a pattern as 'test-*' or '*' means several.
         device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names though it is not of this package.
+        trust: Import the class that a checkpoint names even if another package defines it.
         overwrite: Replace a file that is there.
         jobs: Processes for many recordings, 0 takes one per core; 2 or more share the planes of
             one recording.

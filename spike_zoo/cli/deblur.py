@@ -91,7 +91,7 @@ def deblur(
         name: Which recording of an archive.
         device: auto, cpu, cuda or mps.
         skip_unmatched: Leave out images without a recording instead of rejecting the folder.
-        trust: Import the class that a checkpoint names though it is not of this package.
+        trust: Import the class that a checkpoint names even if another package defines it.
         overwrite: Replace files that are there.
     """
     kind = kind_of(out)

@@ -61,7 +61,7 @@ def decompress(
         salvage: Decode the intact parts of a damaged file, and report those that are lost. Of
             X.spl, the planes after lost ones move up.
         device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names though it is not of this package.
+        trust: Import the class that a checkpoint names even if another package defines it.
         overwrite: Replace files that are there.
     """
     if is_lossless(bitstream):

@@ -41,7 +41,7 @@ def export(
 ) -> None:
     """Write a checkpoint's weights with everything that rebuilds the module, and nothing else.
 
-    The file is safetensors: no code can hide in it. Optimiser states stay behind. Where the
+    The file is safetensors: it cannot contain code. Optimiser states are not exported. Where the
     checkpoint lies in a run's folder, the run's configuration is kept in it. A folder and the Hub
     get a model card too, and the record of the run where it tested just these weights.
 
@@ -54,7 +54,7 @@ def export(
         width: Columns of the spikes that a graph takes.
         licence: Of the weights, by the Hub's short name, for the card.
         private: Make a new repository of the Hub private.
-        trust: Import the class that the checkpoint names though it is not of this package.
+        trust: Import the class that the checkpoint names even if another package defines it.
         overwrite: Replace an existing file.
     """
     check_method(source)

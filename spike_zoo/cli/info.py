@@ -211,7 +211,7 @@ def _bitstream_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     """Return the same as labels and text."""
     bits = list(facts["bits_per_group"].values())
     mean = (
-        f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else "none is whole"
+        f"{min(bits)} to {max(bits)}, {np.mean(bits):.0f} on average" if bits else "no intact frame"
     )
     return [
         ("file", f"{facts['path']} (SCI bitstream)"),

@@ -57,7 +57,7 @@ def live(
         port: Where the page is, on 127.0.0.1 only.
         open: Open the browser.
         device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names though it is not of this package.
+        trust: Import the class that a checkpoint names even if another package defines it.
     """
     check_least(1, stride=stride)
     if not 0 < fps <= 1000:

@@ -309,7 +309,7 @@ def _outcome(error: BaseException, arguments: Sequence[str]) -> tuple[int, str]:
         return USAGE, f"error: {explained}"
     summary = next(iter(str(error).strip().splitlines()), "")
     return FAULT, (
-        f"error: a fault of this program: {type(error).__name__}: {summary}\n"
+        f"error: internal error of spike-zoo: {type(error).__name__}: {summary}\n"
         "Run it again with --debug and report the traceback."
     )
 

@@ -91,7 +91,7 @@ def reconstruct(
         precision: Of learned methods. 32 is exact; bf16 is faster where the processor has it, and
             the default there.
         tile: Largest side of what is computed at once, for large sensors; 0 is the whole frame.
-        trust: Import the class that a checkpoint names though it is not of this package.
+        trust: Import the class that a checkpoint names even if another package defines it.
         overwrite: Replace files that are there.
         jobs: Processes for many recordings, 0 takes one per core; for a video or folder of one
             recording 2 or more share its images.

@@ -42,7 +42,7 @@ def report(
     overwrite: bool = False,
     **dat: Unpack[DatOptions],
 ) -> None:
-    """Write one page that shows what spikes become: a file that opens anywhere, without a network.
+    """Write an HTML report of a recording, archive, bitstream or runs that opens offline.
 
     Args:
         source: A recording (.dat, .npz, .npy, .h5 or .spl), an archive (.h5), a bitstream (.sci),
@@ -67,7 +67,7 @@ def report(
         rate_scale: Spikes per plane at white; auto is what the recording states, else an estimate
             from the brightest pixels, which is printed.
         device: auto, cpu, cuda or mps.
-        trust: Import the class that a checkpoint names though it is not of this package.
+        trust: Import the class that a checkpoint names even if another package defines it.
         overwrite: Replace a page that is there.
     """
     target = Path(f"{Path(source).resolve().stem}.html" if out is None else out)

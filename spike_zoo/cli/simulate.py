@@ -113,7 +113,7 @@ def simulate(
     overwrite: bool = False,
     **scene: Unpack[SceneOptions],
 ) -> None:
-    """Render moving scenes, let a spike camera see them, and write spikes and truth as an archive.
+    """Render moving scenes, simulate a spike camera, and write spikes and images to an archive.
 
     The content depends on the seed and the options alone, not on how many processes made it. An
     archive that was made with the same options is left as it is.

@@ -27,7 +27,7 @@ USUAL_OPTIONS = {
     "--init_strict false": "fit: use what fits of these weights, and list what does not",
     "--seed_everything N": "seed of weights, order and cuts, by default 0",
     "--test_after_fit false": "fit: do not test the best checkpoint at the end",
-    "--compile true": "let torch.compile translate the networks first",
+    "--compile true": "compile the networks with torch.compile first",
     "--data.init_args.archive FILE": "the archive to learn from or to measure on",
     "--data.init_args.batch_size N": "samples of one batch",
     "--data.init_args.workers N": "processes that read ahead",

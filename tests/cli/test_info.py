@@ -120,7 +120,7 @@ def test_a_damaged_bitstream_is_described_as_far_as_it_is_whole(
     assert main(["info", str(path), "--json"]) == 1
     capsys.readouterr()
     assert main(["info", str(path)]) == 1
-    assert "none is whole" in capsys.readouterr().out
+    assert "no intact frame" in capsys.readouterr().out
     for data, problem in ((DATA[:43], "within the header"), (b"other", "no .sci bitstream")):
         path.write_bytes(data)
         assert main(["info", str(path)]) == 1

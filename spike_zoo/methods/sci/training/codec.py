@@ -279,7 +279,7 @@ class SCICodecModule(CodingStageModule):
         super().__init__(lpips=lpips)
         row = row_of("codec", goes_on=codec is not None)
         if codec is not None and motion is not None:
-            row = row._replace(begins_with=(*row.begins_with, "motion"))
+            row = row._replace(starts_from=(*row.starts_from, "motion"))
         if CodingOptions.of(coding).freeze_motion:
             row = frozen(row, "motion")
         given: dict[str, Any] = {"fem": fem, "motion": motion, "codec": codec}
@@ -295,7 +295,7 @@ class SCICodecModule(CodingStageModule):
             if name.startswith(_MOTION_CODER)
         }
         super().begin()
-        if "motion" in self.row.begins_with:
+        if "motion" in self.row.starts_from:
             self.codec.load_state_dict(untrained, strict=False)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:

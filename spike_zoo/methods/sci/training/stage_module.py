@@ -88,7 +88,7 @@ class StagedModule(TaskModule):
         return self
 
     def setup(self, stage: str) -> None:
-        """Make the metrics; before a fit, read the parts that the stage begins with.
+        """Make the metrics; before a fit, read the parts that the stage starts from.
 
         A checkpoint's weights come before theirs, so that it needs none of these files.
 
@@ -103,7 +103,7 @@ class StagedModule(TaskModule):
             self.begin()
 
     def begin(self) -> None:
-        """Read the parts that the stage begins with, see :func:`read_parts`.
+        """Read the parts that the stage starts from, see :func:`read_parts`.
 
         A fit does it; by itself it puts trained parts together, without training them together.
         """
@@ -272,7 +272,7 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
 
 
 def read_parts(codec: SCICodec, row: StageSpec, files: Mapping[str, Any]) -> None:
-    """Load the parts that a stage begins with from the checkpoints of the stages before it.
+    """Load the parts that a stage starts from, from the checkpoints of the stages before it.
 
     Args:
         codec: What takes the weights.
@@ -284,11 +284,11 @@ def read_parts(codec: SCICodec, row: StageSpec, files: Mapping[str, Any]) -> Non
         MissingFileError: If there is no such file.
         WeightsError: If it holds another network, as one of another width.
     """
-    for stage in row.begins_with:
+    for stage in row.starts_from:
         path = files.get(stage)
         if path is None:
             raise ConfigError(
-                f"{stage}: this stage begins with a checkpoint of stage {stage!r}; name it in "
+                f"{stage}: this stage starts from a checkpoint of stage {stage!r}; name it in "
                 f"model.init_args.{stage}, as runs/sci/{stage}/checkpoints/best.ckpt, which "
                 f"configs/sci_{stage}.yaml trains"
             )

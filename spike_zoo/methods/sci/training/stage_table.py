@@ -18,7 +18,7 @@ class StageSpec(NamedTuple):
         learns: Parts of :class:`SCICodec` that are trained.
         frozen: Parts that are there and do not change, in evaluation mode.
         absent: Parts that the stage does not have.
-        begins_with: Stages whose checkpoints it begins from.
+        starts_from: Stages whose checkpoints it begins from.
         clip_length: Planes of one sample; of one image in a sample of several.
         loss: What is minimised, for the pages.
     """
@@ -26,7 +26,7 @@ class StageSpec(NamedTuple):
     learns: tuple[str, ...]
     frozen: tuple[str, ...]
     absent: tuple[str, ...]
-    begins_with: tuple[Stage, ...]
+    starts_from: tuple[Stage, ...]
     clip_length: int
     loss: str
 
@@ -37,7 +37,7 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             learns=("fem",),
             frozen=(),
             absent=("motion", "intra", "inter", "gains", "fmvr", "fam"),
-            begins_with=(),
+            starts_from=(),
             clip_length=13,
             loss="anchor + smoothness_weight * (Lap1 + Lap2)",
         ),
@@ -45,7 +45,7 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             learns=("motion",),
             frozen=("fem",),
             absent=("intra", "inter", "gains", "fmvr", "fam"),
-            begins_with=("fem",),
+            starts_from=("fem",),
             clip_length=13,
             loss="MSE of the warped feature + flow_loss_weight * end-point error",
         ),
@@ -53,7 +53,7 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             learns=("intra", "inter", "gains", "motion"),
             frozen=("fem",),
             absent=("fmvr", "fam"),
-            begins_with=("fem", "motion"),
+            starts_from=("fem", "motion"),
             clip_length=13,
             loss="R + lambda * MSE of features",
         ),
@@ -61,7 +61,7 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
             learns=("fam",),
             frozen=("fem", "motion"),
             absent=("intra", "inter", "gains", "fmvr"),
-            begins_with=("fem", "motion"),
+            starts_from=("fem", "motion"),
             clip_length=41,
             loss="MSE + 0.1 * MSE of the preliminary images; cross-entropy for classes",
         ),
@@ -85,7 +85,7 @@ STAGES: Final[Mapping[Stage, StageSpec]] = MappingProxyType(
                 "inter.entropy",
             ),
             absent=(),
-            begins_with=("fem", "codec", "fam"),
+            starts_from=("fem", "codec", "fam"),
             clip_length=41,
             loss="R + sum of w_k * D_k + w_F * lambda * MSE of features + w_c * consistency",
         ),
@@ -109,7 +109,7 @@ DECODED: Final = StageSpec(
     learns=("fam",),
     frozen=GIVES["joint"],
     absent=(),
-    begins_with=("joint", "fam"),
+    starts_from=("joint", "fam"),
     clip_length=41,
     loss="cross-entropy, from decoded features",
 )
@@ -121,7 +121,7 @@ def row_of(stage: str, *, goes_on: bool = False) -> StageSpec:
 
     Args:
         stage: Its name.
-        goes_on: Whether it begins with a checkpoint of its own, in place of the stage before it.
+        goes_on: Whether it starts from a checkpoint of its own, in place of the stage before it.
 
     Raises:
         ValueError: If there is no such stage.
@@ -130,7 +130,7 @@ def row_of(stage: str, *, goes_on: bool = False) -> StageSpec:
         raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
     name: Stage = stage  # type: ignore[assignment]  # it is one
     row = STAGES[name]
-    return row._replace(begins_with=(*row.begins_with[:-1], name)) if goes_on else row
+    return row._replace(starts_from=(*row.starts_from[:-1], name)) if goes_on else row
 
 
 def without(row: StageSpec, part: str) -> StageSpec:
@@ -153,10 +153,11 @@ def trained(row: StageSpec, part: str) -> StageSpec:
 
 def as_table() -> str:
     """Return the schedule as a Markdown table, for the method's page and the log."""
-    head = "| stage | learns | frozen | absent | begins with | loss |\n|---|---|---|---|---|---|"
+    titles = ("stage", "trained parts", "frozen", "not used", "starts from", "loss")
+    head = f"| {' | '.join(titles)} |\n{'|---' * len(titles)}|"
     rows = [
         f"| `{name}` | {_listed(row.learns)} | {_listed(row.frozen)} | {_listed(row.absent)} | "
-        f"{_listed(row.begins_with)} | {row.loss} |"
+        f"{_listed(row.starts_from)} | {row.loss} |"
         for name, row in STAGES.items()
     ]
     return "\n".join([head, *rows])

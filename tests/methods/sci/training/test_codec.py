@@ -135,7 +135,7 @@ def test_groups_follow_in_time(count: int) -> None:
         ("joint", "noise", 0.1, (False, True)),  # its entropy model is frozen, as it will code
     ],
 )
-def test_rounding_begins_with_noise_and_ends_with_levels(
+def test_rounding_starts_from_noise_and_ends_with_levels(
     monkeypatch: pytest.MonkeyPatch,
     stage: Stage,
     quant: str,
@@ -256,7 +256,7 @@ def test_a_codec_is_trained_further(all_beginnings: dict[str, str]) -> None:
     for name, value in module.codec.state_dict().items():
         if not name.startswith("fem."):
             assert torch.equal(value, known[f"codec.{name}"]), name
-    with pytest.raises(ConfigError, match="motion: this stage begins with"):
+    with pytest.raises(ConfigError, match="motion: this stage starts from"):
         small("codec", fem=files["fem"]).setup("fit")
 
 

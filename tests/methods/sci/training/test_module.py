@@ -55,11 +55,11 @@ class TestAnalysis(ReconstructionTester, MethodTester):
 
 
 @pytest.mark.parametrize("stage", ["motion", "fam"])
-def test_a_stage_says_which_checkpoint_it_begins_with(
+def test_a_stage_says_which_checkpoint_it_starts_from(
     stage: Stage, beginnings: dict[str, str], tmp_path: Path
 ) -> None:
     module = small(stage)
-    with pytest.raises(ConfigError, match=r"fem: this stage begins with.*configs/sci_fem\.yaml"):
+    with pytest.raises(ConfigError, match=r"fem: this stage starts from.*configs/sci_fem\.yaml"):
         training_loss(module, batch_of(module))
     missing = small(stage, **{**beginnings, "fem": str(tmp_path / "none.ckpt")})
     with pytest.raises(MissingFileError, match=r"none\.ckpt: there is no such checkpoint of stage"):

@@ -39,7 +39,7 @@ def test_the_table_has_a_row_for_every_stage_and_names_no_part_twice() -> None:
     for row in STAGES.values():
         parts = [*row.learns, *row.frozen, *row.absent]
         assert len(parts) == len(set(parts))
-        assert all(STAGES[stage] for stage in row.begins_with)
+        assert all(STAGES[stage] for stage in row.starts_from)
     assert as_table().count("\n") == len(STAGES) + 1
     with pytest.raises(ValueError, match="stage must be one of fem, motion, codec, fam, joint"):
         row_of("warmup")
