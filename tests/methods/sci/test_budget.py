@@ -144,7 +144,7 @@ def codec() -> dict[str, Cost]:
         def camera_of_inter() -> None:
             motion = inter.analysis.motion(estimation(feature, feature))
             inter.analysis.motion.hyper(motion)
-            inter.analysis.content.hyper(inter.analysis.content(feature, contexts, feature))
+            inter.analysis.content.hyper(inter.analysis.content(feature, contexts))
 
         work: dict[str, Callable[[], object]] = {
             "I analysis": camera_of_intra,

@@ -1,4 +1,4 @@
-"""Linear transforms of blocks beside the networks of a codec, which start as a DCT."""
+"""Linear transform of blocks beside the networks of I-frames, which starts as a DCT."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ BLOCK_STEP = 0.13
 """Rounding step of DCT coefficients at the best quality, about the best for a weight of 512."""
 
 
-def block_analysis(channels: int, middle: float = 0.0) -> nn.Conv2d:
+def block_analysis(channels: int) -> nn.Conv2d:
     """Return a DCT of blocks of 16 x 16 pixels: its lowest frequencies, of the channels' mean.
+
+    A grey of 0.5 has zeros only.
 
     Args:
         channels: Number of frequencies.
-        middle: Value at which all coefficients are 0.
 
     Returns:
         ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``, in units of :data:`BLOCK_STEP`.
@@ -32,16 +33,16 @@ def block_analysis(channels: int, middle: float = 0.0) -> nn.Conv2d:
     with torch.no_grad():
         weight = _dct(channels) / (FEATURES * BLOCK_STEP)
         layer.weight.copy_(weight.expand_as(layer.weight))
-        cast("Tensor", layer.bias).copy_(-middle * layer.weight.sum((1, 2, 3)))
+        cast("Tensor", layer.bias).copy_(-0.5 * layer.weight.sum((1, 2, 3)))
     return layer
 
 
-def block_synthesis(channels: int, middle: float = 0.0) -> nn.ConvTranspose2d:
+def block_synthesis(channels: int) -> nn.ConvTranspose2d:
     """Return the inverse of :func:`block_analysis`, with all channels equal."""
     layer = nn.ConvTranspose2d(channels, FEATURES, LATENT_STRIDE, stride=LATENT_STRIDE)
     with torch.no_grad():
         layer.weight.copy_((BLOCK_STEP * _dct(channels)).expand_as(layer.weight))
-        cast("Tensor", layer.bias).fill_(middle)
+        cast("Tensor", layer.bias).fill_(0.5)
     return layer
 
 

@@ -88,7 +88,7 @@ def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str,
     def encode_inter() -> tuple[Tensor, Tensor]:
         found, analysis = extracted(), coding.inter.analysis
         moved = analysis.motion(motion(found, before.feature))
-        latent = analysis.content(found, contexts, found)
+        latent = analysis.content(found, contexts)
         return analysis.motion.hyper(moved), analysis.content.hyper(latent)
 
     def decoded_intra() -> Tensor:

@@ -80,7 +80,7 @@ class CodecNetworks(NamedTuple):
         channels = {"intra": LATENT, "motion": MOTION, "content": CONTENT}
         return cls(
             Intra(width, block_transform=block_transform),
-            Inter(width, context, temporal_prior, skip=skip, block_transform=block_transform),
+            Inter(width, context, temporal_prior, skip=skip),
             Gains({name: scaled(count, width) for name, count in channels.items()}),
             FMVR() if fmvr else None,
         )

@@ -133,8 +133,6 @@ class Inter(nn.Module):
             adds up from frame to frame.
         skip: Whether a stream states for each P-frame which parts it holds, see :class:`FrameMode`;
             the paper's holds both.
-        block_transform: Whether a linear transform of blocks, a DCT before training, codes what the
-            warped frame before leaves of a feature, beside analysis and synthesis. Ours.
         temporal_prior: What of the frame before predicts latents: ``"full"`` lets its symbols
             choose levels, and its latents and the contexts choose means; ``"symbols"`` leaves the
             contexts out; ``"none"`` leaves all out.
@@ -147,15 +145,14 @@ class Inter(nn.Module):
         temporal_prior: TemporalPrior = "full",
         *,
         skip: bool = False,
-        block_transform: bool = False,
     ) -> None:
         super().__init__()
         self.context, self.temporal_prior, self.skip = context, temporal_prior, skip
-        self.analysis = InterAnalysis(width, block_transform=block_transform)
+        self.analysis = InterAnalysis(width)
         self.entropy = TemporalEntropy(width)
         self.motion_synthesis = MotionSynthesis(width)
         self.contexts = ContextMining(width)
-        self.synthesis = ContentSynthesis(width, block_transform=block_transform)
+        self.synthesis = ContentSynthesis(width)
 
     def start(self, feature: Tensor) -> ReferenceFrame:
         """Return what the first P-frame after an I-frame knows."""
@@ -231,9 +228,8 @@ class Inter(nn.Module):
     ) -> DecodedPFrame:
         """Encode content alone and return the moved frame with it as decoded."""
         contexts = self._contexts(before.feature, base.motion)
-        error = feature - base.feature
-        new = error if self.context == "residual" else feature
-        latent = gains.before("content", self.analysis.content(new, contexts, error), quality)
+        new = feature - base.feature if self.context == "residual" else feature
+        latent = gains.before("content", self.analysis.content(new, contexts), quality)
         given = UncodedLatent(latent, self.analysis.content.hyper(latent))
         return self._corrected(symbols, given, contexts, base, before, gains, quality)
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.block_transform import block_analysis, block_synthesis
 from spike_zoo.methods.sci.features.blocks import (
     DSB,
     FEATURES,
@@ -24,9 +23,9 @@ from spike_zoo.methods.sci.features.blocks import (
 
 MOTION, MOTION_HYPER = 64, 64
 CONTENT, CONTENT_HYPER = 128, 96
-STEPS, MOTION_STEPS, SMALL = 8.0, 4.0, 0.1
+STEPS, MOTION_STEPS = 8.0, 4.0
 """How much larger than its input an untrained latent is: rounding must leave some of it, and of
-motion differences of a quarter of a pixel. Beside a linear transform it begins small."""
+motion differences of a quarter of a pixel."""
 
 
 class Contexts(NamedTuple):
@@ -76,10 +75,9 @@ class ContentAnalysis(nn.Module):
 
     Args:
         width: Of all channels and repeats.
-        block_transform: Whether a linear transform of the prediction's error adds to the latent.
     """
 
-    def __init__(self, width: float, *, block_transform: bool = False) -> None:
+    def __init__(self, width: float) -> None:
         super().__init__()
         wide, wider, latent = (scaled(c, width) for c in (64, 96, CONTENT))
         self.at_full = conv3(FEATURES + wide, wide, stride=2)
@@ -96,24 +94,14 @@ class ContentAnalysis(nn.Module):
         )
         self.hyper = hyper_analysis(latent, latent, scaled(CONTENT_HYPER, width))
         begin_lively(self.at_full, self.at_half, self.to_quarter, self.at_quarter)
-        self.blocks = block_analysis(latent) if block_transform else None
         with torch.no_grad():
-            last = cast("nn.Conv2d", self.at_quarter[-2])
-            last.weight.mul_(SMALL if block_transform else STEPS)
+            cast("nn.Conv2d", self.at_quarter[-2]).weight.mul_(STEPS)
 
-    def forward(self, feature: Tensor, contexts: Contexts, error: Tensor) -> Tensor:
-        """Return the latent, ``(B, N, H/16, W/16)``.
-
-        Args:
-            feature: ``(B, 3, H, W)``.
-            contexts: Of the frame before.
-            error: The feature minus the frame before, moved, ``(B, 3, H, W)``.
-        """
+    def forward(self, feature: Tensor, contexts: Contexts) -> Tensor:
+        """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
         half = self.at_full(torch.cat([feature, contexts.full], dim=1))
         half = self.at_half(torch.cat([half, contexts.half], dim=1))
-        quarter = torch.cat([self.to_quarter(half), contexts.quarter], dim=1)
-        latent = self.at_quarter(quarter)
-        return latent if self.blocks is None else latent + self.blocks(error)
+        return self.at_quarter(torch.cat([self.to_quarter(half), contexts.quarter], dim=1))
 
 
 class InterAnalysis(nn.Module):
@@ -121,13 +109,12 @@ class InterAnalysis(nn.Module):
 
     Args:
         width: Of all channels and repeats.
-        block_transform: See :class:`ContentAnalysis`.
     """
 
-    def __init__(self, width: float, *, block_transform: bool = False) -> None:
+    def __init__(self, width: float) -> None:
         super().__init__()
         self.motion = MotionAnalysis(width)
-        self.content = ContentAnalysis(width, block_transform=block_transform)
+        self.content = ContentAnalysis(width)
 
 
 class ContextMining(nn.Module):
@@ -195,14 +182,13 @@ class MotionSynthesis(nn.Sequential):
 class ContentSynthesis(nn.Module):
     """A latent and the contexts become what a feature has beside the warped one before it.
 
-    It begins with nothing, or with the inverse of the linear transform.
+    It begins with nothing.
 
     Args:
         width: Of all channels.
-        block_transform: Whether a linear transform of the latent adds to it.
     """
 
-    def __init__(self, width: float, *, block_transform: bool = False) -> None:
+    def __init__(self, width: float) -> None:
         super().__init__()
         latent, wider, wide, narrow = (scaled(c, width) for c in (CONTENT, 96, 64, 32))
         self.to_quarter = nn.Sequential(
@@ -218,14 +204,12 @@ class ContentSynthesis(nn.Module):
         begin_lively(self)
         for parameter in self.at_full[-1].parameters():
             nn.init.zeros_(parameter)
-        self.blocks = block_synthesis(latent) if block_transform else None
 
     def forward(self, latent: Tensor, contexts: Contexts) -> Tensor:
         """Return what is added to it: ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``."""
         quarter = torch.cat([self.to_quarter(latent), contexts.quarter], dim=1)
         half = torch.cat([self.at_quarter(quarter), contexts.half], dim=1)
-        added = self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))
-        return added if self.blocks is None else added + self.blocks(latent)
+        return self.at_full(torch.cat([self.at_half(half), contexts.full], dim=1))
 
 
 def begin_lively(*parts: nn.Module) -> None:

@@ -54,7 +54,7 @@ class IntraAnalysis(nn.Module):
             nn.GELU(),
             conv3(middle, hyper, stride=2),
         )
-        self.blocks = block_analysis(sizes[-1], middle=0.5) if block_transform else None
+        self.blocks = block_analysis(sizes[-1]) if block_transform else None
 
     def forward(self, feature: Tensor) -> Tensor:
         """Return the latent, ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``."""
@@ -77,7 +77,7 @@ class IntraSynthesis(nn.Module):
         for before, size in itertools.pairwise(sizes):
             layers += [Up(before, size, 3), separables(size, 2)]
         self.transform = nn.Sequential(*layers, Up(sizes[-1], scaled(32, width), 3))
-        self.blocks = block_synthesis(sizes[0], middle=0.5) if block_transform else None
+        self.blocks = block_synthesis(sizes[0]) if block_transform else None
         self.mend = RefinementUNet(width, FEATURES if block_transform else 0)
         if block_transform:
             nn.init.zeros_(self.mend.leave.weight)
