@@ -18,7 +18,7 @@ def test_libraries_that_need_torchvision_import_after_the_package() -> None:
 
 
 @pytest.mark.slow
-def test_a_process_spawned_by_a_script_that_starts_from_the_package_imports_lightning(
+def test_a_process_spawned_by_a_script_that_begins_with_the_package_imports_lightning(
     tmp_path: Path,
 ) -> None:
     script = tmp_path / "script.py"

@@ -66,7 +66,7 @@ class Stage:
             retry: Whether failed runs wait again.
         """
         for run in self.runs:
-            if run.is_fit and any(_starts_from(one, run) for one in later):
+            if run.is_fit and any(_begins_with(one, run) for one in later):
                 run = replace(run, needs_checkpoint=True)
             if record_of(run) is not None:
                 self.finished.append(run)
@@ -85,7 +85,7 @@ class Stage:
         """Take out and return the runs that would begin with what was lost."""
         stuck = []
         for run in self.waiting[:]:
-            needed = next((one for one in lost if _starts_from(run, one)), None)
+            needed = next((one for one in lost if _begins_with(run, one)), None)
             if needed is not None:
                 console.print(f"{run.name}: cannot start, it needs {needed.name}")
                 self.waiting.remove(run)
@@ -213,7 +213,7 @@ def _announce_differences(spec: SweepSpec, count: int | None) -> None:
         )
 
 
-def _starts_from(run: PlannedRun, other: PlannedRun) -> bool:
+def _begins_with(run: PlannedRun, other: PlannedRun) -> bool:
     return any(other.run_dir == one.run_dir for one in run.begins.values())
 
 

@@ -90,6 +90,6 @@ def recipe(record: RunResult) -> dict[str, Any]:
     """
     config = {**effective_config(record.config), CKPT_PATH: None, "seed_everything": None}
     made = dict(leaves(plain_numbers(json.loads(json.dumps(config, default=str)))))
-    for key, origin in record.starts_from.items():
+    for key, origin in record.begins_with.items():
         made[key] = origin.get("recipe") or origin.get("sha256")
     return {key: value for key, value in made.items() if value is not None}

@@ -167,7 +167,7 @@ def _recipe(described: Mapping[str, Any], result: RunResult | None) -> Iterator[
             "hours": f"{result.wall_seconds / 3600:.2g}",
             "commit": result.commit,
             "torch": result.versions.get("torch"),
-            "began with": ", ".join(str(one.get("path")) for one in result.starts_from.values())
+            "began with": ", ".join(str(one.get("path")) for one in result.begins_with.values())
             or None,
         }
         lines = [

@@ -73,17 +73,17 @@ def effective_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def config_hash(
-    config: dict[str, Any], starts_from: Mapping[str, Mapping[str, Any]] | None = None
+    config: dict[str, Any], begins_with: Mapping[str, Mapping[str, Any]] | None = None
 ) -> str:
     """Return a digest of what a configuration computes, whatever its run is called.
 
     Args:
         config: Complete configuration.
-        starts_from: The checkpoints it names, which count by their weights.
+        begins_with: The checkpoints it names, which count by their weights.
     """
     content = effective_config(config)
-    if starts_from:
-        content["starts_from"] = {key: one.get("sha256") for key, one in starts_from.items()}
+    if begins_with:
+        content["begins_with"] = {key: one.get("sha256") for key, one in begins_with.items()}
     text = json.dumps(plain_numbers(content), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

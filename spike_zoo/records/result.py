@@ -82,7 +82,7 @@ class RunResult:
         commit: Commit of the code.
         checkpoint: The file that was tested.
         checkpoint_sha256: Digest of its weights.
-        starts_from: Dotted key of the configuration -> the checkpoint it named, as ``path``,
+        begins_with: Dotted key of the configuration -> the checkpoint it named, as ``path``,
             ``sha256`` of its weights and ``recipe`` of the run that made it.
         finished: When the run ended, UTC.
         images: How many images the metrics are means over.
@@ -108,7 +108,7 @@ class RunResult:
     commit: str | None
     checkpoint: str | None = None
     checkpoint_sha256: str | None = None
-    starts_from: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
     finished: str | None = None
     images: int | None = None
     images_sha256: str | None = None

@@ -28,12 +28,12 @@ class RunStart:
 
     Attributes:
         data_sha256: Digest of the archive; None where the data have none.
-        starts_from: Dotted key of the configuration -> the checkpoint it names, see
+        begins_with: Dotted key of the configuration -> the checkpoint it names, see
             :func:`spike_zoo.records.initial_weights.checkpoint_identity`.
     """
 
     data_sha256: str | None = None
-    starts_from: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begins_with: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         """Write the record into a run's folder, whole or not at all."""
@@ -62,8 +62,8 @@ class RunStart:
         """Yield what has changed between the start of a run and now, in words."""
         if self.data_sha256 and now.data_sha256 and self.data_sha256 != now.data_sha256:
             yield f"the data are {now.data_sha256[:12]}, were {self.data_sha256[:12]}"
-        for key in sorted(self.starts_from.keys() | now.starts_from.keys()):
-            before, after = (one.starts_from.get(key, {}).get("sha256") for one in (self, now))
+        for key in sorted(self.begins_with.keys() | now.begins_with.keys()):
+            before, after = (one.begins_with.get(key, {}).get("sha256") for one in (self, now))
             if before != after:
-                named = now.starts_from.get(key, self.starts_from.get(key, {})).get("path")
+                named = now.begins_with.get(key, self.begins_with.get(key, {})).get("path")
                 yield f"{key}: the weights in {named} are others"

@@ -95,14 +95,14 @@ class PlannedRun:
         """Compare weights where both digests are known, else the folders they lie in."""
         file, maker = self._file(key), self.begins.get(key)
         made = record_of(maker) if maker is not None else None
-        noted = record.starts_from.get(key, {}).get("sha256")
+        noted = record.begins_with.get(key, {}).get("sha256")
         wanted = made.checkpoint_sha256 if made is not None else None
         if file.is_file():
             wanted = _weights_sha256(file, file.stat().st_mtime_ns)
         if maker is None or (noted is not None and wanted is not None):
             return noted is None or wanted is None or noted == wanted
         folders = {str(maker.run_dir), str(made.config.get("run_dir")) if made else None}
-        path = record.starts_from.get(key, {}).get("path")
+        path = record.begins_with.get(key, {}).get("path")
         return path is not None and str(Path(path).parent.parent) in folders
 
     @property
@@ -215,7 +215,7 @@ def _counts(run: PlannedRun, record: RunResult) -> bool:
         return False
     if run.data_sha256 is not None and record.data_sha256 != run.data_sha256:
         return False
-    is_same = record.config_hash == config_hash(run.config, record.starts_from)
+    is_same = record.config_hash == config_hash(run.config, record.begins_with)
     is_same = is_same or computes_the_same(
         record.config, run.config, run.defaults, is_fit=run.is_fit
     )

@@ -24,7 +24,12 @@ def test_doctor_names_versions_devices_and_where_things_are_looked_for(
     (tmp_path / "alexnet-owt-7be5be79.pth").touch()
     assert main(["doctor"]) == 0
     told = capsys.readouterr().out
-    for fact in (torch.__version__, "cores", "tfstp", str(tmp_path / "alexnet-owt-7be5be79.pth")):
+    for fact in (
+        torch.__version__.split("+")[0],
+        "cores",
+        "tfstp",
+        str(tmp_path / "alexnet-owt-7be5be79.pth"),
+    ):
         assert fact in told
     assert "vgg16-397923af.pth" in told
 
@@ -57,7 +62,7 @@ def test_doctor_prints_the_fast_precision_for_scripts(capsys: pytest.CaptureFixt
 def test_doctor_prints_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["Versions"]["torch"] == torch.__version__
+    assert torch.__version__.startswith(told["Versions"]["torch"])
     assert told["Devices"]["bf16-mixed"] in ("fast", "emulated, slow")
 
 

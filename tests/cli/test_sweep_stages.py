@@ -103,7 +103,7 @@ def test_a_student_that_began_with_the_file_of_another_run_is_not_finished(
     fresh_checkout(tmp_path)
 
     def change(record: dict[str, Any]) -> None:
-        record["starts_from"]["model.init_args.teacher"]["sha256"] = "0" * 64
+        record["begins_with"]["model.init_args.teacher"]["sha256"] = "0" * 64
 
     change_stored(stages["student"][0], change)
     assert call(tmp_path) == 0
@@ -118,7 +118,7 @@ def test_a_run_finds_the_teacher_that_was_planned_beside_older_ones(
     (older / "best.ckpt").write_text("older weights")
     assert call(tmp_path) == 0
     record = RunResult.read(stages["student"][0].run_dir)
-    origin = record.starts_from["model.init_args.teacher"]
+    origin = record.begins_with["model.init_args.teacher"]
     assert origin["path"] == str(tmp_path / "runs/teacher-0/checkpoints/best.ckpt")
 
 

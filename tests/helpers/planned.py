@@ -33,10 +33,10 @@ weights = record.pop("weights")
 record["checkpoint_sha256"] = hashlib.sha256(weights.encode()).hexdigest()
 for file in json.loads(os.environ["SPIKE_ZOO_SWEEP_FILES"]).values():
     digest = hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
-    record["starts_from"]["model.init_args.teacher"] = {"path": file, "sha256": digest}
-digests = {key: one["sha256"] for key, one in record["starts_from"].items()}
+    record["begins_with"]["model.init_args.teacher"] = {"path": file, "sha256": digest}
+digests = {key: one["sha256"] for key, one in record["begins_with"].items()}
 if digests:
-    text = json.dumps({**record["config"], "starts_from": digests}, sort_keys=True)
+    text = json.dumps({**record["config"], "begins_with": digests}, sort_keys=True)
     record["config_hash"] = hashlib.sha256(text.encode()).hexdigest()[:16]
 (folder / "result.json.part").write_text(json.dumps(record))
 (folder / "result.json.part").replace(folder / "result.json")

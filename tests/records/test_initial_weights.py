@@ -144,7 +144,7 @@ def test_runs_made_alike_have_one_recipe(changes: dict[str, Any]) -> None:
     [
         {"config": _config(width=2.0)},
         {"config": {**CONFIG, "trainer": {"max_epochs": 4}}},
-        {"starts_from": {"ckpt_path": {"sha256": "12"}}},
+        {"begins_with": {"ckpt_path": {"sha256": "12"}}},
     ],
 )
 def test_runs_made_otherwise_have_another(changes: dict[str, Any]) -> None:
@@ -152,8 +152,8 @@ def test_runs_made_otherwise_have_another(changes: dict[str, Any]) -> None:
     assert recipe_digest(other) != recipe_digest(make_result(config=CONFIG))
 
 
-def test_what_a_run_starts_from_counts_by_its_recipe_and_else_by_its_weights() -> None:
+def test_what_a_run_begins_with_counts_by_its_recipe_and_else_by_its_weights() -> None:
     config = _config(teacher="runs/teacher-0-12345678/checkpoints/best.ckpt")
     known = {"path": "x", "sha256": "34", "recipe": "made so"}
     for origin, counted in ((known, "made so"), ({**known, "recipe": None}, "34")):
-        assert recipe(make_result(config=config, starts_from={KEY: origin}))[KEY] == counted
+        assert recipe(make_result(config=config, begins_with={KEY: origin}))[KEY] == counted

@@ -78,7 +78,7 @@ def _card_with(text: str) -> str:
         **dict.fromkeys(("profile", "commit", "data_sha256"), text),
         configs=[text],
         versions={"torch": text},
-        starts_from={"init_from": {"path": text}},
+        begins_with={"init_from": {"path": text}},
     )
     card = model_card(f"me/{text}", described, result, licence=text)
     header, body = card.removeprefix("---\n").split("\n---\n", 1)

@@ -35,7 +35,7 @@ def test_digest_follows_model_seed_and_length() -> None:
 def test_versions_name_python_and_torch() -> None:
     import torch
 
-    assert versions()["torch"] == torch.__version__
+    assert torch.__version__.startswith(versions()["torch"])  # an index build adds +cu130
     assert versions()["python"].startswith("3.")
 
 

@@ -58,7 +58,7 @@ def test_a_run_starts_from_a_checkpoint_or_an_export_with_a_new_optimiser(
         assert fit(*QUARTER, "--init_from", str(file), folder=file.suffix[1:]) == 0
         _assert_starts_from(tmp_path / file.suffix[1:], state)
         record = RunResult.read(tmp_path / file.suffix[1:])
-        assert record.starts_from["init_from"]["sha256"] == weights_sha256(file)
+        assert record.begins_with["init_from"]["sha256"] == weights_sha256(file)
         assert record.config["model"]["init_args"]["learning_rate"] == 1e-12
         digests.add(record.config_hash)
     assert fit(*QUARTER, folder="from scratch") == 0
@@ -72,7 +72,7 @@ def test_a_run_starts_from_a_shipped_name_and_resumes_as_that_run(
     name, file = "stir-small", shipped_weights()["stir-small"]
     assert fit("--model.width", "0.5", "--init_from", name) == 0
     record = RunResult.read(tmp_path / "run")
-    assert record.starts_from["init_from"]["sha256"] == weights_sha256(file)
+    assert record.begins_with["init_from"]["sha256"] == weights_sha256(file)
     options = ["--model.width", "0.5", "--ckpt_path", "last"]
     assert fit(*options, "--init_from", name) == 0
     assert fit(*options) == 2

@@ -43,7 +43,7 @@ def test_an_unknown_name_in_braces_is_refused(capsys: pytest.CaptureFixture[str]
     assert "{variant}" in error
 
 
-def test_a_model_that_starts_from_a_missing_run_says_which(
+def test_a_model_that_begins_with_a_missing_run_says_which(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     lpips = "runs/nowhere/{profile}/*-{seed}-*/best.ckpt"

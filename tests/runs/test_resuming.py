@@ -218,7 +218,7 @@ def test_a_checkpoint_continues_in_another_folder_with_other_settings(stopped: l
     record = RunResult.read(run_dir)
     assert record.config["model"]["init_args"]["learning_rate"] == 2e-3
     assert record.config["trainer"]["max_epochs"] == 3
-    assert record.starts_from["ckpt_path"]["sha256"] == weights_sha256(last)
+    assert record.begins_with["ckpt_path"]["sha256"] == weights_sha256(last)
     assert str(record.checkpoint).startswith(str(run_dir)), "the best is the new run's own"
     with (run_dir / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["lr-Adam"]]

@@ -34,7 +34,7 @@ def test_names_and_seeds_are_unique_and_fit_an_archive(split: Split) -> None:
     assert all(spec.name.startswith(f"{split}-") for spec in scenes)
 
 
-def test_a_longer_list_starts_from_the_shorter_one() -> None:
+def test_a_longer_list_begins_with_the_shorter_one() -> None:
     assert default_scenes("train", 30, 4)[:10] == default_scenes("train", 10, 4)
     assert default_scenes("train", 10, 4) != default_scenes("train", 10, 5)
 

@@ -171,7 +171,7 @@ def test_runs_of_a_sweep_belong_to_the_rows_of_their_archive() -> None:
 def test_tests_of_two_checkpoints_are_two_rows(tmp_path: Path) -> None:
     for name in ("first", "second"):
         origin = {"path": f"{name}.ckpt", "sha256": name, "recipe": None}
-        result = make_result(starts_from={"ckpt_path": origin}, config_hash=name)
+        result = make_result(begins_with={"ckpt_path": origin}, config_hash=name)
         result.write(tmp_path / name / "test" / "result.json")
     runs = collect_runs([tmp_path])
     table = table_of_runs(runs)
@@ -219,12 +219,12 @@ def _student(
         "model": model,
     }
     origin = {"path": teacher, "sha256": f"{seed}" * 64, "recipe": recipe}
-    starts_from = {"model.init_args.teacher": origin}
+    begins_with = {"model.init_args.teacher": origin}
     options: dict[str, Any] = {
         "seed": seed,
         "config": config,
         "finished": finished,
-        "starts_from": starts_from,
+        "begins_with": begins_with,
     }
     return make_run("full", psnr, **options)
 

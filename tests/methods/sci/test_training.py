@@ -171,7 +171,7 @@ def test_motion_comes_nearer_to_the_truth(run: Run) -> None:
 
 
 @pytest.mark.slow
-def test_analysis_makes_better_pictures_than_the_features_that_it_starts_from(run: Run) -> None:
+def test_analysis_makes_better_pictures_than_the_features_that_it_begins_with(run: Run) -> None:
     fam = cast("SCICodecModule", spike_zoo.load(run.folder / "fam.ckpt"))
     images, features, truths = [], [], []
     with torch.no_grad():

@@ -52,7 +52,7 @@ def test_dilated_branches_reach_four_pixels() -> None:
     assert rows == list(range(3, 12))
 
 
-def test_hybrid_embedding_starts_from_the_firing_rates() -> None:
+def test_hybrid_embedding_begins_with_the_firing_rates() -> None:
     block = (torch.rand(3, 21, 8, 8) < 0.4).float()
     embedded = HybridEmbedding()(block)
     torch.testing.assert_close(embedded[:, 0], block.mean(dim=1))

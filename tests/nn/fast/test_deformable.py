@@ -32,6 +32,7 @@ def gradients(made: Tensor, arguments: list[Tensor]) -> tuple[Tensor, ...]:
     return torch.autograd.grad(made, arguments, torch.ones_like(made).cumsum(-1))
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch 2.14's own check
 def test_it_keeps_the_contract_of_operators() -> None:
     operator = torch.ops.spike_zoo.deform_conv2d.default
     arguments = draw()
