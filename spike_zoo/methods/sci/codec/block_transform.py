@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from scipy.fft import dct
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from spike_zoo.methods.sci.features.blocks import FEATURES
 
@@ -47,8 +48,9 @@ def block_synthesis(channels: int) -> nn.ConvTranspose2d:
 
 
 def _dct(channels: int) -> Tensor:
-    """Return the lowest frequencies of an orthonormal DCT, ``(N, 1, 16, 16)``."""
+    """Return the lowest frequencies of an orthonormal DCT, ``(N, 1, 16, 16)``; zeros beyond 256."""
     line = torch.from_numpy(dct(np.eye(LATENT_STRIDE), axis=0, norm="ortho"))
     pairs = itertools.product(range(LATENT_STRIDE), repeat=2)
     lowest = sorted(pairs, key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[:channels]
-    return torch.stack([torch.outer(line[u], line[v]) for u, v in lowest])[:, None].float()
+    basis = torch.stack([torch.outer(line[u], line[v]) for u, v in lowest])[:, None].float()
+    return F.pad(basis, (0, 0, 0, 0, 0, 0, 0, channels - len(basis)))

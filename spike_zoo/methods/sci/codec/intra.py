@@ -134,7 +134,6 @@ class Intra(nn.Module):
     def __init__(self, width: float, *, block_transform: bool = False) -> None:
         super().__init__()
         latent, wide = scaled(LATENT, width), scaled(640, width)
-        self.block_transform = block_transform
         self.analysis = IntraAnalysis(width, block_transform=block_transform)
         self.entropy = LatentEntropy(
             latent,

@@ -18,7 +18,7 @@ class StageSpec(NamedTuple):
         learns: Parts of :class:`SCICodec` that are trained.
         frozen: Parts that are there and do not change, in evaluation mode.
         absent: Parts that the stage does not have.
-        starts_from: Stages whose checkpoints it begins from.
+        starts_from: Stages whose checkpoints it starts from.
         clip_length: Planes of one sample; of one image in a sample of several.
         loss: What is minimised, for the pages.
     """

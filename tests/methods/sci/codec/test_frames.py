@@ -12,6 +12,7 @@ import torch
 from spike_zoo.coding import GroupDecoder, GroupEncoder
 from spike_zoo.methods.sci import FEM, MotionEstimation, SCICodec
 from spike_zoo.methods.sci.codec.bitstream import exact_context
+from spike_zoo.methods.sci.codec.block_transform import block_analysis, block_synthesis
 from spike_zoo.methods.sci.codec.frames import (
     CodecNetworks,
     DecodedFrame,
@@ -19,6 +20,7 @@ from spike_zoo.methods.sci.codec.frames import (
     encode_frames,
 )
 from spike_zoo.methods.sci.codec.inter import FrameMode
+from spike_zoo.methods.sci.codec.intra import LATENT
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of, recording
@@ -151,6 +153,12 @@ def test_an_untrained_block_transform_codes_a_smooth_feature(
     (theirs,) = read(codec, payload, 1)
     assert torch.equal(ours.feature, theirs.feature)
     assert low < float(psnr(ours.feature.clamp(0, 1), feature)) < high
+
+
+def test_a_block_transform_of_full_width_has_all_frequencies_of_a_block() -> None:
+    blocks = torch.rand(1, 1, 32, 48).expand(-1, 3, -1, -1)
+    restored = block_synthesis(LATENT)(block_analysis(LATENT)(blocks))
+    assert torch.allclose(restored, blocks, atol=1e-5)
 
 
 def test_a_group_does_not_know_what_came_before_it(codec: SCICodec) -> None:
