@@ -80,10 +80,8 @@ class StopAtDivergence(Callback):
         Raises:
             DivergenceError: If one is not finite; names the first parameter.
         """
-        if getattr(trainer.precision_plugin, "scaler", None) is not None:
-            return
         gradients = _gradients(pl_module)
-        if _are_finite(gradients):
+        if _has_scaler(trainer) or _are_finite(gradients):
             return
         name = first_not_finite(gradients)
         what = f"the gradient of {name} is not finite" if name else "the gradients' norm overflows"
@@ -139,8 +137,8 @@ class SkipDivergedUpdates(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
-        """Remove gradients that are not finite."""
-        if self.skipped == self.limit or _are_finite(_gradients(pl_module)):
+        """Remove gradients that are not finite, unless a float16 scaler skips the step."""
+        if _has_scaler(trainer) or self.skipped == self.limit or _are_finite(_gradients(pl_module)):
             return
         self.skipped += 1
         for parameter in pl_module.parameters():
@@ -162,6 +160,10 @@ class SkipDivergedUpdates(Callback):
 def _skips(trainer: Trainer) -> bool:
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]  # Lightning's list
     return any(isinstance(one, SkipDivergedUpdates) for one in callbacks)
+
+
+def _has_scaler(trainer: Trainer) -> bool:
+    return getattr(trainer.precision_plugin, "scaler", None) is not None
 
 
 def _gradients(module: LightningModule) -> list[tuple[str, Tensor]]:

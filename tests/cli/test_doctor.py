@@ -62,7 +62,7 @@ def test_doctor_prints_the_fast_precision_for_scripts(capsys: pytest.CaptureFixt
 def test_doctor_prints_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert torch.__version__.startswith(told["Versions"]["torch"])
+    assert told["Versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert told["Devices"]["bf16-mixed"] in ("fast", "emulated, slow")
 
 

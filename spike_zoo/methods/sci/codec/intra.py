@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -79,9 +79,6 @@ class IntraSynthesis(nn.Module):
         self.transform = nn.Sequential(*layers, Up(sizes[-1], scaled(32, width), 3))
         self.blocks = block_synthesis(sizes[0]) if block_transform else None
         self.mend = RefinementUNet(width, FEATURES if block_transform else 0)
-        if block_transform:
-            nn.init.zeros_(self.mend.leave.weight)
-            nn.init.zeros_(cast("Tensor", self.mend.leave.bias))
 
     def forward(self, latent: Tensor) -> Tensor:
         """Return the feature, ``(B, N, H/16, W/16)`` -> ``(B, 3, H, W)``, not clamped."""
@@ -97,7 +94,8 @@ class RefinementUNet(nn.Module):
 
     Args:
         width: Of all channels.
-        extra: Channels of the input beside those.
+        extra: Channels of the input beside those; with them the output starts at zero, because it
+            is added to them.
     """
 
     def __init__(self, width: float, extra: int = 0) -> None:
@@ -111,6 +109,9 @@ class RefinementUNet(nn.Module):
         self.raise_half = Up(half, full)
         self.join_full = nn.Sequential(conv3(2 * full, full), Res(full))
         self.leave = conv3(full, FEATURES)
+        if extra:
+            for parameter in self.leave.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a feature, ``(B, C, H, W)`` -> ``(B, 3, H, W)``; H and W multiples of 4."""

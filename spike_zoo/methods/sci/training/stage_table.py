@@ -121,7 +121,7 @@ def row_of(stage: str, *, goes_on: bool = False) -> StageSpec:
 
     Args:
         stage: Its name.
-        goes_on: Whether it starts from a checkpoint of its own, in place of the stage before it.
+        goes_on: Whether it starts from a checkpoint of the same stage instead of the one before it.
 
     Raises:
         ValueError: If there is no such stage.

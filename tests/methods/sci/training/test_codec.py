@@ -73,11 +73,11 @@ class TestCodec(CodingTester):
     overfit_steps = 30
     parts_at_rest = (  # they see hyper symbols, which are all zero at first
         "codec.intra.entropy.raise_hyper.0.conv.weight",
-        "codec.intra.entropy.scales.layers.0",
+        "codec.intra.entropy.scales.layers.0.weight",
         "codec.inter.entropy.motion.raise_hyper.0.conv.weight",
-        "codec.inter.entropy.motion.scales.layers.0",
+        "codec.inter.entropy.motion.scales.layers.0.weight",
         "codec.inter.entropy.content.raise_hyper.0.conv.weight",
-        "codec.inter.entropy.content.scales.layers.0",
+        "codec.inter.entropy.content.scales.layers.0.weight",
     )
 
     def made(self, **arguments: Any) -> SCICodecModule:
