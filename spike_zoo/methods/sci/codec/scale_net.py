@@ -237,7 +237,10 @@ class ScaleNet(nn.Module):
             for number in range(2):
                 layer = self._layer(number)
                 x = layer.trained(x, step, quality if number == 0 else 0)
-                x = rounded(x).clamp(0, LARGEST_ACTIVATION)
+                x = rounded(x)
+                within = (x >= 0) & (x <= LARGEST_ACTIVATION)
+                # gradients pass at the limits too; those of clamp() do not from torch 2.14 on
+                x = torch.where(within, x, x.detach().clamp(0, LARGEST_ACTIVATION))
                 step = layer.value
             return bounded(self._layer(2).trained(x, step, 0), 0.0, LEVELS - 1.0)
 
