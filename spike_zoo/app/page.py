@@ -77,15 +77,7 @@ def build(setting: Setting) -> gradio.Blocks:
                 take = gradio.Button("Use the built-in scene")
                 note = gradio.HTML(elem_id="note")
                 name = gradio.Dropdown([], label=FIELDS["name"], visible=False)
-                with gradio.Accordion("Size and brightness", open=False) as more:
-                    with gradio.Row():
-                        height = gradio.Number(label=FIELDS["height"], precision=0, min_width=80)
-                        width = gradio.Number(label=FIELDS["width"], precision=0, min_width=80)
-                    about = "0: as stated, else estimated"
-                    scale = gradio.Number(label=FIELDS["rate-scale"], info=about)
-                    cfa = gradio.Dropdown(
-                        [("as stated", ""), *get_args(Cfa)], value="", label=FIELDS["cfa"]
-                    )
+                more, height, width, scale, cfa = _size_and_brightness()
                 methods = gradio.CheckboxGroup(
                     list(setting.methods), value=act.chosen(), label=FIELDS["methods"]
                 )
@@ -94,12 +86,8 @@ def build(setting: Setting) -> gradio.Blocks:
                 one = gradio.Dropdown(
                     list(setting.methods), value=CLASSICAL[2], label="method of the files"
                 )
-                moment = gradio.Slider(
-                    0,
-                    1,
-                    value=0.5,
-                    label="time of the PNG (0: start, 1: end)",
-                )
+                label = "time of the PNG (0: start, 1: end)"
+                moment = gradio.Slider(0, 1, value=0.5, label=label)
                 make = gradio.Button("Make PNG, MP4 and .sci")
                 files = gradio.Files(label="files", interactive=False)
             with gradio.Column(scale=3, min_width=320):
@@ -111,6 +99,22 @@ def build(setting: Setting) -> gradio.Blocks:
         show.click(act.show, [*source, methods, pictures], [shown, files, note])
         make.click(act.make, [*source, one, moment], [files, note])
     return blocks
+
+
+def _size_and_brightness() -> tuple[
+    gradio.Accordion, gradio.Number, gradio.Number, gradio.Number, gradio.Dropdown
+]:
+    """Add the fields that a recording need not state, closed at first."""
+    import gradio
+
+    with gradio.Accordion("Size and brightness", open=False) as more:
+        with gradio.Row():
+            height = gradio.Number(label=FIELDS["height"], precision=0, min_width=80)
+            width = gradio.Number(label=FIELDS["width"], precision=0, min_width=80)
+        about = "0: as stated, else estimated"
+        scale = gradio.Number(label=FIELDS["rate-scale"], info=about)
+        cfa = gradio.Dropdown([("as stated", ""), *get_args(Cfa)], value="", label=FIELDS["cfa"])
+    return more, height, width, scale, cfa
 
 
 def serve(setting: Setting, port: int, *, opens: bool) -> None:

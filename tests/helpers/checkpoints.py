@@ -1,4 +1,4 @@
-"""Checkpoints as runs leave them, without a run."""
+"""Checkpoints as runs leave them, without a run, and their comparison."""
 
 from __future__ import annotations
 
@@ -22,3 +22,25 @@ def write_checkpoint(path: Path, seed: int = 0, **changes: Any) -> Path:
     module.on_save_checkpoint(content)
     torch.save({**content, **changes}, path)
     return path
+
+
+def trained_state(file: Path) -> dict[str, Any]:
+    """Return the weights, optimizer states and schedules of a checkpoint."""
+    content = torch.load(file, weights_only=True)
+    return {key: content[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
+
+
+def assert_equal(ours: Any, theirs: Any, where: str) -> None:
+    """Compare nested values exactly; a failure names the place, which starts with ``where``."""
+    if isinstance(theirs, torch.Tensor):
+        assert torch.equal(ours, theirs), where
+    elif isinstance(theirs, dict):
+        assert ours.keys() == theirs.keys(), where
+        for key, value in theirs.items():
+            assert_equal(ours[key], value, f"{where}.{key}")
+    elif isinstance(theirs, list | tuple):
+        assert len(ours) == len(theirs), where
+        for index, value in enumerate(theirs):
+            assert_equal(ours[index], value, f"{where}[{index}]")
+    else:
+        assert ours == theirs, where

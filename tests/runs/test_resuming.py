@@ -13,7 +13,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import h5py
 import pytest
@@ -24,6 +23,7 @@ from spike_zoo.records.initial_weights import weights_sha256
 from spike_zoo.records.result import RunResult
 from spike_zoo.testing.exposures import exposure_archive
 from tests.conftest import ROOT
+from tests.helpers.checkpoints import assert_equal, trained_state
 
 SIZES = [
     *("--config", "configs/profiles/smoke.yaml", "--trainer.enable_progress_bar", "false"),
@@ -113,30 +113,10 @@ def _assert_ended_alike(ours: Path, theirs: Path) -> None:
 
 
 def _assert_trained_alike(ours: Path, theirs: Path) -> None:
-    states = [_state(run_dir / "checkpoints" / "last.ckpt") for run_dir in (ours, theirs)]
-    _assert_equal(states[0], states[1], "checkpoint")
+    states = [trained_state(run_dir / "checkpoints" / "last.ckpt") for run_dir in (ours, theirs)]
+    assert_equal(states[0], states[1], "checkpoint")
     logs = [(run_dir / "metrics.csv").read_text() for run_dir in (ours, theirs)]
     assert logs[0] == logs[1]
-
-
-def _state(file: Path) -> dict[str, Any]:
-    content = torch.load(file, weights_only=True)
-    return {key: content[key] for key in ("state_dict", "optimizer_states", "lr_schedulers")}
-
-
-def _assert_equal(ours: Any, theirs: Any, where: str) -> None:
-    if isinstance(theirs, torch.Tensor):
-        assert torch.equal(ours, theirs), where
-    elif isinstance(theirs, dict):
-        assert ours.keys() == theirs.keys(), where
-        for key, value in theirs.items():
-            _assert_equal(ours[key], value, f"{where}.{key}")
-    elif isinstance(theirs, list | tuple):
-        assert len(ours) == len(theirs), where
-        for index, value in enumerate(theirs):
-            _assert_equal(ours[index], value, f"{where}[{index}]")
-    else:
-        assert ours == theirs, where
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +205,8 @@ def test_a_checkpoint_continues_in_another_folder_with_other_settings(stopped: l
     done = [(int(row["step"]) / 12 - 0.02) / 0.98 for row in rows]  # behind 2 % of warm-up
     cosine = [1e-3 * (1 + math.cos(math.pi * share)) for share in done]
     assert [float(row["lr-Adam"]) for row in rows] == pytest.approx(cosine, rel=1e-6)
-    (group,) = _state(run_dir / "checkpoints" / "last.ckpt")["optimizer_states"][0]["param_groups"]
+    (optimizer,) = trained_state(run_dir / "checkpoints" / "last.ckpt")["optimizer_states"]
+    (group,) = optimizer["param_groups"]
     assert (group["weight_decay"], group["initial_lr"]) == (1e-4, 2e-3)
 
 

@@ -59,6 +59,12 @@ class ResidualUnit(nn.Module):
         return x + self.second(F.relu(self.first(x)))
 
 
+def _memory_encoder(width: int, blocks: int) -> nn.Sequential:
+    """Return the layers from an image to its correction, ``(B, 1, H, W)`` each."""
+    first, last = nn.Conv2d(1, width, 3, padding=1), nn.Conv2d(width, 1, 3, padding=1)
+    return nn.Sequential(first, nn.ReLU(), *_units(width, blocks), _start_small(last))
+
+
 def _units(channels: int, count: int) -> list[nn.Module]:
     return [ResidualUnit(channels) for _ in range(count)]
 
@@ -192,21 +198,18 @@ class SSMT(nn.Module):
         rest = CLIP_PLANES - length
         self.starts = (0, rest // 2, rest) if subclips == 3 else (0,)
         self.motion_memory, self.motion_input = motion_memory, motion_input
-        first = nn.Conv2d(length, width, 3, padding=1)
-        self.encoder = nn.Sequential(first, nn.ReLU(), *_units(width, encoder_blocks))
-        self.alignment = None
+        layers = nn.Conv2d(length, width, 3, padding=1), nn.ReLU()
+        self.encoder = nn.Sequential(*layers, *_units(width, encoder_blocks))
+        self.alignment = self.memory_encoder = self.motion = None
         if subclips == 3 and alignment != "none":
             self.alignment = IntervalAlignment(
                 width, deformable_groups, with_intervals=alignment == "intervals"
             )
-        first = nn.Conv2d(subclips * width, width, 3, padding=1)
-        last = nn.Conv2d(width, 1, 3, padding=1)
+        sizes = (subclips * width, width), (width, 1)
+        first, last = (nn.Conv2d(*one, 3, padding=1) for one in sizes)
         self.decoder = nn.Sequential(first, *_units(width, decoder_blocks), last)
-        self.memory_encoder = self.motion = None
         if intensity_memory:
-            first, last = (nn.Conv2d(*sizes, 3, padding=1) for sizes in ((1, width), (width, 1)))
-            units = _units(width, memory_blocks)
-            self.memory_encoder = nn.Sequential(first, nn.ReLU(), *units, _start_small(last))
+            self.memory_encoder = _memory_encoder(width, memory_blocks)
             if warp_memory:
                 self.motion = MotionNetwork(motion_size, motion_updates, correlation_levels)
 
