@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from spike_zoo.errors import ConfigError, MissingFileError, UsageError
+from spike_zoo.files import shipped_weights
 from spike_zoo.records.initial_weights import CKPT_PATH, INIT_FROM, MODEL
 from spike_zoo.records.provenance import argument_defaults, config_hash
 from spike_zoo.records.result import FILENAME, variant_and_profile
@@ -77,10 +78,11 @@ class Plan:
         arguments = self.config["model"].get("init_args") or {}
         texts = {f"{MODEL}{name}": value for name, value in arguments.items()}
         texts |= {key: self.config.get(key) for key in (CKPT_PATH, INIT_FROM)}
+        shipped = shipped_weights()
         return {
-            key: self.filled(text)
+            key: str(shipped.get(text, self.filled(text)))
             for key, text in texts.items()
-            if isinstance(text, str) and "/" in text
+            if isinstance(text, str) and ("/" in text or text in shipped)
         }
 
     def out(self, run_dir: Path) -> Path:

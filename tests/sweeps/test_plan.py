@@ -10,6 +10,8 @@ import pytest
 
 from spike_zoo import SpikeArchive
 from spike_zoo.errors import ConfigError, MissingFileError
+from spike_zoo.files import weights_file
+from spike_zoo.records.initial_weights import weights_sha256
 from spike_zoo.records.stored import read_records
 from spike_zoo.sweeps import (
     PlannedRun,
@@ -23,6 +25,7 @@ from spike_zoo.sweeps import plan as sweep_plan
 from spike_zoo.sweeps.line_reader import LineReader
 from spike_zoo.sweeps.plan import check_profile, check_tables, planned_runs
 from tests.conftest import ROOT
+from tests.helpers.results import make_result
 from tests.helpers.tables import SPEC, write_spec
 
 VARIANTS = ["configs/classical/tfi.yaml", "configs/classical/tfi9.yaml"]
@@ -64,6 +67,18 @@ def test_a_run_is_named_after_its_variant_and_seed_and_lies_where_its_command_sa
         assert run.records == spec.path.parent / "results" / "smoke" / "records.jsonl"
         assert (run.profile, run.data_sha256) == ("smoke", digest)
     assert runs[0].config_hash != runs[1].config_hash
+
+
+def test_a_record_made_with_other_shipped_weights_does_not_count(
+    spec: SweepSpec, reader: LineReader
+) -> None:
+    parameters = {"config": {"values": ["experiments/sci/variants/atc_sci_x265.yaml"]}}
+    (run,) = planned_runs(replace(spec, parameters=parameters), SMOKE, reader=reader)
+    key, file = "model.init_args.reconstructor", weights_file("sci")
+    assert run.reads[key] == str(file)
+    for digest, is_alike in ((weights_sha256(file), True), ("ab" * 32, False)):
+        record = make_result(begins_with={key: {"path": str(file), "sha256": digest}})
+        assert run.begins_alike(record) == is_alike
 
 
 def test_runs_of_a_search_are_not_kept(spec: SweepSpec, reader: LineReader) -> None:
