@@ -75,7 +75,7 @@ def _devices() -> list[tuple[str, str]]:
     rows = [("cpu", f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")]
     rows += [*_build(), ("--device auto", pick_device("auto"))]
     rows.append(("threads", f"{torch.get_num_threads()} (OMP_NUM_THREADS sets another number)"))
-    rows.append(("bf16-mixed", "fast" if has_fast_bf16() else "emulated, slow"))
+    rows.append(("bf16-mixed", "fast" if has_fast_bf16() else "slow"))
     for index in range(torch.cuda.device_count()):
         properties = torch.cuda.get_device_properties(index)
         memory = properties.total_memory / 2**30

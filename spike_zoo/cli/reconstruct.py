@@ -207,7 +207,7 @@ def _chosen_precision(precision: Literal["32", "bf16"] | None) -> Literal["32", 
         return "bf16"
     if precision == "bf16" and not is_fast:
         echo(
-            "warning: --precision bf16: this machine emulates it; 32 takes a fraction of the time",
+            "warning: --precision bf16: slower than 32 on this machine",
             sys.stderr,
         )
     return precision or "32"

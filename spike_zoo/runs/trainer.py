@@ -80,7 +80,7 @@ from spike_zoo.runs.trainer_arguments import (
     configure_devices,
     nothing_trained,
     tester_of,
-    warn_about_emulation,
+    warn_about_slow_precision,
 )
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.yaml_files import limit_aliases_of_options
@@ -215,7 +215,7 @@ class ZooCLI(LightningCLI):
         """Build the trainer with the run's loggers, callbacks and way to write checkpoints."""
         trainer = self._get(self.config_init, "trainer")
         configure_devices(self.subcommand, trainer)
-        warn_about_emulation(trainer)
+        warn_about_slow_precision(trainer)
         trainer["logger"] = loggers_of(
             trainer["logger"], self.plan, self.run_dir, self.model, is_resumed=self.resumes
         )

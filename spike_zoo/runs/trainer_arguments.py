@@ -131,13 +131,12 @@ def configure_devices(verb: str | None, trainer: Any) -> None:  # noqa: ANN401  
     trainer.devices, trainer.num_nodes, trainer.strategy = first, 1, "auto"
 
 
-def warn_about_emulation(trainer: Any) -> None:  # noqa: ANN401  (its arguments)
-    """Say that bf16 is asked for where it is computed by other means, ten times slower."""
+def warn_about_slow_precision(trainer: Any) -> None:  # noqa: ANN401  (its arguments)
+    """Say that bf16 is asked for where single precision is faster."""
     on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
     if "bf16" in str(trainer.precision) and not has_fast_bf16(gpu=on_gpu):
         rank_zero_info(
-            f"warning: trainer.precision {trainer.precision}: this machine emulates it; "
-            "--trainer.precision 32-true takes a fraction of the time"
+            f"warning: trainer.precision {trainer.precision}: slower than 32-true on this machine"
         )
 
 

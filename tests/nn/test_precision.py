@@ -1,11 +1,34 @@
-"""What is kept out of half precision."""
+"""Where half precision is used, and what is kept out of it."""
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
-from spike_zoo.nn.precision import in_full_precision
+from spike_zoo.nn import precision
+from spike_zoo.nn.precision import has_fast_bf16, in_full_precision
+
+
+@pytest.mark.parametrize(("half", "is_fast"), [(0.5, True), (1.7, False)])
+def test_bf16_is_fast_where_a_product_takes_less_time(
+    monkeypatch: pytest.MonkeyPatch, half: float, is_fast: bool
+) -> None:
+    threads = torch.get_num_threads()
+    monkeypatch.setattr(
+        precision, "_product_seconds", {torch.float32: 1.0, torch.bfloat16: half}.get
+    )
+    precision._is_faster_in_bf16.cache_clear()
+    try:
+        assert has_fast_bf16(gpu=False) is is_fast
+    finally:
+        precision._is_faster_in_bf16.cache_clear()
+    assert torch.get_num_threads() == threads
+
+
+def test_a_measured_product_takes_time() -> None:
+    for dtype in (torch.float32, torch.bfloat16):
+        assert precision._product_seconds(dtype) > 0
 
 
 def test_a_layer_keeps_full_precision_within_autocast() -> None:

@@ -150,7 +150,7 @@ def test_evaluation_takes_the_first_device_that_was_named(
 
 
 @pytest.mark.parametrize("verb", ["fit", "predict"])
-def test_training_and_predicting_run_where_they_were_told(verb: str) -> None:
+def test_training_and_predicting_use_the_devices_that_were_named(verb: str) -> None:
     trainer = _trainer(devices=[3, 1], num_nodes=2, strategy="ddp")
     configure_devices(verb, trainer)
     assert (trainer.devices, trainer.num_nodes, trainer.strategy) == ([3, 1], 2, "ddp")
@@ -159,17 +159,17 @@ def test_training_and_predicting_run_where_they_were_told(verb: str) -> None:
 @pytest.mark.parametrize(
     ("precision", "is_fast", "said"),
     [
-        ("bf16-mixed", False, "precision bf16-mixed: this machine emulates it; .*32-true takes"),
+        ("bf16-mixed", False, "precision bf16-mixed: slower than 32-true on this machine"),
         ("bf16-mixed", True, "^$"),
         ("32-true", False, "^$"),
         (None, False, "^$"),
     ],
 )
-def test_half_precision_that_is_emulated_is_told(
+def test_a_slow_half_precision_is_reported(
     precision: str | None, is_fast: bool, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     monkeypatch.setattr(trainer_arguments, "has_fast_bf16", lambda **_: is_fast)
-    monkeypatch.setattr(trainer_arguments, "rank_zero_info", told.append)
-    trainer_arguments.warn_about_emulation(_trainer(accelerator="auto", precision=precision))
-    assert re.search(said, "".join(told))
+    monkeypatch.setattr(trainer_arguments, "rank_zero_info", messages.append)
+    trainer_arguments.warn_about_slow_precision(_trainer(accelerator="auto", precision=precision))
+    assert re.search(said, "".join(messages))
