@@ -90,8 +90,7 @@ class Jobs:
         sources = [Path(config)]
         for method, stage in stages_read_by(config):
             earlier = Path("runs", method, stage)
-            configs = stages_of(method) if method != REPRODUCED else recipes("stages")
-            self.fit(configs[stage], earlier, *options)
+            self.fit(stages_of(method)[stage], earlier, *options)
             sources.append(earlier / "result.json")
         if not is_current(run_dir / "result.json", *sources):
             resume = ("--ckpt_path", "last")
@@ -228,7 +227,7 @@ def stages_of(method: str) -> dict[str, str]:
 
 
 def recipes(part: str) -> dict[str, str]:
-    """Return a mapping of all files of recipes: ``recipes``, ``records`` or ``stages``."""
+    """Return a mapping of all files of recipes: ``recipes`` or ``records``."""
     files = [load(path) for path in sorted(EXPERIMENTS.glob("*/recipes.yaml"))]
     return {name: path for one in files for name, path in one.get(part, {}).items()}
 
