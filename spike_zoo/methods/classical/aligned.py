@@ -154,7 +154,7 @@ class AlignedTFI(ClassicalMethod):
     def _means(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[AlignedMean]:
         """Yield the means at planes of a recording; close ones share intervals and flow."""
         height, width = recording.shape[1:]
-        margin = self.window // 2 + LOOK + _KEY
+        margin = self.window // 2 + LOOK  # more than windows of key planes need, 2 planes away
         for block in ascending_blocks(centers, max(_BLOCK_PIXELS // (height * width), 1)):
             low = max(block[0] - margin, 0)
             high = min(block[-1] + margin + 1, len(recording))

@@ -345,9 +345,10 @@ def deblurred(
     """
     clip = blur_clip(alignment, len(intervals.rates))
     whole = (weights * alignment.whole(intervals, clip)).sum(dim=0).clamp(min=_LEAST)
-    for _ in range(_ROUNDS):
-        excess = alignment.from_first.means(alignment.excess(image[None], intervals, clip))
-        image = (image + _agreed(excess, whole, weights)).clamp(min=0)
+    means = alignment.from_first.means
+    for _ in range(_ROUNDS):  # without a name, the planes of differences are freed at once
+        added = _agreed(means(alignment.excess(image[None], intervals, clip)), whole, weights)
+        image = (image + added).clamp(min=0)
     return image
 
 
