@@ -23,22 +23,22 @@ def test_doctor_names_versions_devices_and_where_things_are_looked_for(
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
     (tmp_path / "alexnet-owt-7be5be79.pth").touch()
     assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
+    shown = capsys.readouterr().out
     for fact in (
         torch.__version__.split("+")[0],
         "cores",
         "tfstp",
         str(tmp_path / "alexnet-owt-7be5be79.pth"),
     ):
-        assert fact in told
-    assert "vgg16-397923af.pth" in told
+        assert fact in shown
+    assert "vgg16-397923af.pth" in shown
 
 
 def test_doctor_knows_every_part_that_a_user_may_install() -> None:
     content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extras = set(content["project"]["optional-dependencies"])
-    told = " ".join(OPTIONAL_PARTS.values())
-    assert {extra for extra in extras if f"(extra '{extra}')" not in told} == {
+    shown = " ".join(OPTIONAL_PARTS.values())
+    assert {extra for extra in extras if f"(extra '{extra}')" not in shown} == {
         *("dev", "audit", "docs", "fuzz")  # which developers install
     }
 
@@ -61,9 +61,9 @@ def test_doctor_prints_the_fast_precision_for_scripts(capsys: pytest.CaptureFixt
 
 def test_doctor_prints_the_same_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["Versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    assert told["Devices"]["bf16-mixed"] in ("fast", "slow")
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["Versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert shown["Devices"]["bf16-mixed"] in ("fast", "slow")
 
 
 def test_doctor_names_the_build_the_driver_and_what_auto_selects(

@@ -26,11 +26,6 @@ def test_bf16_is_fast_where_a_product_takes_less_time(
     assert torch.get_num_threads() == threads
 
 
-def test_a_measured_product_takes_time() -> None:
-    for dtype in (torch.float32, torch.bfloat16):
-        assert precision._product_seconds(dtype) > 0
-
-
 def test_a_layer_keeps_full_precision_within_autocast() -> None:
     conv = nn.Conv2d(4, 2, 3, padding=1)
     x = torch.randn(1, 4, 8, 8)
