@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation
 from spike_zoo.methods.sci.codec.entropy import Gains
-from spike_zoo.methods.sci.codec.inter import Inter
+from spike_zoo.methods.sci.codec.inter import CODED, Inter
 from spike_zoo.methods.sci.codec.inter_layers import Contexts
 from spike_zoo.methods.sci.codec.intra import Intra
 from spike_zoo.methods.sci.features.blocks import FEATURES as CHANNELS
@@ -150,7 +150,7 @@ def codec() -> dict[str, Cost]:
             "I analysis": camera_of_intra,
             "I synthesis": lambda: intra.decode(Nothing(), size, gains, 0),
             "P analysis": camera_of_inter,
-            "P synthesis": lambda: inter.decode(Nothing(), inter.start(feature), gains, 0),
+            "P synthesis": lambda: inter.decode(Nothing(), CODED, inter.start(feature), gains, 0),
         }
         gmac = {name: gmac_of(one) for name, one in work.items()}
     weights = {

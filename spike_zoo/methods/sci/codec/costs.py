@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.methods.sci.codec.inter import CODED
 from spike_zoo.methods.sci.codec.intra import STRIDE
 from spike_zoo.methods.sci.features.fem import REACH
 from spike_zoo.nn.padding import pad_to_multiple
@@ -95,7 +96,7 @@ def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str,
         return coding.intra.decode(zeros, size, coding.gains, quality)
 
     def decoded_inter() -> DecodedPFrame:
-        return coding.inter.decode(zeros, before, coding.gains, quality)
+        return coding.inter.decode(zeros, CODED, before, coding.gains, quality)
 
     jobs: dict[str, Callable[[], object]] = {
         "encode_intra": encode_intra,

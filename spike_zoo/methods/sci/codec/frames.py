@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple, cast, get_args
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.sci.codec.entropy import Gains
 from spike_zoo.methods.sci.codec.inter import (
+    LONGEST_GAP,
     MODES,
     Context,
     DecodedPFrame,
@@ -20,7 +22,8 @@ from spike_zoo.methods.sci.codec.inter import (
 )
 from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
-from spike_zoo.methods.sci.features.blocks import check_width, scaled
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES
+from spike_zoo.methods.sci.features.blocks import check_width, scaled, warped
 from spike_zoo.methods.sci.features.motion_estimation import FMVR
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
 
     from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, Symbols
     from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
+
+AT_ONCE = LONGEST_GAP + 1
+"""P-frames that an encoder decides together."""
 
 
 class CodecNetworks(NamedTuple):
@@ -123,29 +129,31 @@ def encode_frames(
         features: ``(B, 3, H, W)`` each.
         quality: 0 to 3.
         estimation: Motion estimation, which only groups of one frame can do without.
-        weight: Of the mean square error beside the bits of a feature's pixel, by which an encoder
-            chooses the parts of a P-frame that it codes; by default it codes both.
+        weight: Of the mean square error beside the bits of a feature's pixel. With it, networks
+            with ``skip`` code I-frames at the next higher quality, and an encoder chooses the
+            P-frames that it codes and their parts; by default it codes all.
 
     Yields:
         The frames as decoded, of the true size.
     """
-    before: ReferenceFrame | None = None
-    for feature in features:
-        size = feature.shape[-2], feature.shape[-1]
-        padded = pad_to_multiple(feature.float(), STRIDE)
-        if before is None:
-            found = coding.intra.encode(symbols, padded, coding.gains, quality).float()
-            before = coding.inter.start(found.clamp(0.0, 1.0))
-            yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
-            continue
-        motion = cast("MotionEstimation", estimation)(padded, before.feature)
-        options = (symbols, padded, motion, before, coding.gains, quality)
-        if weight is None or not coding.inter.skip:
-            frame = coding.inter.encode(*options)
-        else:
-            frame = _best_p_frame(coding.inter, *options, weight)
-        before = frame.reference()
-        yield DecodedFrame(frame.feature.float(), frame.motion, motion).cropped(size)
+    intra, inter, gains, _ = coding
+    waiting = iter(features)
+    start, *following = itertools.islice(waiting, 1 + AT_ONCE)
+    size = start.shape[-2], start.shape[-1]
+    encoder = PFrameEncoder(inter, gains, cast("MotionEstimation", estimation), quality, weight)
+    is_raised = encoder.decides and bool(following)
+    if inter.skip:
+        symbols.number(int(is_raised), 2)
+    padded = pad_to_multiple(start.float(), STRIDE)
+    found = intra.encode(symbols, padded, gains, _raised(quality, is_raised)).float()
+    yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
+    before = inter.start(found.clamp(0.0, 1.0))
+    while following:
+        coming = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
+        frames, before = encoder.best(symbols, coming, before)
+        for frame in frames:
+            yield frame.cropped(size)
+        following = list(itertools.islice(waiting, AT_ONCE))
 
 
 def decode_frames(
@@ -160,51 +168,149 @@ def decode_frames(
         quality: 0 to 3.
         count: Frames of the group.
     """
+    intra, inter, gains, _ = coding
     padded = size[0] + -size[0] % STRIDE, size[1] + -size[1] % STRIDE
-    found = coding.intra.decode(symbols, padded, coding.gains, quality).float()
+    is_raised = inter.skip and bool(symbols.number(None, 2))
+    found = intra.decode(symbols, padded, gains, _raised(quality, is_raised)).float()
     yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
-    before = coding.inter.start(found.clamp(0.0, 1.0))
-    for _ in range(count - 1):
-        frame = coding.inter.decode(symbols, before, coding.gains, quality)
-        before = frame.reference()
-        yield DecodedFrame(frame.feature.float(), frame.motion).cropped(size)
+    before, left = inter.start(found.clamp(0.0, 1.0)), count - 1
+    while left:
+        mode = inter.decode_mode(symbols)
+        if left <= mode.gap:
+            raise ValueError(f"a frame states {mode.gap} frames before it, and {left} are left")
+        frame = inter.decode(symbols, mode, before, gains, quality)
+        decoded = DecodedFrame(frame.feature.float(), frame.motion)
+        for one in interpolated(before, decoded, mode.gap):
+            yield one.cropped(size)
+        before, left = frame.reference(), left - 1 - mode.gap
 
 
-def _best_p_frame(
-    inter: Inter,
-    symbols: Symbols,
-    feature: Tensor,
-    motion: Tensor,
-    before: ReferenceFrame,
-    gains: Gains,
-    quality: int,
-    weight: float,
-) -> DecodedPFrame:
-    """Encode a P-frame with the parts that reduce bits and weighted error together.
+def _raised(quality: int, is_raised: bool) -> int:
+    """Return the quality of an I-frame, from which all frames of its group are predicted."""
+    return min(quality + is_raised, QUALITIES - 1)
 
-    Motion is decided first, by the moved frame; then content.
+
+def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[DecodedFrame]:
+    """Return the frames that were left out before a P-frame, and this one.
+
+    Each is the mean of the frames around the gap, moved along the motion between them, with
+    weights by their distances.
     """
-    symbols, options = cast("EncodedSymbols", symbols), (before, gains, quality)
+    parts = gap + 1
+    motion = frame.motion / parts
+    estimated = None if frame.estimated is None else frame.estimated / parts
+    frames = []
+    for number in range(1, parts):
+        past = warped(before.feature, number * motion)
+        future = warped(frame.feature.clamp(0.0, 1.0), (number - parts) * motion)
+        feature = past + (future - past) * (number / parts)
+        frames.append(DecodedFrame(feature, motion, estimated))
+    return [*frames, DecodedFrame(frame.feature, motion, estimated)]
 
-    def cost(frame: DecodedPFrame, bits: float) -> float:
-        error = F.mse_loss(frame.feature.float().clamp(0.0, 1.0), feature)
-        return bits / feature[:, 0].numel() + weight * float(error)
 
-    best = inter.still(before)
-    accepted: dict[str, EncodedSymbols] = {}
-    for part in FrameMode._fields:
-        trial = symbols.trial()
-        if part == "motion":
-            tried = inter.encode_motion(trial, motion, *options)
+class PFrameEncoder(NamedTuple):
+    """Encode P-frames; with a weight, choose what minimises bits and weighted error together.
+
+    Attributes:
+        inter: The networks of P-frames.
+        gains: Of their latents.
+        estimation: Motion estimation.
+        quality: 0 to 3.
+        weight: Of the mean square error beside the bits of a feature's pixel.
+    """
+
+    inter: Inter
+    gains: Gains
+    estimation: MotionEstimation
+    quality: int
+    weight: float | None
+
+    @property
+    def decides(self) -> bool:
+        """Whether the encoder chooses what it codes."""
+        return self.weight is not None and self.inter.skip
+
+    def cost(
+        self, bits: Tensor | float, decoded: Sequence[Tensor], features: Sequence[Tensor]
+    ) -> float:
+        """Return the bits of a feature's pixel plus the weighted error of all features."""
+        pairs = zip(decoded, features, strict=True)
+        errors = [float(F.mse_loss(x.float().clamp(0.0, 1.0), y)) for x, y in pairs]
+        return float(bits) / features[0][:, 0].numel() + float(self.weight or 0.0) * sum(errors)
+
+    def best(
+        self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
+    ) -> tuple[list[DecodedFrame], ReferenceFrame]:
+        """Encode features, and return them and the last one as a reference.
+
+        Where that costs less, all but the last one are left out; else each half is encoded.
+        """
+        if len(features) == 1:
+            return self._last(symbols, features, before)
+        if not self.decides:
+            return self._halves(symbols, features, before)
+        symbols = cast("EncodedSymbols", symbols)
+        trials = symbols.trial(), symbols.trial()
+        options = self._halves(trials[0], features, before), self._last(trials[1], features, before)
+        costs = [
+            self.cost(trial.bits, [frame.feature for frame in frames], features)
+            for trial, (frames, _) in zip(trials, options, strict=True)
+        ]
+        cheapest = costs.index(min(costs))
+        symbols.accept(trials[cheapest])
+        return options[cheapest]
+
+    def _halves(
+        self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
+    ) -> tuple[list[DecodedFrame], ReferenceFrame]:
+        middle = len(features) // 2
+        first, before = self.best(symbols, features[:middle], before)
+        second, before = self.best(symbols, features[middle:], before)
+        return [*first, *second], before
+
+    def _last(
+        self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
+    ) -> tuple[list[DecodedFrame], ReferenceFrame]:
+        """Encode the last feature and leave out the others."""
+        feature, gap = features[-1], len(features) - 1
+        motion = self.estimation(feature, before.feature)
+        if self.decides:
+            frame = self._parts(symbols, feature, motion, before, gap)
         else:
-            tried = inter.encode_content(trial, feature, best, *options)
-        if cost(tried, float(trial.bits)) < cost(best, 0.0):
-            best, accepted[part] = tried, trial
-    mode = FrameMode(*(part in accepted for part in FrameMode._fields))
-    symbols.number(MODES.index(mode), len(MODES))
-    for trial in accepted.values():
-        symbols.accept(trial)
-    return best
+            options = before, self.gains, self.quality
+            frame = self.inter.encode(symbols, feature, motion, *options)
+        decoded = DecodedFrame(frame.feature.float(), frame.motion, motion)
+        return interpolated(before, decoded, gap), frame.reference()
+
+    def _parts(
+        self,
+        symbols: Symbols,
+        feature: Tensor,
+        motion: Tensor,
+        before: ReferenceFrame,
+        gap: int,
+    ) -> DecodedPFrame:
+        """Encode a frame. Motion is decided first, by the moved frame; then content."""
+        symbols, options = cast("EncodedSymbols", symbols), (before, self.gains, self.quality)
+        best = self.inter.still(before)
+        accepted: dict[str, EncodedSymbols] = {}
+        for part in ("motion", "content"):
+            trial = symbols.trial()
+            if part == "motion":
+                tried = self.inter.encode_motion(trial, motion, *options)
+            else:
+                tried = self.inter.encode_content(trial, feature, best, *options)
+            costs = [
+                self.cost(bits, [frame.feature], [feature])
+                for bits, frame in ((trial.bits, tried), (0.0, best))
+            ]
+            if costs[0] < costs[1]:
+                best, accepted[part] = tried, trial
+        mode = FrameMode("motion" in accepted, "content" in accepted, gap)
+        symbols.number(MODES.index(mode), len(MODES))
+        for trial in accepted.values():
+            symbols.accept(trial)
+        return best
 
 
 def in_time(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:

@@ -91,14 +91,21 @@ class FrameMode(NamedTuple):
     Attributes:
         motion: Without it, the frame does not move.
         content: Without it, the frame is the one before it, moved.
+        gap: How many frames before it are left out; decoders interpolate them.
     """
 
     motion: bool = True
     content: bool = True
+    gap: int = 0
 
 
 CODED: Final = FrameMode()
-MODES: Final = tuple(itertools.starmap(FrameMode, itertools.product((False, True), repeat=2)))
+LONGEST_GAP: Final = 3
+MODES: Final = tuple(
+    itertools.starmap(
+        FrameMode, itertools.product((False, True), (False, True), range(LONGEST_GAP + 1))
+    )
+)
 """Modes by the number that a stream states."""
 
 
@@ -131,8 +138,9 @@ class Inter(nn.Module):
             warped frame before leaves of it, without contexts. Both add the warped frame before to
             what is synthesised, and start as this identity: to learn it would cost quality that
             adds up from frame to frame.
-        skip: Whether a stream states for each P-frame which parts it holds, see :class:`FrameMode`;
-            the paper's holds both.
+        skip: Whether a stream states which P-frames and which of their parts it holds, see
+            :class:`FrameMode`, and whether the I-frame has the next higher quality; the paper's
+            holds all, at one quality.
         temporal_prior: What of the frame before predicts latents: ``"full"`` lets its symbols
             choose levels, and its latents and the contexts choose means; ``"symbols"`` leaves the
             contexts out; ``"none"`` leaves all out.
@@ -185,11 +193,19 @@ class Inter(nn.Module):
         moved = self.encode_motion(symbols, motion, before, gains, quality)
         return self.encode_content(symbols, feature, moved, before, gains, quality)
 
+    def decode_mode(self, symbols: Symbols) -> FrameMode:
+        """Return which parts of the next frame the stream holds."""
+        return MODES[symbols.number(None, len(MODES))] if self.skip else CODED
+
     def decode(
-        self, symbols: Symbols, before: ReferenceFrame, gains: Gains, quality: int
+        self,
+        symbols: Symbols,
+        mode: FrameMode,
+        before: ReferenceFrame,
+        gains: Gains,
+        quality: int,
     ) -> DecodedPFrame:
-        """Decode a frame, or the parts of it that the stream holds; arguments as of encode."""
-        mode = MODES[symbols.number(None, len(MODES))] if self.skip else CODED
+        """Decode the parts of a frame that the stream holds; other arguments as of encode."""
         frame = self.still(before)
         if mode.motion:
             frame = self._moved(symbols, None, before, gains, quality)

@@ -52,7 +52,7 @@ class NetworkOptions:
         context: Of :class:`Inter`.
         temporal_prior: Of :class:`Inter`.
         fmvr: Whether decoded motion is refined before it is analysed. Bitstreams do not change.
-        skip: Whether P-frames may leave out motion or content, see :class:`Inter`.
+        skip: Whether P-frames may leave out motion, content or frames, see :class:`Inter`.
         block_transform: Whether I-frames have a linear transform of blocks, see :class:`Intra`.
         scale_input: Whether spikes are divided by the rate scale, see :class:`SCICodec`.
     """

@@ -16,10 +16,12 @@ from spike_zoo.methods.sci.codec.block_transform import block_analysis, block_sy
 from spike_zoo.methods.sci.codec.frames import (
     CodecNetworks,
     DecodedFrame,
+    PFrameEncoder,
     decode_frames,
     encode_frames,
+    interpolated,
 )
-from spike_zoo.methods.sci.codec.inter import FrameMode
+from spike_zoo.methods.sci.codec.inter import MODES, DecodedLatent, FrameMode, ReferenceFrame
 from spike_zoo.methods.sci.codec.intra import LATENT
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
@@ -32,7 +34,7 @@ CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 
 
 def written(
-    codec: SCICodec, features: list[torch.Tensor], weight: float | None = None
+    codec: SCICodec, features: list[torch.Tensor], weight: float | None = None, quality: int = 2
 ) -> tuple[bytes, list[DecodedFrame]]:
     """Return the payload of a group, and the frames as the encoder knows them."""
     encoder = GroupEncoder()
@@ -43,7 +45,7 @@ def written(
                 codec.coding,
                 SymbolEncoder(encoder),
                 features,
-                2,
+                quality,
                 estimation=codec.motion,
                 weight=weight,
             )
@@ -94,26 +96,60 @@ def skipping(codec: SCICodec) -> SCICodec:
 def test_a_scene_at_rest_costs_next_to_nothing_and_stays_as_it_is(skipping: SCICodec) -> None:
     still = [features_of(skipping, recording())[0]] * FRAMES
     payload, frames = written(skipping, still, weight=1e-3)
-    alone, _ = written(skipping, still[:1], weight=1e-3)
-    assert len(payload) - len(alone) <= 4  # 8 frames of 2 bits, in words of 16
+    alone, _ = written(skipping, still[:1], weight=1e-3, quality=3)  # the quality of I-frames
+    assert len(payload) - len(alone) <= 2  # two of eight P-frames, 4 bits each, in words of 16
     for frame in frames:
-        assert torch.equal(frame.feature.clamp(0, 1), frames[0].feature.clamp(0, 1))
+        assert torch.allclose(frame.feature.clamp(0, 1), frames[0].feature.clamp(0, 1), atol=1e-5)
     for frame, other in zip(frames, read(skipping, payload, FRAMES), strict=True):
         assert torch.equal(frame.feature, other.feature)
 
 
-@pytest.mark.parametrize("mode", [FrameMode(m, c) for m in (False, True) for c in (False, True)])
+@pytest.mark.parametrize("mode", MODES)
 def test_every_mode_is_read_as_it_was_written(
     skipping: SCICodec, mode: FrameMode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The costs of both parts are replaced, so that each mode is chosen."""
-    trials = itertools.cycle(mode)
-    monkeypatch.setattr(SymbolEncoder, "bits", property(lambda _: -1e9 if next(trials) else 1e9))
-    payload, ours = written(skipping, features_of(skipping, recording())[:3], weight=1.0)
-    for number, (frame, other) in enumerate(zip(ours, read(skipping, payload, 3), strict=True)):
+    """Costs are replaced, so that each mode is chosen wherever it can be."""
+    of_parts = itertools.cycle([not mode.motion, 0.5, not mode.content, 0.5])
+    is_halves = itertools.cycle([True, False])
+
+    def cost(_: PFrameEncoder, bits: object, decoded: object, features: list[Any]) -> float:
+        if len(features) == 1:
+            return next(of_parts)
+        return float(next(is_halves) == (len(features) == mode.gap + 1))
+
+    monkeypatch.setattr(PFrameEncoder, "cost", cost)
+    count = 2 + (mode.gap or 1)
+    payload, ours = written(skipping, features_of(skipping, recording())[:count], weight=1.0)
+    theirs = read(skipping, payload, count)
+    for number, (frame, other) in enumerate(zip(ours, theirs, strict=True)):
         assert torch.equal(frame.feature, other.feature)
         assert torch.equal(frame.motion, other.motion)
         assert bool(frame.motion.any()) == (number > 0 and mode.motion)
+    if mode.gap and not (mode.motion or mode.content):
+        still = ours[0].feature.clamp(0, 1)
+        assert torch.allclose(ours[1].feature.clamp(0, 1), still, atol=1e-5)
+
+
+def test_frames_that_are_left_out_lie_on_the_path_between_their_neighbours() -> None:
+    """A pattern moves by 4 pixels to the right in 4 frames."""
+    pattern = torch.rand(1, 3, 24, 64, generator=torch.Generator().manual_seed(0))
+    frames = [pattern[..., 8 - number : 56 - number] for number in range(5)]
+    motion = torch.tensor([-4.0, 0.0]).view(1, 2, 1, 1).expand(1, 2, 24, 48)
+    nothing = DecodedLatent(*(torch.zeros(1),) * 2)
+    before = ReferenceFrame(frames[0], nothing, nothing)
+    found = interpolated(before, DecodedFrame(frames[4], motion, motion), 3)
+    assert len(found) == 4
+    for number, frame in enumerate(found, 1):
+        inside = (slice(None), slice(None), slice(None), slice(4, -4))
+        assert torch.allclose(frame.feature[inside], frames[number][inside], atol=1e-5)
+        assert torch.equal(frame.motion, motion / 4)
+
+
+def test_a_gap_longer_than_the_group_is_rejected(skipping: SCICodec) -> None:
+    still = [features_of(skipping, recording())[0]] * 5
+    payload, _ = written(skipping, still, weight=1e-3)  # all four P-frames by one
+    with pytest.raises(ValueError, match="states 3 frames before it, and 2 are left"):
+        read(skipping, payload, 3)
 
 
 def test_the_encoder_chooses_the_cheapest_frame(skipping: SCICodec) -> None:
