@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from spike_zoo.methods.sci.codec.entropy import Gains
 from spike_zoo.methods.sci.codec.inter import (
+    CODED,
     LONGEST_GAP,
     MODES,
     Context,
@@ -150,7 +151,7 @@ def encode_frames(
     before = inter.start(found.clamp(0.0, 1.0))
     while following:
         coming = [pad_to_multiple(feature.float(), STRIDE) for feature in following]
-        frames, before = encoder.best(symbols, coming, before)
+        frames, before, _ = encoder.best(symbols, coming, before)
         for frame in frames:
             yield frame.cropped(size)
         following = list(itertools.islice(waiting, AT_ONCE))
@@ -208,6 +209,18 @@ def interpolated(before: ReferenceFrame, frame: DecodedFrame, gap: int) -> list[
     return [*frames, DecodedFrame(frame.feature, motion, estimated)]
 
 
+class EncodedPFrames(NamedTuple):
+    """Frames as decoded, and what the next one is predicted from.
+
+    Attributes:
+        has_content: Whether the last one has content.
+    """
+
+    frames: list[DecodedFrame]
+    reference: ReferenceFrame
+    has_content: bool
+
+
 class PFrameEncoder(NamedTuple):
     """Encode P-frames; with a weight, choose what minimises bits and weighted error together.
 
@@ -240,10 +253,11 @@ class PFrameEncoder(NamedTuple):
 
     def best(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
-    ) -> tuple[list[DecodedFrame], ReferenceFrame]:
-        """Encode features, and return them and the last one as a reference.
+    ) -> EncodedPFrames:
+        """Encode features.
 
-        Where that costs less, all but the last one are left out; else each half is encoded.
+        All but the last one are left out where that costs less than to encode each half. Halves
+        are not tried where the last one needs no content.
         """
         if len(features) == 1:
             return self._last(symbols, features, before)
@@ -251,10 +265,14 @@ class PFrameEncoder(NamedTuple):
             return self._halves(symbols, features, before)
         symbols = cast("EncodedSymbols", symbols)
         trials = symbols.trial(), symbols.trial()
-        options = self._halves(trials[0], features, before), self._last(trials[1], features, before)
+        last = self._last(trials[0], features, before)
+        if not last.has_content:
+            symbols.accept(trials[0])
+            return last
+        options = last, self._halves(trials[1], features, before)
         costs = [
-            self.cost(trial.bits, [frame.feature for frame in frames], features)
-            for trial, (frames, _) in zip(trials, options, strict=True)
+            self.cost(trial.bits, [frame.feature for frame in option.frames], features)
+            for trial, option in zip(trials, options, strict=True)
         ]
         cheapest = costs.index(min(costs))
         symbols.accept(trials[cheapest])
@@ -262,25 +280,26 @@ class PFrameEncoder(NamedTuple):
 
     def _halves(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
-    ) -> tuple[list[DecodedFrame], ReferenceFrame]:
+    ) -> EncodedPFrames:
         middle = len(features) // 2
-        first, before = self.best(symbols, features[:middle], before)
-        second, before = self.best(symbols, features[middle:], before)
-        return [*first, *second], before
+        first = self.best(symbols, features[:middle], before)
+        second = self.best(symbols, features[middle:], first.reference)
+        return second._replace(frames=[*first.frames, *second.frames])
 
     def _last(
         self, symbols: Symbols, features: Sequence[Tensor], before: ReferenceFrame
-    ) -> tuple[list[DecodedFrame], ReferenceFrame]:
+    ) -> EncodedPFrames:
         """Encode the last feature and leave out the others."""
-        feature, gap = features[-1], len(features) - 1
+        feature, mode = features[-1], CODED._replace(gap=len(features) - 1)
         motion = self.estimation(feature, before.feature)
         if self.decides:
-            frame = self._parts(symbols, feature, motion, before, gap)
+            frame, mode = self._parts(symbols, feature, motion, before, mode.gap)
         else:
             options = before, self.gains, self.quality
             frame = self.inter.encode(symbols, feature, motion, *options)
         decoded = DecodedFrame(frame.feature.float(), frame.motion, motion)
-        return interpolated(before, decoded, gap), frame.reference()
+        frames = interpolated(before, decoded, mode.gap)
+        return EncodedPFrames(frames, frame.reference(), mode.content)
 
     def _parts(
         self,
@@ -289,7 +308,7 @@ class PFrameEncoder(NamedTuple):
         motion: Tensor,
         before: ReferenceFrame,
         gap: int,
-    ) -> DecodedPFrame:
+    ) -> tuple[DecodedPFrame, FrameMode]:
         """Encode a frame. Motion is decided first, by the moved frame; then content."""
         symbols, options = cast("EncodedSymbols", symbols), (before, self.gains, self.quality)
         best = self.inter.still(before)
@@ -310,7 +329,7 @@ class PFrameEncoder(NamedTuple):
         symbols.number(MODES.index(mode), len(MODES))
         for trial in accepted.values():
             symbols.accept(trial)
-        return best
+        return best, mode
 
 
 def in_time(coding: CodecNetworks, frames: Sequence[DecodedFrame]) -> tuple[Tensor, Tensor]:
