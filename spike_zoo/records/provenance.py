@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import inspect
@@ -186,5 +187,10 @@ def argument_defaults(class_path: str) -> dict[str, Any]:
         parameters = arguments_of(getattr(importlib.import_module(module), name))
     except (ImportError, AttributeError, ValueError, TypeError):
         return {}
-    defaults = {name: one.default for name, one in parameters.items()}
-    return {name: list(one) if isinstance(one, tuple) else one for name, one in defaults.items()}
+    return {name: _as_yaml(one.default) for name, one in parameters.items()}
+
+
+def _as_yaml(default: Any) -> Any:  # noqa: ANN401  (any default)
+    if dataclasses.is_dataclass(default) and not isinstance(default, type):
+        return {name: _as_yaml(value) for name, value in vars(default).items()}
+    return list(default) if isinstance(default, tuple) else default

@@ -14,7 +14,7 @@ import yaml
 from spike_zoo.errors import ConfigError, MissingFileError, UsageError
 from spike_zoo.files import shipped_weights
 from spike_zoo.records.initial_weights import CKPT_PATH, INIT_FROM, MODEL
-from spike_zoo.records.provenance import argument_defaults, config_hash
+from spike_zoo.records.provenance import argument_defaults, config_hash, leaves
 from spike_zoo.records.result import FILENAME, variant_and_profile
 from spike_zoo.runs.configs import recorded_name
 from spike_zoo.runs.folders import RUN_DIR_VARIABLE
@@ -157,8 +157,8 @@ def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any
     trainer = config.get("trainer", {})
     found = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
     for part in ("model", "data"):
-        defaults = argument_defaults(config[part]["class_path"])
-        for key, value in (config[part].get("init_args") or {}).items():
+        defaults = dict(leaves(argument_defaults(config[part]["class_path"])))
+        for key, value in leaves(config[part].get("init_args") or {}):
             if key in defaults and defaults[key] == value:
                 found[f"{part}.init_args.{key}"] = value
     return found

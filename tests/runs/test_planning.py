@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from spike_zoo.cli.main import main
+from spike_zoo.records.provenance import differences
 from spike_zoo.records.result import RunResult
+from spike_zoo.runs.planning import defaults_of
 from tests.conftest import ROOT
 
 BASE = ["--config", "configs/classical/tfi.yaml", "--config", "configs/profiles/smoke.yaml"]
@@ -66,3 +68,19 @@ def test_a_saved_configuration_keeps_its_nulls_and_no_call_of_ours_is_deprecated
     assert ours == []
     saved = yaml.safe_load((tmp_path / "test/config.yaml").read_text())
     assert saved["trainer"]["limit_train_batches"] is None  # written, though it says nothing
+
+
+def test_an_option_within_a_group_that_keeps_its_default_is_known_as_such() -> None:
+    """So that records that were made before the option was added still count."""
+    networks = {"fem_width": 0.25, "skip": False}
+    model = {"class_path": "spike_zoo.methods.sci.SCIFeaturesModule"}
+    data = {"class_path": "spike_zoo.data.SceneDataModule", "init_args": {"batch_size": 3}}
+    config = {"model": {**model, "init_args": {"networks": networks}}, "data": data}
+    defaults = defaults_of(config, {})
+    assert defaults == {"model.init_args.networks.skip": False}
+    recorded = {"model": {**model, "init_args": {"networks": {"fem_width": 0.25}}}, "data": data}
+    assert differences(recorded, config, defaults) == []
+    networks["skip"] = True
+    assert differences(recorded, config, defaults_of(config, {})) == [
+        "model.init_args.networks.skip: True, was not there"
+    ]

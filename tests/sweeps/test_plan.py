@@ -143,9 +143,7 @@ def test_variants_that_no_table_shows_are_listed_where_there_are_tables(tmp_path
 def test_students_of_the_committed_sweeps_have_two_teachers_of_their_seed(
     monkeypatch: pytest.MonkeyPatch, reader: LineReader
 ) -> None:
-    monkeypatch.setattr(
-        sweep_plan, "_digests", lambda *_: (None, None)
-    )  # archives need not be there
+    monkeypatch.setattr(sweep_plan, "_data_sha256", lambda *_: None)  # archives need not be there
     specs = needed_first(read_sweep(Path("experiments/ssdm/sweep.yaml")))
     runs: list[PlannedRun] = []
     for spec in specs:
