@@ -213,12 +213,12 @@ class EncodedPFrames(NamedTuple):
     """Frames as decoded, and what the next one is predicted from.
 
     Attributes:
-        has_content: Whether the last one has content.
+        is_still: Whether the last one has neither motion nor content.
     """
 
     frames: list[DecodedFrame]
     reference: ReferenceFrame
-    has_content: bool
+    is_still: bool
 
 
 class PFrameEncoder(NamedTuple):
@@ -257,7 +257,7 @@ class PFrameEncoder(NamedTuple):
         """Encode features.
 
         All but the last one are left out where that costs less than to encode each half. Halves
-        are not tried where the last one needs no content.
+        are not tried where nothing moves or changes.
         """
         if len(features) == 1:
             return self._last(symbols, features, before)
@@ -266,7 +266,7 @@ class PFrameEncoder(NamedTuple):
         symbols = cast("EncodedSymbols", symbols)
         trials = symbols.trial(), symbols.trial()
         last = self._last(trials[0], features, before)
-        if not last.has_content:
+        if last.is_still:
             symbols.accept(trials[0])
             return last
         options = last, self._halves(trials[1], features, before)
@@ -299,7 +299,7 @@ class PFrameEncoder(NamedTuple):
             frame = self.inter.encode(symbols, feature, motion, *options)
         decoded = DecodedFrame(frame.feature.float(), frame.motion, motion)
         frames = interpolated(before, decoded, mode.gap)
-        return EncodedPFrames(frames, frame.reference(), mode.content)
+        return EncodedPFrames(frames, frame.reference(), not (mode.motion or mode.content))
 
     def _parts(
         self,
