@@ -61,9 +61,10 @@ def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatc
 
 def loss_scale_of(module: LightningModule) -> float:
     """Return the factor by which float16 training scales losses, 1 elsewhere."""
-    trainer = module._trainer
-    plugin = None if trainer is None else trainer.precision_plugin
-    scaler = getattr(plugin, "scaler", None)
+    try:
+        scaler = getattr(module.trainer.precision_plugin, "scaler", None)
+    except RuntimeError:  # no trainer is attached
+        return 1.0
     return 1.0 if scaler is None else float(scaler.get_scale())
 
 

@@ -48,7 +48,7 @@ def conv_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, mean, variance, norm.eps, norm.weight, norm.bias
     )
-    return conv._conv_forward(x, weight, bias)
+    return F.conv2d(x, weight, bias, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 def _normalised(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
