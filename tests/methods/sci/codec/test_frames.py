@@ -163,8 +163,10 @@ def test_the_encoder_chooses_the_cheapest_frame(skipping: SCICodec) -> None:
 
 
 def test_counting_estimates_the_choices_that_a_stream_holds(skipping: SCICodec) -> None:
-    features = features_of(skipping, recording())[:4]
-    _, wanted = written(skipping, features, weight=64.0)
+    features = features_of(skipping, recording())[:6]
+    payload, wanted = written(skipping, features, weight=64.0)
+    for one, other in zip(read(skipping, payload, 6), wanted, strict=True):
+        assert torch.equal(one.feature, other.feature)
     assert skipping.coding is not None
     options: Any = {"weight": 64.0, "estimation": skipping.motion}
     with exact_context(CPU):
