@@ -178,7 +178,7 @@ def decode_frames(
     while left:
         mode = inter.decode_mode(symbols)
         if left <= mode.gap:
-            raise ValueError(f"a frame states {mode.gap} frames before it, and {left} are left")
+            raise ValueError(f"a P-frame leaves out {mode.gap} frames of the {left} that remain")
         frame = inter.decode(symbols, mode, before, gains, quality)
         decoded = DecodedFrame(frame.feature.float(), frame.motion)
         for one in interpolated(before, decoded, mode.gap):

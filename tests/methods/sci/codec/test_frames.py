@@ -147,7 +147,7 @@ def test_frames_that_are_left_out_lie_on_the_path_between_their_neighbours() -> 
 def test_a_gap_longer_than_the_group_is_rejected(skipping: SCICodec) -> None:
     still = [features_of(skipping, recording())[0]] * 5
     payload, _ = written(skipping, still, weight=1e-3)  # all four P-frames by one
-    with pytest.raises(ValueError, match="states 3 frames before it, and 2 are left"):
+    with pytest.raises(ValueError, match="leaves out 3 frames of the 2 that remain"):
         read(skipping, payload, 3)
 
 
