@@ -15,6 +15,7 @@ from spike_zoo.methods.classical.alignment import (
     PlaneAlignment,
     deblurred,
     group_weights,
+    weighted_sum,
 )
 from spike_zoo.methods.classical.flow import FLOW_SOURCE, at_other_plane, estimate_velocities
 from spike_zoo.methods.classical.methods import ClassicalMethod
@@ -200,7 +201,7 @@ class AlignedTFI(ClassicalMethod):
         self, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor, means: Tensor
     ) -> Tensor:
         """Return the weighted mean of aligned groups, ``(H, W)``, without motion blur."""
-        image = (weights * means).sum(dim=0)
+        image = weighted_sum(weights, means)
         return deblurred(image, intervals, alignment, weights) if self.unblurs else image
 
 

@@ -185,18 +185,27 @@ class PlaneAlignment:
             intervals: Of a block of planes.
             clip: The planes of the clip.
         """
+        planes = [group[len(group) // 2] for group in self.groups]
         height, width = self.velocity.shape[2:]
-        rows = torch.arange(height, device=self.velocity.device).view(-1, 1)
-        columns = torch.arange(width, device=self.velocity.device)
-        found = []
-        for plane in (group[len(group) // 2] for group in self.groups):
+        out = torch.empty(len(planes), height, width, device=self.velocity.device)
+        if is_compiled_for(out.device):
+            from spike_zoo.methods.classical.alignment_kernels import sample_whole
+
+            ends = (intervals.since.numpy(), intervals.until.numpy())
+            along = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
+            job = (ends, (clip.start, clip.stop), *along, out.numpy())
+            kernels.over_rows(sample_whole, height, out.numel(), *job)
+            return out
+        rows = torch.arange(height, device=out.device).view(-1, 1)
+        columns = torch.arange(width, device=out.device)
+        for number, plane in enumerate(planes):
             (shift,) = shifts_at([plane], self.middle, self.velocity)
             x = (columns + shift[0]).round_().clamp_(0, width - 1)
             y = (rows + shift[1]).round_().clamp_(0, height - 1)
             is_whole = intervals.since[plane] <= plane - clip.start
             is_whole &= intervals.until[plane] < clip.stop - plane
-            found.append(is_whole.take((y * width + x).long()))
-        return torch.stack(found).float()
+            out[number] = is_whole.take((y * width + x).long())
+        return out
 
     def excess(self, image: Tensor, intervals: Intervals, clip: range) -> Tensor:
         """Return by how much whole intervals are brighter than predicted, ``(T', H, W)``.
@@ -208,7 +217,7 @@ class PlaneAlignment:
             image: ``(1, H, W)``, spikes per plane at the middle plane; behind Bayer filters
                 ``(3, H, W)``, of which each pixel's own colour counts.
             intervals: Of a block of planes.
-            clip: Planes of the block in which intervals count.
+            clip: Planes of the block in which intervals count; those of the groups are among them.
         """
         planes = self.planes
         first, stop = min(planes), max(planes) + 1
@@ -220,8 +229,7 @@ class PlaneAlignment:
             velocity = self.velocity.contiguous().numpy()
             span = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
             seen = (image.contiguous().numpy(), cfa_tile(intervals.cfa), ends)
-            job = (*seen, intervals.rates.numpy(), *span, found.numpy())
-            kernels.over_rows(measure_excess, image.shape[1], found.numel(), *job)
+            kernels.over_rows(measure_excess, image.shape[1], found.numel(), *seen, *span, found.numpy())
         else:
             found = self._excess(image, intervals, clip, range(first, stop))
         return found
@@ -253,8 +261,7 @@ class PlaneAlignment:
         # after the spike that begins the interval up to the one that ends it
         low, high = (torch.where(is_whole, one + 1 - clip.start, 0) for one in (begins, ends))
         predicted = light.gather(0, high) - light.gather(0, low)
-        rates = intervals.rates[window.start : window.stop]
-        return torch.where(is_whole, (1 - predicted) * rates, 0.0)
+        return torch.where(is_whole, (1 - predicted) / (ends - begins), 0.0)
 
     @property
     def _is_compiled(self) -> bool:
@@ -298,11 +305,22 @@ def box_filter(images: Tensor, side: int) -> Tensor:
         import cv2  # six times as fast
 
         options: dict[str, Any] = {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
-        count = cv2.boxFilter(np.ones(images.shape[1:], np.float32), -1, (side, side), **options)
         sums = [cv2.boxFilter(one, -1, (side, side), **options) for one in images.numpy()]
-        return torch.from_numpy(np.stack(sums) / count)
+        return torch.from_numpy(np.stack(sums)).div_(_pixels_in_square(*images.shape[1:], side))
     half = side // 2
     return F.avg_pool2d(images[:, None], side, 1, half, count_include_pad=False)[:, 0]
+
+
+@functools.lru_cache(maxsize=8)
+def _pixels_in_square(height: int, width: int, side: int) -> Tensor:
+    """Return how many pixels the square around each pixel has, ``(H, W)``."""
+    rows, columns = (torch.arange(size) for size in (height, width))
+    half = side // 2
+    counts = (
+        (each + half).clamp(max=len(each) - 1) - (each - half).clamp(min=0) + 1
+        for each in (rows, columns)
+    )
+    return torch.outer(*counts).float()
 
 
 def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
@@ -318,12 +336,22 @@ def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
     """
     middle = list(offsets).index(0)
     beside = groups[max(middle - 1, 0) : middle + 2]
-    difference = box_filter((groups - beside.mean(dim=0)).square(), _SPREAD)
     noise = box_filter((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
-    excess = (difference / noise - _TOLERANCE).clamp(min=0)
-    far = torch.tensor(list(offsets), device=groups.device).abs() / (WINDOW // 2 + HALF + 1)
-    weights = (1 - far).clamp(min=0.1).sqrt().view(-1, 1, 1) / (1 + excess.square())
-    return weights / weights.sum(dim=0)
+    near, weights = beside.mean(dim=0), torch.empty_like(groups)
+    for group, offset, weight in zip(groups, offsets, weights, strict=True):  # stays in the cache
+        difference = box_filter((group - near).square_()[None], _SPREAD)
+        excess = difference.div_(noise).sub_(_TOLERANCE).clamp_(min=0)
+        share = max(1 - abs(offset) / (WINDOW // 2 + HALF + 1), 0.1) ** 0.5
+        torch.div(share, excess.square_()[0].add_(1), out=weight)
+    return weights.div_(weights.sum(dim=0))
+
+
+def weighted_sum(weights: Tensor, images: Tensor) -> Tensor:
+    """Return the sum over images times weights, ``(N, H, W)`` each, as ``(H, W)``."""
+    total = torch.zeros_like(images[0])
+    for weight, image in zip(weights, images, strict=True):  # no product as large as all images
+        total.addcmul_(weight, image)
+    return total
 
 
 def deblurred(
@@ -344,7 +372,7 @@ def deblurred(
     Source: ours; iterative back-projection is Irani and Peleg's, CVGIP 1991.
     """
     clip = blur_clip(alignment, len(intervals.rates))
-    whole = (weights * alignment.whole(intervals, clip)).sum(dim=0).clamp(min=_LEAST)
+    whole = weighted_sum(weights, alignment.whole(intervals, clip)).clamp_(min=_LEAST)
     means = alignment.from_first.means
     for _ in range(_ROUNDS):  # without a name, the planes of differences are freed at once
         added = _agreed(means(alignment.excess(image[None], intervals, clip)), whole, weights)
@@ -372,16 +400,16 @@ def trusted_excess(excess: Tensor, share: Tensor, weights: Tensor, caution: floa
         weights: Of the groups.
         caution: Added to the share.
     """
-    measured = (weights * share).sum(dim=0) + caution
-    mean = (weights * excess).sum(dim=0) / measured
-    spread = (weights * (excess - mean * share).square()).sum(dim=0)
+    measured = weighted_sum(weights, share) + caution
+    mean = weighted_sum(weights, excess) / measured
+    spread = weighted_sum(weights, (excess - mean * share).square_())
     return _filtered(mean, spread / measured.square(), weights)
 
 
 def _agreed(excess: Tensor, whole: Tensor, weights: Tensor) -> Tensor:
     """Return what a round adds: the weighted mean of groups, less where they differ."""
-    mean = (weights * excess).sum(dim=0) / whole
-    return _filtered(mean, (weights * (excess - mean).square()).sum(dim=0), weights)
+    mean = weighted_sum(weights, excess) / whole
+    return _filtered(mean, weighted_sum(weights, (excess - mean).square_()), weights)
 
 
 def _filtered(mean: Tensor, spread: Tensor, weights: Tensor) -> Tensor:
@@ -392,6 +420,6 @@ def _filtered(mean: Tensor, spread: Tensor, weights: Tensor) -> Tensor:
         spread: Variance of the groups.
         weights: Of the groups.
     """
-    noise = spread * weights.square().sum(dim=0)
+    noise = spread * weighted_sum(weights, weights)
     power, noise = box_filter(torch.stack([mean.square(), noise]), _SIDE)
     return _STEP * (mean * power / (power + _CAUTION * noise + 1e-12))

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
     Floats = NDArray[np.float32]
     Integers = NDArray[np.int32]
+    Planes = NDArray[np.int64]
 
 _LONGEST = np.float32(2**21)  # planes of an interval
 _MOST = np.float32(255)  # planes that a byte can count
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_SPIKE = np.uint8(0)  # planes since the last spike
 _kernel = partial(compiled, fastmath=FINITE)
 _inline = partial(compiled, inline=True, fastmath=FINITE)
 
@@ -113,6 +116,7 @@ def _locate(
     velocity: Floats,
     row: int,
     shift: np.float32,
+    columns: Floats,
     indexes: Integers,
     right: Floats,
     down: Floats,
@@ -122,8 +126,8 @@ def _locate(
     last_x, last_y = np.float32(width - 1), np.float32(height - 1)
     along_x, along_y = velocity[0, row], velocity[1, row]
     for column in range(width):
-        x = min(max(np.float32(column) + shift * along_x[column], np.float32(0)), last_x)
-        y = min(max(np.float32(row) + shift * along_y[column], np.float32(0)), last_y)
+        x = min(max(columns[column] + shift * along_x[column], _ZERO), last_x)
+        y = min(max(np.float32(row) + shift * along_y[column], _ZERO), last_y)
         left = min(np.int32(x), np.int32(width - 2))
         above = min(np.int32(y), np.int32(height - 2))
         indexes[column] = above * np.int32(width) + left
@@ -156,10 +160,10 @@ def _add_samples(
 @_kernel
 def sample_along(
     values: Floats,
-    planes: NDArray[np.int64],
+    planes: Planes,
     middle: int,
     velocity: Floats,
-    slots: NDArray[np.int64],
+    slots: Planes,
     shares: Floats,
     out: Floats,
     top: int,
@@ -179,15 +183,66 @@ def sample_along(
         bottom: Past the last row.
     """
     width = values.shape[2]
-    indexes = np.empty(width, np.int32)
+    columns, indexes = np.arange(width).astype(np.float32), np.empty(width, np.int32)
     right, down = np.empty(width, np.float32), np.empty(width, np.float32)
     for row in range(top, bottom):
         for each in range(planes.size):
             shift = np.float32(planes[each] - middle)
             side = velocity[0] if planes[each] < middle else velocity[1]
-            _locate(side, row, shift, indexes, right, down)
+            _locate(side, row, shift, columns, indexes, right, down)
             image = values[planes[each]].reshape(-1)
             _add_samples(image, width, indexes, right, down, shares[each], out[slots[each], row])
+
+
+@_kernel
+def sample_whole(
+    ends: tuple[Bytes, Bytes],
+    clip: tuple[int, int],
+    planes: Planes,
+    middle: int,
+    velocity: Floats,
+    out: Floats,
+    top: int,
+    bottom: int,
+) -> None:
+    """Fill whether the interval at the nearest pixel along the flow lies in a clip: 1 or 0.
+
+    Args:
+        ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.
+        clip: First plane and past the last one.
+        planes: Indexes of planes, ``(P,)``.
+        middle: Index of the plane that they are aligned to.
+        velocity: As in :func:`sample_along`.
+        out: ``(P, H, W)``, filled.
+        top: First row.
+        bottom: Past the last row.
+    """
+    height, width = velocity.shape[2:]
+    columns, indexes = np.arange(width).astype(np.float32), np.empty(width, np.int32)
+    last_x, last_y = np.float32(width - 1), np.float32(height - 1)
+    for row in range(top, bottom):
+        for each in range(planes.size):
+            plane = planes[each]
+            shift = np.float32(plane - middle)
+            along = velocity[0] if plane < middle else velocity[1]
+            along_x, along_y = along[0, row], along[1, row]
+            for column in range(width):
+                x = min(max(np.rint(columns[column] + shift * along_x[column]), _ZERO), last_x)
+                y = min(max(np.rint(np.float32(row) + shift * along_y[column]), _ZERO), last_y)
+                indexes[column] = np.int32(y) * np.int32(width) + np.int32(x)
+            low, high = _limits(clip, plane)
+            since, until = ends[0][plane].reshape(-1), ends[1][plane].reshape(-1)
+            for column in range(width):
+                index = np.uint32(indexes[column])
+                is_whole = since[index] <= low and until[index] < high
+                out[each, row, column] = np.float32(is_whole)
+
+
+@_inline
+def _limits(clip: tuple[int, int], plane: int) -> tuple[np.uint8, np.uint8]:
+    """Return the largest ``since`` and past the largest ``until`` of intervals in a clip."""
+    # 255 is also that of longer intervals
+    return np.uint8(min(plane - clip[0], 254)), np.uint8(min(clip[1] - plane, 255))
 
 
 @_kernel
@@ -195,7 +250,6 @@ def measure_excess(
     images: Floats,
     tile: Integers,
     ends: tuple[Bytes, Bytes],
-    rates: Floats,
     clip: tuple[int, int],
     middle: int,
     velocity: Floats,
@@ -214,27 +268,28 @@ def measure_excess(
         images: ``(C, H, W)``, spikes per plane at the middle plane.
         tile: ``(2, 2)``, the image that predicts a pixel, by its row and column modulo 2.
         ends: Planes since the last spike and until the next one, ``(T, H, W)`` each.
-        rates: Inverse intervals, ``(T, H, W)``.
         clip: First plane and past the last one: intervals that leave it give 0.
         middle: Index of the middle plane.
         velocity: Pixels per plane.
-        window: First plane and past the last plane of the output.
+        window: First plane and past the last plane of the output, in the clip.
         step: Planes whose light is taken as that of the one between them.
         out: ``(window, H, W)``, spikes per plane, filled.
         top: First row.
         bottom: Past the last row.
     """
     width = images.shape[2]
-    indexes = np.empty(width, np.int32)
+    columns, indexes = np.arange(width).astype(np.float32), np.empty(width, np.int32)
     right, down = np.empty(width, np.float32), np.empty(width, np.float32)
-    light = np.zeros((clip[1] - clip[0] + 1, width), np.float32)
     sampled, predicted = np.empty(width, np.float32), np.empty(width, np.float32)
+    gathered, following = np.empty(width, np.float32), np.empty(width, np.float32)
+    light = np.empty((clip[1] - clip[0], width), np.float32)  # since the last spike
     for row in range(top, bottom):
+        gathered[:] = 0
         for first in range(clip[0], clip[1], step):
             stop = min(first + step, clip[1])
             plane = min(first + step // 2, clip[1] - 1)
             side = velocity[0] if plane < middle else velocity[1]
-            _locate(side, row, np.float32(middle - plane), indexes, right, down)
+            _locate(side, row, np.float32(middle - plane), columns, indexes, right, down)
             left, other = tile[row % 2]
             predicted[:] = 0
             flat = images[left].reshape(-1)
@@ -244,37 +299,41 @@ def measure_excess(
                 flat = images[other].reshape(-1)
                 _add_samples(flat, width, indexes, right, down, np.float32(1), sampled)
                 predicted[1::2] = sampled[1::2]
-            for each in range(first - clip[0], stop - clip[0]):
-                for column in range(width):
-                    gathered = max(predicted[column], np.float32(0))
-                    light[each + 1, column] = light[each, column] + gathered
-        for plane in range(window[0], window[1]):
-            _row_of_excess(ends, rates, light, (plane, row), clip, out[plane - window[0], row])
+            for each in range(first, stop):
+                _gather(predicted, ends[0][each, row], gathered, light[each - clip[0]])
+        following[:] = 0
+        for plane in range(clip[1] - 1, window[0] - 1, -1):
+            since, until = ends[0][plane, row], ends[1][plane, row]
+            if plane < window[1]:
+                limits = _limits(clip, plane)
+                _write_excess(following, (since, until), limits, out[plane - window[0], row])
+            _take_at_spikes(light[plane - clip[0]], since, following)
 
 
 @_inline
-def _row_of_excess(
-    ends: tuple[Bytes, Bytes],
-    rates: Floats,
-    light: Floats,
-    place: tuple[int, int],
-    clip: tuple[int, int],
-    out: Floats,
+def _gather(predicted: Floats, since: Bytes, gathered: Floats, light: Floats) -> None:
+    """Add the light of a plane to that since the last spike; a spike begins anew at 0."""
+    for column in range(light.size):
+        total = gathered[column] + max(predicted[column], _ZERO)
+        light[column] = total
+        gathered[column] = total if since[column] != _SPIKE else _ZERO
+
+
+@_inline
+def _take_at_spikes(light: Floats, since: Bytes, following: Floats) -> None:
+    """Replace the light of the interval that follows where a spike ends another one."""
+    for column in range(light.size):
+        earlier, later = light[column], following[column]
+        following[column] = later if since[column] != _SPIKE else earlier
+
+
+@_inline
+def _write_excess(
+    light: Floats, ends: tuple[Bytes, Bytes], limits: tuple[np.uint8, np.uint8], out: Floats
 ) -> None:
-    """Write the excess of one row: 1 less the light between the spikes, times the rate."""
-    plane, row = place
-    since, until, rate = ends[0][plane, row], ends[1][plane, row], rates[plane, row]
-    width = np.int32(out.size)
-    flat = light.reshape(-1)
-    # after the spike that begins the interval up to the one that ends it
-    here = np.int32(plane - clip[0] + 1)
-    low, high = np.int32(plane - clip[0]), np.int32(clip[1] - plane)
+    """Write the excess of one row: 1 less the light between the spikes, over the interval."""
+    since, until = ends
     for column in range(out.size):
-        before, after = np.int32(since[column]), np.int32(until[column])
-        is_whole = before <= low and after < high
-        start = here - before if is_whole else np.int32(0)
-        stop = here + after if is_whole else np.int32(0)
-        place_of = np.int32(column)
-        predicted = flat[np.uint32(stop * width + place_of)]
-        predicted -= flat[np.uint32(start * width + place_of)]
-        out[column] = (np.float32(1) - predicted) * rate[column] if is_whole else np.float32(0)
+        before, after = since[column], until[column]
+        excess = (_ONE - light[column]) / np.float32(np.int32(before) + np.int32(after))
+        out[column] = excess if before <= limits[0] and after < limits[1] else _ZERO

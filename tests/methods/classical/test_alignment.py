@@ -139,16 +139,16 @@ def test_the_compiled_kernels_equal_torch(
     count, *size = spikes.shape
     velocity = speed * torch.randn(2, 2, *size, generator=generator)
     image = torch.rand(size, generator=generator)
-    planes = list(range(count))
-    groups = [planes[first : first + 5] for first in range(0, count, 5)]
+    clip = range(min(1, count - 1), count)
+    groups = [clip[first : first + 5] for first in range(0, len(clip), 5)]
     middle = count // 2
 
     def computed() -> list[torch.Tensor]:
         intervals = Intervals.of(torch.from_numpy(spikes).byte()).with_ends(2, 3)
         aligned = PlaneAlignment(middle, groups, velocity)
         values = [intervals.since, intervals.until, intervals.rates]
-        clip = range(min(1, count - 1), count)
         values += [aligned.each_plane(intervals.rates), aligned.means(intervals.rates)]
+        values.append(aligned.whole(intervals, clip))
         return [*values, aligned.excess(image[None], intervals, clip), box_filter(image[None], 5)]
 
     compiled = computed()
