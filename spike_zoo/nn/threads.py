@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from joblib import cpu_count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    Result = TypeVar("Result")
 
 _LOAD = Path("/proc/loadavg")
 
@@ -34,3 +44,40 @@ def free_cores() -> int:
         return usable
     others = int(running.partition("/")[0]) - 1
     return max(1, min(usable, total - round(min(float(load), others))))
+
+
+def results_in_order(jobs: Iterable[Callable[[], Result]], threads: int) -> Iterator[Result]:
+    """Run jobs in threads, in each of which torch computes with one, and yield their results.
+
+    Jobs are taken a few ahead of the results, in the thread of the caller, with one thread of
+    torch too: its threads would keep the cores busy while they wait.
+
+    Args:
+        jobs: Mostly spend their time outside of Python.
+        threads: How many jobs run at a time; 1: in the thread of the caller.
+    """
+    if threads == 1:
+        for job in jobs:
+            yield job()
+        return
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        coming = iter(jobs)
+        running: deque[Future[Result]] = deque()
+        while True:
+            with _one_thread():
+                wanted = threads + 2 - len(running)
+                running.extend(pool.submit(job) for job in islice(coming, wanted))
+                if not running:
+                    return
+                result = running.popleft().result()
+            yield result
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from spike_zoo.nn import threads
-from spike_zoo.nn.threads import free_cores, limit_threads
+from spike_zoo.nn.threads import free_cores, limit_threads, results_in_order
 
 
 @pytest.fixture(autouse=True)
@@ -76,3 +76,28 @@ def test_threads_are_never_more_than_torch_has(
     torch.set_num_threads(1)
     limit_threads()
     assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_results_come_in_order_from_threads_in_which_torch_has_one(count: int) -> None:
+    torch.set_num_threads(2)
+    taken: list[int] = []
+
+    def jobs() -> Iterator[Callable[[], tuple[int, int]]]:
+        for number in range(20):
+            taken.append(number)
+            yield lambda number=number: (number, torch.get_num_threads())  # type: ignore[misc]
+
+    results = results_in_order(jobs(), count)
+    assert next(results) == (0, 2 if count == 1 else 1)
+    assert len(taken) <= count + 2, "jobs are taken as results are"
+    assert torch.get_num_threads() == 2
+    assert [number for number, _ in results] == list(range(1, 20))
+    assert torch.get_num_threads() == 2
+
+
+def test_the_error_of_a_job_reaches_the_caller() -> None:
+    torch.set_num_threads(2)
+    with pytest.raises(ZeroDivisionError):
+        list(results_in_order([lambda: 1, lambda: 1 // 0], 2))
+    assert torch.get_num_threads() == 2

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+import numpy as np
 import torch
 
 from spike_zoo.methods.classical.alignment import (
@@ -13,10 +16,8 @@ from spike_zoo.methods.classical.alignment import (
     WINDOW,
     Intervals,
     PlaneAlignment,
-    deblurred,
-    group_weights,
-    weighted_sum,
 )
+from spike_zoo.methods.classical.deblurring import deblurred, group_weights, weighted_sum
 from spike_zoo.methods.classical.flow import FLOW_SOURCE, at_other_plane, estimate_velocities
 from spike_zoo.methods.classical.methods import ClassicalMethod
 from spike_zoo.methods.classical.streams import (
@@ -26,12 +27,13 @@ from spike_zoo.methods.classical.streams import (
     ascending_blocks,
     nearest_in_recording,
 )
+from spike_zoo.nn.threads import results_in_order
 from spike_zoo.spikes.recording import check_recording
 from spike_zoo.spikes.windows import wanted_planes
 from spike_zoo.tasks.flow import REACH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 _KEY: Final = 5  # flow is estimated at planes that are multiples of it
 _BLOCK_PIXELS: Final = 1 << 22  # pixels times planes whose intervals are held beside one window's
+_SHARED_PIXELS: Final = 1 << 19  # of an image, up to which each thread computes an image of its own
 
 
 class AlignedMean(NamedTuple):
@@ -154,6 +157,12 @@ class AlignedTFI(ClassicalMethod):
 
     def _means(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[AlignedMean]:
         """Yield the means at planes of a recording; close ones share intervals and flow."""
+        threads = torch.get_num_threads() if math.prod(recording.shape[1:]) <= _SHARED_PIXELS else 1
+        return results_in_order(self._jobs(recording, centers), min(threads, len(centers)))
+
+    def _jobs(
+        self, recording: SpikeRecording, centers: Sequence[int]
+    ) -> Iterator[Callable[[], AlignedMean]]:
         height, width = recording.shape[1:]
         margin = self.window // 2 + LOOK  # more than windows of key planes need, 2 planes away
         for block in ascending_blocks(centers, max(_BLOCK_PIXELS // (height * width), 1)):
@@ -168,7 +177,7 @@ class AlignedTFI(ClassicalMethod):
                 if nearest != key:
                     key, at_key = nearest, self._velocity(intervals, nearest - low)
                 velocity = at_other_plane(at_key, center - key)
-                yield self._mean(intervals, center - low, velocity)
+                yield functools.partial(self._mean, intervals, center - low, velocity)
 
     def _read(self, recording: SpikeRecording, start: int, stop: int) -> Intervals:
         return read_intervals(recording, start, stop)
@@ -216,7 +225,7 @@ def read_intervals(recording: SpikeRecording, start: int, stop: int) -> Interval
 def white_of(rates: Tensor) -> float:
     """Return the rate of what is as bright as white: the 99th percentile."""
     some = rates.flatten()[:: rates.numel() // 2**15 + 1]
-    return float(some.quantile(0.99)) or 1.0
+    return float(np.quantile(some.cpu().numpy(), 0.99)) or 1.0  # torch's sorts: four times as long
 
 
 def _groups(center: int, first: int, stop: int) -> list[range]:

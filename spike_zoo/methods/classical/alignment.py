@@ -1,4 +1,4 @@
-"""Averages of planes along optical flow, and the removal of motion blur from them.
+"""Intervals of a block of planes, and their averages along optical flow.
 
 Tensors on the CPU go through compiled kernels, others through the same operations of torch, which
 the tests use as the reference.
@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from spike_zoo.methods.classical import kernels
 from spike_zoo.methods.classical.demosaicking import luminance
@@ -32,17 +31,8 @@ WINDOW: Final = 65
 GROUP: Final = 5  # planes that are averaged before groups are weighted
 HALF: Final = GROUP // 2
 LOOK: Final = 15  # planes beyond the groups in which intervals may end that measure their blur
-_SPREAD, _NOISE_SPREAD = 5, 15  # sides of the squares over which differences and noise are averaged
-_TOLERANCE: Final = 1.5  # of a difference, in noise powers
-_LEAST_NOISE: Final = 1e-5  # as a power, where white is 1
 _BLACK: Final = 43  # planes without a spike at an end, from which on a pixel stays black there
-_ROUNDS: Final = 2
-_STEP: Final = 0.6  # of the excess that is added in a round
 _LIGHT_STEP: Final = 3  # planes whose predicted light is sampled once
-_CAUTION: Final = 3.0  # noise powers in the Wiener filter of the excess
-_SIDE: Final = 7  # of the squares in which its power is measured
-_LEAST: Final = 0.2  # share of the groups that must have whole intervals
-_FAR: Final = 2.0**22  # planes: no spike
 
 
 @dataclass(frozen=True)
@@ -77,10 +67,7 @@ class Intervals:
             after: Likewise, plane of the first spike after the block, T or more, or infinity.
         """
         none = torch.full(spikes.shape[1:], torch.inf, device=spikes.device)
-        outside = (
-            (-none if before is None else before).clamp(min=-_FAR),
-            (none if after is None else after).clamp(max=_FAR),
-        )
+        outside = (-none if before is None else before, none if after is None else after)
         if not is_compiled_for(spikes.device):
             return cls._by_scans(spikes, *outside)
         from spike_zoo.methods.classical.alignment_kernels import measure_intervals
@@ -101,9 +88,7 @@ class Intervals:
         last = torch.where(fires, planes, before).cummax(dim=0).values
         following = torch.where(fires, planes, after).flip(0).cummin(dim=0).values.flip(0)
         following = torch.cat([following[1:], after[None]])
-        length = following - last
-        rates = torch.where(length < _FAR / 2, 1 / length, 0.0)
-        since, until = planes - last, following - planes
+        rates, since, until = 1 / (following - last), planes - last, following - planes
         return cls(since.clamp(max=255).byte(), until.clamp(max=255).byte(), rates)
 
     def with_ends(self, before: int = 0, after: int = 0) -> Self:
@@ -227,9 +212,10 @@ class PlaneAlignment:
             found = torch.from_numpy(np.empty((stop - first, *image.shape[1:]), np.float32))
             ends = (intervals.since.numpy(), intervals.until.numpy())
             velocity = self.velocity.contiguous().numpy()
-            span = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
             seen = (image.contiguous().numpy(), cfa_tile(intervals.cfa), ends)
-            kernels.over_rows(measure_excess, image.shape[1], found.numel(), *seen, *span, found.numpy())
+            along = ((clip.start, clip.stop), self.middle, velocity, (first, stop), _LIGHT_STEP)
+            job = (*seen, *along, found.numpy())
+            kernels.over_rows(measure_excess, image.shape[1], found.numel(), *job)
         else:
             found = self._excess(image, intervals, clip, range(first, stop))
         return found
@@ -269,16 +255,16 @@ class PlaneAlignment:
 
     def _sampled(self, values: Tensor, *, grouped: bool) -> Tensor:
         planes = self.planes
-        out = torch.zeros(
-            len(self.groups if grouped else planes), *values.shape[1:], device=values.device
-        )
+        size = (len(self.groups if grouped else planes), *values.shape[1:])
         if self._is_compiled:
             from spike_zoo.methods.classical.alignment_kernels import sample_along
 
             along = (np.array(planes, np.int64), self.middle, self.velocity.contiguous().numpy())
-            job = (values.contiguous().numpy(), *along, *self._slots(grouped), out.numpy())
-            kernels.over_rows(sample_along, out.shape[1], len(planes) * values[0].numel(), *job)
-            return out
+            sums = np.zeros(size, np.float32)
+            job = (values.contiguous().numpy(), *along, *self._slots(grouped), sums)
+            kernels.over_rows(sample_along, size[1], len(planes) * values[0].numel(), *job)
+            return torch.from_numpy(sums)
+        out = torch.zeros(size, device=values.device)
         each = (
             moved(values[plane], shifts_at([plane], self.middle, self.velocity)[0])
             for plane in planes
@@ -292,134 +278,3 @@ class PlaneAlignment:
         sizes = [len(group) for group in self.groups] if grouped else [1] * len(self.planes)
         slots = np.repeat(np.arange(len(sizes)), sizes)
         return slots, np.repeat(1 / np.array(sizes, np.float32), sizes).astype(np.float32)
-
-
-def box_filter(images: Tensor, side: int) -> Tensor:
-    """Return means over squares around each pixel of ``(N, H, W)``, cut at the borders.
-
-    Args:
-        images: The images.
-        side: Of the squares in pixels, odd.
-    """
-    if is_compiled_for(images.device):
-        import cv2  # six times as fast
-
-        options: dict[str, Any] = {"normalize": False, "borderType": cv2.BORDER_CONSTANT}
-        sums = [cv2.boxFilter(one, -1, (side, side), **options) for one in images.numpy()]
-        return torch.from_numpy(np.stack(sums)).div_(_pixels_in_square(*images.shape[1:], side))
-    half = side // 2
-    return F.avg_pool2d(images[:, None], side, 1, half, count_include_pad=False)[:, 0]
-
-
-@functools.lru_cache(maxsize=8)
-def _pixels_in_square(height: int, width: int, side: int) -> Tensor:
-    """Return how many pixels the square around each pixel has, ``(H, W)``."""
-    rows, columns = (torch.arange(size) for size in (height, width))
-    half = side // 2
-    counts = (
-        (each + half).clamp(max=len(each) - 1) - (each - half).clamp(min=0) + 1
-        for each in (rows, columns)
-    )
-    return torch.outer(*counts).float()
-
-
-def group_weights(groups: Tensor, offsets: Sequence[int]) -> Tensor:
-    """Return the weights of groups of planes at each pixel, ``(N, H, W)``, 1 in all.
-
-    A group that differs from the middle ones by more than noise has less weight (something passed
-    in front, or the flow is wrong), as has one further away. Noise is measured by the difference
-    of the two groups beside the middle one.
-
-    Args:
-        groups: ``(N, H, W)``, means aligned to the middle plane, white about 1.
-        offsets: Their middle planes relative to the middle one; one is 0.
-    """
-    middle = list(offsets).index(0)
-    beside = groups[max(middle - 1, 0) : middle + 2]
-    noise = box_filter((beside[-1:] - beside[:1]).square() / 2, _NOISE_SPREAD) + _LEAST_NOISE
-    near, weights = beside.mean(dim=0), torch.empty_like(groups)
-    for group, offset, weight in zip(groups, offsets, weights, strict=True):  # stays in the cache
-        difference = box_filter((group - near).square_()[None], _SPREAD)
-        excess = difference.div_(noise).sub_(_TOLERANCE).clamp_(min=0)
-        share = max(1 - abs(offset) / (WINDOW // 2 + HALF + 1), 0.1) ** 0.5
-        torch.div(share, excess.square_()[0].add_(1), out=weight)
-    return weights.div_(weights.sum(dim=0))
-
-
-def weighted_sum(weights: Tensor, images: Tensor) -> Tensor:
-    """Return the sum over images times weights, ``(N, H, W)`` each, as ``(H, W)``."""
-    total = torch.zeros_like(images[0])
-    for weight, image in zip(weights, images, strict=True):  # no product as large as all images
-        total.addcmul_(weight, image)
-    return total
-
-
-def deblurred(
-    image: Tensor, intervals: Intervals, alignment: PlaneAlignment, weights: Tensor
-) -> Tensor:
-    """Remove the motion blur of intervals from an average along the flow.
-
-    An interval measures the mean light between two spikes, during which objects move on: dark
-    pixels blur most. What whole intervals measured beyond the image's prediction is moved back and
-    added, as far as groups of planes agree.
-
-    Args:
-        image: ``(H, W)``, spikes per plane at the middle plane.
-        intervals: Of a block of planes.
-        alignment: The groups and their motion.
-        weights: Of the groups, see :func:`group_weights`.
-
-    Source: ours; iterative back-projection is Irani and Peleg's, CVGIP 1991.
-    """
-    clip = blur_clip(alignment, len(intervals.rates))
-    whole = weighted_sum(weights, alignment.whole(intervals, clip)).clamp_(min=_LEAST)
-    means = alignment.from_first.means
-    for _ in range(_ROUNDS):  # without a name, the planes of differences are freed at once
-        added = _agreed(means(alignment.excess(image[None], intervals, clip)), whole, weights)
-        image = (image + added).clamp(min=0)
-    return image
-
-
-def blur_clip(alignment: PlaneAlignment, planes: int) -> range:
-    """Return the planes in which intervals may lie that measure the blur of a window.
-
-    Args:
-        alignment: The window.
-        planes: How many planes there are.
-    """
-    window = alignment.planes
-    return range(max(min(window) - LOOK, 0), min(max(window) + LOOK + 1, planes))
-
-
-def trusted_excess(excess: Tensor, share: Tensor, weights: Tensor, caution: float) -> Tensor:
-    """Return what a round adds where only a share of the pixels of each group was measured.
-
-    Args:
-        excess: ``(N, H, W)``, means of groups, in which pixels that were not measured are 0.
-        share: ``(N, H, W)``, the share that was measured.
-        weights: Of the groups.
-        caution: Added to the share.
-    """
-    measured = weighted_sum(weights, share) + caution
-    mean = weighted_sum(weights, excess) / measured
-    spread = weighted_sum(weights, (excess - mean * share).square_())
-    return _filtered(mean, spread / measured.square(), weights)
-
-
-def _agreed(excess: Tensor, whole: Tensor, weights: Tensor) -> Tensor:
-    """Return what a round adds: the weighted mean of groups, less where they differ."""
-    mean = weighted_sum(weights, excess) / whole
-    return _filtered(mean, weighted_sum(weights, (excess - mean).square_()), weights)
-
-
-def _filtered(mean: Tensor, spread: Tensor, weights: Tensor) -> Tensor:
-    """Return a step of a mean after a Wiener filter.
-
-    Args:
-        mean: ``(H, W)``, of groups.
-        spread: Variance of the groups.
-        weights: Of the groups.
-    """
-    noise = spread * weighted_sum(weights, weights)
-    power, noise = box_filter(torch.stack([mean.square(), noise]), _SIDE)
-    return _STEP * (mean * power / (power + _CAUTION * noise + 1e-12))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spike_zoo.spikes.compiling import FINITE, compiled
+from spike_zoo.spikes.compiling import compiled, compiled_inline
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     Integers = NDArray[np.int32]
     Planes = NDArray[np.int64]
 
-_LONGEST = np.float32(2**21)  # planes of an interval
 _MOST = np.float32(255)  # planes that a byte can count
 _ZERO, _ONE = np.float32(0), np.float32(1)
 _SPIKE = np.uint8(0)  # planes since the last spike
-_kernel = partial(compiled, fastmath=FINITE)
-_inline = partial(compiled, inline=True, fastmath=FINITE)
+_FINITE = ("nnan", "ninf", "nsz", "contract")
+_RUN = 32  # pixels of a row that are loaded at once
+_kernel = partial(compiled, fastmath=_FINITE)
+_inline = partial(compiled, inline=True, fastmath=_FINITE)
 
 
-@_kernel
+@compiled
 def measure_intervals(
     spikes: Bytes,
     outside: tuple[Floats, Floats],
@@ -43,7 +44,7 @@ def measure_intervals(
     Args:
         spikes: ``(T, H, W)``, 0 or 1.
         outside: ``(H, W)`` each: plane of the last spike before the block, negative, and of the
-            first one after it, T or more; 2^22 planes away where there is no spike.
+            first one after it, T or more; minus infinity and infinity where there is no spike.
         since: ``(T, H, W)``, filled: 0 at a spike, 255 at most.
         until: ``(T, H, W)``, filled: 1 or more, 255 at most.
         rates: ``(T, H, W)``, filled: inverse intervals, 0 where a spike is missing.
@@ -64,13 +65,14 @@ def measure_intervals(
             _note(following, spikes[plane, row], np.float32(plane))
 
 
-@_inline
+@compiled_inline
 def _note(place: Floats, fired: Bytes, plane: np.float32) -> None:
     for column in range(place.size):
-        place[column] = plane if fired[column] else place[column]
+        earlier = place[column]
+        place[column] = plane if fired[column] else earlier
 
 
-@_inline
+@compiled_inline
 def _write(
     places: tuple[np.float32, Floats, Floats], since: Bytes, until: Bytes, rates: Floats
 ) -> None:
@@ -78,8 +80,8 @@ def _write(
     for column in range(last.size):
         since[column] = np.uint8(min(plane - last[column], _MOST))
         until[column] = np.uint8(min(following[column] - plane, _MOST))
-        length = following[column] - last[column]
-        rates[column] = np.float32(1) / length if length < _LONGEST else np.float32(0)
+    for column in range(last.size):  # by itself: loops that fill three arrays are not vectorised
+        rates[column] = _ONE / (following[column] - last[column])
 
 
 @_kernel
@@ -106,7 +108,7 @@ def fill_ends(rates: Floats, away: tuple[int, int], longest: int, top: int, bott
                 if silent == 0 or silent == planes or total >= longest:
                     continue
                 known = rates[start + step * silent, row, column]
-                rate = min(known, np.float32(1) / np.float32(max(total, 1)))
+                rate = min(known, _ONE / np.float32(max(total, 1)))
                 for index in range(silent):
                     rates[start + step * index, row, column] = rate
 
@@ -146,15 +148,36 @@ def _add_samples(
     out: Floats,
 ) -> None:
     """Add bilinear samples of a flattened image to a row."""
-    for column in range(indexes.size):
-        # unsigned: numba would look for negative indexes
+    runs = indexes.size // _RUN * _RUN
+    for first in range(0, runs, _RUN):
+        start, apart = indexes[first], np.int32(0)
+        for each in range(_RUN):
+            apart |= (indexes[first + each] - start) ^ np.int32(each)
+        if apart == 0:  # smooth flow: neighbours lie side by side and are loaded as vectors
+            for each in range(_RUN):
+                index = np.uint32(start) + np.uint32(each)
+                sample = _bilinear(image, width, index, right[first + each], down[first + each])
+                out[first + each] += share * sample
+        else:
+            for column in range(first, first + _RUN):
+                index = np.uint32(indexes[column])  # numba would look for negative indexes
+                sample = _bilinear(image, width, index, right[column], down[column])
+                out[column] += share * sample
+    for column in range(runs, indexes.size):
         index = np.uint32(indexes[column])
-        below = index + np.uint32(width)
-        first, second = image[index], image[index + np.uint32(1)]
-        third, fourth = image[below], image[below + np.uint32(1)]
-        upper = first + right[column] * (second - first)
-        lower = third + right[column] * (fourth - third)
-        out[column] += share * (upper + down[column] * (lower - upper))
+        out[column] += share * _bilinear(image, width, index, right[column], down[column])
+
+
+@_inline
+def _bilinear(
+    image: Floats, width: int, index: np.uint32, right: np.float32, down: np.float32
+) -> np.float32:
+    below = index + np.uint32(width)
+    first, second = image[index], image[index + np.uint32(1)]
+    third, fourth = image[below], image[below + np.uint32(1)]
+    upper = first + right * (second - first)
+    lower = third + right * (fourth - third)
+    return upper + down * (lower - upper)
 
 
 @_kernel
@@ -293,11 +316,11 @@ def measure_excess(
             left, other = tile[row % 2]
             predicted[:] = 0
             flat = images[left].reshape(-1)
-            _add_samples(flat, width, indexes, right, down, np.float32(1), predicted)
+            _add_samples(flat, width, indexes, right, down, _ONE, predicted)
             if other != left:
                 sampled[:] = 0
                 flat = images[other].reshape(-1)
-                _add_samples(flat, width, indexes, right, down, np.float32(1), sampled)
+                _add_samples(flat, width, indexes, right, down, _ONE, sampled)
                 predicted[1::2] = sampled[1::2]
             for each in range(first, stop):
                 _gather(predicted, ends[0][each, row], gathered, light[each - clip[0]])

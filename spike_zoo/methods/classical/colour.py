@@ -14,9 +14,8 @@ from spike_zoo.methods.classical.alignment import (
     WINDOW,
     Intervals,
     PlaneAlignment,
-    blur_clip,
-    trusted_excess,
 )
+from spike_zoo.methods.classical.deblurring import blur_clip, trusted_excess
 from spike_zoo.methods.classical.demosaicking import Demosaicking, demosaicked
 from spike_zoo.methods.classical.flow import moved, shifts_at
 from spike_zoo.methods.classical.methods import TFI, TFP, ClassicalMethod

@@ -13,9 +13,8 @@ from spike_zoo.methods.classical.alignment import (
     WINDOW,
     Intervals,
     PlaneAlignment,
-    deblurred,
-    group_weights,
 )
+from spike_zoo.methods.classical.deblurring import deblurred, group_weights
 from spike_zoo.methods.classical.flow import estimate_velocities
 from spike_zoo.methods.stir.network import PLANES
 from spike_zoo.spikes.packing import unpack_tensor

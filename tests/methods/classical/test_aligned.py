@@ -188,12 +188,14 @@ def test_darkness_stays_dark() -> None:
 def test_pictures_are_the_same_whatever_the_number_of_threads(threads: int) -> None:
     (scene,) = default_scenes("test", 1, seed=3, height=128, width=160, planes=81)
     recording = simulate_take(scene, margin=40).recording
-    once = AlignedTFI().reconstruct(recording, [MIDDLE])
+    planes = range(MIDDLE, MIDDLE + 7)
+    once = torch.cat([AlignedTFI().reconstruct(recording, [plane]) for plane in planes])
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(threads)
     cv2.setNumThreads(threads)
     try:
-        again = AlignedTFI().reconstruct(recording, [MIDDLE])
+        again = AlignedTFI().reconstruct(recording, planes)
+        assert torch.get_num_threads() == threads
         assert cv2.getNumThreads() == threads, "OpenCV's setting is the user's own"
     finally:
         torch.set_num_threads(before[0])

@@ -193,8 +193,9 @@ def test_a_recording_that_is_too_small_to_demosaick_is_rejected(method: str) -> 
 def test_the_compiled_colours_equal_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     take = _colour_take(speed=0.8)
     fast = ColourAlignedTFI().reconstruct(take.recording, 60)
-    from spike_zoo.methods.classical import alignment
+    from spike_zoo.methods.classical import alignment, deblurring
 
-    monkeypatch.setattr(alignment, "is_compiled_for", lambda device: False)
+    for module in (alignment, deblurring):
+        monkeypatch.setattr(module, "is_compiled_for", lambda device: False)
     slow = ColourAlignedTFI().reconstruct(take.recording, 60)
     torch.testing.assert_close(fast, slow, atol=2e-3, rtol=0)
