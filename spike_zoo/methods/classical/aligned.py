@@ -73,7 +73,7 @@ class AlignedTFI(ClassicalMethod):
     last, see :func:`deblurred`.
 
     Where TFI is black because the recording begins or ends within an interval, the nearest
-    interval of the pixel is used, see :meth:`Intervals.with_ends`.
+    interval of the pixel is used, see :meth:`Intervals.fill_ends`.
 
     Args:
         window: Planes to average over, cut to the clip; 5 or more.
@@ -130,7 +130,8 @@ class AlignedTFI(ClassicalMethod):
         means = []
         for clip, velocity in zip((spikes != 0).byte(), known, strict=True):
             intervals = Intervals.of(clip)
-            intervals = intervals.with_ends() if self.fills_ends else intervals
+            if self.fills_ends:
+                intervals.fill_ends()
             means.append(self._mean(intervals, center, velocity))
         return means
 
@@ -170,7 +171,7 @@ class AlignedTFI(ClassicalMethod):
             high = min(block[-1] + margin + 1, len(recording))
             intervals = self._read(recording, low, high)
             if self.fills_ends:
-                intervals = intervals.with_ends(low, len(recording) - high)
+                intervals.fill_ends(low, len(recording) - high)
             key, at_key = -1, torch.empty(0)
             for center in block:
                 nearest = min(round(center / _KEY) * _KEY, len(recording) - 1)

@@ -7,7 +7,7 @@ the tests use as the reference.
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 import numpy as np
@@ -91,26 +91,26 @@ class Intervals:
         rates, since, until = 1 / (following - last), planes - last, following - planes
         return cls(since.clamp(max=255).byte(), until.clamp(max=255).byte(), rates)
 
-    def with_ends(self, before: int = 0, after: int = 0) -> Self:
-        """Fill rates where the recording begins or ends within an interval with the nearest one.
+    def fill_ends(self, before: int = 0, after: int = 0) -> None:
+        """Fill rates, in place, where the recording begins or ends within an interval.
 
-        It is no brighter there than one over the planes without a spike. Where these are 43 or
-        more the pixel stays black, as one that never fires does.
+        The nearest interval of the pixel is used. It is no brighter there than one over the planes
+        without a spike. Where these are 43 or more the pixel stays black, as one that never fires
+        does.
 
         Args:
             before: Planes that the recording has before the block.
             after: Planes that it has after the block.
         """
         if min(before, after) >= _BLACK:
-            return self
+            return
         if not is_compiled_for(self.rates.device):
-            return replace(self, rates=self._filled(before, after))
+            self.rates.copy_(self._filled(before, after))
+            return
         from spike_zoo.methods.classical.alignment_kernels import fill_ends
 
-        rates = self.rates.contiguous().clone()
-        job = (rates.numpy(), (before, after), _BLACK)
-        kernels.over_rows(fill_ends, rates.shape[1], rates.numel(), *job)
-        return replace(self, rates=rates)
+        job = (self.rates.numpy(), (before, after), _BLACK)
+        kernels.over_rows(fill_ends, self.rates.shape[1], self.rates.numel(), *job)
 
     def _filled(self, before: int, after: int) -> Tensor:
         rates = self.rates

@@ -156,7 +156,8 @@ class ColourAlignedTFI(AlignedTFI, ColourMethod):
 
     def colour(self, spikes: Tensor, center: int, cfa: Cfa) -> Tensor:
         """Return the mean along the flow."""
-        intervals = replace(Intervals.of((spikes != 0).byte()).with_ends(), cfa=cfa)
+        intervals = replace(Intervals.of((spikes != 0).byte()), cfa=cfa)
+        intervals.fill_ends()
         return self._mean(intervals, center).rate
 
     def colours(self, recording: SpikeRecording, centers: Sequence[int]) -> Iterator[Tensor]:

@@ -146,7 +146,9 @@ def _read(recording: SpikeRecording, center: int, device: torch.device) -> tuple
 
 def _intervals(spikes: Tensor) -> Intervals:
     """Return the intervals of a clip, filled at its ends."""
-    return Intervals.of((spikes != 0).byte()).with_ends()
+    intervals = Intervals.of((spikes != 0).byte())
+    intervals.fill_ends()
+    return intervals
 
 
 def _velocity(intervals: Intervals, center: int) -> Tensor:

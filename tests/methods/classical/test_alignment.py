@@ -143,7 +143,8 @@ def test_the_compiled_kernels_equal_torch(
     middle = count // 2
 
     def computed() -> list[torch.Tensor]:
-        intervals = Intervals.of(torch.from_numpy(spikes).byte()).with_ends(2, 3)
+        intervals = Intervals.of(torch.from_numpy(spikes).byte())
+        intervals.fill_ends(2, 3)
         aligned = PlaneAlignment(middle, groups, velocity)
         values = [intervals.since, intervals.until, intervals.rates]
         values += [aligned.each_plane(intervals.rates), aligned.means(intervals.rates)]
@@ -173,5 +174,5 @@ def test_where_a_recording_ends_within_an_interval_the_nearest_is_used(
 ) -> None:
     planes = torch.zeros(5, 1, 1, dtype=torch.uint8)
     intervals = Intervals(planes, planes, torch.tensor(rates).view(5, 1, 1))
-    found = intervals.with_ends(before, after).rates
-    torch.testing.assert_close(found.flatten(), torch.tensor(filled))
+    intervals.fill_ends(before, after)
+    torch.testing.assert_close(intervals.rates.flatten(), torch.tensor(filled))
