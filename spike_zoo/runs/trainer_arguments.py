@@ -99,8 +99,7 @@ def tester_of(settings: Mapping[str, Any], trained: Trainer, callbacks: list[Cal
         default_root_dir=settings["default_root_dir"],
     )
     # where the log continues: a trainer that only tests would count from 0
-    done = trained.fit_loop.epoch_loop._batches_that_stepped
-    tester.fit_loop.epoch_loop._batches_that_stepped = done
+    tester.fit_loop.epoch_loop.load_state_dict(trained.fit_loop.epoch_loop.state_dict())
     return tester
 
 

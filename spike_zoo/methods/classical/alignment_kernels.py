@@ -314,13 +314,9 @@ def measure_excess(
             side = velocity[0] if plane < middle else velocity[1]
             _locate(side, row, np.float32(middle - plane), columns, indexes, right, down)
             left, other = tile[row % 2]
-            predicted[:] = 0
-            flat = images[left].reshape(-1)
-            _add_samples(flat, width, indexes, right, down, _ONE, predicted)
+            _sample(images[left], indexes, right, down, predicted)
             if other != left:
-                sampled[:] = 0
-                flat = images[other].reshape(-1)
-                _add_samples(flat, width, indexes, right, down, _ONE, sampled)
+                _sample(images[other], indexes, right, down, sampled)
                 predicted[1::2] = sampled[1::2]
             for each in range(first, stop):
                 _gather(predicted, ends[0][each, row], gathered, light[each - clip[0]])
@@ -331,6 +327,13 @@ def measure_excess(
                 limits = _limits(clip, plane)
                 _write_excess(following, (since, until), limits, out[plane - window[0], row])
             _take_at_spikes(light[plane - clip[0]], since, following)
+
+
+@_inline
+def _sample(image: Floats, indexes: Integers, right: Floats, down: Floats, out: Floats) -> None:
+    """Fill a row with bilinear samples of an image ``(H, W)``."""
+    out[:] = 0
+    _add_samples(image.reshape(-1), image.shape[1], indexes, right, down, _ONE, out)
 
 
 @_inline
