@@ -308,14 +308,13 @@ def _check_choices(
     cache_gib: float,
     cache_dir: str | None,
 ) -> None:
-    if channel_order not in get_args(ChannelOrder):
-        raise ValueError(
-            f"channel_order must be one of {get_args(ChannelOrder)}, got {channel_order!r}"
-        )
-    if net not in get_args(Net):
-        raise ValueError(f"net must be one of {get_args(Net)}, got {net!r}")
-    if upsampler not in get_args(Upsampler):
-        raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
+    for name, value, kind in (
+        ("channel_order", channel_order, ChannelOrder),
+        ("net", net, Net),
+        ("upsampler", upsampler, Upsampler),
+    ):
+        if value not in get_args(kind):
+            raise ValueError(f"{name} must be one of {get_args(kind)}, got {value!r}")
     if times < 1:
         raise ValueError(f"times must be at least 1, got {times}")
     if cache_gib < 0:

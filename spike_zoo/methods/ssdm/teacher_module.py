@@ -54,12 +54,9 @@ def make_teacher(
     check_short(use_bsn=use_bsn, align_input=align_input, rate_gain=rate_gain)
     if upsampler not in get_args(Upsampler):
         raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
-    plain: nn.Module = nn.Upsample(scale_factor=RATIO, mode=upsampler)
-    if upsampler == "bilinear":
-        plain = nn.Upsample(scale_factor=RATIO, mode="bilinear", align_corners=False)
     return SSDMTeacher(
         BSN() if use_bsn else nn.Identity(),
-        EDSR() if upsampler == "edsr" else plain,
+        EDSR() if upsampler == "edsr" else nn.Upsample(scale_factor=RATIO, mode=upsampler),
         short_window,
         align_input=align_input,
         rate_gain=rate_gain,
@@ -126,12 +123,22 @@ class TeacherModule(DeblurModule):
         if self._trainer is None or not self._trainer.ckpt_path:
             self.read_files()
 
+    def ready_teacher(self) -> SSDMTeacher:
+        """Return the cascade with its weights.
+
+        Raises:
+            ConfigError: As :meth:`read_files`, as the next two.
+            MissingFileError: If a file is not there.
+            WeightsError: If a file holds another network.
+        """
+        self.read_files()
+        return self.teacher
+
     def images_at(
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
     ) -> Tensor:
         """Return the teacher's images, ``(len(times), B, 3, 4h, 4w)``."""
-        self.read_files()
-        return self.teacher(blur, spikes, times, span).float()
+        return self.ready_teacher()(blur, spikes, times, span).float()
 
     def _stream(
         self,
@@ -141,15 +148,15 @@ class TeacherModule(DeblurModule):
         exposure: tuple[int, int] | None,
         memory_gib: float | None,
     ) -> Iterator[Tensor]:
-        self.read_files()
+        teacher = self.ready_teacher()
         span = planes_inside(len(recording)) if exposure is None else exposure
         packed = torch.tensor(recording.read_packed(0, len(recording)), device=self.device)
         spikes, blur = unpack_tensor(packed, recording.shape[2])[None], image[None].to(self.device)
-        long = self.teacher.long_exposure(spikes, span)
-        count = self.teacher.times_at_once(blur, memory_gib)
+        long = teacher.long_exposure(spikes, span)
+        count = teacher.times_at_once(blur, memory_gib)
         for first in range(0, len(centers), count):
             part = centers[first : first + count]
-            yield from self.teacher.labels(blur, long, spikes, part)[:, 0].float().cpu()
+            yield from teacher.labels(blur, long, spikes, part)[:, 0].float().cpu()
 
 
 class SSDMCascadeModule(TeacherModule):

@@ -141,13 +141,7 @@ def test_rows_state_all_that_the_full_row_states() -> None:
 
 def test_stages_hand_their_checkpoints_on_where_make_puts_them() -> None:
     student = model_of(ROOT / "configs" / "ssdm_student.yaml")
-    command = [
-        sys.executable,
-        "experiments/run.py",
-        "--dry-run",
-        "train",
-        "ssdm",
-    ]  # everything, and do none of it
+    command = [sys.executable, "experiments/run.py", "--dry-run", "train", "ssdm"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for stage in ("denoise", "upsample", "student"):
         assert f"--run_dir runs/ssdm/{stage} " in done.stdout

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spike_zoo.methods.ssdm import SSDMStudentModule, spike_guided_deblur
+from spike_zoo.methods.ssdm import spike_guided_deblur
 from spike_zoo.methods.ssdm.sdm import grey, mean_rate, rate_of_own_times, reordered
 
 
@@ -78,22 +78,9 @@ def test_an_exposure_that_leaves_the_stream_is_refused() -> None:
         rate_of_own_times(torch.zeros(1, 40, 1, 1), 10, 41, 9, torch.Generator())
 
 
-def test_reordering_swaps_red_and_blue_and_back() -> None:
-    image = torch.tensor([0.1, 0.2, 0.3]).view(1, 3, 1, 1)
-    assert torch.equal(reordered(image, "rgb"), image)
-    turned = reordered(image, "bgr")
-    assert torch.equal(turned.flatten(), torch.tensor([0.3, 0.2, 0.1]))
-    assert torch.equal(reordered(turned, "bgr"), image)
-
-
 def test_grey_weighs_the_colours_as_published_in_either_order() -> None:
     red, green, blue = torch.eye(3).view(3, 3, 1, 1)
     for image, weight in ((red, 0.30), (green, 0.59), (blue, 0.11)):
         assert grey(image).item() == pytest.approx(weight)
         assert grey(reordered(image, "bgr"), "bgr").item() == pytest.approx(weight)
     assert grey(torch.rand(5, 2, 3, 4, 6)).shape == (5, 2, 1, 4, 6)
-
-
-def test_other_orders_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"channel_order must be one of .*'gbr'"):
-        SSDMStudentModule(channel_order="gbr")  # type: ignore[arg-type]  # wrong on purpose
