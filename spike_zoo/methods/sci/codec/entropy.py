@@ -118,6 +118,28 @@ class Gains(nn.Module):
         return latent * self.decoder[name][quality].exp().view(1, -1, 1, 1)
 
 
+class FrameCoder(NamedTuple):
+    """How the latents of a frame are coded.
+
+    Attributes:
+        symbols: Where symbols come from or go.
+        gains: Of all latents.
+        quality: 0 to 3.
+    """
+
+    symbols: Symbols
+    gains: Gains
+    quality: int
+
+    def before(self, name: str, latent: Tensor) -> Tensor:
+        """Return a latent as it is rounded."""
+        return self.gains.before(name, latent, self.quality)
+
+    def after(self, name: str, latent: Tensor) -> Tensor:
+        """Return a decoded latent as the synthesis takes it."""
+        return self.gains.after(name, latent, self.quality)
+
+
 class UncodedLatent(NamedTuple):
     """A latent before rounding.
 
@@ -210,7 +232,9 @@ class LatentEntropy(nn.Module):
         """
         latent, hyper = (None, None) if given is None else given
         hyper = symbols.hyper(hyper, self.prior, (len(self.prior.logits), *grid))
-        predicted = self._side_information(hyper, quality)
+        # means move symbols, which 8 bits are too few for
+        predicted = in_full_precision(self.raise_hyper, hyper)
+        predicted = predicted + self.quality[quality].view(1, -1, 1, 1)
         prediction = in_full_precision(self.fuse, torch.cat([predicted, *extra], dim=1))
         even = checkerboard(self.channels, prediction)
         before = [] if previous is None else [previous]
@@ -226,10 +250,6 @@ class LatentEntropy(nn.Module):
         second, second_symbols = symbols.residual(latent, mean, level, ~even)
         known = known + torch.where(even, 0.0, mean + second)
         return DecodedLatent(known, first_symbols + second_symbols)
-
-    def _side_information(self, hyper: Tensor, quality: int) -> Tensor:
-        """Return what the hyper latent says: means move symbols, which 8 bits are too few for."""
-        return in_full_precision(self.raise_hyper, hyper) + self.quality[quality].view(1, -1, 1, 1)
 
     def finalize(self) -> None:
         """Turn what selects tables into integers."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, turn_motion
-
-if TYPE_CHECKING:
-    pass
 
 
 class FeatureBatch(NamedTuple):

@@ -16,6 +16,7 @@ from spike_zoo.files import weights_file
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
+from spike_zoo.methods.sci.training.options import NetworkOptions
 from spike_zoo.methods.sci.training.stage_table import GIVES, as_table
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.eval_mode import eval_mode
@@ -61,24 +62,29 @@ class StagedModule(TaskModule):
     stage: Stage
     row: StageSpec
     codec: SCICodec
+    clip_length: int
     _has_weights = False
 
-    def train_stage(self, row: StageSpec, codec: SCICodec, /, **hyper_parameters: Any) -> None:
-        """Take the networks of a stage, train its parts and freeze the others.
+    def train_stage(
+        self, row: StageSpec, arguments: Mapping[str, Any], classes: int | None = None
+    ) -> None:
+        """Build the networks of a stage, train its parts and freeze the others.
 
         Args:
             row: The stage.
-            codec: Its networks.
-            hyper_parameters: The constructor's arguments; options are saved as plain mappings.
+            arguments: The constructor's arguments, saved as hyper-parameters; options are saved
+                as plain mappings.
+            classes: See :meth:`NetworkOptions.codec`.
         """
+        networks = NetworkOptions.of(arguments["networks"])
         plain: dict[str, Any] = {
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-            for name, value in hyper_parameters.items()
+            for name, value in {**arguments, "networks": networks}.items()
         }
         self.save_hyperparameters(plain)
         check_schedule(plain["schedule"], plain["learning_rate"], plain.get("warmup", 0.0))
-        self.row, self.codec = row, codec
-        learn_only(codec, row.learns)
+        self.row, self.codec, self.clip_length = row, networks.codec(row, classes), row.clip_length
+        learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
 
     def train(self, mode: bool = True) -> Self:
@@ -237,7 +243,13 @@ class SCIStageModule(StagedModule):
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
         with eval_mode(self):
-            yield from FeatureStream(self.codec, recording, rate_scale).images(centers)
+            stream = FeatureStream(self.codec, recording, rate_scale)
+            yield from map(stream.image, centers)
+
+
+def arguments_of(names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor, from its ``locals()`` at its beginning."""
+    return {name: value for name, value in names.items() if name not in ("self", "__class__")}
 
 
 def check_patch(patch: int | None, cache_gib: float) -> None:

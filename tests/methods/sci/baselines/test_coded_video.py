@@ -18,7 +18,7 @@ from spike_zoo.methods.sci import ATCModule, CAASModule, CTAModule
 from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.methods.sci.baselines.coded_video import affine_maps
 from spike_zoo.tasks import CodedScene, Compressed
-from tests.methods.sci.coding import stage_module
+from tests.methods.sci.coding import small
 
 PLANES, SIDE, SCALE = 41, 48, 0.6
 
@@ -45,9 +45,8 @@ def scene() -> CodedScene:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Return a file with small networks of SCI's seeing half, random but for FAM's skip."""
     seed_everything(3)
-    widths: dict[str, Any] = dict.fromkeys(("fem_width", "codec_width", "fam_width"), 0.125)
     path = tmp_path_factory.mktemp("weights") / "seeing.safetensors"
-    save_weights(stage_module("fam", **widths), path)
+    save_weights(small("fam"), path)
     return str(path)
 
 

@@ -124,19 +124,6 @@ def test_motion_to_an_i_frame_is_zero_or_estimated_here(
     assert not first[4].motions[:, 1].any()  # there is nothing before it
 
 
-def test_motion_of_p_frames_is_refined_by_what_was_decoded(
-    codec: SCICodec, decoded: SCIDecoded
-) -> None:
-    assert codec.fmvr is not None
-    plain = copy.deepcopy(codec)
-    plain.fmvr = None
-    refined = dict(analyses(codec, [decoded]))[1].motions[0, 1]
-    with torch.no_grad():
-        wanted = codec.fmvr(decoded.motion[1:2], decoded.features[1:2])[0]
-    torch.testing.assert_close(refined, wanted)
-    assert torch.equal(dict(analyses(plain, [decoded]))[1].motions[0, 1], decoded.motion[1])
-
-
 def test_without_an_analysis_a_picture_is_the_mean_over_channels(
     codec: SCICodec, decoded: SCIDecoded
 ) -> None:

@@ -115,13 +115,6 @@ def test_the_second_pass_predicts_from_the_first_and_levels_from_its_symbols(
     assert torch.equal(unseen.means[1], watched.means[1])
 
 
-def test_finalising_reaches_the_tables_and_the_scale_network(entropy: LatentEntropy) -> None:
-    entropy.finalize()
-    assert entropy.scales.is_final
-    assert int(entropy.scales.probe_crc) != 0
-    assert (entropy.prior.frequencies.sum(dim=1) == 65536).all()
-
-
 def test_the_lowest_quality_begins_at_a_quarter_and_the_highest_at_one() -> None:
     gains, ones = Gains({"intra": 5}), torch.ones(1, 5, 2, 3)
     found = [float(gains.before("intra", ones, quality).detach().mean()) for quality in range(4)]

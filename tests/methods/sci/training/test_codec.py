@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
+from spike_zoo.methods.sci.codec.entropy import FrameCoder
 from spike_zoo.methods.sci.codec.frames import encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.training.codec import FREE, drawn_group, images_at, phase_of
@@ -309,7 +310,8 @@ def test_decoded_motion_learns_both_directions() -> None:
     before = coding.inter.start(torch.rand(8, 3, 64, 64, generator=generator))
 
     def decoded(motion: torch.Tensor, symbols: RateEstimator) -> torch.Tensor:
-        return coding.inter.encode_motion(symbols, motion, before, coding.gains, 0).motion
+        coder = FrameCoder(symbols, coding.gains, 0)
+        return coding.inter.encode_motion(coder, motion, before).motion
 
     for _ in range(120):
         motion = 4 * torch.randn(8, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64)

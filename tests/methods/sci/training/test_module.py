@@ -23,7 +23,6 @@ from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import small
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -69,15 +68,6 @@ def test_a_stage_says_which_checkpoint_it_starts_from(
         training_loss(wider, batch_of(wider))
 
 
-def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str]) -> None:
-    module = small("fam", **beginnings)
-    module.setup("fit")
-    motion = cast("SCICodecModule", spike_zoo.load(beginnings["motion"]))
-    for part in ("fem", "motion"):
-        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (motion, module))
-        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
-
-
 def test_features_that_are_trained_with_the_analysis_fit_images_better(
     beginnings: dict[str, str],
 ) -> None:
@@ -101,16 +91,15 @@ def test_features_that_are_trained_with_the_analysis_fit_images_better(
     assert terms["anchor"] < 0.05, "the mean of the channels is an image"
 
 
-def test_a_stage_takes_the_parts_of_weights_that_ship() -> None:
-    shipped = cast("SCICodecModule", spike_zoo.load("sci-small"))
-    widths = {
-        name: shipped.hparams["networks"][name]
-        for name in ("fem_width", "codec_width", "fam_width")
-    }
-    module = small("fam", **{**widths, "fem": "sci-small", "motion": "sci-small"})
+@pytest.mark.parametrize("ships", [True, False])
+def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str], ships: bool) -> None:
+    files = dict.fromkeys(beginnings, "sci-small") if ships else beginnings
+    given = cast("SCICodecModule", spike_zoo.load(files["motion"]))
+    widths = {name: value for name, value in given.hparams["networks"].items() if "width" in name}
+    module = small("fam", **widths, **files)
     module.setup("fit")
     for part in ("fem", "motion"):
-        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (shipped, module))
+        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (given, module))
         assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
 
 
@@ -212,59 +201,27 @@ def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "message"),
+    ("stage", "option", "message"),
     [
-        (
-            lambda: small("codec", quantization="hard"),
-            ValueError,
-            "quantization must be one of mixed, noise",
-        ),
-        (
-            lambda: small("codec", lambdas=(1.0, 2.0)),
-            ValueError,
-            r"lambdas must be 4 .*1.0, 2.0",
-        ),
-        (
-            lambda: small("codec", phase_fractions=(0, 0, 0)),
-            ValueError,
-            "phase_fractions must be 3 parts of the run",
-        ),
-        (lambda: small("codec", gop=0), ValueError, "gop must be 1 or more, got 0"),
-        (
-            lambda: small("codec", context="both"),
-            ValueError,
-            "context must be one of condition",
-        ),
-        (
-            lambda: small("joint", temporal_prior="a"),
-            ValueError,
-            "temporal_prior must be one of",
-        ),
-        (lambda: small("codec", codec_width=0.0), ValueError, "codec_width must be above 0"),
-        (lambda: small("codec", patch=8), ValueError, "patch must be 16 pixels or more, got 8"),
-        (
-            lambda: small("codec", cache_gib=-1),
-            ValueError,
-            "cache_gib must be 0 or more",
-        ),
-        (
-            lambda: small("fem", smoothness_weight=-1.0),
-            ValueError,
-            "smoothness_weight must be 0 or more, got -1",
-        ),
-        (
-            lambda: small("motion", flow_loss_weight=float("nan")),
-            ValueError,
-            "flow_loss_weight must be 0 or more",
-        ),
-        (lambda: small("fem", learning_rate=0.0), ValueError, "learning_rate must be a positive"),
+        ("codec", {"quantization": "hard"}, "quantization must be one of mixed, noise"),
+        ("codec", {"lambdas": (1.0, 2.0)}, r"lambdas must be 4 .*1.0, 2.0"),
+        ("codec", {"phase_fractions": (0, 0, 0)}, "phase_fractions must be 3 parts of the run"),
+        ("codec", {"gop": 0}, "gop must be 1 or more, got 0"),
+        ("codec", {"context": "both"}, "context must be one of condition"),
+        ("joint", {"temporal_prior": "a"}, "temporal_prior must be one of"),
+        ("codec", {"codec_width": 0.0}, "codec_width must be above 0"),
+        ("codec", {"patch": 8}, "patch must be 16 pixels or more, got 8"),
+        ("codec", {"cache_gib": -1}, "cache_gib must be 0 or more"),
+        ("fem", {"smoothness_weight": -1.0}, "smoothness_weight must be 0 or more, got -1"),
+        ("motion", {"flow_loss_weight": float("nan")}, "flow_loss_weight must be 0 or more"),
+        ("fem", {"learning_rate": 0.0}, "learning_rate must be a positive"),
     ],
 )
 def test_arguments_outside_their_range_are_refused(
-    make: Callable[[], object], error: type[Exception], message: str
+    stage: Stage, option: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(error, match=message):
-        make()
+    with pytest.raises(ValueError, match=message):
+        small(stage, **option)
 
 
 @pytest.fixture(scope="module")
