@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from spike_zoo.batch import DeblurBatch
 from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.cached_labels import CachedLabels
@@ -38,13 +39,9 @@ from spike_zoo.methods.ssdm.teacher_training import TIMES
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
-from spike_zoo.spikes import centred_window, unpack_tensor
+from spike_zoo.spikes import SpikeRecording, centred_window, unpack_tensor
 from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.deblurring import DeblurModule
-
-if TYPE_CHECKING:
-    from spike_zoo.batch import DeblurBatch
-    from spike_zoo.spikes import SpikeRecording
 
 FEATURES_SHARE = 0.1  # of their weights at first, where the student starts from the blur
 WORK_PER_PIXEL = 150  # bytes of LDN's features for one image pixel, measured

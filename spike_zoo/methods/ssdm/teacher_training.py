@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from collections.abc import Iterator, Sequence
+from typing import Literal, cast, get_args
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler
 
+from spike_zoo.batch import DeblurBatch
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR
@@ -18,17 +20,11 @@ from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
 from spike_zoo.methods.ssdm.sdm import grey, rate_of_own_times
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
-from spike_zoo.methods.ssdm.teacher_module import TeacherModule
+from spike_zoo.methods.ssdm.teacher_module import Part, TeacherModule
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.exposures import Exposure, ExposureResult
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from spike_zoo.batch import DeblurBatch
-    from spike_zoo.methods.ssdm.teacher_module import Part
 
 Stage = Literal["denoise", "upsample"]
 LEARNING_RATES = {"denoise": 3e-4, "upsample": 2e-4}  # as released

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
+from spike_zoo.batch import LabelledBatch, Split
 from spike_zoo.coding.sci.chunks import HEAD_BYTES
 from spike_zoo.coding.sci.header import HEADER_BYTES
 from spike_zoo.coding.sci.rans import GroupEncoder
 from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, surroundings
 from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
+from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.frames import encode_frames, in_time
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import SymbolEncoder
@@ -30,14 +33,8 @@ from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.metrics.rate import accuracy_decrease, bit_saving, bpp
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.nn.tensor_cache import TensorCache
+from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.recognition import ClassificationModule
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.batch import LabelledBatch, Split
-    from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.tasks.evaluation import Evaluation
 
 
 class SCIRecognitionModule(StagedModule, ClassificationModule):

@@ -5,10 +5,12 @@ Each is measured as it is and learns nothing; networks come from weights that we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spike_zoo.checkpoints.loading import load
@@ -19,15 +21,8 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
-from spike_zoo.tasks.coding import CodingModule, Compressed
+from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 from spike_zoo.tasks.protocols import Adjustable, Reconstructs
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.tasks.coding import CodedScene
 
 Motion = Literal["decoded", "none"]
 Channels = Literal["all", "mean"]

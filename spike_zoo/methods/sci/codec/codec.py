@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -35,13 +37,8 @@ from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import CLIP, FEM, SMALLEST_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from spike_zoo.spikes import SpikeRecording
 
 LAMBDAS = (64.0, 128.0, 256.0, 512.0)
 """Weights of the mean square error beside bits at each quality: the paper's codec."""

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.codec.entropy import FrameCoder
-from spike_zoo.methods.sci.codec.inter import CODED
+from spike_zoo.methods.sci.codec.frames import CodecNetworks
+from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
+from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
 from spike_zoo.methods.sci.codec.intra import STRIDE
 from spike_zoo.methods.sci.codec.symbols import ExactSymbols
 from spike_zoo.methods.sci.features.fem import REACH
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.base import ProfiledCall
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.methods.sci.codec.frames import CodecNetworks
-    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
-    from spike_zoo.methods.sci.codec.inter import DecodedPFrame
 
 
 class ZeroSymbols(ExactSymbols):

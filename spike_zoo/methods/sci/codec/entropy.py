@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +27,6 @@ from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.features.blocks import DSB, Up
 from spike_zoo.nn.precision import in_full_precision
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 class Symbols(Protocol):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple, cast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.entropy import FrameCoder, Gains
+from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, FrameCoder, Gains, Symbols
 from spike_zoo.methods.sci.codec.inter import (
     CODED,
     LONGEST_GAP,
@@ -25,14 +26,8 @@ from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.blocks import check_choice, check_width, scaled, warped
-from spike_zoo.methods.sci.features.motion_estimation import FMVR
+from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, Symbols
-    from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 
 AT_ONCE = LONGEST_GAP + 1
 """P-frames that an encoder decides together."""

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.sci.codec.entropy import DecodedLatent, LatentEntropy, UncodedLatent
+from spike_zoo.methods.sci.codec.entropy import (
+    DecodedLatent,
+    FrameCoder,
+    LatentEntropy,
+    Symbols,
+    UncodedLatent,
+)
 from spike_zoo.methods.sci.codec.inter_layers import (
     CONTENT,
     CONTENT_HYPER,
@@ -23,9 +29,6 @@ from spike_zoo.methods.sci.codec.inter_layers import (
 from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
 from spike_zoo.methods.sci.features.blocks import DSB, conv3, scaled, warped
 from spike_zoo.nn.precision import in_full_precision
-
-if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.entropy import FrameCoder, Symbols
 
 Context = Literal["condition", "residual"]
 TemporalPrior = Literal["full", "symbols", "none"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from scipy.fft import dct
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.entropy import LatentEntropy, UncodedLatent
+from spike_zoo.methods.sci.codec.entropy import FrameCoder, LatentEntropy, UncodedLatent
 from spike_zoo.methods.sci.features.blocks import (
     DSB,
     FEATURES,
@@ -22,9 +22,6 @@ from spike_zoo.methods.sci.features.blocks import (
     scaled,
     separables,
 )
-
-if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.entropy import FrameCoder
 
 LATENT, HYPER = 320, 128
 STRIDE = 64

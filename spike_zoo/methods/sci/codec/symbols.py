@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from spike_zoo.coding.sci.rans import LARGEST, ideal_bits
-from spike_zoo.coding.sci.tables import from_frequencies, gaussian_tables
-from spike_zoo.methods.sci.codec.hyperprior import RADIUS
+from spike_zoo.coding.sci.rans import LARGEST, GroupDecoder, GroupEncoder, ideal_bits
+from spike_zoo.coding.sci.tables import FrequencyTables, from_frequencies, gaussian_tables
+from spike_zoo.methods.sci.codec.hyperprior import RADIUS, HyperPrior
 from spike_zoo.methods.sci.codec.quantization import gaussian_bits, noisy, rounded, sigma_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
-    from spike_zoo.coding.sci.tables import FrequencyTables
-    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
-    from spike_zoo.methods.sci.codec.scale_net import ScaleNet
-
+from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
 ESCAPE_BITS = 16.0
 """Bits behind an escape, of a symbol beyond its table's radius."""

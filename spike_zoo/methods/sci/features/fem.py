@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -20,9 +21,6 @@ from spike_zoo.methods.sci.features.blocks import (
     scaled,
 )
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Pathway = Literal["dual", "ventral", "dorsal"]
 Fusion = Literal["pfu", "concat", "none"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, cast
 
 import torch
+from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
+from spike_zoo.batch import ReconstructionBatch, Split
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.analysis.fam import (
     AROUND,
@@ -15,6 +18,7 @@ from spike_zoo.methods.sci.analysis.fam import (
     AnalysisInput,
     surroundings,
 )
+from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import extraction_terms, reconstruction_terms
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
@@ -22,20 +26,12 @@ from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, 
 from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
 from spike_zoo.metrics import LaplacianNorms, frame_deviation, laplacian_norms
 from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.simulation.scenes.scene import SceneSpec
+from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.batch import ReconstructionBatch, Split
-    from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.nn.schedules import ScheduleKind
-    from spike_zoo.tasks.evaluation import Evaluation
-    from spike_zoo.tasks.protocols import Reconstructs
 
 ANCHOR_WEIGHT: Final = 0.1  # of the feature's own image, where FEM is trained with FAM
 AT_REST: Final = SceneSpec(name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
+from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.coding.sci.chunks import HEAD_BYTES
 from spike_zoo.coding.sci.header import HEADER_BYTES, Header
 from spike_zoo.errors import ConfigError
@@ -20,6 +22,7 @@ from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
+from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import (
@@ -28,22 +31,14 @@ from spike_zoo.methods.sci.training.stage_module import (
     arguments_of,
     check_patch,
 )
-from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
+from spike_zoo.methods.sci.training.stage_table import STAGES, StageSpec, with_part
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
 from spike_zoo.metrics.image import MeanOfValues, psnr
-from spike_zoo.tasks.coding import CodingModule, Compressed
+from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from spike_zoo.batch import SceneBatch, Split
-    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
-    from spike_zoo.methods.sci.training.stage_table import StageSpec
-    from spike_zoo.nn.schedules import ScheduleKind
-    from spike_zoo.tasks.coding import CodedScene
 
 Kind = Literal["intra", "pair", "rollout"]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.batch import SceneBatch
+from spike_zoo.methods.sci.analysis.fam import FAM, surroundings
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, in_time
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
@@ -24,13 +25,9 @@ from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, recons
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import WARMUP, arguments_of
 from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
+from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.tasks.coding import CodedScene
 from spike_zoo.tasks.scene_training import check_scenes
-
-if TYPE_CHECKING:
-    from spike_zoo.batch import SceneBatch
-    from spike_zoo.methods.sci.analysis.fam import FAM
-    from spike_zoo.nn.schedules import ScheduleKind
-    from spike_zoo.tasks.coding import CodedScene
 
 FEATURE_WEIGHT = 0.1
 CONSISTENCY_WEIGHT = 0.1

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spike_zoo.methods.sci.analysis.fam import FAMOutput
+from spike_zoo.methods.sci.codec.frames import DecodedFrame
+from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
 from spike_zoo.metrics.smoothness import laplacian
 from spike_zoo.nn.flow import mean_error, motion_loss
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.methods.sci.analysis.fam import FAMOutput
-    from spike_zoo.methods.sci.codec.frames import DecodedFrame
-    from spike_zoo.methods.sci.codec.symbols import RateEstimator
 
 PRELIMINARY = 0.1
 """Weight of the preliminary images beside the final one."""

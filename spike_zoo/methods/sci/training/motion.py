@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
-from spike_zoo.methods.sci.features.motion_estimation import FACTORS
+from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
+from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
 from spike_zoo.methods.sci.training.losses import motion_terms
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
 from spike_zoo.methods.sci.training.stage_module import (
@@ -23,6 +26,7 @@ from spike_zoo.methods.sci.training.stage_table import STAGES
 from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn.flow import padded_motion
 from spike_zoo.nn.padding import pad_to_multiple
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.evaluation import (
     Evaluation,
@@ -33,14 +37,6 @@ from spike_zoo.tasks.evaluation import (
 )
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from spike_zoo.batch import SceneBatch, Split
-    from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
-    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
-    from spike_zoo.nn.schedules import ScheduleKind
 
 
 class FeaturePairs(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
@@ -17,10 +17,7 @@ from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.blocks import check_choice
 from spike_zoo.methods.sci.features.fem import FEM, Fusion, Pathway
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
-
-if TYPE_CHECKING:
-    from spike_zoo.methods.sci.training.stage_table import StageSpec
-
+from spike_zoo.methods.sci.training.stage_table import StageSpec
 
 Target = Literal["features", "images"]
 

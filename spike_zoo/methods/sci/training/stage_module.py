@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 
+from spike_zoo.batch import SceneBatch
 from spike_zoo.checkpoints.partial import learn_only, load_part, set_frozen_to_eval
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.files import weights_file
+from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
 from spike_zoo.methods.sci.training.options import NetworkOptions
-from spike_zoo.methods.sci.training.stage_table import GIVES, as_table
+from spike_zoo.methods.sci.training.stage_table import GIVES, Stage, StageSpec, as_table
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import check_schedule, total_updates
 from spike_zoo.nn.tensor_cache import TensorCache
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.base import TaskModule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from torch import Tensor
-    from torch.optim import Optimizer
-
-    from spike_zoo.batch import SceneBatch
-    from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.methods.sci.training.stage_table import Stage, StageSpec
-    from spike_zoo.spikes import SpikeRecording
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
