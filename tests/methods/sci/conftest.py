@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from lightning import seed_everything
 
 from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.methods.sci import SCICodec
 from tests.methods.sci.codecs import lively_codec, recording
 from tests.methods.sci.coding import small
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.methods.sci import SCICodec
 
 
 @pytest.fixture(scope="session")

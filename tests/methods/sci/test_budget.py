@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation
+from spike_zoo.methods.sci import FAM, FEM, FMVR, ClassFAM, MotionEstimation, SCICodec
 from spike_zoo.methods.sci.codec.costs import ZeroSymbols, coding_calls
 from spike_zoo.methods.sci.codec.entropy import FrameCoder, Gains
 from spike_zoo.methods.sci.codec.inter import CODED, Inter
 from spike_zoo.methods.sci.codec.inter_layers import Contexts
 from spike_zoo.methods.sci.codec.intra import Intra
+from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.features.blocks import FEATURES as CHANNELS
 from tests.methods.sci.codecs import features_of, recording
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
 PLANES = [(1, 13, 256, 256)]
 FEATURES = [(1, 5, 3, 256, 256), (1, 4, 2, 256, 256)]

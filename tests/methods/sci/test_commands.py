@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,13 +11,9 @@ import pytest
 from spike_zoo import write_recording
 from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.main import main
+from spike_zoo.methods.sci import SCICodec
 from tests.methods.sci.codecs import recording
 from tests.methods.sci.coding import small
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.methods.sci import SCICodec
 
 
 def test_a_recording_becomes_a_bitstream_and_pictures_again(

@@ -18,6 +18,8 @@ from spike_zoo.checkpoints.saved_model import read_saved_model
 from spike_zoo.cli.main import main
 from spike_zoo.methods import sci
 from spike_zoo.records.result import RunResult
+from spike_zoo.sweeps import read_sweep
+from spike_zoo.tables import read_table_file
 from spike_zoo.testing import labelled_batch
 from tests.conftest import ROOT
 from tests.helpers.measured import psnr_by_hand
@@ -26,7 +28,7 @@ from tests.methods.sci.coding import MODULES, WIDTHS
 
 SCI = ROOT / "experiments" / "sci"
 ROWS = sorted((SCI / "variants").glob("*.yaml"))
-#: Rows of other codecs, which tests/methods/sci/test_video_configs.py runs.
+#: Classes of rows of other codecs.
 CODED = {"LosslessModule", "CTAModule", "ATCModule", "CAASModule", "SCIBitstreamModule"}
 #: Classes of other methods, which learn nothing here.
 OTHERS = {"TFIModule": "classical", "TFPModule": "classical", "STIRModule": "stir"}
@@ -71,6 +73,7 @@ def stage_of(path: Path) -> str:
 
 
 VARIANTS = [path for path in ROWS if class_of(path) not in CODED]
+CODED_ROWS = [path for path in ROWS if class_of(path) in CODED]
 CONFIGS = sorted((ROOT / "configs").glob("sci_*.yaml"))
 PLAIN = [path for path in CONFIGS if class_of(path) not in CODED]
 RUN = run_here(VARIANTS, beside=PLAIN)  # make smoke-tables runs the others, here they are built
@@ -126,6 +129,38 @@ def test_configuration_runs_with_the_smoke_profile(
     elif stage_of(path) in ("fem", "fam"):
         by_hand = psnr_by_hand(result, archive)
         assert result.metrics["test/psnr"] == pytest.approx(by_hand, abs=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CODED_ROWS, ids=lambda path: path.stem)
+def test_a_row_of_another_codec_runs_with_the_smoke_profile(
+    path: Path, archives: dict[str, str], tmp_path: Path
+) -> None:
+    files = ["configs/sci_video.yaml", "configs/profiles/smoke.yaml", str(path.relative_to(ROOT))]
+    line = [argument for file in files for argument in ("--config", file)]
+    line += ["--data.init_args.archive", archives["sequence.h5"], "--run_dir", str(tmp_path)]
+    assert main(["test", *line, "--trainer.enable_progress_bar", "false"]) == 0
+    result = RunResult.read(tmp_path / "test")
+    assert (result.variant, result.method, result.profile) == (path.stem, "sci", "smoke")
+    if class_of(path) == "LosslessModule":
+        assert list(result.metrics) == ["test/bpp"]
+        assert 0 < result.metrics["test/bpp"] <= 1
+        assert result.metrics["test/bpp"] == 1 or path.stem != "raw"
+        return
+    curve = result.curves["rate_distortion/psnr"]
+    assert len(curve) == 4
+    rates = [rate for rate, _ in curve]
+    assert rates == sorted(rates)
+    assert rates[0] < rates[-1]
+    assert all(5 < quality < 60 for _, quality in curve)
+    assert result.metrics["test/psnr_q3"] == pytest.approx(curve[3][1])
+
+
+def test_every_row_of_another_codec_is_swept_and_shown() -> None:
+    sweep = read_sweep(SCI / "sweep_video.yaml").parameters["config"]["values"]
+    swept = {Path(name).name for name in sweep}
+    assert swept == {path.name for path in CODED_ROWS}
+    assert swept <= {variant.name for variant in read_table_file(SCI / "table.yaml").variants}
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,19 +23,14 @@ from torch import Tensor, nn
 
 import spike_zoo
 from spike_zoo.coding import BitstreamError, BitstreamReader
+from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec import bitstream
 from spike_zoo.methods.sci.codec.bitstream import decoded_group, scale_nets
+from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
 from spike_zoo.nn.eval_mode import eval_mode
 from tests.conftest import ROOT
 from tests.methods.sci.codecs import features_of, recording
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # its flags
 

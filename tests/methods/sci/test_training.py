@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
-from lightning import Callback, LightningModule, Trainer, seed_everything
+from lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from torch import Tensor
 
 import spike_zoo
 from spike_zoo import SpikeArchive
@@ -20,12 +22,6 @@ from spike_zoo.metrics import psnr
 from spike_zoo.metrics.smoothness import laplacian_norms
 from spike_zoo.testing import QUIET
 from tests.methods.sci.coding import SPLITS, WIDTHS, grouped, small
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lightning import LightningDataModule
-    from torch import Tensor
 
 
 class Losses(Callback):

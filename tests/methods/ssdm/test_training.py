@@ -14,12 +14,9 @@ import spike_zoo
 from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.ssdm import (
-    BSN,
-    EDSR,
     LDN,
     SAN,
     SSDMStudentModule,
-    SSDMTeacher,
     SSDMTeacherModule,
 )
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
@@ -147,23 +144,6 @@ def test_three_stages_lead_from_nothing_to_a_student_that_needs_none_of_their_fi
     blurry = torch.from_numpy(take.blur[0]).permute(2, 0, 1)
     found = loaded.deblur(blurry, take.recording, TIMES)
     torch.testing.assert_close(found, student.deblur(blurry, take.recording, TIMES))
-
-
-def test_the_teacher_is_frozen_and_as_trained(tmp_path: Path) -> None:
-    torch.save(BSN().state_dict(), tmp_path / "bsn.pth")
-    torch.save(EDSR().state_dict(), tmp_path / "edsr.pth")
-    files = {part: str(tmp_path / f"{part}.pth") for part in ("bsn", "edsr")}
-    module = SSDMStudentModule(short_window=7, **files)  # type: ignore[arg-type]  # two of its arguments
-    module.setup("fit")
-    (labels,) = module._teacher
-    teacher = labels.teacher
-    assert isinstance(teacher, SSDMTeacher)
-    assert teacher.short_window == 7
-    assert not teacher.training
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
-    assert not any("teacher" in name for name in module.state_dict())
-    wanted = torch.load(tmp_path / "bsn.pth", weights_only=True)
-    assert all(torch.equal(value, wanted[name]) for name, value in teacher.bsn.state_dict().items())
 
 
 def test_a_student_without_a_teacher_asks_for_no_file_and_looks_at_no_label() -> None:

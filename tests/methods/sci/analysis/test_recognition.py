@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -11,16 +11,13 @@ from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
 from spike_zoo.errors import SpikeZooError
-from spike_zoo.methods.sci import PlaybackRecognitionModule, SCIRecognitionModule
+from spike_zoo.methods.sci import PlaybackRecognitionModule, SCICodec, SCIRecognitionModule
 from spike_zoo.methods.sci.analysis.recognition import coded_clips
 from spike_zoo.methods.sci.baselines.playback_classifier import PlaybackClassifier
 from spike_zoo.methods.sci.codec.decoded import analyses
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
 from tests.methods.sci.codecs import lively_codec, recording
 from tests.methods.sci.coding import WIDTHS, grouped
-
-if TYPE_CHECKING:
-    from spike_zoo.methods.sci import SCICodec
 
 
 class TestSCIRecognition(ClassificationTester, MethodTester):

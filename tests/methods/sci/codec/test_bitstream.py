@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,9 +32,6 @@ from spike_zoo.methods.sci.codec.bitstream import (
 )
 from spike_zoo.spikes import SpikeRecording
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, lively_codec, recording
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def planes_of(count: int, height: int = HEIGHT, width: int = COLUMNS) -> SpikeRecording:

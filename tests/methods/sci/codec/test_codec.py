@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from spike_zoo.coding import BitstreamError, BitstreamReader
 from spike_zoo.errors import UsageError
+from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec.bitstream import payloads
+from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.tasks.protocols import Compresses, codec_from
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, lively_codec, recording
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 
 
 def test_a_codec_is_what_commands_ask_for(codec: SCICodec) -> None:

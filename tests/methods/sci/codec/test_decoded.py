@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import Tensor
 
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import FEM, ClassFAM, SCICodec
 from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.decoded import analyses
 from tests.methods.sci.codecs import lively_codec, recording
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 
 
 def by_hand(codec: SCICodec, features: Tensor, motion: Tensor, gop: int) -> list[Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import torch
@@ -26,9 +26,6 @@ from spike_zoo.methods.sci.codec.intra import LATENT, block_analysis, block_synt
 from spike_zoo.methods.sci.codec.symbols import RateEstimator, SymbolDecoder, SymbolEncoder
 from spike_zoo.metrics import psnr
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, WIDTH, features_of, recording
-
-if TYPE_CHECKING:
-    pass
 
 CPU, SIZE, FRAMES = torch.device("cpu"), (HEIGHT, COLUMNS), 9
 

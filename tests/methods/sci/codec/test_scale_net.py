@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet, joined, scaling
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from numpy.typing import NDArray
-    from torch import Tensor
 
 HYPER, CONTEXT, HIDDEN, OUTPUTS = 8, 24, 16, 24
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.features.fem import FEM, BinaryConv2d, Fusion, Pathway
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @pytest.mark.parametrize("plane", range(13))

@@ -1,4 +1,4 @@
-"""Motion: directions, chains over time, sizes."""
+"""Motion: directions, chains over time, sizes, refinement; widths of layers."""
 
 from __future__ import annotations
 

@@ -1,24 +1,21 @@
-"""The freeze table: what it says, and that training does just that."""
+"""The freeze table: what it says, that the page shows it, and that training does just that."""
 
 from __future__ import annotations
 
 import logging
 import re
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import pytest
 import torch
-from lightning import Callback, Trainer, seed_everything
+from lightning import Callback, LightningModule, Trainer, seed_everything
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from spike_zoo.methods.sci.training.stage_table import STAGES, Stage, as_table
 from tests.conftest import ROOT
 from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import small
-
-if TYPE_CHECKING:
-    from lightning import LightningModule
-    from torch import Tensor, nn
 
 #: What a stage is trained with here, so that every part of it takes part.
 SETTINGS: dict[Stage, dict[str, Any]] = {
