@@ -31,9 +31,8 @@ from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, images_at_
 from spike_zoo.methods.ssdm.teacher_module import (
     Upsampler,
     check_short,
-    load_teacher_network,
+    load_teacher,
     make_teacher,
-    teacher_files,
 )
 from spike_zoo.methods.ssdm.teacher_training import TIMES
 from spike_zoo.nn.eval_mode import eval_mode
@@ -188,12 +187,9 @@ class SSDMStudentModule(DeblurModule):
             MissingFileError: If it is not there.
             WeightsError: If it holds another network.
         """
-        hparams = self.hparams
-        made = {name: hparams[name] for name in ("use_bsn", "upsampler")}
-        seen = {name: hparams[name] for name in ("short_window", "align_input", "rate_gain")}
-        teacher = make_teacher(**made, **seen)
-        for part, path in teacher_files(hparams["bsn"], hparams["edsr"], **made).items():
-            load_teacher_network(getattr(teacher, part), part, path)
+        options = ("use_bsn", "upsampler", "short_window", "align_input", "rate_gain")
+        teacher = make_teacher(**{name: self.hparams[name] for name in options})
+        load_teacher(teacher, {"bsn": self.hparams["bsn"], "edsr": self.hparams["edsr"]})
         return teacher.requires_grad_(False).eval()
 
     def make_loss(self) -> DistillationLoss:

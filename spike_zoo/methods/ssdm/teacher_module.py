@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -75,7 +75,7 @@ class TeacherModule(DeblurModule):
 
     Args:
         teacher: The cascade.
-        files: Its networks that come from files, with the paths.
+        files: Paths of its networks, see :func:`load_teacher`.
         lpips: See :class:`DeblurModule`.
         protocols: See there.
     """
@@ -83,7 +83,7 @@ class TeacherModule(DeblurModule):
     def __init__(
         self,
         teacher: SSDMTeacher,
-        files: dict[Part, str | None],
+        files: Mapping[Part, str | None],
         *,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
@@ -109,8 +109,7 @@ class TeacherModule(DeblurModule):
             WeightsError: If a file holds another network.
         """
         if not self._has_weights:
-            for part, path in self.files.items():
-                load_teacher_network(getattr(self.teacher, part), part, path)
+            load_teacher(self.teacher, self.files)
             self._has_weights = True
 
     def setup(self, stage: str) -> None:
@@ -197,8 +196,7 @@ class SSDMCascadeModule(TeacherModule):
             align_input=align_input,
             rate_gain=rate_gain,
         )
-        files = teacher_files(bsn, edsr, use_bsn=use_bsn, upsampler=upsampler)
-        super().__init__(teacher, files, lpips=lpips, protocols=protocols)
+        super().__init__(teacher, {"bsn": bsn, "edsr": edsr}, lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
 
 
@@ -231,46 +229,38 @@ class BlurryInputModule(DeblurModule):
         return iter([image] * len(centers))
 
 
-def load_teacher_network(network: nn.Module, part: Part, path: str | Path | None) -> None:
-    """Load weights into one of the teacher's networks.
+def load_teacher(teacher: SSDMTeacher, files: Mapping[Part, str | Path | None]) -> None:
+    """Load the weights of a cascade's networks.
 
     Args:
-        network: :class:`BSN` or :class:`EDSR`.
-        part: Which of them.
-        path: A checkpoint or export of a module with the teacher inside, or the authors' file.
+        teacher: The cascade; parts that are no networks need no file.
+        files: By part, a checkpoint or export of a module with the teacher inside, or the
+            authors' file.
 
     Raises:
-        ConfigError: If no path is given.
-        MissingFileError: If there is no such file.
-        WeightsError: If the file holds no such network.
+        ConfigError: If the path of a network is missing.
+        MissingFileError: If a file is not there.
+        WeightsError: If a file holds no such network.
     """
-    name, stage = type(network).__name__, STAGES[part]
-    if path is None:
-        raise ConfigError(
-            f"{part}: the teacher needs weights of {name}; give the checkpoint that "
-            f"configs/ssdm_{stage}.yaml trained, or switch the network off"
-        )
-    file = weights_file(path)
-    if not file.is_file():
-        raise MissingFileError(
-            f"{file}: there is no such file of {name}'s weights; train them with "
-            f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml', or name another in "
-            f"{part}",
-            path=str(file),
-        )
-    load_part(network, file, f"teacher.{part}", optional=FIXED[part])
-
-
-def teacher_files(
-    bsn: str | None, edsr: str | None, *, use_bsn: bool, upsampler: Upsampler
-) -> dict[Part, str | None]:
-    """Return the files of the networks that a cascade has."""
-    files: dict[Part, str | None] = {}
-    if use_bsn:
-        files["bsn"] = bsn
-    if upsampler == "edsr":
-        files["edsr"] = edsr
-    return files
+    for part, path in files.items():
+        network, stage = getattr(teacher, part), STAGES[part]
+        if not isinstance(network, BSN | EDSR):
+            continue
+        name = type(network).__name__
+        if path is None:
+            raise ConfigError(
+                f"{part}: the teacher needs weights of {name}; give the checkpoint that "
+                f"configs/ssdm_{stage}.yaml trained, or switch the network off"
+            )
+        file = weights_file(path)
+        if not file.is_file():
+            raise MissingFileError(
+                f"{file}: there is no such file of {name}'s weights; train them with "
+                f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml', or name another in "
+                f"{part}",
+                path=str(file),
+            )
+        load_part(network, file, f"teacher.{part}", optional=FIXED[part])
 
 
 def _note_weights(module: nn.Module, keys: object) -> None:

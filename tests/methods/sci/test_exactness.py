@@ -26,7 +26,7 @@ from spike_zoo.coding import BitstreamError, BitstreamReader
 from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec import bitstream
 from spike_zoo.methods.sci.codec.bitstream import decoded_group, scale_nets
-from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
+from spike_zoo.methods.sci.codec.entropy import HyperPrior
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
 from spike_zoo.nn.eval_mode import eval_mode
 from tests.conftest import ROOT

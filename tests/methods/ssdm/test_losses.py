@@ -199,11 +199,6 @@ def test_a_window_longer_than_the_exposure_is_refused() -> None:
         rate_of_own_times(torch.zeros(1, 40, 1, 1), 10, 30, 21, torch.Generator())
 
 
-def test_an_exposure_that_leaves_the_stream_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"planes 10\.\.41 were asked for, the stream has 0\.\.40"):
-        rate_of_own_times(torch.zeros(1, 40, 1, 1), 10, 41, 9, torch.Generator())
-
-
 def test_grey_weighs_the_colours_as_published_in_either_order() -> None:
     red, green, blue = torch.eye(3).view(3, 3, 1, 1)
     for image, weight in ((red, 0.30), (green, 0.59), (blue, 0.11)):

@@ -20,7 +20,7 @@ from spike_zoo.methods.ssdm import (
     SSDMStudentModule,
     SSDMTeacher,
 )
-from spike_zoo.methods.ssdm.teacher_module import load_teacher_network
+from spike_zoo.methods.ssdm.teacher_module import load_teacher
 from spike_zoo.metrics import psnr
 from spike_zoo.simulation import deblur_scenes, simulate_exposures
 from spike_zoo.testing import QUIET
@@ -169,5 +169,5 @@ def test_the_enlarging_network_needs_no_shifts_of_the_mean_in_a_file(
     trained, ours = EDSR().state_dict(), EDSR()
     learned = {f"{prefix}{key}": value for key, value in trained.items() if "_mean." not in key}
     torch.save(learned, tmp_path / "edsr.pth")
-    load_teacher_network(ours, "edsr", tmp_path / "edsr.pth")
+    load_teacher(SSDMTeacher(nn.Identity(), ours), {"edsr": tmp_path / "edsr.pth"})
     torch.testing.assert_close(ours.state_dict(), trained, rtol=0, atol=0)

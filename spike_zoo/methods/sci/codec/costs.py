@@ -9,9 +9,8 @@ from torch import Tensor
 
 from spike_zoo.methods.sci.analysis.fam import surroundings
 from spike_zoo.methods.sci.codec.codec import SCICodec
-from spike_zoo.methods.sci.codec.entropy import FrameCoder
+from spike_zoo.methods.sci.codec.entropy import FrameCoder, HyperPrior
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
-from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
 from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
 from spike_zoo.methods.sci.codec.intra import STRIDE
 from spike_zoo.methods.sci.codec.symbols import ExactSymbols

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spike_zoo.coding.sci.rans import LARGEST, GroupDecoder, GroupEncoder, ideal_bits
 from spike_zoo.coding.sci.tables import FrequencyTables, from_frequencies, gaussian_tables
-from spike_zoo.methods.sci.codec.hyperprior import RADIUS, HyperPrior
+from spike_zoo.methods.sci.codec.entropy import RADIUS, HyperPrior
 from spike_zoo.methods.sci.codec.quantization import gaussian_bits, noisy, rounded, sigma_of
 from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 

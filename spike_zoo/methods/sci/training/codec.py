@@ -22,11 +22,11 @@ from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
 from spike_zoo.methods.sci.training.stage_module import (
     WARMUP,
+    FeatureBatch,
     SCIStageModule,
     arguments_of,
     check_patch,

@@ -13,11 +13,11 @@ from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
 from spike_zoo.methods.sci.training.losses import motion_terms
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
 from spike_zoo.methods.sci.training.stage_module import (
     WARMUP,
+    FeatureBatch,
     SCIStageModule,
     arguments_of,
     check_patch,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
@@ -20,7 +20,6 @@ from spike_zoo.files import weights_file
 from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
 from spike_zoo.methods.sci.training.options import NetworkOptions
 from spike_zoo.methods.sci.training.stage_table import GIVES, Stage, StageSpec, as_table
 from spike_zoo.metrics.flow import error_ratios
@@ -29,6 +28,7 @@ from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import check_schedule, total_updates
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, turn_motion
 from spike_zoo.tasks.base import TaskModule
 
 WARMUP = 0.02
@@ -40,6 +40,61 @@ _WARPING = (
     *("motion.", "inter.analysis.motion.", "inter.entropy.motion.", "inter.motion_synthesis."),
     "fmvr.",
 )  # parts of a codec that learn through warping
+
+
+class FeatureBatch(NamedTuple):
+    """A batch of scenes after the frozen FEM.
+
+    Shape:
+        - features: ``(B, N, 3, H, W)``, in order of time.
+        - images: ``(B, N, 1, H, W)``, the truth at their times.
+        - motion: ``(B, N, 2, H, W)``, backward motion in pixels, NaN where unknown; None without.
+    """
+
+    features: Tensor
+    images: Tensor
+    motion: Tensor | None
+
+    def patch(self, side: int, generator: torch.Generator) -> FeatureBatch:
+        """Return a random square of each scene, turned or flipped at random.
+
+        Args:
+            side: Of the square in pixels; a smaller scene is not cut, and only turned where that
+                keeps its shape.
+            generator: Draws, on the CPU.
+        """
+        height, width = self.features.shape[-2:]
+        rows, columns = min(side, height), min(side, width)
+        modes = range(len(MODES)) if rows == columns else SHAPE_KEEPING_MODES
+        drawn = []
+        for sample in range(len(self.features)):
+            top, left, turned = (
+                int(torch.randint(stop, (), generator=generator))
+                for stop in (height - rows + 1, width - columns + 1, len(modes))
+            )
+            here = slice(top, top + rows), slice(left, left + columns)
+            drawn.append((sample, *here, modes[turned]))
+        parts = (
+            None if part is None else torch.stack([cut(part, *one) for one in drawn])
+            for part, cut in (
+                (self.features, _cut),
+                (self.images, _cut),
+                (self.motion, _cut_motion),
+            )
+        )
+        return FeatureBatch(*parts)  # type: ignore[arg-type]  # only motion may be None
+
+    def clean_features(self) -> Tensor:
+        """Return features without noise: the images, scaled to each channel of the features.
+
+        Brightness and contrast of a channel are those of the least squares over the batch.
+        """
+        dims = (0, 1, 3, 4)
+        contrast = self.images - self.images.mean(dims, keepdim=True)
+        mean = self.features.mean(dims, keepdim=True)
+        slope = (self.features * contrast).mean(dims, keepdim=True)
+        slope = slope / contrast.square().mean(dims, keepdim=True).clamp(min=1e-6)
+        return mean + slope * contrast
 
 
 class StagedModule(TaskModule):
@@ -91,12 +146,8 @@ class StagedModule(TaskModule):
     def setup(self, stage: str) -> None:
         """Make the metrics; before a fit, read the parts that the stage starts from.
 
-        A checkpoint's weights come before theirs, so that it needs none of these files.
-
-        Raises:
-            ConfigError: If the file of one is not named.
-            MissingFileError: If it is not there.
-            WeightsError: If it holds another network.
+        A checkpoint's weights come before theirs, so that it needs none of these files. Errors
+        are those of :meth:`begin`.
         """
         super().setup(stage)
         resumes = self._trainer is not None and self._trainer.ckpt_path
@@ -104,11 +155,34 @@ class StagedModule(TaskModule):
             self.begin()
 
     def begin(self) -> None:
-        """Read the parts that the stage starts from, see :func:`read_parts`.
+        """Load the parts that the stage starts from, from the checkpoints of the stages before it.
 
         A fit does it; by itself it puts trained parts together, without training them together.
+
+        Raises:
+            ConfigError: If a path is missing; names the setting.
+            MissingFileError: If there is no such file.
+            WeightsError: If it holds another network, as one of another width.
         """
-        read_parts(self.codec, self.row, self.hparams)
+        for stage in self.row.starts_from:
+            path = self.hparams.get(stage)
+            if path is None:
+                raise ConfigError(
+                    f"{stage}: this stage starts from a checkpoint of stage {stage!r}; name it in "
+                    f"model.init_args.{stage}, as runs/sci/{stage}/checkpoints/best.ckpt, which "
+                    f"configs/sci_{stage}.yaml trains"
+                )
+            file = weights_file(path)
+            if not file.is_file():
+                raise MissingFileError(
+                    f"{file}: there is no such checkpoint of stage {stage!r}; train it with "
+                    f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
+                    f"runs/sci/{stage}', or name another in model.init_args.{stage}",
+                    path=str(file),
+                )
+            for part in GIVES[stage]:
+                if getattr(self.codec, part) is not None:
+                    load_part(self.codec.get_submodule(part), file, f"codec.{part}")
         self._has_weights = True
 
     def finalize(self) -> None:
@@ -278,39 +352,18 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
     )
 
 
-def read_parts(codec: SCICodec, row: StageSpec, files: Mapping[str, Any]) -> None:
-    """Load the parts that a stage starts from, from the checkpoints of the stages before it.
-
-    Args:
-        codec: What takes the weights.
-        row: The stage.
-        files: Name of each stage -> the path of its checkpoint.
-
-    Raises:
-        ConfigError: If a path is missing; names the setting.
-        MissingFileError: If there is no such file.
-        WeightsError: If it holds another network, as one of another width.
-    """
-    for stage in row.starts_from:
-        path = files.get(stage)
-        if path is None:
-            raise ConfigError(
-                f"{stage}: this stage starts from a checkpoint of stage {stage!r}; name it in "
-                f"model.init_args.{stage}, as runs/sci/{stage}/checkpoints/best.ckpt, which "
-                f"configs/sci_{stage}.yaml trains"
-            )
-        file = weights_file(path)
-        if not file.is_file():
-            raise MissingFileError(
-                f"{file}: there is no such checkpoint of stage {stage!r}; train it with "
-                f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
-                f"runs/sci/{stage}', or name another in model.init_args.{stage}",
-                path=str(file),
-            )
-        for part in GIVES[stage]:
-            if getattr(codec, part) is not None:
-                load_part(codec.get_submodule(part), file, f"codec.{part}")
-
-
 def _note_weights(module: Any, keys: Any) -> None:  # noqa: ANN401  (torch's hook)
     module._has_weights = not keys.missing_keys
+
+
+def come_whole(served: object) -> bool:
+    """Return whether scenes come whole and unturned, so that a window is the same every time."""
+    return getattr(served, "crop", None) is None and not getattr(served, "augment", False)
+
+
+def _cut(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
+    return apply_mode(part[sample, ..., rows, columns], mode)
+
+
+def _cut_motion(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
+    return turn_motion(part[sample, ..., rows, columns], mode)

@@ -18,7 +18,7 @@ from spike_zoo.methods.sci.codec.entropy import FrameCoder
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.training.codec import FREE, drawn_group, phase_of
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
+from spike_zoo.methods.sci.training.stage_module import FeatureBatch
 from spike_zoo.methods.sci.training.stage_table import Stage
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
 from spike_zoo.tasks.base import TaskModule

@@ -17,12 +17,12 @@ from spike_zoo.methods.sci.training.augmentation import (
     distorted_motions,
     drawn_distortion,
 )
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
 from spike_zoo.methods.sci.training.losses import (
     extraction_terms,
     motion_terms,
     reconstruction_terms,
 )
+from spike_zoo.methods.sci.training.stage_module import FeatureBatch, come_whole
 from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.nn.warp import warp
@@ -58,15 +58,6 @@ def test_motion_is_cut_and_turned_with_what_moves() -> None:
         torch.testing.assert_close(moved[inner], features[:, 1][inner], rtol=0, atol=1e-4)
         turns |= {tuple(one[1, :, 0, 0].tolist()) for one in motion}
     assert len(turns) == 8, "all turns and flips occur"
-
-
-def test_a_draw_is_repeated_by_its_generator() -> None:
-    scenes = moving()
-    one, again, other = (
-        scenes.patch(32, torch.Generator().manual_seed(seed)).features for seed in (1, 1, 2)
-    )
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
 
 
 def test_a_smaller_scene_is_turned_whole_and_may_have_no_motion() -> None:
