@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import save
@@ -12,13 +12,9 @@ from torch import Tensor
 
 from spike_zoo.checkpoints.weight_files import read_weights, state_digest
 from spike_zoo.files import new_file
+from spike_zoo.methods.ssdm.teacher import SSDMTeacher
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, inverse_mode
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.methods.ssdm.teacher import SSDMTeacher
 
 _ENTRY = "images"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import Literal, Self, get_args
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from spike_zoo.batch import DeblurBatch
 from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.cached_labels import CachedLabels
@@ -30,21 +31,16 @@ from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, images_at_
 from spike_zoo.methods.ssdm.teacher_module import (
     Upsampler,
     check_short,
-    load_teacher_network,
+    load_teacher,
     make_teacher,
-    teacher_files,
 )
 from spike_zoo.methods.ssdm.teacher_training import TIMES
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
-from spike_zoo.spikes import centred_window, unpack_tensor
+from spike_zoo.spikes import SpikeRecording, centred_window, unpack_tensor
 from spike_zoo.spikes.windows import spread_planes
 from spike_zoo.tasks.deblurring import DeblurModule
-
-if TYPE_CHECKING:
-    from spike_zoo.batch import DeblurBatch
-    from spike_zoo.spikes import SpikeRecording
 
 FEATURES_SHARE = 0.1  # of their weights at first, where the student starts from the blur
 WORK_PER_PIXEL = 150  # bytes of LDN's features for one image pixel, measured
@@ -191,12 +187,9 @@ class SSDMStudentModule(DeblurModule):
             MissingFileError: If it is not there.
             WeightsError: If it holds another network.
         """
-        hparams = self.hparams
-        made = {name: hparams[name] for name in ("use_bsn", "upsampler")}
-        seen = {name: hparams[name] for name in ("short_window", "align_input", "rate_gain")}
-        teacher = make_teacher(**made, **seen)
-        for part, path in teacher_files(hparams["bsn"], hparams["edsr"], **made).items():
-            load_teacher_network(getattr(teacher, part), part, path)
+        options = ("use_bsn", "upsampler", "short_window", "align_input", "rate_gain")
+        teacher = make_teacher(**{name: self.hparams[name] for name in options})
+        load_teacher(teacher, {"bsn": self.hparams["bsn"], "edsr": self.hparams["edsr"]})
         return teacher.requires_grad_(False).eval()
 
     def make_loss(self) -> DistillationLoss:
@@ -308,14 +301,13 @@ def _check_choices(
     cache_gib: float,
     cache_dir: str | None,
 ) -> None:
-    if channel_order not in get_args(ChannelOrder):
-        raise ValueError(
-            f"channel_order must be one of {get_args(ChannelOrder)}, got {channel_order!r}"
-        )
-    if net not in get_args(Net):
-        raise ValueError(f"net must be one of {get_args(Net)}, got {net!r}")
-    if upsampler not in get_args(Upsampler):
-        raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
+    for name, value, kind in (
+        ("channel_order", channel_order, ChannelOrder),
+        ("net", net, Net),
+        ("upsampler", upsampler, Upsampler),
+    ):
+        if value not in get_args(kind):
+            raise ValueError(f"{name} must be one of {get_args(kind)}, got {value!r}")
     if times < 1:
         raise ValueError(f"times must be at least 1, got {times}")
     if cache_gib < 0:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +16,9 @@ from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR, FIXED_PARTS
 from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher, check_gain
-from spike_zoo.spikes import unpack_tensor
+from spike_zoo.spikes import SpikeRecording, unpack_tensor
 from spike_zoo.spikes.windows import planes_inside
 from spike_zoo.tasks.deblurring import DeblurModule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from spike_zoo.spikes import SpikeRecording
 
 Upsampler = Literal["edsr", "bilinear", "nearest"]
 Part = Literal["bsn", "edsr"]
@@ -54,12 +50,9 @@ def make_teacher(
     check_short(use_bsn=use_bsn, align_input=align_input, rate_gain=rate_gain)
     if upsampler not in get_args(Upsampler):
         raise ValueError(f"upsampler must be one of {get_args(Upsampler)}, got {upsampler!r}")
-    plain: nn.Module = nn.Upsample(scale_factor=RATIO, mode=upsampler)
-    if upsampler == "bilinear":
-        plain = nn.Upsample(scale_factor=RATIO, mode="bilinear", align_corners=False)
     return SSDMTeacher(
         BSN() if use_bsn else nn.Identity(),
-        EDSR() if upsampler == "edsr" else plain,
+        EDSR() if upsampler == "edsr" else nn.Upsample(scale_factor=RATIO, mode=upsampler),
         short_window,
         align_input=align_input,
         rate_gain=rate_gain,
@@ -82,7 +75,7 @@ class TeacherModule(DeblurModule):
 
     Args:
         teacher: The cascade.
-        files: Its networks that come from files, with the paths.
+        files: Paths of its networks, see :func:`load_teacher`.
         lpips: See :class:`DeblurModule`.
         protocols: See there.
     """
@@ -90,7 +83,7 @@ class TeacherModule(DeblurModule):
     def __init__(
         self,
         teacher: SSDMTeacher,
-        files: dict[Part, str | None],
+        files: Mapping[Part, str | None],
         *,
         lpips: str = "auto",
         protocols: Sequence[str] = (),
@@ -116,8 +109,7 @@ class TeacherModule(DeblurModule):
             WeightsError: If a file holds another network.
         """
         if not self._has_weights:
-            for part, path in self.files.items():
-                load_teacher_network(getattr(self.teacher, part), part, path)
+            load_teacher(self.teacher, self.files)
             self._has_weights = True
 
     def setup(self, stage: str) -> None:
@@ -126,12 +118,22 @@ class TeacherModule(DeblurModule):
         if self._trainer is None or not self._trainer.ckpt_path:
             self.read_files()
 
+    def ready_teacher(self) -> SSDMTeacher:
+        """Return the cascade with its weights.
+
+        Raises:
+            ConfigError: As :meth:`read_files`, as the next two.
+            MissingFileError: If a file is not there.
+            WeightsError: If a file holds another network.
+        """
+        self.read_files()
+        return self.teacher
+
     def images_at(
         self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
     ) -> Tensor:
         """Return the teacher's images, ``(len(times), B, 3, 4h, 4w)``."""
-        self.read_files()
-        return self.teacher(blur, spikes, times, span).float()
+        return self.ready_teacher()(blur, spikes, times, span).float()
 
     def _stream(
         self,
@@ -141,15 +143,15 @@ class TeacherModule(DeblurModule):
         exposure: tuple[int, int] | None,
         memory_gib: float | None,
     ) -> Iterator[Tensor]:
-        self.read_files()
+        teacher = self.ready_teacher()
         span = planes_inside(len(recording)) if exposure is None else exposure
         packed = torch.tensor(recording.read_packed(0, len(recording)), device=self.device)
         spikes, blur = unpack_tensor(packed, recording.shape[2])[None], image[None].to(self.device)
-        long = self.teacher.long_exposure(spikes, span)
-        count = self.teacher.times_at_once(blur, memory_gib)
+        long = teacher.long_exposure(spikes, span)
+        count = teacher.times_at_once(blur, memory_gib)
         for first in range(0, len(centers), count):
             part = centers[first : first + count]
-            yield from self.teacher.labels(blur, long, spikes, part)[:, 0].float().cpu()
+            yield from teacher.labels(blur, long, spikes, part)[:, 0].float().cpu()
 
 
 class SSDMCascadeModule(TeacherModule):
@@ -194,8 +196,7 @@ class SSDMCascadeModule(TeacherModule):
             align_input=align_input,
             rate_gain=rate_gain,
         )
-        files = teacher_files(bsn, edsr, use_bsn=use_bsn, upsampler=upsampler)
-        super().__init__(teacher, files, lpips=lpips, protocols=protocols)
+        super().__init__(teacher, {"bsn": bsn, "edsr": edsr}, lpips=lpips, protocols=protocols)
         self.save_hyperparameters()
 
 
@@ -228,46 +229,38 @@ class BlurryInputModule(DeblurModule):
         return iter([image] * len(centers))
 
 
-def load_teacher_network(network: nn.Module, part: Part, path: str | Path | None) -> None:
-    """Load weights into one of the teacher's networks.
+def load_teacher(teacher: SSDMTeacher, files: Mapping[Part, str | Path | None]) -> None:
+    """Load the weights of a cascade's networks.
 
     Args:
-        network: :class:`BSN` or :class:`EDSR`.
-        part: Which of them.
-        path: A checkpoint or export of a module with the teacher inside, or the authors' file.
+        teacher: The cascade; parts that are no networks need no file.
+        files: By part, a checkpoint or export of a module with the teacher inside, or the
+            authors' file.
 
     Raises:
-        ConfigError: If no path is given.
-        MissingFileError: If there is no such file.
-        WeightsError: If the file holds no such network.
+        ConfigError: If the path of a network is missing.
+        MissingFileError: If a file is not there.
+        WeightsError: If a file holds no such network.
     """
-    name, stage = type(network).__name__, STAGES[part]
-    if path is None:
-        raise ConfigError(
-            f"{part}: the teacher needs weights of {name}; give the checkpoint that "
-            f"configs/ssdm_{stage}.yaml trained, or switch the network off"
-        )
-    file = weights_file(path)
-    if not file.is_file():
-        raise MissingFileError(
-            f"{file}: there is no such file of {name}'s weights; train them with "
-            f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml', or name another in "
-            f"{part}",
-            path=str(file),
-        )
-    load_part(network, file, f"teacher.{part}", optional=FIXED[part])
-
-
-def teacher_files(
-    bsn: str | None, edsr: str | None, *, use_bsn: bool, upsampler: Upsampler
-) -> dict[Part, str | None]:
-    """Return the files of the networks that a cascade has."""
-    files: dict[Part, str | None] = {}
-    if use_bsn:
-        files["bsn"] = bsn
-    if upsampler == "edsr":
-        files["edsr"] = edsr
-    return files
+    for part, path in files.items():
+        network, stage = getattr(teacher, part), STAGES[part]
+        if not isinstance(network, BSN | EDSR):
+            continue
+        name = type(network).__name__
+        if path is None:
+            raise ConfigError(
+                f"{part}: the teacher needs weights of {name}; give the checkpoint that "
+                f"configs/ssdm_{stage}.yaml trained, or switch the network off"
+            )
+        file = weights_file(path)
+        if not file.is_file():
+            raise MissingFileError(
+                f"{file}: there is no such file of {name}'s weights; train them with "
+                f"'python -m spike_zoo fit --config configs/ssdm_{stage}.yaml', or name another in "
+                f"{part}",
+                path=str(file),
+            )
+        load_part(network, file, f"teacher.{part}", optional=FIXED[part])
 
 
 def _note_weights(module: nn.Module, keys: object) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from collections.abc import Iterator, Sequence
+from typing import Literal, cast, get_args
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import LRScheduler
 
+from spike_zoo.batch import DeblurBatch
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.ssdm.bsn import BSN
 from spike_zoo.methods.ssdm.edsr import EDSR
@@ -18,18 +20,11 @@ from spike_zoo.methods.ssdm.ldn import RATIO
 from spike_zoo.methods.ssdm.losses import denoising_loss, enlarging_loss
 from spike_zoo.methods.ssdm.sdm import grey, rate_of_own_times
 from spike_zoo.methods.ssdm.teacher import SHORT_WINDOW, SSDMTeacher
-from spike_zoo.methods.ssdm.teacher_module import TeacherModule
+from spike_zoo.methods.ssdm.teacher_module import Part, TeacherModule
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.spikes.windows import centred_window, spread_planes
 from spike_zoo.tasks.exposures import Exposure, ExposureResult
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from spike_zoo.batch import DeblurBatch
-    from spike_zoo.methods.ssdm.teacher_module import Part
-    from spike_zoo.spikes import SpikeRecording
 
 Stage = Literal["denoise", "upsample"]
 LEARNING_RATES = {"denoise": 3e-4, "upsample": 2e-4}  # as released
@@ -134,11 +129,6 @@ class SSDMTeacherModule(TeacherModule):
         """Whether the file of the network that is trained is named."""
         return ("bsn" if self.stage == "denoise" else "edsr") in self.files
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether both networks are here, so that the module deblurs."""
-        return isinstance(self.teacher.bsn, BSN) and isinstance(self.teacher.edsr, EDSR)
-
     def forward(self, rates: Tensor) -> Tensor:
         """Denoise or enlarge firing rates ``(B, 1, h, w)``; the result is in [0, 1]."""
         return self.network(rates).clamp(0.0, 1.0)
@@ -193,40 +183,38 @@ class SSDMTeacherModule(TeacherModule):
 
         Rates that were denoised before they are enlarged stand beside sharp images too.
         """
-        if self.hparams["from_denoised"] and exposure.planes:
-            denoised = self._denoised_first(exposure, exposure.planes)
-            plain = F.interpolate(denoised, scale_factor=RATIO, mode="bilinear")
-            before = self._as_images(plain, exposure)
-            return ExposureResult(self(denoised).float(), before, grey(exposure.images))
-        if self.stage == "upsample":
-            rates = self.teacher.rate(exposure.spikes, *exposure.span)
-            plain = F.interpolate(rates, scale_factor=RATIO, mode="bilinear")
-            # the network learns the blur itself, so what it gives is no rate any more
-            before = self._as_images(plain, exposure)
-            return ExposureResult(self(rates).float(), before, grey(exposure.blur))
-        if not exposure.planes:
-            return None
-        rates = self._short_rates(exposure, exposure.planes)
-        truth = grey(F.interpolate(exposure.images, scale_factor=1 / RATIO, mode="bilinear"))
-        denoised = self._as_images(self(rates).float(), exposure)
-        return ExposureResult(denoised, self._as_images(rates, exposure), truth)
+        if self.stage == "denoise":
+            if not exposure.planes:
+                return None
+            rates = self._short_rates(exposure, exposure.planes)
+            truth = grey(F.interpolate(exposure.images, scale_factor=1 / RATIO, mode="bilinear"))
+            denoised = self._as_images(self(rates).float(), exposure)
+            return ExposureResult(denoised, self._as_images(rates, exposure), truth)
+        is_instant = self.hparams["from_denoised"] and bool(exposure.planes)
+        rates = self._exposure_rates(exposure, exposure.planes if is_instant else None)
+        plain = F.interpolate(rates, scale_factor=RATIO, mode="bilinear")
+        # the network learns the blur itself, so what it gives is no rate any more
+        before = self._as_images(plain, exposure)
+        truth = exposure.images if is_instant else exposure.blur
+        return ExposureResult(self(rates).float(), before, grey(truth))
 
     def image_of(self, exposure: Exposure) -> Tensor:
         """Return the network's own image of an exposure: all of it, or its middle."""
-        if self.hparams["from_denoised"]:
-            return self(self._denoised_first(exposure, [exposure.middle])).float()
-        if self.stage == "upsample":
-            return self(self.teacher.rate(exposure.spikes, *exposure.span)).float()
-        rates = self._short_rates(exposure, [exposure.middle])
-        return self._as_images(self(rates).float(), exposure)
+        middle = [exposure.middle]
+        if self.stage == "denoise":
+            return self._as_images(self(self._short_rates(exposure, middle)).float(), exposure)
+        planes = middle if self.hparams["from_denoised"] else None
+        return self(self._exposure_rates(exposure, planes)).float()
 
     def _short_rates(self, exposure: Exposure, planes: Sequence[int]) -> Tensor:
         """Return firing rates around some planes, ``(N, 1, h, w)``."""
         windows = [centred_window(plane, self.teacher.short_window) for plane in planes]
         return torch.cat([self.teacher.rate(exposure.spikes, *window) for window in windows])
 
-    def _denoised_first(self, exposure: Exposure, planes: Sequence[int]) -> Tensor:
-        """Return what the denoiser leaves around some planes, ``(N, 1, h, w)``, to be enlarged."""
+    def _exposure_rates(self, exposure: Exposure, planes: Sequence[int] | None) -> Tensor:
+        """Return what is enlarged: the rate of an exposure, or denoised rates around planes."""
+        if planes is None:
+            return self.teacher.rate(exposure.spikes, *exposure.span)
         denoised = self.teacher.bsn(self._short_rates(exposure, planes))
         return cast("Tensor", denoised.clamp(0.0, 1.0))
 
@@ -234,37 +222,16 @@ class SSDMTeacherModule(TeacherModule):
         """Return rates that the networks see, or give, divided by what white is."""
         return (rates / (exposure.rate_scale * self.teacher.rate_gain)).clamp(0.0, 1.0)
 
-    def images_at(
-        self, blur: Tensor, spikes: Tensor, times: Sequence[int], span: tuple[int, int]
-    ) -> Tensor:
-        """Return the teacher's images, ``(len(times), B, 3, 4h, 4w)``.
+    def ready_teacher(self) -> SSDMTeacher:
+        """Return the cascade with its weights.
 
         Raises:
-            ConfigError: If a network of the cascade is missing.
+            ConfigError: If a network of the cascade is missing; names it.
         """
-        self._check_complete()
-        return super().images_at(blur, spikes, times, span)
-
-    def _stream(
-        self,
-        image: Tensor,
-        recording: SpikeRecording,
-        centers: Sequence[int],
-        exposure: tuple[int, int] | None,
-        memory_gib: float | None,
-    ) -> Iterator[Tensor]:
-        self._check_complete()
-        return super()._stream(image, recording, centers, exposure, memory_gib)
-
-    def _check_complete(self) -> None:
-        """Reject deblurring with one network alone.
-
-        Raises:
-            ConfigError: Naming the missing one.
-        """
-        missing = "edsr" if isinstance(self.teacher.edsr, nn.Identity) else "bsn"
-        if not self.is_complete:
-            raise ConfigError(
-                f"this module holds one network of the cascade; name the other's file in {missing} "
-                "when it is trained, or use SSDMCascadeModule with the files of both"
-            )
+        for part in ("bsn", "edsr"):
+            if isinstance(getattr(self.teacher, part), nn.Identity):
+                raise ConfigError(
+                    f"this module holds one network of the cascade; name the other's file in {part}"
+                    " when it is trained, or use SSDMCascadeModule with the files of both"
+                )
+        return super().ready_teacher()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.nn import functional as F
 
+from spike_zoo.batch import ReconstructionBatch, SceneBatch, Split
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.checkpoints.state_dicts import differences
 from spike_zoo.errors import WeightsError
@@ -29,6 +30,7 @@ from spike_zoo.methods.ssmt.network import (
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.base import ProfiledCall
 from spike_zoo.tasks.clips import ClipReconstruction, read_clip
@@ -41,12 +43,6 @@ from spike_zoo.tasks.scene_training import (
     scene_terms,
     scene_windows,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from spike_zoo.batch import ReconstructionBatch, SceneBatch, Split
-    from spike_zoo.spikes import SpikeRecording
 
 NETWORK_OPTIONS: Final = (
     *("width", "encoder_blocks", "decoder_blocks", "memory_blocks", "subclips", "subclip_length"),

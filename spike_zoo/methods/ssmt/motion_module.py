@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torchmetrics import MetricCollection
 
+from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.errors import ConfigError, UsageError
 from spike_zoo.media.flow import flow_picture, longest
 from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize, flow_loss
@@ -22,6 +24,7 @@ from spike_zoo.methods.ssmt.network import (
 from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks.evaluation import (
     Evaluation,
     MeasuredImage,
@@ -31,12 +34,6 @@ from spike_zoo.tasks.evaluation import (
 )
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes, scene_windows
-
-if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
-
-    from spike_zoo.batch import SceneBatch, Split
-    from spike_zoo.spikes import SpikeRecording
 
 
 class SSMTMotionModule(ReconstructionModule):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spike_zoo.batch import SceneBatch
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.classical.functional import tfi_video
 from spike_zoo.methods.ssmt.motion import MotionNetwork, MotionSize
 from spike_zoo.nn.deformable import deform_conv2d
 from spike_zoo.nn.warp import warp
-
-if TYPE_CHECKING:
-    from spike_zoo.batch import SceneBatch
 
 CLIP_PLANES: Final = 41
 """Planes of a clip; the image belongs to the middle one."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.testing import clip_batch
-
-if TYPE_CHECKING:
-    from spike_zoo.methods.sci import SCICodecModule
 
 IMAGES = {"motion": 2, "codec": 5, "joint": 5}
 

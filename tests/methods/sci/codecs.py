@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning import seed_everything
-from torch import nn
+from torch import Tensor, nn
 
 from spike_zoo.methods.sci import FAM, FEM, MotionEstimation, SCICodec
+from spike_zoo.methods.sci.analysis.fam import ClassFAM
 from spike_zoo.methods.sci.codec.bitstream import scale_nets
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
+from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.testing import pattern_take
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spike_zoo.methods.sci.analysis.fam import ClassFAM
-    from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
-    from spike_zoo.spikes import SpikeRecording
 
 WIDTH = 0.125
 HEIGHT, COLUMNS = 40, 48  # padded to 64x64 inside

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from spike_zoo.data import SceneDataModule
 from spike_zoo.methods.sci import (
@@ -15,12 +16,8 @@ from spike_zoo.methods.sci import (
     SCIMotionModule,
 )
 from spike_zoo.methods.sci.training.options import CodingOptions, NetworkOptions
+from spike_zoo.methods.sci.training.stage_table import Stage
 from spike_zoo.testing import tiny_archive
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.methods.sci.training.stage_table import Stage
 
 MODULES: dict[str, Any] = {
     "fem": SCIFeaturesModule,

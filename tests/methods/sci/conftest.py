@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
 
 import pytest
 from lightning import seed_everything
 
 from spike_zoo.checkpoints.loading import save_weights
+from spike_zoo.methods.sci import SCICodec
 from tests.methods.sci.codecs import lively_codec, recording
-from tests.methods.sci.coding import stage_module
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.methods.sci import SCICodec
-
-TINY: dict[str, Any] = {"fem_width": 0.125, "codec_width": 0.125}
+from tests.methods.sci.coding import small
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +18,9 @@ def beginnings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return the files of stages ``fem`` and ``motion``, with random weights, by stage."""
     folder: Path = tmp_path_factory.mktemp("sci")
     seed_everything(5)
-    fem = stage_module("fem", fem_width=TINY["fem_width"])
+    fem = small("fem")
     save_weights(fem, folder / "fem.safetensors")
-    motion = stage_module("motion", **TINY)
+    motion = small("motion")
     motion.codec.fem.load_state_dict(fem.codec.fem.state_dict())
     save_weights(motion, folder / "motion.safetensors")
     return {name: str(folder / f"{name}.safetensors") for name in ("fem", "motion")}
@@ -39,10 +33,7 @@ def all_beginnings(
     """Return also those of stages ``codec``, which is final, and ``fam``."""
     folder: Path = tmp_path_factory.mktemp("sci-later")
     seed_everything(6)
-    made = {
-        "codec": stage_module("codec", **TINY),
-        "fam": stage_module("fam", fam_width=0.125, lpips="off", **TINY),
-    }
+    made = {"codec": small("codec"), "fam": small("fam")}
     made["codec"].codec.update_tables()
     for name, module in made.items():
         save_weights(module, folder / f"{name}.safetensors")

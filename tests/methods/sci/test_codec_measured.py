@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
@@ -17,15 +18,11 @@ from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec.bitstream import digest_of
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.tasks.coding import CodedScene
 from spike_zoo.testing import QUIET
 from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import SPLITS, scenes_in, small
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from spike_zoo.spikes import SpikeRecording
-    from spike_zoo.tasks.coding import CodedScene
 
 
 class Trained(NamedTuple):

@@ -11,31 +11,26 @@ import functools
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import spike_zoo
-from spike_zoo.coding import BitstreamError, BitstreamReader, GroupDecoder
+from spike_zoo.coding import BitstreamError, BitstreamReader
+from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec import bitstream
-from spike_zoo.methods.sci.codec.bitstream import decoded_group, exact_context, scale_nets
-from spike_zoo.methods.sci.codec.frames import decode_frames
+from spike_zoo.methods.sci.codec.bitstream import decoded_group, scale_nets
+from spike_zoo.methods.sci.codec.entropy import HyperPrior
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder
 from spike_zoo.nn.eval_mode import eval_mode
 from tests.conftest import ROOT
-from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, recording
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
-    from spike_zoo.methods.sci.codec.scale_net import ScaleNet
+from tests.methods.sci.codecs import features_of, recording
 
 pytestmark = pytest.mark.filterwarnings("ignore:TF32 acceleration on top of oneDNN")  # its flags
 
@@ -280,47 +275,6 @@ def test_another_integer_selects_other_tables_and_is_noticed(
         decoded_group(changed, reader.payload(0), reader.header, 0)
 
 
-class Several:
-    """Reads as many groups as there are, side by side in one batch."""
-
-    def __init__(self, payloads: Sequence[bytes]) -> None:
-        self.decoders = [GroupDecoder(one, number) for number, one in enumerate(payloads)]
-        self.parts = [SymbolDecoder(one, torch.device("cpu")) for one in self.decoders]
-
-    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
-        return torch.cat([part.hyper(None, prior, size) for part in self.parts])
-
-    def scale_indexes(
-        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
-    ) -> Tensor:
-        return net.scale_indexes(hyper, context, quality)
-
-    def residual(
-        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        pairs = zip(self.parts, level.split(1), strict=True)
-        symbols = torch.cat([part.residual(None, mean, one, mask)[1] for part, one in pairs])
-        return symbols, symbols
-
-    def number(self, value: int | None, stop: int) -> int:
-        (number,) = {part.number(value, stop) for part in self.parts}
-        return number
-
-
-def test_streams_that_were_written_one_by_one_are_read_in_a_batch(codec: SCICodec) -> None:
-    takes = [recording(34, seed) for seed in range(4)]
-    readers = [BitstreamReader(codec.compress(take, quality=1, gop=4)) for take in takes]
-    together = Several([reader.payload(0) for reader in readers])
-    assert codec.coding is not None
-    with exact_context(torch.device("cpu")):
-        frames = list(decode_frames(codec.coding, together, (HEIGHT, COLUMNS), 1, count=4))
-    for decoder in together.decoders:
-        decoder.finish()  # its checksum fits
-    alone = codec.decompress(codec.compress(takes[2], quality=1, gop=4)).features
-    found = torch.cat([frame.feature[2:3].clamp(0, 1) for frame in frames])
-    torch.testing.assert_close(found, alone, rtol=0, atol=1e-4)
-
-
 def test_bytes_do_not_depend_on_what_surrounds_the_encoder(codec: SCICodec) -> None:
     features = features_of(codec, recording(34))
     header = codec.header(recording(34), quality=2, gop=4)
@@ -355,19 +309,6 @@ def test_coding_leaves_modes_and_settings_as_they_were(codec: SCICodec, stream: 
     with eval_mode(other):
         assert not other.training
     assert other.training
-
-
-def test_the_context_computes_one_way_and_undoes_it() -> None:
-    before = torch.backends.cudnn.allow_tf32
-    with torch.autocast("cpu", torch.bfloat16):
-        with exact_context(torch.device("cpu")):
-            assert torch.are_deterministic_algorithms_enabled()
-            assert not torch.is_autocast_enabled("cpu")
-            assert not torch.backends.cudnn.allow_tf32
-            assert torch.is_inference_mode_enabled()
-        assert torch.is_autocast_enabled("cpu")
-    assert not torch.are_deterministic_algorithms_enabled()
-    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_threads_that_decode_at_once_leave_settings_as_they_were(

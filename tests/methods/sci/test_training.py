@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from pathlib import Path
+from typing import Any, NamedTuple, cast
 
 import pytest
 import torch
-from lightning import Callback, LightningModule, Trainer, seed_everything
+from lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from torch import Tensor
 
 import spike_zoo
 from spike_zoo import SpikeArchive
@@ -15,18 +17,11 @@ from spike_zoo.coding import ModelMismatchError
 from spike_zoo.data import ClassificationDataModule, ReconstructionDataModule, SceneDataModule
 from spike_zoo.methods.sci import SCICodecModule, SCIRecognitionModule
 from spike_zoo.methods.sci.analysis.fam import CENTRE
+from spike_zoo.methods.sci.training.stage_table import STAGES, Stage
+from spike_zoo.metrics import psnr
 from spike_zoo.metrics.smoothness import laplacian_norms
 from spike_zoo.testing import QUIET
-from tests.methods.sci.coding import grouped, stage_module
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lightning import LightningDataModule
-    from torch import Tensor
-
-WIDTHS: dict[str, Any] = {"fem_width": 0.125, "codec_width": 0.125}
-SPLITS = ["train", "val", "test"]
+from tests.methods.sci.coding import SPLITS, WIDTHS, grouped, small
 
 
 class Losses(Callback):
@@ -69,12 +64,6 @@ def simulated(path: Path, kind: str, *options: str) -> str:
     return str(path)
 
 
-def psnr(images: Tensor, truth: Tensor) -> float:
-    """Return the mean over images of the PSNR in dB, of values in [0, 1]."""
-    errors = (images.clamp(0, 1) - truth).square().mean(dim=(1, 2, 3))
-    return float((-10 * errors.log10()).mean())
-
-
 class Run(NamedTuple):
     """What the stages left: the folder of their files, and how much each lost."""
 
@@ -92,37 +81,26 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     sequence = simulated(folder / "sequence.h5", "sequence", *size)
     few = ["--train", "8", "--val", "2", "--test", "4", "--motions", "1"]
     digits = simulated(folder / "digits.h5", "labelled", *few)
-    clips: dict[str, Any] = {"archive": sequence, "crop": 32, "seed": 0}
     names = ("fem", "motion", "codec", "fam", "joint", "recognition")
     files = {name: folder / f"{name}.ckpt" for name in names}
-    first: dict[str, Any] = {"fem": str(files["fem"])}
-    both: dict[str, Any] = {**first, "motion": str(files["motion"]), "fam_width": 0.125, **WIDTHS}
-    losses = {}
+    losses: dict[str, Losses] = {}
+    clips: dict[str, Any] = {"archive": sequence, "crop": 32, "seed": 0}
+    scenes: dict[str, Any] = {**clips, "clip_length": 13, "full_sequence_splits": SPLITS}
     seed_everything(1)
-    fem = stage_module("fem", fem_width=0.125, learning_rate=3e-3, lpips="off")
-    data: Any = ReconstructionDataModule(**clips, clip_length=13, batch_size=4)
-    losses["fem"] = trained(fem, data, 120, files["fem"])
-    motion = stage_module("motion", **first, **WIDTHS, learning_rate=3e-3, lpips="off")
-    data = SceneDataModule(
-        **clips, clip_length=13, images_per_sample=3, full_sequence_splits=SPLITS, batch_size=2
-    )
-    losses["motion"] = trained(motion, data, 60, files["motion"])
-    fam = stage_module("fam", **both, learning_rate=3e-3, lpips="off")
-    data = ReconstructionDataModule(**clips, clip_length=41, batch_size=2)
-    losses["fam"] = trained(fam, data, 200, files["fam"])
-    scenes: dict[str, Any] = {
-        **clips,
-        "clip_length": 13,
-        "images_per_sample": 5,
-        "full_sequence_splits": SPLITS,
-    }
-    codec = stage_module("codec", **first, motion=both["motion"], **WIDTHS, learning_rate=3e-3)
-    losses["codec"] = trained(codec, SceneDataModule(**scenes, batch_size=2), 120, files["codec"])
-    later: dict[str, Any] = {name: str(files[name]) for name in ("fem", "codec", "fam")}
-    later |= {"fam_width": 0.125, **WIDTHS}
+
+    def learn(stage: Stage, data: LightningDataModule, steps: int, **options: Any) -> None:
+        before = {name: str(files[name]) for name in STAGES[stage].starts_from}
+        module = small(stage, **before, **{"learning_rate": 3e-3, **options})
+        losses[stage] = trained(module, data, steps, files[stage])
+
+    learn("fem", ReconstructionDataModule(**clips, clip_length=13, batch_size=4), 120)
+    learn("motion", SceneDataModule(**scenes, images_per_sample=3, batch_size=2), 60)
+    learn("fam", ReconstructionDataModule(**clips, clip_length=41, batch_size=2), 200)
+    learn("codec", SceneDataModule(**scenes, images_per_sample=5, batch_size=2), 120)
     equal = [128.0] * 4  # so that a loss tells of learning, not of the quality that was drawn
-    joint = stage_module("joint", **later, lambdas=equal, learning_rate=1e-3, lpips="off")
-    losses["joint"] = trained(joint, SceneDataModule(**scenes, batch_size=2), 40, files["joint"])
+    data: Any = SceneDataModule(**scenes, images_per_sample=5, batch_size=2)
+    learn("joint", data, 40, lambdas=equal, learning_rate=1e-3)
+    both: dict[str, Any] = {**WIDTHS, "fem": str(files["fem"]), "motion": str(files["motion"])}
     told = SCIRecognitionModule(10, **grouped(**both), learning_rate=3e-3, cache_gib=0.1)
     data = ClassificationDataModule(archive=digits, clip_length=41, batch_size=8, seed=0)
     losses["recognition"] = trained(told, data, 60, files["recognition"])
@@ -132,22 +110,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["fem", "codec", "fam", "recognition"])
-def test_a_stage_loses_a_fifth_of_its_loss(run: Run, stage: str) -> None:
-    assert run.losses[stage].fall() <= 0.8
-
-
-@pytest.mark.slow
-def test_the_last_stage_goes_on_learning(run: Run) -> None:
-    assert run.losses["joint"].fall() < 1.0
-
-
-@pytest.mark.slow
-def test_rates_are_finite_and_above_nothing(run: Run) -> None:
-    for stage in ("codec", "joint"):
-        rates = torch.stack([one["train/rate"] for one in run.losses[stage].values])
-        assert torch.isfinite(rates).all()
-        assert (rates > 0).all()
+@pytest.mark.parametrize("stage", ["fem", "motion", "codec", "fam", "joint", "recognition"])
+def test_every_stage_learns(run: Run, stage: str) -> None:
+    losses = run.losses[stage]
+    if stage == "motion":
+        assert losses.fall("train/epe") < 1.0
+    else:
+        assert losses.fall() <= (1.0 if stage == "joint" else 0.8)
+    if stage in ("codec", "joint"):
+        assert all(one["train/rate"] > 0 for one in losses.values)
 
 
 @pytest.mark.slow
@@ -166,11 +137,6 @@ def test_a_trained_codec_codes_recordings_and_joint_reads_no_streams_of_before(r
 
 
 @pytest.mark.slow
-def test_motion_comes_nearer_to_the_truth(run: Run) -> None:
-    assert run.losses["motion"].fall("train/epe") < 1.0
-
-
-@pytest.mark.slow
 def test_analysis_makes_better_pictures_than_the_features_that_it_begins_with(run: Run) -> None:
     fam = cast("SCICodecModule", spike_zoo.load(run.folder / "fam.ckpt"))
     images, features, truths = [], [], []
@@ -181,7 +147,8 @@ def test_analysis_makes_better_pictures_than_the_features_that_it_begins_with(ru
             images.append(fam(batch["spikes"], batch["rate_scale"]))
             truths.append(batch["image"])
     truth = torch.cat(truths)
-    assert psnr(torch.cat(images), truth) > psnr(torch.cat(features), truth) + 0.5
+    after, before = (psnr(torch.cat(one).clamp(0, 1), truth).mean() for one in (images, features))
+    assert after > before + 0.5
 
 
 @pytest.mark.slow
@@ -196,20 +163,6 @@ def test_each_stages_file_is_enough_without_those_before_it(run: Run) -> None:
     with SpikeArchive(run.digits) as archive:
         told: Any = spike_zoo.load(run.folder / "recognition.ckpt")
         assert told.classify(archive[archive.names("test")[0]]).sum() == pytest.approx(1.0)
-
-
-@pytest.mark.slow
-def test_what_the_next_stages_took_over_is_what_the_first_left(run: Run) -> None:
-    fem, motion = (
-        cast("SCICodecModule", spike_zoo.load(run.folder / f"kept-{name}.ckpt")).codec
-        for name in ("fem", "motion")
-    )
-    for name in ("fam", "recognition"):
-        later: Any = spike_zoo.load(run.folder / f"{name}.ckpt")
-        for part, made in {"fem": fem.fem, "motion": motion.motion}.items():
-            assert made is not None
-            taken = later.codec.get_submodule(part).state_dict()
-            assert all(torch.equal(taken[key], value) for key, value in made.state_dict().items())
 
 
 def batches_of(archive: str, clip_length: int) -> list[Any]:
@@ -228,9 +181,7 @@ def test_the_constraint_smooths_features_and_not_by_fading_them(tmp_path: Path) 
     smoothness, pictures = {}, {}
     for w_lap, updates in {0.0: 450, 0.05: 450, 0.5: 300}.items():
         seed_everything(1)
-        fem = stage_module(
-            "fem", fem_width=0.125, smoothness_weight=w_lap, learning_rate=3e-3, lpips="off"
-        )
+        fem = small("fem", smoothness_weight=w_lap, learning_rate=3e-3)
         data = ReconstructionDataModule(sequence, clip_length=13, batch_size=4, crop=32, seed=0)
         trained(fem, data, updates, tmp_path / "fem.ckpt")
         batches = batches_of(sequence, 13)
@@ -238,7 +189,7 @@ def test_the_constraint_smooths_features_and_not_by_fading_them(tmp_path: Path) 
             found = [fem.codec.features(one["spikes"], one["rate_scale"])[:, 0] for one in batches]
         features, truth = torch.cat(found), torch.cat([one["image"] for one in batches])
         smoothness[w_lap] = laplacian_norms(features)
-        pictures[w_lap] = psnr(features.mean(dim=1, keepdim=True), truth)
+        pictures[w_lap] = psnr(features.mean(dim=1, keepdim=True), truth).mean()
     rough, smooth = (smoothness[w_lap].lap1_normalised.mean() for w_lap in (0.0, 0.05))
     assert smooth <= 0.8 * rough
     assert pictures[0.05] > pictures[0.0] - 1.5

@@ -11,10 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spike_zoo.data import DeblurDataModule
 from spike_zoo.methods.ssdm import BSN, EDSR, LDN
+from spike_zoo.testing import QUIET
 
 OFFICIAL = Path("weights") / "ssdm_ldn_official.pth"
 VGG16 = (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512)  # 0: pooling
@@ -148,3 +152,29 @@ def vgg_path(ssdm_golden: Golden, tmp_path_factory: pytest.TempPathFactory) -> P
     seed = ssdm_golden.meta["config"]["vgg_seed"]
     torch.save(recipe("VGG", list(_vgg_entries()), seed), path)
     return path
+
+
+@pytest.fixture
+def archive(exposures_archive: Path) -> Path:
+    return exposures_archive
+
+
+def fit(
+    module: LightningModule,
+    archive: Path,
+    folder: Path,
+    steps: int,
+    every: int = 1,
+    **options: Any,
+) -> Trainer:
+    """Train on the tiny archive, two batches an epoch, and keep every (n-th) state."""
+    data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
+    trainer = Trainer(
+        max_steps=steps,
+        limit_val_batches=0,
+        callbacks=[ModelCheckpoint(folder, every_n_train_steps=every, save_top_k=-1)],
+        logger=False,
+        **QUIET,
+    )
+    trainer.fit(module, data, **options)
+    return trainer

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +15,6 @@ from spike_zoo.methods.ssdm import SSDMStudentModule, SSDMTeacher
 from spike_zoo.methods.ssdm.cached_labels import CachedLabels
 from spike_zoo.spikes.turning import SHAPE_KEEPING_MODES, apply_mode
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
 
 TIMES, SPAN = [20, 68, 116], (20, 117)
 IMAGES_GIB = 2 * len(TIMES) * 3 * 32 * 32 / 2**30  # of one exposure

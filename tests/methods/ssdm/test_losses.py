@@ -1,4 +1,4 @@
-"""What the stages are held to, beyond the figures of the reference."""
+"""Losses and the arithmetic on exposures, beyond the figures of the reference."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
-from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
-from spike_zoo.errors import MissingFileError, WeightsError
-from spike_zoo.methods.ssdm import DistillationLoss, LPIPSDistance
+from spike_zoo.methods.ssdm import DistillationLoss, LPIPSDistance, spike_guided_deblur
 from spike_zoo.methods.ssdm.losses import (
     NAMED,
     default_reblur,
@@ -18,6 +18,7 @@ from spike_zoo.methods.ssdm.losses import (
     make_distance,
     multiscale,
 )
+from spike_zoo.methods.ssdm.sdm import grey, mean_rate, rate_of_own_times, reordered
 from spike_zoo.metrics import ssim
 
 
@@ -85,25 +86,6 @@ def test_the_range_the_network_was_made_for_is_an_option(vgg_path: Path) -> None
     torch.testing.assert_close(LPIPSDistance(vgg_path, as_published=False)(one, two), moved)
 
 
-def test_a_missing_backbone_is_refused_before_any_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(MissingFileError, match=r"vgg16-397923af\.pth.*SPIKE_ZOO_BACKBONES"):
-        LPIPSDistance()
-
-
-def test_another_backbone_is_refused_by_its_first_difference(
-    vgg_path: Path, tmp_path: Path
-) -> None:
-    state = torch.load(vgg_path, weights_only=True)
-    state["features.16.weight"] = state.pop("features.17.weight")
-    torch.save(state, tmp_path / "vgg19.pth")
-    with pytest.raises(WeightsError, match=r"vgg16: 1 missing, first features\.17\.weight"):
-        LPIPSDistance(tmp_path / "vgg19.pth")
-
-
 def pair(seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     one, two = torch.rand(2, 3, 3, 32, 36, generator=generator)
@@ -155,20 +137,71 @@ def test_sums_add_up_and_so_do_the_weights_beside_them() -> None:
     assert default_reblur("lpips") == 100.0  # as published
 
 
-def test_an_unknown_distance_is_refused_with_those_known() -> None:
-    with pytest.raises(ValueError, match=r"distance must be lpips, charbonnier.*'l2'"):
-        make_distance("l2")
+@given(threshold=st.floats(0.01, 100.0))
+def test_the_firing_threshold_cancels(threshold: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    blur = torch.rand(2, 3, 4, 5, generator=generator)
+    long, short = torch.rand(2, 2, 1, 4, 5, generator=generator) + 0.01
+    scaled = spike_guided_deblur(blur, long / threshold, short / threshold)
+    torch.testing.assert_close(scaled, spike_guided_deblur(blur, long, short))
 
 
-def test_lpips_without_its_backbone_names_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for variable in (FOLDER_VARIABLE, "TORCH_HOME"):
-        monkeypatch.setenv(variable, str(tmp_path))
-    with pytest.raises(MissingFileError, match=r"vgg16-397923af\.pth"):
-        make_distance("lpips")
+def test_a_scene_that_does_not_change_is_its_own_blur() -> None:
+    blur, rate = torch.rand(1, 3, 4, 4), torch.rand(1, 1, 4, 4) + 0.1
+    torch.testing.assert_close(spike_guided_deblur(blur, rate, rate), blur)
 
 
-def test_lpips_comes_from_the_file_that_is_named(vgg_path: Path) -> None:
-    one, two = pair()
-    assert (make_distance("lpips", vgg_path)(one, two) > 0).all()
+def test_dark_pixels_are_black_and_pass_no_gradient() -> None:
+    long = torch.tensor([[[[0.0, 0.5]]]], requires_grad=True)
+    short = torch.tensor([[[[0.3, 0.25]]]], requires_grad=True)
+    image = spike_guided_deblur(torch.ones(1, 3, 1, 2), long, short)
+    assert image[0, :, 0, 0].tolist() == [0.0, 0.0, 0.0]
+    assert image[0, :, 0, 1].tolist() == [0.5, 0.5, 0.5]
+    image.sum().backward()
+    assert long.grad is not None
+    assert short.grad is not None
+    assert long.grad.flatten().tolist() == [0.0, -3.0]  # 3 channels of -0.25 / 0.5 ** 2
+    assert short.grad.flatten().tolist() == [0.0, 6.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8, torch.bool])
+def test_a_rate_is_the_share_of_planes_with_a_spike(dtype: torch.dtype) -> None:
+    spikes = torch.zeros(1, 8, 1, 2, dtype=dtype)
+    spikes[0, 2:5, 0, 0] = 1
+    assert mean_rate(spikes, 2, 6).flatten().tolist() == [0.75, 0.0]
+
+
+@pytest.mark.parametrize(("start", "stop"), [(-1, 3), (3, 3), (5, 9)])
+def test_planes_outside_the_stream_are_refused(start: int, stop: int) -> None:
+    with pytest.raises(ValueError, match=r"planes .* the stream has 0\.\.8"):
+        mean_rate(torch.zeros(1, 8, 1, 1), start, stop)
+
+
+def test_every_pixel_has_the_rate_of_a_window_inside_the_exposure_at_a_time_of_its_own() -> None:
+    draws = torch.Generator().manual_seed(0)
+    spikes = (torch.rand(2, 40, 16, 16, generator=draws) < 0.4).to(torch.uint8)
+    spikes[:, :10], spikes[:, 30:] = 1, 1  # outside the exposure
+    rates = rate_of_own_times(spikes, 10, 30, 5, draws)
+    windows = torch.cat([mean_rate(spikes, first, first + 5) for first in range(10, 26)], dim=1)
+    assert rates.shape == (2, 1, 16, 16)
+    is_one = (windows - rates).abs() < 1e-6
+    assert is_one.any(dim=1).all()
+    assert not is_one.all(dim=(0, 2, 3)).any(), "no time is that of all pixels"
+    many = torch.cat([rate_of_own_times(spikes, 10, 30, 5, draws) for _ in range(400)], dim=1)
+    torch.testing.assert_close(many.mean(1), windows.mean(1), atol=0.06, rtol=0)
+    torch.testing.assert_close(
+        rate_of_own_times(spikes, 10, 30, 20, draws), mean_rate(spikes, 10, 30)
+    )
+
+
+def test_a_window_longer_than_the_exposure_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"21 planes does not fit into planes 10\.\.30"):
+        rate_of_own_times(torch.zeros(1, 40, 1, 1), 10, 30, 21, torch.Generator())
+
+
+def test_grey_weighs_the_colours_as_published_in_either_order() -> None:
+    red, green, blue = torch.eye(3).view(3, 3, 1, 1)
+    for image, weight in ((red, 0.30), (green, 0.59), (blue, 0.11)):
+        assert grey(image).item() == pytest.approx(weight)
+        assert grey(reordered(image, "bgr"), "bgr").item() == pytest.approx(weight)
+    assert grey(torch.rand(5, 2, 3, 4, 6)).shape == (5, 2, 1, 4, 6)

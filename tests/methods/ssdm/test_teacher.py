@@ -20,19 +20,6 @@ from spike_zoo.methods.ssdm.teacher import images_at_once
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-class RateEstimator(nn.Module):
-    """Count the images that go through a network."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        self.images = 0
-
-    def forward(self, x: Tensor) -> Tensor:
-        self.images += len(x)
-        return self.network(x)
-
-
 def scene(planes: int = 137, height: int = 8, width: int = 12) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(planes)
     blur = torch.rand(2, 3, 4 * height, 4 * width, generator=generator)
@@ -48,13 +35,6 @@ def test_labels_do_not_depend_on_how_many_times_go_together(
     labels = SSDMTeacher(bsn, edsr, memory_gib=memory)(blur, spikes, times)
     alone = [SSDMTeacher(bsn, edsr)(blur, spikes, times=[time])[0] for time in times]
     torch.testing.assert_close(labels, torch.stack(alone), rtol=0.0, atol=1e-5)
-
-
-def test_the_exposure_is_enlarged_once_for_all_times(bsn: BSN, edsr: EDSR) -> None:
-    enlarging, denoising = RateEstimator(edsr), RateEstimator(bsn)
-    SSDMTeacher(denoising, enlarging, memory_gib=1e-9)(*scene(), times=[20, 44, 68])
-    assert enlarging.images == 2 * (1 + 3)
-    assert denoising.images == 2 * 3
 
 
 def test_no_gradient_flows(bsn: BSN, edsr: EDSR) -> None:

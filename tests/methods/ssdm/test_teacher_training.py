@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from lightning import Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,31 +19,17 @@ from spike_zoo.methods.ssdm.sdm import grey
 from spike_zoo.metrics import psnr
 from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
+from tests.methods.ssdm import conftest
 
 STAGES = ("denoise", "upsample")
 TIMES = [20, 44, 68, 92, 116]
 
 
-@pytest.fixture
-def archive(exposures_archive: Path) -> Path:
-    return exposures_archive
-
-
 def fit(
     module: SSDMTeacherModule, archive: Path, folder: Path, batches: int, **options: Any
 ) -> Trainer:
-    """Train on the tiny archive, two batches an epoch, every state kept."""
-    data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
     updates = module.times if module.stage == "denoise" else 1
-    trainer = Trainer(
-        max_steps=batches * updates,
-        limit_val_batches=0,
-        callbacks=[ModelCheckpoint(folder, every_n_train_steps=updates, save_top_k=-1)],
-        logger=False,
-        **QUIET,
-    )
-    trainer.fit(module, data, **options)
-    return trainer
+    return conftest.fit(module, archive, folder, batches * updates, updates, **options)
 
 
 @pytest.mark.parametrize("stage", STAGES)

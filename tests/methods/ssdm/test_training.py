@@ -7,51 +7,24 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import LightningModule, Trainer, seed_everything
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning import seed_everything
 from torch import Tensor
 
 import spike_zoo
 from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
-from spike_zoo.data import DeblurDataModule
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.ssdm import (
-    BSN,
-    EDSR,
     LDN,
     SAN,
     SSDMStudentModule,
-    SSDMTeacher,
     SSDMTeacherModule,
 )
-from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposed_take, exposure_batch
-from tests.methods.ssdm.conftest import Golden
+from tests.methods.ssdm.conftest import Golden, fit
 
 #: A teacher without networks: quick, and its labels are known.
 PLAIN: dict[str, Any] = {"use_bsn": False, "upsampler": "bilinear"}
 TIMES = [20, 44, 68, 92, 116]
-
-
-@pytest.fixture
-def archive(exposures_archive: Path) -> Path:
-    return exposures_archive
-
-
-def fit(
-    module: LightningModule, archive: Path, folder: Path, steps: int, **options: Any
-) -> Trainer:
-    """Train on the tiny archive, two batches an epoch, every state kept."""
-    data = DeblurDataModule(str(archive), batch_size=2, crop=16, seed=0)
-    trainer = Trainer(
-        max_steps=steps,
-        limit_val_batches=0,
-        callbacks=[ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=-1)],
-        logger=False,
-        **QUIET,
-    )
-    trainer.fit(module, data, **options)
-    return trainer
 
 
 def step(module: SSDMStudentModule, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
@@ -117,29 +90,6 @@ def test_the_network_sees_the_order_of_its_weights_and_so_does_its_teacher() -> 
     torch.testing.assert_close(seen[3], labels[:, :, 2:])
 
 
-@pytest.mark.slow
-def test_one_exposure_is_learned_and_comes_out_sharper_than_it_went_in() -> None:
-    seed_everything(0)
-    module = SSDMStudentModule(9, lambda_reblur=0.0, **PLAIN)
-    batch = exposure_batch(exposed_take(1, 16, 16, images=5))
-    optimizer = torch.optim.Adam(module.network.parameters(), lr=3e-3)
-    module.train()
-    losses = []
-    for _ in range(150):
-        loss, _ = step(module, batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.2 * losses[0]
-    logged: dict[str, float] = {}
-    module.log = lambda name, value, **_: logged.update({name: value})  # type: ignore[method-assign]  # outside a trainer
-    with torch.no_grad():
-        module.eval().test_step(batch, 0)
-    module.on_test_epoch_end()
-    assert logged["test/psnr_gain"] > 1.0
-
-
 @pytest.mark.parametrize("net", ["ldn", "san"])
 def test_every_parameter_gets_a_gradient_and_the_attention_is_watched(net: Any) -> None:
     seed_everything(1)
@@ -173,25 +123,6 @@ def test_a_dead_attention_is_seen_in_the_log() -> None:
     assert logged["train/attention_spread"] == 0.0
 
 
-def test_a_run_repeats_by_seed_and_resumes_to_the_same_weights(
-    archive: Path, tmp_path: Path
-) -> None:
-    ends = []
-    for name in ("one", "two"):
-        seed_everything(0)
-        module = SSDMStudentModule(5, **PLAIN)
-        fit(module, archive, tmp_path / name, 5)
-        ends.append(module.state_dict())
-    seed_everything(0)
-    resumed, middle = SSDMStudentModule(5, **PLAIN), tmp_path / "one" / "epoch=1-step=3.ckpt"
-    assert middle.is_file()
-    fit(resumed, archive, tmp_path / "three", 5, ckpt_path=str(middle), weights_only=True)
-    ends.append(resumed.state_dict())
-    for other in ends[1:]:
-        for key, value in ends[0].items():
-            assert torch.equal(value, other[key]), key
-
-
 def test_three_stages_lead_from_nothing_to_a_student_that_needs_none_of_their_files(
     archive: Path, tmp_path: Path
 ) -> None:
@@ -213,23 +144,6 @@ def test_three_stages_lead_from_nothing_to_a_student_that_needs_none_of_their_fi
     blurry = torch.from_numpy(take.blur[0]).permute(2, 0, 1)
     found = loaded.deblur(blurry, take.recording, TIMES)
     torch.testing.assert_close(found, student.deblur(blurry, take.recording, TIMES))
-
-
-def test_the_teacher_is_frozen_and_as_trained(tmp_path: Path) -> None:
-    torch.save(BSN().state_dict(), tmp_path / "bsn.pth")
-    torch.save(EDSR().state_dict(), tmp_path / "edsr.pth")
-    files = {part: str(tmp_path / f"{part}.pth") for part in ("bsn", "edsr")}
-    module = SSDMStudentModule(short_window=7, **files)  # type: ignore[arg-type]  # two of its arguments
-    module.setup("fit")
-    (labels,) = module._teacher
-    teacher = labels.teacher
-    assert isinstance(teacher, SSDMTeacher)
-    assert teacher.short_window == 7
-    assert not teacher.training
-    assert not any(parameter.requires_grad for parameter in teacher.parameters())
-    assert not any("teacher" in name for name in module.state_dict())
-    wanted = torch.load(tmp_path / "bsn.pth", weights_only=True)
-    assert all(torch.equal(value, wanted[name]) for name, value in teacher.bsn.state_dict().items())
 
 
 def test_a_student_without_a_teacher_asks_for_no_file_and_looks_at_no_label() -> None:
@@ -275,6 +189,7 @@ def test_images_agree_in_bf16(net: Any) -> None:
     ("arguments", "message"),
     [
         ({"net": "unet"}, "net must be one of"),
+        ({"channel_order": "gbr"}, r"channel_order must be one of .*'gbr'"),
         ({"upsampler": "bicubic"}, "upsampler must be one of"),
         ({"distance": "l2"}, "distance must be"),
         ({"times": 0}, "times"),

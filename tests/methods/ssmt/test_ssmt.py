@@ -25,7 +25,6 @@ from spike_zoo.methods.ssmt import (
 )
 from spike_zoo.methods.ssmt.motion import flow_loss
 from spike_zoo.methods.ssmt.network import CLIP_PLANES, STRIDE, IntervalAlignment
-from spike_zoo.nn.warp import warp
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.tasks import TaskModule
 from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, tiny_archive
@@ -113,15 +112,6 @@ def test_raft_has_the_parameters_of_the_specification(size: Any, levels: int, co
     assert _parameters(MotionNetwork(size, levels=levels)) == count
 
 
-def test_intervals_end_at_the_plane_with_a_spike() -> None:
-    spikes = torch.zeros(1, 12, 1, 2)
-    spikes[0, [2, 5, 9], 0, 0] = 1
-    intervals = clip_intervals(spikes)
-    expected = torch.tensor([3.0, 3, 3, 3, 3, 3, 4, 4, 4, 4, 3, 3])
-    torch.testing.assert_close(intervals[0, :, 0, 0], expected)
-    torch.testing.assert_close(intervals[0, :, 0, 1], torch.full((12,), 13.0))
-
-
 def test_intervals_are_those_of_a_loop_over_planes() -> None:
     spikes = torch.from_numpy(random_spikes(30, 4, 5, rate=0.2)).float()
     intervals = clip_intervals(spikes[None])[0]
@@ -157,16 +147,6 @@ def test_without_its_last_layer_the_memory_changes_nothing() -> None:
     batch = scene_batch()
     images = [one.eval().predict_step(batch, 0) for one in (with_memory, without)]
     assert torch.equal(*images)
-
-
-def test_a_flow_from_a_moved_image_gives_the_image_back() -> None:
-    """Content that moved 3 pixels to the right is found 3 pixels to the left."""
-    image = torch.rand(1, 1, 8, 20)
-    moved = image.roll(3, dims=3)
-    flow = torch.zeros(1, 2, 8, 20)
-    torch.testing.assert_close(warp(image, flow), image, atol=3e-6, rtol=0)
-    flow[:, 0] = -3
-    torch.testing.assert_close(warp(image, flow)[..., 3:], moved[..., 3:], atol=3e-6, rtol=0)
 
 
 def test_later_planes_do_not_change_an_image() -> None:

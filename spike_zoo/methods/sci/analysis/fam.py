@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from spike_zoo.methods.sci.analysis.alignment import Align, Alignment
 from spike_zoo.methods.sci.features.blocks import (
     FEATURES,
+    check_choice,
     check_width,
     conv3,
     repeated,
@@ -204,8 +205,7 @@ def aligned(alignment: Alignment, embedded: Tensor, motions: Tensor, neighbors: 
 def _checked(align: str, neighbors: int, width: float) -> int:
     """Check the arguments' ranges and return the channels of an embedded feature."""
     check_width("fam_width", width)
-    if align not in get_args(Align):
-        raise ValueError(f"align must be one of {', '.join(get_args(Align))}, got {align!r}")
+    check_choice("align", align, Align)
     if neighbors not in NEIGHBOURS:
         raise ValueError(f"neighbors must be one of {NEIGHBOURS}, got {neighbors}")
     return scaled(64, width)

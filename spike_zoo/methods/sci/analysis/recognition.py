@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM
-from spike_zoo.methods.sci.baselines.coded_clips import coded_clips
+from spike_zoo.batch import LabelledBatch, Split
+from spike_zoo.coding.sci.chunks import HEAD_BYTES
+from spike_zoo.coding.sci.header import HEADER_BYTES
+from spike_zoo.coding.sci.rans import GroupEncoder
+from spike_zoo.methods.sci.analysis.fam import AnalysisInput, ClassFAM, surroundings
+from spike_zoo.methods.sci.codec.bitstream import check_exact, coding_of, exact_context
+from spike_zoo.methods.sci.codec.codec import SCICodec
+from spike_zoo.methods.sci.codec.frames import encode_frames, in_time
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
+from spike_zoo.methods.sci.codec.symbols import SymbolEncoder
 from spike_zoo.methods.sci.features.fem import CLIP
 from spike_zoo.methods.sci.training.augmentation import (
     check_distort,
@@ -19,19 +27,14 @@ from spike_zoo.methods.sci.training.augmentation import (
     drawn_distortion,
 )
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions
-from spike_zoo.methods.sci.training.stage_module import StagedModule
-from spike_zoo.methods.sci.training.stage_table import DECODED, STAGES, without
+from spike_zoo.methods.sci.training.stage_module import StagedModule, arguments_of
+from spike_zoo.methods.sci.training.stage_table import DECODED, STAGES, with_part
 from spike_zoo.metrics.image import MeanOfValues
 from spike_zoo.metrics.rate import accuracy_decrease, bit_saving, bpp
 from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.nn.tensor_cache import TensorCache
+from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.recognition import ClassificationModule
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.batch import LabelledBatch, Split
-    from spike_zoo.tasks.evaluation import Evaluation
 
 
 class SCIRecognitionModule(StagedModule, ClassificationModule):
@@ -81,19 +84,17 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         schedule: ScheduleKind = "cosine",
         cache_gib: float = 0.0,
     ) -> None:
+        arguments = arguments_of(locals())
         super().__init__(classes=classes, label_names=label_names, label_smoothing=label_smoothing)
         check_distort(affine_augment)
-        options = NetworkOptions.of(networks)
         row = DECODED if joint else STAGES["fam"]
-        if joint and not options.fmvr:
-            row = without(row, "fmvr")
-        given: dict[str, Any] = {"fem": fem, "motion": motion, "joint": joint, "fam": fam}
-        given |= {"classes": classes, "label_names": label_names, "networks": options}
-        given |= {"affine_augment": affine_augment, "label_smoothing": label_smoothing}
-        given |= {"learning_rate": learning_rate, "schedule": schedule, "cache_gib": cache_gib}
-        self.train_stage(row, options.codec(row, classes), **given)
+        if joint and not NetworkOptions.of(networks).fmvr:
+            row = with_part(row, "fmvr", "absent")
+        self.train_stage(row, arguments, classes)
         self._cache = TensorCache(cache_gib)
-        self.coded = coded_metrics()
+        names = [f"{name}_q{q}" for name in ("accuracy", "bpp") for q in range(QUALITIES)]
+        means: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
+        self.coded = MetricCollection(means, compute_groups=False)
 
     def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
         """Return the logits of each clip: ``(B, 41, H, W)`` -> ``(B, classes)``."""
@@ -179,8 +180,43 @@ class SCIRecognitionModule(StagedModule, ClassificationModule):
         return cast("ClassFAM", self.codec.fam)
 
 
-def coded_metrics() -> MetricCollection:
-    """Return the means of accuracy and bits per pixel at every quality."""
-    names = [f"{name}_q{q}" for name in ("accuracy", "bpp") for q in range(QUALITIES)]
-    found: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in names}
-    return MetricCollection(found, compute_groups=False)
+class CodedClips(NamedTuple):
+    """A batch of clips, coded and decoded.
+
+    Attributes:
+        analysis: What an analysis takes of the decoded middle feature.
+        n_bytes: Length of the whole file of each clip.
+    """
+
+    analysis: AnalysisInput
+    n_bytes: list[int]
+
+
+def coded_clips(codec: SCICodec, spikes: Tensor, rate_scale: Tensor, quality: int) -> CodedClips:
+    """Code the features of clips, each clip a stream of one group of pictures.
+
+    A closed loop decodes what it codes, so streams are not read again.
+
+    Args:
+        codec: Final, with a coder.
+        spikes: ``(B, T, H, W)``, T at least 41.
+        rate_scale: Spikes per plane at white, ``(B,)``.
+        quality: 0 to 3.
+    """
+    coding = coding_of(codec)
+    check_exact(codec)
+    encoders = [GroupEncoder() for _ in spikes]
+    with exact_context(spikes.device):
+        features = codec.features(spikes, rate_scale).float()
+        frames = encode_frames(
+            coding,
+            SymbolEncoder(*encoders),
+            features.unbind(1),
+            quality,
+            estimation=codec.motion,
+            weight=codec.lambdas[quality],
+        )
+        decoded, motion = in_time(coding, list(frames))
+        analysis = surroundings(decoded, motion, features.shape[1] // 2)
+    sizes = [HEADER_BYTES + HEAD_BYTES + len(encoder.finish()) for encoder in encoders]
+    return CodedClips(analysis, sizes)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+from torch import Tensor
 
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.analysis.fam import FAM
+from spike_zoo.methods.sci.features.fem import FEM
 from spike_zoo.methods.sci.training.codec import RATES, CodingStageModule
 from spike_zoo.methods.sci.training.stage_module import StagedModule
-from spike_zoo.tasks.coding import CodingModule
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spike_zoo.methods.sci.features.fem import FEM
-    from spike_zoo.tasks.coding import CodedScene, Compressed
+from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 
 
 class SCIBitstreamModule(CodingModule):

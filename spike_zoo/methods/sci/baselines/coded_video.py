@@ -5,10 +5,12 @@ Each is measured as it is and learns nothing; networks come from weights that we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from spike_zoo.checkpoints.loading import load
@@ -19,15 +21,8 @@ from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import WINDOW
 from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.windows import centred_window
-from spike_zoo.tasks.coding import CodingModule, Compressed
+from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 from spike_zoo.tasks.protocols import Adjustable, Reconstructs
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.tasks.coding import CodedScene
 
 Motion = Literal["decoded", "none"]
 Channels = Literal["all", "mean"]
@@ -92,14 +87,21 @@ class ReconstructingModule(CodedVideoModule):
     """A coded row with a method that turns spikes into pictures, before or after the codec.
 
     Args:
-        codec: See :class:`CodedVideoModule`.
-        qps: See there.
+        codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
+        qps: Quantisers, the coarsest first.
         reconstructor: What :func:`spike_zoo.load` takes: ``"tfp"``, ``"sci-small"``, a checkpoint.
         window: Planes of playback's window, for a method that has one.
     """
 
-    def __init__(self, codec: str, qps: Sequence[int], reconstructor: str, window: int) -> None:
+    def __init__(
+        self,
+        codec: str = "x265",
+        qps: Sequence[int] = QPS,
+        reconstructor: str = "tfp",
+        window: int = WINDOW,
+    ) -> None:
         super().__init__(codec, qps)
+        self.save_hyperparameters()
         self.reconstructor_name = reconstructor
         self.window = window
         self.reconstructor: nn.Module | None = None
@@ -139,25 +141,9 @@ class CTAModule(ReconstructingModule):
 
     Planes are black and white pictures; a decoded pixel from 128 on is a spike.
 
-    Args:
-        codec: ``"x264"``, ``"x265"`` or ``"svtav1"``.
-        qps: Quantisers, the coarsest first.
-        reconstructor: What :func:`spike_zoo.load` takes: ``"tfp"``, ``"sci-small"``, a checkpoint.
-        window: Planes of playback's window, for a method that has one.
-
     Source: *A Joint Visual Compression and Perception Framework for Neuralmorphic Spiking Camera*,
     Table III, with codecs that can run here.
     """
-
-    def __init__(
-        self,
-        codec: str = "x265",
-        qps: Sequence[int] = QPS,
-        reconstructor: str = "tfp",
-        window: int = WINDOW,
-    ) -> None:
-        super().__init__(codec, qps, reconstructor, window)
-        self.save_hyperparameters()
 
     def prepared(self, scene: CodedScene) -> NDArray[Any]:
         """Return the planes of a recording as pictures ``(T, H, W)``."""
@@ -188,7 +174,6 @@ class ATCModule(ReconstructingModule):
         window: int = WINDOW,
     ) -> None:
         super().__init__(codec, qps, reconstructor, window)
-        self.save_hyperparameters()
 
     def prepared(self, scene: CodedScene) -> NDArray[Any]:
         """Return the pictures of a recording as bytes ``(N, H, W)``."""

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from spike_zoo.coding.spl import codec as lossless
 from spike_zoo.errors import ConfigError
-from spike_zoo.tasks.coding import CodingModule, Compressed
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from spike_zoo.tasks.coding import CodedScene
+from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 
 Coder = Literal["raw", "zstd", "blosc", "context"]
 ZSTD_LEVEL = 19

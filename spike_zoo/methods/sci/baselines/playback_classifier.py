@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from spike_zoo.batch import LabelledBatch
 from spike_zoo.methods.sci.features.blocks import conv3
 from spike_zoo.methods.sci.features.fem import CLIP, WINDOW
 from spike_zoo.methods.sci.training.augmentation import check_distort, distorted, drawn_distortion
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import ScheduleKind, check_schedule
 from spike_zoo.tasks.recognition import ClassificationModule
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.batch import LabelledBatch
 
 
 class NormalisedBlock(nn.Module):

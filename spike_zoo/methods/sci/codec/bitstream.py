@@ -19,15 +19,15 @@ from spike_zoo.coding.errors import (
     ModelMismatchError,
     NotFinalizedError,
 )
-from spike_zoo.coding.sci.header import LARGEST_SIDE, MAX_GROUP_PIXELS, MAX_PIXELS, Header
+from spike_zoo.coding.sci.header import Header
 from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
 from spike_zoo.coding.sci.tables import asset_bytes
-from spike_zoo.errors import ConfigError, PlaneRangeError
+from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, decode_frames, encode_frames
-from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
+from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.codec.symbols import SymbolDecoder, SymbolEncoder
 from spike_zoo.methods.sci.features.blocks import FEATURES
-from spike_zoo.methods.sci.features.fem import SMALLEST_SIDE, STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import STEP, WINDOW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,7 +98,12 @@ def digest_of(codec: SCICodec) -> bytes:
         inter = codec.coding.inter
         switches = {name: getattr(inter, name) for name in ("context", "temporal_prior", "skip")}
         found.update(repr(switches).encode())
-    state, shadows = codec.state_dict(), _shadows(codec)
+    shadows = {
+        f"{owner}.{own}"
+        for owner, module in codec.named_modules()
+        for own in _SHADOWS.get(type(module).__name__, ())
+    }
+    state = codec.state_dict()
     for name in sorted(state.keys() - shadows):
         if any(name.startswith(f"{part}.") for part in _DECODER):
             tensor = state[name].detach().cpu().contiguous()
@@ -106,15 +111,6 @@ def digest_of(codec: SCICodec) -> bytes:
             found.update(f"{name}|{str(tensor.dtype).removeprefix('torch.')}|{shape}|".encode())
             found.update(tensor.numpy().tobytes())
     return found.digest()[:DIGEST_BYTES]
-
-
-def _shadows(codec: SCICodec) -> set[str]:
-    """Return the names of tensors that a decoder does not look at."""
-    return {
-        f"{owner}.{own}"
-        for owner, module in codec.named_modules()
-        for own in _SHADOWS.get(type(module).__name__, ())
-    }
 
 
 def scale_nets(codec: SCICodec) -> list[ScaleNet]:
@@ -140,54 +136,6 @@ def coding_of(codec: SCICodec) -> CodecNetworks:
             "checkpoints of stage 'codec' are final"
         )
     return codec.coding
-
-
-def header_of(
-    codec: SCICodec,
-    recording: SpikeRecording,
-    *,
-    quality: int,
-    gop: int,
-    rate_scale: float | None = None,
-) -> Header:
-    """Return what a bitstream of a recording begins with.
-
-    Raises:
-        ConfigError: If quality or gop are outside their range.
-        PlaneRangeError: If the recording is too short for one feature.
-    """
-    coding_of(codec)
-    if not 0 <= quality < QUALITIES:
-        raise ConfigError(f"quality must be 0 to {QUALITIES - 1}, got {quality}")
-    if not 1 <= gop <= 0xFFFF:
-        raise ConfigError(f"gop must be 1 to 65535 frames, got {gop}")
-    planes, height, width = recording.shape
-    sides = range(SMALLEST_SIDE, LARGEST_SIDE + 1)
-    if not (height in sides and width in sides) or height * width > MAX_PIXELS:
-        raise ConfigError(
-            f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
-            f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
-        )
-    if gop > (most := max(1, MAX_GROUP_PIXELS // (height * width))):
-        raise ConfigError(
-            f"gop must be at most {most} frames at {width} x {height} pixels (W x H), got {gop}: a "
-            "group of pictures is decoded in memory"
-        )
-    if planes < WINDOW:
-        raise PlaneRangeError(
-            f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
-        )
-    return Header(
-        digest_of(codec),
-        height,
-        width,
-        planes,
-        quality=quality,
-        gop=gop,
-        fps=recording.fps or None,
-        rate_scale=rate_scale or recording.rate_scale,
-        source=source_of(recording),
-    )
 
 
 def source_of(recording: SpikeRecording) -> int:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spike_zoo.coding.sci.container import BitstreamReader, BitstreamWriter
-from spike_zoo.errors import ConfigError
+from spike_zoo.coding.sci.header import LARGEST_SIDE, MAX_GROUP_PIXELS, MAX_PIXELS, Header
+from spike_zoo.errors import ConfigError, PlaneRangeError
 from spike_zoo.methods.sci.analysis.fam import FAM, AnalysisInput, ClassFAM, surroundings
 from spike_zoo.methods.sci.codec.bitstream import (
     SCIDecoded,
-    check_exact,
-    check_model,
-    decoded_group,
+    coding_of,
     decoded_groups,
     digest_of,
-    header_of,
     payloads,
+    source_of,
     together,
 )
 from spike_zoo.methods.sci.codec.decoded import (
@@ -31,18 +32,13 @@ from spike_zoo.methods.sci.codec.decoded import (
 )
 from spike_zoo.methods.sci.codec.entropy import LatentEntropy
 from spike_zoo.methods.sci.codec.frames import CodecNetworks
+from spike_zoo.methods.sci.codec.scale_net import QUALITIES
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
-from spike_zoo.methods.sci.features.fem import CLIP, FEM, STEP, WINDOW
+from spike_zoo.methods.sci.features.fem import CLIP, FEM, SMALLEST_SIDE, STEP, WINDOW
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 from spike_zoo.nn.eval_mode import eval_mode
+from spike_zoo.spikes import SpikeRecording
 from spike_zoo.spikes.recording import check_recording
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from spike_zoo.coding.sci.header import Header
-    from spike_zoo.spikes import SpikeRecording
 
 LAMBDAS = (64.0, 128.0, 256.0, 512.0)
 """Weights of the mean square error beside bits at each quality: the paper's codec."""
@@ -196,9 +192,45 @@ class SCICodec(nn.Module):
         gop: int = 8,
         rate_scale: float | None = None,
     ) -> Header:
-        """Return what a recording's bitstream begins with; see :meth:`compress`."""
+        """Return what a recording's bitstream begins with; see :meth:`compress`.
+
+        Raises:
+            ConfigError: If this codec has no coder, or an argument is outside its range.
+            PlaneRangeError: If the recording is too short for one feature.
+        """
         check_recording(recording)
-        return header_of(self, recording, quality=quality, gop=gop, rate_scale=rate_scale)
+        coding_of(self)
+        if not 0 <= quality < QUALITIES:
+            raise ConfigError(f"quality must be 0 to {QUALITIES - 1}, got {quality}")
+        if not 1 <= gop <= 0xFFFF:
+            raise ConfigError(f"gop must be 1 to 65535 frames, got {gop}")
+        planes, height, width = recording.shape
+        sides = range(SMALLEST_SIDE, LARGEST_SIDE + 1)
+        if not (height in sides and width in sides) or height * width > MAX_PIXELS:
+            raise ConfigError(
+                f"planes of {width} x {height} pixels (W x H) cannot be coded: both sides must be "
+                f"{SMALLEST_SIDE} to {LARGEST_SIDE}, and a plane at most 2^24 pixels"
+            )
+        if gop > (most := max(1, MAX_GROUP_PIXELS // (height * width))):
+            raise ConfigError(
+                f"gop must be at most {most} frames at {width} x {height} pixels (W x H), got "
+                f"{gop}: a group of pictures is decoded in memory"
+            )
+        if planes < WINDOW:
+            raise PlaneRangeError(
+                f"a bitstream holds features, each of {WINDOW} planes; this recording has {planes}"
+            )
+        return Header(
+            digest_of(self),
+            height,
+            width,
+            planes,
+            quality=quality,
+            gop=gop,
+            fps=recording.fps or None,
+            rate_scale=rate_scale or recording.rate_scale,
+            source=source_of(recording),
+        )
 
     def compress_stream(
         self,
@@ -271,20 +303,6 @@ class SCICodec(nn.Module):
         """
         reader = BitstreamReader(data, strict)
         return together(reader, self.decompress_stream(reader))
-
-    def decode_gop(self, data: bytes | str | Path, k: int) -> SCIDecoded:
-        """Return one group of pictures of a bitstream, without reading the file after it.
-
-        Raises:
-            IndexError: If there is no such group.
-            BitstreamError: As :meth:`decompress`.
-        """
-        reader = BitstreamReader(data)
-        check_model(self, reader.header)
-        check_exact(self)
-        with eval_mode(self):
-            parts = decoded_group(self, reader.payload(k), reader.header, k)
-        return SCIDecoded.of_group(*parts, k, reader.header)
 
     def reconstruct_stream(self, groups: Iterable[SCIDecoded]) -> Iterator[tuple[int, Tensor]]:
         """Yield the number of every decoded feature and its image, ``(1, H, W)`` in [0, 1].

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from spike_zoo.methods.sci.analysis.fam import surroundings
-from spike_zoo.methods.sci.codec.inter import CODED
+from spike_zoo.methods.sci.codec.codec import SCICodec
+from spike_zoo.methods.sci.codec.entropy import FrameCoder, HyperPrior
+from spike_zoo.methods.sci.codec.frames import CodecNetworks
+from spike_zoo.methods.sci.codec.inter import CODED, DecodedPFrame
 from spike_zoo.methods.sci.codec.intra import STRIDE
+from spike_zoo.methods.sci.codec.symbols import ExactSymbols
 from spike_zoo.methods.sci.features.fem import REACH
 from spike_zoo.nn.padding import pad_to_multiple
 from spike_zoo.tasks.base import ProfiledCall
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
-    from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.methods.sci.codec.frames import CodecNetworks
-    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
-    from spike_zoo.methods.sci.codec.inter import DecodedPFrame
-    from spike_zoo.methods.sci.codec.scale_net import ScaleNet
-
-
-class ZeroSymbols:
+class ZeroSymbols(ExactSymbols):
     """Symbols that are all zero: a stream to decode that needs no encoder.
 
     Args:
@@ -32,17 +27,12 @@ class ZeroSymbols:
     """
 
     def __init__(self, device: torch.device) -> None:
+        super().__init__()
         self._device = device
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Return a hyper latent of zeros."""
         return torch.zeros(1, *size, device=self._device)
-
-    def scale_indexes(
-        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
-    ) -> Tensor:
-        """Return the exact levels."""
-        return net.scale_indexes(hyper, context, quality)
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
@@ -72,7 +62,7 @@ def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str,
     coding, motion = codec.coding, codec.motion
     assert coding is not None
     assert motion is not None
-    zeros, quality = ZeroSymbols(window.device), 0
+    coder = FrameCoder(ZeroSymbols(window.device), coding.gains, 0)
 
     def extracted() -> Tensor:
         return pad_to_multiple(codec.feature(window, scale).float(), STRIDE)
@@ -93,10 +83,10 @@ def coding_calls(codec: SCICodec, window: Tensor, scale: Tensor) -> Mapping[str,
         return analysis.motion.hyper(moved), analysis.content.hyper(latent)
 
     def decoded_intra() -> Tensor:
-        return coding.intra.decode(zeros, size, coding.gains, quality)
+        return coding.intra.decode(coder, size)
 
     def decoded_inter() -> DecodedPFrame:
-        return coding.inter.decode(zeros, CODED, before, coding.gains, quality)
+        return coding.inter.decode(coder, CODED, before)
 
     jobs: dict[str, Callable[[], object]] = {
         "encode_intra": encode_intra,

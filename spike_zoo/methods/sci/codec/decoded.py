@@ -72,7 +72,8 @@ def analyses(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
     run: list[DecodedFeature] = []
     target = 0
     for link in links(codec, groups):
-        if run and not _continues(codec, run[-1], link):
+        crosses = codec.boundary == "gop" and bool(run) and link.group != run[-1].group
+        if run and (crosses or link.number != run[-1].number + 1):
             yield from (_around(run, place) for place in range(target, len(run)))
             run, target = [], 0
         run.append(link)
@@ -82,11 +83,6 @@ def analyses(codec: SCICodec, groups: Iterable[SCIDecoded]) -> Iterator[tuple[in
         if target > REACH:
             run, target = run[1:], target - 1
     yield from (_around(run, place) for place in range(target, len(run)))
-
-
-def _continues(codec: SCICodec, before: DecodedFeature, link: DecodedFeature) -> bool:
-    crosses = codec.boundary == "gop" and link.group != before.group
-    return link.number == before.number + 1 and not crosses
 
 
 def _around(run: list[DecodedFeature], target: int) -> tuple[int, AnalysisInput]:

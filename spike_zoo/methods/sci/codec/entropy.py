@@ -17,18 +17,72 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
+from spike_zoo.coding.sci.tables import quantised
+from spike_zoo.methods.sci.codec.quantization import LEAST_MASS, bounded
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES, ScaleNet
 from spike_zoo.methods.sci.features.blocks import DSB, Up
 from spike_zoo.nn.precision import in_full_precision
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+RADIUS = 15
+"""Largest symbol with a table entry of its own; larger ones are escapes."""
+_MIXED = 3
+
+
+class HyperPrior(nn.Module):
+    """A mixture of three logistic distributions for every channel.
+
+    Args:
+        channels: Of the hyper latent.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(channels, _MIXED))
+        self.means = nn.Parameter(torch.linspace(-1, 1, _MIXED).repeat(channels, 1))
+        self.log_scales = nn.Parameter(torch.zeros(channels, _MIXED))
+        size = channels, 2 * RADIUS + 2
+        # torch has no uint16 everywhere; the digest and the coder take them as such
+        self.register_buffer("frequencies", torch.zeros(size, dtype=torch.int32))
+
+    def bits(self, values: Tensor) -> Tensor:
+        """Return the bits of each value, ``(B, C, h, w)``: integers, or their noisy substitute."""
+        mass = self._below(values + 0.5, values) - self._below(values - 0.5, values)
+        return -torch.log2(bounded(mass.abs(), LEAST_MASS, 1.0))
+
+    def _below(self, edges: Tensor, values: Tensor) -> Tensor:
+        """Return the mass below each edge; right of the middle negative and of what is above.
+
+        Far out both masses are 1 to the last digit, their complements are not.
+        """
+        sides = torch.where(values > 0, -1.0, 1.0)[..., None]
+        shape = 1, -1, 1, 1, _MIXED
+        weights = torch.softmax(self.logits, dim=-1).view(shape)
+        means, scales = self.means.view(shape), self.log_scales.exp().view(shape)
+        masses = torch.sigmoid(sides * (edges[..., None] - means) / scales)
+        return (weights * masses).sum(dim=-1)
+
+    @torch.no_grad()
+    def finalize(self) -> None:
+        """Write the table of every channel, from which symbols are coded from now on."""
+        inner = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
+        edges = torch.cat([inner - 0.5, inner[-1:] + 0.5])
+        weights = torch.softmax(self.logits.double().cpu(), dim=-1)[..., None]
+        means, scales = self.means.double().cpu(), self.log_scales.double().cpu().exp()
+        below = torch.sigmoid((edges - means[..., None]) / scales[..., None])
+        cdf = (weights * below).sum(dim=1)
+        tails = cdf[:, :1] + 1.0 - cdf[:, -1:]
+        # a mixture's sums end in digits that need not rise
+        masses = torch.cat([cdf.diff(dim=1), tails], dim=1).clamp(min=0.0)
+        table = quantised((masses / masses.sum(dim=1, keepdim=True)).numpy())
+        self.frequencies.copy_(torch.from_numpy(table.astype("int32")))
 
 
 class Symbols(Protocol):
@@ -116,6 +170,28 @@ class Gains(nn.Module):
     def after(self, name: str, latent: Tensor, quality: int) -> Tensor:
         """Return a decoded latent as the synthesis takes it."""
         return latent * self.decoder[name][quality].exp().view(1, -1, 1, 1)
+
+
+class FrameCoder(NamedTuple):
+    """How the latents of a frame are coded.
+
+    Attributes:
+        symbols: Where symbols come from or go.
+        gains: Of all latents.
+        quality: 0 to 3.
+    """
+
+    symbols: Symbols
+    gains: Gains
+    quality: int
+
+    def before(self, name: str, latent: Tensor) -> Tensor:
+        """Return a latent as it is rounded."""
+        return self.gains.before(name, latent, self.quality)
+
+    def after(self, name: str, latent: Tensor) -> Tensor:
+        """Return a decoded latent as the synthesis takes it."""
+        return self.gains.after(name, latent, self.quality)
 
 
 class UncodedLatent(NamedTuple):
@@ -210,7 +286,9 @@ class LatentEntropy(nn.Module):
         """
         latent, hyper = (None, None) if given is None else given
         hyper = symbols.hyper(hyper, self.prior, (len(self.prior.logits), *grid))
-        predicted = self._side_information(hyper, quality)
+        # means move symbols, which 8 bits are too few for
+        predicted = in_full_precision(self.raise_hyper, hyper)
+        predicted = predicted + self.quality[quality].view(1, -1, 1, 1)
         prediction = in_full_precision(self.fuse, torch.cat([predicted, *extra], dim=1))
         even = checkerboard(self.channels, prediction)
         before = [] if previous is None else [previous]
@@ -226,10 +304,6 @@ class LatentEntropy(nn.Module):
         second, second_symbols = symbols.residual(latent, mean, level, ~even)
         known = known + torch.where(even, 0.0, mean + second)
         return DecodedLatent(known, first_symbols + second_symbols)
-
-    def _side_information(self, hyper: Tensor, quality: int) -> Tensor:
-        """Return what the hyper latent says: means move symbols, which 8 bits are too few for."""
-        return in_full_precision(self.raise_hyper, hyper) + self.quality[quality].view(1, -1, 1, 1)
 
     def finalize(self) -> None:
         """Turn what selects tables into integers."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, NamedTuple, cast, get_args
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.entropy import Gains
+from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, FrameCoder, Gains, Symbols
 from spike_zoo.methods.sci.codec.inter import (
     CODED,
     LONGEST_GAP,
@@ -24,15 +25,9 @@ from spike_zoo.methods.sci.codec.inter import (
 from spike_zoo.methods.sci.codec.inter_layers import CONTENT, MOTION
 from spike_zoo.methods.sci.codec.intra import LATENT, STRIDE, Intra
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
-from spike_zoo.methods.sci.features.blocks import check_width, scaled, warped
-from spike_zoo.methods.sci.features.motion_estimation import FMVR
+from spike_zoo.methods.sci.features.blocks import check_choice, check_width, scaled, warped
+from spike_zoo.methods.sci.features.motion_estimation import FMVR, MotionEstimation
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from spike_zoo.methods.sci.codec.entropy import EncodedSymbols, Symbols
-    from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
 
 AT_ONCE = LONGEST_GAP + 1
 """P-frames that an encoder decides together."""
@@ -78,12 +73,8 @@ class CodecNetworks(NamedTuple):
             ValueError: If an argument is outside its range.
         """
         check_width("codec_width", width)
-        for name, value, choices in (
-            ("context", context, get_args(Context)),
-            ("temporal_prior", temporal_prior, get_args(TemporalPrior)),
-        ):
-            if value not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        check_choice("context", context, Context)
+        check_choice("temporal_prior", temporal_prior, TemporalPrior)
         channels = {"intra": LATENT, "motion": MOTION, "content": CONTENT}
         return cls(
             Intra(width, block_transform=block_transform),
@@ -146,7 +137,8 @@ def encode_frames(
     if inter.skip:
         symbols.number(int(is_raised), 2)
     padded = pad_to_multiple(start.float(), STRIDE)
-    found = intra.encode(symbols, padded, gains, _raised(quality, is_raised)).float()
+    coder = FrameCoder(symbols, gains, _raised(quality, is_raised))
+    found = intra.encode(coder, padded).float()
     yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
     before = inter.start(found.clamp(0.0, 1.0))
     while following:
@@ -172,14 +164,16 @@ def decode_frames(
     intra, inter, gains, _ = coding
     padded = size[0] + -size[0] % STRIDE, size[1] + -size[1] % STRIDE
     is_raised = inter.skip and bool(symbols.number(None, 2))
-    found = intra.decode(symbols, padded, gains, _raised(quality, is_raised)).float()
+    coder = FrameCoder(symbols, gains, quality)
+    raised = coder._replace(quality=_raised(quality, is_raised))
+    found = intra.decode(raised, padded).float()
     yield DecodedFrame(found, torch.zeros_like(found[:, :2])).cropped(size)
     before, left = inter.start(found.clamp(0.0, 1.0)), count - 1
     while left:
         mode = inter.decode_mode(symbols)
         if left <= mode.gap:
             raise ValueError(f"a P-frame leaves out {mode.gap} frames of the {left} that remain")
-        frame = inter.decode(symbols, mode, before, gains, quality)
+        frame = inter.decode(coder, mode, before)
         decoded = DecodedFrame(frame.feature.float(), frame.motion)
         for one in interpolated(before, decoded, mode.gap):
             yield one.cropped(size)
@@ -295,8 +289,8 @@ class PFrameEncoder(NamedTuple):
         if self.decides:
             frame, mode = self._parts(symbols, feature, motion, before, mode.gap)
         else:
-            options = before, self.gains, self.quality
-            frame = self.inter.encode(symbols, feature, motion, *options)
+            coder = FrameCoder(symbols, self.gains, self.quality)
+            frame = self.inter.encode(coder, feature, motion, before)
         decoded = DecodedFrame(frame.feature.float(), frame.motion, motion)
         frames = interpolated(before, decoded, mode.gap)
         return EncodedPFrames(frames, frame.reference(), not (mode.motion or mode.content))
@@ -310,15 +304,15 @@ class PFrameEncoder(NamedTuple):
         gap: int,
     ) -> tuple[DecodedPFrame, FrameMode]:
         """Encode a frame. Motion is decided first, by the moved frame; then content."""
-        symbols, options = cast("EncodedSymbols", symbols), (before, self.gains, self.quality)
-        best = self.inter.still(before)
+        symbols, best = cast("EncodedSymbols", symbols), self.inter.still(before)
         accepted: dict[str, EncodedSymbols] = {}
         for part in ("motion", "content"):
             trial = symbols.trial()
+            coder = FrameCoder(trial, self.gains, self.quality)
             if part == "motion":
-                tried = self.inter.encode_motion(trial, motion, *options)
+                tried = self.inter.encode_motion(coder, motion, before)
             else:
-                tried = self.inter.encode_content(trial, feature, best, *options)
+                tried = self.inter.encode_content(coder, feature, best, before)
             costs = [
                 self.cost(bits, [frame.feature], [feature])
                 for bits, frame in ((trial.bits, tried), (0.0, best))

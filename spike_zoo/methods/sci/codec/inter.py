@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spike_zoo.methods.sci.codec.block_transform import LATENT_STRIDE
-from spike_zoo.methods.sci.codec.entropy import DecodedLatent, LatentEntropy, UncodedLatent
+from spike_zoo.methods.sci.codec.entropy import (
+    DecodedLatent,
+    FrameCoder,
+    LatentEntropy,
+    Symbols,
+    UncodedLatent,
+)
 from spike_zoo.methods.sci.codec.inter_layers import (
     CONTENT,
     CONTENT_HYPER,
@@ -21,12 +26,9 @@ from spike_zoo.methods.sci.codec.inter_layers import (
     InterAnalysis,
     MotionSynthesis,
 )
-from spike_zoo.methods.sci.codec.intra import grid_of
+from spike_zoo.methods.sci.codec.intra import LATENT_STRIDE, grid_of
 from spike_zoo.methods.sci.features.blocks import DSB, conv3, scaled, warped
 from spike_zoo.nn.precision import in_full_precision
-
-if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.entropy import Gains, Symbols
 
 Context = Literal["condition", "residual"]
 TemporalPrior = Literal["full", "symbols", "none"]
@@ -170,48 +172,33 @@ class Inter(nn.Module):
         return ReferenceFrame(feature, *nothing)
 
     def encode(
-        self,
-        symbols: Symbols,
-        feature: Tensor,
-        motion: Tensor,
-        before: ReferenceFrame,
-        gains: Gains,
-        quality: int,
+        self, coder: FrameCoder, feature: Tensor, motion: Tensor, before: ReferenceFrame
     ) -> DecodedPFrame:
         """Encode a frame, motion and content, and return it as decoded.
 
         Args:
-            symbols: Take the symbols.
+            coder: Takes the symbols.
             feature: ``(B, 3, H, W)``.
             motion: Estimated backward motion ``(B, 2, H, W)``.
             before: The frame before it.
-            gains: Of all latents.
-            quality: 0 to 3.
         """
         if self.skip:
-            symbols.number(MODES.index(CODED), len(MODES))
-        moved = self.encode_motion(symbols, motion, before, gains, quality)
-        return self.encode_content(symbols, feature, moved, before, gains, quality)
+            coder.symbols.number(MODES.index(CODED), len(MODES))
+        moved = self.encode_motion(coder, motion, before)
+        return self.encode_content(coder, feature, moved, before)
 
     def decode_mode(self, symbols: Symbols) -> FrameMode:
         """Return which parts of the next frame the stream holds."""
         return MODES[symbols.number(None, len(MODES))] if self.skip else CODED
 
-    def decode(
-        self,
-        symbols: Symbols,
-        mode: FrameMode,
-        before: ReferenceFrame,
-        gains: Gains,
-        quality: int,
-    ) -> DecodedPFrame:
-        """Decode the parts of a frame that the stream holds; other arguments as of encode."""
+    def decode(self, coder: FrameCoder, mode: FrameMode, before: ReferenceFrame) -> DecodedPFrame:
+        """Decode the parts of a frame that the stream holds."""
         frame = self.still(before)
         if mode.motion:
-            frame = self._moved(symbols, None, before, gains, quality)
+            frame = self._moved(coder, None, before)
         if mode.content:
             contexts = self._contexts(before.feature, frame.motion)
-            frame = self._corrected(symbols, None, contexts, frame, before, gains, quality)
+            frame = self._corrected(coder, None, contexts, frame, before)
         return frame
 
     def still(self, before: ReferenceFrame) -> DecodedPFrame:
@@ -221,66 +208,50 @@ class Inter(nn.Module):
         return DecodedPFrame(before.feature, motion, (start.motion, start.content))
 
     def encode_motion(
-        self,
-        symbols: Symbols,
-        motion: Tensor,
-        before: ReferenceFrame,
-        gains: Gains,
-        quality: int,
+        self, coder: FrameCoder, motion: Tensor, before: ReferenceFrame
     ) -> DecodedPFrame:
         """Encode motion alone and return the frame before, moved along it as decoded."""
-        latent = gains.before("motion", self.analysis.motion(motion), quality)
+        latent = coder.before("motion", self.analysis.motion(motion))
         given = UncodedLatent(latent, self.analysis.motion.hyper(latent))
-        return self._moved(symbols, given, before, gains, quality)
+        return self._moved(coder, given, before)
 
     def encode_content(
-        self,
-        symbols: Symbols,
-        feature: Tensor,
-        base: DecodedPFrame,
-        before: ReferenceFrame,
-        gains: Gains,
-        quality: int,
+        self, coder: FrameCoder, feature: Tensor, base: DecodedPFrame, before: ReferenceFrame
     ) -> DecodedPFrame:
         """Encode content alone and return the moved frame with it as decoded."""
         contexts = self._contexts(before.feature, base.motion)
         new = feature - base.feature if self.context == "residual" else feature
-        latent = gains.before("content", self.analysis.content(new, contexts), quality)
+        latent = coder.before("content", self.analysis.content(new, contexts))
         given = UncodedLatent(latent, self.analysis.content.hyper(latent))
-        return self._corrected(symbols, given, contexts, base, before, gains, quality)
+        return self._corrected(coder, given, contexts, base, before)
 
     def _moved(
-        self,
-        symbols: Symbols,
-        given: UncodedLatent | None,
-        before: ReferenceFrame,
-        gains: Gains,
-        quality: int,
+        self, coder: FrameCoder, given: UncodedLatent | None, before: ReferenceFrame
     ) -> DecodedPFrame:
-        entropy, known = self.entropy.motion, self._side_information(before.motion)
-        extra, grid = [known.latent], grid_of(before.feature)
-        decoded = entropy(symbols, given, grid, quality, extra, known.symbols)
-        motion = self.motion_synthesis(gains.after("motion", decoded.latent, quality)).float()
+        known, grid = self._side_information(before.motion), grid_of(before.feature)
+        decoded = self.entropy.motion(
+            coder.symbols, given, grid, coder.quality, [known.latent], known.symbols
+        )
+        motion = self.motion_synthesis(coder.after("motion", decoded.latent)).float()
         no_content = self.start(before.feature).content
         return DecodedPFrame(warped(before.feature, motion), motion, (decoded, no_content))
 
     def _corrected(
         self,
-        symbols: Symbols,
+        coder: FrameCoder,
         given: UncodedLatent | None,
         contexts: Contexts,
         base: DecodedPFrame,
         before: ReferenceFrame,
-        gains: Gains,
-        quality: int,
     ) -> DecodedPFrame:
-        entropy, known = self.entropy.content, self._side_information(before.content)
+        known, grid = self._side_information(before.content), grid_of(before.feature)
         prior = torch.zeros_like(known.latent)
         if self.temporal_prior == "full":
             prior = in_full_precision(self.entropy.prior, contexts.quarter)
-        extra, grid = [known.latent, prior], grid_of(before.feature)
-        decoded = entropy(symbols, given, grid, quality, extra, known.symbols)
-        added = self.synthesis(gains.after("content", decoded.latent, quality), contexts)
+        decoded = self.entropy.content(
+            coder.symbols, given, grid, coder.quality, [known.latent, prior], known.symbols
+        )
+        added = self.synthesis(coder.after("content", decoded.latent), contexts)
         return DecodedPFrame(base.feature + added, base.motion, (base.known[0], decoded))
 
     def _side_information(self, known: DecodedLatent) -> DecodedLatent:

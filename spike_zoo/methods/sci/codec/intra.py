@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import cast
 
+import numpy as np
 import torch
+from scipy.fft import dct
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from spike_zoo.methods.sci.codec.block_transform import block_analysis, block_synthesis
-from spike_zoo.methods.sci.codec.entropy import LatentEntropy, UncodedLatent
+from spike_zoo.methods.sci.codec.entropy import FrameCoder, LatentEntropy, UncodedLatent
 from spike_zoo.methods.sci.features.blocks import (
     DSB,
     FEATURES,
@@ -21,12 +23,13 @@ from spike_zoo.methods.sci.features.blocks import (
     separables,
 )
 
-if TYPE_CHECKING:
-    from spike_zoo.methods.sci.codec.entropy import Gains, Symbols
-
 LATENT, HYPER = 320, 128
 STRIDE = 64
 """Pixels of a feature along one of the hyper latent; features are padded to a multiple of it."""
+LATENT_STRIDE = 16
+"""Pixels of a feature along one of a latent, and side of a block."""
+BLOCK_STEP = 0.13
+"""Rounding step of DCT coefficients at the best quality, about the best for a weight of 512."""
 
 
 class IntraAnalysis(nn.Module):
@@ -146,43 +149,70 @@ class Intra(nn.Module):
         )
         self.synthesis = IntraSynthesis(width, block_transform=block_transform)
 
-    def encode(self, symbols: Symbols, feature: Tensor, gains: Gains, quality: int) -> Tensor:
+    def encode(self, coder: FrameCoder, feature: Tensor) -> Tensor:
         """Encode a feature and return it as decoded, ``(B, 3, H, W)``, not clamped.
 
         Args:
-            symbols: Take the symbols.
+            coder: Takes the symbols.
             feature: ``(B, 3, H, W)``, H and W multiples of 64.
-            gains: Of all latents.
-            quality: 0 to 3.
         """
-        latent = gains.before("intra", self.analysis(feature), quality)
+        latent = coder.before("intra", self.analysis(feature))
         given = UncodedLatent(latent, self.analysis.hyper(latent))
-        return self._decoded(symbols, given, grid_of(feature), gains, quality)
+        return self._decoded(coder, given, grid_of(feature))
 
-    def decode(self, symbols: Symbols, size: tuple[int, int], gains: Gains, quality: int) -> Tensor:
+    def decode(self, coder: FrameCoder, size: tuple[int, int]) -> Tensor:
         """Decode a feature, ``(1, 3, H, W)``, not clamped.
 
         Args:
-            symbols: Give the symbols.
+            coder: Gives the symbols.
             size: H and W, multiples of 64.
-            gains: Of all latents.
-            quality: 0 to 3.
         """
-        grid = size[0] // STRIDE, size[1] // STRIDE
-        return self._decoded(symbols, None, grid, gains, quality)
+        return self._decoded(coder, None, (size[0] // STRIDE, size[1] // STRIDE))
 
     def _decoded(
-        self,
-        symbols: Symbols,
-        given: UncodedLatent | None,
-        grid: tuple[int, int],
-        gains: Gains,
-        quality: int,
+        self, coder: FrameCoder, given: UncodedLatent | None, grid: tuple[int, int]
     ) -> Tensor:
-        known = self.entropy(symbols, given, grid, quality)
-        return self.synthesis(gains.after("intra", known.latent, quality))
+        known = self.entropy(coder.symbols, given, grid, coder.quality)
+        return self.synthesis(coder.after("intra", known.latent))
 
 
 def grid_of(feature: Tensor) -> tuple[int, int]:
     """Return the size of the hyper latent of a feature."""
     return feature.shape[-2] // STRIDE, feature.shape[-1] // STRIDE
+
+
+def block_analysis(channels: int) -> nn.Conv2d:
+    """Return a DCT of blocks of 16 x 16 pixels: its lowest frequencies, of the channels' mean.
+
+    A grey of 0.5 has zeros only.
+
+    Args:
+        channels: Number of frequencies.
+
+    Returns:
+        ``(B, 3, H, W)`` -> ``(B, N, H/16, W/16)``, in units of :data:`BLOCK_STEP`.
+    """
+    layer = nn.Conv2d(FEATURES, channels, LATENT_STRIDE, stride=LATENT_STRIDE)
+    with torch.no_grad():
+        weight = _dct(channels) / (FEATURES * BLOCK_STEP)
+        layer.weight.copy_(weight.expand_as(layer.weight))
+        cast("Tensor", layer.bias).copy_(-0.5 * layer.weight.sum((1, 2, 3)))
+    return layer
+
+
+def block_synthesis(channels: int) -> nn.ConvTranspose2d:
+    """Return the inverse of :func:`block_analysis`, with all channels equal."""
+    layer = nn.ConvTranspose2d(channels, FEATURES, LATENT_STRIDE, stride=LATENT_STRIDE)
+    with torch.no_grad():
+        layer.weight.copy_((BLOCK_STEP * _dct(channels)).expand_as(layer.weight))
+        cast("Tensor", layer.bias).fill_(0.5)
+    return layer
+
+
+def _dct(channels: int) -> Tensor:
+    """Return the lowest frequencies of an orthonormal DCT, ``(N, 1, 16, 16)``; zeros beyond 256."""
+    line = torch.from_numpy(dct(np.eye(LATENT_STRIDE), axis=0, norm="ortho"))
+    pairs = itertools.product(range(LATENT_STRIDE), repeat=2)
+    lowest = sorted(pairs, key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, pair))[:channels]
+    basis = torch.stack([torch.outer(line[u], line[v]) for u, v in lowest])[:, None].float()
+    return F.pad(basis, (0, 0, 0, 0, 0, 0, 0, channels - len(basis)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,9 +12,6 @@ from torch.nn import functional as F
 
 from spike_zoo.coding.errors import DeviceNotExactError, NotFinalizedError
 from spike_zoo.methods.sci.codec.quantization import LEVELS, bounded, rounded
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 QUALITIES = 4
 LARGEST_HYPER = 127  # z symbols that the network sees

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from spike_zoo.coding.sci.rans import LARGEST, ideal_bits
-from spike_zoo.coding.sci.tables import from_frequencies, gaussian_tables
-from spike_zoo.methods.sci.codec.hyperprior import RADIUS
+from spike_zoo.coding.sci.rans import LARGEST, GroupDecoder, GroupEncoder, ideal_bits
+from spike_zoo.coding.sci.tables import FrequencyTables, from_frequencies, gaussian_tables
+from spike_zoo.methods.sci.codec.entropy import RADIUS, HyperPrior
 from spike_zoo.methods.sci.codec.quantization import gaussian_bits, noisy, rounded, sigma_of
+from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from spike_zoo.coding.sci.rans import GroupDecoder, GroupEncoder
-    from spike_zoo.coding.sci.tables import FrequencyTables
-    from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
-    from spike_zoo.methods.sci.codec.scale_net import ScaleNet
+ESCAPE_BITS = 16.0
+"""Bits behind an escape, of a symbol beyond its table's radius."""
 
 
 class RateEstimator:
@@ -56,7 +52,7 @@ class RateEstimator:
         counted = self._blurred(latent.float())
         bits = prior.bits(counted)
         if self._is_exact:
-            bits = bits + escaped_bits(counted, RADIUS)
+            bits = bits + ESCAPE_BITS * (counted.abs() > RADIUS)
         self.bits = self.bits + bits.sum()
         return rounded(latent.float())
 
@@ -82,7 +78,7 @@ class RateEstimator:
         bits = gaussian_bits(counted, sigma_of(level))
         if self._is_exact:
             radius = torch.from_numpy(gaussian_tables().radius.copy()).to(level.device)
-            bits = bits + escaped_bits(symbols, radius[level.long()])
+            bits = bits + ESCAPE_BITS * (symbols.abs() > radius[level.long()])
             bits = torch.where(level > 0, bits, 0.0)
         self.bits = self.bits + torch.where(mask, bits, 0.0).sum()
         values = counted if self._is_noisy else symbols
@@ -108,7 +104,26 @@ class RateEstimator:
         return noisy(values, self._generator)
 
 
-class SymbolEncoder:
+class ExactSymbols:
+    """Base class of streams: levels are exact, and tables are made once for all frames."""
+
+    def __init__(self) -> None:
+        self._tables: dict[HyperPrior, FrequencyTables] = {}
+
+    def scale_indexes(
+        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
+    ) -> Tensor:
+        """Return the exact levels."""
+        return net.scale_indexes(hyper, context, quality)
+
+    def tables_of(self, prior: HyperPrior) -> FrequencyTables:
+        """Return the tables of a hyper latent."""
+        if prior not in self._tables:
+            self._tables[prior] = tables_of(prior)
+        return self._tables[prior]
+
+
+class SymbolEncoder(ExactSymbols):
     """Write symbols into groups of pictures, one for each sample of a batch.
 
     Args:
@@ -116,23 +131,17 @@ class SymbolEncoder:
     """
 
     def __init__(self, *encoders: GroupEncoder | _Recorded) -> None:
+        super().__init__()
         self._encoders = encoders
-        self._tables = HyperTables()
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Round a hyper latent and write it."""
         assert latent is not None
         symbols = checked(latent.float().round())
-        channels, tables = channel_of_each(size), self._tables.of(prior)
+        channels, tables = channel_of_each(size), self.tables_of(prior)
         for encoder, sample in zip(self._encoders, as_integers(symbols), strict=True):
             encoder.push(sample, channels, tables)
         return symbols
-
-    def scale_indexes(
-        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
-    ) -> Tensor:
-        """Return the exact levels."""
-        return net.scale_indexes(hyper, context, quality)
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
@@ -183,7 +192,7 @@ class _Recorded:
         self.parts.append((symbols, table, tables))
 
 
-class SymbolDecoder:
+class SymbolDecoder(ExactSymbols):
     """Read symbols of a group of pictures.
 
     Args:
@@ -192,19 +201,13 @@ class SymbolDecoder:
     """
 
     def __init__(self, decoder: GroupDecoder, device: torch.device) -> None:
+        super().__init__()
         self._decoder, self._device = decoder, device
-        self._tables = HyperTables()
 
     def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
         """Read a hyper latent."""
-        found = self._decoder.pull(channel_of_each(size), self._tables.of(prior))
+        found = self._decoder.pull(channel_of_each(size), self.tables_of(prior))
         return torch.from_numpy(found.reshape(1, *size)).to(self._device, torch.float32)
-
-    def scale_indexes(
-        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
-    ) -> Tensor:
-        """Return the exact levels."""
-        return net.scale_indexes(hyper, context, quality)
 
     def residual(
         self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
@@ -241,11 +244,6 @@ def number_table(stop: int) -> FrequencyTables:
     return from_frequencies(frequencies.astype(np.uint16))
 
 
-def escaped_bits(symbols: Tensor, radius: Tensor | int) -> Tensor:
-    """Return what symbols beyond their table's radius take behind their escape."""
-    return 16.0 * (symbols.abs() > radius)
-
-
 def checked(symbols: Tensor) -> Tensor:
     """Reject symbols that no stream can hold.
 
@@ -267,19 +265,6 @@ def as_integers(values: Tensor) -> NDArray[np.int32]:
 def channel_of_each(size: Sequence[int]) -> NDArray[np.int32]:
     """Return the channel of each element of ``(C, h, w)``."""
     return np.repeat(np.arange(size[0], dtype=np.int32), size[1] * size[2])
-
-
-class HyperTables:
-    """Tables of hyper latents, made once for all frames of a group of pictures."""
-
-    def __init__(self) -> None:
-        self._known: dict[HyperPrior, FrequencyTables] = {}
-
-    def of(self, prior: HyperPrior) -> FrequencyTables:
-        """Return the tables of a hyper latent."""
-        if prior not in self._known:
-            self._known[prior] = tables_of(prior)
-        return self._known[prior]
 
 
 def tables_of(prior: HyperPrior) -> FrequencyTables:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, get_args
+
 import torch
 from torch import Tensor, nn
 
@@ -28,6 +30,16 @@ def check_width(name: str, width: float) -> None:
     """
     if not 0 < width < float("inf"):
         raise ValueError(f"{name} must be above 0 (1 is the paper's), got {width}")
+
+
+def check_choice(name: str, value: str, kind: Any) -> None:  # noqa: ANN401  (a Literal)
+    """Reject a value that a type does not list.
+
+    Raises:
+        ValueError: Naming the choices.
+    """
+    if value not in get_args(kind):
+        raise ValueError(f"{name} must be one of {', '.join(get_args(kind))}, got {value!r}")
 
 
 def conv3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

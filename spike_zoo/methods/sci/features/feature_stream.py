@@ -13,8 +13,6 @@ from spike_zoo.spikes.packing import unpack_tensor
 from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from spike_zoo.methods.sci.codec.codec import SCICodec
     from spike_zoo.spikes import SpikeRecording
 
@@ -35,7 +33,7 @@ class FeatureStream:
             none.
 
     Raises:
-        PlaneRangeError: From :meth:`images`, where the recording is too short to be mirrored.
+        PlaneRangeError: From :meth:`image`, where the recording is too short to be mirrored.
     """
 
     def __init__(
@@ -59,11 +57,6 @@ class FeatureStream:
             features = torch.stack([self.feature(plane) for plane in around], dim=1)
             found = self.codec.fam(features, chained([self._link(one) for one in around[1:]]))
         return found[0].float().clamp(0.0, 1.0).cpu()
-
-    def images(self, centers: Sequence[int]) -> Iterator[Tensor]:
-        """Yield the images of some planes."""
-        for center in centers:
-            yield self.image(center)
 
     @torch.inference_mode()
     def feature(self, plane: int) -> Tensor:

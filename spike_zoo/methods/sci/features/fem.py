@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, get_args
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +14,13 @@ from spike_zoo.methods.sci.features.blocks import (
     FEATURES,
     Res,
     Up,
+    check_choice,
     check_width,
     conv3,
     repeated,
     scaled,
 )
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Pathway = Literal["dual", "ventral", "dorsal"]
 Fusion = Literal["pfu", "concat", "none"]
@@ -42,7 +41,7 @@ DORSAL_PLANES = tuple((3 - i, 13 - i) for i in range(4))
 """First and past-the-last plane of each dorsal filter: a window of 10 that slides backward."""
 
 _BODY = 14  # residual blocks
-_FUSED_AFTER = (3, 6, 9, 12)  # residual blocks
+_FUSED_AFTER = (3, 6, 9, 12)  # residual blocks, counted from 1
 
 
 class BinaryConv2d(nn.Conv2d):
@@ -212,8 +211,8 @@ class FEM(nn.Module):
     ) -> None:
         super().__init__()
         check_width("fem_width", width)
-        _check_choice("pathway", pathway, get_args(Pathway))
-        _check_choice("pfu", pfu, get_args(Fusion))
+        check_choice("pathway", pathway, Pathway)
+        check_choice("pfu", pfu, Fusion)
         wide, half = scaled(64, width), scaled(32, width)
         filters = {"attention": attention, "binarize": binarize}
         self.ventral = self.dorsal = None
@@ -224,7 +223,8 @@ class FEM(nn.Module):
         self.enter = Up(half, wide) if pathway == "dorsal" else conv3(wide, wide)
         self.body = nn.ModuleList(Res(wide) for _ in range(repeated(_BODY, width)))
         fuses = pathway == "dual" and pfu != "none"
-        self.places = fusion_places(len(self.body)) if fuses else ()
+        places = tuple(place for place in _FUSED_AFTER if place <= len(self.body)) or (1,)
+        self.places = places if fuses else ()
         unit = PFU if pfu == "pfu" else Concatenation
         self.fusion = nn.ModuleList(unit(wide, half) for _ in self.places)
         adds = pathway == "dual" and pfu == "none"
@@ -248,18 +248,8 @@ class FEM(nn.Module):
         return crop_padding(self.tail(features), height, width)
 
 
-def fusion_places(blocks: int) -> tuple[int, ...]:
-    """Return after which of the trunk's blocks the pathways meet, counted from 1."""
-    return tuple(place for place in _FUSED_AFTER if place <= blocks) or (1,)
-
-
 def _doubled(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def _check_planes(planes: Tensor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,6 @@ from torch.nn import functional as F
 from spike_zoo.methods.sci.features.blocks import FEATURES, check_width, conv3, scaled, warped
 from spike_zoo.nn.padding import crop_padding, pad_to_multiple
 from spike_zoo.nn.precision import in_full_precision
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FACTORS = (16, 8, 4, 2, 1)
 """How much smaller each level is, the coarsest first."""

@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, NamedTuple, cast
 
 import torch
+from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.batch import ReconstructionBatch, Split
+from spike_zoo.media.flow import flow_picture, longest
+from spike_zoo.methods.sci.analysis.fam import (
+    AROUND,
+    CENTRE,
+    FAM,
+    AnalysisInput,
+    surroundings,
+)
+from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import extraction_terms, reconstruction_terms
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
-from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule
-from spike_zoo.methods.sci.training.stage_table import STAGES, trained
-from spike_zoo.methods.sci.training.visualization import Intermediates
+from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, arguments_of
+from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
 from spike_zoo.metrics import LaplacianNorms, frame_deviation, laplacian_norms
 from spike_zoo.metrics.image import MeanOfValues
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.simulation.kinds.takes import simulate_take
 from spike_zoo.simulation.scenes.scene import SceneSpec
+from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.tasks.protocols import Reconstructs
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from torch import Tensor
-
-    from spike_zoo.batch import ReconstructionBatch, Split
-    from spike_zoo.methods.sci.analysis.fam import FAM
-    from spike_zoo.nn.schedules import ScheduleKind
-    from spike_zoo.tasks.evaluation import Evaluation
-    from spike_zoo.tasks.protocols import Reconstructs
-
-NORMS: Final = LaplacianNorms._fields
 ANCHOR_WEIGHT: Final = 0.1  # of the feature's own image, where FEM is trained with FAM
 AT_REST: Final = SceneSpec(name="at rest", height=64, width=64, planes=97, speed=0, object_speed=0)
+BEFORE = 1  # the nearest neighbour before the centre, among five features
+
+
+class Intermediates(NamedTuple):
+    """A batch on its way.
+
+    Attributes:
+        codec: What looked at it.
+        feature: Of the middle plane, ``(B, 3, H, W)``.
+        image: ``(B, 1, H, W)``, not clamped.
+        analysis: What FAM took; None before its stage.
+    """
+
+    codec: SCICodec
+    feature: Tensor
+    image: Tensor
+    analysis: AnalysisInput | None
+
+    @classmethod
+    def of(cls, codec: SCICodec, batch: ReconstructionBatch) -> Intermediates:
+        """Return a batch with its image and all that is shown of it."""
+        spikes, scale = batch["spikes"], batch["rate_scale"]
+        if not isinstance(codec.fam, FAM):
+            features = codec.features(spikes, scale)
+            middle = features[:, features.shape[1] // 2]
+            return cls(codec, middle, codec.picture(middle), None)
+        analysis = codec.analysed(spikes, scale)
+        return cls(codec, analysis.features[:, CENTRE], codec.fam(*analysis), analysis)
+
+    def pictures(self, index: int) -> dict[str, Tensor]:
+        """Return the feature of one sample, and how the feature before it was brought to its time.
+
+        Warped, deformed and fused features are means over channels, stretched over their range:
+        they have no unit. Source: Figs. 15 and 17 of the paper.
+        """
+        feature = {"feature": self.feature[index]}
+        if self.analysis is None or not isinstance(self.codec.fam, FAM):
+            return feature
+        features, motions = (part[index : index + 1] for part in self.analysis)
+        motion = motions[0, AROUND.index(BEFORE)].float()
+        largest = longest(motion)
+        return {
+            **feature,
+            f"motion, up to {largest:.1f} px": flow_picture(motion, largest),
+            **self._steps(self.codec.fam, features, motion),
+        }
+
+    @staticmethod
+    def _steps(fam: FAM, features: Tensor, motion: Tensor) -> dict[str, Tensor]:
+        height, width = features.shape[-2:]
+        rows, columns = height - height % 2, width - width % 2  # an odd last line is not shown
+        cut = features[..., :rows, :columns]
+        neighbour, centre = (fam.embed(cut[:, place]) for place in (BEFORE, CENTRE))
+        found = fam.alignment.steps(neighbour, centre, motion[None, :, :rows, :columns])
+        names = ["embedded" if fam.alignment.warp is None else "warped", "deformed", "fused"]
+        return {
+            name: stretched(maps[0].float().mean(dim=0))
+            for name, maps in zip(names, found, strict=False)
+        }
 
 
 class ClipStageModule(SCIStageModule, ReconstructionModule):
@@ -101,14 +161,14 @@ class SCIFeaturesModule(ClipStageModule):
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
+        arguments = arguments_of(locals())
         super().__init__(lpips=lpips, protocols=protocols)
         check_weights(smoothness_weight=smoothness_weight)
-        options, row = NetworkOptions.of(networks), STAGES["fem"]
-        given = {"networks": options, "smoothness_weight": smoothness_weight}
-        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
-        self.train_stage(row, options.codec(row), **given, lpips=lpips, protocols=protocols)
-        self.clip_length = row.clip_length
-        self.norms = norm_metrics("test/")
+        self.train_stage(STAGES["fem"], arguments)
+        means: dict[str, Metric | MetricCollection] = {
+            name: MeanOfValues() for name in LaplacianNorms._fields
+        }
+        self.norms = MetricCollection(means, compute_groups=False, prefix="test/")
 
     def terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
         """Return the anchor and the smoothness constraint."""
@@ -117,10 +177,12 @@ class SCIFeaturesModule(ClipStageModule):
         return extraction_terms(feature, batch["image"], self.hparams["smoothness_weight"])
 
     def evaluate(self, batch: ReconstructionBatch, split: Split, batch_idx: int) -> Evaluation:
-        """Measure images, and in a test the features' Laplacians."""
+        """Measure images, and in a test the features' Laplacians (the paper's Table II)."""
         evaluation = super().evaluate(batch, split, batch_idx)
         if split == "test":
-            add_norms(self.norms, cast("Intermediates", self._shown).feature)
+            norms = laplacian_norms(cast("Intermediates", self._shown).feature.float())
+            for name, values in norms._asdict().items():
+                self.norms[name].update(values)
         return evaluation
 
     def on_test_epoch_end(self) -> None:
@@ -168,15 +230,10 @@ class SCIAnalysisModule(ClipStageModule):
         lpips: str = "auto",
         protocols: Sequence[str] = (),
     ) -> None:
+        arguments = arguments_of(locals())
         super().__init__(lpips=lpips, protocols=protocols)
-        options, row = NetworkOptions.of(networks), STAGES["fam"]
-        if train_fem:
-            row = trained(row, "fem")
-        given: dict[str, Any] = {"fem": fem, "motion": motion, "networks": options}
-        given |= {"train_fem": train_fem}
-        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
-        self.train_stage(row, options.codec(row), **given, lpips=lpips, protocols=protocols)
-        self.clip_length = row.clip_length
+        row = STAGES["fam"]
+        self.train_stage(with_part(row, "fem", "learns") if train_fem else row, arguments)
 
     def terms(self, batch: ReconstructionBatch) -> dict[str, Tensor]:
         """Return the errors of the image, of the preliminary ones, and of a trained feature."""
@@ -203,22 +260,6 @@ class SCIAnalysisModule(ClipStageModule):
         return cast("FAM", self.codec.fam)
 
 
-def norm_metrics(prefix: str) -> MetricCollection:
-    """Return the means of the norms of features' Laplacians, raw and by their own contrast."""
-    means: dict[str, Metric | MetricCollection] = {name: MeanOfValues() for name in NORMS}
-    return MetricCollection(means, compute_groups=False, prefix=prefix)
-
-
-def add_norms(metrics: MetricCollection, features: Tensor) -> None:
-    """Add the norms of features ``(B, 3, H, W)`` to their means.
-
-    Source: the paper's Table II.
-    """
-    norms = laplacian_norms(features.float())
-    for name, values in norms._asdict().items():
-        metrics[name].update(values)
-
-
 def deviation_at_rest(method: Reconstructs) -> Tensor:
     """Return how much a method's pictures of a still scene flicker, see :func:`frame_deviation`.
 
@@ -229,3 +270,9 @@ def deviation_at_rest(method: Reconstructs) -> Tensor:
     margin = WINDOW // 2 + REACH * STEP
     centers = list(range(margin, len(recording) - margin, STEP))
     return frame_deviation(method.reconstruct(recording, centers))
+
+
+def stretched(values: Tensor) -> Tensor:
+    """Return values from 0 at the least to 1 at the largest; all 0 where they are equal."""
+    least, largest = torch.aminmax(values)
+    return (values - least) / (largest - least).clamp(min=torch.finfo(values.dtype).tiny)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics import Metric, MetricCollection
 
+from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.coding.sci.chunks import HEAD_BYTES
 from spike_zoo.coding.sci.header import HEADER_BYTES, Header
 from spike_zoo.errors import ConfigError
@@ -22,23 +24,21 @@ from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.fem import REACH, STEP, WINDOW
 from spike_zoo.methods.sci.training.losses import distortion_of, motion_error, rate_of
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
-from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
-from spike_zoo.methods.sci.training.stage_table import frozen, row_of
+from spike_zoo.methods.sci.training.stage_module import (
+    WARMUP,
+    FeatureBatch,
+    SCIStageModule,
+    arguments_of,
+    check_patch,
+)
+from spike_zoo.methods.sci.training.stage_table import STAGES, StageSpec, with_part
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
 from spike_zoo.metrics.image import MeanOfValues, psnr
-from spike_zoo.tasks.coding import CodingModule, Compressed
+from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.tasks.coding import CodedScene, CodingModule, Compressed
 from spike_zoo.tasks.evaluation import Evaluation
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from spike_zoo.batch import SceneBatch, Split
-    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
-    from spike_zoo.methods.sci.training.stage_table import StageSpec
-    from spike_zoo.nn.schedules import ScheduleKind
-    from spike_zoo.tasks.coding import CodedScene
 
 Kind = Literal["intra", "pair", "rollout"]
 
@@ -86,17 +86,14 @@ class CodingStageModule(SCIStageModule, CodingModule, ReconstructionModule):  # 
     rate_points = tuple(range(QUALITIES))
     coding: CodingOptions
 
-    def train_codec(
-        self, row: StageSpec, *, networks: NetworkOptions, coding: CodingOptions, **given: Any
-    ) -> None:
+    def train_codec(self, row: StageSpec, arguments: Mapping[str, Any]) -> None:
         """Build the networks of a stage and take its options, see :meth:`train_stage`."""
-        check_patch(given["patch"], given["cache_gib"])
-        options, self.coding = NetworkOptions.of(networks), CodingOptions.of(coding)
-        codec = options.codec(row)
-        codec.boundary, codec.iframe_motion = self.coding.boundary, self.coding.iframe_motion
-        codec.lambdas = tuple(self.coding.lambdas)
-        self.train_stage(row, codec, networks=options, coding=self.coding, **given)
-        self.clip_length = row.clip_length
+        check_patch(arguments["patch"], arguments["cache_gib"])
+        self.coding = CodingOptions.of(arguments["coding"])
+        self.train_stage(row, {**arguments, "coding": self.coding})
+        codec, options = self.codec, self.coding
+        codec.boundary, codec.iframe_motion = options.boundary, options.iframe_motion
+        codec.lambdas = tuple(options.lambdas)
 
     def rate_estimator(self, generator: torch.Generator) -> RateEstimator:
         """Return how symbols are counted at this time of the run."""
@@ -276,16 +273,15 @@ class SCICodecModule(CodingStageModule):
         warmup: float = WARMUP,
         lpips: str = "auto",
     ) -> None:
+        arguments = arguments_of(locals())
         super().__init__(lpips=lpips)
-        row = row_of("codec", goes_on=codec is not None)
-        if codec is not None and motion is not None:
-            row = row._replace(starts_from=(*row.starts_from, "motion"))
+        row = STAGES["codec"]
+        if codec is not None:
+            others = ("motion",) if motion is not None else ()
+            row = row._replace(starts_from=("fem", "codec", *others))
         if CodingOptions.of(coding).freeze_motion:
-            row = frozen(row, "motion")
-        given: dict[str, Any] = {"fem": fem, "motion": motion, "codec": codec}
-        given |= {"networks": networks, "coding": coding, "cache_gib": cache_gib, "patch": patch}
-        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
-        self.train_codec(row, **given, lpips=lpips)
+            row = with_part(row, "motion", "frozen")
+        self.train_codec(row, arguments)
 
     def begin(self) -> None:
         """Read the parts that the stage starts from; a coder of motion only with its estimation."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.batch import SceneBatch
+from spike_zoo.methods.sci.analysis.fam import FAM, surroundings
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames, in_time
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
@@ -22,15 +23,11 @@ from spike_zoo.methods.sci.training.codec import (
 )
 from spike_zoo.methods.sci.training.losses import distortion_of, rate_of, reconstruction_terms
 from spike_zoo.methods.sci.training.options import CODING, NETWORKS, CodingOptions, NetworkOptions
-from spike_zoo.methods.sci.training.stage_module import WARMUP
-from spike_zoo.methods.sci.training.stage_table import STAGES, without
+from spike_zoo.methods.sci.training.stage_module import WARMUP, arguments_of
+from spike_zoo.methods.sci.training.stage_table import STAGES, with_part
+from spike_zoo.nn.schedules import ScheduleKind
+from spike_zoo.tasks.coding import CodedScene
 from spike_zoo.tasks.scene_training import check_scenes
-
-if TYPE_CHECKING:
-    from spike_zoo.batch import SceneBatch
-    from spike_zoo.methods.sci.analysis.fam import FAM
-    from spike_zoo.nn.schedules import ScheduleKind
-    from spike_zoo.tasks.coding import CodedScene
 
 FEATURE_WEIGHT = 0.1
 CONSISTENCY_WEIGHT = 0.1
@@ -75,14 +72,12 @@ class SCIJointModule(CodingStageModule):
         warmup: float = WARMUP,
         lpips: str = "auto",
     ) -> None:
+        arguments = arguments_of(locals())
         super().__init__(lpips=lpips)
         row = STAGES["joint"]
         if not NetworkOptions.of(networks).fmvr:
-            row = without(row, "fmvr")
-        given: dict[str, Any] = {"fem": fem, "codec": codec, "fam": fam}
-        given |= {"networks": networks, "coding": coding, "cache_gib": cache_gib, "patch": patch}
-        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
-        self.train_codec(row, **given, lpips=lpips)
+            row = with_part(row, "fmvr", "absent")
+        self.train_codec(row, arguments)
 
     def terms(self, batch: SceneBatch) -> dict[str, Tensor]:
         """Return rate, the picture's error, the features' and that of refined motion (Eq. 6)."""

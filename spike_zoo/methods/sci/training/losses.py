@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spike_zoo.methods.sci.analysis.fam import FAMOutput
+from spike_zoo.methods.sci.codec.frames import DecodedFrame
+from spike_zoo.methods.sci.codec.symbols import RateEstimator
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.methods.sci.features.motion_estimation import FACTORS
 from spike_zoo.metrics.smoothness import laplacian
 from spike_zoo.nn.flow import mean_error, motion_loss
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from spike_zoo.methods.sci.analysis.fam import FAMOutput
-    from spike_zoo.methods.sci.codec.frames import DecodedFrame
-    from spike_zoo.methods.sci.codec.symbols import RateEstimator
-
 PRELIMINARY = 0.1
 """Weight of the preliminary images beside the final one."""
-
-
-def smoothness_terms(feature: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both norms of a feature's Laplacian, ``mean |Lap F|`` and ``mean (Lap F)^2``.
-
-    Args:
-        feature: ``(B, 3, H, W)``.
-    """
-    values = laplacian(feature)
-    return values.abs().mean(), values.square().mean()
 
 
 def extraction_terms(feature: Tensor, image: Tensor, smoothness_weight: float) -> dict[str, Tensor]:
@@ -45,7 +31,8 @@ def extraction_terms(feature: Tensor, image: Tensor, smoothness_weight: float) -
         smoothness_weight: Weight of the two Laplacian norms.
     """
     anchor = F.mse_loss(feature.float().mean(dim=1, keepdim=True), image)
-    absolute, square = smoothness_terms(feature.float())
+    values = laplacian(feature.float())
+    absolute, square = values.abs().mean(), values.square().mean()
     total = anchor + smoothness_weight * (absolute + square)
     return {"anchor": anchor, "lap1": absolute, "lap2": square, "total": total}
 
@@ -84,11 +71,8 @@ def reconstruction_terms(found: FAMOutput, image: Tensor) -> dict[str, Tensor]:
     """
     final, previous, following = (F.mse_loss(one.float(), image) for one in found)
     preliminary = previous + following
-    return {
-        "image": final,
-        "preliminary": preliminary,
-        "total": final + PRELIMINARY * preliminary,
-    }
+    total = final + PRELIMINARY * preliminary
+    return {"image": final, "preliminary": preliminary, "total": total}
 
 
 def rate_of(symbols: RateEstimator, group: Sequence[Tensor]) -> Tensor:

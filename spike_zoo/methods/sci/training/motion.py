@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from spike_zoo.batch import SceneBatch, Split
 from spike_zoo.errors import ConfigError
 from spike_zoo.media.flow import flow_picture, longest
-from spike_zoo.methods.sci.features.motion_estimation import FACTORS
+from spike_zoo.methods.sci.features.motion_estimation import FACTORS, MotionEstimation
 from spike_zoo.methods.sci.training.losses import motion_terms
 from spike_zoo.methods.sci.training.options import NETWORKS, NetworkOptions, check_weights
-from spike_zoo.methods.sci.training.stage_module import WARMUP, SCIStageModule, check_patch
+from spike_zoo.methods.sci.training.stage_module import (
+    WARMUP,
+    FeatureBatch,
+    SCIStageModule,
+    arguments_of,
+    check_patch,
+)
 from spike_zoo.methods.sci.training.stage_table import STAGES
 from spike_zoo.metrics.collections import flow_metrics
 from spike_zoo.nn.flow import padded_motion
 from spike_zoo.nn.padding import pad_to_multiple
+from spike_zoo.nn.schedules import ScheduleKind
 from spike_zoo.tasks.base import TaskModule
 from spike_zoo.tasks.evaluation import (
     Evaluation,
@@ -28,14 +37,6 @@ from spike_zoo.tasks.evaluation import (
 )
 from spike_zoo.tasks.reconstruction import ReconstructionModule
 from spike_zoo.tasks.scene_training import check_scenes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from spike_zoo.batch import SceneBatch, Split
-    from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
-    from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
-    from spike_zoo.nn.schedules import ScheduleKind
 
 
 class FeaturePairs(NamedTuple):
@@ -92,17 +93,11 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         warmup: float = WARMUP,
         lpips: str = "auto",
     ) -> None:
+        arguments = arguments_of(locals())
         super().__init__(lpips=lpips)
-        weights = {"flow_loss_weight": flow_loss_weight}
-        weights["flow_loss_weight_end"] = flow_loss_weight_end
-        check_weights(**weights)
+        check_weights(flow_loss_weight=flow_loss_weight, flow_loss_weight_end=flow_loss_weight_end)
         check_patch(patch, cache_gib)
-        options, row = NetworkOptions.of(networks), STAGES["motion"]
-        given: dict[str, Any] = {"fem": fem, "networks": options, **weights}
-        given |= {"cache_gib": cache_gib, "patch": patch, "lpips": lpips}
-        given |= {"learning_rate": learning_rate, "schedule": schedule, "warmup": warmup}
-        self.train_stage(row, options.codec(row), **given)
-        self.clip_length = row.clip_length
+        self.train_stage(STAGES["motion"], arguments)
 
     @property
     def flow_loss_weight(self) -> float:
@@ -116,7 +111,9 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         pairs = pairs_of(self.learned_scenes(batch))
         estimation = cast("MotionEstimation", self.codec.motion)
         motions = estimation.pyramid(pairs.current, pairs.reference)
-        return motion_terms(motions, *padded_truth(pairs), self.flow_loss_weight)
+        current, reference = (pad_to_multiple(one, FACTORS[0]) for one in pairs[:2])
+        truth = None if pairs.truth is None else padded_motion(pairs.truth, FACTORS[0])
+        return motion_terms(motions, current, reference, truth, self.flow_loss_weight)
 
     def make_metrics(self) -> MetricCollection:
         """Return the end-point errors of the motion and of no motion."""
@@ -124,7 +121,9 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
 
     def origins(self, batch: Any) -> list[Origin]:  # noqa: ANN401  (scenes)
         """Return recording and later plane of each pair."""
-        return pair_origins(batch)
+        planes = batch["planes"][:, 1:] + batch["start"][:, None]
+        named = zip(batch["name"], planes.tolist(), strict=True)
+        return [Origin(name, plane) for name, row in named for plane in row]
 
     def predict_step(self, batch: Any, batch_idx: int) -> Tensor:  # noqa: ANN401  (scenes)
         """Return the motions of all pairs, ``(P, 2, H, W)`` in pixels."""
@@ -155,7 +154,7 @@ class SCIMotionModule(SCIStageModule, ReconstructionModule):
         places = known.nonzero()[:, 0].tolist()
         if not places:
             return Evaluation(())
-        origins = pair_origins(batch)
+        origins = self.origins(batch)
         values = self.measure(split, found[known], pairs.truth[known])
         self.measure_speeds(split, [origins[place].name for place in places], values)
         scales = batch["rate_scale"].repeat_interleave(len(origins) // len(batch["name"]))
@@ -176,22 +175,6 @@ def pairs_of(scenes: FeatureBatch) -> FeaturePairs:
     features, _, motion = scenes
     truth = None if motion is None else motion[:, 1:].flatten(0, 1)
     return FeaturePairs(features[:, 1:].flatten(0, 1), features[:, :-1].flatten(0, 1), truth)
-
-
-def pair_origins(batch: SceneBatch) -> list[Origin]:
-    """Return recording and later plane of each pair of a batch."""
-    planes = batch["planes"][:, 1:] + batch["start"][:, None]
-    named = zip(batch["name"], planes.tolist(), strict=True)
-    return [Origin(name, plane) for name, row in named for plane in row]
-
-
-def padded_truth(pairs: FeaturePairs) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return both features and the truth at the size at which motion is estimated."""
-    factor = FACTORS[0]
-    current, reference = (pad_to_multiple(x, factor) for x in (pairs.current, pairs.reference))
-    if pairs.truth is None:
-        return current, reference, None
-    return current, reference, padded_motion(pairs.truth, factor)
 
 
 def _shown(pairs: FeaturePairs, found: Tensor, place: int, origin: Origin) -> SamplePictures:

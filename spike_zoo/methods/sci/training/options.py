@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from spike_zoo.methods.sci.analysis.alignment import Align
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM
@@ -14,12 +14,10 @@ from spike_zoo.methods.sci.codec.frames import CodecNetworks
 from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.codec.quantization import Quantisation
 from spike_zoo.methods.sci.codec.scale_net import QUALITIES
+from spike_zoo.methods.sci.features.blocks import check_choice
 from spike_zoo.methods.sci.features.fem import FEM, Fusion, Pathway
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation
-
-if TYPE_CHECKING:
-    from spike_zoo.methods.sci.training.stage_table import StageSpec
-
+from spike_zoo.methods.sci.training.stage_table import StageSpec
 
 Target = Literal["features", "images"]
 
@@ -35,8 +33,15 @@ def check_weights(**weights: float) -> None:
             raise ValueError(f"{name} must be 0 or more, got {weight}")
 
 
+class _Options:
+    @classmethod
+    def of(cls, given: Self | Mapping[str, Any]) -> Self:
+        """Return options, also those that a checkpoint holds as a mapping."""
+        return cls(**given) if isinstance(given, Mapping) else given
+
+
 @dataclass(frozen=True)
-class NetworkOptions:
+class NetworkOptions(_Options):
     """Architecture of SCI's networks; a stage builds those that it needs.
 
     Attributes:
@@ -73,11 +78,6 @@ class NetworkOptions:
     block_transform: bool = False
     scale_input: bool = True
 
-    @classmethod
-    def of(cls, given: Self | Mapping[str, Any]) -> Self:
-        """Return options, also those that a checkpoint holds as a mapping."""
-        return cls(**given) if isinstance(given, Mapping) else given
-
     def codec(self, row: StageSpec, classes: int | None = None) -> SCICodec:
         """Build the networks of a stage.
 
@@ -111,7 +111,7 @@ class NetworkOptions:
 
 
 @dataclass(frozen=True)
-class CodingOptions:
+class CodingOptions(_Options):
     """How the codec is trained and measured.
 
     Attributes:
@@ -153,11 +153,7 @@ class CodingOptions:
             "iframe_motion": IFrameMotion,
         }
         for name, kind in choices.items():
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(
-                    f"{name} must be one of {', '.join(get_args(kind))}, got "
-                    f"{getattr(self, name)!r}"
-                )
+            check_choice(name, getattr(self, name), kind)
         lambdas, phases = list(self.lambdas), list(self.phase_fractions)
         if len(lambdas) != QUALITIES or not all(0 < one < float("inf") for one in lambdas):
             raise ValueError(f"lambdas must be {QUALITIES} positive weights, got {lambdas}")
@@ -166,11 +162,6 @@ class CodingOptions:
         check_weights(motion_loss_weight=self.motion_loss_weight)
         if self.gop < 1:
             raise ValueError(f"gop must be 1 or more, got {self.gop}")
-
-    @classmethod
-    def of(cls, given: Self | Mapping[str, Any]) -> Self:
-        """Return options, also those that a checkpoint holds as a mapping."""
-        return cls(**given) if isinstance(given, Mapping) else given
 
 
 NETWORKS = NetworkOptions()

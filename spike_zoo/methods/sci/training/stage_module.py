@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
 
+from spike_zoo.batch import SceneBatch
 from spike_zoo.checkpoints.partial import learn_only, load_part, set_frozen_to_eval
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.files import weights_file
+from spike_zoo.methods.sci.codec.codec import SCICodec
 from spike_zoo.methods.sci.features.feature_stream import FeatureStream
 from spike_zoo.methods.sci.features.fem import WINDOW
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
-from spike_zoo.methods.sci.training.stage_table import GIVES, as_table
+from spike_zoo.methods.sci.training.options import NetworkOptions
+from spike_zoo.methods.sci.training.stage_table import GIVES, Stage, StageSpec, as_table
 from spike_zoo.metrics.flow import error_ratios
 from spike_zoo.nn.eval_mode import eval_mode
 from spike_zoo.nn.optimizers import scheduled_adam
 from spike_zoo.nn.schedules import check_schedule, total_updates
 from spike_zoo.nn.tensor_cache import TensorCache
+from spike_zoo.spikes import SpikeRecording
+from spike_zoo.spikes.turning import MODES, SHAPE_KEEPING_MODES, apply_mode, turn_motion
 from spike_zoo.tasks.base import TaskModule
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from torch import Tensor
-    from torch.optim import Optimizer
-
-    from spike_zoo.batch import SceneBatch
-    from spike_zoo.methods.sci.codec.codec import SCICodec
-    from spike_zoo.methods.sci.training.stage_table import Stage, StageSpec
-    from spike_zoo.spikes import SpikeRecording
 
 WARMUP = 0.02
 """Fraction of a run in which the learning rate rises, by default."""
@@ -44,6 +40,61 @@ _WARPING = (
     *("motion.", "inter.analysis.motion.", "inter.entropy.motion.", "inter.motion_synthesis."),
     "fmvr.",
 )  # parts of a codec that learn through warping
+
+
+class FeatureBatch(NamedTuple):
+    """A batch of scenes after the frozen FEM.
+
+    Shape:
+        - features: ``(B, N, 3, H, W)``, in order of time.
+        - images: ``(B, N, 1, H, W)``, the truth at their times.
+        - motion: ``(B, N, 2, H, W)``, backward motion in pixels, NaN where unknown; None without.
+    """
+
+    features: Tensor
+    images: Tensor
+    motion: Tensor | None
+
+    def patch(self, side: int, generator: torch.Generator) -> FeatureBatch:
+        """Return a random square of each scene, turned or flipped at random.
+
+        Args:
+            side: Of the square in pixels; a smaller scene is not cut, and only turned where that
+                keeps its shape.
+            generator: Draws, on the CPU.
+        """
+        height, width = self.features.shape[-2:]
+        rows, columns = min(side, height), min(side, width)
+        modes = range(len(MODES)) if rows == columns else SHAPE_KEEPING_MODES
+        drawn = []
+        for sample in range(len(self.features)):
+            top, left, turned = (
+                int(torch.randint(stop, (), generator=generator))
+                for stop in (height - rows + 1, width - columns + 1, len(modes))
+            )
+            here = slice(top, top + rows), slice(left, left + columns)
+            drawn.append((sample, *here, modes[turned]))
+        parts = (
+            None if part is None else torch.stack([cut(part, *one) for one in drawn])
+            for part, cut in (
+                (self.features, _cut),
+                (self.images, _cut),
+                (self.motion, _cut_motion),
+            )
+        )
+        return FeatureBatch(*parts)  # type: ignore[arg-type]  # only motion may be None
+
+    def clean_features(self) -> Tensor:
+        """Return features without noise: the images, scaled to each channel of the features.
+
+        Brightness and contrast of a channel are those of the least squares over the batch.
+        """
+        dims = (0, 1, 3, 4)
+        contrast = self.images - self.images.mean(dims, keepdim=True)
+        mean = self.features.mean(dims, keepdim=True)
+        slope = (self.features * contrast).mean(dims, keepdim=True)
+        slope = slope / contrast.square().mean(dims, keepdim=True).clamp(min=1e-6)
+        return mean + slope * contrast
 
 
 class StagedModule(TaskModule):
@@ -61,24 +112,29 @@ class StagedModule(TaskModule):
     stage: Stage
     row: StageSpec
     codec: SCICodec
+    clip_length: int
     _has_weights = False
 
-    def train_stage(self, row: StageSpec, codec: SCICodec, /, **hyper_parameters: Any) -> None:
-        """Take the networks of a stage, train its parts and freeze the others.
+    def train_stage(
+        self, row: StageSpec, arguments: Mapping[str, Any], classes: int | None = None
+    ) -> None:
+        """Build the networks of a stage, train its parts and freeze the others.
 
         Args:
             row: The stage.
-            codec: Its networks.
-            hyper_parameters: The constructor's arguments; options are saved as plain mappings.
+            arguments: The constructor's arguments, saved as hyper-parameters; options are saved
+                as plain mappings.
+            classes: See :meth:`NetworkOptions.codec`.
         """
+        networks = NetworkOptions.of(arguments["networks"])
         plain: dict[str, Any] = {
             name: asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-            for name, value in hyper_parameters.items()
+            for name, value in {**arguments, "networks": networks}.items()
         }
         self.save_hyperparameters(plain)
         check_schedule(plain["schedule"], plain["learning_rate"], plain.get("warmup", 0.0))
-        self.row, self.codec = row, codec
-        learn_only(codec, row.learns)
+        self.row, self.codec, self.clip_length = row, networks.codec(row, classes), row.clip_length
+        learn_only(self.codec, row.learns)
         self.register_load_state_dict_post_hook(_note_weights)  # type: ignore[no-untyped-call]  # torch's
 
     def train(self, mode: bool = True) -> Self:
@@ -90,12 +146,8 @@ class StagedModule(TaskModule):
     def setup(self, stage: str) -> None:
         """Make the metrics; before a fit, read the parts that the stage starts from.
 
-        A checkpoint's weights come before theirs, so that it needs none of these files.
-
-        Raises:
-            ConfigError: If the file of one is not named.
-            MissingFileError: If it is not there.
-            WeightsError: If it holds another network.
+        A checkpoint's weights come before theirs, so that it needs none of these files. Errors
+        are those of :meth:`begin`.
         """
         super().setup(stage)
         resumes = self._trainer is not None and self._trainer.ckpt_path
@@ -103,11 +155,34 @@ class StagedModule(TaskModule):
             self.begin()
 
     def begin(self) -> None:
-        """Read the parts that the stage starts from, see :func:`read_parts`.
+        """Load the parts that the stage starts from, from the checkpoints of the stages before it.
 
         A fit does it; by itself it puts trained parts together, without training them together.
+
+        Raises:
+            ConfigError: If a path is missing; names the setting.
+            MissingFileError: If there is no such file.
+            WeightsError: If it holds another network, as one of another width.
         """
-        read_parts(self.codec, self.row, self.hparams)
+        for stage in self.row.starts_from:
+            path = self.hparams.get(stage)
+            if path is None:
+                raise ConfigError(
+                    f"{stage}: this stage starts from a checkpoint of stage {stage!r}; name it in "
+                    f"model.init_args.{stage}, as runs/sci/{stage}/checkpoints/best.ckpt, which "
+                    f"configs/sci_{stage}.yaml trains"
+                )
+            file = weights_file(path)
+            if not file.is_file():
+                raise MissingFileError(
+                    f"{file}: there is no such checkpoint of stage {stage!r}; train it with "
+                    f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
+                    f"runs/sci/{stage}', or name another in model.init_args.{stage}",
+                    path=str(file),
+                )
+            for part in GIVES[stage]:
+                if getattr(self.codec, part) is not None:
+                    load_part(self.codec.get_submodule(part), file, f"codec.{part}")
         self._has_weights = True
 
     def finalize(self) -> None:
@@ -237,7 +312,13 @@ class SCIStageModule(StagedModule):
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
         with eval_mode(self):
-            yield from FeatureStream(self.codec, recording, rate_scale).images(centers)
+            stream = FeatureStream(self.codec, recording, rate_scale)
+            yield from map(stream.image, centers)
+
+
+def arguments_of(names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a constructor, from its ``locals()`` at its beginning."""
+    return {name: value for name, value in names.items() if name not in ("self", "__class__")}
 
 
 def check_patch(patch: int | None, cache_gib: float) -> None:
@@ -271,39 +352,18 @@ def failed_motion(ratios: Mapping[str, Tensor]) -> str:
     )
 
 
-def read_parts(codec: SCICodec, row: StageSpec, files: Mapping[str, Any]) -> None:
-    """Load the parts that a stage starts from, from the checkpoints of the stages before it.
-
-    Args:
-        codec: What takes the weights.
-        row: The stage.
-        files: Name of each stage -> the path of its checkpoint.
-
-    Raises:
-        ConfigError: If a path is missing; names the setting.
-        MissingFileError: If there is no such file.
-        WeightsError: If it holds another network, as one of another width.
-    """
-    for stage in row.starts_from:
-        path = files.get(stage)
-        if path is None:
-            raise ConfigError(
-                f"{stage}: this stage starts from a checkpoint of stage {stage!r}; name it in "
-                f"model.init_args.{stage}, as runs/sci/{stage}/checkpoints/best.ckpt, which "
-                f"configs/sci_{stage}.yaml trains"
-            )
-        file = weights_file(path)
-        if not file.is_file():
-            raise MissingFileError(
-                f"{file}: there is no such checkpoint of stage {stage!r}; train it with "
-                f"'python -m spike_zoo fit --config configs/sci_{stage}.yaml --run_dir "
-                f"runs/sci/{stage}', or name another in model.init_args.{stage}",
-                path=str(file),
-            )
-        for part in GIVES[stage]:
-            if getattr(codec, part) is not None:
-                load_part(codec.get_submodule(part), file, f"codec.{part}")
-
-
 def _note_weights(module: Any, keys: Any) -> None:  # noqa: ANN401  (torch's hook)
     module._has_weights = not keys.missing_keys
+
+
+def come_whole(served: object) -> bool:
+    """Return whether scenes come whole and unturned, so that a window is the same every time."""
+    return getattr(served, "crop", None) is None and not getattr(served, "augment", False)
+
+
+def _cut(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
+    return apply_mode(part[sample, ..., rows, columns], mode)
+
+
+def _cut_motion(part: Tensor, sample: int, rows: slice, columns: slice, mode: int) -> Tensor:
+    return turn_motion(part[sample, ..., rows, columns], mode)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
 
 Stage = Literal["fem", "motion", "codec", "fam", "joint"]
 
@@ -116,39 +114,14 @@ DECODED: Final = StageSpec(
 """Stage ``fam`` of classes, after the codec: what decodes stays as pictures left it."""
 
 
-def row_of(stage: str, *, goes_on: bool = False) -> StageSpec:
-    """Return what a stage does.
-
-    Args:
-        stage: Its name.
-        goes_on: Whether it starts from a checkpoint of the same stage instead of the one before it.
-
-    Raises:
-        ValueError: If there is no such stage.
-    """
-    if stage not in STAGES:
-        raise ValueError(f"stage must be one of {', '.join(STAGES)}, got {stage!r}")
-    name: Stage = stage  # type: ignore[assignment]  # it is one
-    row = STAGES[name]
-    return row._replace(starts_from=(*row.starts_from[:-1], name)) if goes_on else row
-
-
-def without(row: StageSpec, part: str) -> StageSpec:
-    """Return what a stage does where a switch has taken a part away."""
-    learns, frozen, absent = (tuple(one for one in parts if one != part) for parts in row[:3])
-    return row._replace(learns=learns, frozen=frozen, absent=(*absent, part))
-
-
-def frozen(row: StageSpec, part: str) -> StageSpec:
-    """Return what a stage does where a switch keeps a part as it is."""
-    learns = tuple(one for one in row.learns if one != part)
-    return row._replace(learns=learns, frozen=(*row.frozen, part))
-
-
-def trained(row: StageSpec, part: str) -> StageSpec:
-    """Return what a stage does where a switch trains a part that is frozen otherwise."""
-    frozen = tuple(one for one in row.frozen if one != part)
-    return row._replace(learns=(*row.learns, part), frozen=frozen)
+def with_part(row: StageSpec, part: str, group: Literal["learns", "frozen", "absent"]) -> StageSpec:
+    """Return what a stage does where a switch trains a part, keeps it as it is or leaves it out."""
+    groups: dict[str, Any] = {
+        name: tuple(one for one in getattr(row, name) if one != part)
+        for name in ("learns", "frozen", "absent")
+    }
+    groups[group] += (part,)
+    return row._replace(**groups)
 
 
 def as_table() -> str:

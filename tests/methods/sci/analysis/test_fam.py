@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 
 from spike_zoo.methods.sci.analysis.alignment import Align, DeformableConv
 from spike_zoo.methods.sci.analysis.fam import FAM, ClassFAM, surroundings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def five(height: int = 16, width: int = 20) -> tuple[torch.Tensor, torch.Tensor]:
@@ -42,16 +40,6 @@ def test_only_the_neighbours_that_are_looked_at_move_the_image(
     fam(features, motions).square().sum().backward()
     assert features.grad is not None
     assert {n for n in range(5) if features.grad[:, n].any()} == seen
-
-
-def test_images_are_added_to_the_mean_of_the_centre() -> None:
-    torch.manual_seed(0)
-    fam, (features, motions) = FAM("none", 0, 0.125), five()
-    for layer in (fam.preliminary, fam.fuse[-1]):
-        for parameter in layer.parameters():
-            torch.nn.init.zeros_(parameter)
-    for image in fam.branches(features, motions):
-        torch.testing.assert_close(image[:, 0], features[:, 2].mean(dim=1))
 
 
 def test_a_deformable_convolution_begins_as_a_plain_one() -> None:

@@ -10,12 +10,14 @@ from lightning import seed_everything
 from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
-from spike_zoo.methods.sci import PlaybackRecognitionModule, SCIRecognitionModule
+from spike_zoo.errors import SpikeZooError
+from spike_zoo.methods.sci import PlaybackRecognitionModule, SCICodec, SCIRecognitionModule
+from spike_zoo.methods.sci.analysis.recognition import coded_clips
 from spike_zoo.methods.sci.baselines.playback_classifier import PlaybackClassifier
+from spike_zoo.methods.sci.codec.decoded import analyses
 from spike_zoo.testing import ClassificationTester, MethodTester, labelled_batch
-from tests.methods.sci.coding import grouped
-
-WIDTHS = {"fem_width": 0.125, "codec_width": 0.125, "fam_width": 0.125}
+from tests.methods.sci.codecs import lively_codec, recording
+from tests.methods.sci.coding import WIDTHS, grouped
 
 
 class TestSCIRecognition(ClassificationTester, MethodTester):
@@ -101,3 +103,25 @@ def test_the_plain_network_learns_at_the_depth_it_is_held_against() -> None:
     with torch.no_grad():
         found = network.eval()(pictures[1400:1600]).argmax(dim=1)
     assert (found == labels[1400:1600]).float().mean() >= 0.5
+
+
+def test_clips_of_a_batch_are_coded_as_each_by_itself(codec: SCICodec) -> None:
+    takes = [recording(41, seed) for seed in (3, 4)]
+    spikes = torch.stack([torch.from_numpy(take[0:41]) for take in takes])
+    found = coded_clips(codec, spikes, torch.tensor([0.6, 0.6]), 1)
+    for number, take in enumerate(takes):
+        data = codec.compress(take, quality=1, gop=5)
+        # A batch's features differ in their last digits: a symbol may round elsewhere, and all
+        # that follows it.
+        assert found.n_bytes[number] == pytest.approx(len(data), rel=0.03)
+        with torch.no_grad():
+            wanted = dict(analyses(codec, [codec.decompress(data)]))[2]
+        for part, one in zip(found.analysis, wanted, strict=True):
+            own, other = part[number : number + 1], part[1 - number : 2 - number]
+            assert (own - one).abs().mean() <= 0.3 * (other - one).abs().mean()
+
+
+def test_a_codec_that_is_not_final_codes_no_clips() -> None:
+    spikes = torch.zeros(1, 41, 16, 16)
+    with pytest.raises(SpikeZooError, match="this codec is not final"):
+        coded_clips(lively_codec(final=False), spikes, torch.tensor([0.6]), 0)

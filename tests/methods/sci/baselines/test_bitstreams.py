@@ -14,8 +14,7 @@ from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCIBitstreamModule
 from spike_zoo.tasks.coding import CodedScene
 from tests.methods.sci.codecs import recording
-from tests.methods.sci.coding import stage_module
-from tests.methods.sci.conftest import TINY
+from tests.methods.sci.coding import small
 
 PLANES = [6, 13, 20, 27]
 
@@ -34,7 +33,7 @@ def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_
     if request.param == "codec":
         return all_beginnings["codec"]
     given: dict[str, Any] = {name: all_beginnings[name] for name in ("fem", "codec", "fam")}
-    module = stage_module("joint", fam_width=0.125, lpips="off", **given, **TINY)
+    module = small("joint", **given)
     module.begin()
     save_weights(module, tmp_path / "joint.safetensors")
     return str(tmp_path / "joint.safetensors")
@@ -43,7 +42,7 @@ def weights(request: pytest.FixtureRequest, all_beginnings: dict[str, str], tmp_
 @pytest.fixture
 def own_features(all_beginnings: dict[str, str], tmp_path: Path) -> str:
     """Return weights of an analysis that learned from the codec's features."""
-    module = stage_module("fam", fam_width=0.125, lpips="off", **TINY)
+    module = small("fam")
     codec: Any = spike_zoo.load(all_beginnings["codec"])
     module.codec.fem.load_state_dict(codec.codec.fem.state_dict())
     save_weights(module, tmp_path / "fam.safetensors")

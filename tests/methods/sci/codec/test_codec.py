@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from spike_zoo.coding import BitstreamError, BitstreamReader
 from spike_zoo.errors import UsageError
+from spike_zoo.methods.sci import SCICodec
 from spike_zoo.methods.sci.codec.bitstream import payloads
-from spike_zoo.methods.sci.codec.scale_net import ScaleNet
+from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 from spike_zoo.methods.sci.features.blocks import warped
 from spike_zoo.tasks.protocols import Compresses, codec_from
 from tests.methods.sci.codecs import COLUMNS, HEIGHT, features_of, lively_codec, recording
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from torch import Tensor
-
-    from spike_zoo.methods.sci import SCICodec
-    from spike_zoo.methods.sci.codec.inter import Context, TemporalPrior
 
 
 def test_a_codec_is_what_commands_ask_for(codec: SCICodec) -> None:
@@ -54,18 +47,6 @@ def test_a_file_is_read_as_its_bytes_are(codec: SCICodec, stream: bytes, tmp_pat
     wanted = codec.decompress(stream).features
     assert torch.equal(codec.decompress(path).features, wanted)
     assert torch.equal(codec.decompress(str(path)).features, wanted)
-    assert torch.equal(codec.decode_gop(path, 1).features, wanted[4:8])
-
-
-def test_any_group_is_decoded_without_the_others(codec: SCICodec, stream: bytes) -> None:
-    whole = codec.decompress(stream)
-    for number, (first, last) in enumerate([(0, 4), (4, 8), (8, 10)]):
-        alone = codec.decode_gop(stream, number)
-        assert torch.equal(alone.features, whole.features[first:last])
-        assert torch.equal(alone.motion, whole.motion[first:last])
-        assert alone.feature_index == tuple(range(first, last))
-    with pytest.raises(IndexError, match="group of pictures 3 was asked for; there are 3"):
-        codec.decode_gop(stream, 3)
 
 
 def test_groups_of_one_are_i_frames_alone(codec: SCICodec) -> None:
@@ -158,24 +139,6 @@ def test_residual_coding_adds_what_was_warped() -> None:
     inner = ..., slice(4, -4), slice(4, -4)  # at the border more was decoded than is returned
     moved = warped(first, decoded.motion[1:])
     torch.testing.assert_close(second[inner], moved[inner], rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("temporal_prior", ["full", "symbols", "none"])
-def test_what_levels_see_of_the_frame_before_is_a_switch(
-    temporal_prior: TemporalPrior, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    codec = lively_codec("condition", temporal_prior)
-    seen: list[bool] = []
-    exact = ScaleNet.scale_indexes
-
-    def watched(net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int) -> Tensor:
-        if len(context) == 2:  # of P-frames: the first pass, and the frame before
-            seen.append(bool(context[1].any()))
-        return exact(net, hyper, context, quality)
-
-    monkeypatch.setattr(ScaleNet, "scale_indexes", watched)
-    codec.compress(recording(27))
-    assert seen == [False] * 4 + [temporal_prior != "none"] * 4
 
 
 def test_what_is_no_recording_is_not_coded(codec: SCICodec) -> None:

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from torch import Tensor
 
 from spike_zoo.coding import BitstreamReader
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import FEM, ClassFAM, SCICodec
 from spike_zoo.methods.sci.analysis.fam import surroundings
+from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 from spike_zoo.methods.sci.codec.decoded import analyses
 from tests.methods.sci.codecs import lively_codec, recording
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
 
 
 def by_hand(codec: SCICodec, features: Tensor, motion: Tensor, gop: int) -> list[Tensor]:
@@ -122,19 +118,6 @@ def test_motion_to_an_i_frame_is_zero_or_estimated_here(
     assert torch.equal(still[2].motions[:, 1], moved[2].motions[:, 1])
     first = dict(analyses(estimating, [parts_of(decoded, 4, 5, 6, 7)]))
     assert not first[4].motions[:, 1].any()  # there is nothing before it
-
-
-def test_motion_of_p_frames_is_refined_by_what_was_decoded(
-    codec: SCICodec, decoded: SCIDecoded
-) -> None:
-    assert codec.fmvr is not None
-    plain = copy.deepcopy(codec)
-    plain.fmvr = None
-    refined = dict(analyses(codec, [decoded]))[1].motions[0, 1]
-    with torch.no_grad():
-        wanted = codec.fmvr(decoded.motion[1:2], decoded.features[1:2])[0]
-    torch.testing.assert_close(refined, wanted)
-    assert torch.equal(dict(analyses(plain, [decoded]))[1].motions[0, 1], decoded.motion[1])
 
 
 def test_without_an_analysis_a_picture_is_the_mean_over_channels(

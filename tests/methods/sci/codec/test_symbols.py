@@ -1,30 +1,41 @@
-"""Symbols that are counted, written and read."""
+"""Symbols that are counted, written and read, and the entropy models that predict them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Sequence
 
-import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from spike_zoo.coding import BitstreamReader, DecodeMismatchError, GroupDecoder, GroupEncoder
-from spike_zoo.methods.sci.codec.frames import encode_frames
-from spike_zoo.methods.sci.codec.hyperprior import HyperPrior
+from spike_zoo.coding import DecodeMismatchError, GroupDecoder, GroupEncoder
+from spike_zoo.coding.sci.rans import ideal_bits
+from spike_zoo.coding.sci.tables import SIGMAS, gaussian_tables
+from spike_zoo.methods.sci.codec.entropy import (
+    Gains,
+    HyperPrior,
+    LatentEntropy,
+    UncodedLatent,
+    checkerboard,
+)
+from spike_zoo.methods.sci.codec.quantization import (
+    LEVELS,
+    bounded,
+    gaussian_bits,
+    noisy,
+    rounded,
+    sigma_of,
+)
+from spike_zoo.methods.sci.codec.scale_net import ScaleNet
 from spike_zoo.methods.sci.codec.symbols import (
-    HyperTables,
     RateEstimator,
     SymbolDecoder,
     SymbolEncoder,
     as_integers,
     channel_of_each,
+    tables_of,
 )
-from tests.methods.sci.codecs import features_of, recording
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from spike_zoo.methods.sci import SCICodec
 
 CPU = torch.device("cpu")
 
@@ -34,27 +45,6 @@ def prior() -> HyperPrior:
     made = HyperPrior(2)
     made.finalize()
     return made
-
-
-@pytest.mark.parametrize("quality", range(4))
-def test_the_bits_that_are_counted_are_those_of_the_stream(codec: SCICodec, quality: int) -> None:
-    source = recording()
-    features = features_of(codec, source)
-    reader = BitstreamReader(codec.compress(source, quality=quality, gop=4))
-    assert codec.coding is not None
-    for group, payload in reader:
-        first, count = 4 * group, reader.header.group_length(group)
-        symbols = RateEstimator(is_exact=True)
-        with torch.no_grad():
-            coded = features[first : first + count]
-            list(encode_frames(codec.coding, symbols, coded, quality, estimation=codec.motion))
-        words = len(payload) - 8  # without the checksum and the state
-        assert abs(float(symbols.bits) / 8 - words) <= 0.015 * words + 6
-
-
-def test_tables_of_a_hyper_latent_are_made_once_for_all_frames(prior: HyperPrior) -> None:
-    tables = HyperTables()
-    assert tables.of(prior) is tables.of(prior)
 
 
 def residuals(level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -139,7 +129,198 @@ def test_reading_at_another_level_is_noticed() -> None:
         decoder.finish()
 
 
-def test_symbols_lie_channel_after_channel_and_row_after_row() -> None:
-    ordered = torch.arange(48.0).view(2, 2, 3, 4)
-    assert as_integers(ordered).tolist() == [list(range(24)), list(range(24, 48))]
-    np.testing.assert_array_equal(channel_of_each((2, 3, 4)), np.repeat([0, 1], 12))
+@pytest.fixture
+def learned_prior() -> HyperPrior:
+    torch.manual_seed(0)
+    made = HyperPrior(6)
+    with torch.no_grad():
+        made.logits.normal_()
+        made.means.mul_(2.0)
+        made.log_scales.uniform_(-0.5, 0.7)
+    made.finalize()
+    return made
+
+
+def test_bits_as_trained_are_those_of_the_tables(learned_prior: HyperPrior) -> None:
+    generator = torch.Generator().manual_seed(1)
+    symbols = (2.5 * torch.randn(1, 6, 40, 40, generator=generator)).round()
+    estimated = float(learned_prior.bits(symbols).sum().detach())
+    channels = channel_of_each((6, 40, 40))
+    assert estimated == pytest.approx(
+        ideal_bits(as_integers(symbols)[0], channels, tables_of(learned_prior)), rel=0.002
+    )
+
+
+def test_values_far_out_cost_16_bits_and_lead_their_distribution_to_them(
+    learned_prior: HyperPrior,
+) -> None:
+    values = torch.full((1, 6, 1, 2), 400.0)
+    values[..., 1] = -400.0
+    bits = learned_prior.bits(values)
+    assert torch.equal(bits, torch.full_like(bits, 16.0))
+    learned_prior.bits(torch.full((1, 6, 1, 1), 9.0)).sum().backward()
+    assert learned_prior.means.grad is not None
+    assert (learned_prior.means.grad <= 0).all(), "means rise towards what they did not expect"
+    assert learned_prior.means.grad.any()
+
+
+def test_rounding_goes_to_the_even_and_lets_gradients_pass() -> None:
+    x = torch.tensor([0.5, 1.5, -2.5, 2.2], requires_grad=True)
+    y = rounded(x)
+    assert y.tolist() == [0.0, 2.0, -2.0, 2.0]
+    (y * torch.tensor([1.0, 2.0, 3.0, 4.0])).sum().backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_noise_is_uniform_over_what_rounding_does_and_drawn_by_the_generator() -> None:
+    x = torch.zeros(20_000)
+    found = noisy(x, torch.Generator().manual_seed(3))
+    assert found.min() >= -0.5
+    assert found.max() < 0.5
+    assert float(found.var()) == pytest.approx(1 / 12, rel=0.05)
+    assert torch.equal(found, noisy(x, torch.Generator().manual_seed(3)))
+
+
+def test_bounds_let_gradients_pass_that_lead_back_into_range() -> None:
+    x = torch.tensor([-2.0, -2.0, 0.5, 9.0, 9.0], requires_grad=True)
+    y = bounded(x, 0.0, 1.0)
+    assert y.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
+    y.backward(torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0]))  # a step goes against the gradient
+    assert x.grad is not None
+    assert x.grad.tolist() == [0.0, -1.0, 1.0, 1.0, 0.0]
+
+
+def test_deviations_of_levels_are_those_of_the_tables() -> None:
+    found = sigma_of(torch.arange(LEVELS).double())
+    torch.testing.assert_close(found, torch.from_numpy(SIGMAS), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("level", [0, 7, 22, 41, 63])
+def test_bits_are_those_of_the_unit_interval_under_a_normal_distribution(level: int) -> None:
+    sigma = float(SIGMAS[level])
+    for value in (0, 1, -3, 20):
+        mass = 0.5 * (
+            math.erfc((abs(value) - 0.5) / sigma / math.sqrt(2))
+            - math.erfc((abs(value) + 0.5) / sigma / math.sqrt(2))
+        )
+        wanted = -math.log2(max(mass, 2.0**-16))
+        found = gaussian_bits(torch.tensor(float(value)), torch.tensor(sigma))
+        assert float(found) == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+
+
+def test_estimates_agree_with_what_the_tables_take() -> None:
+    tables = gaussian_tables()
+    for level in (5, 22, 50):
+        radius, start = int(tables.radius[level]), int(tables.offset[level])
+        ends = tables.cumulative[start : start + 2 * radius + 2].astype("int64")
+        frequencies = torch.from_numpy(ends[1:] - ends[:-1]).double()
+        symbols = torch.arange(-radius, radius + 1).double()
+        sigma = torch.full_like(symbols, float(SIGMAS[level]))
+        excess = (16 - frequencies.log2()) - gaussian_bits(symbols, sigma)
+        mean = (frequencies / 65536 * excess).sum()
+        assert abs(mean) < 0.01  # bits per symbol
+
+
+CHANNELS, HYPER = 6, 8
+
+
+class Watched:
+    """Rounds as a coder does, at one level, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.contexts: list[list[Tensor]] = []
+        self.means: list[Tensor] = []
+        self.masks: list[Tensor] = []
+
+    def hyper(self, latent: Tensor | None, prior: HyperPrior, size: Sequence[int]) -> Tensor:
+        assert latent is not None
+        return latent.round()
+
+    def scale_indexes(
+        self, net: ScaleNet, hyper: Tensor, context: Sequence[Tensor], quality: int
+    ) -> Tensor:
+        self.contexts.append(list(context))
+        return torch.full((1, CHANNELS, *context[0].shape[-2:]), 22)
+
+    def residual(
+        self, latent: Tensor | None, mean: Tensor, level: Tensor, mask: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        assert latent is not None
+        self.means.append(mean)
+        self.masks.append(mask)
+        symbols = torch.where(mask, (latent - mean).round(), 0.0)
+        return symbols, symbols
+
+
+def test_means_are_whole_floats_within_autocast(entropy: LatentEntropy) -> None:
+    latent = 4 * torch.randn(1, CHANNELS, 4, 4)
+    plain, decoded, _ = code(entropy, latent)
+    with torch.autocast("cpu", torch.bfloat16):
+        halved, cast, _ = code(entropy, latent)
+    for one, wanted in zip(halved.means, plain.means, strict=True):
+        assert torch.equal(one, wanted)
+    assert torch.equal(cast, decoded)
+
+
+@pytest.fixture
+def entropy() -> LatentEntropy:
+    torch.manual_seed(0)
+    return LatentEntropy(
+        CHANNELS, HYPER, raised=(8, 6), fusion=(8,), spatial=(8,), hidden=8, previous=True
+    )
+
+
+def code(
+    entropy: LatentEntropy, latent: Tensor, previous: Tensor | None = None
+) -> tuple[Watched, Tensor, Tensor]:
+    watched = Watched()
+    before = torch.zeros_like(latent) if previous is None else previous
+    with torch.no_grad():
+        given = UncodedLatent(latent, torch.ones(1, HYPER, 1, 1))
+        known = entropy(watched, given, (1, 1), 1, [], before)
+    return watched, known.latent, known.symbols
+
+
+def test_half_of_every_channel_and_of_every_place_is_coded_first() -> None:
+    mask = checkerboard(6, torch.zeros(1, 1, 4, 8))
+    assert (mask.sum(dim=(1, 2)) == 16).all()
+    assert (mask.sum(dim=0) == 3).all()
+    assert mask[0, :2, :3].tolist() == [[True, False, True], [False, True, False]]
+    assert torch.equal(mask[5], ~mask[0])
+
+
+def test_what_is_decoded_lies_within_half_a_step_of_what_was_coded(entropy: LatentEntropy) -> None:
+    latent = 5 * torch.randn(1, CHANNELS, 4, 4, generator=torch.Generator().manual_seed(1))
+    watched, decoded, symbols = code(entropy, latent)
+    assert (decoded - latent).abs().max() <= 0.5 + 1e-5
+    first, second = watched.masks
+    assert torch.equal(first, ~second)
+    residuals = torch.where(first, latent - watched.means[0], latent - watched.means[1])
+    torch.testing.assert_close(symbols, residuals.round())
+
+
+def test_the_second_pass_predicts_from_the_first_and_levels_from_its_symbols(
+    entropy: LatentEntropy,
+) -> None:
+    latent = 5 * torch.randn(1, CHANNELS, 4, 4, generator=torch.Generator().manual_seed(1))
+    previous = torch.full_like(latent, 3.0)
+    watched, _, symbols = code(entropy, latent, previous)
+    mask = watched.masks[0]
+    (none, before), (first, before_too) = watched.contexts
+    assert not none.any()
+    assert torch.equal(first, torch.where(mask, symbols, 0.0))
+    assert torch.equal(before, previous)
+    assert torch.equal(before_too, previous)
+    moved, _, _ = code(entropy, torch.where(mask, latent + 9, latent), previous)
+    assert torch.equal(moved.means[0], watched.means[0])
+    assert not torch.equal(moved.means[1], watched.means[1])
+    unseen, _, _ = code(entropy, torch.where(mask, latent, latent + 9), previous)
+    assert torch.equal(unseen.means[1], watched.means[1])
+
+
+@pytest.mark.parametrize("quality", range(4))
+def test_the_decoder_undoes_what_the_encoder_did(quality: int) -> None:
+    gains, latent = Gains({"a": 4, "b": 7}), torch.randn(2, 7, 3, 3)
+    back = gains.after("b", gains.before("b", latent, quality), quality)
+    torch.testing.assert_close(back, latent)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, get_args
+from collections.abc import Callable
+from typing import get_args
 
 import pytest
 import torch
 
 from spike_zoo.errors import ConfigError
-from spike_zoo.methods.sci.features.fem import FEM, BinaryConv2d, Fusion, Pathway, fusion_places
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from spike_zoo.methods.sci.features.fem import FEM, BinaryConv2d, Fusion, Pathway
 
 
 @pytest.mark.parametrize("plane", range(13))
@@ -55,13 +53,6 @@ def test_binary_weights_take_two_values_a_channel_and_pass_gradients() -> None:
 def test_the_ventral_pathway_alone_has_nothing_of_the_other_one() -> None:
     names = [name for name, _ in FEM(pathway="ventral").named_parameters()]
     assert not [name for name in names if name.startswith(("dorsal", "fusion", "add"))]
-
-
-def test_the_pathways_meet_where_the_trunk_is_long_enough() -> None:
-    assert fusion_places(14) == (3, 6, 9, 12)
-    assert fusion_places(7) == (3, 6)
-    assert fusion_places(4) == (3,)
-    assert fusion_places(2) == (1,)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
-"""Motion: directions, chains over time, sizes."""
+"""Motion: directions, chains over time, sizes, refinement; widths of layers."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from spike_zoo.methods.sci import FMVR
+from spike_zoo.methods.sci.features.blocks import repeated, scaled, warped
 from spike_zoo.methods.sci.features.motion_estimation import MotionEstimation, chained, inverted
 
 
@@ -50,3 +52,37 @@ def test_motion_is_estimated_at_any_size_in_full_precision() -> None:
     assert motion.dtype == torch.float32
     sizes = [one.shape[-2:] for one in estimation.pyramid(current, reference)]
     assert sizes == [(3 * 2**level, 4 * 2**level) for level in range(5)]
+
+
+def test_refinement_changes_nothing_before_it_has_learned() -> None:
+    torch.manual_seed(0)
+    refine, motion, feature = FMVR(), torch.randn(2, 2, 9, 11), torch.rand(2, 3, 9, 11)
+    assert torch.equal(refine(motion, feature), motion)
+    optimiser = torch.optim.SGD(refine.parameters(), 0.5)
+    for _ in range(3):
+        optimiser.zero_grad()
+        (refine(motion, feature) - feature[:, :2]).square().mean().backward()
+        optimiser.step()
+    assert not torch.equal(refine(motion, feature), motion)
+    assert all(one.grad is not None and one.grad.any() for one in refine.parameters())
+
+
+@pytest.mark.parametrize(
+    ("channels", "width", "wanted"),
+    [(64, 1.0, 64), (64, 0.5, 32), (64, 0.125, 8), (32, 0.125, 8), (144, 0.25, 32), (96, 0.5, 48)],
+)
+def test_channels_are_multiples_of_eight_and_at_least_eight(
+    channels: int, width: float, wanted: int
+) -> None:
+    assert scaled(channels, width) == wanted
+
+
+def test_repeats_round_ties_to_the_even_and_stay_above_zero() -> None:
+    assert [repeated(14, width) for width in (1.0, 0.5, 0.25, 0.125)] == [14, 7, 4, 2]
+    assert [repeated(10, width) for width in (0.25, 0.05)] == [2, 1]
+
+
+def test_motion_that_is_no_number_is_refused_before_sampling() -> None:
+    motion = torch.full((1, 2, 16, 16), torch.nan)
+    with pytest.raises(ValueError, match=r"motion is not finite.*lower learning_rate"):
+        warped(torch.zeros(1, 3, 16, 16), motion)

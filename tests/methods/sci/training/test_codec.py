@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
-from lightning import seed_everything
+from lightning import LightningDataModule, seed_everything
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.methods.sci import SCICodecModule
 from spike_zoo.methods.sci.codec.bitstream import SCIDecoded
-from spike_zoo.methods.sci.codec.frames import encode_frames
+from spike_zoo.methods.sci.codec.entropy import FrameCoder
+from spike_zoo.methods.sci.codec.frames import CodecNetworks, encode_frames
 from spike_zoo.methods.sci.codec.symbols import RateEstimator
-from spike_zoo.methods.sci.training.codec import FREE, drawn_group, images_at, phase_of
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch
+from spike_zoo.methods.sci.training.codec import FREE, drawn_group, phase_of
+from spike_zoo.methods.sci.training.stage_module import FeatureBatch
+from spike_zoo.methods.sci.training.stage_table import Stage
 from spike_zoo.metrics.flow import end_point_error, motion_spread, still_error
-from spike_zoo.tasks import TaskModule
+from spike_zoo.tasks.base import TaskModule
 from spike_zoo.testing import MethodTester
 from tests.methods.sci.batches import scene_batch
 from tests.methods.sci.coding import scenes_in, small
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from lightning import LightningDataModule
-
-    from spike_zoo.methods.sci.codec.frames import CodecNetworks
-    from spike_zoo.methods.sci.training.stage_table import Stage
-    from spike_zoo.tasks.base import TaskModule
 
 
 class CodingTester(MethodTester):
@@ -242,12 +236,6 @@ def test_motion_does_not_limit_what_else_is_learned() -> None:
     assert other.grad.norm() == pytest.approx(1.0, rel=1e-3)
 
 
-def test_images_are_those_of_the_features_at_their_planes() -> None:
-    found = [(number, torch.full((1, 2, 2), float(number))) for number in range(5)]
-    images = images_at([27, 6], found)
-    assert images[:, 0, 0, 0].tolist() == [3.0, 0.0]
-
-
 def test_a_codec_is_trained_further(all_beginnings: dict[str, str]) -> None:
     files = {"fem": all_beginnings["fem"], "codec": all_beginnings["codec"]}
     module = small("codec", **files)
@@ -309,7 +297,8 @@ def test_decoded_motion_learns_both_directions() -> None:
     before = coding.inter.start(torch.rand(8, 3, 64, 64, generator=generator))
 
     def decoded(motion: torch.Tensor, symbols: RateEstimator) -> torch.Tensor:
-        return coding.inter.encode_motion(symbols, motion, before, coding.gains, 0).motion
+        coder = FrameCoder(symbols, coding.gains, 0)
+        return coding.inter.encode_motion(coder, motion, before).motion
 
     for _ in range(120):
         motion = 4 * torch.randn(8, 2, 1, 1, generator=generator).expand(-1, -1, 64, 64)

@@ -1,4 +1,4 @@
-"""Scenes to learn from: squares cut out and turned, with their motion."""
+"""What stages learn from: scenes cut and turned, distorted clips, and losses in closed form."""
 
 from __future__ import annotations
 
@@ -7,8 +7,23 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from spike_zoo.methods.sci.training.feature_batches import FeatureBatch, come_whole
+from spike_zoo.methods.sci.analysis.fam import FAMOutput
+from spike_zoo.methods.sci.features.blocks import warped
+from spike_zoo.methods.sci.features.motion_estimation import FACTORS
+from spike_zoo.methods.sci.training.augmentation import (
+    distorted,
+    distorted_motions,
+    drawn_distortion,
+)
+from spike_zoo.methods.sci.training.losses import (
+    extraction_terms,
+    motion_terms,
+    reconstruction_terms,
+)
+from spike_zoo.methods.sci.training.stage_module import FeatureBatch, come_whole
+from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.nn.tensor_cache import TensorCache
 from spike_zoo.nn.warp import warp
 from tests.methods.sci.batches import scene_batch
@@ -43,15 +58,6 @@ def test_motion_is_cut_and_turned_with_what_moves() -> None:
         torch.testing.assert_close(moved[inner], features[:, 1][inner], rtol=0, atol=1e-4)
         turns |= {tuple(one[1, :, 0, 0].tolist()) for one in motion}
     assert len(turns) == 8, "all turns and flips occur"
-
-
-def test_a_draw_is_repeated_by_its_generator() -> None:
-    scenes = moving()
-    one, again, other = (
-        scenes.patch(32, torch.Generator().manual_seed(seed)).features for seed in (1, 1, 2)
-    )
-    assert torch.equal(one, again)
-    assert not torch.equal(one, other)
 
 
 def test_a_smaller_scene_is_turned_whole_and_may_have_no_motion() -> None:
@@ -121,3 +127,89 @@ def test_features_of_each_window_are_computed_once(monkeypatch: pytest.MonkeyPat
     later["spikes"] = batch["spikes"].roll(-7, dims=1)
     assert torch.equal(module.feature_scenes(later).features[:, :2], first[:, 1:])
     assert len(windows) == 8
+
+
+def smooth(*shape: int) -> torch.Tensor:
+    """Return images without detail that resampling would lose."""
+    coarse = torch.rand(*shape[:2], 5, 5, generator=torch.Generator().manual_seed(1))
+    return F.interpolate(coarse, shape[2:], mode="bicubic", align_corners=False)
+
+
+def test_nothing_is_distorted_by_an_amount_of_zero() -> None:
+    images = smooth(2, 3, 24, 36)
+    nothing = drawn_distortion(2, 0.0, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(distorted(images, nothing), images, rtol=0, atol=1e-5)
+
+
+def test_every_sample_is_distorted_by_its_own_and_its_frames_alike() -> None:
+    frame = smooth(1, 1, 24, 36)
+    images = frame.expand(4, 3, -1, -1)
+    found = distorted(images, drawn_distortion(4, 0.2, torch.Generator().manual_seed(0)))
+    assert torch.equal(found[:, 0], found[:, 2])
+    first, second = found[0, 0], found[1, 0]
+    assert (first - second).abs().mean() > 0.02
+    again = distorted(images, drawn_distortion(4, 0.2, torch.Generator().manual_seed(0)))
+    assert torch.equal(found, again)
+
+
+def test_a_turn_keeps_angles_where_sides_differ() -> None:
+    quarter = torch.tensor([[[0.0, -1.0, 0.0], [1.0, 0.0, 0.0]]])
+    bar = torch.zeros(1, 1, 33, 65)
+    bar[..., 16, 22:43] = 1.0  # 21 pixels wide
+    found = distorted(bar, quarter)
+    assert found[0, 0, 6:27, 32].min() > 0.9  # 21 pixels high
+    assert found.sum() == torch.tensor(21.0)
+
+
+def test_motion_still_leads_from_frame_to_frame() -> None:
+    before = smooth(4, 1, 40, 56)
+    motion = torch.tensor([2.0, -1.0]).view(1, 1, 2, 1, 1).expand(4, 1, 2, 40, 56)
+    after = warped(before, motion[:, 0])
+    distortion = drawn_distortion(4, 0.15, torch.Generator().manual_seed(3))
+    turned = distorted_motions(motion, distortion)
+    assert (turned - motion).abs().amax() > 0.3  # else the test shows nothing
+    again = warped(distorted(before, distortion), turned[:, 0])
+    inner = (..., slice(8, -8), slice(8, -8))
+    wanted = distorted(after, distortion)[inner]
+    error, still = (
+        (one[inner] - wanted).abs().mean() for one in (again, distorted(before, distortion))
+    )
+    assert error < 0.1 * still
+
+
+def test_a_feature_that_is_the_image_costs_its_roughness_alone() -> None:
+    columns = torch.arange(8.0).view(1, 1, 1, 8) / 8
+    parabola = columns.square().expand(1, 3, 8, 8)  # its second difference is 2 / 64
+    terms = extraction_terms(parabola, parabola[:, :1], smoothness_weight=0.5)
+    assert terms["anchor"] == 0
+    assert terms["lap1"] == pytest.approx(1 / 32)
+    assert terms["lap2"] == pytest.approx(1 / 32**2)
+    assert terms["total"] == pytest.approx(0.5 * (1 / 32 + 1 / 32**2))
+
+
+def test_the_anchor_is_the_mean_over_channels() -> None:
+    feature = torch.tensor([0.1, 0.3, 0.8]).view(1, 3, 1, 1).expand(1, 3, 6, 6)
+    terms = extraction_terms(feature, torch.full((1, 1, 6, 6), 0.9), smoothness_weight=0.0)
+    assert terms["total"] == pytest.approx(0.25)
+
+
+def test_the_truth_counts_at_every_level_by_its_weight() -> None:
+    truth = torch.zeros(1, 2, 32, 32)
+    truth[:, 0] = 16.0
+    motions = [torch.zeros(1, 2, 32 // factor, 32 // factor) for factor in FACTORS]
+    current, reference = torch.rand(2, 1, 3, 32, 32)
+    terms = motion_terms(motions, current, reference, truth, flow_loss_weight=0.5)
+    wanted = sum(MOTION_WEIGHTS[factor] * 16 / factor for factor in FACTORS)
+    assert terms["true"] == pytest.approx(wanted, rel=1e-4)
+    photometric = (current - reference).square().mean()
+    assert terms["total"] == pytest.approx(float(photometric + 0.5 * wanted), rel=1e-4)
+    alone = motion_terms(motions, current, reference, truth, flow_loss_weight=0.0)
+    assert set(alone) == {"warp", "total"}
+    assert alone["total"] == pytest.approx(float(photometric))
+
+
+def test_preliminary_images_count_a_tenth() -> None:
+    image = torch.zeros(1, 1, 4, 4)
+    found = FAMOutput(image + 0.5, image + 1.0, image + 2.0)
+    terms = reconstruction_terms(found, image)
+    assert terms["total"] == pytest.approx(0.25 + 0.1 * (1.0 + 4.0))

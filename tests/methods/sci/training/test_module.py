@@ -1,9 +1,10 @@
-"""SCICodecModule: the shared tests of learned methods at each stage, and what is its own."""
+"""Stages ``fem``, ``motion`` and ``fam``: the shared tests, their pictures and what is refused."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +15,12 @@ from spike_zoo.checkpoints.loading import save_weights
 from spike_zoo.data import SceneDataModule
 from spike_zoo.errors import ConfigError, MissingFileError, PlaneRangeError, WeightsError
 from spike_zoo.methods.sci import SCICodecModule
+from spike_zoo.methods.sci.analysis.alignment import Align
+from spike_zoo.methods.sci.training.clips import (
+    Intermediates,
+    deviation_at_rest,
+    stretched,
+)
 from spike_zoo.methods.sci.training.stage_module import failed_motion
 from spike_zoo.methods.sci.training.stage_table import Stage
 from spike_zoo.simulation.kinds.recipes import RECIPES
@@ -21,10 +28,6 @@ from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, 
 from spike_zoo.testing.testers import QUIET
 from tests.methods.sci.batches import batch_of
 from tests.methods.sci.coding import small
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 class TestExtraction(ReconstructionTester, MethodTester):
@@ -69,15 +72,6 @@ def test_a_stage_says_which_checkpoint_it_starts_from(
         training_loss(wider, batch_of(wider))
 
 
-def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str]) -> None:
-    module = small("fam", **beginnings)
-    module.setup("fit")
-    motion = cast("SCICodecModule", spike_zoo.load(beginnings["motion"]))
-    for part in ("fem", "motion"):
-        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (motion, module))
-        assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
-
-
 def test_features_that_are_trained_with_the_analysis_fit_images_better(
     beginnings: dict[str, str],
 ) -> None:
@@ -101,16 +95,15 @@ def test_features_that_are_trained_with_the_analysis_fit_images_better(
     assert terms["anchor"] < 0.05, "the mean of the channels is an image"
 
 
-def test_a_stage_takes_the_parts_of_weights_that_ship() -> None:
-    shipped = cast("SCICodecModule", spike_zoo.load("sci-small"))
-    widths = {
-        name: shipped.hparams["networks"][name]
-        for name in ("fem_width", "codec_width", "fam_width")
-    }
-    module = small("fam", **{**widths, "fem": "sci-small", "motion": "sci-small"})
+@pytest.mark.parametrize("ships", [True, False])
+def test_frozen_parts_are_those_of_the_files(beginnings: dict[str, str], ships: bool) -> None:
+    files = dict.fromkeys(beginnings, "sci-small") if ships else beginnings
+    given = cast("SCICodecModule", spike_zoo.load(files["motion"]))
+    widths = {name: value for name, value in given.hparams["networks"].items() if "width" in name}
+    module = small("fam", **widths, **files)
     module.setup("fit")
     for part in ("fem", "motion"):
-        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (shipped, module))
+        theirs, ours = (one.codec.get_submodule(part).state_dict() for one in (given, module))
         assert all(torch.equal(value, ours[name]) for name, value in theirs.items())
 
 
@@ -212,59 +205,27 @@ def test_a_short_clip_is_analysed_with_a_warning_and_a_short_recording_refused(
 
 
 @pytest.mark.parametrize(
-    ("make", "error", "message"),
+    ("stage", "option", "message"),
     [
-        (
-            lambda: small("codec", quantization="hard"),
-            ValueError,
-            "quantization must be one of mixed, noise",
-        ),
-        (
-            lambda: small("codec", lambdas=(1.0, 2.0)),
-            ValueError,
-            r"lambdas must be 4 .*1.0, 2.0",
-        ),
-        (
-            lambda: small("codec", phase_fractions=(0, 0, 0)),
-            ValueError,
-            "phase_fractions must be 3 parts of the run",
-        ),
-        (lambda: small("codec", gop=0), ValueError, "gop must be 1 or more, got 0"),
-        (
-            lambda: small("codec", context="both"),
-            ValueError,
-            "context must be one of condition",
-        ),
-        (
-            lambda: small("joint", temporal_prior="a"),
-            ValueError,
-            "temporal_prior must be one of",
-        ),
-        (lambda: small("codec", codec_width=0.0), ValueError, "codec_width must be above 0"),
-        (lambda: small("codec", patch=8), ValueError, "patch must be 16 pixels or more, got 8"),
-        (
-            lambda: small("codec", cache_gib=-1),
-            ValueError,
-            "cache_gib must be 0 or more",
-        ),
-        (
-            lambda: small("fem", smoothness_weight=-1.0),
-            ValueError,
-            "smoothness_weight must be 0 or more, got -1",
-        ),
-        (
-            lambda: small("motion", flow_loss_weight=float("nan")),
-            ValueError,
-            "flow_loss_weight must be 0 or more",
-        ),
-        (lambda: small("fem", learning_rate=0.0), ValueError, "learning_rate must be a positive"),
+        ("codec", {"quantization": "hard"}, "quantization must be one of mixed, noise"),
+        ("codec", {"lambdas": (1.0, 2.0)}, r"lambdas must be 4 .*1.0, 2.0"),
+        ("codec", {"phase_fractions": (0, 0, 0)}, "phase_fractions must be 3 parts of the run"),
+        ("codec", {"gop": 0}, "gop must be 1 or more, got 0"),
+        ("codec", {"context": "both"}, "context must be one of condition"),
+        ("joint", {"temporal_prior": "a"}, "temporal_prior must be one of"),
+        ("codec", {"codec_width": 0.0}, "codec_width must be above 0"),
+        ("codec", {"patch": 8}, "patch must be 16 pixels or more, got 8"),
+        ("codec", {"cache_gib": -1}, "cache_gib must be 0 or more"),
+        ("fem", {"smoothness_weight": -1.0}, "smoothness_weight must be 0 or more, got -1"),
+        ("motion", {"flow_loss_weight": float("nan")}, "flow_loss_weight must be 0 or more"),
+        ("fem", {"learning_rate": 0.0}, "learning_rate must be a positive"),
     ],
 )
 def test_arguments_outside_their_range_are_refused(
-    make: Callable[[], object], error: type[Exception], message: str
+    stage: Stage, option: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(error, match=message):
-        make()
+    with pytest.raises(ValueError, match=message):
+        small(stage, **option)
 
 
 @pytest.fixture(scope="module")
@@ -329,3 +290,50 @@ def test_the_true_motion_counts_less_and_less(beginnings: dict[str, str]) -> Non
     assert module.flow_loss_weight == pytest.approx(0.5)
     module._trainer = cast("Any", SimpleNamespace(global_step=12))
     assert module.flow_loss_weight == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("align", "steps"),
+    [
+        ("afr", ["warped", "deformed", "fused"]),
+        ("dcn", ["embedded", "deformed"]),
+        ("warp", ["warped"]),
+        ("none", ["embedded"]),
+    ],
+)
+def test_a_sample_is_shown_with_every_step_of_its_alignment(align: Align, steps: list[str]) -> None:
+    seed_everything(0)
+    module = small("fam", align=align)
+    with torch.no_grad():
+        seen = Intermediates.of(module.codec, batch_of(module, 17, 22))
+        pictures = seen.pictures(1)
+    feature, motion, *found = pictures
+    assert feature == "feature"
+    assert motion.startswith("motion, up to")
+    assert found == steps
+    assert pictures["feature"].shape == (3, 17, 22)
+    assert all(0 <= one.min() <= one.max() <= 1 for one in pictures.values())
+
+
+def test_stretching_fills_the_range_and_leaves_the_flat_dark() -> None:
+    assert stretched(torch.tensor([[2.0, 4.0, 3.0]])).tolist() == [[0.0, 1.0, 0.5]]
+    assert stretched(torch.full((2, 2), 7.0)).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
+
+def test_pictures_that_do_not_change_have_no_deviation() -> None:
+    class Constant:
+        def __init__(self, step: float) -> None:
+            self.step = step
+
+        def reconstruct(self, recording: object, centers: list[int]) -> torch.Tensor:
+            return torch.stack([torch.full((1, 4, 4), self.step * n) for n in range(len(centers))])
+
+    assert deviation_at_rest(cast("Any", Constant(0.0))) == 0
+    assert deviation_at_rest(cast("Any", Constant(0.1))) > 0.1
+
+
+def test_the_scene_at_rest_is_at_rest() -> None:
+    seed_everything(0)
+    module = small("fem")
+    # a scene that moved would flicker as much as it differs from itself: more than its noise
+    assert 0 < deviation_at_rest(module) < 0.01
