@@ -146,14 +146,6 @@ def test_every_image_stands_in_the_file_with_the_rate_of_its_recording(
     assert (tmp_path / "images" / "test.mp4").is_file()
 
 
-def test_what_rate_points_share_is_made_once(archive: str, tmp_path: Path) -> None:
-    module = Rounded()
-    trainer = Trainer(logger=False, **QUIET)
-    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
-    trainer.test(module, data, verbose=False)
-    assert len(module.seen) == len(set(module.seen))
-
-
 def test_lossless_coding_has_a_rate_and_nothing_else(archive: str, tmp_path: Path) -> None:
     module = RateEstimator()
     found = measured_by(module, archive, tmp_path)
