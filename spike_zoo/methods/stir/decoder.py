@@ -104,18 +104,26 @@ class FusionDecoder(nn.Module):
             are and predicts no motion.
         hidden_channels: Channels that the coarser hidden state is reduced to.
         motion_fields: Pairs of flows that align the side features.
-        predicts_flow: Whether the head corrects the flow beside predicting the image.
+
+    Attributes:
+        corrects_flow: Whether the head corrects the flow beside predicting the image.
+
+    Shape:
+        - features: three times ``(B, C, h, w)``.
+        - coarser: the level of size ``h/2 x w/2``.
+        - known: ``(B, 4, h, w)``, a flow to align by in place of the coarser one.
+        - draft: ``(B, 1, h, w)``, an image that all levels correct; none as published.
     """
+
+    corrects_flow = False
 
     def __init__(
         self,
         channels: int,
         coarser_hidden: int,
-        interaction: Interaction,
-        hidden_channels: int,
-        *,
-        motion_fields: int,
-        predicts_flow: bool,
+        interaction: Interaction = "both",
+        hidden_channels: int = 8,
+        motion_fields: int = 1,
     ) -> None:
         super().__init__()
         self.interaction = interaction
@@ -129,7 +137,7 @@ class FusionDecoder(nn.Module):
         self.fuse1 = JoiningConvPReLU(fused, fused)
         self.fuse2 = ConvPReLU(fused, 3 * channels)
         self.res = ResidualBlock(3 * channels)
-        self.head = NarrowConv2d(3 * channels, 5 if predicts_flow else 1)
+        self.head = NarrowConv2d(3 * channels, 5 if self.corrects_flow and self.warps else 1)
 
     def upflow(self, coarser: Tensor, known: Tensor | None) -> Tensor:
         """Return the flow that aligns this level: the coarser one enlarged, or what is known."""
@@ -169,29 +177,9 @@ class RefiningDecoder(FusionDecoder):
     """One step between the coarsest and the finest level: a better flow and a new image.
 
     The flow is a correction of the coarser one, the image is predicted again.
-
-    Shape:
-        - features: three times ``(B, C, h, w)``.
-        - coarser: the level of size ``h/2 x w/2``.
-        - known: ``(B, 4, h, w)``, a flow to align by in place of the coarser one.
-        - draft: ``(B, 1, h, w)``, an image that all levels correct; none as published.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        coarser_hidden: int,
-        interaction: Interaction = "both",
-        hidden_channels: int = 8,
-    ) -> None:
-        super().__init__(
-            channels,
-            coarser_hidden,
-            interaction,
-            hidden_channels,
-            motion_fields=1,
-            predicts_flow=interaction != "synthesis_only",
-        )
+    corrects_flow = True
 
     def forward(
         self,
@@ -217,17 +205,11 @@ class FinestDecoder(FusionDecoder):
     The further fields start from the coarser level's flow before its refinement.
 
     Args:
-        channels: C, channels of the embedding.
+        channels: C, channels of the embedding; this and the next three as in FusionDecoder.
         coarser_hidden: Hidden channels of level 2.
-        interaction: As in :class:`FusionDecoder`.
-        hidden_channels: As in :class:`FusionDecoder`.
+        interaction: How the middle feature is used.
+        hidden_channels: Channels that the coarser hidden state is reduced to.
         motion_fields: G, the main field and G - 1 further ones; of no effect without warping.
-
-    Shape:
-        - features: three times ``(B, C, H, W)``.
-        - coarser: level 2, of size ``H/2 x W/2``.
-        - known: ``(B, 4, H, W)``, a flow to align by in place of the main field.
-        - draft: ``(B, 1, H, W)``, an image that all levels correct; none as published.
     """
 
     def __init__(
@@ -239,14 +221,7 @@ class FinestDecoder(FusionDecoder):
         motion_fields: int = 3,
     ) -> None:
         fields = motion_fields if interaction != "synthesis_only" else 1
-        super().__init__(
-            channels,
-            coarser_hidden,
-            interaction,
-            hidden_channels,
-            motion_fields=fields,
-            predicts_flow=False,
-        )
+        super().__init__(channels, coarser_hidden, interaction, hidden_channels, fields)
         self.extra_fields = fields - 1
         if self.extra_fields:
             flows = 4 * self.extra_fields

@@ -41,11 +41,7 @@ def vgg19_features(path: str | Path | None = None) -> nn.Module:
 
 
 def loss_weights(loss_rec: float, loss_ms: float, loss_per: float) -> dict[str, float]:
-    """Return the weights by the name of their term.
-
-    Raises:
-        ValueError: If one is negative or all are 0.
-    """
+    """Return the weights by the name of their term; ValueError if one is negative or all are 0."""
     weights = {"reconstruction": loss_rec, "multi_scale": loss_ms, "perceptual": loss_per}
     if not (all(weight >= 0 for weight in weights.values()) and any(weights.values())):
         raise ValueError(f"loss weights must not be negative nor all 0, got {weights}")

@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from spike_zoo.methods.stir import STIR
 from spike_zoo.methods.stir.decoder import RefiningDecoder
 from spike_zoo.methods.stir.encoder import EncoderStage
-from spike_zoo.methods.stir.network import level_channels
 from spike_zoo.nn.fast.layout import only_makes_pictures
 
 # Parameters and multiply-accumulates per pixel of the published description's variants.
@@ -149,12 +148,6 @@ def test_a_switch_outside_its_range_is_refused_by_name(switches: dict[str, Any])
 def test_anything_but_61_planes_is_refused(shape: tuple[int, ...], small: STIR) -> None:
     with pytest.raises(ValueError, match="61"):
         small(torch.zeros(shape))
-
-
-def test_widths_round_to_multiples_of_8_with_ties_up() -> None:
-    assert level_channels(5, 0.5) == (16, 16, 16, 32, 48)
-    assert level_channels(5, 1.5) == (16, 40, 48, 96, 144)
-    assert level_channels(3, 1.0) == (16, 24, 32)
 
 
 @settings(max_examples=20, deadline=None)
