@@ -11,13 +11,13 @@ from lightning import Trainer, seed_everything
 from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.data import ClassificationDataModule
 from spike_zoo.testing.patterns import labelled_archive, labelled_take
-from spike_zoo.testing.testers import QUIET, CheckpointTester
+from spike_zoo.testing.testers import QUIET, BatchTester
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-class ClassificationTester(CheckpointTester):
+class ClassificationTester(BatchTester):
     """What every method of recognition must do, learned or not."""
 
     def test_takes_any_height_and_width(self) -> None:
@@ -29,15 +29,6 @@ class ClassificationTester(CheckpointTester):
             assert found.shape == (2, module.classes)
             assert found.min() >= 0
             torch.testing.assert_close(found.sum(dim=1), torch.ones(2))
-
-    def test_clips_of_a_batch_do_not_know_each_other(self) -> None:
-        """Probabilities are the same alone and in a batch."""
-        seed_everything(0)
-        module = self.make_module()
-        batch = self.make_batch()
-        alone = {name: value[1:] for name, value in batch.items()}
-        together = self.outputs(module, batch)
-        torch.testing.assert_close(self.outputs(module, alone), together[1:], rtol=1e-4, atol=1e-5)
 
     def test_classifies_a_recording(self) -> None:
         """A recording of one clip is what its batch is; a longer one has probabilities too."""

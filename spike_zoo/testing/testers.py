@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from lightning import LightningDataModule
     from torch import Tensor
 
-    from spike_zoo.batch import ReconstructionBatch
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu",
@@ -89,32 +88,29 @@ class CheckpointTester:
         torch.testing.assert_close(self.outputs(loaded, batch), before)
 
 
-class ReconstructionTester(CheckpointTester):
-    """What every method that makes pictures of spikes must do, learned or not."""
+class BatchTester(CheckpointTester):
+    """What every method that predicts sample by sample must do."""
 
-    def run(self, module: ReconstructionModule, batch: ReconstructionBatch) -> Tensor:
-        """Return the reconstructions of a batch in evaluation mode."""
-        with torch.inference_mode():
-            return module.eval()(batch["spikes"], batch["rate_scale"])
+    def test_samples_of_a_batch_do_not_know_each_other(self) -> None:
+        """What is predicted of a sample is the same alone and in a batch."""
+        seed_everything(0)
+        module, batch = self.make_module(), self.make_batch()
+        alone = {name: value[1:] for name, value in batch.items()}
+        together = self.outputs(module, batch)
+        torch.testing.assert_close(self.outputs(module, alone), together[1:], rtol=1e-4, atol=1e-5)
+
+
+class ReconstructionTester(BatchTester):
+    """What every method that makes pictures of spikes must do, learned or not."""
 
     def test_takes_any_height_and_width(self) -> None:
         """A clip of odd size gives an image of that size in [0, 1]."""
         seed_everything(0)
         module = self.make_module()
         for height, width in ((16, 16), (37, 51), (50, 33)):
-            image = self.run(module, self.make_batch(height, width))
+            image = self.outputs(module, self.make_batch(height, width))
             assert image.shape == (2, 1, height, width)
             assert 0 <= image.min() <= image.max() <= 1
-
-    def test_clips_of_a_batch_do_not_know_each_other(self) -> None:
-        """An image is the same alone and in a batch."""
-        seed_everything(0)
-        module = self.make_module()
-        batch = self.make_batch()
-        together = self.run(module, batch)
-        with torch.inference_mode():
-            alone = module(batch["spikes"][1:], batch["rate_scale"][1:])
-        torch.testing.assert_close(alone, together[1:], rtol=1e-4, atol=1e-5)
 
     def test_reconstructs_planes_of_a_recording(self) -> None:
         """Pictures of a recording, its first and last plane too, one by one or together."""
@@ -129,7 +125,7 @@ class ReconstructionTester(CheckpointTester):
         torch.testing.assert_close(images, streamed)
 
 
-class DeblurTester(CheckpointTester):
+class DeblurTester(BatchTester):
     """What every method that deblurs by spikes must do, learned or not."""
 
     height = 16
@@ -148,15 +144,6 @@ class DeblurTester(CheckpointTester):
                 )
             assert images.shape == (2, *batch["blur"].shape)
             assert 0 <= images.min() <= images.max() <= 1
-
-    def test_exposures_of_a_batch_do_not_know_each_other(self) -> None:
-        """An image is the same alone and in a batch."""
-        seed_everything(0)
-        module = self.make_module()
-        batch = self.make_batch()
-        alone = {name: value[1:] for name, value in batch.items()}
-        together = self.outputs(module, batch)
-        torch.testing.assert_close(self.outputs(module, alone), together[1:], rtol=1e-4, atol=1e-5)
 
     def test_deblurs_planes_of_a_recording(self) -> None:
         """Sharp images of a recording, one by one or together, are those of its batch."""

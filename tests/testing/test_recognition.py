@@ -48,6 +48,6 @@ def test_probabilities_that_are_none_are_found() -> None:
 
 def test_a_method_that_compares_the_clips_of_a_batch_is_found() -> None:
     with pytest.raises(AssertionError):
-        _tester(_Compares).test_clips_of_a_batch_do_not_know_each_other()
+        _tester(_Compares).test_samples_of_a_batch_do_not_know_each_other()
     with pytest.raises(AssertionError):
         _tester(_Compares).test_classifies_a_recording()
