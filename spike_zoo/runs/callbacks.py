@@ -24,7 +24,6 @@ from spike_zoo.loggers.wandb import SafeWandbLogger
 from spike_zoo.records.initial_weights import CKPT_PATH
 from spike_zoo.records.provenance import versions
 from spike_zoo.runs.planning import dumped
-from spike_zoo.tasks.protocols import HasWeights
 
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
@@ -55,15 +54,10 @@ class NoRandomWeights(Callback):
     """
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the weights before they are measured or used.
-
-        Raises:
-            ConfigError: If they are random.
-            WeightsError: If one is not finite; names it.
-        """
+        """Raise an error for weights that are random (ConfigError) or not finite (WeightsError)."""
         method = type(pl_module).__name__
         learns = any(parameter.requires_grad for parameter in pl_module.parameters())
-        brings = isinstance(pl_module, HasWeights) and pl_module.has_own_weights
+        brings = getattr(pl_module, "has_own_weights", False)
         if learns and not trainer.ckpt_path and not brings:
             raise ConfigError(
                 f"{method} has random weights: name a checkpoint with --ckpt_path FILE, or "

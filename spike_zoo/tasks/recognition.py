@@ -134,22 +134,15 @@ class ClassificationModule(ClipModule):
             )
 
     def logits(self, batch: LabelledBatch) -> Tensor:
-        """Return the logits of a batch whose clips and labels fit: what a loss begins with.
-
-        Raises:
-            ConfigError: Naming the setting or the recording, and the right value.
-        """
+        """Return the logits of a batch, checked by :meth:`check_batch`: what a loss begins with."""
         self.check_batch(batch)
         return self(batch["spikes"], batch["rate_scale"])
 
     def check_batch(self, batch: LabelledBatch) -> None:
-        """Reject clips of another length, and labels that the method does not have.
-
-        Raises:
-            ConfigError: Naming the setting or the recording, and the right value.
-        """
+        """Raise ConfigError for clips of another length, and for labels of unknown classes."""
         self.check_clip(batch["spikes"].shape[1])
-        self._check_labels(batch)
+        for label, name in zip(batch["label"].tolist(), batch["name"], strict=True):
+            self._check_label(label, name)  # an unknown one ends the process on a GPU
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the cross entropy of a batch; log it (``train/total``) and ``train/accuracy``."""
@@ -183,7 +176,7 @@ class ClassificationModule(ClipModule):
 
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:
         """Classify a batch, add it to the metrics of a split, and show its first clip."""
-        self._check_labels(batch)
+        self.check_batch(batch)
         probabilities, truth = self.predict_step(batch, batch_idx), batch["label"]
         cast("MetricCollection", self.split_metrics[split]).update(probabilities, truth)
         found, origins = probabilities.argmax(dim=1), self.origins(batch)
@@ -247,11 +240,6 @@ class ClassificationModule(ClipModule):
         clip = read_clip(recording, center, self.clip_length).to(self.device)
         spikes = unpack_tensor(clip, recording.shape[2])[None].float()
         return self(spikes, torch.full((1,), scale, device=self.device))[0].float().cpu()
-
-    def _check_labels(self, batch: LabelledBatch) -> None:
-        """Reject an unknown class; on a GPU it would end the process."""
-        for label, name in zip(batch["label"].tolist(), batch["name"], strict=True):
-            self._check_label(label, name)
 
     def _check_label(self, label: int, name: str) -> None:
         if not 0 <= label < self.classes:

@@ -109,11 +109,7 @@ def scene_terms(
 def _counted_windows(
     terms_of: TermsOf, batch: SceneBatch, length: int, is_first_counted: bool
 ) -> tuple[Iterator[ReconstructionBatch], int]:
-    """Return the windows that have a loss and how many they are; run the first if it has none.
-
-    Raises:
-        ConfigError: If no window has a loss.
-    """
+    """Return the windows that have a loss and how many they are; run the first if it has none."""
     windows = scene_windows(batch, length)
     count = batch["planes"].shape[1] - (not is_first_counted)
     if count < 1:
