@@ -261,17 +261,23 @@ def _enlarged(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.pad(frames, [*rest, *((0, side) for side in sides)], mode="edge")
 
 
+def colourless(luma: NDArray[np.uint8]) -> av.VideoFrame:
+    """Return a frame of 4:2:0 with some brightness ``(H, W)`` and no colour."""
+    height, width = luma.shape
+    planes = np.full((height * 3 // 2, width), NO_COLOUR, np.uint8)
+    planes[:height] = luma
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+
+
 def _packets(
     context: av.VideoCodecContext, pictures: NDArray[np.uint8]
 ) -> Iterator[av.Packet[Any]]:
     layout = str(context.pix_fmt)
     for number, picture in enumerate(pictures):
-        planes = picture
-        if layout == "yuv420p":
-            height, width = picture.shape
-            planes = np.full((height * 3 // 2, width), NO_COLOUR, np.uint8)
-            planes[:height] = picture
-        frame = av.VideoFrame.from_ndarray(planes, format=layout)
+        is_420 = layout == "yuv420p"
+        frame = (
+            colourless(picture) if is_420 else av.VideoFrame.from_ndarray(picture, format=layout)
+        )
         frame.pts = number
         yield from context.encode(frame)
     yield from context.encode(None)
