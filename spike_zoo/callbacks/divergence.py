@@ -61,11 +61,7 @@ class StopAtDivergence(Callback):
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """Check the loss.
-
-        Raises:
-            DivergenceError: If it is not finite.
-        """
+        """Raise DivergenceError for a loss that is not finite."""
         if torch.isfinite(loss.detach()).all():
             return
         self._loss = float(loss.detach().sum())

@@ -43,14 +43,9 @@ class SampleVideo(EvaluationCallback):
         self._shown: list[SamplePictures] = []
         self._is_complete = False
 
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin an empty video."""
-        self.reset()
-        self._is_complete = not trainer.is_global_zero
-
     def on_evaluation(self, trainer: Trainer, evaluation: Evaluation, batch_idx: int) -> None:
         """Add what the batch shows of the first recording."""
-        if self._is_complete:
+        if self._is_complete or not trainer.is_global_zero:
             return
         if evaluation.sequence is not None:
             self._is_complete = True

@@ -178,12 +178,11 @@ class Finalizes(Protocol):
 
 def _rounded(module: nn.Module) -> nn.Module:
     """Return a module with weights that half floats hold, and what is derived of those."""
-    copied = copy.deepcopy(module)
+    copied: Any = copy.deepcopy(module)
     for tensor in (*copied.parameters(), *copied.buffers()):
         if tensor.is_floating_point():
             tensor.data.copy_(tensor.data.half())
-    if isinstance(copied, Finalizes):
-        copied.finalize()
+    copied.finalize()
     return copied
 
 

@@ -96,11 +96,7 @@ def described(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
 
 def _check_content(checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Check that a checkpoint holds tensors by name and describes its module by plain values.
-
-    Raises:
-        WeightsError: Naming the first entry that is of another type.
-    """
+    """Raise WeightsError unless a checkpoint holds tensors by name and plain values."""
     noted = checkpoint.get("spike_zoo", {})
     parts = {"state_dict": checkpoint["state_dict"], "spike_zoo": noted}
     parts["hyper_parameters"] = checkpoint.get("hyper_parameters", {})

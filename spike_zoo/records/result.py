@@ -149,10 +149,7 @@ class RunResult:
 
         The metrics are left out too, for they were logged while they were measured.
         """
-        kept = self.content()
-        for name in ("config", "metrics"):
-            del kept[name]
-        return kept
+        return {k: one for k, one in self.content().items() if k not in ("config", "metrics")}
 
     @classmethod
     def from_summary(

@@ -52,11 +52,7 @@ def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
 
 
 def shared_id() -> str | None:
-    """Return what all processes of one run know it by, where something else started them.
-
-    Raises:
-        UsageError: If they know nothing of each other that no other run has.
-    """
+    """Return the id that a launcher gave all processes of a run; UsageError if it gave none."""
     given = os.environ
     if "WANDB_RUN_ID" in given:
         return given["WANDB_RUN_ID"]

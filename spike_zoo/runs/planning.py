@@ -52,11 +52,7 @@ class Plan:
     seed: int | None
 
     def filled(self, template: str) -> str:
-        """Return a text with ``{variant}``, ``{profile}``, ``{seed}`` and ``{hash}`` filled in.
-
-        Raises:
-            UsageError: If it holds another name between braces.
-        """
+        """Return a text with ``{variant}``, ``{profile}``, ``{seed}`` and ``{hash}`` filled in."""
         names = {
             "variant": self.variant,
             "profile": self.profile or "none",

@@ -15,7 +15,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from spike_zoo.cli.main import main
 from spike_zoo.runs.configs import config_files
-from spike_zoo.runs.problems import explain, innermost
+from spike_zoo.runs.problems import explain
 from tests.conftest import ROOT
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
@@ -178,11 +178,3 @@ def test_what_lightning_refuses_by_value_is_the_users(tmp_path: Path) -> None:
 )
 def test_a_fault_of_ours_is_not_put_on_the_user(error: BaseException) -> None:
     assert explain(error, ["--config", "a.yaml"]) is None
-
-
-def test_the_first_of_a_chain_of_errors_is_found() -> None:
-    first, second, third = KeyError("first"), TypeError("second"), ValueError("third")
-    second.__cause__ = first
-    third.__context__ = second  # raised while the other was handled
-    assert innermost(third) is first
-    assert innermost(first) is first
