@@ -37,9 +37,6 @@ class StopAtDivergence(Callback):
 
     Processes that train together stop at the same batch: a loss that is not finite in one of them
     makes the averaged gradients of all of them not finite.
-
-    Args:
-        last: Where the run keeps its last checkpoint.
     """
 
     def __init__(self, last: Path) -> None:

@@ -155,7 +155,10 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
             f"{codec}: frames are uint8 (N, H, W) or (N, 3, H, W), got {frames.dtype} "
             f"{frames.shape}"
         )
-    pictures = _enlarged(_arranged(frames, known))
+    if is_planar and known.planar is None:  # channels below each other
+        pictures = _enlarged(frames.reshape(len(frames), -1, frames.shape[-1]))
+    else:
+        pictures = _enlarged(frames)
     context = _context(known.encoder, "w")
     context.height, context.width = pictures.shape[-2:]
     context.pix_fmt = known.grey if pictures.ndim == 3 else str(known.planar)
@@ -240,14 +243,6 @@ def largest_unit(height: int, width: int) -> int:
     Where one is as wide as a picture it reads what it never wrote: bytes differ at every call.
     """
     return next((side for side in (64, 32) if width > side and height >= side), 16)
-
-
-def _arranged(frames: NDArray[np.uint8], known: Codec) -> NDArray[np.uint8]:
-    """Return frames with their channels below each other, where a codec takes one alone."""
-    if frames.ndim == 3 or known.planar is not None:
-        return frames
-    count, channels, height, width = frames.shape
-    return frames.reshape(count, channels * height, width)
 
 
 def padded_side(side: int, multiple: int) -> int:

@@ -27,9 +27,6 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 class FolderFrames:
     """The images of a folder, in the order of their names, as frames.
 
-    Args:
-        path: The folder.
-
     Raises:
         MissingFileError: If there is no such folder.
         MediaError: If it holds no image.

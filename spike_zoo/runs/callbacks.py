@@ -74,12 +74,7 @@ class NoRandomWeights(Callback):
 
 
 def watching(verb: str | None, out: Path) -> list[Callback]:
-    """Return the callbacks of a verb that learns nothing.
-
-    Args:
-        verb: The verb.
-        out: Where it writes.
-    """
+    """Return the callbacks of a verb that learns nothing and writes into ``out``."""
     if verb == "predict":
         return [NoRandomWeights(), PredictionFiles(out)]
     checks = [NoRandomWeights(), WarnOfConstantImages()]
@@ -87,10 +82,6 @@ def watching(verb: str | None, out: Path) -> list[Callback]:
 
 
 def pictures_of(out: Path) -> list[Callback]:
-    """Return what leaves pictures of a test; each leaves none of a task that it does not know.
-
-    Args:
-        out: Where the test writes.
-    """
+    """Return what leaves pictures of a test in ``out``, each of the tasks that it knows."""
     images = out / "images"
     return [SampleImages(images), SampleVideo(images), ConfusionPicture(out), FeatureMap(out)]

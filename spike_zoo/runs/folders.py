@@ -84,14 +84,7 @@ def _new_folder(stem: str) -> Path:
 
 
 def check_no_predictions(out: Path) -> None:
-    """Reject prediction into a folder with earlier predictions: the files would be mixed.
-
-    Args:
-        out: Where ``predict`` writes.
-
-    Raises:
-        ExistingFileError: If it holds pictures or a table of predictions.
-    """
+    """Raise ExistingFileError if ``predict`` would mix its files with an earlier prediction's."""
     if any(out.glob("*.png")) or (out / PREDICTIONS_FILENAME).exists():
         raise ExistingFileError(
             f"{out}: holds an earlier prediction, and pictures of two would be mixed; choose "
@@ -139,12 +132,7 @@ def training_in(run_dir: Path) -> Iterator[None]:
 
 
 def remove_beginnings(run_dir: Path, out: Path) -> None:
-    """Remove the folders of a run that ended before it learned or measured anything.
-
-    Args:
-        run_dir: The run's folder; whatever else lies in it stays.
-        out: Where its verb writes.
-    """
+    """Remove the folders of a run that ended before it learned or measured; other files stay."""
     for folder in dict.fromkeys((out, run_dir)):
         if folder.is_dir() and all(
             path.name in _BEGINNINGS or path.is_dir() for path in folder.rglob("*")

@@ -41,12 +41,7 @@ _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's
 
 
 def unknown_option(given: str, known: Iterable[str]) -> str:
-    """Return what is said of an option that there is not, with the nearest one there is.
-
-    Args:
-        given: As it was given; a value may follow.
-        known: All there are, with their hyphens.
-    """
+    """Return what is said of an unknown option (a value may follow), with the nearest known one."""
     name = re.split(r"[ =]", given, maxsplit=1)[0]
     if not name.startswith("-"):
         return f"{given}: nothing takes this word; --help lists the options there are"

@@ -40,12 +40,7 @@ def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
 
 
 def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatch]:
-    """Yield the windows of a batch of scenes in order of time, each as a batch of clips.
-
-    Args:
-        batch: The scenes; all windows lie inside.
-        length: Planes of a window.
-    """
+    """Yield the windows of a batch of scenes in order of time, each as a batch of clips."""
     for number in range(batch["planes"].shape[1]):
         plane = batch["planes"][:, number]
         spans = [centred_window(center, length) for center in plane.tolist()]

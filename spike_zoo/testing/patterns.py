@@ -62,13 +62,7 @@ def tiny_archive(
 
 
 def archive_of(path: Path, take: Callable[[int], Take], held_out: int = 1) -> Path:
-    """Write an archive of takes, made of seeds 0, 1, ...: four to train on.
-
-    Args:
-        path: The archive.
-        take: Makes the take of a seed.
-        held_out: Takes to validate, and as many to test.
-    """
+    """Write an archive of seeds' takes: four to train on, some each to validate and test."""
     counts = {"train": 4, "val": held_out, "test": held_out}
     names = {split: [f"{split}-{n}" for n in range(count)] for split, count in counts.items()}
     every = [name for split in names.values() for name in split]

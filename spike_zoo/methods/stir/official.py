@@ -105,10 +105,6 @@ def to_official(state_dict: StateDict) -> dict[str, Tensor]:
 def read_official(source: WeightsSource, expected: StateDict) -> dict[str, Tensor]:
     """Return published weights under our names, checked against the network's own entries.
 
-    Args:
-        source: A file or a state dict, see :meth:`STIR.from_official`.
-        expected: State dict of the network that will take them.
-
     Raises:
         WeightsError: If the file cannot be read, or names or shapes differ.
         MissingFileError: If there is no such file.
