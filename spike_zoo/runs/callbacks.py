@@ -9,14 +9,12 @@ import yaml
 from lightning import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 
-from spike_zoo.callbacks.confusion import ConfusionPicture
 from spike_zoo.callbacks.cost import CostMeter
 from spike_zoo.callbacks.divergence import WarnOfConstantImages
-from spike_zoo.callbacks.feature_map import FeatureMap
-from spike_zoo.callbacks.images import SampleImages
+from spike_zoo.callbacks.images import SampleImages, SampleVideo
 from spike_zoo.callbacks.per_image import PerImageMetrics
 from spike_zoo.callbacks.predictions import PredictionFiles
-from spike_zoo.callbacks.video import SampleVideo
+from spike_zoo.callbacks.recognition import ConfusionPicture, FeatureMap
 from spike_zoo.checkpoints.weight_files import first_not_finite
 from spike_zoo.errors import ConfigError, WeightsError
 from spike_zoo.files import new_file

@@ -12,9 +12,8 @@ from lightning import Trainer
 from torch import Tensor
 
 from spike_zoo.callbacks.cost import CostMeter
-from spike_zoo.callbacks.images import SampleImages
+from spike_zoo.callbacks.images import SampleImages, SampleVideo
 from spike_zoo.callbacks.per_image import PerImageMetrics
-from spike_zoo.callbacks.video import SampleVideo
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import CodedScene, CodingModule, Compressed
