@@ -57,9 +57,6 @@ def check_options_known(
         error: The parser's.
         known: All options there are, with their hyphens.
         arguments: The command line, for the file that holds an unknown key.
-
-    Raises:
-        UsageError: Naming the file, if it is of one, what is unknown and what is near.
     """
     if unknown := _UNKNOWN.search(str(error)):
         raise UsageError(unknown_option(unknown[1].splitlines()[0], known)) from error
@@ -77,9 +74,6 @@ def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None
     Args:
         error: The parser's.
         options: Names of the command's arguments that are options, such as ``out``.
-
-    Raises:
-        UsageError: Naming the missing arguments.
     """
     if required := _REQUIRED.search(str(error)):
         names = [name.rpartition(".")[2] for name in required[1].split(", ")]

@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 
 
 def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
-    """Reject a batch of single clips, or of scenes with too few images.
+    """Raise ConfigError for a batch of single clips, or of scenes with too few images.
 
     Args:
         batch: Scenes, or clips.
         stage: Name of what needs scenes, for the message.
         least: Images of a scene.
-
-    Raises:
-        ConfigError: Naming the data module and its settings.
     """
     if "planes" not in batch or batch["planes"].shape[1] < least:
         raise ConfigError(
