@@ -19,7 +19,6 @@ from spike_zoo.media.pictures import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -125,15 +124,10 @@ class VideoWriter:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         with self._stack:
-            if error is not None:
-                self._stack.__exit__(kind, error, traceback)
+            if kind is not None:
+                self._stack.__exit__(kind, *error)
                 return
             if self._shape is None:
                 raise MediaError(f"{self.path}: a video needs at least one image")

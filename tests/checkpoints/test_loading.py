@@ -221,20 +221,14 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         pick_device("cuda:99")
 
 
-def test_auto_selects_the_cpu_where_torch_was_built_for_a_gpu_that_is_not_available(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("is_available", "selected"), [(False, "cpu"), (True, "cuda")])
+def test_auto_selects_the_gpu_that_torch_was_built_for_only_where_it_is_available(
+    is_available: bool, selected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built_for = torch.device("cuda")
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
-    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
-    assert pick_device("auto") == "cpu"
-
-
-def test_auto_selects_a_gpu_that_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    built_for = torch.device("cuda")
-    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
-    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
-    assert pick_device("auto") == "cuda"
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: is_available)
+    assert pick_device("auto") == selected
 
 
 def test_a_published_file_is_known_by_its_entries(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
@@ -134,22 +133,6 @@ def _raised_in_lightning(**options: object) -> BaseException:
         (
             RuntimeError("Error(s) in loading state_dict for N:\n\tsize mismatch for a\n\tand b"),
             "the weights do not fit the model that is configured: size mismatch for a",
-        ),
-        (
-            argparse.ArgumentError(None, "the following arguments are required: fit.data"),
-            "no model or data is named; give --config FILE",
-        ),
-        (
-            argparse.ArgumentError(None, "Unrecognized arguments: --wdith 3"),
-            "unknown option --wdith 3. --help lists what there is",
-        ),
-        (
-            argparse.ArgumentError(None, "invalid choice: 'inof' (choose from 'build', 'info')"),
-            "there is no 'inof' here. Did you mean 'info'? There are build, info",
-        ),
-        (
-            argparse.ArgumentError(None, 'expected "subcommand" to be one of {build,info}, but it'),
-            "name one of build, info; --help describes them",
         ),
     ],
 )
