@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ from spike_zoo.tasks.evaluation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lightning import LightningDataModule
     from torchmetrics import MetricCollection
@@ -39,21 +39,6 @@ PREVIEW_PLANES = 13  # what moves is still sharp in playback over so many
 PREVIEW_WIDTH = 240  # pixels that a caption needs
 FEWEST_CLASSES = 2
 RANKS: Final = ("", "second_", "third_")  # of what is predicted, as columns begin
-
-
-@runtime_checkable
-class ProvidesLabels(Protocol):
-    """Data that state their classes before the first batch.
-
-    Attributes:
-        label_names: What the classes are called, by index; empty where unknown.
-    """
-
-    label_names: Sequence[str]
-
-    def labels(self) -> Mapping[int, str]:
-        """Return every class that is served -> the first recording of it."""
-        ...
 
 
 class ClassificationModule(ClipModule):
@@ -121,8 +106,8 @@ class ClassificationModule(ClipModule):
             ConfigError: Naming the setting or the recording, and the right value.
         """
         super().check_data(served, stage)
-        if not isinstance(served, ProvidesLabels):
-            return
+        if not (hasattr(served, "labels") and hasattr(served, "label_names")):
+            return  # data that do not state their classes before the first batch
         for label, name in served.labels().items():
             self._check_label(label, name)
         theirs = tuple(served.label_names)
