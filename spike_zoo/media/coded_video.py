@@ -33,16 +33,14 @@ class Codec(NamedTuple):
         decoder: Likewise.
         options: The encoder's, ``{qp}`` for the quantiser, ``{unit}`` for the largest coding unit.
         largest_qp: The coarsest quantiser.
-        grey: Pixel format of one channel.
-        planar: Of three channels at full size; None if unsupported.
+        is_planar: Whether it codes three channels at full size; if not, one of 4:2:0 alone.
     """
 
     encoder: str
     decoder: str
     options: dict[str, str]
     largest_qp: int
-    grey: str
-    planar: str | None
+    is_planar: bool
 
 
 #: One thread, a constant quantiser, tuned to PSNR as all these are compared by it.
@@ -52,8 +50,7 @@ CODECS: Final[dict[str, Codec]] = {
         "h264",
         {"qp": "{qp}", "preset": "slow", "tune": "psnr"},
         51,
-        "gray",
-        "yuv444p",
+        is_planar=True,
     ),
     "x265": Codec(
         "libx265",
@@ -64,16 +61,14 @@ CODECS: Final[dict[str, Codec]] = {
             "tune": "psnr",
         },
         51,
-        "gray",
-        "yuv444p",
+        is_planar=True,
     ),
     "svtav1": Codec(
         "libsvtav1",
         "libdav1d",
         {"qp": "{qp}", "preset": "4", "svtav1-params": "lp=1"},
         63,
-        "yuv420p",
-        None,
+        is_planar=False,
     ),
 }
 
@@ -155,13 +150,14 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
             f"{codec}: frames are uint8 (N, H, W) or (N, 3, H, W), got {frames.dtype} "
             f"{frames.shape}"
         )
-    if is_planar and known.planar is None:  # channels below each other
+    if is_planar and not known.is_planar:  # channels below each other
         pictures = _enlarged(frames.reshape(len(frames), -1, frames.shape[-1]))
     else:
         pictures = _enlarged(frames)
     context = _context(known.encoder, "w")
     context.height, context.width = pictures.shape[-2:]
-    context.pix_fmt = known.grey if pictures.ndim == 3 else str(known.planar)
+    one_channel = "gray" if known.is_planar else "yuv420p"
+    context.pix_fmt = one_channel if pictures.ndim == 3 else "yuv444p"
     context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
     given = {"qp": qp, "unit": largest_unit(*pictures.shape[-2:])}
     context.options = {name: text.format(**given) for name, text in known.options.items()}
@@ -210,7 +206,7 @@ def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
             f"{coded.codec}: the stream holds {len(decoded)} frames, {count} were coded"
         )
     is_planar = len(coded.shape) == 4
-    if is_planar and known.planar is None:
+    if is_planar and not known.is_planar:
         tall = np.stack([_luma(frame) for frame in decoded])[:, : CHANNELS * height, :width]
         return np.ascontiguousarray(tall.reshape(count, CHANNELS, height, width))
     read = _planes if is_planar else _luma
