@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 from spike_zoo._first_use import on_first_use
 
 if TYPE_CHECKING:
-    from spike_zoo.callbacks.confusion import ConfusionPicture
     from spike_zoo.callbacks.cost import CostMeter, count_macs
     from spike_zoo.callbacks.divergence import SkipDivergedUpdates
-    from spike_zoo.callbacks.feature_map import FeatureMap
-    from spike_zoo.callbacks.images import SampleImages
+    from spike_zoo.callbacks.images import SampleImages, SampleVideo
     from spike_zoo.callbacks.per_image import PerImageMetrics
     from spike_zoo.callbacks.predictions import PredictionFiles
-    from spike_zoo.callbacks.video import SampleVideo
+    from spike_zoo.callbacks.recognition import ConfusionPicture, FeatureMap
 
 __all__ = [
     "ConfusionPicture",
@@ -31,13 +29,13 @@ __all__ = [
 __getattr__ = on_first_use(
     __name__,
     {
-        "ConfusionPicture": "confusion",
+        "ConfusionPicture": "recognition",
         "CostMeter": "cost",
-        "FeatureMap": "feature_map",
+        "FeatureMap": "recognition",
         "PerImageMetrics": "per_image",
         "PredictionFiles": "predictions",
         "SampleImages": "images",
-        "SampleVideo": "video",
+        "SampleVideo": "images",
         "SkipDivergedUpdates": "divergence",
         "count_macs": "cost",
     },

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from spike_zoo.records.result import FORWARD, Cost
 from spike_zoo.tasks.base import ProfiledCall, TaskModule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from lightning import LightningModule, Trainer
 
@@ -82,7 +81,7 @@ class CostMeter(Callback):
             return
         self._batches += 1
         samples = len(pl_module.origins(batch))
-        with _as_predicted(trainer):
+        with torch.inference_mode(), trainer.precision_plugin.predict_step_context():
             for name, job in pl_module.profiled_calls(batch).items():
                 count = 1 if isinstance(job, ProfiledCall) else samples
                 if name not in self._measured:
@@ -90,13 +89,6 @@ class CostMeter(Callback):
                     self._measured[name] = _Measured(macs // count, size)
                 seconds = _seconds(job, pl_module.device) / count
                 self._measured[name].seconds.append(seconds)
-
-
-@contextmanager
-def _as_predicted(trainer: Trainer) -> Iterator[None]:
-    """Compute as Lightning's own prediction does: without gradients, in the run's precision."""
-    with torch.inference_mode(), trainer.precision_plugin.predict_step_context():
-        yield
 
 
 def _counted(job: Callable[[], object]) -> tuple[int, tuple[int, int] | None]:

@@ -37,9 +37,6 @@ class StopAtDivergence(Callback):
 
     Processes that train together stop at the same batch: a loss that is not finite in one of them
     makes the averaged gradients of all of them not finite.
-
-    Args:
-        last: Where the run keeps its last checkpoint.
     """
 
     def __init__(self, last: Path) -> None:
@@ -61,11 +58,7 @@ class StopAtDivergence(Callback):
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Tensor
     ) -> None:
-        """Check the loss.
-
-        Raises:
-            DivergenceError: If it is not finite.
-        """
+        """Raise DivergenceError for a loss that is not finite."""
         if torch.isfinite(loss.detach()).all():
             return
         self._loss = float(loss.detach().sum())

@@ -62,10 +62,6 @@ class PerImageMetrics(EvaluationCallback):
 
 
 def image_set_digest(images: Iterable[tuple[str, int | str]]) -> str:
-    """Return the SHA-256 of images in any order.
-
-    Args:
-        images: Name of the recording and plane; of an exposure, counted from its first plane.
-    """
+    """Return the SHA-256 of images (name of the recording, plane or offset) in any order."""
     lines = sorted(f"{name}\t{plane}" for name, plane in images)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

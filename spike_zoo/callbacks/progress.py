@@ -33,11 +33,7 @@ def lines_for_bar(settings: dict[str, Any]) -> list[Callback]:
 
 
 class ProgressLines(Callback):
-    """Print epoch, what a bar would show of metrics, and about how long it takes still.
-
-    Args:
-        every: Seconds from one line to the next.
-    """
+    """Print epoch, what a bar would show of metrics and the time left every some seconds."""
 
     def __init__(self, every: float = EVERY) -> None:
         self.every = every

@@ -46,11 +46,7 @@ class SettingsOfThisRun(Callback):
         self._schedules = [_settings(config.scheduler) for config in trainer.lr_scheduler_configs]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Apply the settings to what was restored.
-
-        Raises:
-            ConfigError: If a schedule of another package has other settings; names the first.
-        """
+        """Apply the settings to what was restored; ConfigError if a schedule cannot take them."""
         for callback, patience in self._patience.items():
             callback.patience = patience
         schedules = [config.scheduler for config in trainer.lr_scheduler_configs]

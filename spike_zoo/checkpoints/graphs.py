@@ -75,17 +75,13 @@ def write_graph(
     difference = float((found - wanted).abs().max())
     if not difference <= TOLERANCE * float(wanted.abs().max().clamp(min=1)):
         raise WeightsError(
-            f"{target}: the graph does not compute what {_name(module)} does (they differ by "
-            f"{difference:.1e}); nothing was written"
+            f"{target}: the graph does not compute what {type(module).__name__} does (they differ "
+            f"by {difference:.1e}); nothing was written"
         )
     with new_file(target, overwrite=overwrite) as temporary:
         temporary.write_bytes(content)
     shapes = {name: tuple(value.shape) for name, value in inputs.items()}
     return Graph(target, shapes, tuple(wanted.shape), difference)
-
-
-def _name(module: nn.Module) -> str:
-    return type(module).__name__
 
 
 def _example_inputs(module: nn.Module, height: int, width: int) -> dict[str, Tensor]:
@@ -100,8 +96,8 @@ def _example_inputs(module: nn.Module, height: int, width: int) -> dict[str, Ten
         spikes = _spikes(module.clip_length, height, width, generator)
         return {"spikes": spikes, "rate_scale": torch.tensor([0.6])}
     raise UsageError(
-        f"{_name(module)} has no network of weights that computes something of one clip alone, so "
-        "there is no graph of it. Methods without weights are a few lines: "
+        f"{type(module).__name__} has no network of weights that computes something of one clip "
+        "alone, so there is no graph of it. Methods without weights are a few lines: "
         "spike_zoo.methods.classical"
     )
 
@@ -113,9 +109,7 @@ def _spikes(planes: object, height: int, width: int, generator: torch.Generator)
 def _traced(module: nn.Module, inputs: Mapping[str, Tensor]) -> ExportedProgram:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of a trainer that a module does not have, and the like
+            warnings.simplefilter("ignore")  # of a trainer that a module lacks, and the like
             return torch.export.export(_Forward(module), tuple(inputs.values()), strict=False)
     except (RuntimeError, ValueError, TypeError, NotImplementedError) as error:
         raise _refusal(module, "torch.export", error) from error
@@ -134,7 +128,7 @@ class _Forward(nn.Module):
 
 def _refusal(module: nn.Module, form: str, error: Exception) -> WeightsError:
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    return WeightsError(f"{_name(module)} cannot be written as {form}: {reason}")
+    return WeightsError(f"{type(module).__name__} cannot be written as {form}: {reason}")
 
 
 def _as_program(program: ExportedProgram, inputs: Mapping[str, Tensor]) -> tuple[bytes, Tensor]:

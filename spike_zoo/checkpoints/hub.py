@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from spike_zoo.errors import MissingFileError, UsageError, WeightsError
 from spike_zoo.files import EXPORT_NAME
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 PREFIX: Final = "hf:"
 CARD_NAME: Final = "README.md"  # the Hub shows it as the model's page
@@ -49,7 +46,7 @@ def fetch_from_hub(name: str) -> Path:
             repository,
             EXPORT_NAME,
             revision=revision,
-            endpoint=_endpoint(),
+            endpoint=os.environ.get("HF_ENDPOINT"),
             library_name="spike-zoo",
         )
     except hub.errors.EntryNotFoundError as error:
@@ -81,7 +78,7 @@ def push_to_hub(folder: str | Path, name: str, *, private: bool = False) -> str:
         raise MissingFileError(f"{folder}: holds no {EXPORT_NAME}; write it with 'export'")
     repository, revision = _parsed(name)
     hub = _hub()
-    api = hub.HfApi(endpoint=_endpoint(), library_name="spike-zoo")
+    api = hub.HfApi(endpoint=os.environ.get("HF_ENDPOINT"), library_name="spike-zoo")
     try:
         made = api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(
@@ -104,11 +101,7 @@ def _parsed(name: str) -> tuple[str, str | None]:
 
 
 def _hub() -> Any:  # noqa: ANN401  (a module)
-    """Return the Hub's client.
-
-    Raises:
-        UsageError: If it is not installed.
-    """
+    """Return the Hub's client; UsageError where it is not installed."""
     try:
         import huggingface_hub
         import huggingface_hub.errors
@@ -116,13 +109,7 @@ def _hub() -> Any:  # noqa: ANN401  (a module)
         raise UsageError(
             f"{PREFIX} needs the Hub's client, which is not installed: pip install 'spike-zoo[hub]'"
         ) from error
-    module: ModuleType = huggingface_hub
-    return module
-
-
-def _endpoint() -> str | None:
-    """Return the Hub's address where another is named, as the client does when it is imported."""
-    return os.environ.get("HF_ENDPOINT")
+    return huggingface_hub
 
 
 def _refusal(name: str, what: str, error: Exception) -> WeightsError:

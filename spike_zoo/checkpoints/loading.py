@@ -7,7 +7,7 @@ import copy
 import importlib
 import json
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import torch
 from safetensors.torch import save
@@ -128,8 +128,8 @@ def export(module: nn.Module, folder: str | Path, *, half: bool = False) -> Path
     Args:
         module: The module.
         folder: Made if it is not there.
-        half: Store floating-point weights as float16; what is derived of weights (see
-            :class:`Finalizes`) is derived of the rounded ones.
+        half: Store floating-point weights as float16; what a module's ``finalize`` derives of
+            weights, once and for all, is derived of the rounded ones.
 
     Returns:
         The folder's weights file.
@@ -151,7 +151,7 @@ def save_weights(
         half: Store floating-point weights as float16.
         metadata: Further texts to keep, as the recipe the weights were made with.
     """
-    if half and isinstance(module, Finalizes):
+    if half and hasattr(module, "finalize"):
         module = _rounded(module)
     state = {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
     if half:
@@ -167,23 +167,13 @@ def save_weights(
         temporary.write_bytes(save(state, metadata=described))  # OSError where the disk is full
 
 
-@runtime_checkable
-class Finalizes(Protocol):
-    """A module whose state holds more than weights: what is derived of them, once and for all."""
-
-    def finalize(self) -> None:
-        """Derive it of the weights as they are now."""
-        ...
-
-
 def _rounded(module: nn.Module) -> nn.Module:
     """Return a module with weights that half floats hold, and what is derived of those."""
-    copied = copy.deepcopy(module)
+    copied: Any = copy.deepcopy(module)
     for tensor in (*copied.parameters(), *copied.buffers()):
         if tensor.is_floating_point():
             tensor.data.copy_(tensor.data.half())
-    if isinstance(copied, Finalizes):
-        copied.finalize()
+    copied.finalize()
     return copied
 
 

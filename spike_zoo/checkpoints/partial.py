@@ -82,10 +82,6 @@ def set_frozen_to_eval(module: nn.Module, parts: Sequence[str]) -> None:
 
     A frozen batch norm in training mode would still move its statistics and use those of the
     batch. ``train()`` undoes this, so a module with stages calls it at the end of its own.
-
-    Args:
-        module: What the parts are of.
-        parts: Those that learn.
     """
     for name, submodule in module.named_modules():
         holds_learning = not name or any(_is_inside(part, [name]) for part in parts)

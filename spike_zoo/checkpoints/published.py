@@ -59,10 +59,6 @@ def located_weights(name_or_path: str | Path) -> Path:
 
 
 def check_method(name: str) -> None:
-    """Check that a method exists, without importing torch; names of remote weights pass.
-
-    Raises:
-        MissingFileError: If the name is neither shipped nor a file of weights.
-    """
+    """Raise MissingFileError for an unknown method, without importing torch; remote names pass."""
     if not (name in WEIGHTLESS or is_artifact(name) or is_on_hub(name)):
         located_weights(name)

@@ -96,11 +96,7 @@ def described(checkpoint: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
 
 
 def _check_content(checkpoint: dict[str, Any], path: str | Path) -> None:
-    """Check that a checkpoint holds tensors by name and describes its module by plain values.
-
-    Raises:
-        WeightsError: Naming the first entry that is of another type.
-    """
+    """Raise WeightsError unless a checkpoint holds tensors by name and plain values."""
     noted = checkpoint.get("spike_zoo", {})
     parts = {"state_dict": checkpoint["state_dict"], "spike_zoo": noted}
     parts["hyper_parameters"] = checkpoint.get("hyper_parameters", {})
@@ -108,23 +104,20 @@ def _check_content(checkpoint: dict[str, Any], path: str | Path) -> None:
         parts["spike_zoo.hyper_parameters"] = noted.get("hyper_parameters", {})
     for name, part in parts.items():
         if not isinstance(part, Mapping) or not all(isinstance(key, str) for key in part):
-            raise WeightsError(
-                f"{path}: {name} is not a mapping with names as keys; the file is damaged",
-                path=str(path),
-            )
+            raise _damaged(path, f"{name} is not a mapping with names as keys")
     if not isinstance(described(checkpoint)[0], str | None):
-        raise WeightsError(f"{path}: its class path is not a text; the file is damaged")
+        raise _damaged(path, "its class path is not a text")
     _check_tensors(checkpoint["state_dict"], path)
+
+
+def _damaged(path: str | Path, what: str) -> WeightsError:
+    return WeightsError(f"{path}: {what}; the file is damaged", path=str(path))
 
 
 def _check_tensors(state: Mapping[str, Any], path: str | Path) -> None:
     for name, tensor in state.items():
         if not _is_plain_tensor(tensor):
-            raise WeightsError(
-                f"{path}: state_dict[{name!r}] is not a dense tensor of real numbers; the file is "
-                "damaged",
-                path=str(path),
-            )
+            raise _damaged(path, f"state_dict[{name!r}] is not a dense tensor of real numbers")
 
 
 def _is_plain_tensor(value: Any) -> bool:  # noqa: ANN401  (any value of a checkpoint)
@@ -159,10 +152,7 @@ def _read_safetensors(path: Path) -> SavedModel:
     except json.JSONDecodeError:
         arguments = None
     if not isinstance(arguments, dict):
-        raise WeightsError(
-            f"{path}: hyper_parameters in its metadata is not a JSON object; the file is damaged",
-            path=str(path),
-        )
+        raise _damaged(path, "hyper_parameters in its metadata is not a JSON object")
     return SavedModel(metadata["class_path"], arguments, floats, str(path))
 
 

@@ -52,7 +52,7 @@ def check_entries(
     *,
     named: Callable[[str], str] = str,
 ) -> None:
-    """Reject published weights whose names or shapes are not those of the network.
+    """Raise WeightsError, with the first of each fault, for weights that are not a network's.
 
     Args:
         state: The weights, under the network's names.
@@ -60,9 +60,6 @@ def check_entries(
         source: Where they came from, for the message.
         network: What the weights should have been of, for the message.
         named: Maps the network's names to those in the file, for the message.
-
-    Raises:
-        WeightsError: Naming the first missing, unexpected and misshapen entry.
     """
     faults = differences(state, expected, named)
     if faults:

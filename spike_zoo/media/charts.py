@@ -75,12 +75,7 @@ def set_log_scale(axes: Axes) -> None:
 
 
 def to_svg(figure: Figure, label: str) -> Markup:
-    """Return a figure as SVG to embed in a page.
-
-    Args:
-        figure: The figure.
-        label: Description for screen readers.
-    """
+    """Return a figure as SVG to embed in a page; the label is for screen readers."""
     from matplotlib import rc_context
 
     file = io.StringIO()

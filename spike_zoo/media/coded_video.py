@@ -33,16 +33,14 @@ class Codec(NamedTuple):
         decoder: Likewise.
         options: The encoder's, ``{qp}`` for the quantiser, ``{unit}`` for the largest coding unit.
         largest_qp: The coarsest quantiser.
-        grey: Pixel format of one channel.
-        planar: Of three channels at full size; None if unsupported.
+        is_planar: Whether it codes three channels at full size; if not, one of 4:2:0 alone.
     """
 
     encoder: str
     decoder: str
     options: dict[str, str]
     largest_qp: int
-    grey: str
-    planar: str | None
+    is_planar: bool
 
 
 #: One thread, a constant quantiser, tuned to PSNR as all these are compared by it.
@@ -52,8 +50,7 @@ CODECS: Final[dict[str, Codec]] = {
         "h264",
         {"qp": "{qp}", "preset": "slow", "tune": "psnr"},
         51,
-        "gray",
-        "yuv444p",
+        is_planar=True,
     ),
     "x265": Codec(
         "libx265",
@@ -64,16 +61,14 @@ CODECS: Final[dict[str, Codec]] = {
             "tune": "psnr",
         },
         51,
-        "gray",
-        "yuv444p",
+        is_planar=True,
     ),
     "svtav1": Codec(
         "libsvtav1",
         "libdav1d",
         {"qp": "{qp}", "preset": "4", "svtav1-params": "lp=1"},
         63,
-        "yuv420p",
-        None,
+        is_planar=False,
     ),
 }
 
@@ -155,10 +150,14 @@ def encode_video(frames: NDArray[np.uint8], codec: str, qp: int) -> CodedVideo:
             f"{codec}: frames are uint8 (N, H, W) or (N, 3, H, W), got {frames.dtype} "
             f"{frames.shape}"
         )
-    pictures = _enlarged(_arranged(frames, known))
+    if is_planar and not known.is_planar:  # channels below each other
+        pictures = _enlarged(frames.reshape(len(frames), -1, frames.shape[-1]))
+    else:
+        pictures = _enlarged(frames)
     context = _context(known.encoder, "w")
     context.height, context.width = pictures.shape[-2:]
-    context.pix_fmt = known.grey if pictures.ndim == 3 else str(known.planar)
+    one_channel = "gray" if known.is_planar else "yuv420p"
+    context.pix_fmt = one_channel if pictures.ndim == 3 else "yuv444p"
     context.framerate, context.time_base = Fraction(RATE), Fraction(1, RATE)
     given = {"qp": qp, "unit": largest_unit(*pictures.shape[-2:])}
     context.options = {name: text.format(**given) for name, text in known.options.items()}
@@ -207,7 +206,7 @@ def decode_video(coded: CodedVideo) -> NDArray[np.uint8]:
             f"{coded.codec}: the stream holds {len(decoded)} frames, {count} were coded"
         )
     is_planar = len(coded.shape) == 4
-    if is_planar and known.planar is None:
+    if is_planar and not known.is_planar:
         tall = np.stack([_luma(frame) for frame in decoded])[:, : CHANNELS * height, :width]
         return np.ascontiguousarray(tall.reshape(count, CHANNELS, height, width))
     read = _planes if is_planar else _luma
@@ -242,14 +241,6 @@ def largest_unit(height: int, width: int) -> int:
     return next((side for side in (64, 32) if width > side and height >= side), 16)
 
 
-def _arranged(frames: NDArray[np.uint8], known: Codec) -> NDArray[np.uint8]:
-    """Return frames with their channels below each other, where a codec takes one alone."""
-    if frames.ndim == 3 or known.planar is not None:
-        return frames
-    count, channels, height, width = frames.shape
-    return frames.reshape(count, channels * height, width)
-
-
 def padded_side(side: int, multiple: int) -> int:
     """Return the side of a frame that an encoder takes, at least 24 where 8 is the multiple."""
     return max(SMALLEST if multiple == MULTIPLE else 0, side + -side % multiple)
@@ -261,17 +252,23 @@ def _enlarged(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.pad(frames, [*rest, *((0, side) for side in sides)], mode="edge")
 
 
+def colourless(luma: NDArray[np.uint8]) -> av.VideoFrame:
+    """Return a frame of 4:2:0 with some brightness ``(H, W)`` and no colour."""
+    height, width = luma.shape
+    planes = np.full((height * 3 // 2, width), NO_COLOUR, np.uint8)
+    planes[:height] = luma
+    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
+
+
 def _packets(
     context: av.VideoCodecContext, pictures: NDArray[np.uint8]
 ) -> Iterator[av.Packet[Any]]:
     layout = str(context.pix_fmt)
     for number, picture in enumerate(pictures):
-        planes = picture
-        if layout == "yuv420p":
-            height, width = picture.shape
-            planes = np.full((height * 3 // 2, width), NO_COLOUR, np.uint8)
-            planes[:height] = picture
-        frame = av.VideoFrame.from_ndarray(planes, format=layout)
+        is_420 = layout == "yuv420p"
+        frame = (
+            colourless(picture) if is_420 else av.VideoFrame.from_ndarray(picture, format=layout)
+        )
         frame.pts = number
         yield from context.encode(frame)
     yield from context.encode(None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import av
 import numpy as np
@@ -24,29 +24,8 @@ if TYPE_CHECKING:
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v")
 
 
-class FrameSource(Protocol):
-    """Frames in order of time; picklable, nothing stays open between reads.
-
-    Attributes:
-        path: Where they are.
-        fps: Frames per second; 0 if unknown.
-    """
-
-    path: Path
-    fps: float
-
-    def __len__(self) -> int:
-        """Return the number of frames."""
-
-    def read(self, first: int, last: int) -> Iterator[Frame]:
-        """Yield frames ``[first, last)``, R,G,B uint8 ``(H, W, 3)``."""
-
-
 class FolderFrames:
     """The images of a folder, in the order of their names, as frames.
-
-    Args:
-        path: The folder.
 
     Raises:
         MissingFileError: If there is no such folder.
@@ -92,8 +71,7 @@ class VideoFrames:
         self.path = Path(path)
         if not self.path.is_file():
             raise MissingFileError(f"{self.path}: there is no such video", path=str(self.path))
-        with _opened(self.path) as container:
-            stream = _video_stream(container, self.path)
+        with _opened(self.path) as (container, stream):
             self.fps = float(stream.average_rate or 0)
             packets = container.demux(stream)  # kept, they would be the whole file in memory
             stamps = [packet.pts for packet in packets if packet.size and not packet.is_discard]
@@ -118,8 +96,7 @@ class VideoFrames:
         expected = next(wanted, None)
         if expected is None:
             return
-        with _opened(self.path) as container:
-            stream = _video_stream(container, self.path)
+        with _opened(self.path) as (container, stream):
             container.seek(expected, stream=stream)
             for frame in container.decode(stream):
                 if frame.pts is None or frame.pts < expected:
@@ -132,6 +109,10 @@ class VideoFrames:
                     return
         number = self.times.index(expected)
         raise MediaError(f"{self.path}: frame {number} cannot be decoded; the file is damaged")
+
+
+FrameSource: TypeAlias = FolderFrames | VideoFrames
+"""Frames in order of time; picklable, nothing stays open between reads."""
 
 
 def find_footage(path: str | Path) -> dict[str, FrameSource]:
@@ -184,8 +165,7 @@ def middle_image(path: str | Path) -> NDArray[np.uint8]:
         MediaError: If it is not a video that can be read.
     """
     path = Path(path)
-    with _opened(path) as container:
-        stream = _video_stream(container, path)
+    with _opened(path) as (container, stream):
         middle = (stream.start_time or 0) + (stream.duration or 0) // 2
         container.seek(middle, stream=stream)  # to the key frame before it
         image = None
@@ -198,17 +178,13 @@ def middle_image(path: str | Path) -> NDArray[np.uint8]:
         return np.asarray(image.to_ndarray(format="rgb24"), np.uint8)
 
 
-def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
-    if not container.streams.video:
-        raise MediaError(f"{path}: there is no video in it")
-    return container.streams.video[0]
-
-
 @contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """Open a video; FFmpeg's errors name the file."""
+def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
+    """Open a file and its video; FFmpeg's errors name the file."""
     try:
         with av.open(str(path), metadata_errors="replace") as container:
-            yield container
+            if not container.streams.video:
+                raise MediaError(f"{path}: there is no video in it")
+            yield container, container.streams.video[0]
     except FFmpegError as error:
         raise MediaError(f"{path}: not a video that can be read ({error.strerror})") from error

@@ -50,11 +50,7 @@ def kind_of(out: str, files: Sequence[str] = FILES) -> Kind:
 
 
 def check_target(target: Path, kind: Kind, *, overwrite: bool) -> None:
-    """Check the target before any work is done.
-
-    Raises:
-        ExistingFileError: If it is there and ``overwrite`` is off, or is of the wrong sort.
-    """
+    """Raise ExistingFileError for a target that is there or of the wrong sort, before any work."""
     if kind != "folder":
         check_absent(target, overwrite=overwrite)
     elif target.exists() and not target.is_dir():

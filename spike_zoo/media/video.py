@@ -14,12 +14,11 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from spike_zoo.errors import MediaError
 from spike_zoo.files import new_file
-from spike_zoo.media.coded_video import largest_unit, normal_priority, padded_side
+from spike_zoo.media.coded_video import colourless, largest_unit, normal_priority, padded_side
 from spike_zoo.media.pictures import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -58,7 +57,6 @@ VIDEO_CODECS: Final = {
 X265_DELAY = 2  # images from decoding to presentation
 BT709 = 1
 STUDIO_LEVELS = np.rint(16 + np.arange(256) * 219 / 255).astype(np.uint8)
-NO_COLOUR = 128
 SMALLEST_SIDE = 2
 FINEST_RATE = 1001 * 1000
 
@@ -126,15 +124,10 @@ class VideoWriter:
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         with self._stack:
-            if error is not None:
-                self._stack.__exit__(kind, error, traceback)
+            if kind is not None:
+                self._stack.__exit__(kind, *error)
                 return
             if self._shape is None:
                 raise MediaError(f"{self.path}: a video needs at least one image")
@@ -159,7 +152,9 @@ class VideoWriter:
                 f"{self._shape}"
             )
         padded = np.pad(pixels, [*self._padding, (0, 0)][: pixels.ndim], mode="edge")
-        frame = _grey_frame(padded) if padded.ndim == 2 else _colour_frame(padded)
+        # levels are rounded; the library's own conversion cuts off
+        is_grey = padded.ndim == 2
+        frame = colourless(STUDIO_LEVELS[padded]) if is_grey else _colour_frame(padded)
         frame.pts = self.images
         with normal_priority():
             packets = self._stream.encode(frame)
@@ -219,14 +214,6 @@ def save_video(
     with VideoWriter(path, fps, overwrite=overwrite) as video:
         for image in images:
             video.write(image)
-
-
-def _grey_frame(pixels: NDArray[np.uint8]) -> av.VideoFrame:
-    """Return a frame whose brightness is rounded; the library's own conversion cuts off."""
-    height, width = pixels.shape
-    planes = np.full((height * 3 // 2, width), NO_COLOUR, np.uint8)
-    planes[:height] = STUDIO_LEVELS[pixels]
-    return av.VideoFrame.from_ndarray(planes, format="yuv420p")
 
 
 def _colour_frame(pixels: NDArray[np.uint8]) -> av.VideoFrame:

@@ -24,11 +24,7 @@ ROUNDING = 0.01  # how far outside [0, 1] values may lie
 
 
 def check_range(images: Tensor, targets: Tensor) -> None:
-    """Reject images or targets outside [0, 1] by more than :data:`ROUNDING`.
-
-    Raises:
-        ValueError: With the smallest and the largest value.
-    """
+    """Raise ValueError for values outside [0, 1] by more than :data:`ROUNDING`."""
     for name, values in (("images", images), ("targets", targets)):
         low, high = (float(one) for one in torch.aminmax(values.detach()))
         if low < -ROUNDING or high > 1 + ROUNDING:

@@ -61,11 +61,7 @@ class LPIPS:
         self.rescale = rescale
 
     def __call__(self, images: Tensor, targets: Tensor) -> Tensor:
-        """Measure ``(B, 1 or 3, H, W)`` in [0, 1] -> ``(B,)``.
-
-        Raises:
-            ValueError: If a side is below 32 pixels.
-        """
+        """Measure ``(B, 1 or 3, H, W)`` in [0, 1] -> ``(B,)``; ValueError below 32 x 32."""
         if min(images.shape[-2:]) < SMALLEST_SIDE:
             raise ValueError(
                 f"LPIPS needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got "

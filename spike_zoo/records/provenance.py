@@ -160,11 +160,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def arguments_of(found: type) -> dict[str, inspect.Parameter]:
-    """Return what a class is made with, by name: its own arguments, then those it passes on.
-
-    Args:
-        found: The class; where its constructor takes ``**options``, those are its base's.
-    """
+    """Return the arguments of a class by name: its own, and its base's behind ``**options``."""
     named: dict[str, inspect.Parameter] = {}
     for base in found.__mro__:
         if "__init__" not in vars(base):
@@ -177,11 +173,7 @@ def arguments_of(found: type) -> dict[str, inspect.Parameter]:
 
 
 def argument_defaults(class_path: str) -> dict[str, Any]:
-    """Return the arguments of a class by name with their defaults, as YAML has them.
-
-    Args:
-        class_path: Where the class lives; of one that cannot be imported there are none.
-    """
+    """Return a class's arguments with defaults as YAML has them; none if it cannot be imported."""
     module, _, name = class_path.rpartition(".")
     try:
         parameters = arguments_of(getattr(importlib.import_module(module), name))

@@ -23,16 +23,12 @@ def redact(value: Any) -> Any:  # noqa: ANN401  (any value of a configuration)
     """
     if isinstance(value, dict):
         return {
-            redact(name): HIDDEN if one and _is_secret(name) else redact(one)
+            redact(name): HIDDEN if one and _SECRET_NAME.search(str(name)) else redact(one)
             for name, one in value.items()
         }
     if isinstance(value, list | tuple):
         return [redact(one) for one in value]
     return _shown(str(value)) if isinstance(value, str | Path) else value
-
-
-def _is_secret(name: object) -> bool:
-    return _SECRET_NAME.search(str(name)) is not None
 
 
 def _shown(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import MISSING, Field, asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -149,10 +149,7 @@ class RunResult:
 
         The metrics are left out too, for they were logged while they were measured.
         """
-        kept = self.content()
-        for name in ("config", "metrics"):
-            del kept[name]
-        return kept
+        return {k: one for k, one in self.content().items() if k not in ("config", "metrics")}
 
     @classmethod
     def from_summary(
@@ -218,9 +215,9 @@ class RunResult:
             FormatError: If a field is missing or no such thing; names it.
         """
         names = cls.__dataclass_fields__
-        missing = [name for name, one in names.items() if _is_required(one) and name not in content]
-        if missing:
-            raise FormatError(f"{what} lacks the field {missing[0]!r}", path=path)
+        for name, one in names.items():
+            if name not in content and one.default is one.default_factory is MISSING:
+                raise FormatError(f"{what} lacks the field {name!r}", path=path)
         fields = {name: content[name] for name in names if name in content}
         try:
             fields["costs"] = {name: _cost(one) for name, one in content["costs"].items()}
@@ -229,10 +226,6 @@ class RunResult:
         except (AttributeError, IndexError, TypeError, ValueError) as error:
             raise FormatError(f"{what} has damaged costs or curves ({error})", path=path) from error
         return cls(**fields)
-
-
-def _is_required(one: Field[Any]) -> bool:
-    return one.default is MISSING and one.default_factory is MISSING
 
 
 def _cost(content: Mapping[str, Any]) -> Cost:

@@ -94,11 +94,6 @@ def store_record(path: Path, name: str, folder: Path) -> None:
     """Add the record of a run to a ``records.jsonl``, in place of an older one of this name.
 
     Several processes may store at once: the folder is locked meanwhile.
-
-    Args:
-        path: The file.
-        name: Name of the run.
-        folder: Its folder, with ``result.json``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(path.parent, os.O_RDONLY)

@@ -9,14 +9,12 @@ import yaml
 from lightning import Callback
 from lightning.pytorch.cli import SaveConfigCallback
 
-from spike_zoo.callbacks.confusion import ConfusionPicture
 from spike_zoo.callbacks.cost import CostMeter
 from spike_zoo.callbacks.divergence import WarnOfConstantImages
-from spike_zoo.callbacks.feature_map import FeatureMap
-from spike_zoo.callbacks.images import SampleImages
+from spike_zoo.callbacks.images import SampleImages, SampleVideo
 from spike_zoo.callbacks.per_image import PerImageMetrics
 from spike_zoo.callbacks.predictions import PredictionFiles
-from spike_zoo.callbacks.video import SampleVideo
+from spike_zoo.callbacks.recognition import ConfusionPicture, FeatureMap
 from spike_zoo.checkpoints.weight_files import first_not_finite
 from spike_zoo.errors import ConfigError, WeightsError
 from spike_zoo.files import new_file
@@ -24,7 +22,6 @@ from spike_zoo.loggers.wandb import SafeWandbLogger
 from spike_zoo.records.initial_weights import CKPT_PATH
 from spike_zoo.records.provenance import versions
 from spike_zoo.runs.planning import dumped
-from spike_zoo.tasks.protocols import HasWeights
 
 if TYPE_CHECKING:
     from lightning import LightningModule, Trainer
@@ -55,15 +52,10 @@ class NoRandomWeights(Callback):
     """
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the weights before they are measured or used.
-
-        Raises:
-            ConfigError: If they are random.
-            WeightsError: If one is not finite; names it.
-        """
+        """Raise an error for weights that are random (ConfigError) or not finite (WeightsError)."""
         method = type(pl_module).__name__
         learns = any(parameter.requires_grad for parameter in pl_module.parameters())
-        brings = isinstance(pl_module, HasWeights) and pl_module.has_own_weights
+        brings = getattr(pl_module, "has_own_weights", False)
         if learns and not trainer.ckpt_path and not brings:
             raise ConfigError(
                 f"{method} has random weights: name a checkpoint with --ckpt_path FILE, or "
@@ -80,12 +72,7 @@ class NoRandomWeights(Callback):
 
 
 def watching(verb: str | None, out: Path) -> list[Callback]:
-    """Return the callbacks of a verb that learns nothing.
-
-    Args:
-        verb: The verb.
-        out: Where it writes.
-    """
+    """Return the callbacks of a verb that learns nothing and writes into ``out``."""
     if verb == "predict":
         return [NoRandomWeights(), PredictionFiles(out)]
     checks = [NoRandomWeights(), WarnOfConstantImages()]
@@ -93,10 +80,6 @@ def watching(verb: str | None, out: Path) -> list[Callback]:
 
 
 def pictures_of(out: Path) -> list[Callback]:
-    """Return what leaves pictures of a test; each leaves none of a task that it does not know.
-
-    Args:
-        out: Where the test writes.
-    """
+    """Return what leaves pictures of a test in ``out``, each of the tasks that it knows."""
     images = out / "images"
     return [SampleImages(images), SampleVideo(images), ConfusionPicture(out), FeatureMap(out)]

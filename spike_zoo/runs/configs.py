@@ -10,7 +10,7 @@ from spike_zoo.errors import ConfigError, MissingFileError, closest
 from spike_zoo.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 FOLDER = "configs"  # of the checkout, and of copies of it
 SHIPPED = Path(__file__).parent.parent / FOLDER
@@ -62,24 +62,24 @@ def with_files(arguments: Sequence[str]) -> list[str]:
     Every ``--config`` names a file, and options of no class, as ``--run-dir``, have underscores.
     """
     found = [_with_underscores(argument) for argument in arguments]
-    for position, argument in enumerate(arguments):
-        option, equals, value = argument.partition("=")
-        if option in _OPTIONS and equals:
-            found[position] = f"{option}={find_config(value)}"
-        elif argument in _OPTIONS and position + 1 < len(found):
-            found[position + 1] = find_config(arguments[position + 1])
+    for position, option, name in _named_configs(arguments):
+        found[position] = f"{option}{find_config(name)}"
     return found
 
 
 def config_files(arguments: Sequence[str]) -> list[str]:
     """Return the files of every ``--config`` on a command line, in order."""
-    files = []
+    return [find_config(name) for _, _, name in _named_configs(arguments)]
+
+
+def _named_configs(arguments: Sequence[str]) -> Iterator[tuple[int, str, str]]:
+    """Yield where each configuration is named, ``--config=`` if in that argument, and its name."""
     for position, argument in enumerate(arguments):
-        if argument in ("-c", "--config") and position + 1 < len(arguments):
-            files.append(find_config(arguments[position + 1]))
-        elif argument.startswith(("-c=", "--config=")):
-            files.append(find_config(argument.partition("=")[2]))
-    return files
+        option, equals, value = argument.partition("=")
+        if option in _OPTIONS and equals:
+            yield position, f"{option}=", value
+        elif option in _OPTIONS and position + 1 < len(arguments):
+            yield position + 1, "", arguments[position + 1]
 
 
 def check_configs(arguments: Sequence[str]) -> None:

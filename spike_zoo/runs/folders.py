@@ -52,11 +52,7 @@ def folder_of(named: str | None, configs: Sequence[str]) -> tuple[Path, bool]:
 
 
 def shared_id() -> str | None:
-    """Return what all processes of one run know it by, where something else started them.
-
-    Raises:
-        UsageError: If they know nothing of each other that no other run has.
-    """
+    """Return the id that a launcher gave all processes of a run; UsageError if it gave none."""
     given = os.environ
     if "WANDB_RUN_ID" in given:
         return given["WANDB_RUN_ID"]
@@ -88,14 +84,7 @@ def _new_folder(stem: str) -> Path:
 
 
 def check_no_predictions(out: Path) -> None:
-    """Reject prediction into a folder with earlier predictions: the files would be mixed.
-
-    Args:
-        out: Where ``predict`` writes.
-
-    Raises:
-        ExistingFileError: If it holds pictures or a table of predictions.
-    """
+    """Raise ExistingFileError if ``predict`` would mix its files with an earlier prediction's."""
     if any(out.glob("*.png")) or (out / PREDICTIONS_FILENAME).exists():
         raise ExistingFileError(
             f"{out}: holds an earlier prediction, and pictures of two would be mixed; choose "
@@ -143,12 +132,7 @@ def training_in(run_dir: Path) -> Iterator[None]:
 
 
 def remove_beginnings(run_dir: Path, out: Path) -> None:
-    """Remove the folders of a run that ended before it learned or measured anything.
-
-    Args:
-        run_dir: The run's folder; whatever else lies in it stays.
-        out: Where its verb writes.
-    """
+    """Remove the folders of a run that ended before it learned or measured; other files stay."""
     for folder in dict.fromkeys((out, run_dir)):
         if folder.is_dir() and all(
             path.name in _BEGINNINGS or path.is_dir() for path in folder.rglob("*")

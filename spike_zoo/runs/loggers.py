@@ -107,13 +107,7 @@ def loggers_of(
 
 
 def report_result(loggers: list[Logger], result: RunResult, checkpoints: Path) -> None:
-    """Give W&B a run's record and, after a fit, its checkpoints.
-
-    Args:
-        loggers: The run's.
-        result: Its record.
-        checkpoints: Folder of its checkpoints; one that is not there has none.
-    """
+    """Give W&B a run's record and, where the folder of checkpoints has any, those."""
     files = {name: checkpoints / f"{name}.ckpt" for name in ("best", "last")}
     files = {name: file for name, file in files.items() if file.is_file()}
     shown = {"method": result.method, "variant": result.variant, "metrics": result.metrics}

@@ -52,11 +52,7 @@ class Plan:
     seed: int | None
 
     def filled(self, template: str) -> str:
-        """Return a text with ``{variant}``, ``{profile}``, ``{seed}`` and ``{hash}`` filled in.
-
-        Raises:
-            UsageError: If it holds another name between braces.
-        """
+        """Return a text with ``{variant}``, ``{profile}``, ``{seed}`` and ``{hash}`` filled in."""
         names = {
             "variant": self.variant,
             "profile": self.profile or "none",
@@ -95,13 +91,7 @@ class Plan:
 
 
 def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  # noqa: ANN401  (Namespace)
-    """Return the plan of a parsed command line, before anything in it is filled in.
-
-    Args:
-        verb: The verb.
-        config: Its parsed arguments.
-        parser: Its parser.
-    """
+    """Return the plan of a parsed command line, before anything in it is filled in."""
     content = dumped(parser, config)
     files = [recorded_name(str(path)) for path in config.config or []]
     variant, profile = variant_and_profile(files)
@@ -110,13 +100,7 @@ def plan_of(verb: str, config: Any, parser: LightningArgumentParser) -> Plan:  #
 
 
 def dumped(parser: LightningArgumentParser, config: Any, **options: bool) -> dict[str, Any]:  # noqa: ANN401  (Namespace)
-    """Return parsed arguments as plain values.
-
-    Args:
-        parser: What parsed them.
-        config: The arguments.
-        options: Of the parser's ``dump``.
-    """
+    """Return parsed arguments as plain values; options are those of the parser's ``dump``."""
     options.setdefault("skip_unset", False)
     return yaml.safe_load(parser.dump(config, **options))
 
@@ -148,12 +132,7 @@ def fill_in(config: Any, plan: Plan) -> None:  # noqa: ANN401  (jsonargparse's N
 
 
 def defaults_of(config: dict[str, Any], stated: dict[str, Any]) -> dict[str, Any]:
-    """Return dotted key -> value for the keys of a configuration that stand at their default.
-
-    Args:
-        config: Complete configuration.
-        stated: The same without defaults.
-    """
+    """Return dotted key -> value for keys at their default; ``stated`` is without defaults."""
     trainer = config.get("trainer", {})
     found = {f"trainer.{k}": v for k, v in trainer.items() if k not in stated.get("trainer", {})}
     for part in ("model", "data"):

@@ -41,12 +41,7 @@ _UNION = "Does not validate against any of the Union subtypes"  # jsonargparse's
 
 
 def unknown_option(given: str, known: Iterable[str]) -> str:
-    """Return what is said of an option that there is not, with the nearest one there is.
-
-    Args:
-        given: As it was given; a value may follow.
-        known: All there are, with their hyphens.
-    """
+    """Return what is said of an unknown option (a value may follow), with the nearest known one."""
     name = re.split(r"[ =]", given, maxsplit=1)[0]
     if not name.startswith("-"):
         return f"{given}: nothing takes this word; --help lists the options there are"
@@ -62,9 +57,6 @@ def check_options_known(
         error: The parser's.
         known: All options there are, with their hyphens.
         arguments: The command line, for the file that holds an unknown key.
-
-    Raises:
-        UsageError: Naming the file, if it is of one, what is unknown and what is near.
     """
     if unknown := _UNKNOWN.search(str(error)):
         raise UsageError(unknown_option(unknown[1].splitlines()[0], known)) from error
@@ -82,9 +74,6 @@ def check_missing(error: argparse.ArgumentError, options: Iterable[str]) -> None
     Args:
         error: The parser's.
         options: Names of the command's arguments that are options, such as ``out``.
-
-    Raises:
-        UsageError: Naming the missing arguments.
     """
     if required := _REQUIRED.search(str(error)):
         names = [name.rpartition(".")[2] for name in required[1].split(", ")]

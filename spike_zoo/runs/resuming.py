@@ -38,11 +38,7 @@ _ARCHIVE = "data.init_args.archive"  # another path to the same data; they are c
 
 
 def check_no_earlier_fit(run_dir: Path) -> None:
-    """Reject a new fit where another one can be resumed, or has left its record.
-
-    Raises:
-        ExistingFileError: If the folder holds a run.
-    """
+    """Raise ExistingFileError where another fit can be resumed, or has left its record."""
     if (run_dir / FILENAME).exists() and not (run_dir / FOLDER / LAST).exists():
         raise ExistingFileError(
             f"{run_dir}: holds the record of a run whose checkpoints are gone; choose another "
@@ -112,11 +108,7 @@ def _whole_last(folder: Path) -> Path | None:
 
 
 def check_has_optimizer(checkpoint: Path) -> None:
-    """Reject resuming from a file that holds no more than weights.
-
-    Raises:
-        WeightsError: If optimiser and schedule are not in it.
-    """
+    """Raise WeightsError for a file to resume from that holds no more than weights."""
     if "optimizer_states" not in read_checkpoint(checkpoint):
         raise WeightsError(
             f"{checkpoint}: holds weights alone, without the optimiser, so a fit cannot continue "
@@ -127,11 +119,7 @@ def check_has_optimizer(checkpoint: Path) -> None:
 
 
 def check_initial_weights(arguments: Sequence[str]) -> None:
-    """Reject the option for initial weights on the command line of a verb that does not train.
-
-    Raises:
-        UsageError: If it is given.
-    """
+    """Raise UsageError for the option for initial weights of a verb that does not train."""
     if any(argument.partition("=")[0] == "--init_from" for argument in arguments):
         raise UsageError("--init_from is an option of fit; name what is measured with --ckpt_path")
 
@@ -236,11 +224,7 @@ def check_unchanged(run_dir: Path, config: dict[str, Any], defaults: Mapping[str
 
 
 def check_same_data(run_dir: Path, now: RunStart) -> None:
-    """Reject resuming a run on other data, or with other initial weights.
-
-    Raises:
-        ConfigError: Naming every difference.
-    """
+    """Raise ConfigError if a run is resumed on other data, or with other initial weights."""
     before = RunStart.read(run_dir)
     changed = list(before.changes(now)) if before is not None else []
     if changed:

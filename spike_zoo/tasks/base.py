@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
@@ -258,17 +258,6 @@ def gathered(value: Any) -> list[Any]:  # noqa: ANN401  (anything that pickles)
     return values
 
 
-@runtime_checkable
-class ProvidesClips(Protocol):
-    """Data whose samples are clips of one length.
-
-    Attributes:
-        clip_length: Planes of one clip.
-    """
-
-    clip_length: int
-
-
 class ClipModule(TaskModule):
     """A module whose samples are clips of one length.
 
@@ -284,15 +273,11 @@ class ClipModule(TaskModule):
         Raises:
             ConfigError: With both lengths.
         """
-        if isinstance(served, ProvidesClips):
+        if hasattr(served, "clip_length"):
             self.check_clip(served.clip_length)
 
     def check_clip(self, planes: int) -> None:
-        """Reject a clip of another length than the method takes.
-
-        Raises:
-            ConfigError: With both lengths.
-        """
+        """Raise ConfigError for a clip of another length than the method takes."""
         if planes != self.clip_length:
             raise ConfigError(
                 f"data.init_args.clip_length: the clips have {planes} planes, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torchmetrics import MetricCollection
@@ -35,17 +35,6 @@ CURVES = "rate_distortion"
 """What curves of records begin with: ``rate_distortion/psnr``."""
 PREVIEW_PLANES = 13  # planes of the playback that is shown beside decoded images
 MEASURES = {"psnr": psnr, "ssim": ssim}
-
-
-@runtime_checkable
-class ProvidesScenes(Protocol):
-    """Data that serve recordings with all their images.
-
-    Attributes:
-        full_sequence_splits: Splits that are served so.
-    """
-
-    full_sequence_splits: Sequence[str]
 
 
 class CodedScene(NamedTuple):
@@ -154,13 +143,9 @@ class CodingModule(TaskModule):
         return MetricCollection({name: MeanOfValues() for name in names}, compute_groups=False)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject data that cut recordings into clips.
-
-        Raises:
-            ConfigError: Naming the data that serve whole recordings.
-        """
+        """Raise ConfigError for data that cut recordings into clips; names those that do not."""
         split = {"validate": "val"}.get(stage, "test")
-        if not isinstance(served, ProvidesScenes) or split not in served.full_sequence_splits:
+        if split not in getattr(served, "full_sequence_splits", ()):
             raise ConfigError(
                 f"data: {type(self).__name__} codes whole recordings; serve them by "
                 f"spike_zoo.data.SceneDataModule with init_args.full_sequence_splits: [{split}]"

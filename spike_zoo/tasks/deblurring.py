@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,17 +46,6 @@ BLURRY = "blurry"  # caption
 PREVIEW_PLANES = 9  # planes of the playback that is shown beside a deblurred image
 SEQUENCE = 7  # images of one exposure's video
 ChannelOrder = Literal["rgb", "bgr"]
-
-
-@runtime_checkable
-class ProvidesMargins(Protocol):
-    """Data whose samples have planes before and after each exposure.
-
-    Attributes:
-        margin: How many, at either end.
-    """
-
-    margin: int
 
 
 class DeblurModule(TaskModule):
@@ -128,15 +117,12 @@ class DeblurModule(TaskModule):
         return reconstruction_metrics(lpips=self.lpips, protocols=self.protocols)
 
     def check_data(self, served: LightningDataModule, stage: str) -> None:
-        """Reject data with fewer planes around an exposure than windows take.
-
-        Raises:
-            ConfigError: With the margin that is needed.
-        """
+        """Raise ConfigError for data with fewer planes around an exposure than windows take."""
         least = self.longest_window(stage) // 2
-        if isinstance(served, ProvidesMargins) and served.margin < least:
+        margin = getattr(served, "margin", least)
+        if margin < least:
             raise ConfigError(
-                f"data.init_args.margin: {served.margin} planes before and after an exposure, the "
+                f"data.init_args.margin: {margin} planes before and after an exposure, the "
                 f"windows of {type(self).__name__} at its ends take {least}; set it to at least "
                 f"{least}"
             )

@@ -97,11 +97,7 @@ def as_image(blurry: Tensor | NDArray[Any]) -> Tensor:
 
 
 def check_pair(image: Tensor | NDArray[Any], recording: SpikeRecording, ratio: int) -> None:
-    """Reject an image whose size is not that of the recording times the ratio.
-
-    Raises:
-        GeometryError: With the size that would fit.
-    """
+    """Raise GeometryError for an image whose size is not the recording's times the ratio."""
     _, height, width = recording.shape
     wanted = ratio * height, ratio * width
     if tuple(image.shape[-2:]) != wanted:

@@ -35,11 +35,7 @@ class FlowPrediction(NamedTuple):
 
 
 def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
-    """Return the true motion of a batch, ``(B, 2, 2, H, W)``, NaN where unknown.
-
-    Raises:
-        ConfigError: If the data serve none.
-    """
+    """Return the true motion, ``(B, 2, 2, H, W)``, NaN where unknown; ConfigError without any."""
     if "flow" not in batch:
         raise ConfigError(
             f"{wanted_by}: the data serve no true motion; use ReconstructionDataModule with "
@@ -50,11 +46,7 @@ def motion_in(batch: ReconstructionBatch, wanted_by: str) -> Tensor:
 
 
 def check_alone(*, oracle_flow: bool) -> None:
-    """Reject spikes alone where a method needs the ground-truth flow.
-
-    Raises:
-        UsageError: If it is.
-    """
+    """Raise UsageError for spikes alone where a method needs the ground-truth flow."""
     if oracle_flow:
         raise UsageError(
             "oracle_flow: this method needs the ground-truth flow and takes batches with their "

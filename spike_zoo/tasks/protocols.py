@@ -257,17 +257,6 @@ class Adjustable(Protocol):
 
 
 @runtime_checkable
-class HasWeights(Protocol):
-    """It may have weights of its own, so that it can be measured without a checkpoint.
-
-    Attributes:
-        has_own_weights: Whether it has.
-    """
-
-    has_own_weights: bool
-
-
-@runtime_checkable
 class Monitored(Protocol):
     """It says by what a run's best checkpoint is chosen.
 
@@ -327,10 +316,6 @@ def adjusted(module: object, settings: Mapping[str, int], option: str) -> Recons
 
 
 def codec_from(module: object, option: str) -> Compresses:
-    """Return what compresses of a module: its codec, or itself.
-
-    Raises:
-        UsageError: As :func:`require_ability` does.
-    """
+    """Return what compresses of a module: its codec, or itself; UsageError if neither does."""
     codec = getattr(module, "codec", None)
     return codec if isinstance(codec, Compresses) else require_ability(module, Compresses, option)

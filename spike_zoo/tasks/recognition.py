@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final, Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Final, cast
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ from spike_zoo.tasks.evaluation import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from lightning import LightningDataModule
     from torchmetrics import MetricCollection
@@ -39,21 +39,6 @@ PREVIEW_PLANES = 13  # what moves is still sharp in playback over so many
 PREVIEW_WIDTH = 240  # pixels that a caption needs
 FEWEST_CLASSES = 2
 RANKS: Final = ("", "second_", "third_")  # of what is predicted, as columns begin
-
-
-@runtime_checkable
-class ProvidesLabels(Protocol):
-    """Data that state their classes before the first batch.
-
-    Attributes:
-        label_names: What the classes are called, by index; empty where unknown.
-    """
-
-    label_names: Sequence[str]
-
-    def labels(self) -> Mapping[int, str]:
-        """Return every class that is served -> the first recording of it."""
-        ...
 
 
 class ClassificationModule(ClipModule):
@@ -121,8 +106,8 @@ class ClassificationModule(ClipModule):
             ConfigError: Naming the setting or the recording, and the right value.
         """
         super().check_data(served, stage)
-        if not isinstance(served, ProvidesLabels):
-            return
+        if not (hasattr(served, "labels") and hasattr(served, "label_names")):
+            return  # data that do not state their classes before the first batch
         for label, name in served.labels().items():
             self._check_label(label, name)
         theirs = tuple(served.label_names)
@@ -134,22 +119,15 @@ class ClassificationModule(ClipModule):
             )
 
     def logits(self, batch: LabelledBatch) -> Tensor:
-        """Return the logits of a batch whose clips and labels fit: what a loss begins with.
-
-        Raises:
-            ConfigError: Naming the setting or the recording, and the right value.
-        """
+        """Return the logits of a batch, checked by :meth:`check_batch`: what a loss begins with."""
         self.check_batch(batch)
         return self(batch["spikes"], batch["rate_scale"])
 
     def check_batch(self, batch: LabelledBatch) -> None:
-        """Reject clips of another length, and labels that the method does not have.
-
-        Raises:
-            ConfigError: Naming the setting or the recording, and the right value.
-        """
+        """Raise ConfigError for clips of another length, and for labels of unknown classes."""
         self.check_clip(batch["spikes"].shape[1])
-        self._check_labels(batch)
+        for label, name in zip(batch["label"].tolist(), batch["name"], strict=True):
+            self._check_label(label, name)  # an unknown one ends the process on a GPU
 
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         """Return the cross entropy of a batch; log it (``train/total``) and ``train/accuracy``."""
@@ -183,7 +161,7 @@ class ClassificationModule(ClipModule):
 
     def evaluate(self, batch: LabelledBatch, split: Split, batch_idx: int) -> Evaluation:
         """Classify a batch, add it to the metrics of a split, and show its first clip."""
-        self._check_labels(batch)
+        self.check_batch(batch)
         probabilities, truth = self.predict_step(batch, batch_idx), batch["label"]
         cast("MetricCollection", self.split_metrics[split]).update(probabilities, truth)
         found, origins = probabilities.argmax(dim=1), self.origins(batch)
@@ -247,11 +225,6 @@ class ClassificationModule(ClipModule):
         clip = read_clip(recording, center, self.clip_length).to(self.device)
         spikes = unpack_tensor(clip, recording.shape[2])[None].float()
         return self(spikes, torch.full((1,), scale, device=self.device))[0].float().cpu()
-
-    def _check_labels(self, batch: LabelledBatch) -> None:
-        """Reject an unknown class; on a GPU it would end the process."""
-        for label, name in zip(batch["label"].tolist(), batch["name"], strict=True):
-            self._check_label(label, name)
 
     def _check_label(self, label: int, name: str) -> None:
         if not 0 <= label < self.classes:

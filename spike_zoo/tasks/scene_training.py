@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 
 
 def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
-    """Reject a batch of single clips, or of scenes with too few images.
+    """Raise ConfigError for a batch of single clips, or of scenes with too few images.
 
     Args:
         batch: Scenes, or clips.
         stage: Name of what needs scenes, for the message.
         least: Images of a scene.
-
-    Raises:
-        ConfigError: Naming the data module and its settings.
     """
     if "planes" not in batch or batch["planes"].shape[1] < least:
         raise ConfigError(
@@ -40,12 +37,7 @@ def check_scenes(batch: SceneBatch, stage: str, least: int = 2) -> None:
 
 
 def scene_windows(batch: SceneBatch, length: int) -> Iterator[ReconstructionBatch]:
-    """Yield the windows of a batch of scenes in order of time, each as a batch of clips.
-
-    Args:
-        batch: The scenes; all windows lie inside.
-        length: Planes of a window.
-    """
+    """Yield the windows of a batch of scenes in order of time, each as a batch of clips."""
     for number in range(batch["planes"].shape[1]):
         plane = batch["planes"][:, number]
         spans = [centred_window(center, length) for center in plane.tolist()]
@@ -109,11 +101,7 @@ def scene_terms(
 def _counted_windows(
     terms_of: TermsOf, batch: SceneBatch, length: int, is_first_counted: bool
 ) -> tuple[Iterator[ReconstructionBatch], int]:
-    """Return the windows that have a loss and how many they are; run the first if it has none.
-
-    Raises:
-        ConfigError: If no window has a loss.
-    """
+    """Return the windows that have a loss and how many they are; run the first if it has none."""
     windows = scene_windows(batch, length)
     count = batch["planes"].shape[1] - (not is_first_counted)
     if count < 1:

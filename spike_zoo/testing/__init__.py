@@ -10,10 +10,10 @@ from spike_zoo.testing.patterns import (
     pattern_take,
     tiny_archive,
 )
-from spike_zoo.testing.recognition import ClassificationTester
 from spike_zoo.testing.testers import (
     QUIET,
     CheckpointTester,
+    ClassificationTester,
     DeblurTester,
     MethodTester,
     ReconstructionTester,

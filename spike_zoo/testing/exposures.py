@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from spike_zoo.archive import build_archive
 from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording, Take
-from spike_zoo.testing.patterns import drifting_pattern
+from spike_zoo.testing.patterns import archive_of, drifting_pattern
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,12 +44,7 @@ def exposed_take(seed: int = 0, height: int = 32, width: int = 32, images: int =
 
 def exposure_archive(path: Path, height: int = 32, width: int = 32) -> Path:
     """Write an archive of exposures: four to train on, one each to validate and test."""
-    names = {"train": [f"train-{n}" for n in range(4)], "val": ["val-0"], "test": ["test-0"]}
-    jobs = {
-        name: functools.partial(exposed_take, seed, height, width)
-        for seed, name in enumerate(name for split in names.values() for name in split)
-    }
-    return build_archive(path, jobs, splits=names)
+    return archive_of(path, lambda seed: exposed_take(seed, height, width))
 
 
 def exposure_batch(*takes: Take) -> DeblurBatch:

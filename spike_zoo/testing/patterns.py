@@ -15,6 +15,8 @@ from spike_zoo.simulation import SpikeCamera
 from spike_zoo.spikes import SpikeRecording, Take
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from spike_zoo.batch import LabelledBatch, ReconstructionBatch
@@ -56,11 +58,15 @@ def tiny_archive(
     path: Path, planes: int = 81, height: int = 40, width: int = 48, stride: int = 0
 ) -> Path:
     """Write an archive of drifting patterns: four to train on, one each to validate and test."""
-    names = {"train": [f"train-{n}" for n in range(4)], "val": ["val-0"], "test": ["test-0"]}
-    jobs = {
-        name: functools.partial(pattern_take, seed, planes, height, width, stride)
-        for seed, name in enumerate(name for split in names.values() for name in split)
-    }
+    return archive_of(path, lambda seed: pattern_take(seed, planes, height, width, stride))
+
+
+def archive_of(path: Path, take: Callable[[int], Take], held_out: int = 1) -> Path:
+    """Write an archive of seeds' takes: four to train on, some each to validate and test."""
+    counts = {"train": 4, "val": held_out, "test": held_out}
+    names = {split: [f"{split}-{n}" for n in range(count)] for split, count in counts.items()}
+    every = [name for split in names.values() for name in split]
+    jobs = {name: functools.partial(take, seed) for seed, name in enumerate(every)}
     return build_archive(path, jobs, splits=names)
 
 
@@ -107,13 +113,7 @@ def labelled_archive(
     path: Path, planes: int = 41, height: int = 40, width: int = 48, classes: int = 2
 ) -> Path:
     """Write an archive of labelled stripes: four to train on, two each to validate and test."""
-    counts = {"train": 4, "val": 2, "test": 2}
-    names = {split: [f"{split}-{n}" for n in range(count)] for split, count in counts.items()}
-    jobs = {
-        name: functools.partial(labelled_take, seed, planes, height, width, classes)
-        for seed, name in enumerate(name for split in names.values() for name in split)
-    }
-    return build_archive(path, jobs, splits=names)
+    return archive_of(path, lambda seed: labelled_take(seed, planes, height, width, classes), 2)
 
 
 def labelled_batch(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.optim.lr_scheduler import LambdaLR
 
+from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.checkpoints.loading import load
 from spike_zoo.data import (
     ClassificationDataModule,
@@ -23,6 +25,7 @@ from spike_zoo.testing.patterns import (
     clip_batch,
     labelled_archive,
     labelled_batch,
+    labelled_take,
     pattern_take,
     tiny_archive,
 )
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
     from lightning import LightningDataModule
     from torch import Tensor
 
-    from spike_zoo.batch import ReconstructionBatch
 
 QUIET: dict[str, Any] = {
     "accelerator": "cpu",
@@ -89,32 +91,29 @@ class CheckpointTester:
         torch.testing.assert_close(self.outputs(loaded, batch), before)
 
 
-class ReconstructionTester(CheckpointTester):
-    """What every method that makes pictures of spikes must do, learned or not."""
+class BatchTester(CheckpointTester):
+    """What every method that predicts sample by sample must do."""
 
-    def run(self, module: ReconstructionModule, batch: ReconstructionBatch) -> Tensor:
-        """Return the reconstructions of a batch in evaluation mode."""
-        with torch.inference_mode():
-            return module.eval()(batch["spikes"], batch["rate_scale"])
+    def test_samples_of_a_batch_do_not_know_each_other(self) -> None:
+        """What is predicted of a sample is the same alone and in a batch."""
+        seed_everything(0)
+        module, batch = self.make_module(), self.make_batch()
+        alone = {name: value[1:] for name, value in batch.items()}
+        together = self.outputs(module, batch)
+        torch.testing.assert_close(self.outputs(module, alone), together[1:], rtol=1e-4, atol=1e-5)
+
+
+class ReconstructionTester(BatchTester):
+    """What every method that makes pictures of spikes must do, learned or not."""
 
     def test_takes_any_height_and_width(self) -> None:
         """A clip of odd size gives an image of that size in [0, 1]."""
         seed_everything(0)
         module = self.make_module()
         for height, width in ((16, 16), (37, 51), (50, 33)):
-            image = self.run(module, self.make_batch(height, width))
+            image = self.outputs(module, self.make_batch(height, width))
             assert image.shape == (2, 1, height, width)
             assert 0 <= image.min() <= image.max() <= 1
-
-    def test_clips_of_a_batch_do_not_know_each_other(self) -> None:
-        """An image is the same alone and in a batch."""
-        seed_everything(0)
-        module = self.make_module()
-        batch = self.make_batch()
-        together = self.run(module, batch)
-        with torch.inference_mode():
-            alone = module(batch["spikes"][1:], batch["rate_scale"][1:])
-        torch.testing.assert_close(alone, together[1:], rtol=1e-4, atol=1e-5)
 
     def test_reconstructs_planes_of_a_recording(self) -> None:
         """Pictures of a recording, its first and last plane too, one by one or together."""
@@ -129,7 +128,7 @@ class ReconstructionTester(CheckpointTester):
         torch.testing.assert_close(images, streamed)
 
 
-class DeblurTester(CheckpointTester):
+class DeblurTester(BatchTester):
     """What every method that deblurs by spikes must do, learned or not."""
 
     height = 16
@@ -149,15 +148,6 @@ class DeblurTester(CheckpointTester):
             assert images.shape == (2, *batch["blur"].shape)
             assert 0 <= images.min() <= images.max() <= 1
 
-    def test_exposures_of_a_batch_do_not_know_each_other(self) -> None:
-        """An image is the same alone and in a batch."""
-        seed_everything(0)
-        module = self.make_module()
-        batch = self.make_batch()
-        alone = {name: value[1:] for name, value in batch.items()}
-        together = self.outputs(module, batch)
-        torch.testing.assert_close(self.outputs(module, alone), together[1:], rtol=1e-4, atol=1e-5)
-
     def test_deblurs_planes_of_a_recording(self) -> None:
         """Sharp images of a recording, one by one or together, are those of its batch."""
         seed_everything(0)
@@ -172,6 +162,54 @@ class DeblurTester(CheckpointTester):
         with torch.inference_mode():
             wanted = module.eval().images_at(batch["blur"], batch["spikes"], centers, span)
         torch.testing.assert_close(images, wanted[:, 0], rtol=1e-4, atol=1e-5)
+
+
+class ClassificationTester(BatchTester):
+    """What every method of recognition must do, learned or not."""
+
+    def test_takes_any_height_and_width(self) -> None:
+        """Clips of odd size get probabilities: none below 0, together 1."""
+        seed_everything(0)
+        module = self.make_module()
+        for height, width in ((16, 16), (37, 51), (50, 33)):
+            found = self.outputs(module, self.make_batch(height, width))
+            assert found.shape == (2, module.classes)
+            assert found.min() >= 0
+            torch.testing.assert_close(found.sum(dim=1), torch.ones(2))
+
+    def test_classifies_a_recording(self) -> None:
+        """A recording of one clip is what its batch is; a longer one has probabilities too."""
+        seed_everything(0)
+        module = self.make_module()
+        size = self.height, self.width
+        recording = labelled_take(1, module.clip_length, *size, classes=module.classes).recording
+        wanted = self.outputs(module, self.make_batch())[1]
+        torch.testing.assert_close(module.classify(recording), wanted, rtol=1e-4, atol=1e-5)
+        longer = labelled_take(1, 2 * module.clip_length + 3, *size).recording
+        found = module.classify(longer)
+        assert found.shape == (module.classes,)
+        torch.testing.assert_close(found.sum(), torch.ones(()))
+
+    def test_predictions_are_rows_of_a_table(self, tmp_path: Path) -> None:
+        """Every clip has a row with its class and how likely that is."""
+        seed_everything(0)
+        module = self.make_module()
+        archive = labelled_archive(
+            tmp_path / "labelled.h5",
+            module.clip_length,
+            self.height,
+            self.width,
+            classes=module.classes,
+        )
+        data = ClassificationDataModule(str(archive), module.clip_length, eval_batch_size=2)
+        trainer = Trainer(callbacks=[PredictionFiles(tmp_path)], logger=False, **QUIET)
+        trainer.predict(module, data, return_predictions=False)
+        with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["name"] for row in rows] == ["test-0", "test-1"]
+        for row in rows:
+            assert row["label_name"] == module.name_of(int(row["label"]))
+            assert float(row["second_probability"]) <= float(row["probability"]) <= 1
 
 
 class MethodTester(CheckpointTester):

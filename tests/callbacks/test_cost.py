@@ -17,6 +17,7 @@ from spike_zoo.cli.main import main
 from spike_zoo.records.result import RunResult
 from spike_zoo.tasks import Evaluation, Origin, TaskModule
 from spike_zoo.tasks.base import ProfiledCall
+from spike_zoo.testing import QUIET
 from spike_zoo.testing.exposures import exposure_archive
 
 if TYPE_CHECKING:
@@ -80,14 +81,7 @@ def _measured(
 ) -> tuple[CostMeter, list[torch.dtype]]:
     module, meter = module or _Mean(), CostMeter()
     samples = [{"spikes": torch.ones(CHANNELS, SIDE, 2 * SIDE)} for _ in range(2 * batches)]
-    trainer = Trainer(
-        accelerator="cpu",
-        precision=precision,  # type: ignore[arg-type]  # one of its literals
-        callbacks=[meter],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
+    trainer = Trainer(precision=precision, callbacks=[meter], logger=False, **QUIET)  # type: ignore[arg-type]  # one of its literals
     loader: DataLoader[dict[str, Tensor]] = DataLoader(samples, batch_size=2)  # type: ignore[arg-type]  # map-style
     trainer.test(module, loader, verbose=False)
     return meter, module.types

@@ -15,7 +15,6 @@ from torch.utils.data import DataLoader
 
 from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.media import load_picture
-from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.ssdm import BlurryInputModule
 from spike_zoo.tasks import Origin, SamplePrediction, TaskModule, base
 from spike_zoo.testing import QUIET
@@ -65,14 +64,6 @@ def test_images_become_pictures_named_after_sample_and_number(tmp_path: Path) ->
     names = [path.name for path in sorted(tmp_path.iterdir())]
     assert names == [f"take{n}-{n:06d}.png" for n in range(3)]
     assert abs(load_picture(tmp_path / "take2-000002.png").mean() - 0.5) < 1 / 255
-
-
-def test_predictions_are_named_after_recording_and_plane(tmp_path: Path) -> None:
-    batch = {"name": ["street", "alley"], "plane": torch.tensor([75, 8])}
-    assert _predicted(tmp_path, TFIModule(), batch, None) == {
-        "street-000075.png": pytest.approx(0.2, abs=0.51 / 255),
-        "alley-000008.png": pytest.approx(0.6, abs=0.51 / 255),
-    }
 
 
 @pytest.mark.parametrize("indices", [None, [6, 7]])

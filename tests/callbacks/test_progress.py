@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from lightning import Trainer
@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from spike_zoo.callbacks import progress as bars
 from spike_zoo.callbacks.progress import ProgressLines, lines_for_bar
 from spike_zoo.data import ReconstructionDataModule
+from spike_zoo.testing import QUIET
 from tests.helpers.modules import DoubledModule
 
 if TYPE_CHECKING:
@@ -45,9 +46,7 @@ def test_lines_tell_epoch_and_the_time_that_is_left_at_the_speed_after_the_first
     seconds = iter([0, 100, 110, 120, 130])  # the first batch takes ten times as long
     monkeypatch.setattr(bars, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     data = ReconstructionDataModule(str(clips_archive), 9, crop=16, samples_per_epoch=8)
-    quiet: dict[str, Any] = {"logger": False, "enable_checkpointing": False}
-    quiet |= {"enable_progress_bar": False, "enable_model_summary": False}
-    quiet |= {"limit_val_batches": 0, "accelerator": "cpu"}
+    quiet = {**QUIET, "logger": False, "enable_checkpointing": False, "limit_val_batches": 0}
     Trainer(max_epochs=2, callbacks=[ProgressLines(0)], **quiet).fit(DoubledModule(), data)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
     assert lines == ["epoch 1/2", "epoch 1/2, 20 s left", "epoch 2/2, 10 s left", "epoch 2/2"]

@@ -132,15 +132,6 @@ def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path) -> 
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut", b"x" * 100])
-def test_damaged_files_are_refused_by_name(tmp_path: Path, content: bytes) -> None:
-    for name in ("damaged.ckpt", "damaged.safetensors"):
-        path = tmp_path / name
-        path.write_bytes(content)
-        with pytest.raises(WeightsError, match=name):
-            spike_zoo.load(path)
-
-
 def _described(**arguments: Any) -> dict[str, Any]:
     return {
         "class_path": "spike_zoo.methods.stir.STIRModule",
@@ -230,20 +221,14 @@ def test_a_device_that_is_not_there_is_refused() -> None:
         pick_device("cuda:99")
 
 
-def test_auto_selects_the_cpu_where_torch_was_built_for_a_gpu_that_is_not_available(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("is_available", "selected"), [(False, "cpu"), (True, "cuda")])
+def test_auto_selects_the_gpu_that_torch_was_built_for_only_where_it_is_available(
+    is_available: bool, selected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built_for = torch.device("cuda")
     monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
-    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
-    assert pick_device("auto") == "cpu"
-
-
-def test_auto_selects_a_gpu_that_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
-    built_for = torch.device("cuda")
-    monkeypatch.setattr("torch.accelerator.current_accelerator", lambda *_, **__: built_for)
-    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
-    assert pick_device("auto") == "cuda"
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: is_available)
+    assert pick_device("auto") == selected
 
 
 def test_a_published_file_is_known_by_its_entries(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spike_zoo.checkpoints.state_dicts import check_entries, read_state_dict
-from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.errors import WeightsError
 
 WEIGHTS = {"head.weight": torch.arange(6.0).view(2, 3), "head.bias": torch.ones(2)}
 
@@ -33,11 +33,6 @@ def test_what_is_no_state_dict_is_refused(content: object, tmp_path: Path) -> No
     torch.save(content, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match=r"other\.pth: no state dict of tensors"):
         read_state_dict(tmp_path / "other.pth")
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(MissingFileError, match=r"nowhere\.pth"):
-        read_state_dict(tmp_path / "nowhere.pth")
 
 
 @pytest.mark.parametrize("name", sorted(WEIGHTS))

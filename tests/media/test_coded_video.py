@@ -91,13 +91,6 @@ def test_a_coarser_quantiser_takes_fewer_bytes_and_is_further_off(codec: str) ->
     assert sizes[0] > 4 * sizes[-1]
 
 
-def test_all_channels_count(codec: str) -> None:
-    frames = moving(5, 48, 48, channels=3)
-    frames[:, 1] = 255 - frames[:, 1]
-    found = decode_video(encode_video(frames, codec, 12))
-    assert (np.abs(found.astype(float) - frames).mean(axis=(0, 2, 3)) < 3).all()
-
-
 def test_the_bytes_are_those_of_a_stream_that_another_reader_takes(codec: str) -> None:
     """A stream without any container: FFmpeg's parser finds the frames by itself."""
     frames = moving(6, 64, 64)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from spike_zoo.errors import ExistingFileError, MediaError
+from spike_zoo.errors import MediaError
 from spike_zoo.media import VideoWriter, save_video
 
 if TYPE_CHECKING:
@@ -105,13 +105,6 @@ def test_a_video_without_images_is_rejected_and_leaves_nothing(tmp_path: Path) -
     with pytest.raises(MediaError, match=r"a\.mp4: a video needs at least one image"):
         save_video([], tmp_path / "a.mp4")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_file_that_exists_stays_unless_asked(tmp_path: Path) -> None:
-    (tmp_path / "a.mp4").write_bytes(b"mine")
-    with pytest.raises(ExistingFileError, match="exists already"):
-        save_video([ramp(16, 16)], tmp_path / "a.mp4")
-    assert (tmp_path / "a.mp4").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])

@@ -25,11 +25,6 @@ def test_the_arrow_above_a_column_is_that_of_the_metric_itself(random_alexnet: P
     assert metrics["psnr"].higher_is_better is True
 
 
-def test_names_of_metrics_above_columns_are_their_own() -> None:
-    headings = [facts.heading for facts in METRICS.values()]
-    assert len(set(headings)) == len(headings)
-
-
 def test_a_pace_behind_a_metric_changes_nothing_but_its_name() -> None:
     for name in ("psnr", "ssim"):
         assert facts_of(f"{name}_fast") == METRICS[name]

@@ -8,8 +8,7 @@ import lpips
 import pytest
 import torch
 
-from spike_zoo.checkpoints.backbones import FOLDER_VARIABLE
-from spike_zoo.errors import MissingFileError, WeightsError
+from spike_zoo.errors import WeightsError
 from spike_zoo.metrics import LPIPS, lpips_network
 
 
@@ -29,23 +28,6 @@ def test_distance_equals_the_library_with_the_same_trunk(random_alexnet: Path) -
     torch.testing.assert_close(LPIPS(random_alexnet)(images, targets), expected.flatten())
     stir = LPIPS(random_alexnet, rescale=False)(images, targets)
     torch.testing.assert_close(stir, as_given.flatten())
-
-
-def test_missing_backbone_says_where_to_put_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    with pytest.raises(MissingFileError, match=r"alexnet-owt-7be5be79\.pth.*SPIKE_ZOO_BACKBONES"):
-        LPIPS(tmp_path / "nowhere.pth")
-
-
-def test_file_with_the_published_name_must_have_its_checksum(
-    tmp_path: Path, random_alexnet: Path
-) -> None:
-    forged = tmp_path / "alexnet-owt-7be5be79.pth"
-    forged.write_bytes(random_alexnet.read_bytes())
-    with pytest.raises(WeightsError, match=r"SHA-256 begins with .* the published file's"):
-        LPIPS(forged)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

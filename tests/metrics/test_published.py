@@ -101,12 +101,6 @@ def test_values_do_not_depend_on_the_precision_a_module_computes_in() -> None:
         assert mixed.compute() == exact.compute()
 
 
-def test_every_protocol_names_its_source_and_no_metric_belongs_to_two() -> None:
-    names = [name for one in PROTOCOLS.values() for name in (*one.measures, *one.perceptual)]
-    assert len(names) == len(set(names)) == 7
-    assert all(one.source for one in PROTOCOLS.values())
-
-
 def test_errors_within_ten_pixels_of_the_border_do_not_count() -> None:
     target = torch.full((1, 3, 30, 41), 0.5)
     image = target.clone()

@@ -162,17 +162,6 @@ def test_a_method_that_there_is_not_is_refused() -> None:
         bd_rate(SLOW, FAST, "akima")  # type: ignore[arg-type]  # what a caller may mistake
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_bd_rate_needs_no_library_for_drawing(method: str) -> None:
-    done = run_python(
-        "import sys\nsys.modules['matplotlib'] = None  # importing it fails\n"
-        "from spike_zoo.metrics.rate import bd_rate\n"
-        f"print(bd_rate({SLOW}, {FAST}, {method!r}).percent)"
-    )
-    assert done.returncode == 0, done.stderr
-    assert float(done.stdout) == bd_rate(SLOW, FAST, method).percent  # type: ignore[arg-type]
-
-
 def test_rates_wait_for_no_library_until_curves_are_compared() -> None:
     done = run_python(
         "import sys\nimport spike_zoo.metrics.rate as rate\nrate.bpp(1, (1, 2, 4))\n"

@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 from lightning import LightningModule
 
-from spike_zoo.callbacks.predictions import PredictionFiles
 from spike_zoo.cli.main import main
 from spike_zoo.methods.classical import TFIModule
 from spike_zoo.methods.ssdm import SSDMCascadeModule
 from spike_zoo.methods.stir import STIRModule
 from spike_zoo.records.result import RunResult
-from spike_zoo.runs.callbacks import NoRandomWeights, watching
+from spike_zoo.runs.callbacks import NoRandomWeights
 from spike_zoo.testing import labelled_archive
 from tests.conftest import ROOT
 
@@ -101,9 +100,3 @@ def test_pictures_leave_none_of_recognition_for_other_tasks(
     names = {path.name for path in (tmp_path / "run").rglob("*")}
     assert "test-0.png" in names
     assert not names & {"confusion.csv", "confusion.png", "tsne.png"}
-
-
-def test_predicting_writes_pictures_where_it_is_told(tmp_path: Path) -> None:
-    _, pictures = watching("predict", tmp_path)
-    assert isinstance(pictures, PredictionFiles)
-    assert pictures.folder == tmp_path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from spike_zoo.cli.main import main
 from spike_zoo.runs.configs import config_files
-from spike_zoo.runs.problems import explain, innermost
+from spike_zoo.runs.problems import explain
 from tests.conftest import ROOT
 
 FIT = ["--config", "configs/stir_demo.yaml", "--config", "configs/profiles/smoke.yaml"]
@@ -135,22 +134,6 @@ def _raised_in_lightning(**options: object) -> BaseException:
             RuntimeError("Error(s) in loading state_dict for N:\n\tsize mismatch for a\n\tand b"),
             "the weights do not fit the model that is configured: size mismatch for a",
         ),
-        (
-            argparse.ArgumentError(None, "the following arguments are required: fit.data"),
-            "no model or data is named; give --config FILE",
-        ),
-        (
-            argparse.ArgumentError(None, "Unrecognized arguments: --wdith 3"),
-            "unknown option --wdith 3. --help lists what there is",
-        ),
-        (
-            argparse.ArgumentError(None, "invalid choice: 'inof' (choose from 'build', 'info')"),
-            "there is no 'inof' here. Did you mean 'info'? There are build, info",
-        ),
-        (
-            argparse.ArgumentError(None, 'expected "subcommand" to be one of {build,info}, but it'),
-            "name one of build, info; --help describes them",
-        ),
     ],
 )
 def test_an_error_of_the_users_is_one_line(error: BaseException, line: str) -> None:
@@ -178,11 +161,3 @@ def test_what_lightning_refuses_by_value_is_the_users(tmp_path: Path) -> None:
 )
 def test_a_fault_of_ours_is_not_put_on_the_user(error: BaseException) -> None:
     assert explain(error, ["--config", "a.yaml"]) is None
-
-
-def test_the_first_of_a_chain_of_errors_is_found() -> None:
-    first, second, third = KeyError("first"), TypeError("second"), ValueError("third")
-    second.__cause__ = first
-    third.__context__ = second  # raised while the other was handled
-    assert innermost(third) is first
-    assert innermost(first) is first

@@ -88,10 +88,6 @@ def test_splits_do_not_know_each_other() -> None:
     assert _mean(module, "val") == {"val/psnr": pytest.approx(20.0, abs=1e-3)}
 
 
-def test_metrics_are_no_part_of_the_weights() -> None:
-    assert not _ready().state_dict()
-
-
 def test_data_that_do_not_fit_are_refused_before_anything_is_made() -> None:
     module: Any = Brighter()
     module._trainer = SimpleNamespace(datamodule=SimpleNamespace(is_wrong=True))
@@ -110,13 +106,6 @@ def test_a_checkpoint_names_the_class_and_the_arguments_alone() -> None:
         "class_path": f"{__name__}.Brighter",
         "hyper_parameters": {"step": 0.25, "name": "mine"},
     }
-
-
-def test_what_costs_is_by_default_one_prediction() -> None:
-    module, images = _ready(0.25), torch.zeros(2, 1, 3, 3)
-    jobs = module.profiled_calls(images)
-    assert list(jobs) == ["forward"]
-    assert torch.equal(cast("Tensor", jobs["forward"]()), images + 0.25)
 
 
 def test_what_is_drawn_differs_by_purpose_update_batch_and_process() -> None:

@@ -76,14 +76,6 @@ def test_images_come_one_by_one_and_a_wrong_plane_is_refused_before_the_first() 
         module.reconstruct_stream(numbered(), [3, PLANES])
 
 
-def test_one_plane_may_be_a_number_alone_and_several_an_array() -> None:
-    module = MeanOfClip()
-    assert torch.equal(
-        module.reconstruct(numbered(), 5), module.reconstruct(numbered(), np.array([5]))
-    )
-    assert module.reconstruct(numbered(), torch.arange(3)).shape == (3, 1, 2, WIDTH + 1)
-
-
 @pytest.mark.parametrize(
     ("taken", "way"),
     [

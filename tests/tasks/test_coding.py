@@ -12,9 +12,8 @@ from lightning import Trainer
 from torch import Tensor
 
 from spike_zoo.callbacks.cost import CostMeter
-from spike_zoo.callbacks.images import SampleImages
+from spike_zoo.callbacks.images import SampleImages, SampleVideo
 from spike_zoo.callbacks.per_image import PerImageMetrics
-from spike_zoo.callbacks.video import SampleVideo
 from spike_zoo.data import ReconstructionDataModule, SceneDataModule
 from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import CodedScene, CodingModule, Compressed
@@ -144,14 +143,6 @@ def test_every_image_stands_in_the_file_with_the_rate_of_its_recording(
     assert len(of_recording) == len({line["name"] for line in lines})
     assert sorted(tmp_path.rglob("*.png"))
     assert (tmp_path / "images" / "test.mp4").is_file()
-
-
-def test_what_rate_points_share_is_made_once(archive: str, tmp_path: Path) -> None:
-    module = Rounded()
-    trainer = Trainer(logger=False, **QUIET)
-    data = SceneDataModule(archive, clip_length=13, full_sequence_splits=["test"], workers=0)
-    trainer.test(module, data, verbose=False)
-    assert len(module.seen) == len(set(module.seen))
 
 
 def test_lossless_coding_has_a_rate_and_nothing_else(archive: str, tmp_path: Path) -> None:

@@ -175,12 +175,6 @@ def test_what_does_not_belong_together_is_refused_before_any_work(
         module.deblur_stream(torch.zeros(shape), recording, centers)
 
 
-def test_a_recording_shorter_than_a_window_is_refused(module: Clock) -> None:
-    short = SpikeRecording.from_planes(np.zeros((20, 6, 11), np.bool_))
-    with pytest.raises(PlaneRangeError, match="has 20 planes, one window takes 21"):
-        module.deblur(torch.zeros(3, 24, 44), short, [10])
-
-
 def test_bytes_arrays_and_batches_of_one_are_the_same_image(
     module: Clock, recording: SpikeRecording
 ) -> None:

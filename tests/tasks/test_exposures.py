@@ -10,22 +10,12 @@ from hypothesis import strategies as st
 
 from spike_zoo.errors import GeometryError, PlaneRangeError
 from spike_zoo.spikes import SpikeRecording
-from spike_zoo.tasks.exposures import Exposure, as_image, check_pair, exposures, whole_windows
-from spike_zoo.testing.exposures import exposed_take, exposure_batch
+from spike_zoo.tasks.exposures import Exposure, as_image, check_pair, whole_windows
 
 
 def _exposure(planes: list[int], span: tuple[int, int]) -> Exposure:
     nothing = torch.zeros(1)
     return Exposure(nothing, nothing, nothing, "street", planes, span, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("span", "middle"), [((20, 117), 68), ((0, 1), 0), ((10, 12), 11), ((10, 13), 11)]
-)
-def test_the_middle_of_an_exposure_is_the_published_plane(
-    span: tuple[int, int], middle: int
-) -> None:
-    assert _exposure([], span).middle == middle
 
 
 @given(
@@ -39,24 +29,6 @@ def test_no_sharp_image_is_nearer_to_the_middle_than_the_one_chosen(
     exposure = _exposure(planes, (start, start + length))
     distances = np.abs(np.array(planes) - exposure.middle)
     assert distances[exposure.middle_image] == distances.min()
-
-
-def test_a_batch_is_its_exposures_one_by_one() -> None:
-    takes = [exposed_take(seed, 8, 12) for seed in (0, 1)]
-    first, second = exposures(exposure_batch(*takes))
-    assert (first.name, second.name) == ("take0", "take1")
-    for exposure, take in zip((first, second), takes, strict=True):
-        assert take.blur is not None
-        assert take.images is not None
-        assert take.image_index is not None
-        assert exposure.blur.shape == (1, 3, 32, 48)
-        np.testing.assert_array_equal(exposure.spikes[0].numpy(), take.recording[0:137])
-        blur = (255 * exposure.blur[0]).round().permute(1, 2, 0)
-        np.testing.assert_array_equal(blur.numpy(), take.blur[0])
-        assert exposure.planes == take.image_index.tolist()
-        assert len(exposure.images) == len(take.images)
-        assert exposure.span == (20, 117)
-        assert exposure.rate_scale == pytest.approx(0.9)
 
 
 def test_a_blurry_image_is_three_planes_of_the_unit_range() -> None:

@@ -31,19 +31,14 @@ def test_weights_of_another_task_are_rejected() -> None:
         LoadedReconstruction("sci-digits")
 
 
-def test_a_test_needs_no_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("weights", "planes", "least"), [("plain", 81, 25), ("stir-small", 61, 0)])
+def test_a_test_needs_no_checkpoint_and_the_method_keeps_its_own_arguments(
+    weights: str, planes: int, least: float, tmp_path: Path
+) -> None:
     archive = tiny_archive(tmp_path / "a.h5")
-    arguments = ["--model", "spike_zoo.tasks.LoadedReconstruction", "--model.weights", "plain"]
+    arguments = ["--model", "spike_zoo.tasks.LoadedReconstruction", "--model.weights", weights]
     data = ["--data", "spike_zoo.data.ReconstructionDataModule", "--data.archive", str(archive)]
-    run = ["--data.clip_length", "81", "--run_dir", str(tmp_path / "run")]
+    run = ["--data.clip_length", str(planes), "--run_dir", str(tmp_path / "run")]
     assert main(["test", *arguments, *data, *run]) == 0
-    result = RunResult.read(tmp_path / "run" / "test" / "result.json")
-    assert result.metrics["test/psnr"] > 25
-
-
-def test_a_method_that_the_command_line_builds_keeps_its_own_arguments(tmp_path: Path) -> None:
-    archive = tiny_archive(tmp_path / "a.h5")
-    arguments = ["--model", "spike_zoo.tasks.LoadedReconstruction", "--model.weights", "stir-small"]
-    data = ["--data", "spike_zoo.data.ReconstructionDataModule", "--data.archive", str(archive)]
-    run = ["--data.clip_length", "61", "--run_dir", str(tmp_path / "run")]
-    assert main(["test", *arguments, *data, *run]) == 0
+    result = RunResult.read(tmp_path / "run" / "test")
+    assert result.metrics["test/psnr"] > least

@@ -14,7 +14,6 @@ from spike_zoo.tasks.protocols import (
     Classifies,
     Compresses,
     Deblurs,
-    HasWeights,
     Monitored,
     Reconstructs,
     codec_from,
@@ -23,10 +22,7 @@ from spike_zoo.tasks.protocols import (
 from tests.helpers.codecs import SumsCodec, SumsModule
 from tests.helpers.modules import StripesModule
 
-ABILITIES = (
-    *(Adjustable, HasWeights, Classifies, Compresses, Deblurs, Monitored),
-    Reconstructs,
-)
+ABILITIES = (Adjustable, Classifies, Compresses, Deblurs, Monitored, Reconstructs)
 
 
 @pytest.mark.parametrize(
@@ -37,10 +33,7 @@ ABILITIES = (
         (STIRModule(width=0.25), {Monitored, Reconstructs}),
         (SSDMStudentModule(), {Deblurs, Monitored}),
         (StripesModule(), {Classifies, Monitored}),
-        (
-            SSDMCascadeModule(use_bsn=False, upsampler="bilinear"),
-            {HasWeights, Deblurs, Monitored},
-        ),
+        (SSDMCascadeModule(use_bsn=False, upsampler="bilinear"), {Deblurs, Monitored}),
         (SumsModule(), {Classifies}),
         (SumsCodec(), {Compresses}),
         (nn.Identity(), set()),

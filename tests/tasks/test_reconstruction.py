@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.tasks import MeasuredImage, Origin, ReconstructionModule
+from spike_zoo.testing import QUIET
 
 if TYPE_CHECKING:
     from spike_zoo.batch import ReconstructionBatch
@@ -94,9 +95,7 @@ def test_data_are_asked_how_long_their_clips_are_where_they_say_it(module: Grey)
 def evaluated(names: list[list[str]], verb: str = "test") -> dict[str, float]:
     """What a trainer logs of batches of the two clips under some names."""
     batches = [{**_batch(), "name": pair} for pair in names]
-    trainer = Trainer(
-        accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False
-    )
+    trainer = Trainer(logger=False, **QUIET)
     loader: DataLoader[Any] = DataLoader(batches, batch_size=None)  # type: ignore[arg-type]  # a list
     getattr(trainer, verb)(Grey(lpips="off"), loader, verbose=False)
     return {name: float(value) for name, value in trainer.callback_metrics.items()}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spike_zoo.methods.ssdm import BlurryInputModule, SSDMStudentModule
 from spike_zoo.tasks import ReconstructionModule
-from spike_zoo.testing import DeblurTester, MethodTester
+from spike_zoo.testing import ClassificationTester, DeblurTester, MethodTester
 from tests.helpers.modules import StripesModule
 
 if TYPE_CHECKING:
@@ -104,3 +104,41 @@ def test_a_loss_that_falls_while_the_classes_stay_wrong_is_found() -> None:
 def test_a_method_that_depends_on_chance_is_found(tmp_path: Path) -> None:
     with pytest.raises(AssertionError):
         _tester(_Forgets()).test_loads_from_its_checkpoint_alone(tmp_path)
+
+
+class TestThreeClasses(ClassificationTester):
+    def make_module(self) -> StripesModule:
+        return StripesModule(classes=3, label_names=("upright", "slanted", "flat"))
+
+
+class _Unsure(StripesModule):
+    """Tells twice the probabilities."""
+
+    def predict_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
+        return 2 * super().predict_step(batch, batch_idx)
+
+
+class _Compares(StripesModule):
+    """Looks at all clips of a batch to judge one."""
+
+    def forward(self, spikes: Tensor, rate_scale: Tensor) -> Tensor:
+        logits = super().forward(spikes, rate_scale)
+        return logits - logits.mean(dim=0)
+
+
+def _classification(kind: type[StripesModule]) -> ClassificationTester:
+    tester = ClassificationTester()
+    tester.make_module = kind  # type: ignore[method-assign]  # one module for each check
+    return tester
+
+
+def test_probabilities_that_are_none_are_found() -> None:
+    with pytest.raises(AssertionError):
+        _classification(_Unsure).test_takes_any_height_and_width()
+
+
+def test_a_method_that_compares_the_clips_of_a_batch_is_found() -> None:
+    with pytest.raises(AssertionError):
+        _classification(_Compares).test_samples_of_a_batch_do_not_know_each_other()
+    with pytest.raises(AssertionError):
+        _classification(_Compares).test_classifies_a_recording()

@@ -84,8 +84,8 @@ def aligned_window(
         spikes: ``(T, H, W)``, consecutive planes. Where the window leaves them, it is mirrored.
         rate_scale: Spikes a plane at white.
         center: Number of the middle plane among them.
-        motion: ``(2, 2, H, W)`` as in :class:`Shown`, NaN where unknown; by default optical flow
-            finds it between pictures of these planes.
+        motion: ``(2, 2, H, W)`` as in :class:`AlignedInput`, NaN where unknown; by default optical
+            flow finds it between pictures of these planes.
 
     Returns:
         The window, B = 1.

@@ -93,8 +93,11 @@ class TopDecoder(nn.Module):
         return Level(image, hidden, flow=flow)
 
 
-class FusionDecoder(nn.Module):
-    """What the decoders of level 1 and of the levels above it share: align, fuse, refine.
+class RefiningDecoder(nn.Module):
+    """One step to the next finer level: align, fuse, and predict the image again.
+
+    Levels above the finest also correct the flow. At the finest, further motion fields start from
+    the coarser level's flow before its refinement.
 
     Args:
         channels: C, feature channels of this level.
@@ -103,72 +106,8 @@ class FusionDecoder(nn.Module):
             ``"warp_only"`` leaves out the middle one, ``"synthesis_only"`` takes all three as they
             are and predicts no motion.
         hidden_channels: Channels that the coarser hidden state is reduced to.
-        motion_fields: Pairs of flows that align the side features.
-        predicts_flow: Whether the head corrects the flow beside predicting the image.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        coarser_hidden: int,
-        interaction: Interaction,
-        hidden_channels: int,
-        *,
-        motion_fields: int,
-        predicts_flow: bool,
-    ) -> None:
-        super().__init__()
-        self.interaction = interaction
-        self.warps = interaction != "synthesis_only"
-        fused = 1 + hidden_channels + 2 * channels * motion_fields
-        fused += 4 * motion_fields if self.warps else 0
-        fused += channels if interaction != "warp_only" else 0
-        if self.warps:
-            self.up_flow = _doubling(4, 4)
-        self.up_hidden = _doubling(coarser_hidden, hidden_channels)
-        self.fuse1 = JoiningConvPReLU(fused, fused)
-        self.fuse2 = ConvPReLU(fused, 3 * channels)
-        self.res = ResidualBlock(3 * channels)
-        self.head = NarrowConv2d(3 * channels, 5 if predicts_flow else 1)
-
-    def upflow(self, coarser: Tensor, known: Tensor | None) -> Tensor:
-        """Return the flow that aligns this level: the coarser one enlarged, or what is known."""
-        # Not doubled with the size, as flows in pixels would be: the layer learns any scale.
-        return in_full_precision(self.up_flow, coarser) if known is None else known
-
-    def align(self, features: Features, flows: Sequence[Tensor]) -> list[Tensor]:
-        """Return the features that enter the fusion, the sides warped by every motion field."""
-        aligned = [features.middle] if self.interaction != "warp_only" else []
-        if not self.warps:
-            return [*aligned, features.first, features.last]
-        fields = [field for flow in flows for field in flow.chunk(flow.shape[1] // 4, dim=1)]
-        # A field holds two flows that start at the middle time, one to each side.
-        to_first, to_last = zip(*(field.chunk(2, dim=1) for field in fields), strict=True)
-        pairs = zip(
-            warp_each(features.first, to_first), warp_each(features.last, to_last), strict=True
-        )
-        return aligned + [warped for pair in pairs for warped in pair]
-
-    def fuse(
-        self, features: Features, coarser: Level, flows: Sequence[Tensor], draft: Tensor | None
-    ) -> Tensor:
-        """Return the hidden state ``(B, 3C, h, w)`` of this level, aligned by some flows."""
-        return self.res(self.fuse2(self.fuse1(self._join(features, coarser, flows, draft))))
-
-    def _join(
-        self, features: Features, coarser: Level, flows: Sequence[Tensor], draft: Tensor | None
-    ) -> Tensor:
-        # by itself, so that warped features, the widest tensors, are freed once they are joined
-        image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
-        image = image if draft is None else image + draft
-        aligned, hidden = self.align(features, flows), self.up_hidden(coarser.hidden)
-        return self.fuse1.join([image, *aligned, hidden, *flows])
-
-
-class RefiningDecoder(FusionDecoder):
-    """One step between the coarsest and the finest level: a better flow and a new image.
-
-    The flow is a correction of the coarser one, the image is predicted again.
+        motion_fields: G of the finest level, pairs of flows that align the side features, of no
+            effect without warping; None at other levels, which have one.
 
     Shape:
         - features: three times ``(B, C, h, w)``.
@@ -183,70 +122,23 @@ class RefiningDecoder(FusionDecoder):
         coarser_hidden: int,
         interaction: Interaction = "both",
         hidden_channels: int = 8,
+        motion_fields: int | None = None,
     ) -> None:
-        super().__init__(
-            channels,
-            coarser_hidden,
-            interaction,
-            hidden_channels,
-            motion_fields=1,
-            predicts_flow=interaction != "synthesis_only",
-        )
-
-    def forward(
-        self,
-        features: Features,
-        coarser: Level,
-        known: Tensor | None = None,
-        draft: Tensor | None = None,
-    ) -> Level:
-        """Decode this level."""
-        if coarser.flow is None:
-            hidden = self.fuse(features, coarser, [], draft)
-            return Level(in_full_precision(self.head, hidden), hidden)
-        upflow = self.upflow(coarser.flow, known)
-        hidden = self.fuse(features, coarser, [upflow], draft)
-        prediction = in_full_precision(self.head, hidden)
-        change, image = prediction[:, :4], prediction[:, 4:]
-        return Level(image, hidden, flow=upflow + change, upflow=upflow)
-
-
-class FinestDecoder(FusionDecoder):
-    """Level 1: several motion fields align the side features, only the image is predicted.
-
-    The further fields start from the coarser level's flow before its refinement.
-
-    Args:
-        channels: C, channels of the embedding.
-        coarser_hidden: Hidden channels of level 2.
-        interaction: As in :class:`FusionDecoder`.
-        hidden_channels: As in :class:`FusionDecoder`.
-        motion_fields: G, the main field and G - 1 further ones; of no effect without warping.
-
-    Shape:
-        - features: three times ``(B, C, H, W)``.
-        - coarser: level 2, of size ``H/2 x W/2``.
-        - known: ``(B, 4, H, W)``, a flow to align by in place of the main field.
-        - draft: ``(B, 1, H, W)``, an image that all levels correct; none as published.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        coarser_hidden: int,
-        interaction: Interaction = "both",
-        hidden_channels: int = 8,
-        motion_fields: int = 3,
-    ) -> None:
-        fields = motion_fields if interaction != "synthesis_only" else 1
-        super().__init__(
-            channels,
-            coarser_hidden,
-            interaction,
-            hidden_channels,
-            motion_fields=fields,
-            predicts_flow=False,
-        )
+        super().__init__()
+        self.interaction = interaction
+        self.warps = interaction != "synthesis_only"
+        self.corrects_flow = self.warps and motion_fields is None
+        fields = motion_fields or 1 if self.warps else 1
+        fused = 1 + hidden_channels + 2 * channels * fields
+        fused += 4 * fields if self.warps else 0
+        fused += channels if interaction != "warp_only" else 0
+        if self.warps:
+            self.up_flow = _doubling(4, 4)
+        self.up_hidden = _doubling(coarser_hidden, hidden_channels)
+        self.fuse1 = JoiningConvPReLU(fused, fused)
+        self.fuse2 = ConvPReLU(fused, 3 * channels)
+        self.res = ResidualBlock(3 * channels)
+        self.head = NarrowConv2d(3 * channels, 5 if self.corrects_flow else 1)
         self.extra_fields = fields - 1
         if self.extra_fields:
             flows = 4 * self.extra_fields
@@ -260,17 +152,51 @@ class FinestDecoder(FusionDecoder):
         known: Tensor | None = None,
         draft: Tensor | None = None,
     ) -> Level:
-        """Decode the full size."""
-        upflow, extra = None, None
-        if coarser.flow is not None:
-            upflow = self.upflow(coarser.flow, known)
-        if coarser.upflow is not None and self.extra_fields:
-            # From the flow that level 2 was warped by, so the further fields can differ from the
-            # main one, which continues the refined flow.
-            start = coarser.upflow.repeat(1, self.extra_fields, 1, 1)
-            change = in_full_precision(self.extra_flow, coarser.hidden)
-            extra = in_full_precision(self.up_extra_flow, start + change)
+        """Decode this level."""
+        upflow, extra = self.upflow(coarser.flow, known), self.extra(coarser)
         flows = [flow for flow in (upflow, extra) if flow is not None]
-        hidden = self.fuse(features, coarser, flows, draft)
+        hidden = self.res(self.fuse2(self.fuse1(self._join(features, coarser, flows, draft))))
         image = in_full_precision(self.head, hidden)
-        return Level(image, hidden, upflow=upflow, extra_flow=extra)
+        if not self.corrects_flow or upflow is None:
+            return Level(image, hidden, upflow=upflow, extra_flow=extra)
+        change, image = image[:, :4], image[:, 4:]
+        return Level(image, hidden, flow=upflow + change, upflow=upflow)
+
+    def upflow(self, coarser: Tensor | None, known: Tensor | None) -> Tensor | None:
+        """Return the flow that aligns this level: the coarser one enlarged, or what is known."""
+        if coarser is None:
+            return None
+        # Not doubled with the size, as flows in pixels would be: the layer learns any scale.
+        return in_full_precision(self.up_flow, coarser) if known is None else known
+
+    def extra(self, coarser: Level) -> Tensor | None:
+        """Return the further motion fields of the finest level."""
+        if coarser.upflow is None or not self.extra_fields:
+            return None
+        # From the flow that level 2 was warped by, so the further fields can differ from the
+        # main one, which continues the refined flow.
+        start = coarser.upflow.repeat(1, self.extra_fields, 1, 1)
+        change = in_full_precision(self.extra_flow, coarser.hidden)
+        return in_full_precision(self.up_extra_flow, start + change)
+
+    def align(self, features: Features, flows: Sequence[Tensor]) -> list[Tensor]:
+        """Return the features that enter the fusion, the sides warped by every motion field."""
+        aligned = [features.middle] if self.interaction != "warp_only" else []
+        if not self.warps:
+            return [*aligned, features.first, features.last]
+        fields = [field for flow in flows for field in flow.chunk(flow.shape[1] // 4, dim=1)]
+        # A field holds two flows that start at the middle time, one to each side.
+        to_first, to_last = zip(*(field.chunk(2, dim=1) for field in fields), strict=True)
+        pairs = zip(
+            warp_each(features.first, to_first), warp_each(features.last, to_last), strict=True
+        )
+        return aligned + [warped for pair in pairs for warped in pair]
+
+    def _join(
+        self, features: Features, coarser: Level, flows: Sequence[Tensor], draft: Tensor | None
+    ) -> Tensor:
+        # by itself, so that warped features, the widest tensors, are freed once they are joined
+        image = F.interpolate(coarser.image, scale_factor=2.0, mode="bilinear")
+        image = image if draft is None else image + draft
+        aligned, hidden = self.align(features, flows), self.up_hidden(coarser.hidden)
+        return self.fuse1.join([image, *aligned, hidden, *flows])

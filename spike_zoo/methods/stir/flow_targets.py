@@ -18,11 +18,7 @@ MotionSchedule: TypeAlias = Literal["constant", "fading"]
 
 
 def check_motion_options(options: Mapping[str, Any]) -> None:
-    """Reject options of STIR about motion that are out of range or contradict each other.
-
-    Raises:
-        ValueError: Naming the option.
-    """
+    """Raise ValueError for options about motion out of range or in contradiction."""
     loss, schedule = options["loss_motion"], options["motion_schedule"]
     if not loss >= 0:
         raise ValueError(f"loss_motion must be 0 or more, got {loss}")

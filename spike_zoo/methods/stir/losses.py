@@ -41,11 +41,7 @@ def vgg19_features(path: str | Path | None = None) -> nn.Module:
 
 
 def loss_weights(loss_rec: float, loss_ms: float, loss_per: float) -> dict[str, float]:
-    """Return the weights by the name of their term.
-
-    Raises:
-        ValueError: If one is negative or all are 0.
-    """
+    """Return the weights by the name of their term; ValueError if one is negative or all are 0."""
     weights = {"reconstruction": loss_rec, "multi_scale": loss_ms, "perceptual": loss_per}
     if not (all(weight >= 0 for weight in weights.values()) and any(weights.values())):
         raise ValueError(f"loss weights must not be negative nor all 0, got {weights}")
@@ -55,11 +51,12 @@ def loss_weights(loss_rec: float, loss_ms: float, loss_per: float) -> dict[str, 
 class PerceptualLoss(nn.Module):
     """Mean squared difference of deep features of two gray images.
 
+    Images are moved from [0, 1] to [0.5, 1] first, as in the published training, where images in
+    [-1, 1] were expected.
+
     Args:
         features: Network from ``(B, 3, H, W)``, normalised as for ImageNet; frozen here and kept
             out of this module's state.
-        shifted: Whether images are moved from [0, 1] to [0.5, 1] first, as in the published
-            training, where images in [-1, 1] were expected.
 
     Shape:
         - image, target: ``(B, 1, H, W)`` in [0, 1].
@@ -68,11 +65,10 @@ class PerceptualLoss(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, features: nn.Module, *, shifted: bool = True) -> None:
+    def __init__(self, features: nn.Module) -> None:
         super().__init__()
         # In a tuple, so that checkpoints do not hold the published network's weights.
         self._frozen = (features.eval().requires_grad_(False),)
-        self.shifted = shifted
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
@@ -84,7 +80,7 @@ class PerceptualLoss(nn.Module):
         return F.mse_loss(features(self._prepared(image)), wanted)
 
     def _prepared(self, image: Tensor) -> Tensor:
-        image = (image + 1.0) / 2.0 if self.shifted else image
+        image = (image + 1.0) / 2.0
         return (image.expand(-1, 3, -1, -1) - self.mean) / self.std
 
 

@@ -244,22 +244,11 @@ class STIRModule(ReconstructionModule):
         self, recording: SpikeRecording, centers: Sequence[int], rate_scale: float
     ) -> Iterator[Tensor]:
         check_alone(oracle_flow=self.hparams["oracle_flow"])
-        was_training = self.training
-        self.eval()
-        try:
-            scale = rate_scale if self.hparams["scale_input"] else 1.0
-            stream = AlignedStream if self.hparams["align_input"] else WindowStream
-            windows = stream(
-                self.network,
-                recording,
-                scale,
-                tile=self.tile,
-                precision=self.precision,
-                compiled=self.compiled,
-            )
-            yield from windows.images(centers)
-        finally:
-            self.train(was_training)
+        scale = rate_scale if self.hparams["scale_input"] else 1.0
+        stream = AlignedStream if self.hparams["align_input"] else WindowStream
+        how = {name: getattr(self, name) for name in self.picture_options}
+        with eval_mode(self):
+            yield from stream(self.network, recording, scale, **how).images(centers)
 
     @property
     def finds_motion(self) -> bool:

@@ -14,8 +14,6 @@ from spike_zoo.checkpoints.state_dicts import WeightsSource
 from spike_zoo.methods.stir.attention import AttentionKind, SymmetricInteractiveAttention
 from spike_zoo.methods.stir.decoder import (
     Features,
-    FinestDecoder,
-    FusionDecoder,
     Interaction,
     Level,
     RefiningDecoder,
@@ -120,13 +118,11 @@ class STIR(nn.Module):
         self.decoders = nn.ModuleDict(
             {str(pyramid_levels): TopDecoder(channels[-1], predicts_motion=warps)}
         )
-        for level in range(pyramid_levels - 1, 1, -1):
+        for level in range(pyramid_levels - 1, 0, -1):
             self.decoders[str(level)] = RefiningDecoder(
-                channels[level - 1], 3 * channels[level], interaction, hidden_channels
+                *(channels[level - 1], 3 * channels[level], interaction, hidden_channels),
+                motion_fields=motion_fields if level == 1 else None,
             )
-        self.decoders["1"] = FinestDecoder(
-            channels[0], 3 * channels[1], interaction, hidden_channels, motion_fields
-        )
         lay_out(self, torch.channels_last)
         # Few pixels and many channels: so laid out the gradient of the weights takes half the time.
         lay_out(self.decoders[str(pyramid_levels)], torch.contiguous_format)
@@ -154,7 +150,7 @@ class STIR(nn.Module):
     def start_from_drafts(self) -> None:
         """Initialise image heads near zero: the untrained network returns almost the draft."""
         for decoder in self.decoders.values():
-            start_faintly(cast("TopDecoder | FusionDecoder", decoder).head)
+            start_faintly(cast("TopDecoder | RefiningDecoder", decoder).head)
 
     def start_from_doubled_flows(self) -> None:
         """Initialise each level's flow as twice the coarser level's flow.

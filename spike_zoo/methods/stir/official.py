@@ -63,7 +63,7 @@ def _decoder_layers(level: int) -> Iterator[tuple[str, str]]:
 
 @cache
 def _layers() -> dict[str, str]:
-    """Return the official name of every layer with ours; not every network has all of them."""
+    """Return official names of layers and parameters with ours; no network has all of them."""
     layers = dict(_encoder_layers())
     layers |= {f"transformer.{a}": f"attention.{b}" for a, b in _ATTENTION.items()}
     for level, name in _DECODERS.items():
@@ -71,14 +71,13 @@ def _layers() -> dict[str, str]:
         layers |= {f"decorder_{name}.{a}": f"decoders.{level}.{b}" for a, b in pairs}
     for layer in ("conv1", "conv2", "bn1", "bn2"):
         layers[f"resnet.{layer}"] = f"embedding.implicit.{layer}"
-    return layers | {"resnet.conv3": "embedding.implicit.shortcut"}
+    return {**layers, **_TEMPERATURES, "resnet.conv3": "embedding.implicit.shortcut"}
 
 
-def _renamed(key: str, layers: Mapping[str, str], whole: Mapping[str, str]) -> str | None:
-    if key in whole:
-        return whole[key]
+def _renamed(key: str, names: Mapping[str, str]) -> str:
+    """Return an entry with its own or its layer's name replaced, where there is another."""
     layer, _, leaf = key.rpartition(".")
-    return f"{layers[layer]}.{leaf}" if layer in layers else None
+    return names.get(key) or (f"{names[layer]}.{leaf}" if layer in names else key)
 
 
 def to_natural(state_dict: StateDict) -> dict[str, Tensor]:
@@ -86,18 +85,13 @@ def to_natural(state_dict: StateDict) -> dict[str, Tensor]:
 
     A leading ``module.`` of a data-parallel wrapper is taken off.
     """
-    natural = {}
-    for key, value in state_dict.items():
-        name = key.removeprefix("module.")
-        natural[_renamed(name, _layers(), _TEMPERATURES) or name] = value
-    return natural
+    names = _layers()
+    return {_renamed(key.removeprefix("module."), names): one for key, one in state_dict.items()}
 
 
 def official_name(key: str) -> str:
     """Return the published name of one of our entries, or the entry itself if it has no other."""
-    layers = {ours: theirs for theirs, ours in _layers().items()}
-    temperatures = {ours: theirs for theirs, ours in _TEMPERATURES.items()}
-    return _renamed(key, layers, temperatures) or key
+    return _renamed(key, {ours: theirs for theirs, ours in _layers().items()})
 
 
 def to_official(state_dict: StateDict) -> dict[str, Tensor]:
@@ -110,10 +104,6 @@ def to_official(state_dict: StateDict) -> dict[str, Tensor]:
 
 def read_official(source: WeightsSource, expected: StateDict) -> dict[str, Tensor]:
     """Return published weights under our names, checked against the network's own entries.
-
-    Args:
-        source: A file or a state dict, see :meth:`STIR.from_official`.
-        expected: State dict of the network that will take them.
 
     Raises:
         WeightsError: If the file cannot be read, or names or shapes differ.

@@ -17,7 +17,7 @@ from spike_zoo.spikes.windows import centred_window, mirrored_planes
 from spike_zoo.tasks.clips import read_clip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -91,18 +91,24 @@ class WindowStream:
             yield image
 
     def _image(self, center: int, kept: set[int]) -> Tensor:
-        """Return the image at a plane, remembering the features of some blocks."""
+        """Return the image at a plane, and cache the features of some blocks."""
         blocks = blocks_of(center)
         planes = {block: self._read(block) for block in blocks if block not in self.encoded}
-        tiles: list[Tensor] = []
+
+        def made(tile: int) -> Tensor:
+            first, middle, last = (self._features(block, tile, planes, kept) for block in blocks)
+            return self.decode(first, middle, last)
+
+        return self._joined(made)
+
+    def _joined(self, made: Callable[[int], Tensor]) -> Tensor:
+        """Return the frame of tiles that a function makes of their numbers.
+
+        Tile by tile through the whole network: features of all tiles at once would be as large as
+        those of the untiled frame.
+        """
         with torch.inference_mode(), self._autocast():
-            # Tile by tile through the whole network: features of all tiles at once would be as
-            # large as those of the untiled frame.
-            for index in range(len(self.grid.tiles)):
-                first, middle, last = (
-                    self._features(block, index, planes, kept) for block in blocks
-                )
-                tiles.append(self.decode(first, middle, last).float())
+            tiles = [made(number).float() for number in range(len(self.grid.tiles))]
             return self.grid.join(tiles)[0].cpu()
 
     def _features(
@@ -136,17 +142,18 @@ class AlignedStream(WindowStream):
     """
 
     def _image(self, center: int, kept: set[int]) -> Tensor:
-        """Return the image at a plane; there is nothing to keep."""
+        """Return the image at a plane; there is nothing to cache."""
         shown = read_aligned(self.recording, center, self.rate_scale, self.device)
-        tiles: list[Tensor] = []
-        with torch.inference_mode(), self._autocast():
-            for tile in self.grid.tiles:
-                planes, draft = (self.grid.cut(one[0], tile)[None] for one in shown[:2])
-                first, middle, last = (
-                    self.encode(planes[:, start : start + BLOCK_PLANES]) for start in BLOCK_STARTS
-                )
-                tiles.append(self.decode(first, middle, last, draft).float())
-            return self.grid.join(tiles)[0].cpu()
+
+        def made(tile: int) -> Tensor:
+            planes, draft = (
+                self.grid.cut(one[0], self.grid.tiles[tile])[None] for one in shown[:2]
+            )
+            blocks = (planes[:, start : start + BLOCK_PLANES] for start in BLOCK_STARTS)
+            first, middle, last = map(self.encode, blocks)
+            return self.decode(first, middle, last, draft)
+
+        return self._joined(made)
 
 
 def blocks_of(center: int) -> tuple[int, ...]:
@@ -155,10 +162,6 @@ def blocks_of(center: int) -> tuple[int, ...]:
 
 
 def check_precision(precision: str) -> None:
-    """Reject an unknown precision.
-
-    Raises:
-        ValueError: Naming them.
-    """
+    """Raise ValueError for an unknown precision."""
     if precision not in get_args(Precision):
         raise ValueError(f"precision must be one of {get_args(Precision)}, got {precision!r}")

@@ -86,11 +86,7 @@ class TileGrid:
 
 
 def check_side(side: int | None) -> None:
-    """Reject tiles that are mostly overlap.
-
-    Raises:
-        ValueError: If the side is neither None nor 0 nor at least 128.
-    """
+    """Raise ValueError for a side below 128 but 0: such tiles are mostly overlap."""
     if side is not None and side != 0 and side < SMALLEST_SIDE:
         raise ValueError(
             f"tiles of {side} pixels are mostly overlap: give at least {SMALLEST_SIDE}, or 0 for "

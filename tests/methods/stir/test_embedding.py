@@ -30,11 +30,6 @@ def test_rates_count_the_spikes_of_each_window() -> None:
     torch.testing.assert_close(rates[0, :, 0], torch.tensor(wanted))
 
 
-@pytest.mark.parametrize("kind", get_args(EmbeddingKind))
-def test_every_embedding_has_16_channels(kind: EmbeddingKind) -> None:
-    assert HybridEmbedding(kind)(torch.rand(2, 21, 9, 7)).shape == (2, 16, 9, 7)
-
-
 @pytest.mark.parametrize("kind", ["multi_dilated", "hist", "resnet"])
 def test_learned_channels_see_every_plane(kind: EmbeddingKind) -> None:
     torch.manual_seed(0)
@@ -50,13 +45,6 @@ def test_dilated_branches_reach_four_pixels() -> None:
     (gradient,) = torch.autograd.grad(middle, block)
     rows = gradient.abs().amax(dim=(0, 1, 3)).nonzero().flatten().tolist()
     assert rows == list(range(3, 12))
-
-
-def test_hybrid_embedding_begins_with_the_firing_rates() -> None:
-    block = (torch.rand(3, 21, 8, 8) < 0.4).float()
-    embedded = HybridEmbedding()(block)
-    torch.testing.assert_close(embedded[:, 0], block.mean(dim=1))
-    torch.testing.assert_close(embedded[:, 4], block[:, 8:13].mean(dim=1))
 
 
 @pytest.mark.parametrize("kind", get_args(EmbeddingKind))

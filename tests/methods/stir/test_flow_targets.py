@@ -20,6 +20,7 @@ from spike_zoo.methods.stir.flow_targets import field_loss, fields_of, known_flo
 from spike_zoo.methods.stir.network import STIRPyramid
 from spike_zoo.nn.flow import MOTION_WEIGHTS
 from spike_zoo.tasks.evaluation import Evaluation
+from spike_zoo.testing import QUIET
 
 SMALL: dict[str, Any] = {"pyramid_levels": 3, "motion_fields": 2, "width": 0.34, "lpips": "off"}
 
@@ -41,15 +42,8 @@ def served(archive: str, **options: Any) -> ReconstructionDataModule:
 
 def trainer(**options: Any) -> lightning.Trainer:
     """Return a trainer that leaves nothing."""
-    return lightning.Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **options,
-    )
+    options |= {"logger": False, "enable_checkpointing": False, "num_sanity_val_steps": 0}
+    return lightning.Trainer(**QUIET, **options)
 
 
 class Seen(lightning.Callback):

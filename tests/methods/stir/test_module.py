@@ -13,7 +13,13 @@ from torch.utils.data import DataLoader, TensorDataset
 from spike_zoo.errors import ConfigError, MissingFileError
 from spike_zoo.methods.stir import STIR, STIRModule
 from spike_zoo.nn.schedules import ScheduleKind
-from spike_zoo.testing import MethodTester, ReconstructionTester, pattern_take, training_loss
+from spike_zoo.testing import (
+    QUIET,
+    MethodTester,
+    ReconstructionTester,
+    pattern_take,
+    training_loss,
+)
 
 
 def small_module(**arguments: object) -> STIRModule:
@@ -105,14 +111,8 @@ def learning_rates(schedule: ScheduleKind, warmup: float, **trainer: int) -> lis
 
     module.training_step = step  # type: ignore[assignment]  # no network: only the rates matter
     data = DataLoader(TensorDataset(torch.zeros(20, 1)))
-    Trainer(
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        accelerator="cpu",
-        **trainer,  # type: ignore[arg-type]  # max_epochs, max_steps
-    ).fit(module, data)
+    trainer |= {"logger": False, "enable_checkpointing": False}
+    Trainer(**QUIET, **trainer).fit(module, data)  # type: ignore[arg-type]  # max_epochs, max_steps
     return rates
 
 

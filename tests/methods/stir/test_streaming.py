@@ -123,27 +123,23 @@ def test_a_recording_shorter_than_half_a_window_is_refused(module: STIRModule) -
         next(images)
 
 
-def test_tiles_and_shared_blocks_go_together(module: STIRModule) -> None:
+def test_tiles_and_shared_blocks_go_together(
+    module: STIRModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, centers = recording(150, 40), [30, 50, 70]
     whole = module.reconstruct(source, centers)
-    module.tile = 128
-    try:
-        tiled = module.reconstruct(source, centers)
-    finally:
-        module.tile = None
+    monkeypatch.setattr(module, "tile", 128)
+    tiled = module.reconstruct(source, centers)
     assert len(TileGrid(150, 40, module.network.multiple, 128).tiles) == 2
     assert (tiled - whole).abs().max() < 1e-3
     assert (tiled - whole).abs().mean() < 1e-5
 
 
-def test_bf16_is_a_choice_and_close(module: STIRModule) -> None:
+def test_bf16_is_a_choice_and_close(module: STIRModule, monkeypatch: pytest.MonkeyPatch) -> None:
     source, centers = recording(), [30, 50]
     exact = module.reconstruct(source, centers)
-    module.precision = "bf16"
-    try:
-        coarse = module.reconstruct(source, centers)
-    finally:
-        module.precision = "32"
+    monkeypatch.setattr(module, "precision", "bf16")
+    coarse = module.reconstruct(source, centers)
     assert coarse.dtype == torch.float32
     assert 0 < (coarse - exact).abs().mean() < 3e-3
 
@@ -151,14 +147,13 @@ def test_bf16_is_a_choice_and_close(module: STIRModule) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # torch's compiler
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_a_compiled_network_makes_the_same_pictures(module: STIRModule) -> None:
+def test_a_compiled_network_makes_the_same_pictures(
+    module: STIRModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, centers = recording(), [30, 50, 70]
     wanted = module.reconstruct(source, centers)
-    module.compiled = True
-    try:
-        images = module.reconstruct(source, centers)
-    finally:
-        module.compiled = False
+    monkeypatch.setattr(module, "compiled", True)
+    images = module.reconstruct(source, centers)
     torch.testing.assert_close(images, wanted, rtol=0, atol=1e-5)
 
 
