@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -120,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _state(self) -> None:
         shown, _ = self.server.player.wait(-1, 0.0)
         state = {"title": self.server.title, "stride": self.server.player.stride}
-        facts = {} if shown is None else shown.as_json()
+        facts = {} if shown is None else asdict(shown)
         self._send("application/json", json.dumps(state | facts).encode())
 
     def _pictures(self) -> None:
