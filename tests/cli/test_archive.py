@@ -201,18 +201,6 @@ def test_verify_of_what_does_not_open_exits_as_documented(
     assert main(["archive", "verify", str(tmp_path / "absent.h5")]) == 2
 
 
-@pytest.mark.parametrize("kind", ["dat", "npz", "npy", "h5", "spl"])
-def test_one_recording_is_exported_in_any_format(tmp_path: Path, kind: str) -> None:
-    path = str(write_archive(tmp_path / "a.h5"))
-    options = ["--name", "take1", "--format", kind]
-    assert main(["archive", "export", path, str(tmp_path / f"one.{kind}"), *options]) == 0
-    assert main(["archive", "export", path, str(tmp_path / "folder"), *options]) == 0
-    assert main(["archive", "export", path, str(tmp_path / "folder"), *options]) == 2
-    for exported in (tmp_path / f"one.{kind}", tmp_path / "folder" / f"take1.{kind}"):
-        recording = read_recording(exported)
-        assert (recording[:] == make_take(1).recording[:]).all()
-
-
 def test_exported_images_are_those_of_the_archive(tmp_path: Path) -> None:
     path, out = write_archive(tmp_path / "a.h5", takes=1), tmp_path / "out"
     assert main(["archive", "export", str(path), str(out)]) == 0

@@ -213,13 +213,6 @@ def test_a_mistake_is_named_before_the_first_run(
     assert not Path("runs").exists()
 
 
-def test_an_unknown_profile_lists_those_there_are(
-    project: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["sweep", "experiments/own/sweep.yaml", "--profile", "somke"]) == 2
-    assert "Did you mean 'smoke'?" in capsys.readouterr().err
-
-
 @pytest.mark.slow
 def test_a_sweep_runs_keeps_its_records_and_does_nothing_twice(
     project: Path, archive: Path, capsys: pytest.CaptureFixture[str]

@@ -94,24 +94,6 @@ def test_a_table_where_nothing_ran_shows_what_was_published(
     assert "Expected: 0 of 1 held, 1 not measured." in out
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (SPEC.replace("half.yaml", "hlaf.yaml"), "Did you mean 'half.yaml'"),
-        (SPEC.replace("[test/psnr, par", "[test/psnr, test/ssim, par"), "'test/ssim': none of its"),
-    ],
-)
-def test_a_wrong_table_file_is_one_line_and_writes_nothing(
-    folder: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (folder / "table.yaml").write_text(text)
-    assert main(["table", str(folder / "table.yaml")]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert len(error.splitlines()) == 1
-    assert not Path("runs/tables").exists()
-
-
 def test_a_sweep_without_a_table_file_is_rejected(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

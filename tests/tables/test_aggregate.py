@@ -16,7 +16,6 @@ from spike_zoo.records.result import Cost
 from spike_zoo.tables import (
     FilledTable,
     Judgement,
-    RecordedRun,
     TableSpec,
     as_plain,
     fill_table,
@@ -101,16 +100,6 @@ def test_a_row_is_held_against_a_number_and_against_its_own_columns(tmp_path: Pa
     assert "**not held**: full at least 29.00 (PSNR (dB)) (28.00)" in shown
     assert "**held**: full: F1 of class 0 better than F1" in shown
     assert "**not held**: full: F1 better than F1 of class 6" in shown
-
-
-def test_methods_that_train_nothing_have_no_noise(spec: TableSpec) -> None:
-    runs: list[RecordedRun] = [
-        make_run("full", 30.0, parameters=0),
-        make_run("half", 29.0, parameters=0),
-    ]
-    assert fill_table(spec, runs).verdicts[0].noise == 0.0
-    trained = [make_run("full", 30.0), make_run("half", 29.0)]
-    assert fill_table(spec, trained).verdicts[0].noise is None
 
 
 def test_the_spread_is_pooled_over_the_rows_of_all_tables_of_a_file(tmp_path: Path) -> None:

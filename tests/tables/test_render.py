@@ -102,11 +102,3 @@ def test_an_undecidable_claim_says_how_many_seeds_would_decide_it(tmp_path: Path
     )
     assert expected in render_markdown([table]).splitlines()
     assert "undecidable with n = 1" in render_csv([table])
-
-
-def test_a_table_says_what_remains_at_a_false_discovery_rate(table: FilledTable) -> None:
-    remaining = (
-        "At a false discovery rate of 5 % (Benjamini-Hochberg) there remain over seeds "
-        "0 of 0 held and 0 of 0 not held (tests: 1)."
-    )
-    assert remaining in render_markdown([table]).splitlines()

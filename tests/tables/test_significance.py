@@ -23,7 +23,6 @@ from spike_zoo.tables.significance import (
     Sample,
     Spread,
     discoveries,
-    p_text,
     pool,
     seeds_needed,
     standard_error,
@@ -89,14 +88,6 @@ def test_discoveries_are_those_of_benjamini_and_hochberg() -> None:
     assert discoveries([0.03, 0.20, 0.01, 0.02]) == [True, False, True, True]
     assert discoveries([0.04, 0.20, 0.03, 0.06]) == [False] * 4
     assert discoveries([]) == []
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.0004, "p < 0.001"), (0.0312, "p = 0.031"), (0.0496, "p = 0.050"), (0.5, "p = 0.500")],
-)
-def test_p_values_have_three_decimals(value: float, text: str) -> None:
-    assert p_text(value) == text
 
 
 HALF = {"a-slow-0": (29.0, 29.2), "b-slow-1": (31.0, 31.0), "c-fast-2": (25.0, 26.0)}
