@@ -16,7 +16,6 @@ from spike_zoo.checkpoints.loading import export
 from spike_zoo.cli.deblur import deblur, exposure_span, find_pairs
 from spike_zoo.cli.main import main
 from spike_zoo.errors import (
-    ExistingFileError,
     MissingFileError,
     MissingGeometryError,
     PlaneRangeError,
@@ -27,8 +26,6 @@ from spike_zoo.media import load_picture, save_picture
 from spike_zoo.methods.ssdm import SSDMCascadeModule, SSDMStudentModule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from torch import Tensor
 
 HEIGHT, WIDTH, PLANES = 6, 10, 137
@@ -306,17 +303,6 @@ def test_a_folder_of_images_does_not_fit_into_a_picture(scene: Path) -> None:
         run(scene, "a.png", image=str(scene / "blur"), spikes=str(scene / "spikes"))
 
 
-def test_what_is_there_stays_unless_overwriting_was_asked_for(scene: Path) -> None:
-    (scene / "a.mp4").write_bytes(b"mine")
-    (scene / "frames").mkdir()
-    (scene / "frames" / "notes.txt").write_text("mine")
-    for out in ("a.mp4", "frames"):
-        with pytest.raises(ExistingFileError, match="exists"):
-            run(scene, out, frames=2)
-        run(scene, out, frames=2, overwrite=True)
-    assert len(list((scene / "frames").iterdir())) == 3
-
-
 def test_published_weights_are_bgr_and_another_order_is_rejected(shared: Path, scene: Path) -> None:
     weights = shared / OFFICIAL
     if not weights.is_file():
@@ -337,20 +323,3 @@ def test_a_teacher_divides_by_the_exposure_that_is_given(scene: Path) -> None:
     expected = teacher.deblur(blurry, recording, [40], exposure=(25, 55))[0]
     found = load_picture(scene / "middle.png")
     np.testing.assert_allclose(found, expected.numpy(), atol=0.5 / 255 + 1e-6)
-
-
-@pytest.mark.parametrize("out", ["a.mp4", "frames"])
-def test_ctrl_c_leaves_nothing_behind(
-    scene: Path, monkeypatch: pytest.MonkeyPatch, out: str
-) -> None:
-    original = SSDMStudentModule.deblur_stream
-
-    def interrupted(*arguments: object, **options: object) -> Iterator[Tensor]:
-        yield next(original(*arguments, **options))  # type: ignore[arg-type]  # passed on as they came
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(SSDMStudentModule, "deblur_stream", interrupted)
-    pair = [str(scene / "blur" / "street.png"), str(scene / "spikes" / "street.npz")]
-    call = ["deblur", *pair, "--weights", str(scene / "student"), "--out", str(scene / out)]
-    assert main(call) == 130
-    assert files_beside(scene) == []

@@ -52,12 +52,6 @@ def test_unknown_commands_and_missing_arguments_are_named_in_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_lists_its_options(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
-    assert f"spike-zoo {name}" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("error", "code"),
     [
