@@ -68,12 +68,7 @@ def score(
 
 
 def _pictures(place: Path) -> list[Path]:
-    """Return the pictures of a folder, or the one that is named.
-
-    Raises:
-        MissingFileError: If there is no such file or folder.
-        MediaError: If the folder contains no picture.
-    """
+    """Return the pictures of a folder, or the one that is named."""
     if not place.exists():
         raise MissingFileError(f"{place}: there is no such picture or folder", path=str(place))
     if place.is_file():

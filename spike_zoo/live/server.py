@@ -51,11 +51,7 @@ class LiveServer(ThreadingHTTPServer):
         return f"http://{HOST}:{self.server_port}/"
 
     def serve(self) -> None:
-        """Serve until the server is shut down or the source of planes fails.
-
-        Raises:
-            Exception: What failed.
-        """
+        """Serve until the server is shut down, or the source of planes raises an error."""
         with ThreadPoolExecutor(max_workers=1) as executor:
             pictures = executor.submit(self._make)
             try:
