@@ -8,9 +8,9 @@ import pytest
 
 from spike_zoo.errors import ConfigError
 from spike_zoo.records.result import Cost
-from spike_zoo.tables import fill_table, read_table_file, render_markdown
+from spike_zoo.tables import read_table_file, render_markdown
 from spike_zoo.tables.columns import direction, plain_column
-from tests.helpers.tables import SPEC, make_run, write_spec
+from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,7 @@ def test_seeds_change_how_long_a_job_takes_but_not_its_operations() -> None:
 def test_a_table_shows_the_cost_of_a_job_by_name_and_of_which_image(tmp_path: Path) -> None:
     spec = SPEC.replace("parameters]", "costs/compress/seconds, costs/compress/macs]")
     costs = {"forward": Cost(7, 0.7, (7, 7)), "compress": Cost(2 * 10**9, 0.25, (250, 400))}
-    table = read_table_file(write_spec(tmp_path, spec)).tables[0]
-    text = render_markdown([fill_table(table, [make_run("full", 30.0, costs=costs)])])
+    text = render_markdown([filled(tmp_path, [make_run("full", 30.0, costs=costs)], spec)])
     assert "|  | PSNR (dB) ↑ | compress (ms) ↓ | compress (GMAC) ↓ |" in text
     assert "| full | 30.00 [38.80] | 250 | 2.00 |" in text
     assert "Cost of one image of 250 x 400 pixels." in text
@@ -66,9 +65,8 @@ def test_a_table_shows_the_cost_of_a_job_by_name_and_of_which_image(tmp_path: Pa
 def test_a_job_that_does_not_exist_is_rejected_with_suggestions(tmp_path: Path) -> None:
     spec = SPEC.replace("parameters]", "costs/comprss/seconds]")
     runs = [make_run("full", 30.0, costs={"compress": Cost(seconds=0.25)})]
-    table = read_table_file(write_spec(tmp_path, spec)).tables[0]
     with pytest.raises(ConfigError, match="Did you mean 'costs/compress/seconds'"):
-        fill_table(table, runs)
+        filled(tmp_path, runs, spec)
     with pytest.raises(
         ConfigError, match="costs/JOB/NUMBER, NUMBER one of macs, macs_per_pixel, seconds"
     ):

@@ -18,7 +18,7 @@ from spike_zoo.tables import (
     render_csv,
     render_markdown,
 )
-from tests.helpers.tables import SPEC, make_run, write_spec
+from tests.helpers.tables import SPEC, filled, make_run, write_spec
 
 NAME = "rate_distortion/psnr"
 CURVED = SPEC.replace(
@@ -74,9 +74,9 @@ def test_csv_has_a_row_for_each_point(table: FilledTable) -> None:
 def test_the_source_of_a_row_with_nothing_but_a_published_curve_is_named(tmp_path: Path) -> None:
     row = f"  - {{name: H.264, source: The standard, published: {{{NAME}: [[0.1, 20], [1, 30]]}}}}"
     text = CURVED.replace("expect:", f"{row}\nexpect:")
-    filled = fill_table(read_table_file(write_spec(tmp_path, text)).tables[0], [])
-    assert "[ ] published for H.264: The standard." in filled.notes
-    assert "- H.264 [published]: (0.1, 20), (1, 30)" in render_markdown([filled])
+    table = filled(tmp_path, [], text)
+    assert "[ ] published for H.264: The standard." in table.notes
+    assert "- H.264 [published]: (0.1, 20), (1, 30)" in render_markdown([table])
 
 
 @pytest.mark.parametrize(

@@ -200,11 +200,6 @@ def test_a_stored_run_has_the_folder_of_its_pictures(tmp_path: Path) -> None:
     assert (collected.folder, collected.place) == (run, 0)
 
 
-@pytest.fixture
-def spec(tmp_path: Path) -> TableSpec:
-    return read_table_file(write_spec(tmp_path)).tables[0]
-
-
 def _student(
     seed: int, psnr: float, *, steps: int = 2, recipe: str = "made so", finished: str | None = None
 ) -> RecordedRun:
