@@ -80,12 +80,10 @@ def loaded(
         ]
     if wanted and not limits_slow:
         return methods
-    limited = [replace(one, has_one_picture=_takes_seconds(one)) for one in methods]
+    limited = [
+        replace(one, has_one_picture=getattr(one.module, "takes_seconds", False)) for one in methods
+    ]
     return sorted(limited, key=lambda one: one.has_one_picture)
-
-
-def _takes_seconds(method: LabelledMethod) -> bool:
-    return getattr(method.module, "takes_seconds", False)
 
 
 def explanations(names: Sequence[str]) -> list[str]:
