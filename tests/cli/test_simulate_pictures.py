@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
 from spike_zoo import SpikeArchive
@@ -73,17 +71,6 @@ def test_a_build_that_fails_names_the_picture_and_leaves_nothing(
     assert run("--images", "fruit", "--kind", "labelled") == 1
     assert "image_0002.png: not a picture that can be read" in capsys.readouterr().err
     assert not list(Path("data").iterdir())
-
-
-def test_archives_of_digits_do_not_know_the_options_of_pictures() -> None:
-    assert run("--kind", "labelled", "--train", 1, "--val", 0, "--test", 0) == 0
-    with h5py.File("data/digits.h5") as file:
-        assert file.attrs["generator"] == (
-            '{"simulator": "spike_zoo.simulation drifting v1", "seed": 0, "noise": "none", '
-            '"train": 1, "val": 0, "test": 0, "height": 48, "width": 48, "planes": 41, '
-            '"motions": 4}'
-        )
-        np.testing.assert_array_equal(len(file["recordings"]), 4)
 
 
 @pytest.mark.parametrize(
